@@ -1,0 +1,119 @@
+import GRDB
+
+/// The synced tables, looked up by their names and numbers.
+struct Catalog: Sendable {
+    let tables: [TableSchema]
+    private let byWireName: [String: Int]
+    private let byID: [Int64: Int]
+    /// Parents have lower ranks than the tables that refer to them; tables in a cycle share theirs.
+    private let ranks: [Int64: Int]
+
+    init(_ tables: [TableSchema]) {
+        self.tables = tables
+        byWireName = Dictionary(uniqueKeysWithValues: tables.enumerated().map { ($1.wireName, $0) })
+        byID = Dictionary(uniqueKeysWithValues: tables.enumerated().map { ($1.id, $0) })
+        ranks = Self.rank(tables)
+    }
+
+    func table(wireName: String) -> TableSchema? { byWireName[wireName].map { tables[$0] } }
+    func table(id: Int64) -> TableSchema? { byID[id].map { tables[$0] } }
+    func rank(ofTable id: Int64) -> Int { ranks[id] ?? 0 }
+
+    /// Lifts every table above its parents, as often as a chain of tables can be long.
+    private static func rank(_ tables: [TableSchema]) -> [Int64: Int] {
+        var ranks = Dictionary(uniqueKeysWithValues: tables.map { ($0.wireName, 0) })
+        for _ in tables {
+            for table in tables {
+                let above = table.parents.compactMap { ranks[$0] }.max().map { $0 + 1 } ?? 0
+                ranks[table.wireName] = min(max(ranks[table.wireName] ?? 0, above), tables.count)
+            }
+        }
+        return Dictionary(uniqueKeysWithValues: tables.map { ($0.id, ranks[$0.wireName] ?? 0) })
+    }
+}
+
+/// Makes a database ready for sync; safe to repeat at every start.
+struct Installation {
+    let db: Database
+
+    /// Creates metadata and triggers, adopts rows that were there before, and returns the tables.
+    ///
+    /// - Throws: `SyncError.unusableTable`, `SyncError.newerMetadata`, or a database error.
+    func install(_ tables: [SyncTable], defaultPolicy: ConflictPolicy) throws -> Catalog {
+        try MetadataTables.create(in: db)
+        // Nothing else is in a transaction now, so a mark left here could only be a stray one.
+        try db.execute(sql: "DELETE FROM _sync_applying")
+        var schemas: [TableSchema] = []
+        for table in tables {
+            let id = try number(of: table.name)
+            let schema = try TableInspection(db: db).schema(of: table, id: id, defaultPolicy: defaultPolicy)
+            try prepare(schema)
+            schemas.append(schema)
+        }
+        try dropTriggers(exceptOf: schemas)
+        return Catalog(schemas)
+    }
+
+    /// The table's number; a table that joins later makes the device read the feed from its start again,
+    /// since the rows of the table went past unread.
+    private func number(of name: String) throws -> Int64 {
+        let known = "SELECT id FROM _sync_tables WHERE name = lower(?)"
+        if let id = try Int64.fetchOne(db, sql: known, arguments: [name]) { return id }
+        try db.execute(sql: "INSERT INTO _sync_tables (name) VALUES (lower(?))", arguments: [name])
+        let id = db.lastInsertedRowID
+        try db.execute(sql: "UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0")
+        return id
+    }
+
+    private func prepare(_ table: TableSchema) throws {
+        let wanted = CaptureTriggers(table: table).all
+        let found = try triggers(of: table)
+        let isCurrent = wanted.count == found.count && wanted.allSatisfy { found[$0.name] == $0.sql }
+        if !isCurrent {
+            for name in found.keys { try db.execute(sql: "DROP TRIGGER \(name.quotedIdentifier)") }
+            for trigger in wanted { try db.execute(sql: trigger.sql) }
+        }
+        // Without its triggers the table may have been filled, or made anew by a migration.
+        if found.isEmpty { try adoptRows(of: table) }
+        try adoptNewColumns(of: table)
+    }
+
+    private func triggers(of table: TableSchema) throws -> [String: String] {
+        let rows = try Row.fetchAll(
+            db, sql: "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name GLOB ?",
+            arguments: ["_sync_\(table.id)_*"])
+        return Dictionary(uniqueKeysWithValues: rows.map { ($0["name"], $0["sql"]) })
+    }
+
+    /// Touches every row that nothing is known of, so that rows older than the triggers are sent too.
+    private func adoptRows(of table: TableSchema) throws {
+        try db.execute(
+            sql: """
+                INSERT INTO _sync_log (tbl, key) SELECT \(table.id), \(table.quotedKey)
+                FROM \(table.quotedName) AS t WHERE NOT EXISTS (
+                  SELECT 1 FROM _sync_rows r
+                  WHERE r.tbl = \(table.id) AND r.key = t.\(table.quotedKey) AND r.deleted = 0)
+                """)
+    }
+
+    /// Gives a new column the values the server sent before the column was here.
+    private func adoptNewColumns(of table: TableSchema) throws {
+        let names = table.columns.map(\.wireName).joined(separator: "\n")
+        let before = try String.fetchOne(
+            db, sql: "SELECT columns FROM _sync_tables WHERE id = ?", arguments: [table.id])
+        guard before != names else { return }
+        if before?.isEmpty == false { try SetAsideColumns(db: db).unpack(into: table) }
+        try db.execute(
+            sql: "UPDATE _sync_tables SET columns = ? WHERE id = ?", arguments: [names, table.id])
+    }
+
+    /// A table that is no longer synced is no longer watched; what is known of it stays for its return.
+    private func dropTriggers(exceptOf tables: [TableSchema]) throws {
+        let kept = Set(tables.map { String($0.id) })
+        let names = try String.fetchAll(
+            db, sql: "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name GLOB '_sync_[0-9]*_*'")
+        for name in names where !kept.contains(String(name.split(separator: "_")[1])) {
+            try db.execute(sql: "DROP TRIGGER \(name.quotedIdentifier)")
+        }
+    }
+}

@@ -1,0 +1,132 @@
+import GRDB
+
+/// The tables in which the library keeps its own books, in the app's database and so in its transactions.
+enum MetadataTables {
+    /// Goes up when the tables below change shape.
+    static let format = 1
+
+    /// Creates what is missing. A newer format than this code knows is refused.
+    static func create(in db: Database) throws {
+        try db.execute(sql: tables)
+        try db.execute(
+            sql: "INSERT INTO _sync_state (id, format) SELECT 1, ? WHERE NOT EXISTS (SELECT 1 FROM _sync_state)",
+            arguments: [format])
+        let found = try Int.fetchOne(db, sql: "SELECT format FROM _sync_state") ?? 0
+        guard found <= format else { throw SyncError.newerMetadata(format: found) }
+        try db.execute(sql: "DROP VIEW IF EXISTS sync_row_status; \(rowStatusView)")
+    }
+
+    private static let tables = """
+        -- What this device knows about itself; one row.
+        CREATE TABLE IF NOT EXISTS _sync_state (
+          id INTEGER PRIMARY KEY CHECK (id = 1),
+          format INTEGER NOT NULL,
+          user_id TEXT,
+          source_id TEXT,
+          next_change_id INTEGER NOT NULL DEFAULT 1,
+          -- Position in the feed, moved only with the rows it stands for.
+          cursor INTEGER NOT NULL DEFAULT 0,
+          -- End of the window being read, 0 between windows.
+          window INTEGER NOT NULL DEFAULT 0,
+          -- 1 once the first window has been read to its end.
+          hydrated INTEGER NOT NULL DEFAULT 0,
+          -- Last entry of _sync_log that _sync_pending knows of.
+          folded INTEGER NOT NULL DEFAULT 0
+        );
+        CREATE TABLE IF NOT EXISTS _sync_tables (
+          id INTEGER PRIMARY KEY,
+          name TEXT NOT NULL UNIQUE,
+          -- Names of the columns the triggers were made for.
+          columns TEXT NOT NULL DEFAULT ''
+        );
+        -- Rows the app has touched, in order. The last entry always stays, so that numbers never repeat.
+        CREATE TABLE IF NOT EXISTS _sync_log (
+          seq INTEGER PRIMARY KEY,
+          tbl INTEGER NOT NULL,
+          key,
+          kind INTEGER NOT NULL DEFAULT 0,
+          image TEXT
+        );
+        -- Holds a row only inside a transaction that writes server rows.
+        CREATE TABLE IF NOT EXISTS _sync_applying (mode INTEGER PRIMARY KEY);
+        -- The version of each row that this device last saw.
+        CREATE TABLE IF NOT EXISTS _sync_rows (
+          tbl INTEGER NOT NULL,
+          key TEXT NOT NULL,
+          version INTEGER NOT NULL,
+          deleted INTEGER NOT NULL,
+          -- The key as the row spells it, where that differs from the wire.
+          local,
+          PRIMARY KEY (tbl, key)
+        ) WITHOUT ROWID;
+        -- One entry per row with edits the server has not confirmed.
+        CREATE TABLE IF NOT EXISTS _sync_pending (
+          seq INTEGER PRIMARY KEY,
+          tbl INTEGER NOT NULL,
+          key TEXT NOT NULL,
+          local,
+          op TEXT NOT NULL CHECK (op IN ('INSERT', 'UPDATE', 'DELETE')),
+          base INTEGER NOT NULL,
+          -- The row at version `base`.
+          image TEXT,
+          -- The row as it was last sent, if it was edited after.
+          sent_image TEXT,
+          -- Number of the last touch: differs whenever the content may.
+          revision INTEGER NOT NULL,
+          -- Why the server refused it, and when to try again (seconds since 1970; NULL: not by itself).
+          reason TEXT,
+          message TEXT,
+          attempts INTEGER NOT NULL DEFAULT 0,
+          retry_at REAL,
+          UNIQUE (tbl, key)
+        );
+        -- What was sent under which change id and never answered.
+        CREATE TABLE IF NOT EXISTS _sync_sent (
+          tbl INTEGER NOT NULL,
+          key TEXT NOT NULL,
+          change_id INTEGER NOT NULL,
+          revision INTEGER NOT NULL,
+          base INTEGER NOT NULL,
+          op TEXT NOT NULL,
+          PRIMARY KEY (tbl, key, change_id)
+        ) WITHOUT ROWID;
+        -- Server rows that this database could not take yet, newest version of each.
+        CREATE TABLE IF NOT EXISTS _sync_held (
+          tbl INTEGER NOT NULL,
+          key TEXT NOT NULL,
+          version INTEGER NOT NULL,
+          payload TEXT,
+          reason TEXT NOT NULL,
+          PRIMARY KEY (tbl, key)
+        ) WITHOUT ROWID;
+        -- Values of columns that only the server has; they go back with the row's next upload.
+        CREATE TABLE IF NOT EXISTS _sync_extra (
+          tbl INTEGER NOT NULL,
+          key TEXT NOT NULL,
+          payload TEXT NOT NULL,
+          PRIMARY KEY (tbl, key)
+        ) WITHOUT ROWID;
+        """
+
+    /// `key` is the key as the row spells it, so that the app can join the view to its tables. A touched row
+    /// is in it as pending at once, also before its touch is folded.
+    private static let rowStatusView = """
+        CREATE VIEW sync_row_status (table_name, key, state, reason, message, retry_at) AS
+          SELECT t.name, coalesce(p.local, p.key),
+            CASE WHEN p.reason IS NULL THEN 'pending' ELSE 'rejected' END, p.reason, p.message, p.retry_at
+          FROM _sync_pending p JOIN _sync_tables t ON t.id = p.tbl
+          UNION ALL
+          SELECT t.name, coalesce(r.local, r.key), 'synced', NULL, NULL, NULL
+          FROM _sync_rows r JOIN _sync_tables t ON t.id = r.tbl
+          WHERE r.deleted = 0
+            AND NOT EXISTS (SELECT 1 FROM _sync_pending p WHERE p.tbl = r.tbl AND p.key = r.key)
+            AND NOT EXISTS (
+              SELECT 1 FROM _sync_log l JOIN _sync_state s ON l.seq > s.folded
+              WHERE l.tbl = r.tbl AND l.key = coalesce(r.local, r.key) AND l.kind = 0)
+          UNION ALL
+          SELECT DISTINCT t.name, l.key, 'pending', NULL, NULL, NULL
+          FROM _sync_state s JOIN _sync_log l ON l.seq > s.folded JOIN _sync_tables t ON t.id = l.tbl
+          WHERE l.kind = 0 AND NOT EXISTS (
+            SELECT 1 FROM _sync_pending p WHERE p.tbl = l.tbl AND coalesce(p.local, p.key) = l.key);
+        """
+}

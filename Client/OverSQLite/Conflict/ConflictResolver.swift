@@ -1,0 +1,122 @@
+import GRDB
+
+/// Settles conflicts inside the transaction that found them, so that what it reads is what stands
+/// (hazards C9, C10).
+struct ConflictResolver {
+    let db: Database
+    let tables: TableWriters
+
+    /// Settles a waiting row against the server's, under apply mode.
+    ///
+    /// - Returns: the report, if there was something to decide.
+    /// - Throws: `RowFlaw` or the database's refusal of the server's row. A failing resolver of the app's
+    ///   throws nothing: its row is set aside.
+    func settle(
+        _ pending: PendingRow, in table: TableSchema, against server: ServerRow
+    ) throws -> ConflictReport? {
+        let local = try LocalRow(db: db, table: table).values(pending.local)
+        var remote = try server.payload.map { payload in
+            try payload.withUnsafeBufferPointer { try tables.writer(table).values(of: $0) }
+        }
+        // One key in two spellings is no difference.
+        remote?[table.key.wireName] = pending.local
+        let base = RowImage.values(of: pending.image)
+        let merge = FieldMerge(base: base, local: local, server: remote)
+        let decision: FieldMerge.Decision
+        do {
+            decision = try merge.decide(table.policy) {
+                [remote] in
+                Conflict(table: table.name, key: pending.local, base: base, local: local, server: remote)
+            }
+        } catch {
+            try PendingQueue(db: db).refuse(table, pending.key, .resolverFailed(error))
+            return nil
+        }
+        try perform(decision.verdict, pending, table, server, remote: remote)
+        guard decision.isConflict else { return nil }
+        return ConflictReport(
+            table: table.name, key: pending.key.wire, outcome: outcome(decision.verdict),
+            columns: decision.clashes, lost: lost(decision.verdict, local: local, server: remote))
+    }
+
+    private func perform(
+        _ verdict: FieldMerge.Verdict, _ pending: PendingRow, _ table: TableSchema, _ server: ServerRow,
+        remote: RowValues?
+    ) throws {
+        let queue = PendingQueue(db: db)
+        let image = remote.map(RowImage.text(of:))
+        switch verdict {
+        case .takeServer:
+            try queue.remove(table, pending.key)
+            try tables.write(server, table, pending.key, local: pending.local)
+        case .keepClient:
+            let isGone = pending.operation == .delete
+            try rebase(pending, table, server, as: isGone ? .delete : nil, image: image)
+        case .write(let values):
+            try tables.writer(table).upsert(values, local: pending.local)
+            tables.noteChange(in: table)
+            try rebase(pending, table, server, as: nil, image: image)
+        case .delete:
+            try tables.known.note(
+                table, pending.key, KnownRow(version: server.version, isDeleted: true), local: pending.local)
+            try tables.writer(table).delete(local: pending.local)
+            tables.noteChange(in: table)
+            try queue.rebase(table, pending.key, onto: server.version, as: .delete, image: image)
+        }
+    }
+
+    /// - Parameter operation: nil stands for "the row is here": an insert if the server has none.
+    private func rebase(
+        _ pending: PendingRow, _ table: TableSchema, _ server: ServerRow, as operation: Operation?,
+        image: String?
+    ) throws {
+        try tables.known.note(table, pending.key, server.known, local: pending.local)
+        if operation == .delete, server.payload == nil {
+            return try PendingQueue(db: db).remove(table, pending.key)
+        }
+        if let payload = server.payload {
+            try tables.setAsideUnknown(payload, table, pending.key)
+        }
+        try PendingQueue(db: db).rebase(
+            table, pending.key, onto: server.version,
+            as: operation ?? (server.payload == nil ? .insert : .update), image: image)
+    }
+
+    private func outcome(_ verdict: FieldMerge.Verdict) -> ConflictReport.Outcome {
+        switch verdict {
+        case .takeServer: .tookServer
+        case .keepClient: .keptClient
+        case .write, .delete: .merged
+        }
+    }
+
+    /// What the device had and no longer has.
+    private func lost(_ verdict: FieldMerge.Verdict, local: RowValues?, server: RowValues?) -> RowValues {
+        guard let local else { return [:] }
+        let now: RowValues
+        switch verdict {
+        case .keepClient: return [:]
+        case .takeServer: now = server ?? [:]
+        case .write(let values): now = values
+        case .delete: now = [:]
+        }
+        return local.filter { column, value in now[column].map { !FieldMerge.areSame($0, value) } ?? (server == nil) }
+    }
+}
+
+/// Reads one row of an app table.
+struct LocalRow {
+    let db: Database
+    let table: TableSchema
+
+    /// The row's values by lower-case column name; nil if there is no such row.
+    func values(_ local: DatabaseValue) throws -> RowValues? {
+        let names = table.columns.map(\.name.quotedIdentifier).joined(separator: ", ")
+        let statement = try db.cachedStatement(
+            sql: "SELECT \(names) FROM \(table.quotedName) WHERE \(table.quotedKey) IS ?")
+        guard let row = try Row.fetchOne(statement, arguments: [local]) else { return nil }
+        var values: RowValues = [:]
+        for (index, column) in table.columns.enumerated() { values[column.wireName] = row[index] }
+        return values
+    }
+}

@@ -1,0 +1,103 @@
+import GRDB
+
+/// The rules of a merge, over values alone.
+struct FieldMerge {
+    /// What is to be done with the row.
+    enum Verdict: Hashable {
+        /// The server's row stands, local edits end.
+        case takeServer
+        /// The local row or deletion stands and is sent again on the server's version.
+        case keepClient
+        /// These values are written and sent.
+        case write(RowValues)
+        /// The row is deleted here and on the server.
+        case delete
+    }
+
+    struct Decision: Hashable {
+        var verdict: Verdict
+        /// Columns both sides changed, to different values.
+        var clashes: [String] = []
+        /// False if both sides say the same, so that there is nothing to report.
+        var isConflict = true
+    }
+
+    let base: RowValues?
+    /// nil: deleted here.
+    let local: RowValues?
+    /// nil: deleted on the server.
+    let server: RowValues?
+
+    /// - Throws: what the app's resolver throws.
+    func decide(_ policy: ConflictPolicy, conflict: () -> Conflict) throws -> Decision {
+        if local == nil, server == nil { return Decision(verdict: .takeServer, isConflict: false) }
+        if let local, let server, differing(local, server).isEmpty {
+            return Decision(verdict: .takeServer, isConflict: false)
+        }
+        switch policy {
+        case .serverWins: return Decision(verdict: .takeServer, clashes: bothChanged)
+        case .clientWins: return Decision(verdict: .keepClient, clashes: bothChanged)
+        case .fieldwise(let clash, let deletion): return merge(clash, deletion)
+        case .resolver(let resolve):
+            return Decision(verdict: verdict(of: try resolve(conflict())), clashes: bothChanged)
+        }
+    }
+
+    private func verdict(of resolution: ConflictResolution) -> Verdict {
+        switch resolution {
+        case .server: .takeServer
+        case .client: .keepClient
+        case .merged(let values): .write((server ?? local ?? [:]).merging(values) { $1 })
+        case .delete: server == nil ? .takeServer : .delete
+        }
+    }
+
+    private func merge(_ clash: ConflictSide, _ deletion: DeletionRule) -> Decision {
+        guard let local, let server else {
+            let localHasRow = local != nil
+            return Decision(verdict: localHasRow == (deletion == .editWins) ? .keepClient : .takeServer)
+        }
+        var merged = server
+        var clashes: [String] = []
+        for column in differing(local, server) where isEdited(column, local) {
+            if isEdited(column, server) {
+                clashes.append(column)
+                if clash == .server { continue }
+            }
+            merged[column] = local[column]
+        }
+        let hasLocalEdits = !differing(merged, server).isEmpty
+        return Decision(
+            verdict: hasLocalEdits ? .write(merged) : .takeServer, clashes: clashes,
+            isConflict: !clashes.isEmpty || hasLocalEdits)
+    }
+
+    private var bothChanged: [String] {
+        guard let local, let server else { return [] }
+        return differing(local, server).filter { isEdited($0, local) && isEdited($0, server) }
+    }
+
+    /// Without a base every value counts as edited; a column the base does not have is one, too.
+    private func isEdited(_ column: String, _ side: RowValues) -> Bool {
+        guard let before = base?[column], let now = side[column] else { return true }
+        return !Self.areSame(before, now)
+    }
+
+    /// Names of the columns that both rows have with different values, in alphabetical order. A column that
+    /// only one side has says nothing about an edit.
+    private func differing(_ one: RowValues, _ other: RowValues) -> [String] {
+        one.compactMap { column, value in
+            guard let counterpart = other[column] else { return nil }
+            return Self.areSame(value, counterpart) ? nil : column
+        }.sorted()
+    }
+
+    /// Whether SQLite holds two values for equal: a whole number may come back as a real one.
+    static func areSame(_ one: DatabaseValue, _ other: DatabaseValue) -> Bool {
+        switch (one.storage, other.storage) {
+        case (.int64(let integer), .double(let real)), (.double(let real), .int64(let integer)):
+            Int64(exactly: real) == integer
+        default: one == other
+        }
+    }
+}

@@ -1,0 +1,90 @@
+/// Decides what the background loop does next. Times are seconds since 1970.
+struct LoopMachine {
+    enum Step: Hashable {
+        case fetch
+        case send
+        /// Wait for a signal, for the time, or, if `poll` is set, for news from the gateway.
+        case wait(until: Double?, poll: Bool)
+    }
+
+    let pollInterval: Double
+    /// Whether to ask the gateway to hold requests; off for a while if it turns out not to.
+    private(set) var canPoll: Bool
+    private var backoff: Backoff
+    private var isPaused = false
+    private var isBlocked = false
+    private var mustSend = true
+    private var fetchAt: Double? = 0
+    private var notBefore = 0.0
+    private var retryAt: Double?
+
+    init(pollInterval: Double, canPoll: Bool, backoff: ClosedRange<Double>) {
+        self.pollInterval = pollInterval
+        self.canPoll = canPoll
+        self.backoff = Backoff(backoff)
+    }
+
+    /// Fetching comes first: what is then sent has met the server's rows already.
+    func next(now: Double) -> Step {
+        if isPaused || isBlocked { return .wait(until: nil, poll: false) }
+        if now < notBefore { return .wait(until: notBefore, poll: false) }
+        if let fetchAt, fetchAt <= now { return .fetch }
+        if mustSend || retryAt.map({ $0 <= now }) == true { return .send }
+        return .wait(until: [fetchAt, retryAt].compactMap { $0 }.min(), poll: canPoll)
+    }
+
+    mutating func localChange() {
+        mustSend = true
+    }
+
+    mutating func fetched(now: Double) {
+        backoff.succeeded()
+        fetchAt = canPoll ? nil : now + pollInterval
+    }
+
+    /// - Parameter retryAt: when the next refused row is due.
+    mutating func sent(retryAt: Double?) {
+        backoff.succeeded()
+        mustSend = false
+        self.retryAt = retryAt
+    }
+
+    /// A held request came back.
+    ///
+    /// - Parameter early: it was answered with nothing long before its time, so the gateway does not hold
+    ///   requests: from now on it is polled, lest the loop spins (hazard H12).
+    mutating func polled(hasNews: Bool, early: Bool, now: Double) {
+        if hasNews {
+            fetchAt = now
+        } else if early {
+            canPoll = false
+            fetchAt = now + pollInterval
+        }
+    }
+
+    /// - Returns: the time of the next try; nil if there will be none until something is done.
+    mutating func failed(_ error: SyncError, now: Double, jitter: Double) -> Double? {
+        guard error.isTransient else {
+            isBlocked = true
+            return nil
+        }
+        var retryAfter: Int?
+        if case .busy(let seconds) = error { retryAfter = seconds }
+        notBefore = now + backoff.failed(jitter: jitter, retryAfter: retryAfter)
+        fetchAt = fetchAt.map { min($0, notBefore) } ?? notBefore
+        return notBefore
+    }
+
+    mutating func paused(_ isPaused: Bool) {
+        self.isPaused = isPaused
+        if !isPaused { nudged() }
+    }
+
+    /// The app asks for a try now: new credentials, or the network is back.
+    mutating func nudged() {
+        isBlocked = false
+        notBefore = 0
+        fetchAt = 0
+        mustSend = true
+    }
+}

@@ -1,0 +1,35 @@
+import Foundation
+
+/// How a device syncs.
+public struct SyncConfiguration: Sendable {
+    /// Where the gateway is, such as `https://sync.example.com`.
+    public var gateway: URL
+    /// The schema of the business tables on the server.
+    public var schema: String
+    /// How conflicts are settled in tables that do not say otherwise.
+    public var conflictPolicy: ConflictPolicy = .fieldwise()
+    /// The most changes in one upload.
+    public var uploadLimit = 200
+    /// The most changes in one page, 1 to 1000.
+    public var pageLimit = 1000
+    /// Seconds between looks at the feed when the gateway does not hold requests.
+    public var pollInterval = 30.0
+    /// Seconds the gateway is asked to hold a request until there is news; nil polls instead.
+    public var longPoll: Int? = 25
+    /// Seconds before the first retry after a failure, and at the most. Actual times are drawn at random
+    /// between zero and these.
+    public var backoff: ClosedRange<Double> = 1...60
+    /// Seconds with rows waiting and none getting through after which the status shows `noProgress`.
+    public var watchdog = 120.0
+    /// Rows read ahead at the most while a row's parent has not come yet.
+    public var stagedRowLimit = 50_000
+    public var transport: any HTTPTransport = URLSessionTransport()
+    public var clock: any SyncClock = SystemClock()
+    /// Numbers from 0 to 1, for spreading retries.
+    public var randomness: @Sendable () -> Double = { Double.random(in: 0...1) }
+
+    public init(gateway: URL, schema: String) {
+        self.gateway = gateway
+        self.schema = schema
+    }
+}

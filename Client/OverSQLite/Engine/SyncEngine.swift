@@ -1,0 +1,198 @@
+import Foundation
+import GRDB
+import Synchronization
+
+/// Keeps tables of an app's SQLite database in step with a gateway.
+///
+/// From the moment an engine has been made for a database, triggers note every row the app writes to the
+/// synced tables, whoever writes it and whether or not an engine runs. Make one engine per database.
+///
+/// ```swift
+/// let engine = try SyncEngine(
+///     for: database, tables: [.init("users"), .init("posts")],
+///     configuration: .init(gateway: url, schema: "business"),
+///     credentials: { try await session.token() })
+/// try await engine.start()
+/// ```
+public final class SyncEngine: Sendable {
+    let session: SyncSession
+    private let wake = Signal()
+    /// The loop `start()` has begun. It is stored because `stop()` must end it from elsewhere; an app with a
+    /// task of its own for it calls `run()` instead.
+    private let running = Mutex<Task<Void, Never>?>(nil)
+
+    /// Prepares the database and begins to note the app's writes.
+    ///
+    /// - Parameters:
+    ///   - tables: the tables to sync; rows they hold already are sent.
+    ///   - credentials: gives the bearer token for a request. It is called for each one, so the app should
+    ///     keep the token it has; it is called again at once when the gateway answers 401.
+    /// - Throws: `SyncError.unusableTable`, `SyncError.newerMetadata`, or a database error.
+    public init(
+        for database: any DatabaseWriter, tables: [SyncTable], configuration: SyncConfiguration,
+        credentials: @escaping @Sendable () async throws -> String
+    ) throws {
+        session = try SyncSession(
+            database: database, tables: tables, configuration: configuration, credentials: credentials)
+    }
+
+    deinit { running.withLock { $0?.cancel() } }
+
+    // MARK: Status
+
+    /// The status now.
+    public var status: SyncStatus { session.board.status }
+
+    /// The status now and every later one. A slow reader skips to the newest.
+    public var statusUpdates: AsyncStream<SyncStatus> { session.board.follow() }
+
+    /// Conflicts settled and rows rejected from now on.
+    public var events: AsyncStream<SyncEvent> { session.board.listen() }
+
+    /// The name under which the server knows this device. Tokens for it carry it as `did`; if a token carries
+    /// another, that one is used from then on.
+    public var deviceID: String {
+        get async throws { try await session.write { db in try DeviceState.read(db).sourceID } }
+    }
+
+    // MARK: Exchange by hand
+
+    /// Fetches, then sends, once. The first sync of a device reads the feed to its end before it sends.
+    ///
+    /// - Throws: `SyncError`. Whatever was exchanged before the failure stays.
+    public func syncChanges() async throws {
+        try await exchange {
+            try await self.fetchLocked()
+            _ = try await self.sendLocked()
+        }
+        session.board.update { $0.lastSynced = self.session.configuration.clock.now }
+    }
+
+    /// Sends what waits until nothing is left that may be sent now.
+    ///
+    /// - Throws: `SyncError`. Rows the server refused throw nothing; they are in `rejectedRows()`.
+    public func sendChanges() async throws {
+        try await exchange {
+            if try await !self.isHydrated { try await self.fetchLocked() }
+            _ = try await self.sendLocked()
+        }
+    }
+
+    /// Reads the feed to its end.
+    public func fetchChanges() async throws {
+        try await exchange { try await self.fetchLocked() }
+    }
+
+    /// Returns when the device has read the feed to its end for the first time, at once if it has.
+    ///
+    /// The loops must run, or somebody call `syncChanges()`.
+    public func waitForFirstSync() async throws {
+        if try await isHydrated { return }
+        for await status in statusUpdates where status.hasFinishedFirstSync { return }
+        try Task.checkCancellation()
+    }
+
+    /// Runs `body` with no exchange under way and none beginning, as for a large import. What the app writes
+    /// is noted as always and goes out afterwards.
+    public func withSyncPaused<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
+        pauseCount(1)
+        defer { pauseCount(-1) }
+        return try await session.lock.locked(body)
+    }
+
+    private func exchange(_ body: @Sendable () async throws -> Void) async throws {
+        do {
+            try await session.lock.locked {
+                guard session.pauses.withLock({ $0 == 0 }) else { throw SyncError.paused }
+                try await body()
+            }
+            session.board.update { status in
+                status.lastError = nil
+                if self.running.withLock({ $0 == nil }) { status.state = .stopped }
+            }
+        } catch let error as SyncError {
+            session.board.update { status in
+                status.lastError = error
+                status.progress = nil
+                if self.running.withLock({ $0 == nil }) { status.state = .stopped }
+            }
+            throw error
+        }
+    }
+
+    private var isHydrated: Bool {
+        get async throws { try await session.write { db in try DeviceState.read(db).isHydrated } }
+    }
+
+    private func fetchLocked() async throws {
+        session.board.update { $0.state = .fetching }
+        try await Fetching(session: session).run()
+    }
+
+    /// - Returns: when the next refused row is due, in seconds since 1970.
+    private func sendLocked() async throws -> Double? {
+        session.board.update { $0.state = .sending }
+        return try await Sending(session: session).run()
+    }
+
+    // MARK: In the background
+
+    /// Begins to sync in the background; returns when the loops run. Does nothing if they run already.
+    public func start() async throws {
+        try await session.refreshCounts()
+        running.withLock { running in
+            guard running == nil else { return }
+            session.board.update { $0.state = .idle }
+            running = Task { [weak self] in
+                guard let loop = self?.makeLoop() else { return }
+                await loop.run()
+            }
+        }
+    }
+
+    /// Ends the background loops and returns when they have ended. A request under way is given up; what it
+    /// was about is asked again at the next start.
+    public func stop() async {
+        let task = running.withLock { running in
+            defer { running = nil }
+            return running
+        }
+        task?.cancel()
+        await task?.value
+        session.board.update { $0.state = .stopped }
+    }
+
+    /// Syncs until the task is cancelled, as `start()` does, in the caller's own task.
+    public func run() async throws {
+        try await session.refreshCounts()
+        await makeLoop().run()
+        session.board.update { $0.state = .stopped }
+    }
+
+    /// Begins no further exchange until `resume()`; one under way is finished.
+    public func pause() { pauseCount(1) }
+
+    /// Undoes one `pause()`.
+    public func resume() { pauseCount(-1) }
+
+    /// Tries again now: the network is back, or the app has new credentials.
+    public func retryNow() { wake.raise() }
+
+    private func pauseCount(_ change: Int) {
+        session.pauses.withLock { $0 = max(0, $0 + change) }
+        wake.raise()
+    }
+
+    private func makeLoop() -> SyncLoop {
+        SyncLoop(
+            session: session, wake: wake,
+            fetch: { [session] in
+                session.board.update { $0.state = .fetching }
+                try await session.lock.locked { _ = try await Fetching(session: session).run() }
+            },
+            send: { [session] in
+                session.board.update { $0.state = .sending }
+                return try await session.lock.locked { try await Sending(session: session).run() }
+            })
+    }
+}

@@ -1,0 +1,140 @@
+import Foundation
+import GRDB
+
+/// The background loop: asks `LoopMachine` what to do, and does it.
+struct SyncLoop: Sendable {
+    let session: SyncSession
+    let wake: Signal
+    let fetch: @Sendable () async throws -> Void
+    /// Returns when the next refused row is due.
+    let send: @Sendable () async throws -> Double?
+
+    /// Runs until the task is cancelled.
+    func run() async {
+        let localChange = Signal()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await observe(localChange) }
+            group.addTask { await loop(localChange) }
+            await group.waitForAll()
+        }
+    }
+
+    /// Raises the signal after each commit of this process that touched a synced row.
+    private func observe(_ localChange: Signal) async {
+        let touches = DatabaseRegionObservation(tracking: Table("_sync_log"))
+            .values(in: session.database)
+        do { for try await _ in touches { localChange.raise() } } catch {
+            session.board.update { $0.lastError = .database("\(error)") }
+        }
+    }
+
+    private func loop(_ localChange: Signal) async {
+        let configuration = session.configuration
+        var machine = LoopMachine(
+            pollInterval: configuration.pollInterval, canPoll: configuration.longPoll != nil,
+            backoff: configuration.backoff)
+        while !Task.isCancelled {
+            machine.paused(session.pauses.withLock { $0 > 0 })
+            do {
+                try await step(&machine, localChange)
+            } catch let error as SyncError {
+                failed(error, &machine)
+            } catch {
+                if Task.isCancelled { return }
+                failed(.database("\(error)"), &machine)
+            }
+        }
+    }
+
+    private func step(_ machine: inout LoopMachine, _ localChange: Signal) async throws {
+        switch machine.next(now: session.now) {
+        case .fetch:
+            try await fetch()
+            machine.fetched(now: session.now)
+        case .send:
+            machine.sent(retryAt: try await send())
+            settled()
+        case .wait(let until, let poll):
+            showWaiting()
+            try await wait(until: until, poll: poll, &machine, localChange)
+        }
+    }
+
+    private func settled() {
+        session.board.update { status in
+            status.lastError = nil
+            status.lastSynced = session.configuration.clock.now
+        }
+    }
+
+    private func showWaiting() {
+        let isPaused = session.pauses.withLock { $0 > 0 }
+        session.board.update { status in
+            if isPaused {
+                status.state = .paused
+            } else if status.lastError == nil {
+                status.state = .idle
+            }
+        }
+    }
+
+    private func failed(_ error: SyncError, _ machine: inout LoopMachine) {
+        let next = machine.failed(error, now: session.now, jitter: session.configuration.randomness())
+        session.board.update { status in
+            status.lastError = error
+            status.progress = nil
+            status.state = next.map { .waiting(until: Date(timeIntervalSince1970: $0)) } ?? .blocked
+        }
+    }
+
+    /// What ended a wait.
+    private enum Waking: Sendable {
+        case time, localChange, nudge
+        case news(Bool, seconds: Double)
+    }
+
+    /// Waits for the first of several things; the others are cancelled.
+    private func wait(
+        until: Double?, poll: Bool, _ machine: inout LoopMachine, _ localChange: Signal
+    ) async throws {
+        let waking = try await withThrowingTaskGroup(of: Waking.self) { group in
+            group.addTask {
+                await wake.wait()
+                return .nudge
+            }
+            group.addTask {
+                await localChange.wait()
+                return .localChange
+            }
+            if let until {
+                group.addTask {
+                    try await session.configuration.clock.sleep(seconds: until - session.now)
+                    return .time
+                }
+            }
+            if poll { group.addTask { try await askForNews() } }
+            defer { group.cancelAll() }
+            return try await group.next() ?? .time
+        }
+        switch waking {
+        case .time: break
+        case .localChange: machine.localChange()
+        case .nudge: machine.nudged()
+        case .news(let hasNews, let seconds):
+            let held = Double(session.configuration.longPoll ?? 0)
+            machine.polled(hasNews: hasNews, early: seconds < held / 2, now: session.now)
+        }
+    }
+
+    /// Asks the gateway to answer when there is something after the cursor. The page itself is fetched again
+    /// in turn, so that a wait can be given up at any time.
+    private func askForNews() async throws -> Waking {
+        let start = session.now
+        let state = try await session.write { db in try DeviceState.read(db) }
+        let page = try await session.gateway.download(
+            after: state.cursor, limit: 1, until: 0, includeSelf: false,
+            wait: session.configuration.longPoll)
+        let hasNews = !page.changes.isEmpty || page.nextAfter > state.cursor
+        return .news(hasNews, seconds: session.now - start)
+    }
+}

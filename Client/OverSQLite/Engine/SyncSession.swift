@@ -1,0 +1,88 @@
+import Foundation
+import GRDB
+import Synchronization
+
+/// Everything the operations share: the database, the gateway, the status.
+final class SyncSession: Sendable {
+    let database: any DatabaseWriter
+    let catalog: Catalog
+    let configuration: SyncConfiguration
+    let gateway: GatewayClient
+    let board = StatusBoard()
+    /// Held by whatever exchanges rows, so that one page or one upload is under way at a time.
+    let lock = AsyncLock()
+    let pacer: Mutex<BatchPacer>
+    let watchdog: Mutex<Watchdog>
+    /// How often sync is paused; the app's own pause counts as one.
+    let pauses = Mutex(0)
+    private let bound = BoundClaims()
+
+    init(
+        database: any DatabaseWriter, tables: [SyncTable], configuration: SyncConfiguration,
+        credentials: @escaping @Sendable () async throws -> String
+    ) throws {
+        self.database = database
+        self.configuration = configuration
+        pacer = Mutex(BatchPacer(largest: configuration.uploadLimit))
+        watchdog = Mutex(Watchdog(limit: configuration.watchdog))
+        catalog = try database.write { db in
+            let catalog = try Installation(db: db).install(tables, defaultPolicy: configuration.conflictPolicy)
+            try DeviceState.ensureSource(db)
+            return catalog
+        }
+        let bound = bound
+        gateway = GatewayClient(
+            base: configuration.gateway, schema: configuration.schema, transport: configuration.transport,
+            credentials: credentials
+        ) { claims in
+            guard bound.isNew(claims) else { return }
+            try await database.write { db in try DeviceState.bind(db, to: claims) }
+            bound.set(claims)
+        }
+    }
+
+    /// After a sign-out the next token may be anybody's.
+    func forgetUser() { bound.set(nil) }
+
+    var now: Double { configuration.clock.now.timeIntervalSince1970 }
+
+    /// Runs a transaction of sync. Database errors come out as `SyncError.database`.
+    func write<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
+        do {
+            return try await withoutActuallyEscaping(body) { body in
+                try await database.write { db in try body(db) }
+            }
+        } catch let error as DatabaseError where error.resultCode != .SQLITE_INTERRUPT {
+            throw SyncError.database(error.description)
+        }
+    }
+
+    /// Counts what waits and shows it.
+    func refreshCounts(confirmed: Bool = false) async throws {
+        let catalog = catalog
+        let (counts, held, isHydrated) = try await write { db in
+            try ChangeLog(db: db, catalog: catalog).fold()
+            return (
+                try PendingQueue(db: db).counts(), try HeldRows(db: db).count(),
+                try DeviceState.read(db).isHydrated
+            )
+        }
+        let waiting = counts.pending - counts.rejected
+        let stuck = watchdog.withLock { $0.observe(pending: waiting, confirmed: confirmed, now: now) }
+        board.update { status in
+            status.pendingCount = counts.pending
+            status.rejectedCount = counts.rejected
+            status.heldCount = held
+            status.hasFinishedFirstSync = isHydrated
+            if let stuck, status.lastError == nil { status.lastError = .noProgress(seconds: stuck) }
+        }
+    }
+}
+
+/// The claims the database is bound to already.
+private final class BoundClaims: Sendable {
+    private let claims = Mutex<TokenClaims?>(nil)
+
+    func isNew(_ other: TokenClaims) -> Bool { claims.withLock { $0 != other } }
+    func set(_ new: TokenClaims?) { claims.withLock { $0 = new } }
+}

@@ -1,0 +1,15 @@
+/// Notices that rows wait and none gets through (hazard H17). Times are seconds since 1970.
+struct Watchdog {
+    let limit: Double
+    private var stuckSince: Double?
+
+    init(limit: Double) { self.limit = limit }
+
+    /// - Parameter pending: rows that wait without having been refused.
+    /// - Returns: for how many seconds nothing has got through, once that is too long.
+    mutating func observe(pending: Int, confirmed: Bool, now: Double) -> Int? {
+        if pending == 0 || confirmed || stuckSince == nil { stuckSince = pending == 0 ? nil : now }
+        guard let stuckSince, now - stuckSince >= limit else { return nil }
+        return Int(now - stuckSince)
+    }
+}

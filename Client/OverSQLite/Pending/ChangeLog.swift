@@ -1,0 +1,103 @@
+import GRDB
+
+/// Folds what the triggers noted into the queue of pending rows.
+///
+/// Every transaction of the library begins with this, so that whatever it decides it decides knowing every
+/// edit the app has committed (hazards C4, C5, H2).
+struct ChangeLog {
+    /// Touches read at once, which bounds memory.
+    static let chunk = 2000
+
+    let db: Database
+    let catalog: Catalog
+
+    /// A row that had waiting edits and was removed because the server removed its parent.
+    struct LostEdit {
+        let table: TableSchema
+        let key: RowKey
+        let image: String?
+    }
+
+    /// Folds all there is.
+    ///
+    /// - Parameter limit: the most touches to fold; nil folds them all.
+    /// - Returns: waiting edits that a server's delete took with it.
+    @discardableResult
+    func fold(limit: Int? = nil) throws -> [LostEdit] {
+        var folded = try Int64.fetchOne(db, sql: "SELECT folded FROM _sync_state") ?? 0
+        let start = folded
+        var lost: [LostEdit] = []
+        var budget = limit ?? Int.max
+        let queue = PendingQueue(db: db)
+        while budget > 0 {
+            let touches = try next(after: folded, count: min(Self.chunk, budget))
+            guard let last = touches.last else { break }
+            for touch in touches { try fold(touch, into: queue, lost: &lost) }
+            folded = last.sequence
+            budget -= touches.count
+        }
+        if folded > start {
+            try db.execute(
+                sql: "UPDATE _sync_state SET folded = ?; DELETE FROM _sync_log WHERE seq < ?",
+                arguments: [folded, folded])
+        }
+        return lost
+    }
+
+    private func next(after sequence: Int64, count: Int) throws -> [Touch] {
+        let statement = try db.cachedStatement(
+            sql: "SELECT seq, tbl, key, kind, image FROM _sync_log WHERE seq > ? ORDER BY seq LIMIT ?")
+        return try Row.fetchAll(statement, arguments: [sequence, count]).map {
+            Touch(
+                sequence: $0["seq"], kind: Touch.Kind(rawValue: $0["kind"]) ?? .app, tableID: $0["tbl"],
+                local: $0["key"], image: $0["image"])
+        }
+    }
+
+    private func fold(_ touch: Touch, into queue: PendingQueue, lost: inout [LostEdit]) throws {
+        guard let table = catalog.table(id: touch.tableID) else { return }
+        let key = table.keyForm.key(fromLocal: touch.local) ?? unsendableKey(touch.local)
+        let waiting = try queue.row(table, key)
+        let known = try KnownRows(db: db).find(table, key)
+        let isLive = try isLive(touch.local, in: table)
+        let sent = try waiting == nil ? [] : queue.sent(table, key)
+        let action = FoldRules.decide(
+            touch.kind, isLive: isLive, known: known?.row, waiting: waiting.map { ($0.operation, $0.base) },
+            wasSent: !sent.isEmpty)
+        if touch.kind == .duringApply, waiting != nil, action != .ignore {
+            lost.append(LostEdit(table: table, key: key, image: touch.image))
+        }
+        switch action {
+        case .ignore: break
+        case .enqueue(let operation, let base):
+            try queue.add(
+                PendingRow(
+                    sequence: touch.sequence, tableID: table.id, key: key, local: touch.local,
+                    operation: operation, base: base, image: base > 0 ? touch.image : nil,
+                    revision: touch.sequence),
+                form: table.keyForm)
+            if !isSendable(key) { try queue.refuse(table, key, .unsendableKey) }
+        case .edit(let operation):
+            let isFirstSinceSent = sent.map(\.revision).max() == waiting?.revision
+            try queue.edit(
+                table, key, operation, touch: touch, sentImage: isFirstSinceSent ? touch.image : nil)
+        case .forget:
+            try queue.remove(table, key)
+        }
+    }
+
+    private func isLive(_ local: DatabaseValue, in table: TableSchema) throws -> Bool {
+        let statement = try db.cachedStatement(
+            sql: "SELECT 1 FROM \(table.quotedName) WHERE \(table.quotedKey) IS ?")
+        return try Int.fetchOne(statement, arguments: [local]) != nil
+    }
+
+    /// Marks a name in the queue that is no wire key: the row is kept and shown, but cannot be sent.
+    private static let unsendableMark = "?"
+
+    private func unsendableKey(_ local: DatabaseValue) -> RowKey {
+        RowKey(wire: Self.unsendableMark + SQLLiteral.text(of: local))
+    }
+
+    private func isSendable(_ key: RowKey) -> Bool { !key.wire.hasPrefix(Self.unsendableMark) }
+}

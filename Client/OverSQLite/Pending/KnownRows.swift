@@ -1,0 +1,59 @@
+import Foundation
+import GRDB
+import GRDBSQLite
+
+/// The versions this device last saw, and how rows spell their keys.
+struct KnownRows {
+    private let db: Database
+    private let findStatement: RawStatement
+    private let noteStatement: RawStatement
+
+    init(db: Database) throws {
+        self.db = db
+        findStatement = try RawStatement(
+            db, "SELECT version, deleted, local FROM _sync_rows WHERE tbl = ? AND key = ?")
+        noteStatement = try RawStatement(
+            db,
+            """
+            INSERT INTO _sync_rows (tbl, key, version, deleted, local) VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (tbl, key) DO UPDATE
+            SET version = excluded.version, deleted = excluded.deleted, local = excluded.local
+            """)
+    }
+
+    /// A known row and its key's spelling; null where it is the wire's.
+    struct Entry {
+        let row: KnownRow
+        let spelling: DatabaseValue
+    }
+
+    func find(_ table: TableSchema, _ key: RowKey) throws -> Entry? {
+        findStatement.bind(integer: table.id, at: 1)
+        findStatement.bind(text: key.wire, at: 2)
+        return try findStatement.first(db) { row in
+            Entry(
+                row: KnownRow(version: sqlite3_column_int64(row, 0), isDeleted: sqlite3_column_int64(row, 1) != 0),
+                spelling: DatabaseValue(sqliteStatement: row, index: 2))
+        }
+    }
+
+    /// Notes a version and how the row spells its key.
+    func note(_ table: TableSchema, _ key: RowKey, _ row: KnownRow, local: DatabaseValue) throws {
+        noteStatement.bind(integer: table.id, at: 1)
+        noteStatement.bind(text: key.wire, at: 2)
+        noteStatement.bind(integer: row.version, at: 3)
+        noteStatement.bind(integer: row.isDeleted ? 1 : 0, at: 4)
+        if case .string(let text) = local.storage, text == key.wire {
+            noteStatement.bindNull(at: 5)
+        } else {
+            noteStatement.bind(local, at: 5)
+        }
+        try noteStatement.run(db)
+    }
+
+    /// Forgets a row the server turned out not to have.
+    func forget(_ table: TableSchema, _ key: RowKey) throws {
+        try db.cachedStatement(sql: "DELETE FROM _sync_rows WHERE tbl = ? AND key = ?")
+            .execute(arguments: [table.id, key.wire])
+    }
+}

@@ -1,0 +1,162 @@
+import GRDB
+
+/// The statements over `_sync_pending` and `_sync_sent`.
+struct PendingQueue {
+    let db: Database
+
+    func row(_ table: TableSchema, _ key: RowKey) throws -> PendingRow? {
+        let statement = try db.cachedStatement(sql: "SELECT * FROM _sync_pending WHERE tbl = ? AND key = ?")
+        return try Row.fetchOne(statement, arguments: [table.id, key.wire])
+            .map { PendingRow(row: $0, form: table.keyForm) }
+    }
+
+    func isEmpty() throws -> Bool {
+        try Int.fetchOne(db.cachedStatement(sql: "SELECT 1 FROM _sync_pending LIMIT 1")) == nil
+    }
+
+    /// Rows that wait, and how many of them the server has refused.
+    func counts() throws -> (pending: Int, rejected: Int) {
+        let row = try Row.fetchOne(db, sql: "SELECT count(*), count(reason) FROM _sync_pending")
+        return (row?[0] ?? 0, row?[1] ?? 0)
+    }
+
+    /// The time of the next retry of a refused row, in seconds since 1970; nil if none is due ever.
+    func nextRetry() throws -> Double? {
+        try Double.fetchOne(
+            db, sql: "SELECT min(retry_at) FROM _sync_pending WHERE reason IS NOT NULL")
+    }
+
+    /// The oldest rows that may be sent now, in queue order.
+    ///
+    /// Refused rows are passed over until their time, so they never take the place of others (hazard C14).
+    func sendable(limit: Int, now: Double, catalog: Catalog) throws -> [PendingRow] {
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT * FROM _sync_pending
+                WHERE reason IS NULL OR (retry_at IS NOT NULL AND retry_at <= ?) ORDER BY seq LIMIT ?
+                """)
+        return try Row.fetchAll(statement, arguments: [now, limit]).compactMap { row in
+            catalog.table(id: row["tbl"]).map { PendingRow(row: row, form: $0.keyForm) }
+        }
+    }
+
+    func add(_ row: PendingRow, form: KeyForm) throws {
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO _sync_pending (seq, tbl, key, local, op, base, image, revision)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                """
+        ).execute(arguments: [
+            row.sequence, row.tableID, row.key.wire, spelling(row.local, of: row.key), row.operation,
+            row.base, row.image, row.revision,
+        ])
+    }
+
+    /// Notes another edit: a refusal no longer stands, since it was of other content.
+    ///
+    /// - Parameter sentImage: the row as it was sent, if this is the first edit since.
+    func edit(
+        _ table: TableSchema, _ key: RowKey, _ operation: Operation, touch: Touch, sentImage: String?
+    ) throws {
+        try db.cachedStatement(
+            sql: """
+                UPDATE _sync_pending SET op = ?, local = ?, revision = ?, reason = NULL, message = NULL,
+                  attempts = 0, retry_at = NULL, sent_image = coalesce(?, sent_image)
+                WHERE tbl = ? AND key = ?
+                """
+        ).execute(arguments: [
+            operation, spelling(touch.local, of: key), touch.sequence, sentImage, table.id, key.wire,
+        ])
+    }
+
+    /// Puts a row on a new base, keeping its edits.
+    func rebase(
+        _ table: TableSchema, _ key: RowKey, onto base: Int64, as operation: Operation, image: String?
+    ) throws {
+        try db.cachedStatement(
+            sql: """
+                UPDATE _sync_pending SET base = ?, op = ?, image = ?, sent_image = NULL, reason = NULL,
+                  message = NULL, attempts = 0, retry_at = NULL WHERE tbl = ? AND key = ?
+                """
+        ).execute(arguments: [base, operation, image, table.id, key.wire])
+        try forgetSent(table, key)
+    }
+
+    func remove(_ table: TableSchema, _ key: RowKey) throws {
+        try db.cachedStatement(sql: "DELETE FROM _sync_pending WHERE tbl = ? AND key = ?")
+            .execute(arguments: [table.id, key.wire])
+        try forgetSent(table, key)
+    }
+
+    /// Sets a row aside with the reason.
+    ///
+    /// - Parameter retryAt: seconds since 1970; nil leaves it to the app or to the next edit.
+    func refuse(_ table: TableSchema, _ key: RowKey, _ refusal: Refusal, retryAt: Double? = nil) throws {
+        try db.cachedStatement(
+            sql: """
+                UPDATE _sync_pending SET reason = ?, message = ?, attempts = attempts + 1, retry_at = ?
+                WHERE tbl = ? AND key = ?
+                """
+        ).execute(arguments: [refusal.reason, refusal.message, retryAt, table.id, key.wire])
+    }
+}
+
+extension PendingQueue {
+    /// Lets a refused row be sent again at once.
+    func makeDue(_ table: TableSchema, _ key: RowKey, at now: Double) throws {
+        try db.cachedStatement(
+            sql: "UPDATE _sync_pending SET retry_at = ? WHERE tbl = ? AND key = ? AND reason IS NOT NULL"
+        ).execute(arguments: [now, table.id, key.wire])
+    }
+
+    /// Every refused row, oldest first.
+    func rejected(_ catalog: Catalog) throws -> [RejectedRow] {
+        try Row.fetchAll(
+            db, sql: "SELECT tbl, key, reason, message FROM _sync_pending WHERE reason IS NOT NULL ORDER BY seq"
+        ).compactMap { row in
+            catalog.table(id: row["tbl"]).map {
+                RejectedRow(table: $0.name, key: row["key"], reason: row["reason"], message: row["message"])
+            }
+        }
+    }
+}
+
+// MARK: - What was sent
+
+extension PendingQueue {
+    /// A change as it was sent, until its answer has been dealt with.
+    struct SentRecord {
+        let changeID: Int64
+        let revision: Int64
+        let base: Int64
+        let operation: Operation
+    }
+
+    func sent(_ table: TableSchema, _ key: RowKey) throws -> [SentRecord] {
+        let statement = try db.cachedStatement(
+            sql: "SELECT change_id, revision, base, op FROM _sync_sent WHERE tbl = ? AND key = ?")
+        return try Row.fetchAll(statement, arguments: [table.id, key.wire]).map {
+            SentRecord(changeID: $0[0], revision: $0[1], base: $0[2], operation: $0[3])
+        }
+    }
+
+    func noteSent(_ table: TableSchema, _ key: RowKey, _ record: SentRecord) throws {
+        try db.cachedStatement(
+            sql: "INSERT INTO _sync_sent (tbl, key, change_id, revision, base, op) VALUES (?, ?, ?, ?, ?, ?)"
+        ).execute(arguments: [
+            table.id, key.wire, record.changeID, record.revision, record.base, record.operation,
+        ])
+        // What the server may get to know from now on is the row as it is now.
+        try db.cachedStatement(sql: "UPDATE _sync_pending SET sent_image = NULL WHERE tbl = ? AND key = ?")
+            .execute(arguments: [table.id, key.wire])
+    }
+
+    func forgetSent(_ table: TableSchema, _ key: RowKey) throws {
+        try db.cachedStatement(sql: "DELETE FROM _sync_sent WHERE tbl = ? AND key = ?")
+            .execute(arguments: [table.id, key.wire])
+    }
+
+    private func spelling(_ local: DatabaseValue, of key: RowKey) -> DatabaseValue {
+        local == key.wire.databaseValue ? .null : local
+    }
+}

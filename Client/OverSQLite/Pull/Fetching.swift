@@ -1,0 +1,118 @@
+import GRDB
+
+/// Reads the feed to the end of what is known now. Pages and the cursor past them commit together.
+struct Fetching {
+    let session: SyncSession
+
+    /// What became of the pages at hand.
+    private enum Outcome: Sendable {
+        case applied(PageApplier.Summary)
+        /// A row's parent has not come yet; the next page may bring it.
+        case needsNextPage
+        /// Another reader has moved the cursor meanwhile, so these pages are old.
+        case outdated
+    }
+
+    /// Undoes a transaction whose rows do not all have their parents.
+    private enum Undone: Error {
+        case needsNextPage
+        case openRows(PageApplier.HoldBack)
+    }
+
+    /// - Returns: rows applied.
+    /// - Throws: `SyncError`; pages before the failure stay applied.
+    @discardableResult
+    func run() async throws -> Int {
+        var applied = 0
+        var staged: [DownloadPage] = []
+        let start = try await state()
+        while true {
+            let page = try await next(after: staged.last, start.isHydrated)
+            staged.append(page)
+            switch try await apply(staged) {
+            case .needsNextPage: continue
+            case .outdated: return applied
+            case .applied(let summary):
+                staged = []
+                applied += summary.applied
+                report(summary, page, from: start.cursor, applied: applied)
+            }
+            if !page.hasMore { break }
+        }
+        session.board.update { $0.progress = nil }
+        try await session.refreshCounts()
+        return applied
+    }
+
+    private func state() async throws -> DeviceState {
+        try await session.write { db in try DeviceState.read(db) }
+    }
+
+    private func next(after staged: DownloadPage?, _ isHydrated: Bool) async throws -> DownloadPage {
+        let state = try await state()
+        let after = staged?.nextAfter ?? state.cursor
+        let page = try await session.gateway.download(
+            after: after, limit: session.configuration.pageLimit, until: staged?.windowUntil ?? state.window,
+            includeSelf: !isHydrated)
+        // A cursor that stands still would make the loop ask for the same page for ever.
+        if page.nextAfter < after || page.hasMore && page.nextAfter == after {
+            throw SyncError.notTheGateway("a page that does not move the cursor")
+        }
+        return page
+    }
+
+    private func apply(_ pages: [DownloadPage]) async throws -> Outcome {
+        var holdBack: PageApplier.HoldBack = []
+        let rows = pages.reduce(0) { $0 + $1.changes.count }
+        let mayWait = pages.last?.hasMore == true && rows < session.configuration.stagedRowLimit
+        while true {
+            do {
+                return try await transaction(pages, holdBack: holdBack, mayWait: mayWait)
+            } catch Undone.needsNextPage {
+                return .needsNextPage
+            } catch Undone.openRows(let rows) {
+                guard !rows.isSubset(of: holdBack) else {
+                    throw SyncError.database("a foreign key of this database stays unmet")
+                }
+                holdBack.formUnion(rows)
+            }
+        }
+    }
+
+    private func transaction(
+        _ pages: [DownloadPage], holdBack: PageApplier.HoldBack, mayWait: Bool
+    ) async throws -> Outcome {
+        let catalog = session.catalog
+        return try await session.write { db in
+            guard let first = pages.first, let last = pages.last else { return .outdated }
+            let state = try DeviceState.read(db)
+            guard state.cursor == first.after else { return .outdated }
+            try db.execute(sql: "PRAGMA defer_foreign_keys = ON")
+            let log = ChangeLog(db: db, catalog: catalog)
+            try log.fold()
+            var applier = try PageApplier(db, catalog, ownSource: state.sourceID, holdBack: holdBack)
+            try ApplyMode(db: db).during {
+                for page in pages { try applier.apply(page) }
+                try applier.finish()
+            }
+            // Cascades of a server's delete are sent: the server may know nothing of this device's keys.
+            let lost = try log.fold()
+            if PageApplier.hasOpenForeignKeys(db) {
+                throw mayWait ? Undone.needsNextPage : Undone.openRows(try applier.openRows(in: pages))
+            }
+            try DeviceState.advance(db, over: last, highestOwnChange: applier.highestOwnChange)
+            var summary = applier.summary
+            summary.reports += lost.map(ConflictReport.init(lost:))
+            return .applied(summary)
+        }
+    }
+
+    private func report(_ summary: PageApplier.Summary, _ page: DownloadPage, from start: Int64, applied: Int) {
+        let whole = max(1, page.windowUntil - start)
+        session.board.update { status in
+            status.progress = .init(
+                appliedRows: applied, fraction: min(1, Double(page.nextAfter - start) / Double(whole)))
+        }
+        session.board.post(summary.reports.map(SyncEvent.conflict))
+    }
+}

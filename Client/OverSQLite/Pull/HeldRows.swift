@@ -1,0 +1,48 @@
+import GRDB
+
+/// Server rows that this database refused: a missing parent, a constraint of its own, a value no column
+/// takes. They are kept, shown and tried again with every page, and hold up nobody.
+struct HeldRows {
+    /// Rows tried again in one transaction.
+    static let retriesPerPage = 500
+
+    let db: Database
+
+    struct Entry {
+        let tableID: Int64
+        let key: RowKey
+        let row: ServerRow
+    }
+
+    func hold(_ table: TableSchema, _ key: RowKey, version: Int64, payload: [UInt8]?, reason: String) throws {
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO _sync_held (tbl, key, version, payload, reason) VALUES (?, ?, ?, ?, ?)
+                ON CONFLICT (tbl, key) DO UPDATE
+                SET version = excluded.version, payload = excluded.payload, reason = excluded.reason
+                """
+        ).execute(arguments: [
+            table.id, key.wire, version, payload.map { String(decoding: $0, as: UTF8.self) }, reason,
+        ])
+    }
+
+    func release(_ table: TableSchema, _ key: RowKey) throws {
+        try db.cachedStatement(sql: "DELETE FROM _sync_held WHERE tbl = ? AND key = ?")
+            .execute(arguments: [table.id, key.wire])
+    }
+
+    func count() throws -> Int { try Int.fetchOne(db, sql: "SELECT count(*) FROM _sync_held") ?? 0 }
+
+    func next() throws -> [Entry] {
+        try Row.fetchAll(
+            db, sql: "SELECT tbl, key, version, payload FROM _sync_held LIMIT ?",
+            arguments: [Self.retriesPerPage]
+        ).map { row in
+            Entry(
+                tableID: row["tbl"], key: RowKey(wire: row["key"]),
+                row: ServerRow(
+                    version: row["version"], payload: (row["payload"] as String?).map { Array($0.utf8) },
+                    sourceID: nil, changeID: nil))
+        }
+    }
+}

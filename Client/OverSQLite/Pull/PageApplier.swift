@@ -1,0 +1,224 @@
+import GRDB
+import GRDBSQLite
+
+/// Applies pages of the feed inside one transaction.
+struct PageApplier {
+    /// Rows to leave out because no page so far brought their parents.
+    typealias HoldBack = Set<TableKey>
+
+    struct TableKey: Hashable {
+        let tableID: Int64
+        let key: RowKey
+    }
+
+    /// What came of it.
+    struct Summary {
+        var applied = 0
+        var held = 0
+        var reports: [ConflictReport] = []
+    }
+
+    let db: Database
+    let catalog: Catalog
+    let ownSource: String
+    let holdBack: HoldBack
+    private let tables: TableWriters
+    private let queue: PendingQueue
+    private let held: HeldRows
+    private var hasPending: Bool
+    private var hasHeld: Bool
+    private(set) var summary = Summary()
+    /// The highest change id seen under this device's own name.
+    private(set) var highestOwnChange: Int64 = 0
+
+    init(_ db: Database, _ catalog: Catalog, ownSource: String, holdBack: HoldBack = []) throws {
+        self.db = db
+        self.catalog = catalog
+        self.ownSource = ownSource
+        self.holdBack = holdBack
+        tables = try TableWriters(db)
+        queue = PendingQueue(db: db)
+        held = HeldRows(db: db)
+        hasPending = try !queue.isEmpty()
+        hasHeld = try held.count() > 0
+    }
+
+    /// Applies every change of the page in order. The caller has set apply mode.
+    mutating func apply(_ page: DownloadPage) throws {
+        try page.body.withUnsafeBufferPointer { bytes in
+            for change in page.changes {
+                guard let table = catalog.table(wireName: change.table) else { continue }
+                try apply(change, table, bytes)
+            }
+        }
+    }
+
+    /// Tries the rows again that were refused before, and tells observers what changed.
+    mutating func finish() throws {
+        if hasHeld { try retryHeld() }
+        try tables.announce()
+    }
+
+    private mutating func apply(
+        _ change: RemoteChange, _ table: TableSchema, _ bytes: UnsafeBufferPointer<UInt8>
+    ) throws {
+        if change.sourceID == ownSource { highestOwnChange = max(highestOwnChange, change.changeID) }
+        guard let key = table.keyForm.key(fromWire: change.key) else {
+            return try hold(change, table, RowKey(wire: change.key), bytes, "this is no key of the table")
+        }
+        let known = try tables.known.find(table, key)
+        let pending = hasPending ? try queue.row(table, key) : nil
+        let sent = try pending == nil ? [] : queue.sent(table, key)
+        let action = PullRules.decide(
+            change, known: known?.row,
+            waiting: pending.map { row in
+                .init(
+                    revision: row.revision,
+                    sent: Dictionary(sent.map { ($0.changeID, $0.revision) }, uniquingKeysWith: { $1 }))
+            }, ownSource: ownSource)
+        if action == .skip { return }
+        if holdBack.contains(TableKey(tableID: table.id, key: key)) {
+            return try hold(change, table, key, bytes, "its parent is missing")
+        }
+        let local = known.map { $0.spelling.isNull ? table.keyForm.local(key) : $0.spelling }
+        do {
+            try perform(action, change, table, key, local: local, pending: pending, bytes)
+            summary.applied += 1
+            if hasHeld { try held.release(table, key) }
+        } catch let flaw as RowFlaw {
+            try hold(change, table, key, bytes, flaw.description)
+        } catch let error as DatabaseError where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT {
+            try hold(change, table, key, bytes, error.message ?? "a constraint of this database refuses it")
+        }
+    }
+
+    private mutating func perform(
+        _ action: PullRules.Action, _ change: RemoteChange, _ table: TableSchema, _ key: RowKey,
+        local: DatabaseValue?, pending: PendingRow?, _ bytes: UnsafeBufferPointer<UInt8>
+    ) throws {
+        guard let pending, action != .apply else {
+            guard let payload = change.payload else {
+                return try tables.delete(version: change.version, table, key, local: local)
+            }
+            return try tables.upsert(
+                UnsafeBufferPointer(rebasing: bytes[payload]), version: change.version, table, key,
+                local: local)
+        }
+        let row = serverRow(change, bytes)
+        switch action {
+        case .skip, .apply: break
+        case .confirm:
+            try queue.remove(table, key)
+            try tables.known.note(table, key, row.known, local: pending.local)
+        case .rebase:
+            try OwnWrite(db: db, tables: tables).rebase(pending, in: table, onto: row)
+        case .settle:
+            try db.inSavepoint {
+                let report = try ConflictResolver(db: db, tables: tables).settle(pending, in: table, against: row)
+                if let report { summary.reports.append(report) }
+                return .commit
+            }
+        }
+    }
+
+    private func serverRow(_ change: RemoteChange, _ bytes: UnsafeBufferPointer<UInt8>) -> ServerRow {
+        ServerRow(
+            version: change.version, payload: change.payload.map { Array(bytes[$0]) },
+            sourceID: change.sourceID, changeID: change.changeID)
+    }
+
+    private mutating func hold(
+        _ change: RemoteChange, _ table: TableSchema, _ key: RowKey, _ bytes: UnsafeBufferPointer<UInt8>,
+        _ reason: String
+    ) throws {
+        try held.hold(
+            table, key, version: change.version, payload: change.payload.map { Array(bytes[$0]) },
+            reason: reason)
+        hasHeld = true
+        summary.held += 1
+    }
+
+    private mutating func retryHeld() throws {
+        for entry in try held.next() {
+            guard let table = catalog.table(id: entry.tableID) else { continue }
+            if holdBack.contains(TableKey(tableID: table.id, key: entry.key)) { continue }
+            let known = try tables.known.find(table, entry.key)
+            if let known, known.row.version >= entry.row.version {
+                try held.release(table, entry.key)
+                continue
+            }
+            // A row that waits meets the server's version when it is sent.
+            if try queue.row(table, entry.key) != nil { continue }
+            let local = known.map { $0.spelling.isNull ? table.keyForm.local(entry.key) : $0.spelling }
+            do {
+                try db.inSavepoint {
+                    try tables.write(entry.row, table, entry.key, local: local)
+                    try held.release(table, entry.key)
+                    return .commit
+                }
+                summary.applied += 1
+            } catch is RowFlaw {
+                continue
+            } catch let error as DatabaseError where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT {
+                continue
+            }
+        }
+    }
+}
+
+// MARK: - Foreign keys
+
+extension PageApplier {
+    /// Whether a row applied so far refers to a parent that is not there. Constraints are deferred while
+    /// pages are applied, and SQLite counts what is open, so this costs nothing.
+    static func hasOpenForeignKeys(_ db: Database) -> Bool {
+        var open: Int32 = 0
+        var highest: Int32 = 0
+        sqlite3_db_status(db.sqliteConnection, SQLITE_DBSTATUS_DEFERRED_FKS, &open, &highest, 0)
+        return open != 0
+    }
+
+    /// The changes of these pages without which every row has its parents, for this step: rows whose
+    /// parent is missing, and deletes of parents whose children are still here.
+    func openRows(in pages: [DownloadPage]) throws -> HoldBack {
+        var open: HoldBack = []
+        var bereft: Set<String> = []
+        for table in catalog.tables {
+            let violations = try Row.fetchAll(
+                db, sql: #"SELECT rowid, lower("parent") AS parent FROM pragma_foreign_key_check(?)"#,
+                arguments: [table.name])
+            for violation in violations {
+                bereft.insert(violation["parent"])
+                guard let rowid = violation["rowid"] as Int64? else { continue }
+                let local = try DatabaseValue.fetchOne(
+                    db, sql: "SELECT \(table.quotedKey) FROM \(table.quotedName) WHERE rowid = ?",
+                    arguments: [rowid])
+                if let key = local.flatMap(table.keyForm.key(fromLocal:)) {
+                    open.insert(TableKey(tableID: table.id, key: key))
+                }
+            }
+        }
+        return changed(in: pages, among: open, parentsOf: bereft)
+    }
+
+    /// Of the open rows those that these pages, or a retry, brought; if there are none, the pages removed
+    /// the parents, and those deletes are what must wait.
+    private func changed(
+        in pages: [DownloadPage], among open: HoldBack, parentsOf bereft: Set<String>
+    ) -> HoldBack {
+        var children: HoldBack = []
+        var parents: HoldBack = []
+        for change in pages.lazy.flatMap(\.changes) {
+            guard let table = catalog.table(wireName: change.table),
+                let key = table.keyForm.key(fromWire: change.key)
+            else { continue }
+            let name = TableKey(tableID: table.id, key: key)
+            if !change.isDelete, open.contains(name) { children.insert(name) }
+            if change.isDelete, bereft.contains(table.wireName) { parents.insert(name) }
+        }
+        let retried = open.filter { name in
+            !holdBack.contains(name) && !children.contains(name)
+        }
+        return children.isEmpty ? (parents.isEmpty ? retried : parents) : children.union(retried)
+    }
+}

@@ -1,0 +1,236 @@
+import Foundation
+import GRDB
+import GRDBSQLite
+import WireJSON
+
+/// Writes server rows into one app table, with one prepared statement for each set of columns met.
+///
+/// Statements name and quote their columns and are UPSERTs: a row is never replaced, so no cascade runs and
+/// no column the server did not name is reset (hazards C1, C11).
+final class RowWriter {
+    let table: TableSchema
+    private let db: Database
+    private var plans: [ColumnPlan] = []
+    private let deleteStatement: RawStatement
+
+    init(_ db: Database, _ table: TableSchema) throws {
+        self.db = db
+        self.table = table
+        deleteStatement = try RawStatement(
+            db, "DELETE FROM \(table.quotedName) WHERE \(table.quotedKey) = ?")
+    }
+
+    /// What became of the values of columns this table does not have: a JSON object, nil if there were none.
+    typealias SetAside = [UInt8]
+
+    /// Writes a payload.
+    ///
+    /// - Parameters:
+    ///   - local: the key as the row spells it; nil lets the payload's own spelling stand, if it is the key.
+    /// - Returns: the spelling used, and the values of unknown columns.
+    /// - Throws: `RowFlaw` if the payload does not fit the table, or the database's refusal.
+    func upsert(
+        _ payload: UnsafeBufferPointer<UInt8>, key: RowKey, local: DatabaseValue?
+    ) throws -> (local: DatabaseValue, unknown: SetAside?) {
+        let row = try read(payload)
+        let spelling = local ?? spelling(of: key, in: row, payload)
+        let statement = try row.plan.statement(db, table)
+        var hasKey = false
+        for (value, target) in zip(row.values, row.plan.targets) {
+            guard let target else { continue }
+            if target.column.isKey {
+                hasKey = true
+                statement.bind(spelling, at: target.parameter)
+            } else {
+                value.bind(statement, at: target.parameter, bytes: payload)
+            }
+        }
+        if !hasKey { statement.bind(spelling, at: row.plan.keyParameter) }
+        defer { statement.clear() }
+        try statement.run(db)
+        return (spelling, row.plan.hasUnknown ? unknownColumns(payload) : nil)
+    }
+
+    func delete(local: DatabaseValue) throws {
+        deleteStatement.bind(local, at: 1)
+        try deleteStatement.run(db)
+    }
+
+    /// Writes values that are SQLite's already, as a merge has them.
+    func upsert(_ values: RowValues, local: DatabaseValue) throws {
+        var values = values
+        values[table.key.wireName] = local
+        let columns = table.columns.filter { values[$0.wireName] != nil }
+        let statement = try RawStatement(db, ColumnPlan.sql(table, columns))
+        for (index, column) in columns.enumerated() {
+            statement.bind(values[column.wireName] ?? .null, at: Int32(index + 1))
+        }
+        try statement.run(db)
+    }
+
+    /// The values of a payload by column, as the table would hold them.
+    func values(of payload: UnsafeBufferPointer<UInt8>) throws(RowFlaw) -> RowValues {
+        let row = try read(payload)
+        var values: RowValues = [:]
+        for (value, target) in zip(row.values, row.plan.targets) {
+            if let column = target?.column { values[column.wireName] = value.value(in: payload) }
+        }
+        return values
+    }
+
+    // MARK: - Reading a payload
+
+    private struct ReadRow {
+        let plan: ColumnPlan
+        let values: [DecodedValue]
+    }
+
+    private func read(_ payload: UnsafeBufferPointer<UInt8>) throws(RowFlaw) -> ReadRow {
+        if let plan = plans.last, let values = try values(of: payload, following: plan) {
+            return ReadRow(plan: plan, values: values)
+        }
+        let names = try names(in: payload)
+        let plan: ColumnPlan
+        if let index = plans.firstIndex(where: { $0.names == names }) {
+            plan = plans.remove(at: index)
+        } else {
+            plan = ColumnPlan(names, table)
+        }
+        plans.append(plan)
+        guard let values = try values(of: payload, following: plan) else {
+            throw RowFlaw("the payload cannot be read")
+        }
+        return ReadRow(plan: plan, values: values)
+    }
+
+    /// The values, if the payload has just the plan's keys in the plan's order; else nil.
+    private func values(
+        of payload: UnsafeBufferPointer<UInt8>, following plan: ColumnPlan
+    ) throws(RowFlaw) -> [DecodedValue]? {
+        var reader = JSONReader(payload, rules: JSONRules(refusesDuplicateKeys: false))
+        var values: [DecodedValue] = []
+        values.reserveCapacity(plan.names.count)
+        var matches = true
+        var flaw: RowFlaw?
+        do throws(JSONError) {
+            try reader.readObject { reader, key throws(JSONError) in
+                let slice = try reader.skipValue()
+                let index = values.count
+                guard matches, index < plan.names.count,
+                    plan.names[index].elementsEqual(payload[key.content])
+                else {
+                    matches = false
+                    return
+                }
+                guard let target = plan.targets[index] else { return values.append(.null) }
+                do throws(RowFlaw) {
+                    let decoder = ValueDecoder(bytes: payload, reader: reader)
+                    values.append(try decoder.decode(slice, for: target.column))
+                } catch {
+                    flaw = flaw ?? error
+                    values.append(.null)
+                }
+            }
+        } catch { throw RowFlaw(error.description) }
+        guard matches, values.count == plan.names.count else { return nil }
+        if let flaw { throw flaw }
+        return values
+    }
+
+    private func names(in payload: UnsafeBufferPointer<UInt8>) throws(RowFlaw) -> [[UInt8]] {
+        var reader = JSONReader(payload, rules: JSONRules(refusesDuplicateKeys: false))
+        var names: [[UInt8]] = []
+        do throws(JSONError) {
+            try reader.readObject { reader, key throws(JSONError) in
+                names.append(Array(payload[key.content]))
+                _ = try reader.skipValue()
+            }
+        } catch { throw RowFlaw(error.description) }
+        return names
+    }
+
+    /// The payload's key if it is another spelling of `key`: rows that refer to it repeat that spelling, so
+    /// a lower-cased key would leave them without a parent.
+    private func spelling(
+        of key: RowKey, in row: ReadRow, _ payload: UnsafeBufferPointer<UInt8>
+    ) -> DatabaseValue {
+        guard table.keyForm != .uuidBlob,
+            let index = row.plan.targets.firstIndex(where: { $0?.column.isKey == true })
+        else { return table.keyForm.local(key) }
+        let value = row.values[index].value(in: payload)
+        return table.keyForm.key(fromLocal: value) == key ? value : table.keyForm.local(key)
+    }
+
+    func unknownColumns(_ payload: UnsafeBufferPointer<UInt8>) -> SetAside? {
+        let known = Set(table.columns.map { Array($0.wireName.utf8) })
+        var reader = JSONReader(payload, rules: JSONRules(refusesDuplicateKeys: false))
+        var object: [UInt8] = []
+        try? reader.readObject { reader, key throws(JSONError) in
+            let value = try reader.skipValue()
+            guard !known.contains(Array(payload[key.content])) else { return }
+            object.append(byte: object.isEmpty ? UInt8(ascii: "{") : UInt8(ascii: ","))
+            object.append(contentsOf: payload[key.range])
+            object.append(byte: UInt8(ascii: ":"))
+            object.append(contentsOf: payload[value.range])
+        }
+        if object.isEmpty { return nil }
+        object.append(byte: UInt8(ascii: "}"))
+        return object
+    }
+}
+
+/// Where each key of a payload goes.
+private final class ColumnPlan {
+    struct Target {
+        let column: Column
+        let parameter: Int32
+    }
+
+    let names: [[UInt8]]
+    /// nil for a key that is no column here.
+    let targets: [Target?]
+    let keyParameter: Int32
+    let hasUnknown: Bool
+    private let columns: [Column]
+    private var prepared: RawStatement?
+
+    init(_ names: [[UInt8]], _ table: TableSchema) {
+        self.names = names
+        var columns: [Column] = []
+        targets = names.map { name in
+            let text = String(decoding: name, as: UTF8.self)
+            guard let column = table.columns.first(where: { $0.wireName == text }) else { return nil }
+            if let index = columns.firstIndex(of: column) {
+                return Target(column: column, parameter: Int32(index + 1))
+            }
+            columns.append(column)
+            return Target(column: column, parameter: Int32(columns.count))
+        }
+        if let index = columns.firstIndex(where: \.isKey) {
+            keyParameter = Int32(index + 1)
+        } else {
+            columns.append(table.key)
+            keyParameter = Int32(columns.count)
+        }
+        hasUnknown = targets.contains { $0 == nil }
+        self.columns = columns
+    }
+
+    func statement(_ db: Database, _ table: TableSchema) throws -> RawStatement {
+        if let prepared { return prepared }
+        let statement = try RawStatement(db, Self.sql(table, columns))
+        prepared = statement
+        return statement
+    }
+
+    static func sql(_ table: TableSchema, _ columns: [Column]) -> String {
+        let names = columns.map(\.name.quotedIdentifier)
+        let sets = columns.filter { !$0.isKey }.map(\.name.quotedIdentifier).map { "\($0) = excluded.\($0)" }
+        let parameters = Array(repeating: "?", count: columns.count).joined(separator: ", ")
+        return """
+            INSERT INTO \(table.quotedName) (\(names.joined(separator: ", "))) VALUES (\(parameters)) \
+            ON CONFLICT (\(table.quotedKey)) DO \
+            \(sets.isEmpty ? "NOTHING" : "UPDATE SET " + sets.joined(separator: ", "))
+            """
+    }
+}

@@ -1,0 +1,72 @@
+import GRDB
+
+/// The writers of one transaction, and which tables they wrote.
+final class TableWriters {
+    private let db: Database
+    private var writers: [Int64: RowWriter] = [:]
+    private var changed: [Int64: String] = [:]
+
+    let known: KnownRows
+
+    init(_ db: Database) throws {
+        self.db = db
+        known = try KnownRows(db: db)
+    }
+
+    func writer(_ table: TableSchema) throws -> RowWriter {
+        if let writer = writers[table.id] { return writer }
+        let writer = try RowWriter(db, table)
+        writers[table.id] = writer
+        return writer
+    }
+
+    /// Writes the server's row, or its absence, together with its version. Runs under apply mode.
+    ///
+    /// The version of a delete is noted first: so the delete trigger's touch is known for the server's own,
+    /// and only rows that go by a cascade are left to be sent (`FoldRules`).
+    ///
+    /// - Parameter local: the key as the row spells it; nil if the row is not here.
+    func write(_ row: ServerRow, _ table: TableSchema, _ key: RowKey, local: DatabaseValue?) throws {
+        if let payload = row.payload {
+            try payload.withUnsafeBufferPointer {
+                try upsert($0, version: row.version, table, key, local: local)
+            }
+        } else {
+            try delete(version: row.version, table, key, local: local)
+        }
+    }
+
+    func upsert(
+        _ payload: UnsafeBufferPointer<UInt8>, version: Int64, _ table: TableSchema, _ key: RowKey,
+        local: DatabaseValue?
+    ) throws {
+        let (spelling, unknown) = try writer(table).upsert(payload, key: key, local: local)
+        noteChange(in: table)
+        try known.note(
+            table, key, KnownRow(version: version, isDeleted: false), local: spelling)
+        try SetAsideColumns(db: db).store(unknown, table, key)
+    }
+
+    func delete(version: Int64, _ table: TableSchema, _ key: RowKey, local: DatabaseValue?) throws {
+        let spelling = local ?? table.keyForm.local(key)
+        // A foreign key with ON DELETE RESTRICT may refuse; then the version must not stay noted.
+        try db.inSavepoint {
+            try known.note(table, key, KnownRow(version: version, isDeleted: true), local: spelling)
+            try writer(table).delete(local: spelling)
+            return .commit
+        }
+        noteChange(in: table)
+    }
+
+    func setAsideUnknown(_ payload: [UInt8], _ table: TableSchema, _ key: RowKey) throws {
+        let unknown = try payload.withUnsafeBufferPointer { try writer(table).unknownColumns($0) }
+        try SetAsideColumns(db: db).store(unknown, table, key)
+    }
+
+    func noteChange(in table: TableSchema) { changed[table.id] = table.name }
+
+    /// Tells GRDB's observers what was written past them.
+    func announce() throws {
+        for name in changed.values { try db.notifyChanges(in: Table(name)) }
+    }
+}

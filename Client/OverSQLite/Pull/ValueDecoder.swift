@@ -1,0 +1,95 @@
+import Foundation
+import GRDB
+import WireJSON
+
+/// A value from a payload in the form SQLite gets it; text may still lie in the page's bytes.
+enum DecodedValue {
+    case null
+    case integer(Int64)
+    case real(Double)
+    case slice(Range<Int>)
+    case text(String)
+    case blob([UInt8])
+
+    func bind(_ statement: RawStatement, at index: Int32, bytes: UnsafeBufferPointer<UInt8>) {
+        switch self {
+        case .null: statement.bindNull(at: index)
+        case .integer(let number): statement.bind(integer: number, at: index)
+        case .real(let number): statement.bind(real: number, at: index)
+        case .slice(let range): statement.bind(text: UnsafeBufferPointer(rebasing: bytes[range]), at: index)
+        case .text(let text): statement.bind(text: text, at: index)
+        case .blob(let blob): statement.bind(blob: blob, at: index)
+        }
+    }
+
+    func value(in bytes: UnsafeBufferPointer<UInt8>) -> DatabaseValue {
+        switch self {
+        case .null: .null
+        case .integer(let number): number.databaseValue
+        case .real(let number): number.databaseValue
+        case .slice(let range): String(decoding: bytes[range], as: UTF8.self).databaseValue
+        case .text(let text): text.databaseValue
+        case .blob(let blob): Data(blob).databaseValue
+        }
+    }
+}
+
+/// A payload that this table cannot take, with the reason.
+struct RowFlaw: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+/// Reads payload values by the affinity of the column they go to, so that no digit is lost.
+struct ValueDecoder {
+    let bytes: UnsafeBufferPointer<UInt8>
+    let reader: JSONReader
+
+    func decode(_ slice: JSONSlice, for column: Column) throws(RowFlaw) -> DecodedValue {
+        if let flaw = slice.flaw, slice.kind == .string, flaw != .nulCharacter {
+            throw RowFlaw("\(column.wireName) \(flaw)")
+        }
+        switch slice.kind {
+        case .null: return .null
+        case .bool: return .integer(bytes[slice.range.lowerBound] == UInt8(ascii: "t") ? 1 : 0)
+        case .number: return number(slice, for: column)
+        case .string: return try string(slice, for: column)
+        case .object, .array:
+            var text: [UInt8] = []
+            text.append(compacting: UnsafeBufferPointer(rebasing: bytes[slice.range]))
+            return .text(String(decoding: text, as: UTF8.self))
+        }
+    }
+
+    /// A text column keeps the digits as they were written; a number column takes an exact integer before
+    /// a double.
+    private func number(_ slice: JSONSlice, for column: Column) -> DecodedValue {
+        if column.affinity == .text { return .slice(slice.range) }
+        if column.affinity != .real, let integer = reader.integer(of: slice) { return .integer(integer) }
+        let text = String(decoding: bytes[slice.range], as: UTF8.self)
+        return Double(text).map(DecodedValue.real) ?? .text(text)
+    }
+
+    private func string(_ slice: JSONSlice, for column: Column) throws(RowFlaw) -> DecodedValue {
+        guard column.affinity == .blob else {
+            if !slice.hasEscapes { return .slice(slice.content) }
+            guard let text = reader.text(of: slice) else {
+                throw RowFlaw("\(column.wireName) is not valid Unicode")
+            }
+            return .text(text)
+        }
+        guard let text = reader.text(of: slice), let blob = Self.blob(text) else {
+            throw RowFlaw("\(column.wireName) is neither a UUID, nor base64, nor hexadecimal")
+        }
+        return .blob(blob)
+    }
+
+    /// The bytes a text stands for in a BLOB column: a dashed UUID, else base64 that encodes back to the
+    /// same text, else hexadecimal.
+    static func blob(_ text: String) -> [UInt8]? {
+        if text.utf8.count == 36, let uuid = KeyForm.bytes(ofUUID: text) { return uuid }
+        if let data = Data(base64Encoded: text), data.base64EncodedString() == text { return Array(data) }
+        return Hex.decode(text.utf8)
+    }
+}

@@ -1,0 +1,139 @@
+import GRDB
+import WireJSON
+
+/// A change as it goes out; enough to deal with its answer.
+struct SentChange {
+    let tableID: Int64
+    let key: RowKey
+    let changeID: Int64
+    let revision: Int64
+    let base: Int64
+    let operation: Operation
+}
+
+/// One upload: its changes and the body that says them.
+struct OutgoingBatch {
+    let changes: [SentChange]
+    let body: [UInt8]
+}
+
+/// Takes rows from the queue and writes them down as sent, in one transaction.
+struct BatchComposer {
+    /// Bytes of a body after which no further row joins, well under the protocol's 16 MiB.
+    static let bodyGoal = 4 << 20
+
+    let db: Database
+    let catalog: Catalog
+    let schema: String
+
+    /// - Parameters:
+    ///   - limit: the most changes to take.
+    ///   - now: seconds since 1970, for retries that are due.
+    /// - Returns: nil if nothing may be sent now.
+    func compose(limit: Int, now: Double) throws -> OutgoingBatch? {
+        let queue = PendingQueue(db: db)
+        while true {
+            let rows = try queue.sendable(limit: limit, now: now, catalog: catalog)
+            if rows.isEmpty { return nil }
+            var size = 0
+            var changes: [(SentChange, payload: [UInt8]?)] = []
+            for row in rows where size < Self.bodyGoal {
+                guard let table = catalog.table(id: row.tableID) else { continue }
+                guard let change = try take(row, table, queue) else { continue }
+                size += change.payload?.count ?? 0
+                changes.append(change)
+            }
+            // Every row may have turned out unfit to send; then the queue has others.
+            if !changes.isEmpty { return batch(ordered(changes), cursor: try cursor()) }
+        }
+    }
+
+    /// - Returns: nil if the row cannot go; it is then out of the way.
+    private func take(
+        _ row: PendingRow, _ table: TableSchema, _ queue: PendingQueue
+    ) throws -> (SentChange, payload: [UInt8]?)? {
+        var operation = row.operation
+        var payload: [UInt8]?
+        if operation != .delete {
+            switch try RowEncoder(db: db).encode(table, local: row.local, key: row.key) {
+            case .payload(let bytes): payload = bytes
+            // Removed behind the triggers' back.
+            case .missing: operation = .delete
+            case .refused(let refusal):
+                try queue.refuse(table, row.key, refusal)
+                return nil
+            }
+        }
+        let earlier = try queue.sent(table, row.key)
+        let same = earlier.first {
+            $0.revision == row.revision && $0.base == row.base && $0.operation == operation
+        }
+        // An id is fresh whenever what is sent differs from what was sent under it (hazard C8).
+        let changeID = try same?.changeID ?? nextChangeID()
+        if same == nil {
+            try queue.noteSent(
+                table, row.key,
+                .init(changeID: changeID, revision: row.revision, base: row.base, operation: operation))
+        }
+        let change = SentChange(
+            tableID: table.id, key: row.key, changeID: changeID, revision: row.revision, base: row.base,
+            operation: operation)
+        return (change, payload)
+    }
+
+    private func nextChangeID() throws -> Int64 {
+        let statement = try db.cachedStatement(
+            sql: "UPDATE _sync_state SET next_change_id = next_change_id + 1 RETURNING next_change_id - 1")
+        return try Int64.fetchOne(statement) ?? 1
+    }
+
+    private func cursor() throws -> Int64 {
+        try Int64.fetchOne(db, sql: "SELECT cursor FROM _sync_state") ?? 0
+    }
+
+    /// Parents before children, deletes last and the other way round; within a table the queue's order.
+    private func ordered(
+        _ changes: [(SentChange, payload: [UInt8]?)]
+    ) -> [(SentChange, payload: [UInt8]?)] {
+        func place(_ change: SentChange) -> (Int, Int) {
+            let rank = catalog.rank(ofTable: change.tableID)
+            return change.operation == .delete ? (1, -rank) : (0, rank)
+        }
+        return changes.enumerated().sorted { one, other in
+            (place(one.element.0), one.offset) < (place(other.element.0), other.offset)
+        }.map(\.element)
+    }
+
+    private func batch(_ changes: [(SentChange, payload: [UInt8]?)], cursor: Int64) -> OutgoingBatch {
+        var body: [UInt8] = []
+        body.append(literal: #"{"last_server_seq_seen":"#)
+        body.append(integer: cursor)
+        body.append(literal: #","changes":["#)
+        for (index, change) in changes.enumerated() {
+            if index > 0 { body.append(byte: UInt8(ascii: ",")) }
+            append(change.0, change.payload, to: &body)
+        }
+        body.append(literal: "]}")
+        return OutgoingBatch(changes: changes.map(\.0), body: body)
+    }
+
+    private func append(_ change: SentChange, _ payload: [UInt8]?, to body: inout [UInt8]) {
+        body.append(literal: #"{"source_change_id":"#)
+        body.append(integer: change.changeID)
+        body.append(literal: #","schema":"#)
+        body.append(jsonString: schema)
+        body.append(literal: #","table":"#)
+        body.append(jsonString: catalog.table(id: change.tableID)?.wireName ?? "")
+        body.append(literal: #","op":"#)
+        body.append(jsonString: change.operation.rawValue)
+        body.append(literal: #","pk":"#)
+        body.append(jsonString: change.key.wire)
+        body.append(literal: #","server_version":"#)
+        body.append(integer: change.base)
+        if let payload {
+            body.append(literal: #","payload":"#)
+            body.append(contentsOf: payload)
+        }
+        body.append(byte: UInt8(ascii: "}"))
+    }
+}

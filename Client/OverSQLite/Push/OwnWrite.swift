@@ -1,0 +1,30 @@
+import GRDB
+
+/// A version of a row that this very device wrote and whose answer it never got (hazard C17).
+struct OwnWrite {
+    let db: Database
+    let tables: TableWriters
+
+    /// Puts the edits made since on top of that version, in silence: there is nobody to disagree with.
+    func rebase(_ pending: PendingRow, in table: TableSchema, onto row: ServerRow) throws {
+        try tables.known.note(table, pending.key, row.known, local: pending.local)
+        let isDeleted = row.payload == nil
+        let queue = PendingQueue(db: db)
+        if pending.operation == .delete {
+            if isDeleted { return try queue.remove(table, pending.key) }
+            return try queue.rebase(table, pending.key, onto: row.version, as: .delete, image: image(row, table))
+        }
+        try queue.rebase(
+            table, pending.key, onto: row.version, as: isDeleted ? .insert : .update,
+            image: image(row, table))
+    }
+
+    /// The written row as a base; nil if it cannot be read, which only makes a later merge coarser.
+    private func image(_ row: ServerRow, _ table: TableSchema) -> String? {
+        guard table.policy.needsBaseImage, let payload = row.payload else { return nil }
+        let values = payload.withUnsafeBufferPointer { bytes in
+            try? tables.writer(table).values(of: bytes)
+        }
+        return values.map(RowImage.text(of:))
+    }
+}

@@ -1,0 +1,108 @@
+import GRDB
+
+/// Sends what waits: compose in a transaction, send outside of it, deal with the answer in another.
+struct Sending {
+    let session: SyncSession
+
+    /// - Returns: the time the next refused row is due, in seconds since 1970.
+    /// - Throws: `SyncError`; what was not answered stays in the queue under its change ids.
+    func run() async throws -> Double? {
+        var run = SendRun()
+        while true {
+            guard let batch = try await compose() else {
+                guard case .retry(let rows) = run.emptied() else { break }
+                try await makeDue(rows)
+                continue
+            }
+            guard try await exchange(batch, &run) == .go else { break }
+        }
+        try await session.refreshCounts()
+        return try await session.write { db in try PendingQueue(db: db).nextRetry() }
+    }
+
+    private func compose() async throws -> OutgoingBatch? {
+        let limit = session.pacer.withLock { $0.limit }
+        let (catalog, schema, now) = (session.catalog, session.configuration.schema, session.now)
+        return try await session.write { db in
+            try ChangeLog(db: db, catalog: catalog).fold()
+            return try BatchComposer(db: db, catalog: catalog, schema: schema).compose(limit: limit, now: now)
+        }
+    }
+
+    private func exchange(_ batch: OutgoingBatch, _ run: inout SendRun) async throws -> SendRun.Step {
+        switch try await session.gateway.upload(batch.body) {
+        case .tooLarge:
+            guard shrink(batch) else {
+                try await refuseAsTooLarge(batch)
+                return .go
+            }
+            return run.answered(progress: 0, confirmed: 0, setAside: [], isShrunk: true)
+        case .answer(let answer):
+            guard answer.statuses.count == batch.changes.count else {
+                throw SyncError.notTheGateway("an answer with another number of statuses than changes")
+            }
+            let summary = try await apply(answer, to: batch)
+            if summary.mustShrink { _ = shrink(batch) } else { session.pacer.withLock { $0.grow() } }
+            session.board.post(summary.reports.map(SyncEvent.conflict) + summary.rejected.map(SyncEvent.rejected))
+            try await session.refreshCounts(confirmed: summary.confirmed > 0)
+            return run.answered(
+                progress: summary.progress, confirmed: summary.confirmed, setAside: summary.setAside,
+                isShrunk: summary.mustShrink)
+        }
+    }
+
+    /// Undoes a transaction whose conflicts, settled, left a row without its parent.
+    private struct HasOpenForeignKeys: Error {}
+
+    private func apply(_ answer: UploadAnswer, to batch: OutgoingBatch) async throws -> AnswerApplier.Summary {
+        do {
+            return try await apply(answer, to: batch, settlesConflicts: true)
+        } catch is HasOpenForeignKeys {
+            return try await apply(answer, to: batch, settlesConflicts: false)
+        }
+    }
+
+    private func apply(
+        _ answer: UploadAnswer, to batch: OutgoingBatch, settlesConflicts: Bool
+    ) async throws -> AnswerApplier.Summary {
+        let (catalog, now, randomness) = (session.catalog, session.now, session.configuration.randomness)
+        return try await session.write { db in
+            try db.execute(sql: "PRAGMA defer_foreign_keys = ON")
+            let log = ChangeLog(db: db, catalog: catalog)
+            try log.fold()
+            var applier = try AnswerApplier(
+                db, catalog, ownSource: DeviceState.read(db).sourceID, now: now, jitter: randomness,
+                settlesConflicts: settlesConflicts)
+            try ApplyMode(db: db).during { try applier.apply(answer.statuses, to: batch) }
+            var summary = applier.summary
+            summary.reports += try log.fold().map(ConflictReport.init(lost:))
+            if settlesConflicts, PageApplier.hasOpenForeignKeys(db) { throw HasOpenForeignKeys() }
+            return summary
+        }
+    }
+
+    private func shrink(_ batch: OutgoingBatch) -> Bool {
+        session.pacer.withLock { $0.shrink(sent: batch.changes.count) }
+    }
+
+    private func refuseAsTooLarge(_ batch: OutgoingBatch) async throws {
+        let catalog = session.catalog
+        try await session.write { db in
+            for change in batch.changes {
+                guard let table = catalog.table(id: change.tableID) else { continue }
+                try PendingQueue(db: db).refuse(
+                    table, change.key, Refusal(reason: "too_large", message: "the gateway takes no row so large"))
+            }
+        }
+    }
+
+    private func makeDue(_ rows: [PageApplier.TableKey]) async throws {
+        let (catalog, now) = (session.catalog, session.now)
+        try await session.write { db in
+            for row in rows {
+                guard let table = catalog.table(id: row.tableID) else { continue }
+                try PendingQueue(db: db).makeDue(table, row.key, at: now)
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+import Foundation
+import Synchronization
+
+/// The current status and everybody who follows it or the events.
+final class StatusBoard: Sendable {
+    /// Events kept for a follower who does not read; older ones are dropped.
+    static let eventBuffer = 1000
+
+    private struct State {
+        var status = SyncStatus()
+        var followers: [UInt64: AsyncStream<SyncStatus>.Continuation] = [:]
+        var listeners: [UInt64: AsyncStream<SyncEvent>.Continuation] = [:]
+        var nextID: UInt64 = 0
+
+        mutating func newID() -> UInt64 {
+            nextID += 1
+            return nextID
+        }
+    }
+
+    private let state = Mutex(State())
+
+    var status: SyncStatus { state.withLock { $0.status } }
+
+    /// Changes the status and tells followers, if it is another one.
+    func update(_ change: (inout SyncStatus) -> Void) {
+        state.withLock { state in
+            let before = state.status
+            change(&state.status)
+            guard state.status != before else { return }
+            for follower in state.followers.values { follower.yield(state.status) }
+        }
+    }
+
+    func post(_ events: [SyncEvent]) {
+        guard !events.isEmpty else { return }
+        state.withLock { state in
+            for listener in state.listeners.values {
+                for event in events { listener.yield(event) }
+            }
+        }
+    }
+
+    /// The status now and each later one; a slow reader gets the newest.
+    func follow() -> AsyncStream<SyncStatus> {
+        let (stream, continuation) = AsyncStream.makeStream(
+            of: SyncStatus.self, bufferingPolicy: .bufferingNewest(1))
+        let id = state.withLock { state in
+            let id = state.newID()
+            continuation.yield(state.status)
+            state.followers[id] = continuation
+            return id
+        }
+        continuation.onTermination = { [weak self] _ in
+            self?.state.withLock { _ = $0.followers.removeValue(forKey: id) }
+        }
+        return stream
+    }
+
+    func listen() -> AsyncStream<SyncEvent> {
+        let (stream, continuation) = AsyncStream.makeStream(
+            of: SyncEvent.self, bufferingPolicy: .bufferingNewest(Self.eventBuffer))
+        let id = state.withLock { state in
+            let id = state.newID()
+            state.listeners[id] = continuation
+            return id
+        }
+        continuation.onTermination = { [weak self] _ in
+            self?.state.withLock { _ = $0.listeners.removeValue(forKey: id) }
+        }
+        return stream
+    }
+}

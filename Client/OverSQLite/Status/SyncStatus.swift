@@ -1,0 +1,65 @@
+import Foundation
+
+/// What sync is doing, for people to look at.
+public struct SyncStatus: Sendable, Hashable {
+    /// What the engine is doing.
+    public enum State: Sendable, Hashable {
+        /// The loops do not run; calls such as `syncChanges()` still work.
+        case stopped
+        /// Everything known has been exchanged.
+        case idle
+        case sending
+        case fetching
+        /// Paused by the app.
+        case paused
+        /// The last attempt failed; the next is due at the time given.
+        case waiting(until: Date)
+        /// Nothing will happen until the app acts; `lastError` says on what.
+        case blocked
+    }
+
+    /// How far the reading of the feed has come.
+    public struct Progress: Sendable, Hashable {
+        /// Rows applied since this reading began.
+        public var appliedRows: Int
+        /// How much of the feed's known part has been read, from 0 to 1.
+        public var fraction: Double
+    }
+
+    public var state: State = .stopped
+    /// Rows with edits the server has not confirmed, the rejected ones included.
+    public var pendingCount = 0
+    /// Rows the server, or this device, has refused to send on; `rejectedRows()` lists them.
+    public var rejectedCount = 0
+    /// Server rows that this database could not take yet.
+    public var heldCount = 0
+    /// Set while the feed is read.
+    public var progress: Progress?
+    /// What went wrong last; nil once things work again.
+    public var lastError: SyncError?
+    /// When everything was last exchanged in both directions without an error.
+    public var lastSynced: Date?
+    /// Whether the device has read the feed to its end at least once.
+    public var hasFinishedFirstSync = false
+
+    public init() {}
+}
+
+/// A row that was refused.
+public struct RejectedRow: Sendable, Hashable {
+    /// The table's name in SQLite.
+    public let table: String
+    /// The key as it travels: a dashed lower-case UUID, or the text key.
+    public let key: String
+    /// The protocol's reason, such as `bad_payload`, or one of the library's: `unsendable_key`,
+    /// `unsendable_value`, `resolver_failed`, `materialize_error`, `conflict`.
+    public let reason: String
+    /// For people; nil if the server said no more.
+    public let message: String?
+}
+
+/// Something that happened to a row and that the app may want to tell its user.
+public enum SyncEvent: Sendable, Hashable {
+    case conflict(ConflictReport)
+    case rejected(RejectedRow)
+}

@@ -1,0 +1,90 @@
+import Foundation
+import WireJSON
+
+/// Speaks the protocol over a transport: paths, credentials, and which answers mean what.
+struct GatewayClient: Sendable {
+    let base: URL
+    let schema: String
+    let transport: any HTTPTransport
+    let credentials: @Sendable () async throws -> String
+    /// Sees each token before it is used; throws if it must not be.
+    let identify: @Sendable (TokenClaims) async throws -> Void
+
+    enum UploadResult {
+        case answer(UploadAnswer)
+        /// The body was over the gateway's limit.
+        case tooLarge
+    }
+
+    /// - Throws: `SyncError`; nothing can then be said of the changes.
+    func upload(_ body: [UInt8]) async throws -> UploadResult {
+        let request = TransportRequest(
+            method: "POST", url: base.appending(path: "sync/upload"),
+            headers: ["Content-Type": "application/json"], body: body)
+        let response = try await send(request)
+        if response.status == 413 { return .tooLarge }
+        return try .answer(Self.read(response) { body throws(JSONError) in try UploadAnswer(body: body) })
+    }
+
+    /// - Parameters:
+    ///   - until: end of the window being read; 0 asks for a new one.
+    ///   - wait: seconds the gateway may hold the request until there is something.
+    func download(
+        after: Int64, limit: Int, until: Int64, includeSelf: Bool, wait: Int? = nil
+    ) async throws -> DownloadPage {
+        var query = [
+            URLQueryItem(name: "after", value: String(after)),
+            URLQueryItem(name: "limit", value: String(limit)), URLQueryItem(name: "schema", value: schema),
+        ]
+        if includeSelf { query.append(URLQueryItem(name: "include_self", value: "true")) }
+        if until > 0 { query.append(URLQueryItem(name: "until", value: String(until))) }
+        if let wait { query.append(URLQueryItem(name: "wait", value: String(wait))) }
+        let url = base.appending(path: "sync/download").appending(queryItems: query)
+        let response = try await send(TransportRequest(method: "GET", url: url))
+        return try Self.read(response) { body throws(JSONError) in try DownloadPage(body: body, after: after) }
+    }
+
+    /// Sends with credentials, which the app is asked for once more if they are refused.
+    private func send(_ request: TransportRequest) async throws -> TransportResponse {
+        let response = try await sendOnce(request)
+        return response.status == 401 ? try await sendOnce(request) : response
+    }
+
+    private func sendOnce(_ request: TransportRequest) async throws -> TransportResponse {
+        let token: String
+        do { token = try await credentials() } catch {
+            try Task.checkCancellation()
+            throw SyncError.noCredentials("\(error)")
+        }
+        try await identify(TokenClaims(token: token))
+        var request = request
+        request.headers["Authorization"] = "Bearer \(token)"
+        request.headers["Accept"] = "application/json"
+        do { return try await transport.send(request) } catch {
+            try Task.checkCancellation()
+            throw SyncError.unreachable("\(error)")
+        }
+    }
+
+    /// Reads an answer that should be one of the protocol's. Anything that is not JSON is not the gateway's,
+    /// whatever its status, and changes nothing.
+    private static func read<Value>(
+        _ response: TransportResponse, _ parse: ([UInt8]) throws(JSONError) -> Value
+    ) throws(SyncError) -> Value {
+        switch response.status {
+        case 200:
+            do { return try parse(response.body) } catch { throw .notTheGateway(error.description) }
+        case 401: throw .unauthorized(String(decoding: response.body.prefix(200), as: UTF8.self))
+        case 429, 503: throw .busy(retryAfter: response.headers["retry-after"].flatMap { Int($0) })
+        default:
+            let detail = (try? JSONDecoder().decode(ErrorBody.self, from: Data(response.body)))
+            guard let detail else { throw .notTheGateway("status \(response.status)") }
+            throw .refused(status: response.status, code: detail.error, message: detail.message ?? "")
+        }
+    }
+
+    private struct ErrorBody: Decodable {
+        let error: String
+        let message: String?
+    }
+}

@@ -1,0 +1,105 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Swift 6 mode, warnings are errors, explicit `any`, and every module imported where it is used.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+extension Target.Dependency {
+    static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
+    static let asyncHTTPClient = product(name: "AsyncHTTPClient", package: "async-http-client")
+    static let crypto = product(name: "Crypto", package: "swift-crypto")
+    static let grdb = product(name: "GRDB", package: "GRDB.swift")
+    static let http2 = product(name: "HummingbirdHTTP2", package: "hummingbird")
+    static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
+    static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
+    static let hummingbirdTLS = product(name: "HummingbirdTLS", package: "hummingbird")
+    static let jwtKit = product(name: "JWTKit", package: "jwt-kit")
+    static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+    static let signals = product(name: "UnixSignals", package: "swift-service-lifecycle")
+    static let logging = product(name: "Logging", package: "swift-log")
+    static let nioCore = product(name: "NIOCore", package: "swift-nio")
+    static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
+    static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
+    static let protobuf = product(name: "SwiftProtobuf", package: "swift-protobuf")
+    static let x509 = product(name: "X509", package: "swift-certificates")
+    static let yams = product(name: "Yams", package: "Yams")
+}
+
+/// A module shared by services, tools and tests.
+func shared(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [],
+    resources: [Resource]? = nil
+) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Shared/\(name)", exclude: exclude,
+        resources: resources, swiftSettings: settings)
+}
+
+/// A service: a library with everything in it and an executable of a few lines.
+func service(_ folder: String, library: String, executable: String, _ dependencies: [Target.Dependency]) -> [Target] {
+    [
+        .target(
+            name: library, dependencies: dependencies, path: "Services/\(folder)", exclude: ["Executable"],
+            swiftSettings: settings),
+        .executableTarget(
+            name: executable, dependencies: [.byName(name: library)], path: "Services/\(folder)/Executable",
+            swiftSettings: settings),
+    ]
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: settings)
+}
+
+let sharedTargets: [Target] = [
+    .systemLibrary(
+        name: "CLibPQ", path: "Shared/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+    shared("WireJSON", []),
+    shared("Model", ["WireJSON"]),
+    shared("Telemetry", ["WireJSON", .crypto, .logging]),
+    shared("Protos", [.protobuf], exclude: ["Definitions"]),
+    shared("RPC", ["Protos", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf]),
+    shared(
+        "ServiceKit",
+        ["RPC", "Telemetry", "WireJSON", .hummingbird, .httpTypes, .lifecycle, .logging, .nioCore, .signals]),
+    shared("Postgres", ["CLibPQ", .lifecycle, .logging]),
+    shared("DatabaseKit", ["Postgres", "ServiceKit", "Telemetry"]),
+    shared(
+        "Sidecar", ["Model", "Postgres", .lifecycle, .logging, .yams],
+        resources: [.embedInCode("Migrations/0001_sidecar.sql"), .embedInCode("Migrations/0002_auth.sql")]),
+]
+
+let serviceTargets: [Target] =
+    service(
+        "Upload", library: "UploadService", executable: "oversync-upload",
+        [
+            "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar", "Telemetry", "WireJSON",
+            .crypto, .lifecycle, .logging, .nioCore,
+        ])
+
+let testTargets: [Target] = [
+    tests("WireJSONUnitTests", ["WireJSON"]),
+]
+
+let package = Package(name: "oversync", targets: sharedTargets + serviceTargets + testTargets)
+
+package.dependencies = [
+    .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
+    .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0"),
+    .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
+    .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
+    .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+    .package(url: "https://github.com/vapor/jwt-kit.git", from: "5.7.1"),
+]

@@ -1,0 +1,91 @@
+import Logging
+import Model
+import NIOCore
+import Protos
+import RPC
+import Telemetry
+
+/// The `PushChanges` call: a body of changes in, a body of statuses out, one log line about both.
+struct PushChanges: Sendable {
+    let executor: UploadExecutor
+    let metrics: UploadMetrics
+    let logger: Logger
+
+    func callAsFunction(
+        _ request: PushChangesRequest, _ body: ByteBuffer, _ context: CallContext
+    ) async throws -> RPCReply<PushChangesReply> {
+        guard let caller = context.caller else {
+            throw RPCFailure(.unauthenticated, code: "authentication_failed", message: "No caller identity")
+        }
+        let start = ContinuousClock.now
+        do {
+            let (batch, result) = try await executor.upload(
+                body, from: caller, isAtomic: request.atomic, deadline: context.deadline)
+            let tally = OutcomeTally(result)
+            metrics.count(result, after: .now - start)
+            log(tally, result, caller, context, .now - start)
+            let answer = UploadAnswer(result: result, changeIDs: batch.changeIDs)
+            return RPCReply(tally.reply(result), body: answer.encoded())
+        } catch {
+            metrics.countFailure(after: .now - start)
+            logger.warning(
+                "upload failed",
+                metadata: [
+                    "request_id": "\(context.requestID)", "user": "\(userHash(caller.user))",
+                    "source": "\(caller.device)", "error": "\(error)",
+                    "ms": .stringConvertible((ContinuousClock.now - start).milliseconds),
+                ])
+            throw error
+        }
+    }
+
+    private func log(
+        _ tally: OutcomeTally, _ result: UploadResult, _ caller: CallerIdentity, _ context: CallContext,
+        _ duration: Duration
+    ) {
+        var metadata: Logger.Metadata = [
+            "request_id": "\(context.requestID)", "user": "\(userHash(caller.user))",
+            "source": "\(caller.device)", "changes": .stringConvertible(result.outcomes.count),
+            "applied": .stringConvertible(tally.applied), "duplicates": .stringConvertible(result.duplicates),
+            "conflicts": .stringConvertible(tally.conflicts), "invalid": .stringConvertible(tally.invalid),
+            "materialize_errors": .stringConvertible(tally.materializeErrors),
+            "ms": .stringConvertible(duration.milliseconds),
+        ]
+        if let sequences = result.sequences {
+            metadata["seq"] = "\(sequences.lowerBound)-\(sequences.upperBound)"
+        }
+        if let traceparent = context.traceparent { metadata["traceparent"] = "\(traceparent)" }
+        logger.info("upload", metadata: metadata)
+    }
+}
+
+/// How many changes came to what.
+struct OutcomeTally {
+    private(set) var applied = 0
+    private(set) var conflicts = 0
+    private(set) var invalid = 0
+    private(set) var materializeErrors = 0
+
+    init(_ result: UploadResult) {
+        for outcome in result.outcomes {
+            switch outcome {
+            case .applied: applied += 1
+            case .conflict: conflicts += 1
+            case .invalid, .aborted: invalid += 1
+            case .materializeError: materializeErrors += 1
+            }
+        }
+    }
+
+    func reply(_ result: UploadResult) -> PushChangesReply {
+        var reply = PushChangesReply()
+        reply.applied = UInt32(clamping: applied)
+        reply.duplicates = UInt32(clamping: result.duplicates)
+        reply.conflicts = UInt32(clamping: conflicts)
+        reply.invalid = UInt32(clamping: invalid)
+        reply.materializeErrors = UInt32(clamping: materializeErrors)
+        reply.firstSeq = result.sequences?.lowerBound ?? 0
+        reply.lastSeq = result.sequences?.upperBound ?? 0
+        return reply
+    }
+}

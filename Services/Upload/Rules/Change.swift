@@ -1,0 +1,93 @@
+import Model
+
+/// A change that is well formed and concerns a registered table. The plan decides about it.
+package struct Change: Sendable {
+    /// Its place in the request.
+    package let index: Int
+    package let id: ChangeID
+    package let row: RowID
+    /// Index of the table in the schema, which is its place in parents-first order.
+    package let table: Int
+    package let operation: Operation
+    package let base: RowVersion
+    /// Its payload's place in the request body; nil for a delete.
+    package let payload: Range<Int>?
+    /// Of operation class, row and payload: tells a repeat from another edit under the same id.
+    package let contentHash: Int64
+    /// The columns of the business table that its payload names.
+    package let columns: ColumnSet
+    /// The parent rows that it points to.
+    package let needs: [ParentReference]
+    /// The references that other rows may make to it.
+    package let provides: [ParentReference]
+
+    package init(
+        index: Int, id: ChangeID, row: RowID, table: Int, operation: Operation, base: RowVersion,
+        payload: Range<Int>?, contentHash: Int64, columns: ColumnSet = ColumnSet(),
+        needs: [ParentReference] = [], provides: [ParentReference] = []
+    ) {
+        self.index = index
+        self.id = id
+        self.row = row
+        self.table = table
+        self.operation = operation
+        self.base = base
+        self.payload = payload
+        self.contentHash = contentHash
+        self.columns = columns
+        self.needs = needs
+        self.provides = provides
+    }
+}
+
+/// The values of one foreign key, in its columns' order without those that the server writes itself.
+package struct ParentReference: Hashable, Sendable {
+    /// Index in `UploadSchema.foreignKeys`.
+    package let foreignKey: Int
+    package let values: [ParentValue]
+
+    package init(foreignKey: Int, values: [ParentValue]) {
+        self.foreignKey = foreignKey
+        self.values = values
+    }
+}
+
+/// A value that a foreign key can hold, in a form in which equal values are equal.
+package enum ParentValue: Hashable, Sendable {
+    case uuid(RowKey)
+    case integer(Int64)
+    case text(String)
+
+    /// As an answer shows it.
+    package var text: String {
+        switch self {
+        case .uuid(let key): key.text
+        case .integer(let number): "\(number)"
+        case .text(let text): text
+        }
+    }
+}
+
+/// A set of a table's column indexes.
+package struct ColumnSet: Hashable, Sendable {
+    private var first: UInt64 = 0
+    private var rest: [UInt64] = []
+
+    package init() {}
+
+    package mutating func insert(_ column: Int) {
+        if column < 64 {
+            first |= 1 << UInt64(column)
+            return
+        }
+        let word = column / 64 - 1
+        while rest.count <= word { rest.append(0) }
+        rest[word] |= 1 << UInt64(column % 64)
+    }
+
+    package func contains(_ column: Int) -> Bool {
+        if column < 64 { return first & (1 << UInt64(column)) != 0 }
+        let word = column / 64 - 1
+        return word < rest.count && rest[word] & (1 << UInt64(column % 64)) != 0
+    }
+}

@@ -1,0 +1,118 @@
+import Crypto
+import Model
+import Sidecar
+import WireJSON
+
+/// Judges each change by itself: names, operation, key, payload, in that order; the first failure wins.
+struct ChangeValidation {
+    let schema: UploadSchema
+    let limits: WireLimits
+    let body: UnsafeBufferPointer<UInt8>
+
+    enum Verdict {
+        case valid(Change)
+        case refused(Refusal)
+    }
+
+    func judge(_ wire: WireChange, at index: Int) -> Verdict {
+        do {
+            return .valid(try change(wire, at: index))
+        } catch {
+            return .refused(error)
+        }
+    }
+
+    private func change(_ wire: WireChange, at index: Int) throws(Refusal) -> Change {
+        if let field = wire.brokenField { throw .badPayload("bad_payload: \(field) is not valid Unicode text") }
+        let table = try table(wire)
+        let upload = schema.tables[table]
+        guard let operation = Operation(rawValue: wire.operation.trimmed.uppercased()) else {
+            throw .badPayload("invalid operation: \(wire.operation)")
+        }
+        guard let key = RowKey(wire.key, kind: upload.registered.keyKind) else {
+            throw .badPayload(Self.badKey(wire.key, upload.registered.keyKind))
+        }
+        let row = RowID(table: upload.registered.id, key: key)
+        let payload = try payload(wire, operation)
+        var shape = PayloadShape()
+        if let payload, upload.registered.mode == .table {
+            do {
+                let bytes = UnsafeBufferPointer(rebasing: body[payload])
+                shape = try PayloadShape.read(bytes, of: upload, key: key, in: schema)
+            } catch {
+                throw .badPayload(
+                    "bad payload for \(upload.registered.name) pk=\(key.text): \(error.column) \(error.reason)")
+            }
+        }
+        return Change(
+            index: index, id: wire.id, row: row, table: table, operation: operation, base: wire.base,
+            payload: payload, contentHash: contentHash(row, payload), columns: shape.columns,
+            needs: shape.needs, provides: shape.provides)
+    }
+
+    private func table(_ wire: WireChange) throws(Refusal) -> Int {
+        let schemaName = wire.schema.trimmed.lowercased()
+        let name = TableName(schema: schemaName.isEmpty ? "public" : schemaName, table: wire.table.trimmed.lowercased())
+        guard isWireIdentifier(name.schema) else {
+            throw .badPayload("bad_payload: invalid schema name \"\(name.schema)\"")
+        }
+        guard isWireIdentifier(name.table) else {
+            throw .badPayload("bad_payload: invalid table name \"\(name.table)\"")
+        }
+        guard let table = schema.table(name) else { throw .unregistered(name) }
+        return table
+    }
+
+    private func payload(_ wire: WireChange, _ operation: Operation) throws(Refusal) -> Range<Int>? {
+        if operation == .delete {
+            guard wire.payload == nil else { throw .badPayload("DELETE must not include payload") }
+            return nil
+        }
+        guard let slice = wire.payload else {
+            throw .badPayload("payload required for \(operation.rawValue) operation")
+        }
+        guard slice.range.count <= limits.bytesPerPayload else {
+            throw .badPayload("bad_payload: payload too large: \(slice.range.count) > \(limits.bytesPerPayload)")
+        }
+        guard slice.kind == .object else {
+            throw .badPayload("invalid JSON payload: it must be an object")
+        }
+        if let flaw = slice.flaw { throw .badPayload("invalid JSON payload: it \(flaw)") }
+        if !isValidUTF8(slice.range) { throw .badPayload("invalid JSON payload: it \(JSONFlaw.invalidUTF8)") }
+        return slice.range
+    }
+
+    private func isValidUTF8(_ range: Range<Int>) -> Bool {
+        let bytes = UnsafeBufferPointer(rebasing: body[range])
+        return (try? UTF8Span(validating: bytes.span)) != nil
+    }
+
+    /// The first 64 bits of a SHA-256. Two edits under one change id are told apart by it.
+    private func contentHash(_ row: RowID, _ payload: Range<Int>?) -> Int64 {
+        var hasher = SHA256()
+        withUnsafeBytes(of: row.table.bigEndian) { hasher.update(bufferPointer: $0) }
+        row.key.withStoredBytes { key in
+            withUnsafeBytes(of: UInt16(key.count).bigEndian) { hasher.update(bufferPointer: $0) }
+            hasher.update(bufferPointer: key)
+        }
+        if let payload { hasher.update(bufferPointer: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(body)[payload])) }
+        return hasher.finalize().withUnsafeBytes { Int64(bigEndian: $0.loadUnaligned(as: Int64.self)) }
+    }
+
+    private static func badKey(_ key: String, _ kind: KeyKind) -> String {
+        switch kind {
+        case .uuid: "bad_payload: invalid UUID format: \(key.prefix(64))"
+        case .text: "bad_payload: invalid key: a text key has 1 to \(RowKey.maximumTextBytes) bytes"
+        }
+    }
+}
+
+extension Refusal: Error {}
+
+extension String {
+    /// Without white space at either end.
+    fileprivate var trimmed: String {
+        guard first?.isWhitespace == true || last?.isWhitespace == true else { return self }
+        return String(drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed())
+    }
+}

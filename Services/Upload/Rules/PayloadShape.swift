@@ -1,0 +1,126 @@
+import Foundation
+import Model
+import Sidecar
+import WireJSON
+
+/// What the rules need of a payload: which columns it names and which rows it points to.
+///
+/// One pass over the top-level members; nothing is decoded but the values of keys.
+struct PayloadShape {
+    var columns = ColumnSet()
+    var needs: [ParentReference] = []
+    var provides: [ParentReference] = []
+
+    /// - Parameters:
+    ///   - payload: the JSON object's own bytes, already known to be valid.
+    /// - Throws: a refusal when a foreign key's value cannot be one.
+    static func read(
+        _ payload: UnsafeBufferPointer<UInt8>, of table: UploadTable, key: RowKey, in schema: UploadSchema
+    ) throws(ShapeProblem) -> PayloadShape {
+        var shape = PayloadShape()
+        var values: [Int: JSONSlice] = [:]
+        var reader = JSONReader(payload)
+        var next = 0
+        do {
+            try reader.readObject { reader, member throws(JSONError) in
+                let slice = try reader.skipValue()
+                let name = UnsafeBufferPointer(rebasing: payload[member.content])
+                guard let column = table.column(name, hint: next) else { return }
+                next = column + 1
+                shape.columns.insert(column)
+                if table.valueColumns.contains(column) { values[column] = slice }
+            }
+        } catch {
+            throw ShapeProblem(column: "payload", reason: error.description)
+        }
+        for index in table.foreignKeys {
+            let foreignKey = schema.foreignKeys[index]
+            if let tuple = try tuple(foreignKey.payloadPairs.map { ($0.childColumn, $0.type) }, values, reader, table) {
+                shape.needs.append(ParentReference(foreignKey: index, values: tuple))
+            }
+        }
+        for index in table.referencing {
+            let pairs = schema.foreignKeys[index].payloadPairs
+            if let tuple = try provided(pairs, key: key, values, reader, table) {
+                shape.provides.append(ParentReference(foreignKey: index, values: tuple))
+            }
+        }
+        return shape
+    }
+
+    /// The foreign key's values; nil if one is absent, null or empty, which points nowhere.
+    private static func tuple(
+        _ columns: [(Int, CheckedForeignKey.ValueType)], _ values: [Int: JSONSlice], _ reader: JSONReader,
+        _ table: UploadTable
+    ) throws(ShapeProblem) -> [ParentValue]? {
+        var tuple: [ParentValue] = []
+        for (column, type) in columns {
+            guard let slice = values[column], slice.kind != .null,
+                !(slice.kind == .string && slice.content.isEmpty)
+            else { return nil }
+            guard let value = value(slice, type, reader) else {
+                throw ShapeProblem(
+                    column: table.registered.columns[column].name,
+                    reason: "is no value of type \(table.registered.columns[column].typeName)")
+            }
+            tuple.append(value)
+        }
+        return tuple
+    }
+
+    private static func provided(
+        _ pairs: [CheckedForeignKey.Pair], key: RowKey, _ values: [Int: JSONSlice], _ reader: JSONReader,
+        _ table: UploadTable
+    ) throws(ShapeProblem) -> [ParentValue]? {
+        var tuple: [ParentValue] = []
+        for pair in pairs {
+            if pair.isParentKey {
+                tuple.append(ParentValue(key))
+            } else if let column = table.registered.columns.firstIndex(where: { $0.name == pair.parentColumn }),
+                let slice = values[column], let value = value(slice, pair.type, reader)
+            {
+                tuple.append(value)
+            } else {
+                return nil
+            }
+        }
+        return tuple
+    }
+
+    private static func value(
+        _ slice: JSONSlice, _ type: CheckedForeignKey.ValueType, _ reader: JSONReader
+    ) -> ParentValue? {
+        switch (slice.kind, type) {
+        case (.string, .uuid): reader.text(of: slice).flatMap(uuid).map(ParentValue.uuid)
+        case (.string, .text): reader.text(of: slice).map(ParentValue.text)
+        case (.string, .integer): reader.text(of: slice).flatMap { Int64($0) }.map(ParentValue.integer)
+        case (.number, .integer): reader.integer(of: slice).map(ParentValue.integer)
+        case (.number, .text):
+            .text(String(decoding: reader.bytes[slice.range], as: UTF8.self))
+        default: nil
+        }
+    }
+
+    /// A uuid as clients write it: in text, or as base64 of its 16 bytes (a BLOB column on the device).
+    private static func uuid(_ text: String) -> RowKey? {
+        if let key = RowKey.uuid(from: text) { return key }
+        guard text.utf8.count == 24, let data = Data(base64Encoded: text), data.count == 16 else { return nil }
+        return Array(data).withUnsafeBufferPointer { RowKey(stored: $0, kind: .uuid) }
+    }
+}
+
+/// A value in a payload that its column could never take.
+struct ShapeProblem: Error {
+    let column: String
+    let reason: String
+}
+
+extension ParentValue {
+    /// The row key as a value that points to it.
+    init(_ key: RowKey) {
+        switch key {
+        case .uuid: self = .uuid(key)
+        case .text(let text): self = .text(text)
+        }
+    }
+}

@@ -1,0 +1,163 @@
+import Model
+import Sidecar
+
+/// Decides what becomes of each change of a batch, from facts alone (decision D2).
+///
+/// A value: an attempt at writing keeps a copy and goes back to it when PostgreSQL refuses a row. It sees
+/// each change with the effects of those before it, so chains on one row, parents in the same batch and
+/// repeated change ids are judged as if each had come by itself.
+package struct UploadPlan: Sendable {
+    /// What became of each change, by its place in the request; nil while undecided.
+    package private(set) var outcomes: [ChangeOutcome?]
+    /// The last sequence given out.
+    package private(set) var lastSequence: Sequence64
+    /// Changes found in the log already.
+    package private(set) var duplicates = 0
+
+    /// The last sequence before this batch.
+    private let firstSequence: Sequence64
+    private let schema: UploadSchema
+    private let request: UploadRequestFacts
+    private var facts: UploadFacts
+    /// References that rows written by this batch satisfy.
+    private var provided: Set<ParentReference> = []
+
+    /// - Parameter count: changes in the request, well formed or not.
+    package init(schema: UploadSchema, request: UploadRequestFacts, facts: UploadFacts, count: Int) {
+        self.schema = schema
+        self.request = request
+        self.facts = facts
+        outcomes = Array(repeating: nil, count: count)
+        lastSequence = facts.lastSequence
+        firstSequence = facts.lastSequence
+    }
+
+    /// Decides the given changes in their order.
+    ///
+    /// - Returns: what must be written for those that are applied, in sequence order.
+    package mutating func decide(_ changes: ArraySlice<Change>) -> [LogEntry] {
+        var entries: [LogEntry] = []
+        entries.reserveCapacity(changes.count)
+        for position in changes.indices {
+            if let entry = decide(changes[position], at: position) { entries.append(entry) }
+        }
+        return entries
+    }
+
+    /// Settles a change without writing it: refused by validation, or by the business table.
+    package mutating func settle(_ index: Int, as outcome: ChangeOutcome) { outcomes[index] = outcome }
+
+    /// Whether some change is decided and not applied.
+    package var hasUnapplied: Bool {
+        outcomes.contains { outcome in
+            if case .applied = outcome { false } else { true }
+        }
+    }
+
+    /// Nothing of an all-or-nothing upload was kept: what would have been applied is not.
+    package mutating func abortApplied() {
+        lastSequence = firstSequence
+        for index in outcomes.indices {
+            if case .applied = outcomes[index] { outcomes[index] = .aborted }
+        }
+    }
+
+    private mutating func decide(_ change: Change, at position: Int) -> LogEntry? {
+        if let known = facts.known[change.id] {
+            if let repeated = known.first(where: { $0.contentHash == change.contentHash }) {
+                duplicates += 1
+                outcomes[change.index] = .applied(version: repeated.version)
+                return nil
+            }
+            // Another edit under a used id. If the row still is what that id made it, this is its successor.
+            if let row = facts.rows[change.row], known.contains(where: { $0.sequence == row.sequence }) {
+                return judge(change, at: position, base: row.version)
+            }
+        }
+        return judge(change, at: position, base: change.base)
+    }
+
+    private mutating func judge(_ change: Change, at position: Int, base: RowVersion) -> LogEntry? {
+        let missing = change.needs.filter { !provided.contains($0) && !facts.parents.contains($0) && !isOwn($0, change) }
+        if !missing.isEmpty {
+            outcomes[change.index] = .invalid(.foreignKeyMissing(missing.map(label)))
+            return nil
+        }
+        guard let row = facts.rows[change.row] else {
+            if change.operation == .delete {
+                outcomes[change.index] = .applied(version: nil)
+                return nil
+            }
+            if base != 0 {
+                let table = schema.tables[change.table].registered.name
+                outcomes[change.index] = .invalid(.rowMissing(table, change.row.key))
+                return nil
+            }
+            return apply(change, at: position, version: 1, isCreation: true)
+        }
+        guard row.version == base else {
+            outcomes[change.index] = .conflict(serverRow(row, of: change))
+            return nil
+        }
+        return apply(change, at: position, version: base + 1, isCreation: row.isDeleted)
+    }
+
+    private mutating func apply(
+        _ change: Change, at position: Int, version: RowVersion, isCreation: Bool
+    ) -> LogEntry {
+        lastSequence += 1
+        outcomes[change.index] = .applied(version: version)
+        facts.rows[change.row] = RowFact(
+            version: version, sequence: lastSequence, isDeleted: change.operation == .delete,
+            writer: .batch(position))
+        facts.known[change.id, default: []].append(
+            KnownChange(sequence: lastSequence, version: version, contentHash: change.contentHash))
+        if change.operation != .delete { provided.formUnion(change.provides) }
+        return LogEntry(
+            change: position, sequence: lastSequence, version: version, isCreation: isCreation)
+    }
+
+    /// A row may point to itself.
+    private func isOwn(_ reference: ParentReference, _ change: Change) -> Bool {
+        change.provides.contains(reference)
+    }
+
+    /// The parent that is not there, as the wire names it: `schema.table:value`.
+    private func label(_ reference: ParentReference) -> String {
+        let parent = schema.foreignKeys[reference.foreignKey].key.parent
+        return "\(parent):\(reference.values.map(\.text).joined(separator: ","))"
+    }
+
+    private func serverRow(_ row: RowFact, of change: Change) -> ServerRow {
+        let table = schema.tables[change.table].registered.name
+        let writer: StoredWriter? =
+            switch row.writer {
+            case .stored(let writer): writer
+            case .batch(let position): request.writer(position)
+            }
+        return ServerRow(
+            table: table, key: change.row.key, version: row.version, isDeleted: row.isDeleted,
+            payload: row.isDeleted ? nil : writer?.payload, device: writer?.device ?? "",
+            changeID: writer?.changeID ?? 0, timestamp: writer?.timestamp ?? "")
+    }
+}
+
+/// What the plan must know of the request beside its changes.
+package struct UploadRequestFacts: Sendable {
+    /// The writer that a change of this batch is, should a later one conflict with it.
+    package let writer: @Sendable (_ position: Int) -> StoredWriter?
+
+    package init(writer: @escaping @Sendable (_ position: Int) -> StoredWriter?) {
+        self.writer = writer
+    }
+}
+
+/// An applied change that must be written.
+package struct LogEntry: Hashable, Sendable {
+    /// Index of the change among those given to `decide`.
+    package let change: Int
+    package let sequence: Sequence64
+    package let version: RowVersion
+    /// The row was not there before: its business row is inserted, not updated.
+    package let isCreation: Bool
+}

@@ -1,0 +1,60 @@
+import Model
+import Sidecar
+
+/// Sorts applied changes into statements on business tables.
+struct BusinessWrites {
+    struct Group {
+        let table: Int
+        let kind: MaterializeStatement.Kind
+        let columns: ColumnSet
+        var entries: [LogEntry]
+    }
+
+    private struct Key: Hashable {
+        /// How many changes of the same row stand before it: one statement writes a row once.
+        let wave: Int
+        let table: Int
+        let kind: MaterializeStatement.Kind
+        let columns: ColumnSet
+    }
+
+    /// The statements in the order in which they must run: wave by wave, parents first; then the deletes,
+    /// children first.
+    let groups: [Group]
+
+    init(changes: [Change], entries: [LogEntry], schema: UploadSchema) {
+        var waves: [RowCount: Int] = [:]
+        var places: [Key: Int] = [:]
+        var groups: [(key: Key, group: Group)] = []
+        for entry in entries {
+            let change = changes[entry.change]
+            guard schema.tables[change.table].registered.mode == .table else { continue }
+            let kind: MaterializeStatement.Kind =
+                change.operation == .delete ? .delete : entry.isCreation ? .create : .update
+            let rowCount = RowCount(row: change.row, isDelete: kind == .delete)
+            let wave = waves[rowCount, default: 0]
+            waves[rowCount] = wave + 1
+            let key = Key(wave: wave, table: change.table, kind: kind, columns: change.columns)
+            if let place = places[key] {
+                groups[place].group.entries.append(entry)
+            } else {
+                places[key] = groups.count
+                groups.append(
+                    (key, Group(table: change.table, kind: kind, columns: change.columns, entries: [entry])))
+            }
+        }
+        self.groups = groups.enumerated().sorted { a, b in
+            Self.rank(a.element.key, a.offset) < Self.rank(b.element.key, b.offset)
+        }.map(\.element.group)
+    }
+
+    private static func rank(_ key: Key, _ offset: Int) -> (Int, Int, Int, Int) {
+        let isDelete = key.kind == .delete
+        return (isDelete ? 1 : 0, key.wave, isDelete ? -key.table : key.table, offset)
+    }
+
+    private struct RowCount: Hashable {
+        let row: RowID
+        let isDelete: Bool
+    }
+}

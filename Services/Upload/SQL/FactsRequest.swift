@@ -1,0 +1,131 @@
+import Model
+import Postgres
+import Sidecar
+
+/// The first round trip of an upload: opens the transaction, locks the user's scope and reads all that the
+/// plan needs to know.
+struct FactsRequest {
+    /// What came back beside the facts themselves.
+    struct Answer {
+        /// Nil for a user without a scope: it must be created before anything can be locked.
+        var scope: Int64?
+        /// Nil for a device that never uploaded.
+        var source: Int32?
+        var isRevoked = false
+        var facts = UploadFacts()
+    }
+
+    let user: UserID
+    let device: DeviceID
+    let changes: [Change]
+    let schema: UploadSchema
+    private let references: [(foreignKey: Int, values: [ParentReference])]
+
+    init(user: UserID, device: DeviceID, changes: [Change], schema: UploadSchema) {
+        self.user = user
+        self.device = device
+        self.changes = changes
+        self.schema = schema
+        var seen: Set<ParentReference> = []
+        var byKey: [Int: [ParentReference]] = [:]
+        for reference in changes.lazy.flatMap(\.needs) where seen.insert(reference).inserted {
+            byKey[reference.foreignKey, default: []].append(reference)
+        }
+        references = byKey.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+
+    /// Lock and reads; `BEGIN` and the timeouts go before them.
+    var commands: [Command] {
+        var lock = Bindings()
+        lock.bind(user.value)
+        var source = lock
+        source.bind(device.value)
+        var commands = [
+            Command(UploadStatements.lockScope, lock),
+            Command(UploadStatements.readSource, source),
+            Command(UploadStatements.readKnownChanges, knownBindings(source)),
+            Command(UploadStatements.readRows, rowBindings(lock)),
+        ]
+        for (index, values) in references {
+            let foreignKey = schema.foreignKeys[index]
+            commands.append(
+                Command(
+                    schema.parentStatement(index), ParentStatement.bindings(user: user.value, foreignKey, values)))
+        }
+        return commands
+    }
+
+    private func knownBindings(_ source: Bindings) -> Bindings {
+        var bindings = source
+        var ids = ArrayBinding(of: .int8, reserving: changes.count)
+        for change in changes { ids.append(change.id) }
+        bindings.bind(ids)
+        return bindings
+    }
+
+    private func rowBindings(_ user: Bindings) -> Bindings {
+        var bindings = user
+        var tables = ArrayBinding(of: .int2, reserving: changes.count)
+        var keys = ArrayBinding(of: .bytea, reserving: changes.count, bytes: changes.count * 20)
+        var bases = ArrayBinding(of: .int8, reserving: changes.count)
+        for change in changes {
+            tables.append(change.row.table)
+            change.row.key.withStoredBytes { keys.append(bytes: $0) }
+            bases.append(change.base)
+        }
+        bindings.bind(tables)
+        bindings.bind(keys)
+        bindings.bind(bases)
+        return bindings
+    }
+
+    /// Reads the results of `commands`.
+    func read(_ results: ArraySlice<PostgresResult>) throws(PostgresError) -> Answer {
+        var answer = Answer()
+        let first = results.startIndex
+        guard results[first].rowCount > 0 else { return answer }
+        answer.scope = try results[first].int64(0, 0)
+        answer.facts.lastSequence = try results[first].int64(0, 1)
+        if results[first + 1].rowCount > 0 {
+            answer.source = try results[first + 1].int32(0, 0)
+            answer.isRevoked = try results[first + 1].bool(0, 1)
+        }
+        try readKnown(results[first + 2], into: &answer.facts)
+        try readRows(results[first + 3], into: &answer.facts)
+        for (offset, entry) in references.enumerated() {
+            let result = results[first + 4 + offset]
+            for row in 0..<result.rowCount {
+                answer.facts.parents.insert(entry.values[Int(try result.int64(row, 0)) - 1])
+            }
+        }
+        return answer
+    }
+
+    private func readKnown(_ result: PostgresResult, into facts: inout UploadFacts) throws(PostgresError) {
+        for row in 0..<result.rowCount {
+            let known = KnownChange(
+                sequence: try result.int64(row, 1), version: try result.int64(row, 2),
+                contentHash: try result.int64(row, 3))
+            facts.known[try result.int64(row, 0), default: []].append(known)
+        }
+    }
+
+    private func readRows(_ result: PostgresResult, into facts: inout UploadFacts) throws(PostgresError) {
+        for row in 0..<result.rowCount {
+            let change = changes[Int(try result.int64(row, 0)) - 1]
+            var writer: StoredWriter?
+            if try result.bool(row, 4) {
+                writer = StoredWriter(
+                    payload: result.withBytes(row, 5) { $0.map(Array.init) },
+                    device: try result.optionalString(row, 6) ?? "", changeID: try result.int64(row, 7),
+                    timestamp: timestampFromPostgres(try result.string(row, 8)))
+            } else if facts.rows[change.row] != nil {
+                // The row was read for another change too; keep the reading that has its writer.
+                continue
+            }
+            facts.rows[change.row] = RowFact(
+                version: try result.int64(row, 1), sequence: try result.int64(row, 2),
+                isDeleted: try result.bool(row, 3), writer: .stored(writer))
+        }
+    }
+}

@@ -1,0 +1,155 @@
+import Model
+import Postgres
+import Sidecar
+
+/// Writes a set of changes into a business table (decision D4). One statement for each table, set of
+/// payload columns and kind.
+///
+/// The rows come as one JSON array of the payloads themselves, each with the row's key spliced in under
+/// `keyMember`. Columns that no payload names keep their value on update and take their default on insert.
+enum MaterializeStatement {
+    /// The member that carries the key. Spliced in last, it wins over anything a payload brings.
+    static let keyMember = "@key"
+
+    enum Kind: Hashable, Sendable {
+        /// Rows that the sidecar did not have: inserted. An existing row of the same owner is taken over.
+        case create
+        /// Rows that it had: updated, or inserted where the business row has gone.
+        case update
+        case delete
+    }
+
+    static func make(_ table: UploadTable, _ kind: Kind, _ columns: ColumnSet) -> Statement {
+        let parts = Parts(table.registered, wireNames: table.wireNames, columns)
+        let sql =
+            switch kind {
+            case .create: parts.create
+            case .update: parts.update
+            case .delete: parts.delete
+            }
+        let source: PostgresType =
+            kind == .delete ? (table.registered.keyKind == .uuid ? .uuidArray : .textArray) : .json
+        return Statement(
+            name: statementName("upload_rows", for: sql), sql: sql,
+            parameters: kind == .delete ? [source, .text] : [source, .text, .int8])
+    }
+}
+
+/// The pieces of SQL that the kinds share. `$1` rows or keys, `$2` user, `$3` number of rows.
+private struct Parts {
+    let target: String
+    let key: String
+    let owner: String?
+    /// The user in the owner column's own type, which may be uuid or a number.
+    let ownerValue: String
+    let names: [String]
+    let values: [String]
+    let source: String
+    let conflictKey: String
+
+    init(_ table: RegisteredTable, wireNames: [[UInt8]], _ columns: ColumnSet) {
+        target = "\(quoted(table.name.schema)).\(quoted(table.name.table))"
+        key = quoted(table.keyColumn)
+        owner = table.ownerColumn.map(quoted)
+        ownerValue = table.ownerValue("$2")
+        conflictKey = table.keyIndexColumns.map(quoted).joined(separator: ", ")
+        var names: [String] = []
+        var values: [String] = []
+        var fields: [String] = []
+        for (index, column) in table.columns.enumerated() where columns.contains(index) {
+            let isServers = column.name == table.keyColumn || column.name == table.ownerColumn
+            if isServers || column.isReadOnly { continue }
+            let field = quoted(String(decoding: wireNames[index], as: UTF8.self))
+            let conversion = WireConversion(column)
+            names.append(quoted(column.name))
+            values.append(conversion.expression("r.\(field)"))
+            fields.append("\(field) \(conversion.fieldType)")
+        }
+        self.names = names
+        self.values = values
+        let keyType = table.keyKind == .uuid ? "uuid" : "text"
+        let all = (fields + ["\(quoted(MaterializeStatement.keyMember)) \(keyType)"]).joined(separator: ", ")
+        source = "json_to_recordset($1) AS r(\(all))"
+    }
+
+    private var keyValue: String { "r.\(quoted(MaterializeStatement.keyMember))" }
+
+    private var insert: String {
+        let columns = ([key] + (owner.map { [$0] } ?? []) + names).joined(separator: ", ")
+        let values = ([keyValue] + (owner == nil ? [] : [ownerValue]) + self.values).joined(separator: ", ")
+        return "INSERT INTO \(target) AS t (\(columns)) SELECT \(values) FROM \(source)"
+    }
+
+    /// An owner's own row is taken over; anybody else's stays, and the count tells.
+    private var onConflict: String {
+        guard let owner else { return "ON CONFLICT (\(conflictKey)) DO NOTHING" }
+        let sets = (names.isEmpty ? [key] : names).map { "\($0) = excluded.\($0)" }
+        return "ON CONFLICT (\(conflictKey)) DO UPDATE SET \(sets.joined(separator: ", ")) WHERE t.\(owner) = \(ownerValue)"
+    }
+
+    var create: String {
+        """
+        WITH written AS (\(insert) \(onConflict) RETURNING 1)
+        SELECT sync.expect_rows((SELECT count(*) FROM written), $3) WHERE $2::text IS NOT NULL
+        """
+    }
+
+    var update: String {
+        let sets = names.isEmpty
+            ? "\(key) = t.\(key)"
+            : zip(names, values).map { "\($0) = \($1)" }.joined(separator: ", ")
+        let own = owner.map { " AND t.\($0) = \(ownerValue)" } ?? ""
+        return """
+            WITH updated AS (
+                UPDATE \(target) AS t SET \(sets) FROM \(source)
+                WHERE t.\(key) = \(keyValue)\(own) RETURNING t.\(key) AS key
+            ), inserted AS (
+                \(insert) WHERE NOT EXISTS (SELECT FROM updated u WHERE u.key = \(keyValue))
+                \(onConflict) RETURNING 1
+            )
+            SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted), $3)
+            WHERE $2::text IS NOT NULL
+            """
+    }
+
+    var delete: String {
+        let own = owner.map { "AND t.\($0) = \(ownerValue)" } ?? ""
+        return "DELETE FROM \(target) AS t WHERE t.\(key) = ANY ($1) AND $2::text IS NOT NULL \(own)"
+    }
+}
+
+/// How a payload's value becomes a column's: the type it is read as, and the expression on it.
+struct WireConversion {
+    let fieldType: String
+    private let wrap: @Sendable (String) -> String
+
+    init(_ column: Column) {
+        let type = column.typeName
+        switch PostgresType(rawValue: column.baseType) {
+        case .bytea:
+            fieldType = "text"
+            // Base64; or a uuid's text, which is how devices write a BLOB that is a key.
+            wrap = { value in
+                "CASE WHEN length(\(value)) = 36 AND \(value) LIKE '________-____-____-____-____________' "
+                    + "THEN uuid_send(\(value)::uuid) ELSE decode(\(value), 'base64') END"
+            }
+        case .uuid:
+            fieldType = "text"
+            wrap = { value in
+                "CASE WHEN length(\(value)) = 24 THEN encode(decode(\(value), 'base64'), 'hex')::uuid "
+                    + "ELSE nullif(\(value), '')::uuid END"
+            }
+        case .timestamptz:
+            fieldType = "text"
+            wrap = { value in
+                "CASE WHEN \(value) ~ '^-?[0-9]+(\\.[0-9]+)?$' THEN to_timestamp(\(value)::float8) "
+                    + "ELSE \(value)::timestamptz END"
+            }
+        default:
+            fieldType = type
+            wrap = { $0 }
+        }
+    }
+
+    func expression(_ value: String) -> String { wrap(value) }
+}

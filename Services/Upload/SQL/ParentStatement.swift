@@ -1,0 +1,81 @@
+import Model
+import Postgres
+import Sidecar
+
+/// Which of some parent rows exist for this user: one statement for each foreign key.
+///
+/// A registered parent counts only if it is the user's own (promise P6): by its owner column, or, where the
+/// table has none, by the sidecar. A parent that is not registered is shared reference data.
+enum ParentStatement {
+    static func make(_ foreignKey: CheckedForeignKey, in schema: UploadSchema) -> Statement {
+        let parent = foreignKey.key.parent
+        let pairs = foreignKey.payloadPairs
+        let arrays = pairs.enumerated().map { "$\($0 + 2)::\(arrayType($1.type))" }.joined(separator: ", ")
+        let names = pairs.indices.map { "v\($0)" }.joined(separator: ", ")
+        var conditions = pairs.enumerated().map { "p.\(quoted($1.parentColumn)) = k.v\($0)" }
+        let child = schema.tables[foreignKey.child].registered
+        conditions += foreignKey.ownerColumns.map { "p.\(quoted($0)) = \(child.ownerValue("$1"))" }
+        var join = ""
+        if let registered = foreignKey.parent.map({ schema.tables[$0].registered }) {
+            if let owner = registered.ownerColumn {
+                conditions.append("p.\(quoted(owner)) = \(registered.ownerValue("$1"))")
+            } else {
+                join = " " + ownRow(registered)
+            }
+        }
+        let sql = """
+            SELECT k.n::int8 FROM unnest(\(arrays)) WITH ORDINALITY AS k(\(names), n)
+            WHERE $1::text IS NOT NULL AND EXISTS (
+                SELECT FROM \(quoted(parent.schema)).\(quoted(parent.table)) AS p\(join)
+                WHERE \(conditions.joined(separator: " AND ")))
+            """
+        return Statement(
+            name: statementName("upload_parents", for: sql), sql: sql,
+            parameters: [.text] + pairs.map { arrayOID($0.type) })
+    }
+
+    private static func ownRow(_ table: RegisteredTable) -> String {
+        let key = "p.\(quoted(table.keyColumn))"
+        let stored = table.keyKind == .uuid ? "uuid_send(\(key))" : "convert_to(\(key)::text, 'UTF8')"
+        return """
+            JOIN sync.row_state r ON r.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
+                AND r.table_id = \(table.id) AND r.key = \(stored) AND NOT r.deleted
+            """
+    }
+
+    private static func arrayType(_ type: CheckedForeignKey.ValueType) -> String {
+        switch type {
+        case .uuid: "uuid[]"
+        case .integer: "int8[]"
+        case .text: "text[]"
+        }
+    }
+
+    private static func arrayOID(_ type: CheckedForeignKey.ValueType) -> PostgresType {
+        switch type {
+        case .uuid: .uuidArray
+        case .integer: .int8Array
+        case .text: .textArray
+        }
+    }
+
+    /// The values to look for, and the order in which the answer's numbers count them.
+    static func bindings(
+        user: String, _ foreignKey: CheckedForeignKey, _ references: [ParentReference]
+    ) -> Bindings {
+        var bindings = Bindings()
+        bindings.bind(user)
+        for (position, pair) in foreignKey.payloadPairs.enumerated() {
+            var array = ArrayBinding(of: arrayOID(pair.type).arrayElement ?? .text, reserving: references.count)
+            for reference in references {
+                switch reference.values[position] {
+                case .uuid(let key): key.withStoredBytes { array.append(bytes: $0) }
+                case .integer(let number): array.append(number)
+                case .text(let text): array.append(text)
+                }
+            }
+            bindings.bind(array)
+        }
+        return bindings
+    }
+}

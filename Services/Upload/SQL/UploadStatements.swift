@@ -1,0 +1,137 @@
+import Postgres
+
+/// The fixed statements of an upload, in the order in which they run.
+package enum UploadStatements {
+    package static let begin = Statement(name: "upload_begin", sql: "BEGIN")
+    package static let commit = Statement(name: "upload_commit", sql: "COMMIT")
+    package static let rollback = Statement(name: "upload_rollback", sql: "ROLLBACK")
+    package static let savepoint = Statement(name: "upload_savepoint", sql: "SAVEPOINT attempt")
+    package static let rollbackToSavepoint = Statement(
+        name: "upload_rollback_to", sql: "ROLLBACK TO SAVEPOINT attempt")
+    package static let releaseSavepoint = Statement(name: "upload_release", sql: "RELEASE SAVEPOINT attempt")
+    package static let deferConstraints = Statement(
+        name: "upload_defer", sql: "SET CONSTRAINTS ALL DEFERRED")
+    package static let checkConstraints = Statement(
+        name: "upload_check", sql: "SET CONSTRAINTS ALL IMMEDIATE")
+
+    /// Timeouts of this transaction alone, so that they hold behind a transaction pooler too.
+    package static let setTimeouts = Statement(
+        name: "upload_timeouts",
+        sql: """
+            SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
+                set_config('idle_in_transaction_session_timeout', $3, true)
+            """,
+        parameters: [.text, .text, .text])
+    package static let setLockTimeout = Statement(
+        name: "upload_lock_timeout", sql: "SELECT set_config('lock_timeout', $1, true)", parameters: [.text])
+
+    /// The user's one door (decision D1). What follows reads what was committed before it opened.
+    package static let lockScope = Statement(
+        name: "upload_lock_scope",
+        sql: "SELECT scope_id, last_seq FROM sync.scope WHERE user_id = $1 FOR NO KEY UPDATE",
+        parameters: [.text])
+
+    package static let createScope = Statement(
+        name: "upload_create_scope",
+        sql: "INSERT INTO sync.scope (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING",
+        parameters: [.text])
+
+    package static let readSource = Statement(
+        name: "upload_read_source",
+        sql: """
+            SELECT d.source_no, d.revoked_at IS NOT NULL FROM sync.source d
+            WHERE d.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1) AND d.device = $2
+            """,
+        parameters: [.text, .text])
+
+    /// Runs under the scope's lock, so two devices never get one number.
+    package static let createSource = Statement(
+        name: "upload_create_source",
+        sql: """
+            INSERT INTO sync.source (scope_id, source_no, device)
+            SELECT $1, coalesce(max(source_no), 0) + 1, $2 FROM sync.source WHERE scope_id = $1
+            RETURNING source_no
+            """,
+        parameters: [.int8, .text])
+
+    package static let readKnownChanges = Statement(
+        name: "upload_read_known",
+        sql: """
+            SELECT l.source_change_id, l.seq, l.version, l.content_hash
+            FROM sync.source d
+            JOIN sync.change_log l ON l.scope_id = d.scope_id AND l.source_no = d.source_no
+            WHERE d.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1) AND d.device = $2
+                AND l.source_change_id = ANY ($3)
+            ORDER BY l.seq
+            """,
+        parameters: [.text, .text, .int8Array])
+
+    /// The rows concerned; with what made them so where the device's base is not their version, since only
+    /// then can the answer be a conflict that shows it. LIMIT keeps the planner at one index probe a key.
+    package static let readRows = Statement(
+        name: "upload_read_rows",
+        sql: """
+            SELECT k.n::int8, r.version, r.seq, r.deleted, l.seq IS NOT NULL, l.payload, d.device,
+                l.source_change_id, l.ts
+            FROM unnest($2::int2[], $3::bytea[], $4::int8[]) WITH ORDINALITY AS k(table_id, key, base, n)
+            CROSS JOIN LATERAL (
+                SELECT s.scope_id, s.version, s.seq, s.deleted FROM sync.row_state s
+                WHERE s.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
+                    AND s.table_id = k.table_id AND s.key = k.key
+                LIMIT 1
+            ) AS r
+            LEFT JOIN sync.change_log l
+                ON l.scope_id = r.scope_id AND l.seq = r.seq AND r.version <> k.base
+            LEFT JOIN sync.source d ON d.scope_id = l.scope_id AND d.source_no = l.source_no
+            """,
+        parameters: [.text, .int2Array, .byteaArray, .int8Array])
+
+    package static let advanceScope = Statement(
+        name: "upload_advance_scope",
+        sql: "UPDATE sync.scope SET last_seq = $2 WHERE scope_id = $1",
+        parameters: [.int8, .int8])
+
+    package static let appendLog = Statement(
+        name: "upload_append_log",
+        sql: """
+            INSERT INTO sync.change_log (scope_id, source_no, seq, table_id, op, key, version, payload,
+                source_change_id, content_hash)
+            SELECT $1, $2, u.* FROM unnest($3::int8[], $4::int2[], $5::"char"[], $6::bytea[], $7::int8[],
+                $8::json[], $9::int8[], $10::int8[]) AS u
+            """,
+        parameters: [
+            .int8, .int4, .int8Array, .int2Array, .charArray, .byteaArray, .int8Array, .jsonArray,
+            .int8Array, .int8Array,
+        ])
+
+    package static let writeRowState = Statement(
+        name: "upload_write_rows",
+        sql: """
+            INSERT INTO sync.row_state (scope_id, table_id, key, version, seq, deleted)
+            SELECT $1, u.* FROM unnest($2::int2[], $3::bytea[], $4::int8[], $5::int8[], $6::bool[]) AS u
+            ON CONFLICT (scope_id, table_id, key) DO UPDATE
+            SET version = excluded.version, seq = excluded.seq, deleted = excluded.deleted
+            """,
+        parameters: [.int8, .int2Array, .byteaArray, .int8Array, .int8Array, .boolArray])
+
+    package static let recordFailure = Statement(
+        name: "upload_record_failure",
+        sql: """
+            INSERT INTO sync.materialize_failures (scope_id, table_id, key, attempted_version, op, payload,
+                source_no, source_change_id, sqlstate, error)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            ON CONFLICT (scope_id, table_id, key, attempted_version) DO UPDATE
+            SET retry_count = sync.materialize_failures.retry_count + 1, op = excluded.op,
+                payload = excluded.payload, source_no = excluded.source_no,
+                source_change_id = excluded.source_change_id, sqlstate = excluded.sqlstate,
+                error = excluded.error, resolved_at = NULL
+            """,
+        parameters: [.int8, .int2, .bytea, .int8, .char, .json, .int4, .int8, .text, .text])
+
+    /// All of them, for the test that prepares each on a real server.
+    package static let all = [
+        begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint, deferConstraints,
+        checkConstraints, setTimeouts, setLockTimeout, lockScope, createScope, readSource, createSource,
+        readKnownChanges, readRows, advanceScope, appendLog, writeRowState, recordFailure,
+    ]
+}

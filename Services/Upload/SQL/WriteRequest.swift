@@ -1,0 +1,124 @@
+import Model
+import Postgres
+import Sidecar
+import WireJSON
+
+/// The writes of an upload: scope, log, row states and business rows, in this order, set-wise.
+struct WriteRequest {
+    let scope: Int64
+    let source: Int32
+    let user: UserID
+    let changes: [Change]
+    let entries: [LogEntry]
+    let schema: UploadSchema
+    let body: UnsafeBufferPointer<UInt8>
+
+    var commands: [Command] {
+        guard let last = entries.last else { return [] }
+        var advance = Bindings()
+        advance.bind(scope)
+        advance.bind(last.sequence)
+        return [
+            Command(UploadStatements.advanceScope, advance),
+            Command(UploadStatements.appendLog, logBindings),
+            Command(UploadStatements.writeRowState, rowStateBindings),
+        ] + BusinessWrites(changes: changes, entries: entries, schema: schema).groups.map(command)
+    }
+
+    private var logBindings: Bindings {
+        let count = entries.count
+        var sequences = ArrayBinding(of: .int8, reserving: count)
+        var tables = ArrayBinding(of: .int2, reserving: count)
+        var operations = ArrayBinding(of: .char, reserving: count)
+        var keys = ArrayBinding(of: .bytea, reserving: count, bytes: count * 20)
+        var versions = ArrayBinding(of: .int8, reserving: count)
+        let payloadBytes = entries.reduce(0) { $0 + (changes[$1.change].payload?.count ?? 0) + 4 }
+        var payloads = ArrayBinding(of: .json, reserving: count, bytes: payloadBytes)
+        var ids = ArrayBinding(of: .int8, reserving: count)
+        var hashes = ArrayBinding(of: .int8, reserving: count)
+        for entry in entries {
+            let change = changes[entry.change]
+            sequences.append(entry.sequence)
+            tables.append(change.row.table)
+            operations.append(char: change.operation.letter)
+            change.row.key.withStoredBytes { keys.append(bytes: $0) }
+            versions.append(entry.version)
+            if let payload = change.payload {
+                payloads.append(bytes: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(body)[payload]))
+            } else {
+                payloads.appendNull()
+            }
+            ids.append(change.id)
+            hashes.append(change.contentHash)
+        }
+        var bindings = Bindings(reserving: 10, bytes: payloadBytes + count * 100)
+        bindings.bind(scope)
+        bindings.bind(source)
+        for array in [sequences, tables, operations, keys, versions, payloads, ids, hashes] { bindings.bind(array) }
+        return bindings
+    }
+
+    /// Each row once, as its last change of the batch leaves it.
+    private var rowStateBindings: Bindings {
+        var lastOfRow: [RowID: Int] = [:]
+        for (position, entry) in entries.enumerated() { lastOfRow[changes[entry.change].row] = position }
+        let count = lastOfRow.count
+        var tables = ArrayBinding(of: .int2, reserving: count)
+        var keys = ArrayBinding(of: .bytea, reserving: count, bytes: count * 20)
+        var versions = ArrayBinding(of: .int8, reserving: count)
+        var sequences = ArrayBinding(of: .int8, reserving: count)
+        var deleted = ArrayBinding(of: .bool, reserving: count)
+        for (position, entry) in entries.enumerated() {
+            let change = changes[entry.change]
+            guard lastOfRow[change.row] == position else { continue }
+            tables.append(change.row.table)
+            change.row.key.withStoredBytes { keys.append(bytes: $0) }
+            versions.append(entry.version)
+            sequences.append(entry.sequence)
+            deleted.append(change.operation == .delete)
+        }
+        var bindings = Bindings()
+        bindings.bind(scope)
+        for array in [tables, keys, versions, sequences, deleted] { bindings.bind(array) }
+        return bindings
+    }
+
+    private func command(_ group: BusinessWrites.Group) -> Command {
+        let table = schema.tables[group.table].registered
+        var bindings = Bindings()
+        if group.kind == .delete {
+            var keys = ArrayBinding(of: table.keyKind == .uuid ? .uuid : .text, reserving: group.entries.count)
+            for entry in group.entries {
+                changes[entry.change].row.key.withStoredBytes { keys.append(bytes: $0) }
+            }
+            bindings.bind(keys)
+            bindings.bind(user.value)
+        } else {
+            bindings.bind(bytes: rows(group))
+            bindings.bind(user.value)
+            bindings.bind(Int64(group.entries.count))
+        }
+        return Command(schema.materializeStatement(group.table, group.kind, group.columns), bindings)
+    }
+
+    /// The payloads as one JSON array, each with its row's key as the last member.
+    private func rows(_ group: BusinessWrites.Group) -> [UInt8] {
+        var json: [UInt8] = []
+        json.reserveCapacity(group.entries.reduce(2) { $0 + (changes[$1.change].payload?.count ?? 0) + 64 })
+        json.append(UInt8(ascii: "["))
+        for entry in group.entries {
+            let change = changes[entry.change]
+            guard let payload = change.payload else { continue }
+            if json.count > 1 { json.append(UInt8(ascii: ",")) }
+            let members = body[payload.lowerBound..<(payload.upperBound - 1)]
+            json.append(contentsOf: members)
+            if members.dropFirst().contains(where: { $0 > 0x20 }) { json.append(UInt8(ascii: ",")) }
+            json.append(jsonString: MaterializeStatement.keyMember)
+            json.append(UInt8(ascii: ":"))
+            json.append(jsonString: change.row.key.text)
+            json.append(UInt8(ascii: "}"))
+        }
+        json.append(UInt8(ascii: "]"))
+        return json
+    }
+}

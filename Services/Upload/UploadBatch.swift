@@ -1,0 +1,74 @@
+import Model
+import NIOCore
+
+/// A request that was read and judged change by change: what is left is for the plan and the database.
+struct UploadBatch: Sendable {
+    let schema: UploadSchema
+    let body: ByteBuffer
+    /// Changes in the request, refused ones included.
+    let count: Int
+    /// Those that are well formed, in the order in which they take effect.
+    let changes: [Change]
+    /// Those that are not, by their place in the request.
+    let refused: [(index: Int, refusal: Refusal)]
+
+    /// Reads and judges a body.
+    init(_ body: ByteBuffer, schema: UploadSchema, limits: WireLimits) throws(UndecodableUpload) {
+        self.schema = schema
+        self.body = body
+        let (wire, verdicts) = try body.withBytes { bytes throws(UndecodableUpload) in
+            let wire = try UploadDecoder.decode(bytes)
+            guard wire.count <= limits.changesPerUpload else {
+                let refusal = Refusal.batchTooLarge(changes: wire.count, limit: limits.changesPerUpload)
+                return (wire, wire.map { _ in ChangeValidation.Verdict.refused(refusal) })
+            }
+            let validation = ChangeValidation(schema: schema, limits: limits, body: bytes)
+            return (wire, wire.enumerated().map { validation.judge($1, at: $0) })
+        }
+        count = wire.count
+        changeIDs = wire.map(\.id)
+        var valid: [Change] = []
+        valid.reserveCapacity(wire.count)
+        var refused: [(Int, Refusal)] = []
+        for (index, verdict) in verdicts.enumerated() {
+            switch verdict {
+            case .valid(let change): valid.append(change)
+            case .refused(let refusal): refused.append((index, refusal))
+            }
+        }
+        changes = ProcessingOrder.of(valid, in: schema)
+        self.refused = refused
+    }
+
+    /// The change ids in the order of the request.
+    let changeIDs: [ChangeID]
+
+    /// The plan before anything is decided but the refusals.
+    func plan(_ facts: UploadFacts, device: DeviceID, now: @escaping @Sendable () -> String) -> UploadPlan {
+        let writer = UploadRequestFacts { [changes, body] position in
+            let change = changes[position]
+            return StoredWriter(
+                payload: change.payload.map { range in body.withBytes { Array($0[range]) } },
+                device: device.value, changeID: change.id, timestamp: now())
+        }
+        var plan = UploadPlan(schema: schema, request: writer, facts: facts, count: count)
+        for (index, refusal) in refused { plan.settle(index, as: .invalid(refusal)) }
+        return plan
+    }
+}
+
+extension ByteBuffer {
+    /// Calls `body` with the readable bytes.
+    func withBytes<R, Failure: Error>(
+        _ body: (UnsafeBufferPointer<UInt8>) throws(Failure) -> R
+    ) throws(Failure) -> R {
+        let result: Result<R, Failure> = withUnsafeReadableBytes { raw in
+            do throws(Failure) {
+                return .success(try body(raw.bindMemory(to: UInt8.self)))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+}

@@ -1,0 +1,109 @@
+import DatabaseKit
+import Model
+import NIOCore
+import Postgres
+import RPC
+import Sidecar
+import Synchronization
+
+/// Takes an upload from its bytes to its answer.
+package final class UploadExecutor: Sendable {
+    /// How often a transaction is tried before the caller is asked to come back.
+    static let maximumAttempts = 6
+    /// The first pause between attempts; each further one is up to twice as long.
+    static let firstPause: Duration = .milliseconds(10)
+
+    private let pool: PostgresPool
+    private let source: CatalogSource
+    private let limits: WireLimits
+    private let timeouts: UploadTimeouts
+    private let prepared = Mutex<UploadSchema?>(nil)
+
+    init(pool: PostgresPool, source: CatalogSource, limits: WireLimits, timeouts: UploadTimeouts) {
+        self.pool = pool
+        self.source = source
+        self.limits = limits
+        self.timeouts = timeouts
+    }
+
+    /// Reads, judges, decides and writes.
+    ///
+    /// - Throws: `RPCFailure` when the request as a whole cannot be answered: then nothing was kept, or the
+    ///   outcome of the commit is unknown and a repeat of the request settles it.
+    func upload(
+        _ body: ByteBuffer, from caller: CallerIdentity, isAtomic: Bool, deadline: ContinuousClock.Instant
+    ) async throws -> (batch: UploadBatch, result: UploadResult) {
+        let batch: UploadBatch
+        do {
+            batch = try UploadBatch(body, schema: try await schema(), limits: limits)
+        } catch let error as UndecodableUpload {
+            throw RPCFailure(
+                .invalidArgument, code: "invalid_request",
+                message: "Failed to parse upload request: \(error.reason)")
+        } catch let error as PostgresError {
+            throw Self.failure(error)
+        }
+        return (batch, try await transact(batch, caller, isAtomic, deadline))
+    }
+
+    private func transact(
+        _ batch: UploadBatch, _ caller: CallerIdentity, _ isAtomic: Bool, _ deadline: ContinuousClock.Instant
+    ) async throws -> UploadResult {
+        var isolates = false
+        var attempt = 1
+        while true {
+            do {
+                return try await pool.withConnection(deadline: deadline) { connection in
+                    let transaction = UploadTransaction(
+                        connection: connection, user: UserID(caller.user), device: DeviceID(caller.device),
+                        batch: batch, isAtomic: isAtomic, timeouts: timeouts, deadline: deadline)
+                    return isolates ? try await transaction.isolating() : try await transaction.direct()
+                }
+            } catch is DeviceRevoked {
+                throw RPCFailure(
+                    .permissionDenied, code: "device_revoked", message: "This device's access was revoked")
+            } catch let error as PostgresError {
+                if !isolates, RowRefusal(error) != nil {
+                    isolates = true
+                    continue
+                }
+                guard error.isTransient, attempt < Self.maximumAttempts, .now < deadline else {
+                    throw Self.failure(error)
+                }
+                try await pause(before: attempt)
+                attempt += 1
+            }
+        }
+    }
+
+    private func pause(before attempt: Int) async throws {
+        let longest = Self.firstPause * (1 << attempt)
+        try await Task.sleep(for: longest * Double.random(in: 0.2...1))
+    }
+
+    /// The catalog prepared for uploads; made anew only when the catalog was read anew.
+    private func schema() async throws -> UploadSchema {
+        let catalog = try await source.catalog()
+        return prepared.withLock { prepared in
+            if let prepared, prepared.catalog.generation == catalog.generation { return prepared }
+            let fresh = UploadSchema(catalog: catalog)
+            prepared = fresh
+            return fresh
+        }
+    }
+
+    /// Trouble of ours, as the caller may know it. The log has the rest.
+    static func failure(_ error: PostgresError) -> RPCFailure {
+        switch error.kind {
+        case .cancelled: .cancelled
+        case .deadlineExceeded: .deadlineExceeded
+        case .misuse, .decoding:
+            RPCFailure(.internal, code: "upload_failed", message: "Failed to process upload")
+        default:
+            RPCFailure(
+                .unavailable, code: "unavailable",
+                message: "The upload could not be processed now; nothing of it is lost, send it again",
+                retryAfter: .seconds(1))
+        }
+    }
+}

@@ -1,0 +1,45 @@
+import DatabaseKit
+import Model
+import Postgres
+import RPC
+import ServiceKit
+import ServiceLifecycle
+import Sidecar
+
+extension DatabaseSettings {
+    /// Uploads write and wait for commits: few connections keep the disk busy.
+    package static let upload = DatabaseSettings(service: "UPLOAD", maximum: 16, statementSeconds: 15)
+}
+
+/// The Upload service: accepts changes, decides about them and writes them.
+package enum UploadService {
+    static let changesSetting = Setting.integer(
+        "OVERSYNC_MAX_UPLOAD_CHANGES", "most changes in one upload", default: WireLimits().changesPerUpload,
+        in: 1...10_000, unit: "changes")
+    static let payloadSetting = Setting.integer(
+        "OVERSYNC_MAX_PAYLOAD_BYTES", "largest payload of one change", default: WireLimits().bytesPerPayload,
+        in: 256...(16 << 20), unit: "bytes")
+
+    /// Runs the service until a signal ends it.
+    package static func run() async throws {
+        try await ServiceProcess.run("oversync-upload") { process in
+            let configuration = process.configuration
+            let pool = try DatabaseSettings.upload.pool(process)
+            let source = CatalogSource(pool: pool, logger: process.logger)
+            var limits = WireLimits()
+            limits.changesPerUpload = try configuration.value(changesSetting)
+            limits.bytesPerPayload = try configuration.value(payloadSetting)
+            let executor = UploadExecutor(
+                pool: pool, source: source, limits: limits, timeouts: try UploadTimeouts(configuration))
+            let push = PushChanges(
+                executor: executor, metrics: UploadMetrics(process.metrics), logger: process.logger)
+            var router = RPCRouter()
+            router.on(UploadRPC.pushChanges) { try await push($0, $1, $2) }
+            let server = RPCServer(
+                directory: try configuration.value(CommonSettings.runDirectory) + "/upload",
+                replica: try configuration.value(CommonSettings.replica), router: router,
+                logger: process.logger, observer: RPCMetrics(process.metrics, service: process.name))
+            return ([pool, source, server], [ReadinessCheck("database") { await source.problem() }])
+        }
+    }
+}

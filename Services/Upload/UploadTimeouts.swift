@@ -1,0 +1,47 @@
+import DatabaseKit
+import Postgres
+import ServiceKit
+
+/// How long an upload's transaction may take at each of its waits.
+struct UploadTimeouts: Sendable {
+    static let statementSetting = DatabaseSettings.upload.statementTimeout
+    static let scopeLockSetting = Setting.integer(
+        "OVERSYNC_UPLOAD_LOCK_TIMEOUT_MS", "longest wait for the user's other uploads", default: 3000,
+        in: 10...60_000, unit: "ms")
+    static let businessLockSetting = Setting.integer(
+        "OVERSYNC_UPLOAD_ROW_LOCK_TIMEOUT_MS",
+        "longest wait for rows that plain SQL holds; keep it below PostgreSQL's deadlock_timeout",
+        default: 300, in: 10...60_000, unit: "ms")
+    static let idleSetting = Setting.integer(
+        "OVERSYNC_UPLOAD_IDLE_TIMEOUT_MS", "longest pause inside a transaction before PostgreSQL ends it",
+        default: 10_000, in: 100...600_000, unit: "ms")
+
+    /// All in milliseconds.
+    let statement: Int
+    let scopeLock: Int
+    let businessLock: Int
+    let idle: Int
+
+    init(_ configuration: Configuration) throws(ConfigurationError) {
+        statement = try configuration.value(Self.statementSetting)
+        scopeLock = try configuration.value(Self.scopeLockSetting)
+        businessLock = try configuration.value(Self.businessLockSetting)
+        idle = try configuration.value(Self.idleSetting)
+    }
+
+    /// For `UploadStatements.setTimeouts`.
+    var bindings: Bindings {
+        var bindings = Bindings()
+        bindings.bind("\(statement)")
+        bindings.bind("\(scopeLock)")
+        bindings.bind("\(idle)")
+        return bindings
+    }
+
+    /// For `UploadStatements.setLockTimeout`.
+    var businessLockBindings: Bindings {
+        var bindings = Bindings()
+        bindings.bind("\(businessLock)")
+        return bindings
+    }
+}

@@ -1,0 +1,177 @@
+import Model
+import Postgres
+import Sidecar
+import Telemetry
+
+/// One attempt at one upload on one connection.
+///
+/// The usual way takes two round trips: everything is read under the scope's lock, decided, and written with
+/// the commit behind it. When PostgreSQL refuses a row the attempt is repeated with isolation: savepoints,
+/// halving the batch until each offending row is alone.
+struct UploadTransaction {
+    let connection: PostgresConnection
+    let user: UserID
+    let device: DeviceID
+    let batch: UploadBatch
+    let isAtomic: Bool
+    let timeouts: UploadTimeouts
+    let deadline: ContinuousClock.Instant
+
+    /// Writes everything in one go.
+    ///
+    /// - Throws: `PostgresError`; one that `RowRefusal` recognises asks for `isolating()`.
+    func direct() async throws -> UploadResult {
+        let (scope, source, facts) = try await readFacts()
+        var plan = newPlan(facts)
+        let entries = plan.decide(batch.changes[...])
+        if isAtomic, plan.hasUnapplied { return try await abandon(plan, facts) }
+        guard !entries.isEmpty else {
+            try await run([Command(UploadStatements.rollback)])
+            return UploadResult(plan: plan, facts: facts)
+        }
+        try await run(writes(entries, scope, source) + constraintCheck + [Command(UploadStatements.commit)])
+        return UploadResult(plan: plan, facts: facts)
+    }
+
+    /// Finds the rows that PostgreSQL refuses and writes the others.
+    func isolating() async throws -> UploadResult {
+        let (scope, source, facts) = try await readFacts()
+        var plan = newPlan(facts)
+        var failures: [Command] = []
+        var waiting = [0..<batch.changes.count]
+        while let range = waiting.popLast() {
+            var trial = plan
+            let entries = trial.decide(batch.changes[range])
+            do {
+                try await write(entries, scope, source)
+                plan = trial
+            } catch let error as PostgresError {
+                guard let refusal = RowRefusal(error) else { throw error }
+                try await run([
+                    Command(UploadStatements.rollbackToSavepoint), Command(UploadStatements.releaseSavepoint),
+                ])
+                if range.count > 1 {
+                    let middle = range.lowerBound + range.count / 2
+                    waiting += [middle..<range.upperBound, range.lowerBound..<middle]
+                } else if let entry = entries.first {
+                    let change = batch.changes[range.lowerBound]
+                    let table = batch.schema.tables[change.table].registered.name
+                    plan.settle(change.index, as: refusal.outcome(of: change, version: entry.version, in: table))
+                    if let state = refusal.sqlState {
+                        failures.append(failure(change, entry, state, refusal.detail, scope, source))
+                    }
+                }
+            }
+        }
+        if isAtomic, plan.hasUnapplied { return try await abandon(plan, facts) }
+        try await run(failures + [Command(UploadStatements.commit)])
+        return UploadResult(plan: plan, facts: facts)
+    }
+
+    private func newPlan(_ facts: UploadFacts) -> UploadPlan {
+        batch.plan(facts, device: device) { Timestamp.now() }
+    }
+
+    /// An all-or-nothing upload that cannot be whole leaves nothing.
+    private func abandon(_ plan: UploadPlan, _ facts: UploadFacts) async throws -> UploadResult {
+        try await run([Command(UploadStatements.rollback)])
+        var plan = plan
+        plan.abortApplied()
+        return UploadResult(plan: plan, facts: facts)
+    }
+
+    /// Opens the transaction, locks and reads. A user's first upload, or a device's, is registered here.
+    private func readFacts() async throws -> (scope: Int64, source: Int32, facts: UploadFacts) {
+        let request = FactsRequest(user: user, device: device, changes: batch.changes, schema: batch.schema)
+        let opening = [Command(UploadStatements.begin), Command(UploadStatements.setTimeouts, timeouts.bindings)]
+            + (batch.schema.catalog.hasDeferrableConstraints ? [Command(UploadStatements.deferConstraints)] : [])
+        let results = try await run(opening + request.commands)
+        var answer = try request.read(results[opening.count...])
+        if answer.scope == nil {
+            var bindings = Bindings()
+            bindings.bind(user.value)
+            let created = try await run([Command(UploadStatements.createScope, bindings)] + request.commands)
+            answer = try request.read(created[1...])
+        }
+        guard let scope = answer.scope else { throw PostgresError(.connectionLost) }
+        if answer.isRevoked { throw DeviceRevoked() }
+        guard let source = answer.source else { return (scope, try await register(scope), answer.facts) }
+        return (scope, source, answer.facts)
+    }
+
+    private func register(_ scope: Int64) async throws -> Int32 {
+        var bindings = Bindings()
+        bindings.bind(scope)
+        bindings.bind(device.value)
+        return try await run([Command(UploadStatements.createSource, bindings)])[0].int32(0, 0)
+    }
+
+    /// Writes inside a savepoint, constraints checked before it closes.
+    private func write(_ entries: [LogEntry], _ scope: Int64, _ source: Int32) async throws {
+        guard !entries.isEmpty else { return }
+        let rearm = constraintCheck.isEmpty ? [] : [Command(UploadStatements.deferConstraints)]
+        try await run(
+            [Command(UploadStatements.savepoint)] + writes(entries, scope, source) + constraintCheck + rearm
+                + [Command(UploadStatements.releaseSavepoint)])
+    }
+
+    private func writes(_ entries: [LogEntry], _ scope: Int64, _ source: Int32) -> [Command] {
+        let commands = batch.body.withBytes { bytes in
+            WriteRequest(
+                scope: scope, source: source, user: user, changes: batch.changes, entries: entries,
+                schema: batch.schema, body: bytes
+            ).commands
+        }
+        // From here on this transaction holds the scope and meets locks of plain SQL, whose own capture
+        // waits for the scope: it must be the one that steps back, before PostgreSQL calls it a deadlock.
+        return [Command(UploadStatements.setLockTimeout, timeouts.businessLockBindings)] + commands
+    }
+
+    /// Deferred constraints are forced here, so that COMMIT has nothing left to refuse.
+    private var constraintCheck: [Command] {
+        batch.schema.catalog.hasDeferrableConstraints ? [Command(UploadStatements.checkConstraints)] : []
+    }
+
+    private func failure(
+        _ change: Change, _ entry: LogEntry, _ state: SQLState, _ detail: String, _ scope: Int64,
+        _ source: Int32
+    ) -> Command {
+        var bindings = Bindings()
+        bindings.bind(scope)
+        bindings.bind(change.row.table)
+        change.row.key.withStoredBytes { bindings.bind(bytes: $0) }
+        bindings.bind(entry.version)
+        bindings.bind(bytes: [change.operation.letter])
+        bindings.bind(bytes: change.payload.map { range in batch.body.withBytes { Array($0[range]) } })
+        bindings.bind(source)
+        bindings.bind(change.id)
+        bindings.bind(state.rawValue)
+        bindings.bind(detail)
+        return Command(UploadStatements.recordFailure, bindings)
+    }
+
+    @discardableResult
+    private func run(_ commands: [Command]) async throws(PostgresError) -> [PostgresResult] {
+        try await connection.run(commands, deadline: deadline)
+    }
+}
+
+/// The device was revoked; its token is still good for a moment.
+struct DeviceRevoked: Error {}
+
+/// What an upload came to.
+struct UploadResult: Sendable {
+    let outcomes: [ChangeOutcome]
+    let duplicates: Int
+    /// The user's last sequence now.
+    let highestSequence: Sequence64
+    /// Sequences that this upload took; nil if it took none.
+    let sequences: ClosedRange<Sequence64>?
+
+    init(plan: UploadPlan, facts: UploadFacts) {
+        outcomes = plan.outcomes.map { $0 ?? .aborted }
+        duplicates = plan.duplicates
+        highestSequence = plan.lastSequence
+        sequences = plan.lastSequence > facts.lastSequence ? facts.lastSequence + 1...plan.lastSequence : nil
+    }
+}

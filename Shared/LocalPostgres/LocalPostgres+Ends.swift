@@ -1,0 +1,72 @@
+import Foundation
+
+extension LocalPostgres {
+    /// How long killed processes may take to disappear.
+    private static let deathPatience = Duration.seconds(10)
+    private static let deathPoll = Duration.milliseconds(5)
+
+    /// Kills the server and all its backends with SIGKILL, as losing the machine's power would.
+    ///
+    /// Returns when they are gone, so that ``start()`` can follow at once.
+    package func kill() async throws {
+        guard let server = process else { return }
+        let family = [server] + Self.children(of: server)
+        for id in family { _ = Foundation.kill(id, SIGKILL) }
+        let end = ContinuousClock.now + Self.deathPatience
+        // They are not our children, so there is no event to wait for.
+        while family.contains(where: Self.isAlive) {
+            if ContinuousClock.now > end {
+                throw LocalPostgresError.unusable(path: directory, reason: "will not die")
+            }
+            try await Task.sleep(for: Self.deathPoll)
+        }
+    }
+
+    /// Leaves a guard that stops the server when this process ends, however it ends.
+    ///
+    /// The guard is a shell in a session of its own that waits for the end of a stream whose other
+    /// end only this process holds.
+    /// - Parameter removingFiles: also delete the cluster.
+    package func stopWhenThisProcessEnds(removingFiles: Bool) throws {
+        let ends = try Self.makePipe()
+        let stop = try user.command(control, ["-D", paths.data, "-s", "-m", "immediate", "stop"])
+        let guardian = Process()
+        guardian.executableURL = URL(fileURLWithPath: try Shell.find("setsid"))
+        let removal = removingFiles ? "; rm -rf -- \"$1\" \"$2\"" : ""
+        let script = "read -r _; \"${@:3}\" >/dev/null 2>&1\(removal)"
+        guardian.arguments =
+            [try Shell.find("bash"), "-c", script, "guardian", directory, paths.sockets, stop.0]
+            + stop.1
+        guardian.currentDirectoryURL = URL(fileURLWithPath: "/")
+        guardian.standardInput = FileHandle(fileDescriptor: ends.read, closeOnDealloc: true)
+        guardian.standardOutput = FileHandle.nullDevice
+        guardian.standardError = FileHandle.nullDevice
+        try guardian.run()
+        // The end for writing stays open, unused, until the kernel closes it with the process.
+    }
+
+    private static func makePipe() throws -> (read: Int32, write: Int32) {
+        var ends: [Int32] = [-1, -1]
+        // Closed in every program that this process starts; else one of them would hold it too. A
+        // socket pair, since Swift's Glibc has no pipe that is made so in one step.
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+        guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else {
+            throw LocalPostgresError.unusable(path: "pipe", reason: String(cString: strerror(errno)))
+        }
+        return (ends[0], ends[1])
+    }
+
+    private static func children(of id: Int32) -> [Int32] {
+        let path = "/proc/\(id)/task/\(id)/children"
+        let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+        return text.split(separator: " ").compactMap { Int32($0) }
+    }
+
+    /// A zombie that nobody has collected yet counts as dead.
+    private static func isAlive(_ id: Int32) -> Bool {
+        guard let stat = try? String(contentsOfFile: "/proc/\(id)/stat", encoding: .utf8),
+            let state = stat.split(separator: ")").last?.first(where: { $0 != " " })
+        else { return false }
+        return state != "Z" && state != "X"
+    }
+}

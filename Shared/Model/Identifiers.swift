@@ -1,0 +1,72 @@
+/// The person whose rows are synced: the token's `sub`. All data is kept apart by it.
+package struct UserID: Hashable, Sendable {
+    package let value: String
+    package init(_ value: String) { self.value = value }
+}
+
+/// One installation of an app: the token's `did`, the wire's `source_id`.
+package struct DeviceID: Hashable, Sendable {
+    package let value: String
+    package init(_ value: String) { self.value = value }
+}
+
+/// The number a device gave a change; with the device it names the change for ever.
+package typealias ChangeID = Int64
+
+/// A place in a user's change log: dense from 1, in commit order. The wire's `server_id`.
+package typealias Sequence64 = Int64
+
+/// The version of one row: 0 means it does not exist, its first change makes it 1.
+package typealias RowVersion = Int64
+
+/// A registered table's number in the sidecar.
+package typealias TableID = Int16
+
+/// A table as the wire and `oversync.yaml` name it.
+package struct TableName: Hashable, Sendable, CustomStringConvertible {
+    package let schema: String
+    package let table: String
+
+    package init(schema: String, table: String) {
+        self.schema = schema
+        self.table = table
+    }
+
+    package var description: String { "\(schema).\(table)" }
+}
+
+/// One row of one registered table.
+package struct RowID: Hashable, Sendable {
+    package let table: TableID
+    package let key: RowKey
+
+    package init(table: TableID, key: RowKey) {
+        self.table = table
+        self.key = key
+    }
+}
+
+/// What a change does to its row.
+package enum Operation: String, Hashable, Sendable {
+    case insert = "INSERT"
+    case update = "UPDATE"
+    case delete = "DELETE"
+
+    /// Its letter in the change log.
+    package var letter: UInt8 {
+        switch self {
+        case .insert: UInt8(ascii: "I")
+        case .update: UInt8(ascii: "U")
+        case .delete: UInt8(ascii: "D")
+        }
+    }
+
+    package init?(letter: UInt8) {
+        switch letter {
+        case UInt8(ascii: "I"): self = .insert
+        case UInt8(ascii: "U"): self = .update
+        case UInt8(ascii: "D"): self = .delete
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,28 @@
+/// What one request may ask for. Every limit can be configured within its bounds and is answered clearly.
+package struct WireLimits: Hashable, Sendable {
+    /// Changes in one upload; over it every change is answered `batch_too_large`.
+    package var changesPerUpload = 1000
+    /// Bytes of one change's payload.
+    package var bytesPerPayload = 1 << 20
+    /// Bytes of one request body, inflated; over it the answer is 413.
+    package var bytesPerBody = 16 << 20
+    /// Rows of one page.
+    package var rowsPerPage = 1000
+
+    package init() {}
+
+    /// Rows of a page when the caller asks for no number.
+    package static let defaultRowsPerPage = 100
+    /// Longest time a download may wait for news, in seconds.
+    package static let maximumWaitSeconds = 55
+    /// Longest user or device id, in UTF-8 bytes.
+    package static let maximumIdentityBytes = 256
+}
+
+/// Names of schemas and tables on the wire: `^[a-z0-9_]+$`, at most PostgreSQL's 63 bytes.
+package func isWireIdentifier(_ text: some StringProtocol) -> Bool {
+    !text.isEmpty && text.utf8.count <= 63
+        && text.utf8.allSatisfy { byte in
+            byte == UInt8(ascii: "_") || byte &- UInt8(ascii: "0") < 10 || byte &- UInt8(ascii: "a") < 26
+        }
+}

@@ -1,0 +1,122 @@
+import WireJSON
+
+/// How a table's key is written in the sidecar and on the wire.
+package enum KeyKind: String, Hashable, Sendable {
+    /// 16 bytes; on the wire as dashed lower-case hexadecimal digits.
+    case uuid
+    /// Any text of 1 to `RowKey.maximumTextBytes` bytes, compared byte for byte.
+    case text
+}
+
+/// The key of one row.
+package enum RowKey: Hashable, Sendable {
+    case uuid(high: UInt64, low: UInt64)
+    case text(String)
+
+    /// Longest text key in UTF-8 bytes: it stands in three indexes.
+    package static let maximumTextBytes = 512
+
+    /// Reads a key of the given kind as devices write it; nil if it is not one.
+    package init?(_ text: String, kind: KeyKind) {
+        switch kind {
+        case .uuid:
+            guard let uuid = Self.uuid(from: text) else { return nil }
+            self = uuid
+        case .text:
+            // `hashValue` and `==` of String join canonical equivalents; the database does not.
+            guard (1...Self.maximumTextBytes).contains(text.utf8.count) else { return nil }
+            self = .text(text)
+        }
+    }
+
+    /// Reads the 16 bytes or the UTF-8 text that the sidecar keeps.
+    package init?(stored bytes: UnsafeBufferPointer<UInt8>, kind: KeyKind) {
+        switch kind {
+        case .uuid:
+            guard bytes.count == 16 else { return nil }
+            self = .uuid(high: Self.word(bytes[..<8]), low: Self.word(bytes[8...]))
+        case .text:
+            guard let text = String(validating: bytes, as: UTF8.self) else { return nil }
+            self = .text(text)
+        }
+    }
+
+    /// Calls `body` with the bytes that the sidecar keeps for this key.
+    package func withStoredBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+        switch self {
+        case .uuid(let high, let low):
+            try withUnsafeBytes(of: (high.bigEndian, low.bigEndian)) { try body($0) }
+        case .text(var text):
+            try text.withUTF8 { try body(UnsafeRawBufferPointer($0)) }
+        }
+    }
+
+    /// The key as the wire writes it, without quotes.
+    package var text: String {
+        switch self {
+        case .uuid(let high, let low):
+            String(unsafeUninitializedCapacity: 36) { Self.writeDashed(high, low, into: $0) }
+        case .text(let text): text
+        }
+    }
+
+    package static func == (a: RowKey, b: RowKey) -> Bool {
+        switch (a, b) {
+        case (.uuid(let ah, let al), .uuid(let bh, let bl)): ah == bh && al == bl
+        case (.text(let a), .text(let b)): a.utf8.elementsEqual(b.utf8)
+        default: false
+        }
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        withStoredBytes { hasher.combine(bytes: $0) }
+    }
+
+    private static func word(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) -> UInt64 {
+        bytes.reduce(0) { $0 << 8 | UInt64($1) }
+    }
+}
+
+extension RowKey {
+    /// Reads a uuid in any usual form: dashed, 32 digits, in braces, or as a URN; upper or lower case.
+    package static func uuid(from text: String) -> RowKey? {
+        var digits = Substring(text)
+        if digits.utf8.count == 45, digits.prefix(9).lowercased() == "urn:uuid:" {
+            digits = digits.dropFirst(9)
+        } else if digits.utf8.count == 38, digits.hasPrefix("{"), digits.hasSuffix("}") {
+            digits = digits.dropFirst().dropLast()
+        }
+        let isDashed = digits.utf8.count == 36
+        guard isDashed || digits.utf8.count == 32 else { return nil }
+        var words: (UInt64, UInt64) = (0, 0)
+        var count = 0
+        for (offset, byte) in digits.utf8.enumerated() {
+            if isDashed, offset == 8 || offset == 13 || offset == 18 || offset == 23 {
+                guard byte == UInt8(ascii: "-") else { return nil }
+                continue
+            }
+            guard let digit = hexDigit(byte) else { return nil }
+            if count < 16 { words.0 = words.0 << 4 | UInt64(digit) } else { words.1 = words.1 << 4 | UInt64(digit) }
+            count += 1
+        }
+        return .uuid(high: words.0, low: words.1)
+    }
+
+    /// Writes the 36 characters of a dashed uuid and returns their number.
+    package static func writeDashed(
+        _ high: UInt64, _ low: UInt64, into buffer: UnsafeMutableBufferPointer<UInt8>
+    ) -> Int {
+        var position = 0
+        for nibble in 0..<32 {
+            if nibble == 8 || nibble == 12 || nibble == 16 || nibble == 20 {
+                buffer[position] = UInt8(ascii: "-")
+                position += 1
+            }
+            let word = nibble < 16 ? high : low
+            let shift = UInt64(60 - 4 * (nibble & 15))
+            buffer[position] = lowerHexDigit(UInt8(truncatingIfNeeded: word >> shift) & 0xF)
+            position += 1
+        }
+        return position
+    }
+}

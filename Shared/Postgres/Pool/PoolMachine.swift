@@ -1,0 +1,287 @@
+/// The rules of a connection pool: who gets which connection, what is opened, what is closed.
+///
+/// A value without clock, sockets or tasks. Each function says what happened and returns what to do,
+/// in order. Invariants, which the random walks of its tests check:
+///
+/// 1. There are never more connections than the maximum, those being opened included.
+/// 2. A connection is with one borrower at most.
+/// 3. Waiters are served in the order in which they came, and each gets exactly one answer.
+/// 4. While somebody waits, a connection is idle only if it is being checked.
+struct PoolMachine {
+    typealias Instant = ContinuousClock.Instant
+    typealias ConnectionID = Int
+    typealias WaiterID = Int
+
+    enum Action: Equatable {
+        case open(ConnectionID)
+        case close(ConnectionID)
+        /// Ask for a sign of life and report with ``checked(_:isHealthy:now:)``.
+        case check(ConnectionID)
+        case hand(ConnectionID, to: WaiterID)
+        case refuse(WaiterID, PostgresError.Kind)
+        /// Drained: nothing is open any more.
+        case finished
+    }
+
+    /// The first wait after a failed attempt to connect; doubled by each further one.
+    static let firstBackoff = Duration.milliseconds(100)
+    static let longestBackoff = Duration.seconds(5)
+    /// The share of the lifetime over which the ends of connections are spread.
+    static let lifetimeSpread = 0.1
+
+    private enum Phase: Equatable {
+        case opening
+        case idle(since: Instant)
+        case checking
+        case borrowed
+    }
+
+    private struct Connection {
+        var phase: Phase
+        /// When it is to be replaced; set when it is open.
+        var expiry: Instant?
+    }
+
+    private enum Life {
+        /// Used, but nobody runs it: no minimum is kept.
+        case unattended
+        case running
+        case draining
+        case drained
+    }
+
+    private let configuration: PoolConfiguration
+    private var life = Life.unattended
+    private var connections: [ConnectionID: Connection] = [:]
+    /// Free connections; the last one was used last and is handed out first.
+    private var idle: [ConnectionID] = []
+    private var queue = WaiterQueue()
+    private var lastConnection = 0
+    private var lastWaiter = 0
+    private var failures = 0
+    private var retryAt: Instant?
+
+    init(_ configuration: PoolConfiguration) {
+        self.configuration = configuration
+    }
+
+    /// Keeps the minimum open from now on.
+    mutating func start(now: Instant) -> [Action] {
+        guard life == .unattended else { return [] }
+        life = .running
+        return settle(now)
+    }
+
+    /// Somebody wants a connection, and waits until `deadline` at the longest.
+    mutating func acquire(deadline: Instant?, now: Instant) -> (WaiterID, [Action]) {
+        lastWaiter += 1
+        let waiter = lastWaiter
+        if life == .draining || life == .drained {
+            return (waiter, [.refuse(waiter, .poolClosed)])
+        }
+        if queue.count >= configuration.maximumWaiters + servable(now) {
+            return (waiter, [.refuse(waiter, .poolExhausted)])
+        }
+        let latest = now + configuration.acquireTimeout
+        queue.append(waiter, deadline: deadline.map { min($0, latest) } ?? latest)
+        return (waiter, settle(now))
+    }
+
+    /// The waiter's task was cancelled. Nothing happens if it has been served.
+    mutating func abandon(_ waiter: WaiterID) -> [Action] {
+        queue.remove(waiter) ? [.refuse(waiter, .cancelled)] : []
+    }
+
+    /// A connection is open. `jitter` within 0 and 1 shortens its life.
+    mutating func opened(_ id: ConnectionID, now: Instant, jitter: Double) -> [Action] {
+        guard connections[id]?.phase == .opening else { return [] }
+        failures = 0
+        retryAt = nil
+        let lifetime = configuration.maximumLifetime * (1 - Self.lifetimeSpread * jitter)
+        connections[id] = Connection(phase: .idle(since: now), expiry: now + lifetime)
+        idle.append(id)
+        return settle(now)
+    }
+
+    /// A connection could not be made. `jitter` within 0 and 1 lengthens the pause before the next.
+    mutating func openFailed(_ id: ConnectionID, now: Instant, jitter: Double) -> [Action] {
+        guard connections[id]?.phase == .opening else { return [] }
+        connections[id] = nil
+        let doublings = min(failures, 10)
+        let pause = min(Self.firstBackoff * (1 << doublings), Self.longestBackoff)
+        failures += 1
+        retryAt = now + pause * (0.5 + jitter / 2)
+        return [.close(id)] + settle(now)
+    }
+
+    /// A borrowed connection comes back.
+    mutating func release(_ id: ConnectionID, isReusable: Bool, now: Instant) -> [Action] {
+        guard let connection = connections[id], connection.phase == .borrowed else { return [] }
+        if !isReusable || life == .draining || isExpired(connection, now) {
+            connections[id] = nil
+            return [.close(id)] + settle(now)
+        }
+        becomeIdle(id, now)
+        return settle(now)
+    }
+
+    /// The answer to ``Action/check(_:)``.
+    mutating func checked(_ id: ConnectionID, isHealthy: Bool, now: Instant) -> [Action] {
+        guard connections[id]?.phase == .checking else { return [] }
+        if !isHealthy || life == .draining {
+            connections[id] = nil
+            return [.close(id)] + settle(now)
+        }
+        becomeIdle(id, now)
+        return settle(now)
+    }
+
+    /// The connection broke. Its place is free at once, even while somebody still holds it.
+    mutating func lost(_ id: ConnectionID, now: Instant) -> [Action] {
+        guard let connection = connections[id], connection.phase != .opening else { return [] }
+        connections[id] = nil
+        idle.removeAll { $0 == id }
+        return [.close(id)] + settle(now)
+    }
+
+    /// Does what time brings: waits that end, connections that are too old or idle too long.
+    mutating func tick(now: Instant) -> [Action] {
+        if let retryAt, retryAt <= now { self.retryAt = nil }
+        var actions = queue.removeExpired(now: now).map {
+            Action.refuse($0, .deadlineExceeded)
+        }
+        for id in idle where isOverdue(id, now) {
+            connections[id] = nil
+            actions.append(.close(id))
+        }
+        idle.removeAll { connections[$0] == nil }
+        return actions + settle(now)
+    }
+
+    /// When ``tick(now:)`` has something to do next.
+    var nextTick: Instant? {
+        var next = queue.nextDeadline
+        func consider(_ instant: Instant?) {
+            guard let instant else { return }
+            next = next.map { min($0, instant) } ?? instant
+        }
+        consider(retryAt)
+        for id in idle {
+            guard let connection = connections[id] else { continue }
+            consider(connection.expiry)
+            if case .idle(let since) = connection.phase, connections.count > kept {
+                consider(since + configuration.maximumIdleTime)
+            }
+        }
+        return next
+    }
+
+    /// Ends the pool: those who wait are refused, free connections are closed, borrowed ones when
+    /// they come back. `force` closes the borrowed ones too.
+    mutating func drain(force: Bool, now: Instant) -> [Action] {
+        if life == .drained { return [] }
+        life = .draining
+        var actions = queue.removeAll().map { Action.refuse($0, .poolClosed) }
+        for (id, connection) in connections.sorted(by: { $0.key < $1.key })
+        where force || connection.phase != .borrowed {
+            connections[id] = nil
+            actions.append(.close(id))
+        }
+        idle = []
+        return actions + settle(now)
+    }
+
+    var statistics: PoolStatistics {
+        var statistics = PoolStatistics(maximum: configuration.maximumConnections)
+        statistics.waiting = queue.count
+        for connection in connections.values {
+            switch connection.phase {
+            case .opening: statistics.connecting += 1
+            case .idle, .checking: statistics.idle += 1
+            case .borrowed: statistics.inUse += 1
+            }
+        }
+        return statistics
+    }
+
+    /// How many connections are kept though nobody uses them.
+    private var kept: Int {
+        life == .running ? configuration.minimumConnections : 0
+    }
+
+    private mutating func becomeIdle(_ id: ConnectionID, _ now: Instant) {
+        connections[id]?.phase = .idle(since: now)
+        idle.append(id)
+    }
+
+    private func isExpired(_ connection: Connection, _ now: Instant) -> Bool {
+        connection.expiry.map { $0 <= now } ?? false
+    }
+
+    private func isOverdue(_ id: ConnectionID, _ now: Instant) -> Bool {
+        guard let connection = connections[id] else { return false }
+        if isExpired(connection, now) { return true }
+        guard case .idle(let since) = connection.phase, connections.count > kept else {
+            return false
+        }
+        return now - since >= configuration.maximumIdleTime
+    }
+
+    /// After every change: serve who waits, open what is missing, notice the end.
+    private mutating func settle(_ now: Instant) -> [Action] {
+        if life == .draining {
+            if !connections.isEmpty { return [] }
+            life = .drained
+            return [.finished]
+        }
+        var actions: [Action] = []
+        serve(now, &actions)
+        while mayOpen(now), isShort {
+            lastConnection += 1
+            connections[lastConnection] = Connection(phase: .opening)
+            actions.append(.open(lastConnection))
+        }
+        return actions
+    }
+
+    private mutating func serve(_ now: Instant, _ actions: inout [Action]) {
+        // A check is made for a waiter: no more of them than there are waiters.
+        var unserved = queue.count - count(of: .checking)
+        while !queue.isEmpty, unserved > 0, let id = idle.popLast() {
+            unserved -= 1
+            guard let connection = connections[id], case .idle(let since) = connection.phase
+            else { continue }
+            if now - since >= configuration.healthCheckAfterIdle {
+                connections[id]?.phase = .checking
+                actions.append(.check(id))
+            } else if let waiter = queue.popFirst() {
+                connections[id]?.phase = .borrowed
+                actions.append(.hand(id, to: waiter))
+            }
+        }
+    }
+
+    /// How many callers need no borrower to finish first; these do not count as waiting.
+    private func servable(_ now: Instant) -> Int {
+        let isDown = retryAt.map { $0 > now } ?? false
+        let room = isDown ? 0 : configuration.maximumConnections - connections.count
+        return room + idle.count + count(of: .opening) + count(of: .checking)
+    }
+
+    /// More are wanted than are open or on their way.
+    private var isShort: Bool {
+        let coming = count(of: .opening) + count(of: .checking)
+        return queue.count > coming || connections.count < kept
+    }
+
+    /// There is room, and the server is not believed to be down; then one attempt is enough.
+    private func mayOpen(_ now: Instant) -> Bool {
+        guard connections.count < configuration.maximumConnections else { return false }
+        if let retryAt, retryAt > now { return false }
+        return failures == 0 || count(of: .opening) == 0
+    }
+
+    private func count(of phase: Phase) -> Int {
+        connections.values.count { $0.phase == phase }
+    }
+}

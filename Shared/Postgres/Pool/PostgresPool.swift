@@ -1,0 +1,250 @@
+import Logging
+import ServiceLifecycle
+import Synchronization
+
+/// Connections to one database, shared by the tasks of a service.
+///
+/// ``PoolMachine`` holds the rules; this type carries its actions out. It works from the first
+/// ``withConnection(deadline:isolation:_:)`` on. `run()` keeps the minimum open and ends the pool in
+/// order when the service shuts down.
+package final class PostgresPool: Service, Timed {
+    package typealias Instant = ContinuousClock.Instant
+    private typealias Waiter = CheckedContinuation<Result<Lease, PostgresError>, Never>
+
+    /// A borrowed connection with the number under which it is returned.
+    private struct Lease: Sendable {
+        let id: PoolMachine.ConnectionID
+        let connection: PostgresConnection
+    }
+
+    private struct State {
+        var machine: PoolMachine
+        var connections: [PoolMachine.ConnectionID: PostgresConnection] = [:]
+        var waiters: [PoolMachine.WaiterID: Waiter] = [:]
+        var drained: [CheckedContinuation<Void, Never>] = []
+        var isDrained = false
+    }
+
+    /// An action with its objects looked up, carried out after the lock is released.
+    private enum Effect: Sendable {
+        case open(PoolMachine.ConnectionID, PostgresConnection)
+        case close(PostgresConnection)
+        case check(PoolMachine.ConnectionID, PostgresConnection)
+        case answer(Waiter, Result<Lease, PostgresError>)
+        case finished([CheckedContinuation<Void, Never>])
+    }
+
+    private let configuration: PostgresConfiguration
+    private let logger: Logger
+    private let observer: (any PoolObserver)?
+    private let state: Mutex<State>
+
+    package init(
+        _ configuration: PostgresConfiguration, pool: PoolConfiguration, logger: Logger,
+        observer: (any PoolObserver)? = nil
+    ) {
+        self.configuration = configuration
+        self.logger = logger
+        self.observer = observer
+        state = Mutex(State(machine: PoolMachine(pool)))
+        Poller.shared.add(self)
+    }
+
+    deinit {
+        Poller.shared.remove(ObjectIdentifier(self))
+    }
+
+    package var statistics: PoolStatistics {
+        state.withLock { $0.machine.statistics }
+    }
+
+    /// Keeps the minimum open until graceful shutdown, then refuses new borrowers, waits for the
+    /// present ones and closes everything. Cancelling closes the borrowed connections too.
+    package func run() async throws {
+        decide { $0.start(now: .now) }
+        try? await gracefulShutdown()
+        await drain(force: Task.isCancelled)
+    }
+
+    /// Lends a connection to `body`.
+    ///
+    /// A transaction that `body` leaves open is rolled back. `body` must not keep the connection.
+    /// - Parameter deadline: bounds the wait for the connection; the pool's own timeout does too.
+    /// - Throws: what `body` throws, or a ``PostgresError``: `.deadlineExceeded`, `.poolExhausted`
+    ///   when too many wait, `.poolClosed`, `.cancelled`.
+    package func withConnection<Value>(
+        deadline: Instant? = nil,
+        isolation: isolated (any Actor)? = #isolation,
+        _ body: (PostgresConnection) async throws -> Value
+    ) async throws -> Value {
+        let lease = try await acquire(deadline)
+        defer { release(lease) }
+        return try await body(lease.connection)
+    }
+
+    func tick(now: Instant) -> Instant? {
+        decide { $0.tick(now: now) }
+        return state.withLock { $0.machine.nextTick }
+    }
+
+    private func acquire(_ deadline: Instant?) async throws(PostgresError) -> Lease {
+        let start = Instant.now
+        let ticket = Ticket()
+        let outcome = await withTaskCancellationHandler {
+            await withCheckedContinuation { (waiter: Waiter) in
+                decide(waiter) { machine, waiters in
+                    let (id, actions) = machine.acquire(deadline: deadline, now: start)
+                    waiters[id] = waiter
+                    // Cancelled before it had a number: the handler could not name it.
+                    return ticket.begin(id) ? actions : actions + machine.abandon(id)
+                }
+            }
+        } onCancel: {
+            guard let id = ticket.cancel() else { return }
+            decide { $0.abandon(id) }
+        }
+        switch outcome {
+        case .success: observer?.poolDid(.acquired(after: .now - start))
+        case .failure(let error): observer?.poolDid(.refused(error.kind))
+        }
+        return try outcome.get()
+    }
+
+    private func release(_ lease: Lease) {
+        let connection = lease.connection
+        if !connection.isInTransaction {
+            let isReusable = connection.isReady
+            return decide { $0.release(lease.id, isReusable: isReusable, now: .now) }
+        }
+        observer?.poolDid(.rolledBack)
+        connection.reset { [weak self] error in
+            self?.decide { $0.release(lease.id, isReusable: error == nil, now: .now) }
+        }
+    }
+
+    private func drain(force: Bool) async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isDrained = state.withLock { state in
+                    if !state.isDrained { state.drained.append(continuation) }
+                    return state.isDrained
+                }
+                if isDrained { return continuation.resume() }
+                decide { $0.drain(force: force, now: .now) }
+            }
+        } onCancel: {
+            decide { $0.drain(force: true, now: .now) }
+        }
+    }
+
+    private func decide(_ step: (inout PoolMachine) -> [PoolMachine.Action]) {
+        decide(nil) { machine, _ in step(&machine) }
+    }
+
+    /// Lets the machine decide under the lock, and carries out what it decided.
+    private func decide(
+        _: Waiter?,
+        _ step: (inout PoolMachine, inout [PoolMachine.WaiterID: Waiter]) -> [PoolMachine.Action]
+    ) {
+        let (effects, next) = state.withLock { state in
+            let actions = step(&state.machine, &state.waiters)
+            let effects = actions.compactMap { resolve($0, &state) }
+            return (effects, state.machine.nextTick)
+        }
+        for effect in effects { perform(effect) }
+        if let next { Poller.shared.note(next) }
+    }
+
+    private func resolve(_ action: PoolMachine.Action, _ state: inout State) -> Effect? {
+        switch action {
+        case .open(let id):
+            let connection = PostgresConnection(configuration, logger: logger) {
+                [weak self] error in self?.connectionClosed(id, error)
+            }
+            state.connections[id] = connection
+            return .open(id, connection)
+        case .close(let id):
+            return state.connections.removeValue(forKey: id).map { .close($0) }
+        case .check(let id):
+            return state.connections[id].map { .check(id, $0) }
+        case .hand(let id, let waiter):
+            guard let connection = state.connections[id] else { return nil }
+            let lease = Lease(id: id, connection: connection)
+            return state.waiters.removeValue(forKey: waiter).map { .answer($0, .success(lease)) }
+        case .refuse(let waiter, let kind):
+            let error = PostgresError(kind)
+            return state.waiters.removeValue(forKey: waiter).map { .answer($0, .failure(error)) }
+        case .finished:
+            defer { (state.drained, state.isDrained) = ([], true) }
+            return .finished(state.drained)
+        }
+    }
+
+    private func perform(_ effect: Effect) {
+        switch effect {
+        case .open(let id, let connection): open(id, connection)
+        case .answer(let waiter, let outcome): waiter.resume(returning: outcome)
+        case .finished(let continuations): continuations.forEach { $0.resume() }
+        case .close(let connection):
+            connection.close()
+            observer?.poolDid(.closed)
+        case .check(let id, let connection):
+            connection.reset { [weak self] error in
+                self?.decide { $0.checked(id, isHealthy: error == nil, now: .now) }
+            }
+        }
+    }
+
+    private func open(_ id: PoolMachine.ConnectionID, _ connection: PostgresConnection) {
+        let start = Instant.now
+        connection.open { [weak self, logger, observer] error in
+            let now = Instant.now
+            let jitter = Double.random(in: 0...1)
+            guard let error else {
+                observer?.poolDid(.opened(after: now - start))
+                self?.decide { $0.opened(id, now: now, jitter: jitter) }
+                return
+            }
+            logger.warning("postgres connection failed", metadata: ["error": "\(error)"])
+            observer?.poolDid(.openFailed(error))
+            self?.decide { $0.openFailed(id, now: now, jitter: jitter) }
+        }
+    }
+
+    private func connectionClosed(_ id: PoolMachine.ConnectionID, _ error: PostgresError) {
+        // Those that the pool closes itself are no longer in the table; one that is still being
+        // opened reports its failure by itself, and the machine ignores this.
+        guard state.withLock({ $0.connections[id] != nil }) else { return }
+        decide { $0.lost(id, now: .now) }
+        observer?.poolDid(.lost(error))
+    }
+}
+
+/// The number of a waiter, which a cancellation may want before there is one.
+private final class Ticket: Sendable {
+    private enum Phase {
+        case none
+        case waiting(PoolMachine.WaiterID)
+        case cancelled
+    }
+
+    private let phase = Mutex(Phase.none)
+
+    /// Returns false when it was cancelled before.
+    func begin(_ id: PoolMachine.WaiterID) -> Bool {
+        phase.withLock { phase in
+            if case .cancelled = phase { return false }
+            phase = .waiting(id)
+            return true
+        }
+    }
+
+    /// Returns the waiter to abandon, if it has begun.
+    func cancel() -> PoolMachine.WaiterID? {
+        phase.withLock { phase in
+            defer { phase = .cancelled }
+            if case .waiting(let id) = phase { return id }
+            return nil
+        }
+    }
+}

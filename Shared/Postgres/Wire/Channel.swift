@@ -1,0 +1,367 @@
+import CLibPQ
+import Dispatch
+import Glibc
+import Logging
+import Synchronization
+
+/// One libpq connection, driven without blocking: the caller's thread sends, the poller's reads.
+///
+/// It runs one ``Exchange`` at a time. The rules of libpq live in the exchanges, those of stopping
+/// one in ``Interruption``; this type holds the lock and carries out what they decide.
+final class Channel: Timed {
+    typealias Instant = ContinuousClock.Instant
+    typealias Completion = @Sendable (PostgresError?) -> Void
+
+    private struct Running {
+        let exchange: any Exchange
+        let completion: Completion
+        var interruption: Interruption
+        /// Set when the exchange is over but a cancel request is still under way: the next exchange
+        /// must not begin before it has hit or missed.
+        var outcome: PostgresError??
+
+        /// The server's "cancelled by request" is ours when we asked for it.
+        func verdict(on error: PostgresError?) -> PostgresError? {
+            guard let error, error.sqlState == .queryCanceled,
+                let reason = interruption.reason
+            else { return error }
+            return PostgresError(
+                reason, statementName: error.statementName, commandIndex: error.commandIndex)
+        }
+    }
+
+    private enum Phase {
+        case unopened
+        case idle
+        case running(Running)
+        case closed(PostgresError)
+    }
+
+    private struct State {
+        var phase = Phase.unopened
+        var connection: OpaquePointer?
+        var token: UInt64 = 0
+        var interest: Interest?
+    }
+
+    /// What follows from a step, done after the lock is released.
+    private enum Effect: Sendable {
+        case complete(Completion, PostgresError?)
+        case closed(PostgresError)
+        case cancel(CancelRequest?, any Exchange)
+        case note(Instant)
+    }
+
+    /// Finding the host's address may block, so connecting begins here.
+    private static let resolver = DispatchQueue(label: "postgres.resolve", attributes: .concurrent)
+
+    private let state = Mutex(State())
+    private let poller: Poller
+    private let notices: NoticeSink
+    private let onClose: @Sendable (PostgresError) -> Void
+
+    /// - Parameter onClose: called once, when an opened connection is closed for any reason.
+    init(
+        logger: Logger, poller: Poller = .shared,
+        onClose: @escaping @Sendable (PostgresError) -> Void
+    ) {
+        self.poller = poller
+        self.onClose = onClose
+        notices = NoticeSink(logger: logger)
+    }
+
+    var isClosed: Bool {
+        state.withLock { if case .closed = $0.phase { true } else { false } }
+    }
+
+    /// Whether a transaction is open, failed, or something is running; `PQTRANS_UNKNOWN` if closed.
+    var transactionStatus: PGTransactionStatusType {
+        state.withLock { state in
+            state.connection.map { PQtransactionStatus($0) } ?? PQTRANS_UNKNOWN
+        }
+    }
+
+    /// The server process behind the connection; nil if closed.
+    var backendProcess: Int32? {
+        state.withLock { state in state.connection.map { PQbackendPID($0) } }
+    }
+
+    /// Connects. Only the look-up of the first host's name leaves this thread for a blocking one;
+    /// libpq looks further hosts up on the poller's thread when the first cannot be reached.
+    func open(
+        keywords: [String: String], deadline: Instant, completion: @escaping Completion
+    ) {
+        Self.resolver.async {
+            let connection = Self.startConnecting(keywords)
+            guard let connection else {
+                return completion(PostgresError(.connectFailed("out of memory")))
+            }
+            guard self.install(connection) else {
+                PQfinish(connection)
+                return completion(PostgresError(.connectionLost))
+            }
+            self.start(ConnectExchange(), deadline: deadline, completion: completion)
+        }
+    }
+
+    /// Runs an exchange and calls `completion` when the connection is ready for another or closed.
+    ///
+    /// - Parameter heedsCancellation: refuse if the current task is cancelled. The check is made
+    ///   under the lock that `interrupt` takes, so that no cancellation falls between the two.
+    func start(
+        _ exchange: any Exchange, deadline: Instant?, heedsCancellation: Bool = false,
+        completion: @escaping Completion
+    ) {
+        let effects = state.withLock { state -> [Effect] in
+            if let refusal = refusal(state, deadline, heedsCancellation) {
+                return [.complete(completion, refusal)]
+            }
+            guard let connection = state.connection else { return [] }
+            switch exchange.begin(connection) {
+            case .refused(let error):
+                return [.complete(completion, error)]
+            case .broken(let error):
+                return close(&state, because: error) + [.complete(completion, error)]
+            case .sent:
+                break
+            }
+            let interruption = Interruption(
+                deadline: deadline, closesAtOnce: exchange.interruptsByClosing)
+            state.phase = .running(
+                Running(exchange: exchange, completion: completion, interruption: interruption))
+            let effects = drive(&state)
+            guard let deadline, case .running = state.phase else { return effects }
+            return effects + [.note(deadline)]
+        }
+        perform(effects)
+    }
+
+    /// Stops `exchange` if it is still running.
+    func interrupt(_ exchange: any Exchange, because reason: PostgresError.Kind) {
+        perform(
+            state.withLock { state in
+                guard case .running(var running) = state.phase, running.exchange === exchange
+                else { return [] }
+                let action = running.interruption.interrupt(reason, now: .now)
+                state.phase = .running(running)
+                return carryOut(action, &state)
+            })
+    }
+
+    /// Closes the connection; what is running ends with `error`.
+    func close(because error: PostgresError = PostgresError(.connectionLost)) {
+        perform(state.withLock { close(&$0, because: error) })
+    }
+
+    /// Called by the poller when the socket is ready or broken.
+    func ready() {
+        perform(
+            state.withLock { state in
+                guard let connection = state.connection, state.interest != nil else { return [] }
+                // While connecting, PQconnectPoll does its own reading.
+                let isConnected = PQstatus(connection) == CONNECTION_OK
+                let isAlive = !isConnected || PQconsumeInput(connection) == 1
+                if case .running = state.phase { return drive(&state) }
+                // Reads notices and the server's farewell; there is nothing else when idle.
+                _ = PQisBusy(connection)
+                return isAlive && PQstatus(connection) == CONNECTION_OK
+                    ? [] : close(&state, because: PostgresError(.connectionLost))
+            })
+    }
+
+    func tick(now: Instant) -> Instant? {
+        let (effects, next) = state.withLock { state -> ([Effect], Instant?) in
+            guard case .running(var running) = state.phase else { return ([], nil) }
+            let action = running.interruption.tick(now: now)
+            state.phase = .running(running)
+            let effects = carryOut(action, &state)
+            guard case .running(let running) = state.phase else { return (effects, nil) }
+            return (effects, running.interruption.nextTick)
+        }
+        perform(effects)
+        return next
+    }
+
+    private static func startConnecting(_ keywords: [String: String]) -> OpaquePointer? {
+        let names = keywords.keys.map { strdup($0) } + [nil]
+        let values = keywords.values.map { strdup($0) } + [nil]
+        defer { (names + values).forEach { free($0) } }
+        return PQconnectStartParams(
+            names.map { UnsafePointer($0) }, values.map { UnsafePointer($0) }, 0)
+    }
+
+    private func install(_ connection: OpaquePointer) -> Bool {
+        PQsetNoticeProcessor(connection, NoticeSink.processor, notices.pointer)
+        let address = UInt(bitPattern: connection)
+        return state.withLock { state in
+            guard case .unopened = state.phase else { return false }
+            state.connection = OpaquePointer(bitPattern: address)
+            state.token = poller.add(self)
+            state.phase = .idle
+            return true
+        }
+    }
+
+    private func refusal(
+        _ state: borrowing State, _ deadline: Instant?, _ heedsCancellation: Bool
+    ) -> PostgresError? {
+        switch state.phase {
+        case .unopened: return PostgresError(.misuse("the connection was never opened"))
+        case .running: return PostgresError(.misuse("the connection is in use by another task"))
+        case .closed(let error): return error
+        case .idle: break
+        }
+        if heedsCancellation, Task.isCancelled { return PostgresError(.cancelled) }
+        if let deadline, deadline <= .now { return PostgresError(.deadlineExceeded) }
+        return nil
+    }
+
+    /// Lets the running exchange take what is there, and settles what the socket is watched for.
+    private func drive(_ state: inout State) -> [Effect] {
+        guard case .running(let running) = state.phase, let connection = state.connection,
+            running.outcome == nil
+        else { return [] }
+        // Not before it is connected: libpq asserts that.
+        let pending = PQstatus(connection) == CONNECTION_OK ? PQflush(connection) : 0
+        switch running.exchange.advance(connection) {
+        case .waiting(let interest):
+            let isConnecting = interest != nil
+            if pending < 0 || (!isConnecting && PQstatus(connection) != CONNECTION_OK) {
+                return close(&state, because: PostgresError(.connectionLost))
+            }
+            watch(&state, for: interest ?? (pending > 0 ? .readWrite : .read))
+            return []
+        case .paused:
+            unwatch(&state)
+            return finish(&state, running, nil)
+        case .finished(let error):
+            if PQstatus(connection) != CONNECTION_OK {
+                return close(&state, because: PostgresError(.connectionLost))
+            }
+            watch(&state, for: .read)
+            return finish(&state, running, error)
+        case .broken(let error):
+            return close(&state, because: error)
+        }
+    }
+
+    private func finish(
+        _ state: inout State, _ running: Running, _ error: PostgresError?
+    ) -> [Effect] {
+        if running.interruption.cancelInFlight {
+            var running = running
+            running.outcome = .some(error)
+            state.phase = .running(running)
+            return []
+        }
+        state.phase = .idle
+        return [.complete(running.completion, running.verdict(on: error))]
+    }
+
+    private func carryOut(_ action: Interruption.Action?, _ state: inout State) -> [Effect] {
+        guard let action, case .running(let running) = state.phase,
+            let connection = state.connection
+        else { return [] }
+        switch action {
+        case .close:
+            let reason = running.interruption.reason ?? .connectionLost
+            return close(&state, because: PostgresError(reason))
+        case .sendCancel:
+            running.exchange.discardRest()
+            let request = Effect.cancel(CancelRequest(connection), running.exchange)
+            // It may have been waiting to be resumed with answers already read.
+            return [request] + (running.interruption.nextTick.map { [.note($0)] } ?? [])
+        }
+    }
+
+    private func cancelReturned(_ exchange: any Exchange) {
+        perform(
+            state.withLock { state in
+                guard case .running(var running) = state.phase, running.exchange === exchange
+                else { return [] }
+                running.interruption.cancelReturned(now: .now)
+                state.phase = .running(running)
+                if let outcome = running.outcome { return finish(&state, running, outcome) }
+                return running.interruption.nextTick.map { [.note($0)] } ?? []
+            })
+    }
+
+    private func close(_ state: inout State, because error: PostgresError) -> [Effect] {
+        if case .closed = state.phase { return [] }
+        var effects: [Effect] = []
+        if case .running(let running) = state.phase {
+            let outcome = running.outcome ?? .some(error)
+            effects.append(.complete(running.completion, running.verdict(on: outcome)))
+        }
+        if let connection = state.connection {
+            unwatch(&state)
+            poller.remove(token: state.token)
+            PQfinish(connection)
+            state.connection = nil
+            effects.append(.closed(error))
+        }
+        state.phase = .closed(error)
+        return effects
+    }
+
+    private func watch(_ state: inout State, for interest: Interest) {
+        guard let connection = state.connection else { return }
+        // While connecting, the socket may be another one than before.
+        if state.interest == interest, PQstatus(connection) == CONNECTION_OK { return }
+        poller.watch(
+            PQsocket(connection), token: state.token, for: interest,
+            previously: state.interest != nil)
+        state.interest = interest
+    }
+
+    private func unwatch(_ state: inout State) {
+        guard let connection = state.connection, state.interest != nil else { return }
+        poller.unwatch(PQsocket(connection))
+        state.interest = nil
+    }
+
+    private func perform(_ effects: [Effect]) {
+        for effect in effects {
+            switch effect {
+            case .complete(let completion, let error): completion(error)
+            case .closed(let error): onClose(error)
+            case .note(let instant): poller.note(instant)
+            case .cancel(let request, let exchange):
+                guard let request else { return cancelReturned(exchange) }
+                request.send { self.cancelReturned(exchange) }
+            }
+        }
+    }
+}
+
+extension Channel {
+    /// Runs an exchange from a task. Cancelling the task stops it.
+    func perform(_ exchange: any Exchange, deadline: Instant?) async throws(PostgresError) {
+        let error = await withTaskCancellationHandler {
+            await withCheckedContinuation { (continuation: CheckedContinuation<PostgresError?, Never>) in
+                start(exchange, deadline: deadline, heedsCancellation: true) {
+                    continuation.resume(returning: $0)
+                }
+            }
+        } onCancel: {
+            interrupt(exchange, because: .cancelled)
+        }
+        if let error { throw error }
+    }
+
+    /// Runs an exchange that must happen even though the task is cancelled, such as a clean-up.
+    func performRegardless(_ exchange: any Exchange, deadline: Instant?) async throws(PostgresError) {
+        let error = await withCheckedContinuation { continuation in
+            start(exchange, deadline: deadline) { continuation.resume(returning: $0) }
+        }
+        if let error { throw error }
+    }
+
+    /// Resumes a paused exchange only to end it.
+    func drain(_ exchange: any Exchange, deadline: Instant) async {
+        await withCheckedContinuation { continuation in
+            start(exchange, deadline: deadline) { _ in continuation.resume() }
+            interrupt(exchange, because: .cancelled)
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import Protos
+
+/// On whose behalf a call is made. The gateway has checked the token; a service trusts its socket.
+package struct CallerIdentity: Hashable, Sendable {
+    /// The token's `sub`.
+    package var user: String
+    /// The token's `did`.
+    package var device: String
+
+    package init(user: String, device: String) {
+        self.user = user
+        self.device = device
+    }
+}
+
+/// What travels with every call besides its message.
+package struct CallContext: Hashable, Sendable {
+    /// The same from the edge to the SQL comment, so that one search finds every line.
+    package var requestID: String
+    /// W3C trace context.
+    package var traceparent: String?
+    /// After it nobody waits for the answer: the handler's task is cancelled.
+    package var deadline: ContinuousClock.Instant
+    /// Absent for calls that no user makes, such as fetching keys.
+    package var caller: CallerIdentity?
+
+    package init(
+        requestID: String, traceparent: String? = nil, deadline: ContinuousClock.Instant,
+        caller: CallerIdentity? = nil
+    ) {
+        self.requestID = requestID
+        self.traceparent = traceparent
+        self.deadline = deadline
+        self.caller = caller
+    }
+}
+
+extension CallContext {
+    /// - Parameter now: the deadline travels as what is left of it; this end counts from now.
+    init(header: WireFrameHeader, now: ContinuousClock.Instant) {
+        self.init(
+            requestID: header.requestID,
+            traceparent: header.traceparent.isEmpty ? nil : header.traceparent,
+            deadline: now + .milliseconds(Int64(header.deadlineMilliseconds)),
+            caller: header.hasCaller
+                ? CallerIdentity(user: header.caller.user, device: header.caller.device) : nil)
+    }
+
+    /// - Precondition: the deadline lies after `now`.
+    func header(method: String, now: ContinuousClock.Instant) -> WireFrameHeader {
+        var header = WireFrameHeader()
+        header.kind = .call
+        header.method = method
+        header.deadlineMilliseconds = UInt32(clamping: (deadline - now).milliseconds)
+        header.requestID = requestID
+        if let traceparent { header.traceparent = traceparent }
+        if let caller {
+            header.caller.user = caller.user
+            header.caller.device = caller.device
+        }
+        return header
+    }
+}

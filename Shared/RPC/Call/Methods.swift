@@ -1,0 +1,26 @@
+import Protos
+
+// The methods of Shared/Protos/Definitions. protoc-gen-swift leaves `service` blocks out; a test
+// compares these names with the definitions.
+
+/// Accepts changes.
+package enum UploadRPC {
+    package static let pushChanges = RPCMethod<PushChangesRequest, PushChangesReply>(
+        "oversync.upload.v1.PushChanges")
+}
+
+/// Serves changes.
+package enum DownloadRPC {
+    package static let pullChanges = RPCMethod<PullChangesRequest, PullChangesReply>(
+        "oversync.download.v1.PullChanges")
+}
+
+/// Tokens and keys.
+package enum AuthRPC {
+    package static let getKeys = RPCMethod<GetKeysRequest, GetKeysReply>(
+        "oversync.auth.v1.GetKeys")
+    package static let issueToken = RPCMethod<IssueTokenRequest, IssueTokenReply>(
+        "oversync.auth.v1.IssueToken")
+    package static let developmentSignIn = RPCMethod<DevelopmentSignInRequest, IssueTokenReply>(
+        "oversync.auth.v1.DevelopmentSignIn")
+}

@@ -1,0 +1,39 @@
+/// Every bound of the RPC layer. The defaults suit both ends; tests shrink them.
+package struct RPCLimits: Hashable, Sendable {
+    /// Bytes of a frame. A body of 16 MiB fits with room for its header.
+    package var maximumFrameBytes = 17 << 20
+    /// Calls a server works on at once, over all its connections. Over it: `resourceExhausted`.
+    package var maximumCallsInFlight = 1024
+    /// Calls of a client that wait for a replica while there is none. Over it: `unavailable`.
+    package var maximumWaitingCalls = 4096
+    /// Parts of a streamed answer that are under way before the reader has taken one.
+    package var streamCredit: UInt32 = 8
+    /// Bytes that a server holds for a connection before it stops reading from it.
+    package var outboundHighWatermark = 1 << 20
+
+    /// How often a client looks into the socket directory.
+    package var scanInterval: Duration = .milliseconds(200)
+    /// A connection with calls in flight that has been quiet for so long is asked for a sign.
+    package var pingAfter: Duration = .milliseconds(250)
+    /// A connection with calls in flight that has been quiet for so long is given up.
+    package var ejectAfter: Duration = .milliseconds(900)
+    /// Time for a new connection to be accepted and to answer its first ping.
+    package var connectTimeout: Duration = .seconds(1)
+    /// Wait after a failed connection attempt; doubles up to the maximum, with jitter.
+    package var minimumBackoff: Duration = .milliseconds(50)
+    /// See `minimumBackoff`.
+    package var maximumBackoff: Duration = .seconds(2)
+    /// How long a call waits for a replica when there is none: the restart of a sole replica.
+    package var replicaWait: Duration = .seconds(2)
+    /// Time for calls in flight to end once a server shuts down; then they are cancelled.
+    package var drainTimeout: Duration = .seconds(20)
+    /// Users, besides the own one, that may be at the other end of a socket.
+    package var allowedPeerUsers: Set<UInt32> = []
+
+    package init() {}
+}
+
+extension RPCLimits {
+    /// Deadlines and silence are checked this often, while there are calls in flight.
+    static let sweepInterval: Duration = .milliseconds(20)
+}

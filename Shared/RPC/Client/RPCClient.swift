@@ -1,0 +1,373 @@
+import Logging
+import NIOCore
+import NIOPosix
+import Protos
+import ServiceLifecycle
+import SwiftProtobuf
+import Synchronization
+
+/// Calls the replicas of one service, whose sockets it finds in a directory.
+///
+/// A call goes to the replica with the fewest calls in flight. When its connection dies under it,
+/// it is made once more elsewhere: every call is safe to repeat. When there is no replica it waits
+/// a little for one.
+package final class RPCClient: Service {
+    /// How often a call may be sent: once, and once more when the connection is lost.
+    private static let maximumAttempts = 2
+
+    private struct State {
+        var balancer: Balancer<ReplicaConnection>
+        var waiters: [Int: CheckedContinuation<WaitOutcome, Never>] = [:]
+        var lastCallID: UInt32 = 0
+        var isStopped = false
+    }
+
+    private enum WaitOutcome {
+        case lease(Balancer<ReplicaConnection>.Lease)
+        case timedOut
+        case refused
+        case cancelled
+    }
+
+    /// Where a call goes: at once, after a wait, or nowhere.
+    private enum Placement {
+        case lease(Balancer<ReplicaConnection>.Lease)
+        case wait
+        case refused
+    }
+
+    private let directory: SocketDirectory
+    let limits: RPCLimits
+    let events: RPCEventSink
+    private let group: any EventLoopGroup
+    private let state: Mutex<State>
+    private let wakeUps: AsyncStream<Void>
+    private let wakeUp: AsyncStream<Void>.Continuation
+
+    /// - Parameters:
+    ///   - directory: the directory of the service, such as `$OVERSYNC_RUN/upload`. It may not
+    ///     exist yet.
+    ///   - service: its name in log lines.
+    ///   - observer: receives every event and call, for metrics.
+    package init(
+        directory: String, service: String, limits: RPCLimits = RPCLimits(), logger: Logger,
+        observer: (any RPCObserver)? = nil,
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+    ) {
+        var logger = logger
+        logger[metadataKey: "service"] = "\(service)"
+        self.directory = SocketDirectory(path: directory)
+        self.limits = limits
+        self.group = group
+        events = RPCEventSink(logger: logger, observer: observer)
+        state = Mutex(State(balancer: Balancer(limits: limits)))
+        (wakeUps, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    /// Whether a live replica takes calls.
+    package var isReady: Bool { state.withLock { $0.balancer.isReady } }
+
+    /// Calls that were made and not answered.
+    package var callsInFlight: Int { state.withLock { $0.balancer.callsInFlight } }
+
+    /// Calls that wait for a replica.
+    package var waitingCalls: Int { state.withLock { $0.balancer.waitingCalls } }
+
+    /// Makes a call and waits for its answer. Cancelling the task cancels the handler's.
+    ///
+    /// - Parameters:
+    ///   - body: goes to the handler unread and without a copy.
+    ///   - context: its deadline bounds everything, waiting and the second attempt included.
+    /// - Throws: what the handler threw; `unavailable` when there is no replica; `tooLarge` when
+    ///   the request does not fit a frame.
+    package func call<Request, Reply>(
+        _ method: RPCMethod<Request, Reply>, _ message: Request, body: ByteBuffer = ByteBuffer(),
+        context: CallContext
+    ) async throws(RPCFailure) -> RPCReply<Reply> {
+        let started = ContinuousClock.now
+        var record = RPCCallRecord(
+            method: method.name, requestID: context.requestID, status: nil, duration: .zero,
+            requestBytes: body.readableBytes, replyBytes: 0)
+        defer {
+            record.duration = .now - started
+            events(.callMade(record))
+        }
+        do throws(RPCFailure) {
+            let (bytes, replyBody) = try await perform(method.name, message, body, context)
+            record.replyBytes = replyBody.readableBytes
+            guard let reply = try? Reply(frameBytes: bytes) else { throw .internal }
+            return RPCReply(reply, body: replyBody)
+        } catch {
+            record.status = error.status
+            throw error
+        }
+    }
+
+    private func perform(
+        _ method: String, _ message: some SwiftProtobuf.Message, _ body: ByteBuffer,
+        _ context: CallContext
+    ) async throws(RPCFailure) -> (message: ByteBuffer, body: ByteBuffer) {
+        guard let bytes = try? message.encodedForFrame() else { throw .internal }
+        var attempts = 0
+        while true {
+            let lease = try await replica(for: context)
+            defer { release(lease) }
+            let frame = try makeFrame(method, bytes, body, context)
+            switch await lease.connection.perform(frame, deadline: context.deadline) {
+            case .answered(let message, let body): return (message, body)
+            case .failed(let failure): throw failure
+            case .notSent: continue
+            case .connectionLost:
+                attempts += 1
+                guard attempts < Self.maximumAttempts else {
+                    throw .unavailable("The service went away twice")
+                }
+                events(.callRetried(method: method, requestID: context.requestID))
+            }
+        }
+    }
+
+    /// - Throws: `deadlineExceeded` when there is no time left.
+    func makeFrame(
+        _ method: String, _ message: ByteBuffer, _ body: ByteBuffer, _ context: CallContext
+    ) throws(RPCFailure) -> Frame {
+        let now = ContinuousClock.now
+        guard context.deadline > now else { throw .deadlineExceeded }
+        var header = context.header(method: method, now: now)
+        header.callID = state.withLock { state in
+            state.lastCallID &+= 1
+            return state.lastCallID
+        }
+        return Frame(header: header, message: message, body: body)
+    }
+}
+
+// MARK: - Replicas come and go
+
+extension RPCClient {
+    /// Connects to replicas as they appear, until graceful shutdown or cancellation. Then calls
+    /// that are still in flight or waiting fail as `unavailable`.
+    package func run() async throws {
+        await withTaskCancellationOrGracefulShutdownHandler {
+            await withDiscardingTaskGroup { group in
+                group.addTask { await self.keepTime() }
+                for await _ in wakeUps {
+                    for socket in scan() { group.addTask { await self.serve(socket) } }
+                }
+                stop()
+                group.cancelAll()
+            }
+        } onCancelOrGracefulShutdown: {
+            self.wakeUp.finish()
+        }
+    }
+
+    private func keepTime() async {
+        wakeUp.yield()
+        while (try? await Task.sleep(for: limits.scanInterval)) != nil { wakeUp.yield() }
+    }
+
+    private func scan() -> [SocketFile] {
+        do throws(SocketError) {
+            let sockets = try directory.sockets()
+            return state.withLock { $0.balancer.directory(sockets, now: .now) }
+        } catch {
+            events(.directoryUnreadable(path: directory.path, reason: error.description))
+            return []
+        }
+    }
+
+    /// One connection to one socket, from the attempt to its end.
+    private func serve(_ socket: SocketFile) async {
+        var failed = true
+        do {
+            let link = ReplicaLink(socket: socket, client: self)
+            let channel = try await connect(socket, notifying: link)
+            await withTaskCancellationHandler {
+                try? await channel.closeFuture.get()
+            } onCancel: {
+                channel.close(promise: nil)
+            }
+            failed = !link.wasReady
+        } catch {
+            events(.connectFailed(name: socket.replica, reason: "\(error)"))
+        }
+        state.withLock { state in
+            state.balancer.ended(
+                socket, failed: failed, now: .now, jitter: .random(in: 0...1))
+        }
+        wakeUp.yield()
+    }
+
+    private func connect(
+        _ socket: SocketFile, notifying link: ReplicaLink
+    ) async throws -> any Channel {
+        let path = try SocketPath(directory: directory.path, replica: socket.replica).socket
+        let (limits, events) = (limits, events)
+        return try await ClientBootstrap(group: group)
+            .connectTimeout(TimeAmount(limits.connectTimeout))
+            .connect(unixDomainSocketPath: path) { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let handler = RPCClientHandler(limits: limits, events: events) {
+                        link.observe($0)
+                    }
+                    link.attach(NIOLoopBound(handler, eventLoop: channel.eventLoop))
+                    try channel.pipeline.syncOperations.addHandler(handler)
+                    return channel
+                }
+            }
+    }
+
+    fileprivate func joined(_ socket: SocketFile, _ connection: ReplicaConnection) -> Int {
+        let (id, resumed) = state.withLock { state in
+            let (id, resumptions) = state.balancer.connected(socket, connection)
+            let resumed = resumptions.compactMap { resumption in
+                state.waiters.removeValue(forKey: resumption.waiter).map { ($0, resumption.lease) }
+            }
+            return (id, resumed)
+        }
+        events(.replicaConnected(name: socket.replica))
+        for (continuation, lease) in resumed { continuation.resume(returning: .lease(lease)) }
+        return id
+    }
+
+    fileprivate func goingAway(_ socket: SocketFile, _ id: Int) {
+        state.withLock { $0.balancer.goAway(id) }
+        events(.replicaDraining(name: socket.replica))
+    }
+
+    fileprivate func lost(_ socket: SocketFile, _ id: Int, reason: String) {
+        state.withLock { $0.balancer.lost(id) }
+        events(.replicaLost(name: socket.replica, reason: reason))
+    }
+
+    private func stop() {
+        let waiting = state.withLock { state in
+            state.isStopped = true
+            let waiting = state.waiters
+            for id in waiting.keys { _ = state.balancer.stopWaiting(id) }
+            state.waiters = [:]
+            return waiting.values
+        }
+        for continuation in waiting { continuation.resume(returning: .refused) }
+    }
+}
+
+/// Carries what one connection has to say to its client.
+private final class ReplicaLink: Sendable {
+    private struct State {
+        var connection: ReplicaConnection?
+        var id: Int?
+    }
+
+    private let socket: SocketFile
+    private let client: RPCClient
+    private let state = Mutex(State())
+
+    init(socket: SocketFile, client: RPCClient) {
+        self.socket = socket
+        self.client = client
+    }
+
+    var wasReady: Bool { state.withLock { $0.id != nil } }
+
+    func attach(_ handler: NIOLoopBound<RPCClientHandler>) {
+        state.withLock { $0.connection = ReplicaConnection(handler: handler) }
+    }
+
+    /// Called on the connection's event loop, one event at a time.
+    func observe(_ event: ConnectionEvent) {
+        let (connection, id) = state.withLock { ($0.connection, $0.id) }
+        switch (event, connection, id) {
+        case (.ready, let connection?, _):
+            let id = client.joined(socket, connection)
+            state.withLock { $0.id = id }
+        case (.goingAway, _, let id?): client.goingAway(socket, id)
+        case (.lost(let reason), _, let id?): client.lost(socket, id, reason: reason)
+        case (.ready, nil, _), (.goingAway, _, nil), (.lost, _, nil): break
+        }
+    }
+}
+
+// MARK: - Choosing a replica
+
+extension RPCClient {
+    /// A replica for one call; waits for one when there is none.
+    func replica(
+        for context: CallContext
+    ) async throws(RPCFailure) -> Balancer<ReplicaConnection>.Lease {
+        let placement: Placement = state.withLock { state in
+            if let lease = state.balancer.lease() { return .lease(lease) }
+            return state.isStopped ? .refused : .wait
+        }
+        switch placement {
+        case .lease(let lease): return lease
+        case .refused: throw .unavailable()
+        case .wait: break
+        }
+        let limit = ContinuousClock.now + limits.replicaWait
+        switch await waitForReplica(until: min(limit, context.deadline)) {
+        case .lease(let lease): return lease
+        case .cancelled: throw .cancelled
+        case .timedOut where context.deadline <= limit: throw .deadlineExceeded
+        case .timedOut, .refused: throw .unavailable()
+        }
+    }
+
+    func release(_ lease: Balancer<ReplicaConnection>.Lease) {
+        state.withLock { $0.balancer.release(lease.connectionID) }
+    }
+
+    private func waitForReplica(until limit: ContinuousClock.Instant) async -> WaitOutcome {
+        let waiter = Waiter()
+        return await withTaskCancellationHandler {
+            let outcome = await withCheckedContinuation { continuation in
+                enqueue(waiter, continuation, until: limit)
+            }
+            waiter.timeout.withLock { $0?.cancel() }
+            return outcome
+        } onCancel: {
+            waiter.cancelled.set()
+            stopWaiting(waiter, with: .cancelled)
+        }
+    }
+
+    private func enqueue(
+        _ waiter: Waiter, _ continuation: CheckedContinuation<WaitOutcome, Never>,
+        until limit: ContinuousClock.Instant
+    ) {
+        let immediate: WaitOutcome? = state.withLock { state in
+            if waiter.cancelled.isSet { return .cancelled }
+            // One may have come since the first look.
+            if let lease = state.balancer.lease() { return .lease(lease) }
+            guard !state.isStopped, let id = state.balancer.wait() else { return .refused }
+            waiter.id.withLock { $0 = id }
+            state.waiters[id] = continuation
+            return nil
+        }
+        if let immediate { return continuation.resume(returning: immediate) }
+        let timeout = group.any().scheduleTask(in: TimeAmount(max(.zero, limit - .now))) {
+            self.stopWaiting(waiter, with: .timedOut)
+        }
+        waiter.timeout.withLock { $0 = timeout }
+        wakeUp.yield()
+    }
+
+    private func stopWaiting(_ waiter: Waiter, with outcome: WaitOutcome) {
+        let continuation: CheckedContinuation<WaitOutcome, Never>? = state.withLock { state in
+            // Read under the lock: `enqueue` looks at the flag and sets the id under it.
+            guard let id = waiter.id.withLock({ $0 }), state.balancer.stopWaiting(id) else {
+                return nil
+            }
+            return state.waiters.removeValue(forKey: id)
+        }
+        continuation?.resume(returning: outcome)
+    }
+}
+
+/// A call that waits for a replica, as its timeout and its cancellation know it.
+private final class Waiter: Sendable {
+    let cancelled = CancelFlag()
+    let id = Mutex<Int?>(nil)
+    let timeout = Mutex<Scheduled<Void>?>(nil)
+}

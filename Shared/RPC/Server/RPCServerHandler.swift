@@ -1,0 +1,270 @@
+import NIOCore
+import Protos
+import ServiceLifecycle
+
+/// One connection of a server: reads frames, runs a task per call, writes answers.
+///
+/// The tasks are not children of a group, because a group cannot cancel one child and a CANCEL
+/// frame means one call. They still end with the connection: it is over (`finished`) only after the
+/// last of them has returned.
+final class RPCServerHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let shared: RPCServerShared
+    private let finished: EventLoopPromise<Void>
+    private var context: ChannelHandlerContext?
+    private var decoder: FrameDecoder
+    private var calls = ServerCalls()
+    private var tasks: [UInt32: Task<Void, Never>] = [:]
+    private var pendingParts: [UInt32: PendingPart] = [:]
+    private let output = FlushOnce()
+    private var sweep: Scheduled<Void>?
+    private var hasSaidGoAway = false
+
+    /// - Parameter finished: succeeds when the connection and all of its handlers are done.
+    init(shared: RPCServerShared, finished: EventLoopPromise<Void>) {
+        self.shared = shared
+        self.finished = finished
+        decoder = FrameDecoder(limit: shared.limits.maximumFrameBytes)
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        self.context = context
+        shared.events(.connectionAccepted)
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        shared.events(.connectionEnded)
+        connectionEnded()
+        context.fireChannelInactive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        connectionEnded()  // A channel that never became active becomes inactive in silence.
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            for call in pendingParts.keys.sorted() { resumePart(of: call) }
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        decoder.append(unwrapInboundIn(data))
+        do throws(FrameError) {
+            while let frame = try decoder.next() { receive(frame) }
+        } catch {
+            shared.events(.protocolViolation(error.description))
+            context.close(promise: nil)
+        }
+    }
+
+    private func receive(_ frame: Frame) {
+        let id = frame.header.callID
+        switch frame.header.kind {
+        case .call:
+            begin(frame)
+        case .cancel:
+            if calls.cancel(id) { cancel([id]) }
+        case .credit:
+            calls.addCredit(id, frame.header.partCredit)
+            resumePart(of: id)
+        case .ping:
+            send(.control(.pong, call: id))
+        case .pong, .unspecified, .part, .end, .goAway, .UNRECOGNIZED:
+            break  // Of a newer client: nothing that this version has to know.
+        }
+    }
+}
+
+// MARK: - Calls
+
+extension RPCServerHandler {
+    private func begin(_ frame: Frame) {
+        let header = frame.header
+        let now = ContinuousClock.now
+        let call = CallContext(header: header, now: now)
+        guard let handler = shared.router.handler(for: header.method) else {
+            return end(header.callID, failing: .unknownMethod(header.method))
+        }
+        guard shared.callsInFlight.enter(limit: shared.limits.maximumCallsInFlight) else {
+            return end(header.callID, failing: .overloaded)
+        }
+        guard calls.begin(header.callID, deadline: call.deadline, credit: header.partCredit) else {
+            shared.callsInFlight.leave()
+            shared.events(.protocolViolation("call id \(header.callID) used twice"))
+            context?.close(promise: nil)
+            return
+        }
+        run(handler, frame: frame, call: call, started: now)
+        armSweep()
+    }
+
+    private func run(
+        _ handler: RPCRouter.Handler, frame: Frame, call: CallContext,
+        started: ContinuousClock.Instant
+    ) {
+        guard let context else { return }
+        let id = frame.header.callID
+        let loopBound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        let (message, body, method) = (frame.message, frame.body, frame.header.method)
+        let events = shared.events
+        tasks[id] = Task {
+            let outcome = await handler.run(
+                method: method, message: message, body: body, call: call,
+                parts: PartWriter(call: id, connection: loopBound), events: events)
+            loopBound.eventLoop.execute {
+                let record = RPCCallRecord(
+                    method: method, requestID: call.requestID, status: outcome.failure?.status,
+                    duration: .now - started, requestBytes: body.readableBytes,
+                    replyBytes: outcome.body.readableBytes)
+                loopBound.value.finish(id, outcome, record)
+            }
+        }
+    }
+
+    private func finish(_ id: UInt32, _ outcome: HandlerOutcome, _ record: RPCCallRecord) {
+        tasks[id] = nil
+        shared.callsInFlight.leave()
+        var record = record
+        if calls.finish(id) {
+            if let failure = outcome.failure {
+                end(id, failing: failure)
+            } else {
+                record.status = end(id, message: outcome.message, body: outcome.body)
+            }
+        } else if record.status == nil {
+            record.status = .cancelled
+        }
+        shared.events(.callHandled(record))
+        finishIfDone()
+    }
+
+    private func cancel(_ ids: [UInt32]) {
+        for id in ids {
+            tasks[id]?.cancel()
+            abandonPart(of: id)
+        }
+    }
+
+    private func armSweep() {
+        guard sweep == nil, let context else { return }
+        let loopBound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        sweep = context.eventLoop.scheduleTask(in: TimeAmount(RPCLimits.sweepInterval)) {
+            loopBound.value.sweepDeadlines()
+        }
+    }
+
+    private func sweepDeadlines() {
+        sweep = nil
+        let expired = calls.expire(now: .now)
+        cancel(expired)
+        for id in expired { end(id, failing: .deadlineExceeded) }
+        if !calls.isEmpty { armSweep() }
+    }
+
+    private func connectionEnded() {
+        context = nil
+        cancel(calls.peerGone())
+        finishIfDone()
+    }
+
+    private func finishIfDone() {
+        guard calls.isPeerGone, calls.isEmpty else { return }
+        sweep?.cancel()
+        finished.succeed()
+    }
+}
+
+// MARK: - Output
+
+extension RPCServerHandler {
+    private func end(_ id: UInt32, failing failure: RPCFailure) {
+        var frame = Frame.control(.end, call: id)
+        frame.header.failure = failure.wire
+        send(frame)
+    }
+
+    /// - Returns: why the answer could not be sent; the caller has been told.
+    private func end(_ id: UInt32, message: ByteBuffer, body: ByteBuffer) -> RPCStatus? {
+        var frame = Frame.control(.end, call: id)
+        frame.message = message
+        frame.body = body
+        guard let error = send(frame) else { return nil }
+        shared.events(.protocolViolation("an answer not sent: \(error)"))
+        end(id, failing: .answerTooLarge)
+        return .internal
+    }
+
+    @discardableResult
+    private func send(_ frame: Frame) -> FrameError? {
+        guard let context else { return nil }
+        return output.write(frame, limit: shared.limits.maximumFrameBytes, to: context)
+    }
+
+    /// Sends a part, now or when the reader is ready for it.
+    func writePart(_ part: PendingPart, of call: UInt32) {
+        switch calls.sendPart(call, isWritable: context?.channel.isWritable ?? false) {
+        case .wait where pendingParts[call] == nil:
+            pendingParts[call] = part
+        case .wait:
+            // Two writers of one stream at once: there would be no order to keep.
+            part.continuation.resume(returning: .failure(.internal))
+        case .stop:
+            part.continuation.resume(returning: .failure(.cancelled))
+        case .send:
+            var frame = Frame.control(.part, call: call)
+            frame.message = part.message
+            frame.body = part.body
+            let error = send(frame)
+            part.continuation.resume(
+                returning: error == nil ? .success(()) : .failure(.answerTooLarge))
+        }
+    }
+
+    private func resumePart(of call: UInt32) {
+        guard let part = pendingParts.removeValue(forKey: call) else { return }
+        writePart(part, of: call)
+    }
+
+    /// Nobody wants the part any more, or whoever wrote it was cancelled.
+    func abandonPart(of call: UInt32) {
+        pendingParts.removeValue(forKey: call)?.continuation.resume(
+            returning: .failure(.cancelled))
+    }
+}
+
+// MARK: - Drain
+
+extension RPCServerHandler {
+    /// Asks the client for no more calls. It closes the connection when it has its last answer;
+    /// calls that crossed the request are served like any other, so none is lost.
+    func goAway() {
+        guard let context, !hasSaidGoAway else { return }
+        hasSaidGoAway = true
+        send(.control(.goAway, call: 0))
+        let loopBound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(in: TimeAmount(shared.limits.drainTimeout)) {
+            loopBound.value.giveUpDrain()
+        }
+    }
+
+    private func giveUpDrain() {
+        guard let context else { return }
+        shared.events(.drainTimedOut(callsInFlight: calls.calls.count))
+        cancel(calls.abandonAll())
+        context.close(promise: nil)
+    }
+
+    /// Ends the connection at once; its handlers are cancelled.
+    func close() {
+        context?.close(promise: nil)
+    }
+}

@@ -1,0 +1,127 @@
+import Model
+
+/// The registered tables as they are in the database now: what an upload needs to know of them.
+package struct Catalog: Sendable {
+    package let tables: [RegisteredTable]
+    /// Differs whenever two catalogs may differ: what was derived from one holds while this is the same.
+    package let generation: UInt64
+    private let byName: [TableName: Int]
+    private let byID: [TableID: Int]
+
+    /// - Parameter tables: in any order; they are put in parents-first order here.
+    package init(tables: [RegisteredTable], generation: UInt64 = 0) {
+        self.generation = generation
+        var ordered = TableOrder.parentsFirst(tables)
+        for index in ordered.indices { ordered[index].position = index }
+        self.tables = ordered
+        byName = Dictionary(uniqueKeysWithValues: ordered.enumerated().map { ($1.name, $0) })
+        byID = Dictionary(uniqueKeysWithValues: ordered.enumerated().map { ($1.id, $0) })
+    }
+
+    package subscript(name: TableName) -> RegisteredTable? { byName[name].map { tables[$0] } }
+    package subscript(id: TableID) -> RegisteredTable? { byID[id].map { tables[$0] } }
+
+    /// Whether any registered table has a constraint that must be checked before COMMIT.
+    package var hasDeferrableConstraints: Bool {
+        tables.contains { $0.foreignKeys.contains(where: \.isDeferrable) }
+    }
+
+    /// The ids of one schema's tables, for a download that asks for a schema.
+    package func tables(inSchema schema: String) -> [TableID] {
+        tables.filter { $0.name.schema == schema }.map(\.id)
+    }
+}
+
+/// Whether a registered table's rows also stand in a business table (decision D4).
+package enum TableMode: String, Hashable, Sendable {
+    /// A business table holds each applied change, in the same transaction.
+    case table
+    /// The sidecar alone holds the rows, as JSON.
+    case sidecar
+}
+
+/// One registered table.
+package struct RegisteredTable: Hashable, Sendable {
+    package let id: TableID
+    package let name: TableName
+    package let keyKind: KeyKind
+    package let keyColumn: String
+    package let mode: TableMode
+    /// The column that names the row's user; written by the server, never by a payload.
+    package let ownerColumn: String?
+    /// The business table's columns in its own order; empty in `sidecar` mode.
+    package let columns: [Column]
+    package let foreignKeys: [ForeignKey]
+    /// The columns of the unique index that the key rests on: the key, and perhaps the owner.
+    package let keyIndexColumns: [String]
+    /// Its place in parents-first order.
+    package internal(set) var position = 0
+
+    package init(
+        id: TableID, name: TableName, keyKind: KeyKind, keyColumn: String, mode: TableMode,
+        ownerColumn: String?, columns: [Column] = [], foreignKeys: [ForeignKey] = [],
+        keyIndexColumns: [String] = []
+    ) {
+        self.id = id
+        self.name = name
+        self.keyKind = keyKind
+        self.keyColumn = keyColumn
+        self.mode = mode
+        self.ownerColumn = ownerColumn
+        self.columns = columns
+        self.foreignKeys = foreignKeys
+        self.keyIndexColumns = keyIndexColumns
+    }
+}
+
+/// A column of a business table.
+package struct Column: Hashable, Sendable {
+    package let name: String
+    /// As in a CREATE TABLE, with its modifier: `numeric(10,2)`.
+    package let typeName: String
+    /// The object identifier of the type, of the base type for a domain.
+    package let baseType: UInt32
+    /// Generated, or identity that takes no value: never written.
+    package let isReadOnly: Bool
+    /// NOT NULL with no default of its own: a new row must bring it.
+    package let isRequired: Bool
+
+    package init(
+        name: String, typeName: String, baseType: UInt32, isReadOnly: Bool = false,
+        isRequired: Bool = false
+    ) {
+        self.name = name
+        self.typeName = typeName
+        self.baseType = baseType
+        self.isReadOnly = isReadOnly
+        self.isRequired = isRequired
+    }
+}
+
+/// A foreign key of a registered table, to any table.
+package struct ForeignKey: Hashable, Sendable {
+    package let name: String
+    package let parent: TableName
+    package let columns: [Pair]
+    package let isDeferrable: Bool
+
+    /// One column of the key and the parent's column that it points to.
+    package struct Pair: Hashable, Sendable {
+        package let child: String
+        package let parent: String
+        package let parentType: UInt32
+
+        package init(child: String, parent: String, parentType: UInt32) {
+            self.child = child
+            self.parent = parent
+            self.parentType = parentType
+        }
+    }
+
+    package init(name: String, parent: TableName, columns: [Pair], isDeferrable: Bool) {
+        self.name = name
+        self.parent = parent
+        self.columns = columns
+        self.isDeferrable = isDeferrable
+    }
+}

@@ -1,0 +1,98 @@
+import Model
+import Postgres
+
+/// Checks registrations against the database and writes them to `sync.catalog`.
+package enum Registration {
+    /// Object identifier of PostgreSQL's `uuid`.
+    static let uuidType: UInt32 = PostgresType.uuid.rawValue
+
+    /// Registers exactly these tables; others that were registered are marked removed, their rows stay.
+    package static func apply(
+        _ registrations: [TableRegistration], on connection: PostgresConnection
+    ) async throws {
+        let facts = try await Introspection.read(registrations.map(\.name), on: connection)
+        var commands = [Command(Statement(name: "begin", sql: "BEGIN"))]
+        var names = ArrayBinding(of: .text, reserving: registrations.count)
+        for registration in registrations {
+            commands.append(Command(SidecarStatements.register, try bindings(of: registration, facts)))
+            names.append(registration.name.description)
+        }
+        var kept = Bindings()
+        kept.bind(names)
+        commands.append(Command(SidecarStatements.removeOthers, kept))
+        commands.append(Command(Statement(name: "commit", sql: "COMMIT")))
+        _ = try await connection.run(commands)
+    }
+
+    private static func bindings(
+        of registration: TableRegistration, _ facts: Introspection
+    ) throws(RegistrationError) -> Bindings {
+        let resolved = try resolve(registration, facts)
+        var bindings = Bindings()
+        bindings.bind(registration.name.schema)
+        bindings.bind(registration.name.table)
+        bindings.bind(resolved.kind.rawValue)
+        bindings.bind(resolved.key)
+        bindings.bind(registration.mode.rawValue)
+        bindings.bind(registration.owner)
+        return bindings
+    }
+
+    /// The key column and its kind, from the registration and what the table is.
+    static func resolve(
+        _ registration: TableRegistration, _ facts: Introspection
+    ) throws(RegistrationError) -> (key: String, kind: KeyKind) {
+        let name = registration.name
+        guard registration.mode == .table else {
+            return (registration.key ?? "id", registration.keyKind ?? .uuid)
+        }
+        guard let columns = facts.columns[name] else {
+            throw RegistrationError("\(name): there is no such table; create it, or set mode: sidecar")
+        }
+        if let owner = registration.owner, !columns.contains(where: { $0.name == owner }) {
+            throw RegistrationError("\(name).owner: the table has no column \"\(owner)\"")
+        }
+        let key = try keyColumn(of: registration, facts)
+        guard let column = columns.first(where: { $0.name == key }) else {
+            throw RegistrationError("\(name).key: the table has no column \"\(key)\"")
+        }
+        guard facts.keyIndex(of: name, key: key, owner: registration.owner) != nil else {
+            let owner = registration.owner.map { ", alone or with \($0)" } ?? ""
+            throw RegistrationError("\(name).key: \"\(key)\" needs a primary key or unique index\(owner)")
+        }
+        let kind: KeyKind = column.baseType == uuidType ? .uuid : .text
+        if kind == .text, !column.isText {
+            throw RegistrationError("\(name).key: \"\(key)\" is \(column.typeName); keys are uuid or text")
+        }
+        if let wanted = registration.keyKind, wanted != kind {
+            throw RegistrationError("\(name).key_kind: \"\(key)\" is \(column.typeName), not \(wanted.rawValue)")
+        }
+        return (key, kind)
+    }
+
+    private static func keyColumn(
+        of registration: TableRegistration, _ facts: Introspection
+    ) throws(RegistrationError) -> String {
+        if let key = registration.key { return key }
+        let primary = facts.uniqueKeys[registration.name]?.first(where: \.isPrimary)?.columns ?? []
+        let candidates = primary.filter { $0 != registration.owner }
+        guard candidates.count == 1 else {
+            throw RegistrationError(
+                "\(registration.name).key: name the key column; the primary key has \(candidates.count)")
+        }
+        return candidates[0]
+    }
+}
+
+extension Introspection {
+    /// The unique index that a key rests on: the key alone, or the key with the owner.
+    package func keyIndex(of table: TableName, key: String, owner: String?) -> [String]? {
+        let wanted: [Set<String>] = [[key]] + (owner.map { [[key, $0]] } ?? [])
+        return uniqueKeys[table]?.map(\.columns).first { wanted.contains(Set($0)) }
+    }
+}
+
+extension Column {
+    /// text, varchar, char(n), or a domain over one.
+    package var isText: Bool { [25, 1043, 1042].contains(baseType) }
+}

@@ -1,0 +1,133 @@
+import Foundation
+import Model
+import Yams
+
+/// What `oversync.yaml` says of one table.
+package struct TableRegistration: Hashable, Sendable {
+    package let name: TableName
+    package let mode: TableMode
+    /// Nil: the column of the primary key that is not the owner.
+    package let key: String?
+    /// Nil: from the key column's type.
+    package let keyKind: KeyKind?
+    package let owner: String?
+
+    package init(
+        name: TableName, mode: TableMode = .table, key: String? = nil, keyKind: KeyKind? = nil,
+        owner: String? = nil
+    ) {
+        self.name = name
+        self.mode = mode
+        self.key = key
+        self.keyKind = keyKind
+        self.owner = owner
+    }
+}
+
+/// A table that cannot be registered, or a file that cannot be read: what is wrong and where.
+package struct RegistrationError: Error, Hashable, Sendable, CustomStringConvertible {
+    package let description: String
+
+    package init(_ description: String) { self.description = description }
+}
+
+/// Reads `oversync.yaml`.
+package enum RegistrationFile {
+    private struct File: Decodable {
+        let tables: [Entry]
+    }
+
+    private struct Entry: Decodable {
+        let table: String
+        let mode: String?
+        let key: String?
+        let keyKind: String?
+        let owner: String?
+
+        enum CodingKeys: String, CodingKey {
+            case table, mode, key, owner
+            case keyKind = "key_kind"
+        }
+    }
+
+    private static let fileKeys: Set<String> = ["tables"]
+    private static let entryKeys: Set<String> = ["table", "mode", "key", "key_kind", "owner"]
+
+    package static func read(path: String) throws(RegistrationError) -> [TableRegistration] {
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            throw RegistrationError("\(path) cannot be read")
+        }
+        return try parse(text, path: path)
+    }
+
+    package static func parse(
+        _ yaml: String, path: String = "oversync.yaml"
+    ) throws(RegistrationError) -> [TableRegistration] {
+        try refuseUnknownKeys(yaml, path: path)
+        let file: File
+        do {
+            file = try YAMLDecoder().decode(File.self, from: yaml)
+        } catch {
+            throw RegistrationError("\(path): \(Self.explain(error))")
+        }
+        var seen: Set<TableName> = []
+        var registrations: [TableRegistration] = []
+        for (index, entry) in file.tables.enumerated() {
+            let registration = try registration(of: entry, at: "\(path): tables[\(index)]")
+            guard seen.insert(registration.name).inserted else {
+                throw RegistrationError("\(path): tables[\(index)].table: \(entry.table) is listed twice")
+            }
+            registrations.append(registration)
+        }
+        return registrations
+    }
+
+    private static func registration(
+        of entry: Entry, at place: String
+    ) throws(RegistrationError) -> TableRegistration {
+        let parts = entry.table.split(separator: ".", omittingEmptySubsequences: false)
+        let names = parts.count == 1 ? ["public", entry.table[...]] : parts
+        guard names.count == 2, names.allSatisfy({ isWireIdentifier($0) }) else {
+            throw RegistrationError(
+                "\(place).table: \"\(entry.table)\" must be schema.table in lower-case letters, digits and _")
+        }
+        guard let mode = TableMode(rawValue: entry.mode ?? TableMode.table.rawValue) else {
+            throw RegistrationError("\(place).mode: must be table or sidecar, not \"\(entry.mode ?? "")\"")
+        }
+        let kind = entry.keyKind.map { KeyKind(rawValue: $0) }
+        if case .some(.none) = kind {
+            throw RegistrationError("\(place).key_kind: must be uuid or text, not \"\(entry.keyKind ?? "")\"")
+        }
+        return TableRegistration(
+            name: TableName(schema: String(names[0]), table: String(names[1])), mode: mode, key: entry.key,
+            keyKind: kind ?? nil, owner: entry.owner)
+    }
+
+    /// A misspelt key must not be ignored in silence: it would switch a protection off.
+    private static func refuseUnknownKeys(_ yaml: String, path: String) throws(RegistrationError) {
+        guard let root = try? Yams.compose(yaml: yaml)?.mapping else { return }
+        for key in root.keys.compactMap(\.string) where !fileKeys.contains(key) {
+            throw RegistrationError("\(path): unknown key \"\(key)\"; known: \(fileKeys.sorted())")
+        }
+        for (index, entry) in (root["tables"]?.sequence ?? []).enumerated() {
+            for key in entry.mapping?.keys.compactMap(\.string) ?? [] where !entryKeys.contains(key) {
+                throw RegistrationError(
+                    "\(path): tables[\(index)]: unknown key \"\(key)\"; known: \(entryKeys.sorted())")
+            }
+        }
+    }
+
+    private static func explain(_ error: any Error) -> String {
+        switch error {
+        case DecodingError.keyNotFound(let key, let context):
+            "\(place(context.codingPath))\(key.stringValue) is missing"
+        case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context):
+            "\(place(context.codingPath))has the wrong type: \(context.debugDescription)"
+        default: "\(error)"
+        }
+    }
+
+    private static func place(_ path: [any CodingKey]) -> String {
+        path.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }.joined(separator: ".") + " "
+    }
+}

@@ -1,0 +1,76 @@
+import Postgres
+
+/// One numbered step of the database's layout. Steps are only ever added.
+package struct Migration: Sendable {
+    package let version: Int
+    package let name: String
+    package let sql: String
+
+    /// All steps, oldest first.
+    package static let all: [Migration] = [
+        Migration(1, "0001_sidecar", PackageResources._001_sidecar_sql),
+        Migration(2, "0002_auth", PackageResources._002_auth_sql),
+    ]
+
+    /// The layout that this program reads and writes.
+    package static var currentVersion: Int { all.last?.version ?? 0 }
+
+    private init(_ version: Int, _ name: String, _ sql: [UInt8]) {
+        self.version = version
+        self.name = name
+        self.sql = String(decoding: sql, as: UTF8.self)
+    }
+}
+
+/// Brings a database to the current layout.
+package struct Migrator: Sendable {
+    /// Any number that is the same for every Oversync migrator: one at a time per database.
+    private static let lockKey: Int64 = 0x6F76_7273_796E_63
+
+    private let connection: PostgresConnection
+
+    package init(connection: PostgresConnection) {
+        self.connection = connection
+    }
+
+    /// What a database has and what it lacks.
+    package struct Status: Hashable, Sendable {
+        /// 0 for a database without the sidecar.
+        package let version: Int
+        package let pending: [String]
+    }
+
+    package func status() async throws(PostgresError) -> Status {
+        let version = try await installedVersion()
+        return Status(
+            version: version, pending: Migration.all.filter { $0.version > version }.map(\.name))
+    }
+
+    /// Applies each missing step in a transaction of its own, under a lock that other migrators wait for.
+    ///
+    /// - Returns: the names of the steps applied.
+    package func migrate() async throws(PostgresError) -> [String] {
+        var applied: [String] = []
+        for migration in Migration.all {
+            try await connection.execute(script: "BEGIN; SELECT pg_advisory_xact_lock(\(Self.lockKey));")
+            if try await installedVersion() >= migration.version {
+                try await connection.execute(script: "COMMIT")
+                continue
+            }
+            try await connection.execute(
+                script: """
+                    \(migration.sql)
+                    UPDATE sync.meta SET layout_version = \(migration.version);
+                    COMMIT;
+                    """)
+            applied.append(migration.name)
+        }
+        return applied
+    }
+
+    private func installedVersion() async throws(PostgresError) -> Int {
+        let exists = try await connection.run(Command(SidecarStatements.metaExists))
+        guard try exists.bool(0, 0) else { return 0 }
+        return Int(try await connection.run(Command(SidecarStatements.layoutVersion)).int64(0, 0))
+    }
+}

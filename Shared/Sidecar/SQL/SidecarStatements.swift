@@ -1,0 +1,92 @@
+import Postgres
+
+/// Statements about the sidecar itself: its version and the registered tables.
+package enum SidecarStatements {
+    static let metaExists = Statement(
+        name: "sidecar_meta_exists", sql: "SELECT to_regclass('sync.meta') IS NOT NULL")
+
+    package static let layoutVersion = Statement(
+        name: "sidecar_layout_version", sql: "SELECT layout_version::bigint FROM sync.meta")
+
+    static let registeredTables = Statement(
+        name: "sidecar_registered_tables",
+        sql: """
+            SELECT table_id, schema_name, table_name, key_kind, key_column, mode, owner_column
+            FROM sync.catalog WHERE removed_at IS NULL ORDER BY schema_name, table_name
+            """)
+
+    static let register = Statement(
+        name: "sidecar_register_table",
+        sql: """
+            INSERT INTO sync.catalog (schema_name, table_name, key_kind, key_column, mode, owner_column)
+            VALUES ($1, $2, $3, $4, $5, $6)
+            ON CONFLICT (schema_name, table_name) DO UPDATE
+            SET key_kind = excluded.key_kind, key_column = excluded.key_column, mode = excluded.mode,
+                owner_column = excluded.owner_column, removed_at = NULL
+            """,
+        parameters: [.text, .text, .text, .text, .text, .text])
+
+    /// Tables that the configuration no longer names: their rows stay, their changes stop.
+    static let removeOthers = Statement(
+        name: "sidecar_remove_tables",
+        sql: """
+            UPDATE sync.catalog SET removed_at = now()
+            WHERE removed_at IS NULL AND schema_name || '.' || table_name <> ALL ($1)
+            """,
+        parameters: [.textArray])
+
+    /// The columns of the given tables. `pg_catalog` and not `information_schema`, which hides what the
+    /// role does not own.
+    static let columns = Statement(
+        name: "sidecar_columns",
+        sql: """
+            SELECT n.nspname || '.' || c.relname, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod),
+                CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::bigint,
+                a.attgenerated <> '' OR a.attidentity = 'a',
+                a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''
+            FROM pg_class c
+            JOIN pg_namespace n ON n.oid = c.relnamespace
+            JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+            JOIN pg_type t ON t.oid = a.atttypid
+            WHERE c.relkind IN ('r', 'p') AND n.nspname || '.' || c.relname = ANY ($1)
+            ORDER BY 1, a.attnum
+            """,
+        parameters: [.textArray])
+
+    /// The foreign keys of the given tables, one row a column pair in key order.
+    static let foreignKeys = Statement(
+        name: "sidecar_foreign_keys",
+        sql: """
+            SELECT n.nspname || '.' || c.relname, k.conname, pn.nspname, p.relname, ca.attname, pa.attname,
+                CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::bigint, k.condeferrable
+            FROM pg_constraint k
+            JOIN pg_class c ON c.oid = k.conrelid
+            JOIN pg_namespace n ON n.oid = c.relnamespace
+            JOIN pg_class p ON p.oid = k.confrelid
+            JOIN pg_namespace pn ON pn.oid = p.relnamespace
+            CROSS JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY AS pair(child, parent, position)
+            JOIN pg_attribute ca ON ca.attrelid = k.conrelid AND ca.attnum = pair.child
+            JOIN pg_attribute pa ON pa.attrelid = k.confrelid AND pa.attnum = pair.parent
+            JOIN pg_type t ON t.oid = pa.atttypid
+            WHERE k.contype = 'f' AND k.conparentid = 0 AND n.nspname || '.' || c.relname = ANY ($1)
+            ORDER BY 1, k.conname, pair.position
+            """,
+        parameters: [.textArray])
+
+    /// Unique indexes (constraints or not) without a condition or expression: what a key can rest on.
+    static let uniqueKeys = Statement(
+        name: "sidecar_unique_keys",
+        sql: """
+            SELECT n.nspname || '.' || c.relname, i.indexrelid::bigint, a.attname, i.indisprimary
+            FROM pg_index i
+            JOIN pg_class c ON c.oid = i.indrelid
+            JOIN pg_namespace n ON n.oid = c.relnamespace
+            CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS k(attnum, position)
+            JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+            WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
+                AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
+                AND n.nspname || '.' || c.relname = ANY ($1)
+            ORDER BY 1, NOT i.indisprimary, 2, k.position
+            """,
+        parameters: [.textArray])
+}

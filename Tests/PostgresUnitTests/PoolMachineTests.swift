@@ -1,0 +1,152 @@
+import Testing
+
+@testable import Postgres
+
+@Suite struct PoolMachineTests {
+    private let start = ContinuousClock.now
+
+    private func machine(
+        minimum: Int = 0, maximum: Int = 2, lifetime: Duration = .seconds(1000),
+        idleTime: Duration = .seconds(60), waiters: Int = 10, timeout: Duration = .seconds(5),
+        check: Duration = .seconds(30)
+    ) throws -> PoolMachine {
+        PoolMachine(
+            try PoolConfiguration(
+                minimumConnections: minimum, maximumConnections: maximum,
+                maximumLifetime: lifetime, maximumIdleTime: idleTime, maximumWaiters: waiters,
+                acquireTimeout: timeout, healthCheckAfterIdle: check))
+    }
+
+    @Test func aFirstCallerOpensAConnectionAndGetsIt() throws {
+        var pool = try machine()
+        let (waiter, actions) = pool.acquire(deadline: nil, now: start)
+        #expect(actions == [.open(1)])
+        #expect(pool.opened(1, now: start, jitter: 0) == [.hand(1, to: waiter)])
+        #expect(pool.release(1, isReusable: true, now: start) == [])
+        #expect(pool.statistics.idle == 1)
+    }
+
+    @Test func callersAreServedInTheOrderInWhichTheyCame() throws {
+        var pool = try machine(maximum: 1)
+        let (first, _) = pool.acquire(deadline: nil, now: start)
+        let (second, none) = pool.acquire(deadline: nil, now: start)
+        let (third, _) = pool.acquire(deadline: nil, now: start)
+        #expect(none == [])
+        #expect(pool.opened(1, now: start, jitter: 0) == [.hand(1, to: first)])
+        #expect(pool.release(1, isReusable: true, now: start) == [.hand(1, to: second)])
+        #expect(pool.release(1, isReusable: true, now: start) == [.hand(1, to: third)])
+    }
+
+    @Test func aCallerTooManyIsRefusedAtOnce() throws {
+        var pool = try machine(maximum: 1, waiters: 1)
+        _ = pool.acquire(deadline: nil, now: start)
+        _ = pool.acquire(deadline: nil, now: start)
+        let (waiter, actions) = pool.acquire(deadline: nil, now: start)
+        #expect(actions == [.refuse(waiter, .poolExhausted)])
+    }
+
+    @Test func aWaiterEndsByItsOwnDeadlineOrThePoolsWhicheverIsEarlier() throws {
+        var pool = try machine(maximum: 1, timeout: .seconds(5))
+        let (patient, _) = pool.acquire(deadline: start + .seconds(60), now: start)
+        let (hasty, _) = pool.acquire(deadline: start + .seconds(1), now: start)
+        #expect(pool.nextTick == start + .seconds(1))
+        #expect(pool.tick(now: start + .seconds(1)) == [.refuse(hasty, .deadlineExceeded)])
+        #expect(pool.nextTick == start + .seconds(5))
+        #expect(pool.tick(now: start + .seconds(5)) == [.refuse(patient, .deadlineExceeded)])
+    }
+
+    @Test func failedAttemptsAreRepeatedWithGrowingPausesAndWaitersStay() throws {
+        var pool = try machine(timeout: .seconds(500))
+        let (waiter, _) = pool.acquire(deadline: nil, now: start)
+        var now = start
+        var pauses: [Duration] = []
+        for attempt in 1...9 {
+            #expect(pool.openFailed(attempt, now: now, jitter: 1) == [.close(attempt)])
+            let next = try #require(pool.nextTick)
+            pauses.append(next - now)
+            now = next
+            #expect(pool.tick(now: now) == [.open(attempt + 1)])
+        }
+        #expect(pauses.first == PoolMachine.firstBackoff)
+        #expect(pauses[1] == PoolMachine.firstBackoff * 2)
+        #expect(pauses.last == PoolMachine.longestBackoff)
+        #expect(pool.opened(10, now: now, jitter: 0) == [.hand(10, to: waiter)])
+    }
+
+    @Test func whileTheServerIsDownOnlyOneAttemptIsMadeAtATime() throws {
+        var pool = try machine(maximum: 5)
+        for _ in 0..<5 { _ = pool.acquire(deadline: nil, now: start) }
+        for id in 1...5 { _ = pool.openFailed(id, now: start, jitter: 1) }
+        #expect(pool.tick(now: start + .seconds(4)) == [.open(6)])
+    }
+
+    @Test func aConnectionThatWasIdleForLongIsCheckedBeforeItIsHandedOut() throws {
+        var pool = try machine(maximum: 1, idleTime: .seconds(600), check: .seconds(30))
+        _ = pool.acquire(deadline: nil, now: start)
+        _ = pool.opened(1, now: start, jitter: 0)
+        _ = pool.release(1, isReusable: true, now: start)
+        let later = start + .seconds(30)
+        let (waiter, actions) = pool.acquire(deadline: nil, now: later)
+        #expect(actions == [.check(1)])
+        #expect(pool.checked(1, isHealthy: true, now: later) == [.hand(1, to: waiter)])
+    }
+
+    @Test func aConnectionThatFailsItsCheckIsReplaced() throws {
+        var pool = try machine(maximum: 1, idleTime: .seconds(600), check: .seconds(30))
+        _ = pool.acquire(deadline: nil, now: start)
+        _ = pool.opened(1, now: start, jitter: 0)
+        _ = pool.release(1, isReusable: true, now: start)
+        let later = start + .seconds(30)
+        let (waiter, _) = pool.acquire(deadline: nil, now: later)
+        #expect(pool.checked(1, isHealthy: false, now: later) == [.close(1), .open(2)])
+        #expect(pool.opened(2, now: later, jitter: 0) == [.hand(2, to: waiter)])
+    }
+
+    @Test func anOldConnectionIsReplacedWhenItComesBack() throws {
+        var pool = try machine(minimum: 1, maximum: 1, lifetime: .seconds(100))
+        #expect(pool.start(now: start) == [.open(1)])
+        _ = pool.opened(1, now: start, jitter: 0.5)
+        _ = pool.acquire(deadline: nil, now: start)
+        let after = start + .seconds(95)
+        #expect(pool.release(1, isReusable: true, now: after) == [.close(1), .open(2)])
+    }
+
+    @Test func idleConnectionsAboveTheMinimumAreClosedTheLongestUnusedFirst() throws {
+        var pool = try machine(minimum: 1, maximum: 2, idleTime: .seconds(60))
+        _ = pool.start(now: start)
+        _ = pool.opened(1, now: start, jitter: 0)
+        _ = pool.acquire(deadline: nil, now: start)
+        _ = pool.acquire(deadline: nil, now: start)
+        _ = pool.opened(2, now: start, jitter: 0)
+        _ = pool.release(2, isReusable: true, now: start)
+        _ = pool.release(1, isReusable: true, now: start + .seconds(1))
+        #expect(pool.tick(now: start + .seconds(60)) == [.close(2)])
+        #expect(pool.tick(now: start + .seconds(61)) == [])
+    }
+
+    @Test func aLostConnectionFreesItsPlaceWhileSomebodyStillHoldsIt() throws {
+        var pool = try machine(maximum: 1)
+        _ = pool.acquire(deadline: nil, now: start)
+        _ = pool.opened(1, now: start, jitter: 0)
+        let (waiter, _) = pool.acquire(deadline: nil, now: start)
+        #expect(pool.lost(1, now: start) == [.close(1), .open(2)])
+        #expect(pool.opened(2, now: start, jitter: 0) == [.hand(2, to: waiter)])
+        #expect(pool.release(1, isReusable: true, now: start) == [])
+        #expect(pool.statistics.inUse == 1)
+    }
+
+    @Test func drainingWaitsForBorrowersUnlessForced() throws {
+        var pool = try machine(maximum: 3)
+        _ = pool.acquire(deadline: nil, now: start)
+        _ = pool.opened(1, now: start, jitter: 0)
+        _ = pool.acquire(deadline: nil, now: start)
+        _ = pool.opened(2, now: start, jitter: 0)
+        _ = pool.release(2, isReusable: true, now: start)
+        #expect(pool.drain(force: false, now: start) == [.close(2)])
+        let (late, refused) = pool.acquire(deadline: nil, now: start)
+        #expect(refused == [.refuse(late, .poolClosed)])
+        var forced = pool
+        #expect(forced.drain(force: true, now: start) == [.close(1), .finished])
+        #expect(pool.release(1, isReusable: true, now: start) == [.close(1), .finished])
+    }
+}
