@@ -67,6 +67,7 @@ let sharedTargets: [Target] = [
         "ServiceKit",
         ["RPC", "Telemetry", "WireJSON", .hummingbird, .httpTypes, .lifecycle, .logging, .nioCore, .signals]),
     shared("Postgres", ["CLibPQ", .lifecycle, .logging]),
+    shared("Tokens", [.jwtKit]),
     shared("DatabaseKit", ["Postgres", "ServiceKit", "Telemetry"]),
     shared(
         "Sidecar", ["Model", "Postgres", .lifecycle, .logging, .yams],
@@ -79,6 +80,18 @@ let serviceTargets: [Target] =
         [
             "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar", "Telemetry", "WireJSON",
             .crypto, .lifecycle, .logging, .nioCore,
+        ])
+    + service(
+        "Download", library: "DownloadService", executable: "oversync-download",
+        [
+            "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar", "Telemetry", "WireJSON",
+            .lifecycle, .logging, .nioCore,
+        ])
+    + service(
+        "Auth", library: "AuthService", executable: "oversync-auth",
+        [
+            "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens", "WireJSON",
+            .crypto, .jwtKit, .lifecycle, .logging, .nioCore,
         ])
 
 let testTargets: [Target] = [

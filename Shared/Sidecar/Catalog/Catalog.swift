@@ -7,11 +7,15 @@ package struct Catalog: Sendable {
     package let generation: UInt64
     private let byName: [TableName: Int]
     private let byID: [TableID: Int]
+    private let removed: [TableID: RegisteredTable]
 
-    /// - Parameter tables: in any order; they are put in parents-first order here.
+    /// - Parameter tables: in any order; they are put in parents-first order here. Tables that are no longer
+    ///   registered take no changes, but the log still names them.
     package init(tables: [RegisteredTable], generation: UInt64 = 0) {
         self.generation = generation
-        var ordered = TableOrder.parentsFirst(tables)
+        removed = Dictionary(
+            uniqueKeysWithValues: tables.filter(\.isRemoved).map { ($0.id, $0) })
+        var ordered = TableOrder.parentsFirst(tables.filter { !$0.isRemoved })
         for index in ordered.indices { ordered[index].position = index }
         self.tables = ordered
         byName = Dictionary(uniqueKeysWithValues: ordered.enumerated().map { ($1.name, $0) })
@@ -20,6 +24,15 @@ package struct Catalog: Sendable {
 
     package subscript(name: TableName) -> RegisteredTable? { byName[name].map { tables[$0] } }
     package subscript(id: TableID) -> RegisteredTable? { byID[id].map { tables[$0] } }
+
+    /// The name and key of a table that is or was registered.
+    package func identity(_ id: TableID) -> RegisteredTable? { self[id] ?? removed[id] }
+
+    /// Everything that was read to make this catalog.
+    package func isMade(of tables: [RegisteredTable]) -> Bool {
+        let other = Catalog(tables: tables)
+        return self.tables == other.tables && removed == other.removed
+    }
 
     /// Whether any registered table has a constraint that must be checked before COMMIT.
     package var hasDeferrableConstraints: Bool {
@@ -54,13 +67,15 @@ package struct RegisteredTable: Hashable, Sendable {
     package let foreignKeys: [ForeignKey]
     /// The columns of the unique index that the key rests on: the key, and perhaps the owner.
     package let keyIndexColumns: [String]
+    /// It was registered once: its rows and its log stay, changes are refused.
+    package let isRemoved: Bool
     /// Its place in parents-first order.
     package internal(set) var position = 0
 
     package init(
         id: TableID, name: TableName, keyKind: KeyKind, keyColumn: String, mode: TableMode,
         ownerColumn: String?, columns: [Column] = [], foreignKeys: [ForeignKey] = [],
-        keyIndexColumns: [String] = []
+        keyIndexColumns: [String] = [], isRemoved: Bool = false
     ) {
         self.id = id
         self.name = name
@@ -71,6 +86,7 @@ package struct RegisteredTable: Hashable, Sendable {
         self.columns = columns
         self.foreignKeys = foreignKeys
         self.keyIndexColumns = keyIndexColumns
+        self.isRemoved = isRemoved
     }
 }
 

@@ -58,7 +58,7 @@ package final class CatalogSource: Service {
     package func refresh() async throws -> Catalog {
         let tables = try await pool.withConnection { try await Catalog.readTables(on: $0) }
         return current.withLock { current in
-            if let current, current.tables == Catalog(tables: tables).tables { return current }
+            if let current, current.isMade(of: tables) { return current }
             let fresh = Catalog(tables: tables, generation: (current?.generation ?? 0) + 1)
             current = fresh
             return fresh
@@ -89,7 +89,8 @@ extension Catalog {
                     keyKind: KeyKind(rawValue: try rows.string(row, 3)) ?? .uuid, keyColumn: key, mode: mode,
                     ownerColumn: owner, columns: isTable ? facts.columns[name] ?? [] : [],
                     foreignKeys: isTable ? facts.foreignKeys[name] ?? [] : [],
-                    keyIndexColumns: facts.keyIndex(of: name, key: key, owner: owner) ?? [key]))
+                    keyIndexColumns: facts.keyIndex(of: name, key: key, owner: owner) ?? [key],
+                    isRemoved: try rows.bool(row, 7)))
         }
         return tables
     }

@@ -11,8 +11,9 @@ package enum SidecarStatements {
     static let registeredTables = Statement(
         name: "sidecar_registered_tables",
         sql: """
-            SELECT table_id, schema_name, table_name, key_kind, key_column, mode, owner_column
-            FROM sync.catalog WHERE removed_at IS NULL ORDER BY schema_name, table_name
+            SELECT table_id, schema_name, table_name, key_kind, key_column, mode, owner_column,
+                removed_at IS NOT NULL
+            FROM sync.catalog ORDER BY schema_name, table_name
             """)
 
     static let register = Statement(

@@ -1,0 +1,57 @@
+import DatabaseKit
+import NIOCore
+import Postgres
+import Protos
+import RPC
+import ServiceKit
+import ServiceLifecycle
+import Tokens
+
+extension DatabaseSettings {
+    /// Auth reads a few keys now and then.
+    package static let auth = DatabaseSettings(service: "AUTH", maximum: 4, statementSeconds: 5)
+}
+
+/// The Auth service: holds the keys that sign tokens, issues tokens, publishes the keys that check them.
+package enum AuthService {
+    static let masterKey = Setting.secret(
+        "OVERSYNC_AUTH_MASTER_KEY", "secret that seals the signing keys in the database",
+        minimumBytes: KeySeal.minimumMasterKeyBytes)
+    static let lifetime = Setting.integer(
+        "OVERSYNC_TOKEN_LIFETIME_SECONDS", "how long a token is good", default: 900,
+        in: 30...TokenMint.maximumLifetimeSeconds, unit: "seconds")
+    /// How long a gateway may go on with the keys it has, in seconds.
+    static let keysMaximumAge: UInt32 = 60
+
+    /// Runs the service until a signal ends it.
+    package static func run() async throws {
+        try await ServiceProcess.run("oversync-auth") { process in
+            let configuration = process.configuration
+            let pool = try DatabaseSettings.auth.pool(process)
+            let seal = KeySeal(masterKey: try configuration.value(masterKey))
+            let keys = KeyRing(pool: pool, seal: seal, logger: process.logger)
+            let issue = IssueToken(
+                keys: keys, issuer: try configuration.optional(TokenSettings.issuer) ?? TokenSettings.defaultName,
+                audience: try configuration.optional(TokenSettings.audience) ?? TokenSettings.defaultName,
+                lifetime: try configuration.value(lifetime),
+                allowsDevelopmentSignIn: try configuration.value(TokenSettings.developmentSignIn),
+                logger: process.logger)
+            var router = RPCRouter()
+            router.on(AuthRPC.getKeys) { _, _, _ in
+                var reply = GetKeysReply()
+                reply.jwks = try await keys.snapshot().jwks
+                reply.maxAgeSeconds = keysMaximumAge
+                return RPCReply(reply)
+            }
+            router.on(AuthRPC.issueToken) { request, _, context in try await issue(request, context) }
+            router.on(AuthRPC.developmentSignIn) { request, _, context in
+                try await issue.signIn(request, context)
+            }
+            let server = RPCServer(
+                directory: try configuration.value(CommonSettings.runDirectory) + "/auth",
+                replica: try configuration.value(CommonSettings.replica), router: router,
+                logger: process.logger, observer: RPCMetrics(process.metrics, service: process.name))
+            return ([pool, keys, server], [ReadinessCheck("keys") { await keys.problem() }])
+        }
+    }
+}

@@ -1,0 +1,121 @@
+import Crypto
+import Foundation
+import JWTKit
+import Logging
+import Postgres
+import ServiceLifecycle
+import Synchronization
+import Tokens
+import WireJSON
+
+/// The keys of this service, read from the database again and again so that all replicas have the same.
+final class KeyRing: Service {
+    /// How long a key that was added or retired elsewhere may stay unseen.
+    static let refreshInterval: Duration = .seconds(15)
+
+    /// What the service answers with until the next reading.
+    struct Snapshot: Sendable {
+        let jwks: String
+        let mint: TokenMint
+        let kid: String
+    }
+
+    private let pool: PostgresPool
+    private let seal: KeySeal
+    private let logger: Logger
+    private let current = Mutex<Snapshot?>(nil)
+
+    init(pool: PostgresPool, seal: KeySeal, logger: Logger) {
+        self.pool = pool
+        self.seal = seal
+        self.logger = logger
+    }
+
+    func snapshot() async throws -> Snapshot {
+        if let snapshot = current.withLock({ $0 }) { return snapshot }
+        return try await refresh()
+    }
+
+    /// What keeps the service from signing, for readiness.
+    func problem() async -> String? {
+        do {
+            _ = try await snapshot()
+            return nil
+        } catch let error as SealBroken {
+            return "\(error)"
+        } catch {
+            return "the signing keys cannot be read"
+        }
+    }
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                do {
+                    _ = try await self.refresh()
+                } catch is CancellationError {
+                    return
+                } catch {
+                    self.logger.error("the signing keys could not be read", metadata: ["error": "\(error)"])
+                }
+                try? await Task.sleep(for: Self.refreshInterval)
+            }
+        }
+    }
+
+    @discardableResult
+    private func refresh() async throws -> Snapshot {
+        let keys = try await pool.withConnection { connection in
+            let keys = try await read(connection)
+            return keys.isEmpty ? try await create(connection) : keys
+        }
+        let now = Date()
+        // The newest that is active signs; a key that is not active yet is published ahead of its time.
+        guard let signer = keys.last(where: { $0.activeFrom <= now }) ?? keys.first else { throw NoKeys() }
+        var jwks: [UInt8] = Array(#"{"keys":["#.utf8)
+        for (index, key) in keys.enumerated() {
+            if index > 0 { jwks.append(UInt8(ascii: ",")) }
+            key.appendJWK(to: &jwks)
+        }
+        jwks += Array("]}".utf8)
+        let fresh = Snapshot(
+            jwks: String(decoding: jwks, as: UTF8.self),
+            mint: await TokenMint(es256: try ES256PrivateKey(backing: signer.privateKey), kid: signer.kid),
+            kid: signer.kid)
+        current.withLock { $0 = fresh }
+        return fresh
+    }
+
+    private func read(_ connection: PostgresConnection) async throws -> [SigningKey] {
+        let result = try await connection.run(Command(AuthStatements.readKeys))
+        return try (0..<result.rowCount).map { row in
+            let kid = try result.string(row, 0)
+            return SigningKey(
+                kid: kid, privateKey: try seal.open(try result.bytea(row, 1), kid: kid),
+                activeFrom: Date(timeIntervalSince1970: try result.double(row, 2)))
+        }
+    }
+
+    /// The first key of a new database. Another replica may have been faster: its key is taken then.
+    private func create(_ connection: PostgresConnection) async throws -> [SigningKey] {
+        _ = try await connection.run([Command(AuthStatements.begin), Command(AuthStatements.lockKeys)])
+        let existing = try await read(connection)
+        if !existing.isEmpty {
+            _ = try await connection.run(Command(AuthStatements.commit))
+            return existing
+        }
+        let key = SigningKey(activeFrom: Date())
+        var bindings = Bindings()
+        bindings.bind(key.kid)
+        bindings.bind(bytes: Array(key.privateKey.publicKey.x963Representation))
+        bindings.bind(bytes: try seal.seal(key))
+        _ = try await connection.run([
+            Command(AuthStatements.insertKey, bindings), Command(AuthStatements.commit),
+        ])
+        logger.notice("signing key created", metadata: ["kid": "\(key.kid)"])
+        return [key]
+    }
+}
+
+/// No key is active.
+struct NoKeys: Error {}

@@ -1,0 +1,74 @@
+import Foundation
+import Logging
+import Model
+import NIOCore
+import Protos
+import RPC
+import Telemetry
+import Tokens
+
+/// The calls that hand out tokens: `IssueToken` for operators' tools, `DevelopmentSignIn` for development.
+struct IssueToken: Sendable {
+    let keys: KeyRing
+    let issuer: String
+    let audience: String
+    /// Seconds, when the caller names no other.
+    let lifetime: Int
+    let allowsDevelopmentSignIn: Bool
+    let logger: Logger
+
+    func callAsFunction(
+        _ request: IssueTokenRequest, _ context: CallContext
+    ) async throws -> RPCReply<IssueTokenReply> {
+        let asked = request.lifetimeSeconds == 0 ? lifetime : Int(request.lifetimeSeconds)
+        guard asked <= TokenMint.maximumLifetimeSeconds else {
+            throw invalid("lifetime must be at most \(TokenMint.maximumLifetimeSeconds) seconds")
+        }
+        return try await issue(user: request.user, device: request.device, lifetime: asked, context)
+    }
+
+    func signIn(
+        _ request: DevelopmentSignInRequest, _ context: CallContext
+    ) async throws -> RPCReply<IssueTokenReply> {
+        guard allowsDevelopmentSignIn else {
+            throw RPCFailure(.notFound, code: "not_found", message: "Development sign-in is switched off")
+        }
+        return try await issue(user: request.user, device: request.device, lifetime: lifetime, context)
+    }
+
+    private func issue(
+        user: String, device: String, lifetime: Int, _ context: CallContext
+    ) async throws -> RPCReply<IssueTokenReply> {
+        try check(user, "user")
+        try check(device, "device")
+        let snapshot = try await keys.snapshot()
+        let claims = DeviceClaims(
+            user: user, device: device, issuer: issuer, audience: audience,
+            now: Int(Date().timeIntervalSince1970), lifetime: lifetime)
+        var reply = IssueTokenReply()
+        reply.token = try await snapshot.mint.sign(claims)
+        reply.expiresIn = UInt32(lifetime)
+        reply.kid = snapshot.kid
+        logger.info(
+            "token issued",
+            metadata: [
+                "request_id": "\(context.requestID)", "user": "\(userHash(user))", "source": "\(device)",
+                "kid": "\(snapshot.kid)", "seconds": .stringConvertible(lifetime),
+            ])
+        return RPCReply(reply)
+    }
+
+    private func check(_ text: String, _ field: String) throws {
+        let size = text.utf8.count
+        guard (1...WireLimits.maximumIdentityBytes).contains(size) else {
+            throw invalid("\(field) must have 1 to \(WireLimits.maximumIdentityBytes) bytes, not \(size)")
+        }
+        guard !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+            throw invalid("\(field) must not contain control characters")
+        }
+    }
+
+    private func invalid(_ message: String) -> RPCFailure {
+        RPCFailure(.invalidArgument, code: "invalid_request", message: message)
+    }
+}

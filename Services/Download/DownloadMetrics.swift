@@ -1,0 +1,37 @@
+import NIOCore
+import Telemetry
+
+/// What downloads came to, as metrics.
+struct DownloadMetrics: Sendable {
+    private let rows: Counter
+    private let pages: Counter
+    private let failures: Counter
+    private let duration: Histogram
+    private let pageRows: Histogram
+    private let pageBytes: Histogram
+
+    init(_ registry: MetricsRegistry) {
+        rows = registry.counter("oversync_download_rows_total", "Changes served")
+        pages = registry.counter("oversync_download_pages_total", "Pages served, by whether more follow")
+        failures = registry.counter("oversync_download_failures_total", "Downloads that failed")
+        duration = registry.histogram(
+            "oversync_download_duration_seconds", "Downloads, waiting for news included")
+        pageRows = registry.histogram(
+            "oversync_download_page_rows", "Changes in one page", buckets: Histogram.rows)
+        pageBytes = registry.histogram(
+            "oversync_download_page_bytes", "Bytes of one page", buckets: Histogram.bytes)
+    }
+
+    func count(_ page: Page, after time: Duration) {
+        rows.add(page.rows)
+        pages.add(1, ["has_more": page.hasMore ? "true" : "false"])
+        pageRows.observe(Double(page.rows))
+        pageBytes.observe(Double(page.body.readableBytes))
+        duration.observe(time, ["outcome": "answered"])
+    }
+
+    func countFailure(after time: Duration) {
+        failures.add()
+        duration.observe(time, ["outcome": "failed"])
+    }
+}

@@ -1,0 +1,85 @@
+import Logging
+import Model
+import NIOCore
+import Postgres
+import Protos
+import RPC
+import Telemetry
+
+/// The `PullChanges` call: a cursor in, a page out, one log line about both.
+struct PullChanges: Sendable {
+    let reader: PageReader
+    let heads: ScopeHeads
+    let limits: WireLimits
+    let metrics: DownloadMetrics
+    let logger: Logger
+
+    func callAsFunction(
+        _ request: PullChangesRequest, _ body: ByteBuffer, _ context: CallContext
+    ) async throws -> RPCReply<PullChangesReply> {
+        guard let caller = context.caller else {
+            throw RPCFailure(.unauthenticated, code: "authentication_failed", message: "No caller identity")
+        }
+        let page = PageRequest(
+            request, user: UserID(caller.user), device: DeviceID(caller.device), limits: limits)
+        let start = ContinuousClock.now
+        do {
+            let answer = try await pull(page, context)
+            metrics.count(answer, after: .now - start)
+            log(answer, page, context, .now - start)
+            return RPCReply(reply(answer), body: answer.body)
+        } catch let error as PostgresError {
+            metrics.countFailure(after: .now - start)
+            logger.warning(
+                "download failed",
+                metadata: [
+                    "request_id": "\(context.requestID)", "user": "\(userHash(caller.user))",
+                    "source": "\(caller.device)", "error": "\(error)",
+                ])
+            throw Self.failure(error)
+        }
+    }
+
+    /// The page; when it would be empty and the caller asked to wait, the first that is not, or the last one
+    /// when the time is over.
+    private func pull(_ request: PageRequest, _ context: CallContext) async throws -> Page {
+        var page = try await reader.read(request, deadline: context.deadline)
+        let end = min(ContinuousClock.now + request.wait, context.deadline - .milliseconds(200))
+        while page.rows == 0, request.until == nil, .now < end {
+            guard try await heads.wait(for: request.user, beyond: page.head, until: end) else { break }
+            page = try await reader.read(request, deadline: context.deadline)
+        }
+        return page
+    }
+
+    private func reply(_ page: Page) -> PullChangesReply {
+        var reply = PullChangesReply()
+        reply.nextAfter = page.nextAfter
+        reply.windowUntil = page.windowUntil
+        reply.hasMore_p = page.hasMore
+        reply.rows = UInt32(clamping: page.rows)
+        return reply
+    }
+
+    private func log(_ page: Page, _ request: PageRequest, _ context: CallContext, _ duration: Duration) {
+        var metadata: Logger.Metadata = [
+            "request_id": "\(context.requestID)", "user": "\(userHash(request.user.value))",
+            "source": "\(request.device.value)", "after": .stringConvertible(request.after),
+            "next_after": .stringConvertible(page.nextAfter), "until": .stringConvertible(page.windowUntil),
+            "limit": .stringConvertible(request.limit), "has_more": .stringConvertible(page.hasMore),
+            "rows": .stringConvertible(page.rows), "ms": .stringConvertible(duration.milliseconds),
+        ]
+        if let traceparent = context.traceparent { metadata["traceparent"] = "\(traceparent)" }
+        logger.info("download", metadata: metadata)
+    }
+
+    private static func failure(_ error: PostgresError) -> RPCFailure {
+        switch error.kind {
+        case .cancelled: .cancelled
+        case .deadlineExceeded: .deadlineExceeded
+        case .misuse, .decoding:
+            RPCFailure(.internal, code: "download_failed", message: "Failed to process download")
+        default: .unavailable("The download could not be processed now; try again")
+        }
+    }
+}

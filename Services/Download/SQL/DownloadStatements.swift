@@ -1,0 +1,42 @@
+import Postgres
+
+/// The statements of a download. They run in one round trip; sequence order is commit order (D1), so a page
+/// read after the scope's last sequence holds everything up to it.
+package enum DownloadStatements {
+    package static let readScope = Statement(
+        name: "download_scope",
+        sql: "SELECT scope_id, last_seq, floor_seq FROM sync.scope WHERE user_id = $1", parameters: [.text])
+
+    /// The devices of the user: few, and needed to name each row's origin.
+    package static let readSources = Statement(
+        name: "download_sources",
+        sql: """
+            SELECT d.source_no, d.device FROM sync.source d
+            WHERE d.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
+            """,
+        parameters: [.text])
+
+    /// A page and one row more, which tells whether there is another. `$5` restricts to tables, `$6` leaves
+    /// out one device; null does not.
+    package static let readPage = Statement(
+        name: "download_page",
+        sql: """
+            SELECT l.seq, l.table_id, l.op, l.key, l.payload, l.version, l.source_no, l.source_change_id, l.ts
+            FROM sync.change_log l
+            WHERE l.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
+                AND l.seq > $2 AND l.seq <= $3
+                AND ($5::int2[] IS NULL OR l.table_id = ANY ($5))
+                AND ($6::text IS NULL OR l.source_no IS DISTINCT FROM (
+                    SELECT d.source_no FROM sync.source d
+                    WHERE d.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1) AND d.device = $6))
+            ORDER BY l.seq LIMIT $4
+            """,
+        parameters: [.text, .int8, .int8, .int8, .int2Array, .text])
+
+    /// The last sequences of users whose devices wait for news.
+    package static let readHeads = Statement(
+        name: "download_heads",
+        sql: "SELECT user_id, last_seq FROM sync.scope WHERE user_id = ANY ($1)", parameters: [.textArray])
+
+    package static let all = [readScope, readSources, readPage, readHeads]
+}

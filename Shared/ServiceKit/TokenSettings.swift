@@ -1,0 +1,13 @@
+/// The keys that the service which writes tokens and the one which reads them must agree on.
+package enum TokenSettings {
+    /// What Auth writes as issuer and audience when nothing is configured. The gateway then checks neither,
+    /// so that the tokens of existing back ends stay good.
+    package static let defaultName = "oversync"
+
+    package static let issuer = Setting.text(
+        "OVERSYNC_JWT_ISSUER", "the tokens' iss; the gateway refuses others when it is set")
+    package static let audience = Setting.text(
+        "OVERSYNC_JWT_AUDIENCE", "the tokens' aud; the gateway refuses others when it is set")
+    package static let developmentSignIn = Setting.flag(
+        "OVERSYNC_DEV_SIGN_IN", "true lets anyone sign in as anyone: for development only")
+}
