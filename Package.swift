@@ -11,18 +11,20 @@ let settings: [SwiftSetting] = [
 
 extension Target.Dependency {
     static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
+    static let asn1 = product(name: "SwiftASN1", package: "swift-asn1")
     static let asyncHTTPClient = product(name: "AsyncHTTPClient", package: "async-http-client")
     static let crypto = product(name: "Crypto", package: "swift-crypto")
     static let grdb = product(name: "GRDB", package: "GRDB.swift")
     static let http2 = product(name: "HummingbirdHTTP2", package: "hummingbird")
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
+    static let hummingbirdCore = product(name: "HummingbirdCore", package: "hummingbird")
     static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
-    static let hummingbirdTLS = product(name: "HummingbirdTLS", package: "hummingbird")
     static let jwtKit = product(name: "JWTKit", package: "jwt-kit")
     static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
     static let signals = product(name: "UnixSignals", package: "swift-service-lifecycle")
     static let logging = product(name: "Logging", package: "swift-log")
     static let nioCore = product(name: "NIOCore", package: "swift-nio")
+    static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
     static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
     static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
     static let protobuf = product(name: "SwiftProtobuf", package: "swift-protobuf")
@@ -93,15 +95,58 @@ let serviceTargets: [Target] =
             "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens", "WireJSON",
             .crypto, .jwtKit, .lifecycle, .logging, .nioCore,
         ])
+    + service(
+        "Gateway", library: "Gateway", executable: "oversync-gateway",
+        [
+            "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "WireJSON", .crypto, .http2, .httpTypes,
+            .hummingbird, .hummingbirdCore, .jwtKit, .lifecycle, .logging, .nioCore, .nioSSL,
+        ])
+
+let clientTargets: [Target] = [
+    .target(
+        name: "OverSQLite", dependencies: ["WireJSON", .grdb], path: "Client/OverSQLite", swiftSettings: settings)
+]
+
+let toolTargets: [Target] = [
+    .target(name: "LocalPostgres", path: "Shared/LocalPostgres", swiftSettings: settings),
+    .target(
+        name: "DevStack",
+        dependencies: [
+            "LocalPostgres", "Postgres", "Sidecar", .asn1, .asyncHTTPClient, .crypto, .lifecycle, .logging, .nioCore,
+            .nioHTTP1, .nioSSL, .signals, .x509,
+        ],
+        path: "Tools/DevStack", swiftSettings: settings),
+    .target(
+        name: "Demo",
+        dependencies: ["DevStack", "OverSQLite", "Postgres", .asyncHTTPClient, .crypto, .grdb, .nioCore],
+        path: "Tools/Demo",
+        resources: [
+            .embedInCode("Resources/business.sql"), .embedInCode("Resources/device.sql"),
+            .embedInCode("Resources/oversync.yaml"),
+        ],
+        swiftSettings: settings),
+    .target(
+        name: "Bench",
+        dependencies: ["DevStack", "Postgres", "Tokens", .asyncHTTPClient, .nioCore], path: "Tools/Bench",
+        swiftSettings: settings),
+    .executableTarget(
+        name: "oversync",
+        dependencies: [
+            "Bench", "Demo", "DevStack", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar", "Tokens", .argumentParser,
+            .lifecycle, .logging, .nioCore,
+        ],
+        path: "Tools/oversync", swiftSettings: settings),
+]
 
 let testTargets: [Target] = [
     tests("WireJSONUnitTests", ["WireJSON"]),
 ]
 
-let package = Package(name: "oversync", targets: sharedTargets + serviceTargets + testTargets)
+let package = Package(name: "oversync", targets: sharedTargets + serviceTargets + clientTargets + toolTargets + testTargets)
 
 package.dependencies = [
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4"),
     .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
     .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),

@@ -30,18 +30,12 @@ extension LocalPostgres {
     package func stopWhenThisProcessEnds(removingFiles: Bool) throws {
         let ends = try Self.makePipe()
         let stop = try user.command(control, ["-D", paths.data, "-s", "-m", "immediate", "stop"])
-        let guardian = Process()
-        guardian.executableURL = URL(fileURLWithPath: try Shell.find("setsid"))
-        let removal = removingFiles ? "; rm -rf -- \"$1\" \"$2\"" : ""
-        let script = "read -r _; \"${@:3}\" >/dev/null 2>&1\(removal)"
-        guardian.arguments =
-            [try Shell.find("bash"), "-c", script, "guardian", directory, paths.sockets, stop.0]
-            + stop.1
-        guardian.currentDirectoryURL = URL(fileURLWithPath: "/")
-        guardian.standardInput = FileHandle(fileDescriptor: ends.read, closeOnDealloc: true)
-        guardian.standardOutput = FileHandle.nullDevice
-        guardian.standardError = FileHandle.nullDevice
-        try guardian.run()
+        let removal = removingFiles ? #"; rm -rf -- "$1" "$2""# : ""
+        let script = #"cd /; read -r _; "${@:3}" >/dev/null 2>&1"# + removal
+        let command = [try Shell.find("setsid"), try Shell.find("bash"), "-c", script, "guardian"]
+        let arguments = [directory, paths.sockets, stop.0] + stop.1
+        _ = try Shell.spawn(command + arguments, input: ends.read)
+        close(ends.read)
         // The end for writing stays open, unused, until the kernel closes it with the process.
     }
 
@@ -51,7 +45,8 @@ extension LocalPostgres {
         // socket pair, since Swift's Glibc has no pipe that is made so in one step.
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
         guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else {
-            throw LocalPostgresError.unusable(path: "pipe", reason: String(cString: strerror(errno)))
+            let reason = String(cString: strerror(errno))
+            throw LocalPostgresError.unusable(path: "a socket pair", reason: reason)
         }
         return (ends[0], ends[1])
     }

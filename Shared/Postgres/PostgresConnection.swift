@@ -49,8 +49,8 @@ package final class PostgresConnection: Sendable {
 
     /// Runs the commands in one round trip and returns their results, in order.
     ///
-    /// The commands form one implicit transaction unless they begin their own. On an error the
-    /// later ones are not executed, `commandIndex` tells which failed, and the connection stays
+    /// The commands form one transaction, or a part of the one that is open. A BEGIN among them does
+    /// not end it: what came before becomes part of the transaction begun. On an error the later ones are not executed, `commandIndex` tells which failed, and the connection stays
     /// usable; a transaction that was open is failed and waits to be rolled back.
     package func run(
         _ commands: [Command], deadline: Instant? = nil
@@ -94,6 +94,9 @@ package final class PostgresConnection: Sendable {
         default: false
         }
     }
+
+    /// A command is running, or a stream is half read.
+    package var isBusy: Bool { channel.transactionStatus == PQTRANS_ACTIVE }
 
     /// Nothing is running or half read, and no transaction is open.
     var isReady: Bool { channel.transactionStatus == PQTRANS_IDLE }

@@ -28,6 +28,8 @@ package struct ServiceProcess: Sendable {
             let logger = Logger(label: name) { _ in JSONLogHandler(service: name, level: level) }
             let process = ServiceProcess(
                 name: name, configuration: configuration, logger: logger, metrics: MetricsRegistry())
+            let watch = try ParentWatch.start(configuration)
+            defer { watch?.cancel() }
             let (run, ready) = try await services(process)
             try await process.run(run, ready)
         } catch let error as ConfigurationError {

@@ -61,7 +61,8 @@ package enum TestDatabase {
         "shared_buffers": "64MB", "log_min_messages": "warning", "autovacuum": "off",
     ]
 
-    fileprivate static func makeCluster(_ settings: [String: String]) async throws -> LocalPostgres {
+    fileprivate static func makeCluster(_ settings: [String: String]) async throws -> LocalPostgres
+    {
         let name = uniqueName("oversync_test_\(ProcessInfo.processInfo.processIdentifier)")
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent(name).path
         let cluster = try await LocalPostgres(directory: directory, settings: settings)

@@ -1,6 +1,7 @@
 import Logging
 import Postgres
 import TestSupport
+import Testing
 
 /// Calls `body` with a connection to a fresh database.
 func withConnection<Value>(
@@ -40,4 +41,14 @@ func postgresError(
     } catch {
         return error as? PostgresError
     }
+}
+
+/// Expects that the connection answers a command, and with that command's own answer.
+func expectUsable(_ connection: PostgresConnection) async throws {
+    let number = Int32.random(in: 0...Int32.max)
+    var bindings = Bindings()
+    bindings.bind(number)
+    let statement = Statement(name: "expect_usable", sql: "SELECT $1", parameters: [.int4])
+    let answer = try await connection.run(Command(statement, bindings)).int32(0, 0)
+    #expect(answer == number)
 }

@@ -44,8 +44,14 @@ private struct Walk {
         let jitter = Double.random(in: 0...1, using: &random)
         switch Int.random(in: 0..<12, using: &random) {
         case 0...3: try acquire()
-        case 4: if let id = pick(opening) { try take(pool.opened(id, now: now, jitter: jitter), opened: id) }
-        case 5: if let id = pick(opening) { try take(pool.openFailed(id, now: now, jitter: jitter)) }
+        case 4:
+            if let id = pick(opening) {
+                try take(pool.opened(id, now: now, jitter: jitter), opened: id)
+            }
+        case 5:
+            if let id = pick(opening) {
+                try take(pool.openFailed(id, now: now, jitter: jitter))
+            }
         case 6, 7:
             if let id = pick(borrowed) {
                 borrowed.remove(id)

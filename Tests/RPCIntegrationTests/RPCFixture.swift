@@ -57,7 +57,7 @@ final class RecordedEvents: RPCObserver, Sendable {
 }
 
 /// A logger that says nothing: what a test checks, it checks in events.
-let quiet = Logger(label: "test") { StreamLogHandler.standardError(label: $0) }
+let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 /// A context with a deadline that no test means to reach.
 func context(
@@ -132,5 +132,16 @@ func eventually(
         try #require(ContinuousClock.now < deadline, "the condition did not come true in time")
         await Task.yield()
         try await Task.sleep(for: .milliseconds(1))
+    }
+}
+
+/// A number that several tasks count up.
+final class Tally: Sendable {
+    private let count = Atomic(0)
+
+    var value: Int { count.load(ordering: .relaxed) }
+
+    func add() {
+        count.add(1, ordering: .relaxed)
     }
 }

@@ -36,7 +36,10 @@ public final class SyncEngine: Sendable {
             database: database, tables: tables, configuration: configuration, credentials: credentials)
     }
 
-    deinit { running.withLock { $0?.cancel() } }
+    deinit {
+        running.withLock { $0?.cancel() }
+        session.board.finish()
+    }
 
     // MARK: Status
 

@@ -1,5 +1,7 @@
 import Foundation
 import GRDB
+import Synchronization
+import Synchronization
 
 /// The background loop: asks `LoopMachine` what to do, and does it.
 struct SyncLoop: Sendable {
@@ -12,20 +14,10 @@ struct SyncLoop: Sendable {
     /// Runs until the task is cancelled.
     func run() async {
         let localChange = Signal()
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { await observe(localChange) }
-            group.addTask { await loop(localChange) }
-            await group.waitForAll()
-        }
-    }
-
-    /// Raises the signal after each commit of this process that touched a synced row.
-    private func observe(_ localChange: Signal) async {
-        let touches = DatabaseRegionObservation(tracking: Table("_sync_log"))
-            .values(in: session.database)
-        do { for try await _ in touches { localChange.raise() } } catch {
-            session.board.update { $0.lastError = .database("\(error)") }
-        }
+        let observer = LocalChangeObserver { localChange.raise() }
+        session.database.add(transactionObserver: observer)
+        await loop(localChange)
+        session.database.remove(transactionObserver: observer)
     }
 
     private func loop(_ localChange: Signal) async {

@@ -91,7 +91,7 @@ final class RowWriter {
         }
         let names = try names(in: payload)
         let plan: ColumnPlan
-        if let index = plans.firstIndex(where: { $0.names == names }) {
+        if let index = plans.firstIndex(where: { $0.names == names.map(\.raw) }) {
             plan = plans.remove(at: index)
         } else {
             plan = ColumnPlan(names, table)
@@ -137,12 +137,15 @@ final class RowWriter {
         return values
     }
 
-    private func names(in payload: UnsafeBufferPointer<UInt8>) throws(RowFlaw) -> [[UInt8]] {
+    /// The payload's keys as they are written and as they read.
+    private func names(
+        in payload: UnsafeBufferPointer<UInt8>
+    ) throws(RowFlaw) -> [(raw: [UInt8], text: String?)] {
         var reader = JSONReader(payload, rules: JSONRules(refusesDuplicateKeys: false))
-        var names: [[UInt8]] = []
+        var names: [(raw: [UInt8], text: String?)] = []
         do throws(JSONError) {
             try reader.readObject { reader, key throws(JSONError) in
-                names.append(Array(payload[key.content]))
+                names.append((Array(payload[key.content]), reader.text(of: key)))
                 _ = try reader.skipValue()
             }
         } catch { throw RowFlaw(error.description) }
@@ -162,12 +165,12 @@ final class RowWriter {
     }
 
     func unknownColumns(_ payload: UnsafeBufferPointer<UInt8>) -> SetAside? {
-        let known = Set(table.columns.map { Array($0.wireName.utf8) })
+        let known = Set(table.columns.map(\.wireName))
         var reader = JSONReader(payload, rules: JSONRules(refusesDuplicateKeys: false))
         var object: [UInt8] = []
         try? reader.readObject { reader, key throws(JSONError) in
             let value = try reader.skipValue()
-            guard !known.contains(Array(payload[key.content])) else { return }
+            guard let name = reader.text(of: key), !known.contains(name) else { return }
             object.append(byte: object.isEmpty ? UInt8(ascii: "{") : UInt8(ascii: ","))
             object.append(contentsOf: payload[key.range])
             object.append(byte: UInt8(ascii: ":"))
@@ -186,6 +189,7 @@ private final class ColumnPlan {
         let parameter: Int32
     }
 
+    /// The keys as they are written.
     let names: [[UInt8]]
     /// nil for a key that is no column here.
     let targets: [Target?]
@@ -194,12 +198,11 @@ private final class ColumnPlan {
     private let columns: [Column]
     private var prepared: RawStatement?
 
-    init(_ names: [[UInt8]], _ table: TableSchema) {
-        self.names = names
+    init(_ names: [(raw: [UInt8], text: String?)], _ table: TableSchema) {
+        self.names = names.map(\.raw)
         var columns: [Column] = []
         targets = names.map { name in
-            let text = String(decoding: name, as: UTF8.self)
-            guard let column = table.columns.first(where: { $0.wireName == text }) else { return nil }
+            guard let column = table.columns.first(where: { $0.wireName == name.text }) else { return nil }
             if let index = columns.firstIndex(of: column) {
                 return Target(column: column, parameter: Int32(index + 1))
             }

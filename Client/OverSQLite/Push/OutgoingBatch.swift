@@ -95,13 +95,13 @@ struct BatchComposer {
     private func ordered(
         _ changes: [(SentChange, payload: [UInt8]?)]
     ) -> [(SentChange, payload: [UInt8]?)] {
-        func place(_ change: SentChange) -> (Int, Int) {
-            let rank = catalog.rank(ofTable: change.tableID)
-            return change.operation == .delete ? (1, -rank) : (0, rank)
+        changes.enumerated().map { offset, change in
+            let rank = catalog.rank(ofTable: change.0.tableID)
+            let isDelete = change.0.operation == .delete
+            return (place: isDelete ? (1, -rank, offset) : (0, rank, offset), change: change)
         }
-        return changes.enumerated().sorted { one, other in
-            (place(one.element.0), one.offset) < (place(other.element.0), other.offset)
-        }.map(\.element)
+        .sorted { $0.place < $1.place }
+        .map(\.change)
     }
 
     private func batch(_ changes: [(SentChange, payload: [UInt8]?)], cursor: Int64) -> OutgoingBatch {

@@ -64,13 +64,13 @@ struct RowEncoder {
     /// Adds what the server told of columns this table does not have.
     private func appendSetAside(_ table: TableSchema, _ key: RowKey, to payload: inout [UInt8]) throws {
         guard let object = try SetAsideColumns(db: db).object(table, key) else { return }
-        let own = Set(table.columns.map { Array($0.wireName.utf8) })
+        let own = Set(table.columns.map(\.wireName))
         object.withUnsafeBufferPointer { bytes in
             var reader = JSONReader(bytes)
             // The object was cut from checked JSON, so there is nothing to report.
             try? reader.readObject { reader, name throws(JSONError) in
                 let value = try reader.skipValue()
-                if own.contains(Array(bytes[name.content])) { return }
+                guard let text = reader.text(of: name), !own.contains(text) else { return }
                 payload.append(byte: UInt8(ascii: ","))
                 payload.append(contentsOf: bytes[name.range])
                 payload.append(byte: UInt8(ascii: ":"))

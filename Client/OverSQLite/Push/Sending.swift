@@ -1,4 +1,5 @@
 import GRDB
+import Synchronization
 
 /// Sends what waits: compose in a transaction, send outside of it, deal with the answer in another.
 struct Sending {

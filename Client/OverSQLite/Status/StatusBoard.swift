@@ -57,6 +57,16 @@ final class StatusBoard: Sendable {
         return stream
     }
 
+    /// Ends every stream handed out so far.
+    func finish() {
+        let streams = state.withLock { state in
+            defer { (state.followers, state.listeners) = ([:], [:]) }
+            return (state.followers, state.listeners)
+        }
+        for follower in streams.0.values { follower.finish() }
+        for listener in streams.1.values { listener.finish() }
+    }
+
     func listen() -> AsyncStream<SyncEvent> {
         let (stream, continuation) = AsyncStream.makeStream(
             of: SyncEvent.self, bufferingPolicy: .bufferingNewest(Self.eventBuffer))

@@ -92,11 +92,11 @@ package final class PostgresPool: Service, Timed {
         let ticket = Ticket()
         let outcome = await withTaskCancellationHandler {
             await withCheckedContinuation { (waiter: Waiter) in
-                decide(waiter) { machine, waiters in
-                    let (id, actions) = machine.acquire(deadline: deadline, now: start)
-                    waiters[id] = waiter
+                act { state in
+                    let (id, actions) = state.machine.acquire(deadline: deadline, now: start)
+                    state.waiters[id] = waiter
                     // Cancelled before it had a number: the handler could not name it.
-                    return ticket.begin(id) ? actions : actions + machine.abandon(id)
+                    return ticket.begin(id) ? actions : actions + state.machine.abandon(id)
                 }
             }
         } onCancel: {
@@ -138,17 +138,13 @@ package final class PostgresPool: Service, Timed {
     }
 
     private func decide(_ step: (inout PoolMachine) -> [PoolMachine.Action]) {
-        decide(nil) { machine, _ in step(&machine) }
+        act { step(&$0.machine) }
     }
 
     /// Lets the machine decide under the lock, and carries out what it decided.
-    private func decide(
-        _: Waiter?,
-        _ step: (inout PoolMachine, inout [PoolMachine.WaiterID: Waiter]) -> [PoolMachine.Action]
-    ) {
+    private func act(_ step: (inout State) -> [PoolMachine.Action]) {
         let (effects, next) = state.withLock { state in
-            let actions = step(&state.machine, &state.waiters)
-            let effects = actions.compactMap { resolve($0, &state) }
+            let effects = step(&state).compactMap { resolve($0, &state) }
             return (effects, state.machine.nextTick)
         }
         for effect in effects { perform(effect) }
@@ -184,7 +180,8 @@ package final class PostgresPool: Service, Timed {
         switch effect {
         case .open(let id, let connection): open(id, connection)
         case .answer(let waiter, let outcome): waiter.resume(returning: outcome)
-        case .finished(let continuations): continuations.forEach { $0.resume() }
+        case .finished(let continuations):
+            for continuation in continuations { continuation.resume() }
         case .close(let connection):
             connection.close()
             observer?.poolDid(.closed)

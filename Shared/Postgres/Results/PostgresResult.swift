@@ -62,8 +62,7 @@ package final class PostgresResult: @unchecked Sendable {
         _ row: Int, _ column: Int,
         _ body: (UnsafeRawBufferPointer?) throws(Failure) -> Value
     ) throws(Failure) -> Value {
-        // No withExtendedLifetime, which cannot throw typed errors: the deferred use does it.
-        defer { _fixLifetime(self) }
+        defer { withExtendedLifetime(self) {} }
         return try body(unsafeBytes(row, column))
     }
 

@@ -80,7 +80,7 @@ extension PostgresResult {
         _ decode: (UnsafeRawBufferPointer, ResultFormat) -> Value?
     ) throws(PostgresError) -> Value? {
         guard let bytes = unsafeBytes(row, column) else { return nil }
-        defer { _fixLifetime(self) }
+        defer { withExtendedLifetime(self) {} }
         guard let value = decode(bytes, columnFormat(column)) else {
             throw failure(row, column, "not \(what)")
         }

@@ -61,6 +61,8 @@ package struct Command: Sendable {
         if statement.parameters.count != bindings.count {
             return "\(bindings.count) values for \(statement.parameters.count) parameters"
         }
-        return bindings.mismatch(with: statement.parameters).map { "parameter $\($0 + 1) is bound as another type" }
+        return bindings.mismatch(with: statement.parameters).map {
+            "parameter \($0 + 1) is bound as another type"
+        }
     }
 }

@@ -185,7 +185,7 @@ final class Channel: Timed {
     private static func startConnecting(_ keywords: [String: String]) -> OpaquePointer? {
         let names = keywords.keys.map { strdup($0) } + [nil]
         let values = keywords.values.map { strdup($0) } + [nil]
-        defer { (names + values).forEach { free($0) } }
+        defer { for text in names + values { free(text) } }
         return PQconnectStartParams(
             names.map { UnsafePointer($0) }, values.map { UnsafePointer($0) }, 0)
     }
@@ -269,7 +269,6 @@ final class Channel: Timed {
         case .sendCancel:
             running.exchange.discardRest()
             let request = Effect.cancel(CancelRequest(connection), running.exchange)
-            // It may have been waiting to be resumed with answers already read.
             return [request] + (running.interruption.nextTick.map { [.note($0)] } ?? [])
         }
     }
@@ -327,8 +326,11 @@ final class Channel: Timed {
             case .closed(let error): onClose(error)
             case .note(let instant): poller.note(instant)
             case .cancel(let request, let exchange):
-                guard let request else { return cancelReturned(exchange) }
-                request.send { self.cancelReturned(exchange) }
+                if let request {
+                    request.send { self.cancelReturned(exchange) }
+                } else {
+                    cancelReturned(exchange)
+                }
             }
         }
     }
@@ -338,7 +340,8 @@ extension Channel {
     /// Runs an exchange from a task. Cancelling the task stops it.
     func perform(_ exchange: any Exchange, deadline: Instant?) async throws(PostgresError) {
         let error = await withTaskCancellationHandler {
-            await withCheckedContinuation { (continuation: CheckedContinuation<PostgresError?, Never>) in
+            await withCheckedContinuation {
+                (continuation: CheckedContinuation<PostgresError?, Never>) in
                 start(exchange, deadline: deadline, heedsCancellation: true) {
                     continuation.resume(returning: $0)
                 }
@@ -350,7 +353,8 @@ extension Channel {
     }
 
     /// Runs an exchange that must happen even though the task is cancelled, such as a clean-up.
-    func performRegardless(_ exchange: any Exchange, deadline: Instant?) async throws(PostgresError) {
+    func performRegardless(_ exchange: any Exchange, deadline: Instant?) async throws(PostgresError)
+    {
         let error = await withCheckedContinuation { continuation in
             start(exchange, deadline: deadline) { continuation.resume(returning: $0) }
         }

@@ -107,10 +107,12 @@ final class Poller: Sendable {
     private func startThread() {
         var thread = pthread_t()
         let context = Unmanaged.passRetained(self).toOpaque()
-        let status = pthread_create(&thread, nil, { context in
-            guard let context else { return nil }
-            Unmanaged<Poller>.fromOpaque(context).takeUnretainedValue().loop()
-        }, context)
+        let status = pthread_create(
+            &thread, nil,
+            { context in
+                guard let context else { return nil }
+                Unmanaged<Poller>.fromOpaque(context).takeUnretainedValue().loop()
+            }, context)
         precondition(status == 0, "no thread for the PostgreSQL poller")
         pthread_detach(thread)
     }

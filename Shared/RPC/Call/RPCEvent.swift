@@ -30,6 +30,8 @@ package enum RPCEvent: Sendable {
     case replicaConnected(name: String)
     case replicaLost(name: String, reason: String)
     case replicaDraining(name: String)
+    /// A replica that was draining has answered its last call.
+    case replicaLeft(name: String)
     case connectFailed(name: String, reason: String)
     case directoryUnreadable(path: String, reason: String)
     case callRetried(method: String, requestID: String)
@@ -85,6 +87,8 @@ struct RPCEventSink: Sendable {
                 "rpc replica lost", metadata: ["replica": "\(name)", "reason": "\(reason)"])
         case .replicaDraining(let name):
             logger.info("rpc replica draining", metadata: ["replica": "\(name)"])
+        case .replicaLeft(let name):
+            logger.info("rpc replica left", metadata: ["replica": "\(name)"])
         case .connectFailed(let name, let reason):
             logger.debug(
                 "rpc connect failed", metadata: ["replica": "\(name)", "reason": "\(reason)"])

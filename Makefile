@@ -1,0 +1,56 @@
+# What a developer of Oversync types. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+CONFIGURATION ?= debug
+BUILD := swift build -c $(CONFIGURATION)
+BIN = $(shell swift build -c $(CONFIGURATION) --show-bin-path)
+SERVICES := oversync-gateway oversync-upload oversync-download oversync-auth
+
+.PHONY: help packages build test unit integration e2e format lint demo run bench-smoke protos clean
+
+help: ## lists the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 16
+
+packages: ## installs the system packages that are missing (apt, as root or with sudo)
+	@Tools/make/packages.sh
+
+build: packages ## builds everything
+	@set -e; for product in oversync $(SERVICES); do $(BUILD) --product $$product; done
+
+test: packages ## all tests: unit, integration on a real PostgreSQL, end to end with all processes
+	swift test --parallel
+
+unit: packages ## tests of rules and machines, no processes
+	swift test --parallel --filter UnitTests
+
+integration: packages ## tests on a real PostgreSQL and real sockets
+	swift test --parallel --filter IntegrationTests
+
+e2e: packages ## tests with every service as a process
+	swift test --filter EndToEndTests
+
+format: ## formats all Swift
+	swift format --in-place --parallel --recursive Package.swift Client Services Shared Tests Tools
+
+lint: packages ## fails on unformatted Swift, or on generated protobuf code that is not up to date
+	swift format lint --strict --parallel --recursive Package.swift Client Services Shared Tests Tools
+	Tools/generate-protos.sh --check
+
+demo: CONFIGURATION = release
+demo: build ## the main job on real data: ISO code lists on three devices, through HTTPS; exit 0 if all agree
+	$(BIN)/oversync demo
+
+run: CONFIGURATION = release
+run: build ## the whole stack on a private PostgreSQL under .oversync/, until Ctrl-C
+	$(BIN)/oversync dev
+
+bench-smoke: CONFIGURATION = release
+bench-smoke: build ## changes/s and rows/s through the gateway, with each process's share of CPU
+	$(BIN)/oversync bench --smoke
+
+protos: ## generates the Swift and C code of Shared/Protos
+	Tools/generate-protos.sh
+
+clean: ## removes what was built, and the private stack's data
+	rm -rf .build .oversync

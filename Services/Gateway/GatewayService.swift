@@ -1,0 +1,96 @@
+import Foundation
+import Hummingbird
+import HummingbirdHTTP2
+import Logging
+import NIOCore
+import NIOSSL
+import RPC
+import ServiceKit
+import ServiceLifecycle
+
+/// The gateway: ends TLS, checks tokens, applies limits and forwards to the services. It links no database
+/// driver and holds no database password.
+package enum GatewayService {
+    /// Longest silence on a connection without a request.
+    private static let idleTimeout: Duration = .seconds(180)
+
+    /// Runs the service until a signal ends it.
+    package static func run() async throws {
+        try await ServiceProcess.run("oversync-gateway") { process in
+            let settings = try GatewaySettings(process.configuration)
+            let sockets = try process.configuration.value(CommonSettings.runDirectory)
+            let observer = RPCMetrics(process.metrics, service: process.name)
+            func client(_ service: String) -> RPCClient {
+                RPCClient(
+                    directory: sockets + "/" + service, service: service, logger: process.logger,
+                    observer: observer)
+            }
+            let (auth, upload, download) = (client("auth"), client("upload"), client("download"))
+            let cache = TokenCache()
+            let keys = await KeySource(
+                auth: auth, hs256Secret: settings.hs256Secret, cache: cache, logger: process.logger)
+            let health = HealthRoutes(upstreams: [("auth", auth), ("upload", upload), ("download", download)])
+            let sync = SyncRoutes(
+                upload: upload, download: download, bodies: BodyReader(maximumBytes: settings.maximumBodyBytes))
+            let tokens = AuthRoutes(
+                auth: auth, keys: keys, allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
+            let responder = GatewayResponder(
+                routes: RouteTable(health.routes + sync.routes + tokens.routes),
+                verifier: TokenVerifier(
+                    keys: keys, cache: cache, issuer: settings.issuer, audience: settings.audience,
+                    skewSeconds: settings.skewSeconds, now: { Date().timeIntervalSince1970 }),
+                timeout: settings.requestTimeout, metrics: GatewayMetrics(process.metrics),
+                logger: process.logger)
+            let server = try application(responder, settings, process.logger)
+            let ready = ReadinessCheck("upstreams") {
+                health.missing.isEmpty ? nil : "no live replica of " + health.missing.joined(separator: ", ")
+            }
+            return ([auth, upload, download, keys, server], [ready])
+        }
+    }
+
+    private static func application(
+        _ responder: GatewayResponder, _ settings: GatewaySettings, _ logger: Logger
+    ) throws -> Application<GatewayResponder> {
+        Application(
+            responder: responder,
+            server: try .http2Upgrade(
+                tlsConfiguration: try tls(settings),
+                configuration: .init(
+                    idleTimeout: idleTimeout, gracefulCloseTimeout: .seconds(5),
+                    streamConfiguration: .init(idleTimeout: .seconds(idleTimeout.components.seconds)))),
+            configuration: .init(address: .hostname(settings.host, port: settings.port), serverName: nil),
+            onServerRunning: { channel in
+                logger.info(
+                    "listening", metadata: ["address": "\(channel.localAddress?.description ?? settings.host)"])
+            },
+            logger: quiet(logger))
+    }
+
+    private static func tls(_ settings: GatewaySettings) throws(ConfigurationError) -> TLSConfiguration {
+        let chain: [NIOSSLCertificateSource]
+        do {
+            chain = try NIOSSLCertificate.fromPEMFile(settings.certificate).map { .certificate($0) }
+        } catch {
+            throw ConfigurationError(
+                key: GatewaySettings.certificateSetting.key, reason: "names \(settings.certificate), which is no PEM certificate that can be read")
+        }
+        let key: NIOSSLPrivateKey
+        do {
+            key = try NIOSSLPrivateKey(file: settings.key, format: .pem)
+        } catch {
+            throw ConfigurationError(
+                key: GatewaySettings.keySetting.key, reason: "names \(settings.key), which is no PEM private key that can be read")
+        }
+        var tls = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: .privateKey(key))
+        tls.minimumTLSVersion = .tlsv12
+        return tls
+    }
+
+    /// The server's own chatter about each request is ours to write.
+    private static func quiet(_ logger: Logger) -> Logger {
+        var quiet = logger
+        quiet.logLevel = max(logger.logLevel, .warning)
+        return quiet
+    }
+}

@@ -1,0 +1,44 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+
+/// Reads request bodies within the gateway's limits.
+struct BodyReader: Sendable {
+    let maximumBytes: Int
+
+    /// The whole body.
+    ///
+    /// - Throws: `WireError` 413 for a body over the limit, at once where its length is announced; 415 for a
+    ///   compressed one; 503 when it does not arrive in time.
+    func body(of request: Request, _ scope: RequestScope) async throws -> ByteBuffer {
+        if let encoding = request.headers[.contentEncoding], encoding.lowercased() != "identity" {
+            throw WireError(
+                status: .unsupportedMediaType, code: "unsupported_encoding",
+                message: "Content-Encoding \(encoding.prefix(32)) is not supported; send the body as it is")
+        }
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > maximumBytes {
+            throw WireError.tooLarge(limit: maximumBytes)
+        }
+        return try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
+            group.addTask { try await collect(request.body) }
+            group.addTask {
+                try await Task.sleep(until: scope.deadline, clock: .continuous)
+                throw WireError.timedOut
+            }
+            defer { group.cancelAll() }
+            guard let body = try await group.next() else { throw WireError.timedOut }
+            return body
+        }
+    }
+
+    private func collect(_ body: RequestBody) async throws -> ByteBuffer {
+        var whole = ByteBuffer()
+        for try await var part in body {
+            guard whole.readableBytes + part.readableBytes <= maximumBytes else {
+                throw WireError.tooLarge(limit: maximumBytes)
+            }
+            if whole.readableBytes == 0 { whole = part } else { whole.writeBuffer(&part) }
+        }
+        return whole
+    }
+}

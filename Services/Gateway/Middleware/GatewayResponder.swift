@@ -1,0 +1,102 @@
+import HTTPTypes
+import Hummingbird
+import Logging
+import RPC
+import Telemetry
+
+/// Takes every request through the same stages: scope, route, identity, answer; then headers, metrics and
+/// one log line.
+struct GatewayResponder: HTTPResponder {
+    typealias Context = BasicRequestContext
+
+    /// The protocol's version, on every answer.
+    private static let apiVersion = "1"
+
+    let routes: RouteTable
+    let verifier: TokenVerifier
+    let timeout: Duration
+    let metrics: GatewayMetrics
+    let logger: Logger
+
+    func respond(to request: Request, context: BasicRequestContext) async throws -> Response {
+        let start = ContinuousClock.now
+        var scope = RequestScope(request, timeout: timeout)
+        var response: Response
+        var path = "other"
+        do {
+            let route = try routes.route(request.method, request.uri.path)
+            path = route.path
+            if route.isProtected {
+                scope.caller = try await verifier.caller(authorization: request.headers[.authorization], scope)
+            }
+            response = try await route.answer(request, scope)
+            if request.method == .head { response.body = ResponseBody() }
+        } catch {
+            let wire = Self.wireError(error)
+            if wire.status == .internalServerError {
+                logger.error("request failed", metadata: ["request_id": "\(scope.requestID)", "error": "\(error)"])
+            }
+            response = wire.response(requestID: scope.requestID)
+        }
+        response.headers[.apiVersion] = Self.apiVersion
+        response.headers[.requestID] = scope.requestID
+        metrics.count(request.method, path, response.status, after: .now - start)
+        log(request, path, response, scope, .now - start)
+        return response
+    }
+
+    private static func wireError(_ error: any Error) -> WireError {
+        switch error {
+        case let error as WireError: error
+        case let error as RPCFailure: WireError(error)
+        case let error as HTTPError where error.status == .contentTooLarge:
+            WireError(status: .contentTooLarge, code: "payload_too_large", message: "The body is too large")
+        case is CancellationError: .timedOut
+        default: .internalError
+        }
+    }
+
+    private func log(
+        _ request: Request, _ path: String, _ response: Response, _ scope: RequestScope, _ duration: Duration
+    ) {
+        var metadata: Logger.Metadata = [
+            "request_id": "\(scope.requestID)", "method": "\(request.method.rawValue)", "route": "\(path)",
+            "status": .stringConvertible(response.status.code),
+            "ms": .stringConvertible(duration.milliseconds),
+            "bytes_out": .stringConvertible(response.body.contentLength ?? 0),
+        ]
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }) {
+            metadata["bytes_in"] = .stringConvertible(length)
+        }
+        if let caller = scope.caller {
+            metadata["user"] = "\(userHash(caller.user))"
+            metadata["source"] = "\(caller.device)"
+        }
+        if let traceparent = scope.traceparent { metadata["traceparent"] = "\(traceparent)" }
+        let isProbe = path == "/health" || path == "/ready"
+        logger.log(level: isProbe ? .debug : .info, "request", metadata: metadata)
+    }
+}
+
+/// The gateway's own metrics.
+struct GatewayMetrics: Sendable {
+    private let requests: Histogram
+
+    init(_ registry: MetricsRegistry) {
+        requests = registry.histogram(
+            "oversync_gateway_request_seconds", "Requests by method, route and status")
+    }
+
+    func count(
+        _ method: HTTPRequest.Method, _ path: String, _ status: HTTPResponse.Status, after time: Duration
+    ) {
+        // An unknown method is a caller's invention: it must not make a label of its own.
+        let known: Set<HTTPRequest.Method> = [.get, .post, .head]
+        requests.observe(
+            time,
+            [
+                "method": known.contains(method) ? method.rawValue : "other", "route": path,
+                "status": String(status.code),
+            ])
+    }
+}

@@ -1,0 +1,55 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import RPC
+
+/// What belongs to one request on its way through the gateway.
+struct RequestScope: Sendable {
+    let requestID: String
+    let traceparent: String?
+    let deadline: ContinuousClock.Instant
+    /// Set once the token is checked.
+    var caller: CallerIdentity?
+
+    /// Longest request id taken over from a caller, in characters.
+    private static let maximumIDLength = 64
+
+    init(_ request: Request, timeout: Duration) {
+        let given = request.headers[.requestID]
+        requestID = given.flatMap { Self.isSane($0) ? $0 : nil } ?? Self.freshID()
+        traceparent = request.headers[.traceparent].flatMap { Self.isTraceparent($0) ? $0 : nil }
+        deadline = .now + timeout
+    }
+
+    /// The context of calls to services, some time longer than the request's own limit where it waits.
+    func context(waiting: Duration = .zero) -> CallContext {
+        CallContext(
+            requestID: requestID, traceparent: traceparent, deadline: deadline + waiting, caller: caller)
+    }
+
+    private static func isSane(_ id: String) -> Bool {
+        (1...maximumIDLength).contains(id.utf8.count)
+            && id.utf8.allSatisfy { byte in
+                byte &- 0x30 < 10 || (byte | 0x20) &- 0x61 < 26 || byte == 0x2D || byte == 0x2E || byte == 0x5F
+            }
+    }
+
+    /// `00-<32 hex>-<16 hex>-<2 hex>` (W3C Trace Context).
+    private static func isTraceparent(_ text: String) -> Bool {
+        let parts = text.split(separator: "-", omittingEmptySubsequences: false).map(\.utf8.count)
+        return parts == [2, 32, 16, 2] && text.utf8.allSatisfy { $0 == 0x2D || $0 &- 0x30 < 10 || $0 &- 0x61 < 6 }
+    }
+
+    /// 96 random bits: enough to be unique, short enough to read out on the phone.
+    private static func freshID() -> String {
+        let words = (UInt64.random(in: 0 ... .max), UInt32.random(in: 0 ... .max))
+        let text = String(words.0, radix: 16) + String(words.1, radix: 16)
+        return String(repeating: "0", count: max(0, 24 - text.count)) + text
+    }
+}
+
+extension HTTPField.Name {
+    static let requestID = Self("X-Request-Id")!
+    static let traceparent = Self("traceparent")!
+    static let apiVersion = Self("Oversync-API-Version")!
+}

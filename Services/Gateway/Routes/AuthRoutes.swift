@@ -1,0 +1,75 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import Protos
+import RPC
+import WireJSON
+
+/// The public keys, and sign-in for development.
+struct AuthRoutes: Sendable {
+    /// Longest body of a sign-in, in bytes.
+    private static let maximumSignInBytes = 4096
+
+    let auth: RPCClient
+    let keys: KeySource
+    let allowsDevelopmentSignIn: Bool
+
+    var routes: [Route] {
+        var routes = [
+            Route(.get, "/.well-known/jwks.json") { _, scope in
+                .json(try await keys.publishedKeys(scope.context()))
+            }
+        ]
+        if allowsDevelopmentSignIn {
+            // The second is the name that existing clients' examples use.
+            for path in ["/dev/sign-in", "/dummy-signin"] {
+                routes.append(Route(.post, path) { try await signIn($0, $1) })
+            }
+        }
+        return routes
+    }
+
+    private func signIn(_ request: Request, _ scope: RequestScope) async throws -> Response {
+        let body = try await BodyReader(maximumBytes: Self.maximumSignInBytes).body(of: request, scope)
+        let message = try Self.message(body)
+        let reply = try await auth.call(AuthRPC.developmentSignIn, message, context: scope.context()).message
+        var json: [UInt8] = []
+        json.append(literal: "{\"token\":")
+        json.append(jsonString: reply.token)
+        json.append(literal: ",\"expires_in\":")
+        json.append(integer: reply.expiresIn)
+        json.append(literal: ",\"user\":")
+        json.append(jsonString: message.user)
+        json.append(literal: ",\"device\":")
+        json.append(jsonString: message.device)
+        json.append(literal: "}\n")
+        return .json(.ok, ByteBuffer(bytes: json))
+    }
+
+    private static func message(_ body: ByteBuffer) throws(WireError) -> DevelopmentSignInRequest {
+        var message = DevelopmentSignInRequest()
+        let failure: JSONError? = body.withUnsafeReadableBytes { raw in
+            var reader = JSONReader(raw.bindMemory(to: UInt8.self))
+            do throws(JSONError) {
+                try reader.readObject { reader, member throws(JSONError) in
+                    if reader.key(member, is: "user") {
+                        message.user = try reader.readString()
+                    } else if reader.key(member, is: "device") {
+                        message.device = try reader.readString()
+                    } else {
+                        _ = try reader.skipValue()
+                    }
+                }
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if failure != nil { throw .invalid("invalid JSON") }
+        if message.user.isEmpty { throw .invalid("user required") }
+        if message.device.isEmpty {
+            message.device = "device-" + String(UInt64.random(in: 0 ... .max), radix: 36)
+        }
+        return message
+    }
+}

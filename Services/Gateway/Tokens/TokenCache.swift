@@ -1,0 +1,75 @@
+import Crypto
+import Foundation
+import RPC
+import Synchronization
+
+/// Tokens that were verified, until they end: a device sends the same one with each request, and verifying
+/// costs as much as the rest of the request.
+final class TokenCache: Sendable {
+    /// Most tokens kept. When it is reached, those that have ended go, and then the oldest half.
+    private let maximumTokens: Int
+
+    /// A token's SHA-256: the token itself is not kept.
+    typealias Key = [UInt8]
+
+    private struct Entry {
+        let caller: CallerIdentity
+        let expires: TimeInterval
+        let age: Int
+    }
+
+    private struct State {
+        var entries: [Key: Entry] = [:]
+        var generation = 0
+        var count = 0
+    }
+
+    private let state = Mutex(State())
+
+    init(maximumTokens: Int = 20_000) {
+        self.maximumTokens = maximumTokens
+    }
+
+    static func key(of token: String) -> Key {
+        var token = token
+        return token.withUTF8 { Array(SHA256.hash(data: UnsafeRawBufferPointer($0))) }
+    }
+
+    func caller(_ key: Key, now: TimeInterval) -> CallerIdentity? {
+        state.withLock { state in
+            guard let entry = state.entries[key], now < entry.expires else { return nil }
+            return entry.caller
+        }
+    }
+
+    /// Changes whenever the keys do.
+    var generation: Int { state.withLock { $0.generation } }
+
+    /// - Parameter generation: as it was before the token was verified: what was verified with keys that are
+    ///   gone since is not kept.
+    func keep(_ caller: CallerIdentity, until expires: TimeInterval, under key: Key, generation: Int) {
+        state.withLock { state in
+            guard state.generation == generation else { return }
+            if state.entries.count >= maximumTokens { Self.makeRoom(&state, limit: maximumTokens) }
+            state.count += 1
+            state.entries[key] = Entry(caller: caller, expires: expires, age: state.count)
+        }
+    }
+
+    /// Forgets everything: the keys have changed.
+    func clear() {
+        state.withLock { state in
+            state.entries.removeAll()
+            state.generation += 1
+        }
+    }
+
+    private static func makeRoom(_ state: inout State, limit: Int) {
+        let now = Date().timeIntervalSince1970
+        state.entries = state.entries.filter { now < $0.value.expires }
+        guard state.entries.count >= limit else { return }
+        let ages = state.entries.values.map(\.age).sorted()
+        let cut = ages[ages.count / 2]
+        state.entries = state.entries.filter { $0.value.age > cut }
+    }
+}

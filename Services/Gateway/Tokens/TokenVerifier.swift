@@ -1,0 +1,125 @@
+import Foundation
+import JWTKit
+import Model
+import RPC
+
+/// Finds out from a request's token whose request it is.
+struct TokenVerifier: Sendable {
+    let keys: KeySource
+    let cache: TokenCache
+    let issuer: String?
+    let audience: String?
+    let skewSeconds: Int
+    /// Seconds since 1970.
+    let now: @Sendable () -> TimeInterval
+
+    /// Longest token, in bytes: nobody's claims need more.
+    private static let maximumTokenBytes = 8192
+
+    /// - Parameter authorization: the header's value.
+    /// - Throws: `WireError` 401; `RPCFailure` when the keys cannot be had.
+    func caller(authorization: String?, _ scope: RequestScope) async throws -> CallerIdentity {
+        let token = try Self.bearer(authorization)
+        let key = TokenCache.key(of: token)
+        if let known = cache.caller(key, now: now()) { return known }
+        let generation = cache.generation
+        let verified = try await verify(token, scope)
+        cache.keep(verified.caller, until: verified.expires, under: key, generation: generation)
+        return verified.caller
+    }
+
+    private static func bearer(_ header: String?) throws(WireError) -> String {
+        guard let header else { throw .unauthenticated("Authorization header required") }
+        let parts = header.split(separator: " ", omittingEmptySubsequences: false)
+        guard parts.count == 2, parts[0].lowercased() == "bearer", !parts[1].isEmpty,
+            parts[1].utf8.count <= maximumTokenBytes
+        else { throw .unauthenticated("Invalid authorization header format") }
+        return String(parts[1])
+    }
+
+    private func verify(
+        _ token: String, _ scope: RequestScope
+    ) async throws -> (caller: CallerIdentity, expires: TimeInterval) {
+        guard let collection = try await keys.verifier(for: try TokenHeader(token), scope.context()) else {
+            throw WireError.unauthenticated("Invalid token")
+        }
+        let claims: CallerClaims
+        do {
+            claims = try await collection.verify(token, as: CallerClaims.self)
+        } catch {
+            throw WireError.unauthenticated("Invalid token")
+        }
+        let expires = try checkTimes(claims)
+        try checkParties(claims)
+        let caller = CallerIdentity(
+            user: try identity(claims.sub, "sub (user ID)"), device: try identity(claims.did, "did (device ID)"))
+        return (caller, expires)
+    }
+
+    /// - Returns: when the token ends, by the gateway's clock.
+    private func checkTimes(_ claims: CallerClaims) throws(WireError) -> TimeInterval {
+        guard let exp = claims.exp else { throw .unauthenticated("missing exp in token") }
+        let now = now()
+        let skew = TimeInterval(skewSeconds)
+        let expires = exp.value.timeIntervalSince1970 + skew
+        guard now < expires else { throw .unauthenticated("token is expired") }
+        if let nbf = claims.nbf, now < nbf.value.timeIntervalSince1970 - skew {
+            throw .unauthenticated("token is not valid yet")
+        }
+        return expires
+    }
+
+    private func checkParties(_ claims: CallerClaims) throws(WireError) {
+        if let issuer, claims.iss != issuer { throw .unauthenticated("token has another issuer") }
+        if let audience, claims.aud?.value.contains(audience) != true {
+            throw .unauthenticated("token has another audience")
+        }
+    }
+
+    private func identity(_ text: String?, _ claim: String) throws(WireError) -> String {
+        guard let text, !text.isEmpty else { throw .unauthenticated("missing \(claim) in token") }
+        let isClean = !text.unicodeScalars.contains { $0.properties.generalCategory == .control }
+        guard isClean, text.utf8.count <= WireLimits.maximumIdentityBytes else {
+            throw .unauthenticated(
+                "\(claim) in token must have at most \(WireLimits.maximumIdentityBytes) bytes and no control characters")
+        }
+        return text
+    }
+}
+
+/// The claims that the gateway reads. All are optional here, so that a missing one can be named.
+struct CallerClaims: JWTPayload {
+    let sub: String?
+    let did: String?
+    let exp: ExpirationClaim?
+    let nbf: NotBeforeClaim?
+    let iss: String?
+    let aud: AudienceClaim?
+
+    /// Times and parties are checked by `TokenVerifier`, by its own clock and settings.
+    func verify(using algorithm: some JWTAlgorithm) async throws {}
+}
+
+/// A token's header, read before anything is verified, to choose the key: an algorithm is only ever tried
+/// with a key that was made for it.
+struct TokenHeader: Decodable {
+    let alg: String
+    let kid: String?
+
+    init(_ token: String) throws(WireError) {
+        let parts = token.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 3, let data = Data(base64URL: parts[0]),
+            let header = try? JSONDecoder().decode(TokenHeader.self, from: data)
+        else { throw .unauthenticated("Invalid token") }
+        self = header
+    }
+}
+
+extension Data {
+    /// Base64 for URLs without padding (RFC 4648 §5).
+    fileprivate init?(base64URL text: Substring) {
+        var standard = text.replacing("-", with: "+").replacing("_", with: "/")
+        standard += String(repeating: "=", count: (4 - standard.utf8.count % 4) % 4)
+        self.init(base64Encoded: String(standard))
+    }
+}

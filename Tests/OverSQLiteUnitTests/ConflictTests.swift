@@ -1,0 +1,173 @@
+import Foundation
+import GRDB
+import OverSQLiteTestSupport
+import Testing
+
+@testable import OverSQLite
+
+/// Two sides edit one row. Each case is met twice: when the edit is sent, and when the server's row arrives.
+@Suite struct ConflictTests {
+    static let base = #"{"id":"\#(key(1))","name":"a","age":1}"#
+
+    /// A device with a synced row, edited here by `local` and on the server to `server`.
+    static func device(
+        _ policy: ConflictPolicy, local: String, server: String?
+    ) async throws -> Device {
+        let device = try Device { $0.conflictPolicy = policy }
+        device.gateway.write("users", key(1), base)
+        try await device.sync()
+        try device.execute(local)
+        device.gateway.write("users", key(1), server)
+        return device
+    }
+
+    static func row(_ name: String, _ age: Int) -> String { #"{"id":"\#(key(1))","name":"\#(name)","age":\#(age)}"# }
+
+    /// Meets the conflict on the way out or on the way in, and sends what comes of it.
+    static func meet(_ device: Device, sendsFirst: Bool) async throws {
+        if sendsFirst { try await device.engine.sendChanges() }
+        try await device.sync()
+        #expect(try device.queue().isEmpty)
+    }
+
+    static let rename = "UPDATE users SET name = 'local'"
+
+    @Test("columns edited on either side are all kept", arguments: [true, false])
+    func merge(sendsFirst: Bool) async throws {
+        let device = try await Self.device(.fieldwise(), local: Self.rename, server: Self.row("a", 9))
+        try await Self.meet(device, sendsFirst: sendsFirst)
+        #expect(try device.lines("SELECT name, age FROM users") == ["local|9"])
+        #expect(device.gateway.rows("users")[key(1)] == Self.row("local", 9))
+    }
+
+    @Test("a column edited on both sides goes to the side the policy names", arguments: [true, false], [
+        (ConflictSide.client, "local"), (.server, "server"),
+    ])
+    func clash(sendsFirst: Bool, expected: (side: ConflictSide, name: String)) async throws {
+        let device = try await Self.device(
+            .fieldwise(clash: expected.side), local: "UPDATE users SET name = 'local', age = 5",
+            server: Self.row("server", 1))
+        let events = device.engine.events
+        try await Self.meet(device, sendsFirst: sendsFirst)
+        #expect(try device.lines("SELECT name, age FROM users") == ["\(expected.name)|5"])
+        #expect(device.gateway.rows("users")[key(1)] == Self.row(expected.name, 5))
+        guard case .conflict(let report)? = await firstEvent(events, unless: device) else {
+            Issue.record("the conflict was not reported")
+            return
+        }
+        #expect(report.columns == ["name"])
+        #expect(report.outcome == .merged)
+        #expect(report.lost == (expected.side == .server ? ["name": "local".databaseValue] : [:]))
+    }
+
+    @Test("server wins and client wins do as they say", arguments: [true, false], [true, false])
+    func whole(sendsFirst: Bool, serverWins: Bool) async throws {
+        let device = try await Self.device(
+            serverWins ? .serverWins : .clientWins, local: Self.rename, server: Self.row("server", 9))
+        try await Self.meet(device, sendsFirst: sendsFirst)
+        let expected = serverWins ? ["server|9"] : ["local|1"]
+        #expect(try device.lines("SELECT name, age FROM users") == expected)
+        #expect(device.gateway.rows("users")[key(1)] == (serverWins ? Self.row("server", 9) : Self.row("local", 1)))
+    }
+
+    @Test("C9: a row edited here and deleted on the server", arguments: [true, false], [
+        (DeletionRule.editWins, 1), (.deletionWins, 0),
+    ])
+    func serverDeleted(sendsFirst: Bool, expected: (rule: DeletionRule, rows: Int)) async throws {
+        let device = try await Self.device(
+            .fieldwise(deletion: expected.rule), local: Self.rename, server: nil)
+        try await Self.meet(device, sendsFirst: sendsFirst)
+        #expect(try device.count("SELECT count(*) FROM users") == expected.rows)
+        #expect(device.gateway.rows("users").count == expected.rows)
+    }
+
+    @Test("C9: a row deleted here and edited on the server", arguments: [true, false], [
+        (DeletionRule.editWins, 1), (.deletionWins, 0),
+    ])
+    func localDeleted(sendsFirst: Bool, expected: (rule: DeletionRule, rows: Int)) async throws {
+        let device = try await Self.device(
+            .fieldwise(deletion: expected.rule), local: "DELETE FROM users", server: Self.row("server", 9))
+        try await Self.meet(device, sendsFirst: sendsFirst)
+        #expect(try device.count("SELECT count(*) FROM users") == expected.rows)
+        #expect(device.gateway.rows("users").count == expected.rows)
+    }
+
+    @Test("a row deleted on both sides is no conflict", arguments: [true, false])
+    func bothDeleted(sendsFirst: Bool) async throws {
+        let device = try await Self.device(.fieldwise(), local: "DELETE FROM users", server: nil)
+        let events = device.engine.events
+        try await Self.meet(device, sendsFirst: sendsFirst)
+        #expect(await firstEvent(events, unless: device) == nil)
+    }
+
+    @Test("one key inserted on two devices is merged", arguments: [true, false])
+    func bothInserted(sendsFirst: Bool) async throws {
+        let device = try Device()
+        try await device.sync()
+        try device.execute("INSERT INTO users (id, name) VALUES ('\(key(1))', 'local')")
+        device.gateway.write("users", key(1), Self.row("server", 9))
+        try await Self.meet(device, sendsFirst: sendsFirst)
+        #expect(try device.lines("SELECT name FROM users") == ["local"])
+        #expect(device.gateway.rows("users")[key(1)]?.contains(#""name":"local""#) == true)
+    }
+
+    @Test("the app's resolver sees all three rows and decides", arguments: [true, false])
+    func resolver(sendsFirst: Bool) async throws {
+        let device = try await Self.device(
+            .resolver { conflict in
+                let names = [conflict.base, conflict.server, conflict.local].map { $0?["name"] ?? .null }
+                let joined = names.compactMap(String.fromDatabaseValue).joined(separator: "+")
+                return .merged(["name": joined.databaseValue])
+            }, local: Self.rename, server: Self.row("server", 9))
+        try await Self.meet(device, sendsFirst: sendsFirst)
+        #expect(try device.lines("SELECT name, age FROM users") == ["a+server+local|9"])
+        #expect(device.gateway.rows("users")[key(1)] == Self.row("a+server+local", 9))
+    }
+
+    @Test("C16: a resolver that throws holds back its row alone, and an edit frees it")
+    func resolverThrows() async throws {
+        struct Refusal: Error {}
+        let device = try await Self.device(
+            .resolver { _ in throw Refusal() }, local: Self.rename, server: Self.row("server", 9))
+        try device.execute("INSERT INTO users (id) VALUES ('\(key(2))')")
+        try await device.engine.sendChanges()
+        #expect(device.gateway.rows("users").count == 2)
+        #expect(try await device.engine.rejectedRows().map(\.reason) == ["resolver_failed"])
+        #expect(try device.text("SELECT name FROM users WHERE id = '\(key(1))'") == "local")
+        let row = try #require(try await device.engine.rejectedRows().first)
+        try await device.engine.discard(row)
+        #expect(try device.queue().isEmpty)
+    }
+
+    @Test("C10: conflicts are settled on a database with a single connection")
+    func singleConnection() async throws {
+        let queue = try DatabaseQueue()
+        try await queue.write { try $0.execute(sql: postsAndUsers) }
+        let gateway = InMemoryGateway()
+        gateway.write("users", key(1), Self.base)
+        let url = try #require(URL(string: "https://gateway.test"))
+        var configuration = SyncConfiguration(gateway: url, schema: "business")
+        configuration.transport = gateway
+        let engine = try SyncEngine(
+            for: queue, tables: [SyncTable("users"), SyncTable("posts")], configuration: configuration,
+            credentials: { InMemoryGateway.token(device: "one") })
+        try await engine.syncChanges()
+        try await queue.write { try $0.execute(sql: Self.rename) }
+        gateway.write("users", key(1), Self.row("a", 9))
+        try await engine.sendChanges()
+        #expect(gateway.rows("users")[key(1)] == Self.row("local", 9))
+    }
+
+    @Test("C1: the server's row of a parent in conflict leaves its children alone", arguments: [true, false])
+    func parentInConflict(sendsFirst: Bool) async throws {
+        let device = try Device { $0.conflictPolicy = .serverWins }
+        try device.execute("INSERT INTO users (id, name) VALUES ('\(key(1))', 'a')")
+        try device.execute("INSERT INTO posts (id, user_id) VALUES ('\(key(2))', '\(key(1))')")
+        try await device.sync()
+        try device.execute(Self.rename)
+        device.gateway.write("users", key(1), Self.row("server", 9))
+        try await Self.meet(device, sendsFirst: sendsFirst)
+        #expect(try device.count("SELECT count(*) FROM posts") == 1)
+        #expect(device.gateway.rows("posts").count == 1)
+    }
+}

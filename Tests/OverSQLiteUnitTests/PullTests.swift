@@ -1,0 +1,288 @@
+import Foundation
+import GRDB
+import OverSQLiteTestSupport
+import Testing
+
+@testable import OverSQLite
+
+/// Applying the feed.
+@Suite struct PullTests {
+    static func user(_ number: Int, _ name: String = "a") -> String {
+        #"{"id":"\#(key(number))","name":"\#(name)"}"#
+    }
+
+    static func post(_ number: Int, of user: Int?) -> String {
+        #"{"id":"\#(key(number))","user_id":\#(user.map { "\"\(key($0))\"" } ?? "null")}"#
+    }
+
+    @Test("C5 H2: a page that was under way when a row was edited does not overwrite the edit")
+    func editWhilePageIsUnderWay() async throws {
+        let device = try Device { $0.pageLimit = 1 }
+        device.gateway.write("users", key(1), Self.user(1))
+        try await device.sync()
+        device.gateway.write("users", key(1), #"{"id":"\#(key(1))","name":"a","age":7}"#)
+        device.gateway.next(
+            "download", .beforeAnswer(run: device.writing("UPDATE users SET name = 'local'")))
+        try await device.engine.fetchChanges()
+        #expect(try device.lines("SELECT name, age FROM users") == ["local|7"])
+        #expect(try device.queue() == ["UPDATE|2"])
+    }
+
+    @Test("C6: the cursor moves by pages alone, not by uploads")
+    func cursor() async throws {
+        let device = try Device()
+        try await device.sync()
+        device.gateway.write("users", key(1), Self.user(1))
+        try device.execute("INSERT INTO users (id) VALUES (?)", [key(2)])
+        try await device.engine.sendChanges()
+        #expect(try device.count("SELECT cursor FROM _sync_state") == 0)
+        try await device.engine.fetchChanges()
+        #expect(try device.count("SELECT count(*) FROM users") == 2)
+        #expect(try device.count("SELECT cursor FROM _sync_state") == 2)
+    }
+
+    @Test("C7: reading goes on to the end of the window however little of a page is new")
+    func hydrateSkippingDeletes() async throws {
+        let device = try Device { $0.pageLimit = 2 }
+        for number in 1...5 {
+            device.gateway.write("users", key(number), Self.user(number))
+            if number < 5 { device.gateway.write("users", key(number), nil) }
+        }
+        device.gateway.write("elsewhere", "x", "{}")
+        device.gateway.write("users", key(6), Self.user(6))
+        try await device.sync()
+        #expect(try device.count("SELECT count(*) FROM users") == 2)
+        #expect(device.engine.status.hasFinishedFirstSync)
+        #expect(try device.queue().isEmpty)
+    }
+
+    @Test("a failed page leaves the pages before it, and reading goes on from there")
+    func brokenOff() async throws {
+        let device = try Device { $0.pageLimit = 2 }
+        for number in 1...6 { device.gateway.write("users", key(number), Self.user(number)) }
+        device.gateway.next("download", .beforeAnswer {})
+        device.gateway.next("download", .refuseConnection)
+        await #expect(throws: SyncError.self) { try await device.sync() }
+        #expect(try device.count("SELECT count(*) FROM users") == 2)
+        #expect(!device.engine.status.hasFinishedFirstSync)
+        try device.reopen()
+        try await device.sync()
+        #expect(try device.count("SELECT count(*) FROM users") == 6)
+        #expect(device.gateway.requests.last { $0.path.hasSuffix("download") }?.query["include_self"] == "true")
+    }
+
+    @Test("a device that lost its rows gets its own back, and never uses a change id twice")
+    func ownRowsComeBack() async throws {
+        let gateway = InMemoryGateway()
+        let before = try Device("one", gateway)
+        for number in 1...3 { try before.execute("INSERT INTO users (id) VALUES (?)", [key(number)]) }
+        try await before.sync()
+        let after = try Device("one", gateway)
+        try await after.sync()
+        #expect(try after.count("SELECT count(*) FROM users") == 3)
+        try after.execute("UPDATE users SET name = 'b'")
+        try await after.sync()
+        #expect(gateway.logCount() == 6)
+    }
+
+    @Test("C11: columns the server does not name keep their values, and those it does are quoted")
+    func partialPayload() async throws {
+        let device = try Device()
+        device.gateway.write("users", key(1), #"{"id":"\#(key(1))","name":"a","age":3}"#)
+        try await device.sync()
+        device.gateway.write(
+            "users", key(1), #"{"id":"\#(key(1))","name":"b","age\") VALUES (1); --":1}"#)
+        try await device.sync()
+        #expect(try device.lines("SELECT name, age FROM users") == ["b|3"])
+    }
+
+    @Test("H8: values of columns this app does not have come back with its edits, and fill the column later")
+    func unknownColumns() async throws {
+        let device = try Device()
+        device.gateway.write("users", key(1), #"{"id":"\#(key(1))","name":"a","mail":"m","age":1}"#)
+        try await device.sync()
+        try device.execute("UPDATE users SET name = 'b'")
+        try await device.sync()
+        #expect(
+            device.gateway.rows("users")[key(1)] == #"{"id":"\#(key(1))","name":"b","age":1,"mail":"m"}"#)
+        try device.reopen { try $0.execute(sql: "ALTER TABLE users ADD COLUMN mail TEXT") }
+        #expect(try device.text("SELECT mail FROM users") == "m")
+        #expect(try device.queue().isEmpty)
+        try device.execute("UPDATE users SET mail = 'n'")
+        try await device.sync()
+        #expect(
+            device.gateway.rows("users")[key(1)] == #"{"id":"\#(key(1))","name":"b","age":1,"mail":"n"}"#)
+    }
+
+    // MARK: Parents and children
+
+    @Test("C1: an update of a parent removes no children")
+    func parentUpdate() async throws {
+        let device = try Device()
+        device.gateway.write("users", key(1), Self.user(1))
+        device.gateway.write("posts", key(2), Self.post(2, of: 1))
+        try await device.sync()
+        device.gateway.write("users", key(1), Self.user(1, "b"))
+        try await device.sync()
+        #expect(try device.count("SELECT count(*) FROM posts") == 1)
+        #expect(try device.queue().isEmpty)
+    }
+
+    @Test("a child whose parent comes pages later is applied with it", arguments: 1...3)
+    func parentLater(pageLimit: Int) async throws {
+        let device = try Device { $0.pageLimit = pageLimit }
+        device.gateway.write("posts", key(2), Self.post(2, of: 1))
+        device.gateway.write("users", key(3), Self.user(3))
+        device.gateway.write("users", key(1), Self.user(1))
+        device.gateway.write("users", key(4), Self.user(4))
+        try await device.sync()
+        #expect(try device.count("SELECT count(*) FROM posts") == 1)
+        #expect(try device.count("SELECT count(*) FROM _sync_held") == 0)
+    }
+
+    @Test("a child whose parent does not come is held, blocks nobody, and is applied when it does")
+    func parentMissing() async throws {
+        let device = try Device()
+        device.gateway.write("posts", key(2), Self.post(2, of: 1))
+        device.gateway.write("users", key(3), Self.user(3))
+        try await device.sync()
+        #expect(try device.lines("SELECT id FROM users") == [key(3)])
+        #expect(try device.count("SELECT count(*) FROM posts") == 0)
+        #expect(device.engine.status.heldCount == 1)
+        device.gateway.write("users", key(1), Self.user(1))
+        try await device.sync()
+        #expect(try device.count("SELECT count(*) FROM posts") == 1)
+        #expect(device.engine.status.heldCount == 0)
+        #expect(try device.queue().isEmpty)
+    }
+
+    @Test("children that go with their parent by a cascade are deleted on the server too")
+    func cascade() async throws {
+        let device = try Device()
+        device.gateway.write("users", key(1), Self.user(1))
+        device.gateway.write("posts", key(2), Self.post(2, of: 1))
+        try await device.sync()
+        device.gateway.write("users", key(1), nil)
+        try await device.engine.fetchChanges()
+        #expect(try device.lines("SELECT op, base, key FROM _sync_pending") == ["DELETE|1|\(key(2))"])
+        try await device.sync()
+        #expect(device.gateway.rows("posts").isEmpty)
+    }
+
+    @Test("an edited child that goes with its parent is reported with what was lost")
+    func cascadeOfAnEdit() async throws {
+        let device = try Device()
+        device.gateway.write("users", key(1), Self.user(1))
+        try await device.sync()
+        try device.execute("INSERT INTO posts (id, user_id, title) VALUES (?, ?, 'mine')", [key(2), key(1)])
+        device.gateway.write("users", key(1), nil)
+        let events = device.engine.events
+        try await device.engine.fetchChanges()
+        guard case .conflict(let report)? = await firstEvent(events, unless: device) else {
+            Issue.record("the loss was not reported")
+            return
+        }
+        #expect(report.outcome == .removedWithParent)
+        #expect(report.lost["title"] == "mine".databaseValue)
+        try await device.sync()
+        #expect(device.gateway.rows("posts").isEmpty)
+    }
+
+    @Test("a row deleted and made again on the server within a page stays")
+    func deletedAndMadeAgain() async throws {
+        let device = try Device()
+        device.gateway.write("users", key(1), Self.user(1))
+        try await device.sync()
+        device.gateway.write("users", key(1), nil)
+        device.gateway.write("users", key(1), Self.user(1, "again"))
+        try await device.sync()
+        #expect(try device.lines("SELECT name FROM users") == ["again"])
+        #expect(try device.queue().isEmpty)
+        #expect(device.gateway.rows("users").count == 1)
+    }
+
+    @Test("a delete that a RESTRICT child forbids waits until the child goes")
+    func restrict() async throws {
+        let device = try Device(
+            schema: """
+                CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT, age INTEGER);
+                CREATE TABLE posts (id TEXT PRIMARY KEY NOT NULL, user_id TEXT REFERENCES users ON DELETE RESTRICT)
+                """)
+        device.gateway.write("users", key(1), Self.user(1))
+        device.gateway.write("posts", key(2), Self.post(2, of: 1))
+        try await device.sync()
+        device.gateway.write("users", key(1), nil)
+        try await device.sync()
+        #expect(try device.count("SELECT count(*) FROM users") == 1)
+        #expect(device.engine.status.heldCount == 1)
+        device.gateway.write("posts", key(2), nil)
+        try await device.sync()
+        #expect(try device.count("SELECT count(*) FROM users") == 0)
+    }
+
+    @Test("a parent's delete waits while a child without a cascade is here, and blocks nobody")
+    func noAction() async throws {
+        let device = try Device(
+            schema: """
+                CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT, age INTEGER);
+                CREATE TABLE posts (id TEXT PRIMARY KEY NOT NULL, user_id TEXT REFERENCES users)
+                """)
+        device.gateway.write("users", key(1), Self.user(1))
+        device.gateway.write("posts", key(2), Self.post(2, of: 1))
+        try await device.sync()
+        device.gateway.write("users", key(1), nil)
+        device.gateway.write("users", key(3), Self.user(3))
+        try await device.sync()
+        #expect(try device.lines("SELECT id FROM users") == [key(1), key(3)])
+        device.gateway.write("posts", key(2), nil)
+        try await device.sync()
+        #expect(try device.lines("SELECT id FROM users") == [key(3)])
+    }
+
+    @Test("a row that a constraint of this database refuses is held, and the others come")
+    func localConstraint() async throws {
+        let device = try Device(
+            schema: "CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT UNIQUE, age INTEGER)",
+            tables: [SyncTable("users")])
+        device.gateway.write("users", key(1), Self.user(1, "same"))
+        device.gateway.write("users", key(2), Self.user(2, "same"))
+        device.gateway.write("users", key(3), Self.user(3, "other"))
+        try await device.sync()
+        #expect(try device.lines("SELECT id FROM users ORDER BY id") == [key(1), key(3)])
+        device.gateway.write("users", key(1), Self.user(1, "freed"))
+        try await device.sync()
+        #expect(try device.count("SELECT count(*) FROM users") == 3)
+    }
+
+    @Test("a page that does not move the cursor is refused instead of asked for again and again")
+    func standingCursor() async throws {
+        let device = try Device()
+        let body = #"{"changes":[],"has_more":true,"next_after":0,"window_until":5}"#
+        device.gateway.next("download", .answer(TransportResponse(status: 200, body: Array(body.utf8))))
+        await #expect(throws: SyncError.self) { try await device.sync() }
+        #expect(device.gateway.requests.count == 1)
+    }
+
+    @Test("observers of GRDB see what sync writes")
+    func observation() async throws {
+        let device = try Device()
+        let observation = ValueObservation.tracking { try Int.fetchOne($0, sql: "SELECT count(*) FROM users") ?? 0 }
+        var counts = observation.values(in: device.database).makeAsyncIterator()
+        #expect(try await counts.next() == 0)
+        device.gateway.write("users", key(1), Self.user(1))
+        try await device.sync()
+        #expect(try await counts.next() == 1)
+    }
+
+    @Test("a table that joins later gets the rows that went past before")
+    func tableJoinsLater() async throws {
+        let device = try Device(tables: [SyncTable("users")])
+        device.gateway.write("users", key(1), Self.user(1))
+        device.gateway.write("posts", key(2), Self.post(2, of: 1))
+        try await device.sync()
+        try device.reopen(tables: [SyncTable("users"), SyncTable("posts")])
+        try await device.sync()
+        #expect(try device.count("SELECT count(*) FROM posts") == 1)
+        #expect(try device.queue().isEmpty)
+    }
+}

@@ -1,0 +1,50 @@
+import DevStack
+import Foundation
+import OverSQLite
+import Synchronization
+
+/// The SDK's own transport, with a count of what goes over the wire.
+final class CountingTransport: HTTPTransport {
+    /// What went over the wire since the last look.
+    struct Traffic: Sendable {
+        var requests = 0
+        var bytesOut = 0
+        var bytesIn = 0
+        var rowsSent = 0
+        var rowsReceived = 0
+    }
+
+    private let inner = URLSessionTransport()
+    private let traffic = Mutex(Traffic())
+
+    /// What was counted so far.
+    var total: Traffic { traffic.withLock { $0 } }
+
+    func send(_ request: TransportRequest) async throws -> TransportResponse {
+        let response = try await inner.send(request)
+        let sent = request.method == "POST" ? Self.count("\"source_change_id\":", request.body ?? []) : 0
+        let received = request.method == "GET" ? Self.count("\"server_id\":", response.body) : 0
+        traffic.withLock { traffic in
+            traffic.requests += 1
+            traffic.bytesOut += request.body?.count ?? 0
+            traffic.bytesIn += response.body.count
+            if response.status == 200 {
+                traffic.rowsSent += sent
+                traffic.rowsReceived += received
+            }
+        }
+        return response
+    }
+
+    private static func count(_ text: StaticString, _ bytes: [UInt8]) -> Int {
+        bytes.withUnsafeBytes { occurrences(of: text, in: $0) }
+    }
+}
+
+extension CountingTransport.Traffic {
+    static func - (a: Self, b: Self) -> Self {
+        Self(
+            requests: a.requests - b.requests, bytesOut: a.bytesOut - b.bytesOut, bytesIn: a.bytesIn - b.bytesIn,
+            rowsSent: a.rowsSent - b.rowsSent, rowsReceived: a.rowsReceived - b.rowsReceived)
+    }
+}

@@ -1,0 +1,95 @@
+import DevStack
+import Foundation
+import GRDB
+import OverSQLite
+
+/// The main job on real data: two devices of one user and one of another, through HTTPS, until all agree.
+package struct DemoRun {
+    /// Rounds after which devices that still exchange changes would never stop.
+    private static let maximumRounds = 10
+    private static let user = "alice"
+    private static let stranger = "bob"
+
+    private let stack: StackAddress
+    private let first: DemoDevice
+    private let second: DemoDevice
+    private let other: DemoDevice
+    private let narrator: Narrator
+
+    /// - Parameter folder: where the devices' files are kept from run to run.
+    package init(stack: StackAddress, folder: String, say: @escaping @Sendable (String) -> Void) throws {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        self.stack = stack
+        first = try DemoDevice("phone", user: Self.user, folder: folder, stack: stack)
+        second = try DemoDevice("laptop", user: Self.user, folder: folder, stack: stack)
+        other = try DemoDevice("tablet", user: Self.stranger, folder: folder, stack: stack)
+        narrator = Narrator(say: say)
+    }
+
+    /// Runs everything.
+    ///
+    /// - Returns: whether all copies are equal and the other user has none of it.
+    package func run() async throws -> Bool {
+        try await importOnFirst()
+        try await narrator.measure("\(second.name): hydrates", second) { try await second.engine.syncChanges() }
+        try await editOffline()
+        try await syncUntilQuiet()
+        try await narrator.measure("\(other.name) of \(Self.stranger): syncs", other) {
+            try await other.engine.syncChanges()
+        }
+        return try await proveEqual()
+    }
+
+    private func importOnFirst() async throws {
+        narrator.say("\(first.name): catches up with the server, then imports the ISO code lists of \(ISOCodes.folder)")
+        try await first.engine.syncChanges()
+        for (table, rows) in try Import(codes: try ISOCodes(), database: first.database).run() {
+            narrator.say("  \(table): \(rows) new rows")
+        }
+        try await narrator.measure("\(first.name): sends", first) { try await first.engine.syncChanges() }
+    }
+
+    private func editOffline() async throws {
+        let run = Int(Date().timeIntervalSince1970)
+        try await first.database.write { try OfflineEdits.onFirst($0, run: run) }
+        try await second.database.write { try OfflineEdits.onSecond($0, run: run) }
+        narrator.say(
+            "both edit offline: \(try first.pendingCount()) rows wait on \(first.name), "
+                + "\(try second.pendingCount()) on \(second.name)")
+    }
+
+    private func syncUntilQuiet() async throws {
+        for round in 1...Self.maximumRounds {
+            let before = try [first.digests(), second.digests()]
+            for device in [first, second] {
+                try await narrator.measure("round \(round), \(device.name)", device) {
+                    try await device.engine.syncChanges()
+                }
+            }
+            let waiting = try first.pendingCount() + second.pendingCount()
+            if waiting == 0, try before == [first.digests(), second.digests()] { return }
+        }
+        throw StackError("the devices did not come to rest in \(Self.maximumRounds) rounds")
+    }
+
+    private func proveEqual() async throws -> Bool {
+        let onFirst = try first.digests()
+        let onSecond = try second.digests()
+        let inBusiness = try await ServerSide(stack: stack).digests(user: Self.user)
+        var isEqual = true
+        narrator.say("\ntable           rows  digest on \(first.name), \(second.name), in PostgreSQL")
+        for table in DemoTables.compared.map(\.name) {
+            let digests = [onFirst[table], onSecond[table], inBusiness[table]].compactMap { $0 }
+            let agrees = digests.count == 3 && Set(digests).count == 1
+            isEqual = isEqual && agrees
+            let rows = String(digests.first?.rows ?? 0)
+            narrator.say(
+                table.padding(toLength: 14, withPad: " ", startingAt: 0)
+                    + String(repeating: " ", count: max(0, 6 - rows.count)) + rows + "  "
+                    + digests.map(\.hex).joined(separator: " ") + (agrees ? "  equal" : "  DIFFERENT"))
+        }
+        let strangers = try other.rowCount()
+        narrator.say("\(other.name) of \(Self.stranger): \(strangers) rows")
+        return isEqual && strangers == 0
+    }
+}

@@ -1,0 +1,28 @@
+import DevStack
+import Postgres
+
+/// The business tables in PostgreSQL, read with plain SQL by somebody who knows nothing of the sync service.
+struct ServerSide {
+    let stack: StackAddress
+
+    /// The digest of each table of one user.
+    func digests(user: String) async throws -> [String: TableDigest] {
+        try await withConnection(to: stack.database) { connection in
+            var digests: [String: TableDigest] = [:]
+            for table in DemoTables.compared {
+                let columns = table.columns.map { "\($0)::text" }.joined(separator: ", ")
+                var bindings = Bindings()
+                bindings.bind(user)
+                let statement = Statement(
+                    name: "demo_\(table.name)",
+                    sql: "SELECT \(columns) FROM business.\(table.name) WHERE owner_id = $1", parameters: [.text])
+                let result = try await connection.run(Command(statement, bindings))
+                let rows = try (0..<result.rowCount).map { row in
+                    try (0..<result.columnCount).map { try result.optionalString(row, $0) }
+                }
+                digests[table.name] = TableDigest(rows.sorted { ($0[0] ?? "") < ($1[0] ?? "") })
+            }
+            return digests
+        }
+    }
+}

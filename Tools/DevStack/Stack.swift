@@ -1,0 +1,170 @@
+import Foundation
+import LocalPostgres
+import Logging
+import Postgres
+import ServiceLifecycle
+import Sidecar
+import UnixSignals
+
+/// The whole product on one machine: a private PostgreSQL, and every service as a process of its own.
+package struct Stack: Sendable {
+    /// What to run.
+    package struct Plan: Sendable {
+        package var directory: StackDirectory
+        /// Port of the gateway on loopback; 0 lets the system choose one.
+        package var port = 8443
+        package var downloadReplicas = 1
+        /// Text of `oversync.yaml`.
+        package var registrations: String
+        /// SQL that makes the business tables; must be safe to run again.
+        package var businessSchema: String
+        /// More environment for every service.
+        package var environment: [String: String] = [:]
+        /// PostgreSQL's settings beyond its defaults.
+        package var postgresSettings: [String: String] = [:]
+
+        package init(directory: StackDirectory, registrations: String, businessSchema: String) {
+            self.directory = directory
+            self.registrations = registrations
+            self.businessSchema = businessSchema
+        }
+    }
+
+    package static let databaseName = "oversync"
+
+    package let plan: Plan
+    package let address: StackAddress
+    package let services: [any Service]
+    package let postgres: LocalPostgres
+    private let certificates: DevelopmentCertificates
+
+    /// Prepares everything that must be there before the services start: cluster, database, tables, sidecar,
+    /// certificates, secrets. Safe to repeat on what an earlier run left.
+    package init(_ plan: Plan, logger: Logger) async throws {
+        var plan = plan
+        let directory = plan.directory
+        try directory.create()
+        if plan.port == 0 { plan.port = try FreePort.find() }
+        self.plan = plan
+        certificates = try DevelopmentCertificates(in: directory.certificates)
+        postgres = try await LocalPostgres(directory: directory.postgres, settings: plan.postgresSettings)
+        for remark in postgres.remarks { logger.notice("\(remark)") }
+        try await postgres.start()
+        try postgres.stopWhenThisProcessEnds(removingFiles: false)
+        let database = postgres.connectionURL(database: Self.databaseName)
+        try await Self.prepare(plan, postgres, database)
+        address = StackAddress(
+            gateway: "https://127.0.0.1:\(plan.port)", authority: certificates.authority, database: database,
+            sockets: directory.sockets, hs256SecretFile: try directory.secret("jwt-hs256"),
+            processID: getpid())
+        services = try Self.services(plan, address, certificates, postgres, logger)
+    }
+
+    /// Runs until a signal, or until `body` returns.
+    package func run<R: Sendable>(logger: Logger, _ body: @escaping @Sendable (StackAddress) async throws -> R)
+        async throws -> R
+    {
+        var group = ServiceGroupConfiguration(services: services.map { .init(service: $0) }, logger: logger)
+        group.gracefulShutdownSignals = [.sigint, .sigterm]
+        group.maximumGracefulShutdownDuration = .seconds(SupervisedProcess.patience)
+        let running = ServiceGroup(configuration: group)
+        return try await withThrowingTaskGroup(of: R?.self) { tasks in
+            tasks.addTask {
+                try await running.run()
+                return nil
+            }
+            tasks.addTask {
+                try await address.waitUntilReady()
+                try address.save(to: plan.directory)
+                return try await body(address)
+            }
+            defer { address.remove(from: plan.directory) }
+            let first = await tasks.nextResult()
+            await running.triggerGracefulShutdown()
+            tasks.cancelAll()
+            _ = await tasks.nextResult()
+            guard case .success(let value?) = first else {
+                if case .failure(let error) = first { throw error }
+                throw CancellationError()
+            }
+            return value
+        }
+    }
+
+    private static func prepare(_ plan: Plan, _ postgres: LocalPostgres, _ database: String) async throws {
+        let registrations = try RegistrationFile.parse(plan.registrations)
+        try await withConnection(to: postgres.connectionURL()) { connection in
+            let exists = try await connection.run(Command(Statement(
+                name: "dev_database", sql: "SELECT 1 FROM pg_database WHERE datname = '\(databaseName)'")))
+            if exists.rowCount == 0 { try await connection.execute(script: "CREATE DATABASE \(databaseName)") }
+        }
+        try await withConnection(to: database) { connection in
+            try await connection.execute(script: plan.businessSchema)
+            _ = try await Migrator(connection: connection).migrate()
+            try await Registration.apply(registrations, on: connection)
+        }
+    }
+
+    private static func services(
+        _ plan: Plan, _ address: StackAddress, _ certificates: DevelopmentCertificates,
+        _ postgres: LocalPostgres, _ logger: Logger
+    ) throws -> [any Service] {
+        let log = try openLog(plan.directory.log)
+        var common = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("OVERSYNC_") }
+        common["OVERSYNC_RUN"] = address.sockets
+        common["OVERSYNC_ADMIN_PORT"] = "0"
+        common["OVERSYNC_STOP_WITH_STDIN"] = "true"
+        common["OVERSYNC_DEV_SIGN_IN"] = "true"
+        common.merge(plan.environment) { _, new in new }
+        func process(_ service: String, replica: String = "1", _ own: [String: String]) throws -> SupervisedProcess {
+            var environment = common.merging(own) { _, new in new }
+            environment["OVERSYNC_REPLICA"] = replica
+            return SupervisedProcess(
+                name: service + (replica == "1" ? "" : "-" + replica),
+                executable: try Executables.find("oversync-" + service), environment: environment, log: log,
+                logger: logger)
+        }
+        let database = ["OVERSYNC_DATABASE_URL": address.database]
+        var services: [any Service] = [ClusterService(postgres: postgres)]
+        services.append(
+            try process("auth", database.merging(
+                ["OVERSYNC_AUTH_MASTER_KEY_FILE": try plan.directory.secret("auth-master-key")]) { _, new in new }))
+        services.append(try process("upload", database))
+        for replica in 1...max(1, plan.downloadReplicas) {
+            services.append(try process("download", replica: "\(replica)", database))
+        }
+        services.append(
+            try process("gateway", [
+                "OVERSYNC_GATEWAY_HOST": "127.0.0.1", "OVERSYNC_GATEWAY_PORT": "\(plan.port)",
+                "OVERSYNC_TLS_CERTIFICATE": certificates.certificate, "OVERSYNC_TLS_KEY": certificates.key,
+                "OVERSYNC_JWT_HS256_SECRET_FILE": address.hs256SecretFile,
+            ]))
+        return services
+    }
+
+    private static func openLog(_ path: String) throws -> FileHandle {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o640)
+        guard descriptor >= 0 else { throw StackError("\(path) cannot be written") }
+        return FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+    }
+}
+
+/// Lends a connection that is closed afterwards.
+package func withConnection<R>(
+    to url: String, _ body: (PostgresConnection) async throws -> R
+) async throws -> R {
+    let connection = try await PostgresConnection.connect(
+        PostgresConfiguration(url: url, applicationName: "oversync"), logger: Logger(label: "oversync"))
+    defer { connection.close() }
+    return try await body(connection)
+}
+
+/// Stops the private PostgreSQL after everything that uses it.
+struct ClusterService: Service {
+    let postgres: LocalPostgres
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        try await postgres.stop(.fast)
+    }
+}

@@ -1,0 +1,77 @@
+import ArgumentParser
+import Demo
+import DevStack
+import Foundation
+import Logging
+import ServiceLifecycle
+
+/// `oversync dev`: the whole stack for an app developer's machine.
+struct DevCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "dev",
+        abstract: "Runs the whole stack on a private PostgreSQL, with development certificates and sign-in.",
+        discussion: """
+            Everything lives under one folder and is kept between runs. Without --config and --schema it \
+            serves the tables of `oversync demo`. Ctrl-C stops everything.
+            """)
+
+    @OptionGroup var stack: StackOptions
+    @OptionGroup var options: StackRunOptions
+
+    func run() async throws {
+        let logger = ConsoleLogHandler.logger()
+        if let running = StackAddress.running(in: stack.directory) {
+            throw StackError("a stack runs there already: \(running.gateway)")
+        }
+        let prepared = try await Stack(try options.plan(stack.directory), logger: logger)
+        let log = stack.directory.log
+        try await prepared.run(logger: ConsoleLogHandler.logger(.warning)) { address in
+            print(
+                """
+                Oversync is ready.
+                  gateway    \(address.gateway)
+                  authority  \(address.authority)
+                  database   \(address.database)
+                  log        \(log)
+                  a token    oversync token --user alice --device phone
+                Ctrl-C stops it.
+                """)
+            fflush(nil)
+            try await gracefulShutdown()
+        }
+    }
+}
+
+/// How `dev` and `demo` start a stack.
+struct StackRunOptions: ParsableArguments {
+    @Option(help: "Port of the gateway on loopback; 0 chooses a free one.")
+    var port = 8443
+    @Option(help: "How many Download replicas to run (1 to 16).")
+    var downloads = 2
+    @Option(help: "oversync.yaml: the tables that sync.")
+    var config: String?
+    @Option(help: "SQL file that makes the business tables; it runs at every start.")
+    var schema: String?
+
+    func validate() throws {
+        guard (0...65_535).contains(port) else { throw ValidationError("--port must be 0 to 65535") }
+        guard (1...16).contains(downloads) else { throw ValidationError("--downloads must be 1 to 16") }
+    }
+
+    func plan(_ directory: StackDirectory) throws -> Stack.Plan {
+        var plan = Stack.Plan(
+            directory: directory, registrations: try text(config) ?? DemoTables.registrations,
+            businessSchema: try text(schema) ?? (config == nil ? DemoTables.businessSchema : ""))
+        plan.port = port
+        plan.downloadReplicas = downloads
+        return plan
+    }
+
+    private func text(_ path: String?) throws -> String? {
+        guard let path else { return nil }
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            throw StackError("\(path) cannot be read")
+        }
+        return text
+    }
+}

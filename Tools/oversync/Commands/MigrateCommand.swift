@@ -1,0 +1,58 @@
+import ArgumentParser
+import DevStack
+import Foundation
+import Postgres
+import ServiceKit
+import Sidecar
+
+/// `oversync migrate`: brings a database to this program's layout and registers the tables.
+struct MigrateCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "migrate", abstract: "Creates or updates the sidecar, and registers the tables of oversync.yaml.",
+        subcommands: [Up.self, Status.self], defaultSubcommand: Up.self)
+
+    /// Where the database is.
+    struct Database: ParsableArguments {
+        @Option(name: .customLong("database"), help: "Connection string; else OVERSYNC_DATABASE_URL, else the running dev stack's.")
+        var url: String?
+        @OptionGroup var stack: StackOptions
+
+        func resolve() throws -> String {
+            if let url { return url }
+            if let url = try Configuration().optional(CommonSettings.databaseURL) { return url }
+            if let running = StackAddress.running(in: stack.directory) { return running.database }
+            throw StackError("no database named: give --database or set OVERSYNC_DATABASE_URL")
+        }
+    }
+
+    struct Up: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Applies what is missing (the default).")
+        @OptionGroup var database: Database
+        @Option(help: "Path of oversync.yaml.")
+        var config = "oversync.yaml"
+
+        func run() async throws {
+            let registrations = try RegistrationFile.read(path: config)
+            try await withConnection(to: try database.resolve()) { connection in
+                let applied = try await Migrator(connection: connection).migrate()
+                for name in applied { print("applied \(name)") }
+                try await Registration.apply(registrations, on: connection)
+                print("layout \(Migration.currentVersion), \(registrations.count) tables registered")
+            }
+        }
+    }
+
+    struct Status: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Says what is missing; exit code 1 if anything is.")
+        @OptionGroup var database: Database
+
+        func run() async throws {
+            let status = try await withConnection(to: try database.resolve()) { connection in
+                try await Migrator(connection: connection).status()
+            }
+            print("layout \(status.version) of \(Migration.currentVersion)")
+            for name in status.pending { print("pending \(name)") }
+            if !status.pending.isEmpty { throw ExitCode(1) }
+        }
+    }
+}

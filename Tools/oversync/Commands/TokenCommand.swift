@@ -1,0 +1,86 @@
+import ArgumentParser
+import DevStack
+import Foundation
+import Logging
+import Protos
+import RPC
+import ServiceKit
+import Tokens
+
+/// `oversync token`: mints a token for trying things out, or for a back end's scripts.
+struct TokenCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "token", abstract: "Prints a device token.",
+        discussion: """
+            es256 asks the Auth service over its socket (OVERSYNC_RUN, or the running dev stack). hs256 signs \
+            with the shared secret (OVERSYNC_JWT_HS256_SECRET or its _FILE, or the dev stack's).
+            """)
+
+    enum Algorithm: String, ExpressibleByArgument, CaseIterable {
+        case es256, hs256
+    }
+
+    @Option(help: "The user: the token's sub.")
+    var user: String
+    @Option(help: "The device: the token's did.")
+    var device: String
+    @Option(name: .customLong("alg"), help: "es256 or hs256.")
+    var algorithm = Algorithm.es256
+    @Option(help: "Seconds until it expires (1 to 86400).")
+    var lifetime = 900
+    @OptionGroup var stack: StackOptions
+
+    func validate() throws {
+        guard (1...TokenMint.maximumLifetimeSeconds).contains(lifetime) else {
+            throw ValidationError("--lifetime must be 1 to \(TokenMint.maximumLifetimeSeconds)")
+        }
+        guard !user.isEmpty, !device.isEmpty else { throw ValidationError("--user and --device must not be empty") }
+    }
+
+    func run() async throws {
+        switch algorithm {
+        case .hs256: print(try await signWithSecret())
+        case .es256: print(try await askAuth())
+        }
+    }
+
+    private static let secret = Setting.secret("OVERSYNC_JWT_HS256_SECRET", "secret shared with the gateway")
+
+    private func signWithSecret() async throws -> String {
+        let configuration = Configuration()
+        let running = StackAddress.running(in: stack.directory)
+        let stackSecret = running.flatMap { try? String(contentsOfFile: $0.hs256SecretFile, encoding: .utf8) }
+        guard let secret = try configuration.optional(Self.secret) ?? stackSecret else {
+            throw StackError("no secret: set \(Self.secret.key) or \(Self.secret.key)_FILE, or run oversync dev")
+        }
+        let claims = DeviceClaims(
+            user: user, device: device,
+            issuer: try configuration.optional(TokenSettings.issuer) ?? TokenSettings.defaultName,
+            audience: try configuration.optional(TokenSettings.audience) ?? TokenSettings.defaultName,
+            now: Int(Date().timeIntervalSince1970), lifetime: lifetime)
+        return try await TokenMint(hs256: secret).sign(claims)
+    }
+
+    private func askAuth() async throws -> String {
+        let set = ProcessInfo.processInfo.environment[CommonSettings.runDirectory.key]
+        guard let sockets = set ?? StackAddress.running(in: stack.directory)?.sockets else {
+            throw StackError("no Auth service: set \(CommonSettings.runDirectory.key), or run oversync dev")
+        }
+        let client = RPCClient(
+            directory: sockets + "/auth", service: "auth", logger: ConsoleLogHandler.logger(.error))
+        var request = IssueTokenRequest()
+        request.user = user
+        request.device = device
+        request.lifetimeSeconds = UInt32(lifetime)
+        let context = CallContext(requestID: UUID().uuidString, deadline: .now + .seconds(5))
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await client.run() }
+            defer { group.cancelAll() }
+            do {
+                return try await client.call(AuthRPC.issueToken, request, context: context).message.token
+            } catch let failure as RPCFailure {
+                throw StackError("the Auth service at \(sockets)/auth: \(failure.message)")
+            }
+        }
+    }
+}
