@@ -104,7 +104,11 @@ let serviceTargets: [Target] =
 
 let clientTargets: [Target] = [
     .target(
-        name: "OverSQLite", dependencies: ["WireJSON", .grdb], path: "Client/OverSQLite", swiftSettings: settings)
+        name: "OverSQLite", dependencies: ["WireJSON", .grdb], path: "Client/OverSQLite", swiftSettings: settings),
+    .target(
+        name: "OverSQLiteAsyncHTTP",
+        dependencies: ["OverSQLite", .asyncHTTPClient, .nioCore, .nioHTTP1, .nioSSL],
+        path: "Client/OverSQLiteAsyncHTTP", swiftSettings: settings),
 ]
 
 let toolTargets: [Target] = [
@@ -118,7 +122,10 @@ let toolTargets: [Target] = [
         path: "Tools/DevStack", swiftSettings: settings),
     .target(
         name: "Demo",
-        dependencies: ["DevStack", "OverSQLite", "Postgres", .asyncHTTPClient, .crypto, .grdb, .nioCore],
+        dependencies: [
+            "DevStack", "OverSQLite", "OverSQLiteAsyncHTTP", "Postgres", .asyncHTTPClient, .crypto, .grdb, .nioCore,
+            .nioHTTP1,
+        ],
         path: "Tools/Demo",
         resources: [
             .embedInCode("Resources/business.sql"), .embedInCode("Resources/device.sql"),
@@ -127,7 +134,7 @@ let toolTargets: [Target] = [
         swiftSettings: settings),
     .target(
         name: "Bench",
-        dependencies: ["DevStack", "Postgres", "Tokens", .asyncHTTPClient, .nioCore], path: "Tools/Bench",
+        dependencies: ["DevStack", "Postgres", "Tokens", .asyncHTTPClient, .nioCore, .nioHTTP1], path: "Tools/Bench",
         swiftSettings: settings),
     .executableTarget(
         name: "oversync",
@@ -142,7 +149,15 @@ let testTargets: [Target] = [
     tests("WireJSONUnitTests", ["WireJSON"]),
 ]
 
-let package = Package(name: "oversync", targets: sharedTargets + serviceTargets + clientTargets + toolTargets + testTargets)
+let package = Package(
+    name: "oversync",
+    platforms: [.macOS(.v15), .iOS(.v18)],
+    products: [
+        .library(name: "OverSQLite", targets: ["OverSQLite"]),
+        .library(name: "OverSQLiteAsyncHTTP", targets: ["OverSQLiteAsyncHTTP"]),
+    ],
+    targets: sharedTargets + serviceTargets + clientTargets + toolTargets + testTargets
+)
 
 package.dependencies = [
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),

@@ -263,10 +263,11 @@ import Testing
         #expect(device.gateway.requests.count == 1)
     }
 
-    @Test("observers of GRDB see what sync writes")
+    @Test("observers of GRDB see what sync writes", .timeLimit(.minutes(1)))
     func observation() async throws {
         let device = try Device()
         let observation = ValueObservation.tracking { try Int.fetchOne($0, sql: "SELECT count(*) FROM users") ?? 0 }
+            .removeDuplicates()
         var counts = observation.values(in: device.database).makeAsyncIterator()
         #expect(try await counts.next() == 0)
         device.gateway.write("users", key(1), Self.user(1))

@@ -1,9 +1,10 @@
 import DevStack
 import Foundation
 import OverSQLite
+import OverSQLiteAsyncHTTP
 import Synchronization
 
-/// The SDK's own transport, with a count of what goes over the wire.
+/// A transport with a count of what goes over the wire.
 final class CountingTransport: HTTPTransport {
     /// What went over the wire since the last look.
     struct Traffic: Sendable {
@@ -14,8 +15,15 @@ final class CountingTransport: HTTPTransport {
         var rowsReceived = 0
     }
 
-    private let inner = URLSessionTransport()
+    private let inner: AsyncHTTPTransport
     private let traffic = Mutex(Traffic())
+
+    /// - Parameter authority: path of the certificate authority to trust.
+    init(trusting authority: String) throws {
+        inner = try AsyncHTTPTransport(trusting: authority)
+    }
+
+    func shutdown() async throws { try await inner.shutdown() }
 
     /// What was counted so far.
     var total: Traffic { traffic.withLock { $0 } }

@@ -8,7 +8,7 @@ struct DemoDevice: Sendable {
     let name: String
     let database: DatabasePool
     let engine: SyncEngine
-    let transport = CountingTransport()
+    let transport: CountingTransport
 
     /// Opens or makes the device's file.
     init(_ name: String, user: String, folder: String, stack: StackAddress) throws {
@@ -17,6 +17,7 @@ struct DemoDevice: Sendable {
         try database.write { try $0.execute(sql: DemoTables.deviceSchema) }
         guard let url = URL(string: stack.gateway) else { throw StackError("\(stack.gateway) is no URL") }
         let signIn = DevelopmentSignIn(stack: stack, user: user, device: name)
+        transport = try CountingTransport(trusting: stack.authority)
         var configuration = SyncConfiguration(gateway: url, schema: DemoTables.schema)
         configuration.transport = transport
         engine = try SyncEngine(

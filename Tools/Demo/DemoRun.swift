@@ -30,6 +30,21 @@ package struct DemoRun {
     ///
     /// - Returns: whether all copies are equal and the other user has none of it.
     package func run() async throws -> Bool {
+        do {
+            let isEqual = try await play()
+            try await close()
+            return isEqual
+        } catch {
+            try? await close()
+            throw error
+        }
+    }
+
+    private func close() async throws {
+        for device in [first, second, other] { try await device.transport.shutdown() }
+    }
+
+    private func play() async throws -> Bool {
         try await importOnFirst()
         try await narrator.measure("\(second.name): hydrates", second) { try await second.engine.syncChanges() }
         try await editOffline()

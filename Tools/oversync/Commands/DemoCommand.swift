@@ -44,8 +44,6 @@ struct DemoCommand: AsyncParsableCommand {
     }
 
     private static func demonstrate(_ address: StackAddress, _ directory: StackDirectory) async throws -> Bool {
-        // Foundation's transport on Linux learns of a private authority by this variable only.
-        setenv("URLSessionCertificateAuthorityInfoFile", address.authority, 1)
         let demo = try DemoRun(stack: address, folder: directory.root + "/demo") { line in
             print(line)
             fflush(nil)

@@ -1,0 +1,53 @@
+public import AsyncHTTPClient
+import FoundationEssentials
+import NIOCore
+import NIOHTTP1
+import NIOSSL
+public import OverSQLite
+
+/// A transport over AsyncHTTPClient, for apps on Linux.
+///
+/// Foundation's URLSession on Linux trusts the system's certificate authorities and no others; this one can
+/// be told to trust a development or company authority, and speaks HTTP/2.
+public final class AsyncHTTPTransport: HTTPTransport {
+    /// Largest answer that is read, in bytes: far above any page of a well configured gateway.
+    public static let maximumAnswerBytes = 64 << 20
+
+    private let client: HTTPClient
+    private let timeout: TimeAmount
+
+    /// - Parameters:
+    ///   - client: shut down by whoever made it.
+    ///   - timeout: seconds for one request and its answer; longer than the long poll
+    ///     (`SyncConfiguration.longPoll`).
+    public init(client: HTTPClient, timeout: Int64 = 90) {
+        self.client = client
+        self.timeout = .seconds(timeout)
+    }
+
+    /// A transport that trusts the authority in a PEM file, and no other.
+    ///
+    /// - Throws: an error of NIOSSL's if the file cannot be read.
+    public convenience init(trusting authorityPath: String, timeout: Int64 = 90) throws {
+        var tls = TLSConfiguration.makeClientConfiguration()
+        tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(authorityPath))
+        self.init(
+            client: HTTPClient(configuration: HTTPClient.Configuration(tlsConfiguration: tls)), timeout: timeout)
+    }
+
+    /// Ends the connections. A client that is not shut down says so in debug builds.
+    public func shutdown() async throws { try await client.shutdown() }
+
+    public func send(_ request: TransportRequest) async throws -> TransportResponse {
+        var native = HTTPClientRequest(url: request.url.absoluteString)
+        native.method = HTTPMethod(rawValue: request.method)
+        for (name, value) in request.headers { native.headers.add(name: name, value: value) }
+        if let body = request.body { native.body = .bytes(ByteBuffer(bytes: body)) }
+        let response = try await client.execute(native, timeout: timeout)
+        let body = try await response.body.collect(upTo: Self.maximumAnswerBytes)
+        var headers: [String: String] = [:]
+        for (name, value) in response.headers { headers[name.lowercased()] = value }
+        return TransportResponse(
+            status: Int(response.status.code), headers: headers, body: Array(body.readableBytesView))
+    }
+}

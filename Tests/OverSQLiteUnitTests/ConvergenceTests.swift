@@ -1,0 +1,115 @@
+import Foundation
+import GRDB
+import OverSQLiteTestSupport
+import Testing
+
+@testable import OverSQLite
+
+/// Numbers that are the same in every run of one seed (SplitMix64).
+struct SeededNumbers: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}
+
+/// Random edits on several devices, with lost answers and crashes, until everything is exchanged.
+@Suite struct ConvergenceTests {
+    static let edits = 60
+    static let keys = 1...6
+
+    @Test("devices with random edits and faults end with the same rows as the gateway", arguments: [
+        ConflictPolicy.fieldwise(), .fieldwise(clash: .server, deletion: .deletionWins), .serverWins, .clientWins,
+    ], [1, 2, 3, 4, 5, 6] as [UInt64])
+    func converge(policy: ConflictPolicy, seed: UInt64) async throws {
+        var random = SeededNumbers(state: seed)
+        let gateway = InMemoryGateway()
+        let devices = try ["one", "two", "three"].map { name in
+            try Device(name, gateway) { configuration in
+                configuration.conflictPolicy = policy
+                configuration.pageLimit = 3
+                configuration.uploadLimit = 4
+            }
+        }
+        for _ in 0..<Self.edits {
+            let device = devices[Int.random(in: 0..<3, using: &random)]
+            try Self.edit(device, &random)
+            try await Self.disturb(device, gateway, &random)
+        }
+        // Each round may send what the round before made of a conflict.
+        for _ in 0..<8 {
+            for device in devices {
+                device.clock.advance(seconds: RetrySchedule.longest)
+                try await device.sync()
+            }
+        }
+        for device in devices {
+            #expect(try device.queue().isEmpty)
+            for table in ["users", "posts"] {
+                let local = try device.lines("SELECT * FROM \(table) ORDER BY id")
+                let first = try devices[0].lines("SELECT * FROM \(table) ORDER BY id")
+                #expect(local == first, "\(device.name)")
+                let keys = try device.lines("SELECT id FROM \(table) ORDER BY id")
+                #expect(keys == gateway.rows(table).keys.sorted(), "\(device.name)")
+                for (key, payload) in gateway.rows(table) {
+                    #expect(try Self.localPayload(key, in: table, of: device) == payload)
+                }
+            }
+        }
+    }
+
+    static func localPayload(_ key: String, in table: String, of device: Device) throws -> String {
+        let schema = try #require(device.engine.session.catalog.table(wireName: table))
+        return try device.database.read { db in
+            let row = try RowEncoder(db: db).encode(schema, local: key.databaseValue, key: RowKey(wire: key))
+            guard case .payload(let bytes) = row else { return "" }
+            return String(decoding: bytes, as: UTF8.self)
+        }
+    }
+
+    private static func edit(_ device: Device, _ random: inout SeededNumbers) throws {
+        let number = Int.random(in: keys, using: &random)
+        let other = Int.random(in: keys, using: &random)
+        let value = Int.random(in: 0..<1000, using: &random)
+        switch Int.random(in: 0..<9, using: &random) {
+        case 0, 1:
+            try device.execute(
+                "INSERT INTO users (id, name) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name",
+                [key(number), value])
+        case 2: try device.execute("UPDATE users SET age = ? WHERE id = ?", [value, key(number)])
+        case 3: try device.execute("DELETE FROM users WHERE id = ?", [key(number)])
+        case 4, 5:
+            try device.execute(
+                "INSERT OR REPLACE INTO posts (id, user_id, title) SELECT ?, id, ? FROM users WHERE id = ?",
+                [key(100 + number), value, key(other)])
+        case 6: try device.execute("UPDATE posts SET likes = ? WHERE id = ?", [value, key(100 + number)])
+        case 7: try device.execute("DELETE FROM posts WHERE id = ?", [key(100 + number)])
+        default:
+            try device.execute("UPDATE posts SET title = ?, likes = ? WHERE id > ?", [value, value, key(100 + number)])
+        }
+    }
+
+    private static func disturb(
+        _ device: Device, _ gateway: InMemoryGateway, _ random: inout SeededNumbers
+    ) async throws {
+        switch Int.random(in: 0..<8, using: &random) {
+        case 0: try await device.sync()
+        case 1: try await device.engine.fetchChanges()
+        case 2: try await device.engine.sendChanges()
+        case 3:
+            gateway.next("upload", .loseAnswer)
+            // Nothing may wait; then the fault meets somebody later.
+            try? await device.engine.sendChanges()
+        case 4:
+            gateway.next("upload", .loseAnswer)
+            try? await device.engine.sendChanges()
+            try device.reopen()
+        default: break
+        }
+    }
+}

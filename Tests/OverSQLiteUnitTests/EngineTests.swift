@@ -1,0 +1,206 @@
+import Foundation
+import GRDB
+import OverSQLiteTestSupport
+import Testing
+
+@testable import OverSQLite
+
+/// The background loop, the status, users, and rows the server refuses.
+@Suite(.timeLimit(.minutes(1))) struct EngineTests {
+    /// Follows the status until it is as wished.
+    static func status(_ engine: SyncEngine, until isReached: @Sendable (SyncStatus) -> Bool) async {
+        for await status in engine.statusUpdates where isReached(status) { return }
+    }
+
+    @Test("the loop sends what the app writes and fetches what others write, without being asked")
+    func loop() async throws {
+        let gateway = InMemoryGateway()
+        let one = try Device("one", gateway)
+        let two = try Device("two", gateway)
+        try await one.engine.start()
+        try await two.engine.start()
+        try await two.engine.waitForFirstSync()
+        try one.execute("INSERT INTO users (id, name) VALUES (?, 'a')", [key(1)])
+        let counts = ValueObservation.tracking { try Int.fetchOne($0, sql: "SELECT count(*) FROM users") ?? 0 }
+        for try await count in counts.values(in: two.database) where count == 1 { break }
+        await Self.status(one.engine) { $0.pendingCount == 0 && $0.lastSynced != nil }
+        await one.engine.stop()
+        await two.engine.stop()
+        #expect(one.engine.status.state == .stopped)
+    }
+
+    @Test("H12: an idle loop asks nothing while the gateway holds its request")
+    func idle() async throws {
+        let device = try Device()
+        try await device.engine.start()
+        await Self.status(device.engine) { $0.state == .idle && $0.lastSynced != nil }
+        device.clock.advance(seconds: 3600)
+        device.gateway.write("users", key(1), PullTests.user(1))
+        let counts = ValueObservation.tracking { try Int.fetchOne($0, sql: "SELECT count(*) FROM users") ?? 0 }
+        for try await count in counts.values(in: device.database) where count == 1 { break }
+        await device.engine.stop()
+        // First page, held request, page with the row, and at most one more held request.
+        #expect(device.gateway.requests.count <= 4)
+    }
+
+    @Test("C13: after a failure the loop waits for its time, then goes on as if nothing had been")
+    func backoff() async throws {
+        let device = try Device()
+        device.gateway.next("download", .refuseConnection)
+        device.gateway.next("download", .answer(TransportResponse(status: 503, headers: ["retry-after": "40"])))
+        try await device.engine.start()
+        await device.clock.waitForSleeper()
+        #expect(device.gateway.requests.count == 1)
+        #expect(device.engine.status.state == .waiting(until: device.clock.now.addingTimeInterval(1)))
+        device.clock.advance(seconds: 1)
+        await Self.status(device.engine) { $0.lastError == .busy(retryAfter: 40) }
+        await device.clock.waitForSleeper()
+        #expect(device.engine.status.state == .waiting(until: device.clock.now.addingTimeInterval(42)))
+        device.clock.advance(seconds: 42)
+        await Self.status(device.engine) { $0.lastError == nil && $0.state == .idle }
+        await device.engine.stop()
+    }
+
+    @Test("C13: a paused loop asks nothing and goes on when resumed")
+    func pause() async throws {
+        let device = try Device()
+        device.engine.pause()
+        try await device.engine.start()
+        await Self.status(device.engine) { $0.state == .paused }
+        try device.execute("INSERT INTO users (id) VALUES (?)", [key(1)])
+        await #expect(throws: SyncError.paused) { try await device.sync() }
+        #expect(device.gateway.requests.isEmpty)
+        device.engine.resume()
+        await Self.status(device.engine) { $0.pendingCount == 0 && $0.lastSynced != nil }
+        #expect(device.gateway.rows("users").count == 1)
+        await device.engine.stop()
+    }
+
+    @Test("with sync paused an import runs undisturbed and is sent afterwards")
+    func withSyncPaused() async throws {
+        let device = try Device()
+        try await device.engine.withSyncPaused { [database = device.database] in
+            try await database.write { try $0.execute(sql: "INSERT INTO users (id) VALUES ('\(key(1))')") }
+        }
+        try await device.sync()
+        #expect(device.gateway.rows("users").count == 1)
+    }
+
+    @Test("refused credentials are asked for once more, and then the loop waits for the app")
+    func unauthorized() async throws {
+        let device = try Device()
+        let refusal = TransportResponse(status: 401, body: Array("Invalid token".utf8))
+        device.gateway.next("download", .answer(refusal))
+        try await device.sync()
+        device.gateway.next("download", .answer(refusal))
+        device.gateway.next("download", .answer(refusal))
+        try await device.engine.start()
+        await Self.status(device.engine) { $0.state == .blocked }
+        #expect(device.engine.status.lastError == .unauthorized("Invalid token"))
+        device.engine.retryNow()
+        await Self.status(device.engine) { $0.state == .idle && $0.lastError == nil }
+        await device.engine.stop()
+    }
+
+    // MARK: Refused rows
+
+    @Test("C14: rows the server keeps refusing never starve the rest")
+    func starvation() async throws {
+        let device = try Device { $0.uploadLimit = 5 }
+        try await device.sync()
+        for number in 1...20 {
+            try device.execute("INSERT INTO users (id) VALUES (?)", [key(number)])
+            device.gateway.refuse("users", key(number), reason: "fk_missing")
+        }
+        try device.execute("INSERT INTO users (id) VALUES (?)", [key(21)])
+        try await device.sync()
+        #expect(Array(device.gateway.rows("users").keys) == [key(21)])
+        #expect(device.engine.status.rejectedCount == 20)
+        for number in 1...20 { device.gateway.refuse("users", key(number), reason: nil) }
+        try await device.sync()
+        #expect(device.gateway.rows("users").count == 1)
+        device.clock.advance(seconds: RetrySchedule.longest)
+        try await device.sync()
+        #expect(device.gateway.rows("users").count == 21)
+    }
+
+    @Test("a row refused for a cause that others remove is sent again in the same run")
+    func secondChance() async throws {
+        let device = try Device()
+        try await device.sync()
+        let gateway = device.gateway
+        gateway.refuse("users", key(1), reason: "fk_missing")
+        try device.execute("INSERT INTO users (id) VALUES (?), (?)", [key(1), key(2)])
+        gateway.next("upload", .beforeAnswer { gateway.refuse("users", key(1), reason: nil) })
+        try await device.sync()
+        #expect(gateway.rows("users").count == 2)
+        #expect(gateway.uploads.count == 2)
+    }
+
+    @Test("rejected rows are listed and reported, can be retried, and an edit sends them again", arguments: [
+        "bad_payload", "forbidden_table", "key_taken", "materialize_error", "internal_error",
+    ])
+    func rejected(reason: String) async throws {
+        let device = try Device()
+        let events = device.engine.events
+        device.gateway.refuse("users", key(1), reason: reason)
+        try device.execute("INSERT INTO users (id) VALUES (?)", [key(1)])
+        try await device.sync()
+        let row = try #require(try await device.engine.rejectedRows().first)
+        #expect(row.reason == reason)
+        #expect(device.gateway.uploads.count == 1)
+        device.gateway.refuse("users", key(1), reason: nil)
+        try await device.sync()
+        #expect(device.gateway.uploads.count == 1)
+        try await device.engine.retry(row)
+        try await device.sync()
+        #expect(device.gateway.rows("users").count == 1)
+        #expect(device.engine.status.rejectedCount == 0)
+        #expect(await firstEvent(events, unless: device) == .rejected(row))
+    }
+
+    @Test("H17: rows that wait without getting through show as an error")
+    func watchdog() async throws {
+        let device = try Device { $0.watchdog = 60 }
+        try await device.sync()
+        try device.execute("INSERT INTO users (id) VALUES (?)", [key(1)])
+        try await device.engine.session.refreshCounts()
+        device.clock.advance(seconds: 61)
+        try await device.engine.session.refreshCounts()
+        #expect(device.engine.status.lastError == .noProgress(seconds: 61))
+        try await device.sync()
+        #expect(device.engine.status.lastError == nil)
+    }
+
+    // MARK: Users
+
+    @Test("H7: what was written before anybody signed in goes to the first user")
+    func anonymousData() async throws {
+        let device = try Device()
+        device.gateway.write("users", key(2), PullTests.user(2))
+        try device.execute("INSERT INTO users (id) VALUES (?)", [key(1)])
+        try await device.sync()
+        #expect(device.gateway.rows("users").count == 2)
+        #expect(try device.count("SELECT count(*) FROM users") == 2)
+    }
+
+    @Test("another user's token is refused until the first has signed out, and then sees nothing of theirs")
+    func otherUser() async throws {
+        let device = try Device()
+        try device.execute("INSERT INTO users (id) VALUES (?)", [key(1)])
+        try await device.sync()
+        try device.reopen(user: "other")
+        try device.execute("INSERT INTO users (id) VALUES (?)", [key(2)])
+        await #expect(throws: SyncError.differentUser) { try await device.sync() }
+        await #expect(throws: SyncError.pendingChanges(1)) { try await device.engine.signOut() }
+        #expect(try device.count("SELECT count(*) FROM users") == 2)
+        try await device.engine.signOut(force: true)
+        #expect(try device.count("SELECT count(*) FROM users") == 0)
+        try await device.sync()
+        #expect(device.gateway.rows("users", user: "other").isEmpty)
+        #expect(device.gateway.rows("users").count == 1)
+        try device.execute("INSERT INTO users (id) VALUES (?)", [key(3)])
+        try await device.sync()
+        #expect(device.gateway.rows("users", user: "other").count == 1)
+    }
+}
