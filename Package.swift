@@ -106,6 +106,9 @@ let clientTargets: [Target] = [
     .target(
         name: "OverSQLite", dependencies: ["WireJSON", .grdb], path: "Client/OverSQLite", swiftSettings: settings),
     .target(
+        name: "OverSQLiteTestSupport", dependencies: ["OverSQLite", "WireJSON"],
+        path: "Client/OverSQLiteTestSupport", swiftSettings: settings),
+    .target(
         name: "OverSQLiteAsyncHTTP",
         dependencies: ["OverSQLite", .asyncHTTPClient, .nioCore, .nioHTTP1, .nioSSL],
         path: "Client/OverSQLiteAsyncHTTP", swiftSettings: settings),
@@ -146,7 +149,33 @@ let toolTargets: [Target] = [
 ]
 
 let testTargets: [Target] = [
+    // The protos as protobuf-c reads and writes them: an implementation that shares nothing with ours.
+    .target(
+        name: "ProtobufC", path: "Tests/ProtobufC", linkerSettings: [.linkedLibrary("protobuf-c")]),
+    // A process for tests to freeze and kill.
+    .executableTarget(
+        name: "rpc-test-replica", dependencies: ["Protos", "RPC", .lifecycle, .logging, .nioCore, .signals],
+        path: "Tests/RPCTestReplica", swiftSettings: settings),
+    .target(
+        name: "TestSupport", dependencies: ["LocalPostgres", "Postgres", .logging], path: "Shared/TestSupport",
+        swiftSettings: settings),
     tests("WireJSONUnitTests", ["WireJSON"]),
+    tests("ProtosUnitTests", ["ProtobufC", "Protos", .protobuf]),
+    tests("RPCUnitTests", ["Protos", "RPC", .nioCore]),
+    tests(
+        "RPCIntegrationTests",
+        ["Protos", "RPC", "rpc-test-replica", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf]),
+    tests("PostgresUnitTests", ["Postgres"]),
+    tests(
+        "PostgresIntegrationTests", ["LocalPostgres", "Postgres", "TestSupport", .lifecycle, .logging]),
+    tests("UploadUnitTests", ["Model", "Sidecar", "UploadService", "WireJSON", .nioCore]),
+    tests("OverSQLiteUnitTests", ["OverSQLite", "OverSQLiteTestSupport", "WireJSON", .grdb]),
+    tests(
+        "EndToEndTests",
+        [
+            "Demo", "DevStack", "LocalPostgres", "Postgres", "Tokens", .asyncHTTPClient, .logging, .nioCore,
+            .nioHTTP1, "oversync-auth", "oversync-download", "oversync-gateway", "oversync-upload",
+        ]),
 ]
 
 let package = Package(

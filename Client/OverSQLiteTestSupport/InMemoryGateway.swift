@@ -54,6 +54,9 @@ public final class InMemoryGateway: HTTPTransport {
         state.withLock { $0.faults.append((path, fault)) }
     }
 
+    /// Forgets faults that no request has met.
+    public func clearFaults() { state.withLock { $0.faults = [] } }
+
     /// Refuses every change of a row with this reason until it is set to nil.
     public func refuse(_ table: String, _ pk: String, reason: String?) {
         state.withLock { $0.refusals["\(table)/\(pk)"] = reason }

@@ -121,7 +121,8 @@ struct BalancerTests {
                 }
             case 7:
                 guard let waiter = waiting.sorted().randomElement(using: &random) else { continue }
-                #expect(balancer.stopWaiting(waiter))
+                let outcome124 = balancer.stopWaiting(waiter)
+                #expect(outcome124)
                 waiting.remove(waiter)
             default:
                 guard let index = open.indices.randomElement(using: &random) else { continue }

@@ -45,7 +45,8 @@ struct ClientCallsTests {
     @Test func `silence between calls means nothing`() {
         var calls = ClientCalls(limits: limits, now: start)
         calls.begin(1, deadline: start + .seconds(60), now: start)
-        #expect(calls.end(1))
+        let outcome48 = calls.end(1)
+        #expect(outcome48)
         #expect(tick(&calls, from: .zero, to: .seconds(5)).isEmpty)
         calls.begin(2, deadline: start + .seconds(60), now: start + .seconds(10))
         #expect(calls.tick(now: start + .seconds(10) + .milliseconds(20)).isEmpty)
@@ -67,8 +68,10 @@ struct ClientCallsTests {
         let actions = tick(&calls, from: .milliseconds(20), to: .milliseconds(200))
         #expect(actions.map(\.1) == [.expire(1)])
         #expect(actions.first?.0 == .milliseconds(100))
-        #expect(!calls.end(1))
-        #expect(calls.end(2))
+        let outcome70 = calls.end(1)
+        #expect(!outcome70)
+        let outcome71 = calls.end(2)
+        #expect(outcome71)
     }
 
     @Test func `a connection that is given up ends with its last call`() {
@@ -76,7 +79,8 @@ struct ClientCallsTests {
         calls.begin(1, deadline: start + .seconds(60), now: start)
         calls.goAway()
         #expect(!calls.isDone)
-        #expect(calls.end(1))
+        let outcome79 = calls.end(1)
+        #expect(outcome79)
         #expect(calls.isDone)
     }
 }

@@ -29,7 +29,7 @@ struct FrameTests {
             let frame = frame(
                 UInt32(id), message: .random(in: 0...300, using: &random),
                 body: [0, 1, 4096, 4097, 70_000].randomElement(using: &random) ?? 0)
-            try stream.writeImmutableBuffer(bytes(frame))
+            stream.writeImmutableBuffer(try bytes(frame))
             return frame
         }
         var decoder = FrameDecoder(limit: 1 << 20)
@@ -38,7 +38,8 @@ struct FrameTests {
             let size = min(
                 stream.readableBytes,
                 [1, 3, 7, 100, 5000, 100_000].randomElement(using: &random) ?? 1)
-            decoder.append(try #require(stream.readSlice(length: size)))
+            let slice = stream.readSlice(length: size)
+            decoder.append(try #require(slice))
             while let frame = try decoder.next() { received.append(frame) }
         }
         #expect(received.count == frames.count)

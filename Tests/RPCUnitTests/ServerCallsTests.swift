@@ -8,26 +8,35 @@ struct ServerCallsTests {
 
     @Test func `a cancelled call has no voice but counts until its handler returns`() {
         var calls = ServerCalls()
-        #expect(calls.begin(1, deadline: start + .seconds(1), credit: 1))
-        #expect(calls.cancel(1))
-        #expect(!calls.cancel(1))
+        let begun = calls.begin(1, deadline: start + .seconds(1), credit: 1)
+        #expect(begun)
+        let outcome12 = calls.cancel(1)
+        #expect(outcome12)
+        let outcome13 = calls.cancel(1)
+        #expect(!outcome13)
         #expect(calls.sendPart(1, isWritable: true) == .stop)
         #expect(!calls.isEmpty)
-        #expect(!calls.finish(1))
+        let outcome16 = calls.finish(1)
+        #expect(!outcome16)
         #expect(calls.isEmpty)
     }
 
     @Test func `an id may be used again only after its call is over`() {
         var calls = ServerCalls()
-        #expect(calls.begin(1, deadline: start, credit: 0))
-        #expect(!calls.begin(1, deadline: start, credit: 0))
-        #expect(calls.finish(1))
-        #expect(calls.begin(1, deadline: start, credit: 0))
+        let outcome22 = calls.begin(1, deadline: start, credit: 0)
+        #expect(outcome22)
+        let outcome23 = calls.begin(1, deadline: start, credit: 0)
+        #expect(!outcome23)
+        let outcome24 = calls.finish(1)
+        #expect(outcome24)
+        let outcome25 = calls.begin(1, deadline: start, credit: 0)
+        #expect(outcome25)
     }
 
     @Test func `a part needs credit and room`() {
         var calls = ServerCalls()
-        #expect(calls.begin(1, deadline: start, credit: 1))
+        let outcome30 = calls.begin(1, deadline: start, credit: 1)
+        #expect(outcome30)
         #expect(calls.sendPart(1, isWritable: false) == .wait)
         #expect(calls.sendPart(1, isWritable: true) == .send)
         #expect(calls.sendPart(1, isWritable: true) == .wait)
@@ -77,8 +86,12 @@ struct ServerCallsTests {
             #expect(Set(calls.calls.keys) == Set(model.keys))
         }
         #expect(calls.peerGone() == model.filter(\.value.heard).keys.sorted())
-        #expect(!calls.begin(99, deadline: start, credit: 0))
-        for id in model.keys { #expect(!calls.finish(id)) }
+        let outcome80 = calls.begin(99, deadline: start, credit: 0)
+        #expect(!outcome80)
+        for id in model.keys {
+            let finished = calls.finish(id)
+            #expect(!finished)
+        }
         #expect(calls.isEmpty)
     }
 }

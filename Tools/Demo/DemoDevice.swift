@@ -25,6 +25,27 @@ struct DemoDevice: Sendable {
             credentials: { try await signIn.token() })
     }
 
+    /// Longest pause between attempts at a sync, and how many there are.
+    private static let retryPause: Duration = .seconds(1)
+    private static let attempts = 20
+
+    /// Syncs, and tries again while the services are away, as the engine's own loop would.
+    func sync(say: (String) -> Void) async throws {
+        for attempt in 1... {
+            do {
+                return try await engine.syncChanges()
+            } catch let error as SyncError {
+                switch error {
+                case .unreachable, .busy, .notTheGateway:
+                    guard attempt < Self.attempts else { throw error }
+                    say("  \(name): the server is away (\(error)); tries again")
+                    try await Task.sleep(for: Self.retryPause)
+                default: throw error
+                }
+            }
+        }
+    }
+
     /// Rows that the app wrote and the server has not taken yet.
     func pendingCount() throws -> Int {
         try database.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM sync_row_status WHERE state <> 'synced'") ?? 0 }

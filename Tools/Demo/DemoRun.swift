@@ -46,22 +46,22 @@ package struct DemoRun {
 
     private func play() async throws -> Bool {
         try await importOnFirst()
-        try await narrator.measure("\(second.name): hydrates", second) { try await second.engine.syncChanges() }
+        try await narrator.measure("\(second.name): hydrates", second) { try await second.sync(say: narrator.say) }
         try await editOffline()
         try await syncUntilQuiet()
         try await narrator.measure("\(other.name) of \(Self.stranger): syncs", other) {
-            try await other.engine.syncChanges()
+            try await other.sync(say: narrator.say)
         }
         return try await proveEqual()
     }
 
     private func importOnFirst() async throws {
         narrator.say("\(first.name): catches up with the server, then imports the ISO code lists of \(ISOCodes.folder)")
-        try await first.engine.syncChanges()
+        try await first.sync(say: narrator.say)
         for (table, rows) in try Import(codes: try ISOCodes(), database: first.database).run() {
             narrator.say("  \(table): \(rows) new rows")
         }
-        try await narrator.measure("\(first.name): sends", first) { try await first.engine.syncChanges() }
+        try await narrator.measure("\(first.name): sends", first) { try await first.sync(say: narrator.say) }
     }
 
     private func editOffline() async throws {
@@ -78,7 +78,7 @@ package struct DemoRun {
             let before = try [first.digests(), second.digests()]
             for device in [first, second] {
                 try await narrator.measure("round \(round), \(device.name)", device) {
-                    try await device.engine.syncChanges()
+                    try await device.sync(say: narrator.say)
                 }
             }
             let waiting = try first.pendingCount() + second.pendingCount()

@@ -1,0 +1,89 @@
+import AsyncHTTPClient
+import Demo
+import DevStack
+import Foundation
+import LocalPostgres
+import Logging
+import NIOCore
+import NIOHTTP1
+import Tokens
+
+/// Runs a test against a stack of its own: PostgreSQL, every service as a process, HTTPS.
+func withStack(_ body: @escaping @Sendable (StackAddress) async throws -> Void) async throws {
+    let folder = FileManager.default.temporaryDirectory.path + "/oversync-e2e-" + UUID().uuidString.prefix(8)
+    var plan = Stack.Plan(
+        directory: StackDirectory(folder), registrations: DemoTables.registrations,
+        businessSchema: DemoTables.businessSchema)
+    plan.port = 0
+    plan.downloadReplicas = 2
+    var logger = Logger(label: "stack")
+    logger.logLevel = .error
+    let stack = try await Stack(plan, logger: logger)
+    let outcome: Result<Void, any Error>
+    do {
+        outcome = .success(try await stack.run(logger: logger, body))
+    } catch {
+        let log = (try? String(contentsOfFile: plan.directory.log, encoding: .utf8)) ?? ""
+        print("the stack's log:\n\(log.suffix(8000))")
+        outcome = .failure(error)
+    }
+    try await stack.postgres.destroy()
+    try? FileManager.default.removeItem(atPath: folder)
+    try outcome.get()
+}
+
+/// One device that speaks the wire protocol by hand.
+struct WireDevice: Sendable {
+    let stack: StackAddress
+    let client: HTTPClient
+    let token: String
+
+    init(_ stack: StackAddress, _ client: HTTPClient, user: String, device: String) async throws {
+        self.stack = stack
+        self.client = client
+        let secret = try String(contentsOfFile: stack.hs256SecretFile, encoding: .utf8)
+        let claims = DeviceClaims(
+            user: user, device: device, issuer: "oversync", audience: "oversync",
+            now: Int(Date().timeIntervalSince1970), lifetime: 600)
+        token = try await TokenMint(hs256: secret).sign(claims)
+    }
+
+    struct Answer: Sendable {
+        let status: Int
+        let headers: [String: String]
+        let text: String
+
+        /// The value at a path of keys and indexes.
+        func value(_ path: any Sendable...) throws -> String {
+            var value = try JSONSerialization.jsonObject(with: Data(text.utf8)) as Any
+            for step in path {
+                switch (step, value) {
+                case (let key as String, let object as [String: Any]): value = object[key] ?? "absent"
+                case (let index as Int, let array as [Any]) where index < array.count: value = array[index]
+                default: return "absent"
+                }
+            }
+            return "\(value)"
+        }
+    }
+
+    func upload(_ changes: String) async throws -> Answer {
+        try await send(.POST, "/sync/upload", body: #"{"changes":[\#(changes)]}"#)
+    }
+
+    func download(_ query: String) async throws -> Answer {
+        try await send(.GET, "/sync/download?" + query)
+    }
+
+    func send(_ method: HTTPMethod, _ path: String, body: String? = nil, token other: String? = nil) async throws -> Answer {
+        var request = HTTPClientRequest(url: stack.gateway + path)
+        request.method = method
+        request.headers.add(name: "authorization", value: "Bearer \(other ?? token)")
+        if let body { request.body = .bytes(ByteBuffer(string: body)) }
+        let response = try await client.execute(request, timeout: .seconds(30))
+        let bytes = try await response.body.collect(upTo: 32 << 20)
+        var headers: [String: String] = [:]
+        for (name, value) in response.headers { headers[name.lowercased()] = value }
+        return Answer(status: Int(response.status.code), headers: headers, text: String(buffer: bytes))
+    }
+}

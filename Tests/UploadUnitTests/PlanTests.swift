@@ -1,0 +1,213 @@
+import Model
+import Sidecar
+import Testing
+
+@testable import UploadService
+
+@Suite("Upload plan")
+struct PlanTests {
+    @Test("A new row on base 0 is created as version 1, a DELETE of it is applied without a version")
+    func unknownRows() {
+        let created = decide([change(1, row: 1, base: 0)])
+        #expect(created == [.applied(version: 1)])
+        #expect(decide([change(1, row: 1, .delete, base: 3)]) == [.applied(version: nil)])
+    }
+
+    @Test("V9: an unknown row on another base is row_missing, never a conflict without a row")
+    func rowMissing() {
+        guard case .invalid(let refusal) = decide([change(1, row: 1, base: 4)])[0] else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(refusal.reason == .rowMissing)
+    }
+
+    @Test("S3: changes of one row in one batch are judged in order, each with those before it")
+    func chain() {
+        let outcomes = decide([
+            change(1, row: 1, base: 0), change(2, row: 1, .update, base: 1, hash: 2),
+            change(3, row: 1, .update, base: 1, hash: 3),
+        ])
+        #expect(outcomes[0] == .applied(version: 1))
+        #expect(outcomes[1] == .applied(version: 2))
+        guard case .conflict(let row) = outcomes[2] else {
+            Issue.record("the stale change is no conflict: \(outcomes[2])")
+            return
+        }
+        #expect(row.version == 2)
+        #expect(row.changeID == 2)
+    }
+
+    @Test("V2: a repeat is applied with its original version and writes nothing")
+    func repeated() {
+        var facts = UploadFacts(lastSequence: 9)
+        facts.known[1] = [KnownChange(sequence: 4, version: 7, contentHash: 1)]
+        var plan = plan(facts, count: 1)
+        let entries = plan.decide([change(1, row: 1, base: 6, hash: 1)])
+        #expect(entries.isEmpty)
+        #expect(plan.outcomes == [.applied(version: 7)])
+        #expect(plan.duplicates == 1)
+        #expect(plan.lastSequence == 9)
+    }
+
+    @Test("V3: another edit under a known id succeeds that id's write, and conflicts with anybody else's")
+    func reusedID() {
+        var facts = UploadFacts(lastSequence: 9)
+        facts.known[1] = [KnownChange(sequence: 4, version: 7, contentHash: 1)]
+        facts.rows[rowID(1)] = RowFact(
+            version: 7, sequence: 4, isDeleted: false, writer: .stored(nil))
+        var own = plan(facts, count: 1)
+        #expect(own.decide([change(1, row: 1, .update, base: 6, hash: 2)]).map(\.version) == [8])
+
+        facts.rows[rowID(1)] = RowFact(
+            version: 8, sequence: 9, isDeleted: false,
+            writer: .stored(StoredWriter(payload: [], device: "other", changeID: 3, timestamp: "")))
+        var others = plan(facts, count: 1)
+        #expect(others.decide([change(1, row: 1, .update, base: 6, hash: 2)]).isEmpty)
+        guard case .conflict(let row)? = others.outcomes[0] else {
+            Issue.record("a lost edit was called \(String(describing: others.outcomes[0]))")
+            return
+        }
+        #expect(row.device == "other")
+    }
+
+    @Test("A tombstone comes back on its own version only")
+    func resurrection() {
+        var facts = UploadFacts(lastSequence: 2)
+        facts.rows[rowID(1)] = RowFact(
+            version: 2, sequence: 2, isDeleted: true,
+            writer: .stored(StoredWriter(payload: nil, device: "d", changeID: 2, timestamp: "")))
+        var right = plan(facts, count: 1)
+        let entries = right.decide([change(5, row: 1, base: 2)])
+        #expect(entries.map(\.version) == [3])
+        #expect(entries.map(\.isCreation) == [true])
+        var wrong = plan(facts, count: 1)
+        _ = wrong.decide([change(5, row: 1, base: 0)])
+        guard case .conflict(let row)? = wrong.outcomes[0] else {
+            Issue.record("no conflict")
+            return
+        }
+        #expect(row.isDeleted)
+        #expect(row.payload == nil)
+    }
+
+    @Test("A parent counts when it is applied, not when it is merely in the batch")
+    func parents() {
+        let reference = ParentReference(foreignKey: 0, values: [.text("p")])
+        let child = change(2, row: 2, table: 1, base: 0, needs: [reference])
+        let parent = change(1, row: 1, base: 0, provides: [reference])
+        #expect(decide([parent, child]) == [.applied(version: 1), .applied(version: 1)])
+
+        let refusedParent = change(1, row: 1, base: 5, provides: [reference])
+        guard case .invalid(let refusal) = decide([refusedParent, child])[1] else {
+            Issue.record("a child without a parent was applied")
+            return
+        }
+        #expect(refusal.reason == .foreignKeyMissing)
+        #expect(refusal.details == .missing(["s.parents:p"]))
+    }
+
+    @Test("A batch decided at once comes to the same as its changes one by one", arguments: 0..<200)
+    func batchEqualsSequence(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        let changes = (0..<12).map { index in
+            change(
+                Int64.random(in: 1...8, using: &generator), at: index,
+                row: UInt64.random(in: 1...3, using: &generator),
+                [.insert, .update, .delete].randomElement(using: &generator) ?? .insert,
+                base: Int64.random(in: 0...3, using: &generator),
+                hash: Int64.random(in: 1...4, using: &generator))
+        }
+        var whole = plan(UploadFacts(), count: changes.count)
+        let entries = whole.decide(changes[...])
+        var single = plan(UploadFacts(), count: changes.count)
+        let parts = changes.indices.flatMap { single.decide(changes[$0...$0]) }
+        #expect(whole.outcomes == single.outcomes)
+        #expect(entries == parts)
+        // The log is dense and each row's versions rise by one.
+        #expect(entries.map(\.sequence) == entries.indices.map { Int64($0) + 1 })
+        for versions in Dictionary(grouping: entries, by: { changes[$0.change].row }).values {
+            #expect(versions.map(\.version) == versions.indices.map { Int64($0) + 1 })
+        }
+    }
+
+    @Test("Parents go before children, within a table that refers to itself too; deletes the other way round")
+    func order() {
+        let up = ParentReference(foreignKey: 1, values: [.text("up")])
+        let changes = [
+            change(1, row: 1, table: 1, base: 0, needs: [up]),
+            change(2, row: 2, table: 1, base: 0, provides: [up]),
+            change(3, row: 3, table: 0, .delete, base: 1),
+            change(4, row: 4, table: 1, .delete, base: 1),
+            change(5, row: 5, table: 0, base: 0),
+        ]
+        #expect(ProcessingOrder.of(changes, in: schema).map(\.id) == [5, 2, 1, 4, 3])
+    }
+}
+
+private let key = ForeignKey(
+    name: "to_parent", parent: TableName(schema: "s", table: "parents"),
+    columns: [.init(child: "parent", parent: "code", parentType: 25)], isDeferrable: true)
+private let selfKey = ForeignKey(
+    name: "to_self", parent: TableName(schema: "s", table: "rows"),
+    columns: [.init(child: "up", parent: "code", parentType: 25)], isDeferrable: true)
+
+/// Two tables: `s.parents`, and `s.rows` that refers to it and to itself.
+private let schema = UploadSchema(
+    catalog: Catalog(tables: [
+        RegisteredTable(
+            id: 1, name: TableName(schema: "s", table: "parents"), keyKind: .uuid, keyColumn: "id", mode: .table,
+            ownerColumn: nil,
+            columns: [Column(name: "id", typeName: "uuid", baseType: 2950), Column(name: "code", typeName: "text", baseType: 25)]),
+        RegisteredTable(
+            id: 2, name: TableName(schema: "s", table: "rows"), keyKind: .uuid, keyColumn: "id", mode: .table,
+            ownerColumn: nil,
+            columns: ["id", "code", "parent", "up"].map { Column(name: $0, typeName: "text", baseType: 25) },
+            foreignKeys: [key, selfKey]),
+    ]))
+
+private func rowID(_ number: UInt64) -> RowID { RowID(table: 1, key: .uuid(high: 0, low: number)) }
+
+private func change(
+    _ id: Int64, at index: Int = 0, row: UInt64, table: Int = 0, _ operation: Model.Operation = .insert,
+    base: Int64, hash: Int64 = 1, needs: [ParentReference] = [], provides: [ParentReference] = []
+) -> Change {
+    Change(
+        index: index, id: id, row: RowID(table: TableID(table + 1), key: .uuid(high: 0, low: row)), table: table,
+        operation: operation, base: base, payload: nil, contentHash: hash, needs: needs, provides: provides)
+}
+
+private func plan(_ facts: UploadFacts, count: Int) -> UploadPlan {
+    UploadPlan(
+        schema: schema,
+        request: UploadRequestFacts { position in
+            StoredWriter(payload: [], device: "own", changeID: Int64(position) + 1, timestamp: "")
+        }, facts: facts, count: count)
+}
+
+/// Decides changes in the order given and returns their outcomes in that order.
+private func decide(_ changes: [Change]) -> [ChangeOutcome] {
+    let placed = changes.enumerated().map { index, change in
+        Change(
+            index: index, id: change.id, row: change.row, table: change.table, operation: change.operation,
+            base: change.base, payload: nil, contentHash: change.contentHash, needs: change.needs,
+            provides: change.provides)
+    }
+    var plan = plan(UploadFacts(), count: placed.count)
+    _ = plan.decide(placed[...])
+    return plan.outcomes.compactMap { $0 }
+}
+
+/// A repeatable source of randomness (SplitMix64).
+private struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
