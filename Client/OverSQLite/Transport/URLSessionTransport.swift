@@ -7,8 +7,8 @@ import Foundation
 /// The default transport, over URLSession.
 ///
 /// Certificates are checked against the system's authorities. For a development authority: on Apple
-/// platforms install it in the keychain; on Linux set the environment variable
-/// `URLSessionCertificateAuthorityInfoFile` to a PEM file before the first request of the process.
+/// platforms install it in the keychain; on Linux use `AsyncHTTPTransport` (product
+/// `OverSQLiteAsyncHTTP`), since Foundation there trusts no other.
 public struct URLSessionTransport: HTTPTransport {
     private let session: URLSession
 
