@@ -19,16 +19,16 @@ build: packages ## builds everything
 	@set -e; for product in oversync $(SERVICES); do $(BUILD) --product $$product; done
 
 test: packages ## all tests: unit, integration on a real PostgreSQL, end to end with all processes
-	swift test --parallel
+	Tools/make/test.sh
 
 unit: packages ## tests of rules and machines, no processes
-	swift test --parallel --filter UnitTests
+	Tools/make/test.sh UnitTests
 
 integration: packages ## tests on a real PostgreSQL and real sockets
-	swift test --parallel --filter IntegrationTests
+	Tools/make/test.sh IntegrationTests
 
 e2e: packages ## tests with every service as a process
-	swift test --filter EndToEndTests
+	Tools/make/test.sh EndToEndTests
 
 format: ## formats all Swift
 	swift format --in-place --parallel --recursive Package.swift Client Services Shared Tests Tools

@@ -7,6 +7,7 @@ import NIOSSL
 import RPC
 import ServiceKit
 import ServiceLifecycle
+import Telemetry
 
 /// The gateway: ends TLS, checks tokens, applies limits and forwards to the services. It links no database
 /// driver and holds no database password.
@@ -17,40 +18,52 @@ package enum GatewayService {
     /// Runs the service until a signal ends it.
     package static func run() async throws {
         try await ServiceProcess.run("oversync-gateway") { process in
-            let settings = try GatewaySettings(process.configuration)
-            let sockets = try process.configuration.value(CommonSettings.runDirectory)
-            let observer = RPCMetrics(process.metrics, service: process.name)
-            func client(_ service: String) -> RPCClient {
-                RPCClient(
-                    directory: sockets + "/" + service, service: service, logger: process.logger,
-                    observer: observer)
-            }
-            let (auth, upload, download) = (client("auth"), client("upload"), client("download"))
-            let cache = TokenCache()
-            let keys = await KeySource(
-                auth: auth, hs256Secret: settings.hs256Secret, cache: cache, logger: process.logger)
-            let health = HealthRoutes(upstreams: [("auth", auth), ("upload", upload), ("download", download)])
-            let sync = SyncRoutes(
-                upload: upload, download: download, bodies: BodyReader(maximumBytes: settings.maximumBodyBytes))
-            let tokens = AuthRoutes(
-                auth: auth, keys: keys, allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
-            let responder = GatewayResponder(
-                routes: RouteTable(health.routes + sync.routes + tokens.routes),
-                verifier: TokenVerifier(
-                    keys: keys, cache: cache, issuer: settings.issuer, audience: settings.audience,
-                    skewSeconds: settings.skewSeconds, now: { Date().timeIntervalSince1970 }),
-                timeout: settings.requestTimeout, metrics: GatewayMetrics(process.metrics),
-                logger: process.logger)
-            let server = try application(responder, settings, process.logger)
-            let ready = ReadinessCheck("upstreams") {
-                health.missing.isEmpty ? nil : "no live replica of " + health.missing.joined(separator: ", ")
-            }
-            return ([auth, upload, download, keys, server], [ready])
+            try await services(
+                try GatewaySettings(process.configuration),
+                sockets: try process.configuration.value(CommonSettings.runDirectory),
+                metrics: process.metrics, logger: process.logger)
         }
     }
 
+    /// Everything that runs, in starting order, and when it is ready.
+    ///
+    /// - Parameters:
+    ///   - sockets: the directory with one subdirectory of sockets for each service.
+    ///   - listening: is told the port once connections are accepted.
+    package static func services(
+        _ settings: GatewaySettings, sockets: String, metrics: MetricsRegistry, logger: Logger,
+        listening: @escaping @Sendable (Int) -> Void = { _ in }
+    ) async throws -> (run: [any Service], ready: [ReadinessCheck]) {
+        let observer = RPCMetrics(metrics, service: "oversync-gateway")
+        func client(_ service: String) -> RPCClient {
+            RPCClient(
+                directory: sockets + "/" + service, service: service, logger: logger, observer: observer)
+        }
+        let (auth, upload, download) = (client("auth"), client("upload"), client("download"))
+        let cache = TokenCache()
+        let keys = await KeySource(
+            auth: auth, hs256Secret: settings.hs256Secret, cache: cache, logger: logger)
+        let health = HealthRoutes(upstreams: [("auth", auth), ("upload", upload), ("download", download)])
+        let sync = SyncRoutes(
+            upload: upload, download: download, bodies: BodyReader(maximumBytes: settings.maximumBodyBytes))
+        let tokens = AuthRoutes(
+            auth: auth, keys: keys, allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
+        let responder = GatewayResponder(
+            routes: RouteTable(health.routes + sync.routes + tokens.routes),
+            verifier: TokenVerifier(
+                keys: keys, cache: cache, issuer: settings.issuer, audience: settings.audience,
+                skewSeconds: settings.skewSeconds, now: { Date().timeIntervalSince1970 }),
+            timeout: settings.requestTimeout, metrics: GatewayMetrics(metrics), logger: logger)
+        let server = try application(responder, settings, logger, listening)
+        let ready = ReadinessCheck("upstreams") {
+            health.missing.isEmpty ? nil : "no live replica of " + health.missing.joined(separator: ", ")
+        }
+        return ([auth, upload, download, keys, server], [ready])
+    }
+
     private static func application(
-        _ responder: GatewayResponder, _ settings: GatewaySettings, _ logger: Logger
+        _ responder: GatewayResponder, _ settings: GatewaySettings, _ logger: Logger,
+        _ listening: @escaping @Sendable (Int) -> Void
     ) throws -> Application<GatewayResponder> {
         Application(
             responder: responder,
@@ -63,6 +76,7 @@ package enum GatewayService {
             onServerRunning: { channel in
                 logger.info(
                     "listening", metadata: ["address": "\(channel.localAddress?.description ?? settings.host)"])
+                listening(channel.localAddress?.port ?? settings.port)
             },
             logger: quiet(logger))
     }

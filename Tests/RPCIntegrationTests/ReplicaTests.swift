@@ -86,7 +86,7 @@ struct ReplicaTests {
         let one = try ReplicaProcess("one", in: directory)
         try await withClient { client, events in
             await events.connected("one")
-            async let answer = pull(client, seconds: 1)
+            async let answer = pull(client, seconds: 6)
             try await eventually { client.callsInFlight == 1 }
             let two = try ReplicaProcess("two", in: directory)
             await events.connected("two")

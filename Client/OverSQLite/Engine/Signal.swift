@@ -1,16 +1,47 @@
-/// Wakes the loop. Raising it any number of times before it is waited for counts once.
-struct Signal: Sendable {
-    private let stream: AsyncStream<Void>
-    private let continuation: AsyncStream<Void>.Continuation
+import Synchronization
 
-    init() {
-        (stream, continuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+/// Wakes the loop. Raising it any number of times before it is waited for counts once.
+///
+/// An `AsyncStream` will not do: it ends for good when a task waiting on it is cancelled, and the loop gives
+/// up waits all the time.
+final class Signal: Sendable {
+    private struct State {
+        var isRaised = false
+        var waiter: CheckedContinuation<Void, Never>?
     }
 
-    func raise() { continuation.yield() }
+    private let state = Mutex(State())
 
-    /// Returns when the signal has been raised, or the task cancelled. One task waits at a time.
+    func raise() {
+        let waiter = state.withLock { state in
+            state.isRaised = state.waiter == nil
+            defer { state.waiter = nil }
+            return state.waiter
+        }
+        waiter?.resume()
+    }
+
+    /// Returns when the signal has been raised, or the task is cancelled; a raise is then kept for the next
+    /// wait. One task waits at a time.
     func wait() async {
-        for await _ in stream { return }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isOver = state.withLock { state in
+                    if state.isRaised || Task.isCancelled {
+                        if !Task.isCancelled { state.isRaised = false }
+                        return true
+                    }
+                    state.waiter = continuation
+                    return false
+                }
+                if isOver { continuation.resume() }
+            }
+        } onCancel: {
+            let waiter = state.withLock { state in
+                defer { state.waiter = nil }
+                return state.waiter
+            }
+            waiter?.resume()
+        }
     }
 }

@@ -27,7 +27,7 @@ struct GatewayResponder: HTTPResponder {
             let route = try routes.route(request.method, request.uri.path)
             path = route.path
             if route.isProtected {
-                scope.caller = try await verifier.caller(authorization: request.headers[.authorization], scope)
+                scope.caller = try await verifier.caller(authorization: request.headers[.authorization])
             }
             response = try await route.answer(request, scope)
             if request.method == .head { response.body = ResponseBody() }

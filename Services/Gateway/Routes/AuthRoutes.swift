@@ -16,8 +16,8 @@ struct AuthRoutes: Sendable {
 
     var routes: [Route] {
         var routes = [
-            Route(.get, "/.well-known/jwks.json") { _, scope in
-                .json(try await keys.publishedKeys(scope.context()))
+            Route(.get, "/.well-known/jwks.json") { _, _ in
+                .json(try await keys.publishedKeys())
             }
         ]
         if allowsDevelopmentSignIn {

@@ -13,18 +13,46 @@ final class KeySource: Service {
     /// Longest time between two readings.
     private static let refreshInterval: Duration = .seconds(30)
 
+    /// Longest wait for one answer of the Auth service.
+    private static let readTimeout: Duration = .seconds(5)
+
     private struct Published {
         let jwks: String
         let keys: JWTKeyCollection
         let kids: Set<String>
-        let readAt: ContinuousClock.Instant
+    }
+
+    private struct State {
+        var published: Published?
+        /// The question under way. A stored task, because all requests that need its answer share it and none
+        /// of them may cancel it for the others; it is bounded by `readTimeout`.
+        var reading: Task<Published, any Error>?
+        var lastAsked: ContinuousClock.Instant?
+        var hasFailed = false
+
+        mutating func finishReading(_ answer: Published?) {
+            reading = nil
+            lastAsked = .now
+            hasFailed = answer == nil
+            if let answer { published = answer }
+        }
+    }
+
+    /// What to do about a key that a token names.
+    private enum Lookup {
+        case found(JWTKeyCollection)
+        case ask
+        /// Asked a moment ago: there is no such key.
+        case absent
+        /// Asked a moment ago, without an answer: nobody knows.
+        case unknown
     }
 
     private let auth: RPCClient
     private let cache: TokenCache
     private let logger: Logger
     private let secret: JWTKeyCollection?
-    private let published = Mutex<Published?>(nil)
+    private let state = Mutex(State())
 
     init(auth: RPCClient, hs256Secret: String?, cache: TokenCache, logger: Logger) async {
         self.auth = auth
@@ -38,54 +66,89 @@ final class KeySource: Service {
     }
 
     /// The keys to verify a token with; nil if there is none for its algorithm and name.
-    func verifier(for header: TokenHeader, _ context: CallContext) async throws -> JWTKeyCollection? {
+    ///
+    /// - Throws: `RPCFailure.unavailable` when the keys cannot be read now: the token may be good.
+    func verifier(for header: TokenHeader) async throws -> JWTKeyCollection? {
         switch header.alg {
-        case "HS256": return header.kid == nil ? secret : nil
+        // The secret has no name. Some back ends write one into their tokens all the same.
+        case "HS256": return secret
         case "ES256":
             guard let kid = header.kid else { return nil }
-            if let current = published.withLock({ $0 }) {
-                if current.kids.contains(kid) { return current.keys }
-                if .now - current.readAt < Self.minimumInterval { return nil }
+            switch lookUp(kid) {
+            case .found(let keys): return keys
+            case .absent: return nil
+            case .unknown: throw RPCFailure.unavailable("The keys that check tokens are not available")
+            case .ask:
+                let fresh = try await refresh()
+                return fresh.kids.contains(kid) ? fresh.keys : nil
             }
-            let fresh = try await refresh(context)
-            return fresh.kids.contains(kid) ? fresh.keys : nil
         default: return nil
         }
     }
 
     /// The published set, for other verifiers.
-    func publishedKeys(_ context: CallContext) async throws -> String {
-        if let current = published.withLock({ $0 }) { return current.jwks }
-        return try await refresh(context).jwks
+    func publishedKeys() async throws -> String {
+        if let current = state.withLock({ $0.published }) { return current.jwks }
+        return try await refresh().jwks
     }
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
-                let context = CallContext(requestID: "gateway-keys", deadline: .now + .seconds(5))
                 do {
-                    _ = try await self.refresh(context)
+                    _ = try await self.refresh()
                 } catch {
-                    self.logger.warning("the keys could not be read; keeping the last ones", metadata: ["error": "\(error)"])
+                    self.logger.warning(
+                        "the keys could not be read; keeping the last ones", metadata: ["error": "\(error)"])
                 }
                 try? await Task.sleep(for: Self.refreshInterval)
             }
         }
     }
 
-    private func refresh(_ context: CallContext) async throws -> Published {
-        let reply = try await auth.call(AuthRPC.getKeys, GetKeysRequest(), context: context).message
-        if let current = published.withLock({ $0 }), current.jwks == reply.jwks {
-            let same = Published(jwks: current.jwks, keys: current.keys, kids: current.kids, readAt: .now)
-            published.withLock { $0 = same }
-            return same
+    /// Anyone can send tokens with invented key names: they cost the Auth service one call in
+    /// `minimumInterval` altogether.
+    private func lookUp(_ kid: String) -> Lookup {
+        state.withLock { state in
+            if let published = state.published, published.kids.contains(kid) { return .found(published.keys) }
+            if state.reading != nil { return .ask }
+            if let asked = state.lastAsked, .now - asked < Self.minimumInterval {
+                return state.hasFailed ? .unknown : .absent
+            }
+            return .ask
         }
-        let fresh = Published(
-            jwks: reply.jwks, keys: try await JWTKeyCollection().add(jwksJSON: reply.jwks),
-            kids: try Self.kids(reply.jwks), readAt: .now)
-        published.withLock { $0 = fresh }
-        cache.clear()
-        return fresh
+    }
+
+    /// Reads the keys, or waits for the answer that somebody else is waiting for.
+    private func refresh() async throws -> Published {
+        let reading = state.withLock { state in
+            if let reading = state.reading { return reading }
+            let reading = Task { try await self.read() }
+            state.reading = reading
+            state.lastAsked = .now
+            return reading
+        }
+        return try await reading.value
+    }
+
+    private func read() async throws -> Published {
+        do {
+            let context = CallContext(requestID: "gateway-keys", deadline: .now + Self.readTimeout)
+            let jwks = try await auth.call(AuthRPC.getKeys, GetKeysRequest(), context: context).message.jwks
+            let current = state.withLock { $0.published }
+            if let current, current.jwks == jwks {
+                state.withLock { $0.finishReading(current) }
+                return current
+            }
+            let fresh = Published(
+                jwks: jwks, keys: try await JWTKeyCollection().add(jwksJSON: jwks), kids: try Self.kids(jwks))
+            state.withLock { $0.finishReading(fresh) }
+            cache.clear()
+            return fresh
+        } catch {
+            state.withLock { $0.finishReading(nil) }
+            throw error
+        }
     }
 
     private static func kids(_ jwks: String) throws -> Set<String> {

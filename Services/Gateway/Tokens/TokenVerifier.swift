@@ -18,12 +18,12 @@ struct TokenVerifier: Sendable {
 
     /// - Parameter authorization: the header's value.
     /// - Throws: `WireError` 401; `RPCFailure` when the keys cannot be had.
-    func caller(authorization: String?, _ scope: RequestScope) async throws -> CallerIdentity {
+    func caller(authorization: String?) async throws -> CallerIdentity {
         let token = try Self.bearer(authorization)
         let key = TokenCache.key(of: token)
         if let known = cache.caller(key, now: now()) { return known }
         let generation = cache.generation
-        let verified = try await verify(token, scope)
+        let verified = try await verify(token)
         cache.keep(verified.caller, until: verified.expires, under: key, generation: generation)
         return verified.caller
     }
@@ -38,9 +38,9 @@ struct TokenVerifier: Sendable {
     }
 
     private func verify(
-        _ token: String, _ scope: RequestScope
+        _ token: String
     ) async throws -> (caller: CallerIdentity, expires: TimeInterval) {
-        guard let collection = try await keys.verifier(for: try TokenHeader(token), scope.context()) else {
+        guard let collection = try await keys.verifier(for: try TokenHeader(token)) else {
             throw WireError.unauthenticated("Invalid token")
         }
         let claims: CallerClaims
@@ -105,11 +105,13 @@ struct CallerClaims: JWTPayload {
 struct TokenHeader: Decodable {
     let alg: String
     let kid: String?
+    /// Names of extensions that a reader must understand; this one understands none (RFC 7515 §4.1.11).
+    let crit: [String]?
 
     init(_ token: String) throws(WireError) {
         let parts = token.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3, let data = Data(base64URL: parts[0]),
-            let header = try? JSONDecoder().decode(TokenHeader.self, from: data)
+            let header = try? JSONDecoder().decode(TokenHeader.self, from: data), header.crit == nil
         else { throw .unauthenticated("Invalid token") }
         self = header
     }

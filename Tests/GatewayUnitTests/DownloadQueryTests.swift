@@ -1,0 +1,55 @@
+import HummingbirdCore
+import Testing
+
+@testable import Gateway
+
+/// The parameters of `GET /sync/download`, as existing clients know them.
+struct DownloadQueryTests {
+    private func query(_ text: String) throws(WireError) -> DownloadQuery {
+        try DownloadQuery(URI("/sync/download?\(text)").queryParameters)
+    }
+
+    @Test func `everything has a default`() throws {
+        let message = try query("").message
+        #expect(message.after == 0)
+        #expect(message.until == 0)
+        #expect(message.limit == 100)
+        #expect(message.schema.isEmpty)
+        #expect(!message.includeSelf)
+        #expect(message.waitSeconds == 0)
+    }
+
+    @Test func `everything is taken over`() throws {
+        let text = "after=9223372036854775807&until=5&limit=1000&schema=a_1&include_self=true&wait=55"
+        let message = try query(text).message
+        #expect(message.after == .max)
+        #expect(message.until == 5)
+        #expect(message.limit == 1000)
+        #expect(message.schema == "a_1")
+        #expect(message.includeSelf)
+        #expect(message.waitSeconds == 55)
+    }
+
+    @Test(arguments: ["include_self=1", "include_self=TRUE", "include_self", "include_self=false"])
+    func `only the word true includes the device's own changes`(text: String) throws {
+        #expect(try query(text).message.includeSelf == false)
+    }
+
+    @Test(arguments: [
+        ("after=x", "after must be an integer"), ("after=1.5", "after must be an integer"),
+        ("after=9223372036854775808", "after must be an integer"), ("after=-1", "after must be >= 0"),
+        ("limit=x", "limit must be an integer"), ("limit=0", "limit must be between 1 and 1000"),
+        ("limit=-5", "limit must be between 1 and 1000"), ("limit=1001", "limit must be between 1 and 1000"),
+        ("limit=10000", "limit must be between 1 and 1000"), ("schema=Public", "invalid schema name"),
+        ("schema=a%20b", "invalid schema name"), ("schema=a-b", "invalid schema name"),
+        ("schema=a%22%3Bdrop", "invalid schema name"), ("until=x", "until must be an integer"),
+        ("until=-1", "until must be >= 0"), ("wait=56", "wait must be between 0 and 55 seconds"),
+        ("wait=-1", "wait must be between 0 and 55 seconds"), ("wait=x", "wait must be between 0 and 55 seconds"),
+        ("limit=0&after=x", "after must be an integer"),
+    ])
+    func `a wrong parameter is named, the first one first`(text: String, message: String) {
+        #expect(throws: WireError(status: .badRequest, code: "invalid_request", message: message)) {
+            try query(text)
+        }
+    }
+}

@@ -1,0 +1,44 @@
+import Foundation
+import RPC
+import Testing
+
+@testable import Gateway
+
+/// Tokens that need no second verification.
+struct TokenCacheTests {
+    private let future = Date().timeIntervalSince1970 + 3600
+
+    private func caller(_ number: Int) -> CallerIdentity {
+        CallerIdentity(user: "u\(number)", device: "d")
+    }
+
+    private func key(_ number: Int) -> TokenCache.Key { TokenCache.key(of: "token \(number)") }
+
+    @Test func `a token is known until it ends`() {
+        let cache = TokenCache()
+        cache.keep(caller(1), until: 100, under: key(1), generation: cache.generation)
+        #expect(cache.caller(key(1), now: 99.9) == caller(1))
+        #expect(cache.caller(key(1), now: 100) == nil)
+        #expect(cache.caller(key(2), now: 0) == nil)
+    }
+
+    @Test func `when the keys change everything is forgotten, also what was being verified`() {
+        let cache = TokenCache()
+        let before = cache.generation
+        cache.keep(caller(1), until: future, under: key(1), generation: before)
+        cache.clear()
+        #expect(cache.caller(key(1), now: 0) == nil)
+        cache.keep(caller(2), until: future, under: key(2), generation: before)
+        #expect(cache.caller(key(2), now: 0) == nil)
+    }
+
+    @Test func `it never holds more than it may, and keeps the newest`() {
+        let cache = TokenCache(maximumTokens: 10)
+        for number in 0..<100 {
+            cache.keep(caller(number), until: future, under: key(number), generation: cache.generation)
+            #expect(cache.caller(key(number), now: 0) == caller(number))
+            let known = (0...number).count { cache.caller(key($0), now: 0) != nil }
+            #expect(known <= 10)
+        }
+    }
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Runs test targets one after the other and ends with one summary.
+#
+# One process for each target: suites that measure time (deadlines, ejection of frozen replicas) must not share two
+# cores with a random walk of another target. usage: test.sh [pattern of target names]
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+pattern=${1:-.}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+swift build --build-tests || exit 1
+passed=0
+failed=0
+for target in $(ls Tests | grep -E 'Tests$' | grep -E "$pattern"); do
+    compgen -G "Tests/$target/*.swift" >/dev/null || continue
+    echo "== $target"
+    swift test --skip-build --filter "^$target\." >"$log" 2>&1
+    status=$?
+    failures=$(grep -c -E '^✘ Test .* failed after' "$log")
+    successes=$(grep -c -E '^✔ Test .* passed after' "$log")
+    if [[ $status -ne 0 || $successes -eq 0 ]]; then
+        [[ $failures -eq 0 ]] && failures=1
+        cat "$log"
+    fi
+    grep -E '^(✔|✘) Test run with' "$log"
+    passed=$((passed + successes))
+    failed=$((failed + failures))
+done
+echo "$passed passed, $failed failed"
+[[ $failed -eq 0 ]]
