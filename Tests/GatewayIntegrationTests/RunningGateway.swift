@@ -16,7 +16,7 @@ import Tokens
 
 /// A gateway with stand-ins for the services behind it, and a client that talks TLS to it.
 struct RunningGateway: Sendable {
-    static let secret = "a secret that tests share"
+    static let secret = "a secret that all of these tests share"
 
     let port: Int
     let client: HTTPClient

@@ -1,4 +1,6 @@
+import HTTPTypes
 import HummingbirdCore
+import Protos
 import Testing
 
 @testable import Gateway

@@ -76,8 +76,9 @@ struct LoopMachine {
     }
 
     mutating func paused(_ isPaused: Bool) {
+        let isResumed = self.isPaused && !isPaused
         self.isPaused = isPaused
-        if !isPaused { nudged() }
+        if isResumed { nudged() }
     }
 
     /// The app asks for a try now: new credentials, or the network is back.

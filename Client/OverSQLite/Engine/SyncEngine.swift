@@ -179,11 +179,11 @@ public final class SyncEngine: Sendable {
     public func resume() { pauseCount(-1) }
 
     /// Tries again now: the network is back, or the app has new credentials.
-    public func retryNow() { wake.raise() }
+    public func retryNow() { wake.raise(.nudge) }
 
     private func pauseCount(_ change: Int) {
         session.pauses.withLock { $0 = max(0, $0 + change) }
-        wake.raise()
+        wake.raise(.pause)
     }
 
     private func makeLoop() -> SyncLoop {

@@ -13,22 +13,24 @@ struct SyncLoop: Sendable {
 
     /// Runs until the task is cancelled.
     func run() async {
-        let localChange = Signal()
-        let observer = LocalChangeObserver { localChange.raise() }
+        let observer = LocalChangeObserver { [wake] in wake.raise(.localChange) }
         session.database.add(transactionObserver: observer)
-        await loop(localChange)
+        await loop()
         session.database.remove(transactionObserver: observer)
     }
 
-    private func loop(_ localChange: Signal) async {
+    private func loop() async {
         let configuration = session.configuration
         var machine = LoopMachine(
             pollInterval: configuration.pollInterval, canPoll: configuration.longPoll != nil,
             backoff: configuration.backoff)
         while !Task.isCancelled {
+            let reasons = wake.take()
+            if reasons.contains(.localChange) { machine.localChange() }
+            if reasons.contains(.nudge) { machine.nudged() }
             machine.paused(session.pauses.withLock { $0 > 0 })
             do {
-                try await step(&machine, localChange)
+                try await step(&machine, reasons)
             } catch let error as SyncError {
                 failed(error, &machine)
             } catch {
@@ -38,7 +40,7 @@ struct SyncLoop: Sendable {
         }
     }
 
-    private func step(_ machine: inout LoopMachine, _ localChange: Signal) async throws {
+    private func step(_ machine: inout LoopMachine, _ reasons: WakeReasons) async throws {
         switch machine.next(now: session.now) {
         case .fetch:
             try await fetch()
@@ -47,8 +49,10 @@ struct SyncLoop: Sendable {
             machine.sent(retryAt: try await send())
             settled()
         case .wait(let until, let poll):
+            // Offline, too, people see their edits counted.
+            if reasons.contains(.localChange) { try await session.refreshCounts() }
             showWaiting()
-            try await wait(until: until, poll: poll, &machine, localChange)
+            try await wait(until: until, poll: poll, &machine)
         }
     }
 
@@ -81,22 +85,16 @@ struct SyncLoop: Sendable {
 
     /// What ended a wait.
     private enum Waking: Sendable {
-        case time, localChange, nudge
+        case time, signal
         case news(Bool, seconds: Double)
     }
 
-    /// Waits for the first of several things; the others are cancelled.
-    private func wait(
-        until: Double?, poll: Bool, _ machine: inout LoopMachine, _ localChange: Signal
-    ) async throws {
+    /// Waits for the first of several things; the others are given up.
+    private func wait(until: Double?, poll: Bool, _ machine: inout LoopMachine) async throws {
         let waking = try await withThrowingTaskGroup(of: Waking.self) { group in
             group.addTask {
                 await wake.wait()
-                return .nudge
-            }
-            group.addTask {
-                await localChange.wait()
-                return .localChange
+                return .signal
             }
             if let until {
                 group.addTask {
@@ -108,11 +106,7 @@ struct SyncLoop: Sendable {
             defer { group.cancelAll() }
             return try await group.next() ?? .time
         }
-        switch waking {
-        case .time: break
-        case .localChange: machine.localChange()
-        case .nudge: machine.nudged()
-        case .news(let hasNews, let seconds):
+        if case .news(let hasNews, let seconds) = waking {
             let held = Double(session.configuration.longPoll ?? 0)
             machine.polled(hasNews: hasNews, early: seconds < held / 2, now: session.now)
         }

@@ -59,7 +59,8 @@ final class KeySource: Service {
         self.cache = cache
         self.logger = logger
         if let hs256Secret {
-            secret = await JWTKeyCollection().add(hmac: HMACKey(from: hs256Secret), digestAlgorithm: .sha256)
+            secret = await JWTKeyCollection().add(
+                hmac: HMACKey(from: Self.padded(hs256Secret)), digestAlgorithm: .sha256)
         } else {
             secret = nil
         }
@@ -149,6 +150,12 @@ final class KeySource: Service {
             state.withLock { $0.finishReading(nil) }
             throw error
         }
+    }
+
+    /// JWTKit stops the process at a secret shorter than the hash, 32 bytes. Existing back ends have such, and
+    /// HMAC fills a short one up with zeros in any case (RFC 2104 §2): the padded one gives the same signatures.
+    private static func padded(_ secret: String) -> [UInt8] {
+        Array(secret.utf8) + Array(repeating: 0, count: max(0, 32 - secret.utf8.count))
     }
 
     private static func kids(_ jwks: String) throws -> Set<String> {
