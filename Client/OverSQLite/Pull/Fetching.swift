@@ -71,7 +71,7 @@ struct Fetching {
             } catch Undone.needsNextPage {
                 return .needsNextPage
             } catch Undone.openRows(let rows) {
-                guard !rows.isSubset(of: holdBack) else {
+                guard !rows.isEmpty else {
                     throw SyncError.database("a foreign key of this database stays unmet")
                 }
                 holdBack.formUnion(rows)

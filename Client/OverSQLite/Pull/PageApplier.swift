@@ -27,6 +27,8 @@ struct PageApplier {
     private let held: HeldRows
     private var hasPending: Bool
     private var hasHeld: Bool
+    /// Rows held before that were written now.
+    private var retried: (upserts: HoldBack, deletes: HoldBack) = ([], [])
     private(set) var summary = Summary()
     /// The highest change id seen under this device's own name.
     private(set) var highestOwnChange: Int64 = 0
@@ -157,6 +159,12 @@ struct PageApplier {
                     return .commit
                 }
                 summary.applied += 1
+                let name = TableKey(tableID: table.id, key: entry.key)
+                if entry.row.payload == nil {
+                    retried.deletes.insert(name)
+                } else {
+                    retried.upserts.insert(name)
+                }
             } catch is RowFlaw {
                 continue
             } catch let error as DatabaseError where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT {
@@ -201,13 +209,15 @@ extension PageApplier {
         return changed(in: pages, among: open, parentsOf: bereft)
     }
 
-    /// Of the open rows those that these pages, or a retry, brought; if there are none, the pages removed
-    /// the parents, and those deletes are what must wait.
+    /// Of the open rows those that this transaction wrote, from a page or from those held before. If
+    /// there are none, it took the parents away, and those deletes are what must wait.
     private func changed(
         in pages: [DownloadPage], among open: HoldBack, parentsOf bereft: Set<String>
     ) -> HoldBack {
-        var children: HoldBack = []
-        var parents: HoldBack = []
+        var children = retried.upserts.intersection(open)
+        var parents = retried.deletes.filter { name in
+            catalog.table(id: name.tableID).map { bereft.contains($0.wireName) } ?? false
+        }
         for change in pages.lazy.flatMap(\.changes) {
             guard let table = catalog.table(wireName: change.table),
                 let key = table.keyForm.key(fromWire: change.key)
@@ -216,9 +226,7 @@ extension PageApplier {
             if !change.isDelete, open.contains(name) { children.insert(name) }
             if change.isDelete, bereft.contains(table.wireName) { parents.insert(name) }
         }
-        let retried = open.filter { name in
-            !holdBack.contains(name) && !children.contains(name)
-        }
-        return children.isEmpty ? (parents.isEmpty ? retried : parents) : children.union(retried)
+        children.subtract(holdBack)
+        return children.isEmpty ? parents.subtracting(holdBack) : children
     }
 }
