@@ -168,6 +168,18 @@ let testTargets: [Target] = [
     tests("PostgresUnitTests", ["Postgres"]),
     tests(
         "PostgresIntegrationTests", ["LocalPostgres", "Postgres", "TestSupport", .lifecycle, .logging]),
+    tests(
+        "GatewayUnitTests",
+        [
+            "Gateway", "Protos", "RPC", "ServiceKit", .crypto, .httpTypes, .hummingbird, .hummingbirdCore,
+            .jwtKit, .logging,
+        ]),
+    tests(
+        "GatewayIntegrationTests",
+        [
+            "Gateway", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens", .asn1, .asyncHTTPClient, .crypto,
+            .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, .protobuf, .x509,
+        ]),
     tests("UploadUnitTests", ["Model", "Sidecar", "UploadService", "WireJSON", .nioCore]),
     tests("OverSQLiteUnitTests", ["OverSQLite", "OverSQLiteTestSupport", "WireJSON", .grdb]),
     tests(

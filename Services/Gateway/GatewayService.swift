@@ -1,5 +1,6 @@
 import Foundation
 import Hummingbird
+import HummingbirdCore
 import HummingbirdHTTP2
 import Logging
 import NIOCore
@@ -14,6 +15,8 @@ import Telemetry
 package enum GatewayService {
     /// Longest silence on a connection without a request.
     private static let idleTimeout: Duration = .seconds(180)
+    /// Time for requests in flight to end once the gateway shuts down; less than the process has for all.
+    private static let drainTimeout: Duration = .seconds(20)
 
     /// Runs the service until a signal ends it.
     package static func run() async throws {
@@ -37,15 +40,19 @@ package enum GatewayService {
         let observer = RPCMetrics(metrics, service: "oversync-gateway")
         func client(_ service: String) -> RPCClient {
             RPCClient(
-                directory: sockets + "/" + service, service: service, logger: logger, observer: observer)
+                directory: sockets + "/" + service, service: service, logger: logger,
+                observer: observer)
         }
         let (auth, upload, download) = (client("auth"), client("upload"), client("download"))
         let cache = TokenCache()
         let keys = await KeySource(
             auth: auth, hs256Secret: settings.hs256Secret, cache: cache, logger: logger)
-        let health = HealthRoutes(upstreams: [("auth", auth), ("upload", upload), ("download", download)])
+        let health = HealthRoutes(upstreams: [
+            ("auth", auth), ("upload", upload), ("download", download),
+        ])
         let sync = SyncRoutes(
-            upload: upload, download: download, bodies: BodyReader(maximumBytes: settings.maximumBodyBytes))
+            upload: upload, download: download,
+            bodies: BodyReader(maximumBytes: settings.maximumBodyBytes))
         let tokens = AuthRoutes(
             auth: auth, keys: keys, allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
         let responder = GatewayResponder(
@@ -56,7 +63,8 @@ package enum GatewayService {
             timeout: settings.requestTimeout, metrics: GatewayMetrics(metrics), logger: logger)
         let server = try application(responder, settings, logger, listening)
         let ready = ReadinessCheck("upstreams") {
-            health.missing.isEmpty ? nil : "no live replica of " + health.missing.joined(separator: ", ")
+            health.missing.isEmpty
+                ? nil : "no live replica of " + health.missing.joined(separator: ", ")
         }
         return ([auth, upload, download, keys, server], [ready])
     }
@@ -65,38 +73,52 @@ package enum GatewayService {
         _ responder: GatewayResponder, _ settings: GatewaySettings, _ logger: Logger,
         _ listening: @escaping @Sendable (Int) -> Void
     ) throws -> Application<GatewayResponder> {
-        Application(
+        let tls = try tls(settings)
+        return Application(
             responder: responder,
-            server: try .http2Upgrade(
-                tlsConfiguration: try tls(settings),
-                configuration: .init(
-                    idleTimeout: idleTimeout, gracefulCloseTimeout: .seconds(5),
-                    streamConfiguration: .init(idleTimeout: .seconds(idleTimeout.components.seconds)))),
-            configuration: .init(address: .hostname(settings.host, port: settings.port), serverName: nil),
+            server: HTTPServerBuilder { responder in
+                DrainingChannel(
+                    try HTTP2UpgradeChannel(
+                        tlsConfiguration: tls,
+                        configuration: .init(
+                            idleTimeout: idleTimeout, gracefulCloseTimeout: drainTimeout,
+                            streamConfiguration: .init(
+                                idleTimeout: .seconds(idleTimeout.components.seconds))),
+                        responder: responder))
+            },
+            configuration: .init(
+                address: .hostname(settings.host, port: settings.port), serverName: nil),
             onServerRunning: { channel in
                 logger.info(
-                    "listening", metadata: ["address": "\(channel.localAddress?.description ?? settings.host)"])
+                    "listening",
+                    metadata: ["address": "\(channel.localAddress?.description ?? settings.host)"])
                 listening(channel.localAddress?.port ?? settings.port)
             },
             logger: quiet(logger))
     }
 
-    private static func tls(_ settings: GatewaySettings) throws(ConfigurationError) -> TLSConfiguration {
+    private static func tls(_ settings: GatewaySettings) throws(ConfigurationError)
+        -> TLSConfiguration
+    {
         let chain: [NIOSSLCertificateSource]
         do {
             chain = try NIOSSLCertificate.fromPEMFile(settings.certificate).map { .certificate($0) }
         } catch {
             throw ConfigurationError(
-                key: GatewaySettings.certificateSetting.key, reason: "names \(settings.certificate), which is no PEM certificate that can be read")
+                key: GatewaySettings.certificateSetting.key,
+                reason:
+                    "names \(settings.certificate), which is no PEM certificate that can be read")
         }
         let key: NIOSSLPrivateKey
         do {
             key = try NIOSSLPrivateKey(file: settings.key, format: .pem)
         } catch {
             throw ConfigurationError(
-                key: GatewaySettings.keySetting.key, reason: "names \(settings.key), which is no PEM private key that can be read")
+                key: GatewaySettings.keySetting.key,
+                reason: "names \(settings.key), which is no PEM private key that can be read")
         }
-        var tls = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: .privateKey(key))
+        var tls = TLSConfiguration.makeServerConfiguration(
+            certificateChain: chain, privateKey: .privateKey(key))
         tls.minimumTLSVersion = .tlsv12
         return tls
     }

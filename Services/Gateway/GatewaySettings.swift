@@ -10,20 +10,24 @@ package struct GatewaySettings: Sendable {
         in: 0...65_535)
     static let certificateSetting = Setting.text(
         "OVERSYNC_TLS_CERTIFICATE", "path of the certificate chain (PEM)")
-    static let keySetting = Setting.text("OVERSYNC_TLS_KEY", "path of the certificate's private key (PEM)")
+    static let keySetting = Setting.text(
+        "OVERSYNC_TLS_KEY", "path of the certificate's private key (PEM)")
     /// A shorter secret can be guessed from one token; RFC 7518 §3.2 wants 32 bytes, which existing back
     /// ends do not all have.
     static let secretSetting = Setting.secret(
-        "OVERSYNC_JWT_HS256_SECRET", "secret of HS256 tokens from your own back end; unset refuses them",
+        "OVERSYNC_JWT_HS256_SECRET",
+        "secret of HS256 tokens from your own back end; unset refuses them",
         minimumBytes: 8)
     static let skewSetting = Setting.integer(
-        "OVERSYNC_JWT_SKEW_SECONDS", "how far the clocks of a token's issuer and the gateway may differ",
+        "OVERSYNC_JWT_SKEW_SECONDS",
+        "how far the clocks of a token's issuer and the gateway may differ",
         default: 5, in: 0...300, unit: "seconds")
     static let bodySetting = Setting.integer(
         "OVERSYNC_MAX_BODY_BYTES", "largest request body", default: WireLimits().bytesPerBody,
         in: 1024...(16 << 20), unit: "bytes")
     static let timeoutSetting = Setting.integer(
-        "OVERSYNC_REQUEST_TIMEOUT_SECONDS", "longest time of one request, waiting for news not counted",
+        "OVERSYNC_REQUEST_TIMEOUT_SECONDS",
+        "longest time of one request, waiting for news not counted",
         default: 30, in: 1...600, unit: "seconds")
 
     let host: String

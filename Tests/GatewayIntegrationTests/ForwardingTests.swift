@@ -53,7 +53,11 @@ struct ForwardingTests {
             let bytes = ByteBuffer(bytes: (0..<100_000).map { UInt8(truncatingIfNeeded: $0) })
             let reply = try await gateway.sendSigned(
                 .POST, "/sync/upload?atomic=true",
-                headers: ["X-Request-Id": "r-1", "traceparent": "00-\(String(repeating: "a", count: 32))-\(String(repeating: "b", count: 16))-01"],
+                headers: [
+                    "X-Request-Id": "r-1",
+                    "traceparent":
+                        "00-\(String(repeating: "a", count: 32))-\(String(repeating: "b", count: 16))-01",
+                ],
                 body: .bytes(bytes))
             #expect(reply.status == 200)
             #expect(reply.body == answer)
@@ -87,13 +91,15 @@ struct ForwardingTests {
         }
     }
 
-    @Test func `HTTP/2 is spoken with clients that know it, and HTTP/1.1 with others`() async throws {
+    @Test func `HTTP/2 is spoken with clients that know it, and HTTP/1.1 with others`() async throws
+    {
         try await withGateway { gateway in
             let two = try await gateway.send(.GET, "/health")
             #expect(two.version == .http2)
             let old = HTTPClient(
                 eventLoopGroupProvider: .singleton,
-                configuration: try RunningGateway.configuration(gateway.certificate, httpVersion: .http1Only))
+                configuration: try RunningGateway.configuration(
+                    gateway.certificate, httpVersion: .http1Only))
             let one = try await gateway.send(.GET, "/health", client: old)
             try await old.shutdown()
             #expect(one.version == .http1_1)
@@ -103,7 +109,8 @@ struct ForwardingTests {
 
     @Test(arguments: [
         ("sane-ID_1.x", true), (String(repeating: "x", count: 64), true),
-        (String(repeating: "x", count: 65), false), ("has space", false), ("a\"b", false), ("ä", false),
+        (String(repeating: "x", count: 65), false), ("has space", false), ("a\"b", false),
+        ("ä", false),
     ])
     func `every answer has a version and a request id, the caller's own if it is sane`(
         id: String, isKept: Bool
@@ -185,7 +192,9 @@ struct ForwardingTests {
         }
     }
 
-    @Test func `a body that never ends is not waited for longer than a request may take`() async throws {
+    @Test func `a body that never ends is not waited for longer than a request may take`()
+        async throws
+    {
         let seen = Seen<PushChangesRequest>()
         try await withGateway(
             ["OVERSYNC_REQUEST_TIMEOUT_SECONDS": "1"], upstreams: ["upload": upload(seen)]
@@ -201,13 +210,17 @@ struct ForwardingTests {
         }
     }
 
-    @Test func `a service's failure is the device's failure, and ours is not explained`() async throws {
+    @Test func `a service's failure is the device's failure, and ours is not explained`()
+        async throws
+    {
         struct Secret: Error {}
         var router = RPCRouter()
         router.on(DownloadRPC.pullChanges) { request, _, _ in
             switch request.after {
             case 1: throw RPCFailure(.gone, code: "history_pruned", message: "Start again")
-            case 2: throw RPCFailure(.resourceExhausted, code: "slow_down", message: "m", retryAfter: .seconds(7))
+            case 2:
+                throw RPCFailure(
+                    .resourceExhausted, code: "slow_down", message: "m", retryAfter: .seconds(7))
             default: throw Secret()
             }
         }
@@ -240,7 +253,8 @@ struct ForwardingTests {
         }
     }
 
-    @Test func `a request in flight is finished before the gateway ends`() async throws {
+    @Test(arguments: [true, false])
+    func `a request in flight is finished before the gateway ends`(isHTTP2: Bool) async throws {
         let begun = Signal()
         let finish = Signal()
         var router = RPCRouter()
@@ -250,12 +264,19 @@ struct ForwardingTests {
             return RPCReply(PushChangesReply(), body: ByteBuffer(string: "done"))
         }
         try await withGateway(upstreams: ["upload": router]) { gateway in
+            let client = HTTPClient(
+                eventLoopGroupProvider: .singleton,
+                configuration: try RunningGateway.configuration(
+                    gateway.certificate, httpVersion: isHTTP2 ? .automatic : .http1Only))
             async let answer = gateway.sendSigned(
-                .POST, "/sync/upload", body: .bytes(ByteBuffer(string: "{}")))
+                .POST, "/sync/upload", body: .bytes(ByteBuffer(string: "{}")), client: client)
             await begun.wait()
             await gateway.group.triggerGracefulShutdown()
+            // The shutdown has reached the connections once nobody new gets in.
+            try await eventually { !(await gateway.acceptsConnections) }
             finish.fire()
-            let body = try await answer.body
+            let body = try? await answer.body
+            try await client.shutdown()
             #expect(body == "done")
         }
     }
@@ -282,7 +303,9 @@ struct ForwardingTests {
             #expect((object["user"] as? String)?.count == 12)
             let text = gateway.log.all.joined()
             let parts = token.split(separator: ".")
-            for secret in ["payload-secret", "token-secret", RunningGateway.secret, "user-1", String(parts[0])] {
+            for secret in [
+                "payload-secret", "token-secret", RunningGateway.secret, "user-1", String(parts[0]),
+            ] {
                 #expect(!text.contains(secret))
             }
         }

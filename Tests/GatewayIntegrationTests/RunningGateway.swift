@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import NIOCore
 import NIOHTTP1
+import NIOPosix
 import NIOSSL
 import RPC
 import ServiceKit
@@ -39,7 +40,8 @@ struct RunningGateway: Sendable {
     }
 
     func send(
-        _ method: HTTPMethod, _ path: String, headers: HTTPHeaders = [:], body: HTTPClientRequest.Body? = nil,
+        _ method: HTTPMethod, _ path: String, headers: HTTPHeaders = [:],
+        body: HTTPClientRequest.Body? = nil,
         client other: HTTPClient? = nil
     ) async throws -> Answer {
         var request = HTTPClientRequest(url: "https://localhost:\(port)\(path)")
@@ -55,11 +57,25 @@ struct RunningGateway: Sendable {
 
     /// The same with a good token.
     func sendSigned(
-        _ method: HTTPMethod, _ path: String, headers: HTTPHeaders = [:], body: HTTPClientRequest.Body? = nil
+        _ method: HTTPMethod, _ path: String, headers: HTTPHeaders = [:],
+        body: HTTPClientRequest.Body? = nil, client: HTTPClient? = nil
     ) async throws -> Answer {
         var headers = headers
         headers.add(name: "Authorization", value: "Bearer \(try await Self.token())")
-        return try await send(method, path, headers: headers, body: body)
+        return try await send(method, path, headers: headers, body: body, client: client)
+    }
+
+    /// Whether somebody listens at the port.
+    var acceptsConnections: Bool {
+        get async {
+            let bootstrap = ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            guard let channel = try? await bootstrap.connect(host: "127.0.0.1", port: port).get()
+            else {
+                return false
+            }
+            try? await channel.close().get()
+            return true
+        }
     }
 
     static func token(user: String = "user-1", device: String = "device-1") async throws -> String {
@@ -101,7 +117,8 @@ func withGateway(
         Configuration(
             environment: [
                 "OVERSYNC_GATEWAY_PORT": "0", "OVERSYNC_TLS_CERTIFICATE": certificate.certificate,
-                "OVERSYNC_TLS_KEY": certificate.key, "OVERSYNC_JWT_HS256_SECRET": RunningGateway.secret,
+                "OVERSYNC_TLS_KEY": certificate.key,
+                "OVERSYNC_JWT_HS256_SECRET": RunningGateway.secret,
             ].merging(environment) { $1 }))
     let (ports, port) = AsyncStream<Int>.makeStream()
     let gateway = try await GatewayService.services(

@@ -31,7 +31,9 @@ struct SignInTests {
         func publish(_ kids: [String]) {
             state.withLock { state in
                 state.keys = Dictionary(
-                    uniqueKeysWithValues: kids.map { ($0, state.keys[$0] ?? P256.Signing.PrivateKey()) })
+                    uniqueKeysWithValues: kids.map {
+                        ($0, state.keys[$0] ?? P256.Signing.PrivateKey())
+                    })
             }
         }
 
@@ -42,7 +44,8 @@ struct SignInTests {
             let now = Int(Date().timeIntervalSince1970)
             return try await TokenMint(es256: try ES256PrivateKey(backing: key), kid: kid).sign(
                 DeviceClaims(
-                    user: "u", device: "d", issuer: nil, audience: nil, now: now, lifetime: lifetime))
+                    user: "u", device: "d", issuer: nil, audience: nil, now: now, lifetime: lifetime
+                ))
         }
 
         private var jwks: String {
@@ -50,8 +53,11 @@ struct SignInTests {
                 state.calls += 1
                 let keys = state.keys.sorted { $0.key < $1.key }.map { kid, key in
                     let point = key.publicKey.rawRepresentation
-                    let (x, y) = (Self.base64URL(point.prefix(32)), Self.base64URL(point.suffix(32)))
-                    return #"{"kty":"EC","crv":"P-256","alg":"ES256","use":"sig","kid":"\#(kid)","x":"\#(x)","y":"\#(y)"}"#
+                    let (x, y) = (
+                        Self.base64URL(point.prefix(32)), Self.base64URL(point.suffix(32))
+                    )
+                    return
+                        #"{"kty":"EC","crv":"P-256","alg":"ES256","use":"sig","kid":"\#(kid)","x":"\#(x)","y":"\#(y)"}"#
                 }
                 return #"{"keys":[\#(keys.joined(separator: ","))]}"#
             }
@@ -91,7 +97,8 @@ struct SignInTests {
     @Test func `no token, no entry, in JSON and with the scheme to use`() async throws {
         try await withGateway { gateway in
             for (method, path) in [
-                (HTTPMethod.POST, "/sync/upload"), (.GET, "/sync/download"), (.GET, "/sync/schema-version"),
+                (HTTPMethod.POST, "/sync/upload"), (.GET, "/sync/download"),
+                (.GET, "/sync/schema-version"),
             ] {
                 let answer = try await gateway.send(method, path)
                 #expect(answer.status == 401)
@@ -122,7 +129,8 @@ struct SignInTests {
             let published = try await gateway.send(.GET, "/.well-known/jwks.json").body
             let now = Int(Date().timeIntervalSince1970)
             let forged = try await TokenMint(hs256: published).sign(
-                DeviceClaims(user: "u", device: "d", issuer: nil, audience: nil, now: now, lifetime: 60))
+                DeviceClaims(
+                    user: "u", device: "d", issuer: nil, audience: nil, now: now, lifetime: 60))
             #expect(try await status(gateway, forged) == 401)
         }
     }
@@ -192,8 +200,11 @@ struct SignInTests {
             #expect(on.text("user") == "ann")
             #expect(on.text("device") == "phone")
             #expect(on.body.contains(#""expires_in":300"#))
-            for (text, message) in [("{", "invalid JSON"), ("[]", "invalid JSON"), ("{}", "user required")] {
-                let bad = try await gateway.send(.POST, path, body: .bytes(ByteBuffer(string: text)))
+            for (text, message) in [
+                ("{", "invalid JSON"), ("[]", "invalid JSON"), ("{}", "user required"),
+            ] {
+                let bad = try await gateway.send(
+                    .POST, path, body: .bytes(ByteBuffer(string: text)))
                 #expect(bad.status == 400)
                 #expect(bad.text("message") == message)
             }

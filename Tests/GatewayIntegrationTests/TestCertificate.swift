@@ -17,14 +17,17 @@ struct TestCertificate {
         let made = try Certificate(
             version: .v3, serialNumber: Certificate.SerialNumber(),
             publicKey: Certificate.PrivateKey(privateKey).publicKey,
-            notValidBefore: now.addingTimeInterval(-300), notValidAfter: now.addingTimeInterval(3600),
+            notValidBefore: now.addingTimeInterval(-300),
+            notValidAfter: now.addingTimeInterval(3600),
             issuer: name, subject: name, signatureAlgorithm: .ecdsaWithSHA256,
             extensions: try Certificate.Extensions {
                 SubjectAlternativeNames([
-                    .dnsName("localhost"), .ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1])),
+                    .dnsName("localhost"),
+                    .ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1])),
                 ])
             }, issuerPrivateKey: Certificate.PrivateKey(privateKey))
-        try made.serializeAsPEM().pemString.write(toFile: certificate, atomically: true, encoding: .utf8)
+        try made.serializeAsPEM().pemString.write(
+            toFile: certificate, atomically: true, encoding: .utf8)
         try privateKey.pemRepresentation.write(toFile: key, atomically: true, encoding: .utf8)
     }
 }

@@ -22,7 +22,8 @@ struct DownloadQueryTests {
     }
 
     @Test func `everything is taken over`() throws {
-        let text = "after=9223372036854775807&until=5&limit=1000&schema=a_1&include_self=true&wait=55"
+        let text =
+            "after=9223372036854775807&until=5&limit=1000&schema=a_1&include_self=true&wait=55"
         let message = try query(text).message
         #expect(message.after == .max)
         #expect(message.until == 5)
@@ -39,14 +40,18 @@ struct DownloadQueryTests {
 
     @Test(arguments: [
         ("after=x", "after must be an integer"), ("after=1.5", "after must be an integer"),
-        ("after=9223372036854775808", "after must be an integer"), ("after=-1", "after must be >= 0"),
+        ("after=9223372036854775808", "after must be an integer"),
+        ("after=-1", "after must be >= 0"),
         ("limit=x", "limit must be an integer"), ("limit=0", "limit must be between 1 and 1000"),
-        ("limit=-5", "limit must be between 1 and 1000"), ("limit=1001", "limit must be between 1 and 1000"),
-        ("limit=10000", "limit must be between 1 and 1000"), ("schema=Public", "invalid schema name"),
+        ("limit=-5", "limit must be between 1 and 1000"),
+        ("limit=1001", "limit must be between 1 and 1000"),
+        ("limit=10000", "limit must be between 1 and 1000"),
+        ("schema=Public", "invalid schema name"),
         ("schema=a%20b", "invalid schema name"), ("schema=a-b", "invalid schema name"),
         ("schema=a%22%3Bdrop", "invalid schema name"), ("until=x", "until must be an integer"),
         ("until=-1", "until must be >= 0"), ("wait=56", "wait must be between 0 and 55 seconds"),
-        ("wait=-1", "wait must be between 0 and 55 seconds"), ("wait=x", "wait must be between 0 and 55 seconds"),
+        ("wait=-1", "wait must be between 0 and 55 seconds"),
+        ("wait=x", "wait must be between 0 and 55 seconds"),
         ("limit=0&after=x", "after must be an integer"),
     ])
     func `a wrong parameter is named, the first one first`(text: String, message: String) {

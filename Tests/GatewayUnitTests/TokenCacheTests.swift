@@ -35,7 +35,8 @@ struct TokenCacheTests {
     @Test func `it never holds more than it may, and keeps the newest`() {
         let cache = TokenCache(maximumTokens: 10)
         for number in 0..<100 {
-            cache.keep(caller(number), until: future, under: key(number), generation: cache.generation)
+            cache.keep(
+                caller(number), until: future, under: key(number), generation: cache.generation)
             #expect(cache.caller(key(number), now: 0) == caller(number))
             let known = (0...number).count { cache.caller(key($0), now: 0) != nil }
             #expect(known <= 10)

@@ -33,7 +33,8 @@ struct TokenVerifierTests {
     }
 
     private func token(
-        _ claims: [String: any Sendable], header: [String: any Sendable] = ["alg": "HS256", "typ": "JWT"],
+        _ claims: [String: any Sendable],
+        header: [String: any Sendable] = ["alg": "HS256", "typ": "JWT"],
         secret: String = secret
     ) throws -> String {
         let parts = try [header, claims].map { part in
@@ -46,7 +47,8 @@ struct TokenVerifierTests {
     }
 
     private static func base64URL(_ data: Data) -> String {
-        data.base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+        data.base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing(
+            "=", with: "")
     }
 
     private func refusal(_ verifier: TokenVerifier, _ authorization: String?) async -> String? {
@@ -75,14 +77,18 @@ struct TokenVerifierTests {
         #expect(caller.user == "user")
     }
 
-    @Test(arguments: [
-        (nil, "Authorization header required"), ("", "Invalid authorization header format"),
-        ("Bearer", "Invalid authorization header format"), ("Bearer ", "Invalid authorization header format"),
-        ("Basic dTpw", "Invalid authorization header format"), ("Bearer a b", "Invalid authorization header format"),
-        ("Bearer  a", "Invalid authorization header format"), ("Bearer a", "Invalid token"),
-        ("Bearer a.b", "Invalid token"), ("Bearer ..", "Invalid token"), ("Bearer a.b.c.d", "Invalid token"),
-        ("Bearer é.é.é", "Invalid token"),
-    ] as [(String?, String)])
+    @Test(
+        arguments: [
+            (nil, "Authorization header required"), ("", "Invalid authorization header format"),
+            ("Bearer", "Invalid authorization header format"),
+            ("Bearer ", "Invalid authorization header format"),
+            ("Basic dTpw", "Invalid authorization header format"),
+            ("Bearer a b", "Invalid authorization header format"),
+            ("Bearer  a", "Invalid authorization header format"), ("Bearer a", "Invalid token"),
+            ("Bearer a.b", "Invalid token"), ("Bearer ..", "Invalid token"),
+            ("Bearer a.b.c.d", "Invalid token"),
+            ("Bearer é.é.é", "Invalid token"),
+        ] as [(String?, String)])
     func `headers without a token are refused in the words that clients know`(
         header: String?, message: String
     ) async {
@@ -133,7 +139,8 @@ struct TokenVerifierTests {
 
     @Test func `issuer and audience are checked when they are configured`() async throws {
         let plain = "Bearer \(try token(Self.good))"
-        let full = "Bearer " + (try token(Self.good.merging(["iss": "i", "aud": ["x", "a"]]) { $1 }))
+        let full =
+            "Bearer " + (try token(Self.good.merging(["iss": "i", "aud": ["x", "a"]]) { $1 }))
         let strict = await verifier(issuer: "i", audience: "a")
         #expect(await refusal(verifier(), full) == nil)
         #expect(await refusal(strict, full) == nil)
@@ -155,7 +162,8 @@ struct TokenVerifierTests {
         let mine = try token(Self.good).split(separator: ".")
         let theirs = try token(Self.good.merging(["sub": "victim"]) { $1 }).split(separator: ".")
         #expect(
-            await refusal(await verifier(), "Bearer \(mine[0]).\(theirs[1]).\(mine[2])") == "Invalid token")
+            await refusal(await verifier(), "Bearer \(mine[0]).\(theirs[1]).\(mine[2])")
+                == "Invalid token")
     }
 
     @Test func `a token that demands an unknown extension is refused`() async throws {
@@ -164,11 +172,15 @@ struct TokenVerifierTests {
     }
 
     @Test func `without a secret no HS256 token gets in`() async throws {
-        #expect(await refusal(verifier(secret: nil), "Bearer \(try token(Self.good))") == "Invalid token")
+        #expect(
+            await refusal(verifier(secret: nil), "Bearer \(try token(Self.good))")
+                == "Invalid token")
     }
 
     @Test func `an oversized token is refused before it is read`() async throws {
         let long = try token(Self.good.merging(["pad": String(repeating: "p", count: 9000)]) { $1 })
-        #expect(await refusal(await verifier(), "Bearer \(long)") == "Invalid authorization header format")
+        #expect(
+            await refusal(await verifier(), "Bearer \(long)")
+                == "Invalid authorization header format")
     }
 }

@@ -7,11 +7,14 @@ import Testing
 
 /// How failures look to a device.
 struct WireErrorTests {
-    @Test(arguments: [
-        (.invalidArgument, 400), (.unauthenticated, 401), (.permissionDenied, 403), (.notFound, 404),
-        (.conflict, 409), (.gone, 410), (.tooLarge, 413), (.resourceExhausted, 429), (.unavailable, 503),
-        (.deadlineExceeded, 503), (.cancelled, 503), (.internal, 500),
-    ] as [(RPCStatus, Int)])
+    @Test(
+        arguments: [
+            (.invalidArgument, 400), (.unauthenticated, 401), (.permissionDenied, 403),
+            (.notFound, 404),
+            (.conflict, 409), (.gone, 410), (.tooLarge, 413), (.resourceExhausted, 429),
+            (.unavailable, 503),
+            (.deadlineExceeded, 503), (.cancelled, 503), (.internal, 500),
+        ] as [(RPCStatus, Int)])
     func `every status of a call has its status of HTTP`(status: RPCStatus, code: Int) {
         let error = WireError(RPCFailure(status, code: "c", message: "m"))
         #expect(error.status.code == code)

@@ -99,7 +99,8 @@ struct CallTests {
         }
     }
 
-    @Test func `a request over the frame limit fails at its sender and harms nobody`() async throws {
+    @Test func `a request over the frame limit fails at its sender and harms nobody`() async throws
+    {
         try await withEndpoints(limits: .with { $0.maximumFrameBytes = 10_000 }) { router in
             router.on(UploadRPC.pushChanges) { request, body, _ in
                 let size = request.atomic ? 20_000 : body.readableBytes

@@ -24,7 +24,8 @@ final class RunDirectory: Sendable {
 final class RecordedEvents: RPCObserver, Sendable {
     private struct State {
         var events: [RPCEvent] = []
-        var waiters: [(matches: @Sendable (RPCEvent) -> Bool, resume: CheckedContinuation<Void, Never>)] = []
+        var waiters:
+            [(matches: @Sendable (RPCEvent) -> Bool, resume: CheckedContinuation<Void, Never>)] = []
     }
 
     private let state = Mutex(State())

@@ -12,8 +12,9 @@ final class ReplicaProcess: @unchecked Sendable {
     init(_ name: String, in directory: RunDirectory, user: UInt32? = nil) throws {
         self.name = name
         // Beside the binary of the tests, wherever that was built.
-        let tests = URL(filePath: try FileManager.default.destinationOfSymbolicLink(
-            atPath: "/proc/self/exe"))
+        let tests = URL(
+            filePath: try FileManager.default.destinationOfSymbolicLink(
+                atPath: "/proc/self/exe"))
         process.executableURL = tests.deletingLastPathComponent().appending(
             component: "rpc-test-replica")
         process.arguments = [directory.path, name] + (user.map { ["\($0)"] } ?? [])

@@ -111,16 +111,19 @@ struct ReplicaTests {
                 for try await name in group { #expect(name == "two") }
             }
             #expect(ContinuousClock.now - started < .seconds(2))
-            #expect(events.count { event in
-                if case .replicaLost("one", "silent") = event { true } else { false }
-            } == 1)
+            #expect(
+                events.count { event in
+                    if case .replicaLost("one", "silent") = event { true } else { false }
+                } == 1)
             one.send(SIGCONT)
             while try await push(client) != "one" {}
             withExtendedLifetime(two) {}
         }
     }
 
-    @Test func `callers do not notice that a sole replica is killed and started again`() async throws {
+    @Test func `callers do not notice that a sole replica is killed and started again`()
+        async throws
+    {
         let first = try ReplicaProcess("one", in: directory)
         try await withClient { client, events in
             await events.connected("one")
@@ -135,7 +138,9 @@ struct ReplicaTests {
         }
     }
 
-    @Test func `with no replica a call waits a bounded time and then says when to retry`() async throws {
+    @Test func `with no replica a call waits a bounded time and then says when to retry`()
+        async throws
+    {
         try await withClient(limits: .with { $0.replicaWait = .milliseconds(150) }) { client, _ in
             let started = ContinuousClock.now
             let received = await failure { try await push(client) }

@@ -26,7 +26,8 @@ struct SocketTests {
         Set(try FileManager.default.contentsOfDirectory(atPath: directory.path))
     }
 
-    @Test func `a socket is open to owner and group only, and gone after the server`() async throws {
+    @Test func `a socket is open to owner and group only, and gone after the server`() async throws
+    {
         let events = RecordedEvents()
         try await withServices([server("one", events: events)]) { _ in
             await events.listening()
@@ -100,11 +101,13 @@ struct SocketTests {
         }
     }
 
-    @Test(arguments: [
-        [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0], [0, 0, 0, 8, 0, 0, 0, 200, 1, 2, 3, 4],
-        [0, 0, 0, 1, 7],
-    ] as [[UInt8]])
-    func `bytes that are no frame close their connection and no other`(bytes: [UInt8]) async throws {
+    @Test(
+        arguments: [
+            [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0], [0, 0, 0, 8, 0, 0, 0, 200, 1, 2, 3, 4],
+            [0, 0, 0, 1, 7],
+        ] as [[UInt8]])
+    func `bytes that are no frame close their connection and no other`(bytes: [UInt8]) async throws
+    {
         let events = RecordedEvents()
         let clientEvents = RecordedEvents()
         let client = RPCClient(

@@ -13,9 +13,10 @@ struct StreamTests {
 
     private func withStream(
         limits: RPCLimits = RPCLimits(),
-        _ handler: @escaping @Sendable (
-            PullChangesRequest, ByteBuffer, CallContext, RPCStreamWriter<PullChangesReply>
-        ) async throws -> Void,
+        _ handler:
+            @escaping @Sendable (
+                PullChangesRequest, ByteBuffer, CallContext, RPCStreamWriter<PullChangesReply>
+            ) async throws -> Void,
         _ body: @Sendable (RPCClient, RPCServer) async throws -> Void
     ) async throws {
         var router = RPCRouter()
@@ -74,7 +75,8 @@ struct StreamTests {
         }
     }
 
-    @Test func `large parts go through although the socket is full most of the time`() async throws {
+    @Test func `large parts go through although the socket is full most of the time`() async throws
+    {
         let size = 3 << 20
         try await withStream(limits: .with { $0.outboundHighWatermark = 65_536 }) {
             _, _, _, writer in

@@ -14,9 +14,12 @@ struct BodyReader: Sendable {
         if let encoding = request.headers[.contentEncoding], encoding.lowercased() != "identity" {
             throw WireError(
                 status: .unsupportedMediaType, code: "unsupported_encoding",
-                message: "Content-Encoding \(encoding.prefix(32)) is not supported; send the body as it is")
+                message:
+                    "Content-Encoding \(encoding.prefix(32)) is not supported; send the body as it is"
+            )
         }
-        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > maximumBytes {
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > maximumBytes
+        {
             throw WireError.tooLarge(limit: maximumBytes)
         }
         return try await withThrowingTaskGroup(of: ByteBuffer.self) { group in

@@ -27,14 +27,17 @@ struct GatewayResponder: HTTPResponder {
             let route = try routes.route(request.method, request.uri.path)
             path = route.path
             if route.isProtected {
-                scope.caller = try await verifier.caller(authorization: request.headers[.authorization])
+                scope.caller = try await verifier.caller(
+                    authorization: request.headers[.authorization])
             }
             response = try await route.answer(request, scope)
             if request.method == .head { response.body = ResponseBody() }
         } catch {
             let wire = Self.wireError(error)
             if wire.status == .internalServerError {
-                logger.error("request failed", metadata: ["request_id": "\(scope.requestID)", "error": "\(error)"])
+                logger.error(
+                    "request failed",
+                    metadata: ["request_id": "\(scope.requestID)", "error": "\(error)"])
             }
             response = wire.response(requestID: scope.requestID)
         }
@@ -50,17 +53,21 @@ struct GatewayResponder: HTTPResponder {
         case let error as WireError: error
         case let error as RPCFailure: WireError(error)
         case let error as HTTPError where error.status == .contentTooLarge:
-            WireError(status: .contentTooLarge, code: "payload_too_large", message: "The body is too large")
+            WireError(
+                status: .contentTooLarge, code: "payload_too_large",
+                message: "The body is too large")
         case is CancellationError: .timedOut
         default: .internalError
         }
     }
 
     private func log(
-        _ request: Request, _ path: String, _ response: Response, _ scope: RequestScope, _ duration: Duration
+        _ request: Request, _ path: String, _ response: Response, _ scope: RequestScope,
+        _ duration: Duration
     ) {
         var metadata: Logger.Metadata = [
-            "request_id": "\(scope.requestID)", "method": "\(request.method.rawValue)", "route": "\(path)",
+            "request_id": "\(scope.requestID)", "method": "\(request.method.rawValue)",
+            "route": "\(path)",
             "status": .stringConvertible(response.status.code),
             "ms": .stringConvertible(duration.milliseconds),
             "bytes_out": .stringConvertible(response.body.contentLength ?? 0),
@@ -88,7 +95,8 @@ struct GatewayMetrics: Sendable {
     }
 
     func count(
-        _ method: HTTPRequest.Method, _ path: String, _ status: HTTPResponse.Status, after time: Duration
+        _ method: HTTPRequest.Method, _ path: String, _ status: HTTPResponse.Status,
+        after time: Duration
     ) {
         // An unknown method is a caller's invention: it must not make a label of its own.
         let known: Set<HTTPRequest.Method> = [.get, .post, .head]

@@ -24,20 +24,23 @@ struct RequestScope: Sendable {
     /// The context of calls to services, some time longer than the request's own limit where it waits.
     func context(waiting: Duration = .zero) -> CallContext {
         CallContext(
-            requestID: requestID, traceparent: traceparent, deadline: deadline + waiting, caller: caller)
+            requestID: requestID, traceparent: traceparent, deadline: deadline + waiting,
+            caller: caller)
     }
 
     private static func isSane(_ id: String) -> Bool {
         (1...maximumIDLength).contains(id.utf8.count)
             && id.utf8.allSatisfy { byte in
-                byte &- 0x30 < 10 || (byte | 0x20) &- 0x61 < 26 || byte == 0x2D || byte == 0x2E || byte == 0x5F
+                byte &- 0x30 < 10 || (byte | 0x20) &- 0x61 < 26 || byte == 0x2D || byte == 0x2E
+                    || byte == 0x5F
             }
     }
 
     /// `00-<32 hex>-<16 hex>-<2 hex>` (W3C Trace Context).
     private static func isTraceparent(_ text: String) -> Bool {
         let parts = text.split(separator: "-", omittingEmptySubsequences: false).map(\.utf8.count)
-        return parts == [2, 32, 16, 2] && text.utf8.allSatisfy { $0 == 0x2D || $0 &- 0x30 < 10 || $0 &- 0x61 < 6 }
+        return parts == [2, 32, 16, 2]
+            && text.utf8.allSatisfy { $0 == 0x2D || $0 &- 0x30 < 10 || $0 &- 0x61 < 6 }
     }
 
     /// 96 random bits: enough to be unique, short enough to read out on the phone.

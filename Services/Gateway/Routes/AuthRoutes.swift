@@ -30,9 +30,12 @@ struct AuthRoutes: Sendable {
     }
 
     private func signIn(_ request: Request, _ scope: RequestScope) async throws -> Response {
-        let body = try await BodyReader(maximumBytes: Self.maximumSignInBytes).body(of: request, scope)
+        let body = try await BodyReader(maximumBytes: Self.maximumSignInBytes).body(
+            of: request, scope)
         let message = try Self.message(body)
-        let reply = try await auth.call(AuthRPC.developmentSignIn, message, context: scope.context()).message
+        let reply = try await auth.call(
+            AuthRPC.developmentSignIn, message, context: scope.context()
+        ).message
         var json: [UInt8] = []
         json.append(literal: "{\"token\":")
         json.append(jsonString: reply.token)

@@ -73,8 +73,11 @@ struct DownloadQuery {
             message.until = value
         }
         if let wait = parameters["wait"], !wait.isEmpty {
-            guard let value = Int64(wait), (0...Int64(WireLimits.maximumWaitSeconds)).contains(value) else {
-                throw .invalid("wait must be between 0 and \(WireLimits.maximumWaitSeconds) seconds")
+            guard let value = Int64(wait),
+                (0...Int64(WireLimits.maximumWaitSeconds)).contains(value)
+            else {
+                throw .invalid(
+                    "wait must be between 0 and \(WireLimits.maximumWaitSeconds) seconds")
             }
             message.waitSeconds = UInt32(value)
         }

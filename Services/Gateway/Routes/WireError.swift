@@ -22,9 +22,11 @@ struct WireError: Error, Hashable {
         WireError(status: .unauthorized, code: "authentication_failed", message: message)
     }
 
-    static let notFound = WireError(status: .notFound, code: "not_found", message: "There is nothing at this path")
+    static let notFound = WireError(
+        status: .notFound, code: "not_found", message: "There is nothing at this path")
     static let timedOut = WireError(
-        status: .serviceUnavailable, code: "timeout", message: "The request took too long; send it again",
+        status: .serviceUnavailable, code: "timeout",
+        message: "The request took too long; send it again",
         retryAfter: 1)
     static let internalError = WireError(
         status: .internalServerError, code: "internal", message: "Internal error")
@@ -53,13 +55,16 @@ struct WireError: Error, Hashable {
         self.init(status: status, code: failure.code, message: failure.message)
         if status == .serviceUnavailable || status == .tooManyRequests {
             // A whole number of seconds, at least one: 0 would ask for a storm of repeats.
-            let seconds = failure.retryAfter.map { $0.components.seconds + ($0.components.attoseconds > 0 ? 1 : 0) }
+            let seconds = failure.retryAfter.map {
+                $0.components.seconds + ($0.components.attoseconds > 0 ? 1 : 0)
+            }
             retryAfter = Int(max(1, seconds ?? 1))
         }
     }
 
     init(
-        status: HTTPResponse.Status, code: String, message: String, retryAfter: Int? = nil, allow: String? = nil
+        status: HTTPResponse.Status, code: String, message: String, retryAfter: Int? = nil,
+        allow: String? = nil
     ) {
         self.status = status
         self.code = code
@@ -90,7 +95,8 @@ struct WireError: Error, Hashable {
 extension Response {
     static func json(_ status: HTTPResponse.Status, _ body: ByteBuffer) -> Response {
         Response(
-            status: status, headers: [.contentType: "application/json"], body: ResponseBody(byteBuffer: body))
+            status: status, headers: [.contentType: "application/json"],
+            body: ResponseBody(byteBuffer: body))
     }
 
     static func json(_ body: String) -> Response { json(.ok, ByteBuffer(string: body + "\n")) }

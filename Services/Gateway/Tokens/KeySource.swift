@@ -78,7 +78,8 @@ final class KeySource: Service {
             switch lookUp(kid) {
             case .found(let keys): return keys
             case .absent: return nil
-            case .unknown: throw RPCFailure.unavailable("The keys that check tokens are not available")
+            case .unknown:
+                throw RPCFailure.unavailable("The keys that check tokens are not available")
             case .ask:
                 let fresh = try await refresh()
                 return fresh.kids.contains(kid) ? fresh.keys : nil
@@ -97,10 +98,13 @@ final class KeySource: Service {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 do {
-                    _ = try await self.refresh()
-                } catch {
+                    _ = try await self.refresh(endsWithTask: true)
+                } catch  where !Task.isCancelled {
                     self.logger.warning(
-                        "the keys could not be read; keeping the last ones", metadata: ["error": "\(error)"])
+                        "the keys could not be read; keeping the last ones",
+                        metadata: ["error": "\(error)"])
+                } catch {
+                    return
                 }
                 try? await Task.sleep(for: Self.refreshInterval)
             }
@@ -111,7 +115,9 @@ final class KeySource: Service {
     /// `minimumInterval` altogether.
     private func lookUp(_ kid: String) -> Lookup {
         state.withLock { state in
-            if let published = state.published, published.kids.contains(kid) { return .found(published.keys) }
+            if let published = state.published, published.kids.contains(kid) {
+                return .found(published.keys)
+            }
             if state.reading != nil { return .ask }
             if let asked = state.lastAsked, .now - asked < Self.minimumInterval {
                 return state.hasFailed ? .unknown : .absent
@@ -121,7 +127,9 @@ final class KeySource: Service {
     }
 
     /// Reads the keys, or waits for the answer that somebody else is waiting for.
-    private func refresh() async throws -> Published {
+    ///
+    /// - Parameter endsWithTask: whether the end of this task ends the reading for all: the process stops.
+    private func refresh(endsWithTask: Bool = false) async throws -> Published {
         let reading = state.withLock { state in
             if let reading = state.reading { return reading }
             let reading = Task { try await self.read() }
@@ -129,20 +137,26 @@ final class KeySource: Service {
             state.lastAsked = .now
             return reading
         }
-        return try await reading.value
+        return try await withTaskCancellationHandler {
+            try await reading.value
+        } onCancel: {
+            if endsWithTask { reading.cancel() }
+        }
     }
 
     private func read() async throws -> Published {
         do {
             let context = CallContext(requestID: "gateway-keys", deadline: .now + Self.readTimeout)
-            let jwks = try await auth.call(AuthRPC.getKeys, GetKeysRequest(), context: context).message.jwks
+            let jwks = try await auth.call(AuthRPC.getKeys, GetKeysRequest(), context: context)
+                .message.jwks
             let current = state.withLock { $0.published }
             if let current, current.jwks == jwks {
                 state.withLock { $0.finishReading(current) }
                 return current
             }
             let fresh = Published(
-                jwks: jwks, keys: try await JWTKeyCollection().add(jwksJSON: jwks), kids: try Self.kids(jwks))
+                jwks: jwks, keys: try await JWTKeyCollection().add(jwksJSON: jwks),
+                kids: try Self.kids(jwks))
             state.withLock { $0.finishReading(fresh) }
             cache.clear()
             return fresh

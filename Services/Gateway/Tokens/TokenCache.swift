@@ -47,7 +47,9 @@ final class TokenCache: Sendable {
 
     /// - Parameter generation: as it was before the token was verified: what was verified with keys that are
     ///   gone since is not kept.
-    func keep(_ caller: CallerIdentity, until expires: TimeInterval, under key: Key, generation: Int) {
+    func keep(
+        _ caller: CallerIdentity, until expires: TimeInterval, under key: Key, generation: Int
+    ) {
         state.withLock { state in
             guard state.generation == generation else { return }
             if state.entries.count >= maximumTokens { Self.makeRoom(&state, limit: maximumTokens) }

@@ -52,7 +52,8 @@ struct TokenVerifier: Sendable {
         let expires = try checkTimes(claims)
         try checkParties(claims)
         let caller = CallerIdentity(
-            user: try identity(claims.sub, "sub (user ID)"), device: try identity(claims.did, "did (device ID)"))
+            user: try identity(claims.sub, "sub (user ID)"),
+            device: try identity(claims.did, "did (device ID)"))
         return (caller, expires)
     }
 
@@ -81,7 +82,8 @@ struct TokenVerifier: Sendable {
         let isClean = !text.unicodeScalars.contains { $0.properties.generalCategory == .control }
         guard isClean, text.utf8.count <= WireLimits.maximumIdentityBytes else {
             throw .unauthenticated(
-                "\(claim) in token must have at most \(WireLimits.maximumIdentityBytes) bytes and no control characters")
+                "\(claim) in token must have at most \(WireLimits.maximumIdentityBytes) bytes and no control characters"
+            )
         }
         return text
     }

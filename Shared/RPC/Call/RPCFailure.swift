@@ -105,7 +105,9 @@ extension RPCFailure {
         wire.status = status.wire
         wire.code = code
         wire.message = message
-        if let retryAfter { wire.retryAfterMilliseconds = UInt32(clamping: retryAfter.milliseconds) }
+        if let retryAfter {
+            wire.retryAfterMilliseconds = UInt32(clamping: retryAfter.milliseconds)
+        }
         return wire
     }
 

@@ -5,10 +5,12 @@ import SwiftProtobuf
 package struct RPCRouter: Sendable {
     /// A handler without its types: bytes in, bytes out.
     enum Handler: Sendable {
-        case single(@Sendable (_ message: ByteBuffer, _ body: ByteBuffer, CallContext) async throws
-            -> (message: ByteBuffer, body: ByteBuffer))
-        case stream(@Sendable (_ message: ByteBuffer, _ body: ByteBuffer, CallContext, PartWriter)
-            async throws -> Void)
+        case single(
+            @Sendable (_ message: ByteBuffer, _ body: ByteBuffer, CallContext) async throws
+                -> (message: ByteBuffer, body: ByteBuffer))
+        case stream(
+            @Sendable (_ message: ByteBuffer, _ body: ByteBuffer, CallContext, PartWriter)
+                async throws -> Void)
     }
 
     private var handlers: [String: Handler] = [:]
@@ -19,7 +21,8 @@ package struct RPCRouter: Sendable {
     /// when the caller cancels, its connection ends, or the deadline passes.
     package mutating func on<Request, Reply>(
         _ method: RPCMethod<Request, Reply>,
-        _ handler: @escaping @Sendable (Request, ByteBuffer, CallContext) async throws
+        _ handler:
+            @escaping @Sendable (Request, ByteBuffer, CallContext) async throws
             -> RPCReply<Reply>
     ) {
         handlers[method.name] = .single { message, body, context in
@@ -32,7 +35,8 @@ package struct RPCRouter: Sendable {
     /// Answers `method` with the parts that `handler` writes. Its return ends the stream.
     package mutating func onStream<Request, Reply>(
         _ method: RPCMethod<Request, Reply>,
-        _ handler: @escaping @Sendable (Request, ByteBuffer, CallContext, RPCStreamWriter<Reply>)
+        _ handler:
+            @escaping @Sendable (Request, ByteBuffer, CallContext, RPCStreamWriter<Reply>)
             async throws -> Void
     ) {
         handlers[method.name] = .stream { message, body, context, writer in
