@@ -98,7 +98,7 @@ let serviceTargets: [Target] =
     + service(
         "Gateway", library: "Gateway", executable: "oversync-gateway",
         [
-            "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "WireJSON", .crypto, .http2, .httpTypes,
+            "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens", "WireJSON", .crypto, .http2, .httpTypes,
             .hummingbird, .hummingbirdCore, .jwtKit, .lifecycle, .logging, .nioCore, .nioSSL,
         ])
 
@@ -180,6 +180,7 @@ let testTargets: [Target] = [
             "Gateway", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens", .asn1, .asyncHTTPClient, .crypto,
             .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, .protobuf, .x509,
         ]),
+    tests("TokensUnitTests", ["Tokens", .crypto]),
     tests("UploadUnitTests", ["Model", "Sidecar", "UploadService", "WireJSON", .nioCore]),
     tests("OverSQLiteUnitTests", ["OverSQLite", "OverSQLiteTestSupport", "WireJSON", .grdb]),
     tests(

@@ -47,7 +47,7 @@ package struct TokenMint: Sendable {
 
     /// Signs with a secret that the gateway shares, as existing clients' back ends do.
     package init(hs256 secret: String) async {
-        keys = await JWTKeyCollection().add(hmac: HMACKey(from: secret), digestAlgorithm: .sha256)
+        keys = await JWTKeyCollection().add(hmac: HMACKey(sharedSecret: secret), digestAlgorithm: .sha256)
         kid = nil
     }
 

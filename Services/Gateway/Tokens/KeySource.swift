@@ -5,6 +5,7 @@ import Protos
 import RPC
 import ServiceLifecycle
 import Synchronization
+import Tokens
 
 /// The keys that check tokens: the Auth service's published ones, and the shared secret if there is one.
 final class KeySource: Service {
@@ -60,7 +61,7 @@ final class KeySource: Service {
         self.logger = logger
         if let hs256Secret {
             secret = await JWTKeyCollection().add(
-                hmac: HMACKey(from: Self.padded(hs256Secret)), digestAlgorithm: .sha256)
+                hmac: HMACKey(sharedSecret: hs256Secret), digestAlgorithm: .sha256)
         } else {
             secret = nil
         }
@@ -164,12 +165,6 @@ final class KeySource: Service {
             state.withLock { $0.finishReading(nil) }
             throw error
         }
-    }
-
-    /// JWTKit stops the process at a secret shorter than the hash, 32 bytes. Existing back ends have such, and
-    /// HMAC fills a short one up with zeros in any case (RFC 2104 §2): the padded one gives the same signatures.
-    private static func padded(_ secret: String) -> [UInt8] {
-        Array(secret.utf8) + Array(repeating: 0, count: max(0, 32 - secret.utf8.count))
     }
 
     private static func kids(_ jwks: String) throws -> Set<String> {
