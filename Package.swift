@@ -182,6 +182,12 @@ let testTargets: [Target] = [
         ]),
     tests("TokensUnitTests", ["Tokens", .crypto]),
     tests("UploadUnitTests", ["Model", "Sidecar", "UploadService", "WireJSON", .nioCore]),
+    tests(
+        "UploadIntegrationTests",
+        [
+            "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar", "TestSupport",
+            "UploadService", .logging, .nioCore,
+        ]),
     tests("OverSQLiteUnitTests", ["OverSQLite", "OverSQLiteTestSupport", "WireJSON", .grdb]),
     tests(
         "EndToEndTests",

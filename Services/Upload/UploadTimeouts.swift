@@ -29,7 +29,7 @@ struct UploadTimeouts: Sendable {
         idle = try configuration.value(Self.idleSetting)
     }
 
-    /// For `UploadStatements.setTimeouts`.
+    /// For `UploadStatements.configure`.
     var bindings: Bindings {
         var bindings = Bindings()
         bindings.bind("\(statement)")

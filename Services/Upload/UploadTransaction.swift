@@ -83,7 +83,7 @@ struct UploadTransaction {
     /// Opens the transaction, locks and reads. A user's first upload, or a device's, is registered here.
     private func readFacts() async throws -> (scope: Int64, source: Int32, facts: UploadFacts) {
         let request = FactsRequest(user: user, device: device, changes: batch.changes, schema: batch.schema)
-        let opening = [Command(UploadStatements.begin), Command(UploadStatements.setTimeouts, timeouts.bindings)]
+        let opening = [Command(UploadStatements.begin), Command(UploadStatements.configure, timeouts.bindings)]
             + (batch.schema.catalog.hasDeferrableConstraints ? [Command(UploadStatements.deferConstraints)] : [])
         let results = try await run(opening + request.commands)
         var answer = try request.read(results[opening.count...])

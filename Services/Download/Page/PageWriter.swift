@@ -109,13 +109,13 @@ struct PageWriter {
         }
     }
 
-    /// `2026-01-31 12:00:00.123+00` becomes `2026-01-31T12:00:00.123Z`.
+    /// `2026-01-31 12:00:00.123` becomes `2026-01-31T12:00:00.123Z`.
     private mutating func append(timestamp result: PostgresResult, _ row: Int) {
         result.withBytes(row, Field.timestamp) { bytes in
             guard let bytes, bytes.count > 14 else { return }
             buffer.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[..<10]))
             buffer.append(byte: UInt8(ascii: "T"))
-            buffer.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[11..<(bytes.count - 3)]))
+            buffer.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[11...]))
             buffer.append(byte: UInt8(ascii: "Z"))
         }
     }

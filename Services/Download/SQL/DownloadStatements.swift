@@ -21,7 +21,8 @@ package enum DownloadStatements {
     package static let readPage = Statement(
         name: "download_page",
         sql: """
-            SELECT l.seq, l.table_id, l.op, l.key, l.payload, l.version, l.source_no, l.source_change_id, l.ts
+            SELECT l.seq, l.table_id, l.op, l.key, l.payload, l.version, l.source_no, l.source_change_id,
+                l.ts AT TIME ZONE 'UTC'
             FROM sync.change_log l
             WHERE l.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
                 AND l.seq > $2 AND l.seq <= $3

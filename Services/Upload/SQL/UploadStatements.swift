@@ -14,12 +14,16 @@ package enum UploadStatements {
     package static let checkConstraints = Statement(
         name: "upload_check", sql: "SET CONSTRAINTS ALL IMMEDIATE")
 
-    /// Timeouts of this transaction alone, so that they hold behind a transaction pooler too.
-    package static let setTimeouts = Statement(
-        name: "upload_timeouts",
+    /// Settings of this transaction alone, so that they hold behind a transaction pooler too: its timeouts,
+    /// and that its commit waits for the disk (promise P1) even where the database was told that none need
+    /// to. A stricter setting, which waits for replicas, stays.
+    package static let configure = Statement(
+        name: "upload_configure",
         sql: """
             SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
-                set_config('idle_in_transaction_session_timeout', $3, true)
+                set_config('idle_in_transaction_session_timeout', $3, true),
+                CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
+                    THEN set_config('synchronous_commit', 'on', true) END
             """,
         parameters: [.text, .text, .text])
     package static let setLockTimeout = Statement(
@@ -72,7 +76,7 @@ package enum UploadStatements {
         name: "upload_read_rows",
         sql: """
             SELECT k.n::int8, r.version, r.seq, r.deleted, l.seq IS NOT NULL, l.payload, d.device,
-                l.source_change_id, l.ts
+                l.source_change_id, l.ts AT TIME ZONE 'UTC'
             FROM unnest($2::int2[], $3::bytea[], $4::int8[]) WITH ORDINALITY AS k(table_id, key, base, n)
             CROSS JOIN LATERAL (
                 SELECT s.scope_id, s.version, s.seq, s.deleted FROM sync.row_state s
@@ -131,7 +135,7 @@ package enum UploadStatements {
     /// All of them, for the test that prepares each on a real server.
     package static let all = [
         begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint, deferConstraints,
-        checkConstraints, setTimeouts, setLockTimeout, lockScope, createScope, readSource, createSource,
+        checkConstraints, configure, setLockTimeout, lockScope, createScope, readSource, createSource,
         readKnownChanges, readRows, advanceScope, appendLog, writeRowState, recordFailure,
     ]
 }
