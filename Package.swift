@@ -33,7 +33,8 @@ extension Target.Dependency {
 }
 
 /// A module shared by services, tools and tests.
-func shared(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [],
+func shared(
+    _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [],
     resources: [Resource]? = nil
 ) -> Target {
     .target(
@@ -42,19 +43,24 @@ func shared(_ name: String, _ dependencies: [Target.Dependency], exclude: [Strin
 }
 
 /// A service: a library with everything in it and an executable of a few lines.
-func service(_ folder: String, library: String, executable: String, _ dependencies: [Target.Dependency]) -> [Target] {
+func service(
+    _ folder: String, library: String, executable: String, _ dependencies: [Target.Dependency]
+) -> [Target] {
     [
         .target(
-            name: library, dependencies: dependencies, path: "Services/\(folder)", exclude: ["Executable"],
+            name: library, dependencies: dependencies, path: "Services/\(folder)",
+            exclude: ["Executable"],
             swiftSettings: settings),
         .executableTarget(
-            name: executable, dependencies: [.byName(name: library)], path: "Services/\(folder)/Executable",
+            name: executable, dependencies: [.byName(name: library)],
+            path: "Services/\(folder)/Executable",
             swiftSettings: settings),
     ]
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: settings)
+    .testTarget(
+        name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: settings)
 }
 
 let sharedTargets: [Target] = [
@@ -67,44 +73,54 @@ let sharedTargets: [Target] = [
     shared("RPC", ["Protos", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf]),
     shared(
         "ServiceKit",
-        ["RPC", "Telemetry", "WireJSON", .hummingbird, .httpTypes, .lifecycle, .logging, .nioCore, .signals]),
+        [
+            "RPC", "Telemetry", "WireJSON", .hummingbird, .httpTypes, .lifecycle, .logging,
+            .nioCore, .signals,
+        ]),
     shared("Postgres", ["CLibPQ", .lifecycle, .logging]),
     shared("Tokens", [.jwtKit]),
     shared("DatabaseKit", ["Postgres", "ServiceKit", "Telemetry"]),
     shared(
         "Sidecar", ["Model", "Postgres", .lifecycle, .logging, .yams],
-        resources: [.embedInCode("Migrations/0001_sidecar.sql"), .embedInCode("Migrations/0002_auth.sql")]),
+        resources: [
+            .embedInCode("Migrations/0001_sidecar.sql"), .embedInCode("Migrations/0002_auth.sql"),
+        ]),
 ]
 
 let serviceTargets: [Target] =
     service(
         "Upload", library: "UploadService", executable: "oversync-upload",
         [
-            "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar", "Telemetry", "WireJSON",
+            "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
+            "Telemetry", "WireJSON",
             .crypto, .lifecycle, .logging, .nioCore,
         ])
     + service(
         "Download", library: "DownloadService", executable: "oversync-download",
         [
-            "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar", "Telemetry", "WireJSON",
+            "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
+            "Telemetry", "WireJSON",
             .lifecycle, .logging, .nioCore,
         ])
     + service(
         "Auth", library: "AuthService", executable: "oversync-auth",
         [
-            "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens", "WireJSON",
+            "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Telemetry",
+            "Tokens", "WireJSON",
             .crypto, .jwtKit, .lifecycle, .logging, .nioCore,
         ])
     + service(
         "Gateway", library: "Gateway", executable: "oversync-gateway",
         [
-            "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens", "WireJSON", .crypto, .http2, .httpTypes,
+            "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens", "WireJSON", .crypto,
+            .http2, .httpTypes,
             .hummingbird, .hummingbirdCore, .jwtKit, .lifecycle, .logging, .nioCore, .nioSSL,
         ])
 
 let clientTargets: [Target] = [
     .target(
-        name: "OverSQLite", dependencies: ["WireJSON", .grdb], path: "Client/OverSQLite", swiftSettings: settings),
+        name: "OverSQLite", dependencies: ["WireJSON", .grdb], path: "Client/OverSQLite",
+        swiftSettings: settings),
     .target(
         name: "OverSQLiteTestSupport", dependencies: ["OverSQLite", "WireJSON"],
         path: "Client/OverSQLiteTestSupport", swiftSettings: settings),
@@ -119,14 +135,16 @@ let toolTargets: [Target] = [
     .target(
         name: "DevStack",
         dependencies: [
-            "LocalPostgres", "Postgres", "Sidecar", .asn1, .asyncHTTPClient, .crypto, .lifecycle, .logging, .nioCore,
+            "LocalPostgres", "Postgres", "Sidecar", .asn1, .asyncHTTPClient, .crypto, .lifecycle,
+            .logging, .nioCore,
             .nioHTTP1, .nioSSL, .signals, .x509,
         ],
         path: "Tools/DevStack", swiftSettings: settings),
     .target(
         name: "Demo",
         dependencies: [
-            "DevStack", "OverSQLite", "OverSQLiteAsyncHTTP", "Postgres", .asyncHTTPClient, .crypto, .grdb, .nioCore,
+            "DevStack", "OverSQLite", "OverSQLiteAsyncHTTP", "Postgres", .asyncHTTPClient, .crypto,
+            .grdb, .nioCore,
             .nioHTTP1,
         ],
         path: "Tools/Demo",
@@ -137,12 +155,14 @@ let toolTargets: [Target] = [
         swiftSettings: settings),
     .target(
         name: "Bench",
-        dependencies: ["DevStack", "Postgres", "Tokens", .asyncHTTPClient, .nioCore, .nioHTTP1], path: "Tools/Bench",
+        dependencies: ["DevStack", "Postgres", "Tokens", .asyncHTTPClient, .nioCore, .nioHTTP1],
+        path: "Tools/Bench",
         swiftSettings: settings),
     .executableTarget(
         name: "oversync",
         dependencies: [
-            "Bench", "Demo", "DevStack", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar", "Tokens", .argumentParser,
+            "Bench", "Demo", "DevStack", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
+            "Tokens", .argumentParser,
             .lifecycle, .logging, .nioCore,
         ],
         path: "Tools/oversync", swiftSettings: settings),
@@ -154,10 +174,12 @@ let testTargets: [Target] = [
         name: "ProtobufC", path: "Tests/ProtobufC", linkerSettings: [.linkedLibrary("protobuf-c")]),
     // A process for tests to freeze and kill.
     .executableTarget(
-        name: "rpc-test-replica", dependencies: ["Protos", "RPC", .lifecycle, .logging, .nioCore, .signals],
+        name: "rpc-test-replica",
+        dependencies: ["Protos", "RPC", .lifecycle, .logging, .nioCore, .signals],
         path: "Tests/RPCTestReplica", swiftSettings: settings),
     .target(
-        name: "TestSupport", dependencies: ["LocalPostgres", "Postgres", .logging], path: "Shared/TestSupport",
+        name: "TestSupport", dependencies: ["LocalPostgres", "Postgres", .logging],
+        path: "Shared/TestSupport",
         swiftSettings: settings),
     tests("WireJSONUnitTests", ["WireJSON"]),
     tests("ProtosUnitTests", ["ProtobufC", "Protos", .protobuf]),
@@ -167,32 +189,38 @@ let testTargets: [Target] = [
         ["Protos", "RPC", "rpc-test-replica", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf]),
     tests("PostgresUnitTests", ["Postgres"]),
     tests(
-        "PostgresIntegrationTests", ["LocalPostgres", "Postgres", "TestSupport", .lifecycle, .logging]),
+        "PostgresIntegrationTests",
+        ["LocalPostgres", "Postgres", "TestSupport", .lifecycle, .logging]),
     tests(
         "GatewayUnitTests",
         [
-            "Gateway", "Protos", "RPC", "ServiceKit", .crypto, .httpTypes, .hummingbird, .hummingbirdCore,
+            "Gateway", "Protos", "RPC", "ServiceKit", .crypto, .httpTypes, .hummingbird,
+            .hummingbirdCore,
             .jwtKit, .logging,
         ]),
     tests(
         "GatewayIntegrationTests",
         [
-            "Gateway", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens", .asn1, .asyncHTTPClient, .crypto,
-            .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, .protobuf, .x509,
+            "Gateway", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens", .asn1,
+            .asyncHTTPClient, .crypto,
+            .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, .protobuf,
+            .x509,
         ]),
     tests("TokensUnitTests", ["Tokens", .crypto]),
     tests("UploadUnitTests", ["Model", "Sidecar", "UploadService", "WireJSON", .nioCore]),
     tests(
         "UploadIntegrationTests",
         [
-            "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar", "TestSupport",
+            "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
+            "TestSupport",
             "UploadService", .logging, .nioCore,
         ]),
     tests("OverSQLiteUnitTests", ["OverSQLite", "OverSQLiteTestSupport", "WireJSON", .grdb]),
     tests(
         "EndToEndTests",
         [
-            "Demo", "DevStack", "LocalPostgres", "Postgres", "Tokens", .asyncHTTPClient, .logging, .nioCore,
+            "Demo", "DevStack", "LocalPostgres", "Postgres", "Tokens", .asyncHTTPClient, .logging,
+            .nioCore,
             .nioHTTP1, "oversync-auth", "oversync-download", "oversync-gateway", "oversync-upload",
         ]),
 ]

@@ -32,7 +32,8 @@ public final class AsyncHTTPTransport: HTTPTransport {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(authorityPath))
         self.init(
-            client: HTTPClient(configuration: HTTPClient.Configuration(tlsConfiguration: tls)), timeout: timeout)
+            client: HTTPClient(configuration: HTTPClient.Configuration(tlsConfiguration: tls)),
+            timeout: timeout)
     }
 
     /// Ends the connections. A client that is not shut down says so in debug builds.
@@ -48,6 +49,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
         var headers: [String: String] = [:]
         for (name, value) in response.headers { headers[name.lowercased()] = value }
         return TransportResponse(
-            status: Int(response.status.code), headers: headers, body: Array(body.readableBytesView))
+            status: Int(response.status.code), headers: headers, body: Array(body.readableBytesView)
+        )
     }
 }

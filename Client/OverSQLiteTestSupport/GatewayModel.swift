@@ -57,7 +57,9 @@ struct GatewayModel {
         let name = ChangeName(source: source, id: change.id)
         let row = rows[change.place]
         if let entry = known[name] {
-            if entry.place == change.place, entry.operation == change.operation, entry.payload == change.payload {
+            if entry.place == change.place, entry.operation == change.operation,
+                entry.payload == change.payload
+            {
                 return .applied(entry.version)
             }
             if let row, row.source == source, row.changeID == change.id {
@@ -67,7 +69,8 @@ struct GatewayModel {
         guard let row else {
             if change.isDelete { return .applied(nil) }
             return change.base == 0
-                ? .applied(write(change, from: source, version: 1)) : .invalid(reason: "row_missing")
+                ? .applied(write(change, from: source, version: 1))
+                : .invalid(reason: "row_missing")
         }
         guard row.version == change.base else { return .conflict(row) }
         return .applied(write(change, from: source, version: row.version + 1))

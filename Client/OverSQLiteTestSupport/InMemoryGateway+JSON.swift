@@ -41,13 +41,16 @@ enum UploadBody {
                     _ = try reader.skipValue()
                     return
                 }
-                try reader.readArray { reader throws(JSONError) in changes.append(try change(&reader)) }
+                try reader.readArray { reader throws(JSONError) in
+                    changes.append(try change(&reader))
+                }
             }
             return changes
         }
     }
 
-    private static func change(_ reader: inout JSONReader) throws(JSONError) -> GatewayModel.Change {
+    private static func change(_ reader: inout JSONReader) throws(JSONError) -> GatewayModel.Change
+    {
         var id: Int64 = 0
         var base: Int64 = 0
         var table = ""
@@ -67,7 +70,9 @@ enum UploadBody {
                 operation = try reader.readString()
             } else if reader.key(key, is: "payload") {
                 let slice = try reader.skipValue()
-                if let flaw = slice.flaw { throw JSONError(flaw.description, at: slice.range.lowerBound) }
+                if let flaw = slice.flaw {
+                    throw JSONError(flaw.description, at: slice.range.lowerBound)
+                }
                 payload = String(decoding: reader.bytes[slice.range], as: UTF8.self)
             } else {
                 _ = try reader.skipValue()
@@ -82,24 +87,30 @@ enum UploadBody {
 /// Writes answers.
 extension InMemoryGateway {
     static func json(_ status: Int, _ text: String) -> TransportResponse {
-        TransportResponse(status: status, headers: ["content-type": "application/json"], body: Array(text.utf8))
+        TransportResponse(
+            status: status, headers: ["content-type": "application/json"], body: Array(text.utf8))
     }
 
     static func answer(accepted: Bool, _ statuses: [String]) -> String {
         #"{"accepted":\#(accepted),"highest_server_seq":0,"statuses":[\#(statuses.joined(separator: ","))]}"#
     }
 
-    static func status(_ change: GatewayModel.Change, _ answer: GatewayModel.Answer, showsSource: Bool) -> String {
+    static func status(
+        _ change: GatewayModel.Change, _ answer: GatewayModel.Answer, showsSource: Bool
+    ) -> String {
         let id = #""source_change_id":\#(change.id)"#
         switch answer {
         case .applied(let version):
-            return #"{\#(id),"status":"applied"\#(version.map { #","new_server_version":\#($0)"# } ?? "")}"#
+            return
+                #"{\#(id),"status":"applied"\#(version.map { #","new_server_version":\#($0)"# } ?? "")}"#
         case .invalid("materialize_error"):
             return #"{\#(id),"status":"materialize_error","message":"23505"}"#
         case .invalid(let reason):
             return #"{\#(id),"status":"invalid","invalid":{"reason":"\#(reason)","details":{}}}"#
         case .conflict(let row):
-            let source = showsSource ? #","source_id":"\#(row.source)","source_change_id":\#(row.changeID)"# : ""
+            let source =
+                showsSource
+                ? #","source_id":"\#(row.source)","source_change_id":\#(row.changeID)"# : ""
             return """
                 {\(id),"status":"conflict","server_row":{"schema_name":"business",\
                 "table_name":"\(change.place.table)","id":\(quoted(change.place.pk)),\

@@ -79,14 +79,16 @@ public final class InMemoryGateway: HTTPTransport {
     /// - Parameter payload: JSON text; nil deletes the row.
     @discardableResult
     public func write(
-        _ table: String, _ pk: String, _ payload: String?, user: String = "user", device: String = "elsewhere"
+        _ table: String, _ pk: String, _ payload: String?, user: String = "user",
+        device: String = "elsewhere"
     ) -> Int {
         let version = state.withLock { state -> Int in
             var model = state.users[user] ?? GatewayModel()
             let place = GatewayModel.Place(table: table, pk: pk)
             let change = GatewayModel.Change(
                 id: model.log.count + 1_000_000, place: place,
-                operation: payload == nil ? "DELETE" : "UPDATE", base: model.rows[place]?.version ?? 0,
+                operation: payload == nil ? "DELETE" : "UPDATE",
+                base: model.rows[place]?.version ?? 0,
                 payload: payload)
             defer { state.users[user] = model }
             guard case .applied(let version?) = model.apply(change, from: device) else { return 0 }
@@ -127,7 +129,9 @@ public final class InMemoryGateway: HTTPTransport {
     }
 
     /// How many changes the log holds.
-    public func logCount(user: String = "user") -> Int { state.withLock { $0.users[user]?.log.count ?? 0 } }
+    public func logCount(user: String = "user") -> Int {
+        state.withLock { $0.users[user]?.log.count ?? 0 }
+    }
 
     // MARK: Serving
 
@@ -135,7 +139,9 @@ public final class InMemoryGateway: HTTPTransport {
         let call = try Call(request)
         let fault = state.withLock { state -> Fault? in
             state.requests.append(
-                Request(path: call.path, query: call.query, body: String(decoding: call.body, as: UTF8.self)))
+                Request(
+                    path: call.path, query: call.query,
+                    body: String(decoding: call.body, as: UTF8.self)))
             let index = state.faults.firstIndex { call.path.hasSuffix($0.path) }
             return index.map { state.faults.remove(at: $0).fault }
         }
@@ -173,13 +179,16 @@ public final class InMemoryGateway: HTTPTransport {
         let changes = try UploadBody.changes(call.body)
         return state.withLock { state in
             if changes.count > state.batchLimit {
-                let all = changes.map { Self.status($0, .invalid(reason: "batch_too_large"), showsSource: false) }
+                let all = changes.map {
+                    Self.status($0, .invalid(reason: "batch_too_large"), showsSource: false)
+                }
                 return Self.json(200, Self.answer(accepted: false, all))
             }
             var model = state.users[call.user] ?? GatewayModel()
             var statuses = [String](repeating: "", count: changes.count)
             // Upserts come before deletes, whatever the request's order.
-            let order = changes.indices.filter { !changes[$0].isDelete }
+            let order =
+                changes.indices.filter { !changes[$0].isDelete }
                 + changes.indices.filter { changes[$0].isDelete }
             for index in order {
                 let change = changes[index]
@@ -233,7 +242,9 @@ public final class InMemoryGateway: HTTPTransport {
             await withCheckedContinuation { continuation in
                 let isNow = state.withLock { state in
                     let log = state.users[call.user]?.log ?? []
-                    if Task.isCancelled || log.contains(where: { $0.sequence > after }) { return true }
+                    if Task.isCancelled || log.contains(where: { $0.sequence > after }) {
+                        return true
+                    }
                     state.waiting[id] = continuation
                     return false
                 }

@@ -31,7 +31,8 @@ public final class ManualClock: SyncClock {
             return state.nextID
         }
         try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            try await withCheckedThrowingContinuation {
+                (continuation: CheckedContinuation<Void, any Error>) in
                 let watchers = state.withLock { state -> [CheckedContinuation<Void, Never>] in
                     if Task.isCancelled {
                         continuation.resume(throwing: CancellationError())

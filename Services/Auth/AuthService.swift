@@ -31,8 +31,11 @@ package enum AuthService {
             let seal = KeySeal(masterKey: try configuration.value(masterKey))
             let keys = KeyRing(pool: pool, seal: seal, logger: process.logger)
             let issue = IssueToken(
-                keys: keys, issuer: try configuration.optional(TokenSettings.issuer) ?? TokenSettings.defaultName,
-                audience: try configuration.optional(TokenSettings.audience) ?? TokenSettings.defaultName,
+                keys: keys,
+                issuer: try configuration.optional(TokenSettings.issuer)
+                    ?? TokenSettings.defaultName,
+                audience: try configuration.optional(TokenSettings.audience)
+                    ?? TokenSettings.defaultName,
                 lifetime: try configuration.value(lifetime),
                 allowsDevelopmentSignIn: try configuration.value(TokenSettings.developmentSignIn),
                 logger: process.logger)
@@ -43,14 +46,16 @@ package enum AuthService {
                 reply.maxAgeSeconds = keysMaximumAge
                 return RPCReply(reply)
             }
-            router.on(AuthRPC.issueToken) { request, _, context in try await issue(request, context) }
+            router.on(AuthRPC.issueToken) { request, _, context in try await issue(request, context)
+            }
             router.on(AuthRPC.developmentSignIn) { request, _, context in
                 try await issue.signIn(request, context)
             }
             let server = RPCServer(
                 directory: try configuration.value(CommonSettings.runDirectory) + "/auth",
                 replica: try configuration.value(CommonSettings.replica), router: router,
-                logger: process.logger, observer: RPCMetrics(process.metrics, service: process.name))
+                logger: process.logger, observer: RPCMetrics(process.metrics, service: process.name)
+            )
             return ([pool, keys, server], [ReadinessCheck("keys") { await keys.problem() }])
         }
     }

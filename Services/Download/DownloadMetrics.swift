@@ -12,7 +12,8 @@ struct DownloadMetrics: Sendable {
 
     init(_ registry: MetricsRegistry) {
         rows = registry.counter("oversync_download_rows_total", "Changes served")
-        pages = registry.counter("oversync_download_pages_total", "Pages served, by whether more follow")
+        pages = registry.counter(
+            "oversync_download_pages_total", "Pages served, by whether more follow")
         failures = registry.counter("oversync_download_failures_total", "Downloads that failed")
         duration = registry.histogram(
             "oversync_download_duration_seconds", "Downloads, waiting for news included")

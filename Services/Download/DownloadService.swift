@@ -9,13 +9,15 @@ import Telemetry
 
 extension DatabaseSettings {
     /// Downloads are short reads: as many connections as PostgreSQL has cores to answer them.
-    package static let download = DatabaseSettings(service: "DOWNLOAD", maximum: 8, statementSeconds: 15)
+    package static let download = DatabaseSettings(
+        service: "DOWNLOAD", maximum: 8, statementSeconds: 15)
 }
 
 /// The Download service: serves the changes of a user in pages. It keeps no state; replicas are equal.
 package enum DownloadService {
     static let rowsSetting = Setting.integer(
-        "OVERSYNC_MAX_PAGE_ROWS", "most rows of one page", default: WireLimits().rowsPerPage, in: 1...10_000,
+        "OVERSYNC_MAX_PAGE_ROWS", "most rows of one page", default: WireLimits().rowsPerPage,
+        in: 1...10_000,
         unit: "rows")
 
     /// Runs the service until a signal ends it.
@@ -38,8 +40,12 @@ package enum DownloadService {
             let server = RPCServer(
                 directory: try configuration.value(CommonSettings.runDirectory) + "/download",
                 replica: try configuration.value(CommonSettings.replica), router: router,
-                logger: process.logger, observer: RPCMetrics(process.metrics, service: process.name))
-            return ([pool, source, heads, server], [ReadinessCheck("database") { await source.problem() }])
+                logger: process.logger, observer: RPCMetrics(process.metrics, service: process.name)
+            )
+            return (
+                [pool, source, heads, server],
+                [ReadinessCheck("database") { await source.problem() }]
+            )
         }
     }
 }

@@ -27,15 +27,21 @@ struct PageReader: Sendable {
         let results = try await pool.withConnection(deadline: deadline) { connection in
             try await connection.run(commands(request, catalog), deadline: deadline)
         }
-        guard results[0].rowCount > 0 else { return .empty(after: request.after, window: 0, head: 0) }
+        guard results[0].rowCount > 0 else {
+            return .empty(after: request.after, window: 0, head: 0)
+        }
         let head = try results[0].int64(0, 1)
         let window = min(request.until ?? head, head)
-        guard request.after < window else { return .empty(after: request.after, window: window, head: head) }
-        return try write(results[2], try devices(results[1]), catalog, request, window: window, head: head)
+        guard request.after < window else {
+            return .empty(after: request.after, window: window, head: head)
+        }
+        return try write(
+            results[2], try devices(results[1]), catalog, request, window: window, head: head)
     }
 
     private func write(
-        _ rows: PostgresResult, _ devices: [Int32: String], _ catalog: Catalog, _ request: PageRequest,
+        _ rows: PostgresResult, _ devices: [Int32: String], _ catalog: Catalog,
+        _ request: PageRequest,
         window: Sequence64, head: Sequence64
     ) throws -> Page {
         var page = Page(nextAfter: request.after, windowUntil: window, head: head)
@@ -77,14 +83,17 @@ struct PageReader: Sendable {
         }
         page.bind(request.includesOwn ? nil : request.device.value)
         return [
-            Command(DownloadStatements.readScope, user), Command(DownloadStatements.readSources, user),
+            Command(DownloadStatements.readScope, user),
+            Command(DownloadStatements.readSources, user),
             Command(DownloadStatements.readPage, page),
         ]
     }
 
     private func devices(_ result: PostgresResult) throws -> [Int32: String] {
         var devices: [Int32: String] = [:]
-        for row in 0..<result.rowCount { devices[try result.int32(row, 0)] = try result.string(row, 1) }
+        for row in 0..<result.rowCount {
+            devices[try result.int32(row, 0)] = try result.string(row, 1)
+        }
         return devices
     }
 }

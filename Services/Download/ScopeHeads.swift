@@ -74,7 +74,8 @@ final class ScopeHeads: Service {
     }
 
     private func release(_ id: Int, with answer: Bool) {
-        state.withLock { $0.waiters.removeValue(forKey: id) }?.continuation.resume(returning: answer)
+        state.withLock { $0.waiters.removeValue(forKey: id) }?.continuation.resume(
+            returning: answer)
     }
 
     func run() async throws {

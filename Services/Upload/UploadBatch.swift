@@ -19,7 +19,8 @@ struct UploadBatch: Sendable {
         let (wire, verdicts) = try body.withBytes { bytes throws(UndecodableUpload) in
             let wire = try UploadDecoder.decode(bytes)
             guard wire.count <= limits.changesPerUpload else {
-                let refusal = Refusal.batchTooLarge(changes: wire.count, limit: limits.changesPerUpload)
+                let refusal = Refusal.batchTooLarge(
+                    changes: wire.count, limit: limits.changesPerUpload)
                 return (wire, wire.map { _ in ChangeValidation.Verdict.refused(refusal) })
             }
             let validation = ChangeValidation(schema: schema, limits: limits, body: bytes)
@@ -44,7 +45,9 @@ struct UploadBatch: Sendable {
     let changeIDs: [ChangeID]
 
     /// The plan before anything is decided but the refusals.
-    func plan(_ facts: UploadFacts, device: DeviceID, now: @escaping @Sendable () -> String) -> UploadPlan {
+    func plan(_ facts: UploadFacts, device: DeviceID, now: @escaping @Sendable () -> String)
+        -> UploadPlan
+    {
         let writer = UploadRequestFacts { [changes, body] position in
             let change = changes[position]
             return StoredWriter(

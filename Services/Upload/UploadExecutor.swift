@@ -31,7 +31,8 @@ package final class UploadExecutor: Sendable {
     /// - Throws: `RPCFailure` when the request as a whole cannot be answered: then nothing was kept, or the
     ///   outcome of the commit is unknown and a repeat of the request settles it.
     func upload(
-        _ body: ByteBuffer, from caller: CallerIdentity, isAtomic: Bool, deadline: ContinuousClock.Instant
+        _ body: ByteBuffer, from caller: CallerIdentity, isAtomic: Bool,
+        deadline: ContinuousClock.Instant
     ) async throws -> (batch: UploadBatch, result: UploadResult) {
         let batch: UploadBatch
         do {
@@ -47,7 +48,8 @@ package final class UploadExecutor: Sendable {
     }
 
     private func transact(
-        _ batch: UploadBatch, _ caller: CallerIdentity, _ isAtomic: Bool, _ deadline: ContinuousClock.Instant
+        _ batch: UploadBatch, _ caller: CallerIdentity, _ isAtomic: Bool,
+        _ deadline: ContinuousClock.Instant
     ) async throws -> UploadResult {
         var isolates = false
         var attempt = 1
@@ -55,13 +57,16 @@ package final class UploadExecutor: Sendable {
             do {
                 return try await pool.withConnection(deadline: deadline) { connection in
                     let transaction = UploadTransaction(
-                        connection: connection, user: UserID(caller.user), device: DeviceID(caller.device),
+                        connection: connection, user: UserID(caller.user),
+                        device: DeviceID(caller.device),
                         batch: batch, isAtomic: isAtomic, timeouts: timeouts, deadline: deadline)
-                    return isolates ? try await transaction.isolating() : try await transaction.direct()
+                    return isolates
+                        ? try await transaction.isolating() : try await transaction.direct()
                 }
             } catch is DeviceRevoked {
                 throw RPCFailure(
-                    .permissionDenied, code: "device_revoked", message: "This device's access was revoked")
+                    .permissionDenied, code: "device_revoked",
+                    message: "This device's access was revoked")
             } catch let error as PostgresError {
                 if !isolates, RowRefusal(error) != nil {
                     isolates = true
@@ -102,7 +107,8 @@ package final class UploadExecutor: Sendable {
         default:
             RPCFailure(
                 .unavailable, code: "unavailable",
-                message: "The upload could not be processed now; nothing of it is lost, send it again",
+                message:
+                    "The upload could not be processed now; nothing of it is lost, send it again",
                 retryAfter: .seconds(1))
         }
     }

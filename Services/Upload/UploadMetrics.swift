@@ -15,7 +15,8 @@ struct UploadMetrics: Sendable {
             "oversync_upload_duplicates_total", "Changes that the log had already")
         failures = registry.counter(
             "oversync_upload_failures_total", "Uploads that could not be answered")
-        duration = registry.histogram("oversync_upload_duration_seconds", "Uploads, from bytes to answer")
+        duration = registry.histogram(
+            "oversync_upload_duration_seconds", "Uploads, from bytes to answer")
         size = registry.histogram(
             "oversync_upload_batch_changes", "Changes in one upload", buckets: Histogram.rows)
     }

@@ -8,16 +8,19 @@ import Sidecar
 
 extension DatabaseSettings {
     /// Uploads write and wait for commits: few connections keep the disk busy.
-    package static let upload = DatabaseSettings(service: "UPLOAD", maximum: 16, statementSeconds: 15)
+    package static let upload = DatabaseSettings(
+        service: "UPLOAD", maximum: 16, statementSeconds: 15)
 }
 
 /// The Upload service: accepts changes, decides about them and writes them.
 package enum UploadService {
     static let changesSetting = Setting.integer(
-        "OVERSYNC_MAX_UPLOAD_CHANGES", "most changes in one upload", default: WireLimits().changesPerUpload,
+        "OVERSYNC_MAX_UPLOAD_CHANGES", "most changes in one upload",
+        default: WireLimits().changesPerUpload,
         in: 1...10_000, unit: "changes")
     static let payloadSetting = Setting.integer(
-        "OVERSYNC_MAX_PAYLOAD_BYTES", "largest payload of one change", default: WireLimits().bytesPerPayload,
+        "OVERSYNC_MAX_PAYLOAD_BYTES", "largest payload of one change",
+        default: WireLimits().bytesPerPayload,
         in: 256...(16 << 20), unit: "bytes")
 
     /// Runs the service until a signal ends it.
@@ -30,7 +33,8 @@ package enum UploadService {
             limits.changesPerUpload = try configuration.value(changesSetting)
             limits.bytesPerPayload = try configuration.value(payloadSetting)
             let executor = UploadExecutor(
-                pool: pool, source: source, limits: limits, timeouts: try UploadTimeouts(configuration))
+                pool: pool, source: source, limits: limits,
+                timeouts: try UploadTimeouts(configuration))
             let push = PushChanges(
                 executor: executor, metrics: UploadMetrics(process.metrics), logger: process.logger)
             var router = RPCRouter()
@@ -38,8 +42,11 @@ package enum UploadService {
             let server = RPCServer(
                 directory: try configuration.value(CommonSettings.runDirectory) + "/upload",
                 replica: try configuration.value(CommonSettings.replica), router: router,
-                logger: process.logger, observer: RPCMetrics(process.metrics, service: process.name))
-            return ([pool, source, server], [ReadinessCheck("database") { await source.problem() }])
+                logger: process.logger, observer: RPCMetrics(process.metrics, service: process.name)
+            )
+            return (
+                [pool, source, server], [ReadinessCheck("database") { await source.problem() }]
+            )
         }
     }
 }

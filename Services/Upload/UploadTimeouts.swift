@@ -6,14 +6,16 @@ import ServiceKit
 struct UploadTimeouts: Sendable {
     static let statementSetting = DatabaseSettings.upload.statementTimeout
     static let scopeLockSetting = Setting.integer(
-        "OVERSYNC_UPLOAD_LOCK_TIMEOUT_MS", "longest wait for the user's other uploads", default: 3000,
+        "OVERSYNC_UPLOAD_LOCK_TIMEOUT_MS", "longest wait for the user's other uploads",
+        default: 3000,
         in: 10...60_000, unit: "ms")
     static let businessLockSetting = Setting.integer(
         "OVERSYNC_UPLOAD_ROW_LOCK_TIMEOUT_MS",
         "longest wait for rows that plain SQL holds; keep it below PostgreSQL's deadlock_timeout",
         default: 300, in: 10...60_000, unit: "ms")
     static let idleSetting = Setting.integer(
-        "OVERSYNC_UPLOAD_IDLE_TIMEOUT_MS", "longest pause inside a transaction before PostgreSQL ends it",
+        "OVERSYNC_UPLOAD_IDLE_TIMEOUT_MS",
+        "longest pause inside a transaction before PostgreSQL ends it",
         default: 10_000, in: 100...600_000, unit: "ms")
 
     /// All in milliseconds.

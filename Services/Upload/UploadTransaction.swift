@@ -29,7 +29,8 @@ struct UploadTransaction {
             try await run([Command(UploadStatements.rollback)])
             return UploadResult(plan: plan, facts: facts)
         }
-        try await run(writes(entries, scope, source) + constraintCheck + [Command(UploadStatements.commit)])
+        try await run(
+            writes(entries, scope, source) + constraintCheck + [Command(UploadStatements.commit)])
         return UploadResult(plan: plan, facts: facts)
     }
 
@@ -48,7 +49,8 @@ struct UploadTransaction {
             } catch let error as PostgresError {
                 guard let refusal = RowRefusal(error) else { throw error }
                 try await run([
-                    Command(UploadStatements.rollbackToSavepoint), Command(UploadStatements.releaseSavepoint),
+                    Command(UploadStatements.rollbackToSavepoint),
+                    Command(UploadStatements.releaseSavepoint),
                 ])
                 if range.count > 1 {
                     let middle = range.lowerBound + range.count / 2
@@ -56,9 +58,12 @@ struct UploadTransaction {
                 } else if let entry = entries.first {
                     let change = batch.changes[range.lowerBound]
                     let table = batch.schema.tables[change.table].registered.name
-                    plan.settle(change.index, as: refusal.outcome(of: change, version: entry.version, in: table))
+                    plan.settle(
+                        change.index,
+                        as: refusal.outcome(of: change, version: entry.version, in: table))
                     if let state = refusal.sqlState {
-                        failures.append(failure(change, entry, state, refusal.detail, scope, source))
+                        failures.append(
+                            failure(change, entry, state, refusal.detail, scope, source))
                     }
                 }
             }
@@ -82,20 +87,29 @@ struct UploadTransaction {
 
     /// Opens the transaction, locks and reads. A user's first upload, or a device's, is registered here.
     private func readFacts() async throws -> (scope: Int64, source: Int32, facts: UploadFacts) {
-        let request = FactsRequest(user: user, device: device, changes: batch.changes, schema: batch.schema)
-        let opening = [Command(UploadStatements.begin), Command(UploadStatements.configure, timeouts.bindings)]
-            + (batch.schema.catalog.hasDeferrableConstraints ? [Command(UploadStatements.deferConstraints)] : [])
+        let request = FactsRequest(
+            user: user, device: device, changes: batch.changes, schema: batch.schema)
+        let opening =
+            [
+                Command(UploadStatements.begin),
+                Command(UploadStatements.configure, timeouts.bindings),
+            ]
+            + (batch.schema.catalog.hasDeferrableConstraints
+                ? [Command(UploadStatements.deferConstraints)] : [])
         let results = try await run(opening + request.commands)
         var answer = try request.read(results[opening.count...])
         if answer.scope == nil {
             var bindings = Bindings()
             bindings.bind(user.value)
-            let created = try await run([Command(UploadStatements.createScope, bindings)] + request.commands)
+            let created = try await run(
+                [Command(UploadStatements.createScope, bindings)] + request.commands)
             answer = try request.read(created[1...])
         }
         guard let scope = answer.scope else { throw PostgresError(.connectionLost) }
         if answer.isRevoked { throw DeviceRevoked() }
-        guard let source = answer.source else { return (scope, try await register(scope), answer.facts) }
+        guard let source = answer.source else {
+            return (scope, try await register(scope), answer.facts)
+        }
         return (scope, source, answer.facts)
     }
 
@@ -111,7 +125,8 @@ struct UploadTransaction {
         guard !entries.isEmpty else { return }
         let rearm = constraintCheck.isEmpty ? [] : [Command(UploadStatements.deferConstraints)]
         try await run(
-            [Command(UploadStatements.savepoint)] + writes(entries, scope, source) + constraintCheck + rearm
+            [Command(UploadStatements.savepoint)] + writes(entries, scope, source) + constraintCheck
+                + rearm
                 + [Command(UploadStatements.releaseSavepoint)])
     }
 
@@ -129,7 +144,8 @@ struct UploadTransaction {
 
     /// Deferred constraints are forced here, so that COMMIT has nothing left to refuse.
     private var constraintCheck: [Command] {
-        batch.schema.catalog.hasDeferrableConstraints ? [Command(UploadStatements.checkConstraints)] : []
+        batch.schema.catalog.hasDeferrableConstraints
+            ? [Command(UploadStatements.checkConstraints)] : []
     }
 
     private func failure(
@@ -142,7 +158,8 @@ struct UploadTransaction {
         change.row.key.withStoredBytes { bindings.bind(bytes: $0) }
         bindings.bind(entry.version)
         bindings.bind(bytes: [change.operation.letter])
-        bindings.bind(bytes: change.payload.map { range in batch.body.withBytes { Array($0[range]) } })
+        bindings.bind(
+            bytes: change.payload.map { range in batch.body.withBytes { Array($0[range]) } })
         bindings.bind(source)
         bindings.bind(change.id)
         bindings.bind(state.rawValue)
@@ -172,6 +189,8 @@ struct UploadResult: Sendable {
         outcomes = plan.outcomes.map { $0 ?? .aborted }
         duplicates = plan.duplicates
         highestSequence = plan.lastSequence
-        sequences = plan.lastSequence > facts.lastSequence ? facts.lastSequence + 1...plan.lastSequence : nil
+        sequences =
+            plan.lastSequence > facts.lastSequence
+            ? facts.lastSequence + 1...plan.lastSequence : nil
     }
 }

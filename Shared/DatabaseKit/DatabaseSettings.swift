@@ -28,7 +28,8 @@ package struct DatabaseSettings: Sendable {
             default: statementSeconds * 1000, in: 100...600_000, unit: "ms")
         pooler = .flag(
             "OVERSYNC_DATABASE_POOLER",
-            "true behind a transaction pooler (pgbouncer): no named statements, no session settings")
+            "true behind a transaction pooler (pgbouncer): no named statements, no session settings"
+        )
     }
 
     /// Builds the service's pool from its keys.
@@ -39,7 +40,8 @@ package struct DatabaseSettings: Sendable {
         let maximum = try configuration.value(maximumConnections)
         guard minimum <= maximum else {
             throw ConfigurationError(
-                key: minimumConnections.key, reason: "is \(minimum), more than \(maximumConnections.key) (\(maximum))")
+                key: minimumConnections.key,
+                reason: "is \(minimum), more than \(maximumConnections.key) (\(maximum))")
         }
         var postgres: PostgresConfiguration
         do {
@@ -50,9 +52,13 @@ package struct DatabaseSettings: Sendable {
         let isPooled = try configuration.value(pooler)
         let timeout = try configuration.value(statementTimeout)
         // Stored and read back as text: every session must render times and bytes alike.
-        postgres.sessionSettings = isPooled
+        postgres.sessionSettings =
+            isPooled
             ? [:]
-            : ["statement_timeout": "\(timeout)", "TimeZone": "UTC", "DateStyle": "ISO", "bytea_output": "hex"]
+            : [
+                "statement_timeout": "\(timeout)", "TimeZone": "UTC", "DateStyle": "ISO",
+                "bytea_output": "hex",
+            ]
         postgres.usesNamedStatements = !isPooled
         let bounds = try PoolConfiguration(
             minimumConnections: minimum, maximumConnections: maximum,

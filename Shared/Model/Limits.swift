@@ -23,6 +23,7 @@ package struct WireLimits: Hashable, Sendable {
 package func isWireIdentifier(_ text: some StringProtocol) -> Bool {
     !text.isEmpty && text.utf8.count <= 63
         && text.utf8.allSatisfy { byte in
-            byte == UInt8(ascii: "_") || byte &- UInt8(ascii: "0") < 10 || byte &- UInt8(ascii: "a") < 26
+            byte == UInt8(ascii: "_") || byte &- UInt8(ascii: "0") < 10
+                || byte &- UInt8(ascii: "a") < 26
         }
 }

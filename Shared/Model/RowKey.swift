@@ -96,7 +96,11 @@ extension RowKey {
                 continue
             }
             guard let digit = hexDigit(byte) else { return nil }
-            if count < 16 { words.0 = words.0 << 4 | UInt64(digit) } else { words.1 = words.1 << 4 | UInt64(digit) }
+            if count < 16 {
+                words.0 = words.0 << 4 | UInt64(digit)
+            } else {
+                words.1 = words.1 << 4 | UInt64(digit)
+            }
             count += 1
         }
         return .uuid(high: words.0, low: words.1)

@@ -23,7 +23,8 @@ package struct AdminServer: Service {
     private let application: Application<RouterResponder<BasicRequestContext>>
 
     package init(
-        host: String, port: Int, metrics: MetricsRegistry, readiness: [ReadinessCheck], logger: Logger
+        host: String, port: Int, metrics: MetricsRegistry, readiness: [ReadinessCheck],
+        logger: Logger
     ) {
         let router = Router(context: BasicRequestContext.self)
         router.get("/live") { _, _ in Self.json(.ok, "{\"status\":\"live\"}") }

@@ -6,7 +6,8 @@ package enum CommonSettings {
         "OVERSYNC_RUN", "directory of the services' sockets, one subdirectory a service",
         default: "/run/oversync")
     package static let replica = Setting.text(
-        "OVERSYNC_REPLICA", "this replica's name, unique within its service on this host", default: "1")
+        "OVERSYNC_REPLICA", "this replica's name, unique within its service on this host",
+        default: "1")
     package static let adminHost = Setting.text(
         "OVERSYNC_ADMIN_HOST", "address of the admin listener (/live, /ready, /metrics)",
         default: "127.0.0.1")
@@ -14,14 +15,17 @@ package enum CommonSettings {
         "OVERSYNC_ADMIN_PORT", "port of the admin listener; 0 lets the system choose",
         default: 9090, in: 0...65_535)
     package static let logLevel = Setting.text(
-        "OVERSYNC_LOG_LEVEL", "trace, debug, info, notice, warning, error or critical", default: "info")
+        "OVERSYNC_LOG_LEVEL", "trace, debug, info, notice, warning, error or critical",
+        default: "info")
     package static let configurationFile = Setting.text(
         "OVERSYNC_CONFIG", "path of oversync.yaml: the registered tables", default: "oversync.yaml")
     package static let databaseURL = Setting.secret(
         "OVERSYNC_DATABASE_URL", "PostgreSQL connection string of this service's role")
 
     /// The log level, checked.
-    package static func level(_ configuration: Configuration) throws(ConfigurationError) -> Logger.Level {
+    package static func level(_ configuration: Configuration) throws(ConfigurationError)
+        -> Logger.Level
+    {
         let text = try configuration.value(logLevel)
         guard let level = Logger.Level(rawValue: text.lowercased()) else {
             throw ConfigurationError(

@@ -6,10 +6,13 @@ import Foundation
 /// `oversync dev` holds the other end of it: however that process dies, its services do not outlive it.
 package enum ParentWatch {
     package static let setting = Setting.flag(
-        "OVERSYNC_STOP_WITH_STDIN", "true ends the service when its standard input ends (set by oversync dev)")
+        "OVERSYNC_STOP_WITH_STDIN",
+        "true ends the service when its standard input ends (set by oversync dev)")
 
     /// Keeps watching for as long as the returned value lives.
-    static func start(_ configuration: Configuration) throws(ConfigurationError) -> (any DispatchSourceRead)? {
+    static func start(_ configuration: Configuration) throws(ConfigurationError) -> (
+        any DispatchSourceRead
+    )? {
         guard try configuration.value(setting) else { return nil }
         let source = DispatchSource.makeReadSource(fileDescriptor: STDIN_FILENO)
         source.setEventHandler {

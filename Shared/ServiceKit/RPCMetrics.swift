@@ -11,7 +11,8 @@ package struct RPCMetrics: RPCObserver {
     package init(_ registry: MetricsRegistry, service: String) {
         let prefix = service.map { $0 == "-" ? "_" : String($0) }.joined() + "_rpc_"
         calls = registry.histogram(prefix + "seconds", "Calls by method, side and status")
-        replicasLost = registry.counter(prefix + "replicas_lost_total", "Connections to replicas that broke")
+        replicasLost = registry.counter(
+            prefix + "replicas_lost_total", "Connections to replicas that broke")
         retries = registry.counter(prefix + "retries_total", "Calls repeated on another replica")
     }
 

@@ -19,7 +19,8 @@ package struct ServiceProcess: Sendable {
     /// - Parameter services: builds what runs, in starting order; on SIGTERM they are told in reverse order.
     /// - Returns: never with a wrong configuration: that ends the process with status 78 and one clear line.
     package static func run(
-        _ name: String, _ services: (ServiceProcess) async throws -> (run: [any Service], ready: [ReadinessCheck])
+        _ name: String,
+        _ services: (ServiceProcess) async throws -> (run: [any Service], ready: [ReadinessCheck])
     ) async throws {
         signal(SIGPIPE, SIG_IGN)
         do {
@@ -27,7 +28,8 @@ package struct ServiceProcess: Sendable {
             let level = try CommonSettings.level(configuration)
             let logger = Logger(label: name) { _ in JSONLogHandler(service: name, level: level) }
             let process = ServiceProcess(
-                name: name, configuration: configuration, logger: logger, metrics: MetricsRegistry())
+                name: name, configuration: configuration, logger: logger, metrics: MetricsRegistry()
+            )
             let watch = try ParentWatch.start(configuration)
             defer { watch?.cancel() }
             let (run, ready) = try await services(process)

@@ -49,9 +49,13 @@ extension Setting<Int> {
         unit: String = ""
     ) -> Setting {
         Setting(key, help, fallback: fallback) { text throws(SettingProblem) in
-            guard let value = Int(text) else { throw SettingProblem("must be a whole number, not \"\(text)\"") }
+            guard let value = Int(text) else {
+                throw SettingProblem("must be a whole number, not \"\(text)\"")
+            }
             guard bounds.contains(value) else {
-                let range = "\(bounds.lowerBound) to \(bounds.upperBound)" + (unit.isEmpty ? "" : " " + unit)
+                let range =
+                    "\(bounds.lowerBound) to \(bounds.upperBound)"
+                    + (unit.isEmpty ? "" : " " + unit)
                 throw SettingProblem("must be \(range), not \(value)")
             }
             return value
@@ -60,7 +64,9 @@ extension Setting<Int> {
 }
 
 extension Setting<Bool> {
-    package static func flag(_ key: String, _ help: String, default fallback: Bool = false) -> Setting {
+    package static func flag(_ key: String, _ help: String, default fallback: Bool = false)
+        -> Setting
+    {
         Setting(key, help, fallback: fallback) { text throws(SettingProblem) in
             switch text.lowercased() {
             case "true", "1", "yes", "on": return true
@@ -72,7 +78,9 @@ extension Setting<Bool> {
 }
 
 extension Setting<String> {
-    package static func text(_ key: String, _ help: String, default fallback: String? = nil) -> Setting {
+    package static func text(_ key: String, _ help: String, default fallback: String? = nil)
+        -> Setting
+    {
         Setting(key, help, fallback: fallback) { text throws(SettingProblem) in text }
     }
 

@@ -52,7 +52,8 @@ package struct Migrator: Sendable {
     package func migrate() async throws(PostgresError) -> [String] {
         var applied: [String] = []
         for migration in Migration.all {
-            try await connection.execute(script: "BEGIN; SELECT pg_advisory_xact_lock(\(Self.lockKey));")
+            try await connection.execute(
+                script: "BEGIN; SELECT pg_advisory_xact_lock(\(Self.lockKey));")
             if try await installedVersion() >= migration.version {
                 try await connection.execute(script: "COMMIT")
                 continue

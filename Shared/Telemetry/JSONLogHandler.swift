@@ -13,7 +13,9 @@ package struct JSONLogHandler: LogHandler {
     private let service: String
     private let output: any LogOutput
 
-    package init(service: String, level: Logger.Level, output: any LogOutput = StandardErrorOutput()) {
+    package init(
+        service: String, level: Logger.Level, output: any LogOutput = StandardErrorOutput()
+    ) {
         self.service = service
         self.logLevel = level
         self.output = output
@@ -53,7 +55,8 @@ extension [UInt8] {
     fileprivate mutating func append(metadata value: Logger.Metadata.Value) {
         switch value {
         case .string(let text): append(jsonString: text)
-        case .stringConvertible(let number as any BinaryInteger): append(contentsOf: "\(number)".utf8)
+        case .stringConvertible(let number as any BinaryInteger):
+            append(contentsOf: "\(number)".utf8)
         case .stringConvertible(let flag as Bool): append(bool: flag)
         case .stringConvertible(let other): append(jsonString: other.description)
         case .array(let values):

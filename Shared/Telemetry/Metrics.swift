@@ -103,7 +103,9 @@ package final class Counter: MetricFamily {
     }
 
     func render(into text: inout String) {
-        for (labels, value) in values.withLock({ $0 }).sorted(by: { $0.key.pairs.lexicographicallyPrecedes($1.key.pairs) }) {
+        for (labels, value) in values.withLock({ $0 }).sorted(by: {
+            $0.key.pairs.lexicographicallyPrecedes($1.key.pairs)
+        }) {
             text += "\(name)\(labels.rendered()) \(value)\n"
         }
     }
@@ -130,7 +132,9 @@ package final class Histogram: MetricFamily {
     /// Bounds for numbers of rows or changes.
     package static let rows: [Double] = [0, 1, 5, 10, 50, 100, 200, 500, 1000]
     /// Bounds for bytes: 256 B to 16 MiB.
-    package static let bytes: [Double] = [256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216]
+    package static let bytes: [Double] = [
+        256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216,
+    ]
 
     let name: String
     let help: String
@@ -152,7 +156,8 @@ package final class Histogram: MetricFamily {
     package func observe(_ value: Double, _ labels: MetricLabels = .none) {
         let bucket = bounds.firstIndex { value <= $0 } ?? bounds.count
         series.withLock {
-            $0[labels, default: Series(counts: Array(repeating: 0, count: bounds.count + 1))].counts[bucket] += 1
+            $0[labels, default: Series(counts: Array(repeating: 0, count: bounds.count + 1))]
+                .counts[bucket] += 1
             $0[labels]?.sum += value
         }
     }
@@ -162,7 +167,9 @@ package final class Histogram: MetricFamily {
     }
 
     func render(into text: inout String) {
-        for (labels, series) in series.withLock({ $0 }).sorted(by: { $0.key.pairs.lexicographicallyPrecedes($1.key.pairs) }) {
+        for (labels, series) in series.withLock({ $0 }).sorted(by: {
+            $0.key.pairs.lexicographicallyPrecedes($1.key.pairs)
+        }) {
             var running = 0
             for (index, bound) in bounds.enumerated() {
                 running += series.counts[index]
@@ -170,7 +177,8 @@ package final class Histogram: MetricFamily {
             }
             running += series.counts[bounds.count]
             text += "\(name)_bucket\(labels.rendered(extra: ("le", "+Inf"))) \(running)\n"
-            text += "\(name)_sum\(labels.rendered()) \(series.sum)\n\(name)_count\(labels.rendered()) \(running)\n"
+            text +=
+                "\(name)_sum\(labels.rendered()) \(series.sum)\n\(name)_count\(labels.rendered()) \(running)\n"
         }
     }
 }

@@ -16,7 +16,9 @@ package struct DeviceClaims: JWTPayload, Sendable {
     /// - Parameters:
     ///   - now: seconds since 1970.
     ///   - lifetime: seconds.
-    package init(user: String, device: String, issuer: String?, audience: String?, now: Int, lifetime: Int) {
+    package init(
+        user: String, device: String, issuer: String?, audience: String?, now: Int, lifetime: Int
+    ) {
         sub = user
         did = device
         exp = now + lifetime
@@ -47,7 +49,8 @@ package struct TokenMint: Sendable {
 
     /// Signs with a secret that the gateway shares, as existing clients' back ends do.
     package init(hs256 secret: String) async {
-        keys = await JWTKeyCollection().add(hmac: HMACKey(sharedSecret: secret), digestAlgorithm: .sha256)
+        keys = await JWTKeyCollection().add(
+            hmac: HMACKey(sharedSecret: secret), digestAlgorithm: .sha256)
         kid = nil
     }
 

@@ -8,7 +8,9 @@ extension JSONReader {
         position += 1
         while true {
             passPlainCharacters()
-            guard position < bytes.count else { throw JSONError("a string is not closed", at: start) }
+            guard position < bytes.count else {
+                throw JSONError("a string is not closed", at: start)
+            }
             switch bytes[position] {
             case UInt8(ascii: "\""):
                 position += 1

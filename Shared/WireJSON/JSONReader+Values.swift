@@ -19,7 +19,8 @@ extension JSONReader {
             try closeFinishedContainers()
         } while !containers.isEmpty
         return JSONSlice(
-            kind: kind, range: start..<position, flaw: flaw, hasEscapes: false, hasWhitespace: sawWhitespace)
+            kind: kind, range: start..<position, flaw: flaw, hasEscapes: false,
+            hasWhitespace: sawWhitespace)
     }
 
     /// Passes over a scalar, or enters a container. True if a value must follow at once.
@@ -54,7 +55,9 @@ extension JSONReader {
     private mutating func enter(_ kind: JSONKind) {
         containers.append(kind)
         if kind == .object { keys.enterObject() }
-        if containers.count > rules.maximumDepth { note(.nestedTooDeeply(limit: rules.maximumDepth)) }
+        if containers.count > rules.maximumDepth {
+            note(.nestedTooDeeply(limit: rules.maximumDepth))
+        }
     }
 
     /// After a value: closes every container that ends here, or stops before the next value.
@@ -66,7 +69,8 @@ extension JSONReader {
             }
             let end = container == .object ? UInt8(ascii: "}") : UInt8(ascii: "]")
             guard consume(end) else {
-                throw error(container == .object ? "',' or '}' was expected" : "',' or ']' was expected")
+                throw error(
+                    container == .object ? "',' or '}' was expected" : "',' or ']' was expected")
             }
             leave()
         }
@@ -93,7 +97,9 @@ extension JSONReader {
 
     private mutating func scanLiteral(_ literal: StaticString) throws(JSONError) {
         let count = literal.utf8CodeUnitCount
-        guard position + count <= bytes.count else { throw error("the text ends inside '\(literal)'") }
+        guard position + count <= bytes.count else {
+            throw error("the text ends inside '\(literal)'")
+        }
         for index in 0..<count where bytes[position + index] != literal.utf8Start[index] {
             throw error("'\(literal)' was expected")
         }

@@ -63,7 +63,8 @@ extension JSONTextBuffer {
                 buffer[start] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: remainder)
                 rest = quotient
             } while rest != 0
-            append(bytes: UnsafeBufferPointer(rebasing: buffer.bindMemory(to: UInt8.self)[start...]))
+            append(
+                bytes: UnsafeBufferPointer(rebasing: buffer.bindMemory(to: UInt8.self)[start...]))
         }
     }
 

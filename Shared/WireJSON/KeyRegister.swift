@@ -47,10 +47,13 @@ struct KeyRegister {
         return isNew
     }
 
-    private mutating func insertHashed(_ key: JSONSlice, in bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+    private mutating func insertHashed(_ key: JSONSlice, in bytes: UnsafeBufferPointer<UInt8>)
+        -> Bool
+    {
         let last = objects.count - 1
         if objects[last].seen == nil {
-            objects[last].seen = Set(keys[objects[last].firstKey...].map { unescaped($0, in: bytes) })
+            objects[last].seen = Set(
+                keys[objects[last].firstKey...].map { unescaped($0, in: bytes) })
         }
         return objects[last].seen?.insert(unescaped(key, in: bytes)).inserted ?? true
     }
@@ -59,8 +62,11 @@ struct KeyRegister {
     private static func same(
         _ a: JSONSlice, _ b: JSONSlice, in bytes: UnsafeBufferPointer<UInt8>
     ) -> Bool {
-        if a.hasEscapes || b.hasEscapes { return unescaped(a, in: bytes) == unescaped(b, in: bytes) }
+        if a.hasEscapes || b.hasEscapes {
+            return unescaped(a, in: bytes) == unescaped(b, in: bytes)
+        }
         guard a.content.count == b.content.count, let base = bytes.baseAddress else { return false }
-        return memcmp(base + a.content.lowerBound, base + b.content.lowerBound, a.content.count) == 0
+        return memcmp(base + a.content.lowerBound, base + b.content.lowerBound, a.content.count)
+            == 0
     }
 }

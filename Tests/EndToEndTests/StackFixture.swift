@@ -10,7 +10,8 @@ import Tokens
 
 /// Runs a test against a stack of its own: PostgreSQL, every service as a process, HTTPS.
 func withStack(_ body: @escaping @Sendable (StackAddress) async throws -> Void) async throws {
-    let folder = FileManager.default.temporaryDirectory.path + "/oversync-e2e-" + UUID().uuidString.prefix(8)
+    let folder =
+        FileManager.default.temporaryDirectory.path + "/oversync-e2e-" + UUID().uuidString.prefix(8)
     var plan = Stack.Plan(
         directory: StackDirectory(folder), registrations: DemoTables.registrations,
         businessSchema: DemoTables.businessSchema)
@@ -58,8 +59,10 @@ struct WireDevice: Sendable {
             var value = try JSONSerialization.jsonObject(with: Data(text.utf8)) as Any
             for step in path {
                 switch (step, value) {
-                case (let key as String, let object as [String: Any]): value = object[key] ?? "absent"
-                case (let index as Int, let array as [Any]) where index < array.count: value = array[index]
+                case (let key as String, let object as [String: Any]):
+                    value = object[key] ?? "absent"
+                case (let index as Int, let array as [Any]) where index < array.count:
+                    value = array[index]
                 default: return "absent"
                 }
             }
@@ -75,7 +78,9 @@ struct WireDevice: Sendable {
         try await send(.GET, "/sync/download?" + query)
     }
 
-    func send(_ method: HTTPMethod, _ path: String, body: String? = nil, token other: String? = nil) async throws -> Answer {
+    func send(_ method: HTTPMethod, _ path: String, body: String? = nil, token other: String? = nil)
+        async throws -> Answer
+    {
         var request = HTTPClientRequest(url: stack.gateway + path)
         request.method = method
         request.headers.add(name: "authorization", value: "Bearer \(other ?? token)")
@@ -84,6 +89,7 @@ struct WireDevice: Sendable {
         let bytes = try await response.body.collect(upTo: 32 << 20)
         var headers: [String: String] = [:]
         for (name, value) in response.headers { headers[name.lowercased()] = value }
-        return Answer(status: Int(response.status.code), headers: headers, text: String(buffer: bytes))
+        return Answer(
+            status: Int(response.status.code), headers: headers, text: String(buffer: bytes))
     }
 }

@@ -9,11 +9,15 @@ struct WireTests {
     private static let user = "550e8400-e29b-41d4-a716-446655440000"
     private static let post = "550e8400-e29b-41d4-a716-446655440001"
 
-    private static func author(_ id: Int, key: String = user, base: Int = 0, name: String = "John") -> String {
+    private static func author(_ id: Int, key: String = user, base: Int = 0, name: String = "John")
+        -> String
+    {
         #"{"source_change_id":\#(id),"schema":"business","table":"users","op":"INSERT","pk":"\#(key)","server_version":\#(base),"payload":{"id":"\#(key)","name":"\#(name)"}}"#
     }
 
-    private static func article(_ id: Int, key: String = post, author: String = user, title: String = #""Hi""#) -> String {
+    private static func article(
+        _ id: Int, key: String = post, author: String = user, title: String = #""Hi""#
+    ) -> String {
         #"{"source_change_id":\#(id),"schema":"business","table":"posts","op":"INSERT","pk":"\#(key)","server_version":0,"payload":{"id":"\#(key)","author_id":"\#(author)","title":\#(title)}}"#
     }
 
@@ -53,19 +57,25 @@ struct WireTests {
         }
     }
 
-    private static func refusals(_ phone: WireDevice, _ laptop: WireDevice, _ stranger: WireDevice) async throws {
+    private static func refusals(_ phone: WireDevice, _ laptop: WireDevice, _ stranger: WireDevice)
+        async throws
+    {
         let stale = try await laptop.upload(author(1, base: 0, name: "Other"))
         #expect(try stale.value("statuses", 0, "status") == "conflict")
         #expect(try stale.value("statuses", 0, "server_row", "source_id") == "phone")
         #expect(try stale.value("statuses", 0, "server_row", "payload", "name") == "John")
 
         let missing = "550e8400-e29b-41d4-a716-4466554400ff"
-        let orphan = try await phone.upload(article(5, key: "550e8400-e29b-41d4-a716-446655440005", author: missing))
+        let orphan = try await phone.upload(
+            article(5, key: "550e8400-e29b-41d4-a716-446655440005", author: missing))
         #expect(try orphan.value("statuses", 0, "invalid", "reason") == "fk_missing")
-        #expect(try orphan.value("statuses", 0, "invalid", "details", "missing", 0) == "business.users:\(missing)")
+        #expect(
+            try orphan.value("statuses", 0, "invalid", "details", "missing", 0)
+                == "business.users:\(missing)")
 
         let unknown = try await phone.upload(
-            #"{"source_change_id":6,"schema":"business","table":"nope","op":"INSERT","pk":"\#(user)","payload":{}}"#)
+            #"{"source_change_id":6,"schema":"business","table":"nope","op":"INSERT","pk":"\#(user)","payload":{}}"#
+        )
         #expect(try unknown.value("accepted") == "0")
         #expect(try unknown.value("statuses", 0, "invalid", "reason") == "unregistered_table")
 
@@ -76,7 +86,9 @@ struct WireTests {
         }.joined(separator: ",")
         let answer = try await phone.upload(mixed)
         for index in keys.indices {
-            #expect(try answer.value("statuses", index, "status") == (index == 7 ? "materialize_error" : "applied"))
+            #expect(
+                try answer.value("statuses", index, "status")
+                    == (index == 7 ? "materialize_error" : "applied"))
         }
         #expect(try answer.value("statuses", 7, "message").contains("23502"))
 
@@ -85,22 +97,28 @@ struct WireTests {
         #expect(badToken.status == 401)
         #expect(badToken.headers["www-authenticate"] == "Bearer")
         #expect(try badToken.value("error") == "authentication_failed")
-        #expect(try await phone.download("limit=0").text.contains("limit must be between 1 and 1000"))
+        #expect(
+            try await phone.download("limit=0").text.contains("limit must be between 1 and 1000"))
         #expect(try await phone.send(.GET, "/sync/upload").status == 405)
         #expect(try await phone.send(.GET, "/nowhere").status == 404)
-        let large = try await phone.send(.POST, "/sync/upload", body: String(repeating: " ", count: (16 << 20) + 1))
+        let large = try await phone.send(
+            .POST, "/sync/upload", body: String(repeating: " ", count: (16 << 20) + 1))
         #expect(large.status == 413)
     }
 
     /// P6: another user sees nothing and cannot take a row over.
     private static func isolation(_ stranger: WireDevice, _ stack: StackAddress) async throws {
-        #expect(try await stranger.download("after=0&include_self=true").text.contains(#""changes":[]"#))
+        #expect(
+            try await stranger.download("after=0&include_self=true").text.contains(#""changes":[]"#)
+        )
         let taken = try await stranger.upload(author(1, name: "Mine"))
         #expect(try taken.value("statuses", 0, "invalid", "reason") == "key_taken")
-        let probe = try await stranger.upload(article(2, key: "750e8400-e29b-41d4-a716-446655440001"))
+        let probe = try await stranger.upload(
+            article(2, key: "750e8400-e29b-41d4-a716-446655440001"))
         #expect(try probe.value("statuses", 0, "invalid", "reason") == "fk_missing")
         let name = try await withConnection(to: stack.database) { connection in
-            let statement = Statement(name: "name", sql: "SELECT name FROM business.users WHERE id = '\(user)'")
+            let statement = Statement(
+                name: "name", sql: "SELECT name FROM business.users WHERE id = '\(user)'")
             return try await connection.run(Command(statement)).string(0, 0)
         }
         #expect(name == "John")

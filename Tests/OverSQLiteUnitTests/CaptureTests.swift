@@ -106,9 +106,11 @@ import Testing
     @Test("a row that OR REPLACE removes through another unique column is sent as deleted")
     func replacedThroughUniqueColumn() async throws {
         let device = try Device(
-            schema: "CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT, mail TEXT UNIQUE)",
+            schema:
+                "CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT, mail TEXT UNIQUE)",
             tables: [SyncTable("users")])
-        try device.execute("INSERT INTO users VALUES ('\(key(1))', 'a', 'm'), ('\(key(2))', 'b', 'n')")
+        try device.execute(
+            "INSERT INTO users VALUES ('\(key(1))', 'a', 'm'), ('\(key(2))', 'b', 'n')")
         try await device.sync()
         try device.execute("INSERT OR IGNORE INTO users VALUES ('\(key(3))', 'c', 'm')")
         #expect(try device.queue().isEmpty)
@@ -134,7 +136,9 @@ import Testing
     @Test("bulk updates queue every row once, in the order of their first touch")
     func bulk() async throws {
         let device = try Device()
-        for number in 1...50 { try device.execute("INSERT INTO users (id) VALUES (?)", [key(number)]) }
+        for number in 1...50 {
+            try device.execute("INSERT INTO users (id) VALUES (?)", [key(number)])
+        }
         try await device.sync()
         try device.execute("UPDATE users SET age = 1")
         try device.execute("UPDATE users SET age = 2 WHERE id > ?", [key(25)])
@@ -150,7 +154,8 @@ import Testing
         let gateway = InMemoryGateway()
         let one = try Device("one", gateway, schema: schema, tables: [SyncTable("order")])
         let two = try Device("two", gateway, schema: schema, tables: [SyncTable("order")])
-        try one.execute(#"INSERT INTO "order" ("group", "select", "a ""b") VALUES (?, 'x', 4)"#, [key(1)])
+        try one.execute(
+            #"INSERT INTO "order" ("group", "select", "a ""b") VALUES (?, 'x', 4)"#, [key(1)])
         try await one.sync()
         try await two.sync()
         #expect(try two.lines(#"SELECT "select", "a ""b", double FROM "order""#) == ["x|4|8"])
@@ -168,7 +173,8 @@ import Testing
     func baseImage() async throws {
         let names = (1...130).map { "c\($0)" }
         let device = try Device(
-            schema: "CREATE TABLE wide (id TEXT PRIMARY KEY NOT NULL, \(names.joined(separator: ", ")), b BLOB)",
+            schema:
+                "CREATE TABLE wide (id TEXT PRIMARY KEY NOT NULL, \(names.joined(separator: ", ")), b BLOB)",
             tables: [SyncTable("wide")])
         try device.execute(
             "INSERT INTO wide (id, c1, c2, c3, c130, b) VALUES (?, 0.1 + 0.2, 9223372036854775807, 'it''s \n', NULL, x'00ff')",
@@ -176,7 +182,8 @@ import Testing
         try await device.sync()
         try device.execute("UPDATE wide SET c1 = 1, c2 = 1, c3 = 1, b = NULL")
         _ = try device.queue()
-        let image = try #require(RowImage.values(of: device.text("SELECT image FROM _sync_pending")))
+        let image = try #require(
+            RowImage.values(of: device.text("SELECT image FROM _sync_pending")))
         #expect(image["c1"] == (0.1 + 0.2).databaseValue)
         #expect(image["c2"] == Int64.max.databaseValue)
         #expect(image["c3"] == "it's \n".databaseValue)
@@ -215,7 +222,8 @@ import Testing
     @Test("tables that cannot sync are refused with the reason")
     func unusable() throws {
         for schema in [
-            "CREATE TABLE t (id INTEGER PRIMARY KEY)", "CREATE TABLE t (a TEXT, b TEXT, PRIMARY KEY (a, b))",
+            "CREATE TABLE t (id INTEGER PRIMARY KEY)",
+            "CREATE TABLE t (a TEXT, b TEXT, PRIMARY KEY (a, b))",
             "CREATE TABLE t (a TEXT)", "CREATE TABLE other (id TEXT PRIMARY KEY)",
         ] {
             #expect(throws: SyncError.self, "\(schema)") {
@@ -227,7 +235,8 @@ import Testing
     @Test("a row's state can be joined in SQL, also before anything is folded")
     func rowStatusView() async throws {
         let device = try Device()
-        let state = "SELECT s.state FROM users u JOIN sync_row_status s ON s.table_name = 'users' AND s.key = u.id"
+        let state =
+            "SELECT s.state FROM users u JOIN sync_row_status s ON s.table_name = 'users' AND s.key = u.id"
         try device.execute(Self.insert)
         #expect(try device.lines(state) == ["pending"])
         try await device.sync()

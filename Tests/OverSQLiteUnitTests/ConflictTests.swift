@@ -21,7 +21,9 @@ import Testing
         return device
     }
 
-    static func row(_ name: String, _ age: Int) -> String { #"{"id":"\#(key(1))","name":"\#(name)","age":\#(age)}"# }
+    static func row(_ name: String, _ age: Int) -> String {
+        #"{"id":"\#(key(1))","name":"\#(name)","age":\#(age)}"#
+    }
 
     /// Meets the conflict on the way out or on the way in, and sends what comes of it.
     static func meet(_ device: Device, sendsFirst: Bool) async throws {
@@ -34,15 +36,19 @@ import Testing
 
     @Test("columns edited on either side are all kept", arguments: [true, false])
     func merge(sendsFirst: Bool) async throws {
-        let device = try await Self.device(.fieldwise(), local: Self.rename, server: Self.row("a", 9))
+        let device = try await Self.device(
+            .fieldwise(), local: Self.rename, server: Self.row("a", 9))
         try await Self.meet(device, sendsFirst: sendsFirst)
         #expect(try device.lines("SELECT name, age FROM users") == ["local|9"])
         #expect(device.gateway.rows("users")[key(1)] == Self.row("local", 9))
     }
 
-    @Test("a column edited on both sides goes to the side the policy names", arguments: [true, false], [
-        (ConflictSide.client, "local"), (.server, "server"),
-    ])
+    @Test(
+        "a column edited on both sides goes to the side the policy names",
+        arguments: [true, false],
+        [
+            (ConflictSide.client, "local"), (.server, "server"),
+        ])
     func clash(sendsFirst: Bool, expected: (side: ConflictSide, name: String)) async throws {
         let device = try await Self.device(
             .fieldwise(clash: expected.side), local: "UPDATE users SET name = 'local', age = 5",
@@ -63,16 +69,21 @@ import Testing
     @Test("server wins and client wins do as they say", arguments: [true, false], [true, false])
     func whole(sendsFirst: Bool, serverWins: Bool) async throws {
         let device = try await Self.device(
-            serverWins ? .serverWins : .clientWins, local: Self.rename, server: Self.row("server", 9))
+            serverWins ? .serverWins : .clientWins, local: Self.rename,
+            server: Self.row("server", 9))
         try await Self.meet(device, sendsFirst: sendsFirst)
         let expected = serverWins ? ["server|9"] : ["local|1"]
         #expect(try device.lines("SELECT name, age FROM users") == expected)
-        #expect(device.gateway.rows("users")[key(1)] == (serverWins ? Self.row("server", 9) : Self.row("local", 1)))
+        #expect(
+            device.gateway.rows("users")[key(1)]
+                == (serverWins ? Self.row("server", 9) : Self.row("local", 1)))
     }
 
-    @Test("C9: a row edited here and deleted on the server", arguments: [true, false], [
-        (DeletionRule.editWins, 1), (.deletionWins, 0),
-    ])
+    @Test(
+        "C9: a row edited here and deleted on the server", arguments: [true, false],
+        [
+            (DeletionRule.editWins, 1), (.deletionWins, 0),
+        ])
     func serverDeleted(sendsFirst: Bool, expected: (rule: DeletionRule, rows: Int)) async throws {
         let device = try await Self.device(
             .fieldwise(deletion: expected.rule), local: Self.rename, server: nil)
@@ -81,12 +92,15 @@ import Testing
         #expect(device.gateway.rows("users").count == expected.rows)
     }
 
-    @Test("C9: a row deleted here and edited on the server", arguments: [true, false], [
-        (DeletionRule.editWins, 1), (.deletionWins, 0),
-    ])
+    @Test(
+        "C9: a row deleted here and edited on the server", arguments: [true, false],
+        [
+            (DeletionRule.editWins, 1), (.deletionWins, 0),
+        ])
     func localDeleted(sendsFirst: Bool, expected: (rule: DeletionRule, rows: Int)) async throws {
         let device = try await Self.device(
-            .fieldwise(deletion: expected.rule), local: "DELETE FROM users", server: Self.row("server", 9))
+            .fieldwise(deletion: expected.rule), local: "DELETE FROM users",
+            server: Self.row("server", 9))
         try await Self.meet(device, sendsFirst: sendsFirst)
         #expect(try device.count("SELECT count(*) FROM users") == expected.rows)
         #expect(device.gateway.rows("users").count == expected.rows)
@@ -115,7 +129,9 @@ import Testing
     func resolver(sendsFirst: Bool) async throws {
         let device = try await Self.device(
             .resolver { conflict in
-                let names = [conflict.base, conflict.server, conflict.local].map { $0?["name"] ?? .null }
+                let names = [conflict.base, conflict.server, conflict.local].map {
+                    $0?["name"] ?? .null
+                }
                 let joined = names.compactMap(String.fromDatabaseValue).joined(separator: "+")
                 return .merged(["name": joined.databaseValue])
             }, local: Self.rename, server: Self.row("server", 9))
@@ -149,7 +165,8 @@ import Testing
         var configuration = SyncConfiguration(gateway: url, schema: "business")
         configuration.transport = gateway
         let engine = try SyncEngine(
-            for: queue, tables: [SyncTable("users"), SyncTable("posts")], configuration: configuration,
+            for: queue, tables: [SyncTable("users"), SyncTable("posts")],
+            configuration: configuration,
             credentials: { InMemoryGateway.token(device: "one") })
         try await engine.syncChanges()
         try await queue.write { try $0.execute(sql: Self.rename) }
@@ -158,7 +175,9 @@ import Testing
         #expect(gateway.rows("users")[key(1)] == Self.row("local", 9))
     }
 
-    @Test("C1: the server's row of a parent in conflict leaves its children alone", arguments: [true, false])
+    @Test(
+        "C1: the server's row of a parent in conflict leaves its children alone",
+        arguments: [true, false])
     func parentInConflict(sendsFirst: Bool) async throws {
         let device = try Device { $0.conflictPolicy = .serverWins }
         try device.execute("INSERT INTO users (id, name) VALUES ('\(key(1))', 'a')")

@@ -8,7 +8,8 @@ import Testing
 /// The background loop, the status, users, and rows the server refuses.
 @Suite(.timeLimit(.minutes(1))) struct EngineTests {
     /// Follows the status until it is as wished.
-    static func status(_ engine: SyncEngine, until isReached: @Sendable (SyncStatus) -> Bool) async {
+    static func status(_ engine: SyncEngine, until isReached: @Sendable (SyncStatus) -> Bool) async
+    {
         for await status in engine.statusUpdates where isReached(status) { return }
     }
 
@@ -21,7 +22,9 @@ import Testing
         try await two.engine.start()
         try await two.engine.waitForFirstSync()
         try one.execute("INSERT INTO users (id, name) VALUES (?, 'a')", [key(1)])
-        let counts = ValueObservation.tracking { try Int.fetchOne($0, sql: "SELECT count(*) FROM users") ?? 0 }
+        let counts = ValueObservation.tracking {
+            try Int.fetchOne($0, sql: "SELECT count(*) FROM users") ?? 0
+        }
         for try await count in counts.values(in: two.database) where count == 1 { break }
         await Self.status(one.engine) { $0.pendingCount == 0 && $0.lastSynced != nil }
         await one.engine.stop()
@@ -36,7 +39,9 @@ import Testing
         await Self.status(device.engine) { $0.state == .idle && $0.lastSynced != nil }
         device.clock.advance(seconds: 3600)
         device.gateway.write("users", key(1), PullTests.user(1))
-        let counts = ValueObservation.tracking { try Int.fetchOne($0, sql: "SELECT count(*) FROM users") ?? 0 }
+        let counts = ValueObservation.tracking {
+            try Int.fetchOne($0, sql: "SELECT count(*) FROM users") ?? 0
+        }
         for try await count in counts.values(in: device.database) where count == 1 { break }
         await device.engine.stop()
         // First page, held request, page with the row, and at most one more held request.
@@ -47,15 +52,18 @@ import Testing
     func backoff() async throws {
         let device = try Device()
         device.gateway.next("download", .refuseConnection)
-        device.gateway.next("download", .answer(TransportResponse(status: 503, headers: ["retry-after": "40"])))
+        device.gateway.next(
+            "download", .answer(TransportResponse(status: 503, headers: ["retry-after": "40"])))
         try await device.engine.start()
         await device.clock.waitForSleeper()
         #expect(device.gateway.requests.count == 1)
-        #expect(device.engine.status.state == .waiting(until: device.clock.now.addingTimeInterval(1)))
+        #expect(
+            device.engine.status.state == .waiting(until: device.clock.now.addingTimeInterval(1)))
         device.clock.advance(seconds: 1)
         await Self.status(device.engine) { $0.lastError == .busy(retryAfter: 40) }
         await device.clock.waitForSleeper()
-        #expect(device.engine.status.state == .waiting(until: device.clock.now.addingTimeInterval(42)))
+        #expect(
+            device.engine.status.state == .waiting(until: device.clock.now.addingTimeInterval(42)))
         device.clock.advance(seconds: 42)
         await Self.status(device.engine) { $0.lastError == nil && $0.state == .idle }
         await device.engine.stop()
@@ -80,7 +88,9 @@ import Testing
     func withSyncPaused() async throws {
         let device = try Device()
         try await device.engine.withSyncPaused { [database = device.database] in
-            try await database.write { try $0.execute(sql: "INSERT INTO users (id) VALUES ('\(key(1))')") }
+            try await database.write {
+                try $0.execute(sql: "INSERT INTO users (id) VALUES ('\(key(1))')")
+            }
         }
         try await device.sync()
         #expect(device.gateway.rows("users").count == 1)
@@ -137,9 +147,11 @@ import Testing
         #expect(gateway.uploads.count == 2)
     }
 
-    @Test("rejected rows are listed and reported, can be retried, and an edit sends them again", arguments: [
-        "bad_payload", "forbidden_table", "key_taken", "materialize_error", "internal_error",
-    ])
+    @Test(
+        "rejected rows are listed and reported, can be retried, and an edit sends them again",
+        arguments: [
+            "bad_payload", "forbidden_table", "key_taken", "materialize_error", "internal_error",
+        ])
     func rejected(reason: String) async throws {
         let device = try Device()
         let events = device.engine.events
@@ -184,7 +196,9 @@ import Testing
         #expect(try device.count("SELECT count(*) FROM users") == 2)
     }
 
-    @Test("another user's token is refused until the first has signed out, and then sees nothing of theirs")
+    @Test(
+        "another user's token is refused until the first has signed out, and then sees nothing of theirs"
+    )
     func otherUser() async throws {
         let device = try Device()
         try device.execute("INSERT INTO users (id) VALUES (?)", [key(1)])

@@ -16,7 +16,8 @@ import Testing
         let device = try Device()
         try await device.sync()
         try device.execute(insert)
-        device.gateway.next("upload", .beforeAnswer(run: device.writing("UPDATE users SET name = 'b'")))
+        device.gateway.next(
+            "upload", .beforeAnswer(run: device.writing("UPDATE users SET name = 'b'")))
         try await device.sync()
         #expect(device.gateway.uploads.count == 2)
         #expect(device.gateway.rows("users")[key(1)]?.contains(#""name":"b""#) == true)
@@ -83,7 +84,9 @@ import Testing
         try await device.sync()
         #expect(try device.text("SELECT name FROM users") == "c")
         #expect(device.gateway.rows("users")[key(1)]?.contains(#""name":"c""#) == true)
-        let ids = device.gateway.uploads.flatMap { $0.matches(of: /"source_change_id":(\d+)/).map(\.1) }
+        let ids = device.gateway.uploads.flatMap {
+            $0.matches(of: /"source_change_id":(\d+)/).map(\.1)
+        }
         #expect(Set(ids).count == ids.count)
         await device.engine.stop()
         #expect(await firstEvent(events, unless: device) == nil)
@@ -123,10 +126,12 @@ import Testing
         try await device.sync()
         try device.execute("UPDATE users SET name = 'b'")
         let edit = device.writing("UPDATE users SET name = 'c'")
-        device.gateway.next("upload", .beforeAnswer { [gateway = device.gateway] in
-            try await edit()
-            gateway.write("users", key(1), #"{"id":"\#(key(1))","name":"b","age":9}"#)
-        })
+        device.gateway.next(
+            "upload",
+            .beforeAnswer { [gateway = device.gateway] in
+                try await edit()
+                gateway.write("users", key(1), #"{"id":"\#(key(1))","name":"b","age":9}"#)
+            })
         try await device.sync()
         // The server's name is the one this device had sent: no clash, though the server wins those.
         #expect(try device.lines("SELECT name, age FROM users") == ["c|9"])
@@ -134,16 +139,20 @@ import Testing
         #expect(device.gateway.rows("users")[key(1)]?.contains(#""name":"c","age":9"#) == true)
     }
 
-    @Test("an answer with another number of statuses, or not JSON at all, changes nothing", arguments: [
-        #"{"accepted":true,"highest_server_seq":0,"statuses":[]}"#, "<html>Please sign in</html>", "",
-        #"{"statuses":[{"status":"applied","new_server_version":1}]"#,
-    ])
+    @Test(
+        "an answer with another number of statuses, or not JSON at all, changes nothing",
+        arguments: [
+            #"{"accepted":true,"highest_server_seq":0,"statuses":[]}"#,
+            "<html>Please sign in</html>", "",
+            #"{"statuses":[{"status":"applied","new_server_version":1}]"#,
+        ])
     func garbage(body: String) async throws {
         let device = try Device()
         try await device.sync()
         try device.execute(insert)
         let before = try device.queue()
-        device.gateway.next("upload", .answer(TransportResponse(status: 200, body: Array(body.utf8))))
+        device.gateway.next(
+            "upload", .answer(TransportResponse(status: 200, body: Array(body.utf8))))
         await #expect(throws: SyncError.self) { try await device.sync() }
         #expect(try device.queue() == before)
         try await device.sync()
@@ -172,7 +181,9 @@ import Testing
         let device = try Device()
         try await device.sync()
         device.gateway.setBatchLimit(3)
-        for number in 1...20 { try device.execute("INSERT INTO users (id) VALUES (?)", [key(number)]) }
+        for number in 1...20 {
+            try device.execute("INSERT INTO users (id) VALUES (?)", [key(number)])
+        }
         try await device.sync()
         #expect(device.gateway.rows("users").count == 20)
     }
@@ -181,7 +192,9 @@ import Testing
     func bodyTooLarge() async throws {
         let device = try Device()
         try await device.sync()
-        for number in 1...2 { try device.execute("INSERT INTO users (id) VALUES (?)", [key(number)]) }
+        for number in 1...2 {
+            try device.execute("INSERT INTO users (id) VALUES (?)", [key(number)])
+        }
         for _ in 1...2 { device.gateway.next("upload", .answer(TransportResponse(status: 413))) }
         try await device.sync()
         #expect(Array(device.gateway.rows("users").keys) == [key(2)])

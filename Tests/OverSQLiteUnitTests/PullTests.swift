@@ -68,14 +68,18 @@ import Testing
         try device.reopen()
         try await device.sync()
         #expect(try device.count("SELECT count(*) FROM users") == 6)
-        #expect(device.gateway.requests.last { $0.path.hasSuffix("download") }?.query["include_self"] == "true")
+        #expect(
+            device.gateway.requests.last { $0.path.hasSuffix("download") }?.query["include_self"]
+                == "true")
     }
 
     @Test("a device that lost its rows gets its own back, and never uses a change id twice")
     func ownRowsComeBack() async throws {
         let gateway = InMemoryGateway()
         let before = try Device("one", gateway)
-        for number in 1...3 { try before.execute("INSERT INTO users (id) VALUES (?)", [key(number)]) }
+        for number in 1...3 {
+            try before.execute("INSERT INTO users (id) VALUES (?)", [key(number)])
+        }
         try await before.sync()
         let after = try Device("one", gateway)
         try await after.sync()
@@ -96,7 +100,9 @@ import Testing
         #expect(try device.lines("SELECT name, age FROM users") == ["b|3"])
     }
 
-    @Test("H8: values of columns this app does not have come back with its edits, and fill the column later")
+    @Test(
+        "H8: values of columns this app does not have come back with its edits, and fill the column later"
+    )
     func unknownColumns() async throws {
         let device = try Device()
         device.gateway.write("users", key(1), #"{"id":"\#(key(1))","name":"a","mail":"m","age":1}"#)
@@ -104,14 +110,16 @@ import Testing
         try device.execute("UPDATE users SET name = 'b'")
         try await device.sync()
         #expect(
-            device.gateway.rows("users")[key(1)] == #"{"id":"\#(key(1))","name":"b","age":1,"mail":"m"}"#)
+            device.gateway.rows("users")[key(1)]
+                == #"{"id":"\#(key(1))","name":"b","age":1,"mail":"m"}"#)
         try device.reopen { try $0.execute(sql: "ALTER TABLE users ADD COLUMN mail TEXT") }
         #expect(try device.text("SELECT mail FROM users") == "m")
         #expect(try device.queue().isEmpty)
         try device.execute("UPDATE users SET mail = 'n'")
         try await device.sync()
         #expect(
-            device.gateway.rows("users")[key(1)] == #"{"id":"\#(key(1))","name":"b","age":1,"mail":"n"}"#)
+            device.gateway.rows("users")[key(1)]
+                == #"{"id":"\#(key(1))","name":"b","age":1,"mail":"n"}"#)
     }
 
     // MARK: Parents and children
@@ -164,7 +172,8 @@ import Testing
         try await device.sync()
         device.gateway.write("users", key(1), nil)
         try await device.engine.fetchChanges()
-        #expect(try device.lines("SELECT op, base, key FROM _sync_pending") == ["DELETE|1|\(key(2))"])
+        #expect(
+            try device.lines("SELECT op, base, key FROM _sync_pending") == ["DELETE|1|\(key(2))"])
         try await device.sync()
         #expect(device.gateway.rows("posts").isEmpty)
     }
@@ -174,7 +183,8 @@ import Testing
         let device = try Device()
         device.gateway.write("users", key(1), Self.user(1))
         try await device.sync()
-        try device.execute("INSERT INTO posts (id, user_id, title) VALUES (?, ?, 'mine')", [key(2), key(1)])
+        try device.execute(
+            "INSERT INTO posts (id, user_id, title) VALUES (?, ?, 'mine')", [key(2), key(1)])
         device.gateway.write("users", key(1), nil)
         let events = device.engine.events
         try await device.engine.fetchChanges()
@@ -239,7 +249,8 @@ import Testing
         #expect(try device.lines("SELECT id FROM users") == [key(3)])
     }
 
-    @Test("a held row whose parent is still missing does not hold up a delete in its parent's table")
+    @Test(
+        "a held row whose parent is still missing does not hold up a delete in its parent's table")
     func heldBesideDelete() async throws {
         let device = try Device()
         device.gateway.write("posts", key(2), Self.post(2, of: 1))
@@ -254,7 +265,8 @@ import Testing
     @Test("a row that a constraint of this database refuses is held, and the others come")
     func localConstraint() async throws {
         let device = try Device(
-            schema: "CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT UNIQUE, age INTEGER)",
+            schema:
+                "CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT UNIQUE, age INTEGER)",
             tables: [SyncTable("users")])
         device.gateway.write("users", key(1), Self.user(1, "same"))
         device.gateway.write("users", key(2), Self.user(2, "same"))
@@ -270,7 +282,8 @@ import Testing
     func standingCursor() async throws {
         let device = try Device()
         let body = #"{"changes":[],"has_more":true,"next_after":0,"window_until":5}"#
-        device.gateway.next("download", .answer(TransportResponse(status: 200, body: Array(body.utf8))))
+        device.gateway.next(
+            "download", .answer(TransportResponse(status: 200, body: Array(body.utf8))))
         await #expect(throws: SyncError.self) { try await device.sync() }
         #expect(device.gateway.requests.count == 1)
     }
@@ -278,8 +291,10 @@ import Testing
     @Test("observers of GRDB see what sync writes", .timeLimit(.minutes(1)))
     func observation() async throws {
         let device = try Device()
-        let observation = ValueObservation.tracking { try Int.fetchOne($0, sql: "SELECT count(*) FROM users") ?? 0 }
-            .removeDuplicates()
+        let observation = ValueObservation.tracking {
+            try Int.fetchOne($0, sql: "SELECT count(*) FROM users") ?? 0
+        }
+        .removeDuplicates()
         var counts = observation.values(in: device.database).makeAsyncIterator()
         #expect(try await counts.next() == 0)
         device.gateway.write("users", key(1), Self.user(1))

@@ -55,7 +55,9 @@ import Testing
         #expect(machine.next(now: 1000) == .fetch)
     }
 
-    @Test("an upload run ends after answers that confirm nothing, and tries refused rows again only on progress")
+    @Test(
+        "an upload run ends after answers that confirm nothing, and tries refused rows again only on progress"
+    )
     func sendRun() {
         let row = PageApplier.TableKey(tableID: 1, key: RowKey(wire: "a"))
         var run = SendRun()
@@ -77,9 +79,11 @@ import Testing
     func versionless() {
         func decide(_ operation: OverSQLite.Operation, base: Int64) -> PushRules.Action {
             let change = SentChange(
-                tableID: 1, key: RowKey(wire: "a"), changeID: 1, revision: 5, base: base, operation: operation)
+                tableID: 1, key: RowKey(wire: "a"), changeID: 1, revision: 5, base: base,
+                operation: operation)
             return PushRules.decide(
-                .applied(version: nil), for: change, waiting: 5, sent: [1: 5], ownSource: "me", batchCount: 1)
+                .applied(version: nil), for: change, waiting: 5, sent: [1: 5], ownSource: "me",
+                batchCount: 1)
         }
         #expect(decide(.insert, base: 0) == .confirm(version: 1))
         #expect(decide(.update, base: 3) == .confirm(version: 4))
@@ -92,13 +96,17 @@ import Testing
         #expect(RetrySchedule.next(.never, attempts: 0, now: 0, jitter: 1) == nil)
         #expect(RetrySchedule.next(.soon, attempts: 0, now: 100, jitter: 1) == 105)
         #expect(RetrySchedule.next(.soon, attempts: 3, now: 0, jitter: 0) == 20)
-        #expect(RetrySchedule.next(.rarely, attempts: 50, now: 0, jitter: 1) == RetrySchedule.longest)
+        #expect(
+            RetrySchedule.next(.rarely, attempts: 50, now: 0, jitter: 1) == RetrySchedule.longest)
     }
 
-    @Test("SQL literals keep values exactly", arguments: [
-        DatabaseValue.null, 0.1.databaseValue, Int64.min.databaseValue, "it's".databaseValue, "".databaseValue,
-        (-1e300).databaseValue,
-    ])
+    @Test(
+        "SQL literals keep values exactly",
+        arguments: [
+            DatabaseValue.null, 0.1.databaseValue, Int64.min.databaseValue, "it's".databaseValue,
+            "".databaseValue,
+            (-1e300).databaseValue,
+        ])
     func literals(value: DatabaseValue) {
         #expect(SQLLiteral.value(of: SQLLiteral.text(of: value)) == value)
     }

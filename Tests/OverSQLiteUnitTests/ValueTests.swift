@@ -20,13 +20,19 @@ import Testing
         )
     }
 
-    @Test("C12: every value arrives as it was", arguments: [
-        ("t", "'plain'"), ("t", "''"), ("t", "NULL"), ("t", "'quote \" backslash \\ tab ' || char(9, 10, 8232)"),
-        ("t", "'emoji 👩‍👩‍👧 ü'"), ("i", "9223372036854775807"), ("i", "-9223372036854775808"), ("i", "9007199254740993"),
-        ("i", "0"), ("r", "0.1"), ("r", "0.1 + 0.2"), ("r", "1e300"), ("r", "-0.0"), ("r", "5"), ("r", "1e15"),
-        ("n", "12345678901234567"), ("n", "1.5"), ("b", "x''"), ("b", "NULL"), ("b", "x'00ff10'"),
-        ("b", "x'00112233445566778899aabbccddeeff'"), ("b", "CAST('abcd' AS BLOB)"),
-    ])
+    @Test(
+        "C12: every value arrives as it was",
+        arguments: [
+            ("t", "'plain'"), ("t", "''"), ("t", "NULL"),
+            ("t", "'quote \" backslash \\ tab ' || char(9, 10, 8232)"),
+            ("t", "'emoji 👩‍👩‍👧 ü'"), ("i", "9223372036854775807"), ("i", "-9223372036854775808"),
+            ("i", "9007199254740993"),
+            ("i", "0"), ("r", "0.1"), ("r", "0.1 + 0.2"), ("r", "1e300"), ("r", "-0.0"), ("r", "5"),
+            ("r", "1e15"),
+            ("n", "12345678901234567"), ("n", "1.5"), ("b", "x''"), ("b", "NULL"),
+            ("b", "x'00ff10'"),
+            ("b", "x'00112233445566778899aabbccddeeff'"), ("b", "CAST('abcd' AS BLOB)"),
+        ])
     func roundTrip(column: String, expression: String) async throws {
         let (one, two) = try Self.pair()
         try one.execute("INSERT INTO v (id, \(column)) VALUES (?, \(expression))", [key(1)])
@@ -38,14 +44,23 @@ import Testing
         #expect(try two.queue().isEmpty)
     }
 
-    @Test("numbers keep their digits by the column they go to", arguments: [
-        ("t", "18446744073709551615.50", "'18446744073709551615.50'"), ("t", "5", "'5'"), ("t", "true", "'1'"),
-        ("t", #"{"a": [1, 2.50]}"#, #"'{"a":[1,2.50]}'"#), ("i", "true", "1"), ("i", "2.5", "2.5"),
-        ("n", "36893488147419103232", "3.68934881474191032316e+19"), ("i", "9223372036854775807", "9223372036854775807"),
-        ("b", #""00112233-4455-6677-8899-AABBCCDDEEFF""#, "X'00112233445566778899AABBCCDDEEFF'"),
-        ("b", #""AP8=""#, "X'00FF'"), ("b", #""00f""#, ""), ("b", #""00fg""#, "X'D347E0'"), ("b", #""00ff1""#, ""),
-        ("b", #""00ff11""#, "X'00FF11'"), ("t", "\"a\\u0041\\ud83d\\ude00\"", "'aA😀'"),
-    ])
+    @Test(
+        "numbers keep their digits by the column they go to",
+        arguments: [
+            ("t", "18446744073709551615.50", "'18446744073709551615.50'"), ("t", "5", "'5'"),
+            ("t", "true", "'1'"),
+            ("t", #"{"a": [1, 2.50]}"#, #"'{"a":[1,2.50]}'"#), ("i", "true", "1"),
+            ("i", "2.5", "2.5"),
+            ("n", "36893488147419103232", "3.68934881474191032316e+19"),
+            ("i", "9223372036854775807", "9223372036854775807"),
+            (
+                "b", #""00112233-4455-6677-8899-AABBCCDDEEFF""#,
+                "X'00112233445566778899AABBCCDDEEFF'"
+            ),
+            ("b", #""AP8=""#, "X'00FF'"), ("b", #""00f""#, ""), ("b", #""00fg""#, "X'D347E0'"),
+            ("b", #""00ff1""#, ""),
+            ("b", #""00ff11""#, "X'00FF11'"), ("t", "\"a\\u0041\\ud83d\\ude00\"", "'aA😀'"),
+        ])
     func decoding(column: String, json: String, expected: String) async throws {
         let (one, _) = try Self.pair()
         one.gateway.write("v", key(1), #"{"id":"\#(key(1))","\#(column)":\#(json)}"#)
@@ -54,9 +69,11 @@ import Testing
         #expect(one.engine.status.heldCount == (expected.isEmpty ? 1 : 0))
     }
 
-    @Test("a value with no form on the wire sets its row aside with the reason, and others go", arguments: [
-        ("r", "9e999"), ("t", "x'00'"), ("b", "'text'"),
-    ])
+    @Test(
+        "a value with no form on the wire sets its row aside with the reason, and others go",
+        arguments: [
+            ("r", "9e999"), ("t", "x'00'"), ("b", "'text'"),
+        ])
     func unsendable(column: String, expression: String) async throws {
         let (one, _) = try Self.pair()
         try one.execute("INSERT INTO v (id, \(column)) VALUES (?, \(expression))", [key(1)])
@@ -70,9 +87,12 @@ import Testing
         #expect(one.engine.status.rejectedCount == 0)
     }
 
-    @Test("a key with no form on the wire is shown as rejected until it is mended", arguments: ["'no uuid'", "NULL", "7"])
+    @Test(
+        "a key with no form on the wire is shown as rejected until it is mended",
+        arguments: ["'no uuid'", "NULL", "7"])
     func unsendableKey(literal: String) async throws {
-        let device = try Device(schema: "CREATE TABLE v (id TEXT PRIMARY KEY, t TEXT)", tables: [SyncTable("v")])
+        let device = try Device(
+            schema: "CREATE TABLE v (id TEXT PRIMARY KEY, t TEXT)", tables: [SyncTable("v")])
         try device.execute("INSERT INTO v (id) VALUES (\(literal))")
         try await device.sync()
         #expect(try await device.engine.rejectedRows().map(\.reason) == ["unsendable_key"])
@@ -94,11 +114,13 @@ import Testing
         let two = try Device("two", gateway, schema: schema, tables: tables)
         try one.execute("INSERT INTO a VALUES (x'00112233445566778899aabbccddeeff', 't')")
         try one.execute(
-            "INSERT INTO c VALUES (x'10112233445566778899aabbccddeeff', x'00112233445566778899aabbccddeeff')")
+            "INSERT INTO c VALUES (x'10112233445566778899aabbccddeeff', x'00112233445566778899aabbccddeeff')"
+        )
         try await one.sync()
         let pk = "00112233-4455-6677-8899-aabbccddeeff"
         #expect(gateway.rows("a")[pk] == #"{"id":"\#(pk)","t":"t"}"#)
-        #expect(gateway.rows("c").values.first?.contains(#""a_id":"ABEiM0RVZneImaq7zN3u/w==""#) == true)
+        #expect(
+            gateway.rows("c").values.first?.contains(#""a_id":"ABEiM0RVZneImaq7zN3u/w==""#) == true)
         try await two.sync()
         #expect(try two.count("SELECT count(*) FROM a JOIN c ON c.a_id = a.id") == 1)
         try two.execute("UPDATE a SET t = 'u'")
@@ -111,9 +133,11 @@ import Testing
         #expect(try two.count("SELECT (SELECT count(*) FROM a) + (SELECT count(*) FROM c)") == 0)
     }
 
-    @Test("a TEXT key keeps the spelling its row has, on the device and where it is referred to", arguments: [
-        "0000AAAA-0000-4000-8000-00000000000B", "0000AAAA00004000800000000000000B",
-    ])
+    @Test(
+        "a TEXT key keeps the spelling its row has, on the device and where it is referred to",
+        arguments: [
+            "0000AAAA-0000-4000-8000-00000000000B", "0000AAAA00004000800000000000000B",
+        ])
     func spelledKeys(spelling: String) async throws {
         let gateway = InMemoryGateway()
         let one = try Device("one", gateway)
@@ -124,7 +148,8 @@ import Testing
         let pk = "0000aaaa-0000-4000-8000-00000000000b"
         #expect(Array(gateway.rows("users").keys) == [pk])
         try await two.sync()
-        #expect(try two.text("SELECT u.id FROM users u JOIN posts p ON p.user_id = u.id") == spelling)
+        #expect(
+            try two.text("SELECT u.id FROM users u JOIN posts p ON p.user_id = u.id") == spelling)
         // An edit from elsewhere that spells the key as the wire does finds the row.
         gateway.write("users", pk, #"{"id":"\#(pk)","name":"b"}"#)
         try await one.sync()
@@ -149,7 +174,9 @@ import Testing
         try one.execute("INSERT INTO v (id) VALUES (?)", [String(repeating: "x", count: 513)])
         try await one.sync()
         try await two.sync()
-        #expect(try two.lines("SELECT id FROM v") == one.lines("SELECT id FROM v WHERE length(id) < 513"))
+        #expect(
+            try two.lines("SELECT id FROM v")
+                == one.lines("SELECT id FROM v WHERE length(id) < 513"))
         #expect(try await one.engine.rejectedRows().map(\.reason) == ["unsendable_key"])
     }
 }

@@ -19,7 +19,8 @@ struct UploadOnPostgresTests {
         defer { connection.close() }
         _ = try await Migrator(connection: connection).migrate()
         try await Registration.apply(
-            [TableRegistration(name: .init(schema: "s", table: "t"), mode: .sidecar)], on: connection)
+            [TableRegistration(name: .init(schema: "s", table: "t"), mode: .sidecar)],
+            on: connection)
     }
 
     @Test("Every statement is one that the server can prepare, with the parameters it declares")
@@ -40,10 +41,13 @@ struct UploadOnPostgresTests {
             let connection = try await Self.connect(url)
             defer { connection.close() }
             let timeouts = try UploadTimeouts(Configuration(environment: [:]))
-            for (configured, wanted) in [("off", "on"), ("local", "on"), ("remote_apply", "remote_apply")] {
+            for (configured, wanted) in [
+                ("off", "on"), ("local", "on"), ("remote_apply", "remote_apply"),
+            ] {
                 try await connection.execute(script: "SET synchronous_commit = \(configured)")
                 let results = try await connection.run([
-                    Command(UploadStatements.begin), Command(UploadStatements.configure, timeouts.bindings),
+                    Command(UploadStatements.begin),
+                    Command(UploadStatements.configure, timeouts.bindings),
                     Command(Statement(name: "show", sql: "SHOW synchronous_commit")),
                     Command(UploadStatements.rollback),
                 ])
@@ -52,7 +56,9 @@ struct UploadOnPostgresTests {
         }
     }
 
-    @Test("Times on the wire are UTC whatever the session's time zone, as behind a transaction pooler")
+    @Test(
+        "Times on the wire are UTC whatever the session's time zone, as behind a transaction pooler"
+    )
     func times() async throws {
         try await TestDatabase.withDatabase(template: Self.template) { url in
             var configuration = try PostgresConfiguration(url: url)
@@ -65,11 +71,13 @@ struct UploadOnPostgresTests {
                 timeouts: try UploadTimeouts(Configuration(environment: [:])))
             let deadline = ContinuousClock.now + .seconds(30)
             func upload(_ id: Int) async throws -> UploadResult {
-                let change = #"{"source_change_id":\#(id),"schema":"s","table":"t","op":"INSERT","#
+                let change =
+                    #"{"source_change_id":\#(id),"schema":"s","table":"t","op":"INSERT","#
                     + #""pk":"550e8400-e29b-41d4-a716-446655440000","payload":{"n":\#(id)}}"#
                 return try await executor.upload(
                     ByteBuffer(string: #"{"changes":[\#(change)]}"#),
-                    from: CallerIdentity(user: "u", device: "d\(id)"), isAtomic: false, deadline: deadline
+                    from: CallerIdentity(user: "u", device: "d\(id)"), isAtomic: false,
+                    deadline: deadline
                 ).result
             }
             _ = try await upload(1)
@@ -79,8 +87,11 @@ struct UploadOnPostgresTests {
             }
             let request = PageRequest(
                 .init(), user: .init("u"), device: .init("other"), limits: .init())
-            let page = try await PageReader(pool: pool, source: source).read(request, deadline: deadline)
-            let body = try JSONSerialization.jsonObject(with: Data(page.body.readableBytesView)) as? [String: Any]
+            let page = try await PageReader(pool: pool, source: source).read(
+                request, deadline: deadline)
+            let body =
+                try JSONSerialization.jsonObject(with: Data(page.body.readableBytesView))
+                as? [String: Any]
             let changes = body?["changes"] as? [[String: Any]]
             for text in [row.timestamp, try #require(changes?.first?["ts"] as? String)] {
                 let strategy = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
@@ -92,6 +103,7 @@ struct UploadOnPostgresTests {
 
     private static func connect(_ url: String) async throws -> PostgresConnection {
         try await PostgresConnection.connect(
-            PostgresConfiguration(url: url), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            PostgresConfiguration(url: url),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 }

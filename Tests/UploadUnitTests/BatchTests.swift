@@ -10,22 +10,31 @@ struct BatchTests {
     private let schema = UploadSchema(
         catalog: Catalog(tables: [
             RegisteredTable(
-                id: 1, name: TableName(schema: "s", table: "t"), keyKind: .uuid, keyColumn: "id", mode: .sidecar,
+                id: 1, name: TableName(schema: "s", table: "t"), keyKind: .uuid, keyColumn: "id",
+                mode: .sidecar,
                 ownerColumn: nil)
         ]))
     private let key = "550e8400-e29b-41d4-a716-446655440000"
 
     @Test("Null, absent and empty changes are an empty upload; what follows the value is ignored")
     func emptyUploads() throws {
-        for body in ["null", "{}", #"{"changes":null}"#, #"{"changes":[]} trailing"#, #"{"source_id":"x","changes":[]}"#] {
-            #expect(try UploadBatch(ByteBuffer(string: body), schema: schema, limits: WireLimits()).count == 0)
+        for body in [
+            "null", "{}", #"{"changes":null}"#, #"{"changes":[]} trailing"#,
+            #"{"source_id":"x","changes":[]}"#,
+        ] {
+            #expect(
+                try UploadBatch(ByteBuffer(string: body), schema: schema, limits: WireLimits())
+                    .count == 0)
         }
     }
 
-    @Test("Wrong JSON types refuse the whole body", arguments: [
-        "[]", "1", "", "{", #"{"changes":{}}"#, #"{"changes":[{"source_change_id":1.5}]}"#,
-        #"{"changes":[{"source_change_id":1e3}]}"#, #"{"changes":[{"pk":7}]}"#, #"{"changes":[7]}"#,
-    ])
+    @Test(
+        "Wrong JSON types refuse the whole body",
+        arguments: [
+            "[]", "1", "", "{", #"{"changes":{}}"#, #"{"changes":[{"source_change_id":1.5}]}"#,
+            #"{"changes":[{"source_change_id":1e3}]}"#, #"{"changes":[{"pk":7}]}"#,
+            #"{"changes":[7]}"#,
+        ])
     func undecodable(body: String) {
         #expect(throws: UndecodableUpload.self) {
             try UploadBatch(ByteBuffer(string: body), schema: schema, limits: WireLimits())
@@ -35,7 +44,9 @@ struct BatchTests {
     @Test("Names match in any case, text is trimmed and normalised, keys take any usual form")
     func normalised() throws {
         let hex = key.split(separator: "-").joined().uppercased()
-        let batch = try batch(#"{"Source_Change_ID":7,"Schema":" S ","TABLE":"T","op":" insert ","PK":"\#(hex)","payload":{}}"#)
+        let batch = try batch(
+            #"{"Source_Change_ID":7,"Schema":" S ","TABLE":"T","op":" insert ","PK":"\#(hex)","payload":{}}"#
+        )
         #expect(batch.refused.isEmpty)
         #expect(batch.changes.map(\.row.key.text) == [key])
         #expect(batch.changeIDs == [7])
@@ -44,14 +55,32 @@ struct BatchTests {
     @Test("The first failure is named in the reference's words")
     func refusals() throws {
         let cases = [
-            (#""schema":"S-","table":"?","op":"X","pk":"p""#, #"bad_payload: invalid schema name "s-""#),
-            (#""schema":"s","table":"?","op":"X","pk":"p""#, #"bad_payload: invalid table name "?""#),
+            (
+                #""schema":"S-","table":"?","op":"X","pk":"p""#,
+                #"bad_payload: invalid schema name "s-""#
+            ),
+            (
+                #""schema":"s","table":"?","op":"X","pk":"p""#,
+                #"bad_payload: invalid table name "?""#
+            ),
             (#""schema":"s","table":"u","op":"X","pk":"p""#, "table not registered s.u"),
             (#""schema":"s","table":"t","op":"X","pk":"p""#, "invalid operation: X"),
-            (#""schema":"s","table":"t","op":"INSERT","pk":"p""#, "bad_payload: invalid UUID format: p"),
-            (#""schema":"s","table":"t","op":"INSERT","pk":"\#(key)""#, "payload required for INSERT operation"),
-            (#""schema":"s","table":"t","op":"DELETE","pk":"\#(key)","payload":null"#, "DELETE must not include payload"),
-            (#""schema":"s","table":"t","op":"UPDATE","pk":"\#(key)","payload":[]"#, "invalid JSON payload: it must be an object"),
+            (
+                #""schema":"s","table":"t","op":"INSERT","pk":"p""#,
+                "bad_payload: invalid UUID format: p"
+            ),
+            (
+                #""schema":"s","table":"t","op":"INSERT","pk":"\#(key)""#,
+                "payload required for INSERT operation"
+            ),
+            (
+                #""schema":"s","table":"t","op":"DELETE","pk":"\#(key)","payload":null"#,
+                "DELETE must not include payload"
+            ),
+            (
+                #""schema":"s","table":"t","op":"UPDATE","pk":"\#(key)","payload":[]"#,
+                "invalid JSON payload: it must be an object"
+            ),
         ]
         for (members, message) in cases {
             #expect(try batch("{\(members)}").refused.map(\.refusal.message) == [message])
@@ -60,9 +89,12 @@ struct BatchTests {
 
     @Test("S7: a payload that PostgreSQL cannot take is refused alone; its neighbours stand")
     func flaws() throws {
-        let good = #"{"source_change_id":1,"schema":"s","table":"t","op":"INSERT","pk":"\#(key)","payload":{"a":9007199254740993}}"#
+        let good =
+            #"{"source_change_id":1,"schema":"s","table":"t","op":"INSERT","pk":"\#(key)","payload":{"a":9007199254740993}}"#
         let flawed = [#"{"a":"\u0000"}"#, #"{"a":"\ud800"}"#, #"{"a":1,"a":2}"#]
-        let bad = flawed.map { #"{"schema":"s","table":"t","op":"INSERT","pk":"\#(key)","payload":\#($0)}"# }
+        let bad = flawed.map {
+            #"{"schema":"s","table":"t","op":"INSERT","pk":"\#(key)","payload":\#($0)}"#
+        }
         let batch = try batch(([good] + bad + [good]).joined(separator: ","))
         #expect(batch.refused.map(\.index) == [1, 2, 3])
         #expect(batch.refused.allSatisfy { $0.refusal.reason == .badPayload })
@@ -75,10 +107,13 @@ struct BatchTests {
         limits.changesPerUpload = 1
         let body = ByteBuffer(string: #"{"changes":[{},{}]}"#)
         let batch = try UploadBatch(body, schema: schema, limits: limits)
-        #expect(batch.refused.map(\.refusal.message) == Array(repeating: "batch too large: changes=2 limit=1", count: 2))
+        #expect(
+            batch.refused.map(\.refusal.message)
+                == Array(repeating: "batch too large: changes=2 limit=1", count: 2))
     }
 
     private func batch(_ changes: String) throws -> UploadBatch {
-        try UploadBatch(ByteBuffer(string: #"{"changes":[\#(changes)]}"#), schema: schema, limits: WireLimits())
+        try UploadBatch(
+            ByteBuffer(string: #"{"changes":[\#(changes)]}"#), schema: schema, limits: WireLimits())
     }
 }

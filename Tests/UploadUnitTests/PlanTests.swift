@@ -6,7 +6,8 @@ import Testing
 
 @Suite("Upload plan")
 struct PlanTests {
-    @Test("A new row on base 0 is created as version 1, a DELETE of it is applied without a version")
+    @Test(
+        "A new row on base 0 is created as version 1, a DELETE of it is applied without a version")
     func unknownRows() {
         let created = decide([change(1, row: 1, base: 0)])
         #expect(created == [.applied(version: 1)])
@@ -50,7 +51,9 @@ struct PlanTests {
         #expect(plan.lastSequence == 9)
     }
 
-    @Test("V3: another edit under a known id succeeds that id's write, and conflicts with anybody else's")
+    @Test(
+        "V3: another edit under a known id succeeds that id's write, and conflicts with anybody else's"
+    )
     func reusedID() {
         var facts = UploadFacts(lastSequence: 9)
         facts.known[1] = [KnownChange(sequence: 4, version: 7, contentHash: 1)]
@@ -131,7 +134,9 @@ struct PlanTests {
         }
     }
 
-    @Test("Parents go before children, within a table that refers to itself too; deletes the other way round")
+    @Test(
+        "Parents go before children, within a table that refers to itself too; deletes the other way round"
+    )
     func order() {
         let up = ParentReference(foreignKey: 1, values: [.text("up")])
         let changes = [
@@ -156,25 +161,35 @@ private let selfKey = ForeignKey(
 private let schema = UploadSchema(
     catalog: Catalog(tables: [
         RegisteredTable(
-            id: 1, name: TableName(schema: "s", table: "parents"), keyKind: .uuid, keyColumn: "id", mode: .table,
+            id: 1, name: TableName(schema: "s", table: "parents"), keyKind: .uuid, keyColumn: "id",
+            mode: .table,
             ownerColumn: nil,
-            columns: [Column(name: "id", typeName: "uuid", baseType: 2950), Column(name: "code", typeName: "text", baseType: 25)]),
+            columns: [
+                Column(name: "id", typeName: "uuid", baseType: 2950),
+                Column(name: "code", typeName: "text", baseType: 25),
+            ]),
         RegisteredTable(
-            id: 2, name: TableName(schema: "s", table: "rows"), keyKind: .uuid, keyColumn: "id", mode: .table,
+            id: 2, name: TableName(schema: "s", table: "rows"), keyKind: .uuid, keyColumn: "id",
+            mode: .table,
             ownerColumn: nil,
-            columns: ["id", "code", "parent", "up"].map { Column(name: $0, typeName: "text", baseType: 25) },
+            columns: ["id", "code", "parent", "up"].map {
+                Column(name: $0, typeName: "text", baseType: 25)
+            },
             foreignKeys: [key, selfKey]),
     ]))
 
 private func rowID(_ number: UInt64) -> RowID { RowID(table: 1, key: .uuid(high: 0, low: number)) }
 
 private func change(
-    _ id: Int64, at index: Int = 0, row: UInt64, table: Int = 0, _ operation: Model.Operation = .insert,
+    _ id: Int64, at index: Int = 0, row: UInt64, table: Int = 0,
+    _ operation: Model.Operation = .insert,
     base: Int64, hash: Int64 = 1, needs: [ParentReference] = [], provides: [ParentReference] = []
 ) -> Change {
     Change(
-        index: index, id: id, row: RowID(table: TableID(table + 1), key: .uuid(high: 0, low: row)), table: table,
-        operation: operation, base: base, payload: nil, contentHash: hash, needs: needs, provides: provides)
+        index: index, id: id, row: RowID(table: TableID(table + 1), key: .uuid(high: 0, low: row)),
+        table: table,
+        operation: operation, base: base, payload: nil, contentHash: hash, needs: needs,
+        provides: provides)
 }
 
 private func plan(_ facts: UploadFacts, count: Int) -> UploadPlan {
@@ -189,7 +204,8 @@ private func plan(_ facts: UploadFacts, count: Int) -> UploadPlan {
 private func decide(_ changes: [Change]) -> [ChangeOutcome] {
     let placed = changes.enumerated().map { index, change in
         Change(
-            index: index, id: change.id, row: change.row, table: change.table, operation: change.operation,
+            index: index, id: change.id, row: change.row, table: change.table,
+            operation: change.operation,
             base: change.base, payload: nil, contentHash: change.contentHash, needs: change.needs,
             provides: change.provides)
     }

@@ -16,7 +16,8 @@ struct JSONReaderTests {
     @Test(
         "Text that is not JSON is refused with a place",
         arguments: [
-            "", " ", "{", "[1,]", "{\"a\":}", "{\"a\" 1}", "{a:1}", "01", "1.", ".5", "1e", "+1", "-",
+            "", " ", "{", "[1,]", "{\"a\":}", "{\"a\" 1}", "{a:1}", "01", "1.", ".5", "1e", "+1",
+            "-",
             "tru", "nul", "\"a", "\"\\x\"", "\"\\u12g4\"", "\"\u{1}\"", "[1 2]", "{\"a\":1,}", "}",
             "[1}", "'a'", "NaN", "\"\\", "{\"a\"", "[", "\"\\u12",
         ])
@@ -88,7 +89,9 @@ struct JSONReaderTests {
         for _ in 0..<2_000 {
             var bytes = Array(randomJSON(depth: 4, using: &generator).utf8)
             // Half the time one byte is damaged: both must agree on refusing or accepting it.
-            if Bool.random(using: &generator), let spot = bytes.indices.randomElement(using: &generator) {
+            if Bool.random(using: &generator),
+                let spot = bytes.indices.randomElement(using: &generator)
+            {
                 bytes[spot] = Array("{}[]\",:0a\\ e-".utf8).randomElement(using: &generator) ?? 0
             }
             let text = String(decoding: bytes, as: UTF8.self)
@@ -98,7 +101,9 @@ struct JSONReaderTests {
             if let ours, ours.slice.flaw == nil {
                 #expect(theirs != nil || Self.isBeyondDouble(text), "only ours accepts \(text)")
             } else if ours == nil {
-                #expect(theirs == nil || JSONReaderTests.foundationIsLax(text), "only ours refuses \(text)")
+                #expect(
+                    theirs == nil || JSONReaderTests.foundationIsLax(text),
+                    "only ours refuses \(text)")
             }
         }
     }
@@ -126,7 +131,9 @@ struct JSONReaderTests {
             return "[ " + items.joined(separator: " ,") + "]"
         default:
             let count = Int.random(in: 0...4, using: &generator)
-            let items = (0..<count).map { "\"k\($0)\" :" + randomJSON(depth: depth - 1, using: &generator) }
+            let items = (0..<count).map {
+                "\"k\($0)\" :" + randomJSON(depth: depth - 1, using: &generator)
+            }
             return "{" + items.joined(separator: ", ") + " }"
         }
     }
@@ -161,7 +168,8 @@ private func scan(_ json: String, toEnd: Bool = false) throws -> Scanned {
     }
 }
 
-private func read<R>(_ json: String, _ body: (inout JSONReader) throws(JSONError) -> R) throws -> R {
+private func read<R>(_ json: String, _ body: (inout JSONReader) throws(JSONError) -> R) throws -> R
+{
     var json = json
     return try json.withUTF8 { bytes in
         var reader = JSONReader(bytes)

@@ -6,7 +6,8 @@ import WireJSON
 struct JSONTextTests {
     @Test("Every character below 128 survives being quoted and read by Foundation")
     func quoting() throws {
-        let text = String(String.UnicodeScalarView((0..<128).compactMap(Unicode.Scalar.init))) + "é😀"
+        let text =
+            String(String.UnicodeScalarView((0..<128).compactMap(Unicode.Scalar.init))) + "é😀"
         var bytes: [UInt8] = []
         bytes.append(jsonString: text)
         let back = try JSONSerialization.jsonObject(with: Data(bytes), options: .fragmentsAllowed)

@@ -41,12 +41,14 @@ enum LoadBody {
             let isAuthor = index % 10 == 0
             if isAuthor { author = key }
             let table = isAuthor ? "users" : "posts"
-            let payload = isAuthor
+            let payload =
+                isAuthor
                 ? #"{"id":"\#(key)","name":"Author \#(first + index)","email":"\#(key)@example.org"}"#
-                : #"{"id":"\#(key)","author_id":"\#(author)","title":"Post \#(first + index)","content":"# +
-                    #""A few words that stand for what people write when they write a post of some length."}"#
-            json += #"{"source_change_id":\#(first + index),"schema":"business","table":"\#(table)","# +
-                #""op":"INSERT","pk":"\#(key)","server_version":0,"payload":\#(payload)}"#
+                : #"{"id":"\#(key)","author_id":"\#(author)","title":"Post \#(first + index)","content":"#
+                    + #""A few words that stand for what people write when they write a post of some length."}"#
+            json +=
+                #"{"source_change_id":\#(first + index),"schema":"business","table":"\#(table)","#
+                + #""op":"INSERT","pk":"\#(key)","server_version":0,"payload":\#(payload)}"#
         }
         return Array((json + "]}").utf8)
     }

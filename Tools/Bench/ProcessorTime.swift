@@ -26,7 +26,9 @@ struct ProcessorTime: Sendable {
 
     static func - (a: ProcessorTime, b: ProcessorTime) -> ProcessorTime {
         var difference = ProcessorTime()
-        for (name, seconds) in a.seconds { difference.seconds[name] = seconds - (b.seconds[name] ?? 0) }
+        for (name, seconds) in a.seconds {
+            difference.seconds[name] = seconds - (b.seconds[name] ?? 0)
+        }
         return difference
     }
 

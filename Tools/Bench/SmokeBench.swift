@@ -32,15 +32,21 @@ package struct SmokeBench: Sendable {
         let run = Int(Date().timeIntervalSince1970)
         var devices: [LoadDevice] = []
         for index in 0..<Self.devices {
-            devices.append(try await LoadDevice(user: "bench-\(run)-\(index)", device: "load", mint: mint))
+            devices.append(
+                try await LoadDevice(user: "bench-\(run)-\(index)", device: "load", mint: mint))
         }
         try await stack.withClient { client in
             try await withConnection(to: stack.database) { connection in
                 guard let backend = connection.backendProcess else { return }
-                try await measure("upload, \(Self.changesPerUpload) changes a request", "changes", devices, backend) { device in
+                try await measure(
+                    "upload, \(Self.changesPerUpload) changes a request", "changes", devices,
+                    backend
+                ) { device in
                     try await upload(device, client)
                 }
-                try await measure("download, \(Self.rowsPerPage)-row pages", "rows", devices, backend) { device in
+                try await measure(
+                    "download, \(Self.rowsPerPage)-row pages", "rows", devices, backend
+                ) { device in
                     try await download(device, client)
                 }
             }
@@ -58,13 +64,18 @@ package struct SmokeBench: Sendable {
             return try await group.reduce(0, +)
         }
         let elapsed = ContinuousClock.now - start
-        let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
+        let seconds =
+            Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
         let used = ProcessorTime.now(stack: stack.processID, backend: backend) - before
         let all = used.seconds.values.reduce(0, +)
-        say("\(what), \(devices.count) at once: \(total) \(unit) in \(format(seconds)) s = \(Int(Double(total) / seconds)) \(unit)/s")
+        say(
+            "\(what), \(devices.count) at once: \(total) \(unit) in \(format(seconds)) s = \(Int(Double(total) / seconds)) \(unit)/s"
+        )
         for (name, time) in used.seconds.sorted(by: { $0.value > $1.value }) where time > 0 {
             let perThousand = time * 1_000_000 / Double(total)
-            say("  \(name.padding(toLength: 18, withPad: " ", startingAt: 0)) \(percent(time, of: all)) of the CPU, \(format(perThousand)) ms per 1000 \(unit)")
+            say(
+                "  \(name.padding(toLength: 18, withPad: " ", startingAt: 0)) \(percent(time, of: all)) of the CPU, \(format(perThousand)) ms per 1000 \(unit)"
+            )
         }
     }
 
@@ -73,10 +84,13 @@ package struct SmokeBench: Sendable {
             var request = device.request(stack.gateway + "/sync/upload")
             request.method = .POST
             request.body = .bytes(
-                ByteBuffer(bytes: LoadBody.inserts(first: 1 + round * Self.changesPerUpload, count: Self.changesPerUpload)))
+                ByteBuffer(
+                    bytes: LoadBody.inserts(
+                        first: 1 + round * Self.changesPerUpload, count: Self.changesPerUpload)))
             let answer = try await execute(request, client)
             guard answer.count(of: #""status":"applied""#) == Self.changesPerUpload else {
-                throw StackError("an upload was not applied whole: \(String(buffer: answer).prefix(300))")
+                throw StackError(
+                    "an upload was not applied whole: \(String(buffer: answer).prefix(300))")
             }
         }
         return Self.uploadsPerDevice * Self.changesPerUpload
@@ -87,10 +101,13 @@ package struct SmokeBench: Sendable {
         for _ in 0..<Self.readsPerDevice {
             var after = 0
             while after < Self.uploadsPerDevice * Self.changesPerUpload {
-                let url = "\(stack.gateway)/sync/download?after=\(after)&limit=\(Self.rowsPerPage)&include_self=true"
+                let url =
+                    "\(stack.gateway)/sync/download?after=\(after)&limit=\(Self.rowsPerPage)&include_self=true"
                 let answer = try await execute(device.request(url), client)
                 let found = answer.count(of: #""server_id":"#)
-                guard found > 0 else { throw StackError("a page was empty: \(String(buffer: answer).prefix(300))") }
+                guard found > 0 else {
+                    throw StackError("a page was empty: \(String(buffer: answer).prefix(300))")
+                }
                 rows += found
                 after += found
             }
@@ -98,10 +115,14 @@ package struct SmokeBench: Sendable {
         return rows
     }
 
-    private func execute(_ request: HTTPClientRequest, _ client: HTTPClient) async throws -> ByteBuffer {
+    private func execute(_ request: HTTPClientRequest, _ client: HTTPClient) async throws
+        -> ByteBuffer
+    {
         let response = try await client.execute(request, timeout: Self.timeout)
         let body = try await response.body.collect(upTo: 32 << 20)
-        guard response.status == .ok else { throw StackError("\(response.status): \(String(buffer: body).prefix(300))") }
+        guard response.status == .ok else {
+            throw StackError("\(response.status): \(String(buffer: body).prefix(300))")
+        }
         return body
     }
 

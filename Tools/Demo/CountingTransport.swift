@@ -30,7 +30,8 @@ final class CountingTransport: HTTPTransport {
 
     func send(_ request: TransportRequest) async throws -> TransportResponse {
         let response = try await inner.send(request)
-        let sent = request.method == "POST" ? Self.count("\"source_change_id\":", request.body ?? []) : 0
+        let sent =
+            request.method == "POST" ? Self.count("\"source_change_id\":", request.body ?? []) : 0
         let received = request.method == "GET" ? Self.count("\"server_id\":", response.body) : 0
         traffic.withLock { traffic in
             traffic.requests += 1
@@ -52,7 +53,8 @@ final class CountingTransport: HTTPTransport {
 extension CountingTransport.Traffic {
     static func - (a: Self, b: Self) -> Self {
         Self(
-            requests: a.requests - b.requests, bytesOut: a.bytesOut - b.bytesOut, bytesIn: a.bytesIn - b.bytesIn,
+            requests: a.requests - b.requests, bytesOut: a.bytesOut - b.bytesOut,
+            bytesIn: a.bytesIn - b.bytesIn,
             rowsSent: a.rowsSent - b.rowsSent, rowsReceived: a.rowsReceived - b.rowsReceived)
     }
 }

@@ -15,7 +15,9 @@ struct DemoDevice: Sendable {
         self.name = name
         database = try DatabasePool(path: "\(folder)/\(user)-\(name).sqlite")
         try database.write { try $0.execute(sql: DemoTables.deviceSchema) }
-        guard let url = URL(string: stack.gateway) else { throw StackError("\(stack.gateway) is no URL") }
+        guard let url = URL(string: stack.gateway) else {
+            throw StackError("\(stack.gateway) is no URL")
+        }
         let signIn = DevelopmentSignIn(stack: stack, user: user, device: name)
         transport = try CountingTransport(trusting: stack.authority)
         var configuration = SyncConfiguration(gateway: url, schema: DemoTables.schema)
@@ -48,7 +50,10 @@ struct DemoDevice: Sendable {
 
     /// Rows that the app wrote and the server has not taken yet.
     func pendingCount() throws -> Int {
-        try database.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM sync_row_status WHERE state <> 'synced'") ?? 0 }
+        try database.read {
+            try Int.fetchOne(
+                $0, sql: "SELECT count(*) FROM sync_row_status WHERE state <> 'synced'") ?? 0
+        }
     }
 
     func rowCount() throws -> Int {
@@ -65,8 +70,10 @@ struct DemoDevice: Sendable {
             var digests: [String: TableDigest] = [:]
             for table in DemoTables.compared {
                 let columns = table.columns.joined(separator: ", ")
-                let rows: [[String?]] = try Row.fetchAll(db, sql: "SELECT \(columns) FROM \(table.name)")
-                    .map { row in row.map { Self.canonical($0.1) } }
+                let rows: [[String?]] = try Row.fetchAll(
+                    db, sql: "SELECT \(columns) FROM \(table.name)"
+                )
+                .map { row in row.map { Self.canonical($0.1) } }
                 digests[table.name] = TableDigest(rows.sorted { ($0[0] ?? "") < ($1[0] ?? "") })
             }
             return digests
@@ -79,7 +86,8 @@ struct DemoDevice: Sendable {
         case .int64(let number): "\(number)"
         case .double(let number): "\(number)"
         case .string(let text): UUID(uuidString: text).map { $0.uuidString.lowercased() } ?? text
-        case .blob(let data): UUID(data: data)?.uuidString.lowercased() ?? data.base64EncodedString()
+        case .blob(let data):
+            UUID(data: data)?.uuidString.lowercased() ?? data.base64EncodedString()
         }
     }
 }

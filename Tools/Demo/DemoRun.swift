@@ -17,7 +17,9 @@ package struct DemoRun {
     private let narrator: Narrator
 
     /// - Parameter folder: where the devices' files are kept from run to run.
-    package init(stack: StackAddress, folder: String, say: @escaping @Sendable (String) -> Void) throws {
+    package init(stack: StackAddress, folder: String, say: @escaping @Sendable (String) -> Void)
+        throws
+    {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         self.stack = stack
         first = try DemoDevice("phone", user: Self.user, folder: folder, stack: stack)
@@ -46,7 +48,9 @@ package struct DemoRun {
 
     private func play() async throws -> Bool {
         try await importOnFirst()
-        try await narrator.measure("\(second.name): hydrates", second) { try await second.sync(say: narrator.say) }
+        try await narrator.measure("\(second.name): hydrates", second) {
+            try await second.sync(say: narrator.say)
+        }
         try await editOffline()
         try await syncUntilQuiet()
         try await narrator.measure("\(other.name) of \(Self.stranger): syncs", other) {
@@ -56,12 +60,16 @@ package struct DemoRun {
     }
 
     private func importOnFirst() async throws {
-        narrator.say("\(first.name): catches up with the server, then imports the ISO code lists of \(ISOCodes.folder)")
+        narrator.say(
+            "\(first.name): catches up with the server, then imports the ISO code lists of \(ISOCodes.folder)"
+        )
         try await first.sync(say: narrator.say)
         for (table, rows) in try Import(codes: try ISOCodes(), database: first.database).run() {
             narrator.say("  \(table): \(rows) new rows")
         }
-        try await narrator.measure("\(first.name): sends", first) { try await first.sync(say: narrator.say) }
+        try await narrator.measure("\(first.name): sends", first) {
+            try await first.sync(say: narrator.say)
+        }
     }
 
     private func editOffline() async throws {
@@ -92,7 +100,8 @@ package struct DemoRun {
         let onSecond = try second.digests()
         let inBusiness = try await ServerSide(stack: stack).digests(user: Self.user)
         var isEqual = true
-        narrator.say("\ntable           rows  digest on \(first.name), \(second.name), in PostgreSQL")
+        narrator.say(
+            "\ntable           rows  digest on \(first.name), \(second.name), in PostgreSQL")
         for table in DemoTables.compared.map(\.name) {
             let digests = [onFirst[table], onSecond[table], inBusiness[table]].compactMap { $0 }
             let agrees = digests.count == 3 && Set(digests).count == 1
@@ -101,7 +110,8 @@ package struct DemoRun {
             narrator.say(
                 table.padding(toLength: 14, withPad: " ", startingAt: 0)
                     + String(repeating: " ", count: max(0, 6 - rows.count)) + rows + "  "
-                    + digests.map(\.hex).joined(separator: " ") + (agrees ? "  equal" : "  DIFFERENT"))
+                    + digests.map(\.hex).joined(separator: " ")
+                    + (agrees ? "  equal" : "  DIFFERENT"))
         }
         let strangers = try other.rowCount()
         narrator.say("\(other.name) of \(Self.stranger): \(strangers) rows")

@@ -55,9 +55,11 @@ struct ISOCodes: Sendable {
     private static func read<Entry: Decodable>(_ file: String, _ list: String) throws -> [Entry] {
         let path = "\(folder)/\(file)"
         guard let data = FileManager.default.contents(atPath: path) else {
-            throw StackError("\(path) is missing: install the package iso-codes (apt-get install iso-codes)")
+            throw StackError(
+                "\(path) is missing: install the package iso-codes (apt-get install iso-codes)")
         }
-        guard let entries = try JSONDecoder().decode([String: [Entry]].self, from: data)[list] else {
+        guard let entries = try JSONDecoder().decode([String: [Entry]].self, from: data)[list]
+        else {
             throw StackError("\(path) has no list \(list)")
         }
         return entries

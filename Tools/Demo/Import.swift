@@ -17,7 +17,10 @@ struct Import {
     }
 
     private func countries() throws -> Int {
-        try insert(into: "countries", ["id", "alpha_2", "alpha_3", "digits", "name", "official_name"], codes.countries) {
+        try insert(
+            into: "countries", ["id", "alpha_2", "alpha_3", "digits", "name", "official_name"],
+            codes.countries
+        ) {
             [UUID().uuidString, $0.alpha_2, $0.alpha_3, $0.numeric, $0.name, $0.official_name]
         }
     }
@@ -31,13 +34,19 @@ struct Import {
         var ordered: [ISOCodes.Subdivision] = []
         func place(_ subdivision: ISOCodes.Subdivision) {
             guard keys[subdivision.code] == nil else { return }
-            if let parent = subdivision.parentCode.flatMap({ byCode[$0] }), parent.code != subdivision.code { place(parent) }
+            if let parent = subdivision.parentCode.flatMap({ byCode[$0] }),
+                parent.code != subdivision.code
+            {
+                place(parent)
+            }
             keys[subdivision.code] = UUID().data
             ordered.append(subdivision)
         }
         codes.subdivisions.forEach(place)
         let columns = ["id", "code", "name", "kind", "country_id", "parent_id"]
-        return try insert(into: "subdivisions", columns, ordered.filter { countries[$0.country] != nil }) { entry in
+        return try insert(
+            into: "subdivisions", columns, ordered.filter { countries[$0.country] != nil }
+        ) { entry in
             [
                 keys[entry.code], entry.code, entry.name, entry.type, countries[entry.country],
                 entry.parentCode.flatMap { keys[$0] },
@@ -62,7 +71,8 @@ struct Import {
         _ values: (Entry) -> [(any DatabaseValueConvertible)?]
     ) throws -> Int {
         let marks = columns.map { _ in "?" }.joined(separator: ", ")
-        let sql = "INSERT INTO \(table) (\(columns.joined(separator: ", "))) VALUES (\(marks)) ON CONFLICT DO NOTHING"
+        let sql =
+            "INSERT INTO \(table) (\(columns.joined(separator: ", "))) VALUES (\(marks)) ON CONFLICT DO NOTHING"
         return try database.write { db in
             let statement = try db.cachedStatement(sql: sql)
             return try entries.reduce(0) { count, entry in
@@ -72,7 +82,9 @@ struct Import {
         }
     }
 
-    private func ids<Key: DatabaseValueConvertible>(_ sql: String, _ type: Key.Type) throws -> [String: Key] {
+    private func ids<Key: DatabaseValueConvertible>(_ sql: String, _ type: Key.Type) throws
+        -> [String: Key]
+    {
         try database.read { db in
             try Row.fetchAll(db, sql: sql).reduce(into: [:]) { ids, row in
                 if let key: Key = row[1] { ids[row[0]] = key }

@@ -9,7 +9,9 @@ struct Narrator: Sendable {
     let say: @Sendable (String) -> Void
 
     /// Runs a step on a device and tells its rows, requests and pace, and each conflict it settles.
-    func measure(_ label: String, _ device: DemoDevice, _ step: @escaping @Sendable () async throws -> Void) async throws {
+    func measure(
+        _ label: String, _ device: DemoDevice, _ step: @escaping @Sendable () async throws -> Void
+    ) async throws {
         let before = device.transport.total
         let start = Date()
         let events = device.engine.events
@@ -24,13 +26,16 @@ struct Narrator: Sendable {
     }
 
     private func follow(
-        _ label: String, _ device: DemoDevice, since before: CountingTransport.Traffic, _ start: Date
+        _ label: String, _ device: DemoDevice, since before: CountingTransport.Traffic,
+        _ start: Date
     ) async throws {
         var last = start
         for await _ in device.engine.statusUpdates {
             guard Date().timeIntervalSince(last) > Self.interval else { continue }
             last = Date()
-            say("  … \(describe(device.transport.total - before, in: last.timeIntervalSince(start)))")
+            say(
+                "  … \(describe(device.transport.total - before, in: last.timeIntervalSince(start)))"
+            )
         }
     }
 
@@ -38,18 +43,25 @@ struct Narrator: Sendable {
         for await event in events {
             switch event {
             case .conflict(let report):
-                let columns = report.columns.isEmpty ? "" : " (\(report.columns.joined(separator: ", ")))"
-                say("  conflict on \(device.name): \(report.table) \(report.key): \(report.outcome)\(columns)")
+                let columns =
+                    report.columns.isEmpty ? "" : " (\(report.columns.joined(separator: ", ")))"
+                say(
+                    "  conflict on \(device.name): \(report.table) \(report.key): \(report.outcome)\(columns)"
+                )
             case .rejected(let row):
-                say("  rejected on \(device.name): \(row.table) \(row.key): \(row.reason) \(row.message ?? "")")
+                say(
+                    "  rejected on \(device.name): \(row.table) \(row.key): \(row.reason) \(row.message ?? "")"
+                )
             }
         }
     }
 
-    private func describe(_ traffic: CountingTransport.Traffic, in seconds: TimeInterval) -> String {
+    private func describe(_ traffic: CountingTransport.Traffic, in seconds: TimeInterval) -> String
+    {
         let rows = traffic.rowsSent + traffic.rowsReceived
         let pace = seconds > 0 ? Int(Double(rows) / seconds) : rows
-        return "\(traffic.rowsSent) rows sent, \(traffic.rowsReceived) received, \(traffic.requests) requests, "
+        return
+            "\(traffic.rowsSent) rows sent, \(traffic.rowsReceived) received, \(traffic.requests) requests, "
             + "\(String(format: "%.2f", seconds)) s, \(pace) rows/s"
     }
 }

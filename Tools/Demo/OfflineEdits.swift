@@ -18,7 +18,10 @@ enum OfflineEdits {
         // Many rows at once.
         try set(db, "languages", "note", "reviewed \(run)", where: "scope = 'M'")
         // A row that lives and dies unseen.
-        try db.execute(sql: "INSERT INTO currencies (code, name, digits) VALUES ('XX1', 'Nobody''s money', '0')")
+        try db.execute(
+            sql:
+                "INSERT INTO currencies (code, name, digits) VALUES ('XX1', 'Nobody''s money', '0')"
+        )
         try db.execute(sql: "DELETE FROM currencies WHERE code = 'XX1'")
         // A self-reference moves.
         try db.execute(
@@ -29,7 +32,9 @@ enum OfflineEdits {
     }
 
     static func onSecond(_ db: Database, run: Int) throws {
-        try set(db, "countries", "official_name", "République française (\(run))", where: "alpha_2 = 'FR'")
+        try set(
+            db, "countries", "official_name", "République française (\(run))",
+            where: "alpha_2 = 'FR'")
         try set(db, "countries", "note", "second \(run)", where: "alpha_2 = 'DE'")
         try set(db, "languages", "note", "second \(run)", where: "alpha_3 = 'tlh'")
         try db.execute(sql: "DELETE FROM languages WHERE alpha_3 = 'zxx'")
@@ -41,18 +46,22 @@ enum OfflineEdits {
                 INSERT INTO countries (id, alpha_2, alpha_3, digits, name) VALUES (?, ?, ?, '999', 'Offline Island')
                 """, arguments: [country, "X\(run)", "XX\(run)"])
         try db.execute(
-            sql: "INSERT INTO subdivisions (id, code, name, kind, country_id) VALUES (?, ?, 'Harbour', 'Town', ?)",
+            sql:
+                "INSERT INTO subdivisions (id, code, name, kind, country_id) VALUES (?, ?, 'Harbour', 'Town', ?)",
             arguments: [UUID().data, "X\(run)-01", country])
     }
 
     private static func set(
         _ db: Database, _ table: String, _ column: String, _ value: String, where condition: String
     ) throws {
-        try db.execute(sql: "UPDATE \(table) SET \(column) = ? WHERE \(condition)", arguments: [value])
+        try db.execute(
+            sql: "UPDATE \(table) SET \(column) = ? WHERE \(condition)", arguments: [value])
     }
 
     private static func recreateCurrency(_ db: Database, _ code: String, note: String) throws {
-        guard let row = try Row.fetchOne(db, sql: "SELECT name, digits FROM currencies WHERE code = ?", arguments: [code])
+        guard
+            let row = try Row.fetchOne(
+                db, sql: "SELECT name, digits FROM currencies WHERE code = ?", arguments: [code])
         else { return }
         let name: String = row[0]
         let digits: String = row[1]

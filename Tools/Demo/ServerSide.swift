@@ -15,7 +15,8 @@ struct ServerSide {
                 bindings.bind(user)
                 let statement = Statement(
                     name: "demo_\(table.name)",
-                    sql: "SELECT \(columns) FROM business.\(table.name) WHERE owner_id = $1", parameters: [.text])
+                    sql: "SELECT \(columns) FROM business.\(table.name) WHERE owner_id = $1",
+                    parameters: [.text])
                 let result = try await connection.run(Command(statement, bindings))
                 let rows = try (0..<result.rowCount).map { row in
                     try (0..<result.columnCount).map { try result.optionalString(row, $0) }

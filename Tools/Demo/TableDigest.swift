@@ -13,7 +13,8 @@ struct TableDigest: Hashable, Sendable {
             self.rows += 1
             for value in row {
                 // Length first: no two rows can run into each other.
-                hasher.update(data: Data((value.map { "\($0.utf8.count):\($0)" } ?? "null").utf8 + [0x1F]))
+                hasher.update(
+                    data: Data((value.map { "\($0.utf8.count):\($0)" } ?? "null").utf8 + [0x1F]))
             }
             hasher.update(data: [0x1E])
         }

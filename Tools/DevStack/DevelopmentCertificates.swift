@@ -23,7 +23,8 @@ package struct DevelopmentCertificates: Sendable {
     private var isFresh: Bool {
         guard let pem = try? String(contentsOfFile: certificate, encoding: .utf8),
             let parsed = try? Certificate(pemEncoded: pem),
-            FileManager.default.fileExists(atPath: authority), FileManager.default.fileExists(atPath: key)
+            FileManager.default.fileExists(atPath: authority),
+            FileManager.default.fileExists(atPath: key)
         else { return false }
         return parsed.notValidAfter > Date().addingTimeInterval(Self.lifetimeDays * 8640)
     }
@@ -32,7 +33,8 @@ package struct DevelopmentCertificates: Sendable {
         let authorityKey = Certificate.PrivateKey(P256.Signing.PrivateKey())
         let authorityName = try DistinguishedName { CommonName("Oversync development authority") }
         let authorityCertificate = try Self.certificate(
-            for: authorityKey.publicKey, named: authorityName, issuer: authorityName, signedBy: authorityKey,
+            for: authorityKey.publicKey, named: authorityName, issuer: authorityName,
+            signedBy: authorityKey,
             extensions: try Certificate.Extensions {
                 Critical(BasicConstraints.isCertificateAuthority(maxPathLength: 0))
                 Critical(KeyUsage(keyCertSign: true))
@@ -58,14 +60,16 @@ package struct DevelopmentCertificates: Sendable {
     }
 
     private static func certificate(
-        for publicKey: Certificate.PublicKey, named subject: DistinguishedName, issuer: DistinguishedName,
+        for publicKey: Certificate.PublicKey, named subject: DistinguishedName,
+        issuer: DistinguishedName,
         signedBy signer: Certificate.PrivateKey, extensions: Certificate.Extensions
     ) throws -> Certificate {
         let now = Date()
         return try Certificate(
             version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: publicKey,
             notValidBefore: now.addingTimeInterval(-300),
-            notValidAfter: now.addingTimeInterval(lifetimeDays * 86_400), issuer: issuer, subject: subject,
+            notValidAfter: now.addingTimeInterval(lifetimeDays * 86_400), issuer: issuer,
+            subject: subject,
             signatureAlgorithm: .ecdsaWithSHA256, extensions: extensions, issuerPrivateKey: signer)
     }
 

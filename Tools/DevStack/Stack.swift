@@ -47,24 +47,29 @@ package struct Stack: Sendable {
         if plan.port == 0 { plan.port = try FreePort.find() }
         self.plan = plan
         certificates = try DevelopmentCertificates(in: directory.certificates)
-        postgres = try await LocalPostgres(directory: directory.postgres, settings: plan.postgresSettings)
+        postgres = try await LocalPostgres(
+            directory: directory.postgres, settings: plan.postgresSettings)
         for remark in postgres.remarks { logger.notice("\(remark)") }
         try await postgres.start()
         try postgres.stopWhenThisProcessEnds(removingFiles: false)
         let database = postgres.connectionURL(database: Self.databaseName)
         try await Self.prepare(plan, postgres, database)
         address = StackAddress(
-            gateway: "https://127.0.0.1:\(plan.port)", authority: certificates.authority, database: database,
+            gateway: "https://127.0.0.1:\(plan.port)", authority: certificates.authority,
+            database: database,
             sockets: directory.sockets, hs256SecretFile: try directory.secret("jwt-hs256"),
             processID: getpid())
         services = try Self.services(plan, address, certificates, postgres, logger)
     }
 
     /// Runs until a signal, or until `body` returns.
-    package func run<R: Sendable>(logger: Logger, _ body: @escaping @Sendable (StackAddress) async throws -> R)
+    package func run<R: Sendable>(
+        logger: Logger, _ body: @escaping @Sendable (StackAddress) async throws -> R
+    )
         async throws -> R
     {
-        var group = ServiceGroupConfiguration(services: services.map { .init(service: $0) }, logger: logger)
+        var group = ServiceGroupConfiguration(
+            services: services.map { .init(service: $0) }, logger: logger)
         group.gracefulShutdownSignals = [.sigint, .sigterm]
         group.maximumGracefulShutdownDuration = .seconds(SupervisedProcess.patience)
         let running = ServiceGroup(configuration: group)
@@ -91,12 +96,19 @@ package struct Stack: Sendable {
         }
     }
 
-    private static func prepare(_ plan: Plan, _ postgres: LocalPostgres, _ database: String) async throws {
+    private static func prepare(_ plan: Plan, _ postgres: LocalPostgres, _ database: String)
+        async throws
+    {
         let registrations = try RegistrationFile.parse(plan.registrations)
         try await withConnection(to: postgres.connectionURL()) { connection in
-            let exists = try await connection.run(Command(Statement(
-                name: "dev_database", sql: "SELECT 1 FROM pg_database WHERE datname = '\(databaseName)'")))
-            if exists.rowCount == 0 { try await connection.execute(script: "CREATE DATABASE \(databaseName)") }
+            let exists = try await connection.run(
+                Command(
+                    Statement(
+                        name: "dev_database",
+                        sql: "SELECT 1 FROM pg_database WHERE datname = '\(databaseName)'")))
+            if exists.rowCount == 0 {
+                try await connection.execute(script: "CREATE DATABASE \(databaseName)")
+            }
         }
         try await withConnection(to: database) { connection in
             try await connection.execute(script: plan.businessSchema)
@@ -116,29 +128,38 @@ package struct Stack: Sendable {
         common["OVERSYNC_STOP_WITH_STDIN"] = "true"
         common["OVERSYNC_DEV_SIGN_IN"] = "true"
         common.merge(plan.environment) { _, new in new }
-        func process(_ service: String, replica: String = "1", _ own: [String: String]) throws -> SupervisedProcess {
+        func process(_ service: String, replica: String = "1", _ own: [String: String]) throws
+            -> SupervisedProcess
+        {
             var environment = common.merging(own) { _, new in new }
             environment["OVERSYNC_REPLICA"] = replica
             return SupervisedProcess(
                 name: service + (replica == "1" ? "" : "-" + replica),
-                executable: try Executables.find("oversync-" + service), environment: environment, log: log,
+                executable: try Executables.find("oversync-" + service), environment: environment,
+                log: log,
                 logger: logger)
         }
         let database = ["OVERSYNC_DATABASE_URL": address.database]
         var services: [any Service] = [ClusterService(postgres: postgres)]
         services.append(
-            try process("auth", database.merging(
-                ["OVERSYNC_AUTH_MASTER_KEY_FILE": try plan.directory.secret("auth-master-key")]) { _, new in new }))
+            try process(
+                "auth",
+                database.merging(
+                    ["OVERSYNC_AUTH_MASTER_KEY_FILE": try plan.directory.secret("auth-master-key")])
+                { _, new in new }))
         services.append(try process("upload", database))
         for replica in 1...max(1, plan.downloadReplicas) {
             services.append(try process("download", replica: "\(replica)", database))
         }
         services.append(
-            try process("gateway", [
-                "OVERSYNC_GATEWAY_HOST": "127.0.0.1", "OVERSYNC_GATEWAY_PORT": "\(plan.port)",
-                "OVERSYNC_TLS_CERTIFICATE": certificates.certificate, "OVERSYNC_TLS_KEY": certificates.key,
-                "OVERSYNC_JWT_HS256_SECRET_FILE": address.hs256SecretFile,
-            ]))
+            try process(
+                "gateway",
+                [
+                    "OVERSYNC_GATEWAY_HOST": "127.0.0.1", "OVERSYNC_GATEWAY_PORT": "\(plan.port)",
+                    "OVERSYNC_TLS_CERTIFICATE": certificates.certificate,
+                    "OVERSYNC_TLS_KEY": certificates.key,
+                    "OVERSYNC_JWT_HS256_SECRET_FILE": address.hs256SecretFile,
+                ]))
         return services
     }
 
@@ -154,7 +175,8 @@ package func withConnection<R>(
     to url: String, _ body: (PostgresConnection) async throws -> R
 ) async throws -> R {
     let connection = try await PostgresConnection.connect(
-        PostgresConfiguration(url: url, applicationName: "oversync"), logger: Logger(label: "oversync"))
+        PostgresConfiguration(url: url, applicationName: "oversync"),
+        logger: Logger(label: "oversync"))
     defer { connection.close() }
     return try await body(connection)
 }

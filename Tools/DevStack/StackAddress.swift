@@ -31,7 +31,8 @@ package struct StackAddress: Codable, Sendable {
     func save(to directory: StackDirectory) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        try encoder.encode(self).write(to: URL(fileURLWithPath: directory.description), options: .atomic)
+        try encoder.encode(self).write(
+            to: URL(fileURLWithPath: directory.description), options: .atomic)
     }
 
     func remove(from directory: StackDirectory) {
@@ -66,9 +67,12 @@ package struct StackAddress: Codable, Sendable {
             var answer = "no answer"
             while ContinuousClock.now < end {
                 try Task.checkCancellation()
-                if let response = try? await client.execute(HTTPClientRequest(url: gateway + "/ready"), timeout: .seconds(2)) {
+                if let response = try? await client.execute(
+                    HTTPClientRequest(url: gateway + "/ready"), timeout: .seconds(2))
+                {
                     if response.status == .ok { return }
-                    answer = String(buffer: (try? await response.body.collect(upTo: 1 << 16)) ?? ByteBuffer())
+                    answer = String(
+                        buffer: (try? await response.body.collect(upTo: 1 << 16)) ?? ByteBuffer())
                 }
                 try await Task.sleep(for: .milliseconds(100))
             }

@@ -23,7 +23,8 @@ package struct StackDirectory: Sendable {
     package var sockets: String {
         let inside = root + "/run"
         guard inside.utf8.count > Self.longestSocketDirectory else { return inside }
-        let digest = SHA256.hash(data: Data(root.utf8)).prefix(8).map { String($0, radix: 16) }.joined()
+        let digest = SHA256.hash(data: Data(root.utf8)).prefix(8).map { String($0, radix: 16) }
+            .joined()
         return "/tmp/oversync-\(geteuid())-\(digest)"
     }
 

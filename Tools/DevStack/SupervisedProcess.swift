@@ -37,7 +37,8 @@ package struct SupervisedProcess: Service {
             }
             if ContinuousClock.now - start > Self.healthyAfter { pause = Self.firstPause }
             logger.warning(
-                "ended by itself; starting it again", metadata: ["process": "\(name)", "status": "\(status)"])
+                "ended by itself; starting it again",
+                metadata: ["process": "\(name)", "status": "\(status)"])
             let length = pause
             try? await cancelWhenGracefulShutdown { try await Task.sleep(for: length) }
             pause = min(pause * 2, Self.longestPause)
@@ -54,7 +55,8 @@ final class ChildProcess: @unchecked Sendable {
 
     /// Runs the program to its end and gives its status; a signal counts as 128 and its number.
     func run(
-        _ executable: String, environment: [String: String], log: FileHandle, started: (Int32) -> Void
+        _ executable: String, environment: [String: String], log: FileHandle,
+        started: (Int32) -> Void
     ) async throws -> Int32 {
         process.executableURL = URL(fileURLWithPath: executable)
         process.environment = environment
@@ -80,7 +82,8 @@ final class ChildProcess: @unchecked Sendable {
             isStopped = true
             if process.isRunning { process.terminate() }
         }
-        DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(SupervisedProcess.patience)) { [self] in
+        DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(SupervisedProcess.patience)) {
+            [self] in
             lock.withLock { _ in
                 if process.isRunning { kill(process.processIdentifier, SIGKILL) }
             }

@@ -9,7 +9,10 @@ struct Oversync: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "oversync",
         abstract: "Two-way, offline-first sync between SQLite on devices and your own PostgreSQL.",
-        subcommands: [DevCommand.self, DemoCommand.self, MigrateCommand.self, TokenCommand.self, BenchCommand.self])
+        subcommands: [
+            DevCommand.self, DemoCommand.self, MigrateCommand.self, TokenCommand.self,
+            BenchCommand.self,
+        ])
 }
 
 /// Where a command finds the private stack of `oversync dev`.

@@ -64,14 +64,18 @@ struct CaptureTriggers {
 
     /// Notes the rows that a write with OR REPLACE may remove through another unique index. SQLite runs no
     /// delete trigger for them unless `recursive_triggers` is on, and gives no later chance to see them.
-    private func replacedBy(_ write: Write, _ columns: [String], number: Int) -> (name: String, sql: String) {
+    private func replacedBy(_ write: Write, _ columns: [String], number: Int) -> (
+        name: String, sql: String
+    ) {
         let key = table.quotedKey
-        let isSame = columns.map(\.quotedIdentifier).map { "\($0) = NEW.\($0)" }.joined(separator: " AND ")
+        let isSame = columns.map(\.quotedIdentifier).map { "\($0) = NEW.\($0)" }.joined(
+            separator: " AND ")
         let own = write == .insert ? "NEW" : "OLD"
         return trigger(
             "replace_\(write.rawValue.lowercased())_\(number)",
             "BEFORE \(write.rawValue)"
-                + (write == .update ? " OF " + columns.map(\.quotedIdentifier).joined(separator: ", ") : ""),
+                + (write == .update
+                    ? " OF " + columns.map(\.quotedIdentifier).joined(separator: ", ") : ""),
             """
             WHEN NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
               INSERT INTO _sync_log (tbl, key, kind)
@@ -81,7 +85,9 @@ struct CaptureTriggers {
             """)
     }
 
-    private func trigger(_ suffix: String, _ event: String, _ rest: String) -> (name: String, sql: String) {
+    private func trigger(_ suffix: String, _ event: String, _ rest: String) -> (
+        name: String, sql: String
+    ) {
         let name = "_sync_\(table.id)_\(suffix)"
         let sql = "CREATE TRIGGER \(name.quotedIdentifier) \(event) ON \(table.quotedName) \(rest)"
         return (name, sql)

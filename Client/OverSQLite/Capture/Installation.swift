@@ -46,7 +46,8 @@ struct Installation {
         var schemas: [TableSchema] = []
         for table in tables {
             let id = try number(of: table.name)
-            let schema = try TableInspection(db: db).schema(of: table, id: id, defaultPolicy: defaultPolicy)
+            let schema = try TableInspection(db: db).schema(
+                of: table, id: id, defaultPolicy: defaultPolicy)
             try prepare(schema)
             schemas.append(schema)
         }
@@ -68,7 +69,8 @@ struct Installation {
     private func prepare(_ table: TableSchema) throws {
         let wanted = CaptureTriggers(table: table).all
         let found = try triggers(of: table)
-        let isCurrent = wanted.count == found.count && wanted.allSatisfy { found[$0.name] == $0.sql }
+        let isCurrent =
+            wanted.count == found.count && wanted.allSatisfy { found[$0.name] == $0.sql }
         if !isCurrent {
             for name in found.keys { try db.execute(sql: "DROP TRIGGER \(name.quotedIdentifier)") }
             for trigger in wanted { try db.execute(sql: trigger.sql) }
@@ -111,7 +113,10 @@ struct Installation {
     private func dropTriggers(exceptOf tables: [TableSchema]) throws {
         let kept = Set(tables.map { String($0.id) })
         let names = try String.fetchAll(
-            db, sql: "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name GLOB '_sync_[0-9]*_*'")
+            db,
+            sql:
+                "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name GLOB '_sync_[0-9]*_*'"
+        )
         for name in names where !kept.contains(String(name.split(separator: "_")[1])) {
             try db.execute(sql: "DROP TRIGGER \(name.quotedIdentifier)")
         }

@@ -9,7 +9,8 @@ enum MetadataTables {
     static func create(in db: Database) throws {
         try db.execute(sql: tables)
         try db.execute(
-            sql: "INSERT INTO _sync_state (id, format) SELECT 1, ? WHERE NOT EXISTS (SELECT 1 FROM _sync_state)",
+            sql:
+                "INSERT INTO _sync_state (id, format) SELECT 1, ? WHERE NOT EXISTS (SELECT 1 FROM _sync_state)",
             arguments: [format])
         let found = try Int.fetchOne(db, sql: "SELECT format FROM _sync_state") ?? 0
         guard found <= format else { throw SyncError.newerMetadata(format: found) }

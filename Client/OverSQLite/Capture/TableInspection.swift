@@ -5,7 +5,8 @@ struct TableInspection {
     let db: Database
 
     /// - Throws: `SyncError.unusableTable` with what is wrong, in words for the developer.
-    func schema(of table: SyncTable, id: Int64, defaultPolicy: ConflictPolicy) throws -> TableSchema {
+    func schema(of table: SyncTable, id: Int64, defaultPolicy: ConflictPolicy) throws -> TableSchema
+    {
         guard let name = try storedName(of: table.name) else {
             throw SyncError.unusableTable(table.name, "there is no such table")
         }
@@ -16,7 +17,8 @@ struct TableInspection {
                 table.name, "the key column \(keyName) must be the primary key or UNIQUE by itself")
         }
         let columns = infos.filter { $0.hidden == 0 }.map {
-            Column(name: $0.name, affinity: Affinity(declaredType: $0.type), isKey: $0.name == keyName)
+            Column(
+                name: $0.name, affinity: Affinity(declaredType: $0.type), isKey: $0.name == keyName)
         }
         guard let keyIndex = columns.firstIndex(where: \.isKey) else {
             throw SyncError.unusableTable(table.name, "the key column \(keyName) is generated")
@@ -40,18 +42,25 @@ struct TableInspection {
 
     private func storedName(of name: String) throws -> String? {
         try String.fetchOne(
-            db, sql: "SELECT name FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)",
+            db,
+            sql: "SELECT name FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)",
             arguments: [name])
     }
 
     private func columnInfos(of table: String) throws -> [ColumnInfo] {
-        try Row.fetchAll(db, sql: "SELECT name, type, pk, hidden FROM pragma_table_xinfo(?)", arguments: [table])
-            .map { ColumnInfo(name: $0["name"], type: $0["type"], keyPosition: $0["pk"], hidden: $0["hidden"]) }
+        try Row.fetchAll(
+            db, sql: "SELECT name, type, pk, hidden FROM pragma_table_xinfo(?)", arguments: [table]
+        )
+        .map {
+            ColumnInfo(
+                name: $0["name"], type: $0["type"], keyPosition: $0["pk"], hidden: $0["hidden"])
+        }
     }
 
     private func keyColumn(of table: SyncTable, in infos: [ColumnInfo]) throws -> String {
         if let wanted = table.keyColumn {
-            guard let info = infos.first(where: { $0.name.lowercased() == wanted.lowercased() }) else {
+            guard let info = infos.first(where: { $0.name.lowercased() == wanted.lowercased() })
+            else {
                 throw SyncError.unusableTable(table.name, "there is no column \(wanted)")
             }
             return info.name

@@ -26,7 +26,8 @@ struct ConflictResolver {
         do {
             decision = try merge.decide(table.policy) {
                 [remote] in
-                Conflict(table: table.name, key: pending.local, base: base, local: local, server: remote)
+                Conflict(
+                    table: table.name, key: pending.local, base: base, local: local, server: remote)
             }
         } catch {
             try PendingQueue(db: db).refuse(table, pending.key, .resolverFailed(error))
@@ -40,7 +41,8 @@ struct ConflictResolver {
     }
 
     private func perform(
-        _ verdict: FieldMerge.Verdict, _ pending: PendingRow, _ table: TableSchema, _ server: ServerRow,
+        _ verdict: FieldMerge.Verdict, _ pending: PendingRow, _ table: TableSchema,
+        _ server: ServerRow,
         remote: RowValues?
     ) throws {
         let queue = PendingQueue(db: db)
@@ -58,7 +60,8 @@ struct ConflictResolver {
             try rebase(pending, table, server, as: nil, image: image)
         case .delete:
             try tables.known.note(
-                table, pending.key, KnownRow(version: server.version, isDeleted: true), local: pending.local)
+                table, pending.key, KnownRow(version: server.version, isDeleted: true),
+                local: pending.local)
             try tables.writer(table).delete(local: pending.local)
             tables.noteChange(in: table)
             try queue.rebase(table, pending.key, onto: server.version, as: .delete, image: image)
@@ -91,7 +94,9 @@ struct ConflictResolver {
     }
 
     /// What the device had and no longer has.
-    private func lost(_ verdict: FieldMerge.Verdict, local: RowValues?, server: RowValues?) -> RowValues {
+    private func lost(_ verdict: FieldMerge.Verdict, local: RowValues?, server: RowValues?)
+        -> RowValues
+    {
         guard let local else { return [:] }
         let now: RowValues
         switch verdict {
@@ -100,7 +105,9 @@ struct ConflictResolver {
         case .write(let values): now = values
         case .delete: now = [:]
         }
-        return local.filter { column, value in now[column].map { !FieldMerge.areSame($0, value) } ?? (server == nil) }
+        return local.filter { column, value in
+            now[column].map { !FieldMerge.areSame($0, value) } ?? (server == nil)
+        }
     }
 }
 

@@ -55,7 +55,8 @@ struct FieldMerge {
     private func merge(_ clash: ConflictSide, _ deletion: DeletionRule) -> Decision {
         guard let local, let server else {
             let localHasRow = local != nil
-            return Decision(verdict: localHasRow == (deletion == .editWins) ? .keepClient : .takeServer)
+            return Decision(
+                verdict: localHasRow == (deletion == .editWins) ? .keepClient : .takeServer)
         }
         var merged = server
         var clashes: [String] = []

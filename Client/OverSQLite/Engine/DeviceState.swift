@@ -31,9 +31,12 @@ struct DeviceState: Hashable, Sendable {
     /// Rows made before anybody signed in go to the first user who does (hazard H7).
     static func bind(_ db: Database, to claims: TokenClaims) throws {
         let state = try read(db)
-        if let user = claims.user, let owner = state.userID, user != owner { throw SyncError.differentUser }
+        if let user = claims.user, let owner = state.userID, user != owner {
+            throw SyncError.differentUser
+        }
         try db.execute(
-            sql: "UPDATE _sync_state SET user_id = coalesce(?, user_id), source_id = coalesce(?, source_id)",
+            sql:
+                "UPDATE _sync_state SET user_id = coalesce(?, user_id), source_id = coalesce(?, source_id)",
             arguments: [claims.user, claims.device])
     }
 
@@ -45,7 +48,8 @@ struct DeviceState: Hashable, Sendable {
                   hydrated = max(hydrated, ?), next_change_id = max(next_change_id, ?)
                 """,
             arguments: [
-                page.nextAfter, page.hasMore ? page.windowUntil : 0, !page.hasMore, highestOwnChange + 1,
+                page.nextAfter, page.hasMore ? page.windowUntil : 0, !page.hasMore,
+                highestOwnChange + 1,
             ])
     }
 }

@@ -33,7 +33,8 @@ public final class SyncEngine: Sendable {
         credentials: @escaping @Sendable () async throws -> String
     ) throws {
         session = try SyncSession(
-            database: database, tables: tables, configuration: configuration, credentials: credentials)
+            database: database, tables: tables, configuration: configuration,
+            credentials: credentials)
     }
 
     deinit {
@@ -97,7 +98,9 @@ public final class SyncEngine: Sendable {
 
     /// Runs `body` with no exchange under way and none beginning, as for a large import. What the app writes
     /// is noted as always and goes out afterwards.
-    public func withSyncPaused<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
+    public func withSyncPaused<Value: Sendable>(_ body: () async throws -> Value) async throws
+        -> Value
+    {
         pauseCount(1)
         defer { pauseCount(-1) }
         return try await session.lock.locked(body)

@@ -75,7 +75,8 @@ struct SyncLoop: Sendable {
     }
 
     private func failed(_ error: SyncError, _ machine: inout LoopMachine) {
-        let next = machine.failed(error, now: session.now, jitter: session.configuration.randomness())
+        let next = machine.failed(
+            error, now: session.now, jitter: session.configuration.randomness())
         session.board.update { status in
             status.lastError = error
             status.progress = nil

@@ -26,13 +26,15 @@ final class SyncSession: Sendable {
         pacer = Mutex(BatchPacer(largest: configuration.uploadLimit))
         watchdog = Mutex(Watchdog(limit: configuration.watchdog))
         catalog = try database.write { db in
-            let catalog = try Installation(db: db).install(tables, defaultPolicy: configuration.conflictPolicy)
+            let catalog = try Installation(db: db).install(
+                tables, defaultPolicy: configuration.conflictPolicy)
             try DeviceState.ensureSource(db)
             return catalog
         }
         let bound = bound
         gateway = GatewayClient(
-            base: configuration.gateway, schema: configuration.schema, transport: configuration.transport,
+            base: configuration.gateway, schema: configuration.schema,
+            transport: configuration.transport,
             credentials: credentials
         ) { claims in
             guard bound.isNew(claims) else { return }
@@ -47,7 +49,8 @@ final class SyncSession: Sendable {
     var now: Double { configuration.clock.now.timeIntervalSince1970 }
 
     /// Runs a transaction of sync. Database errors come out as `SyncError.database`.
-    func write<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
+    func write<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value
+    {
         do {
             return try await withoutActuallyEscaping(body) { body in
                 try await database.write { db in try body(db) }
@@ -68,7 +71,9 @@ final class SyncSession: Sendable {
             )
         }
         let waiting = counts.pending - counts.rejected
-        let stuck = watchdog.withLock { $0.observe(pending: waiting, confirmed: confirmed, now: now) }
+        let stuck = watchdog.withLock {
+            $0.observe(pending: waiting, confirmed: confirmed, now: now)
+        }
         board.update { status in
             status.pendingCount = counts.pending
             status.rejectedCount = counts.rejected

@@ -46,10 +46,13 @@ struct ChangeLog {
 
     private func next(after sequence: Int64, count: Int) throws -> [Touch] {
         let statement = try db.cachedStatement(
-            sql: "SELECT seq, tbl, key, kind, image FROM _sync_log WHERE seq > ? ORDER BY seq LIMIT ?")
+            sql:
+                "SELECT seq, tbl, key, kind, image FROM _sync_log WHERE seq > ? ORDER BY seq LIMIT ?"
+        )
         return try Row.fetchAll(statement, arguments: [sequence, count]).map {
             Touch(
-                sequence: $0["seq"], kind: Touch.Kind(rawValue: $0["kind"]) ?? .app, tableID: $0["tbl"],
+                sequence: $0["seq"], kind: Touch.Kind(rawValue: $0["kind"]) ?? .app,
+                tableID: $0["tbl"],
                 local: $0["key"], image: $0["image"])
         }
     }
@@ -62,7 +65,8 @@ struct ChangeLog {
         let isLive = try isLive(touch.local, in: table)
         let sent = try waiting == nil ? [] : queue.sent(table, key)
         let action = FoldRules.decide(
-            touch.kind, isLive: isLive, known: known?.row, waiting: waiting.map { ($0.operation, $0.base) },
+            touch.kind, isLive: isLive, known: known?.row,
+            waiting: waiting.map { ($0.operation, $0.base) },
             wasSent: !sent.isEmpty)
         if touch.kind == .duringApply, waiting != nil, action != .ignore {
             lost.append(LostEdit(table: table, key: key, image: touch.image))
@@ -80,7 +84,8 @@ struct ChangeLog {
         case .edit(let operation):
             let isFirstSinceSent = sent.map(\.revision).max() == waiting?.revision
             try queue.edit(
-                table, key, operation, touch: touch, sentImage: isFirstSinceSent ? touch.image : nil)
+                table, key, operation, touch: touch, sentImage: isFirstSinceSent ? touch.image : nil
+            )
         case .forget:
             try queue.remove(table, key)
         }

@@ -20,7 +20,8 @@ enum FoldRules {
     ///   - waiting: operation and base of the row's entry in the queue, if it has one.
     ///   - wasSent: whether the entry was ever sent, so that the server may have it.
     static func decide(
-        _ kind: Touch.Kind, isLive: Bool, known: KnownRow?, waiting: (operation: Operation, base: Int64)?,
+        _ kind: Touch.Kind, isLive: Bool, known: KnownRow?,
+        waiting: (operation: Operation, base: Int64)?,
         wasSent: Bool
     ) -> Action {
         // While applying, only a row that is gone though the server has it is news; a row that may have been
@@ -30,8 +31,10 @@ enum FoldRules {
             return firstEdit(isLive: isLive, known: known)
         }
         if isLive {
-            let isNew = waiting.base == 0 || waiting.operation != .update && known?.isDeleted == true
-            return .edit(isNew ? .insert : waiting.operation == .delete ? .update : waiting.operation)
+            let isNew =
+                waiting.base == 0 || waiting.operation != .update && known?.isDeleted == true
+            return .edit(
+                isNew ? .insert : waiting.operation == .delete ? .update : waiting.operation)
         }
         return waiting.base == 0 && !wasSent ? .forget : .edit(.delete)
     }

@@ -32,7 +32,9 @@ struct KnownRows {
         findStatement.bind(text: key.wire, at: 2)
         return try findStatement.first(db) { row in
             Entry(
-                row: KnownRow(version: sqlite3_column_int64(row, 0), isDeleted: sqlite3_column_int64(row, 1) != 0),
+                row: KnownRow(
+                    version: sqlite3_column_int64(row, 0),
+                    isDeleted: sqlite3_column_int64(row, 1) != 0),
                 spelling: DatabaseValue(sqliteStatement: row, index: 2))
         }
     }

@@ -5,7 +5,8 @@ struct PendingQueue {
     let db: Database
 
     func row(_ table: TableSchema, _ key: RowKey) throws -> PendingRow? {
-        let statement = try db.cachedStatement(sql: "SELECT * FROM _sync_pending WHERE tbl = ? AND key = ?")
+        let statement = try db.cachedStatement(
+            sql: "SELECT * FROM _sync_pending WHERE tbl = ? AND key = ?")
         return try Row.fetchOne(statement, arguments: [table.id, key.wire])
             .map { PendingRow(row: $0, form: table.keyForm) }
     }
@@ -47,7 +48,8 @@ struct PendingQueue {
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: [
-            row.sequence, row.tableID, row.key.wire, spelling(row.local, of: row.key), row.operation,
+            row.sequence, row.tableID, row.key.wire, spelling(row.local, of: row.key),
+            row.operation,
             row.base, row.image, row.revision,
         ])
     }
@@ -56,7 +58,8 @@ struct PendingQueue {
     ///
     /// - Parameter sentImage: the row as it was sent, if this is the first edit since.
     func edit(
-        _ table: TableSchema, _ key: RowKey, _ operation: Operation, touch: Touch, sentImage: String?
+        _ table: TableSchema, _ key: RowKey, _ operation: Operation, touch: Touch,
+        sentImage: String?
     ) throws {
         try db.cachedStatement(
             sql: """
@@ -65,13 +68,15 @@ struct PendingQueue {
                 WHERE tbl = ? AND key = ?
                 """
         ).execute(arguments: [
-            operation, spelling(touch.local, of: key), touch.sequence, sentImage, table.id, key.wire,
+            operation, spelling(touch.local, of: key), touch.sequence, sentImage, table.id,
+            key.wire,
         ])
     }
 
     /// Puts a row on a new base, keeping its edits.
     func rebase(
-        _ table: TableSchema, _ key: RowKey, onto base: Int64, as operation: Operation, image: String?
+        _ table: TableSchema, _ key: RowKey, onto base: Int64, as operation: Operation,
+        image: String?
     ) throws {
         try db.cachedStatement(
             sql: """
@@ -91,7 +96,9 @@ struct PendingQueue {
     /// Sets a row aside with the reason.
     ///
     /// - Parameter retryAt: seconds since 1970; nil leaves it to the app or to the next edit.
-    func refuse(_ table: TableSchema, _ key: RowKey, _ refusal: Refusal, retryAt: Double? = nil) throws {
+    func refuse(_ table: TableSchema, _ key: RowKey, _ refusal: Refusal, retryAt: Double? = nil)
+        throws
+    {
         try db.cachedStatement(
             sql: """
                 UPDATE _sync_pending SET reason = ?, message = ?, attempts = attempts + 1, retry_at = ?
@@ -105,17 +112,21 @@ extension PendingQueue {
     /// Lets a refused row be sent again at once.
     func makeDue(_ table: TableSchema, _ key: RowKey, at now: Double) throws {
         try db.cachedStatement(
-            sql: "UPDATE _sync_pending SET retry_at = ? WHERE tbl = ? AND key = ? AND reason IS NOT NULL"
+            sql:
+                "UPDATE _sync_pending SET retry_at = ? WHERE tbl = ? AND key = ? AND reason IS NOT NULL"
         ).execute(arguments: [now, table.id, key.wire])
     }
 
     /// Every refused row, oldest first.
     func rejected(_ catalog: Catalog) throws -> [RejectedRow] {
         try Row.fetchAll(
-            db, sql: "SELECT tbl, key, reason, message FROM _sync_pending WHERE reason IS NOT NULL ORDER BY seq"
+            db,
+            sql:
+                "SELECT tbl, key, reason, message FROM _sync_pending WHERE reason IS NOT NULL ORDER BY seq"
         ).compactMap { row in
             catalog.table(id: row["tbl"]).map {
-                RejectedRow(table: $0.name, key: row["key"], reason: row["reason"], message: row["message"])
+                RejectedRow(
+                    table: $0.name, key: row["key"], reason: row["reason"], message: row["message"])
             }
         }
     }
@@ -142,13 +153,16 @@ extension PendingQueue {
 
     func noteSent(_ table: TableSchema, _ key: RowKey, _ record: SentRecord) throws {
         try db.cachedStatement(
-            sql: "INSERT INTO _sync_sent (tbl, key, change_id, revision, base, op) VALUES (?, ?, ?, ?, ?, ?)"
+            sql:
+                "INSERT INTO _sync_sent (tbl, key, change_id, revision, base, op) VALUES (?, ?, ?, ?, ?, ?)"
         ).execute(arguments: [
             table.id, key.wire, record.changeID, record.revision, record.base, record.operation,
         ])
         // What the server may get to know from now on is the row as it is now.
-        try db.cachedStatement(sql: "UPDATE _sync_pending SET sent_image = NULL WHERE tbl = ? AND key = ?")
-            .execute(arguments: [table.id, key.wire])
+        try db.cachedStatement(
+            sql: "UPDATE _sync_pending SET sent_image = NULL WHERE tbl = ? AND key = ?"
+        )
+        .execute(arguments: [table.id, key.wire])
     }
 
     func forgetSent(_ table: TableSchema, _ key: RowKey) throws {

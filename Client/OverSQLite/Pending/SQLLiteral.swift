@@ -8,10 +8,14 @@ enum SQLLiteral {
         switch value.storage {
         case .null: "NULL"
         case .int64(let number): String(number)
-        case .double(let number): number.isFinite ? "\(number)" : number > 0 ? "9.0e+999" : "-9.0e+999"
+        case .double(let number):
+            number.isFinite ? "\(number)" : number > 0 ? "9.0e+999" : "-9.0e+999"
         case .string(let text): text.quotedLiteral
         case .blob(let data):
-            "X'" + data.map { String(decoding: [Hex.digit($0 >> 4), Hex.digit($0 & 0xF)], as: UTF8.self) }
+            "X'"
+                + data.map {
+                    String(decoding: [Hex.digit($0 >> 4), Hex.digit($0 & 0xF)], as: UTF8.self)
+                }
                 .joined() + "'"
         }
     }
@@ -66,7 +70,8 @@ enum RowImage {
             do throws(JSONError) {
                 try reader.readObject { reader, key throws(JSONError) in
                     let literal = try reader.readString()
-                    guard let name = reader.text(of: key), let value = SQLLiteral.value(of: literal) else {
+                    guard let name = reader.text(of: key), let value = SQLLiteral.value(of: literal)
+                    else {
                         throw JSONError("no SQL literal", at: reader.position)
                     }
                     values[name] = value

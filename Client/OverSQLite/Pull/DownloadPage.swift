@@ -26,7 +26,9 @@ struct DownloadPage {
     init(body: [UInt8], after: Int64) throws(JSONError) {
         let parsed = body.withUnsafeBufferPointer { bytes -> Result<Fields, JSONError> in
             var parser = PageParser(bytes)
-            do throws(JSONError) { return .success(try parser.page()) } catch { return .failure(error) }
+            do throws(JSONError) { return .success(try parser.page()) } catch {
+                return .failure(error)
+            }
         }
         let fields = try parsed.get()
         self.after = after
@@ -67,7 +69,8 @@ private struct PageParser {
                 if try reader.peek() == .null { return try reader.readNull() }
                 try reader.readArray { reader throws(JSONError) in
                     fields.changes.append(
-                        try Self.change(&reader, table: &table, source: &source, operation: &operation))
+                        try Self.change(
+                            &reader, table: &table, source: &source, operation: &operation))
                 }
             } else if reader.key(key, is: "has_more") {
                 seen += 1
@@ -126,7 +129,9 @@ private struct RepeatedText {
     private var text = ""
 
     mutating func read(_ reader: inout JSONReader) throws(JSONError) -> String {
-        guard try reader.peek() == .string else { throw JSONError("a string was expected", at: reader.position) }
+        guard try reader.peek() == .string else {
+            throw JSONError("a string was expected", at: reader.position)
+        }
         let slice = try reader.skipValue()
         if !slice.hasEscapes, text.utf8.elementsEqual(reader.bytes[slice.content]) { return text }
         guard let read = reader.text(of: slice) else {

@@ -48,11 +48,13 @@ struct Fetching {
         try await session.write { db in try DeviceState.read(db) }
     }
 
-    private func next(after staged: DownloadPage?, _ isHydrated: Bool) async throws -> DownloadPage {
+    private func next(after staged: DownloadPage?, _ isHydrated: Bool) async throws -> DownloadPage
+    {
         let state = try await state()
         let after = staged?.nextAfter ?? state.cursor
         let page = try await session.gateway.download(
-            after: after, limit: session.configuration.pageLimit, until: staged?.windowUntil ?? state.window,
+            after: after, limit: session.configuration.pageLimit,
+            until: staged?.windowUntil ?? state.window,
             includeSelf: !isHydrated)
         // A cursor that stands still would make the loop ask for the same page for ever.
         if page.nextAfter < after || page.hasMore && page.nextAfter == after {
@@ -90,7 +92,8 @@ struct Fetching {
             try db.execute(sql: "PRAGMA defer_foreign_keys = ON")
             let log = ChangeLog(db: db, catalog: catalog)
             try log.fold()
-            var applier = try PageApplier(db, catalog, ownSource: state.sourceID, holdBack: holdBack)
+            var applier = try PageApplier(
+                db, catalog, ownSource: state.sourceID, holdBack: holdBack)
             try ApplyMode(db: db).during {
                 for page in pages { try applier.apply(page) }
                 try applier.finish()
@@ -98,7 +101,8 @@ struct Fetching {
             // Cascades of a server's delete are sent: the server may know nothing of this device's keys.
             let lost = try log.fold()
             if PageApplier.hasOpenForeignKeys(db) {
-                throw mayWait ? Undone.needsNextPage : Undone.openRows(try applier.openRows(in: pages))
+                throw mayWait
+                    ? Undone.needsNextPage : Undone.openRows(try applier.openRows(in: pages))
             }
             try DeviceState.advance(db, over: last, highestOwnChange: applier.highestOwnChange)
             var summary = applier.summary
@@ -107,11 +111,14 @@ struct Fetching {
         }
     }
 
-    private func report(_ summary: PageApplier.Summary, _ page: DownloadPage, from start: Int64, applied: Int) {
+    private func report(
+        _ summary: PageApplier.Summary, _ page: DownloadPage, from start: Int64, applied: Int
+    ) {
         let whole = max(1, page.windowUntil - start)
         session.board.update { status in
             status.progress = .init(
-                appliedRows: applied, fraction: min(1, Double(page.nextAfter - start) / Double(whole)))
+                appliedRows: applied,
+                fraction: min(1, Double(page.nextAfter - start) / Double(whole)))
         }
         session.board.post(summary.reports.map(SyncEvent.conflict))
     }

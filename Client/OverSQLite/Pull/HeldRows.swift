@@ -14,7 +14,9 @@ struct HeldRows {
         let row: ServerRow
     }
 
-    func hold(_ table: TableSchema, _ key: RowKey, version: Int64, payload: [UInt8]?, reason: String) throws {
+    func hold(
+        _ table: TableSchema, _ key: RowKey, version: Int64, payload: [UInt8]?, reason: String
+    ) throws {
         try db.cachedStatement(
             sql: """
                 INSERT INTO _sync_held (tbl, key, version, payload, reason) VALUES (?, ?, ?, ?, ?)
@@ -22,7 +24,8 @@ struct HeldRows {
                 SET version = excluded.version, payload = excluded.payload, reason = excluded.reason
                 """
         ).execute(arguments: [
-            table.id, key.wire, version, payload.map { String(decoding: $0, as: UTF8.self) }, reason,
+            table.id, key.wire, version, payload.map { String(decoding: $0, as: UTF8.self) },
+            reason,
         ])
     }
 
@@ -41,7 +44,8 @@ struct HeldRows {
             Entry(
                 tableID: row["tbl"], key: RowKey(wire: row["key"]),
                 row: ServerRow(
-                    version: row["version"], payload: (row["payload"] as String?).map { Array($0.utf8) },
+                    version: row["version"],
+                    payload: (row["payload"] as String?).map { Array($0.utf8) },
                     sourceID: nil, changeID: nil))
         }
     }

@@ -64,9 +64,12 @@ struct PageApplier {
     private mutating func apply(
         _ change: RemoteChange, _ table: TableSchema, _ bytes: UnsafeBufferPointer<UInt8>
     ) throws {
-        if change.sourceID == ownSource { highestOwnChange = max(highestOwnChange, change.changeID) }
+        if change.sourceID == ownSource {
+            highestOwnChange = max(highestOwnChange, change.changeID)
+        }
         guard let key = table.keyForm.key(fromWire: change.key) else {
-            return try hold(change, table, RowKey(wire: change.key), bytes, "this is no key of the table")
+            return try hold(
+                change, table, RowKey(wire: change.key), bytes, "this is no key of the table")
         }
         let known = try tables.known.find(table, key)
         let pending = hasPending ? try queue.row(table, key) : nil
@@ -76,7 +79,8 @@ struct PageApplier {
             waiting: pending.map { row in
                 .init(
                     revision: row.revision,
-                    sent: Dictionary(sent.map { ($0.changeID, $0.revision) }, uniquingKeysWith: { $1 }))
+                    sent: Dictionary(
+                        sent.map { ($0.changeID, $0.revision) }, uniquingKeysWith: { $1 }))
             }, ownSource: ownSource)
         if action == .skip { return }
         if holdBack.contains(TableKey(tableID: table.id, key: key)) {
@@ -89,8 +93,12 @@ struct PageApplier {
             if hasHeld { try held.release(table, key) }
         } catch let flaw as RowFlaw {
             try hold(change, table, key, bytes, flaw.description)
-        } catch let error as DatabaseError where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT {
-            try hold(change, table, key, bytes, error.message ?? "a constraint of this database refuses it")
+        } catch let error as DatabaseError
+            where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT
+        {
+            try hold(
+                change, table, key, bytes,
+                error.message ?? "a constraint of this database refuses it")
         }
     }
 
@@ -116,21 +124,24 @@ struct PageApplier {
             try OwnWrite(db: db, tables: tables).rebase(pending, in: table, onto: row)
         case .settle:
             try db.inSavepoint {
-                let report = try ConflictResolver(db: db, tables: tables).settle(pending, in: table, against: row)
+                let report = try ConflictResolver(db: db, tables: tables).settle(
+                    pending, in: table, against: row)
                 if let report { summary.reports.append(report) }
                 return .commit
             }
         }
     }
 
-    private func serverRow(_ change: RemoteChange, _ bytes: UnsafeBufferPointer<UInt8>) -> ServerRow {
+    private func serverRow(_ change: RemoteChange, _ bytes: UnsafeBufferPointer<UInt8>) -> ServerRow
+    {
         ServerRow(
             version: change.version, payload: change.payload.map { Array(bytes[$0]) },
             sourceID: change.sourceID, changeID: change.changeID)
     }
 
     private mutating func hold(
-        _ change: RemoteChange, _ table: TableSchema, _ key: RowKey, _ bytes: UnsafeBufferPointer<UInt8>,
+        _ change: RemoteChange, _ table: TableSchema, _ key: RowKey,
+        _ bytes: UnsafeBufferPointer<UInt8>,
         _ reason: String
     ) throws {
         try held.hold(
@@ -151,7 +162,9 @@ struct PageApplier {
             }
             // A row that waits meets the server's version when it is sent.
             if try queue.row(table, entry.key) != nil { continue }
-            let local = known.map { $0.spelling.isNull ? table.keyForm.local(entry.key) : $0.spelling }
+            let local = known.map {
+                $0.spelling.isNull ? table.keyForm.local(entry.key) : $0.spelling
+            }
             do {
                 try db.inSavepoint {
                     try tables.write(entry.row, table, entry.key, local: local)
@@ -167,7 +180,9 @@ struct PageApplier {
                 }
             } catch is RowFlaw {
                 continue
-            } catch let error as DatabaseError where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT {
+            } catch let error as DatabaseError
+                where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT
+            {
                 continue
             }
         }
@@ -193,7 +208,8 @@ extension PageApplier {
         var bereft: Set<String> = []
         for table in catalog.tables {
             let violations = try Row.fetchAll(
-                db, sql: #"SELECT rowid, lower("parent") AS parent FROM pragma_foreign_key_check(?)"#,
+                db,
+                sql: #"SELECT rowid, lower("parent") AS parent FROM pragma_foreign_key_check(?)"#,
                 arguments: [table.name])
             for violation in violations {
                 bereft.insert(violation["parent"])

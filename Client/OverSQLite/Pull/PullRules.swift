@@ -19,10 +19,14 @@ enum PullRules {
         let sent: [Int64: Int64]
     }
 
-    static func decide(_ change: RemoteChange, known: KnownRow?, waiting: Waiting?, ownSource: String) -> Action {
+    static func decide(
+        _ change: RemoteChange, known: KnownRow?, waiting: Waiting?, ownSource: String
+    ) -> Action {
         if let known, change.version <= known.version { return .skip }
         guard let waiting else { return .apply }
-        guard change.sourceID == ownSource, let revision = waiting.sent[change.changeID] else { return .settle }
+        guard change.sourceID == ownSource, let revision = waiting.sent[change.changeID] else {
+            return .settle
+        }
         return revision == waiting.revision ? .confirm : .rebase
     }
 }

@@ -202,7 +202,9 @@ private final class ColumnPlan {
         self.names = names.map(\.raw)
         var columns: [Column] = []
         targets = names.map { name in
-            guard let column = table.columns.first(where: { $0.wireName == name.text }) else { return nil }
+            guard let column = table.columns.first(where: { $0.wireName == name.text }) else {
+                return nil
+            }
             if let index = columns.firstIndex(of: column) {
                 return Target(column: column, parameter: Int32(index + 1))
             }
@@ -228,7 +230,9 @@ private final class ColumnPlan {
 
     static func sql(_ table: TableSchema, _ columns: [Column]) -> String {
         let names = columns.map(\.name.quotedIdentifier)
-        let sets = columns.filter { !$0.isKey }.map(\.name.quotedIdentifier).map { "\($0) = excluded.\($0)" }
+        let sets = columns.filter { !$0.isKey }.map(\.name.quotedIdentifier).map {
+            "\($0) = excluded.\($0)"
+        }
         let parameters = Array(repeating: "?", count: columns.count).joined(separator: ", ")
         return """
             INSERT INTO \(table.quotedName) (\(names.joined(separator: ", "))) VALUES (\(parameters)) \

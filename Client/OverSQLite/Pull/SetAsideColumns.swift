@@ -19,8 +19,11 @@ struct SetAsideColumns {
 
     /// The stored object; nil if the row has none.
     func object(_ table: TableSchema, _ key: RowKey) throws -> [UInt8]? {
-        let statement = try db.cachedStatement(sql: "SELECT payload FROM _sync_extra WHERE tbl = ? AND key = ?")
-        return try String.fetchOne(statement, arguments: [table.id, key.wire]).map { Array($0.utf8) }
+        let statement = try db.cachedStatement(
+            sql: "SELECT payload FROM _sync_extra WHERE tbl = ? AND key = ?")
+        return try String.fetchOne(statement, arguments: [table.id, key.wire]).map {
+            Array($0.utf8)
+        }
     }
 
     /// Moves values into columns that the table has got meanwhile. Runs at start, as a sync write.
@@ -30,10 +33,13 @@ struct SetAsideColumns {
         let writer = try RowWriter(db, table)
         for row in rows {
             let key = RowKey(wire: row["key"])
-            guard let known = try KnownRows(db: db).find(table, key), !known.row.isDeleted else { continue }
+            guard let known = try KnownRows(db: db).find(table, key), !known.row.isDeleted else {
+                continue
+            }
             let local = known.spelling.isNull ? table.keyForm.local(key) : known.spelling
             try ApplyMode(db: db).during {
-                try unpack(Array((row["payload"] as String).utf8), into: writer, key: key, local: local)
+                try unpack(
+                    Array((row["payload"] as String).utf8), into: writer, key: key, local: local)
             }
         }
     }

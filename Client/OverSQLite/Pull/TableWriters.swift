@@ -26,7 +26,8 @@ final class TableWriters {
     /// and only rows that go by a cascade are left to be sent (`FoldRules`).
     ///
     /// - Parameter local: the key as the row spells it; nil if the row is not here.
-    func write(_ row: ServerRow, _ table: TableSchema, _ key: RowKey, local: DatabaseValue?) throws {
+    func write(_ row: ServerRow, _ table: TableSchema, _ key: RowKey, local: DatabaseValue?) throws
+    {
         if let payload = row.payload {
             try payload.withUnsafeBufferPointer {
                 try upsert($0, version: row.version, table, key, local: local)

@@ -16,7 +16,8 @@ enum DecodedValue {
         case .null: statement.bindNull(at: index)
         case .integer(let number): statement.bind(integer: number, at: index)
         case .real(let number): statement.bind(real: number, at: index)
-        case .slice(let range): statement.bind(text: UnsafeBufferPointer(rebasing: bytes[range]), at: index)
+        case .slice(let range):
+            statement.bind(text: UnsafeBufferPointer(rebasing: bytes[range]), at: index)
         case .text(let text): statement.bind(text: text, at: index)
         case .blob(let blob): statement.bind(blob: blob, at: index)
         }
@@ -66,7 +67,9 @@ struct ValueDecoder {
     /// a double.
     private func number(_ slice: JSONSlice, for column: Column) -> DecodedValue {
         if column.affinity == .text { return .slice(slice.range) }
-        if column.affinity != .real, let integer = reader.integer(of: slice) { return .integer(integer) }
+        if column.affinity != .real, let integer = reader.integer(of: slice) {
+            return .integer(integer)
+        }
         let text = String(decoding: bytes[slice.range], as: UTF8.self)
         return Double(text).map(DecodedValue.real) ?? .text(text)
     }
@@ -89,7 +92,9 @@ struct ValueDecoder {
     /// same text, else hexadecimal.
     static func blob(_ text: String) -> [UInt8]? {
         if text.utf8.count == 36, let uuid = KeyForm.bytes(ofUUID: text) { return uuid }
-        if let data = Data(base64Encoded: text), data.base64EncodedString() == text { return Array(data) }
+        if let data = Data(base64Encoded: text), data.base64EncodedString() == text {
+            return Array(data)
+        }
         return Hex.decode(text.utf8)
     }
 }

@@ -27,7 +27,8 @@ struct AnswerApplier {
     private(set) var summary = Summary()
 
     init(
-        _ db: Database, _ catalog: Catalog, ownSource: String, now: Double, jitter: @escaping () -> Double,
+        _ db: Database, _ catalog: Catalog, ownSource: String, now: Double,
+        jitter: @escaping () -> Double,
         settlesConflicts: Bool = true
     ) throws {
         self.settlesConflicts = settlesConflicts
@@ -59,7 +60,9 @@ struct AnswerApplier {
             sent: Dictionary(sent.map { ($0.changeID, $0.revision) }, uniquingKeysWith: { $1 }),
             ownSource: ownSource, batchCount: batchCount)
         guard let pending else {
-            if case .confirm(let version?) = action { try noteConfirmed(version, change, table, nil) }
+            if case .confirm(let version?) = action {
+                try noteConfirmed(version, change, table, nil)
+            }
             return
         }
         switch action {
@@ -77,7 +80,8 @@ struct AnswerApplier {
         case .advance(let version):
             try noteConfirmed(version, change, table, pending)
             try queue.rebase(
-                table, change.key, onto: max(version, pending.base), as: pending.operation.onTop(of: change),
+                table, change.key, onto: max(version, pending.base),
+                as: pending.operation.onTop(of: change),
                 image: pending.sentImage ?? pending.image)
             summary.progress += 1
         case .recreate:
@@ -111,13 +115,15 @@ struct AnswerApplier {
             return
         }
         guard settlesConflicts else {
-            let refusal = Refusal(reason: "conflict", message: "the server's row needs rows that are not here")
+            let refusal = Refusal(
+                reason: "conflict", message: "the server's row needs rows that are not here")
             return try refuse(pending, table, refusal, .soon)
         }
         do {
             var report: ConflictReport?
             try db.inSavepoint {
-                report = try ConflictResolver(db: db, tables: tables).settle(pending, in: table, against: row)
+                report = try ConflictResolver(db: db, tables: tables).settle(
+                    pending, in: table, against: row)
                 return .commit
             }
             if let report { summary.reports.append(report) }
@@ -125,8 +131,11 @@ struct AnswerApplier {
             if left?.reason == nil { summary.progress += 1 }
             if left == nil { summary.confirmed += 1 }
         } catch let flaw as RowFlaw {
-            try refuse(pending, table, Refusal(reason: "conflict", message: flaw.description), .soon)
-        } catch let error as DatabaseError where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT {
+            try refuse(
+                pending, table, Refusal(reason: "conflict", message: flaw.description), .soon)
+        } catch let error as DatabaseError
+            where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT
+        {
             try refuse(pending, table, Refusal(reason: "conflict", message: error.message), .soon)
         }
     }
@@ -134,13 +143,15 @@ struct AnswerApplier {
     private mutating func refuse(
         _ pending: PendingRow, _ table: TableSchema, _ refusal: Refusal, _ retry: PushRules.Retry
     ) throws {
-        let retryAt = RetrySchedule.next(retry, attempts: pending.attempts, now: now, jitter: jitter())
+        let retryAt = RetrySchedule.next(
+            retry, attempts: pending.attempts, now: now, jitter: jitter())
         try queue.refuse(table, pending.key, refusal, retryAt: retryAt)
         // An answer has come, so nothing is in doubt about what was sent before.
         if retry == .soon { summary.setAside.append(.init(tableID: table.id, key: pending.key)) }
         summary.rejected.append(
             RejectedRow(
-                table: table.name, key: pending.key.wire, reason: refusal.reason, message: refusal.message))
+                table: table.name, key: pending.key.wire, reason: refusal.reason,
+                message: refusal.message))
     }
 }
 

@@ -73,17 +73,22 @@ struct BatchComposer {
         if same == nil {
             try queue.noteSent(
                 table, row.key,
-                .init(changeID: changeID, revision: row.revision, base: row.base, operation: operation))
+                .init(
+                    changeID: changeID, revision: row.revision, base: row.base, operation: operation
+                ))
         }
         let change = SentChange(
-            tableID: table.id, key: row.key, changeID: changeID, revision: row.revision, base: row.base,
+            tableID: table.id, key: row.key, changeID: changeID, revision: row.revision,
+            base: row.base,
             operation: operation)
         return (change, payload)
     }
 
     private func nextChangeID() throws -> Int64 {
         let statement = try db.cachedStatement(
-            sql: "UPDATE _sync_state SET next_change_id = next_change_id + 1 RETURNING next_change_id - 1")
+            sql:
+                "UPDATE _sync_state SET next_change_id = next_change_id + 1 RETURNING next_change_id - 1"
+        )
         return try Int64.fetchOne(statement) ?? 1
     }
 
@@ -104,7 +109,8 @@ struct BatchComposer {
         .map(\.change)
     }
 
-    private func batch(_ changes: [(SentChange, payload: [UInt8]?)], cursor: Int64) -> OutgoingBatch {
+    private func batch(_ changes: [(SentChange, payload: [UInt8]?)], cursor: Int64) -> OutgoingBatch
+    {
         var body: [UInt8] = []
         body.append(literal: #"{"last_server_seq_seen":"#)
         body.append(integer: cursor)

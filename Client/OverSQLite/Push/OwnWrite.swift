@@ -12,7 +12,8 @@ struct OwnWrite {
         let queue = PendingQueue(db: db)
         if pending.operation == .delete {
             if isDeleted { return try queue.remove(table, pending.key) }
-            return try queue.rebase(table, pending.key, onto: row.version, as: .delete, image: image(row, table))
+            return try queue.rebase(
+                table, pending.key, onto: row.version, as: .delete, image: image(row, table))
         }
         try queue.rebase(
             table, pending.key, onto: row.version, as: isDeleted ? .insert : .update,

@@ -38,7 +38,9 @@ enum PushRules {
         ownSource: String, batchCount: Int
     ) -> Action {
         guard let waiting else {
-            if case .applied(let version) = status { return .confirm(version: resulting(version, change)) }
+            if case .applied(let version) = status {
+                return .confirm(version: resulting(version, change))
+            }
             return .leave
         }
         let isUnchanged = waiting == change.revision
@@ -49,9 +51,11 @@ enum PushRules {
             return version.map { .advance(version: $0) } ?? .leave
         case .conflict(let row):
             guard let row else {
-                return .refuse(Refusal(reason: "conflict", message: "the server shows no row"), .soon)
+                return .refuse(
+                    Refusal(reason: "conflict", message: "the server shows no row"), .soon)
             }
-            if row.sourceID == ownSource, let changeID = row.changeID, let revision = sent[changeID] {
+            if row.sourceID == ownSource, let changeID = row.changeID, let revision = sent[changeID]
+            {
                 return revision == waiting ? .confirm(version: row.version) : .rebase
             }
             return .settle

@@ -12,7 +12,9 @@ enum RetrySchedule {
     /// - Parameters:
     ///   - attempts: refusals so far.
     ///   - jitter: from 0 to 1; spreads rows and devices that were refused together over half the delay.
-    static func next(_ retry: PushRules.Retry, attempts: Int, now: Double, jitter: Double) -> Double? {
+    static func next(_ retry: PushRules.Retry, attempts: Int, now: Double, jitter: Double)
+        -> Double?
+    {
         let first: Double
         switch retry {
         case .never: return nil

@@ -37,7 +37,9 @@ struct RowEncoder {
     }
 
     /// - Returns: why the value cannot be sent; nil if it was written.
-    static func append(_ value: DatabaseValue, of column: Column, to payload: inout [UInt8]) -> Refusal? {
+    static func append(_ value: DatabaseValue, of column: Column, to payload: inout [UInt8])
+        -> Refusal?
+    {
         switch value.storage {
         case .null: payload.append(literal: "null")
         case .int64(let number): payload.append(integer: number)
@@ -54,7 +56,8 @@ struct RowEncoder {
             payload.append(jsonString: text)
         case .blob(let data):
             guard column.affinity == .blob else {
-                return .unsendableValue(column: column.wireName, "bytes in a column not declared BLOB")
+                return .unsendableValue(
+                    column: column.wireName, "bytes in a column not declared BLOB")
             }
             payload.append(jsonString: data.base64EncodedString())
         }
@@ -62,7 +65,9 @@ struct RowEncoder {
     }
 
     /// Adds what the server told of columns this table does not have.
-    private func appendSetAside(_ table: TableSchema, _ key: RowKey, to payload: inout [UInt8]) throws {
+    private func appendSetAside(_ table: TableSchema, _ key: RowKey, to payload: inout [UInt8])
+        throws
+    {
         guard let object = try SetAsideColumns(db: db).object(table, key) else { return }
         let own = Set(table.columns.map(\.wireName))
         object.withUnsafeBufferPointer { bytes in

@@ -26,11 +26,13 @@ struct Sending {
         let (catalog, schema, now) = (session.catalog, session.configuration.schema, session.now)
         return try await session.write { db in
             try ChangeLog(db: db, catalog: catalog).fold()
-            return try BatchComposer(db: db, catalog: catalog, schema: schema).compose(limit: limit, now: now)
+            return try BatchComposer(db: db, catalog: catalog, schema: schema).compose(
+                limit: limit, now: now)
         }
     }
 
-    private func exchange(_ batch: OutgoingBatch, _ run: inout SendRun) async throws -> SendRun.Step {
+    private func exchange(_ batch: OutgoingBatch, _ run: inout SendRun) async throws -> SendRun.Step
+    {
         switch try await session.gateway.upload(batch.body) {
         case .tooLarge:
             guard shrink(batch) else {
@@ -40,14 +42,21 @@ struct Sending {
             return run.answered(progress: 0, confirmed: 0, setAside: [], isShrunk: true)
         case .answer(let answer):
             guard answer.statuses.count == batch.changes.count else {
-                throw SyncError.notTheGateway("an answer with another number of statuses than changes")
+                throw SyncError.notTheGateway(
+                    "an answer with another number of statuses than changes")
             }
             let summary = try await apply(answer, to: batch)
-            if summary.mustShrink { _ = shrink(batch) } else { session.pacer.withLock { $0.grow() } }
-            session.board.post(summary.reports.map(SyncEvent.conflict) + summary.rejected.map(SyncEvent.rejected))
+            if summary.mustShrink {
+                _ = shrink(batch)
+            } else {
+                session.pacer.withLock { $0.grow() }
+            }
+            session.board.post(
+                summary.reports.map(SyncEvent.conflict) + summary.rejected.map(SyncEvent.rejected))
             try await session.refreshCounts(confirmed: summary.confirmed > 0)
             return run.answered(
-                progress: summary.progress, confirmed: summary.confirmed, setAside: summary.setAside,
+                progress: summary.progress, confirmed: summary.confirmed,
+                setAside: summary.setAside,
                 isShrunk: summary.mustShrink)
         }
     }
@@ -55,7 +64,9 @@ struct Sending {
     /// Undoes a transaction whose conflicts, settled, left a row without its parent.
     private struct HasOpenForeignKeys: Error {}
 
-    private func apply(_ answer: UploadAnswer, to batch: OutgoingBatch) async throws -> AnswerApplier.Summary {
+    private func apply(_ answer: UploadAnswer, to batch: OutgoingBatch) async throws
+        -> AnswerApplier.Summary
+    {
         do {
             return try await apply(answer, to: batch, settlesConflicts: true)
         } catch is HasOpenForeignKeys {
@@ -66,7 +77,9 @@ struct Sending {
     private func apply(
         _ answer: UploadAnswer, to batch: OutgoingBatch, settlesConflicts: Bool
     ) async throws -> AnswerApplier.Summary {
-        let (catalog, now, randomness) = (session.catalog, session.now, session.configuration.randomness)
+        let (catalog, now, randomness) = (
+            session.catalog, session.now, session.configuration.randomness
+        )
         return try await session.write { db in
             try db.execute(sql: "PRAGMA defer_foreign_keys = ON")
             let log = ChangeLog(db: db, catalog: catalog)
@@ -92,7 +105,8 @@ struct Sending {
             for change in batch.changes {
                 guard let table = catalog.table(id: change.tableID) else { continue }
                 try PendingQueue(db: db).refuse(
-                    table, change.key, Refusal(reason: "too_large", message: "the gateway takes no row so large"))
+                    table, change.key,
+                    Refusal(reason: "too_large", message: "the gateway takes no row so large"))
             }
         }
     }

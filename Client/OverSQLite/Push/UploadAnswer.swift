@@ -19,12 +19,16 @@ struct UploadAnswer {
     /// - Throws: `JSONError` if the body is no such answer; then nothing of it counts.
     init(body: [UInt8]) throws(JSONError) {
         let parsed = body.withUnsafeBufferPointer { bytes -> Result<[ChangeStatus], JSONError> in
-            do throws(JSONError) { return .success(try Self.parse(bytes)) } catch { return .failure(error) }
+            do throws(JSONError) { return .success(try Self.parse(bytes)) } catch {
+                return .failure(error)
+            }
         }
         statuses = try parsed.get()
     }
 
-    private static func parse(_ bytes: UnsafeBufferPointer<UInt8>) throws(JSONError) -> [ChangeStatus] {
+    private static func parse(_ bytes: UnsafeBufferPointer<UInt8>) throws(JSONError)
+        -> [ChangeStatus]
+    {
         var reader = JSONReader(bytes, rules: JSONRules(refusesDuplicateKeys: false))
         var statuses: [ChangeStatus]?
         try reader.readObject { reader, key throws(JSONError) in
@@ -110,6 +114,7 @@ struct UploadAnswer {
             }
         }
         return ServerRow(
-            version: version, payload: isDeleted ? nil : payload, sourceID: source, changeID: change)
+            version: version, payload: isDeleted ? nil : payload, sourceID: source, changeID: change
+        )
     }
 }

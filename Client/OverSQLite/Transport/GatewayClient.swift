@@ -23,7 +23,8 @@ struct GatewayClient: Sendable {
             headers: ["Content-Type": "application/json"], body: body)
         let response = try await send(request)
         if response.status == 413 { return .tooLarge }
-        return try .answer(Self.read(response) { body throws(JSONError) in try UploadAnswer(body: body) })
+        return try .answer(
+            Self.read(response) { body throws(JSONError) in try UploadAnswer(body: body) })
     }
 
     /// - Parameters:
@@ -34,14 +35,17 @@ struct GatewayClient: Sendable {
     ) async throws -> DownloadPage {
         var query = [
             URLQueryItem(name: "after", value: String(after)),
-            URLQueryItem(name: "limit", value: String(limit)), URLQueryItem(name: "schema", value: schema),
+            URLQueryItem(name: "limit", value: String(limit)),
+            URLQueryItem(name: "schema", value: schema),
         ]
         if includeSelf { query.append(URLQueryItem(name: "include_self", value: "true")) }
         if until > 0 { query.append(URLQueryItem(name: "until", value: String(until))) }
         if let wait { query.append(URLQueryItem(name: "wait", value: String(wait))) }
         let url = base.appending(path: "sync/download").appending(queryItems: query)
         let response = try await send(TransportRequest(method: "GET", url: url))
-        return try Self.read(response) { body throws(JSONError) in try DownloadPage(body: body, after: after) }
+        return try Self.read(response) { body throws(JSONError) in
+            try DownloadPage(body: body, after: after)
+        }
     }
 
     /// Sends with credentials, which the app is asked for once more if they are refused.
@@ -79,7 +83,8 @@ struct GatewayClient: Sendable {
         default:
             let detail = (try? JSONDecoder().decode(ErrorBody.self, from: Data(response.body)))
             guard let detail else { throw .notTheGateway("status \(response.status)") }
-            throw .refused(status: response.status, code: detail.error, message: detail.message ?? "")
+            throw .refused(
+                status: response.status, code: detail.error, message: detail.message ?? "")
         }
     }
 

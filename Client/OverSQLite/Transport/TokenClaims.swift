@@ -23,6 +23,8 @@ struct TokenClaims: Hashable, Sendable {
     private static func object(in part: Substring) -> Claims? {
         var text = String(part).replacing("-", with: "+").replacing("_", with: "/")
         text += String(repeating: "=", count: (4 - text.count % 4) % 4)
-        return Data(base64Encoded: text).flatMap { try? JSONDecoder().decode(Claims.self, from: $0) }
+        return Data(base64Encoded: text).flatMap {
+            try? JSONDecoder().decode(Claims.self, from: $0)
+        }
     }
 }

@@ -56,7 +56,8 @@ final class KeyRing: Service {
                 } catch is CancellationError {
                     return
                 } catch {
-                    self.logger.error("the signing keys could not be read", metadata: ["error": "\(error)"])
+                    self.logger.error(
+                        "the signing keys could not be read", metadata: ["error": "\(error)"])
                 }
                 try? await Task.sleep(for: Self.refreshInterval)
             }
@@ -71,7 +72,9 @@ final class KeyRing: Service {
         }
         let now = Date()
         // The newest that is active signs; a key that is not active yet is published ahead of its time.
-        guard let signer = keys.last(where: { $0.activeFrom <= now }) ?? keys.first else { throw NoKeys() }
+        guard let signer = keys.last(where: { $0.activeFrom <= now }) ?? keys.first else {
+            throw NoKeys()
+        }
         var jwks: [UInt8] = Array(#"{"keys":["#.utf8)
         for (index, key) in keys.enumerated() {
             if index > 0 { jwks.append(UInt8(ascii: ",")) }
@@ -80,7 +83,8 @@ final class KeyRing: Service {
         jwks += Array("]}".utf8)
         let fresh = Snapshot(
             jwks: String(decoding: jwks, as: UTF8.self),
-            mint: await TokenMint(es256: try ES256PrivateKey(backing: signer.privateKey), kid: signer.kid),
+            mint: await TokenMint(
+                es256: try ES256PrivateKey(backing: signer.privateKey), kid: signer.kid),
             kid: signer.kid)
         current.withLock { $0 = fresh }
         return fresh
@@ -98,7 +102,9 @@ final class KeyRing: Service {
 
     /// The first key of a new database. Another replica may have been faster: its key is taken then.
     private func create(_ connection: PostgresConnection) async throws -> [SigningKey] {
-        _ = try await connection.run([Command(AuthStatements.begin), Command(AuthStatements.lockKeys)])
+        _ = try await connection.run([
+            Command(AuthStatements.begin), Command(AuthStatements.lockKeys),
+        ])
         let existing = try await read(connection)
         if !existing.isEmpty {
             _ = try await connection.run(Command(AuthStatements.commit))

@@ -11,14 +11,16 @@ struct KeySeal: Sendable {
     /// - Parameter masterKey: a secret of the Auth service, of at least `minimumMasterKeyBytes`.
     init(masterKey: String) {
         key = HKDF<SHA256>.deriveKey(
-            inputKeyMaterial: SymmetricKey(data: Data(masterKey.utf8)), info: Data("oversync signing keys".utf8),
+            inputKeyMaterial: SymmetricKey(data: Data(masterKey.utf8)),
+            info: Data("oversync signing keys".utf8),
             outputByteCount: 32)
     }
 
     /// The sealed key belongs to its `kid`: under another name it does not open.
     func seal(_ signingKey: SigningKey) throws -> [UInt8] {
         let box = try AES.GCM.seal(
-            signingKey.privateKey.rawRepresentation, using: key, authenticating: Data(signingKey.kid.utf8))
+            signingKey.privateKey.rawRepresentation, using: key,
+            authenticating: Data(signingKey.kid.utf8))
         guard let combined = box.combined else { throw SealBroken(kid: signingKey.kid) }
         return Array(combined)
     }

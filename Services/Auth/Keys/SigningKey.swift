@@ -28,7 +28,8 @@ struct SigningKey: Sendable {
     /// The public half as a JSON Web Key (RFC 7517, RFC 7518 §6.2).
     func appendJWK(to json: inout [UInt8]) {
         let point = privateKey.publicKey.rawRepresentation
-        json.append(literal: "{\"kty\":\"EC\",\"crv\":\"P-256\",\"alg\":\"ES256\",\"use\":\"sig\",\"kid\":")
+        json.append(
+            literal: "{\"kty\":\"EC\",\"crv\":\"P-256\",\"alg\":\"ES256\",\"use\":\"sig\",\"kid\":")
         json.append(jsonString: kid)
         json.append(literal: ",\"x\":")
         json.append(jsonString: point.prefix(32).base64URL)
@@ -41,13 +42,14 @@ struct SigningKey: Sendable {
 extension Data {
     /// Base64 for URLs without padding (RFC 4648 §5).
     fileprivate var base64URL: String {
-        String(base64EncodedString().compactMap { character in
-            switch character {
-            case "+": "-"
-            case "/": "_"
-            case "=": nil
-            default: character
-            }
-        })
+        String(
+            base64EncodedString().compactMap { character in
+                switch character {
+                case "+": "-"
+                case "/": "_"
+                case "=": nil
+                default: character
+                }
+            })
     }
 }

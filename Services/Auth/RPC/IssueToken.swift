@@ -31,9 +31,11 @@ struct IssueToken: Sendable {
         _ request: DevelopmentSignInRequest, _ context: CallContext
     ) async throws -> RPCReply<IssueTokenReply> {
         guard allowsDevelopmentSignIn else {
-            throw RPCFailure(.notFound, code: "not_found", message: "Development sign-in is switched off")
+            throw RPCFailure(
+                .notFound, code: "not_found", message: "Development sign-in is switched off")
         }
-        return try await issue(user: request.user, device: request.device, lifetime: lifetime, context)
+        return try await issue(
+            user: request.user, device: request.device, lifetime: lifetime, context)
     }
 
     private func issue(
@@ -52,7 +54,8 @@ struct IssueToken: Sendable {
         logger.info(
             "token issued",
             metadata: [
-                "request_id": "\(context.requestID)", "user": "\(userHash(user))", "source": "\(device)",
+                "request_id": "\(context.requestID)", "user": "\(userHash(user))",
+                "source": "\(device)",
                 "kid": "\(snapshot.kid)", "seconds": .stringConvertible(lifetime),
             ])
         return RPCReply(reply)
@@ -61,9 +64,11 @@ struct IssueToken: Sendable {
     private func check(_ text: String, _ field: String) throws {
         let size = text.utf8.count
         guard (1...WireLimits.maximumIdentityBytes).contains(size) else {
-            throw invalid("\(field) must have 1 to \(WireLimits.maximumIdentityBytes) bytes, not \(size)")
+            throw invalid(
+                "\(field) must have 1 to \(WireLimits.maximumIdentityBytes) bytes, not \(size)")
         }
-        guard !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+        guard !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+        else {
             throw invalid("\(field) must not contain control characters")
         }
     }

@@ -17,7 +17,9 @@ struct Page: Sendable {
         var page = Page(nextAfter: max(after, window), windowUntil: window, head: head)
         // A cursor beyond the window stays where it is: it is the caller's, not ours to lower.
         page.body = ByteBuffer(
-            string: #"{"changes":[],"has_more":false,"next_after":\#(page.nextAfter),"window_until":\#(window)}"# + "\n")
+            string:
+                #"{"changes":[],"has_more":false,"next_after":\#(page.nextAfter),"window_until":\#(window)}"#
+                + "\n")
         return page
     }
 }

@@ -30,7 +30,10 @@ struct PageWriter {
     private var devices: [Int32: [UInt8]]
     private(set) var buffer: ByteBuffer
 
-    init(catalog: Catalog, devices: [Int32: String], allocator: ByteBufferAllocator, reserving bytes: Int) {
+    init(
+        catalog: Catalog, devices: [Int32: String], allocator: ByteBufferAllocator,
+        reserving bytes: Int
+    ) {
         self.catalog = catalog
         self.devices = devices.mapValues { device in
             var text: [UInt8] = []

@@ -18,7 +18,8 @@ struct PullChanges: Sendable {
         _ request: PullChangesRequest, _ body: ByteBuffer, _ context: CallContext
     ) async throws -> RPCReply<PullChangesReply> {
         guard let caller = context.caller else {
-            throw RPCFailure(.unauthenticated, code: "authentication_failed", message: "No caller identity")
+            throw RPCFailure(
+                .unauthenticated, code: "authentication_failed", message: "No caller identity")
         }
         let page = PageRequest(
             request, user: UserID(caller.user), device: DeviceID(caller.device), limits: limits)
@@ -46,7 +47,9 @@ struct PullChanges: Sendable {
         var page = try await reader.read(request, deadline: context.deadline)
         let end = min(ContinuousClock.now + request.wait, context.deadline - .milliseconds(200))
         while page.rows == 0, request.until == nil, .now < end {
-            guard try await heads.wait(for: request.user, beyond: page.head, until: end) else { break }
+            guard try await heads.wait(for: request.user, beyond: page.head, until: end) else {
+                break
+            }
             page = try await reader.read(request, deadline: context.deadline)
         }
         return page
@@ -61,12 +64,16 @@ struct PullChanges: Sendable {
         return reply
     }
 
-    private func log(_ page: Page, _ request: PageRequest, _ context: CallContext, _ duration: Duration) {
+    private func log(
+        _ page: Page, _ request: PageRequest, _ context: CallContext, _ duration: Duration
+    ) {
         var metadata: Logger.Metadata = [
             "request_id": "\(context.requestID)", "user": "\(userHash(request.user.value))",
             "source": "\(request.device.value)", "after": .stringConvertible(request.after),
-            "next_after": .stringConvertible(page.nextAfter), "until": .stringConvertible(page.windowUntil),
-            "limit": .stringConvertible(request.limit), "has_more": .stringConvertible(page.hasMore),
+            "next_after": .stringConvertible(page.nextAfter),
+            "until": .stringConvertible(page.windowUntil),
+            "limit": .stringConvertible(request.limit),
+            "has_more": .stringConvertible(page.hasMore),
             "rows": .stringConvertible(page.rows), "ms": .stringConvertible(duration.milliseconds),
         ]
         if let traceparent = context.traceparent { metadata["traceparent"] = "\(traceparent)" }

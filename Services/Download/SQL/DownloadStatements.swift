@@ -5,7 +5,8 @@ import Postgres
 package enum DownloadStatements {
     package static let readScope = Statement(
         name: "download_scope",
-        sql: "SELECT scope_id, last_seq, floor_seq FROM sync.scope WHERE user_id = $1", parameters: [.text])
+        sql: "SELECT scope_id, last_seq, floor_seq FROM sync.scope WHERE user_id = $1",
+        parameters: [.text])
 
     /// The devices of the user: few, and needed to name each row's origin.
     package static let readSources = Statement(
@@ -37,7 +38,8 @@ package enum DownloadStatements {
     /// The last sequences of users whose devices wait for news.
     package static let readHeads = Statement(
         name: "download_heads",
-        sql: "SELECT user_id, last_seq FROM sync.scope WHERE user_id = ANY ($1)", parameters: [.textArray])
+        sql: "SELECT user_id, last_seq FROM sync.scope WHERE user_id = ANY ($1)",
+        parameters: [.textArray])
 
     package static let all = [readScope, readSources, readPage, readHeads]
 }

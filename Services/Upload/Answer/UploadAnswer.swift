@@ -70,7 +70,11 @@ extension [UInt8] {
         append(literal: ",\"deleted\":")
         append(bool: row.isDeleted)
         append(literal: ",\"payload\":")
-        if let payload = row.payload { append(contentsOf: payload) } else { append(literal: "null") }
+        if let payload = row.payload {
+            append(contentsOf: payload)
+        } else {
+            append(literal: "null")
+        }
         append(literal: ",\"source_id\":")
         append(jsonString: row.device)
         append(literal: ",\"source_change_id\":")

@@ -15,7 +15,8 @@ struct PushChanges: Sendable {
         _ request: PushChangesRequest, _ body: ByteBuffer, _ context: CallContext
     ) async throws -> RPCReply<PushChangesReply> {
         guard let caller = context.caller else {
-            throw RPCFailure(.unauthenticated, code: "authentication_failed", message: "No caller identity")
+            throw RPCFailure(
+                .unauthenticated, code: "authentication_failed", message: "No caller identity")
         }
         let start = ContinuousClock.now
         do {
@@ -40,14 +41,17 @@ struct PushChanges: Sendable {
     }
 
     private func log(
-        _ tally: OutcomeTally, _ result: UploadResult, _ caller: CallerIdentity, _ context: CallContext,
+        _ tally: OutcomeTally, _ result: UploadResult, _ caller: CallerIdentity,
+        _ context: CallContext,
         _ duration: Duration
     ) {
         var metadata: Logger.Metadata = [
             "request_id": "\(context.requestID)", "user": "\(userHash(caller.user))",
             "source": "\(caller.device)", "changes": .stringConvertible(result.outcomes.count),
-            "applied": .stringConvertible(tally.applied), "duplicates": .stringConvertible(result.duplicates),
-            "conflicts": .stringConvertible(tally.conflicts), "invalid": .stringConvertible(tally.invalid),
+            "applied": .stringConvertible(tally.applied),
+            "duplicates": .stringConvertible(result.duplicates),
+            "conflicts": .stringConvertible(tally.conflicts),
+            "invalid": .stringConvertible(tally.invalid),
             "materialize_errors": .stringConvertible(tally.materializeErrors),
             "ms": .stringConvertible(duration.milliseconds),
         ]

@@ -69,7 +69,9 @@ package struct Refusal: Hashable, Sendable {
     }
 
     package static func unregistered(_ table: TableName) -> Refusal {
-        Refusal(reason: .unregisteredTable, message: "table not registered \(table)", details: .table(table))
+        Refusal(
+            reason: .unregisteredTable, message: "table not registered \(table)",
+            details: .table(table))
     }
 
     package static func foreignKeyMissing(_ labels: [String]) -> Refusal {
@@ -79,13 +81,15 @@ package struct Refusal: Hashable, Sendable {
     package static func rowMissing(_ table: TableName, _ key: RowKey) -> Refusal {
         Refusal(
             reason: .rowMissing,
-            message: "no row \(table) pk=\(key.text) on the server; send it again with server_version 0",
+            message:
+                "no row \(table) pk=\(key.text) on the server; send it again with server_version 0",
             details: .error)
     }
 
     package static func keyTaken(_ table: TableName, _ key: RowKey) -> Refusal {
         Refusal(
-            reason: .keyTaken, message: "pk=\(key.text) cannot be used in \(table); choose another key",
+            reason: .keyTaken,
+            message: "pk=\(key.text) cannot be used in \(table); choose another key",
             details: .error)
     }
 

@@ -23,7 +23,9 @@ struct ChangeValidation {
     }
 
     private func change(_ wire: WireChange, at index: Int) throws(Refusal) -> Change {
-        if let field = wire.brokenField { throw .badPayload("bad_payload: \(field) is not valid Unicode text") }
+        if let field = wire.brokenField {
+            throw .badPayload("bad_payload: \(field) is not valid Unicode text")
+        }
         let table = try table(wire)
         let upload = schema.tables[table]
         guard let operation = Operation(rawValue: wire.operation.trimmed.uppercased()) else {
@@ -41,18 +43,22 @@ struct ChangeValidation {
                 shape = try PayloadShape.read(bytes, of: upload, key: key, in: schema)
             } catch {
                 throw .badPayload(
-                    "bad payload for \(upload.registered.name) pk=\(key.text): \(error.column) \(error.reason)")
+                    "bad payload for \(upload.registered.name) pk=\(key.text): \(error.column) \(error.reason)"
+                )
             }
         }
         return Change(
-            index: index, id: wire.id, row: row, table: table, operation: operation, base: wire.base,
+            index: index, id: wire.id, row: row, table: table, operation: operation,
+            base: wire.base,
             payload: payload, contentHash: contentHash(row, payload), columns: shape.columns,
             needs: shape.needs, provides: shape.provides)
     }
 
     private func table(_ wire: WireChange) throws(Refusal) -> Int {
         let schemaName = wire.schema.trimmed.lowercased()
-        let name = TableName(schema: schemaName.isEmpty ? "public" : schemaName, table: wire.table.trimmed.lowercased())
+        let name = TableName(
+            schema: schemaName.isEmpty ? "public" : schemaName,
+            table: wire.table.trimmed.lowercased())
         guard isWireIdentifier(name.schema) else {
             throw .badPayload("bad_payload: invalid schema name \"\(name.schema)\"")
         }
@@ -63,7 +69,8 @@ struct ChangeValidation {
         return table
     }
 
-    private func payload(_ wire: WireChange, _ operation: Operation) throws(Refusal) -> Range<Int>? {
+    private func payload(_ wire: WireChange, _ operation: Operation) throws(Refusal) -> Range<Int>?
+    {
         if operation == .delete {
             guard wire.payload == nil else { throw .badPayload("DELETE must not include payload") }
             return nil
@@ -72,13 +79,16 @@ struct ChangeValidation {
             throw .badPayload("payload required for \(operation.rawValue) operation")
         }
         guard slice.range.count <= limits.bytesPerPayload else {
-            throw .badPayload("bad_payload: payload too large: \(slice.range.count) > \(limits.bytesPerPayload)")
+            throw .badPayload(
+                "bad_payload: payload too large: \(slice.range.count) > \(limits.bytesPerPayload)")
         }
         guard slice.kind == .object else {
             throw .badPayload("invalid JSON payload: it must be an object")
         }
         if let flaw = slice.flaw { throw .badPayload("invalid JSON payload: it \(flaw)") }
-        if !isValidUTF8(slice.range) { throw .badPayload("invalid JSON payload: it \(JSONFlaw.invalidUTF8)") }
+        if !isValidUTF8(slice.range) {
+            throw .badPayload("invalid JSON payload: it \(JSONFlaw.invalidUTF8)")
+        }
         return slice.range
     }
 
@@ -95,8 +105,14 @@ struct ChangeValidation {
             withUnsafeBytes(of: UInt16(key.count).bigEndian) { hasher.update(bufferPointer: $0) }
             hasher.update(bufferPointer: key)
         }
-        if let payload { hasher.update(bufferPointer: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(body)[payload])) }
-        return hasher.finalize().withUnsafeBytes { Int64(bigEndian: $0.loadUnaligned(as: Int64.self)) }
+        if let payload {
+            hasher.update(
+                bufferPointer: UnsafeRawBufferPointer(
+                    rebasing: UnsafeRawBufferPointer(body)[payload]))
+        }
+        return hasher.finalize().withUnsafeBytes {
+            Int64(bigEndian: $0.loadUnaligned(as: Int64.self))
+        }
     }
 
     private static func badKey(_ key: String, _ kind: KeyKind) -> String {

@@ -15,7 +15,8 @@ struct PayloadShape {
     ///   - payload: the JSON object's own bytes, already known to be valid.
     /// - Throws: a refusal when a foreign key's value cannot be one.
     static func read(
-        _ payload: UnsafeBufferPointer<UInt8>, of table: UploadTable, key: RowKey, in schema: UploadSchema
+        _ payload: UnsafeBufferPointer<UInt8>, of table: UploadTable, key: RowKey,
+        in schema: UploadSchema
     ) throws(ShapeProblem) -> PayloadShape {
         var shape = PayloadShape()
         var values: [Int: JSONSlice] = [:]
@@ -35,7 +36,9 @@ struct PayloadShape {
         }
         for index in table.foreignKeys {
             let foreignKey = schema.foreignKeys[index]
-            if let tuple = try tuple(foreignKey.payloadPairs.map { ($0.childColumn, $0.type) }, values, reader, table) {
+            if let tuple = try tuple(
+                foreignKey.payloadPairs.map { ($0.childColumn, $0.type) }, values, reader, table)
+            {
                 shape.needs.append(ParentReference(foreignKey: index, values: tuple))
             }
         }
@@ -50,7 +53,8 @@ struct PayloadShape {
 
     /// The foreign key's values; nil if one is absent, null or empty, which points nowhere.
     private static func tuple(
-        _ columns: [(Int, CheckedForeignKey.ValueType)], _ values: [Int: JSONSlice], _ reader: JSONReader,
+        _ columns: [(Int, CheckedForeignKey.ValueType)], _ values: [Int: JSONSlice],
+        _ reader: JSONReader,
         _ table: UploadTable
     ) throws(ShapeProblem) -> [ParentValue]? {
         var tuple: [ParentValue] = []
@@ -69,14 +73,17 @@ struct PayloadShape {
     }
 
     private static func provided(
-        _ pairs: [CheckedForeignKey.Pair], key: RowKey, _ values: [Int: JSONSlice], _ reader: JSONReader,
+        _ pairs: [CheckedForeignKey.Pair], key: RowKey, _ values: [Int: JSONSlice],
+        _ reader: JSONReader,
         _ table: UploadTable
     ) throws(ShapeProblem) -> [ParentValue]? {
         var tuple: [ParentValue] = []
         for pair in pairs {
             if pair.isParentKey {
                 tuple.append(ParentValue(key))
-            } else if let column = table.registered.columns.firstIndex(where: { $0.name == pair.parentColumn }),
+            } else if let column = table.registered.columns.firstIndex(where: {
+                $0.name == pair.parentColumn
+            }),
                 let slice = values[column], let value = value(slice, pair.type, reader)
             {
                 tuple.append(value)
@@ -93,7 +100,8 @@ struct PayloadShape {
         switch (slice.kind, type) {
         case (.string, .uuid): reader.text(of: slice).flatMap(uuid).map(ParentValue.uuid)
         case (.string, .text): reader.text(of: slice).map(ParentValue.text)
-        case (.string, .integer): reader.text(of: slice).flatMap { Int64($0) }.map(ParentValue.integer)
+        case (.string, .integer):
+            reader.text(of: slice).flatMap { Int64($0) }.map(ParentValue.integer)
         case (.number, .integer): reader.integer(of: slice).map(ParentValue.integer)
         case (.number, .text):
             .text(String(decoding: reader.bytes[slice.range], as: UTF8.self))
@@ -104,7 +112,9 @@ struct PayloadShape {
     /// A uuid as clients write it: in text, or as base64 of its 16 bytes (a BLOB column on the device).
     private static func uuid(_ text: String) -> RowKey? {
         if let key = RowKey.uuid(from: text) { return key }
-        guard text.utf8.count == 24, let data = Data(base64Encoded: text), data.count == 16 else { return nil }
+        guard text.utf8.count == 24, let data = Data(base64Encoded: text), data.count == 16 else {
+            return nil
+        }
         return Array(data).withUnsafeBufferPointer { RowKey(stored: $0, kind: .uuid) }
     }
 }

@@ -7,7 +7,9 @@ import Model
 package enum ProcessingOrder {
     package static func of(_ changes: [Change], in schema: UploadSchema) -> [Change] {
         var upserts = changes.filter { $0.operation != .delete }
-        if schema.areRelated(Set(upserts.map(\.table))) { upserts.sortStably { $0.table < $1.table } }
+        if schema.areRelated(Set(upserts.map(\.table))) {
+            upserts.sortStably { $0.table < $1.table }
+        }
         var deletes = changes.filter { $0.operation == .delete }
         deletes.sortStably { $0.table > $1.table }
         return parentsBeforeChildren(upserts) + deletes
@@ -18,7 +20,9 @@ package enum ProcessingOrder {
     private static func parentsBeforeChildren(_ upserts: [Change]) -> [Change] {
         var providers: [ParentReference: Int] = [:]
         for (index, change) in upserts.enumerated() {
-            for reference in change.provides where providers[reference] == nil { providers[reference] = index }
+            for reference in change.provides where providers[reference] == nil {
+                providers[reference] = index
+            }
         }
         let isInOrder = upserts.indices.allSatisfy { index in
             upserts[index].needs.allSatisfy { (providers[$0] ?? index) <= index }
@@ -65,7 +69,8 @@ extension Array {
     /// Sorts so that equals keep their order.
     fileprivate mutating func sortStably(by precedes: (Element, Element) -> Bool) {
         let sorted = enumerated().sorted { a, b in
-            precedes(a.element, b.element) || (!precedes(b.element, a.element) && a.offset < b.offset)
+            precedes(a.element, b.element)
+                || (!precedes(b.element, a.element) && a.offset < b.offset)
         }
         self = sorted.map(\.element)
     }

@@ -16,7 +16,8 @@ struct RowRefusal: Sendable {
 
     /// Classes that speak of the server, the session or our own SQL, never of a row's values.
     private static let ourClasses: Set<Substring> = [
-        "08", "0A", "25", "26", "28", "2D", "3B", "3D", "3F", "40", "42", "53", "55", "57", "58", "72",
+        "08", "0A", "25", "26", "28", "2D", "3B", "3D", "3F", "40", "42", "53", "55", "57", "58",
+        "72",
         "F0", "XX",
     ]
 
@@ -30,7 +31,8 @@ struct RowRefusal: Sendable {
         }
         // A trigger of the team's own may raise any code; one row may also be too slow by itself.
         let isRefusal =
-            state.isDataTrouble || state == .queryCanceled || !Self.ourClasses.contains(state.errorClass)
+            state.isDataTrouble || state == .queryCanceled
+            || !Self.ourClasses.contains(state.errorClass)
         guard isRefusal else { return nil }
         sqlState = state
     }
@@ -38,7 +40,9 @@ struct RowRefusal: Sendable {
     func outcome(of change: Change, version: RowVersion, in table: TableName) -> ChangeOutcome {
         guard let sqlState else { return .invalid(.keyTaken(table, change.row.key)) }
         return .materializeError(
-            version: version, message: "\(table) refused the row: SQLSTATE \(sqlState.rawValue) (\(sqlState.meaning))")
+            version: version,
+            message: "\(table) refused the row: SQLSTATE \(sqlState.rawValue) (\(sqlState.meaning))"
+        )
     }
 }
 

@@ -23,7 +23,8 @@ package struct UploadPlan: Sendable {
     private var provided: Set<ParentReference> = []
 
     /// - Parameter count: changes in the request, well formed or not.
-    package init(schema: UploadSchema, request: UploadRequestFacts, facts: UploadFacts, count: Int) {
+    package init(schema: UploadSchema, request: UploadRequestFacts, facts: UploadFacts, count: Int)
+    {
         self.schema = schema
         self.request = request
         self.facts = facts
@@ -45,7 +46,9 @@ package struct UploadPlan: Sendable {
     }
 
     /// Settles a change without writing it: refused by validation, or by the business table.
-    package mutating func settle(_ index: Int, as outcome: ChangeOutcome) { outcomes[index] = outcome }
+    package mutating func settle(_ index: Int, as outcome: ChangeOutcome) {
+        outcomes[index] = outcome
+    }
 
     /// Whether some change is decided and not applied.
     package var hasUnapplied: Bool {
@@ -70,7 +73,9 @@ package struct UploadPlan: Sendable {
                 return nil
             }
             // Another edit under a used id. If the row still is what that id made it, this is its successor.
-            if let row = facts.rows[change.row], known.contains(where: { $0.sequence == row.sequence }) {
+            if let row = facts.rows[change.row],
+                known.contains(where: { $0.sequence == row.sequence })
+            {
                 return judge(change, at: position, base: row.version)
             }
         }
@@ -78,7 +83,9 @@ package struct UploadPlan: Sendable {
     }
 
     private mutating func judge(_ change: Change, at position: Int, base: RowVersion) -> LogEntry? {
-        let missing = change.needs.filter { !provided.contains($0) && !facts.parents.contains($0) && !isOwn($0, change) }
+        let missing = change.needs.filter {
+            !provided.contains($0) && !facts.parents.contains($0) && !isOwn($0, change)
+        }
         if !missing.isEmpty {
             outcomes[change.index] = .invalid(.foreignKeyMissing(missing.map(label)))
             return nil

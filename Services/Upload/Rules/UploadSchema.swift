@@ -24,7 +24,9 @@ package final class UploadSchema: Sendable {
         var foreignKeys: [CheckedForeignKey] = []
         for (index, table) in catalog.tables.enumerated() {
             for key in table.foreignKeys {
-                if let checked = CheckedForeignKey(key, ofTable: index, in: catalog) { foreignKeys.append(checked) }
+                if let checked = CheckedForeignKey(key, ofTable: index, in: catalog) {
+                    foreignKeys.append(checked)
+                }
             }
         }
         self.foreignKeys = foreignKeys
@@ -38,7 +40,9 @@ package final class UploadSchema: Sendable {
 
     /// The look-up of a foreign key's parents.
     func parentStatement(_ foreignKey: Int) -> Statement {
-        statement(.parents(foreignKey: foreignKey)) { ParentStatement.make(foreignKeys[foreignKey], in: self) }
+        statement(.parents(foreignKey: foreignKey)) {
+            ParentStatement.make(foreignKeys[foreignKey], in: self)
+        }
     }
 
     /// The write of a set of rows into a business table.

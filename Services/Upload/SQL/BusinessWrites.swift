@@ -40,7 +40,12 @@ struct BusinessWrites {
             } else {
                 places[key] = groups.count
                 groups.append(
-                    (key, Group(table: change.table, kind: kind, columns: change.columns, entries: [entry])))
+                    (
+                        key,
+                        Group(
+                            table: change.table, kind: kind, columns: change.columns,
+                            entries: [entry])
+                    ))
             }
         }
         self.groups = groups.enumerated().sorted { a, b in

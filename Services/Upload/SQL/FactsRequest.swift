@@ -50,7 +50,8 @@ struct FactsRequest {
             let foreignKey = schema.foreignKeys[index]
             commands.append(
                 Command(
-                    schema.parentStatement(index), ParentStatement.bindings(user: user.value, foreignKey, values)))
+                    schema.parentStatement(index),
+                    ParentStatement.bindings(user: user.value, foreignKey, values)))
         }
         return commands
     }
@@ -101,7 +102,9 @@ struct FactsRequest {
         return answer
     }
 
-    private func readKnown(_ result: PostgresResult, into facts: inout UploadFacts) throws(PostgresError) {
+    private func readKnown(_ result: PostgresResult, into facts: inout UploadFacts)
+        throws(PostgresError)
+    {
         for row in 0..<result.rowCount {
             let known = KnownChange(
                 sequence: try result.int64(row, 1), version: try result.int64(row, 2),
@@ -110,14 +113,17 @@ struct FactsRequest {
         }
     }
 
-    private func readRows(_ result: PostgresResult, into facts: inout UploadFacts) throws(PostgresError) {
+    private func readRows(_ result: PostgresResult, into facts: inout UploadFacts)
+        throws(PostgresError)
+    {
         for row in 0..<result.rowCount {
             let change = changes[Int(try result.int64(row, 0)) - 1]
             var writer: StoredWriter?
             if try result.bool(row, 4) {
                 writer = StoredWriter(
                     payload: result.withBytes(row, 5) { $0.map(Array.init) },
-                    device: try result.optionalString(row, 6) ?? "", changeID: try result.int64(row, 7),
+                    device: try result.optionalString(row, 6) ?? "",
+                    changeID: try result.int64(row, 7),
                     timestamp: timestampFromPostgres(try result.string(row, 8)))
             } else if facts.rows[change.row] != nil {
                 // The row was read for another change too; keep the reading that has its writer.

@@ -68,7 +68,8 @@ private struct Parts {
         self.names = names
         self.values = values
         let keyType = table.keyKind == .uuid ? "uuid" : "text"
-        let all = (fields + ["\(quoted(MaterializeStatement.keyMember)) \(keyType)"]).joined(separator: ", ")
+        let all = (fields + ["\(quoted(MaterializeStatement.keyMember)) \(keyType)"]).joined(
+            separator: ", ")
         source = "json_to_recordset($1) AS r(\(all))"
     }
 
@@ -76,7 +77,8 @@ private struct Parts {
 
     private var insert: String {
         let columns = ([key] + (owner.map { [$0] } ?? []) + names).joined(separator: ", ")
-        let values = ([keyValue] + (owner == nil ? [] : [ownerValue]) + self.values).joined(separator: ", ")
+        let values = ([keyValue] + (owner == nil ? [] : [ownerValue]) + self.values).joined(
+            separator: ", ")
         return "INSERT INTO \(target) AS t (\(columns)) SELECT \(values) FROM \(source)"
     }
 
@@ -84,7 +86,8 @@ private struct Parts {
     private var onConflict: String {
         guard let owner else { return "ON CONFLICT (\(conflictKey)) DO NOTHING" }
         let sets = (names.isEmpty ? [key] : names).map { "\($0) = excluded.\($0)" }
-        return "ON CONFLICT (\(conflictKey)) DO UPDATE SET \(sets.joined(separator: ", ")) WHERE t.\(owner) = \(ownerValue)"
+        return
+            "ON CONFLICT (\(conflictKey)) DO UPDATE SET \(sets.joined(separator: ", ")) WHERE t.\(owner) = \(ownerValue)"
     }
 
     var create: String {
@@ -95,7 +98,8 @@ private struct Parts {
     }
 
     var update: String {
-        let sets = names.isEmpty
+        let sets =
+            names.isEmpty
             ? "\(key) = t.\(key)"
             : zip(names, values).map { "\($0) = \($1)" }.joined(separator: ", ")
         let own = owner.map { " AND t.\($0) = \(ownerValue)" } ?? ""
@@ -114,7 +118,8 @@ private struct Parts {
 
     var delete: String {
         let own = owner.map { "AND t.\($0) = \(ownerValue)" } ?? ""
-        return "DELETE FROM \(target) AS t WHERE t.\(key) = ANY ($1) AND $2::text IS NOT NULL \(own)"
+        return
+            "DELETE FROM \(target) AS t WHERE t.\(key) = ANY ($1) AND $2::text IS NOT NULL \(own)"
     }
 }
 

@@ -10,7 +10,8 @@ enum ParentStatement {
     static func make(_ foreignKey: CheckedForeignKey, in schema: UploadSchema) -> Statement {
         let parent = foreignKey.key.parent
         let pairs = foreignKey.payloadPairs
-        let arrays = pairs.enumerated().map { "$\($0 + 2)::\(arrayType($1.type))" }.joined(separator: ", ")
+        let arrays = pairs.enumerated().map { "$\($0 + 2)::\(arrayType($1.type))" }.joined(
+            separator: ", ")
         let names = pairs.indices.map { "v\($0)" }.joined(separator: ", ")
         var conditions = pairs.enumerated().map { "p.\(quoted($1.parentColumn)) = k.v\($0)" }
         let child = schema.tables[foreignKey.child].registered
@@ -36,7 +37,8 @@ enum ParentStatement {
 
     private static func ownRow(_ table: RegisteredTable) -> String {
         let key = "p.\(quoted(table.keyColumn))"
-        let stored = table.keyKind == .uuid ? "uuid_send(\(key))" : "convert_to(\(key)::text, 'UTF8')"
+        let stored =
+            table.keyKind == .uuid ? "uuid_send(\(key))" : "convert_to(\(key)::text, 'UTF8')"
         return """
             JOIN sync.row_state r ON r.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
                 AND r.table_id = \(table.id) AND r.key = \(stored) AND NOT r.deleted
@@ -66,7 +68,8 @@ enum ParentStatement {
         var bindings = Bindings()
         bindings.bind(user)
         for (position, pair) in foreignKey.payloadPairs.enumerated() {
-            var array = ArrayBinding(of: arrayOID(pair.type).arrayElement ?? .text, reserving: references.count)
+            var array = ArrayBinding(
+                of: arrayOID(pair.type).arrayElement ?? .text, reserving: references.count)
             for reference in references {
                 switch reference.values[position] {
                 case .uuid(let key): key.withStoredBytes { array.append(bytes: $0) }

@@ -2,7 +2,8 @@ import Sidecar
 
 /// A name as SQL takes it whatever characters it has.
 package func quoted(_ name: String) -> String {
-    "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"")
+        + "\""
 }
 
 /// Text as an SQL literal.
@@ -12,7 +13,9 @@ func literal(_ text: String) -> String {
 
 /// A statement name that differs whenever the text does (FNV-1a, 64 bits).
 func statementName(_ prefix: String, for sql: String) -> String {
-    let hash = sql.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+    let hash = sql.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) {
+        ($0 ^ UInt64($1)) &* 0x100_0000_01B3
+    }
     return prefix + "_" + String(hash, radix: 16)
 }
 

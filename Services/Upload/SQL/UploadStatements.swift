@@ -8,7 +8,8 @@ package enum UploadStatements {
     package static let savepoint = Statement(name: "upload_savepoint", sql: "SAVEPOINT attempt")
     package static let rollbackToSavepoint = Statement(
         name: "upload_rollback_to", sql: "ROLLBACK TO SAVEPOINT attempt")
-    package static let releaseSavepoint = Statement(name: "upload_release", sql: "RELEASE SAVEPOINT attempt")
+    package static let releaseSavepoint = Statement(
+        name: "upload_release", sql: "RELEASE SAVEPOINT attempt")
     package static let deferConstraints = Statement(
         name: "upload_defer", sql: "SET CONSTRAINTS ALL DEFERRED")
     package static let checkConstraints = Statement(
@@ -27,7 +28,8 @@ package enum UploadStatements {
             """,
         parameters: [.text, .text, .text])
     package static let setLockTimeout = Statement(
-        name: "upload_lock_timeout", sql: "SELECT set_config('lock_timeout', $1, true)", parameters: [.text])
+        name: "upload_lock_timeout", sql: "SELECT set_config('lock_timeout', $1, true)",
+        parameters: [.text])
 
     /// The user's one door (decision D1). What follows reads what was committed before it opened.
     package static let lockScope = Statement(
@@ -135,7 +137,8 @@ package enum UploadStatements {
     /// All of them, for the test that prepares each on a real server.
     package static let all = [
         begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint, deferConstraints,
-        checkConstraints, configure, setLockTimeout, lockScope, createScope, readSource, createSource,
+        checkConstraints, configure, setLockTimeout, lockScope, createScope, readSource,
+        createSource,
         readKnownChanges, readRows, advanceScope, appendLog, writeRowState, recordFailure,
     ]
 }

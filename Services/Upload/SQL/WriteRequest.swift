@@ -44,7 +44,8 @@ struct WriteRequest {
             change.row.key.withStoredBytes { keys.append(bytes: $0) }
             versions.append(entry.version)
             if let payload = change.payload {
-                payloads.append(bytes: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(body)[payload]))
+                payloads.append(
+                    bytes: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(body)[payload]))
             } else {
                 payloads.appendNull()
             }
@@ -54,14 +55,18 @@ struct WriteRequest {
         var bindings = Bindings(reserving: 10, bytes: payloadBytes + count * 100)
         bindings.bind(scope)
         bindings.bind(source)
-        for array in [sequences, tables, operations, keys, versions, payloads, ids, hashes] { bindings.bind(array) }
+        for array in [sequences, tables, operations, keys, versions, payloads, ids, hashes] {
+            bindings.bind(array)
+        }
         return bindings
     }
 
     /// Each row once, as its last change of the batch leaves it.
     private var rowStateBindings: Bindings {
         var lastOfRow: [RowID: Int] = [:]
-        for (position, entry) in entries.enumerated() { lastOfRow[changes[entry.change].row] = position }
+        for (position, entry) in entries.enumerated() {
+            lastOfRow[changes[entry.change].row] = position
+        }
         let count = lastOfRow.count
         var tables = ArrayBinding(of: .int2, reserving: count)
         var keys = ArrayBinding(of: .bytea, reserving: count, bytes: count * 20)
@@ -87,7 +92,8 @@ struct WriteRequest {
         let table = schema.tables[group.table].registered
         var bindings = Bindings()
         if group.kind == .delete {
-            var keys = ArrayBinding(of: table.keyKind == .uuid ? .uuid : .text, reserving: group.entries.count)
+            var keys = ArrayBinding(
+                of: table.keyKind == .uuid ? .uuid : .text, reserving: group.entries.count)
             for entry in group.entries {
                 changes[entry.change].row.key.withStoredBytes { keys.append(bytes: $0) }
             }
@@ -98,13 +104,15 @@ struct WriteRequest {
             bindings.bind(user.value)
             bindings.bind(Int64(group.entries.count))
         }
-        return Command(schema.materializeStatement(group.table, group.kind, group.columns), bindings)
+        return Command(
+            schema.materializeStatement(group.table, group.kind, group.columns), bindings)
     }
 
     /// The payloads as one JSON array, each with its row's key as the last member.
     private func rows(_ group: BusinessWrites.Group) -> [UInt8] {
         var json: [UInt8] = []
-        json.reserveCapacity(group.entries.reduce(2) { $0 + (changes[$1.change].payload?.count ?? 0) + 64 })
+        json.reserveCapacity(
+            group.entries.reduce(2) { $0 + (changes[$1.change].payload?.count ?? 0) + 64 })
         json.append(UInt8(ascii: "["))
         for entry in group.entries {
             let change = changes[entry.change]

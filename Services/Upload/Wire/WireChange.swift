@@ -26,7 +26,8 @@ package struct UndecodableUpload: Error, Hashable, Sendable {
 /// numbers must be whole.
 struct UploadDecoder {
     /// Reads the changes, their payloads as slices of `body`.
-    static func decode(_ body: UnsafeBufferPointer<UInt8>) throws(UndecodableUpload) -> [WireChange] {
+    static func decode(_ body: UnsafeBufferPointer<UInt8>) throws(UndecodableUpload) -> [WireChange]
+    {
         var reader = JSONReader(body)
         do {
             if try reader.peek() == .null { return [] }

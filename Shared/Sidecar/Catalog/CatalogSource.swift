@@ -32,7 +32,8 @@ package final class CatalogSource: Service {
                 try await Migrator(connection: connection).status().version
             }
             if version < Migration.currentVersion {
-                return "the database has layout \(version), this service needs \(Migration.currentVersion): run oversync migrate"
+                return
+                    "the database has layout \(version), this service needs \(Migration.currentVersion): run oversync migrate"
             }
             return nil
         } catch {
@@ -47,10 +48,14 @@ package final class CatalogSource: Service {
             } catch is CancellationError {
                 return
             } catch {
-                logger.warning("the catalog could not be read; keeping the last one", metadata: ["error": "\(error)"])
+                logger.warning(
+                    "the catalog could not be read; keeping the last one",
+                    metadata: ["error": "\(error)"])
             }
             // The clock ends early on cancellation, which `cancelWhenGracefulShutdown` brings.
-            try? await cancelWhenGracefulShutdown { try await Task.sleep(for: Self.refreshInterval) }
+            try? await cancelWhenGracefulShutdown {
+                try await Task.sleep(for: Self.refreshInterval)
+            }
         }
     }
 
@@ -86,7 +91,8 @@ extension Catalog {
             tables.append(
                 RegisteredTable(
                     id: try rows.int16(row, 0), name: name,
-                    keyKind: KeyKind(rawValue: try rows.string(row, 3)) ?? .uuid, keyColumn: key, mode: mode,
+                    keyKind: KeyKind(rawValue: try rows.string(row, 3)) ?? .uuid, keyColumn: key,
+                    mode: mode,
                     ownerColumn: owner, columns: isTable ? facts.columns[name] ?? [] : [],
                     foreignKeys: isTable ? facts.foreignKeys[name] ?? [] : [],
                     keyIndexColumns: facts.keyIndex(of: name, key: key, owner: owner) ?? [key],

@@ -60,9 +60,12 @@ package struct Introspection: Sendable {
                 pairs = last.columns + pairs
                 foreignKeys[table]?.removeLast()
             }
-            let parent = TableName(schema: try result.string(row, 2), table: try result.string(row, 3))
+            let parent = TableName(
+                schema: try result.string(row, 2), table: try result.string(row, 3))
             foreignKeys[table, default: []].append(
-                ForeignKey(name: name, parent: parent, columns: pairs, isDeferrable: try result.bool(row, 7)))
+                ForeignKey(
+                    name: name, parent: parent, columns: pairs,
+                    isDeferrable: try result.bool(row, 7)))
         }
     }
 

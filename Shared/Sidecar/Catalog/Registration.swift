@@ -14,7 +14,8 @@ package enum Registration {
         var commands = [Command(Statement(name: "begin", sql: "BEGIN"))]
         var names = ArrayBinding(of: .text, reserving: registrations.count)
         for registration in registrations {
-            commands.append(Command(SidecarStatements.register, try bindings(of: registration, facts)))
+            commands.append(
+                Command(SidecarStatements.register, try bindings(of: registration, facts)))
             names.append(registration.name.description)
         }
         var kept = Bindings()
@@ -47,7 +48,8 @@ package enum Registration {
             return (registration.key ?? "id", registration.keyKind ?? .uuid)
         }
         guard let columns = facts.columns[name] else {
-            throw RegistrationError("\(name): there is no such table; create it, or set mode: sidecar")
+            throw RegistrationError(
+                "\(name): there is no such table; create it, or set mode: sidecar")
         }
         if let owner = registration.owner, !columns.contains(where: { $0.name == owner }) {
             throw RegistrationError("\(name).owner: the table has no column \"\(owner)\"")
@@ -58,14 +60,17 @@ package enum Registration {
         }
         guard facts.keyIndex(of: name, key: key, owner: registration.owner) != nil else {
             let owner = registration.owner.map { ", alone or with \($0)" } ?? ""
-            throw RegistrationError("\(name).key: \"\(key)\" needs a primary key or unique index\(owner)")
+            throw RegistrationError(
+                "\(name).key: \"\(key)\" needs a primary key or unique index\(owner)")
         }
         let kind: KeyKind = column.baseType == uuidType ? .uuid : .text
         if kind == .text, !column.isText {
-            throw RegistrationError("\(name).key: \"\(key)\" is \(column.typeName); keys are uuid or text")
+            throw RegistrationError(
+                "\(name).key: \"\(key)\" is \(column.typeName); keys are uuid or text")
         }
         if let wanted = registration.keyKind, wanted != kind {
-            throw RegistrationError("\(name).key_kind: \"\(key)\" is \(column.typeName), not \(wanted.rawValue)")
+            throw RegistrationError(
+                "\(name).key_kind: \"\(key)\" is \(column.typeName), not \(wanted.rawValue)")
         }
         return (key, kind)
     }
@@ -78,7 +83,8 @@ package enum Registration {
         let candidates = primary.filter { $0 != registration.owner }
         guard candidates.count == 1 else {
             throw RegistrationError(
-                "\(registration.name).key: name the key column; the primary key has \(candidates.count)")
+                "\(registration.name).key: name the key column; the primary key has \(candidates.count)"
+            )
         }
         return candidates[0]
     }

@@ -5,7 +5,9 @@ enum TableOrder {
     /// Parents first, by name among equals. Tables of a cycle stand together by name, after everything
     /// they depend on from outside of it; rows of such tables are ordered one by one (`UploadPlan`).
     static func parentsFirst(_ tables: [RegisteredTable]) -> [RegisteredTable] {
-        var waiting = tables.sorted { ($0.name.schema, $0.name.table) < ($1.name.schema, $1.name.table) }
+        var waiting = tables.sorted {
+            ($0.name.schema, $0.name.table) < ($1.name.schema, $1.name.table)
+        }
         let registered = Set(waiting.map(\.name))
         var placed: Set<TableName> = []
         var ordered: [RegisteredTable] = []
@@ -22,16 +24,19 @@ enum TableOrder {
         return ordered
     }
 
-    private static func parents(of table: RegisteredTable, among registered: Set<TableName>) -> Set<TableName> {
+    private static func parents(of table: RegisteredTable, among registered: Set<TableName>) -> Set<
+        TableName
+    > {
         Set(table.foreignKeys.map(\.parent)).intersection(registered).subtracting([table.name])
     }
 
     private static func firstInCycle(
         _ waiting: [RegisteredTable], placed: Set<TableName>, registered: Set<TableName>
     ) -> Int {
-        let open = Dictionary(uniqueKeysWithValues: waiting.map { table in
-            (table.name, parents(of: table, among: registered).subtracting(placed))
-        })
+        let open = Dictionary(
+            uniqueKeysWithValues: waiting.map { table in
+                (table.name, parents(of: table, among: registered).subtracting(placed))
+            })
         func reaches(_ start: TableName) -> Bool {
             var seen: Set<TableName> = []
             var next = Array(open[start] ?? [])

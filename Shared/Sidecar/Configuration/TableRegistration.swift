@@ -75,7 +75,8 @@ package enum RegistrationFile {
         for (index, entry) in file.tables.enumerated() {
             let registration = try registration(of: entry, at: "\(path): tables[\(index)]")
             guard seen.insert(registration.name).inserted else {
-                throw RegistrationError("\(path): tables[\(index)].table: \(entry.table) is listed twice")
+                throw RegistrationError(
+                    "\(path): tables[\(index)].table: \(entry.table) is listed twice")
             }
             registrations.append(registration)
         }
@@ -89,17 +90,21 @@ package enum RegistrationFile {
         let names = parts.count == 1 ? ["public", entry.table[...]] : parts
         guard names.count == 2, names.allSatisfy({ isWireIdentifier($0) }) else {
             throw RegistrationError(
-                "\(place).table: \"\(entry.table)\" must be schema.table in lower-case letters, digits and _")
+                "\(place).table: \"\(entry.table)\" must be schema.table in lower-case letters, digits and _"
+            )
         }
         guard let mode = TableMode(rawValue: entry.mode ?? TableMode.table.rawValue) else {
-            throw RegistrationError("\(place).mode: must be table or sidecar, not \"\(entry.mode ?? "")\"")
+            throw RegistrationError(
+                "\(place).mode: must be table or sidecar, not \"\(entry.mode ?? "")\"")
         }
         let kind = entry.keyKind.map { KeyKind(rawValue: $0) }
         if case .some(.none) = kind {
-            throw RegistrationError("\(place).key_kind: must be uuid or text, not \"\(entry.keyKind ?? "")\"")
+            throw RegistrationError(
+                "\(place).key_kind: must be uuid or text, not \"\(entry.keyKind ?? "")\"")
         }
         return TableRegistration(
-            name: TableName(schema: String(names[0]), table: String(names[1])), mode: mode, key: entry.key,
+            name: TableName(schema: String(names[0]), table: String(names[1])), mode: mode,
+            key: entry.key,
             keyKind: kind ?? nil, owner: entry.owner)
     }
 
@@ -110,9 +115,11 @@ package enum RegistrationFile {
             throw RegistrationError("\(path): unknown key \"\(key)\"; known: \(fileKeys.sorted())")
         }
         for (index, entry) in (root["tables"]?.sequence ?? []).enumerated() {
-            for key in entry.mapping?.keys.compactMap(\.string) ?? [] where !entryKeys.contains(key) {
+            for key in entry.mapping?.keys.compactMap(\.string) ?? [] where !entryKeys.contains(key)
+            {
                 throw RegistrationError(
-                    "\(path): tables[\(index)]: unknown key \"\(key)\"; known: \(entryKeys.sorted())")
+                    "\(path): tables[\(index)]: unknown key \"\(key)\"; known: \(entryKeys.sorted())"
+                )
             }
         }
     }
@@ -121,7 +128,8 @@ package enum RegistrationFile {
         switch error {
         case DecodingError.keyNotFound(let key, let context):
             "\(place(context.codingPath))\(key.stringValue) is missing"
-        case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context):
+        case DecodingError.typeMismatch(_, let context),
+            DecodingError.valueNotFound(_, let context):
             "\(place(context.codingPath))has the wrong type: \(context.debugDescription)"
         default: "\(error)"
         }

@@ -27,7 +27,8 @@ final class Device {
     private(set) var engine: SyncEngine
 
     init(
-        _ name: String = "one", _ gateway: InMemoryGateway = InMemoryGateway(), schema: String = postsAndUsers,
+        _ name: String = "one", _ gateway: InMemoryGateway = InMemoryGateway(),
+        schema: String = postsAndUsers,
         tables: [SyncTable] = [SyncTable("users"), SyncTable("posts")], user: String = "user",
         adjust: @escaping (inout SyncConfiguration) -> Void = { _ in }
     ) throws {
@@ -42,21 +43,26 @@ final class Device {
     }
 
     deinit {
-        for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+        for suffix in ["", "-wal", "-shm"] {
+            try? FileManager.default.removeItem(atPath: path + suffix)
+        }
     }
 
     /// What a killed process does: a new connection and a new engine on the file as it is.
     func reopen(
-        tables: [SyncTable]? = nil, user: String = "user", migrate: (Database) throws -> Void = { _ in }
+        tables: [SyncTable]? = nil, user: String = "user",
+        migrate: (Database) throws -> Void = { _ in }
     ) throws {
         try database.close()
         database = try DatabasePool(path: path)
         try database.write(migrate)
-        engine = try Self.engine(database, gateway, clock, tables ?? self.tables, name, user, adjust)
+        engine = try Self.engine(
+            database, gateway, clock, tables ?? self.tables, name, user, adjust)
     }
 
     private static func engine(
-        _ database: DatabasePool, _ gateway: InMemoryGateway, _ clock: ManualClock, _ tables: [SyncTable],
+        _ database: DatabasePool, _ gateway: InMemoryGateway, _ clock: ManualClock,
+        _ tables: [SyncTable],
         _ name: String, _ user: String, _ adjust: (inout SyncConfiguration) -> Void
     ) throws -> SyncEngine {
         let url = try #require(URL(string: "https://gateway.test"))
@@ -80,7 +86,9 @@ final class Device {
     }
 
     func value(_ sql: String, _ arguments: StatementArguments = []) throws -> DatabaseValue {
-        try database.read { try DatabaseValue.fetchOne($0, sql: sql, arguments: arguments) ?? .null }
+        try database.read {
+            try DatabaseValue.fetchOne($0, sql: sql, arguments: arguments) ?? .null
+        }
     }
 
     func text(_ sql: String, _ arguments: StatementArguments = []) throws -> String? {

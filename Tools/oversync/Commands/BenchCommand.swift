@@ -10,7 +10,8 @@ import Logging
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures uploads and downloads through the gateway.",
-        discussion: "Uses the running stack of `oversync dev`, or starts one of its own and removes it.")
+        discussion:
+            "Uses the running stack of `oversync dev`, or starts one of its own and removes it.")
 
     @Flag(help: "A short run without floors or targets (the only kind so far).")
     var smoke = false

@@ -8,7 +8,8 @@ import Logging
 struct DemoCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo",
-        abstract: "Syncs the ISO code lists between three devices and PostgreSQL, and proves that all agree.",
+        abstract:
+            "Syncs the ISO code lists between three devices and PostgreSQL, and proves that all agree.",
         discussion: """
             Uses the stack that `oversync dev` runs in the folder, or starts one and stops it at the end. \
             What a run leaves is kept for the next. The exit code is 1 if anything differs.
@@ -43,7 +44,9 @@ struct DemoCommand: AsyncParsableCommand {
         if !isEqual { throw ExitCode(1) }
     }
 
-    private static func demonstrate(_ address: StackAddress, _ directory: StackDirectory) async throws -> Bool {
+    private static func demonstrate(_ address: StackAddress, _ directory: StackDirectory)
+        async throws -> Bool
+    {
         let demo = try DemoRun(stack: address, folder: directory.root + "/demo") { line in
             print(line)
             fflush(nil)

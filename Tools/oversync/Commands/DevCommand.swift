@@ -9,7 +9,8 @@ import ServiceLifecycle
 struct DevCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dev",
-        abstract: "Runs the whole stack on a private PostgreSQL, with development certificates and sign-in.",
+        abstract:
+            "Runs the whole stack on a private PostgreSQL, with development certificates and sign-in.",
         discussion: """
             Everything lives under one folder and is kept between runs. Without --config and --schema it \
             serves the tables of `oversync demo`. Ctrl-C stops everything.
@@ -54,8 +55,12 @@ struct StackRunOptions: ParsableArguments {
     var schema: String?
 
     func validate() throws {
-        guard (0...65_535).contains(port) else { throw ValidationError("--port must be 0 to 65535") }
-        guard (1...16).contains(downloads) else { throw ValidationError("--downloads must be 1 to 16") }
+        guard (0...65_535).contains(port) else {
+            throw ValidationError("--port must be 0 to 65535")
+        }
+        guard (1...16).contains(downloads) else {
+            throw ValidationError("--downloads must be 1 to 16")
+        }
     }
 
     func plan(_ directory: StackDirectory) throws -> Stack.Plan {

@@ -8,12 +8,15 @@ import Sidecar
 /// `oversync migrate`: brings a database to this program's layout and registers the tables.
 struct MigrateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "migrate", abstract: "Creates or updates the sidecar, and registers the tables of oversync.yaml.",
+        commandName: "migrate",
+        abstract: "Creates or updates the sidecar, and registers the tables of oversync.yaml.",
         subcommands: [Up.self, Status.self], defaultSubcommand: Up.self)
 
     /// Where the database is.
     struct Database: ParsableArguments {
-        @Option(name: .customLong("database"), help: "Connection string; else OVERSYNC_DATABASE_URL, else the running dev stack's.")
+        @Option(
+            name: .customLong("database"),
+            help: "Connection string; else OVERSYNC_DATABASE_URL, else the running dev stack's.")
         var url: String?
         @OptionGroup var stack: StackOptions
 
@@ -26,7 +29,8 @@ struct MigrateCommand: AsyncParsableCommand {
     }
 
     struct Up: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Applies what is missing (the default).")
+        static let configuration = CommandConfiguration(
+            abstract: "Applies what is missing (the default).")
         @OptionGroup var database: Database
         @Option(help: "Path of oversync.yaml.")
         var config = "oversync.yaml"
@@ -37,13 +41,15 @@ struct MigrateCommand: AsyncParsableCommand {
                 let applied = try await Migrator(connection: connection).migrate()
                 for name in applied { print("applied \(name)") }
                 try await Registration.apply(registrations, on: connection)
-                print("layout \(Migration.currentVersion), \(registrations.count) tables registered")
+                print(
+                    "layout \(Migration.currentVersion), \(registrations.count) tables registered")
             }
         }
     }
 
     struct Status: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Says what is missing; exit code 1 if anything is.")
+        static let configuration = CommandConfiguration(
+            abstract: "Says what is missing; exit code 1 if anything is.")
         @OptionGroup var database: Database
 
         func run() async throws {

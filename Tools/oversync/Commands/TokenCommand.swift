@@ -34,7 +34,9 @@ struct TokenCommand: AsyncParsableCommand {
         guard (1...TokenMint.maximumLifetimeSeconds).contains(lifetime) else {
             throw ValidationError("--lifetime must be 1 to \(TokenMint.maximumLifetimeSeconds)")
         }
-        guard !user.isEmpty, !device.isEmpty else { throw ValidationError("--user and --device must not be empty") }
+        guard !user.isEmpty, !device.isEmpty else {
+            throw ValidationError("--user and --device must not be empty")
+        }
     }
 
     func run() async throws {
@@ -44,19 +46,24 @@ struct TokenCommand: AsyncParsableCommand {
         }
     }
 
-    private static let secret = Setting.secret("OVERSYNC_JWT_HS256_SECRET", "secret shared with the gateway")
+    private static let secret = Setting.secret(
+        "OVERSYNC_JWT_HS256_SECRET", "secret shared with the gateway")
 
     private func signWithSecret() async throws -> String {
         let configuration = Configuration()
         let running = StackAddress.running(in: stack.directory)
-        let stackSecret = running.flatMap { try? String(contentsOfFile: $0.hs256SecretFile, encoding: .utf8) }
+        let stackSecret = running.flatMap {
+            try? String(contentsOfFile: $0.hs256SecretFile, encoding: .utf8)
+        }
         guard let secret = try configuration.optional(Self.secret) ?? stackSecret else {
-            throw StackError("no secret: set \(Self.secret.key) or \(Self.secret.key)_FILE, or run oversync dev")
+            throw StackError(
+                "no secret: set \(Self.secret.key) or \(Self.secret.key)_FILE, or run oversync dev")
         }
         let claims = DeviceClaims(
             user: user, device: device,
             issuer: try configuration.optional(TokenSettings.issuer) ?? TokenSettings.defaultName,
-            audience: try configuration.optional(TokenSettings.audience) ?? TokenSettings.defaultName,
+            audience: try configuration.optional(TokenSettings.audience)
+                ?? TokenSettings.defaultName,
             now: Int(Date().timeIntervalSince1970), lifetime: lifetime)
         return try await TokenMint(hs256: secret).sign(claims)
     }
@@ -64,7 +71,8 @@ struct TokenCommand: AsyncParsableCommand {
     private func askAuth() async throws -> String {
         let set = ProcessInfo.processInfo.environment[CommonSettings.runDirectory.key]
         guard let sockets = set ?? StackAddress.running(in: stack.directory)?.sockets else {
-            throw StackError("no Auth service: set \(CommonSettings.runDirectory.key), or run oversync dev")
+            throw StackError(
+                "no Auth service: set \(CommonSettings.runDirectory.key), or run oversync dev")
         }
         let client = RPCClient(
             directory: sockets + "/auth", service: "auth", logger: ConsoleLogHandler.logger(.error))
@@ -77,7 +85,8 @@ struct TokenCommand: AsyncParsableCommand {
             group.addTask { try await client.run() }
             defer { group.cancelAll() }
             do {
-                return try await client.call(AuthRPC.issueToken, request, context: context).message.token
+                return try await client.call(AuthRPC.issueToken, request, context: context).message
+                    .token
             } catch let failure as RPCFailure {
                 throw StackError("the Auth service at \(sockets)/auth: \(failure.message)")
             }
