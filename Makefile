@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CONFIGURATION ?= debug
-BUILD := swift build -c $(CONFIGURATION)
+BUILD = swift build -c $(CONFIGURATION)
 BIN = $(shell swift build -c $(CONFIGURATION) --show-bin-path)
 SERVICES := oversync-gateway oversync-upload oversync-download oversync-auth
 
