@@ -84,6 +84,7 @@ let sharedTargets: [Target] = [
         "Sidecar", ["Model", "Postgres", .lifecycle, .logging, .yams],
         resources: [
             .embedInCode("Migrations/0001_sidecar.sql"), .embedInCode("Migrations/0002_auth.sql"),
+            .embedInCode("Migrations/0003_capture.sql"),
         ]),
 ]
 
@@ -214,6 +215,12 @@ let testTargets: [Target] = [
             "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
             "TestSupport",
             "UploadService", .logging, .nioCore,
+        ]),
+    tests(
+        "ServerWritesIntegrationTests",
+        [
+            "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
+            "TestSupport", "UploadService", .logging, .nioCore,
         ]),
     tests("OverSQLiteUnitTests", ["OverSQLite", "OverSQLiteTestSupport", "WireJSON", .grdb]),
     tests(

@@ -39,11 +39,4 @@ struct UploadTimeouts: Sendable {
         bindings.bind("\(idle)")
         return bindings
     }
-
-    /// For `UploadStatements.setLockTimeout`.
-    var businessLockBindings: Bindings {
-        var bindings = Bindings()
-        bindings.bind("\(businessLock)")
-        return bindings
-    }
 }

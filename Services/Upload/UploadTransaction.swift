@@ -29,9 +29,11 @@ struct UploadTransaction {
             try await run([Command(UploadStatements.rollback)])
             return UploadResult(plan: plan, facts: facts)
         }
-        try await run(
-            writes(entries, scope, source) + constraintCheck + [Command(UploadStatements.commit)])
-        return UploadResult(plan: plan, facts: facts)
+        let results = try await run(
+            writes(entries, scope, source) + constraintCheck
+                + [readHead(scope), Command(UploadStatements.commit)])
+        let head = try results[results.count - 2].int64(0, 0)
+        return UploadResult(plan: plan, facts: facts, head: head)
     }
 
     /// Finds the rows that PostgreSQL refuses and writes the others.
@@ -44,8 +46,12 @@ struct UploadTransaction {
             var trial = plan
             let entries = trial.decide(batch.changes[range])
             do {
-                try await write(entries, scope, source)
+                let head = try await write(entries, scope, source)
                 plan = trial
+                if let head, head != plan.lastSequence {
+                    // The writes caused others, which may concern rows that are still to be judged.
+                    plan.learn(try await readAgain())
+                }
             } catch let error as PostgresError {
                 guard let refusal = RowRefusal(error) else { throw error }
                 try await run([
@@ -120,14 +126,31 @@ struct UploadTransaction {
         return try await run([Command(UploadStatements.createSource, bindings)])[0].int32(0, 0)
     }
 
+    /// Reads the facts once more, inside the transaction.
+    private func readAgain() async throws -> UploadFacts {
+        let request = FactsRequest(
+            user: user, device: device, changes: batch.changes, schema: batch.schema)
+        return try request.read(try await run(request.commands)[...]).facts
+    }
+
     /// Writes inside a savepoint, constraints checked before it closes.
-    private func write(_ entries: [LogEntry], _ scope: Int64, _ source: Int32) async throws {
-        guard !entries.isEmpty else { return }
+    ///
+    /// - Returns: the last sequence after it; nil if there was nothing to write.
+    private func write(
+        _ entries: [LogEntry], _ scope: Int64, _ source: Int32
+    ) async throws -> Sequence64? {
+        guard !entries.isEmpty else { return nil }
         let rearm = constraintCheck.isEmpty ? [] : [Command(UploadStatements.deferConstraints)]
-        try await run(
+        let results = try await run(
             [Command(UploadStatements.savepoint)] + writes(entries, scope, source) + constraintCheck
-                + rearm
-                + [Command(UploadStatements.releaseSavepoint)])
+                + rearm + [readHead(scope), Command(UploadStatements.releaseSavepoint)])
+        return try results[results.count - 2].int64(0, 0)
+    }
+
+    private func readHead(_ scope: Int64) -> Command {
+        var bindings = Bindings()
+        bindings.bind(scope)
+        return Command(UploadStatements.readHead, bindings)
     }
 
     private func writes(_ entries: [LogEntry], _ scope: Int64, _ source: Int32) -> [Command] {
@@ -139,7 +162,16 @@ struct UploadTransaction {
         }
         // From here on this transaction holds the scope and meets locks of plain SQL, whose own capture
         // waits for the scope: it must be the one that steps back, before PostgreSQL calls it a deadlock.
-        return [Command(UploadStatements.setLockTimeout, timeouts.businessLockBindings)] + commands
+        return [Command(UploadStatements.enterWrites, entering(entries, scope))] + commands
+    }
+
+    private func entering(_ entries: [LogEntry], _ scope: Int64) -> Bindings {
+        var bindings = Bindings()
+        bindings.bind("\(timeouts.businessLock)")
+        bindings.bind("\(scope)")
+        bindings.bind("\(entries.first?.sequence ?? 0)")
+        bindings.bind("\(entries.last?.sequence ?? 0)")
+        return bindings
     }
 
     /// Deferred constraints are forced here, so that COMMIT has nothing left to refuse.
@@ -185,10 +217,11 @@ struct UploadResult: Sendable {
     /// Sequences that this upload took; nil if it took none.
     let sequences: ClosedRange<Sequence64>?
 
-    init(plan: UploadPlan, facts: UploadFacts) {
+    /// - Parameter head: the user's last sequence, if the writes caused further changes.
+    init(plan: UploadPlan, facts: UploadFacts, head: Sequence64? = nil) {
         outcomes = plan.outcomes.map { $0 ?? .aborted }
         duplicates = plan.duplicates
-        highestSequence = plan.lastSequence
+        highestSequence = head ?? plan.lastSequence
         sequences =
             plan.lastSequence > facts.lastSequence
             ? facts.lastSequence + 1...plan.lastSequence : nil

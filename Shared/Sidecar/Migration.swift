@@ -10,6 +10,7 @@ package struct Migration: Sendable {
     package static let all: [Migration] = [
         Migration(1, "0001_sidecar", PackageResources._001_sidecar_sql),
         Migration(2, "0002_auth", PackageResources._002_auth_sql),
+        Migration(3, "0003_capture", PackageResources._003_capture_sql),
     ]
 
     /// The layout that this program reads and writes.

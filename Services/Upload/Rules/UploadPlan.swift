@@ -50,6 +50,12 @@ package struct UploadPlan: Sendable {
         outcomes[index] = outcome
     }
 
+    /// Takes facts that were read after what is decided so far was written.
+    package mutating func learn(_ facts: UploadFacts) {
+        self.facts = facts
+        lastSequence = facts.lastSequence
+    }
+
     /// Whether some change is decided and not applied.
     package var hasUnapplied: Bool {
         outcomes.contains { outcome in

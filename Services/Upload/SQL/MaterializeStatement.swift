@@ -46,13 +46,24 @@ private struct Parts {
     let values: [String]
     let source: String
     let conflictKey: String
+    /// For tables without an owner column, whose keys the sidecar keeps owners of.
+    let ownership: Ownership?
+
+    struct Ownership {
+        let table: TableID
+        /// The key of `t` as the sidecar stores it.
+        let key: String
+    }
 
     init(_ table: RegisteredTable, wireNames: [[UInt8]], _ columns: ColumnSet) {
-        target = "\(quoted(table.name.schema)).\(quoted(table.name.table))"
+        target = table.name.quotedName
         key = quoted(table.keyColumn)
         owner = table.ownerColumn.map(quoted)
         ownerValue = table.ownerValue("$2")
         conflictKey = table.keyIndexColumns.map(quoted).joined(separator: ", ")
+        ownership =
+            table.ownerColumn == nil
+            ? Ownership(table: table.id, key: table.storedKey(of: "t")) : nil
         var names: [String] = []
         var values: [String] = []
         var fields: [String] = []
@@ -90,9 +101,24 @@ private struct Parts {
             "ON CONFLICT (\(conflictKey)) DO UPDATE SET \(sets.joined(separator: ", ")) WHERE t.\(owner) = \(ownerValue)"
     }
 
+    /// Notes whose the inserted keys are, in the statement that inserts them: its trigger needs to know.
+    private func noteOwner(_ inserted: String) -> String {
+        guard let ownership else { return "" }
+        return """
+            , owned AS (
+                INSERT INTO sync.key_owner (table_id, key, scope_id)
+                SELECT \(ownership.table), w.key, s.scope_id
+                FROM \(inserted) w JOIN sync.scope s ON s.user_id = $2
+                ON CONFLICT (table_id, key) DO UPDATE SET scope_id = excluded.scope_id
+            )
+            """
+    }
+
+    private var returning: String { "RETURNING \(ownership?.key ?? "1") AS key" }
+
     var create: String {
         """
-        WITH written AS (\(insert) \(onConflict) RETURNING 1)
+        WITH written AS (\(insert) \(onConflict) \(returning))\(noteOwner("written"))
         SELECT sync.expect_rows((SELECT count(*) FROM written), $3) WHERE $2::text IS NOT NULL
         """
     }
@@ -109,8 +135,8 @@ private struct Parts {
                 WHERE t.\(key) = \(keyValue)\(own) RETURNING t.\(key) AS key
             ), inserted AS (
                 \(insert) WHERE NOT EXISTS (SELECT FROM updated u WHERE u.key = \(keyValue))
-                \(onConflict) RETURNING 1
-            )
+                \(onConflict) \(returning)
+            )\(noteOwner("inserted"))
             SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted), $3)
             WHERE $2::text IS NOT NULL
             """
@@ -118,8 +144,14 @@ private struct Parts {
 
     var delete: String {
         let own = owner.map { "AND t.\($0) = \(ownerValue)" } ?? ""
-        return
+        let delete =
             "DELETE FROM \(target) AS t WHERE t.\(key) = ANY ($1) AND $2::text IS NOT NULL \(own)"
+        guard let ownership else { return delete }
+        return """
+            WITH gone AS (\(delete) RETURNING \(ownership.key) AS key)
+            DELETE FROM sync.key_owner o USING gone
+            WHERE o.table_id = \(ownership.table) AND o.key = gone.key
+            """
     }
 }
 

@@ -36,12 +36,9 @@ enum ParentStatement {
     }
 
     private static func ownRow(_ table: RegisteredTable) -> String {
-        let key = "p.\(quoted(table.keyColumn))"
-        let stored =
-            table.keyKind == .uuid ? "uuid_send(\(key))" : "convert_to(\(key)::text, 'UTF8')"
         return """
             JOIN sync.row_state r ON r.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
-                AND r.table_id = \(table.id) AND r.key = \(stored) AND NOT r.deleted
+                AND r.table_id = \(table.id) AND r.key = \(table.storedKey(of: "p")) AND NOT r.deleted
             """
     }
 

@@ -27,9 +27,23 @@ package enum UploadStatements {
                     THEN set_config('synchronous_commit', 'on', true) END
             """,
         parameters: [.text, .text, .text])
-    package static let setLockTimeout = Statement(
-        name: "upload_lock_timeout", sql: "SELECT set_config('lock_timeout', $1, true)",
-        parameters: [.text])
+    /// Announces the writes to the capture triggers: which rows they will find logged already, and what kind
+    /// of statement follows (`U` upserts, then `D` deletes). Also shortens the wait for locks.
+    package static let enterWrites = Statement(
+        name: "upload_enter_writes",
+        sql: """
+            SELECT set_config('lock_timeout', $1, true), set_config('oversync.scope', $2, true),
+                set_config('oversync.first_seq', $3, true), set_config('oversync.last_seq', $4, true),
+                set_config('oversync.writes', 'U', true)
+            """,
+        parameters: [.text, .text, .text, .text])
+    package static let enterDeletes = Statement(
+        name: "upload_enter_deletes", sql: "SELECT set_config('oversync.writes', 'D', true)")
+
+    /// The last sequence after the writes: beyond the upload's own where they caused others.
+    package static let readHead = Statement(
+        name: "upload_read_head", sql: "SELECT last_seq FROM sync.scope WHERE scope_id = $1",
+        parameters: [.int8])
 
     /// The user's one door (decision D1). What follows reads what was committed before it opened.
     package static let lockScope = Statement(
@@ -137,7 +151,8 @@ package enum UploadStatements {
     /// All of them, for the test that prepares each on a real server.
     package static let all = [
         begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint, deferConstraints,
-        checkConstraints, configure, setLockTimeout, lockScope, createScope, readSource,
+        checkConstraints, configure, enterWrites, enterDeletes, readHead, lockScope, createScope,
+        readSource,
         createSource,
         readKnownChanges, readRows, advanceScope, appendLog, writeRowState, recordFailure,
     ]

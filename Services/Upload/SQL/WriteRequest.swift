@@ -22,7 +22,16 @@ struct WriteRequest {
             Command(UploadStatements.advanceScope, advance),
             Command(UploadStatements.appendLog, logBindings),
             Command(UploadStatements.writeRowState, rowStateBindings),
-        ] + BusinessWrites(changes: changes, entries: entries, schema: schema).groups.map(command)
+        ] + businessCommands
+    }
+
+    private var businessCommands: [Command] {
+        let groups = BusinessWrites(changes: changes, entries: entries, schema: schema).groups
+        let deletes = groups.firstIndex { $0.kind == .delete } ?? groups.endIndex
+        let commands = groups.map(command)
+        guard deletes < groups.endIndex else { return commands }
+        return commands[..<deletes] + [Command(UploadStatements.enterDeletes)]
+            + commands[deletes...]
     }
 
     private var logBindings: Bindings {

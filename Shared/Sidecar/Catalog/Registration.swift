@@ -7,6 +7,7 @@ package enum Registration {
     static let uuidType: UInt32 = PostgresType.uuid.rawValue
 
     /// Registers exactly these tables; others that were registered are marked removed, their rows stay.
+    /// Plain SQL on a registered business table reaches devices from then on.
     package static func apply(
         _ registrations: [TableRegistration], on connection: PostgresConnection
     ) async throws {
@@ -21,8 +22,15 @@ package enum Registration {
         var kept = Bindings()
         kept.bind(names)
         commands.append(Command(SidecarStatements.removeOthers, kept))
-        commands.append(Command(Statement(name: "commit", sql: "COMMIT")))
-        _ = try await connection.run(commands)
+        do {
+            _ = try await connection.run(commands)
+            try await CaptureInstallation.apply(
+                try await Catalog.readTables(on: connection), on: connection)
+            try await connection.execute(script: "COMMIT")
+        } catch {
+            try? await connection.execute(script: "ROLLBACK")
+            throw error
+        }
     }
 
     private static func bindings(

@@ -90,4 +90,15 @@ package enum SidecarStatements {
             ORDER BY 1, NOT i.indisprimary, 2, k.position
             """,
         parameters: [.textArray])
+
+    /// The tables that carry capture triggers or are registered, with what `migrate` made for each.
+    static let captureTriggers = Statement(
+        name: "sidecar_capture_triggers",
+        sql: """
+            SELECT c.table_id, c.schema_name, c.table_name, c.capture_fingerprint,
+                (SELECT count(*) FROM pg_trigger t
+                 WHERE t.tgrelid = to_regclass(format('%I.%I', c.schema_name, c.table_name))
+                    AND t.tgname ^@ 'oversync_capture_' AND t.tgenabled = 'O')
+            FROM sync.catalog c
+            """)
 }

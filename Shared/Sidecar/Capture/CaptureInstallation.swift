@@ -1,0 +1,92 @@
+import Model
+import Postgres
+
+/// Puts capture triggers on registered tables, and takes them off others.
+///
+/// Nothing is touched that is as it should be: making a trigger waits for every writer of its table.
+enum CaptureInstallation {
+    /// Longest wait for a table that is in use, in milliseconds; then `migrate` fails and can be repeated.
+    private static let lockTimeout = 5000
+
+    /// The statements that bring the database to what `tables` ask for.
+    static func apply(
+        _ tables: [RegisteredTable], on connection: PostgresConnection
+    ) async throws(PostgresError) {
+        let result = try await connection.run(Command(SidecarStatements.captureTriggers))
+        var installed: [TableID: Installed] = [:]
+        for row in 0..<result.rowCount {
+            installed[try result.int16(row, 0)] = Installed(
+                table: TableName(
+                    schema: try result.string(row, 1), table: try result.string(row, 2)),
+                fingerprint: try result.optionalString(row, 3),
+                triggers: try result.int64(row, 4))
+        }
+        var script = ""
+        for table in tables {
+            let present = installed[table.id]
+            if let function = CaptureFunction(table) {
+                if present?.triggers == Int64(CaptureTrigger.all.count),
+                    present?.fingerprint == function.fingerprint
+                {
+                    continue
+                }
+                script += install(
+                    function, hasTriggers: present?.triggers == Int64(CaptureTrigger.all.count))
+            } else if let present, present.triggers > 0 {
+                script += remove(table.id, from: present.table)
+            }
+        }
+        guard !script.isEmpty else { return }
+        try await connection.execute(
+            script: "SET LOCAL lock_timeout = \(lockTimeout);\n\(script)")
+    }
+
+    private struct Installed {
+        let table: TableName
+        let fingerprint: String?
+        let triggers: Int64
+    }
+
+    private static func install(_ function: CaptureFunction, hasTriggers: Bool) -> String {
+        let table = function.table
+        let triggers = CaptureTrigger.all.map { trigger in
+            """
+            CREATE OR REPLACE TRIGGER \(trigger.name) AFTER \(trigger.event) ON \(table.name.quotedName)
+                REFERENCING \(trigger.transitions) FOR EACH STATEMENT EXECUTE FUNCTION \(function.name)();
+            """
+        }
+        return """
+            \(function.create);
+            REVOKE ALL ON FUNCTION \(function.name)() FROM PUBLIC;
+            \(hasTriggers ? "" : triggers.joined(separator: "\n"))
+            UPDATE sync.catalog SET capture_fingerprint = \(literal(function.fingerprint))
+                WHERE table_id = \(table.id);
+
+            """
+    }
+
+    private static func remove(_ id: TableID, from table: TableName) -> String {
+        CaptureTrigger.all.map { "DROP TRIGGER IF EXISTS \($0.name) ON \(table.quotedName);\n" }
+            .joined()
+                + """
+                DROP FUNCTION IF EXISTS sync.capture_\(id)();
+                UPDATE sync.catalog SET capture_fingerprint = NULL WHERE table_id = \(id);
+
+                """
+    }
+}
+
+/// One of the triggers of a captured table. They are statement triggers with transition tables: one call
+/// for a statement, however many rows it touches.
+struct CaptureTrigger {
+    let event: String
+    let transitions: String
+    var name: String { "oversync_capture_\(event.lowercased())" }
+
+    static let all = [
+        CaptureTrigger(event: "INSERT", transitions: "NEW TABLE AS new_rows"),
+        CaptureTrigger(
+            event: "UPDATE", transitions: "OLD TABLE AS old_rows NEW TABLE AS new_rows"),
+        CaptureTrigger(event: "DELETE", transitions: "OLD TABLE AS old_rows"),
+    ]
+}

@@ -1,0 +1,144 @@
+@testable import DownloadService
+import Foundation
+import Logging
+import Model
+import NIOCore
+import Postgres
+import Protos
+import RPC
+import ServiceKit
+import Sidecar
+import Testing
+import TestSupport
+@testable import UploadService
+
+/// A database with registered tables, written to by uploads and by plain SQL, and read as devices read it.
+struct SyncedDatabase {
+    /// One change as a device downloads it.
+    struct Change: Equatable {
+        let sequence: Int
+        let table: String
+        let operation: String
+        let key: String
+        let version: Int
+        let source: String
+        let payload: [String: String]?
+    }
+
+    static let tables = """
+        CREATE SCHEMA s;
+        CREATE TABLE s.notes (id uuid PRIMARY KEY, owner text, title text, "Big" numeric, photo bytea,
+            at timestamptz, extra json);
+        CREATE TABLE s.items (id uuid PRIMARY KEY, owner text, note_id uuid REFERENCES s.notes ON DELETE CASCADE,
+            n int);
+        CREATE TABLE s.links (id uuid PRIMARY KEY, owner text, note_id uuid REFERENCES s.notes ON DELETE SET NULL,
+            n int);
+        CREATE TABLE s.tags (code text PRIMARY KEY, label text);
+        CREATE TABLE s.prefs (owner text, code text, value text, PRIMARY KEY (owner, code));
+        """
+
+    static let registrations = [
+        TableRegistration(name: .init(schema: "s", table: "notes"), owner: "owner"),
+        TableRegistration(name: .init(schema: "s", table: "items"), owner: "owner"),
+        TableRegistration(name: .init(schema: "s", table: "links"), owner: "owner"),
+        TableRegistration(name: .init(schema: "s", table: "tags")),
+        TableRegistration(name: .init(schema: "s", table: "prefs"), key: "code", owner: "owner"),
+    ]
+
+    private static let template = DatabaseTemplate(name: "synced") { url in
+        let connection = try await connect(url)
+        defer { connection.close() }
+        try await connection.execute(script: tables)
+        _ = try await Migrator(connection: connection).migrate()
+        try await Registration.apply(registrations, on: connection)
+    }
+
+    let url: String
+    let sql: PostgresConnection
+    let source: CatalogSource
+    private let executor: UploadExecutor
+    private let reader: PageReader
+
+    static func with(_ body: (SyncedDatabase) async throws -> Void) async throws {
+        try await TestDatabase.withDatabase(template: template) { url in
+            let connection = try await connect(url)
+            defer { connection.close() }
+            try await body(try SyncedDatabase(url, connection))
+        }
+    }
+
+    private init(_ url: String, _ connection: PostgresConnection) throws {
+        self.url = url
+        sql = connection
+        let pool = PostgresPool(
+            try PostgresConfiguration(url: url), pool: try PoolConfiguration(), logger: Self.logger)
+        source = CatalogSource(pool: pool, logger: Self.logger)
+        executor = UploadExecutor(
+            pool: pool, source: source, limits: .init(),
+            timeouts: try UploadTimeouts(Configuration(environment: [:])))
+        reader = PageReader(pool: pool, source: source)
+    }
+
+    static func connect(_ url: String) async throws -> PostgresConnection {
+        try await PostgresConnection.connect(PostgresConfiguration(url: url), logger: logger)
+    }
+
+    private static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+    func execute(_ script: String) async throws { try await sql.execute(script: script) }
+
+    /// Changes as the wire has them, without the brackets around the list.
+    @discardableResult
+    func upload(
+        _ user: String, device: String = "phone", atomic: Bool = false, _ changes: String...
+    ) async throws -> UploadResult {
+        try await executor.upload(
+            ByteBuffer(string: #"{"changes":[\#(changes.joined(separator: ","))]}"#),
+            from: CallerIdentity(user: user, device: device), isAtomic: atomic,
+            deadline: .now + .seconds(30)
+        ).result
+    }
+
+    /// Everything a new device of the user gets.
+    func download(_ user: String, after: Int = 0) async throws -> [Change] {
+        var request = PullChangesRequest()
+        request.after = Int64(after)
+        request.limit = 1000
+        request.includeSelf = true
+        let page = try await reader.read(
+            PageRequest(request, user: .init(user), device: .init("reader"), limits: .init()),
+            deadline: .now + .seconds(30))
+        let body =
+            try JSONSerialization.jsonObject(with: Data(page.body.readableBytesView))
+            as? [String: Any]
+        return (body?["changes"] as? [[String: Any]] ?? []).map { change in
+            Change(
+                sequence: change["server_id"] as? Int ?? 0, table: change["table"] as? String ?? "",
+                operation: change["op"] as? String ?? "", key: change["pk"] as? String ?? "",
+                version: change["server_version"] as? Int ?? 0,
+                source: change["source_id"] as? String ?? "?",
+                payload: (change["payload"] as? [String: Any])?.mapValues { "\($0)" })
+        }
+    }
+
+    /// A short form for comparisons: `I notes a1 1`, with only the last digits of a key.
+    func feed(_ user: String, after: Int = 0) async throws -> [String] {
+        try await download(user, after: after).map {
+            "\($0.operation.prefix(1)) \($0.table) \($0.key.suffix(2)) \($0.version)"
+        }
+    }
+}
+
+/// The uuid that ends in the given digits.
+func id(_ digits: String) -> String {
+    "00000000-0000-4000-8000-" + String(repeating: "0", count: 12 - digits.count) + digits
+}
+
+/// A change as a device sends it.
+func change(
+    _ id: Int, _ op: String, _ table: String, _ key: String, base: Int = 0, _ payload: String? = nil
+) -> String {
+    let tail = payload.map { #","payload":\#($0)"# } ?? ""
+    return
+        #"{"source_change_id":\#(id),"schema":"s","table":"\#(table)","op":"\#(op)","pk":"\#(key)","server_version":\#(base)\#(tail)}"#
+}
