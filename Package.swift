@@ -162,8 +162,8 @@ let toolTargets: [Target] = [
     .executableTarget(
         name: "oversync",
         dependencies: [
-            "Bench", "Demo", "DevStack", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
-            "Tokens", .argumentParser,
+            "Bench", "Demo", "DevStack", "Model", "Postgres", "Protos", "RPC", "ServiceKit",
+            "Sidecar", "Tokens", .argumentParser,
             .lifecycle, .logging, .nioCore,
         ],
         path: "Tools/oversync", swiftSettings: settings),

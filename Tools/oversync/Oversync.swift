@@ -10,8 +10,8 @@ struct Oversync: AsyncParsableCommand {
         commandName: "oversync",
         abstract: "Two-way, offline-first sync between SQLite on devices and your own PostgreSQL.",
         subcommands: [
-            DevCommand.self, DemoCommand.self, MigrateCommand.self, TokenCommand.self,
-            BenchCommand.self,
+            DevCommand.self, DemoCommand.self, MigrateCommand.self, AdoptCommand.self,
+            VerifyCommand.self, TokenCommand.self, BenchCommand.self,
         ])
 }
 

@@ -10,9 +10,6 @@ package struct CaptureFunction: Sendable {
     /// `migrate` replaces what an older one made.
     private static let generation = 1
 
-    /// The number of the writer that plain SQL counts as: no device has it, and none has its empty name.
-    package static let sourceNumber: Int32 = 0
-
     let table: RegisteredTable
 
     /// Nil for a table without a business table.
@@ -114,50 +111,13 @@ package struct CaptureFunction: Sendable {
         """
     }
 
-    /// Deletes go before upserts, as a unique value may move from one row to another.
     private func append(changed: String) -> String {
-        """
-        WITH changed AS (
-            \(changed)
-        ), numbered AS (
-            SELECT c.op, c.key, c.payload, s.scope_id, coalesce(r.version, 0) + 1 AS version,
-                s.last_seq + row_number() OVER (
-                    PARTITION BY s.scope_id ORDER BY c.op = 'D' DESC, c.n) AS seq
-            FROM changed c
-            JOIN sync.scope s ON s.user_id = c.user_id
-            LEFT JOIN sync.row_state r
-                ON r.scope_id = s.scope_id AND r.table_id = \(table.id) AND r.key = c.key
-            WHERE NOT (s.scope_id = own_scope AND coalesce(r.seq, 0) BETWEEN own_first AND own_last
-                    AND (c.op <> 'D' OR r.deleted))
-                AND NOT (c.op = 'D' AND coalesce(r.deleted, true))
-        ), logged AS (
-            INSERT INTO sync.change_log (scope_id, seq, table_id, op, key, version, payload, source_no,
-                source_change_id, content_hash)
-            SELECT n.scope_id, n.seq, \(table.id), n.op, n.key, n.version, n.payload, \(Self.sourceNumber),
-                n.seq, 0
-            FROM numbered n
-        ), stated AS (
-            INSERT INTO sync.row_state (scope_id, table_id, key, version, seq, deleted)
-            SELECT n.scope_id, \(table.id), n.key, n.version, n.seq, n.op = 'D' FROM numbered n
-            ON CONFLICT (scope_id, table_id, key) DO UPDATE
-            SET version = excluded.version, seq = excluded.seq, deleted = excluded.deleted
-        ), advanced AS (
-            UPDATE sync.scope s SET last_seq = n.last_seq
-            FROM (SELECT scope_id, max(seq) AS last_seq FROM numbered GROUP BY scope_id) AS n
-            WHERE s.scope_id = n.scope_id
-        )\(disowned)
-        SELECT count(*) FROM numbered INTO captured;
-        """
-    }
-
-    /// A key whose row has gone is anybody's again.
-    private var disowned: String {
-        guard table.ownerColumn == nil else { return "" }
-        return """
-            , disowned AS (
-                DELETE FROM sync.key_owner o USING numbered n
-                WHERE n.op = 'D' AND o.table_id = \(table.id) AND o.key = n.key
-            )
-            """
+        ChangeAppend(table: table).sql(
+            changed: changed,
+            // The upload around this statement has logged these itself.
+            except: """
+                s.scope_id = own_scope AND coalesce(r.seq, 0) BETWEEN own_first AND own_last
+                    AND (c.op <> 'D' OR r.deleted)
+                """) + " INTO captured;"
     }
 }

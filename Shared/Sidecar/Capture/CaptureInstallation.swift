@@ -8,30 +8,17 @@ enum CaptureInstallation {
     /// Longest wait for a table that is in use, in milliseconds; then `migrate` fails and can be repeated.
     private static let lockTimeout = 5000
 
-    /// The statements that bring the database to what `tables` ask for.
+    /// Brings the database to what `tables` ask for, inside the caller's transaction.
     static func apply(
         _ tables: [RegisteredTable], on connection: PostgresConnection
     ) async throws(PostgresError) {
-        let result = try await connection.run(Command(SidecarStatements.captureTriggers))
-        var installed: [TableID: Installed] = [:]
-        for row in 0..<result.rowCount {
-            installed[try result.int16(row, 0)] = Installed(
-                table: TableName(
-                    schema: try result.string(row, 1), table: try result.string(row, 2)),
-                fingerprint: try result.optionalString(row, 3),
-                triggers: try result.int64(row, 4))
-        }
+        let installed = try await read(on: connection)
         var script = ""
         for table in tables {
             let present = installed[table.id]
             if let function = CaptureFunction(table) {
-                if present?.triggers == Int64(CaptureTrigger.all.count),
-                    present?.fingerprint == function.fingerprint
-                {
-                    continue
-                }
-                script += install(
-                    function, hasTriggers: present?.triggers == Int64(CaptureTrigger.all.count))
+                if present?.fits(function) == true { continue }
+                script += install(function, hasTriggers: present?.isComplete == true)
             } else if let present, present.triggers > 0 {
                 script += remove(table.id, from: present.table)
             }
@@ -41,10 +28,48 @@ enum CaptureInstallation {
             script: "SET LOCAL lock_timeout = \(lockTimeout);\n\(script)")
     }
 
+    /// The tables whose plain SQL is not, or not wholly, captured.
+    static func flaws(
+        _ tables: [RegisteredTable], on connection: PostgresConnection
+    ) async throws(PostgresError) -> [Difference] {
+        let installed = try await read(on: connection)
+        return tables.compactMap { table in
+            guard let function = CaptureFunction(table) else { return nil }
+            guard let present = installed[table.id], !present.fits(function) else { return nil }
+            let detail =
+                present.isComplete
+                ? "the table has changed since oversync migrate"
+                : "\(present.triggers) of \(CaptureTrigger.all.count) triggers are on"
+            return Difference(
+                kind: .captureOff, user: "", table: table.name, key: nil, detail: detail,
+                sequence: 0)
+        }
+    }
+
     private struct Installed {
         let table: TableName
         let fingerprint: String?
         let triggers: Int64
+
+        var isComplete: Bool { triggers == Int64(CaptureTrigger.all.count) }
+
+        func fits(_ function: CaptureFunction) -> Bool {
+            isComplete && fingerprint == function.fingerprint
+        }
+    }
+
+    private static func read(
+        on connection: PostgresConnection
+    ) async throws(PostgresError) -> [TableID: Installed] {
+        let result = try await connection.run(Command(SidecarStatements.captureTriggers))
+        var installed: [TableID: Installed] = [:]
+        for row in 0..<result.rowCount {
+            installed[try result.int16(row, 0)] = Installed(
+                table: TableName(
+                    schema: try result.string(row, 1), table: try result.string(row, 2)),
+                fingerprint: try result.optionalString(row, 3), triggers: try result.int64(row, 4))
+        }
+        return installed
     }
 
     private static func install(_ function: CaptureFunction, hasTriggers: Bool) -> String {

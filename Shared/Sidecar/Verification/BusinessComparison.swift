@@ -1,0 +1,131 @@
+import Model
+import Postgres
+
+/// A business table beside the live rows that the sidecar says it has.
+struct BusinessComparison {
+    let table: RegisteredTable
+
+    /// Each row that is on one side only or differs, as `LogChecks` answer.
+    var query: String {
+        """
+        SELECT coalesce(b.user_id, w.user_id) AS user_id, \(table.id)::int2 AS table_id,
+            coalesce(b.key, w.key) AS key,
+            CASE WHEN b.key IS NULL THEN '\(Difference.Kind.missingRow.rawValue)'
+                WHEN w.key IS NULL THEN '\(Difference.Kind.unknownRow.rawValue)'
+                ELSE '\(Difference.Kind.differentRow.rawValue)' END AS kind,
+            'columns=' || nullif(array_to_string(d.columns, ','), '') AS detail,
+            coalesce(w.seq, 0) AS seq
+        FROM \(businessRows) AS b
+        FULL JOIN (
+            SELECT s.user_id, r.key, r.seq, coalesce(m.payload, l.payload) AS payload
+            FROM sync.row_state r
+            JOIN sync.scope s USING (scope_id)
+            LEFT JOIN sync.change_log l ON l.scope_id = r.scope_id AND l.seq = r.seq
+            LEFT JOIN \(mergedPayloads) AS m ON m.scope_id = r.scope_id AND m.key = r.key
+            WHERE r.table_id = \(table.id) AND NOT r.deleted AND \(isWanted("s.user_id"))
+        ) AS w ON w.user_id = b.user_id AND w.key = b.key
+        CROSS JOIN LATERAL (SELECT \(differingColumns(row: "b.t", payload: "w.payload")) AS columns) AS d
+        WHERE b.key IS NULL OR w.key IS NULL OR d.columns <> '{}'
+        """
+    }
+
+    /// What all changes of a row since its last deletion add up to: devices may send only what they edited.
+    private var mergedPayloads: String {
+        """
+        (SELECT l.scope_id, l.key, json_object_agg(e.key, e.value ORDER BY l.seq) AS payload
+            FROM sync.change_log l
+            LEFT JOIN (
+                SELECT scope_id, key, max(seq) AS seq FROM sync.change_log
+                WHERE table_id = \(table.id) AND op = 'D' GROUP BY scope_id, key
+            ) AS d ON d.scope_id = l.scope_id AND d.key = l.key
+            CROSS JOIN LATERAL json_each(l.payload) AS e
+            WHERE l.table_id = \(table.id) AND l.seq > coalesce(d.seq, 0)
+            GROUP BY l.scope_id, l.key HAVING count(DISTINCT l.seq) > 1)
+        """
+    }
+
+    private func isWanted(_ user: String) -> String {
+        "(\(LogChecks.user) IS NULL OR \(user) = \(LogChecks.user))"
+    }
+
+    /// Brings the log in line with the business rows of the given keys, as `ChangeAppend` does; `$1` users,
+    /// `$2` keys, `$3` the sequence that made each row when it was compared, `$4` whether rows that have gone
+    /// are deleted for devices. A row that has changed since it was compared is left alone.
+    var reconcile: Statement {
+        let keyValue =
+            table.keyKind == .uuid ? "encode(w.key, 'hex')::uuid" : "convert_from(w.key, 'UTF8')"
+        let owner = table.ownerColumn.map { "t.\(quoted($0))::text = w.user_id" } ?? "true"
+        let changed = """
+            SELECT CASE WHEN b.key IS NULL THEN 'D' WHEN coalesce(r.deleted, true) THEN 'I' ELSE 'U' END::"char"
+                    AS op, w.n, w.user_id, w.key, b.payload
+                FROM unnest($1::text[], $2::bytea[], $3::int8[])
+                    WITH ORDINALITY AS w(user_id, key, seq, n)
+                JOIN sync.scope s ON s.user_id = w.user_id
+                LEFT JOIN sync.row_state r
+                    ON r.scope_id = s.scope_id AND r.table_id = \(table.id) AND r.key = w.key
+                LEFT JOIN LATERAL (
+                    SELECT w.key, \(WireRendering.payload(of: table, row: "t")) AS payload
+                    FROM \(table.name.quotedName) AS t
+                    WHERE t.\(quoted(table.keyColumn)) = \(keyValue) AND \(owner)
+                ) AS b ON true
+                WHERE w.seq = CASE WHEN r.deleted THEN 0 ELSE coalesce(r.seq, 0) END
+                    AND (b.key IS NOT NULL OR $4)
+            """
+        let sql = ChangeAppend(table: table).sql(changed: changed)
+        return Statement(
+            name: statementName("verify_reconcile", for: sql), sql: sql,
+            parameters: [.textArray, .byteaArray, .int8Array, .bool])
+    }
+
+    /// The rows that belong to somebody.
+    private var businessRows: String {
+        let key = table.storedKey(of: "t")
+        guard let owner = table.ownerColumn.map(quoted) else {
+            return """
+                (SELECT s.user_id, o.key, t FROM \(table.name.quotedName) AS t
+                    JOIN sync.key_owner o ON o.table_id = \(table.id) AND o.key = \(key)
+                    JOIN sync.scope s ON s.scope_id = o.scope_id
+                    WHERE \(isWanted("s.user_id")))
+                """
+        }
+        return """
+            (SELECT t.\(owner)::text AS user_id, \(key) AS key, t FROM \(table.name.quotedName) AS t
+                WHERE t.\(owner) IS NOT NULL AND \(isWanted("t.\(owner)::text")))
+            """
+    }
+
+    /// The columns that the payload names and whose value it does not give, as an array of names.
+    private func differingColumns(row: String, payload: String) -> String {
+        let compared = table.columns.filter { column in
+            column.name != table.keyColumn && column.name != table.ownerColumn && !column.isReadOnly
+        }
+        guard !compared.isEmpty else { return "'{}'::text[]" }
+        let fields = compared.map { column in
+            "\(quoted(column.name.lowercased())) \(WireConversion(column).fieldType)"
+        }
+        let tests = compared.map { column in
+            let name = column.name.lowercased()
+            let wanted = WireConversion(column).expression("p.\(quoted(name))")
+            let found = "(\(row)).\(quoted(column.name))"
+            return """
+                CASE WHEN (\(payload) -> \(literal(name))) IS NOT NULL
+                    AND \(comparable(wanted, column)) IS DISTINCT FROM \(comparable(found, column))
+                    THEN \(literal(column.name)) END
+                """
+        }
+        return """
+            (SELECT array_remove(ARRAY[\(tests.joined(separator: ", "))], NULL)
+                FROM json_to_record(coalesce(\(payload), '{}')) AS p(\(fields.joined(separator: ", "))))
+            """
+    }
+
+    /// Types without equality are compared in a form that has it.
+    private func comparable(_ value: String, _ column: Column) -> String {
+        switch column.baseType {
+        case 114: "(\(value))::jsonb"
+        // xml, and point to line of the geometric types.
+        case 142, 600...604, 628, 718: "(\(value))::text"
+        default: value
+        }
+    }
+}

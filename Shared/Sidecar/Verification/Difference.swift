@@ -1,0 +1,55 @@
+import Model
+
+/// Something that is not as the promises say: one line of `oversync verify`.
+package struct Difference: Hashable, Sendable, CustomStringConvertible {
+    /// What is wrong. The raw values are what operators grep for.
+    package enum Kind: String, Hashable, Sendable, CaseIterable {
+        /// A sequence number that no change of the log has, or one beyond the user's last.
+        case sequenceGap = "sequence_gap"
+        /// A row's versions do not count 1, 2, 3 in the order of the log.
+        case versionOrder = "version_order"
+        /// The row state is not what the row's newest change says.
+        case staleState = "stale_state"
+        /// A change of a device that the sidecar does not know.
+        case unknownSource = "unknown_source"
+        /// A row is live in the sidecar and not in its business table.
+        case missingRow = "missing_row"
+        /// A business row that the sidecar does not have: it was never adopted, or capture was off.
+        case unknownRow = "unknown_row"
+        /// A business row whose values are not those of its newest change.
+        case differentRow = "different_row"
+        /// A table whose changes by plain SQL do not, or not wholly, reach the log.
+        case captureOff = "capture_off"
+
+        /// What to do about it.
+        package var advice: String {
+            switch self {
+            case .sequenceGap, .versionOrder, .unknownSource:
+                "the log was changed by hand or restored in part: restore it from a backup"
+            case .staleState: "--repair takes the state from the log"
+            case .missingRow: "--repair --accept-deletes tells the devices that the row has gone"
+            case .unknownRow: "--repair, or oversync adopt, sends the row to its user's devices"
+            case .differentRow: "--repair sends the business row to its user's devices"
+            case .captureOff: "run oversync migrate"
+            }
+        }
+    }
+
+    package let kind: Kind
+    package let user: String
+    package let table: TableName?
+    package let key: RowKey?
+    /// Which columns, versions or sequences.
+    package let detail: String
+    /// The change that made the row what the sidecar says, when it was compared; 0 for none.
+    let sequence: Sequence64
+
+    package var description: String {
+        var parts = [kind.rawValue]
+        if !user.isEmpty { parts.append("user=\(user)") }
+        if let table { parts.append("table=\(table)") }
+        if let key { parts.append("key=\(key.text)") }
+        if !detail.isEmpty { parts.append(detail) }
+        return parts.joined(separator: " ")
+    }
+}

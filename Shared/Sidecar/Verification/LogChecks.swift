@@ -1,0 +1,103 @@
+import Postgres
+
+/// The checks of the sidecar against itself: queries of `user_id, table_id, key, kind, detail, seq`, one row
+/// for each thing that is wrong.
+enum LogChecks {
+    static let all = [holes, heads, versions, states, sources]
+
+    /// The one user to look at, set for the transaction; null for everybody.
+    static let user = "nullif(current_setting('oversync.verify_user', true), '')"
+    static let setUser = Statement(
+        name: "verify_user", sql: "SELECT set_config('oversync.verify_user', $1, true)",
+        parameters: [.text])
+
+    private static let holes = """
+        SELECT s.user_id, NULL::int2 AS table_id, NULL::bytea AS key, '\(Difference.Kind.sequenceGap.rawValue)',
+            format('after=%s next=%s', l.previous, l.seq), 0::int8 AS seq
+        FROM (
+            SELECT scope_id, seq, lag(seq, 1, 0::bigint) OVER (PARTITION BY scope_id ORDER BY seq) AS previous
+            FROM sync.change_log l WHERE \(ofUser("l"))
+        ) AS l LEFT JOIN sync.scope s USING (scope_id)
+        WHERE l.seq <> l.previous + 1
+        """
+
+    private static let heads = """
+        SELECT s.user_id, NULL::int2 AS table_id, NULL::bytea AS key, '\(Difference.Kind.sequenceGap.rawValue)',
+            format('last_seq=%s newest=%s', s.last_seq, l.newest), 0::int8 AS seq
+        FROM sync.scope s
+        CROSS JOIN LATERAL (
+            SELECT coalesce(max(seq), 0) AS newest FROM sync.change_log WHERE scope_id = s.scope_id
+        ) AS l
+        WHERE s.last_seq <> l.newest AND \(ofUser("s"))
+        """
+
+    private static let versions = """
+        SELECT s.user_id, l.table_id, l.key, '\(Difference.Kind.versionOrder.rawValue)',
+            format('seq=%s version=%s after=%s', l.seq, l.version, l.previous), 0::int8 AS seq
+        FROM (
+            SELECT l.*, lag(version, 1, 0::bigint) OVER (
+                PARTITION BY scope_id, table_id, key ORDER BY seq) AS previous
+            FROM sync.change_log l WHERE \(ofUser("l"))
+        ) AS l JOIN sync.scope s USING (scope_id)
+        WHERE l.version <> l.previous + 1
+        """
+
+    private static let states = """
+        SELECT s.user_id, table_id, key, '\(Difference.Kind.staleState.rawValue)',
+            format('state=%s/%s%s log=%s/%s%s', r.version, r.seq,
+            CASE WHEN r.deleted THEN '/deleted' END, l.version, l.seq, CASE WHEN l.deleted THEN '/deleted' END), 0::int8 AS seq
+        FROM (
+            SELECT DISTINCT ON (scope_id, table_id, key) scope_id, table_id, key, version, seq,
+                op = 'D' AS deleted
+            FROM sync.change_log l WHERE \(ofUser("l")) ORDER BY scope_id, table_id, key, seq DESC
+        ) AS l
+        FULL JOIN (SELECT * FROM sync.row_state r WHERE \(ofUser("r"))) AS r USING (scope_id, table_id, key)
+        JOIN sync.scope s USING (scope_id)
+        WHERE (l.version, l.seq, l.deleted) IS DISTINCT FROM (r.version, r.seq, r.deleted)
+        """
+
+    private static let sources = """
+        SELECT s.user_id, NULL::int2 AS table_id, NULL::bytea AS key, '\(Difference.Kind.unknownSource.rawValue)',
+            format('source=%s changes=%s', l.source_no, l.changes), 0::int8 AS seq
+        FROM (
+            SELECT scope_id, source_no, count(*) AS changes FROM sync.change_log l
+            WHERE source_no <> \(ChangeAppend.sourceNumber) AND \(ofUser("l")) GROUP BY 1, 2
+        ) AS l JOIN sync.scope s USING (scope_id)
+        WHERE NOT EXISTS (
+            SELECT FROM sync.source d WHERE d.scope_id = l.scope_id AND d.source_no = l.source_no)
+        """
+
+    /// How much there is to check, for the summary.
+    static let totals = Statement(
+        name: "verify_totals",
+        sql: """
+            SELECT count(*), coalesce(sum(last_seq), 0)::bigint,
+                (SELECT count(*) FROM sync.row_state r WHERE NOT r.deleted AND \(ofUser("r")))
+            FROM sync.scope s WHERE \(ofUser("s"))
+            """)
+
+    static let lockScopes = Statement(
+        name: "repair_lock", sql: "SELECT sync.lock_scopes($1)", parameters: [.textArray])
+
+    /// Makes a row's state what its newest change says; under the scope's lock. A state that knows a later
+    /// version than the log is left: then it is the log that has lost something.
+    static let repairStates = Statement(
+        name: "verify_repair_states",
+        sql: """
+            INSERT INTO sync.row_state (scope_id, table_id, key, version, seq, deleted)
+            SELECT DISTINCT ON (l.scope_id, l.table_id, l.key) l.scope_id, l.table_id, l.key, l.version, l.seq,
+                l.op = 'D'
+            FROM unnest($1::text[], $2::bytea[]) AS w(user_id, key)
+            JOIN sync.scope s ON s.user_id = w.user_id
+            JOIN sync.change_log l ON l.scope_id = s.scope_id AND l.table_id = $3 AND l.key = w.key
+            ORDER BY l.scope_id, l.table_id, l.key, l.seq DESC
+            ON CONFLICT (scope_id, table_id, key) DO UPDATE
+            SET version = excluded.version, seq = excluded.seq, deleted = excluded.deleted
+            WHERE excluded.version >= row_state.version
+            """,
+        parameters: [.textArray, .byteaArray, .int2])
+
+    private static func ofUser(_ row: String) -> String {
+        "(\(user) IS NULL OR \(row).scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = \(user)))"
+    }
+}

@@ -1,0 +1,114 @@
+import Model
+import Postgres
+
+/// Proves that log, row states and business tables say the same (`oversync verify`).
+///
+/// It reads one snapshot, whatever is written meanwhile, and hands on each difference as it is found.
+package struct Verifier {
+    /// Differences fetched at once.
+    private static let batchRows = 1000
+
+    /// Memory that PostgreSQL may use for each sort or hash of a check.
+    private static let workMegabytes = 64
+
+    /// What was looked at.
+    package struct Summary: Hashable, Sendable {
+        package internal(set) var users: Int64 = 0
+        package internal(set) var changes: Int64 = 0
+        package internal(set) var rows: Int64 = 0
+        package internal(set) var differences: Int64 = 0
+    }
+
+    private let connection: PostgresConnection
+    private let user: String?
+    private let table: TableName?
+
+    /// - Parameters:
+    ///   - user: only this one's data; nil: everybody's.
+    ///   - table: only this business table; nil: all of them, and the log itself.
+    package init(connection: PostgresConnection, user: String? = nil, table: TableName? = nil) {
+        self.connection = connection
+        self.user = user
+        self.table = table
+    }
+
+    /// - Parameter each: gets every difference, in batches; what it throws ends the verification.
+    package func run(each: ([Difference]) async throws -> Void) async throws -> Summary {
+        // Everything is compared with everything: a nested loop, which a table without statistics may be
+        // given, would take quadratic time.
+        try await connection.execute(
+            script: """
+                BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+                SET LOCAL statement_timeout = 0; SET LOCAL jit = off; SET LOCAL enable_nestloop = off;
+                SET LOCAL work_mem = '\(Self.workMegabytes)MB'
+                """)
+        do {
+            let summary = try await check(each)
+            try await connection.execute(script: "COMMIT")
+            return summary
+        } catch {
+            try? await connection.execute(script: "ROLLBACK")
+            throw error
+        }
+    }
+
+    private func check(_ each: ([Difference]) async throws -> Void) async throws -> Summary {
+        var userBinding = Bindings()
+        userBinding.bind(user ?? "")
+        try await connection.run(Command(LogChecks.setUser, userBinding))
+        let catalog = Catalog(tables: try await Catalog.readTables(on: connection))
+        let totals = try await connection.run(Command(LogChecks.totals))
+        var summary = Summary(
+            users: try totals.int64(0, 0), changes: try totals.int64(0, 1),
+            rows: try totals.int64(0, 2))
+        let flaws = try await CaptureInstallation.flaws(catalog.tables, on: connection).filter {
+            table == nil || $0.table == table
+        }
+        summary.differences += Int64(flaws.count)
+        if !flaws.isEmpty { try await each(flaws) }
+        let comparisons = catalog.tables.filter { registered in
+            registered.mode == .table && (table == nil || registered.name == table)
+        }.map { BusinessComparison(table: $0).query }
+        for query in (table == nil ? LogChecks.all : []) + comparisons {
+            summary.differences += try await report(query, catalog, each)
+        }
+        return summary
+    }
+
+    /// Hands on what a query finds, from a cursor, so that memory does not grow with the trouble.
+    private func report(
+        _ query: String, _ catalog: Catalog, _ each: ([Difference]) async throws -> Void
+    ) async throws -> Int64 {
+        var count: Int64 = 0
+        try await connection.execute(
+            script: "DECLARE differences NO SCROLL CURSOR FOR \(query)")
+        while true {
+            let rows = try await connection.run(
+                Command(
+                    Statement(
+                        name: "verify_fetch", sql: "FETCH \(Self.batchRows) FROM differences")))
+            if rows.rowCount == 0 { break }
+            count += Int64(rows.rowCount)
+            try await each((0..<rows.rowCount).map { try difference(rows, $0, catalog) })
+        }
+        try await connection.execute(script: "CLOSE differences")
+        return count
+    }
+
+    private func difference(
+        _ rows: PostgresResult, _ row: Int, _ catalog: Catalog
+    ) throws -> Difference {
+        let table = try rows.optionalInt16(row, 1).flatMap(catalog.identity)
+        let key = try rows.optionalBytea(row, 2)
+        let kind = try rows.string(row, 3)
+        guard let kind = Difference.Kind(rawValue: kind) else {
+            throw PostgresError(.decoding("an unknown kind of difference: \(kind)"))
+        }
+        return Difference(
+            kind: kind, user: try rows.optionalString(row, 0) ?? "", table: table?.name,
+            key: table.flatMap { table in
+                key?.withUnsafeBufferPointer { RowKey(stored: $0, kind: table.keyKind) }
+            },
+            detail: try rows.optionalString(row, 4) ?? "", sequence: try rows.int64(row, 5))
+    }
+}

@@ -1,0 +1,236 @@
+import Model
+import Postgres
+import Sidecar
+import Testing
+import TestSupport
+@testable import UploadService
+
+@Suite("oversync verify names each difference, and repairs what has one plain truth")
+struct VerifyTests {
+    @Test("After uploads and plain SQL of every kind there is no difference")
+    func clean() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.fill()
+            let (found, summary) = try await database.verify()
+            #expect(found == [])
+            #expect(summary.users == 2)
+            #expect(summary.changes == 14)
+            #expect(summary.rows == 7)
+        }
+    }
+
+    /// What is done behind the sidecar's back, and what verify must say; `!` before a kind that repair mends.
+    static let damages: [(sql: String, finds: [String])] = [
+        (
+            "DELETE FROM sync.change_log WHERE seq = 2 AND scope_id = 1",
+            ["sequence_gap user=ann after=1 next=3", "stale_state user=ann table=s.notes key=a1"]
+        ),
+        (
+            "UPDATE sync.scope SET last_seq = last_seq + 5 WHERE user_id = 'ann'",
+            ["sequence_gap user=ann last_seq="]
+        ),
+        (
+            "UPDATE sync.row_state SET version = 0 WHERE scope_id = 1 AND seq = 3",
+            ["!stale_state user=ann table=s.items key=b1"]
+        ),
+        (
+            "DELETE FROM sync.row_state WHERE scope_id = 1 AND seq = 3",
+            [
+                "!stale_state user=ann table=s.items key=b1",
+                "unknown_row user=ann table=s.items key=b1",
+            ]
+        ),
+        ("DELETE FROM sync.source", ["unknown_source user=ann source=1"]),
+        (
+            "TRUNCATE s.items",
+            [
+                "+missing_row user=ann table=s.items key=b1",
+                "+missing_row user=ann table=s.items key=b2",
+            ]
+        ),
+        (
+            """
+            SET session_replication_role = replica;
+            UPDATE s.notes SET title = 'unseen', "Big" = 7 WHERE id = '\(id("a1"))';
+            INSERT INTO s.notes (id, owner) VALUES ('\(id("f1"))', 'cleo');
+            RESET session_replication_role
+            """,
+            [
+                "!different_row user=ann table=s.notes key=a1 columns=title,Big",
+                "!unknown_row user=cleo table=s.notes key=f1",
+            ]
+        ),
+        (
+            "ALTER TABLE s.notes DISABLE TRIGGER oversync_capture_update",
+            ["capture_off table=s.notes 2 of 3 triggers are on"]
+        ),
+        (
+            "ALTER TABLE s.notes ADD COLUMN colour text",
+            ["capture_off table=s.notes the table has changed since oversync migrate"]
+        ),
+    ]
+
+    @Test("Damage is found, named, and mended where that is safe", arguments: damages.indices)
+    func damage(_ index: Int) async throws {
+        let damage = Self.damages[index]
+        try await SyncedDatabase.with { database in
+            try await database.fill()
+            try await database.execute(damage.sql)
+            let (found, _) = try await database.verify()
+            let wanted = damage.finds.map { $0.trimmingPrefix { $0 == "!" || $0 == "+" } }
+            #expect(found.count >= wanted.count)
+            for line in wanted {
+                #expect(found.contains { $0.hasPrefix(line) }, "\(line) not among \(found)")
+            }
+            let safe = damage.finds.contains { $0.hasPrefix("!") }
+            let (left, _) = try await database.verify(repair: true)
+            #expect(left.isEmpty == safe, "\(left)")
+            if damage.finds.allSatisfy({ $0.hasPrefix("+") }) {
+                #expect(try await database.verify(repair: true, acceptsDeletes: true).0 == [])
+            }
+        }
+    }
+
+    @Test("A repair reaches devices as changes of the server; the log keeps what it had")
+    func repairsAreChanges() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.fill()
+            let before = try await database.download("ann")
+            try await database.execute(
+                """
+                SET session_replication_role = replica;
+                UPDATE s.notes SET title = 'unseen' WHERE id = '\(id("a1"))';
+                DELETE FROM s.items WHERE id = '\(id("b1"))';
+                RESET session_replication_role
+                """)
+            _ = try await database.verify(repair: true, acceptsDeletes: true)
+            let after = try await database.download("ann")
+            #expect(Array(after.prefix(before.count)) == before)
+            let added = after.dropFirst(before.count)
+            #expect(
+                Set(added.map { "\($0.operation) \($0.key)" }) == [
+                    "UPDATE \(id("a1"))", "DELETE \(id("b1"))",
+                ])
+            #expect(added.allSatisfy { $0.source == "" })
+            #expect(added.first { $0.operation == "UPDATE" }?.payload?["title"] == "unseen")
+        }
+    }
+
+    @Test("Adoption brings existing rows to their users, once, also after an interruption")
+    func adoption() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.execute(
+                """
+                SET session_replication_role = replica;
+                INSERT INTO s.notes (id, owner, title)
+                SELECT gen_random_uuid(), 'user' || i % 7, 'n' || i FROM generate_series(1, 3000) i;
+                INSERT INTO s.tags SELECT 'code' || i, 'x' FROM generate_series(1, 50) i;
+                RESET session_replication_role
+                """)
+            let other = try await SyncedDatabase.connect(database.url)
+            defer { other.close() }
+            let adoption = Adoption(reading: other, writing: database.sql)
+            let notes = TableName(schema: "s", table: "notes")
+            #expect(try await adoption.adopt(notes, owner: nil) { _ in } == 3000)
+            #expect(try await adoption.adopt(notes, owner: nil) { _ in } == 0)
+            let tags = TableName(schema: "s", table: "tags")
+            await #expect(throws: RegistrationError.self) {
+                _ = try await adoption.adopt(tags, owner: nil) { _ in }
+            }
+            await #expect(throws: RegistrationError.self) {
+                _ = try await adoption.adopt(notes, owner: "ann") { _ in }
+            }
+            #expect(try await adoption.adopt(tags, owner: "ann") { _ in } == 50)
+            #expect(try await database.download("ann").count == 50)
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test("Writes that go on during an adoption are neither lost nor repeated")
+    func adoptionOnline() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.execute(
+                """
+                SET session_replication_role = replica;
+                INSERT INTO s.notes (id, owner, title)
+                SELECT gen_random_uuid(), 'user' || i % 3, 'n' || i FROM generate_series(1, 4000) i;
+                RESET session_replication_role
+                """)
+            let reading = try await SyncedDatabase.connect(database.url)
+            let writing = try await SyncedDatabase.connect(database.url)
+            defer {
+                reading.close()
+                writing.close()
+            }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    _ = try await Adoption(reading: reading, writing: writing).adopt(
+                        .init(schema: "s", table: "notes"), owner: nil
+                    ) { _ in }
+                }
+                group.addTask {
+                    for round in 1...20 {
+                        try await database.execute(
+                            """
+                            UPDATE s.notes SET title = title || '.' WHERE ('x' || left(id::text, 2))::bit(8)::int % 20 = \(round - 1);
+                            DELETE FROM s.notes WHERE ('x' || left(id::text, 2))::bit(8)::int = \(round)
+                            """)
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(try await database.verify().0 == [])
+        }
+    }
+}
+
+extension SyncedDatabase {
+    /// Some changes of every kind, by two users and by plain SQL.
+    func fill() async throws {
+        let photo = #""photo":"\#(String(repeating: "AQID", count: 40))""#
+        try await upload(
+            "ann",
+            change(
+                1, "INSERT", "notes", id("a1"),
+                #"{"title":"one","big":12345678901234567890.120,"at":1767225600,\#(photo),"extra":{"b":[1,2.50]},"unknown":1}"#
+            ),
+            change(2, "UPDATE", "notes", id("a1"), base: 1, #"{"title":null}"#),
+            change(
+                3, "INSERT", "items", id("b1"), #"{"note_id":"\#(id("a1").uppercased())","n":1}"#),
+            change(4, "INSERT", "items", id("b2"), #"{"note_id":"\#(id("a1"))"}"#),
+            change(5, "INSERT", "tags", "t1", #"{"label":"x"}"#),
+            change(6, "INSERT", "prefs", "p1", #"{"value":"x"}"#),
+            change(7, "INSERT", "links", id("c1"), #"{"note_id":"\#(id("a1"))"}"#))
+        try await upload("bob", change(1, "INSERT", "prefs", "p1", #"{"value":"y"}"#))
+        try await execute(
+            """
+            INSERT INTO s.notes (id, owner, title, "Big") VALUES
+                ('\(id("d1"))', 'bob', 'plain', 1.50), ('\(id("d2"))', 'bob', 'plain', 'NaN'),
+                ('\(id("d3"))', NULL, 'nobody''s', 1);
+            UPDATE s.tags SET label = 'server';
+            INSERT INTO s.tags VALUES ('nobody', 'x');
+            DELETE FROM s.notes WHERE id = '\(id("d2"))';
+            UPDATE s.notes SET at = '2026-01-31 12:00:00.123456+05:30' WHERE owner = 'bob'
+            """)
+        _ = try await upload("ann", change(8, "DELETE", "links", id("c1"), base: 1))
+    }
+
+    /// - Returns: the differences that are there (after the repair, if one is asked for), keys cut short.
+    func verify(
+        repair: Bool = false, acceptsDeletes: Bool = false
+    ) async throws -> ([String], Verifier.Summary) {
+        let other = try await Self.connect(url)
+        defer { other.close() }
+        if repair {
+            let repairing = Repair(connection: sql, acceptsDeletes: acceptsDeletes)
+            _ = try await Verifier(connection: other).run { _ = try await repairing.mend($0) }
+        }
+        var lines: [String] = []
+        let summary = try await Verifier(connection: other).run { differences in
+            lines += differences.map {
+                "\($0)".replacing("key=00000000-0000-4000-8000-0000000000", with: "key=")
+            }
+        }
+        return (lines, summary)
+    }
+}

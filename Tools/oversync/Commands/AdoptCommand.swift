@@ -1,0 +1,35 @@
+import ArgumentParser
+import DevStack
+import Foundation
+import Model
+import Sidecar
+
+/// `oversync adopt`: rows that were there before the table was registered.
+struct AdoptCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "adopt",
+        abstract: "Sends a registered table's existing rows to their users' devices.",
+        discussion: """
+            Works online in small transactions. Interrupted, it is simply run again. Also brings over what \
+            plain SQL changed while the table was not registered, or its triggers were off.
+            """)
+
+    @Argument(help: "schema.table", transform: TableName.init(argument:))
+    var table: TableName
+    @Option(help: "For a table without an owner column: the user who gets the rows nobody has.")
+    var user: String?
+    @OptionGroup var database: MigrateCommand.Database
+
+    func run() async throws {
+        let url = try database.resolve()
+        let count = try await withConnection(to: url) { reading in
+            try await withConnection(to: url) { writing in
+                try await Adoption(reading: reading, writing: writing).adopt(table, owner: user) {
+                    print("\($0) rows adopted")
+                    fflush(nil)
+                }
+            }
+        }
+        print("\(table): \(count) rows adopted, all done")
+    }
+}

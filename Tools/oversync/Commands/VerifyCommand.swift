@@ -1,0 +1,71 @@
+import ArgumentParser
+import DevStack
+import Foundation
+import Model
+import Sidecar
+
+/// `oversync verify`: does the database keep its promises?
+struct VerifyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify",
+        abstract: "Proves that change log, row states and business tables say the same.",
+        discussion: """
+            Reads one snapshot while the services run, and prints a line for each difference as it is found. \
+            The exit code is 1 if any is left.
+            """)
+
+    @OptionGroup var database: MigrateCommand.Database
+    @Option(help: "Only this user's data.")
+    var user: String?
+    @Option(help: "Only this business table (schema.table).", transform: TableName.init(argument:))
+    var table: TableName?
+    @Flag(help: "Mend what has one plain truth; what is mended reaches the devices.")
+    var repair = false
+    @Flag(help: "With --repair: rows that have gone from a business table are deleted on devices.")
+    var acceptDeletes = false
+
+    func validate() throws {
+        if acceptDeletes, !repair { throw ValidationError("--accept-deletes goes with --repair") }
+    }
+
+    func run() async throws {
+        let url = try database.resolve()
+        let left = try await withConnection(to: url) { reading in
+            try await withConnection(to: url) { writing in
+                let repairing = Repair(connection: writing, acceptsDeletes: acceptDeletes)
+                var kinds: [Difference.Kind: Int] = [:]
+                var mended: Int64 = 0
+                let summary = try await Verifier(connection: reading, user: user, table: table)
+                    .run { differences in
+                        for difference in differences {
+                            kinds[difference.kind, default: 0] += 1
+                            print(difference)
+                        }
+                        fflush(nil)
+                        if repair { mended += try await repairing.mend(differences) }
+                    }
+                print(
+                    """
+                    \(summary.users) users, \(summary.changes) changes, \(summary.rows) rows: \
+                    \(summary.differences) differences\(repair ? ", \(mended) mended" : "")
+                    """)
+                for (kind, count) in kinds.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+                    print("  \(count) \(kind.rawValue): \(kind.advice)")
+                }
+                return summary.differences - mended
+            }
+        }
+        if left > 0 { throw ExitCode(1) }
+    }
+}
+
+extension TableName {
+    /// `schema.table` as a person types it.
+    init(argument: String) throws {
+        let parts = argument.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 2, parts.allSatisfy({ isWireIdentifier($0) }) else {
+            throw ValidationError("\"\(argument)\" must be schema.table")
+        }
+        self.init(schema: String(parts[0]), table: String(parts[1]))
+    }
+}
