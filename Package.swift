@@ -210,14 +210,7 @@ let testTargets: [Target] = [
     tests("TokensUnitTests", ["Tokens", .crypto]),
     tests("UploadUnitTests", ["Model", "Sidecar", "UploadService", "WireJSON", .nioCore]),
     tests(
-        "UploadIntegrationTests",
-        [
-            "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
-            "TestSupport",
-            "UploadService", .logging, .nioCore,
-        ]),
-    tests(
-        "ServerWritesIntegrationTests",
+        "SyncIntegrationTests",
         [
             "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
             "TestSupport", "UploadService", .logging, .nioCore,

@@ -26,6 +26,8 @@ package enum TestDatabase {
         isolation: isolated (any Actor)? = #isolation,
         _ body: (_ url: String) async throws -> Value
     ) async throws -> Value {
+        await SharedCluster.shared.takeSlot()
+        defer { Task { await SharedCluster.shared.freeSlot() } }
         let cluster = try await SharedCluster.shared.cluster()
         if let template { try await SharedCluster.shared.make(template) }
         let name = uniqueName("test")
@@ -92,6 +94,24 @@ package enum TestDatabase {
 /// all must wait for the one that starts it.
 private actor SharedCluster {
     static let shared = SharedCluster()
+
+    /// Databases in use at once: each has some connections, of which a cluster has few.
+    private static let maximumDatabases = 12
+
+    private var freeSlots = SharedCluster.maximumDatabases
+    private var waiting: [CheckedContinuation<Void, Never>] = []
+
+    func takeSlot() async {
+        if freeSlots > 0 {
+            freeSlots -= 1
+        } else {
+            await withCheckedContinuation { waiting.append($0) }
+        }
+    }
+
+    func freeSlot() {
+        if waiting.isEmpty { freeSlots += 1 } else { waiting.removeFirst().resume() }
+    }
 
     private var starting: Task<LocalPostgres, any Error>?
     private var templates: [String: Task<Void, any Error>] = [:]

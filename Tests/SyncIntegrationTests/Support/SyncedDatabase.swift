@@ -59,15 +59,27 @@ struct SyncedDatabase {
     private let executor: UploadExecutor
     private let reader: PageReader
 
-    static func with(_ body: (SyncedDatabase) async throws -> Void) async throws {
+    /// - Parameters:
+    ///   - script: tables beside the usual ones.
+    ///   - yaml: their entries in `oversync.yaml`.
+    ///   - statementTimeout: of uploads, in milliseconds.
+    static func with(
+        tables script: String = "", registered yaml: String = "", statementTimeout: Int? = nil,
+        _ body: (SyncedDatabase) async throws -> Void
+    ) async throws {
         try await TestDatabase.withDatabase(template: template) { url in
             let connection = try await connect(url)
             defer { connection.close() }
-            try await body(try SyncedDatabase(url, connection))
+            if !yaml.isEmpty {
+                try await connection.execute(script: script)
+                let more = try RegistrationFile.parse("tables:\n\(yaml)")
+                try await Registration.apply(registrations + more, on: connection)
+            }
+            try await body(try SyncedDatabase(url, connection, statementTimeout))
         }
     }
 
-    private init(_ url: String, _ connection: PostgresConnection) throws {
+    private init(_ url: String, _ connection: PostgresConnection, _ timeout: Int?) throws {
         self.url = url
         sql = connection
         let pool = PostgresPool(
@@ -75,7 +87,11 @@ struct SyncedDatabase {
         source = CatalogSource(pool: pool, logger: Self.logger)
         executor = UploadExecutor(
             pool: pool, source: source, limits: .init(),
-            timeouts: try UploadTimeouts(Configuration(environment: [:])))
+            timeouts: try UploadTimeouts(
+                Configuration(
+                    environment: timeout.map {
+                        [UploadTimeouts.statementSetting.key: "\($0)"]
+                    } ?? [:])))
         reader = PageReader(pool: pool, source: source)
     }
 
@@ -97,6 +113,23 @@ struct SyncedDatabase {
             from: CallerIdentity(user: user, device: device), isAtomic: atomic,
             deadline: .now + .seconds(30)
         ).result
+    }
+
+    /// Uploads and answers with a line for each change.
+    func outcomes(
+        _ user: String, device: String = "phone", atomic: Bool = false, _ changes: String...
+    ) async throws -> [String] {
+        try await upload(
+            user, device: device, atomic: atomic, changes.joined(separator: ",")
+        ).outcomes.map(\.line)
+    }
+
+    /// One value of one row, as text; `NULL` for null, nil if there is no row.
+    func value(_ query: String) async throws -> String? {
+        let result = try await sql.run(
+            Command(Statement(name: "value_\(query.hashValue)", sql: query)))
+        guard result.rowCount > 0 else { return nil }
+        return try result.optionalString(0, 0) ?? "NULL"
     }
 
     /// Everything a new device of the user gets.
@@ -141,4 +174,26 @@ func change(
     let tail = payload.map { #","payload":\#($0)"# } ?? ""
     return
         #"{"source_change_id":\#(id),"schema":"s","table":"\#(table)","op":"\#(op)","pk":"\#(key)","server_version":\#(base)\#(tail)}"#
+}
+
+extension ChangeOutcome {
+    /// A short form for comparisons.
+    var line: String {
+        switch self {
+        case .applied(let version): "applied" + (version.map { " \($0)" } ?? "")
+        case .conflict(let row):
+            "conflict \(row.version) by \(row.device)/\(row.changeID)"
+                + (row.isDeleted
+                    ? " deleted" : " " + String(decoding: row.payload ?? [], as: UTF8.self))
+        case .invalid(let refusal):
+            switch refusal.details {
+            case .missing(let labels): "invalid fk_missing \(labels.joined(separator: " "))"
+            default: "invalid \(refusal.reason.rawValue)"
+            }
+        case .materializeError(_, let message):
+            "materialize_error "
+                + (message.firstMatch(of: /SQLSTATE (\w+)/).map { String($0.1) } ?? "?")
+        case .aborted: "aborted"
+        }
+    }
 }

@@ -217,7 +217,7 @@ extension SyncedDatabase {
 
     /// - Returns: the differences that are there (after the repair, if one is asked for), keys cut short.
     func verify(
-        repair: Bool = false, acceptsDeletes: Bool = false
+        user: String? = nil, repair: Bool = false, acceptsDeletes: Bool = false
     ) async throws -> ([String], Verifier.Summary) {
         let other = try await Self.connect(url)
         defer { other.close() }
@@ -226,7 +226,7 @@ extension SyncedDatabase {
             _ = try await Verifier(connection: other).run { _ = try await repairing.mend($0) }
         }
         var lines: [String] = []
-        let summary = try await Verifier(connection: other).run { differences in
+        let summary = try await Verifier(connection: other, user: user).run { differences in
             lines += differences.map {
                 "\($0)".replacing("key=00000000-0000-4000-8000-0000000000", with: "key=")
             }
