@@ -1,13 +1,33 @@
+/// A text that is equal only to itself, byte for byte, as PostgreSQL compares it. Swift's own equality joins
+/// all spellings of one Unicode text.
+package struct ExactText: Hashable, Sendable, ExpressibleByStringLiteral {
+    package let value: String
+
+    package init(_ value: String) { self.value = value }
+    package init(stringLiteral value: String) { self.value = value }
+
+    package static func == (a: ExactText, b: ExactText) -> Bool {
+        a.value.utf8.elementsEqual(b.value.utf8)
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        var text = value
+        text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    }
+}
+
 /// The person whose rows are synced: the token's `sub`. All data is kept apart by it.
 package struct UserID: Hashable, Sendable {
-    package let value: String
-    package init(_ value: String) { self.value = value }
+    private let text: ExactText
+    package var value: String { text.value }
+    package init(_ value: String) { text = ExactText(value) }
 }
 
 /// One installation of an app: the token's `did`, the wire's `source_id`.
 package struct DeviceID: Hashable, Sendable {
-    package let value: String
-    package init(_ value: String) { self.value = value }
+    private let text: ExactText
+    package var value: String { text.value }
+    package init(_ value: String) { text = ExactText(value) }
 }
 
 /// The number a device gave a change; with the device it names the change for ever.

@@ -56,14 +56,14 @@ package struct ParentReference: Hashable, Sendable {
 package enum ParentValue: Hashable, Sendable {
     case uuid(RowKey)
     case integer(Int64)
-    case text(String)
+    case text(ExactText)
 
     /// As an answer shows it.
     package var text: String {
         switch self {
         case .uuid(let key): key.text
         case .integer(let number): "\(number)"
-        case .text(let text): text
+        case .text(let text): text.value
         }
     }
 }

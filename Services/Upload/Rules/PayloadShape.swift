@@ -25,8 +25,7 @@ struct PayloadShape {
         do {
             try reader.readObject { reader, member throws(JSONError) in
                 let slice = try reader.skipValue()
-                let name = UnsafeBufferPointer(rebasing: payload[member.content])
-                guard let column = table.column(name, hint: next) else { return }
+                guard let column = column(member, reader, table, hint: next) else { return }
                 next = column + 1
                 shape.columns.insert(column)
                 if table.valueColumns.contains(column) { values[column] = slice }
@@ -49,6 +48,18 @@ struct PayloadShape {
             }
         }
         return shape
+    }
+
+    /// The column that a member names, however the name is escaped.
+    private static func column(
+        _ member: JSONSlice, _ reader: JSONReader, _ table: UploadTable, hint: Int
+    ) -> Int? {
+        guard member.hasEscapes else {
+            return table.column(
+                UnsafeBufferPointer(rebasing: reader.bytes[member.content]), hint: hint)
+        }
+        guard let name = reader.text(of: member) else { return nil }
+        return Array(name.utf8).withUnsafeBufferPointer { table.column($0, hint: hint) }
     }
 
     /// The foreign key's values; nil if one is absent, null or empty, which points nowhere.
@@ -99,12 +110,12 @@ struct PayloadShape {
     ) -> ParentValue? {
         switch (slice.kind, type) {
         case (.string, .uuid): reader.text(of: slice).flatMap(uuid).map(ParentValue.uuid)
-        case (.string, .text): reader.text(of: slice).map(ParentValue.text)
+        case (.string, .text): reader.text(of: slice).map { .text(ExactText($0)) }
         case (.string, .integer):
             reader.text(of: slice).flatMap { Int64($0) }.map(ParentValue.integer)
         case (.number, .integer): reader.integer(of: slice).map(ParentValue.integer)
         case (.number, .text):
-            .text(String(decoding: reader.bytes[slice.range], as: UTF8.self))
+            .text(ExactText(String(decoding: reader.bytes[slice.range], as: UTF8.self)))
         default: nil
         }
     }
@@ -130,7 +141,7 @@ extension ParentValue {
     init(_ key: RowKey) {
         switch key {
         case .uuid: self = .uuid(key)
-        case .text(let text): self = .text(text)
+        case .text(let text): self = .text(ExactText(text))
         }
     }
 }

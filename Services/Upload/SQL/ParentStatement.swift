@@ -71,7 +71,7 @@ enum ParentStatement {
                 switch reference.values[position] {
                 case .uuid(let key): key.withStoredBytes { array.append(bytes: $0) }
                 case .integer(let number): array.append(number)
-                case .text(let text): array.append(text)
+                case .text(let text): array.append(text.value)
                 }
             }
             bindings.bind(array)

@@ -79,18 +79,20 @@ struct BusinessComparison {
 
     /// The rows that belong to somebody.
     private var businessRows: String {
-        let key = table.storedKey(of: "t")
+        // An alias that no column has: where one does, the name alone would mean the column.
+        let key = table.storedKey(of: "\"@row\"")
         guard let owner = table.ownerColumn.map(quoted) else {
             return """
-                (SELECT s.user_id, o.key, t FROM \(table.name.quotedName) AS t
+                (SELECT s.user_id, o.key, "@row" AS t FROM \(table.name.quotedName) AS "@row"
                     JOIN sync.key_owner o ON o.table_id = \(table.id) AND o.key = \(key)
                     JOIN sync.scope s ON s.scope_id = o.scope_id
                     WHERE \(isWanted("s.user_id")))
                 """
         }
         return """
-            (SELECT t.\(owner)::text AS user_id, \(key) AS key, t FROM \(table.name.quotedName) AS t
-                WHERE t.\(owner) IS NOT NULL AND \(isWanted("t.\(owner)::text")))
+            (SELECT "@row".\(owner)::text AS user_id, \(key) AS key, "@row" AS t
+                FROM \(table.name.quotedName) AS "@row"
+                WHERE "@row".\(owner) IS NOT NULL AND \(isWanted("\"@row\".\(owner)::text")))
             """
     }
 

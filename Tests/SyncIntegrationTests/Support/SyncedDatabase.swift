@@ -138,9 +138,7 @@ struct SyncedDatabase {
         request.after = Int64(after)
         request.limit = 1000
         request.includeSelf = true
-        let page = try await reader.read(
-            PageRequest(request, user: .init(user), device: .init("reader"), limits: .init()),
-            deadline: .now + .seconds(30))
+        let page = try await read(request, user: user, device: "reader")
         let body =
             try JSONSerialization.jsonObject(with: Data(page.body.readableBytesView))
             as? [String: Any]
@@ -152,6 +150,14 @@ struct SyncedDatabase {
                 source: change["source_id"] as? String ?? "?",
                 payload: (change["payload"] as? [String: Any])?.mapValues { "\($0)" })
         }
+    }
+
+    func read(
+        _ request: PullChangesRequest, user: String, device: String
+    ) async throws -> Page {
+        try await reader.read(
+            PageRequest(request, user: .init(user), device: .init(device), limits: .init()),
+            deadline: .now + .seconds(30))
     }
 
     /// A short form for comparisons: `I notes a1 1`, with only the last digits of a key.

@@ -1,0 +1,221 @@
+import Foundation
+import Model
+import Postgres
+import RPC
+import Testing
+
+@Suite("Uploads, plain SQL and readers at once", .serialized)
+struct ConcurrencyTests {
+    @Test(
+        "S2: a reader that follows its cursor while devices and plain SQL write gets every change once, in order"
+    )
+    func gaps() async throws {
+        let devices = 6
+        let uploads = 25
+        let perUpload = 4
+        try await SyncedDatabase.with { database in
+            let plain = try await SyncedDatabase.connect(database.url)
+            defer { plain.close() }
+            let total = devices * uploads * perUpload + uploads
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for device in 0..<devices {
+                    group.addTask {
+                        for upload in 0..<uploads {
+                            let changes = (0..<perUpload).map { n in
+                                let key = id(String(format: "%02x%04x%x", device, upload, n))
+                                return change(
+                                    upload * perUpload + n + 1, "INSERT", "notes", key, "{}")
+                            }
+                            let answer = try await database.outcomes(
+                                "ann", device: "device\(device)", changes.joined(separator: ","))
+                            #expect(answer.allSatisfy { $0 == "applied 1" })
+                        }
+                    }
+                }
+                group.addTask {
+                    for n in 0..<uploads {
+                        try await plain.execute(
+                            script:
+                                "INSERT INTO s.notes (id, owner) VALUES ('\(id(String(format: "ff%04x", n)))', 'ann')"
+                        )
+                    }
+                }
+                for _ in 0..<2 {
+                    group.addTask {
+                        var cursor = 0
+                        var keys: Set<String> = []
+                        while cursor < total {
+                            for change in try await database.download("ann", after: cursor) {
+                                #expect(change.sequence == cursor + 1)
+                                cursor = change.sequence
+                                #expect(keys.insert(change.key).inserted)
+                            }
+                            try Task.checkCancellation()
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test(
+        "One batch sent many times at once takes effect once, and every answer names the same versions"
+    )
+    func duplicates() async throws {
+        try await SyncedDatabase.with { database in
+            let batch = (1...30).map {
+                change($0, "INSERT", "notes", id("\($0 + 100)"), #"{"title":"\#($0)"}"#)
+            }
+            .joined(separator: ",")
+            try await withThrowingTaskGroup(of: [String].self) { group in
+                for _ in 0..<12 { group.addTask { try await database.outcomes("ann", batch) } }
+                for try await answer in group {
+                    #expect(answer == Array(repeating: "applied 1", count: 30))
+                }
+            }
+            #expect(try await database.download("ann").count == 30)
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test("New users and new devices that upload for the first time at once")
+    func firsts() async throws {
+        try await SyncedDatabase.with { database in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for n in 0..<24 {
+                    group.addTask {
+                        let answer = try await database.outcomes(
+                            "user\(n % 3)", device: "device\(n)",
+                            change(1, "INSERT", "notes", id("\(n + 100)"), "{}"))
+                        #expect(answer == ["applied 1"])
+                    }
+                }
+                try await group.waitForAll()
+            }
+            for user in 0..<3 {
+                let changes = try await database.download("user\(user)")
+                #expect(Set(changes.map(\.source)).count == 8)
+            }
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    // plain SQL: BEGIN, UPDATE row ─────────────────── waits for ann's log ──── COMMIT
+    // upload:                        holds ann's log, waits for the row: steps back, again, applied
+    @Test(
+        "Lock order: between an upload and plain SQL it is the upload that steps back, and then succeeds"
+    )
+    func lockOrder() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload(
+                "ann", change(1, "INSERT", "notes", id("a1"), #"{"title":"x"}"#))
+            let plain = try await SyncedDatabase.connect(database.url)
+            defer { plain.close() }
+            // Without capture, so that the row alone is locked and the log is still free.
+            try await plain.execute(
+                script: "BEGIN; SELECT FROM s.notes WHERE id = '\(id("a1"))' FOR UPDATE")
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    let answer = try await database.outcomes(
+                        "ann",
+                        change(2, "UPDATE", "notes", id("a1"), base: 1, #"{"title":"upload"}"#))
+                    #expect(
+                        answer == [
+                            #"conflict 2 by /2 {"id":"\#(id("a1"))","title":"plain","big":null,"photo":null,"at":null,"extra":null}"#
+                        ])
+                }
+                // Somebody waits for the row: the upload, with the log locked.
+                while try await database.value(
+                    "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                ) == "0" {
+                    try Task.checkCancellation()
+                }
+                try await plain.execute(
+                    script: "UPDATE s.notes SET title = 'plain' WHERE id = '\(id("a1"))'; COMMIT")
+                try await group.waitForAll()
+            }
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test(
+        "A row that stays locked: the upload asks to come back, nothing is half done, and a repeat is applied"
+    )
+    func lockedRow() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload("ann", change(1, "INSERT", "notes", id("a1"), "{}"))
+            try await database.execute("BEGIN; SELECT FROM s.notes FOR UPDATE")
+            let batch =
+                change(2, "INSERT", "notes", id("a2"), "{}") + ","
+                + change(3, "UPDATE", "notes", id("a1"), base: 1, #"{"title":"y"}"#)
+            let failure = await #expect(throws: RPCFailure.self) {
+                _ = try await database.outcomes("ann", batch)
+            }
+            #expect(failure?.status == .unavailable)
+            #expect(failure?.retryAfter != nil)
+            #expect(try await database.feed("ann") == ["I notes a1 1"])
+            try await database.execute("ROLLBACK")
+            #expect(try await database.outcomes("ann", batch) == ["applied 1", "applied 2"])
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test(
+        "Backends that are killed while uploads run: after the retries every change took effect once"
+    )
+    func killedBackends() async throws {
+        try await SyncedDatabase.with { database in
+            let killer = try await SyncedDatabase.connect(database.url)
+            defer { killer.close() }
+            let uploads = 120
+            try await withThrowingTaskGroup(of: Bool.self) { group in
+                group.addTask {
+                    for upload in 0..<uploads {
+                        let batch = (1...5).map {
+                            change(
+                                upload * 5 + $0, "INSERT", "notes",
+                                id(String(format: "%04x%x", upload, $0)), "{}")
+                        }
+                        .joined(separator: ",")
+                        // As a device does: again until there is an answer.
+                        while true {
+                            do {
+                                let answer = try await database.outcomes("ann", batch)
+                                #expect(answer == Array(repeating: "applied 1", count: 5))
+                                break
+                            } catch let failure as RPCFailure where failure.status == .unavailable {
+                            }
+                        }
+                    }
+                    return true
+                }
+                group.addTask {
+                    while !Task.isCancelled {
+                        try await killer.execute(
+                            script: """
+                                SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                                WHERE datname = current_database() AND state = 'active'
+                                    AND query NOT LIKE '%pg_terminate%' AND random() < 0.2
+                                """)
+                    }
+                    return false
+                }
+                while let isDone = try await group.next(), !isDone {}
+                group.cancelAll()
+            }
+            let other = try await SyncedDatabase.connect(database.url)
+            defer { other.close() }
+            let count = try await other.run(
+                Command(
+                    Statement(
+                        name: "count",
+                        sql: "SELECT count(*), count(DISTINCT key), max(seq) FROM sync.change_log"))
+            )
+            #expect(try count.int64(0, 0) == Int64(uploads * 5))
+            #expect(try count.int64(0, 1) == Int64(uploads * 5))
+            #expect(try count.int64(0, 2) == Int64(uploads * 5))
+        }
+    }
+}

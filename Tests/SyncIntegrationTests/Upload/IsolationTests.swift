@@ -1,0 +1,101 @@
+import Foundation
+import Model
+import Protos
+import Testing
+
+/// Promise P6: what one user does neither shows nor changes another user's rows.
+@Suite("Users are kept apart")
+struct IsolationTests {
+    @Test(
+        "Reading, changing, colliding with and probing for another user's rows gives what an empty server would"
+    )
+    func strangers() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload(
+                "ann", change(1, "INSERT", "notes", id("a1"), #"{"title":"secret"}"#),
+                change(2, "INSERT", "items", id("b1"), #"{"note_id":"\#(id("a1"))","n":1}"#),
+                change(3, "INSERT", "tags", "t1", #"{"label":"secret"}"#),
+                change(4, "INSERT", "prefs", "p1", #"{"value":"secret"}"#))
+            let before = try await database.snapshot()
+            let attempts: [(String, String)] = [
+                (
+                    change(1, "UPDATE", "notes", id("a1"), base: 1, #"{"title":"mine"}"#),
+                    "invalid row_missing"
+                ),
+                (change(2, "INSERT", "notes", id("a1"), #"{"title":"mine"}"#), "invalid key_taken"),
+                (change(3, "DELETE", "notes", id("a1"), base: 1), "applied"),
+                (change(4, "DELETE", "tags", "t1", base: 1), "applied"),
+                (change(5, "INSERT", "tags", "t1", "{}"), "invalid key_taken"),
+                (change(6, "UPDATE", "tags", "t1", base: 1, "{}"), "invalid row_missing"),
+                (
+                    change(7, "INSERT", "items", id("b2"), #"{"note_id":"\#(id("a1"))"}"#),
+                    "invalid fk_missing s.notes:\(id("a1"))"
+                ),
+                (
+                    change(8, "INSERT", "items", id("b3"), #"{"note_id":"\#(id("ff"))"}"#),
+                    "invalid fk_missing s.notes:\(id("ff"))"
+                ),
+                (
+                    change(9, "INSERT", "notes", id("a9"), #"{"owner":"ann","title":"x"}"#),
+                    "applied 1"
+                ),
+                (change(10, "INSERT", "prefs", "p1", #"{"value":"mine"}"#), "applied 1"),
+            ]
+            for (attempt, answer) in attempts {
+                #expect(try await database.outcomes("bob", attempt) == [answer])
+                #expect(try await database.outcomes("bob", atomic: true, attempt).count == 1)
+            }
+            #expect(try await database.snapshot() == before)
+            #expect(
+                try await database.value("SELECT owner FROM s.notes WHERE id = '\(id("a9"))'")
+                    == "bob")
+            let seen = try await database.download("bob")
+            #expect(seen.map(\.key) == [id("a9"), "p1"])
+            #expect(seen.map(\.sequence) == [1, 2])
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test("A user whose name is another's in another Unicode spelling is another user")
+    func spellings() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload(
+                "\u{e9}", change(1, "INSERT", "prefs", "p1", #"{"value":"x"}"#))
+            #expect(try await database.download("e\u{301}") == [])
+            #expect(try await database.download("\u{e9}").count == 1)
+        }
+    }
+
+    @Test(
+        "A key is free again when its owner deleted the row; the first owner then meets a taken key"
+    )
+    func reuse() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload("ann", change(1, "INSERT", "notes", id("a1"), "{}"))
+            try await database.upload("ann", change(2, "DELETE", "notes", id("a1"), base: 1))
+            #expect(
+                try await database.outcomes("bob", change(1, "INSERT", "notes", id("a1"), "{}"))
+                    == ["applied 1"])
+            let back = try await database.outcomes(
+                "ann", change(3, "INSERT", "notes", id("a1"), base: 2, "{}"))
+            #expect(back == ["invalid key_taken"])
+            #expect(try await database.verify().0 == [])
+        }
+    }
+}
+
+extension SyncedDatabase {
+    /// All that belongs to ann, as text.
+    func snapshot() async throws -> [String?] {
+        [
+            try await value(
+                "SELECT string_agg(n::text, ';' ORDER BY id) FROM s.notes n WHERE owner = 'ann'"),
+            try await value(
+                "SELECT string_agg(n::text, ';' ORDER BY id) FROM s.items n WHERE owner = 'ann'"),
+            try await value("SELECT string_agg(n::text, ';' ORDER BY code) FROM s.tags n"),
+            try await value(
+                "SELECT string_agg(n::text, ';' ORDER BY code) FROM s.prefs n WHERE owner = 'ann'"),
+            try await rawPage("ann"),
+        ]
+    }
+}
