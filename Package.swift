@@ -81,7 +81,7 @@ let sharedTargets: [Target] = [
     shared("Tokens", [.jwtKit]),
     shared("DatabaseKit", ["Postgres", "ServiceKit", "Telemetry"]),
     shared(
-        "Sidecar", ["Model", "Postgres", .lifecycle, .logging, .yams],
+        "Sidecar", ["Model", "Postgres", .lifecycle, .logging, .yams], exclude: ["schema.sql"],
         resources: [
             .embedInCode("Migrations/0001_sidecar.sql"), .embedInCode("Migrations/0002_auth.sql"),
             .embedInCode("Migrations/0003_capture.sql"),
@@ -209,6 +209,8 @@ let testTargets: [Target] = [
         ]),
     tests("TokensUnitTests", ["Tokens", .crypto]),
     tests("UploadUnitTests", ["Model", "Sidecar", "UploadService", "WireJSON", .nioCore]),
+    tests("SidecarUnitTests", ["Model", "Sidecar"]),
+    tests("SidecarIntegrationTests", ["Model", "Postgres", "Sidecar", "TestSupport", .logging]),
     tests(
         "SyncIntegrationTests",
         [

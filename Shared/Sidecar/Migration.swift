@@ -50,9 +50,14 @@ package struct Migrator: Sendable {
     /// Applies each missing step in a transaction of its own, under a lock that other migrators wait for.
     ///
     /// - Returns: the names of the steps applied.
-    package func migrate() async throws(PostgresError) -> [String] {
+    /// - Throws: `LayoutError` for a database of a newer program; `PostgresError`.
+    package func migrate() async throws -> [String] {
+        let installed = try await installedVersion()
+        guard installed <= Migration.currentVersion else {
+            throw LayoutError(installed: installed)
+        }
         var applied: [String] = []
-        for migration in Migration.all {
+        for migration in Migration.all where migration.version > installed {
             try await connection.execute(
                 script: "BEGIN; SELECT pg_advisory_xact_lock(\(Self.lockKey));")
             if try await installedVersion() >= migration.version {
@@ -74,5 +79,15 @@ package struct Migrator: Sendable {
         let exists = try await connection.run(Command(SidecarStatements.metaExists))
         guard try exists.bool(0, 0) else { return 0 }
         return Int(try await connection.run(Command(SidecarStatements.layoutVersion)).int64(0, 0))
+    }
+}
+
+/// A database whose layout this program does not know.
+package struct LayoutError: Error, Hashable, Sendable, CustomStringConvertible {
+    let installed: Int
+
+    package var description: String {
+        "the database has layout \(installed), newer than this program's \(Migration.currentVersion): "
+            + "use the program that made it, or a later one"
     }
 }

@@ -5,12 +5,9 @@ import Postgres
 ///
 /// Nothing is touched that is as it should be: making a trigger waits for every writer of its table.
 enum CaptureInstallation {
-    /// Longest wait for a table that is in use, in milliseconds; then `migrate` fails and can be repeated.
-    private static let lockTimeout = 5000
-
     /// Brings the database to what `tables` ask for, inside the caller's transaction.
     static func apply(
-        _ tables: [RegisteredTable], on connection: PostgresConnection
+        _ tables: [RegisteredTable], on connection: PostgresConnection, lockTimeout: Duration
     ) async throws(PostgresError) {
         let installed = try await read(on: connection)
         var script = ""
@@ -25,7 +22,7 @@ enum CaptureInstallation {
         }
         guard !script.isEmpty else { return }
         try await connection.execute(
-            script: "SET LOCAL lock_timeout = \(lockTimeout);\n\(script)")
+            script: "SET LOCAL lock_timeout = \(lockTimeout.wholeMilliseconds);\n\(script)")
     }
 
     /// The tables whose plain SQL is not, or not wholly, captured.
@@ -114,4 +111,10 @@ struct CaptureTrigger {
             event: "UPDATE", transitions: "OLD TABLE AS old_rows NEW TABLE AS new_rows"),
         CaptureTrigger(event: "DELETE", transitions: "OLD TABLE AS old_rows"),
     ]
+}
+
+extension Duration {
+    fileprivate var wholeMilliseconds: Int64 {
+        components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
+    }
 }

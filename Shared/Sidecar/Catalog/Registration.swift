@@ -8,8 +8,11 @@ package enum Registration {
 
     /// Registers exactly these tables; others that were registered are marked removed, their rows stay.
     /// Plain SQL on a registered business table reaches devices from then on.
+    ///
+    /// - Parameter lockTimeout: longest wait for a table that is in use; then nothing is changed.
     package static func apply(
-        _ registrations: [TableRegistration], on connection: PostgresConnection
+        _ registrations: [TableRegistration], on connection: PostgresConnection,
+        lockTimeout: Duration = .seconds(5)
     ) async throws {
         let facts = try await Introspection.read(registrations.map(\.name), on: connection)
         var commands = [Command(Statement(name: "begin", sql: "BEGIN"))]
@@ -25,7 +28,8 @@ package enum Registration {
         do {
             _ = try await connection.run(commands)
             try await CaptureInstallation.apply(
-                try await Catalog.readTables(on: connection), on: connection)
+                try await Catalog.readTables(on: connection), on: connection,
+                lockTimeout: lockTimeout)
             try await connection.execute(script: "COMMIT")
         } catch {
             try? await connection.execute(script: "ROLLBACK")

@@ -110,7 +110,13 @@ package enum RegistrationFile {
 
     /// A misspelt key must not be ignored in silence: it would switch a protection off.
     private static func refuseUnknownKeys(_ yaml: String, path: String) throws(RegistrationError) {
-        guard let root = try? Yams.compose(yaml: yaml)?.mapping else { return }
+        guard let document = try? Yams.compose(yaml: yaml) else {
+            // Not YAML, which the decoder explains, or nothing at all.
+            let isBlank = yaml.allSatisfy(\.isWhitespace)
+            if isBlank { throw RegistrationError("\(path): tables is missing") }
+            return
+        }
+        guard let root = document.mapping else { return }
         for key in root.keys.compactMap(\.string) where !fileKeys.contains(key) {
             throw RegistrationError("\(path): unknown key \"\(key)\"; known: \(fileKeys.sorted())")
         }
@@ -131,6 +137,8 @@ package enum RegistrationFile {
         case DecodingError.typeMismatch(_, let context),
             DecodingError.valueNotFound(_, let context):
             "\(place(context.codingPath))has the wrong type: \(context.debugDescription)"
+        case DecodingError.dataCorrupted(let context):
+            "\(place(context.codingPath))\(context.underlyingError.map { "\($0)" } ?? context.debugDescription)"
         default: "\(error)"
         }
     }

@@ -2,8 +2,15 @@ import Postgres
 
 /// Statements about the sidecar itself: its version and the registered tables.
 package enum SidecarStatements {
+    /// From the tables of `pg_catalog`: `to_regclass` may answer from a cache that does not see what another
+    /// migrator has just committed.
     static let metaExists = Statement(
-        name: "sidecar_meta_exists", sql: "SELECT to_regclass('sync.meta') IS NOT NULL")
+        name: "sidecar_meta_exists",
+        sql: """
+            SELECT EXISTS (
+                SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = 'sync' AND c.relname = 'meta')
+            """)
 
     package static let layoutVersion = Statement(
         name: "sidecar_layout_version", sql: "SELECT layout_version::bigint FROM sync.meta")

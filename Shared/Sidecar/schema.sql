@@ -1,0 +1,213 @@
+-- The whole layout as the migrations leave it, to be read; a test proves that it is what they make. Databases
+-- are made and changed by the migrations alone.
+
+-- The sidecar: what the sync service knows about rows, beside the business tables.
+-- Hot tables carry no foreign keys of their own: each would lock its parent row once more per change.
+
+CREATE SCHEMA sync;
+
+-- One row: the identity of this database's history.
+CREATE TABLE sync.meta (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    layout_version integer NOT NULL,
+    epoch uuid NOT NULL DEFAULT gen_random_uuid(),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO sync.meta (layout_version) VALUES (3);
+
+-- The unit of isolation and ordering: today one per user. Every transaction that adds to a scope's
+-- change log locks this row first and takes its sequences from it, so sequence order is commit order.
+CREATE TABLE sync.scope (
+    scope_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id text NOT NULL UNIQUE,
+    last_seq bigint NOT NULL DEFAULT 0,
+    floor_seq bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+
+-- The devices that ever wrote in a scope.
+CREATE TABLE sync.source (
+    scope_id bigint NOT NULL,
+    source_no integer NOT NULL,
+    device text NOT NULL,
+    max_change_id bigint NOT NULL DEFAULT 0,
+    last_seen timestamptz NOT NULL DEFAULT now(),
+    revoked_at timestamptz,
+    PRIMARY KEY (scope_id, source_no),
+    UNIQUE (scope_id, device)
+);
+
+-- The registered tables, written by `oversync migrate` from oversync.yaml.
+CREATE TABLE sync.catalog (
+    table_id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    schema_name text NOT NULL,
+    table_name text NOT NULL,
+    key_kind text NOT NULL CHECK (key_kind IN ('uuid', 'text')),
+    key_column text NOT NULL,
+    mode text NOT NULL CHECK (mode IN ('table', 'sidecar')),
+    owner_column text,
+    removed_at timestamptz,
+    -- What `oversync migrate` made to capture plain SQL: tells whether it still fits the table's columns.
+    capture_fingerprint text,
+    UNIQUE (schema_name, table_name)
+);
+
+-- Every applied change, in the order of its scope.
+CREATE TABLE sync.change_log (
+    scope_id bigint NOT NULL,
+    seq bigint NOT NULL,
+    table_id smallint NOT NULL,
+    op "char" NOT NULL CHECK (op IN ('I', 'U', 'D')),
+    key bytea NOT NULL,
+    version bigint NOT NULL,
+    payload json,
+    source_no integer NOT NULL,
+    source_change_id bigint NOT NULL,
+    content_hash bigint NOT NULL,
+    ts timestamptz NOT NULL DEFAULT statement_timestamp(),
+    PRIMARY KEY (scope_id, seq),
+    CONSTRAINT change_log_payload_by_op CHECK ((op = 'D') = (payload IS NULL))
+);
+-- Not unique: an edit that a device sends again under its old change id becomes that change's successor.
+CREATE INDEX change_log_change_id ON sync.change_log (scope_id, source_no, source_change_id);
+
+-- What each row is now. Its payload is that of its newest change.
+CREATE TABLE sync.row_state (
+    scope_id bigint NOT NULL,
+    table_id smallint NOT NULL,
+    key bytea NOT NULL,
+    version bigint NOT NULL,
+    seq bigint NOT NULL,
+    deleted boolean NOT NULL,
+    PRIMARY KEY (scope_id, table_id, key)
+) WITH (fillfactor = 80);
+
+-- Who a row of a table without an owner column belongs to: the first user whose change created its key.
+CREATE TABLE sync.key_owner (
+    table_id smallint NOT NULL,
+    key bytea NOT NULL,
+    scope_id bigint NOT NULL,
+    PRIMARY KEY (table_id, key)
+);
+
+-- Changes that a business table refused. They are in no log; the device keeps them.
+CREATE TABLE sync.materialize_failures (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    scope_id bigint NOT NULL,
+    table_id smallint NOT NULL,
+    key bytea NOT NULL,
+    attempted_version bigint NOT NULL,
+    op "char" NOT NULL CHECK (op IN ('I', 'U', 'D')),
+    payload json,
+    source_no integer NOT NULL,
+    source_change_id bigint NOT NULL,
+    sqlstate text NOT NULL,
+    error text NOT NULL,
+    first_seen timestamptz NOT NULL DEFAULT now(),
+    retry_count integer NOT NULL DEFAULT 0,
+    next_retry_at timestamptz,
+    resolved_at timestamptz,
+    UNIQUE (scope_id, table_id, key, attempted_version)
+);
+
+-- What people and tools with power did. Append-only.
+CREATE TABLE sync.audit (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    actor text NOT NULL,
+    action text NOT NULL,
+    target text NOT NULL,
+    outcome text NOT NULL,
+    details json
+);
+
+-- Stops a transaction whose statement met fewer rows than the change log says it must have.
+CREATE FUNCTION sync.expect_rows(actual bigint, expected bigint) RETURNS bigint
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF actual <> expected THEN
+        RAISE EXCEPTION 'a business table took % of % rows', actual, expected USING ERRCODE = 'OV001';
+    END IF;
+    RETURN actual;
+END $$;
+
+-- Changes made by plain SQL. Statement triggers on registered tables (generated by `oversync migrate`, one
+-- function a table, `sync.capture_<table_id>`) append what they see to the change log of the row's user.
+
+-- Whether a statement on a table may be PostgreSQL's own work on behalf of a foreign key.
+CREATE FUNCTION sync.cascades_into(child oid, operation text) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN operation <> 'INSERT' AND EXISTS (
+    SELECT FROM pg_catalog.pg_constraint k
+    WHERE k.conrelid = child AND k.contype = 'f'
+        AND CASE operation WHEN 'DELETE' THEN k.confdeltype = 'c'
+            ELSE k.confupdtype IN ('c', 'n', 'd') OR k.confdeltype IN ('n', 'd') END);
+
+-- Whether a statement trigger runs for a statement that an upload sent itself. The upload says which kind it
+-- is sending (`U` upserts, then `D` deletes); what its statements cause in turn is of the other kind, or
+-- nested in a trigger of the team's.
+CREATE FUNCTION sync.is_upload_statement(operation text, depth integer) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN depth = 1 AND coalesce(current_setting('oversync.writes', true), '')
+    = CASE operation WHEN 'DELETE' THEN 'D' ELSE 'U' END;
+
+-- Locks the logs of some users against each other, in one order for all, creating those that are missing.
+CREATE FUNCTION sync.lock_scopes(users text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO sync.scope (user_id)
+    SELECT u FROM unnest(users) AS u
+    WHERE NOT EXISTS (SELECT FROM sync.scope s WHERE s.user_id = u)
+    ORDER BY u
+    ON CONFLICT (user_id) DO NOTHING;
+    PERFORM FROM sync.scope WHERE user_id = ANY (users) ORDER BY scope_id FOR NO KEY UPDATE;
+END $$;
+
+-- A stored key as the wire writes it.
+CREATE FUNCTION sync.key_text(key bytea, kind text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN kind = 'uuid' THEN encode(key, 'hex')::uuid::text ELSE convert_from(key, 'UTF8') END;
+
+-- The same facts under the names that people and older tools know.
+CREATE VIEW sync.server_change_log AS
+SELECT l.seq AS server_id, s.user_id, c.schema_name, c.table_name,
+    CASE l.op WHEN 'I' THEN 'INSERT' WHEN 'U' THEN 'UPDATE' ELSE 'DELETE' END AS op,
+    sync.key_text(l.key, c.key_kind) AS pk_uuid, l.payload,
+    d.device AS source_id, l.source_change_id, l.version AS server_version, l.ts
+FROM sync.change_log l
+JOIN sync.scope s USING (scope_id)
+JOIN sync.catalog c USING (table_id)
+LEFT JOIN sync.source d ON d.scope_id = l.scope_id AND d.source_no = l.source_no;
+
+CREATE VIEW sync.sync_row_meta AS
+SELECT s.user_id, c.schema_name, c.table_name, sync.key_text(r.key, c.key_kind) AS pk_uuid,
+    r.version AS server_version, r.deleted, l.ts AS updated_at
+FROM sync.row_state r
+JOIN sync.scope s USING (scope_id)
+JOIN sync.catalog c USING (table_id)
+LEFT JOIN sync.change_log l ON l.scope_id = r.scope_id AND l.seq = r.seq;
+
+CREATE VIEW sync.sync_state AS
+SELECT s.user_id, c.schema_name, c.table_name, sync.key_text(r.key, c.key_kind) AS pk_uuid, l.payload
+FROM sync.row_state r
+JOIN sync.scope s USING (scope_id)
+JOIN sync.catalog c USING (table_id)
+JOIN sync.change_log l ON l.scope_id = r.scope_id AND l.seq = r.seq
+WHERE NOT r.deleted;
+
+-- The Auth service's own tables. No other service's role may read them.
+
+CREATE SCHEMA auth;
+
+-- Keys that sign tokens. The private half is sealed (AES-256-GCM) with the service's master key, so that
+-- a copy of the database signs nothing.
+CREATE TABLE auth.signing_key (
+    kid text PRIMARY KEY,
+    algorithm text NOT NULL CHECK (algorithm = 'ES256'),
+    public_key bytea NOT NULL,
+    sealed_private_key bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    -- Signs from then on; until then it is only published, so that verifiers know it in time.
+    active_from timestamptz NOT NULL DEFAULT now(),
+    -- No longer published after that.
+    retires_at timestamptz
+);

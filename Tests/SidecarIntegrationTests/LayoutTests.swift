@@ -1,0 +1,141 @@
+import Foundation
+import Logging
+import Model
+import Postgres
+@testable import Sidecar
+import Testing
+import TestSupport
+
+@Suite("The layout of the database")
+struct LayoutTests {
+    @Test("schema.sql is what the migrations make")
+    func schema() async throws {
+        let file = URL(filePath: #filePath).deletingLastPathComponent()
+            .appending(path: "../../Shared/Sidecar/schema.sql")
+        let script = try String(contentsOf: file, encoding: .utf8)
+        let migrated = try await describe { _ = try await Migrator(connection: $0).migrate() }
+        let written = try await describe { try await $0.execute(script: script) }
+        #expect(Set(written).subtracting(migrated).sorted() == [])
+        #expect(Set(migrated).subtracting(written).sorted() == [])
+        #expect(migrated.count > 100)
+    }
+
+    @Test("Ten migrators at once: each step is applied by one, all succeed, a repeat does nothing")
+    func concurrent() async throws {
+        try await TestDatabase.withDatabase { url in
+            var applied: [String] = []
+            try await withThrowingTaskGroup(of: [String].self) { group in
+                for _ in 0..<10 {
+                    group.addTask {
+                        try await connected(to: url) {
+                            try await Migrator(connection: $0).migrate()
+                        }
+                    }
+                }
+                for try await names in group { applied += names }
+            }
+            #expect(applied.sorted() == Migration.all.map(\.name))
+            try await connected(to: url) { connection in
+                #expect(try await Migrator(connection: connection).migrate() == [])
+                let status = try await Migrator(connection: connection).status()
+                #expect(status == .init(version: Migration.currentVersion, pending: []))
+            }
+        }
+    }
+
+    @Test("A database without the sidecar lacks everything; one from a newer program is refused")
+    func status() async throws {
+        try await TestDatabase.withDatabase { url in
+            try await connected(to: url) { connection in
+                let migrator = Migrator(connection: connection)
+                #expect(
+                    try await migrator.status()
+                        == .init(version: 0, pending: Migration.all.map(\.name)))
+                _ = try await migrator.migrate()
+                try await connection.execute(script: "UPDATE sync.meta SET layout_version = 999")
+                let error = await #expect(throws: LayoutError.self) {
+                    _ = try await migrator.migrate()
+                }
+                #expect(error?.description.contains("999") == true)
+                #expect(error?.description.contains("newer") == true)
+            }
+        }
+    }
+
+    @Test("Migrations keep what is there: keys of tables without owners get theirs")
+    func upgrade() async throws {
+        try await TestDatabase.withDatabase { url in
+            try await connected(to: url) { connection in
+                for migration in Migration.all.prefix(2) {
+                    try await connection.execute(script: migration.sql)
+                }
+                try await connection.execute(
+                    script: """
+                        UPDATE sync.meta SET layout_version = 2;
+                        INSERT INTO sync.scope (user_id) VALUES ('ann');
+                        INSERT INTO sync.catalog (schema_name, table_name, key_kind, key_column, mode)
+                        VALUES ('s', 't', 'text', 'id', 'table');
+                        INSERT INTO sync.row_state VALUES (1, 1, 'k', 1, 1, false), (1, 1, 'gone', 2, 2, true);
+                        """)
+                #expect(
+                    try await Migrator(connection: connection).migrate()
+                        == Migration.all.dropFirst(2).map(\.name))
+                let owners = try await connection.run(
+                    Command(
+                        Statement(
+                            name: "owners",
+                            sql: "SELECT convert_from(key, 'UTF8'), scope_id FROM sync.key_owner")))
+                #expect(owners.rowCount == 1)
+                #expect(try owners.string(0, 0) == "k")
+            }
+        }
+    }
+
+    /// Everything that PostgreSQL knows of the schemas `sync` and `auth`, a line each.
+    private func describe(
+        _ make: @Sendable @escaping (PostgresConnection) async throws -> Void
+    ) async throws -> [String] {
+        try await TestDatabase.withDatabase { url in
+            try await connected(to: url) { connection in
+                try await make(connection)
+                let lines = try await connection.run(
+                    Command(
+                        Statement(
+                            name: "describe",
+                            sql: """
+                                WITH mine AS (
+                                    SELECT c.oid, c.relname, c.relkind, n.nspname, c.reloptions FROM pg_class c
+                                    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname IN ('sync', 'auth')
+                                )
+                                SELECT format('%s.%s %s %s', nspname, relname, relkind, reloptions) FROM mine
+                                UNION ALL SELECT format('%s.%s.%s %s %s null=%s identity=%s default=%s', nspname, relname,
+                                    a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
+                                    a.attidentity, pg_get_expr(d.adbin, d.adrelid))
+                                FROM mine JOIN pg_attribute a ON a.attrelid = mine.oid AND a.attnum > 0
+                                LEFT JOIN pg_attrdef d ON d.adrelid = mine.oid AND d.adnum = a.attnum
+                                WHERE relkind IN ('r', 'v')
+                                UNION ALL SELECT format('%s.%s %s %s', nspname, relname, k.conname, pg_get_constraintdef(k.oid))
+                                FROM mine JOIN pg_constraint k ON k.conrelid = mine.oid
+                                UNION ALL SELECT pg_get_indexdef(oid) FROM mine WHERE relkind = 'i'
+                                UNION ALL SELECT pg_get_viewdef(oid) FROM mine WHERE relkind = 'v'
+                                UNION ALL SELECT pg_get_functiondef(p.oid) FROM pg_proc p
+                                JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname IN ('sync', 'auth')
+                                UNION ALL SELECT 'layout ' || layout_version FROM sync.meta
+                                """)))
+                return try (0..<lines.rowCount).map { try lines.string($0, 0) }
+            }
+        }
+    }
+}
+
+/// Lends a connection.
+func connected<R: Sendable>(
+    to url: String, isolation: isolated (any Actor)? = #isolation,
+    _ body: (PostgresConnection) async throws -> R
+) async throws -> R {
+    let connection = try await PostgresConnection.connect(
+        PostgresConfiguration(url: url),
+        logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    defer { connection.close() }
+    return try await body(connection)
+}
