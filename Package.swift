@@ -74,8 +74,8 @@ let sharedTargets: [Target] = [
     shared(
         "ServiceKit",
         [
-            "RPC", "Telemetry", "WireJSON", .hummingbird, .httpTypes, .lifecycle, .logging,
-            .nioCore, .signals,
+            "Model", "RPC", "Telemetry", "WireJSON", .hummingbird, .httpTypes, .lifecycle,
+            .logging, .nioCore, .signals,
         ]),
     shared("Postgres", ["CLibPQ", .lifecycle, .logging]),
     shared("Tokens", [.jwtKit]),

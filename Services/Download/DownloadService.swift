@@ -15,11 +15,6 @@ extension DatabaseSettings {
 
 /// The Download service: serves the changes of a user in pages. It keeps no state; replicas are equal.
 package enum DownloadService {
-    static let rowsSetting = Setting.integer(
-        "OVERSYNC_MAX_PAGE_ROWS", "most rows of one page", default: WireLimits().rowsPerPage,
-        in: 1...10_000,
-        unit: "rows")
-
     /// Runs the service until a signal ends it.
     package static func run() async throws {
         try await ServiceProcess.run("oversync-download") { process in
@@ -31,7 +26,8 @@ package enum DownloadService {
                 [(.none, Double(heads.waiting))]
             }
             var limits = WireLimits()
-            limits.rowsPerPage = try configuration.value(rowsSetting)
+            limits.rowsPerPage = try configuration.value(
+                CommonSettings.maximumPageRows)
             let pull = PullChanges(
                 reader: PageReader(pool: pool, source: source), heads: heads, limits: limits,
                 metrics: DownloadMetrics(process.metrics), logger: process.logger)

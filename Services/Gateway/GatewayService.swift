@@ -52,7 +52,8 @@ package enum GatewayService {
         ])
         let sync = SyncRoutes(
             upload: upload, download: download,
-            bodies: BodyReader(maximumBytes: settings.maximumBodyBytes))
+            bodies: BodyReader(maximumBytes: settings.maximumBodyBytes),
+            maximumPageRows: settings.maximumPageRows)
         let tokens = AuthRoutes(
             auth: auth, keys: keys, allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
         let responder = GatewayResponder(

@@ -39,6 +39,7 @@ package struct GatewaySettings: Sendable {
     let audience: String?
     let skewSeconds: Int
     let maximumBodyBytes: Int
+    let maximumPageRows: Int
     let requestTimeout: Duration
     let allowsDevelopmentSignIn: Bool
 
@@ -52,6 +53,7 @@ package struct GatewaySettings: Sendable {
         audience = try configuration.optional(TokenSettings.audience)
         skewSeconds = try configuration.value(Self.skewSetting)
         maximumBodyBytes = try configuration.value(Self.bodySetting)
+        maximumPageRows = try configuration.value(CommonSettings.maximumPageRows)
         requestTimeout = .seconds(try configuration.value(Self.timeoutSetting))
         allowsDevelopmentSignIn = try configuration.value(TokenSettings.developmentSignIn)
     }

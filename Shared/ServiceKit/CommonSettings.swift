@@ -1,4 +1,5 @@
 import Logging
+import Model
 
 /// The keys that every service reads.
 package enum CommonSettings {
@@ -17,6 +18,10 @@ package enum CommonSettings {
     package static let logLevel = Setting.text(
         "OVERSYNC_LOG_LEVEL", "trace, debug, info, notice, warning, error or critical",
         default: "info")
+    /// The gateway refuses what is over it, Download serves no more.
+    package static let maximumPageRows = Setting.integer(
+        "OVERSYNC_MAX_PAGE_ROWS", "most rows of one page", default: WireLimits().rowsPerPage,
+        in: 1...10_000, unit: "rows")
     package static let configurationFile = Setting.text(
         "OVERSYNC_CONFIG", "path of oversync.yaml: the registered tables", default: "oversync.yaml")
     package static let databaseURL = Setting.secret(

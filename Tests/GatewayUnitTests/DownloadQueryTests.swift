@@ -7,8 +7,11 @@ import Testing
 
 /// The parameters of `GET /sync/download`, as existing clients know them.
 struct DownloadQueryTests {
-    private func query(_ text: String) throws(WireError) -> DownloadQuery {
-        try DownloadQuery(URI("/sync/download?\(text)").queryParameters)
+    private func query(
+        _ text: String, maximumRows: Int = 1000
+    ) throws(WireError) -> DownloadQuery {
+        try DownloadQuery(
+            URI("/sync/download?\(text)").queryParameters, maximumRows: maximumRows)
     }
 
     @Test func `everything has a default`() throws {
@@ -19,6 +22,13 @@ struct DownloadQueryTests {
         #expect(message.schema.isEmpty)
         #expect(!message.includeSelf)
         #expect(message.waitSeconds == 0)
+    }
+
+    @Test func `the largest page is the one that is configured`() throws {
+        #expect(try query("", maximumRows: 50).message.limit == 50)
+        #expect(try query("limit=5000", maximumRows: 5000).message.limit == 5000)
+        let error = #expect(throws: WireError.self) { try query("limit=51", maximumRows: 50) }
+        #expect(error?.message == "limit must be between 1 and 50")
     }
 
     @Test func `everything is taken over`() throws {

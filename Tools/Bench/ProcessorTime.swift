@@ -52,9 +52,16 @@ struct ProcessorTime: Sendable {
                 let system = Double(fields[12])
             else { continue }
             entries[id] = Entry(
-                name: String(stat[stat.index(after: open)..<close]), parent: parent,
-                seconds: (user + system) / ticks)
+                name: fullName(folder, shortened: String(stat[stat.index(after: open)..<close])),
+                parent: parent, seconds: (user + system) / ticks)
         }
         return entries
+    }
+
+    /// The kernel cuts names at 15 bytes; the command line has the whole one.
+    private static func fullName(_ folder: String, shortened: String) -> String {
+        let line = try? String(contentsOfFile: "/proc/\(folder)/cmdline", encoding: .utf8)
+        let program = line?.split(separator: "\0").first?.split(separator: "/").last
+        return program.flatMap { $0.hasPrefix(shortened) ? String($0) : nil } ?? shortened
     }
 }

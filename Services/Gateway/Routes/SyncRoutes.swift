@@ -14,6 +14,7 @@ struct SyncRoutes: Sendable {
     let upload: RPCClient
     let download: RPCClient
     let bodies: BodyReader
+    let maximumPageRows: Int
 
     var routes: [Route] {
         [
@@ -35,7 +36,9 @@ struct SyncRoutes: Sendable {
     }
 
     private func pullChanges(_ request: Request, _ scope: RequestScope) async throws -> Response {
-        let message = try DownloadQuery(request.uri.queryParameters).message
+        let message = try DownloadQuery(
+            request.uri.queryParameters, maximumRows: maximumPageRows
+        ).message
         let reply = try await download.call(
             DownloadRPC.pullChanges, message,
             context: scope.context(waiting: .seconds(Int(message.waitSeconds))))
@@ -47,9 +50,11 @@ struct SyncRoutes: Sendable {
 struct DownloadQuery {
     let message: PullChangesRequest
 
-    init(_ parameters: FlatDictionary<Substring, Substring>) throws(WireError) {
+    init(
+        _ parameters: FlatDictionary<Substring, Substring>, maximumRows: Int
+    ) throws(WireError) {
         var message = PullChangesRequest()
-        message.limit = Int32(WireLimits.defaultRowsPerPage)
+        message.limit = Int32(min(WireLimits.defaultRowsPerPage, maximumRows))
         if let after = parameters["after"], !after.isEmpty {
             guard let value = Int64(after) else { throw .invalid("after must be an integer") }
             guard value >= 0 else { throw .invalid("after must be >= 0") }
@@ -57,9 +62,8 @@ struct DownloadQuery {
         }
         if let limit = parameters["limit"], !limit.isEmpty {
             guard let value = Int64(limit) else { throw .invalid("limit must be an integer") }
-            let largest = Int64(WireLimits().rowsPerPage)
-            guard (1...largest).contains(value) else {
-                throw .invalid("limit must be between 1 and \(largest)")
+            guard (1...Int64(maximumRows)).contains(value) else {
+                throw .invalid("limit must be between 1 and \(maximumRows)")
             }
             message.limit = Int32(value)
         }
