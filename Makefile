@@ -7,7 +7,7 @@ BUILD = swift build -c $(CONFIGURATION)
 BIN = $(shell swift build -c $(CONFIGURATION) --show-bin-path)
 SERVICES := oversync-gateway oversync-upload oversync-download oversync-auth
 
-.PHONY: help packages build test unit integration e2e format lint demo run bench-smoke protos clean
+.PHONY: help packages build test unit integration e2e model format lint demo run bench-smoke protos clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 16
@@ -29,6 +29,10 @@ integration: packages ## tests on a real PostgreSQL and real sockets
 
 e2e: packages ## tests with every service as a process
 	Tools/make/test.sh EndToEndTests
+
+model: packages ## the model check alone, with SEEDS=n histories
+	swift build --build-tests
+	OVERSYNC_MODEL_SEEDS=$(or $(SEEDS),200) swift test --skip-build --filter '^SyncIntegrationTests\.ModelTests'
 
 format: ## formats all Swift
 	swift format --in-place --parallel --recursive Package.swift Client Services Shared Tests Tools
