@@ -210,6 +210,26 @@ struct ForwardingTests {
         }
     }
 
+    @Test func `a device that hangs up in mid-body is no trouble of ours`() async throws {
+        struct HungUp: Error {}
+        let seen = Seen<PushChangesRequest>()
+        try await withGateway(upstreams: ["upload": upload(seen)]) { gateway in
+            let (parts, part) = AsyncThrowingStream<ByteBuffer, any Error>.makeStream()
+            part.yield(ByteBuffer(string: "{"))
+            part.finish(throwing: HungUp())
+            await #expect(throws: (any Error).self) {
+                _ = try await gateway.sendSigned(
+                    .POST, "/sync/upload", headers: ["X-Request-Id": "gone-1"],
+                    body: .stream(parts, length: .unknown))
+            }
+            try await eventually { gateway.log.all.contains { $0.contains("gone-1") } }
+            let lines = gateway.log.all.filter { $0.contains("gone-1") }
+            #expect(lines.allSatisfy { !$0.contains(#""level":"error""#) }, "\(lines)")
+            #expect(lines.contains { $0.contains(#""status":400"#) }, "\(lines)")
+            #expect(seen.all.isEmpty)
+        }
+    }
+
     @Test func `a service's failure is the device's failure, and ours is not explained`()
         async throws
     {

@@ -36,11 +36,16 @@ struct BodyReader: Sendable {
 
     private func collect(_ body: RequestBody) async throws -> ByteBuffer {
         var whole = ByteBuffer()
-        for try await var part in body {
-            guard whole.readableBytes + part.readableBytes <= maximumBytes else {
-                throw WireError.tooLarge(limit: maximumBytes)
+        do {
+            for try await var part in body {
+                guard whole.readableBytes + part.readableBytes <= maximumBytes else {
+                    throw WireError.tooLarge(limit: maximumBytes)
+                }
+                if whole.readableBytes == 0 { whole = part } else { whole.writeBuffer(&part) }
             }
-            if whole.readableBytes == 0 { whole = part } else { whole.writeBuffer(&part) }
+        } catch {
+            // Whatever ended the connection, it was not ours: the device will not even see the answer.
+            throw error is WireError || Task.isCancelled ? error : WireError.cutOff
         }
         return whole
     }

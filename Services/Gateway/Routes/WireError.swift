@@ -28,6 +28,9 @@ struct WireError: Error, Hashable {
         status: .serviceUnavailable, code: "timeout",
         message: "The request took too long; send it again",
         retryAfter: 1)
+    static let cutOff = WireError(
+        status: .badRequest, code: "invalid_request",
+        message: "The connection ended before the body did")
     static let internalError = WireError(
         status: .internalServerError, code: "internal", message: "Internal error")
 
