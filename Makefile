@@ -5,6 +5,7 @@ SHELL := /bin/bash
 CONFIGURATION ?= debug
 BUILD = swift build -c $(CONFIGURATION)
 BIN = $(shell swift build -c $(CONFIGURATION) --show-bin-path)
+PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
 SERVICES := oversync-gateway oversync-upload oversync-download oversync-auth
 
 .PHONY: help packages build test unit integration e2e model format lint demo run bench-smoke protos clean
@@ -38,6 +39,7 @@ format: ## formats all Swift
 	swift format --in-place --parallel --recursive Package.swift Client Services Shared Tests Tools
 
 lint: packages ## fails on unformatted Swift, or on generated protobuf code that is not up to date
+	@Tools/make/packages.sh $(PROTO_PACKAGES)
 	swift format lint --strict --parallel --recursive Package.swift Client Services Shared Tests Tools
 	Tools/generate-protos.sh --check
 
@@ -54,6 +56,7 @@ bench-smoke: build ## changes/s and rows/s through the gateway, with each proces
 	$(BIN)/oversync bench --smoke
 
 protos: ## generates the Swift and C code of Shared/Protos
+	@Tools/make/packages.sh $(PROTO_PACKAGES)
 	Tools/generate-protos.sh
 
 clean: ## removes what was built, and the private stack's data
