@@ -33,6 +33,8 @@ package enum DownloadService {
                 metrics: DownloadMetrics(process.metrics), logger: process.logger)
             var router = RPCRouter()
             router.on(DownloadRPC.pullChanges) { try await pull($0, $1, $2) }
+            let bootstrap = ReadBootstrap(pool: pool)
+            router.on(DownloadRPC.readBootstrap) { _, _, context in try await bootstrap(context) }
             let server = RPCServer(
                 directory: try configuration.value(CommonSettings.runDirectory) + "/download",
                 replica: try configuration.value(CommonSettings.replica), router: router,

@@ -54,10 +54,13 @@ package enum GatewayService {
             upload: upload, download: download,
             bodies: BodyReader(maximumBytes: settings.maximumBodyBytes),
             maximumPageRows: settings.maximumPageRows)
+        let devices = DeviceRoutes(
+            upload: upload, download: download, maximumBodyBytes: settings.maximumBodyBytes,
+            maximumPageRows: settings.maximumPageRows)
         let tokens = AuthRoutes(
             auth: auth, keys: keys, allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
         let responder = GatewayResponder(
-            routes: RouteTable(health.routes + sync.routes + tokens.routes),
+            routes: RouteTable(health.routes + sync.routes + devices.routes + tokens.routes),
             verifier: TokenVerifier(
                 keys: keys, cache: cache, issuer: settings.issuer, audience: settings.audience,
                 skewSeconds: settings.skewSeconds, now: { Date().timeIntervalSince1970 }),

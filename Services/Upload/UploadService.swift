@@ -39,6 +39,8 @@ package enum UploadService {
                 executor: executor, metrics: UploadMetrics(process.metrics), logger: process.logger)
             var router = RPCRouter()
             router.on(UploadRPC.pushChanges) { try await push($0, $1, $2) }
+            let capabilities = ReadCapabilities(source: source, limits: limits)
+            router.on(UploadRPC.readCapabilities) { _, _, _ in try await capabilities() }
             let server = RPCServer(
                 directory: try configuration.value(CommonSettings.runDirectory) + "/upload",
                 replica: try configuration.value(CommonSettings.replica), router: router,

@@ -51,10 +51,38 @@ struct WireTests {
                 #expect(try own.value("changes") == "(\n)" || own.text.contains(#""changes":[]"#))
                 #expect(try own.value("next_after") == "2")
 
+                try await Self.standing(phone, laptop, stranger)
                 try await Self.refusals(phone, laptop, stranger)
                 try await Self.isolation(stranger, stack)
             }
         }
+    }
+
+    private static func standing(
+        _ phone: WireDevice, _ laptop: WireDevice, _ stranger: WireDevice
+    ) async throws {
+        let known = try await phone.send(.GET, "/sync/bootstrap")
+        #expect(try known.value("known_source") == "1")
+        #expect(try known.value("next_change_id") == "3")
+        #expect(try known.value("highest_server_seq") == "2")
+        #expect(try known.value("floor") == "0")
+        let epoch = try known.value("epoch")
+        #expect(epoch.count == 36)
+        let fresh = try await laptop.send(.GET, "/sync/bootstrap")
+        #expect(try fresh.value("known_source") == "0")
+        #expect(try fresh.value("next_change_id") == "1")
+        #expect(try fresh.value("highest_server_seq") == "2")
+        let none = try await stranger.send(.GET, "/sync/bootstrap")
+        #expect(try none.value("highest_server_seq") == "0")
+        #expect(try none.value("epoch") == epoch)
+        let can = try await phone.send(.GET, "/sync/capabilities")
+        #expect(try can.value("limits", "changes_per_upload") == "1000")
+        #expect(try can.value("limits", "rows_per_page") == "1000")
+        #expect(
+            can.text.contains(
+                #"{"schema":"business","table":"currencies","key_kind":"text","read":true,"write":true}"#
+            ))
+        #expect(try await phone.send(.GET, "/sync/capabilities", token: "x").status == 401)
     }
 
     private static func refusals(_ phone: WireDevice, _ laptop: WireDevice, _ stranger: WireDevice)

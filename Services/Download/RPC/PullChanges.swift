@@ -80,7 +80,7 @@ struct PullChanges: Sendable {
         logger.info("download", metadata: metadata)
     }
 
-    private static func failure(_ error: PostgresError) -> RPCFailure {
+    static func failure(_ error: PostgresError) -> RPCFailure {
         switch error.kind {
         case .cancelled: .cancelled
         case .deadlineExceeded: .deadlineExceeded

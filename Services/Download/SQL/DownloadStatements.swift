@@ -41,5 +41,18 @@ package enum DownloadStatements {
         sql: "SELECT user_id, last_seq FROM sync.scope WHERE user_id = ANY ($1)",
         parameters: [.textArray])
 
-    package static let all = [readScope, readSources, readPage, readHeads]
+    /// Where a device stands. Of a user or device that never uploaded all but the epoch is empty.
+    package static let readBootstrap = Statement(
+        name: "download_bootstrap",
+        sql: """
+            SELECT m.epoch::text, coalesce(s.last_seq, 0), coalesce(s.floor_seq, 0), d.source_no IS NOT NULL,
+                coalesce((SELECT max(l.source_change_id) FROM sync.change_log l
+                    WHERE l.scope_id = d.scope_id AND l.source_no = d.source_no), 0)
+            FROM sync.meta m
+            LEFT JOIN sync.scope s ON s.user_id = $1
+            LEFT JOIN sync.source d ON d.scope_id = s.scope_id AND d.device = $2
+            """,
+        parameters: [.text, .text])
+
+    package static let all = [readScope, readSources, readPage, readHeads, readBootstrap]
 }

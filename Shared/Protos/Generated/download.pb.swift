@@ -65,6 +65,41 @@ package nonisolated struct PullChangesReply: Sendable {
   package init() {}
 }
 
+package nonisolated struct ReadBootstrapRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct ReadBootstrapReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Whether the device ever uploaded.
+  package var knownSource: Bool = false
+
+  /// Greater than every change id that the log has of the device.
+  package var nextChangeID: Int64 = 0
+
+  /// The user's last sequence.
+  package var highestServerSeq: Int64 = 0
+
+  /// Cursors between 0 and this one miss changes that were compacted away.
+  package var floor: Int64 = 0
+
+  /// The identity of the database's history; another one after a restore.
+  package var epoch: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "oversync.download.v1"
@@ -164,6 +199,75 @@ nonisolated extension PullChangesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.windowUntil != rhs.windowUntil {return false}
     if lhs.hasMore_p != rhs.hasMore_p {return false}
     if lhs.rows != rhs.rows {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ReadBootstrapRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadBootstrapRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ReadBootstrapRequest, rhs: ReadBootstrapRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ReadBootstrapReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadBootstrapReply"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}known_source\0\u{3}next_change_id\0\u{3}highest_server_seq\0\u{1}floor\0\u{1}epoch\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.knownSource) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.nextChangeID) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.highestServerSeq) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.floor) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.epoch) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.knownSource != false {
+      try visitor.visitSingularBoolField(value: self.knownSource, fieldNumber: 1)
+    }
+    if self.nextChangeID != 0 {
+      try visitor.visitSingularInt64Field(value: self.nextChangeID, fieldNumber: 2)
+    }
+    if self.highestServerSeq != 0 {
+      try visitor.visitSingularInt64Field(value: self.highestServerSeq, fieldNumber: 3)
+    }
+    if self.floor != 0 {
+      try visitor.visitSingularInt64Field(value: self.floor, fieldNumber: 4)
+    }
+    if !self.epoch.isEmpty {
+      try visitor.visitSingularStringField(value: self.epoch, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ReadBootstrapReply, rhs: ReadBootstrapReply) -> Bool {
+    if lhs.knownSource != rhs.knownSource {return false}
+    if lhs.nextChangeID != rhs.nextChangeID {return false}
+    if lhs.highestServerSeq != rhs.highestServerSeq {return false}
+    if lhs.floor != rhs.floor {return false}
+    if lhs.epoch != rhs.epoch {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

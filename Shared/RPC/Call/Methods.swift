@@ -7,12 +7,16 @@ import Protos
 package enum UploadRPC {
     package static let pushChanges = RPCMethod<PushChangesRequest, PushChangesReply>(
         "oversync.upload.v1.PushChanges")
+    package static let readCapabilities = RPCMethod<ReadCapabilitiesRequest, ReadCapabilitiesReply>(
+        "oversync.upload.v1.ReadCapabilities")
 }
 
 /// Serves changes.
 package enum DownloadRPC {
     package static let pullChanges = RPCMethod<PullChangesRequest, PullChangesReply>(
         "oversync.download.v1.PullChanges")
+    package static let readBootstrap = RPCMethod<ReadBootstrapRequest, ReadBootstrapReply>(
+        "oversync.download.v1.ReadBootstrap")
 }
 
 /// Tokens and keys.

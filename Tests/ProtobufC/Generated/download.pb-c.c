@@ -97,6 +97,96 @@ void   oversync__download__v1__pull_changes_reply__free_unpacked
   assert(message->base.descriptor == &oversync__download__v1__pull_changes_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   oversync__download__v1__read_bootstrap_request__init
+                     (Oversync__Download__V1__ReadBootstrapRequest         *message)
+{
+  static const Oversync__Download__V1__ReadBootstrapRequest init_value = OVERSYNC__DOWNLOAD__V1__READ_BOOTSTRAP_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__download__v1__read_bootstrap_request__get_packed_size
+                     (const Oversync__Download__V1__ReadBootstrapRequest *message)
+{
+  assert(message->base.descriptor == &oversync__download__v1__read_bootstrap_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__download__v1__read_bootstrap_request__pack
+                     (const Oversync__Download__V1__ReadBootstrapRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__download__v1__read_bootstrap_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__download__v1__read_bootstrap_request__pack_to_buffer
+                     (const Oversync__Download__V1__ReadBootstrapRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__download__v1__read_bootstrap_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Download__V1__ReadBootstrapRequest *
+       oversync__download__v1__read_bootstrap_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Download__V1__ReadBootstrapRequest *)
+     protobuf_c_message_unpack (&oversync__download__v1__read_bootstrap_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__download__v1__read_bootstrap_request__free_unpacked
+                     (Oversync__Download__V1__ReadBootstrapRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__download__v1__read_bootstrap_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__download__v1__read_bootstrap_reply__init
+                     (Oversync__Download__V1__ReadBootstrapReply         *message)
+{
+  static const Oversync__Download__V1__ReadBootstrapReply init_value = OVERSYNC__DOWNLOAD__V1__READ_BOOTSTRAP_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__download__v1__read_bootstrap_reply__get_packed_size
+                     (const Oversync__Download__V1__ReadBootstrapReply *message)
+{
+  assert(message->base.descriptor == &oversync__download__v1__read_bootstrap_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__download__v1__read_bootstrap_reply__pack
+                     (const Oversync__Download__V1__ReadBootstrapReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__download__v1__read_bootstrap_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__download__v1__read_bootstrap_reply__pack_to_buffer
+                     (const Oversync__Download__V1__ReadBootstrapReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__download__v1__read_bootstrap_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Download__V1__ReadBootstrapReply *
+       oversync__download__v1__read_bootstrap_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Download__V1__ReadBootstrapReply *)
+     protobuf_c_message_unpack (&oversync__download__v1__read_bootstrap_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__download__v1__read_bootstrap_reply__free_unpacked
+                     (Oversync__Download__V1__ReadBootstrapReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__download__v1__read_bootstrap_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_request__field_descriptors[6] =
 {
   {
@@ -277,12 +367,122 @@ const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_reply__des
   (ProtobufCMessageInit) oversync__download__v1__pull_changes_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor oversync__download__v1__download__method_descriptors[1] =
+#define oversync__download__v1__read_bootstrap_request__field_descriptors NULL
+#define oversync__download__v1__read_bootstrap_request__field_indices_by_name NULL
+#define oversync__download__v1__read_bootstrap_request__number_ranges NULL
+const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.download.v1.ReadBootstrapRequest",
+  "ReadBootstrapRequest",
+  "Oversync__Download__V1__ReadBootstrapRequest",
+  "oversync.download.v1",
+  sizeof(Oversync__Download__V1__ReadBootstrapRequest),
+  0,
+  oversync__download__v1__read_bootstrap_request__field_descriptors,
+  oversync__download__v1__read_bootstrap_request__field_indices_by_name,
+  0,  oversync__download__v1__read_bootstrap_request__number_ranges,
+  (ProtobufCMessageInit) oversync__download__v1__read_bootstrap_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__download__v1__read_bootstrap_reply__field_descriptors[5] =
+{
+  {
+    "known_source",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadBootstrapReply, known_source),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "next_change_id",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadBootstrapReply, next_change_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "highest_server_seq",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadBootstrapReply, highest_server_seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "floor",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadBootstrapReply, floor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "epoch",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadBootstrapReply, epoch),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__download__v1__read_bootstrap_reply__field_indices_by_name[] = {
+  4,   /* field[4] = epoch */
+  3,   /* field[3] = floor */
+  2,   /* field[2] = highest_server_seq */
+  0,   /* field[0] = known_source */
+  1,   /* field[1] = next_change_id */
+};
+static const ProtobufCIntRange oversync__download__v1__read_bootstrap_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.download.v1.ReadBootstrapReply",
+  "ReadBootstrapReply",
+  "Oversync__Download__V1__ReadBootstrapReply",
+  "oversync.download.v1",
+  sizeof(Oversync__Download__V1__ReadBootstrapReply),
+  5,
+  oversync__download__v1__read_bootstrap_reply__field_descriptors,
+  oversync__download__v1__read_bootstrap_reply__field_indices_by_name,
+  1,  oversync__download__v1__read_bootstrap_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__download__v1__read_bootstrap_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCMethodDescriptor oversync__download__v1__download__method_descriptors[2] =
 {
   { "PullChanges", &oversync__download__v1__pull_changes_request__descriptor, &oversync__download__v1__pull_changes_reply__descriptor },
+  { "ReadBootstrap", &oversync__download__v1__read_bootstrap_request__descriptor, &oversync__download__v1__read_bootstrap_reply__descriptor },
 };
 const unsigned oversync__download__v1__download__method_indices_by_name[] = {
-  0         /* PullChanges */
+  0,        /* PullChanges */
+  1         /* ReadBootstrap */
 };
 const ProtobufCServiceDescriptor oversync__download__v1__download__descriptor =
 {
@@ -291,7 +491,7 @@ const ProtobufCServiceDescriptor oversync__download__v1__download__descriptor =
   "Download",
   "Oversync__Download__V1__Download",
   "oversync.download.v1",
-  1,
+  2,
   oversync__download__v1__download__method_descriptors,
   oversync__download__v1__download__method_indices_by_name
 };
@@ -302,6 +502,14 @@ void oversync__download__v1__download__pull_changes(ProtobufCService *service,
 {
   assert(service->descriptor == &oversync__download__v1__download__descriptor);
   service->invoke(service, 0, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__download__v1__download__read_bootstrap(ProtobufCService *service,
+                                                      const Oversync__Download__V1__ReadBootstrapRequest *input,
+                                                      Oversync__Download__V1__ReadBootstrapReply_Closure closure,
+                                                      void *closure_data)
+{
+  assert(service->descriptor == &oversync__download__v1__download__descriptor);
+  service->invoke(service, 1, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__download__v1__download__init (Oversync__Download__V1__Download_Service *service,
                                              Oversync__Download__V1__Download_ServiceDestroy destroy)

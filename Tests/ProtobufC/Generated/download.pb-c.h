@@ -17,6 +17,8 @@ PROTOBUF_C__BEGIN_DECLS
 
 typedef struct Oversync__Download__V1__PullChangesRequest Oversync__Download__V1__PullChangesRequest;
 typedef struct Oversync__Download__V1__PullChangesReply Oversync__Download__V1__PullChangesReply;
+typedef struct Oversync__Download__V1__ReadBootstrapRequest Oversync__Download__V1__ReadBootstrapRequest;
+typedef struct Oversync__Download__V1__ReadBootstrapReply Oversync__Download__V1__ReadBootstrapReply;
 
 
 /* --- enums --- */
@@ -67,6 +69,44 @@ struct  Oversync__Download__V1__PullChangesReply
     , 0, 0, 0, 0 }
 
 
+struct  Oversync__Download__V1__ReadBootstrapRequest
+{
+  ProtobufCMessage base;
+};
+#define OVERSYNC__DOWNLOAD__V1__READ_BOOTSTRAP_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__read_bootstrap_request__descriptor) \
+     }
+
+
+struct  Oversync__Download__V1__ReadBootstrapReply
+{
+  ProtobufCMessage base;
+  /*
+   * Whether the device ever uploaded.
+   */
+  protobuf_c_boolean known_source;
+  /*
+   * Greater than every change id that the log has of the device.
+   */
+  int64_t next_change_id;
+  /*
+   * The user's last sequence.
+   */
+  int64_t highest_server_seq;
+  /*
+   * Cursors between 0 and this one miss changes that were compacted away.
+   */
+  int64_t floor;
+  /*
+   * The identity of the database's history; another one after a restore.
+   */
+  char *epoch;
+};
+#define OVERSYNC__DOWNLOAD__V1__READ_BOOTSTRAP_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__read_bootstrap_reply__descriptor) \
+    , 0, 0, 0, 0, (char *)protobuf_c_empty_string }
+
+
 /* Oversync__Download__V1__PullChangesRequest methods */
 void   oversync__download__v1__pull_changes_request__init
                      (Oversync__Download__V1__PullChangesRequest         *message);
@@ -105,6 +145,44 @@ Oversync__Download__V1__PullChangesReply *
 void   oversync__download__v1__pull_changes_reply__free_unpacked
                      (Oversync__Download__V1__PullChangesReply *message,
                       ProtobufCAllocator *allocator);
+/* Oversync__Download__V1__ReadBootstrapRequest methods */
+void   oversync__download__v1__read_bootstrap_request__init
+                     (Oversync__Download__V1__ReadBootstrapRequest         *message);
+size_t oversync__download__v1__read_bootstrap_request__get_packed_size
+                     (const Oversync__Download__V1__ReadBootstrapRequest   *message);
+size_t oversync__download__v1__read_bootstrap_request__pack
+                     (const Oversync__Download__V1__ReadBootstrapRequest   *message,
+                      uint8_t             *out);
+size_t oversync__download__v1__read_bootstrap_request__pack_to_buffer
+                     (const Oversync__Download__V1__ReadBootstrapRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Download__V1__ReadBootstrapRequest *
+       oversync__download__v1__read_bootstrap_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__download__v1__read_bootstrap_request__free_unpacked
+                     (Oversync__Download__V1__ReadBootstrapRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Download__V1__ReadBootstrapReply methods */
+void   oversync__download__v1__read_bootstrap_reply__init
+                     (Oversync__Download__V1__ReadBootstrapReply         *message);
+size_t oversync__download__v1__read_bootstrap_reply__get_packed_size
+                     (const Oversync__Download__V1__ReadBootstrapReply   *message);
+size_t oversync__download__v1__read_bootstrap_reply__pack
+                     (const Oversync__Download__V1__ReadBootstrapReply   *message,
+                      uint8_t             *out);
+size_t oversync__download__v1__read_bootstrap_reply__pack_to_buffer
+                     (const Oversync__Download__V1__ReadBootstrapReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Download__V1__ReadBootstrapReply *
+       oversync__download__v1__read_bootstrap_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__download__v1__read_bootstrap_reply__free_unpacked
+                     (Oversync__Download__V1__ReadBootstrapReply *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Oversync__Download__V1__PullChangesRequest_Closure)
@@ -112,6 +190,12 @@ typedef void (*Oversync__Download__V1__PullChangesRequest_Closure)
                   void *closure_data);
 typedef void (*Oversync__Download__V1__PullChangesReply_Closure)
                  (const Oversync__Download__V1__PullChangesReply *message,
+                  void *closure_data);
+typedef void (*Oversync__Download__V1__ReadBootstrapRequest_Closure)
+                 (const Oversync__Download__V1__ReadBootstrapRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Download__V1__ReadBootstrapReply_Closure)
+                 (const Oversync__Download__V1__ReadBootstrapReply *message,
                   void *closure_data);
 
 /* --- services --- */
@@ -124,6 +208,10 @@ struct Oversync__Download__V1__Download_Service
                        const Oversync__Download__V1__PullChangesRequest *input,
                        Oversync__Download__V1__PullChangesReply_Closure closure,
                        void *closure_data);
+  void (*read_bootstrap)(Oversync__Download__V1__Download_Service *service,
+                         const Oversync__Download__V1__ReadBootstrapRequest *input,
+                         Oversync__Download__V1__ReadBootstrapReply_Closure closure,
+                         void *closure_data);
 };
 typedef void (*Oversync__Download__V1__Download_ServiceDestroy)(Oversync__Download__V1__Download_Service *);
 void oversync__download__v1__download__init (Oversync__Download__V1__Download_Service *service,
@@ -132,16 +220,23 @@ void oversync__download__v1__download__init (Oversync__Download__V1__Download_Se
     { &oversync__download__v1__download__descriptor, protobuf_c_service_invoke_internal, NULL }
 #define OVERSYNC__DOWNLOAD__V1__DOWNLOAD__INIT(function_prefix__) \
     { OVERSYNC__DOWNLOAD__V1__DOWNLOAD__BASE_INIT,\
-      function_prefix__ ## pull_changes  }
+      function_prefix__ ## pull_changes,\
+      function_prefix__ ## read_bootstrap  }
 void oversync__download__v1__download__pull_changes(ProtobufCService *service,
                                                     const Oversync__Download__V1__PullChangesRequest *input,
                                                     Oversync__Download__V1__PullChangesReply_Closure closure,
                                                     void *closure_data);
+void oversync__download__v1__download__read_bootstrap(ProtobufCService *service,
+                                                      const Oversync__Download__V1__ReadBootstrapRequest *input,
+                                                      Oversync__Download__V1__ReadBootstrapReply_Closure closure,
+                                                      void *closure_data);
 
 /* --- descriptors --- */
 
 extern const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_reply__descriptor;
 extern const ProtobufCServiceDescriptor oversync__download__v1__download__descriptor;
 
 PROTOBUF_C__END_DECLS

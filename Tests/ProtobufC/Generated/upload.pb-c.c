@@ -97,6 +97,141 @@ void   oversync__upload__v1__push_changes_reply__free_unpacked
   assert(message->base.descriptor == &oversync__upload__v1__push_changes_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   oversync__upload__v1__read_capabilities_request__init
+                     (Oversync__Upload__V1__ReadCapabilitiesRequest         *message)
+{
+  static const Oversync__Upload__V1__ReadCapabilitiesRequest init_value = OVERSYNC__UPLOAD__V1__READ_CAPABILITIES_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__read_capabilities_request__get_packed_size
+                     (const Oversync__Upload__V1__ReadCapabilitiesRequest *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__read_capabilities_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__read_capabilities_request__pack
+                     (const Oversync__Upload__V1__ReadCapabilitiesRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__read_capabilities_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__read_capabilities_request__pack_to_buffer
+                     (const Oversync__Upload__V1__ReadCapabilitiesRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__read_capabilities_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__ReadCapabilitiesRequest *
+       oversync__upload__v1__read_capabilities_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__ReadCapabilitiesRequest *)
+     protobuf_c_message_unpack (&oversync__upload__v1__read_capabilities_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__read_capabilities_request__free_unpacked
+                     (Oversync__Upload__V1__ReadCapabilitiesRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__read_capabilities_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__read_capabilities_reply__init
+                     (Oversync__Upload__V1__ReadCapabilitiesReply         *message)
+{
+  static const Oversync__Upload__V1__ReadCapabilitiesReply init_value = OVERSYNC__UPLOAD__V1__READ_CAPABILITIES_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__read_capabilities_reply__get_packed_size
+                     (const Oversync__Upload__V1__ReadCapabilitiesReply *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__read_capabilities_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__read_capabilities_reply__pack
+                     (const Oversync__Upload__V1__ReadCapabilitiesReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__read_capabilities_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__read_capabilities_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__ReadCapabilitiesReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__read_capabilities_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__ReadCapabilitiesReply *
+       oversync__upload__v1__read_capabilities_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__ReadCapabilitiesReply *)
+     protobuf_c_message_unpack (&oversync__upload__v1__read_capabilities_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__read_capabilities_reply__free_unpacked
+                     (Oversync__Upload__V1__ReadCapabilitiesReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__read_capabilities_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__table_capability__init
+                     (Oversync__Upload__V1__TableCapability         *message)
+{
+  static const Oversync__Upload__V1__TableCapability init_value = OVERSYNC__UPLOAD__V1__TABLE_CAPABILITY__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__table_capability__get_packed_size
+                     (const Oversync__Upload__V1__TableCapability *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__table_capability__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__table_capability__pack
+                     (const Oversync__Upload__V1__TableCapability *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__table_capability__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__table_capability__pack_to_buffer
+                     (const Oversync__Upload__V1__TableCapability *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__table_capability__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__TableCapability *
+       oversync__upload__v1__table_capability__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__TableCapability *)
+     protobuf_c_message_unpack (&oversync__upload__v1__table_capability__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__table_capability__free_unpacked
+                     (Oversync__Upload__V1__TableCapability *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__table_capability__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor oversync__upload__v1__push_changes_request__field_descriptors[1] =
 {
   {
@@ -251,12 +386,160 @@ const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_reply__descr
   (ProtobufCMessageInit) oversync__upload__v1__push_changes_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[1] =
+#define oversync__upload__v1__read_capabilities_request__field_descriptors NULL
+#define oversync__upload__v1__read_capabilities_request__field_indices_by_name NULL
+#define oversync__upload__v1__read_capabilities_request__number_ranges NULL
+const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.ReadCapabilitiesRequest",
+  "ReadCapabilitiesRequest",
+  "Oversync__Upload__V1__ReadCapabilitiesRequest",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__ReadCapabilitiesRequest),
+  0,
+  oversync__upload__v1__read_capabilities_request__field_descriptors,
+  oversync__upload__v1__read_capabilities_request__field_indices_by_name,
+  0,  oversync__upload__v1__read_capabilities_request__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__read_capabilities_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__read_capabilities_reply__field_descriptors[3] =
+{
+  {
+    "tables",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Oversync__Upload__V1__ReadCapabilitiesReply, n_tables),
+    offsetof(Oversync__Upload__V1__ReadCapabilitiesReply, tables),
+    &oversync__upload__v1__table_capability__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "changes_per_upload",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ReadCapabilitiesReply, changes_per_upload),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes_per_payload",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ReadCapabilitiesReply, bytes_per_payload),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__read_capabilities_reply__field_indices_by_name[] = {
+  2,   /* field[2] = bytes_per_payload */
+  1,   /* field[1] = changes_per_upload */
+  0,   /* field[0] = tables */
+};
+static const ProtobufCIntRange oversync__upload__v1__read_capabilities_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.ReadCapabilitiesReply",
+  "ReadCapabilitiesReply",
+  "Oversync__Upload__V1__ReadCapabilitiesReply",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__ReadCapabilitiesReply),
+  3,
+  oversync__upload__v1__read_capabilities_reply__field_descriptors,
+  oversync__upload__v1__read_capabilities_reply__field_indices_by_name,
+  1,  oversync__upload__v1__read_capabilities_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__read_capabilities_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__table_capability__field_descriptors[3] =
+{
+  {
+    "schema",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__TableCapability, schema),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "table",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__TableCapability, table),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "key_kind",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__TableCapability, key_kind),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__table_capability__field_indices_by_name[] = {
+  2,   /* field[2] = key_kind */
+  0,   /* field[0] = schema */
+  1,   /* field[1] = table */
+};
+static const ProtobufCIntRange oversync__upload__v1__table_capability__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__table_capability__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.TableCapability",
+  "TableCapability",
+  "Oversync__Upload__V1__TableCapability",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__TableCapability),
+  3,
+  oversync__upload__v1__table_capability__field_descriptors,
+  oversync__upload__v1__table_capability__field_indices_by_name,
+  1,  oversync__upload__v1__table_capability__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__table_capability__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[2] =
 {
   { "PushChanges", &oversync__upload__v1__push_changes_request__descriptor, &oversync__upload__v1__push_changes_reply__descriptor },
+  { "ReadCapabilities", &oversync__upload__v1__read_capabilities_request__descriptor, &oversync__upload__v1__read_capabilities_reply__descriptor },
 };
 const unsigned oversync__upload__v1__upload__method_indices_by_name[] = {
-  0         /* PushChanges */
+  0,        /* PushChanges */
+  1         /* ReadCapabilities */
 };
 const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor =
 {
@@ -265,7 +548,7 @@ const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor =
   "Upload",
   "Oversync__Upload__V1__Upload",
   "oversync.upload.v1",
-  1,
+  2,
   oversync__upload__v1__upload__method_descriptors,
   oversync__upload__v1__upload__method_indices_by_name
 };
@@ -276,6 +559,14 @@ void oversync__upload__v1__upload__push_changes(ProtobufCService *service,
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
   service->invoke(service, 0, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__upload__v1__upload__read_capabilities(ProtobufCService *service,
+                                                     const Oversync__Upload__V1__ReadCapabilitiesRequest *input,
+                                                     Oversync__Upload__V1__ReadCapabilitiesReply_Closure closure,
+                                                     void *closure_data)
+{
+  assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
+  service->invoke(service, 1, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *service,
                                          Oversync__Upload__V1__Upload_ServiceDestroy destroy)

@@ -17,6 +17,9 @@ PROTOBUF_C__BEGIN_DECLS
 
 typedef struct Oversync__Upload__V1__PushChangesRequest Oversync__Upload__V1__PushChangesRequest;
 typedef struct Oversync__Upload__V1__PushChangesReply Oversync__Upload__V1__PushChangesReply;
+typedef struct Oversync__Upload__V1__ReadCapabilitiesRequest Oversync__Upload__V1__ReadCapabilitiesRequest;
+typedef struct Oversync__Upload__V1__ReadCapabilitiesReply Oversync__Upload__V1__ReadCapabilitiesReply;
+typedef struct Oversync__Upload__V1__TableCapability Oversync__Upload__V1__TableCapability;
 
 
 /* --- enums --- */
@@ -59,6 +62,43 @@ struct  Oversync__Upload__V1__PushChangesReply
     , 0, 0, 0, 0, 0, 0, 0 }
 
 
+struct  Oversync__Upload__V1__ReadCapabilitiesRequest
+{
+  ProtobufCMessage base;
+};
+#define OVERSYNC__UPLOAD__V1__READ_CAPABILITIES_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__read_capabilities_request__descriptor) \
+     }
+
+
+struct  Oversync__Upload__V1__ReadCapabilitiesReply
+{
+  ProtobufCMessage base;
+  size_t n_tables;
+  Oversync__Upload__V1__TableCapability **tables;
+  uint32_t changes_per_upload;
+  uint32_t bytes_per_payload;
+};
+#define OVERSYNC__UPLOAD__V1__READ_CAPABILITIES_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__read_capabilities_reply__descriptor) \
+    , 0,NULL, 0, 0 }
+
+
+struct  Oversync__Upload__V1__TableCapability
+{
+  ProtobufCMessage base;
+  char *schema;
+  char *table;
+  /*
+   * uuid or text.
+   */
+  char *key_kind;
+};
+#define OVERSYNC__UPLOAD__V1__TABLE_CAPABILITY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__table_capability__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
 /* Oversync__Upload__V1__PushChangesRequest methods */
 void   oversync__upload__v1__push_changes_request__init
                      (Oversync__Upload__V1__PushChangesRequest         *message);
@@ -97,6 +137,63 @@ Oversync__Upload__V1__PushChangesReply *
 void   oversync__upload__v1__push_changes_reply__free_unpacked
                      (Oversync__Upload__V1__PushChangesReply *message,
                       ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__ReadCapabilitiesRequest methods */
+void   oversync__upload__v1__read_capabilities_request__init
+                     (Oversync__Upload__V1__ReadCapabilitiesRequest         *message);
+size_t oversync__upload__v1__read_capabilities_request__get_packed_size
+                     (const Oversync__Upload__V1__ReadCapabilitiesRequest   *message);
+size_t oversync__upload__v1__read_capabilities_request__pack
+                     (const Oversync__Upload__V1__ReadCapabilitiesRequest   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__read_capabilities_request__pack_to_buffer
+                     (const Oversync__Upload__V1__ReadCapabilitiesRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__ReadCapabilitiesRequest *
+       oversync__upload__v1__read_capabilities_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__read_capabilities_request__free_unpacked
+                     (Oversync__Upload__V1__ReadCapabilitiesRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__ReadCapabilitiesReply methods */
+void   oversync__upload__v1__read_capabilities_reply__init
+                     (Oversync__Upload__V1__ReadCapabilitiesReply         *message);
+size_t oversync__upload__v1__read_capabilities_reply__get_packed_size
+                     (const Oversync__Upload__V1__ReadCapabilitiesReply   *message);
+size_t oversync__upload__v1__read_capabilities_reply__pack
+                     (const Oversync__Upload__V1__ReadCapabilitiesReply   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__read_capabilities_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__ReadCapabilitiesReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__ReadCapabilitiesReply *
+       oversync__upload__v1__read_capabilities_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__read_capabilities_reply__free_unpacked
+                     (Oversync__Upload__V1__ReadCapabilitiesReply *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__TableCapability methods */
+void   oversync__upload__v1__table_capability__init
+                     (Oversync__Upload__V1__TableCapability         *message);
+size_t oversync__upload__v1__table_capability__get_packed_size
+                     (const Oversync__Upload__V1__TableCapability   *message);
+size_t oversync__upload__v1__table_capability__pack
+                     (const Oversync__Upload__V1__TableCapability   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__table_capability__pack_to_buffer
+                     (const Oversync__Upload__V1__TableCapability   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__TableCapability *
+       oversync__upload__v1__table_capability__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__table_capability__free_unpacked
+                     (Oversync__Upload__V1__TableCapability *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Oversync__Upload__V1__PushChangesRequest_Closure)
@@ -104,6 +201,15 @@ typedef void (*Oversync__Upload__V1__PushChangesRequest_Closure)
                   void *closure_data);
 typedef void (*Oversync__Upload__V1__PushChangesReply_Closure)
                  (const Oversync__Upload__V1__PushChangesReply *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__ReadCapabilitiesRequest_Closure)
+                 (const Oversync__Upload__V1__ReadCapabilitiesRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__ReadCapabilitiesReply_Closure)
+                 (const Oversync__Upload__V1__ReadCapabilitiesReply *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__TableCapability_Closure)
+                 (const Oversync__Upload__V1__TableCapability *message,
                   void *closure_data);
 
 /* --- services --- */
@@ -116,6 +222,10 @@ struct Oversync__Upload__V1__Upload_Service
                        const Oversync__Upload__V1__PushChangesRequest *input,
                        Oversync__Upload__V1__PushChangesReply_Closure closure,
                        void *closure_data);
+  void (*read_capabilities)(Oversync__Upload__V1__Upload_Service *service,
+                            const Oversync__Upload__V1__ReadCapabilitiesRequest *input,
+                            Oversync__Upload__V1__ReadCapabilitiesReply_Closure closure,
+                            void *closure_data);
 };
 typedef void (*Oversync__Upload__V1__Upload_ServiceDestroy)(Oversync__Upload__V1__Upload_Service *);
 void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *service,
@@ -124,16 +234,24 @@ void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *s
     { &oversync__upload__v1__upload__descriptor, protobuf_c_service_invoke_internal, NULL }
 #define OVERSYNC__UPLOAD__V1__UPLOAD__INIT(function_prefix__) \
     { OVERSYNC__UPLOAD__V1__UPLOAD__BASE_INIT,\
-      function_prefix__ ## push_changes  }
+      function_prefix__ ## push_changes,\
+      function_prefix__ ## read_capabilities  }
 void oversync__upload__v1__upload__push_changes(ProtobufCService *service,
                                                 const Oversync__Upload__V1__PushChangesRequest *input,
                                                 Oversync__Upload__V1__PushChangesReply_Closure closure,
                                                 void *closure_data);
+void oversync__upload__v1__upload__read_capabilities(ProtobufCService *service,
+                                                     const Oversync__Upload__V1__ReadCapabilitiesRequest *input,
+                                                     Oversync__Upload__V1__ReadCapabilitiesReply_Closure closure,
+                                                     void *closure_data);
 
 /* --- descriptors --- */
 
 extern const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__table_capability__descriptor;
 extern const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor;
 
 PROTOBUF_C__END_DECLS
