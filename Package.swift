@@ -182,6 +182,7 @@ let testTargets: [Target] = [
         name: "TestSupport", dependencies: ["LocalPostgres", "Postgres", .logging],
         path: "Shared/TestSupport",
         swiftSettings: settings),
+    tests("DocsUnitTests", []),
     tests("WireJSONUnitTests", ["WireJSON"]),
     tests("ProtosUnitTests", ["ProtobufC", "Protos", .protobuf]),
     tests("RPCUnitTests", ["Protos", "RPC", .nioCore]),
