@@ -210,6 +210,9 @@ let testTargets: [Target] = [
         ]),
     tests("TokensUnitTests", ["Tokens", .crypto]),
     tests("UploadUnitTests", ["Model", "Sidecar", "UploadService", "WireJSON", .nioCore]),
+    tests(
+        "AuthIntegrationTests",
+        ["AuthService", "Postgres", "Sidecar", "TestSupport", "Tokens", .crypto, .jwtKit, .logging]),
     tests("SidecarUnitTests", ["Model", "Sidecar"]),
     tests("SidecarIntegrationTests", ["Model", "Postgres", "Sidecar", "TestSupport", .logging]),
     tests(
