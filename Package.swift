@@ -183,7 +183,7 @@ let testTargets: [Target] = [
         path: "Shared/TestSupport",
         swiftSettings: settings),
     tests("DocsUnitTests", []),
-    tests("WireJSONUnitTests", ["WireJSON"]),
+    tests("WireJSONUnitTests", ["TestSupport", "WireJSON"]),
     tests("ProtosUnitTests", ["ProtobufC", "Protos", .protobuf]),
     tests("RPCUnitTests", ["Protos", "RPC", .nioCore]),
     tests(
@@ -209,7 +209,9 @@ let testTargets: [Target] = [
             .x509,
         ]),
     tests("TokensUnitTests", ["Tokens", .crypto]),
-    tests("UploadUnitTests", ["Model", "Sidecar", "UploadService", "WireJSON", .nioCore]),
+    tests(
+        "UploadUnitTests",
+        ["Model", "Sidecar", "TestSupport", "UploadService", "WireJSON", .nioCore]),
     tests(
         "AuthIntegrationTests",
         ["AuthService", "Postgres", "Sidecar", "TestSupport", "Tokens", .crypto, .jwtKit, .logging]),
@@ -221,7 +223,9 @@ let testTargets: [Target] = [
             "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
             "TestSupport", "UploadService", .logging, .nioCore,
         ]),
-    tests("OverSQLiteUnitTests", ["OverSQLite", "OverSQLiteTestSupport", "WireJSON", .grdb]),
+    tests(
+        "OverSQLiteUnitTests",
+        ["OverSQLite", "OverSQLiteTestSupport", "TestSupport", "WireJSON", .grdb]),
     tests(
         "EndToEndTests",
         [

@@ -1,22 +1,10 @@
 import Foundation
 import GRDB
 import OverSQLiteTestSupport
+import TestSupport
 import Testing
 
 @testable import OverSQLite
-
-/// Numbers that are the same in every run of one seed (SplitMix64).
-struct SeededNumbers: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-}
 
 /// Random edits on several devices, with lost answers and crashes, until everything is exchanged.
 @Suite struct ConvergenceTests {
@@ -30,7 +18,7 @@ struct SeededNumbers: RandomNumberGenerator {
             .serverWins, .clientWins,
         ], [1, 2, 3, 4, 5, 22] as [UInt64])
     func converge(policy: ConflictPolicy, seed: UInt64) async throws {
-        var random = SeededNumbers(state: seed)
+        var random = SeededGenerator(seed: seed)
         let gateway = InMemoryGateway()
         let devices = try ["one", "two", "three"].map { name in
             try Device(name, gateway) { configuration in
@@ -77,7 +65,7 @@ struct SeededNumbers: RandomNumberGenerator {
         }
     }
 
-    private static func edit(_ device: Device, _ random: inout SeededNumbers) throws {
+    private static func edit(_ device: Device, _ random: inout SeededGenerator) throws {
         let number = Int.random(in: keys, using: &random)
         let other = Int.random(in: keys, using: &random)
         let value = Int.random(in: 0..<1000, using: &random)
@@ -104,7 +92,7 @@ struct SeededNumbers: RandomNumberGenerator {
     }
 
     private static func disturb(
-        _ device: Device, _ gateway: InMemoryGateway, _ random: inout SeededNumbers
+        _ device: Device, _ gateway: InMemoryGateway, _ random: inout SeededGenerator
     ) async throws {
         // A fault set up while nothing waited meets a later upload, whoever's it is.
         do {

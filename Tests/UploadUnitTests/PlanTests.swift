@@ -3,6 +3,7 @@ import Sidecar
 import Testing
 
 @testable import UploadService
+import TestSupport
 
 @Suite("Upload plan")
 struct PlanTests {
@@ -212,18 +213,4 @@ private func decide(_ changes: [Change]) -> [ChangeOutcome] {
     var plan = plan(UploadFacts(), count: placed.count)
     _ = plan.decide(placed[...])
     return plan.outcomes.compactMap { $0 }
-}
-
-/// A repeatable source of randomness (SplitMix64).
-private struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
 }

@@ -1,3 +1,5 @@
+import TestSupport
+
 /// A history of uploads and plain SQL, made from a seed.
 ///
 /// Made with the model at hand, so that most of it is what devices do: edits of the version they know, some of a
@@ -138,20 +140,5 @@ struct RandomHistory {
         private mutating func pick<T>(_ from: [T]) -> T {
             from[Int.random(in: 0..<from.count, using: &generator)]
         }
-    }
-}
-
-/// SplitMix64: the same numbers for the same seed on every machine.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }
