@@ -6,10 +6,6 @@ import Model
 /// the logs of the users concerned before it reads row states, as an upload does (decision D1), and leaves
 /// out exactly the rows that the upload around it has logged.
 package struct CaptureFunction: Sendable {
-    /// Says of which shape the generated text is; part of the fingerprint, so that a newer program's
-    /// `migrate` replaces what an older one made.
-    private static let generation = 1
-
     let table: RegisteredTable
 
     /// Nil for a table without a business table.
@@ -18,9 +14,10 @@ package struct CaptureFunction: Sendable {
         self.table = table
     }
 
-    /// Differs whenever the function for this table must be made anew.
+    /// Differs whenever the function for this table must be made anew: the table has changed, or a newer
+    /// program makes another function.
     package var fingerprint: String {
-        Sidecar.fingerprint(of: "\(Self.generation) \(create)")
+        Sidecar.fingerprint(of: create)
     }
 
     var name: String { "sync.capture_\(table.id)" }
