@@ -47,7 +47,9 @@ package struct DatabaseSettings: Sendable {
         do {
             postgres = try PostgresConfiguration(url: url, applicationName: process.name)
         } catch {
-            throw ConfigurationError(key: CommonSettings.databaseURL.key, reason: "is \(error)")
+            throw ConfigurationError(
+                key: CommonSettings.databaseURL.key,
+                reason: "is not a PostgreSQL connection string (postgresql://user@host/database)")
         }
         let isPooled = try configuration.value(pooler)
         let timeout = try configuration.value(statementTimeout)

@@ -13,7 +13,8 @@ struct BusinessComparison {
             CASE WHEN b.key IS NULL THEN '\(Difference.Kind.missingRow.rawValue)'
                 WHEN w.key IS NULL THEN '\(Difference.Kind.unknownRow.rawValue)'
                 ELSE '\(Difference.Kind.differentRow.rawValue)' END AS kind,
-            'columns=' || nullif(array_to_string(d.columns, ','), '') AS detail,
+            CASE WHEN b.key IS NOT NULL AND w.key IS NOT NULL
+                THEN 'columns=' || array_to_string(d.columns, ',') END AS detail,
             coalesce(w.seq, 0) AS seq
         FROM \(businessRows) AS b
         FULL JOIN (

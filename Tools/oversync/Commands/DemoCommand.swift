@@ -21,6 +21,15 @@ struct DemoCommand: AsyncParsableCommand {
     @Option(help: "How many Download replicas the demo starts.")
     var downloads = 2
 
+    func validate() throws {
+        guard (0...65_535).contains(port) else {
+            throw ValidationError("--port must be 0 to 65535")
+        }
+        guard (1...16).contains(downloads) else {
+            throw ValidationError("--downloads must be 1 to 16")
+        }
+    }
+
     func run() async throws {
         let directory = stack.directory
         let isEqual: Bool

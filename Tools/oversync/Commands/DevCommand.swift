@@ -26,20 +26,28 @@ struct DevCommand: AsyncParsableCommand {
         }
         let prepared = try await Stack(try options.plan(stack.directory), logger: logger)
         let log = stack.directory.log
-        try await prepared.run(logger: ConsoleLogHandler.logger(.warning)) { address in
-            print(
-                """
-                Oversync is ready.
-                  gateway    \(address.gateway)
-                  authority  \(address.authority)
-                  database   \(address.database)
-                  log        \(log)
-                  a token    oversync token --user alice --device phone
-                Ctrl-C stops it.
-                """)
-            fflush(nil)
-            try await gracefulShutdown()
+        do {
+            try await prepared.run(logger: ConsoleLogHandler.logger(.warning)) { address in
+                Self.greet(address, log: log)
+                try await gracefulShutdown()
+            }
+        } catch is CancellationError {
+            // Ctrl-C, which is how it ends.
         }
+    }
+
+    private static func greet(_ address: StackAddress, log: String) {
+        print(
+            """
+            Oversync is ready.
+              gateway    \(address.gateway)
+              authority  \(address.authority)
+              database   \(address.database)
+              log        \(log)
+              a token    oversync token --user alice --device phone
+            Ctrl-C stops it.
+            """)
+        fflush(nil)
     }
 }
 
