@@ -7,7 +7,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 pattern=${1:-.}
 # Longest time of one target: a test that hangs must fail and not use up CI's time.
-target_seconds=600
+target_seconds=900
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
