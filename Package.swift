@@ -44,13 +44,13 @@ func shared(
 
 /// A service: a library with everything in it and an executable of a few lines.
 func service(
-    _ folder: String, library: String, executable: String, _ dependencies: [Target.Dependency]
+    _ folder: String, library: String, executable: String, _ dependencies: [Target.Dependency],
+    resources: [Resource]? = nil
 ) -> [Target] {
     [
         .target(
             name: library, dependencies: dependencies, path: "Services/\(folder)",
-            exclude: ["Executable"],
-            swiftSettings: settings),
+            exclude: ["Executable"], resources: resources, swiftSettings: settings),
         .executableTarget(
             name: executable, dependencies: [.byName(name: library)],
             path: "Services/\(folder)/Executable",
@@ -66,6 +66,9 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let sharedTargets: [Target] = [
     .systemLibrary(
         name: "CLibPQ", path: "Shared/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+    .systemLibrary(
+        name: "CZlib", path: "Shared/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    shared("Compression", ["CZlib", .nioCore]),
     shared("WireJSON", []),
     shared("Model", ["WireJSON"]),
     shared("Telemetry", ["WireJSON", .crypto, .logging]),
@@ -84,7 +87,7 @@ let sharedTargets: [Target] = [
         "Sidecar", ["Model", "Postgres", .lifecycle, .logging, .yams], exclude: ["schema.sql"],
         resources: [
             .embedInCode("Migrations/0001_sidecar.sql"), .embedInCode("Migrations/0002_auth.sql"),
-            .embedInCode("Migrations/0003_capture.sql"),
+            .embedInCode("Migrations/0003_capture.sql"), .embedInCode("Migrations/0004_access.sql"),
         ]),
 ]
 
@@ -94,14 +97,14 @@ let serviceTargets: [Target] =
         [
             "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
             "Telemetry", "WireJSON",
-            .crypto, .lifecycle, .logging, .nioCore,
+            .crypto, .lifecycle, .logging, .nioCore, .protobuf,
         ])
     + service(
         "Download", library: "DownloadService", executable: "oversync-download",
         [
             "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
             "Telemetry", "WireJSON",
-            .lifecycle, .logging, .nioCore,
+            .lifecycle, .logging, .nioCore, .protobuf,
         ])
     + service(
         "Auth", library: "AuthService", executable: "oversync-auth",
@@ -113,10 +116,11 @@ let serviceTargets: [Target] =
     + service(
         "Gateway", library: "Gateway", executable: "oversync-gateway",
         [
-            "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens", "WireJSON", .crypto,
-            .http2, .httpTypes,
+            "Compression", "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens",
+            "WireJSON", .crypto, .http2, .httpTypes,
             .hummingbird, .hummingbirdCore, .jwtKit, .lifecycle, .logging, .nioCore, .nioSSL,
-        ])
+        ],
+        resources: [.embedInCode("Resources/openapi.yaml")])
 
 let clientTargets: [Target] = [
     .target(
@@ -221,8 +225,9 @@ let testTargets: [Target] = [
         "SyncIntegrationTests",
         [
             "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
-            "TestSupport", "UploadService", .logging, .nioCore,
+            "Telemetry", "TestSupport", "UploadService", .logging, .nioCore, .protobuf,
         ]),
+    tests("CompressionUnitTests", ["Compression", "TestSupport", .nioCore]),
     tests(
         "OverSQLiteUnitTests",
         ["OverSQLite", "OverSQLiteTestSupport", "TestSupport", "WireJSON", .grdb]),

@@ -5,6 +5,7 @@ import Telemetry
 struct DownloadMetrics: Sendable {
     private let rows: Counter
     private let pages: Counter
+    private let idle: Counter
     private let failures: Counter
     private let duration: Histogram
     private let pageRows: Histogram
@@ -14,6 +15,8 @@ struct DownloadMetrics: Sendable {
         rows = registry.counter("oversync_download_rows_total", "Changes served")
         pages = registry.counter(
             "oversync_download_pages_total", "Pages served, by whether more follow")
+        idle = registry.counter(
+            "oversync_download_idle_pages_total", "Empty pages served without the database")
         failures = registry.counter("oversync_download_failures_total", "Downloads that failed")
         duration = registry.histogram(
             "oversync_download_duration_seconds", "Downloads, waiting for news included")
@@ -30,6 +33,8 @@ struct DownloadMetrics: Sendable {
         pageBytes.observe(Double(page.body.readableBytes))
         duration.observe(time, ["outcome": "answered"])
     }
+
+    func countIdle() { idle.add() }
 
     func countFailure(after time: Duration) {
         failures.add()

@@ -1,17 +1,18 @@
 import Model
 import NIOCore
 import Postgres
+import RPC
+import ServiceKit
 import Sidecar
 
 /// Reads pages of change logs.
 struct PageReader: Sendable {
-    /// First guess of a row's size on the wire, in bytes; the buffer grows where it is too low.
-    private static let bytesPerRow = 400
-
     let pool: PostgresPool
     let source: CatalogSource
 
     /// Reads the page after a cursor, in one round trip.
+    ///
+    /// - Throws: `RPCFailure` for a cursor or a device that is not served; `PostgresError`.
     func read(_ request: PageRequest, deadline: ContinuousClock.Instant) async throws -> Page {
         let catalog = try await source.catalog()
         do {
@@ -21,34 +22,53 @@ struct PageReader: Sendable {
         }
     }
 
+    /// The state of a user's log, without any of it.
+    func readScope(
+        _ user: UserID, _ device: DeviceID, deadline: ContinuousClock.Instant
+    ) async throws -> ScopeState {
+        let command = Command(DownloadStatements.readScope, scopeBindings(user, device))
+        let result = try await pool.withConnection(deadline: deadline) {
+            try await $0.run(command, deadline: deadline)
+        }
+        return try scope(result)
+    }
+
     private func read(
         _ request: PageRequest, _ catalog: Catalog, _ deadline: ContinuousClock.Instant
     ) async throws -> Page {
         let results = try await pool.withConnection(deadline: deadline) { connection in
             try await connection.run(commands(request, catalog), deadline: deadline)
         }
-        guard results[0].rowCount > 0 else {
-            return .empty(after: request.after, window: 0, head: 0)
+        let scope = try scope(results[0])
+        try request.check(scope)
+        guard request.after < request.window(of: scope) else {
+            return Page(emptyFor: request, scope)
         }
-        let head = try results[0].int64(0, 1)
-        let window = min(request.until ?? head, head)
-        guard request.after < window else {
-            return .empty(after: request.after, window: window, head: head)
-        }
-        return try write(
-            results[2], try devices(results[1]), catalog, request, window: window, head: head)
+        return try write(results[2], try devices(results[1]), catalog, request, scope)
     }
 
     private func write(
         _ rows: PostgresResult, _ devices: [Int32: String], _ catalog: Catalog,
-        _ request: PageRequest,
-        window: Sequence64, head: Sequence64
+        _ request: PageRequest, _ scope: ScopeState
     ) throws -> Page {
-        var page = Page(nextAfter: request.after, windowUntil: window, head: head)
-        var writer = PageWriter(
-            catalog: catalog, devices: devices, allocator: ByteBufferAllocator(),
-            reserving: min(rows.rowCount, request.limit) * Self.bytesPerRow + 128)
-        writer.begin()
+        switch request.format {
+        case .json:
+            let writer = JSONPageWriter(
+                catalog: catalog, devices: devices, expecting: min(rows.rowCount, request.limit))
+            return try fill(writer, rows, request, scope)
+        case .protobuf:
+            let writer = ProtobufPageWriter(catalog: catalog, devices: devices)
+            return try fill(writer, rows, request, scope)
+        }
+    }
+
+    private func fill(
+        _ writer: some PageWriter, _ rows: PostgresResult, _ request: PageRequest,
+        _ scope: ScopeState
+    ) throws -> Page {
+        var writer = writer
+        let window = request.window(of: scope)
+        var page = Page(nextAfter: request.after, windowUntil: window, scope: scope)
         for row in 0..<rows.rowCount {
             let sequence = try rows.int64(row, 0)
             // Rows that were committed after the last sequence was read belong to the next window.
@@ -57,13 +77,12 @@ struct PageReader: Sendable {
                 page.hasMore = true
                 break
             }
-            try writer.append(rows, row: row, isFirst: page.rows == 0)
+            try writer.append(rows, row: row)
             page.rows += 1
             page.nextAfter = sequence
         }
         if !page.hasMore { page.nextAfter = window }
-        writer.end(hasMore: page.hasMore, nextAfter: page.nextAfter, window: window)
-        page.body = writer.buffer
+        page.body = writer.finish(page)
         return page
     }
 
@@ -74,19 +93,33 @@ struct PageReader: Sendable {
         page.bind(request.after)
         page.bind(request.until ?? .max)
         page.bind(Int64(request.limit + 1))
-        if let schema = request.schema {
+        if let visible = catalog.visibleTables(inSchema: request.schema, to: request.roles) {
             var tables = ArrayBinding(of: .int2)
-            for table in catalog.tables(inSchema: schema) { tables.append(table) }
+            for table in visible { tables.append(table) }
             page.bind(tables)
         } else {
             page.bind(bytes: nil)
         }
         page.bind(request.includesOwn ? nil : request.device.value)
         return [
-            Command(DownloadStatements.readScope, user),
+            Command(DownloadStatements.readScope, scopeBindings(request.user, request.device)),
             Command(DownloadStatements.readSources, user),
             Command(DownloadStatements.readPage, page),
         ]
+    }
+
+    private func scopeBindings(_ user: UserID, _ device: DeviceID) -> Bindings {
+        var bindings = Bindings()
+        bindings.bind(user.value)
+        bindings.bind(device.value)
+        return bindings
+    }
+
+    private func scope(_ result: PostgresResult) throws -> ScopeState {
+        guard try !result.bool(0, 3) else { throw RPCFailure.deviceRevoked }
+        return ScopeState(
+            epoch: try result.string(0, 0), head: try result.int64(0, 1),
+            floor: try result.int64(0, 2))
     }
 
     private func devices(_ result: PostgresResult) throws -> [Int32: String] {

@@ -4,22 +4,44 @@ import Postgres
 import ServiceLifecycle
 import Synchronization
 
-/// Tells waiting downloads that their user's log has grown.
+/// What this replica knows of the users' last sequences, so that a device that has everything is told so
+/// without asking the database, and one that waits is woken at once.
 ///
-/// One statement asks for all users at once, and only while somebody waits.
+/// It learns from its own reads, from Upload's word after each commit (`NoteHeads`, before the device is
+/// answered), and from one statement that asks for all active users together.
 final class ScopeHeads: Service {
-    /// Longest time between a commit and its being noticed, beside the statement's own.
+    /// Time between two polls: how late a commit is noticed that Upload did not tell of, plain SQL's above all.
     static let pollInterval: Duration = .milliseconds(500)
+    /// What was not confirmed for so long is asked for again: some polls have failed.
+    static let freshness: Duration = .seconds(2)
+    /// A user whom nobody asks for is forgotten after this time.
+    static let retention: Duration = .seconds(120)
+    /// Users asked for by one statement.
+    static let usersPerPoll = 10_000
+
+    typealias Instant = ContinuousClock.Instant
+
+    private struct Entry {
+        var state: ScopeState?
+        /// Devices that may read no more.
+        var revoked: Set<DeviceID> = []
+        /// The database was asked after this.
+        var confirmed: Instant?
+        var lastUse: Instant
+        var waiters: [Int: Waiter] = [:]
+        /// The highest sequence heard of in this history, also while no state is known.
+        var told: Sequence64 = 0
+    }
 
     private struct Waiter {
-        let user: UserID
         let beyond: Sequence64
         let continuation: CheckedContinuation<Bool, Never>
     }
 
     private struct State {
         var nextID = 0
-        var waiters: [Int: Waiter] = [:]
+        var entries: [UserID: Entry] = [:]
+        var waiting = 0
         var isClosed = false
     }
 
@@ -33,17 +55,86 @@ final class ScopeHeads: Service {
     }
 
     /// Callers that wait now.
-    var waiting: Int { state.withLock { $0.waiters.count } }
+    var waiting: Int { state.withLock { $0.waiting } }
+
+    /// Users that are asked for.
+    var tracked: Int { state.withLock { $0.entries.count } }
+
+    // MARK: - What is known
+
+    /// The user's state, if it was confirmed lately and the device is not known to be revoked. From this call
+    /// on the user is followed: nothing that Upload tells of it is missed.
+    func known(_ user: UserID, for device: DeviceID, now: Instant = .now) -> ScopeState? {
+        state.withLock { state in
+            state.entries[user, default: Entry(lastUse: now)].lastUse = now
+            guard let entry = state.entries[user], let confirmed = entry.confirmed,
+                now - confirmed < Self.freshness, !entry.revoked.contains(device)
+            else { return nil }
+            return entry.state
+        }
+    }
+
+    /// A reading of the database.
+    ///
+    /// - Parameters:
+    ///   - revoked: all of the user's devices that may read no more; nil if it was not asked for.
+    ///   - asked: when it was asked, at the latest.
+    func learn(
+        _ reading: ScopeState, of user: UserID, revoked: Set<DeviceID>? = nil, asked: Instant
+    ) {
+        update(user) { entry in
+            var reading = reading
+            // In another history what was known means nothing.
+            if let known = entry.state, known.epoch != reading.epoch { entry.told = 0 }
+            // Upload's word may be younger than the reading.
+            reading.head = max(reading.head, entry.told)
+            entry.told = reading.head
+            entry.state = reading
+            if let revoked { entry.revoked = revoked }
+            entry.confirmed = max(entry.confirmed ?? asked, asked)
+        }
+    }
+
+    /// Upload has committed up to this sequence.
+    func note(_ head: Sequence64, of user: UserID) {
+        update(user) { entry in
+            entry.told = max(entry.told, head)
+            entry.state?.head = entry.told
+        }
+    }
+
+    /// Changes a user that is followed, and wakes who has waited for it.
+    private func update(_ user: UserID, _ change: (inout Entry) -> Void) {
+        let woken = state.withLock { state -> [Waiter] in
+            guard var entry = state.entries[user] else { return [] }
+            change(&entry)
+            let head = entry.state?.head ?? 0
+            let woken = entry.waiters.filter { head > $0.value.beyond }
+            for id in woken.keys { entry.waiters[id] = nil }
+            state.waiting -= woken.count
+            state.entries[user] = entry
+            return Array(woken.values)
+        }
+        for waiter in woken { waiter.continuation.resume(returning: true) }
+    }
+
+    // MARK: - Waiting
 
     /// Waits until the user's last sequence is beyond `beyond`.
     ///
+    /// - Parameter end: nil waits as long as the caller does.
     /// - Returns: false when the time is over or the service stops; throws when the caller goes away.
     func wait(
-        for user: UserID, beyond: Sequence64, until end: ContinuousClock.Instant
+        for user: UserID, beyond: Sequence64, until end: Instant?
     ) async throws -> Bool {
         let id = state.withLock { state in
             state.nextID += 1
             return state.nextID
+        }
+        guard let end else {
+            let answer = await park(id, user, beyond)
+            try Task.checkCancellation()
+            return answer
         }
         return try await withThrowingTaskGroup(of: Bool.self) { group in
             group.addTask { await self.park(id, user, beyond) }
@@ -59,25 +150,37 @@ final class ScopeHeads: Service {
     private func park(_ id: Int, _ user: UserID, _ beyond: Sequence64) async -> Bool {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let waiter = Waiter(user: user, beyond: beyond, continuation: continuation)
-                let isParked = state.withLock { state in
+                let answer: Bool? = state.withLock { state in
                     // Cancelled before this line: the handler found nobody to release.
                     if state.isClosed || Task.isCancelled { return false }
-                    state.waiters[id] = waiter
-                    return true
+                    var entry = state.entries[user] ?? Entry(lastUse: .now)
+                    if let head = entry.state?.head, head > beyond { return true }
+                    entry.waiters[id] = Waiter(beyond: beyond, continuation: continuation)
+                    state.entries[user] = entry
+                    state.waiting += 1
+                    return nil
                 }
-                if !isParked { continuation.resume(returning: false) }
+                if let answer { continuation.resume(returning: answer) }
             }
         } onCancel: {
-            release(id, with: false)
+            release(id, user)
         }
     }
 
-    private func release(_ id: Int, with answer: Bool) {
-        state.withLock { $0.waiters.removeValue(forKey: id) }?.continuation.resume(
-            returning: answer)
+    private func release(_ id: Int, _ user: UserID) {
+        let waiter = state.withLock { state -> Waiter? in
+            guard let waiter = state.entries[user]?.waiters.removeValue(forKey: id) else {
+                return nil
+            }
+            state.waiting -= 1
+            return waiter
+        }
+        waiter?.continuation.resume(returning: false)
     }
 
+    // MARK: - Asking the database
+
+    /// Polls until graceful shutdown; then whoever waits is sent away.
     func run() async throws {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
@@ -87,36 +190,57 @@ final class ScopeHeads: Service {
         }
         let left = state.withLock { state in
             state.isClosed = true
-            return Array(state.waiters.keys)
+            return state.entries.flatMap { user, entry in entry.waiters.keys.map { ($0, user) } }
         }
-        for id in left { release(id, with: false) }
+        for (id, user) in left { release(id, user) }
     }
 
-    private func poll() async {
-        let users = state.withLock { Set($0.waiters.values.map(\.user)) }
-        guard !users.isEmpty else { return }
-        do {
-            let heads = try await read(users)
-            let ready = state.withLock { state in
-                state.waiters.filter { heads[$0.value.user, default: 0] > $0.value.beyond }
+    /// Reads the state of every user that is followed, and forgets those whom nobody asks for.
+    func poll() async {
+        let asked = Instant.now
+        let users = state.withLock { state in
+            state.entries = state.entries.filter { _, entry in
+                !entry.waiters.isEmpty || asked - entry.lastUse < Self.retention
             }
-            for id in ready.keys { release(id, with: true) }
-        } catch {
-            logger.warning("the last sequences could not be read", metadata: ["error": "\(error)"])
+            return Array(state.entries.keys)
+        }
+        for start in stride(from: 0, to: users.count, by: Self.usersPerPoll) {
+            let chunk = users[start..<min(start + Self.usersPerPoll, users.count)]
+            do {
+                try await read(chunk, asked: asked)
+            } catch {
+                logger.warning(
+                    "the last sequences could not be read", metadata: ["error": "\(error)"])
+            }
         }
     }
 
-    private func read(_ users: Set<UserID>) async throws -> [UserID: Sequence64] {
+    private func read(_ users: ArraySlice<UserID>, asked: Instant) async throws {
         var names = ArrayBinding(of: .text, reserving: users.count)
         for user in users { names.append(user.value) }
         var bindings = Bindings()
         bindings.bind(names)
         let command = Command(DownloadStatements.readHeads, bindings)
         let result = try await pool.withConnection { try await $0.run(command) }
-        var heads: [UserID: Sequence64] = [:]
         for row in 0..<result.rowCount {
-            heads[UserID(try result.string(row, 0))] = try result.int64(row, 1)
+            let state = ScopeState(
+                epoch: try result.string(row, 1), head: try result.int64(row, 2),
+                floor: try result.int64(row, 3))
+            let revoked = try result.string(row, 4)
+                .split(separator: DownloadStatements.deviceSeparator)
+            learn(
+                state, of: UserID(try result.string(row, 0)),
+                revoked: Set(revoked.map { DeviceID(String($0)) }), asked: asked)
         }
-        return heads
     }
+}
+
+/// What a reader must know of a user's log before it reads any of it.
+struct ScopeState: Hashable, Sendable {
+    /// The identity of the database's history.
+    var epoch: String
+    /// The user's last sequence; 0 for a user who has none.
+    var head: Sequence64
+    /// Cursors between 0 and this one miss deletes that were compacted away.
+    var floor: Sequence64
 }

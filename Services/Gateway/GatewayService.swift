@@ -59,12 +59,22 @@ package enum GatewayService {
             maximumPageRows: settings.maximumPageRows)
         let tokens = AuthRoutes(
             auth: auth, keys: keys, allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
+        let watchers = Watchers(limit: settings.maximumWatchers)
+        metrics.gauge("oversync_gateway_watchers", "Devices that watch") {
+            [(.none, Double(watchers.open))]
+        }
+        let watch = WatchRoute(download: download, watchers: watchers)
         let responder = GatewayResponder(
-            routes: RouteTable(health.routes + sync.routes + devices.routes + tokens.routes),
+            routes: RouteTable(
+                health.routes + sync.routes + watch.routes + devices.routes + tokens.routes
+                    + AdminRoutes(upload: upload).routes + DocumentRoutes().routes),
             verifier: TokenVerifier(
                 keys: keys, cache: cache, issuer: settings.issuer, audience: settings.audience,
                 skewSeconds: settings.skewSeconds, now: { Date().timeIntervalSince1970 }),
-            timeout: settings.requestTimeout, metrics: GatewayMetrics(metrics), logger: logger)
+            limits: RateLimits(
+                requestsPerSecond: settings.requestsPerSecond,
+                bytesPerSecond: settings.bytesPerSecond),
+            adminRole: settings.adminRole, timeout: settings.requestTimeout, metrics: GatewayMetrics(metrics), logger: logger)
         let server = try application(responder, settings, logger, listening)
         let ready = ReadinessCheck("upstreams") {
             health.missing.isEmpty

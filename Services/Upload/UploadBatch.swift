@@ -4,6 +4,7 @@ import NIOCore
 /// A request that was read and judged change by change: what is left is for the plan and the database.
 struct UploadBatch: Sendable {
     let schema: UploadSchema
+    /// What the changes' payloads are places in.
     let body: ByteBuffer
     /// Changes in the request, refused ones included.
     let count: Int
@@ -13,18 +14,31 @@ struct UploadBatch: Sendable {
     let refused: [(index: Int, refusal: Refusal)]
 
     /// Reads and judges a body.
-    init(_ body: ByteBuffer, schema: UploadSchema, limits: WireLimits) throws(UndecodableUpload) {
+    ///
+    /// - Parameter roles: the caller's.
+    init(
+        _ body: ByteBuffer, format: BodyFormat = .json, roles: Set<String> = [],
+        schema: UploadSchema, limits: WireLimits
+    ) throws(UndecodableUpload) {
         self.schema = schema
-        self.body = body
-        let (wire, verdicts) = try body.withBytes { bytes throws(UndecodableUpload) in
-            let wire = try UploadDecoder.decode(bytes)
+        let wire: [WireChange]
+        switch format {
+        case .json:
+            self.body = body
+            wire = try body.withBytes { bytes throws(UndecodableUpload) in
+                try UploadDecoder.decode(bytes)
+            }
+        case .protobuf: (wire, self.body) = try ProtobufUploadDecoder.decode(body)
+        }
+        let verdicts = self.body.withBytes { bytes in
             guard wire.count <= limits.changesPerUpload else {
                 let refusal = Refusal.batchTooLarge(
                     changes: wire.count, limit: limits.changesPerUpload)
-                return (wire, wire.map { _ in ChangeValidation.Verdict.refused(refusal) })
+                return wire.map { _ in ChangeValidation.Verdict.refused(refusal) }
             }
-            let validation = ChangeValidation(schema: schema, limits: limits, body: bytes)
-            return (wire, wire.enumerated().map { validation.judge($1, at: $0) })
+            let validation = ChangeValidation(
+                schema: schema, limits: limits, roles: roles, body: bytes)
+            return wire.enumerated().map { validation.judge($1, at: $0) }
         }
         count = wire.count
         changeIDs = wire.map(\.id)

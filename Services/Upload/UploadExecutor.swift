@@ -6,6 +6,15 @@ import RPC
 import Sidecar
 import Synchronization
 
+/// What a caller asks of an upload beside its changes.
+struct UploadOptions: Sendable {
+    /// All changes or none.
+    var isAtomic = false
+    /// The history that the device's versions belong to; nil when it did not say.
+    var epoch: String?
+    var format = BodyFormat.json
+}
+
 /// Takes an upload from its bytes to its answer.
 package final class UploadExecutor: Sendable {
     /// How often a transaction is tried before the caller is asked to come back.
@@ -31,12 +40,14 @@ package final class UploadExecutor: Sendable {
     /// - Throws: `RPCFailure` when the request as a whole cannot be answered: then nothing was kept, or the
     ///   outcome of the commit is unknown and a repeat of the request settles it.
     func upload(
-        _ body: ByteBuffer, from caller: CallerIdentity, isAtomic: Bool,
+        _ body: ByteBuffer, from caller: CallerIdentity, _ options: UploadOptions = .init(),
         deadline: ContinuousClock.Instant
     ) async throws -> (batch: UploadBatch, result: UploadResult) {
         let batch: UploadBatch
         do {
-            batch = try UploadBatch(body, schema: try await schema(), limits: limits)
+            batch = try UploadBatch(
+                body, format: options.format, roles: Set(caller.roles),
+                schema: try await schema(), limits: limits)
         } catch let error as UndecodableUpload {
             throw RPCFailure(
                 .invalidArgument, code: "invalid_request",
@@ -44,11 +55,11 @@ package final class UploadExecutor: Sendable {
         } catch let error as PostgresError {
             throw Self.failure(error)
         }
-        return (batch, try await transact(batch, caller, isAtomic, deadline))
+        return (batch, try await transact(batch, caller, options, deadline))
     }
 
     private func transact(
-        _ batch: UploadBatch, _ caller: CallerIdentity, _ isAtomic: Bool,
+        _ batch: UploadBatch, _ caller: CallerIdentity, _ options: UploadOptions,
         _ deadline: ContinuousClock.Instant
     ) async throws -> UploadResult {
         var isolates = false
@@ -58,15 +69,11 @@ package final class UploadExecutor: Sendable {
                 return try await pool.withConnection(deadline: deadline) { connection in
                     let transaction = UploadTransaction(
                         connection: connection, user: UserID(caller.user),
-                        device: DeviceID(caller.device),
-                        batch: batch, isAtomic: isAtomic, timeouts: timeouts, deadline: deadline)
+                        device: DeviceID(caller.device), batch: batch, options: options,
+                        timeouts: timeouts, deadline: deadline)
                     return isolates
                         ? try await transaction.isolating() : try await transaction.direct()
                 }
-            } catch is DeviceRevoked {
-                throw RPCFailure(
-                    .permissionDenied, code: "device_revoked",
-                    message: "This device's access was revoked")
             } catch let error as PostgresError {
                 if !isolates, RowRefusal(error) != nil {
                     isolates = true

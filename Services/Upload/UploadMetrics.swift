@@ -34,12 +34,9 @@ struct UploadMetrics: Sendable {
     }
 
     private func labels(_ outcome: ChangeOutcome) -> MetricLabels {
-        switch outcome {
-        case .applied: ["outcome": "applied"]
-        case .conflict: ["outcome": "conflict"]
-        case .invalid(let refusal): ["outcome": "invalid", "reason": refusal.reason.rawValue]
-        case .materializeError: ["outcome": "materialize_error"]
-        case .aborted: ["outcome": "aborted"]
+        if case .invalid(let refusal) = outcome {
+            return ["outcome": outcome.status, "reason": refusal.reason.rawValue]
         }
+        return ["outcome": outcome.status]
     }
 }

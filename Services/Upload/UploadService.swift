@@ -35,19 +35,36 @@ package enum UploadService {
             let executor = UploadExecutor(
                 pool: pool, source: source, limits: limits,
                 timeouts: try UploadTimeouts(configuration))
+            let sockets = try configuration.value(CommonSettings.runDirectory)
+            let observer = RPCMetrics(process.metrics, service: process.name)
+            let download = RPCClient(
+                directory: sockets + "/download", service: "download", logger: process.logger,
+                observer: observer)
+            let announcer = HeadAnnouncer(download: download, metrics: process.metrics)
             let push = PushChanges(
-                executor: executor, metrics: UploadMetrics(process.metrics), logger: process.logger)
+                executor: executor, announcer: announcer, metrics: UploadMetrics(process.metrics),
+                logger: process.logger)
             var router = RPCRouter()
             router.on(UploadRPC.pushChanges) { try await push($0, $1, $2) }
             let capabilities = ReadCapabilities(source: source, limits: limits)
-            router.on(UploadRPC.readCapabilities) { _, _, _ in try await capabilities() }
+            router.on(UploadRPC.readCapabilities) { try await capabilities($2) }
+            let failures = FailureStore(pool: pool)
+            let list = ListFailures(store: failures)
+            router.on(UploadRPC.listFailures) { request, _, context in
+                try await list(request, context)
+            }
+            let retry = RetryFailure(
+                store: failures, executor: executor, announcer: announcer, source: source)
+            router.on(UploadRPC.retryFailure) { request, _, context in
+                try await retry(request, context)
+            }
             let server = RPCServer(
-                directory: try configuration.value(CommonSettings.runDirectory) + "/upload",
+                directory: sockets + "/upload",
                 replica: try configuration.value(CommonSettings.replica), router: router,
-                logger: process.logger, observer: RPCMetrics(process.metrics, service: process.name)
-            )
+                logger: process.logger, observer: observer)
             return (
-                [pool, source, server], [ReadinessCheck("database") { await source.problem() }]
+                [pool, source, download, announcer, server],
+                [ReadinessCheck("database") { await source.problem() }]
             )
         }
     }

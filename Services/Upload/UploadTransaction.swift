@@ -1,5 +1,7 @@
 import Model
 import Postgres
+import RPC
+import ServiceKit
 import Sidecar
 import Telemetry
 
@@ -13,7 +15,7 @@ struct UploadTransaction {
     let user: UserID
     let device: DeviceID
     let batch: UploadBatch
-    let isAtomic: Bool
+    let options: UploadOptions
     let timeouts: UploadTimeouts
     let deadline: ContinuousClock.Instant
 
@@ -24,7 +26,7 @@ struct UploadTransaction {
         let (scope, source, facts) = try await readFacts()
         var plan = newPlan(facts)
         let entries = plan.decide(batch.changes[...])
-        if isAtomic, plan.hasUnapplied { return try await abandon(plan, facts) }
+        if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, facts) }
         guard !entries.isEmpty else {
             try await run([Command(UploadStatements.rollback)])
             return UploadResult(plan: plan, facts: facts)
@@ -74,7 +76,7 @@ struct UploadTransaction {
                 }
             }
         }
-        if isAtomic, plan.hasUnapplied { return try await abandon(plan, facts) }
+        if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, facts) }
         try await run(failures + [Command(UploadStatements.commit)])
         return UploadResult(plan: plan, facts: facts)
     }
@@ -102,7 +104,11 @@ struct UploadTransaction {
             ]
             + (batch.schema.catalog.hasDeferrableConstraints
                 ? [Command(UploadStatements.deferConstraints)] : [])
+            + (options.epoch == nil ? [] : [Command(UploadStatements.readEpoch)])
         let results = try await run(opening + request.commands)
+        if let epoch = options.epoch, try results[opening.count - 1].string(0, 0) != epoch {
+            throw RPCFailure.epochChanged
+        }
         var answer = try request.read(results[opening.count...])
         if answer.scope == nil {
             var bindings = Bindings()
@@ -112,7 +118,7 @@ struct UploadTransaction {
             answer = try request.read(created[1...])
         }
         guard let scope = answer.scope else { throw PostgresError(.connectionLost) }
-        if answer.isRevoked { throw DeviceRevoked() }
+        if answer.isRevoked { throw RPCFailure.deviceRevoked }
         guard let source = answer.source else {
             return (scope, try await register(scope), answer.facts)
         }
@@ -204,9 +210,6 @@ struct UploadTransaction {
         try await connection.run(commands, deadline: deadline)
     }
 }
-
-/// The device was revoked; its token is still good for a moment.
-struct DeviceRevoked: Error {}
 
 /// What an upload came to.
 struct UploadResult: Sendable {

@@ -19,6 +19,15 @@ package struct WireLimits: Hashable, Sendable {
     package static let maximumIdentityBytes = 256
 }
 
+/// Names of roles in tokens and in `oversync.yaml`: letters, digits, `.`, `_`, `:` and `-`, at most 63.
+package func isRoleName(_ text: String) -> Bool {
+    (1...63).contains(text.utf8.count)
+        && text.utf8.allSatisfy { byte in
+            byte &- UInt8(ascii: "0") < 10 || (byte | 0x20) &- UInt8(ascii: "a") < 26
+                || ".:_-".utf8.contains(byte)
+        }
+}
+
 /// Names of schemas and tables on the wire: `^[a-z0-9_]+$`, at most PostgreSQL's 63 bytes.
 package func isWireIdentifier(_ text: some StringProtocol) -> Bool {
     !text.isEmpty && text.utf8.count <= 63

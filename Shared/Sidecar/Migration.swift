@@ -11,6 +11,7 @@ package struct Migration: Sendable {
         Migration(1, "0001_sidecar", PackageResources._001_sidecar_sql),
         Migration(2, "0002_auth", PackageResources._002_auth_sql),
         Migration(3, "0003_capture", PackageResources._003_capture_sql),
+        Migration(4, "0004_access", PackageResources._004_access_sql),
     ]
 
     /// The layout that this program reads and writes.

@@ -13,7 +13,7 @@ CREATE TABLE sync.meta (
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO sync.meta (layout_version) VALUES (3);
+INSERT INTO sync.meta (layout_version) VALUES (4);
 
 -- The unit of isolation and ordering: today one per user. Every transaction that adds to a scope's
 -- change log locks this row first and takes its sequences from it, so sequence order is commit order.
@@ -21,7 +21,9 @@ CREATE TABLE sync.scope (
     scope_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     user_id text NOT NULL UNIQUE,
     last_seq bigint NOT NULL DEFAULT 0,
-    floor_seq bigint NOT NULL DEFAULT 0
+    floor_seq bigint NOT NULL DEFAULT 0,
+    -- Up to here the log may lack changes that later ones of their rows have made useless.
+    compacted_seq bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
 -- The devices that ever wrote in a scope.
@@ -48,6 +50,10 @@ CREATE TABLE sync.catalog (
     removed_at timestamptz,
     -- What `oversync migrate` made to capture plain SQL: tells whether it still fits the table's columns.
     capture_fingerprint text,
+    -- Who may read and write, by the roles of their tokens. Null: everybody. A table can be written only by
+    -- those who may read it.
+    read_roles text[],
+    write_roles text[],
     UNIQUE (schema_name, table_name)
 );
 

@@ -12,12 +12,15 @@ package struct DeviceClaims: JWTPayload, Sendable {
     package let nbf: Int
     package let iss: String?
     package let aud: String?
+    /// What the bearer is beside a user, such as `admin`; nil for none.
+    package let roles: [String]?
 
     /// - Parameters:
     ///   - now: seconds since 1970.
     ///   - lifetime: seconds.
     package init(
-        user: String, device: String, issuer: String?, audience: String?, now: Int, lifetime: Int
+        user: String, device: String, roles: [String] = [], issuer: String?, audience: String?,
+        now: Int, lifetime: Int
     ) {
         sub = user
         did = device
@@ -26,6 +29,7 @@ package struct DeviceClaims: JWTPayload, Sendable {
         nbf = now
         iss = issuer
         aud = audience
+        self.roles = roles.isEmpty ? nil : roles
     }
 
     /// Whoever reads a token checks its times, issuer and audience by its own settings.

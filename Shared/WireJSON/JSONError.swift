@@ -52,6 +52,16 @@ package struct JSONSlice: Hashable, Sendable {
     /// White space between tokens inside the value: the compact form differs from the text.
     package let hasWhitespace: Bool
 
+    package init(
+        kind: JSONKind, range: Range<Int>, flaw: JSONFlaw?, hasEscapes: Bool, hasWhitespace: Bool
+    ) {
+        self.kind = kind
+        self.range = range
+        self.flaw = flaw
+        self.hasEscapes = hasEscapes
+        self.hasWhitespace = hasWhitespace
+    }
+
     /// The bytes between a string's quotes.
     package var content: Range<Int> { (range.lowerBound + 1)..<(range.upperBound - 1) }
 }

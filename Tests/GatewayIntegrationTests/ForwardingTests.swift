@@ -165,7 +165,7 @@ struct ForwardingTests {
                 #expect(answer.text("message")?.contains("100000") == true)
             }
             let packed = try await gateway.sendSigned(
-                .POST, "/sync/upload", headers: ["Content-Encoding": "gzip"],
+                .POST, "/sync/upload", headers: ["Content-Encoding": "br"],
                 body: .bytes(ByteBuffer(string: "x")))
             #expect(packed.status == 415)
             #expect(seen.all.count == 1)

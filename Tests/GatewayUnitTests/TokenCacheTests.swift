@@ -8,16 +8,17 @@ import Testing
 struct TokenCacheTests {
     private let future = Date().timeIntervalSince1970 + 3600
 
-    private func caller(_ number: Int) -> CallerIdentity {
-        CallerIdentity(user: "u\(number)", device: "d")
+    private func caller(_ number: Int, until expires: TimeInterval) -> VerifiedCaller {
+        VerifiedCaller(
+            identity: CallerIdentity(user: "u\(number)", device: "d"), expires: expires)
     }
 
     private func key(_ number: Int) -> TokenCache.Key { TokenCache.key(of: "token \(number)") }
 
     @Test func `a token is known until it ends`() {
         let cache = TokenCache()
-        cache.keep(caller(1), until: 100, under: key(1), generation: cache.generation)
-        #expect(cache.caller(key(1), now: 99.9) == caller(1))
+        cache.keep(caller(1, until: 100), under: key(1), generation: cache.generation)
+        #expect(cache.caller(key(1), now: 99.9) == caller(1, until: 100))
         #expect(cache.caller(key(1), now: 100) == nil)
         #expect(cache.caller(key(2), now: 0) == nil)
     }
@@ -25,10 +26,10 @@ struct TokenCacheTests {
     @Test func `when the keys change everything is forgotten, also what was being verified`() {
         let cache = TokenCache()
         let before = cache.generation
-        cache.keep(caller(1), until: future, under: key(1), generation: before)
+        cache.keep(caller(1, until: future), under: key(1), generation: before)
         cache.clear()
         #expect(cache.caller(key(1), now: 0) == nil)
-        cache.keep(caller(2), until: future, under: key(2), generation: before)
+        cache.keep(caller(2, until: future), under: key(2), generation: before)
         #expect(cache.caller(key(2), now: 0) == nil)
     }
 
@@ -36,8 +37,8 @@ struct TokenCacheTests {
         let cache = TokenCache(maximumTokens: 10)
         for number in 0..<100 {
             cache.keep(
-                caller(number), until: future, under: key(number), generation: cache.generation)
-            #expect(cache.caller(key(number), now: 0) == caller(number))
+                caller(number, until: future), under: key(number), generation: cache.generation)
+            #expect(cache.caller(key(number), now: 0) == caller(number, until: future))
             let known = (0...number).count { cache.caller(key($0), now: 0) != nil }
             #expect(known <= 10)
         }

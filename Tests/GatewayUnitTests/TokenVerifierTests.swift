@@ -67,13 +67,15 @@ struct TokenVerifierTests {
 
     @Test(arguments: ["Bearer", "bearer", "BEARER"])
     func `a good token names its user and device`(scheme: String) async throws {
-        let caller = try await verifier().caller(authorization: "\(scheme) \(try token(Self.good))")
+        let caller = try await verifier().caller(
+            authorization: "\(scheme) \(try token(Self.good))"
+        ).identity
         #expect(caller == CallerIdentity(user: "user", device: "device"))
     }
 
     @Test func `a token of the shared secret may carry a key name`() async throws {
         let named = try token(Self.good, header: ["alg": "HS256", "kid": "theirs"])
-        let caller = try await verifier().caller(authorization: "Bearer \(named)")
+        let caller = try await verifier().caller(authorization: "Bearer \(named)").identity
         #expect(caller.user == "user")
     }
 

@@ -24,7 +24,12 @@ struct IssueToken: Sendable {
         guard asked <= TokenMint.maximumLifetimeSeconds else {
             throw invalid("lifetime must be at most \(TokenMint.maximumLifetimeSeconds) seconds")
         }
-        return try await issue(user: request.user, device: request.device, lifetime: asked, context)
+        for role in request.roles where !isRoleName(role) {
+            throw invalid("a role must have 1 to 63 letters, digits, . _ : or -, not \"\(role)\"")
+        }
+        return try await issue(
+            user: request.user, device: request.device, roles: request.roles, lifetime: asked,
+            context)
     }
 
     func signIn(
@@ -35,17 +40,17 @@ struct IssueToken: Sendable {
                 .notFound, code: "not_found", message: "Development sign-in is switched off")
         }
         return try await issue(
-            user: request.user, device: request.device, lifetime: lifetime, context)
+            user: request.user, device: request.device, roles: [], lifetime: lifetime, context)
     }
 
     private func issue(
-        user: String, device: String, lifetime: Int, _ context: CallContext
+        user: String, device: String, roles: [String], lifetime: Int, _ context: CallContext
     ) async throws -> RPCReply<IssueTokenReply> {
         try check(user, "user")
         try check(device, "device")
         let snapshot = try await keys.snapshot()
         let claims = DeviceClaims(
-            user: user, device: device, issuer: issuer, audience: audience,
+            user: user, device: device, roles: roles, issuer: issuer, audience: audience,
             now: Int(Date().timeIntervalSince1970), lifetime: lifetime)
         var reply = IssueTokenReply()
         reply.token = try await snapshot.mint.sign(claims)
@@ -57,6 +62,7 @@ struct IssueToken: Sendable {
                 "request_id": "\(context.requestID)", "user": "\(userHash(user))",
                 "source": "\(device)",
                 "kid": "\(snapshot.kid)", "seconds": .stringConvertible(lifetime),
+                "roles": "\(roles.joined(separator: " "))",
             ])
         return RPCReply(reply)
     }

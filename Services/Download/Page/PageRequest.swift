@@ -1,5 +1,7 @@
 import Model
 import Protos
+import RPC
+import ServiceKit
 
 /// What a caller asked for, checked by the gateway and bounded here once more.
 struct PageRequest: Sendable {
@@ -12,10 +14,20 @@ struct PageRequest: Sendable {
     let schema: String?
     let includesOwn: Bool
     let wait: Duration
+    /// The history that the cursor belongs to; nil when the caller did not say.
+    let epoch: String?
+    let format: PageFormat
+    let roles: Set<String>
 
-    init(_ request: PullChangesRequest, user: UserID, device: DeviceID, limits: WireLimits) {
+    init(
+        _ request: PullChangesRequest, user: UserID, device: DeviceID, roles: [String] = [],
+        limits: WireLimits
+    ) {
         self.user = user
         self.device = device
+        self.roles = Set(roles)
+        epoch = request.epoch.isEmpty ? nil : request.epoch
+        format = request.asProtobuf ? .protobuf : .json
         after = max(0, request.after)
         until = request.until > 0 ? request.until : nil
         let asked = request.limit > 0 ? Int(request.limit) : WireLimits.defaultRowsPerPage
@@ -23,5 +35,41 @@ struct PageRequest: Sendable {
         schema = request.schema.isEmpty ? nil : request.schema
         includesOwn = request.includeSelf
         wait = .seconds(min(Int(request.waitSeconds), WireLimits.maximumWaitSeconds))
+    }
+}
+
+extension PageRequest {
+    /// The end of the window that the caller asked for, never beyond the log's own.
+    func window(of scope: ScopeState) -> Sequence64 { min(until ?? scope.head, scope.head) }
+
+    /// - Throws: `RPCFailure` for a cursor that cannot be served truly.
+    func check(_ scope: ScopeState) throws(RPCFailure) {
+        try CursorCheck(after: after, epoch: epoch).check(scope)
+    }
+}
+
+/// Whether a cursor belongs to a log as it is. A device that is told otherwise starts again from 0, which is
+/// always served completely.
+struct CursorCheck {
+    let after: Sequence64
+    /// Nil when the caller did not say: then it is an older client, which knows `history_pruned` alone.
+    let epoch: String?
+
+    func check(_ scope: ScopeState) throws(RPCFailure) {
+        if let epoch, epoch != scope.epoch { throw .epochChanged }
+        if epoch != nil, after > scope.head {
+            throw RPCFailure(
+                .conflict, code: "checkpoint_ahead",
+                message:
+                    "The cursor \(after) is beyond the log's end \(scope.head): the server was restored; start from 0"
+            )
+        }
+        if after > 0, after < scope.floor {
+            throw RPCFailure(
+                .gone, code: "history_pruned",
+                message:
+                    "Deletes before \(scope.floor) are no longer kept, and the cursor is \(after): start from 0"
+            )
+        }
     }
 }

@@ -2,139 +2,35 @@ import Model
 import NIOCore
 import Postgres
 import Sidecar
-import WireJSON
 
-/// Writes the rows of a result as the wire's `changes`, straight from libpq's memory into the answer.
-struct PageWriter {
-    /// The columns of `DownloadStatements.readPage`.
-    private enum Field {
-        static let sequence = 0
-        static let table = 1
-        static let operation = 2
-        static let key = 3
-        static let payload = 4
-        static let version = 5
-        static let source = 6
-        static let changeID = 7
-        static let timestamp = 8
-    }
+/// The form of a page on the wire.
+enum PageFormat: Hashable, Sendable {
+    case json, protobuf
+}
 
-    /// What the parts of a row that repeat look like on the wire, made once a page.
-    private struct TableText {
-        let names: [UInt8]
-        let keyKind: KeyKind
-    }
+/// Writes the rows of `DownloadStatements.readPage` as a page's body.
+protocol PageWriter {
+    /// Appends one row.
+    ///
+    /// - Throws: `UnknownTable` for a table that was registered after the catalog was read: the page is made
+    ///   again with a fresh one.
+    mutating func append(_ result: PostgresResult, row: Int) throws
 
-    private let catalog: Catalog
-    private var tables: [TableID: TableText] = [:]
-    private var devices: [Int32: [UInt8]]
-    private(set) var buffer: ByteBuffer
+    /// The body, with the page's numbers.
+    mutating func finish(_ page: Page) -> ByteBuffer
+}
 
-    init(
-        catalog: Catalog, devices: [Int32: String], allocator: ByteBufferAllocator,
-        reserving bytes: Int
-    ) {
-        self.catalog = catalog
-        self.devices = devices.mapValues { device in
-            var text: [UInt8] = []
-            text.append(jsonString: device)
-            return text
-        }
-        buffer = allocator.buffer(capacity: bytes)
-    }
-
-    mutating func begin() { buffer.append(literal: "{\"changes\":[") }
-
-    mutating func end(hasMore: Bool, nextAfter: Sequence64, window: Sequence64) {
-        buffer.append(literal: "],\"has_more\":")
-        buffer.append(bool: hasMore)
-        buffer.append(literal: ",\"next_after\":")
-        buffer.append(integer: nextAfter)
-        buffer.append(literal: ",\"window_until\":")
-        buffer.append(integer: window)
-        buffer.append(literal: "}\n")
-    }
-
-    /// Appends one row. A table that was registered after the catalog was read is the caller's trouble to
-    /// avoid: it throws, and the page is made again with a fresh catalog.
-    mutating func append(_ result: PostgresResult, row: Int, isFirst: Bool) throws {
-        let table = try table(try result.int16(row, Field.table))
-        let operation = Operation(letter: try result.char(row, Field.operation)) ?? .update
-        if !isFirst { buffer.append(byte: UInt8(ascii: ",")) }
-        buffer.append(literal: "{\"server_id\":")
-        append(raw: result, row, Field.sequence)
-        buffer.writeBytes(table.names)
-        buffer.append(literal: ",\"op\":\"")
-        buffer.append(operation)
-        buffer.append(literal: "\",\"pk\":")
-        try append(key: result, row, table.keyKind)
-        if operation != .delete {
-            buffer.append(literal: ",\"payload\":")
-            append(raw: result, row, Field.payload)
-        }
-        buffer.append(literal: ",\"server_version\":")
-        append(raw: result, row, Field.version)
-        buffer.append(literal: ",\"deleted\":")
-        buffer.append(bool: operation == .delete)
-        buffer.append(literal: ",\"source_id\":")
-        buffer.writeBytes(devices[try result.int32(row, Field.source)] ?? Array("\"\"".utf8))
-        buffer.append(literal: ",\"source_change_id\":")
-        append(raw: result, row, Field.changeID)
-        buffer.append(literal: ",\"ts\":\"")
-        append(timestamp: result, row)
-        buffer.append(literal: "\"}")
-    }
-
-    /// A value whose text is JSON already.
-    private mutating func append(raw result: PostgresResult, _ row: Int, _ column: Int) {
-        result.withBytes(row, column) { bytes in
-            if let bytes { buffer.writeBytes(bytes) }
-        }
-    }
-
-    /// PostgreSQL's text of a bytea is `\x` and hexadecimal digits, lower case: a uuid needs only dashes.
-    private mutating func append(
-        key result: PostgresResult, _ row: Int, _ kind: KeyKind
-    ) throws {
-        if kind == .text {
-            let bytes = try result.bytea(row, Field.key)
-            bytes.withUnsafeBufferPointer { buffer.append(jsonString: $0) }
-            return
-        }
-        result.withBytes(row, Field.key) { bytes in
-            guard let bytes, bytes.count == 34 else { return buffer.append(literal: "\"\"") }
-            buffer.append(byte: UInt8(ascii: "\""))
-            for part in [2..<10, 10..<14, 14..<18, 18..<22, 22..<34] {
-                if part.lowerBound > 2 { buffer.append(byte: UInt8(ascii: "-")) }
-                buffer.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[part]))
-            }
-            buffer.append(byte: UInt8(ascii: "\""))
-        }
-    }
-
-    /// `2026-01-31 12:00:00.123` becomes `2026-01-31T12:00:00.123Z`.
-    private mutating func append(timestamp result: PostgresResult, _ row: Int) {
-        result.withBytes(row, Field.timestamp) { bytes in
-            guard let bytes, bytes.count > 14 else { return }
-            buffer.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[..<10]))
-            buffer.append(byte: UInt8(ascii: "T"))
-            buffer.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[11...]))
-            buffer.append(byte: UInt8(ascii: "Z"))
-        }
-    }
-
-    private mutating func table(_ id: TableID) throws -> TableText {
-        if let known = tables[id] { return known }
-        guard let table = catalog.identity(id) else { throw UnknownTable(id: id) }
-        var names: [UInt8] = []
-        names.append(literal: ",\"schema\":")
-        names.append(jsonString: table.name.schema)
-        names.append(literal: ",\"table\":")
-        names.append(jsonString: table.name.table)
-        let text = TableText(names: names, keyKind: table.keyKind)
-        tables[id] = text
-        return text
-    }
+/// The columns of `DownloadStatements.readPage`.
+enum PageColumn {
+    static let sequence = 0
+    static let table = 1
+    static let operation = 2
+    static let key = 3
+    static let payload = 4
+    static let version = 5
+    static let source = 6
+    static let changeID = 7
+    static let timestamp = 8
 }
 
 /// A row of a table that the catalog at hand does not have.
@@ -142,15 +38,20 @@ struct UnknownTable: Error {
     let id: TableID
 }
 
-extension ByteBuffer: JSONTextBuffer {
-    package mutating func append(byte: UInt8) { writeInteger(byte) }
-    package mutating func append(bytes: UnsafeBufferPointer<UInt8>) { writeBytes(bytes) }
-
-    fileprivate mutating func append(_ operation: Model.Operation) {
-        switch operation {
-        case .insert: append(literal: "INSERT")
-        case .update: append(literal: "UPDATE")
-        case .delete: append(literal: "DELETE")
+extension Page {
+    /// A page without rows.
+    init(emptyFor request: PageRequest, _ scope: ScopeState) {
+        let window = request.window(of: scope)
+        // A cursor beyond the window stays where it is: it is the caller's, not ours to lower.
+        self.init(nextAfter: max(request.after, window), windowUntil: window, scope: scope)
+        switch request.format {
+        case .json:
+            var writer = JSONPageWriter(
+                catalog: Catalog(tables: []), devices: [:], expecting: 0)
+            body = writer.finish(self)
+        case .protobuf:
+            var writer = ProtobufPageWriter(catalog: Catalog(tables: []), devices: [:])
+            body = writer.finish(self)
         }
     }
 }

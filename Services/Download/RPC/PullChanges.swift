@@ -4,6 +4,7 @@ import NIOCore
 import Postgres
 import Protos
 import RPC
+import ServiceKit
 import Telemetry
 
 /// The `PullChanges` call: a cursor in, a page out, one log line about both.
@@ -17,12 +18,10 @@ struct PullChanges: Sendable {
     func callAsFunction(
         _ request: PullChangesRequest, _ body: ByteBuffer, _ context: CallContext
     ) async throws -> RPCReply<PullChangesReply> {
-        guard let caller = context.caller else {
-            throw RPCFailure(
-                .unauthenticated, code: "authentication_failed", message: "No caller identity")
-        }
+        let caller = try context.requiredCaller()
         let page = PageRequest(
-            request, user: UserID(caller.user), device: DeviceID(caller.device), limits: limits)
+            request, user: UserID(caller.user), device: DeviceID(caller.device),
+            roles: caller.roles, limits: limits)
         let start = ContinuousClock.now
         do {
             let answer = try await pull(page, context)
@@ -44,14 +43,28 @@ struct PullChanges: Sendable {
     /// The page; when it would be empty and the caller asked to wait, the first that is not, or the last one
     /// when the time is over.
     private func pull(_ request: PageRequest, _ context: CallContext) async throws -> Page {
-        var page = try await reader.read(request, deadline: context.deadline)
+        var page = try await page(request, context)
         let end = min(ContinuousClock.now + request.wait, context.deadline - .milliseconds(200))
         while page.rows == 0, request.until == nil, .now < end {
-            guard try await heads.wait(for: request.user, beyond: page.head, until: end) else {
-                break
-            }
-            page = try await reader.read(request, deadline: context.deadline)
+            guard try await heads.wait(for: request.user, beyond: page.scope.head, until: end)
+            else { break }
+            page = try await self.page(request, context)
         }
+        return page
+    }
+
+    /// The page as it is now, without the database where this replica knows that it is empty.
+    private func page(_ request: PageRequest, _ context: CallContext) async throws -> Page {
+        if let scope = heads.known(request.user, for: request.device),
+            request.window(of: scope)...scope.head ~= request.after
+        {
+            try request.check(scope)
+            metrics.countIdle()
+            return Page(emptyFor: request, scope)
+        }
+        let asked = ContinuousClock.now
+        let page = try await reader.read(request, deadline: context.deadline)
+        heads.learn(page.scope, of: request.user, asked: asked)
         return page
     }
 

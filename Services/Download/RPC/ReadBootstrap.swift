@@ -2,16 +2,14 @@ import Model
 import Postgres
 import Protos
 import RPC
+import ServiceKit
 
 /// The `ReadBootstrap` call: where the caller's device stands.
 struct ReadBootstrap: Sendable {
     let pool: PostgresPool
 
     func callAsFunction(_ context: CallContext) async throws -> RPCReply<ReadBootstrapReply> {
-        guard let caller = context.caller else {
-            throw RPCFailure(
-                .unauthenticated, code: "authentication_failed", message: "No caller identity")
-        }
+        let caller = try context.requiredCaller()
         do {
             return RPCReply(
                 try await read(UserID(caller.user), DeviceID(caller.device), context.deadline))

@@ -3,10 +3,16 @@ import Postgres
 /// The statements of a download. They run in one round trip; sequence order is commit order (D1), so a page
 /// read after the scope's last sequence holds everything up to it.
 package enum DownloadStatements {
+    /// One row, also for a user who has no log yet.
     package static let readScope = Statement(
         name: "download_scope",
-        sql: "SELECT scope_id, last_seq, floor_seq FROM sync.scope WHERE user_id = $1",
-        parameters: [.text])
+        sql: """
+            SELECT m.epoch::text, coalesce(s.last_seq, 0), coalesce(s.floor_seq, 0), EXISTS (
+                SELECT FROM sync.source d
+                WHERE d.scope_id = s.scope_id AND d.device = $2 AND d.revoked_at IS NOT NULL)
+            FROM sync.meta m LEFT JOIN sync.scope s ON s.user_id = $1
+            """,
+        parameters: [.text, .text])
 
     /// The devices of the user: few, and needed to name each row's origin.
     package static let readSources = Statement(
@@ -35,10 +41,19 @@ package enum DownloadStatements {
             """,
         parameters: [.text, .int8, .int8, .int8, .int2Array, .text])
 
-    /// The last sequences of users whose devices wait for news.
+    /// Between the names of devices: a character that no name has, for names come from tokens, in which control
+    /// characters are refused.
+    static let deviceSeparator: Character = "\u{1F}"
+
+    /// The states of many users at once, with their revoked devices.
     package static let readHeads = Statement(
         name: "download_heads",
-        sql: "SELECT user_id, last_seq FROM sync.scope WHERE user_id = ANY ($1)",
+        sql: """
+            SELECT u, m.epoch::text, coalesce(s.last_seq, 0), coalesce(s.floor_seq, 0), coalesce(
+                (SELECT string_agg(d.device, E'\\x1F') FROM sync.source d
+                 WHERE d.scope_id = s.scope_id AND d.revoked_at IS NOT NULL), '')
+            FROM unnest($1::text[]) AS u CROSS JOIN sync.meta m LEFT JOIN sync.scope s ON s.user_id = u
+            """,
         parameters: [.textArray])
 
     /// Where a device stands. Of a user or device that never uploaded all but the epoch is empty.

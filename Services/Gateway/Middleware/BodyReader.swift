@@ -1,3 +1,4 @@
+import Compression
 import HTTPTypes
 import Hummingbird
 import NIOCore
@@ -8,21 +9,46 @@ struct BodyReader: Sendable {
 
     /// The whole body.
     ///
-    /// - Throws: `WireError` 413 for a body over the limit, at once where its length is announced; 415 for a
-    ///   compressed one; 503 when it does not arrive in time.
+    /// - Throws: `WireError` 413 for a body over the limit, as it comes or inflated, at once where its length is
+    ///   announced; 415 for an encoding that is not gzip; 400 for one that says so and is not; 503 when it
+    ///   does not arrive in time.
     func body(of request: Request, _ scope: RequestScope) async throws -> ByteBuffer {
-        if let encoding = request.headers[.contentEncoding], encoding.lowercased() != "identity" {
-            throw WireError(
-                status: .unsupportedMediaType, code: "unsupported_encoding",
-                message:
-                    "Content-Encoding \(encoding.prefix(32)) is not supported; send the body as it is"
-            )
-        }
+        let isCompressed = try isGzip(request.headers[.contentEncoding])
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > maximumBytes
         {
             throw WireError.tooLarge(limit: maximumBytes)
         }
-        return try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
+        let body = try await arrived(request, scope)
+        return isCompressed ? try inflated(body) : body
+    }
+
+    private func isGzip(_ encoding: String?) throws(WireError) -> Bool {
+        switch encoding?.lowercased() {
+        case nil, "identity": return false
+        case "gzip", "x-gzip": return true
+        case .some(let encoding):
+            throw WireError(
+                status: .unsupportedMediaType, code: "unsupported_encoding",
+                message:
+                    "Content-Encoding \(encoding.prefix(32)) is not supported; send gzip, or the body as it is"
+            )
+        }
+    }
+
+    private func inflated(_ body: ByteBuffer) throws(WireError) -> ByteBuffer {
+        do throws(GzipError) {
+            return try Gzip.inflate(body, limit: maximumBytes)
+        } catch {
+            switch error {
+            case .tooLarge: throw .tooLarge(limit: maximumBytes)
+            case .corrupt, .truncated:
+                throw .invalid("the body is not a whole gzip stream, as its Content-Encoding says")
+            }
+        }
+    }
+
+    private func arrived(_ request: Request, _ scope: RequestScope) async throws -> ByteBuffer {
+        try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
             group.addTask { try await collect(request.body) }
             group.addTask {
                 try await Task.sleep(until: scope.deadline, clock: .continuous)

@@ -14,6 +14,9 @@ struct GatewayResponder: HTTPResponder {
 
     let routes: RouteTable
     let verifier: TokenVerifier
+    let limits: RateLimits
+    /// The role that opens what is for administrators.
+    let adminRole: String
     let timeout: Duration
     let metrics: GatewayMetrics
     let logger: Logger
@@ -26,9 +29,12 @@ struct GatewayResponder: HTTPResponder {
         do {
             let route = try routes.route(request.method, request.uri.path)
             path = route.path
-            if route.isProtected {
-                scope.caller = try await verifier.caller(
+            if route.access != .open {
+                let verified = try await verifier.caller(
                     authorization: request.headers[.authorization])
+                scope.verified = verified
+                try limits.enter(verified.identity.user)
+                if route.access == .administrators { try admit(verified.identity) }
             }
             response = try await route.answer(request, scope)
             if request.method == .head { response.body = ResponseBody() }
@@ -43,9 +49,22 @@ struct GatewayResponder: HTTPResponder {
         }
         response.headers[.apiVersion] = Self.apiVersion
         response.headers[.requestID] = scope.requestID
+        if let caller = scope.caller {
+            let received = request.headers[.contentLength].flatMap { Int($0) } ?? 0
+            let sent = response.body.contentLength ?? 0
+            limits.charge(caller.user, bytes: received.addingReportingOverflow(sent).partialValue)
+        }
         metrics.count(request.method, path, response.status, after: .now - start)
         log(request, path, response, scope, .now - start)
         return response
+    }
+
+    private func admit(_ caller: CallerIdentity) throws(WireError) {
+        guard caller.roles.contains(adminRole) else {
+            throw WireError(
+                status: .forbidden, code: "forbidden",
+                message: "This needs a token with the role \(adminRole)")
+        }
     }
 
     private static func wireError(_ error: any Error) -> WireError {

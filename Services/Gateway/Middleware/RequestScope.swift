@@ -9,7 +9,8 @@ struct RequestScope: Sendable {
     let traceparent: String?
     let deadline: ContinuousClock.Instant
     /// Set once the token is checked.
-    var caller: CallerIdentity?
+    var verified: VerifiedCaller?
+    var caller: CallerIdentity? { verified?.identity }
 
     /// Longest request id taken over from a caller, in characters.
     private static let maximumIDLength = 64
@@ -54,5 +55,8 @@ struct RequestScope: Sendable {
 extension HTTPField.Name {
     static let requestID = Self("X-Request-Id")!
     static let traceparent = Self("traceparent")!
+    static let epoch = Self("Oversync-Epoch")!
+    static let lastEventID = Self("Last-Event-ID")!
+    static let deprecation = Self("Deprecation")!
     static let apiVersion = Self("Oversync-API-Version")!
 }

@@ -10,6 +10,9 @@ struct AuthRoutes: Sendable {
     /// Longest body of a sign-in, in bytes.
     private static let maximumSignInBytes = 4096
 
+    /// When `/dummy-signin` got its better name: seconds since 1970 (RFC 9745).
+    private static let dummySignInDeprecated = "@1793491200"
+
     let auth: RPCClient
     let keys: KeySource
     let allowsDevelopmentSignIn: Bool
@@ -21,10 +24,14 @@ struct AuthRoutes: Sendable {
             }
         ]
         if allowsDevelopmentSignIn {
-            // The second is the name that existing clients' examples use.
-            for path in ["/dev/sign-in", "/dummy-signin"] {
-                routes.append(Route(.post, path) { try await signIn($0, $1) })
-            }
+            routes.append(Route(.post, "/dev/sign-in") { try await signIn($0, $1) })
+            // The name that existing clients' examples use.
+            routes.append(
+                Route(.post, "/dummy-signin") { request, scope in
+                    var response = try await signIn(request, scope)
+                    response.headers[.deprecation] = Self.dummySignInDeprecated
+                    return response
+                })
         }
         return routes
     }

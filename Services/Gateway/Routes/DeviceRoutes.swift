@@ -8,7 +8,9 @@ import WireJSON
 /// What a device asks before it syncs: where it stands, and what it may send.
 struct DeviceRoutes: Sendable {
     /// What this server can do beyond what every client of the protocol expects.
-    private static let features = ["atomic", "bootstrap", "wait"]
+    private static let features = [
+        "atomic", "bootstrap", "epoch", "gzip", "protobuf", "wait", "watch",
+    ]
 
     let upload: RPCClient
     let download: RPCClient
@@ -17,10 +19,10 @@ struct DeviceRoutes: Sendable {
 
     var routes: [Route] {
         [
-            Route(.get, "/sync/bootstrap", isProtected: true) { _, scope in
+            Route(.get, "/sync/bootstrap", for: .users) { _, scope in
                 try await bootstrap(scope)
             },
-            Route(.get, "/sync/capabilities", isProtected: true) { _, scope in
+            Route(.get, "/sync/capabilities", for: .users) { _, scope in
                 try await capabilities(scope)
             },
         ]
@@ -70,7 +72,11 @@ struct DeviceRoutes: Sendable {
             json.append(jsonString: table.table)
             json.append(literal: ",\"key_kind\":")
             json.append(jsonString: table.keyKind)
-            json.append(literal: ",\"read\":true,\"write\":true}")
+            json.append(literal: ",\"read\":")
+            json.append(bool: table.mayRead)
+            json.append(literal: ",\"write\":")
+            json.append(bool: table.mayWrite)
+            json.append(byte: UInt8(ascii: "}"))
         }
         json.append(literal: "]}\n")
         return .json(.ok, ByteBuffer(bytes: json))

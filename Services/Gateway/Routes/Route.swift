@@ -5,24 +5,33 @@ import Hummingbird
 struct Route: Sendable {
     let method: HTTPRequest.Method
     let path: String
-    /// Whether only a bearer of a good token gets in.
-    let isProtected: Bool
+    let access: Access
     let answer: @Sendable (Request, RequestScope) async throws -> Response
 
+    /// Who gets in.
+    enum Access: Hashable, Sendable {
+        case open
+        /// Bearers of a good token.
+        case users
+        /// Bearers of a good token with the administrators' role.
+        case administrators
+    }
+
     init(
-        _ method: HTTPRequest.Method, _ path: String, isProtected: Bool = false,
+        _ method: HTTPRequest.Method, _ path: String, for access: Access = .open,
         answer: @escaping @Sendable (Request, RequestScope) async throws -> Response
     ) {
         self.method = method
         self.path = path
-        self.isProtected = isProtected
+        self.access = access
         self.answer = answer
     }
 }
 
 /// Finds a request's route.
 struct RouteTable: Sendable {
-    private let routes: [String: [Route]]
+    /// By path.
+    let routes: [String: [Route]]
 
     init(_ routes: [Route]) {
         self.routes = Dictionary(grouping: routes, by: \.path)

@@ -18,9 +18,9 @@ struct SyncRoutes: Sendable {
 
     var routes: [Route] {
         [
-            Route(.post, "/sync/upload", isProtected: true) { try await pushChanges($0, $1) },
-            Route(.get, "/sync/download", isProtected: true) { try await pullChanges($0, $1) },
-            Route(.get, "/sync/schema-version", isProtected: true) { _, _ in
+            Route(.post, "/sync/upload", for: .users) { try await pushChanges($0, $1) },
+            Route(.get, "/sync/download", for: .users) { try await pullChanges($0, $1) },
+            Route(.get, "/sync/schema-version", for: .users) { _, _ in
                 .json(#"{"schema_version":\#(Self.schemaVersion)}"#)
             },
         ]
@@ -29,20 +29,26 @@ struct SyncRoutes: Sendable {
     private func pushChanges(_ request: Request, _ scope: RequestScope) async throws -> Response {
         var message = PushChangesRequest()
         message.atomic = request.uri.queryParameters["atomic"] == "true"
+        message.epoch = try request.epoch
+        let type = BodyType(contentType: request.headers[.contentType])
+        message.asProtobuf = type == .protobuf
         let body = try await bodies.body(of: request, scope)
         let reply = try await upload.call(
             UploadRPC.pushChanges, message, body: body, context: scope.context())
-        return .json(.ok, reply.body)
+        return .sync(reply.body, type, for: request)
     }
 
     private func pullChanges(_ request: Request, _ scope: RequestScope) async throws -> Response {
-        let message = try DownloadQuery(
+        var message = try DownloadQuery(
             request.uri.queryParameters, maximumRows: maximumPageRows
         ).message
+        message.epoch = try request.epoch
+        let type = BodyType(accept: request.headers[.accept])
+        message.asProtobuf = type == .protobuf
         let reply = try await download.call(
             DownloadRPC.pullChanges, message,
             context: scope.context(waiting: .seconds(Int(message.waitSeconds))))
-        return .json(.ok, reply.body)
+        return .sync(reply.body, type, for: request)
     }
 }
 
@@ -55,11 +61,7 @@ struct DownloadQuery {
     ) throws(WireError) {
         var message = PullChangesRequest()
         message.limit = Int32(min(WireLimits.defaultRowsPerPage, maximumRows))
-        if let after = parameters["after"], !after.isEmpty {
-            guard let value = Int64(after) else { throw .invalid("after must be an integer") }
-            guard value >= 0 else { throw .invalid("after must be >= 0") }
-            message.after = value
-        }
+        message.after = try Self.cursor(parameters["after"], "after")
         if let limit = parameters["limit"], !limit.isEmpty {
             guard let value = Int64(limit) else { throw .invalid("limit must be an integer") }
             guard (1...Int64(maximumRows)).contains(value) else {
@@ -71,11 +73,7 @@ struct DownloadQuery {
             guard isWireIdentifier(schema) else { throw .invalid("invalid schema name") }
             message.schema = String(schema)
         }
-        if let until = parameters["until"], !until.isEmpty {
-            guard let value = Int64(until) else { throw .invalid("until must be an integer") }
-            guard value >= 0 else { throw .invalid("until must be >= 0") }
-            message.until = value
-        }
+        message.until = try Self.cursor(parameters["until"], "until")
         if let wait = parameters["wait"], !wait.isEmpty {
             guard let value = Int64(wait),
                 (0...Int64(WireLimits.maximumWaitSeconds)).contains(value)
@@ -87,5 +85,13 @@ struct DownloadQuery {
         }
         message.includeSelf = parameters["include_self"] == "true"
         self.message = message
+    }
+
+    /// A place in a change log; 0 when it is not given.
+    static func cursor(_ text: Substring?, _ name: String) throws(WireError) -> Int64 {
+        guard let text, !text.isEmpty else { return 0 }
+        guard let value = Int64(text) else { throw .invalid("\(name) must be an integer") }
+        guard value >= 0 else { throw .invalid("\(name) must be >= 0") }
+        return value
     }
 }

@@ -3,6 +3,13 @@ import Foundation
 import RPC
 import Synchronization
 
+/// Whose request it is, and how long its token says so.
+struct VerifiedCaller: Hashable, Sendable {
+    let identity: CallerIdentity
+    /// Seconds since 1970, by the gateway's clock.
+    let expires: TimeInterval
+}
+
 /// Tokens that were verified, until they end: a device sends the same one with each request, and verifying
 /// costs as much as the rest of the request.
 final class TokenCache: Sendable {
@@ -13,8 +20,7 @@ final class TokenCache: Sendable {
     typealias Key = [UInt8]
 
     private struct Entry {
-        let caller: CallerIdentity
-        let expires: TimeInterval
+        let caller: VerifiedCaller
         let age: Int
     }
 
@@ -35,9 +41,9 @@ final class TokenCache: Sendable {
         return token.withUTF8 { Array(SHA256.hash(data: UnsafeRawBufferPointer($0))) }
     }
 
-    func caller(_ key: Key, now: TimeInterval) -> CallerIdentity? {
+    func caller(_ key: Key, now: TimeInterval) -> VerifiedCaller? {
         state.withLock { state in
-            guard let entry = state.entries[key], now < entry.expires else { return nil }
+            guard let entry = state.entries[key], now < entry.caller.expires else { return nil }
             return entry.caller
         }
     }
@@ -47,14 +53,12 @@ final class TokenCache: Sendable {
 
     /// - Parameter generation: as it was before the token was verified: what was verified with keys that are
     ///   gone since is not kept.
-    func keep(
-        _ caller: CallerIdentity, until expires: TimeInterval, under key: Key, generation: Int
-    ) {
+    func keep(_ caller: VerifiedCaller, under key: Key, generation: Int) {
         state.withLock { state in
             guard state.generation == generation else { return }
             if state.entries.count >= maximumTokens { Self.makeRoom(&state, limit: maximumTokens) }
             state.count += 1
-            state.entries[key] = Entry(caller: caller, expires: expires, age: state.count)
+            state.entries[key] = Entry(caller: caller, age: state.count)
         }
     }
 
@@ -68,7 +72,7 @@ final class TokenCache: Sendable {
 
     private static func makeRoom(_ state: inout State, limit: Int) {
         let now = Date().timeIntervalSince1970
-        state.entries = state.entries.filter { now < $0.value.expires }
+        state.entries = state.entries.filter { now < $0.value.caller.expires }
         guard state.entries.count >= limit else { return }
         let ages = state.entries.values.map(\.age).sorted()
         let cut = ages[ages.count / 2]

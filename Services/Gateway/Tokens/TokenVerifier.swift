@@ -15,17 +15,19 @@ struct TokenVerifier: Sendable {
 
     /// Longest token, in bytes: nobody's claims need more.
     private static let maximumTokenBytes = 8192
+    /// Most roles of one token.
+    private static let maximumRoles = 64
 
     /// - Parameter authorization: the header's value.
     /// - Throws: `WireError` 401; `RPCFailure` when the keys cannot be had.
-    func caller(authorization: String?) async throws -> CallerIdentity {
+    func caller(authorization: String?) async throws -> VerifiedCaller {
         let token = try Self.bearer(authorization)
         let key = TokenCache.key(of: token)
         if let known = cache.caller(key, now: now()) { return known }
         let generation = cache.generation
         let verified = try await verify(token)
-        cache.keep(verified.caller, until: verified.expires, under: key, generation: generation)
-        return verified.caller
+        cache.keep(verified, under: key, generation: generation)
+        return verified
     }
 
     private static func bearer(_ header: String?) throws(WireError) -> String {
@@ -37,9 +39,7 @@ struct TokenVerifier: Sendable {
         return String(parts[1])
     }
 
-    private func verify(
-        _ token: String
-    ) async throws -> (caller: CallerIdentity, expires: TimeInterval) {
+    private func verify(_ token: String) async throws -> VerifiedCaller {
         guard let collection = try await keys.verifier(for: try TokenHeader(token)) else {
             throw WireError.unauthenticated("Invalid token")
         }
@@ -53,8 +53,19 @@ struct TokenVerifier: Sendable {
         try checkParties(claims)
         let caller = CallerIdentity(
             user: try identity(claims.sub, "sub (user ID)"),
-            device: try identity(claims.did, "did (device ID)"))
-        return (caller, expires)
+            device: try identity(claims.did, "did (device ID)"),
+            roles: try roles(claims.roles))
+        return VerifiedCaller(identity: caller, expires: expires)
+    }
+
+    private func roles(_ names: RoleNames?) throws(WireError) -> [String] {
+        guard let names = names?.names else { return [] }
+        guard names.count <= Self.maximumRoles, names.allSatisfy(isRoleName) else {
+            throw .unauthenticated(
+                "roles in token must be at most \(Self.maximumRoles) names of letters, digits, . _ : and -"
+            )
+        }
+        return names
     }
 
     /// - Returns: when the token ends, by the gateway's clock.
@@ -97,9 +108,25 @@ struct CallerClaims: JWTPayload {
     let nbf: NotBeforeClaim?
     let iss: String?
     let aud: AudienceClaim?
+    let roles: RoleNames?
 
     /// Times and parties are checked by `TokenVerifier`, by its own clock and settings.
     func verify(using algorithm: some JWTAlgorithm) async throws {}
+}
+
+/// The `roles` claim: a list of names, or one name.
+struct RoleNames: Codable, Sendable {
+    let names: [String]
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        names = try (try? container.decode([String].self)) ?? [container.decode(String.self)]
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(names)
+    }
 }
 
 /// A token's header, read before anything is verified, to choose the key: an algorithm is only ever tried

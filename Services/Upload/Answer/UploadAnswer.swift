@@ -7,12 +7,24 @@ struct UploadAnswer {
     let result: UploadResult
     let changeIDs: [ChangeID]
 
-    /// False when a table of the batch is not registered or the batch is too large as a whole.
+    /// False when a table of the batch is not registered or not open to the caller, or the batch is too large
+    /// as a whole.
     var isAccepted: Bool {
         !result.outcomes.contains { outcome in
             guard case .invalid(let refusal) = outcome else { return false }
-            return refusal.reason == .unregisteredTable || refusal.reason == .batchTooLarge
+            switch refusal.reason {
+            case .unregisteredTable, .forbiddenTable, .batchTooLarge: return true
+            case .foreignKeyMissing, .badPayload, .rowMissing, .keyTaken: return false
+            }
         }
+    }
+
+    /// One status by itself.
+    static func status(_ outcome: ChangeOutcome, changeID: ChangeID) -> ByteBuffer {
+        var json: [UInt8] = []
+        json.append(outcome, id: changeID)
+        json.append(literal: "\n")
+        return ByteBuffer(bytes: json)
     }
 
     func encoded() -> ByteBuffer {
@@ -25,10 +37,7 @@ struct UploadAnswer {
         json.append(literal: ",\"statuses\":[")
         for (index, outcome) in result.outcomes.enumerated() {
             if index > 0 { json.append(byte: UInt8(ascii: ",")) }
-            json.append(literal: "{\"source_change_id\":")
-            json.append(integer: changeIDs[index])
-            json.append(outcome)
-            json.append(byte: UInt8(ascii: "}"))
+            json.append(outcome, id: changeIDs[index])
         }
         json.append(literal: "]}\n")
         return ByteBuffer(bytes: json)
@@ -36,25 +45,34 @@ struct UploadAnswer {
 }
 
 extension [UInt8] {
+    fileprivate mutating func append(_ outcome: ChangeOutcome, id: ChangeID) {
+        append(literal: "{\"source_change_id\":")
+        append(integer: id)
+        appendMembers(outcome)
+        append(byte: UInt8(ascii: "}"))
+    }
+
     /// The members of a status behind its change id.
-    fileprivate mutating func append(_ outcome: ChangeOutcome) {
+    private mutating func appendMembers(_ outcome: ChangeOutcome) {
+        append(literal: ",\"status\":\"")
+        append(contentsOf: outcome.status.utf8)
+        append(byte: UInt8(ascii: "\""))
         switch outcome {
         case .applied(let version):
-            append(literal: ",\"status\":\"applied\"")
             if let version {
                 append(literal: ",\"new_server_version\":")
                 append(integer: version)
             }
         case .conflict(let row):
-            append(literal: ",\"status\":\"conflict\",\"server_row\":")
+            append(literal: ",\"server_row\":")
             append(row)
         case .invalid(let refusal): append(refusal)
         case .materializeError(let version, let message):
-            append(literal: ",\"status\":\"materialize_error\",\"new_server_version\":")
+            append(literal: ",\"new_server_version\":")
             append(integer: version)
             append(literal: ",\"message\":")
             append(jsonString: message)
-        case .aborted: append(literal: ",\"status\":\"aborted\"")
+        case .aborted: break
         }
     }
 
@@ -85,7 +103,6 @@ extension [UInt8] {
     }
 
     private mutating func append(_ refusal: Refusal) {
-        append(literal: ",\"status\":\"invalid\"")
         if let message = refusal.message {
             append(literal: ",\"message\":")
             append(jsonString: message)

@@ -3,30 +3,37 @@ import Model
 import NIOCore
 import Protos
 import RPC
+import ServiceKit
 import Telemetry
 
 /// The `PushChanges` call: a body of changes in, a body of statuses out, one log line about both.
 struct PushChanges: Sendable {
     let executor: UploadExecutor
+    let announcer: HeadAnnouncer
     let metrics: UploadMetrics
     let logger: Logger
 
     func callAsFunction(
         _ request: PushChangesRequest, _ body: ByteBuffer, _ context: CallContext
     ) async throws -> RPCReply<PushChangesReply> {
-        guard let caller = context.caller else {
-            throw RPCFailure(
-                .unauthenticated, code: "authentication_failed", message: "No caller identity")
-        }
+        let caller = try context.requiredCaller()
         let start = ContinuousClock.now
         do {
+            let options = UploadOptions(
+                isAtomic: request.atomic, epoch: request.epoch.isEmpty ? nil : request.epoch,
+                format: request.asProtobuf ? .protobuf : .json)
             let (batch, result) = try await executor.upload(
-                body, from: caller, isAtomic: request.atomic, deadline: context.deadline)
+                body, from: caller, options, deadline: context.deadline)
+            if result.sequences != nil {
+                await announcer.announce(result.highestSequence, of: UserID(caller.user))
+            }
             let tally = OutcomeTally(result)
             metrics.count(result, after: .now - start)
             log(tally, result, caller, context, .now - start)
             let answer = UploadAnswer(result: result, changeIDs: batch.changeIDs)
-            return RPCReply(tally.reply(result), body: answer.encoded())
+            return RPCReply(
+                tally.reply(result),
+                body: request.asProtobuf ? answer.encodedAsProtobuf() : answer.encoded())
         } catch {
             metrics.countFailure(after: .now - start)
             logger.warning(

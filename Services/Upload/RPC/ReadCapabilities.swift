@@ -2,6 +2,7 @@ import Model
 import Postgres
 import Protos
 import RPC
+import ServiceKit
 import Sidecar
 
 /// The `ReadCapabilities` call: which tables may be uploaded to, and how much at once.
@@ -9,14 +10,18 @@ struct ReadCapabilities: Sendable {
     let source: CatalogSource
     let limits: WireLimits
 
-    func callAsFunction() async throws -> RPCReply<ReadCapabilitiesReply> {
+    func callAsFunction(_ context: CallContext) async throws -> RPCReply<ReadCapabilitiesReply> {
+        let roles = Set(try context.requiredCaller().roles)
         var reply = ReadCapabilitiesReply()
         do {
-            reply.tables = try await source.catalog().tables.map { table in
+            let tables = try await source.catalog().tables
+            reply.tables = tables.filter { $0.access.mayRead(roles) }.map { table in
                 var capability = TableCapability()
                 capability.schema = table.name.schema
                 capability.table = table.name.table
                 capability.keyKind = table.keyKind.rawValue
+                capability.mayRead = true
+                capability.mayWrite = table.access.mayWrite(roles)
                 return capability
             }
         } catch let error as PostgresError {

@@ -12,6 +12,17 @@ package enum ChangeOutcome: Hashable, Sendable {
     case materializeError(version: RowVersion, message: String)
     /// Another change of an all-or-nothing upload could not be applied.
     case aborted
+
+    /// The wire's name for it.
+    package var status: String {
+        switch self {
+        case .applied: "applied"
+        case .conflict: "conflict"
+        case .invalid: "invalid"
+        case .materializeError: "materialize_error"
+        case .aborted: "aborted"
+        }
+    }
 }
 
 /// A row as the server has it, in the answer to a conflict.
@@ -49,6 +60,7 @@ package struct Refusal: Hashable, Sendable {
         case foreignKeyMissing = "fk_missing"
         case badPayload = "bad_payload"
         case unregisteredTable = "unregistered_table"
+        case forbiddenTable = "forbidden_table"
         case rowMissing = "row_missing"
         case keyTaken = "key_taken"
         case batchTooLarge = "batch_too_large"
@@ -72,6 +84,12 @@ package struct Refusal: Hashable, Sendable {
         Refusal(
             reason: .unregisteredTable, message: "table not registered \(table)",
             details: .table(table))
+    }
+
+    package static func forbidden(_ table: TableName) -> Refusal {
+        Refusal(
+            reason: .forbiddenTable,
+            message: "no role of this token may write to \(table)", details: .table(table))
     }
 
     package static func foreignKeyMissing(_ labels: [String]) -> Refusal {

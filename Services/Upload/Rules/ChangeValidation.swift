@@ -7,6 +7,8 @@ import WireJSON
 struct ChangeValidation {
     let schema: UploadSchema
     let limits: WireLimits
+    /// The caller's.
+    let roles: Set<String>
     let body: UnsafeBufferPointer<UInt8>
 
     enum Verdict {
@@ -66,6 +68,9 @@ struct ChangeValidation {
             throw .badPayload("bad_payload: invalid table name \"\(name.table)\"")
         }
         guard let table = schema.table(name) else { throw .unregistered(name) }
+        guard schema.tables[table].registered.access.mayWrite(roles) else {
+            throw .forbidden(name)
+        }
         return table
     }
 

@@ -45,6 +45,10 @@ package enum UploadStatements {
         name: "upload_read_head", sql: "SELECT last_seq FROM sync.scope WHERE scope_id = $1",
         parameters: [.int8])
 
+    /// The identity of the database's history.
+    package static let readEpoch = Statement(
+        name: "upload_read_epoch", sql: "SELECT epoch::text FROM sync.meta")
+
     /// The user's one door (decision D1). What follows reads what was committed before it opened.
     package static let lockScope = Statement(
         name: "upload_lock_scope",
@@ -151,7 +155,7 @@ package enum UploadStatements {
     /// All of them, for the test that prepares each on a real server.
     package static let all = [
         begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint, deferConstraints,
-        checkConstraints, configure, enterWrites, enterDeletes, readHead, lockScope, createScope,
+        checkConstraints, configure, enterWrites, enterDeletes, readHead, readEpoch, lockScope, createScope,
         readSource,
         createSource,
         readKnownChanges, readRows, advanceScope, appendLog, writeRowState, recordFailure,

@@ -57,6 +57,9 @@ package nonisolated struct IssueTokenRequest: Sendable {
   /// 0: the service's default.
   package var lifetimeSeconds: UInt32 = 0
 
+  /// What the bearer is beside a user, such as admin.
+  package var roles: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -153,7 +156,7 @@ nonisolated extension GetKeysReply: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension IssueTokenRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".IssueTokenRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{1}device\0\u{3}lifetime_seconds\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{1}device\0\u{3}lifetime_seconds\0\u{1}roles\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -164,6 +167,7 @@ nonisolated extension IssueTokenRequest: SwiftProtobuf.Message, SwiftProtobuf._M
       case 1: try { try decoder.decodeSingularStringField(value: &self.user) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.device) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.lifetimeSeconds) }()
+      case 4: try { try decoder.decodeRepeatedStringField(value: &self.roles) }()
       default: break
       }
     }
@@ -179,6 +183,9 @@ nonisolated extension IssueTokenRequest: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.lifetimeSeconds != 0 {
       try visitor.visitSingularUInt32Field(value: self.lifetimeSeconds, fieldNumber: 3)
     }
+    if !self.roles.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.roles, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -186,6 +193,7 @@ nonisolated extension IssueTokenRequest: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs.user != rhs.user {return false}
     if lhs.device != rhs.device {return false}
     if lhs.lifetimeSeconds != rhs.lifetimeSeconds {return false}
+    if lhs.roles != rhs.roles {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -28,6 +28,12 @@ package nonisolated struct PushChangesRequest: Sendable {
   /// All changes or none.
   package var atomic: Bool = false
 
+  /// The history that the device's versions belong to; empty when it did not say.
+  package var epoch: String = String()
+
+  /// Request and answer are oversync.wire.v1.UploadRequest and UploadResponse instead of JSON.
+  package var asProtobuf: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -97,6 +103,105 @@ package nonisolated struct TableCapability: Sendable {
   /// uuid or text.
   package var keyKind: String = String()
 
+  package var mayRead: Bool = false
+
+  package var mayWrite: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct ListFailuresRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Each empty: any.
+  package var schema: String = String()
+
+  package var table: String = String()
+
+  package var user: String = String()
+
+  package var limit: Int32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct ListFailuresReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Newest first.
+  package var failures: [MaterializeFailure] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct MaterializeFailure: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: Int64 = 0
+
+  package var user: String = String()
+
+  package var device: String = String()
+
+  package var schema: String = String()
+
+  package var table: String = String()
+
+  package var key: String = String()
+
+  package var attemptedVersion: Int64 = 0
+
+  /// INSERT, UPDATE or DELETE.
+  package var operation: String = String()
+
+  /// JSON; empty for a delete.
+  package var payload: String = String()
+
+  package var sourceChangeID: Int64 = 0
+
+  package var sqlstate: String = String()
+
+  package var error: String = String()
+
+  /// RFC 3339.
+  package var firstSeen: String = String()
+
+  package var retryCount: Int32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct RetryFailureRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct RetryFailureReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -108,7 +213,7 @@ fileprivate nonisolated let _protobuf_package = "oversync.upload.v1"
 
 nonisolated extension PushChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PushChangesRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}atomic\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}atomic\0\u{1}epoch\0\u{3}as_protobuf\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -117,6 +222,8 @@ nonisolated extension PushChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularBoolField(value: &self.atomic) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.epoch) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.asProtobuf) }()
       default: break
       }
     }
@@ -126,11 +233,19 @@ nonisolated extension PushChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if self.atomic != false {
       try visitor.visitSingularBoolField(value: self.atomic, fieldNumber: 1)
     }
+    if !self.epoch.isEmpty {
+      try visitor.visitSingularStringField(value: self.epoch, fieldNumber: 2)
+    }
+    if self.asProtobuf != false {
+      try visitor.visitSingularBoolField(value: self.asProtobuf, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: PushChangesRequest, rhs: PushChangesRequest) -> Bool {
     if lhs.atomic != rhs.atomic {return false}
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.asProtobuf != rhs.asProtobuf {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -257,7 +372,7 @@ nonisolated extension ReadCapabilitiesReply: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension TableCapability: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".TableCapability"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}schema\0\u{1}table\0\u{3}key_kind\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}schema\0\u{1}table\0\u{3}key_kind\0\u{3}may_read\0\u{3}may_write\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -268,6 +383,8 @@ nonisolated extension TableCapability: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 1: try { try decoder.decodeSingularStringField(value: &self.schema) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.table) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.keyKind) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.mayRead) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.mayWrite) }()
       default: break
       }
     }
@@ -283,6 +400,12 @@ nonisolated extension TableCapability: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.keyKind.isEmpty {
       try visitor.visitSingularStringField(value: self.keyKind, fieldNumber: 3)
     }
+    if self.mayRead != false {
+      try visitor.visitSingularBoolField(value: self.mayRead, fieldNumber: 4)
+    }
+    if self.mayWrite != false {
+      try visitor.visitSingularBoolField(value: self.mayWrite, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -290,6 +413,227 @@ nonisolated extension TableCapability: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.schema != rhs.schema {return false}
     if lhs.table != rhs.table {return false}
     if lhs.keyKind != rhs.keyKind {return false}
+    if lhs.mayRead != rhs.mayRead {return false}
+    if lhs.mayWrite != rhs.mayWrite {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ListFailuresRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListFailuresRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}schema\0\u{1}table\0\u{1}user\0\u{1}limit\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.schema) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.table) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.user) }()
+      case 4: try { try decoder.decodeSingularInt32Field(value: &self.limit) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.schema.isEmpty {
+      try visitor.visitSingularStringField(value: self.schema, fieldNumber: 1)
+    }
+    if !self.table.isEmpty {
+      try visitor.visitSingularStringField(value: self.table, fieldNumber: 2)
+    }
+    if !self.user.isEmpty {
+      try visitor.visitSingularStringField(value: self.user, fieldNumber: 3)
+    }
+    if self.limit != 0 {
+      try visitor.visitSingularInt32Field(value: self.limit, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ListFailuresRequest, rhs: ListFailuresRequest) -> Bool {
+    if lhs.schema != rhs.schema {return false}
+    if lhs.table != rhs.table {return false}
+    if lhs.user != rhs.user {return false}
+    if lhs.limit != rhs.limit {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ListFailuresReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListFailuresReply"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}failures\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.failures) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.failures.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.failures, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ListFailuresReply, rhs: ListFailuresReply) -> Bool {
+    if lhs.failures != rhs.failures {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MaterializeFailure: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".MaterializeFailure"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}user\0\u{1}device\0\u{1}schema\0\u{1}table\0\u{1}key\0\u{3}attempted_version\0\u{1}operation\0\u{1}payload\0\u{3}source_change_id\0\u{1}sqlstate\0\u{1}error\0\u{3}first_seen\0\u{3}retry_count\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.user) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.schema) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.table) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.key) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.attemptedVersion) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.operation) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.payload) }()
+      case 10: try { try decoder.decodeSingularInt64Field(value: &self.sourceChangeID) }()
+      case 11: try { try decoder.decodeSingularStringField(value: &self.sqlstate) }()
+      case 12: try { try decoder.decodeSingularStringField(value: &self.error) }()
+      case 13: try { try decoder.decodeSingularStringField(value: &self.firstSeen) }()
+      case 14: try { try decoder.decodeSingularInt32Field(value: &self.retryCount) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularInt64Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.user.isEmpty {
+      try visitor.visitSingularStringField(value: self.user, fieldNumber: 2)
+    }
+    if !self.device.isEmpty {
+      try visitor.visitSingularStringField(value: self.device, fieldNumber: 3)
+    }
+    if !self.schema.isEmpty {
+      try visitor.visitSingularStringField(value: self.schema, fieldNumber: 4)
+    }
+    if !self.table.isEmpty {
+      try visitor.visitSingularStringField(value: self.table, fieldNumber: 5)
+    }
+    if !self.key.isEmpty {
+      try visitor.visitSingularStringField(value: self.key, fieldNumber: 6)
+    }
+    if self.attemptedVersion != 0 {
+      try visitor.visitSingularInt64Field(value: self.attemptedVersion, fieldNumber: 7)
+    }
+    if !self.operation.isEmpty {
+      try visitor.visitSingularStringField(value: self.operation, fieldNumber: 8)
+    }
+    if !self.payload.isEmpty {
+      try visitor.visitSingularStringField(value: self.payload, fieldNumber: 9)
+    }
+    if self.sourceChangeID != 0 {
+      try visitor.visitSingularInt64Field(value: self.sourceChangeID, fieldNumber: 10)
+    }
+    if !self.sqlstate.isEmpty {
+      try visitor.visitSingularStringField(value: self.sqlstate, fieldNumber: 11)
+    }
+    if !self.error.isEmpty {
+      try visitor.visitSingularStringField(value: self.error, fieldNumber: 12)
+    }
+    if !self.firstSeen.isEmpty {
+      try visitor.visitSingularStringField(value: self.firstSeen, fieldNumber: 13)
+    }
+    if self.retryCount != 0 {
+      try visitor.visitSingularInt32Field(value: self.retryCount, fieldNumber: 14)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: MaterializeFailure, rhs: MaterializeFailure) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.user != rhs.user {return false}
+    if lhs.device != rhs.device {return false}
+    if lhs.schema != rhs.schema {return false}
+    if lhs.table != rhs.table {return false}
+    if lhs.key != rhs.key {return false}
+    if lhs.attemptedVersion != rhs.attemptedVersion {return false}
+    if lhs.operation != rhs.operation {return false}
+    if lhs.payload != rhs.payload {return false}
+    if lhs.sourceChangeID != rhs.sourceChangeID {return false}
+    if lhs.sqlstate != rhs.sqlstate {return false}
+    if lhs.error != rhs.error {return false}
+    if lhs.firstSeen != rhs.firstSeen {return false}
+    if lhs.retryCount != rhs.retryCount {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension RetryFailureRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RetryFailureRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.id) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularInt64Field(value: self.id, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: RetryFailureRequest, rhs: RetryFailureRequest) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension RetryFailureReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RetryFailureReply"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: RetryFailureReply, rhs: RetryFailureReply) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

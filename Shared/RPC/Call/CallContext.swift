@@ -6,10 +6,13 @@ package struct CallerIdentity: Hashable, Sendable {
     package var user: String
     /// The token's `did`.
     package var device: String
+    /// What the token says its bearer is, such as `admin`. Tables may be open to some roles only.
+    package var roles: [String]
 
-    package init(user: String, device: String) {
+    package init(user: String, device: String, roles: [String] = []) {
         self.user = user
         self.device = device
+        self.roles = roles
     }
 }
 
@@ -43,7 +46,9 @@ extension CallContext {
             traceparent: header.traceparent.isEmpty ? nil : header.traceparent,
             deadline: now + .milliseconds(Int64(header.deadlineMilliseconds)),
             caller: header.hasCaller
-                ? CallerIdentity(user: header.caller.user, device: header.caller.device) : nil)
+                ? CallerIdentity(
+                    user: header.caller.user, device: header.caller.device,
+                    roles: header.caller.roles) : nil)
     }
 
     /// - Precondition: the deadline lies after `now`.
@@ -57,6 +62,7 @@ extension CallContext {
         if let caller {
             header.caller.user = caller.user
             header.caller.device = caller.device
+            header.caller.roles = caller.roles
         }
         return header
     }

@@ -9,6 +9,10 @@ package enum UploadRPC {
         "oversync.upload.v1.PushChanges")
     package static let readCapabilities = RPCMethod<ReadCapabilitiesRequest, ReadCapabilitiesReply>(
         "oversync.upload.v1.ReadCapabilities")
+    package static let listFailures = RPCMethod<ListFailuresRequest, ListFailuresReply>(
+        "oversync.upload.v1.ListFailures")
+    package static let retryFailure = RPCMethod<RetryFailureRequest, RetryFailureReply>(
+        "oversync.upload.v1.RetryFailure")
 }
 
 /// Serves changes.
@@ -17,6 +21,10 @@ package enum DownloadRPC {
         "oversync.download.v1.PullChanges")
     package static let readBootstrap = RPCMethod<ReadBootstrapRequest, ReadBootstrapReply>(
         "oversync.download.v1.ReadBootstrap")
+    package static let watchHead = RPCMethod<WatchHeadRequest, WatchHeadReply>(
+        "oversync.download.v1.WatchHead")
+    package static let noteHeads = RPCMethod<NoteHeadsRequest, NoteHeadsReply>(
+        "oversync.download.v1.NoteHeads")
 }
 
 /// Tokens and keys.

@@ -156,6 +156,17 @@ extension Balancer {
         return Lease(connectionID: links[best].id, connection: links[best].connection)
     }
 
+    /// Every replica that takes calls, once.
+    mutating func leaseAll() -> [Lease] {
+        var leases: [Lease] = []
+        for index in links.indices where links[index].isTakingCalls {
+            links[index].callsInFlight += 1
+            leases.append(
+                Lease(connectionID: links[index].id, connection: links[index].connection))
+        }
+        return leases
+    }
+
     /// The call is over.
     mutating func release(_ connectionID: Int) {
         guard let index = index(connectionID) else { return }

@@ -127,6 +127,35 @@ package final class RPCClient: Service {
         }
     }
 
+    /// Makes a call to every live replica at once, and waits for all of them or the deadline. Nothing is
+    /// repeated: who is not reached must find out by itself.
+    ///
+    /// - Returns: how many replicas were called, and how many of them answered.
+    @discardableResult
+    package func broadcast<Request, Reply>(
+        _ method: RPCMethod<Request, Reply>, _ message: Request, context: CallContext
+    ) async -> (called: Int, answered: Int) {
+        let leases = state.withLock { $0.balancer.leaseAll() }
+        guard !leases.isEmpty, let bytes = try? message.encodedForFrame() else {
+            for lease in leases { release(lease) }
+            return (leases.count, 0)
+        }
+        let answered = await withTaskGroup(of: Bool.self) { group in
+            for lease in leases {
+                group.addTask {
+                    defer { self.release(lease) }
+                    guard let frame = try? self.makeFrame(method.name, bytes, ByteBuffer(), context)
+                    else { return false }
+                    let ending = await lease.connection.perform(frame, deadline: context.deadline)
+                    if case .answered = ending { return true }
+                    return false
+                }
+            }
+            return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+        }
+        return (leases.count, answered)
+    }
+
     /// - Throws: `deadlineExceeded` when there is no time left.
     func makeFrame(
         _ method: String, _ message: ByteBuffer, _ body: ByteBuffer, _ context: CallContext

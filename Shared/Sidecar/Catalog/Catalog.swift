@@ -39,9 +39,40 @@ package struct Catalog: Sendable {
         tables.contains { $0.foreignKeys.contains(where: \.isDeferrable) }
     }
 
-    /// The ids of one schema's tables, for a download that asks for a schema.
-    package func tables(inSchema schema: String) -> [TableID] {
-        tables.filter { $0.name.schema == schema }.map(\.id)
+    /// The tables whose changes a caller gets, those that are no longer registered included; nil if that is
+    /// all of them.
+    ///
+    /// - Parameter schema: nil for every schema.
+    package func visibleTables(inSchema schema: String?, to roles: Set<String>) -> [TableID]? {
+        let all = tables + removed.values
+        let visible = all.filter { table in
+            table.access.mayRead(roles) && (schema == nil || table.name.schema == schema)
+        }
+        return schema == nil && visible.count == all.count ? nil : visible.map(\.id)
+    }
+}
+
+/// Who may read and write a table, by the roles of their tokens.
+package struct TableAccess: Hashable, Sendable {
+    /// Nil: everybody.
+    package let readRoles: Set<String>?
+    /// Nil: everybody who may read.
+    package let writeRoles: Set<String>?
+
+    package static let everybody = TableAccess(readRoles: nil, writeRoles: nil)
+
+    package init(readRoles: Set<String>?, writeRoles: Set<String>?) {
+        self.readRoles = readRoles
+        self.writeRoles = writeRoles
+    }
+
+    package func mayRead(_ roles: Set<String>) -> Bool {
+        readRoles.map { !$0.isDisjoint(with: roles) } ?? true
+    }
+
+    /// The answer to a conflict shows the row, hence nobody writes what they may not read.
+    package func mayWrite(_ roles: Set<String>) -> Bool {
+        mayRead(roles) && (writeRoles.map { !$0.isDisjoint(with: roles) } ?? true)
     }
 }
 
@@ -69,13 +100,15 @@ package struct RegisteredTable: Hashable, Sendable {
     package let keyIndexColumns: [String]
     /// It was registered once: its rows and its log stay, changes are refused.
     package let isRemoved: Bool
+    package let access: TableAccess
     /// Its place in parents-first order.
     package internal(set) var position = 0
 
     package init(
         id: TableID, name: TableName, keyKind: KeyKind, keyColumn: String, mode: TableMode,
         ownerColumn: String?, columns: [Column] = [], foreignKeys: [ForeignKey] = [],
-        keyIndexColumns: [String] = [], isRemoved: Bool = false
+        keyIndexColumns: [String] = [], isRemoved: Bool = false,
+        access: TableAccess = .everybody
     ) {
         self.id = id
         self.name = name
@@ -87,6 +120,7 @@ package struct RegisteredTable: Hashable, Sendable {
         self.foreignKeys = foreignKeys
         self.keyIndexColumns = keyIndexColumns
         self.isRemoved = isRemoved
+        self.access = access
     }
 }
 

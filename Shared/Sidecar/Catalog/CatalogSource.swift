@@ -96,8 +96,16 @@ extension Catalog {
                     ownerColumn: owner, columns: isTable ? facts.columns[name] ?? [] : [],
                     foreignKeys: isTable ? facts.foreignKeys[name] ?? [] : [],
                     keyIndexColumns: facts.keyIndex(of: name, key: key, owner: owner) ?? [key],
-                    isRemoved: try rows.bool(row, 7)))
+                    isRemoved: try rows.bool(row, 7),
+                    access: TableAccess(
+                        readRoles: roles(try rows.optionalString(row, 8)),
+                        writeRoles: roles(try rows.optionalString(row, 9)))))
         }
         return tables
+    }
+
+    /// The names of roles have no comma in them.
+    private static func roles(_ joined: String?) -> Set<String>? {
+        joined.map { Set($0.split(separator: ",").map(String.init)) }
     }
 }

@@ -48,6 +48,15 @@ package enum Registration {
         bindings.bind(resolved.key)
         bindings.bind(registration.mode.rawValue)
         bindings.bind(registration.owner)
+        for roles in [registration.access.readRoles, registration.access.writeRoles] {
+            guard let roles else {
+                bindings.bind(bytes: nil)
+                continue
+            }
+            var names = ArrayBinding(of: .text)
+            for role in roles.sorted() { names.append(role) }
+            bindings.bind(names)
+        }
         return bindings
     }
 

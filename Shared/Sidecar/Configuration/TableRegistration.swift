@@ -11,16 +11,18 @@ package struct TableRegistration: Hashable, Sendable {
     /// Nil: from the key column's type.
     package let keyKind: KeyKind?
     package let owner: String?
+    package let access: TableAccess
 
     package init(
         name: TableName, mode: TableMode = .table, key: String? = nil, keyKind: KeyKind? = nil,
-        owner: String? = nil
+        owner: String? = nil, access: TableAccess = .everybody
     ) {
         self.name = name
         self.mode = mode
         self.key = key
         self.keyKind = keyKind
         self.owner = owner
+        self.access = access
     }
 }
 
@@ -43,15 +45,19 @@ package enum RegistrationFile {
         let key: String?
         let keyKind: String?
         let owner: String?
+        let read: [String]?
+        let write: [String]?
 
         enum CodingKeys: String, CodingKey {
-            case table, mode, key, owner
+            case table, mode, key, owner, read, write
             case keyKind = "key_kind"
         }
     }
 
     private static let fileKeys: Set<String> = ["tables"]
-    private static let entryKeys: Set<String> = ["table", "mode", "key", "key_kind", "owner"]
+    private static let entryKeys: Set<String> = [
+        "table", "mode", "key", "key_kind", "owner", "read", "write",
+    ]
 
     package static func read(path: String) throws(RegistrationError) -> [TableRegistration] {
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
@@ -105,7 +111,21 @@ package enum RegistrationFile {
         return TableRegistration(
             name: TableName(schema: String(names[0]), table: String(names[1])), mode: mode,
             key: entry.key,
-            keyKind: kind ?? nil, owner: entry.owner)
+            keyKind: kind ?? nil, owner: entry.owner,
+            access: TableAccess(
+                readRoles: try roles(entry.read, at: place + ".read"),
+                writeRoles: try roles(entry.write, at: place + ".write")))
+    }
+
+    private static func roles(
+        _ names: [String]?, at place: String
+    ) throws(RegistrationError) -> Set<String>? {
+        guard let names else { return nil }
+        for name in names where !isRoleName(name) {
+            throw RegistrationError(
+                "\(place): \"\(name)\" is no role: letters, digits, . _ : and -, at most 63")
+        }
+        return Set(names)
     }
 
     /// A misspelt key must not be ignored in silence: it would switch a protection off.

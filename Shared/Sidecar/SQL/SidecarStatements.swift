@@ -19,20 +19,23 @@ package enum SidecarStatements {
         name: "sidecar_registered_tables",
         sql: """
             SELECT table_id, schema_name, table_name, key_kind, key_column, mode, owner_column,
-                removed_at IS NOT NULL
+                removed_at IS NOT NULL, array_to_string(read_roles, ','),
+                array_to_string(write_roles, ',')
             FROM sync.catalog ORDER BY schema_name, table_name
             """)
 
     static let register = Statement(
         name: "sidecar_register_table",
         sql: """
-            INSERT INTO sync.catalog (schema_name, table_name, key_kind, key_column, mode, owner_column)
-            VALUES ($1, $2, $3, $4, $5, $6)
+            INSERT INTO sync.catalog (schema_name, table_name, key_kind, key_column, mode, owner_column,
+                read_roles, write_roles)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
             ON CONFLICT (schema_name, table_name) DO UPDATE
             SET key_kind = excluded.key_kind, key_column = excluded.key_column, mode = excluded.mode,
-                owner_column = excluded.owner_column, removed_at = NULL
+                owner_column = excluded.owner_column, read_roles = excluded.read_roles,
+                write_roles = excluded.write_roles, removed_at = NULL
             """,
-        parameters: [.text, .text, .text, .text, .text, .text])
+        parameters: [.text, .text, .text, .text, .text, .text, .textArray, .textArray])
 
     /// Tables that the configuration no longer names: their rows stay, their changes stop.
     static let removeOthers = Statement(

@@ -301,7 +301,7 @@ const ProtobufCMessageDescriptor oversync__auth__v1__get_keys_reply__descriptor 
   (ProtobufCMessageInit) oversync__auth__v1__get_keys_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__auth__v1__issue_token_request__field_descriptors[3] =
+static const ProtobufCFieldDescriptor oversync__auth__v1__issue_token_request__field_descriptors[4] =
 {
   {
     "user",
@@ -339,16 +339,29 @@ static const ProtobufCFieldDescriptor oversync__auth__v1__issue_token_request__f
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "roles",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Oversync__Auth__V1__IssueTokenRequest, n_roles),
+    offsetof(Oversync__Auth__V1__IssueTokenRequest, roles),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__auth__v1__issue_token_request__field_indices_by_name[] = {
   1,   /* field[1] = device */
   2,   /* field[2] = lifetime_seconds */
+  3,   /* field[3] = roles */
   0,   /* field[0] = user */
 };
 static const ProtobufCIntRange oversync__auth__v1__issue_token_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor oversync__auth__v1__issue_token_request__descriptor =
 {
@@ -358,7 +371,7 @@ const ProtobufCMessageDescriptor oversync__auth__v1__issue_token_request__descri
   "Oversync__Auth__V1__IssueTokenRequest",
   "oversync.auth.v1",
   sizeof(Oversync__Auth__V1__IssueTokenRequest),
-  3,
+  4,
   oversync__auth__v1__issue_token_request__field_descriptors,
   oversync__auth__v1__issue_token_request__field_indices_by_name,
   1,  oversync__auth__v1__issue_token_request__number_ranges,

@@ -59,10 +59,15 @@ struct  Oversync__Auth__V1__IssueTokenRequest
    * 0: the service's default.
    */
   uint32_t lifetime_seconds;
+  /*
+   * What the bearer is beside a user, such as admin.
+   */
+  size_t n_roles;
+  char **roles;
 };
 #define OVERSYNC__AUTH__V1__ISSUE_TOKEN_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__auth__v1__issue_token_request__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0,NULL }
 
 
 struct  Oversync__Auth__V1__DevelopmentSignInRequest

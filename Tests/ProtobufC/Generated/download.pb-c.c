@@ -97,6 +97,231 @@ void   oversync__download__v1__pull_changes_reply__free_unpacked
   assert(message->base.descriptor == &oversync__download__v1__pull_changes_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   oversync__download__v1__watch_head_request__init
+                     (Oversync__Download__V1__WatchHeadRequest         *message)
+{
+  static const Oversync__Download__V1__WatchHeadRequest init_value = OVERSYNC__DOWNLOAD__V1__WATCH_HEAD_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__download__v1__watch_head_request__get_packed_size
+                     (const Oversync__Download__V1__WatchHeadRequest *message)
+{
+  assert(message->base.descriptor == &oversync__download__v1__watch_head_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__download__v1__watch_head_request__pack
+                     (const Oversync__Download__V1__WatchHeadRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__download__v1__watch_head_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__download__v1__watch_head_request__pack_to_buffer
+                     (const Oversync__Download__V1__WatchHeadRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__download__v1__watch_head_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Download__V1__WatchHeadRequest *
+       oversync__download__v1__watch_head_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Download__V1__WatchHeadRequest *)
+     protobuf_c_message_unpack (&oversync__download__v1__watch_head_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__download__v1__watch_head_request__free_unpacked
+                     (Oversync__Download__V1__WatchHeadRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__download__v1__watch_head_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__download__v1__watch_head_reply__init
+                     (Oversync__Download__V1__WatchHeadReply         *message)
+{
+  static const Oversync__Download__V1__WatchHeadReply init_value = OVERSYNC__DOWNLOAD__V1__WATCH_HEAD_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__download__v1__watch_head_reply__get_packed_size
+                     (const Oversync__Download__V1__WatchHeadReply *message)
+{
+  assert(message->base.descriptor == &oversync__download__v1__watch_head_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__download__v1__watch_head_reply__pack
+                     (const Oversync__Download__V1__WatchHeadReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__download__v1__watch_head_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__download__v1__watch_head_reply__pack_to_buffer
+                     (const Oversync__Download__V1__WatchHeadReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__download__v1__watch_head_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Download__V1__WatchHeadReply *
+       oversync__download__v1__watch_head_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Download__V1__WatchHeadReply *)
+     protobuf_c_message_unpack (&oversync__download__v1__watch_head_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__download__v1__watch_head_reply__free_unpacked
+                     (Oversync__Download__V1__WatchHeadReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__download__v1__watch_head_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__download__v1__note_heads_request__init
+                     (Oversync__Download__V1__NoteHeadsRequest         *message)
+{
+  static const Oversync__Download__V1__NoteHeadsRequest init_value = OVERSYNC__DOWNLOAD__V1__NOTE_HEADS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__download__v1__note_heads_request__get_packed_size
+                     (const Oversync__Download__V1__NoteHeadsRequest *message)
+{
+  assert(message->base.descriptor == &oversync__download__v1__note_heads_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__download__v1__note_heads_request__pack
+                     (const Oversync__Download__V1__NoteHeadsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__download__v1__note_heads_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__download__v1__note_heads_request__pack_to_buffer
+                     (const Oversync__Download__V1__NoteHeadsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__download__v1__note_heads_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Download__V1__NoteHeadsRequest *
+       oversync__download__v1__note_heads_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Download__V1__NoteHeadsRequest *)
+     protobuf_c_message_unpack (&oversync__download__v1__note_heads_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__download__v1__note_heads_request__free_unpacked
+                     (Oversync__Download__V1__NoteHeadsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__download__v1__note_heads_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__download__v1__user_head__init
+                     (Oversync__Download__V1__UserHead         *message)
+{
+  static const Oversync__Download__V1__UserHead init_value = OVERSYNC__DOWNLOAD__V1__USER_HEAD__INIT;
+  *message = init_value;
+}
+size_t oversync__download__v1__user_head__get_packed_size
+                     (const Oversync__Download__V1__UserHead *message)
+{
+  assert(message->base.descriptor == &oversync__download__v1__user_head__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__download__v1__user_head__pack
+                     (const Oversync__Download__V1__UserHead *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__download__v1__user_head__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__download__v1__user_head__pack_to_buffer
+                     (const Oversync__Download__V1__UserHead *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__download__v1__user_head__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Download__V1__UserHead *
+       oversync__download__v1__user_head__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Download__V1__UserHead *)
+     protobuf_c_message_unpack (&oversync__download__v1__user_head__descriptor,
+                                allocator, len, data);
+}
+void   oversync__download__v1__user_head__free_unpacked
+                     (Oversync__Download__V1__UserHead *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__download__v1__user_head__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__download__v1__note_heads_reply__init
+                     (Oversync__Download__V1__NoteHeadsReply         *message)
+{
+  static const Oversync__Download__V1__NoteHeadsReply init_value = OVERSYNC__DOWNLOAD__V1__NOTE_HEADS_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__download__v1__note_heads_reply__get_packed_size
+                     (const Oversync__Download__V1__NoteHeadsReply *message)
+{
+  assert(message->base.descriptor == &oversync__download__v1__note_heads_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__download__v1__note_heads_reply__pack
+                     (const Oversync__Download__V1__NoteHeadsReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__download__v1__note_heads_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__download__v1__note_heads_reply__pack_to_buffer
+                     (const Oversync__Download__V1__NoteHeadsReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__download__v1__note_heads_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Download__V1__NoteHeadsReply *
+       oversync__download__v1__note_heads_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Download__V1__NoteHeadsReply *)
+     protobuf_c_message_unpack (&oversync__download__v1__note_heads_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__download__v1__note_heads_reply__free_unpacked
+                     (Oversync__Download__V1__NoteHeadsReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__download__v1__note_heads_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   oversync__download__v1__read_bootstrap_request__init
                      (Oversync__Download__V1__ReadBootstrapRequest         *message)
 {
@@ -187,7 +412,7 @@ void   oversync__download__v1__read_bootstrap_reply__free_unpacked
   assert(message->base.descriptor == &oversync__download__v1__read_bootstrap_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_request__field_descriptors[6] =
+static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_request__field_descriptors[8] =
 {
   {
     "after",
@@ -261,9 +486,35 @@ static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_reque
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "epoch",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__PullChangesRequest, epoch),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "as_protobuf",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__PullChangesRequest, as_protobuf),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__download__v1__pull_changes_request__field_indices_by_name[] = {
   0,   /* field[0] = after */
+  7,   /* field[7] = as_protobuf */
+  6,   /* field[6] = epoch */
   4,   /* field[4] = include_self */
   2,   /* field[2] = limit */
   3,   /* field[3] = schema */
@@ -273,7 +524,7 @@ static const unsigned oversync__download__v1__pull_changes_request__field_indice
 static const ProtobufCIntRange oversync__download__v1__pull_changes_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_request__descriptor =
 {
@@ -283,7 +534,7 @@ const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_request__d
   "Oversync__Download__V1__PullChangesRequest",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__PullChangesRequest),
-  6,
+  8,
   oversync__download__v1__pull_changes_request__field_descriptors,
   oversync__download__v1__pull_changes_request__field_indices_by_name,
   1,  oversync__download__v1__pull_changes_request__number_ranges,
@@ -365,6 +616,202 @@ const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_reply__des
   oversync__download__v1__pull_changes_reply__field_indices_by_name,
   1,  oversync__download__v1__pull_changes_reply__number_ranges,
   (ProtobufCMessageInit) oversync__download__v1__pull_changes_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__download__v1__watch_head_request__field_descriptors[2] =
+{
+  {
+    "after",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__WatchHeadRequest, after),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "epoch",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__WatchHeadRequest, epoch),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__download__v1__watch_head_request__field_indices_by_name[] = {
+  0,   /* field[0] = after */
+  1,   /* field[1] = epoch */
+};
+static const ProtobufCIntRange oversync__download__v1__watch_head_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor oversync__download__v1__watch_head_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.download.v1.WatchHeadRequest",
+  "WatchHeadRequest",
+  "Oversync__Download__V1__WatchHeadRequest",
+  "oversync.download.v1",
+  sizeof(Oversync__Download__V1__WatchHeadRequest),
+  2,
+  oversync__download__v1__watch_head_request__field_descriptors,
+  oversync__download__v1__watch_head_request__field_indices_by_name,
+  1,  oversync__download__v1__watch_head_request__number_ranges,
+  (ProtobufCMessageInit) oversync__download__v1__watch_head_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__download__v1__watch_head_reply__field_descriptors[1] =
+{
+  {
+    "highest_server_seq",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__WatchHeadReply, highest_server_seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__download__v1__watch_head_reply__field_indices_by_name[] = {
+  0,   /* field[0] = highest_server_seq */
+};
+static const ProtobufCIntRange oversync__download__v1__watch_head_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor oversync__download__v1__watch_head_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.download.v1.WatchHeadReply",
+  "WatchHeadReply",
+  "Oversync__Download__V1__WatchHeadReply",
+  "oversync.download.v1",
+  sizeof(Oversync__Download__V1__WatchHeadReply),
+  1,
+  oversync__download__v1__watch_head_reply__field_descriptors,
+  oversync__download__v1__watch_head_reply__field_indices_by_name,
+  1,  oversync__download__v1__watch_head_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__download__v1__watch_head_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__download__v1__note_heads_request__field_descriptors[1] =
+{
+  {
+    "heads",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Oversync__Download__V1__NoteHeadsRequest, n_heads),
+    offsetof(Oversync__Download__V1__NoteHeadsRequest, heads),
+    &oversync__download__v1__user_head__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__download__v1__note_heads_request__field_indices_by_name[] = {
+  0,   /* field[0] = heads */
+};
+static const ProtobufCIntRange oversync__download__v1__note_heads_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor oversync__download__v1__note_heads_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.download.v1.NoteHeadsRequest",
+  "NoteHeadsRequest",
+  "Oversync__Download__V1__NoteHeadsRequest",
+  "oversync.download.v1",
+  sizeof(Oversync__Download__V1__NoteHeadsRequest),
+  1,
+  oversync__download__v1__note_heads_request__field_descriptors,
+  oversync__download__v1__note_heads_request__field_indices_by_name,
+  1,  oversync__download__v1__note_heads_request__number_ranges,
+  (ProtobufCMessageInit) oversync__download__v1__note_heads_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__download__v1__user_head__field_descriptors[2] =
+{
+  {
+    "user",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__UserHead, user),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_seq",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__UserHead, last_seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__download__v1__user_head__field_indices_by_name[] = {
+  1,   /* field[1] = last_seq */
+  0,   /* field[0] = user */
+};
+static const ProtobufCIntRange oversync__download__v1__user_head__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor oversync__download__v1__user_head__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.download.v1.UserHead",
+  "UserHead",
+  "Oversync__Download__V1__UserHead",
+  "oversync.download.v1",
+  sizeof(Oversync__Download__V1__UserHead),
+  2,
+  oversync__download__v1__user_head__field_descriptors,
+  oversync__download__v1__user_head__field_indices_by_name,
+  1,  oversync__download__v1__user_head__number_ranges,
+  (ProtobufCMessageInit) oversync__download__v1__user_head__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define oversync__download__v1__note_heads_reply__field_descriptors NULL
+#define oversync__download__v1__note_heads_reply__field_indices_by_name NULL
+#define oversync__download__v1__note_heads_reply__number_ranges NULL
+const ProtobufCMessageDescriptor oversync__download__v1__note_heads_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.download.v1.NoteHeadsReply",
+  "NoteHeadsReply",
+  "Oversync__Download__V1__NoteHeadsReply",
+  "oversync.download.v1",
+  sizeof(Oversync__Download__V1__NoteHeadsReply),
+  0,
+  oversync__download__v1__note_heads_reply__field_descriptors,
+  oversync__download__v1__note_heads_reply__field_indices_by_name,
+  0,  oversync__download__v1__note_heads_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__download__v1__note_heads_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 #define oversync__download__v1__read_bootstrap_request__field_descriptors NULL
@@ -475,14 +922,18 @@ const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_reply__d
   (ProtobufCMessageInit) oversync__download__v1__read_bootstrap_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor oversync__download__v1__download__method_descriptors[2] =
+static const ProtobufCMethodDescriptor oversync__download__v1__download__method_descriptors[4] =
 {
   { "PullChanges", &oversync__download__v1__pull_changes_request__descriptor, &oversync__download__v1__pull_changes_reply__descriptor },
   { "ReadBootstrap", &oversync__download__v1__read_bootstrap_request__descriptor, &oversync__download__v1__read_bootstrap_reply__descriptor },
+  { "WatchHead", &oversync__download__v1__watch_head_request__descriptor, &oversync__download__v1__watch_head_reply__descriptor },
+  { "NoteHeads", &oversync__download__v1__note_heads_request__descriptor, &oversync__download__v1__note_heads_reply__descriptor },
 };
 const unsigned oversync__download__v1__download__method_indices_by_name[] = {
+  3,        /* NoteHeads */
   0,        /* PullChanges */
-  1         /* ReadBootstrap */
+  1,        /* ReadBootstrap */
+  2         /* WatchHead */
 };
 const ProtobufCServiceDescriptor oversync__download__v1__download__descriptor =
 {
@@ -491,7 +942,7 @@ const ProtobufCServiceDescriptor oversync__download__v1__download__descriptor =
   "Download",
   "Oversync__Download__V1__Download",
   "oversync.download.v1",
-  2,
+  4,
   oversync__download__v1__download__method_descriptors,
   oversync__download__v1__download__method_indices_by_name
 };
@@ -510,6 +961,22 @@ void oversync__download__v1__download__read_bootstrap(ProtobufCService *service,
 {
   assert(service->descriptor == &oversync__download__v1__download__descriptor);
   service->invoke(service, 1, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__download__v1__download__watch_head(ProtobufCService *service,
+                                                  const Oversync__Download__V1__WatchHeadRequest *input,
+                                                  Oversync__Download__V1__WatchHeadReply_Closure closure,
+                                                  void *closure_data)
+{
+  assert(service->descriptor == &oversync__download__v1__download__descriptor);
+  service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__download__v1__download__note_heads(ProtobufCService *service,
+                                                  const Oversync__Download__V1__NoteHeadsRequest *input,
+                                                  Oversync__Download__V1__NoteHeadsReply_Closure closure,
+                                                  void *closure_data)
+{
+  assert(service->descriptor == &oversync__download__v1__download__descriptor);
+  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__download__v1__download__init (Oversync__Download__V1__Download_Service *service,
                                              Oversync__Download__V1__Download_ServiceDestroy destroy)

@@ -17,6 +17,11 @@ PROTOBUF_C__BEGIN_DECLS
 
 typedef struct Oversync__Download__V1__PullChangesRequest Oversync__Download__V1__PullChangesRequest;
 typedef struct Oversync__Download__V1__PullChangesReply Oversync__Download__V1__PullChangesReply;
+typedef struct Oversync__Download__V1__WatchHeadRequest Oversync__Download__V1__WatchHeadRequest;
+typedef struct Oversync__Download__V1__WatchHeadReply Oversync__Download__V1__WatchHeadReply;
+typedef struct Oversync__Download__V1__NoteHeadsRequest Oversync__Download__V1__NoteHeadsRequest;
+typedef struct Oversync__Download__V1__UserHead Oversync__Download__V1__UserHead;
+typedef struct Oversync__Download__V1__NoteHeadsReply Oversync__Download__V1__NoteHeadsReply;
 typedef struct Oversync__Download__V1__ReadBootstrapRequest Oversync__Download__V1__ReadBootstrapRequest;
 typedef struct Oversync__Download__V1__ReadBootstrapReply Oversync__Download__V1__ReadBootstrapReply;
 
@@ -50,10 +55,18 @@ struct  Oversync__Download__V1__PullChangesRequest
    * How long to wait for a change when there is none; 0: answer at once.
    */
   uint32_t wait_seconds;
+  /*
+   * The history that the device's cursor belongs to; empty when it did not say.
+   */
+  char *epoch;
+  /*
+   * The page as oversync.wire.v1.DownloadResponse instead of JSON.
+   */
+  protobuf_c_boolean as_protobuf;
 };
 #define OVERSYNC__DOWNLOAD__V1__PULL_CHANGES_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__pull_changes_request__descriptor) \
-    , 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0 }
+    , 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Oversync__Download__V1__PullChangesReply
@@ -67,6 +80,67 @@ struct  Oversync__Download__V1__PullChangesReply
 #define OVERSYNC__DOWNLOAD__V1__PULL_CHANGES_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__pull_changes_reply__descriptor) \
     , 0, 0, 0, 0 }
+
+
+struct  Oversync__Download__V1__WatchHeadRequest
+{
+  ProtobufCMessage base;
+  /*
+   * The last sequence that the caller knows of.
+   */
+  int64_t after;
+  /*
+   * As in PullChangesRequest.
+   */
+  char *epoch;
+};
+#define OVERSYNC__DOWNLOAD__V1__WATCH_HEAD_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__watch_head_request__descriptor) \
+    , 0, (char *)protobuf_c_empty_string }
+
+
+struct  Oversync__Download__V1__WatchHeadReply
+{
+  ProtobufCMessage base;
+  /*
+   * The user's last sequence. The first part comes at once, news or not.
+   */
+  int64_t highest_server_seq;
+};
+#define OVERSYNC__DOWNLOAD__V1__WATCH_HEAD_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__watch_head_reply__descriptor) \
+    , 0 }
+
+
+struct  Oversync__Download__V1__NoteHeadsRequest
+{
+  ProtobufCMessage base;
+  size_t n_heads;
+  Oversync__Download__V1__UserHead **heads;
+};
+#define OVERSYNC__DOWNLOAD__V1__NOTE_HEADS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__note_heads_request__descriptor) \
+    , 0,NULL }
+
+
+struct  Oversync__Download__V1__UserHead
+{
+  ProtobufCMessage base;
+  char *user;
+  int64_t last_seq;
+};
+#define OVERSYNC__DOWNLOAD__V1__USER_HEAD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__user_head__descriptor) \
+    , (char *)protobuf_c_empty_string, 0 }
+
+
+struct  Oversync__Download__V1__NoteHeadsReply
+{
+  ProtobufCMessage base;
+};
+#define OVERSYNC__DOWNLOAD__V1__NOTE_HEADS_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__note_heads_reply__descriptor) \
+     }
 
 
 struct  Oversync__Download__V1__ReadBootstrapRequest
@@ -145,6 +219,101 @@ Oversync__Download__V1__PullChangesReply *
 void   oversync__download__v1__pull_changes_reply__free_unpacked
                      (Oversync__Download__V1__PullChangesReply *message,
                       ProtobufCAllocator *allocator);
+/* Oversync__Download__V1__WatchHeadRequest methods */
+void   oversync__download__v1__watch_head_request__init
+                     (Oversync__Download__V1__WatchHeadRequest         *message);
+size_t oversync__download__v1__watch_head_request__get_packed_size
+                     (const Oversync__Download__V1__WatchHeadRequest   *message);
+size_t oversync__download__v1__watch_head_request__pack
+                     (const Oversync__Download__V1__WatchHeadRequest   *message,
+                      uint8_t             *out);
+size_t oversync__download__v1__watch_head_request__pack_to_buffer
+                     (const Oversync__Download__V1__WatchHeadRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Download__V1__WatchHeadRequest *
+       oversync__download__v1__watch_head_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__download__v1__watch_head_request__free_unpacked
+                     (Oversync__Download__V1__WatchHeadRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Download__V1__WatchHeadReply methods */
+void   oversync__download__v1__watch_head_reply__init
+                     (Oversync__Download__V1__WatchHeadReply         *message);
+size_t oversync__download__v1__watch_head_reply__get_packed_size
+                     (const Oversync__Download__V1__WatchHeadReply   *message);
+size_t oversync__download__v1__watch_head_reply__pack
+                     (const Oversync__Download__V1__WatchHeadReply   *message,
+                      uint8_t             *out);
+size_t oversync__download__v1__watch_head_reply__pack_to_buffer
+                     (const Oversync__Download__V1__WatchHeadReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Download__V1__WatchHeadReply *
+       oversync__download__v1__watch_head_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__download__v1__watch_head_reply__free_unpacked
+                     (Oversync__Download__V1__WatchHeadReply *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Download__V1__NoteHeadsRequest methods */
+void   oversync__download__v1__note_heads_request__init
+                     (Oversync__Download__V1__NoteHeadsRequest         *message);
+size_t oversync__download__v1__note_heads_request__get_packed_size
+                     (const Oversync__Download__V1__NoteHeadsRequest   *message);
+size_t oversync__download__v1__note_heads_request__pack
+                     (const Oversync__Download__V1__NoteHeadsRequest   *message,
+                      uint8_t             *out);
+size_t oversync__download__v1__note_heads_request__pack_to_buffer
+                     (const Oversync__Download__V1__NoteHeadsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Download__V1__NoteHeadsRequest *
+       oversync__download__v1__note_heads_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__download__v1__note_heads_request__free_unpacked
+                     (Oversync__Download__V1__NoteHeadsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Download__V1__UserHead methods */
+void   oversync__download__v1__user_head__init
+                     (Oversync__Download__V1__UserHead         *message);
+size_t oversync__download__v1__user_head__get_packed_size
+                     (const Oversync__Download__V1__UserHead   *message);
+size_t oversync__download__v1__user_head__pack
+                     (const Oversync__Download__V1__UserHead   *message,
+                      uint8_t             *out);
+size_t oversync__download__v1__user_head__pack_to_buffer
+                     (const Oversync__Download__V1__UserHead   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Download__V1__UserHead *
+       oversync__download__v1__user_head__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__download__v1__user_head__free_unpacked
+                     (Oversync__Download__V1__UserHead *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Download__V1__NoteHeadsReply methods */
+void   oversync__download__v1__note_heads_reply__init
+                     (Oversync__Download__V1__NoteHeadsReply         *message);
+size_t oversync__download__v1__note_heads_reply__get_packed_size
+                     (const Oversync__Download__V1__NoteHeadsReply   *message);
+size_t oversync__download__v1__note_heads_reply__pack
+                     (const Oversync__Download__V1__NoteHeadsReply   *message,
+                      uint8_t             *out);
+size_t oversync__download__v1__note_heads_reply__pack_to_buffer
+                     (const Oversync__Download__V1__NoteHeadsReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Download__V1__NoteHeadsReply *
+       oversync__download__v1__note_heads_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__download__v1__note_heads_reply__free_unpacked
+                     (Oversync__Download__V1__NoteHeadsReply *message,
+                      ProtobufCAllocator *allocator);
 /* Oversync__Download__V1__ReadBootstrapRequest methods */
 void   oversync__download__v1__read_bootstrap_request__init
                      (Oversync__Download__V1__ReadBootstrapRequest         *message);
@@ -191,6 +360,21 @@ typedef void (*Oversync__Download__V1__PullChangesRequest_Closure)
 typedef void (*Oversync__Download__V1__PullChangesReply_Closure)
                  (const Oversync__Download__V1__PullChangesReply *message,
                   void *closure_data);
+typedef void (*Oversync__Download__V1__WatchHeadRequest_Closure)
+                 (const Oversync__Download__V1__WatchHeadRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Download__V1__WatchHeadReply_Closure)
+                 (const Oversync__Download__V1__WatchHeadReply *message,
+                  void *closure_data);
+typedef void (*Oversync__Download__V1__NoteHeadsRequest_Closure)
+                 (const Oversync__Download__V1__NoteHeadsRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Download__V1__UserHead_Closure)
+                 (const Oversync__Download__V1__UserHead *message,
+                  void *closure_data);
+typedef void (*Oversync__Download__V1__NoteHeadsReply_Closure)
+                 (const Oversync__Download__V1__NoteHeadsReply *message,
+                  void *closure_data);
 typedef void (*Oversync__Download__V1__ReadBootstrapRequest_Closure)
                  (const Oversync__Download__V1__ReadBootstrapRequest *message,
                   void *closure_data);
@@ -212,6 +396,14 @@ struct Oversync__Download__V1__Download_Service
                          const Oversync__Download__V1__ReadBootstrapRequest *input,
                          Oversync__Download__V1__ReadBootstrapReply_Closure closure,
                          void *closure_data);
+  void (*watch_head)(Oversync__Download__V1__Download_Service *service,
+                     const Oversync__Download__V1__WatchHeadRequest *input,
+                     Oversync__Download__V1__WatchHeadReply_Closure closure,
+                     void *closure_data);
+  void (*note_heads)(Oversync__Download__V1__Download_Service *service,
+                     const Oversync__Download__V1__NoteHeadsRequest *input,
+                     Oversync__Download__V1__NoteHeadsReply_Closure closure,
+                     void *closure_data);
 };
 typedef void (*Oversync__Download__V1__Download_ServiceDestroy)(Oversync__Download__V1__Download_Service *);
 void oversync__download__v1__download__init (Oversync__Download__V1__Download_Service *service,
@@ -221,7 +413,9 @@ void oversync__download__v1__download__init (Oversync__Download__V1__Download_Se
 #define OVERSYNC__DOWNLOAD__V1__DOWNLOAD__INIT(function_prefix__) \
     { OVERSYNC__DOWNLOAD__V1__DOWNLOAD__BASE_INIT,\
       function_prefix__ ## pull_changes,\
-      function_prefix__ ## read_bootstrap  }
+      function_prefix__ ## read_bootstrap,\
+      function_prefix__ ## watch_head,\
+      function_prefix__ ## note_heads  }
 void oversync__download__v1__download__pull_changes(ProtobufCService *service,
                                                     const Oversync__Download__V1__PullChangesRequest *input,
                                                     Oversync__Download__V1__PullChangesReply_Closure closure,
@@ -230,11 +424,24 @@ void oversync__download__v1__download__read_bootstrap(ProtobufCService *service,
                                                       const Oversync__Download__V1__ReadBootstrapRequest *input,
                                                       Oversync__Download__V1__ReadBootstrapReply_Closure closure,
                                                       void *closure_data);
+void oversync__download__v1__download__watch_head(ProtobufCService *service,
+                                                  const Oversync__Download__V1__WatchHeadRequest *input,
+                                                  Oversync__Download__V1__WatchHeadReply_Closure closure,
+                                                  void *closure_data);
+void oversync__download__v1__download__note_heads(ProtobufCService *service,
+                                                  const Oversync__Download__V1__NoteHeadsRequest *input,
+                                                  Oversync__Download__V1__NoteHeadsReply_Closure closure,
+                                                  void *closure_data);
 
 /* --- descriptors --- */
 
 extern const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__download__v1__watch_head_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__download__v1__watch_head_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__download__v1__note_heads_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__download__v1__user_head__descriptor;
+extern const ProtobufCMessageDescriptor oversync__download__v1__note_heads_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_reply__descriptor;
 extern const ProtobufCServiceDescriptor oversync__download__v1__download__descriptor;

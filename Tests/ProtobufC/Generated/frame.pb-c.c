@@ -142,7 +142,7 @@ void   oversync__rpc__v1__frame_header__free_unpacked
   assert(message->base.descriptor == &oversync__rpc__v1__frame_header__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor oversync__rpc__v1__caller_identity__field_descriptors[2] =
+static const ProtobufCFieldDescriptor oversync__rpc__v1__caller_identity__field_descriptors[3] =
 {
   {
     "user",
@@ -168,15 +168,28 @@ static const ProtobufCFieldDescriptor oversync__rpc__v1__caller_identity__field_
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "roles",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Oversync__Rpc__V1__CallerIdentity, n_roles),
+    offsetof(Oversync__Rpc__V1__CallerIdentity, roles),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__rpc__v1__caller_identity__field_indices_by_name[] = {
   1,   /* field[1] = device */
+  2,   /* field[2] = roles */
   0,   /* field[0] = user */
 };
 static const ProtobufCIntRange oversync__rpc__v1__caller_identity__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor oversync__rpc__v1__caller_identity__descriptor =
 {
@@ -186,7 +199,7 @@ const ProtobufCMessageDescriptor oversync__rpc__v1__caller_identity__descriptor 
   "Oversync__Rpc__V1__CallerIdentity",
   "oversync.rpc.v1",
   sizeof(Oversync__Rpc__V1__CallerIdentity),
-  2,
+  3,
   oversync__rpc__v1__caller_identity__field_descriptors,
   oversync__rpc__v1__caller_identity__field_indices_by_name,
   1,  oversync__rpc__v1__caller_identity__number_ranges,

@@ -88,10 +88,15 @@ struct  Oversync__Rpc__V1__CallerIdentity
   ProtobufCMessage base;
   char *user;
   char *device;
+  /*
+   * What the token says the caller is, such as admin; tables may be open to some roles only.
+   */
+  size_t n_roles;
+  char **roles;
 };
 #define OVERSYNC__RPC__V1__CALLER_IDENTITY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__rpc__v1__caller_identity__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
 
 
 /*

@@ -232,7 +232,232 @@ void   oversync__upload__v1__table_capability__free_unpacked
   assert(message->base.descriptor == &oversync__upload__v1__table_capability__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor oversync__upload__v1__push_changes_request__field_descriptors[1] =
+void   oversync__upload__v1__list_failures_request__init
+                     (Oversync__Upload__V1__ListFailuresRequest         *message)
+{
+  static const Oversync__Upload__V1__ListFailuresRequest init_value = OVERSYNC__UPLOAD__V1__LIST_FAILURES_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__list_failures_request__get_packed_size
+                     (const Oversync__Upload__V1__ListFailuresRequest *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__list_failures_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__list_failures_request__pack
+                     (const Oversync__Upload__V1__ListFailuresRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__list_failures_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__list_failures_request__pack_to_buffer
+                     (const Oversync__Upload__V1__ListFailuresRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__list_failures_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__ListFailuresRequest *
+       oversync__upload__v1__list_failures_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__ListFailuresRequest *)
+     protobuf_c_message_unpack (&oversync__upload__v1__list_failures_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__list_failures_request__free_unpacked
+                     (Oversync__Upload__V1__ListFailuresRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__list_failures_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__list_failures_reply__init
+                     (Oversync__Upload__V1__ListFailuresReply         *message)
+{
+  static const Oversync__Upload__V1__ListFailuresReply init_value = OVERSYNC__UPLOAD__V1__LIST_FAILURES_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__list_failures_reply__get_packed_size
+                     (const Oversync__Upload__V1__ListFailuresReply *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__list_failures_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__list_failures_reply__pack
+                     (const Oversync__Upload__V1__ListFailuresReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__list_failures_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__list_failures_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__ListFailuresReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__list_failures_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__ListFailuresReply *
+       oversync__upload__v1__list_failures_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__ListFailuresReply *)
+     protobuf_c_message_unpack (&oversync__upload__v1__list_failures_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__list_failures_reply__free_unpacked
+                     (Oversync__Upload__V1__ListFailuresReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__list_failures_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__materialize_failure__init
+                     (Oversync__Upload__V1__MaterializeFailure         *message)
+{
+  static const Oversync__Upload__V1__MaterializeFailure init_value = OVERSYNC__UPLOAD__V1__MATERIALIZE_FAILURE__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__materialize_failure__get_packed_size
+                     (const Oversync__Upload__V1__MaterializeFailure *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__materialize_failure__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__materialize_failure__pack
+                     (const Oversync__Upload__V1__MaterializeFailure *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__materialize_failure__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__materialize_failure__pack_to_buffer
+                     (const Oversync__Upload__V1__MaterializeFailure *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__materialize_failure__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__MaterializeFailure *
+       oversync__upload__v1__materialize_failure__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__MaterializeFailure *)
+     protobuf_c_message_unpack (&oversync__upload__v1__materialize_failure__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__materialize_failure__free_unpacked
+                     (Oversync__Upload__V1__MaterializeFailure *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__materialize_failure__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__retry_failure_request__init
+                     (Oversync__Upload__V1__RetryFailureRequest         *message)
+{
+  static const Oversync__Upload__V1__RetryFailureRequest init_value = OVERSYNC__UPLOAD__V1__RETRY_FAILURE_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__retry_failure_request__get_packed_size
+                     (const Oversync__Upload__V1__RetryFailureRequest *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__retry_failure_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__retry_failure_request__pack
+                     (const Oversync__Upload__V1__RetryFailureRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__retry_failure_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__retry_failure_request__pack_to_buffer
+                     (const Oversync__Upload__V1__RetryFailureRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__retry_failure_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__RetryFailureRequest *
+       oversync__upload__v1__retry_failure_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__RetryFailureRequest *)
+     protobuf_c_message_unpack (&oversync__upload__v1__retry_failure_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__retry_failure_request__free_unpacked
+                     (Oversync__Upload__V1__RetryFailureRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__retry_failure_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__retry_failure_reply__init
+                     (Oversync__Upload__V1__RetryFailureReply         *message)
+{
+  static const Oversync__Upload__V1__RetryFailureReply init_value = OVERSYNC__UPLOAD__V1__RETRY_FAILURE_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__retry_failure_reply__get_packed_size
+                     (const Oversync__Upload__V1__RetryFailureReply *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__retry_failure_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__retry_failure_reply__pack
+                     (const Oversync__Upload__V1__RetryFailureReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__retry_failure_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__retry_failure_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__RetryFailureReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__retry_failure_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__RetryFailureReply *
+       oversync__upload__v1__retry_failure_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__RetryFailureReply *)
+     protobuf_c_message_unpack (&oversync__upload__v1__retry_failure_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__retry_failure_reply__free_unpacked
+                     (Oversync__Upload__V1__RetryFailureReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__retry_failure_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+static const ProtobufCFieldDescriptor oversync__upload__v1__push_changes_request__field_descriptors[3] =
 {
   {
     "atomic",
@@ -246,14 +471,40 @@ static const ProtobufCFieldDescriptor oversync__upload__v1__push_changes_request
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "epoch",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__PushChangesRequest, epoch),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "as_protobuf",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__PushChangesRequest, as_protobuf),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__upload__v1__push_changes_request__field_indices_by_name[] = {
+  2,   /* field[2] = as_protobuf */
   0,   /* field[0] = atomic */
+  1,   /* field[1] = epoch */
 };
 static const ProtobufCIntRange oversync__upload__v1__push_changes_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 1 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_request__descriptor =
 {
@@ -263,7 +514,7 @@ const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_request__des
   "Oversync__Upload__V1__PushChangesRequest",
   "oversync.upload.v1",
   sizeof(Oversync__Upload__V1__PushChangesRequest),
-  1,
+  3,
   oversync__upload__v1__push_changes_request__field_descriptors,
   oversync__upload__v1__push_changes_request__field_indices_by_name,
   1,  oversync__upload__v1__push_changes_request__number_ranges,
@@ -468,7 +719,7 @@ const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_reply__
   (ProtobufCMessageInit) oversync__upload__v1__read_capabilities_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__upload__v1__table_capability__field_descriptors[3] =
+static const ProtobufCFieldDescriptor oversync__upload__v1__table_capability__field_descriptors[5] =
 {
   {
     "schema",
@@ -506,16 +757,42 @@ static const ProtobufCFieldDescriptor oversync__upload__v1__table_capability__fi
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "may_read",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__TableCapability, may_read),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "may_write",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__TableCapability, may_write),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__upload__v1__table_capability__field_indices_by_name[] = {
   2,   /* field[2] = key_kind */
+  3,   /* field[3] = may_read */
+  4,   /* field[4] = may_write */
   0,   /* field[0] = schema */
   1,   /* field[1] = table */
 };
 static const ProtobufCIntRange oversync__upload__v1__table_capability__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor oversync__upload__v1__table_capability__descriptor =
 {
@@ -525,21 +802,403 @@ const ProtobufCMessageDescriptor oversync__upload__v1__table_capability__descrip
   "Oversync__Upload__V1__TableCapability",
   "oversync.upload.v1",
   sizeof(Oversync__Upload__V1__TableCapability),
-  3,
+  5,
   oversync__upload__v1__table_capability__field_descriptors,
   oversync__upload__v1__table_capability__field_indices_by_name,
   1,  oversync__upload__v1__table_capability__number_ranges,
   (ProtobufCMessageInit) oversync__upload__v1__table_capability__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[2] =
+static const ProtobufCFieldDescriptor oversync__upload__v1__list_failures_request__field_descriptors[4] =
+{
+  {
+    "schema",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ListFailuresRequest, schema),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "table",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ListFailuresRequest, table),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "user",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ListFailuresRequest, user),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "limit",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ListFailuresRequest, limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__list_failures_request__field_indices_by_name[] = {
+  3,   /* field[3] = limit */
+  0,   /* field[0] = schema */
+  1,   /* field[1] = table */
+  2,   /* field[2] = user */
+};
+static const ProtobufCIntRange oversync__upload__v1__list_failures_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__list_failures_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.ListFailuresRequest",
+  "ListFailuresRequest",
+  "Oversync__Upload__V1__ListFailuresRequest",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__ListFailuresRequest),
+  4,
+  oversync__upload__v1__list_failures_request__field_descriptors,
+  oversync__upload__v1__list_failures_request__field_indices_by_name,
+  1,  oversync__upload__v1__list_failures_request__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__list_failures_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__list_failures_reply__field_descriptors[1] =
+{
+  {
+    "failures",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Oversync__Upload__V1__ListFailuresReply, n_failures),
+    offsetof(Oversync__Upload__V1__ListFailuresReply, failures),
+    &oversync__upload__v1__materialize_failure__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__list_failures_reply__field_indices_by_name[] = {
+  0,   /* field[0] = failures */
+};
+static const ProtobufCIntRange oversync__upload__v1__list_failures_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__list_failures_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.ListFailuresReply",
+  "ListFailuresReply",
+  "Oversync__Upload__V1__ListFailuresReply",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__ListFailuresReply),
+  1,
+  oversync__upload__v1__list_failures_reply__field_descriptors,
+  oversync__upload__v1__list_failures_reply__field_indices_by_name,
+  1,  oversync__upload__v1__list_failures_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__list_failures_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__materialize_failure__field_descriptors[14] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__MaterializeFailure, id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "user",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__MaterializeFailure, user),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "device",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__MaterializeFailure, device),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "schema",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__MaterializeFailure, schema),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "table",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__MaterializeFailure, table),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "key",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__MaterializeFailure, key),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attempted_version",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__MaterializeFailure, attempted_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "operation",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__MaterializeFailure, operation),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "payload",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__MaterializeFailure, payload),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "source_change_id",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__MaterializeFailure, source_change_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sqlstate",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__MaterializeFailure, sqlstate),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "error",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__MaterializeFailure, error),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "first_seen",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__MaterializeFailure, first_seen),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "retry_count",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__MaterializeFailure, retry_count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__materialize_failure__field_indices_by_name[] = {
+  6,   /* field[6] = attempted_version */
+  2,   /* field[2] = device */
+  11,   /* field[11] = error */
+  12,   /* field[12] = first_seen */
+  0,   /* field[0] = id */
+  5,   /* field[5] = key */
+  7,   /* field[7] = operation */
+  8,   /* field[8] = payload */
+  13,   /* field[13] = retry_count */
+  3,   /* field[3] = schema */
+  9,   /* field[9] = source_change_id */
+  10,   /* field[10] = sqlstate */
+  4,   /* field[4] = table */
+  1,   /* field[1] = user */
+};
+static const ProtobufCIntRange oversync__upload__v1__materialize_failure__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 14 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__materialize_failure__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.MaterializeFailure",
+  "MaterializeFailure",
+  "Oversync__Upload__V1__MaterializeFailure",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__MaterializeFailure),
+  14,
+  oversync__upload__v1__materialize_failure__field_descriptors,
+  oversync__upload__v1__materialize_failure__field_indices_by_name,
+  1,  oversync__upload__v1__materialize_failure__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__materialize_failure__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__retry_failure_request__field_descriptors[1] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__RetryFailureRequest, id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__retry_failure_request__field_indices_by_name[] = {
+  0,   /* field[0] = id */
+};
+static const ProtobufCIntRange oversync__upload__v1__retry_failure_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__retry_failure_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.RetryFailureRequest",
+  "RetryFailureRequest",
+  "Oversync__Upload__V1__RetryFailureRequest",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__RetryFailureRequest),
+  1,
+  oversync__upload__v1__retry_failure_request__field_descriptors,
+  oversync__upload__v1__retry_failure_request__field_indices_by_name,
+  1,  oversync__upload__v1__retry_failure_request__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__retry_failure_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define oversync__upload__v1__retry_failure_reply__field_descriptors NULL
+#define oversync__upload__v1__retry_failure_reply__field_indices_by_name NULL
+#define oversync__upload__v1__retry_failure_reply__number_ranges NULL
+const ProtobufCMessageDescriptor oversync__upload__v1__retry_failure_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.RetryFailureReply",
+  "RetryFailureReply",
+  "Oversync__Upload__V1__RetryFailureReply",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__RetryFailureReply),
+  0,
+  oversync__upload__v1__retry_failure_reply__field_descriptors,
+  oversync__upload__v1__retry_failure_reply__field_indices_by_name,
+  0,  oversync__upload__v1__retry_failure_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__retry_failure_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[4] =
 {
   { "PushChanges", &oversync__upload__v1__push_changes_request__descriptor, &oversync__upload__v1__push_changes_reply__descriptor },
   { "ReadCapabilities", &oversync__upload__v1__read_capabilities_request__descriptor, &oversync__upload__v1__read_capabilities_reply__descriptor },
+  { "ListFailures", &oversync__upload__v1__list_failures_request__descriptor, &oversync__upload__v1__list_failures_reply__descriptor },
+  { "RetryFailure", &oversync__upload__v1__retry_failure_request__descriptor, &oversync__upload__v1__retry_failure_reply__descriptor },
 };
 const unsigned oversync__upload__v1__upload__method_indices_by_name[] = {
+  2,        /* ListFailures */
   0,        /* PushChanges */
-  1         /* ReadCapabilities */
+  1,        /* ReadCapabilities */
+  3         /* RetryFailure */
 };
 const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor =
 {
@@ -548,7 +1207,7 @@ const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor =
   "Upload",
   "Oversync__Upload__V1__Upload",
   "oversync.upload.v1",
-  2,
+  4,
   oversync__upload__v1__upload__method_descriptors,
   oversync__upload__v1__upload__method_indices_by_name
 };
@@ -567,6 +1226,22 @@ void oversync__upload__v1__upload__read_capabilities(ProtobufCService *service,
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
   service->invoke(service, 1, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__upload__v1__upload__list_failures(ProtobufCService *service,
+                                                 const Oversync__Upload__V1__ListFailuresRequest *input,
+                                                 Oversync__Upload__V1__ListFailuresReply_Closure closure,
+                                                 void *closure_data)
+{
+  assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
+  service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__upload__v1__upload__retry_failure(ProtobufCService *service,
+                                                 const Oversync__Upload__V1__RetryFailureRequest *input,
+                                                 Oversync__Upload__V1__RetryFailureReply_Closure closure,
+                                                 void *closure_data)
+{
+  assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
+  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *service,
                                          Oversync__Upload__V1__Upload_ServiceDestroy destroy)

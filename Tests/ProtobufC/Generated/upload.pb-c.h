@@ -20,6 +20,11 @@ typedef struct Oversync__Upload__V1__PushChangesReply Oversync__Upload__V1__Push
 typedef struct Oversync__Upload__V1__ReadCapabilitiesRequest Oversync__Upload__V1__ReadCapabilitiesRequest;
 typedef struct Oversync__Upload__V1__ReadCapabilitiesReply Oversync__Upload__V1__ReadCapabilitiesReply;
 typedef struct Oversync__Upload__V1__TableCapability Oversync__Upload__V1__TableCapability;
+typedef struct Oversync__Upload__V1__ListFailuresRequest Oversync__Upload__V1__ListFailuresRequest;
+typedef struct Oversync__Upload__V1__ListFailuresReply Oversync__Upload__V1__ListFailuresReply;
+typedef struct Oversync__Upload__V1__MaterializeFailure Oversync__Upload__V1__MaterializeFailure;
+typedef struct Oversync__Upload__V1__RetryFailureRequest Oversync__Upload__V1__RetryFailureRequest;
+typedef struct Oversync__Upload__V1__RetryFailureReply Oversync__Upload__V1__RetryFailureReply;
 
 
 /* --- enums --- */
@@ -34,10 +39,18 @@ struct  Oversync__Upload__V1__PushChangesRequest
    * All changes or none.
    */
   protobuf_c_boolean atomic;
+  /*
+   * The history that the device's versions belong to; empty when it did not say.
+   */
+  char *epoch;
+  /*
+   * Request and answer are oversync.wire.v1.UploadRequest and UploadResponse instead of JSON.
+   */
+  protobuf_c_boolean as_protobuf;
 };
 #define OVERSYNC__UPLOAD__V1__PUSH_CHANGES_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__push_changes_request__descriptor) \
-    , 0 }
+    , 0, (char *)protobuf_c_empty_string, 0 }
 
 
 /*
@@ -93,10 +106,93 @@ struct  Oversync__Upload__V1__TableCapability
    * uuid or text.
    */
   char *key_kind;
+  protobuf_c_boolean may_read;
+  protobuf_c_boolean may_write;
 };
 #define OVERSYNC__UPLOAD__V1__TABLE_CAPABILITY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__table_capability__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0 }
+
+
+struct  Oversync__Upload__V1__ListFailuresRequest
+{
+  ProtobufCMessage base;
+  /*
+   * Each empty: any.
+   */
+  char *schema;
+  char *table;
+  char *user;
+  int32_t limit;
+};
+#define OVERSYNC__UPLOAD__V1__LIST_FAILURES_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__list_failures_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+
+
+struct  Oversync__Upload__V1__ListFailuresReply
+{
+  ProtobufCMessage base;
+  /*
+   * Newest first.
+   */
+  size_t n_failures;
+  Oversync__Upload__V1__MaterializeFailure **failures;
+};
+#define OVERSYNC__UPLOAD__V1__LIST_FAILURES_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__list_failures_reply__descriptor) \
+    , 0,NULL }
+
+
+struct  Oversync__Upload__V1__MaterializeFailure
+{
+  ProtobufCMessage base;
+  int64_t id;
+  char *user;
+  char *device;
+  char *schema;
+  char *table;
+  char *key;
+  int64_t attempted_version;
+  /*
+   * INSERT, UPDATE or DELETE.
+   */
+  char *operation;
+  /*
+   * JSON; empty for a delete.
+   */
+  char *payload;
+  int64_t source_change_id;
+  char *sqlstate;
+  char *error;
+  /*
+   * RFC 3339.
+   */
+  char *first_seen;
+  int32_t retry_count;
+};
+#define OVERSYNC__UPLOAD__V1__MATERIALIZE_FAILURE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__materialize_failure__descriptor) \
+    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+
+
+struct  Oversync__Upload__V1__RetryFailureRequest
+{
+  ProtobufCMessage base;
+  int64_t id;
+};
+#define OVERSYNC__UPLOAD__V1__RETRY_FAILURE_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__retry_failure_request__descriptor) \
+    , 0 }
+
+
+struct  Oversync__Upload__V1__RetryFailureReply
+{
+  ProtobufCMessage base;
+};
+#define OVERSYNC__UPLOAD__V1__RETRY_FAILURE_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__retry_failure_reply__descriptor) \
+     }
 
 
 /* Oversync__Upload__V1__PushChangesRequest methods */
@@ -194,6 +290,101 @@ Oversync__Upload__V1__TableCapability *
 void   oversync__upload__v1__table_capability__free_unpacked
                      (Oversync__Upload__V1__TableCapability *message,
                       ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__ListFailuresRequest methods */
+void   oversync__upload__v1__list_failures_request__init
+                     (Oversync__Upload__V1__ListFailuresRequest         *message);
+size_t oversync__upload__v1__list_failures_request__get_packed_size
+                     (const Oversync__Upload__V1__ListFailuresRequest   *message);
+size_t oversync__upload__v1__list_failures_request__pack
+                     (const Oversync__Upload__V1__ListFailuresRequest   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__list_failures_request__pack_to_buffer
+                     (const Oversync__Upload__V1__ListFailuresRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__ListFailuresRequest *
+       oversync__upload__v1__list_failures_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__list_failures_request__free_unpacked
+                     (Oversync__Upload__V1__ListFailuresRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__ListFailuresReply methods */
+void   oversync__upload__v1__list_failures_reply__init
+                     (Oversync__Upload__V1__ListFailuresReply         *message);
+size_t oversync__upload__v1__list_failures_reply__get_packed_size
+                     (const Oversync__Upload__V1__ListFailuresReply   *message);
+size_t oversync__upload__v1__list_failures_reply__pack
+                     (const Oversync__Upload__V1__ListFailuresReply   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__list_failures_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__ListFailuresReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__ListFailuresReply *
+       oversync__upload__v1__list_failures_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__list_failures_reply__free_unpacked
+                     (Oversync__Upload__V1__ListFailuresReply *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__MaterializeFailure methods */
+void   oversync__upload__v1__materialize_failure__init
+                     (Oversync__Upload__V1__MaterializeFailure         *message);
+size_t oversync__upload__v1__materialize_failure__get_packed_size
+                     (const Oversync__Upload__V1__MaterializeFailure   *message);
+size_t oversync__upload__v1__materialize_failure__pack
+                     (const Oversync__Upload__V1__MaterializeFailure   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__materialize_failure__pack_to_buffer
+                     (const Oversync__Upload__V1__MaterializeFailure   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__MaterializeFailure *
+       oversync__upload__v1__materialize_failure__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__materialize_failure__free_unpacked
+                     (Oversync__Upload__V1__MaterializeFailure *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__RetryFailureRequest methods */
+void   oversync__upload__v1__retry_failure_request__init
+                     (Oversync__Upload__V1__RetryFailureRequest         *message);
+size_t oversync__upload__v1__retry_failure_request__get_packed_size
+                     (const Oversync__Upload__V1__RetryFailureRequest   *message);
+size_t oversync__upload__v1__retry_failure_request__pack
+                     (const Oversync__Upload__V1__RetryFailureRequest   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__retry_failure_request__pack_to_buffer
+                     (const Oversync__Upload__V1__RetryFailureRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__RetryFailureRequest *
+       oversync__upload__v1__retry_failure_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__retry_failure_request__free_unpacked
+                     (Oversync__Upload__V1__RetryFailureRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__RetryFailureReply methods */
+void   oversync__upload__v1__retry_failure_reply__init
+                     (Oversync__Upload__V1__RetryFailureReply         *message);
+size_t oversync__upload__v1__retry_failure_reply__get_packed_size
+                     (const Oversync__Upload__V1__RetryFailureReply   *message);
+size_t oversync__upload__v1__retry_failure_reply__pack
+                     (const Oversync__Upload__V1__RetryFailureReply   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__retry_failure_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__RetryFailureReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__RetryFailureReply *
+       oversync__upload__v1__retry_failure_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__retry_failure_reply__free_unpacked
+                     (Oversync__Upload__V1__RetryFailureReply *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Oversync__Upload__V1__PushChangesRequest_Closure)
@@ -211,6 +402,21 @@ typedef void (*Oversync__Upload__V1__ReadCapabilitiesReply_Closure)
 typedef void (*Oversync__Upload__V1__TableCapability_Closure)
                  (const Oversync__Upload__V1__TableCapability *message,
                   void *closure_data);
+typedef void (*Oversync__Upload__V1__ListFailuresRequest_Closure)
+                 (const Oversync__Upload__V1__ListFailuresRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__ListFailuresReply_Closure)
+                 (const Oversync__Upload__V1__ListFailuresReply *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__MaterializeFailure_Closure)
+                 (const Oversync__Upload__V1__MaterializeFailure *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__RetryFailureRequest_Closure)
+                 (const Oversync__Upload__V1__RetryFailureRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__RetryFailureReply_Closure)
+                 (const Oversync__Upload__V1__RetryFailureReply *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -226,6 +432,14 @@ struct Oversync__Upload__V1__Upload_Service
                             const Oversync__Upload__V1__ReadCapabilitiesRequest *input,
                             Oversync__Upload__V1__ReadCapabilitiesReply_Closure closure,
                             void *closure_data);
+  void (*list_failures)(Oversync__Upload__V1__Upload_Service *service,
+                        const Oversync__Upload__V1__ListFailuresRequest *input,
+                        Oversync__Upload__V1__ListFailuresReply_Closure closure,
+                        void *closure_data);
+  void (*retry_failure)(Oversync__Upload__V1__Upload_Service *service,
+                        const Oversync__Upload__V1__RetryFailureRequest *input,
+                        Oversync__Upload__V1__RetryFailureReply_Closure closure,
+                        void *closure_data);
 };
 typedef void (*Oversync__Upload__V1__Upload_ServiceDestroy)(Oversync__Upload__V1__Upload_Service *);
 void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *service,
@@ -235,7 +449,9 @@ void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *s
 #define OVERSYNC__UPLOAD__V1__UPLOAD__INIT(function_prefix__) \
     { OVERSYNC__UPLOAD__V1__UPLOAD__BASE_INIT,\
       function_prefix__ ## push_changes,\
-      function_prefix__ ## read_capabilities  }
+      function_prefix__ ## read_capabilities,\
+      function_prefix__ ## list_failures,\
+      function_prefix__ ## retry_failure  }
 void oversync__upload__v1__upload__push_changes(ProtobufCService *service,
                                                 const Oversync__Upload__V1__PushChangesRequest *input,
                                                 Oversync__Upload__V1__PushChangesReply_Closure closure,
@@ -244,6 +460,14 @@ void oversync__upload__v1__upload__read_capabilities(ProtobufCService *service,
                                                      const Oversync__Upload__V1__ReadCapabilitiesRequest *input,
                                                      Oversync__Upload__V1__ReadCapabilitiesReply_Closure closure,
                                                      void *closure_data);
+void oversync__upload__v1__upload__list_failures(ProtobufCService *service,
+                                                 const Oversync__Upload__V1__ListFailuresRequest *input,
+                                                 Oversync__Upload__V1__ListFailuresReply_Closure closure,
+                                                 void *closure_data);
+void oversync__upload__v1__upload__retry_failure(ProtobufCService *service,
+                                                 const Oversync__Upload__V1__RetryFailureRequest *input,
+                                                 Oversync__Upload__V1__RetryFailureReply_Closure closure,
+                                                 void *closure_data);
 
 /* --- descriptors --- */
 
@@ -252,6 +476,11 @@ extern const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_reply
 extern const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__table_capability__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__list_failures_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__list_failures_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__materialize_failure__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__retry_failure_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__retry_failure_reply__descriptor;
 extern const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor;
 
 PROTOBUF_C__END_DECLS

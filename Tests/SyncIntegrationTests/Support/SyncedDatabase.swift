@@ -8,6 +8,7 @@ import Protos
 import RPC
 import ServiceKit
 import Sidecar
+import Telemetry
 import Testing
 import TestSupport
 @testable import UploadService
@@ -56,8 +57,11 @@ struct SyncedDatabase {
     let url: String
     let sql: PostgresConnection
     let source: CatalogSource
-    private let executor: UploadExecutor
-    private let reader: PageReader
+    let executor: UploadExecutor
+    let reader: PageReader
+    let pool: PostgresPool
+    /// What a replica of Download knows; it polls only when a test tells it to.
+    let heads: ScopeHeads
 
     /// - Parameters:
     ///   - script: tables beside the usual ones.
@@ -82,7 +86,7 @@ struct SyncedDatabase {
     private init(_ url: String, _ connection: PostgresConnection, _ timeout: Int?) throws {
         self.url = url
         sql = connection
-        let pool = PostgresPool(
+        pool = PostgresPool(
             try PostgresConfiguration(url: url), pool: try PoolConfiguration(), logger: Self.logger)
         source = CatalogSource(pool: pool, logger: Self.logger)
         executor = UploadExecutor(
@@ -93,6 +97,7 @@ struct SyncedDatabase {
                         [UploadTimeouts.statementSetting.key: "\($0)"]
                     } ?? [:])))
         reader = PageReader(pool: pool, source: source)
+        heads = ScopeHeads(pool: pool, logger: Self.logger)
     }
 
     static func connect(_ url: String) async throws -> PostgresConnection {
@@ -106,11 +111,13 @@ struct SyncedDatabase {
     /// Changes as the wire has them, without the brackets around the list.
     @discardableResult
     func upload(
-        _ user: String, device: String = "phone", atomic: Bool = false, _ changes: String...
+        _ user: String, device: String = "phone", roles: [String] = [], atomic: Bool = false,
+        epoch: String? = nil, _ changes: String...
     ) async throws -> UploadResult {
         try await executor.upload(
             ByteBuffer(string: #"{"changes":[\#(changes.joined(separator: ","))]}"#),
-            from: CallerIdentity(user: user, device: device), isAtomic: atomic,
+            from: CallerIdentity(user: user, device: device, roles: roles),
+            UploadOptions(isAtomic: atomic, epoch: epoch),
             deadline: .now + .seconds(30)
         ).result
     }
@@ -150,6 +157,24 @@ struct SyncedDatabase {
                 source: change["source_id"] as? String ?? "?",
                 payload: (change["payload"] as? [String: Any])?.mapValues { "\($0)" })
         }
+    }
+
+    /// A download as the service serves it.
+    func pull(
+        _ user: String, device: String = "reader", roles: [String] = [],
+        _ fill: (inout PullChangesRequest) -> Void = { _ in }
+    ) async throws -> RPCReply<PullChangesReply> {
+        var request = PullChangesRequest()
+        request.limit = 1000
+        fill(&request)
+        let pull = PullChanges(
+            reader: reader, heads: heads, limits: .init(),
+            metrics: DownloadMetrics(MetricsRegistry()), logger: Self.logger)
+        return try await pull(
+            request, ByteBuffer(),
+            CallContext(
+                requestID: "test", deadline: .now + .seconds(60),
+                caller: CallerIdentity(user: user, device: device, roles: roles)))
     }
 
     func read(

@@ -76,7 +76,7 @@ struct UploadOnPostgresTests {
                     + #""pk":"550e8400-e29b-41d4-a716-446655440000","payload":{"n":\#(id)}}"#
                 return try await executor.upload(
                     ByteBuffer(string: #"{"changes":[\#(change)]}"#),
-                    from: CallerIdentity(user: "u", device: "d\(id)"), isAtomic: false,
+                    from: CallerIdentity(user: "u", device: "d\(id)"),
                     deadline: deadline
                 ).result
             }

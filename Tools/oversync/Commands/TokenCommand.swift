@@ -2,6 +2,7 @@ import ArgumentParser
 import DevStack
 import Foundation
 import Logging
+import Model
 import Protos
 import RPC
 import ServiceKit
@@ -28,6 +29,8 @@ struct TokenCommand: AsyncParsableCommand {
     var algorithm = Algorithm.es256
     @Option(help: "Seconds until it expires (1 to 86400).")
     var lifetime = 900
+    @Option(help: "A role of the bearer, such as admin; may be given several times.")
+    var role: [String] = []
     @OptionGroup var stack: StackOptions
 
     func validate() throws {
@@ -36,6 +39,10 @@ struct TokenCommand: AsyncParsableCommand {
         }
         guard !user.isEmpty, !device.isEmpty else {
             throw ValidationError("--user and --device must not be empty")
+        }
+        for name in role where !isRoleName(name) {
+            throw ValidationError(
+                "--role \(name): a role has 1 to 63 letters, digits, . _ : or -")
         }
     }
 
@@ -60,7 +67,7 @@ struct TokenCommand: AsyncParsableCommand {
                 "no secret: set \(Self.secret.key) or \(Self.secret.key)_FILE, or run oversync dev")
         }
         let claims = DeviceClaims(
-            user: user, device: device,
+            user: user, device: device, roles: role,
             issuer: try configuration.optional(TokenSettings.issuer) ?? TokenSettings.defaultName,
             audience: try configuration.optional(TokenSettings.audience)
                 ?? TokenSettings.defaultName,
@@ -80,6 +87,7 @@ struct TokenCommand: AsyncParsableCommand {
         request.user = user
         request.device = device
         request.lifetimeSeconds = UInt32(lifetime)
+        request.roles = role
         let context = CallContext(requestID: UUID().uuidString, deadline: .now + .seconds(5))
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await client.run() }

@@ -1,0 +1,61 @@
+import Logging
+import Model
+import Postgres
+import Protos
+import RPC
+import ServiceKit
+
+/// The `WatchHead` call: tells of each growth of the user's log, until the caller goes away.
+struct WatchHead: Sendable {
+    /// How often a watch looks whether its device may still read, when nothing happens.
+    static let checkInterval: Duration = .seconds(20)
+
+    let reader: PageReader
+    let heads: ScopeHeads
+    let logger: Logger
+
+    func callAsFunction(
+        _ request: WatchHeadRequest, _ context: CallContext,
+        _ parts: RPCStreamWriter<WatchHeadReply>
+    ) async throws {
+        let caller = try context.requiredCaller()
+        let (user, device) = (UserID(caller.user), DeviceID(caller.device))
+        let epoch = request.epoch.isEmpty ? nil : request.epoch
+        var cursor = CursorCheck(after: max(0, request.after), epoch: epoch)
+        var told: Sequence64?
+        while true {
+            let scope = try await scope(user, device, context)
+            try cursor.check(scope)
+            // Later the device reads on by itself: only the history must stay the same.
+            cursor = CursorCheck(after: 0, epoch: epoch)
+            if told != scope.head {
+                var reply = WatchHeadReply()
+                reply.highestServerSeq = scope.head
+                try await parts.write(reply)
+                told = scope.head
+            }
+            let check = ContinuousClock.now + Self.checkInterval
+            if try await !heads.wait(for: user, beyond: scope.head, until: check), .now < check {
+                return  // The replica is going down: the gateway watches elsewhere.
+            }
+        }
+    }
+
+    private func scope(
+        _ user: UserID, _ device: DeviceID, _ context: CallContext
+    ) async throws -> ScopeState {
+        if let known = heads.known(user, for: device) { return known }
+        let asked = ContinuousClock.now
+        do {
+            let scope = try await reader.readScope(
+                user, device, deadline: min(context.deadline, asked + .seconds(10)))
+            heads.learn(scope, of: user, asked: asked)
+            return scope
+        } catch let error as PostgresError {
+            logger.warning(
+                "a watch could not read its user's last sequence",
+                metadata: ["request_id": "\(context.requestID)", "error": "\(error)"])
+            throw PullChanges.failure(error)
+        }
+    }
+}

@@ -1,0 +1,119 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import Protos
+import RPC
+import WireJSON
+
+/// What administrators look at and mend over HTTPS.
+struct AdminRoutes: Sendable {
+    /// Failures listed when no number is given.
+    private static let defaultLimit = 100
+    private static let maximumLimit = 1000
+    /// Longest body of a retry, in bytes.
+    private static let maximumRetryBytes = 1024
+
+    let upload: RPCClient
+
+    var routes: [Route] {
+        [
+            Route(.get, "/admin/materialize-failures", for: .administrators) {
+                try await list($0, $1)
+            },
+            Route(.post, "/admin/materialize-failures/retry", for: .administrators) {
+                try await retry($0, $1)
+            },
+        ]
+    }
+
+    private func list(_ request: Request, _ scope: RequestScope) async throws -> Response {
+        let parameters = request.uri.queryParameters
+        var message = ListFailuresRequest()
+        message.schema = parameters["schema"].map(String.init) ?? ""
+        message.table = parameters["table"].map(String.init) ?? ""
+        message.user = parameters["user"].map(String.init) ?? ""
+        // What is no sensible limit counts as none, as existing tools expect.
+        let limit = parameters["limit"].flatMap { Int($0) } ?? Self.defaultLimit
+        message.limit = Int32((1...Self.maximumLimit).contains(limit) ? limit : Self.defaultLimit)
+        let reply = try await upload.call(
+            UploadRPC.listFailures, message, context: scope.context())
+        var json: [UInt8] = [UInt8(ascii: "[")]
+        for (index, failure) in reply.message.failures.enumerated() {
+            if index > 0 { json.append(byte: UInt8(ascii: ",")) }
+            json.append(failure)
+        }
+        json.append(literal: "]\n")
+        return .json(.ok, ByteBuffer(bytes: json))
+    }
+
+    private func retry(_ request: Request, _ scope: RequestScope) async throws -> Response {
+        var message = RetryFailureRequest()
+        if let id = request.uri.queryParameters["id"] {
+            message.id = Int64(id) ?? 0
+        } else {
+            let body = try await BodyReader(maximumBytes: Self.maximumRetryBytes).body(
+                of: request, scope)
+            message.id = Self.id(in: body) ?? 0
+        }
+        guard message.id > 0 else { throw WireError.invalid("missing or invalid id") }
+        let reply = try await upload.call(
+            UploadRPC.retryFailure, message, context: scope.context())
+        return .json(.ok, reply.body)
+    }
+
+    /// The member `id` of an object.
+    private static func id(in body: ByteBuffer) -> Int64? {
+        body.withUnsafeReadableBytes { raw in
+            var reader = JSONReader(raw.bindMemory(to: UInt8.self))
+            var id: Int64?
+            do throws(JSONError) {
+                try reader.readObject { reader, member throws(JSONError) in
+                    if reader.key(member, is: "id") {
+                        id = try reader.readInt64()
+                    } else {
+                        _ = try reader.skipValue()
+                    }
+                }
+                return id
+            } catch {
+                return nil
+            }
+        }
+    }
+}
+
+extension [UInt8] {
+    fileprivate mutating func append(_ failure: MaterializeFailure) {
+        append(literal: "{\"id\":")
+        append(integer: failure.id)
+        append(literal: ",\"user_id\":")
+        append(jsonString: failure.user)
+        append(literal: ",\"source_id\":")
+        append(jsonString: failure.device)
+        append(literal: ",\"source_change_id\":")
+        append(integer: failure.sourceChangeID)
+        append(literal: ",\"schema\":")
+        append(jsonString: failure.schema)
+        append(literal: ",\"table\":")
+        append(jsonString: failure.table)
+        append(literal: ",\"pk\":")
+        append(jsonString: failure.key)
+        append(literal: ",\"attempted_version\":")
+        append(integer: failure.attemptedVersion)
+        append(literal: ",\"op\":")
+        append(jsonString: failure.operation)
+        if !failure.payload.isEmpty {
+            append(literal: ",\"payload\":")
+            append(contentsOf: failure.payload.utf8)
+        }
+        append(literal: ",\"sqlstate\":")
+        append(jsonString: failure.sqlstate)
+        append(literal: ",\"error\":")
+        append(jsonString: failure.error)
+        append(literal: ",\"first_seen\":")
+        append(jsonString: failure.firstSeen)
+        append(literal: ",\"retry_count\":")
+        append(integer: Int64(failure.retryCount))
+        append(byte: UInt8(ascii: "}"))
+    }
+}

@@ -1,0 +1,80 @@
+import Compression
+import Foundation
+import HTTPTypes
+import Hummingbird
+import NIOCore
+
+/// The form of a sync body.
+enum BodyType: Hashable, Sendable {
+    case json, protobuf
+
+    static let protobufMediaType = "application/x-protobuf"
+
+    /// The form of a request's body. Anything that is not protobuf counts as JSON: existing clients send
+    /// what they like.
+    init(contentType: String?) {
+        self = contentType.map(Self.names) == true ? .protobuf : .json
+    }
+
+    /// The form that an answer shall have.
+    init(accept: String?) {
+        let isWanted = accept?.split(separator: ",").contains { Self.names(String($0)) }
+        self = isWanted == true ? .protobuf : .json
+    }
+
+    private static func names(_ mediaType: String) -> Bool {
+        let name = mediaType.prefix { $0 != ";" }.trimmingCharacters(in: .whitespaces)
+        return name.lowercased() == protobufMediaType
+    }
+
+    var mediaType: String {
+        switch self {
+        case .json: "application/json"
+        case .protobuf: Self.protobufMediaType
+        }
+    }
+}
+
+extension Response {
+    /// Answers under this size gain nothing by compression.
+    private static let minimumCompressedBytes = 1024
+
+    /// The answer to a sync request, compressed where the caller takes it.
+    static func sync(_ body: ByteBuffer, _ type: BodyType, for request: Request) -> Response {
+        var headers: HTTPFields = [.contentType: type.mediaType, .vary: "Accept, Accept-Encoding"]
+        var body = body
+        if body.readableBytes >= minimumCompressedBytes, request.acceptsGzip,
+            let compressed = Gzip.deflate(body)
+        {
+            body = compressed
+            headers[.contentEncoding] = "gzip"
+        }
+        return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: body))
+    }
+}
+
+extension Request {
+    /// Whether `Accept-Encoding` names gzip, or anything, with a weight over 0 (RFC 9110 §12.5.3).
+    var acceptsGzip: Bool {
+        let weights = (headers[.acceptEncoding] ?? "").split(separator: ",").map(Self.weight)
+        let named = weights.first { $0.coding == "gzip" || $0.coding == "x-gzip" }
+        return (named ?? weights.first { $0.coding == "*" }).map { $0.weight > 0 } ?? false
+    }
+
+    private static func weight(_ element: Substring) -> (coding: String, weight: Double) {
+        let parts = element.split(separator: ";").map { $0.trimmingCharacters(in: .whitespaces) }
+        let weight = parts.dropFirst().first { $0.lowercased().hasPrefix("q=") }
+        return (parts.first?.lowercased() ?? "", weight.flatMap { Double($0.dropFirst(2)) } ?? 1)
+    }
+
+    /// The history that the device says it belongs to; empty when it does not say.
+    var epoch: String {
+        get throws(WireError) {
+            guard let text = headers[.epoch], !text.isEmpty else { return "" }
+            guard let uuid = UUID(uuidString: text) else {
+                throw .invalid("Oversync-Epoch must be the epoch that /sync/bootstrap gave")
+            }
+            return uuid.uuidString.lowercased()
+        }
+    }
+}

@@ -1,0 +1,42 @@
+import Postgres
+
+/// Statements about changes that a business table refused. A failure is open until it is marked resolved, or
+/// its row has got as far without it.
+enum FailureStatements {
+    /// `$1` to `$3` restrict to a schema, a table, a user, unless empty; `$4` to one failure, unless 0.
+    static let list = Statement(
+        name: "failures_list",
+        sql: """
+            SELECT f.id, s.user_id, d.device, c.schema_name, c.table_name,
+                sync.key_text(f.key, c.key_kind), f.attempted_version,
+                CASE f.op WHEN 'I' THEN 'INSERT' WHEN 'U' THEN 'UPDATE' ELSE 'DELETE' END,
+                coalesce(f.payload::text, ''), f.source_change_id, f.sqlstate, f.error,
+                to_char(f.first_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                f.retry_count, coalesce(r.version, 0)
+            FROM sync.materialize_failures f
+            JOIN sync.scope s USING (scope_id)
+            JOIN sync.catalog c USING (table_id)
+            JOIN sync.source d USING (scope_id, source_no)
+            LEFT JOIN sync.row_state r USING (scope_id, table_id, key)
+            WHERE f.resolved_at IS NULL AND ($1 = '' OR c.schema_name = $1)
+                AND ($2 = '' OR c.table_name = $2) AND ($3 = '' OR s.user_id = $3)
+                AND ($4 = 0 OR f.id = $4)
+                AND ($4 <> 0 OR coalesce(r.version, 0) < f.attempted_version)
+            ORDER BY f.first_seen DESC, f.id DESC LIMIT $5
+            """,
+        parameters: [.text, .text, .text, .int8, .int8])
+
+    static let resolve = Statement(
+        name: "failures_resolve",
+        sql: "UPDATE sync.materialize_failures SET resolved_at = now() WHERE id = $1",
+        parameters: [.int8])
+
+    static let audit = Statement(
+        name: "failures_audit",
+        sql: """
+            INSERT INTO sync.audit (actor, action, target, outcome) VALUES ($1, $2, $3, $4)
+            """,
+        parameters: [.text, .text, .text, .text])
+
+    static let all = [list, resolve, audit]
+}

@@ -1,0 +1,83 @@
+import Model
+import Protos
+import RPC
+import ServiceLifecycle
+import SwiftProtobuf
+import Synchronization
+import Telemetry
+
+/// Tells every Download replica what was committed, before the device that made the change is answered: a
+/// download that starts after an upload was acknowledged sees it, whichever replica serves it.
+///
+/// Commits that come while an announcement is under way go out together with the next. A replica that
+/// does not answer is not waited for long: it finds out by its own poll.
+final class HeadAnnouncer: Service {
+    /// Longest time that one announcement holds up the uploads it tells of.
+    static let patience: Duration = .milliseconds(100)
+
+    private struct State {
+        var heads: [UserID: Sequence64] = [:]
+        var waiters: [CheckedContinuation<Void, Never>] = []
+        var isOpen = true
+    }
+
+    private let download: RPCClient
+    private let state = Mutex(State())
+    private let wakeUps: AsyncStream<Void>
+    private let wakeUp: AsyncStream<Void>.Continuation
+    private let missed: Counter
+
+    /// - Parameter download: calls the replicas of Download.
+    init(download: RPCClient, metrics: MetricsRegistry) {
+        self.download = download
+        (wakeUps, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        missed = metrics.counter(
+            "oversync_upload_announcements_missed_total",
+            "Replicas of Download that did not answer an announcement in time")
+    }
+
+    /// Returns when every replica knows, or time is up.
+    func announce(_ head: Sequence64, of user: UserID) async {
+        await withCheckedContinuation { continuation in
+            let isOpen = state.withLock { state in
+                guard state.isOpen else { return false }
+                state.heads[user] = max(state.heads[user] ?? 0, head)
+                state.waiters.append(continuation)
+                return true
+            }
+            guard isOpen else { return continuation.resume() }
+            wakeUp.yield()
+        }
+    }
+
+    /// Sends announcements, one at a time, until graceful shutdown.
+    func run() async throws {
+        await withTaskCancellationOrGracefulShutdownHandler {
+            for await _ in wakeUps { await send() }
+            await send()
+        } onCancelOrGracefulShutdown: {
+            self.state.withLock { $0.isOpen = false }
+            self.wakeUp.finish()
+        }
+    }
+
+    private func send() async {
+        let (heads, waiters) = state.withLock { state in
+            defer { (state.heads, state.waiters) = ([:], []) }
+            return (state.heads, state.waiters)
+        }
+        guard !heads.isEmpty else { return }
+        var request = NoteHeadsRequest()
+        request.heads = heads.map { user, head in
+            UserHead.with {
+                $0.user = user.value
+                $0.lastSeq = head
+            }
+        }
+        let (called, answered) = await download.broadcast(
+            DownloadRPC.noteHeads, request,
+            context: CallContext(requestID: "announce", deadline: .now + Self.patience))
+        missed.add(called - answered)
+        for waiter in waiters { waiter.resume() }
+    }
+}

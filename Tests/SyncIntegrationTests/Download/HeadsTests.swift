@@ -1,0 +1,231 @@
+@testable import DownloadService
+import Model
+import NIOCore
+import Postgres
+import Protos
+import RPC
+import SwiftProtobuf
+import Testing
+
+@Suite("What a replica knows of the users' logs", .timeLimit(.minutes(2)))
+struct HeadsTests {
+    private static func note(_ number: Int) -> String {
+        change(number, "INSERT", "notes", id("\(number + 100)"), #"{"title":"\#(number)"}"#)
+    }
+
+    private static func rows(_ reply: RPCReply<PullChangesReply>) -> UInt32 { reply.message.rows }
+
+    @Test("An idle poll is answered without the database, also while nobody can read it")
+    func idle() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload("ann", Self.note(1))
+            #expect(Self.rows(try await database.pull("ann")) == 1)
+            let locker = try await SyncedDatabase.connect(database.url)
+            defer { locker.close() }
+            try await locker.execute(
+                script: "BEGIN; LOCK TABLE sync.scope, sync.meta, sync.change_log IN ACCESS EXCLUSIVE MODE")
+            let idle = try await database.pull("ann") { $0.after = 1 }
+            #expect(String(buffer: idle.body) == """
+                {"changes":[],"has_more":false,"next_after":1,"window_until":1}
+
+                """)
+            // A window that the cursor has passed is empty whatever comes.
+            let passed = try await database.pull("ann") { ($0.after, $0.until) = (1, 1) }
+            #expect(passed.message.windowUntil == 1)
+            // A device that has not read everything is not told that it has.
+            await #expect(throws: RPCFailure.self) {
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { _ = try await database.pull("ann") { $0.after = 0 } }
+                    group.addTask {
+                        while try await database.isWaitingForLock(on: locker) == false {}
+                        throw RPCFailure.cancelled
+                    }
+                    defer { group.cancelAll() }
+                    try await group.next()
+                }
+            }
+            try await locker.execute(script: "ROLLBACK")
+        }
+    }
+
+    @Test("What Upload tells of is served at once, whatever the replica knew before")
+    func told() async throws {
+        try await SyncedDatabase.with { database in
+            let first = try await database.upload("ann", Self.note(1))
+            #expect(Self.rows(try await database.pull("ann") { $0.after = 0 }) == 1)
+            #expect(Self.rows(try await database.pull("ann") { $0.after = 1 }) == 0)
+            let second = try await database.upload("ann", Self.note(2))
+            database.heads.note(second.highestSequence, of: UserID("ann"))
+            #expect(Self.rows(try await database.pull("ann") { $0.after = 1 }) == 1)
+            // An older word changes nothing.
+            database.heads.note(first.highestSequence, of: UserID("ann"))
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 2)
+            // A reading that began before the commit does not take it back.
+            database.heads.note(3, of: UserID("ann"))
+            await database.heads.poll()
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 3)
+        }
+    }
+
+    @Test("A word that comes while a user's first page is being read is not lost")
+    func race() async throws {
+        try await SyncedDatabase.with { database in
+            // The page is asked for: from now on the user is followed.
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("x")) == nil)
+            database.heads.note(7, of: UserID("ann"))
+            database.heads.learn(
+                ScopeState(epoch: "e", head: 6, floor: 0), of: UserID("ann"), asked: .now)
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 7)
+            // Another history: what was told of the old one means nothing.
+            database.heads.learn(
+                ScopeState(epoch: "f", head: 2, floor: 0), of: UserID("ann"), asked: .now)
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 2)
+        }
+    }
+
+    @Test("What was not confirmed for long is not answered from memory; unused users are forgotten")
+    func age() async throws {
+        try await SyncedDatabase.with { database in
+            let start = ContinuousClock.now
+            _ = database.heads.known(UserID("ann"), for: DeviceID("x"))
+            database.heads.learn(
+                ScopeState(epoch: "e", head: 6, floor: 0), of: UserID("ann"), asked: start)
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"), now: start) != nil)
+            let late = start + ScopeHeads.freshness + .milliseconds(1)
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"), now: late) == nil)
+            _ = database.heads.known(
+                UserID("old"), for: DeviceID("x"), now: start - ScopeHeads.retention)
+            #expect(database.heads.tracked == 2)
+            await database.heads.poll()
+            #expect(database.heads.tracked == 1)
+        }
+    }
+
+    @Test("A device that waits is woken by a word of Upload, and by a poll for plain SQL")
+    func waiting() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload("ann", Self.note(1))
+            for round in 1...2 {
+                async let page = database.pull("ann") { request in
+                    (request.after, request.waitSeconds) = (Int64(round), 50)
+                }
+                while database.heads.waiting == 0 { await Task.yield() }
+                if round == 1 {
+                    let result = try await database.upload("ann", Self.note(2))
+                    database.heads.note(result.highestSequence, of: UserID("ann"))
+                } else {
+                    try await database.execute("UPDATE s.notes SET title = 'plain'")
+                    await database.heads.poll()
+                }
+                #expect(Self.rows(try await page) == (round == 1 ? 1 : 2))
+            }
+            #expect(database.heads.waiting == 0)
+        }
+    }
+
+    @Test("A revoked device reads no more, from memory or otherwise; a watch of it ends")
+    func revoked() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload("ann", device: "phone", Self.note(1))
+            try await database.upload("ann", device: "tablet", Self.note(2))
+            #expect(Self.rows(try await database.pull("ann", device: "phone")) == 1)
+            try await database.execute(
+                "UPDATE sync.source SET revoked_at = now() WHERE device = 'phone'")
+            await database.heads.poll()
+            for after in [0, 2] {
+                await #expect(throws: RPCFailure.self) {
+                    try await database.pull("ann", device: "phone") { $0.after = Int64(after) }
+                }
+            }
+            await #expect(throws: RPCFailure.self) {
+                try await database.upload("ann", device: "phone", Self.note(3))
+            }
+            #expect(Self.rows(try await database.pull("ann", device: "tablet")) == 1)
+        }
+    }
+
+    @Test("H5: a restored server is told from the one that was, and a cursor beyond its end is refused")
+    func epoch() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload("ann", Self.note(1))
+            let epoch = try #require(try await database.value("SELECT epoch::text FROM sync.meta"))
+            func code(_ after: Int, _ epoch: String) async -> String {
+                do {
+                    _ = try await database.pull("ann") {
+                        ($0.after, $0.epoch) = (Int64(after), epoch)
+                    }
+                    return "served"
+                } catch {
+                    return (error as? RPCFailure)?.code ?? "\(error)"
+                }
+            }
+            #expect(await code(0, epoch) == "served")
+            #expect(await code(1, epoch) == "served")
+            #expect(await code(2, epoch) == "checkpoint_ahead")
+            // Older clients do not know these answers, and get none.
+            #expect(await code(2, "") == "served")
+            let other = "00000000-0000-4000-8000-000000000000"
+            #expect(await code(0, other) == "epoch_changed")
+            await #expect(throws: RPCFailure.self) {
+                try await database.upload("ann", epoch: other, Self.note(2))
+            }
+            #expect(try await database.download("ann").count == 1)
+            try await database.upload("ann", epoch: epoch, Self.note(2))
+
+            // As `oversync restore` does: memory of the old history goes with the next reading.
+            try await database.execute("UPDATE sync.meta SET epoch = '\(other)'")
+            await database.heads.poll()
+            #expect(await code(2, epoch) == "epoch_changed")
+            #expect(await code(2, other) == "served")
+        }
+    }
+
+    @Test("The two forms of a page say the same")
+    func protobuf() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload(
+                "ann", Self.note(1),
+                change(2, "INSERT", "tags", "é\"x", #"{"label":1e400, "big":12345678901234567890}"#))
+            try await database.upload("ann", change(3, "DELETE", "notes", id("101"), base: 1))
+            let json = try await database.download("ann")
+            let reply = try await database.pull("ann") { $0.asProtobuf = true }
+            let page = try BodyDownloadResponse(
+                serializedBytes: Array(reply.body.readableBytesView))
+            #expect(page.changes.map(\.serverID) == json.map { Int64($0.sequence) })
+            #expect(page.changes.map(\.pk) == json.map(\.key))
+            #expect(page.changes.map(\.op) == json.map(\.operation))
+            #expect(page.changes.map(\.serverVersion) == [1, 1, 2])
+            #expect(page.changes.map(\.sourceID) == ["phone", "phone", "phone"])
+            #expect(page.changes.map(\.sourceChangeID) == [1, 2, 3])
+            #expect(page.changes.map(\.deleted) == [false, false, true])
+            #expect(
+                String(decoding: page.changes[1].payload, as: UTF8.self)
+                    == #"{"label":1e400, "big":12345678901234567890}"#)
+            #expect(page.changes[2].payload.isEmpty)
+            #expect(page.changes.allSatisfy { $0.ts.contains("T") && $0.ts.hasSuffix("Z") })
+            #expect(page.nextAfter == 3 && page.windowUntil == 3 && !page.hasMore_p)
+            let empty = try await database.pull("ann") { ($0.asProtobuf, $0.after) = (true, 3) }
+            #expect(
+                try BodyDownloadResponse(serializedBytes: Array(empty.body.readableBytesView))
+                    == .with { ($0.nextAfter, $0.windowUntil) = (3, 3) })
+        }
+    }
+}
+
+extension SyncedDatabase {
+    /// Whether some session of this database waits for a lock.
+    ///
+    /// - Parameter connection: another than the one that holds the lock would wait itself, if it reads the
+    ///   locked tables; this one does not.
+    func isWaitingForLock(on connection: PostgresConnection) async throws -> Bool {
+        let result = try await connection.run(
+            Command(
+                Statement(
+                    name: "waiting",
+                    sql: """
+                        SELECT EXISTS (SELECT FROM pg_stat_activity
+                            WHERE datname = current_database() AND wait_event_type = 'Lock')
+                        """)))
+        return try result.bool(0, 0)
+    }
+}

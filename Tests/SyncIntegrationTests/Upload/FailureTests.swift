@@ -1,0 +1,109 @@
+import Foundation
+import Model
+import NIOCore
+import Protos
+import RPC
+import SwiftProtobuf
+import Telemetry
+import Testing
+@testable import UploadService
+
+@Suite("Refused changes, listed and sent again by an administrator")
+struct FailureTests {
+    private static let tables = """
+        CREATE TABLE s.checked (id uuid PRIMARY KEY, owner text, n int CHECK (n > 0));
+        """
+    private static let yaml = "  - table: s.checked\n    owner: owner\n    write: [checker]"
+
+    private static func context() -> CallContext {
+        CallContext(
+            requestID: "t", deadline: .now + .seconds(30),
+            caller: CallerIdentity(user: "root", device: "console", roles: ["admin"]))
+    }
+
+    private static func withFailures(
+        _ body: (SyncedDatabase, () async throws -> [MaterializeFailure], (Int64) async throws -> String)
+            async throws -> Void
+    ) async throws {
+        try await SyncedDatabase.with(tables: tables, registered: yaml) { database in
+            let store = FailureStore(pool: database.pool)
+            let quiet = RPCClient(directory: "/nonexistent", service: "download", logger: .quiet)
+            let announcer = HeadAnnouncer(download: quiet, metrics: MetricsRegistry())
+            let running = Task { try await announcer.run() }
+            defer { running.cancel() }
+            let retry = RetryFailure(
+                store: store, executor: database.executor, announcer: announcer,
+                source: database.source)
+            let list = ListFailures(store: store)
+            try await body(
+                database,
+                {
+                    try await list(.with { $0.limit = 100 }, context()).message.failures
+                },
+                { id in
+                    String(buffer: try await retry(.with { $0.id = id }, context()).body)
+                })
+        }
+    }
+
+    private static func bad(_ number: Int, key: String) -> String {
+        change(number, "INSERT", "checked", id(key), #"{"n":-1}"#)
+    }
+
+    @Test("S12: a refused change is listed with what is wrong, and applied once that is mended")
+    func mended() async throws {
+        try await Self.withFailures { database, list, retry in
+            for number in [1, 2] {
+                let result = try await database.upload(
+                    "ann", roles: ["checker"], Self.bad(number, key: "\(number)"))
+                #expect(result.outcomes.map(\.line) == ["materialize_error 23514"])
+            }
+            let failures = try await list()
+            #expect(failures.map(\.sourceChangeID) == [2, 1])
+            let first = try #require(failures.last)
+            #expect(first.user == "ann" && first.device == "phone" && first.table == "checked")
+            #expect(first.key == id("1") && first.operation == "INSERT")
+            #expect(first.payload == #"{"n":-1}"# && first.sqlstate == "23514")
+            #expect(first.attemptedVersion == 1 && first.retryCount == 0)
+            #expect(first.firstSeen.hasSuffix("Z"))
+
+            // Not mended yet: still refused, and counted.
+            #expect(try await retry(first.id).contains(#""status":"materialize_error""#))
+            #expect(try await list().last?.retryCount == 1)
+
+            try await database.execute("ALTER TABLE s.checked DROP CONSTRAINT checked_n_check")
+            #expect(
+                try await retry(first.id)
+                    == #"{"source_change_id":0,"status":"applied","new_server_version":1}"# + "\n")
+            #expect(try await list().map(\.sourceChangeID) == [2])
+            #expect(try await database.feed("ann") == ["I checked 01 1"])
+            // It has the device's own change id: sent by the device too, it is a repeat.
+            let again = try await database.upload(
+                "ann", roles: ["checker"], Self.bad(1, key: "1"))
+            #expect(again.outcomes.map(\.line) == ["applied 1"] && again.duplicates == 1)
+            let audit = try await database.value(
+                "SELECT string_agg(actor || ' ' || action || ' ' || outcome, ', ' ORDER BY id) FROM sync.audit")
+            #expect(
+                audit == "root materialize-failure.retry materialize_error, "
+                    + "root materialize-failure.retry applied")
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test("S12: a failure that a later version has overtaken is settled by itself")
+    func overtaken() async throws {
+        try await Self.withFailures { database, list, retry in
+            try await database.upload("ann", roles: ["checker"], Self.bad(1, key: "1"))
+            let failure = try #require(try await list().first)
+            let good = try await database.upload(
+                "ann", roles: ["checker"],
+                change(2, "INSERT", "checked", id("1"), #"{"n":5}"#))
+            #expect(good.outcomes.map(\.line) == ["applied 1"])
+            #expect(try await list() == [])
+            #expect(try await retry(failure.id).contains("failure was stale; removed"))
+            #expect(try await database.value("SELECT n::text FROM s.checked") == "5")
+            await #expect(throws: RPCFailure.self) { try await retry(failure.id) }
+            await #expect(throws: RPCFailure.self) { try await retry(999_999) }
+        }
+    }
+}
