@@ -207,8 +207,8 @@ let testTargets: [Target] = [
     tests(
         "GatewayIntegrationTests",
         [
-            "Gateway", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens", .asn1,
-            .asyncHTTPClient, .crypto,
+            "Compression", "Gateway", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens", .asn1,
+            .asyncHTTPClient, .crypto, .httpTypes, .yams,
             .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, .protobuf,
             .x509,
         ]),

@@ -21,14 +21,24 @@ package enum GatewayService {
     /// Runs the service until a signal ends it.
     package static func run() async throws {
         try await ServiceProcess.run("oversync-gateway") { process in
-            try await services(
+            let parts = try await services(
                 try GatewaySettings(process.configuration),
                 sockets: try process.configuration.value(CommonSettings.runDirectory),
                 metrics: process.metrics, logger: process.logger)
+            return (parts.run, parts.ready)
         }
     }
 
-    /// Everything that runs, in starting order, and when it is ready.
+    /// What a gateway is made of.
+    package struct Parts {
+        /// Everything that runs, in starting order.
+        package let run: [any Service]
+        package let ready: [ReadinessCheck]
+        /// What it answers.
+        let routes: [Route]
+    }
+
+    /// Makes a gateway.
     ///
     /// - Parameters:
     ///   - sockets: the directory with one subdirectory of sockets for each service.
@@ -36,7 +46,7 @@ package enum GatewayService {
     package static func services(
         _ settings: GatewaySettings, sockets: String, metrics: MetricsRegistry, logger: Logger,
         listening: @escaping @Sendable (Int) -> Void = { _ in }
-    ) async throws -> (run: [any Service], ready: [ReadinessCheck]) {
+    ) async throws -> Parts {
         let observer = RPCMetrics(metrics, service: "oversync-gateway")
         func client(_ service: String) -> RPCClient {
             RPCClient(
@@ -50,24 +60,17 @@ package enum GatewayService {
         let health = HealthRoutes(upstreams: [
             ("auth", auth), ("upload", upload), ("download", download),
         ])
-        let sync = SyncRoutes(
-            upload: upload, download: download,
-            bodies: BodyReader(maximumBytes: settings.maximumBodyBytes),
-            maximumPageRows: settings.maximumPageRows)
-        let devices = DeviceRoutes(
-            upload: upload, download: download, maximumBodyBytes: settings.maximumBodyBytes,
-            maximumPageRows: settings.maximumPageRows)
-        let tokens = AuthRoutes(
-            auth: auth, keys: keys, allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
         let watchers = Watchers(limit: settings.maximumWatchers)
         metrics.gauge("oversync_gateway_watchers", "Devices that watch") {
             [(.none, Double(watchers.open))]
         }
-        let watch = WatchRoute(download: download, watchers: watchers)
+        let tokens = AuthRoutes(
+            auth: auth, keys: keys, allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
+        let routes =
+            health.routes + tokens.routes
+            + routes(settings, upload: upload, download: download, watchers: watchers)
         let responder = GatewayResponder(
-            routes: RouteTable(
-                health.routes + sync.routes + watch.routes + devices.routes + tokens.routes
-                    + AdminRoutes(upload: upload).routes + DocumentRoutes().routes),
+            routes: RouteTable(routes),
             verifier: TokenVerifier(
                 keys: keys, cache: cache, issuer: settings.issuer, audience: settings.audience,
                 skewSeconds: settings.skewSeconds, now: { Date().timeIntervalSince1970 }),
@@ -80,7 +83,24 @@ package enum GatewayService {
             health.missing.isEmpty
                 ? nil : "no live replica of " + health.missing.joined(separator: ", ")
         }
-        return ([auth, upload, download, keys, server], [ready])
+        return Parts(
+            run: [auth, upload, download, keys, server], ready: [ready], routes: routes)
+    }
+
+    /// What devices and administrators ask for.
+    private static func routes(
+        _ settings: GatewaySettings, upload: RPCClient, download: RPCClient, watchers: Watchers
+    ) -> [Route] {
+        let sync = SyncRoutes(
+            upload: upload, download: download,
+            bodies: BodyReader(maximumBytes: settings.maximumBodyBytes),
+            maximumPageRows: settings.maximumPageRows)
+        let devices = DeviceRoutes(
+            upload: upload, download: download, maximumBodyBytes: settings.maximumBodyBytes,
+            maximumPageRows: settings.maximumPageRows)
+        let watch = WatchRoute(download: download, watchers: watchers)
+        return sync.routes + devices.routes + watch.routes + AdminRoutes(upload: upload).routes
+            + DocumentRoutes().routes
     }
 
     private static func application(

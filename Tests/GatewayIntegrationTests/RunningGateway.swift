@@ -24,6 +24,7 @@ struct RunningGateway: Sendable {
     let log: CapturedLog
     let group: ServiceGroup
     let certificate: String
+    let routes: [Route]
 
     /// An answer with its body read.
     struct Answer: Sendable {
@@ -61,7 +62,9 @@ struct RunningGateway: Sendable {
         body: HTTPClientRequest.Body? = nil, client: HTTPClient? = nil
     ) async throws -> Answer {
         var headers = headers
-        headers.add(name: "Authorization", value: "Bearer \(try await Self.token())")
+        if !headers.contains(name: "Authorization") {
+            headers.add(name: "Authorization", value: "Bearer \(try await Self.token())")
+        }
         return try await send(method, path, headers: headers, body: body, client: client)
     }
 
@@ -78,11 +81,14 @@ struct RunningGateway: Sendable {
         }
     }
 
-    static func token(user: String = "user-1", device: String = "device-1") async throws -> String {
+    static func token(
+        user: String = "user-1", device: String = "device-1", roles: [String] = [],
+        lifetime: Int = 600
+    ) async throws -> String {
         try await TokenMint(hs256: secret).sign(
             DeviceClaims(
-                user: user, device: device, issuer: nil, audience: nil,
-                now: Int(Date().timeIntervalSince1970), lifetime: 600))
+                user: user, device: device, roles: roles, issuer: nil, audience: nil,
+                now: Int(Date().timeIntervalSince1970), lifetime: lifetime))
     }
 
     static func configuration(
@@ -140,7 +146,7 @@ func withGateway(
         try await body(
             RunningGateway(
                 port: listening, client: client, log: log, group: group,
-                certificate: certificate.certificate))
+                certificate: certificate.certificate, routes: gateway.routes))
     } catch {
         try? await client.shutdown()
         await group.triggerGracefulShutdown()

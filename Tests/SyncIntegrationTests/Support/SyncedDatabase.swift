@@ -104,7 +104,7 @@ struct SyncedDatabase {
         try await PostgresConnection.connect(PostgresConfiguration(url: url), logger: logger)
     }
 
-    private static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     func execute(_ script: String) async throws { try await sql.execute(script: script) }
 

@@ -27,7 +27,7 @@ struct FailureTests {
     ) async throws {
         try await SyncedDatabase.with(tables: tables, registered: yaml) { database in
             let store = FailureStore(pool: database.pool)
-            let quiet = RPCClient(directory: "/nonexistent", service: "download", logger: .quiet)
+            let quiet = RPCClient(directory: "/nonexistent", service: "download", logger: SyncedDatabase.logger)
             let announcer = HeadAnnouncer(download: quiet, metrics: MetricsRegistry())
             let running = Task { try await announcer.run() }
             defer { running.cancel() }

@@ -42,7 +42,7 @@ struct ProtobufBodyTests {
     @Test("Every outcome, as JSON has it")
     func outcomes() async throws {
         try await SyncedDatabase.with { database in
-            let payload = #" {"title":"ä", "Big":0.10} "#
+            let payload = #" {"title":"ä", "big":0.10} "#
             let first = try await Self.upload(
                 database,
                 Self.body([

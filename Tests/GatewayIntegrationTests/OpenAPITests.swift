@@ -1,0 +1,203 @@
+import AsyncHTTPClient
+import Foundation
+import HTTPTypes
+import NIOCore
+import NIOHTTP1
+import Protos
+import RPC
+import ServiceKit
+import SwiftProtobuf
+import Testing
+import Yams
+
+@testable import Gateway
+
+/// The protocol's description, held against the gateway: every route and every documented status.
+@Suite(.timeLimit(.minutes(2)))
+struct OpenAPITests {
+    /// A documented answer.
+    struct Documented: Hashable, Comparable, CustomStringConvertible {
+        let method: String
+        let path: String
+        let status: Int
+
+        var description: String { "\(method) \(path) \(status)" }
+        static func < (a: Documented, b: Documented) -> Bool { a.description < b.description }
+    }
+
+    private static let file = URL(filePath: #filePath).deletingLastPathComponent()
+        .appending(path: "../../Docs/openapi.yaml").standardizedFileURL
+
+    private func documented() throws -> [Documented] {
+        let text = try String(contentsOf: Self.file, encoding: .utf8)
+        let paths = try #require(
+            (try Yams.load(yaml: text) as? [String: Any])?["paths"] as? [String: [String: Any]])
+        return paths.flatMap { path, operations in
+            operations.flatMap { method, operation in
+                let responses = (operation as? [String: Any])?["responses"] as? [String: Any] ?? [:]
+                return responses.keys.map {
+                    Documented(method: method.uppercased(), path: path, status: Int($0) ?? 0)
+                }
+            }
+        }.sorted()
+    }
+
+    /// Services that answer well, or as the request's id asks.
+    private static var upstreams: [String: RPCRouter] {
+        @Sendable func act(_ context: CallContext) throws {
+            guard let status = RPCStatus(rawValue: context.requestID) else { return }
+            throw RPCFailure(status, code: "provoked", message: "as asked")
+        }
+        var upload = RPCRouter()
+        upload.on(UploadRPC.pushChanges) { _, _, context in
+            try act(context)
+            return RPCReply(PushChangesReply(), body: ByteBuffer(string: "{}"))
+        }
+        upload.on(UploadRPC.readCapabilities) { _, _, context in
+            try act(context)
+            return RPCReply(ReadCapabilitiesReply())
+        }
+        upload.on(UploadRPC.listFailures) { _, _, context in
+            try act(context)
+            return RPCReply(ListFailuresReply())
+        }
+        upload.on(UploadRPC.retryFailure) { _, _, context in
+            try act(context)
+            return RPCReply(RetryFailureReply(), body: ByteBuffer(string: "{}"))
+        }
+        var download = RPCRouter()
+        download.on(DownloadRPC.pullChanges) { _, _, context in
+            try act(context)
+            return RPCReply(PullChangesReply(), body: ByteBuffer(string: "{}"))
+        }
+        download.on(DownloadRPC.readBootstrap) { _, _, context in
+            try act(context)
+            return RPCReply(ReadBootstrapReply())
+        }
+        download.onStream(DownloadRPC.watchHead) { _, _, context, parts in
+            try act(context)
+            try await parts.write(WatchHeadReply())
+            throw RPCFailure.deviceRevoked  // Ends the stream, so that the test need not.
+        }
+        var auth = RPCRouter()
+        auth.on(AuthRPC.getKeys) { _, _, context in
+            RPCReply(.with { ($0.jwks, $0.maxAgeSeconds) = (#"{"keys":[]}"#, 300) })
+        }
+        auth.on(AuthRPC.developmentSignIn) { _, _, context in
+            try act(context)
+            return RPCReply(IssueTokenReply())
+        }
+        return ["upload": upload, "download": download, "auth": auth]
+    }
+
+    @Test func `every route is described, and nothing else`() async throws {
+        let described = Set(try documented().map { "\($0.method) \($0.path)" })
+        try await withGateway(["OVERSYNC_DEV_SIGN_IN": "true"], upstreams: Self.upstreams) {
+            gateway in
+            for operation in described {
+                let parts = operation.split(separator: " ").map(String.init)
+                let answer = try await gateway.send(HTTPMethod(rawValue: parts[0]), parts[1])
+                #expect(answer.status != 404 && answer.status != 405, "\(operation)")
+            }
+            let served = Set(gateway.routes.map { "\($0.method.rawValue) \($0.path)" })
+            #expect(served == described)
+            let page = try await gateway.send(.GET, "/openapi.yaml")
+            #expect(page.body == (try String(contentsOf: Self.file, encoding: .utf8)))
+            #expect(page.headers["Content-Type"] == ["application/yaml"])
+        }
+    }
+
+    @Test func `every documented status is one that comes`() async throws {
+        let documented = try documented()
+        #expect(documented.count > 50)
+        let open = ["OVERSYNC_DEV_SIGN_IN": "true", "OVERSYNC_MAX_BODY_BYTES": "5000"]
+        try await withGateway(open, upstreams: Self.upstreams) { gateway in
+            for answer in documented where !Self.needsAnotherGateway(answer) {
+                let status = try await Self.provoke(answer, gateway)
+                #expect(status == answer.status, "\(answer)")
+            }
+        }
+        try await withGateway(["OVERSYNC_RATE_REQUESTS": "1"], upstreams: Self.upstreams) {
+            gateway in
+            for answer in documented where answer.status == 429 {
+                var status = 0
+                for _ in 0..<6 where status != 429 {
+                    status = try await Self.good(answer, gateway, user: answer.path).status
+                }
+                #expect(status == 429, "\(answer)")
+            }
+        }
+        try await withGateway { gateway in
+            for answer in documented where Self.needsAnotherGateway(answer) && answer.status != 429 {
+                let status = try await Self.good(answer, gateway).status
+                #expect(status == answer.status, "\(answer)")
+            }
+        }
+    }
+
+    /// Statuses that depend on how the gateway is set up, or on what runs behind it.
+    private static func needsAnotherGateway(_ answer: Documented) -> Bool {
+        switch (answer.path, answer.status) {
+        case (_, 429), ("/ready", 503), ("/.well-known/jwks.json", 503): true
+        case ("/dev/sign-in", 404), ("/dummy-signin", 404): true
+        default: false
+        }
+    }
+
+    /// A request that is in order.
+    private static func good(
+        _ operation: Documented, _ gateway: RunningGateway, headers: HTTPHeaders = [:],
+        query: String = "", body: ByteBuffer? = nil, user: String = "user-1",
+        roles: [String] = ["admin"]
+    ) async throws -> RunningGateway.Answer {
+        var headers = headers
+        if headers["Authorization"].isEmpty {
+            let token = try await RunningGateway.token(user: user, roles: roles)
+            headers.add(name: "Authorization", value: "Bearer \(token)")
+        }
+        let id = operation.path.hasSuffix("/retry") && query.isEmpty ? "?id=1" : query
+        let usual = operation.path.contains("sign") ? #"{"user":"u"}"# : "{}"
+        return try await gateway.send(
+            HTTPMethod(rawValue: operation.method), operation.path + id, headers: headers,
+            body: operation.method == "POST" ? .bytes(body ?? ByteBuffer(string: usual)) : nil)
+    }
+
+    private static func provoke(
+        _ answer: Documented, _ gateway: RunningGateway
+    ) async throws -> Int {
+        func asked(_ status: RPCStatus) async throws -> Int {
+            try await good(answer, gateway, headers: ["X-Request-Id": status.rawValue]).status
+        }
+        switch answer.status {
+        case 400:
+            return switch answer.path {
+            case "/sync/upload": try await asked(.invalidArgument)
+            case "/sync/download", "/sync/watch":
+                try await good(answer, gateway, query: "?after=x").status
+            default:
+                try await good(
+                    answer, gateway, query: "?id=x", body: ByteBuffer(string: "{")
+                ).status
+            }
+        case 401:
+            return try await good(answer, gateway, headers: ["Authorization": "Bearer x"]).status
+        case 403 where answer.path.hasPrefix("/admin"):
+            return try await good(answer, gateway, roles: ["editor"]).status
+        case 403: return try await asked(.permissionDenied)
+        case 404: return try await asked(.notFound)
+        case 409: return try await asked(.conflict)
+        case 410: return try await asked(.gone)
+        case 413:
+            return try await good(
+                answer, gateway, body: ByteBuffer(repeating: 32, count: 5001)
+            ).status
+        case 415:
+            return try await good(
+                answer, gateway, headers: ["Content-Encoding": "br"]
+            ).status
+        case 500: return try await asked(.internal)
+        case 503: return try await asked(.unavailable)
+        default: return try await good(answer, gateway).status
+        }
+    }
+}

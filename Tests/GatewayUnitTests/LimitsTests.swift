@@ -1,0 +1,66 @@
+import HTTPTypes
+import Testing
+
+@testable import Gateway
+
+/// Allowances that refill, and who uses them up.
+struct LimitsTests {
+    private let start = ContinuousClock.now
+
+    @Test func `a bucket gives what it holds, then what flows in`() {
+        var bucket = TokenBucket(rate: 10, capacity: 3, now: start)
+        for _ in 0..<3 { #expect(bucket.take(1, now: start) == nil) }
+        let wait = bucket.take(1, now: start)
+        #expect(wait == .seconds(0.1))
+        #expect(bucket.take(1, now: start + .milliseconds(50)) == nil)  // Above zero is enough.
+        #expect(bucket.take(1, now: start + .milliseconds(50)) != nil)
+        // It never holds more than it can, and time that goes back gives nothing.
+        var count = 0
+        while bucket.take(1, now: start + .seconds(100)) == nil { count += 1 }
+        #expect(count == 3)
+        #expect(bucket.take(1, now: start) != nil)
+    }
+
+    @Test func `what was used beyond the allowance is waited for`() {
+        var bucket = TokenBucket(rate: 100, capacity: 100, now: start)
+        bucket.charge(1100, now: start)
+        #expect(bucket.take(1, now: start + .seconds(9.9)) != nil)
+        #expect(bucket.take(1, now: start + .seconds(10.1)) == nil)
+    }
+
+    @Test func `one user's allowance is not another's`() throws {
+        let limits = RateLimits(requestsPerSecond: 2, bytesPerSecond: 0)
+        var served = 0
+        while (try? limits.enter("ann", now: start)) != nil { served += 1 }
+        #expect(served == 8)
+        try limits.enter("bob", now: start)
+        let refused = #expect(throws: WireError.self) { try limits.enter("ann", now: start) }
+        #expect(refused?.status.code == 429 && refused?.retryAfter == 1)
+        try limits.enter("ann", now: start + .seconds(1))
+    }
+
+    @Test func `bytes count too, both ways`() throws {
+        let limits = RateLimits(requestsPerSecond: 0, bytesPerSecond: 1000)
+        try limits.enter("ann", now: start)
+        limits.charge("ann", bytes: 5000, now: start)
+        let refused = #expect(throws: WireError.self) { try limits.enter("ann", now: start) }
+        #expect(refused?.retryAfter == 2)
+        try limits.enter("ann", now: start + .seconds(2))
+    }
+
+    @Test func `without limits nobody is counted`() throws {
+        let limits = RateLimits(requestsPerSecond: 0, bytesPerSecond: 0)
+        for _ in 0..<10_000 { try limits.enter("ann", now: start) }
+    }
+
+    @Test func `watchers have a number of places, and give them back`() throws {
+        let watchers = Watchers(limit: 2)
+        var places = [try watchers.enter(), try watchers.enter()]
+        #expect(throws: WireError.self) { try watchers.enter() }
+        places.removeLast()
+        #expect(watchers.open == 1)
+        places.append(try watchers.enter())
+        #expect(throws: WireError.self) { try watchers.enter() }
+        withExtendedLifetime(places) {}
+    }
+}
