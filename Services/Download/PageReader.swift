@@ -25,7 +25,7 @@ struct PageReader: Sendable {
     /// The state of a user's log, without any of it.
     func readScope(
         _ user: UserID, _ device: DeviceID, deadline: ContinuousClock.Instant
-    ) async throws -> ScopeState {
+    ) async throws -> ScopeReading {
         let command = Command(DownloadStatements.readScope, scopeBindings(user, device))
         let result = try await pool.withConnection(deadline: deadline) {
             try await $0.run(command, deadline: deadline)
@@ -36,15 +36,27 @@ struct PageReader: Sendable {
     private func read(
         _ request: PageRequest, _ catalog: Catalog, _ deadline: ContinuousClock.Instant
     ) async throws -> Page {
-        let results = try await pool.withConnection(deadline: deadline) { connection in
-            try await connection.run(commands(request, catalog), deadline: deadline)
+        try await pool.withConnection(deadline: deadline) { connection in
+            let results = try await connection.run(
+                commands(request, catalog), deadline: deadline)
+            let reading = try scope(results[0])
+            try request.cursor.check(reading)
+            let scope = reading.state
+            guard request.after < request.window(of: scope) else {
+                return Page(emptyFor: request, scope)
+            }
+            let page = try write(results[2], try devices(results[1]), catalog, request, scope)
+            if request.after == 0, page.hasMore, scope.floor > 0 {
+                try await connection.run(hydration(request, scope), deadline: deadline)
+            }
+            return page
         }
-        let scope = try scope(results[0])
-        try request.check(scope)
-        guard request.after < request.window(of: scope) else {
-            return Page(emptyFor: request, scope)
-        }
-        return try write(results[2], try devices(results[1]), catalog, request, scope)
+    }
+
+    private func hydration(_ request: PageRequest, _ scope: ScopeState) -> Command {
+        var bindings = scopeBindings(request.user, request.device)
+        bindings.bind(scope.floor)
+        return Command(DownloadStatements.noteHydration, bindings)
     }
 
     private func write(
@@ -115,11 +127,13 @@ struct PageReader: Sendable {
         return bindings
     }
 
-    private func scope(_ result: PostgresResult) throws -> ScopeState {
+    private func scope(_ result: PostgresResult) throws -> ScopeReading {
         guard try !result.bool(0, 3) else { throw RPCFailure.deviceRevoked }
-        return ScopeState(
-            epoch: try result.string(0, 0), head: try result.int64(0, 1),
-            floor: try result.int64(0, 2))
+        return ScopeReading(
+            state: ScopeState(
+                epoch: try result.string(0, 0), head: try result.int64(0, 1),
+                floor: try result.int64(0, 2)),
+            hydratedFrom: try result.optionalInt64(0, 4))
     }
 
     private func devices(_ result: PostgresResult) throws -> [Int32: String] {

@@ -244,3 +244,11 @@ struct ScopeState: Hashable, Sendable {
     /// Cursors between 0 and this one miss deletes that were compacted away.
     var floor: Sequence64
 }
+
+/// A reading of the database on behalf of one device.
+struct ScopeReading: Hashable, Sendable {
+    let state: ScopeState
+    /// The floor at which the device began to read at 0. While it is still there, cursors below it are those
+    /// of a device that misses nothing. Nil: it did not begin lately, or this was not asked.
+    let hydratedFrom: Sequence64?
+}

@@ -77,7 +77,8 @@ package enum GatewayService {
             limits: RateLimits(
                 requestsPerSecond: settings.requestsPerSecond,
                 bytesPerSecond: settings.bytesPerSecond),
-            adminRole: settings.adminRole, timeout: settings.requestTimeout, metrics: GatewayMetrics(metrics), logger: logger)
+            adminRole: settings.adminRole, timeout: settings.requestTimeout,
+            metrics: GatewayMetrics(metrics), logger: logger)
         let server = try application(responder, settings, logger, listening)
         let ready = ReadinessCheck("upstreams") {
             health.missing.isEmpty

@@ -31,10 +31,12 @@ package struct GatewaySettings: Sendable {
         default: 30, in: 1...600, unit: "seconds")
 
     static let requestRateSetting = Setting.integer(
-        "OVERSYNC_RATE_REQUESTS", "requests of one user each second, four seconds' worth at once; 0: no limit",
+        "OVERSYNC_RATE_REQUESTS",
+        "requests of one user each second, four seconds' worth at once; 0: no limit",
         default: 500, in: 0...1_000_000, unit: "requests/s")
     static let byteRateSetting = Setting.integer(
-        "OVERSYNC_RATE_BYTES", "bytes of one user each second, both ways, four seconds' worth at once; 0: no limit",
+        "OVERSYNC_RATE_BYTES",
+        "bytes of one user each second, both ways, four seconds' worth at once; 0: no limit",
         default: 64 << 20, in: 0...(1 << 40), unit: "bytes/s")
     static let watcherSetting = Setting.integer(
         "OVERSYNC_MAX_WATCHERS", "devices that may watch at once", default: 20_000,

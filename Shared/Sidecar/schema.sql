@@ -13,7 +13,7 @@ CREATE TABLE sync.meta (
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO sync.meta (layout_version) VALUES (4);
+INSERT INTO sync.meta (layout_version) VALUES (5);
 
 -- The unit of isolation and ordering: today one per user. Every transaction that adds to a scope's
 -- change log locks this row first and takes its sequences from it, so sequence order is commit order.
@@ -22,8 +22,9 @@ CREATE TABLE sync.scope (
     user_id text NOT NULL UNIQUE,
     last_seq bigint NOT NULL DEFAULT 0,
     floor_seq bigint NOT NULL DEFAULT 0,
-    -- Up to here the log may lack changes that later ones of their rows have made useless.
-    compacted_seq bigint NOT NULL DEFAULT 0
+    -- Up to compacted_seq the log lacks compacted_count changes that compaction has removed.
+    compacted_seq bigint NOT NULL DEFAULT 0,
+    compacted_count bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
 -- The devices that ever wrote in a scope.
@@ -36,6 +37,16 @@ CREATE TABLE sync.source (
     revoked_at timestamptz,
     PRIMARY KEY (scope_id, source_no),
     UNIQUE (scope_id, device)
+);
+
+-- Devices that began at 0 when their log's floor was at floor_seq. Until it is raised again they miss nothing,
+-- though their cursors are below it for a while.
+CREATE TABLE sync.hydration (
+    scope_id bigint NOT NULL,
+    device text NOT NULL,
+    floor_seq bigint NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (scope_id, device)
 );
 
 -- The registered tables, written by `oversync migrate` from oversync.yaml.

@@ -128,7 +128,8 @@ struct OpenAPITests {
             }
         }
         try await withGateway { gateway in
-            for answer in documented where Self.needsAnotherGateway(answer) && answer.status != 429 {
+            for answer in documented where Self.needsAnotherGateway(answer) && answer.status != 429
+            {
                 let status = try await Self.good(answer, gateway).status
                 #expect(status == answer.status, "\(answer)")
             }

@@ -11,7 +11,7 @@ struct Oversync: AsyncParsableCommand {
         abstract: "Two-way, offline-first sync between SQLite on devices and your own PostgreSQL.",
         subcommands: [
             DevCommand.self, DemoCommand.self, MigrateCommand.self, AdoptCommand.self,
-            VerifyCommand.self, TokenCommand.self, BenchCommand.self,
+            VerifyCommand.self, CompactCommand.self, TokenCommand.self, BenchCommand.self,
         ])
 }
 

@@ -42,10 +42,7 @@ extension PageRequest {
     /// The end of the window that the caller asked for, never beyond the log's own.
     func window(of scope: ScopeState) -> Sequence64 { min(until ?? scope.head, scope.head) }
 
-    /// - Throws: `RPCFailure` for a cursor that cannot be served truly.
-    func check(_ scope: ScopeState) throws(RPCFailure) {
-        try CursorCheck(after: after, epoch: epoch).check(scope)
-    }
+    var cursor: CursorCheck { CursorCheck(after: after, epoch: epoch) }
 }
 
 /// Whether a cursor belongs to a log as it is. A device that is told otherwise starts again from 0, which is
@@ -55,7 +52,9 @@ struct CursorCheck {
     /// Nil when the caller did not say: then it is an older client, which knows `history_pruned` alone.
     let epoch: String?
 
-    func check(_ scope: ScopeState) throws(RPCFailure) {
+    /// - Throws: `RPCFailure` for a cursor that cannot be served truly.
+    func check(_ reading: ScopeReading) throws(RPCFailure) {
+        let scope = reading.state
         if let epoch, epoch != scope.epoch { throw .epochChanged }
         if epoch != nil, after > scope.head {
             throw RPCFailure(
@@ -64,7 +63,7 @@ struct CursorCheck {
                     "The cursor \(after) is beyond the log's end \(scope.head): the server was restored; start from 0"
             )
         }
-        if after > 0, after < scope.floor {
+        if isBelowFloor(of: scope), reading.hydratedFrom != scope.floor {
             throw RPCFailure(
                 .gone, code: "history_pruned",
                 message:
@@ -72,4 +71,7 @@ struct CursorCheck {
             )
         }
     }
+
+    /// Whether deletes that this cursor has yet to meet may have been compacted away.
+    func isBelowFloor(of scope: ScopeState) -> Bool { after > 0 && after < scope.floor }
 }

@@ -55,10 +55,12 @@ struct PullChanges: Sendable {
 
     /// The page as it is now, without the database where this replica knows that it is empty.
     private func page(_ request: PageRequest, _ context: CallContext) async throws -> Page {
+        let cursor = request.cursor
         if let scope = heads.known(request.user, for: request.device),
-            request.window(of: scope)...scope.head ~= request.after
+            request.window(of: scope)...scope.head ~= request.after,
+            !cursor.isBelowFloor(of: scope)
         {
-            try request.check(scope)
+            try cursor.check(ScopeReading(state: scope, hydratedFrom: nil))
             metrics.countIdle()
             return Page(emptyFor: request, scope)
         }

@@ -24,8 +24,9 @@ struct WatchHead: Sendable {
         var cursor = CursorCheck(after: max(0, request.after), epoch: epoch)
         var told: Sequence64?
         while true {
-            let scope = try await scope(user, device, context)
-            try cursor.check(scope)
+            let reading = try await scope(user, device, cursor, context)
+            try cursor.check(reading)
+            let scope = reading.state
             // Later the device reads on by itself: only the history must stay the same.
             cursor = CursorCheck(after: 0, epoch: epoch)
             if told != scope.head {
@@ -42,15 +43,17 @@ struct WatchHead: Sendable {
     }
 
     private func scope(
-        _ user: UserID, _ device: DeviceID, _ context: CallContext
-    ) async throws -> ScopeState {
-        if let known = heads.known(user, for: device) { return known }
+        _ user: UserID, _ device: DeviceID, _ cursor: CursorCheck, _ context: CallContext
+    ) async throws -> ScopeReading {
+        if let known = heads.known(user, for: device), !cursor.isBelowFloor(of: known) {
+            return ScopeReading(state: known, hydratedFrom: nil)
+        }
         let asked = ContinuousClock.now
         do {
-            let scope = try await reader.readScope(
+            let reading = try await reader.readScope(
                 user, device, deadline: min(context.deadline, asked + .seconds(10)))
-            heads.learn(scope, of: user, asked: asked)
-            return scope
+            heads.learn(reading.state, of: user, asked: asked)
+            return reading
         } catch let error as PostgresError {
             logger.warning(
                 "a watch could not read its user's last sequence",

@@ -3,16 +3,32 @@ import Postgres
 /// The statements of a download. They run in one round trip; sequence order is commit order (D1), so a page
 /// read after the scope's last sequence holds everything up to it.
 package enum DownloadStatements {
-    /// One row, also for a user who has no log yet.
+    /// One row, also for a user who has no log yet. The last column is the floor at which the device began to
+    /// read at 0, if that was lately (`noteHydration`).
     package static let readScope = Statement(
         name: "download_scope",
         sql: """
             SELECT m.epoch::text, coalesce(s.last_seq, 0), coalesce(s.floor_seq, 0), EXISTS (
                 SELECT FROM sync.source d
-                WHERE d.scope_id = s.scope_id AND d.device = $2 AND d.revoked_at IS NOT NULL)
+                WHERE d.scope_id = s.scope_id AND d.device = $2 AND d.revoked_at IS NOT NULL),
+                (SELECT h.floor_seq FROM sync.hydration h
+                 WHERE h.scope_id = s.scope_id AND h.device = $2
+                    AND h.started_at > now() - interval '1 day')
             FROM sync.meta m LEFT JOIN sync.scope s ON s.user_id = $1
             """,
         parameters: [.text, .text])
+
+    /// A device was given the first page of a log that deletes were removed from, and will come back with cursors
+    /// below its floor.
+    package static let noteHydration = Statement(
+        name: "download_note_hydration",
+        sql: """
+            INSERT INTO sync.hydration (scope_id, device, floor_seq)
+            SELECT scope_id, $2, $3 FROM sync.scope WHERE user_id = $1
+            ON CONFLICT (scope_id, device) DO UPDATE
+            SET floor_seq = excluded.floor_seq, started_at = excluded.started_at
+            """,
+        parameters: [.text, .text, .int8])
 
     /// The devices of the user: few, and needed to name each row's origin.
     package static let readSources = Statement(
@@ -61,7 +77,7 @@ package enum DownloadStatements {
         name: "download_bootstrap",
         sql: """
             SELECT m.epoch::text, coalesce(s.last_seq, 0), coalesce(s.floor_seq, 0), d.source_no IS NOT NULL,
-                coalesce((SELECT max(l.source_change_id) FROM sync.change_log l
+                greatest(d.max_change_id, (SELECT max(l.source_change_id) FROM sync.change_log l
                     WHERE l.scope_id = d.scope_id AND l.source_no = d.source_no), 0)
             FROM sync.meta m
             LEFT JOIN sync.scope s ON s.user_id = $1
@@ -69,5 +85,7 @@ package enum DownloadStatements {
             """,
         parameters: [.text, .text])
 
-    package static let all = [readScope, readSources, readPage, readHeads, readBootstrap]
+    package static let all = [
+        readScope, noteHydration, readSources, readPage, readHeads, readBootstrap,
+    ]
 }

@@ -61,7 +61,8 @@ final class RateLimits: Sendable {
         guard users.count >= Self.maximumUsers else { return }
         users = users.filter { _, allowance in
             var allowance = allowance
-            let isUnused = (requests == 0 || allowance.requests.isFull(now: now))
+            let isUnused =
+                (requests == 0 || allowance.requests.isFull(now: now))
                 && (bytes == 0 || allowance.bytes.isFull(now: now))
             return !isUnused
         }

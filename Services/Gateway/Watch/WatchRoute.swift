@@ -21,7 +21,8 @@ struct WatchRoute: Sendable {
 
     private func watch(_ request: Request, _ scope: RequestScope) async throws -> Response {
         guard let verified = scope.verified else { throw WireError.internalError }
-        let given = request.uri.queryParameters["after"] ?? request.headers[.lastEventID].map { $0[...] }
+        let given =
+            request.uri.queryParameters["after"] ?? request.headers[.lastEventID].map { $0[...] }
         let after = try DownloadQuery.cursor(given, "after")
         let life = Duration.seconds(max(0, verified.expires - Date().timeIntervalSince1970))
         let place = try watchers.enter()

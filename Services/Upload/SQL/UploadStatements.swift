@@ -155,7 +155,8 @@ package enum UploadStatements {
     /// All of them, for the test that prepares each on a real server.
     package static let all = [
         begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint, deferConstraints,
-        checkConstraints, configure, enterWrites, enterDeletes, readHead, readEpoch, lockScope, createScope,
+        checkConstraints, configure, enterWrites, enterDeletes, readHead, readEpoch, lockScope,
+        createScope,
         readSource,
         createSource,
         readKnownChanges, readRows, advanceScope, appendLog, writeRowState, recordFailure,

@@ -3,7 +3,7 @@ import Postgres
 /// The checks of the sidecar against itself: queries of `user_id, table_id, key, kind, detail, seq`, one row
 /// for each thing that is wrong.
 enum LogChecks {
-    static let all = [holes, heads, versions, states, sources]
+    static let all = [holes, compacted, heads, versions, states, sources]
 
     /// The one user to look at, set for the transaction; null for everybody.
     static let user = "nullif(current_setting('oversync.verify_user', true), '')"
@@ -11,14 +11,30 @@ enum LogChecks {
         name: "verify_user", sql: "SELECT set_config('oversync.verify_user', $1, true)",
         parameters: [.text])
 
+    /// Behind what compaction has passed, the log is dense.
     private static let holes = """
         SELECT s.user_id, NULL::int2 AS table_id, NULL::bytea AS key, '\(Difference.Kind.sequenceGap.rawValue)',
             format('after=%s next=%s', l.previous, l.seq), 0::int8 AS seq
         FROM (
-            SELECT scope_id, seq, lag(seq, 1, 0::bigint) OVER (PARTITION BY scope_id ORDER BY seq) AS previous
-            FROM sync.change_log l WHERE \(ofUser("l"))
+            SELECT l.scope_id, l.seq, lag(l.seq, 1, s.compacted_seq) OVER (
+                PARTITION BY l.scope_id ORDER BY l.seq) AS previous
+            FROM sync.change_log l LEFT JOIN sync.scope s USING (scope_id)
+            WHERE l.seq > coalesce(s.compacted_seq, 0) AND \(ofUser("l"))
         ) AS l LEFT JOIN sync.scope s USING (scope_id)
         WHERE l.seq <> l.previous + 1
+        """
+
+    /// Before that, it lacks as many changes as compaction has removed.
+    private static let compacted = """
+        SELECT s.user_id, NULL::int2 AS table_id, NULL::bytea AS key, '\(Difference.Kind.sequenceGap.rawValue)',
+            format('up to %s there are %s changes, and %s were compacted', s.compacted_seq, l.kept,
+                s.compacted_count), 0::int8 AS seq
+        FROM sync.scope s
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS kept FROM sync.change_log
+            WHERE scope_id = s.scope_id AND seq <= s.compacted_seq
+        ) AS l
+        WHERE s.compacted_seq <> l.kept + s.compacted_count AND \(ofUser("s"))
         """
 
     private static let heads = """
@@ -28,18 +44,20 @@ enum LogChecks {
         CROSS JOIN LATERAL (
             SELECT coalesce(max(seq), 0) AS newest FROM sync.change_log WHERE scope_id = s.scope_id
         ) AS l
-        WHERE s.last_seq <> l.newest AND \(ofUser("s"))
+        WHERE s.last_seq <> greatest(l.newest, s.compacted_seq) AND \(ofUser("s"))
         """
 
+    /// Of a row whose first versions were compacted away the log begins with a later one.
     private static let versions = """
         SELECT s.user_id, l.table_id, l.key, '\(Difference.Kind.versionOrder.rawValue)',
-            format('seq=%s version=%s after=%s', l.seq, l.version, l.previous), 0::int8 AS seq
+            format('seq=%s version=%s after=%s', l.seq, l.version, coalesce(l.previous, 0)), 0::int8 AS seq
         FROM (
-            SELECT l.*, lag(version, 1, 0::bigint) OVER (
+            SELECT l.*, lag(version) OVER (
                 PARTITION BY scope_id, table_id, key ORDER BY seq) AS previous
             FROM sync.change_log l WHERE \(ofUser("l"))
         ) AS l JOIN sync.scope s USING (scope_id)
         WHERE l.version <> l.previous + 1
+            OR (l.previous IS NULL AND l.version <> 1 AND s.compacted_count = 0)
         """
 
     private static let states = """

@@ -24,12 +24,15 @@ struct HeadsTests {
             let locker = try await SyncedDatabase.connect(database.url)
             defer { locker.close() }
             try await locker.execute(
-                script: "BEGIN; LOCK TABLE sync.scope, sync.meta, sync.change_log IN ACCESS EXCLUSIVE MODE")
+                script:
+                    "BEGIN; LOCK TABLE sync.scope, sync.meta, sync.change_log IN ACCESS EXCLUSIVE MODE"
+            )
             let idle = try await database.pull("ann") { $0.after = 1 }
-            #expect(String(buffer: idle.body) == """
-                {"changes":[],"has_more":false,"next_after":1,"window_until":1}
+            #expect(
+                String(buffer: idle.body) == """
+                    {"changes":[],"has_more":false,"next_after":1,"window_until":1}
 
-                """)
+                    """)
             // A window that the cursor has passed is empty whatever comes.
             let passed = try await database.pull("ann") { ($0.after, $0.until) = (1, 1) }
             #expect(passed.message.windowUntil == 1)
@@ -145,7 +148,9 @@ struct HeadsTests {
         }
     }
 
-    @Test("H5: a restored server is told from the one that was, and a cursor beyond its end is refused")
+    @Test(
+        "H5: a restored server is told from the one that was, and a cursor beyond its end is refused"
+    )
     func epoch() async throws {
         try await SyncedDatabase.with { database in
             try await database.upload("ann", Self.note(1))

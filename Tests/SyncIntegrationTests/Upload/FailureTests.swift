@@ -22,12 +22,15 @@ struct FailureTests {
     }
 
     private static func withFailures(
-        _ body: (SyncedDatabase, () async throws -> [MaterializeFailure], (Int64) async throws -> String)
+        _ body: (
+            SyncedDatabase, () async throws -> [MaterializeFailure], (Int64) async throws -> String
+        )
             async throws -> Void
     ) async throws {
         try await SyncedDatabase.with(tables: tables, registered: yaml) { database in
             let store = FailureStore(pool: database.pool)
-            let quiet = RPCClient(directory: "/nonexistent", service: "download", logger: SyncedDatabase.logger)
+            let quiet = RPCClient(
+                directory: "/nonexistent", service: "download", logger: SyncedDatabase.logger)
             let announcer = HeadAnnouncer(download: quiet, metrics: MetricsRegistry())
             let running = Task { try await announcer.run() }
             defer { running.cancel() }
@@ -82,7 +85,8 @@ struct FailureTests {
                 "ann", roles: ["checker"], Self.bad(1, key: "1"))
             #expect(again.outcomes.map(\.line) == ["applied 1"] && again.duplicates == 1)
             let audit = try await database.value(
-                "SELECT string_agg(actor || ' ' || action || ' ' || outcome, ', ' ORDER BY id) FROM sync.audit")
+                "SELECT string_agg(actor || ' ' || action || ' ' || outcome, ', ' ORDER BY id) FROM sync.audit"
+            )
             #expect(
                 audit == "root materialize-failure.retry materialize_error, "
                     + "root materialize-failure.retry applied")

@@ -28,7 +28,9 @@ struct UploadOnPostgresTests {
         try await TestDatabase.withDatabase(template: Self.template) { url in
             let connection = try await Self.connect(url)
             defer { connection.close() }
-            for statement in UploadStatements.all + DownloadStatements.all {
+            for statement in UploadStatements.all + DownloadStatements.all
+                + CompactionStatements.all
+            {
                 let description = try await connection.describe(statement)
                 #expect(description.parameters == statement.parameters, "\(statement.name)")
             }

@@ -1,0 +1,94 @@
+import Postgres
+
+/// Under the scope's lock no change is added, so what is newest stays newest.
+package enum CompactionStatements {
+    static let begin = Statement(name: "compact_begin", sql: "BEGIN")
+    static let commit = Statement(name: "compact_commit", sql: "COMMIT")
+
+    package static let nextScope = Statement(
+        name: "compact_next_scope",
+        sql: """
+            SELECT scope_id, user_id FROM sync.scope
+            WHERE scope_id > $1 AND ($2::text IS NULL OR user_id = $2) ORDER BY scope_id LIMIT 1
+            """,
+        parameters: [.int8, .text])
+
+    package static let lockScope = Statement(
+        name: "compact_lock_scope",
+        sql: "SELECT FROM sync.scope WHERE scope_id = $1 FOR NO KEY UPDATE", parameters: [.int8])
+
+    /// Of the `$3` changes after `$2`: removes those that are not their row's newest, up to the first that is
+    /// younger than `$4` seconds. Gives how many, and where the next stretch begins, if there is one.
+    package static let removeSuperseded = Statement(
+        name: "compact_superseded",
+        sql: """
+            WITH \(stretch), doomed AS (
+                SELECT l.seq FROM stretch l JOIN sync.row_state r
+                    ON r.scope_id = $1 AND r.table_id = l.table_id AND r.key = l.key
+                WHERE l.seq < r.seq AND l.seq < (SELECT seq FROM stop)
+            ), \(removal(raisesFloor: false))
+            """,
+        parameters: [.int8, .int8, .int8, .int8])
+
+    /// The same for deletes that are their row's newest change, with their rows' states. From then on a cursor
+    /// before them is too old.
+    package static let removeTombstones = Statement(
+        name: "compact_tombstones",
+        sql: """
+            WITH \(stretch), doomed AS (
+                SELECT l.seq FROM stretch l JOIN sync.row_state r
+                    ON r.scope_id = $1 AND r.table_id = l.table_id AND r.key = l.key
+                WHERE l.op = 'D' AND l.seq = r.seq AND l.seq < (SELECT seq FROM stop)
+            ), states AS (
+                DELETE FROM sync.row_state r USING stretch l
+                WHERE l.seq IN (SELECT seq FROM doomed)
+                    AND r.scope_id = $1 AND r.table_id = l.table_id AND r.key = l.key
+            ), \(removal(raisesFloor: true))
+            """,
+        parameters: [.int8, .int8, .int8, .int8])
+
+    /// A hydration takes no longer than a day (`DownloadStatements.readScope`).
+    package static let forgetHydrations = Statement(
+        name: "compact_forget_hydrations",
+        sql: "DELETE FROM sync.hydration WHERE started_at < now() - interval '1 day'")
+
+    /// The end is found by sequence, not by each change's time, so that of every row a beginning of its
+    /// history goes and never a middle, whatever the server's clock has done.
+    private static let stretch = """
+        stretch AS (
+            SELECT seq, table_id, key, op, ts FROM sync.change_log
+            WHERE scope_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
+        ), stop AS (
+            SELECT coalesce(min(seq), 9223372036854775807) AS seq FROM stretch
+            WHERE ts >= now() - make_interval(secs => $4)
+        )
+        """
+
+    /// What goes stays counted: for `oversync verify`, and its change ids, so that a device is given no used
+    /// one.
+    private static func removal(raisesFloor: Bool) -> String {
+        """
+        removed AS (
+            DELETE FROM sync.change_log WHERE scope_id = $1 AND seq IN (SELECT seq FROM doomed)
+            RETURNING seq, source_no, source_change_id
+        ), ids AS (
+            UPDATE sync.source d SET max_change_id = greatest(d.max_change_id, r.highest)
+            FROM (SELECT source_no, max(source_change_id) AS highest FROM removed GROUP BY 1) AS r
+            WHERE d.scope_id = $1 AND d.source_no = r.source_no
+        ), counted AS (
+            UPDATE sync.scope SET compacted_count = compacted_count + r.count,
+                compacted_seq = greatest(compacted_seq, r.last)\(
+                    raisesFloor ? ", floor_seq = greatest(floor_seq, r.last)" : "")
+            FROM (SELECT count(*) AS count, max(seq) AS last FROM removed) AS r
+            WHERE scope_id = $1 AND r.count > 0
+        )
+        SELECT (SELECT count(*) FROM removed), CASE
+            WHEN (SELECT count(*) FROM stretch WHERE seq < (SELECT seq FROM stop)) = $3
+            THEN (SELECT max(seq) FROM stretch) END
+        """
+    }
+
+    package static let all = [
+        nextScope, lockScope, removeSuperseded, removeTombstones, forgetHydrations,
+    ]
+}

@@ -1,0 +1,59 @@
+import ArgumentParser
+import DevStack
+import Foundation
+import Sidecar
+
+/// `oversync compact`: logs that grow no longer than they must.
+struct CompactCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "compact",
+        abstract: "Removes replaced changes and old deletes from the change logs.",
+        discussion: """
+            Works online in small transactions. A device that was away for longer than deletes are kept is told \
+            so (history_pruned) and starts again from 0; a change that a device sends again after its log entry \
+            has gone is judged like a new one. Choose the times longer than any device stays offline.
+            """)
+
+    /// Longest time that can be asked for, in days.
+    private static let maximumDays = 36_500
+    private static let secondsPerDay: Int64 = 86_400
+
+    @Option(help: "Days that replaced changes are kept.")
+    var supersededDays = 30
+    @Option(help: "Days that deletes are kept; at least as many.")
+    var tombstoneDays = 90
+    @Option(help: "Only this user's log.")
+    var user: String?
+    @OptionGroup var database: MigrateCommand.Database
+
+    func validate() throws {
+        for (name, days) in [
+            ("--superseded-days", supersededDays), ("--tombstone-days", tombstoneDays),
+        ] where !(1...Self.maximumDays).contains(days) {
+            throw ValidationError("\(name) must be between 1 and \(Self.maximumDays)")
+        }
+        guard tombstoneDays >= supersededDays else {
+            throw ValidationError(
+                "--tombstone-days must not be less than --superseded-days: a delete outlives what it deletes"
+            )
+        }
+    }
+
+    func run() async throws {
+        let retention = Retention(
+            superseded: Int64(supersededDays) * Self.secondsPerDay,
+            tombstones: Int64(tombstoneDays) * Self.secondsPerDay)
+        let summary = try await withConnection(to: try database.resolve()) { connection in
+            try await Compactor(connection: connection, retention: retention).run(user: user) {
+                print(
+                    "\($0): \($1.superseded) replaced changes and \($1.tombstones) deletes removed")
+                fflush(nil)
+            }
+        }
+        print(
+            """
+            \(summary.superseded) replaced changes and \(summary.tombstones) deletes removed from \
+            \(summary.users) logs
+            """)
+    }
+}
