@@ -226,7 +226,7 @@ let testTargets: [Target] = [
         "SyncIntegrationTests",
         [
             "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
-            "Telemetry", "TestSupport", "UploadService", .logging, .nioCore, .protobuf,
+            "Telemetry", "TestSupport", "UploadService", .logging, .nioCore, .nioPosix, .protobuf,
         ]),
     tests("CompressionUnitTests", ["Compression", "TestSupport", .nioCore]),
     tests(

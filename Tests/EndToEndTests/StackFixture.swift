@@ -10,6 +10,13 @@ import Tokens
 
 /// Runs a test against a stack of its own: PostgreSQL, every service as a process, HTTPS.
 func withStack(_ body: @escaping @Sendable (StackAddress) async throws -> Void) async throws {
+    try await withStack { stack, _ in try await body(stack) }
+}
+
+/// The same, for tests that stop or kill its PostgreSQL.
+func withStack(
+    _ body: @escaping @Sendable (StackAddress, LocalPostgres) async throws -> Void
+) async throws {
     let folder =
         FileManager.default.temporaryDirectory.path + "/oversync-e2e-" + UUID().uuidString.prefix(8)
     var plan = Stack.Plan(
@@ -22,7 +29,8 @@ func withStack(_ body: @escaping @Sendable (StackAddress) async throws -> Void) 
     let stack = try await Stack(plan, logger: logger)
     let outcome: Result<Void, any Error>
     do {
-        outcome = .success(try await stack.run(logger: logger, body))
+        outcome = .success(
+            try await stack.run(logger: logger) { try await body($0, stack.postgres) })
     } catch {
         let log = (try? String(contentsOfFile: plan.directory.log, encoding: .utf8)) ?? ""
         print("the stack's log:\n\(log.suffix(8000))")
@@ -31,6 +39,26 @@ func withStack(_ body: @escaping @Sendable (StackAddress) async throws -> Void) 
     try await stack.postgres.destroy()
     try? FileManager.default.removeItem(atPath: folder)
     try outcome.get()
+}
+
+/// Kills a process of a stack with SIGKILL.
+///
+/// - Returns: whether there was one.
+@discardableResult
+func killProcess(_ name: String, of stack: StackAddress) -> Bool {
+    let folders = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+    let found = folders.compactMap { Int32($0) }.first { id in
+        guard
+            let program = try? FileManager.default.destinationOfSymbolicLink(
+                atPath: "/proc/\(id)/exe"),
+            let environment = FileManager.default.contents(atPath: "/proc/\(id)/environ")
+        else { return false }
+        return program.hasSuffix("/\(name)")
+            && environment.split(separator: 0).contains {
+                $0.elementsEqual("OVERSYNC_RUN=\(stack.sockets)".utf8)
+            }
+    }
+    return found.map { kill($0, SIGKILL) == 0 } ?? false
 }
 
 /// One device that speaks the wire protocol by hand.

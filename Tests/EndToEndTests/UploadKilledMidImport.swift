@@ -4,7 +4,7 @@ import Foundation
 import Synchronization
 import Testing
 
-@Suite("Disasters", .serialized)
+@Suite("Upload killed in the middle of an import")
 struct UploadKilledMidImport {
     /// ```
     /// phone    import ─ send … send ─ 503/retry ─ send … ─ edits ─ quiet ─ equal
@@ -27,27 +27,13 @@ struct UploadKilledMidImport {
                         return !killed
                     })
                 else { return }
-                if let upload = Self.process("oversync-upload", of: getpid()) {
-                    kill(upload, SIGKILL)
-                }
+                killProcess("oversync-upload", of: stack)
             }
             let isEqual = try await demo.run()
             try? FileManager.default.removeItem(atPath: folder)
             #expect(isEqual, "\(lines.withLock { $0.joined(separator: "\n") })")
             #expect(
                 hasKilled.withLock { $0 }, "the import was over before there was anything to kill")
-        }
-    }
-
-    private static func process(_ name: String, of parent: Int32) -> Int32? {
-        let folders = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
-        return folders.compactMap { Int32($0) }.first { id in
-            guard let stat = try? String(contentsOfFile: "/proc/\(id)/stat", encoding: .utf8) else {
-                return false
-            }
-            let fields = stat.split(separator: ")").last?.split(separator: " ") ?? []
-            return stat.contains("(\(name.prefix(15)))") && fields.count > 1
-                && Int32(fields[1]) == parent
         }
     }
 }

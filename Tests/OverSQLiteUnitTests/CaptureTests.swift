@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import GRDBSQLite
 import OverSQLiteTestSupport
 import Testing
 
@@ -246,5 +247,37 @@ import Testing
         #expect(try device.lines(state) == ["pending"])
         try await device.sync()
         #expect(try device.lines(state) == ["rejected"])
+    }
+
+    /// Steps of SQLite's machine are counted, not time: the same on any machine.
+    @Test("H11: capture costs the same with any number of pending rows")
+    func costs() throws {
+        let rows = 16_384
+        let device = try Device()
+        let insert = "INSERT INTO users (id, name) VALUES (?, 'a')"
+        /// Steps of one insert and of one update of it.
+        func steps(_ number: Int) throws -> [Int32] {
+            try device.database.write { db in
+                try [insert, "UPDATE users SET name = 'b' WHERE id = ?"].map { sql in
+                    let statement = try db.cachedStatement(sql: sql)
+                    _ = sqlite3_stmt_status(
+                        statement.sqliteStatement, SQLITE_STMTSTATUS_VM_STEP, 1)
+                    try statement.execute(arguments: [key(number)])
+                    return sqlite3_stmt_status(
+                        statement.sqliteStatement, SQLITE_STMTSTATUS_VM_STEP, 0)
+                }
+            }
+        }
+        _ = try steps(1)
+        let few = try steps(2)
+        try device.database.write { db in
+            let statement = try db.cachedStatement(sql: insert)
+            for number in 3...rows { try statement.execute(arguments: [key(number)]) }
+        }
+        let many = try steps(rows + 1)
+        #expect(try device.queue().count == rows + 1)
+        #expect(few.allSatisfy { $0 > 10 })
+        // Trees grow a level deeper; a look at each row would cost a step for every one.
+        for (before, after) in zip(few, many) { #expect(after <= before + before / 4) }
     }
 }

@@ -100,6 +100,9 @@ struct SyncedDatabase {
         heads = ScopeHeads(pool: pool, logger: Self.logger)
     }
 
+    /// The same database for services that reach it by another way.
+    func through(_ url: String) throws -> SyncedDatabase { try SyncedDatabase(url, sql, nil) }
+
     static func connect(_ url: String) async throws -> PostgresConnection {
         try await PostgresConnection.connect(PostgresConfiguration(url: url), logger: logger)
     }

@@ -1,0 +1,91 @@
+import Model
+import Postgres
+import Protos
+import RPC
+import Sidecar
+import Testing
+
+@Suite("What an upload and a download may cost the database", .serialized)
+struct CostTests {
+    @Test("H10: an upload takes two round trips, a page one, and an idle poll none")
+    func roundTrips() async throws {
+        try await SyncedDatabase.with { direct in
+            try await RoundTripCounter.with(direct.url) { counter in
+                let database = try direct.through(counter.url)
+                func batch(_ first: Int) -> String {
+                    (first..<first + 100).map { number in
+                        let key = id("\(number + 1000)")
+                        return number % 2 == 0
+                            ? change(number, "INSERT", "notes", key, #"{"title":"x"}"#)
+                            : change(
+                                number, "INSERT", "items", key,
+                                #"{"note_id":"\#(id("\(number + 999)"))"}"#)
+                    }.joined(separator: ",")
+                }
+                // The catalog is read, the connections are made, the user and the device registered.
+                try await database.upload("ann", batch(0))
+                _ = try await database.pull("ann")
+
+                let upload = try await counter.count {
+                    let answer = try await database.outcomes("ann", batch(100))
+                    #expect(answer == Array(repeating: "applied 1", count: 100))
+                }
+                #expect(upload == 2)
+                let page = try await counter.count {
+                    let answer = try await database.pull("ann") { $0.includeSelf = true }
+                    #expect(answer.message.rows == 200)
+                }
+                #expect(page == 1)
+                let idle = try await counter.count {
+                    let answer = try await database.pull("ann") { $0.after = 200 }
+                    #expect(answer.message.rows == 0)
+                }
+                #expect(idle == 0)
+            }
+        }
+    }
+
+    // PostgreSQL keeps a notification for a listener that is inside a transaction, and says how full that
+    // queue is by pages of 8 kB: some 400 notifications, however short, fill one.
+    @Test("H9: neither uploads nor captured plain SQL notify anybody")
+    func notifications() async throws {
+        let commits = 400
+        try await SyncedDatabase.with { database in
+            let listener = try await SyncedDatabase.connect(database.url)
+            defer { listener.close() }
+            try await listener.execute(script: "LISTEN control")
+            try await listener.execute(script: "BEGIN; SELECT 1")
+            let queue = "SELECT (pg_notification_queue_usage() > 0)::text"
+            for number in 1...commits {
+                try await database.upload(
+                    "ann", change(number, "INSERT", "tags", "t\(number)", "{}"))
+                try await database.execute(
+                    "INSERT INTO s.notes (id, owner) VALUES (gen_random_uuid(), 'ann')")
+            }
+            #expect(try await database.value(queue) == "false")
+            for number in 1...commits { try await database.execute("NOTIFY control, '\(number)'") }
+            #expect(try await database.value(queue) == "true")
+        }
+    }
+
+    @Test("H14: readiness is told without any table that grows")
+    func readiness() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload("ann", change(1, "INSERT", "notes", id("a1"), "{}"))
+            let tables = try await database.value(
+                """
+                SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_tables
+                WHERE schemaname IN ('sync', 's') AND tablename NOT IN ('meta', 'catalog')
+                """)
+            try await database.execute(
+                "BEGIN; LOCK TABLE \(try #require(tables)) IN ACCESS EXCLUSIVE MODE")
+            #expect(await database.source.problem() == nil)
+            try await database.execute("ROLLBACK; BEGIN; LOCK TABLE sync.meta")
+            // Would wait for the lock: it does ask the database.
+            let asks = Task { await database.source.problem() }
+            while try await !database.isWaitingForLock(on: database.sql) {}
+            try await database.execute("ROLLBACK")
+            #expect(await asks.value == nil)
+        }
+    }
+}
