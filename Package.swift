@@ -235,9 +235,9 @@ let testTargets: [Target] = [
     tests(
         "EndToEndTests",
         [
-            "Demo", "DevStack", "LocalPostgres", "Postgres", "Tokens", .asyncHTTPClient, .logging,
-            .nioCore,
-            .nioHTTP1, "oversync-auth", "oversync-download", "oversync-gateway", "oversync-upload",
+            "Demo", "DevStack", "LocalPostgres", "OverSQLite", "OverSQLiteAsyncHTTP", "Postgres",
+            "Sidecar", "Tokens", .asyncHTTPClient, .grdb, .logging, .nioCore, .nioHTTP1,
+            "oversync-auth", "oversync-download", "oversync-gateway", "oversync-upload",
         ]),
 ]
 

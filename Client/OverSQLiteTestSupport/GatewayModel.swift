@@ -50,6 +50,9 @@ struct GatewayModel {
 
     private(set) var rows: [Place: StoredRow] = [:]
     private(set) var log: [Entry] = []
+    private(set) var lastSequence = 0
+    /// Cursors below it miss deletes that are no longer kept.
+    private(set) var floor = 0
     private var known: [ChangeName: Entry] = [:]
 
     /// Applies one change as protocol v1 decides it: known ids (V2, V3), then the version gate (V9).
@@ -77,14 +80,43 @@ struct GatewayModel {
     }
 
     private mutating func write(_ change: Change, from source: String, version: Int) -> Int {
+        lastSequence += 1
         let entry = Entry(
-            sequence: log.count + 1, place: change.place, operation: change.operation,
+            sequence: lastSequence, place: change.place, operation: change.operation,
             payload: change.payload, version: version, source: source, changeID: change.id)
         log.append(entry)
         known[ChangeName(source: source, id: change.id)] = entry
         rows[change.place] = StoredRow(
             version: version, payload: change.payload, source: source, changeID: change.id)
         return version
+    }
+
+    /// Goes back to what was after a sequence, as a server that was restored from a backup.
+    mutating func restore(to sequence: Int) {
+        let kept = log.filter { $0.sequence <= sequence }
+        self = GatewayModel()
+        for entry in kept { replay(entry) }
+    }
+
+    private mutating func replay(_ entry: Entry) {
+        lastSequence = entry.sequence
+        log.append(entry)
+        known[ChangeName(source: entry.source, id: entry.changeID)] = entry
+        rows[entry.place] = StoredRow(
+            version: entry.version, payload: entry.payload, source: entry.source,
+            changeID: entry.changeID)
+    }
+
+    /// Forgets what newer changes have replaced, and deletes.
+    mutating func compact() {
+        let removed = log.filter { rows[$0.place]?.version != $0.version || $0.payload == nil }
+        floor = removed.filter { $0.payload == nil }.map(\.sequence).max() ?? floor
+        log.removeAll { rows[$0.place]?.version != $0.version || $0.payload == nil }
+    }
+
+    /// How the server knows a device: its highest change id.
+    func highestChangeID(of source: String) -> Int? {
+        known.keys.lazy.filter { $0.source == source }.map(\.id).max()
     }
 
     /// Entries after `after` and up to `until`, one more than `limit` if there are so many.

@@ -9,6 +9,8 @@ struct Call {
     let user: String
     let device: String
     let body: [UInt8]
+    /// The history that the device names.
+    let epoch: String?
 
     init(_ request: TransportRequest) throws {
         let parts = URLComponents(url: request.url, resolvingAgainstBaseURL: false)
@@ -19,6 +21,7 @@ struct Call {
         user = claims["sub"] ?? ""
         device = claims["did"] ?? ""
         body = request.body ?? []
+        epoch = request.headers["Oversync-Epoch"]
     }
 
     private static func claims(of token: String) -> [String: String] {

@@ -41,6 +41,10 @@ public final class InMemoryGateway: HTTPTransport {
         var sendsSourceOfRows = true
         var repeatsVersion = true
         var batchLimit = 1000
+        var epoch = 1
+        var isReference = false
+        /// The floors at which devices began to read at 0, by user and device.
+        var hydrations: [String: Int] = [:]
     }
 
     private let state = Mutex(State())
@@ -63,16 +67,31 @@ public final class InMemoryGateway: HTTPTransport {
     }
 
     /// Behaves as the reference servers do: repeats are acknowledged without a version, and a server row
-    /// does not say who wrote it.
+    /// does not say who wrote it. Of `/sync/bootstrap` they know nothing.
     public func actLikeReference() {
         state.withLock {
             $0.sendsSourceOfRows = false
             $0.repeatsVersion = false
+            $0.isReference = true
         }
     }
 
     /// The most changes in an upload.
     public func setBatchLimit(_ limit: Int) { state.withLock { $0.batchLimit = limit } }
+
+    /// Goes back to what was after a sequence of the user's feed and begins a new history, as a server that
+    /// was restored from a backup.
+    public func restore(toSequence sequence: Int, user: String = "user") {
+        state.withLock { state in
+            state.users[user]?.restore(to: sequence)
+            state.epoch += 1
+        }
+    }
+
+    /// Forgets replaced changes and deletes: cursors before the last delete are answered `history_pruned`.
+    public func compact(user: String = "user") {
+        state.withLock { $0.users[user]?.compact() }
+    }
 
     /// Writes a row as another device of the user would, on the version that stands.
     ///
@@ -86,7 +105,7 @@ public final class InMemoryGateway: HTTPTransport {
             var model = state.users[user] ?? GatewayModel()
             let place = GatewayModel.Place(table: table, pk: pk)
             let change = GatewayModel.Change(
-                id: model.log.count + 1_000_000, place: place,
+                id: model.lastSequence + 1_000_000, place: place,
                 operation: payload == nil ? "DELETE" : "UPDATE",
                 base: model.rows[place]?.version ?? 0,
                 payload: payload)
@@ -130,7 +149,7 @@ public final class InMemoryGateway: HTTPTransport {
 
     /// How many changes the log holds.
     public func logCount(user: String = "user") -> Int {
-        state.withLock { $0.users[user]?.log.count ?? 0 }
+        state.withLock { $0.users[user]?.lastSequence ?? 0 }
     }
 
     // MARK: Serving
@@ -166,6 +185,8 @@ public final class InMemoryGateway: HTTPTransport {
         guard !call.user.isEmpty else {
             return Self.json(401, #"{"error":"authentication_failed","message":"no such token"}"#)
         }
+        if call.path.hasSuffix("sync/bootstrap") { return bootstrap(call) }
+        if let refusal = refusal(call) { return refusal }
         if call.path.hasSuffix("sync/upload") {
             let response = try upload(call)
             wakeWaiting()
@@ -173,6 +194,44 @@ public final class InMemoryGateway: HTTPTransport {
         }
         if call.query["wait"] != nil { try await waitForNews(call) }
         return download(call)
+    }
+
+    private func bootstrap(_ call: Call) -> TransportResponse {
+        state.withLock { state in
+            if state.isReference {
+                return TransportResponse(status: 404, body: Array("404 page not found\n".utf8))
+            }
+            let model = state.users[call.user] ?? GatewayModel()
+            let highest = model.highestChangeID(of: call.device)
+            return Self.json(
+                200,
+                """
+                {"known_source":\(highest != nil),"next_change_id":\(max(0, highest ?? 0) + 1),\
+                "highest_server_seq":\(model.lastSequence),"floor":\(model.floor),"epoch":"\(state.epoch)"}
+                """)
+        }
+    }
+
+    /// What cannot be served truly.
+    private func refusal(_ call: Call) -> TransportResponse? {
+        state.withLock { state in
+            if state.isReference { return nil }
+            let model = state.users[call.user] ?? GatewayModel()
+            if let epoch = call.epoch, epoch != "\(state.epoch)" {
+                return Self.json(409, #"{"error":"epoch_changed","message":"ask /sync/bootstrap"}"#)
+            }
+            guard let after = call.query["after"].flatMap({ Int($0) }) else { return nil }
+            if call.epoch != nil, after > model.lastSequence {
+                return Self.json(
+                    409, #"{"error":"checkpoint_ahead","message":"start from 0"}"#)
+            }
+            let reader = "\(call.user)/\(call.device)"
+            if after == 0 { state.hydrations[reader] = model.floor }
+            guard after > 0, after < model.floor, state.hydrations[reader] != model.floor else {
+                return nil
+            }
+            return Self.json(410, #"{"error":"history_pruned","message":"start from 0"}"#)
+        }
     }
 
     private func upload(_ call: Call) throws -> TransportResponse {
@@ -192,14 +251,14 @@ public final class InMemoryGateway: HTTPTransport {
                 + changes.indices.filter { changes[$0].isDelete }
             for index in order {
                 let change = changes[index]
-                let before = model.log.count
+                let before = model.lastSequence
                 var answer: GatewayModel.Answer
                 if let reason = state.refusals["\(change.place.table)/\(change.place.pk)"] {
                     answer = .invalid(reason: reason)
                 } else {
                     answer = model.apply(change, from: call.device)
                 }
-                if case .applied = answer, model.log.count == before, !state.repeatsVersion {
+                if case .applied = answer, model.lastSequence == before, !state.repeatsVersion {
                     answer = .applied(nil)
                 }
                 statuses[index] = Self.status(change, answer, showsSource: state.sendsSourceOfRows)
@@ -213,7 +272,7 @@ public final class InMemoryGateway: HTTPTransport {
         let model = state.withLock { $0.users[call.user] ?? GatewayModel() }
         let after = Int(call.query["after"] ?? "") ?? 0
         let limit = Int(call.query["limit"] ?? "") ?? 100
-        let last = model.log.count
+        let last = model.lastSequence
         let asked = Int(call.query["until"] ?? "") ?? 0
         let until = asked > 0 ? min(asked, last) : last
         let isForSelf = call.query["include_self"] == "true"

@@ -61,6 +61,17 @@ func killProcess(_ name: String, of stack: StackAddress) -> Bool {
     return found.map { kill($0, SIGKILL) == 0 } ?? false
 }
 
+extension StackAddress {
+    /// A token that the stack's gateway takes.
+    func token(user: String, device: String) async throws -> String {
+        let secret = try String(contentsOfFile: hs256SecretFile, encoding: .utf8)
+        let claims = DeviceClaims(
+            user: user, device: device, issuer: "oversync", audience: "oversync",
+            now: Int(Date().timeIntervalSince1970), lifetime: 600)
+        return try await TokenMint(hs256: secret).sign(claims)
+    }
+}
+
 /// One device that speaks the wire protocol by hand.
 struct WireDevice: Sendable {
     let stack: StackAddress
@@ -70,11 +81,7 @@ struct WireDevice: Sendable {
     init(_ stack: StackAddress, _ client: HTTPClient, user: String, device: String) async throws {
         self.stack = stack
         self.client = client
-        let secret = try String(contentsOfFile: stack.hs256SecretFile, encoding: .utf8)
-        let claims = DeviceClaims(
-            user: user, device: device, issuer: "oversync", audience: "oversync",
-            now: Int(Date().timeIntervalSince1970), lifetime: 600)
-        token = try await TokenMint(hs256: secret).sign(claims)
+        token = try await stack.token(user: user, device: device)
     }
 
     struct Answer: Sendable {

@@ -285,7 +285,7 @@ import Testing
         device.gateway.next(
             "download", .answer(TransportResponse(status: 200, body: Array(body.utf8))))
         await #expect(throws: SyncError.self) { try await device.sync() }
-        #expect(device.gateway.requests.count == 1)
+        #expect(device.gateway.requests.map(\.path) == ["/sync/bootstrap", "/sync/download"])
     }
 
     @Test("observers of GRDB see what sync writes", .timeLimit(.minutes(1)))

@@ -52,6 +52,10 @@ struct Narrator: Sendable {
                 say(
                     "  rejected on \(device.name): \(row.table) \(row.key): \(row.reason) \(row.message ?? "")"
                 )
+            case .reread(let report):
+                say(
+                    "  \(device.name) read everything again (\(report.reason.rawValue)): \(report.resentRows) rows sent again, \(report.removedRows) removed"
+                )
             }
         }
     }

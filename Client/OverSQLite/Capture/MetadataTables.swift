@@ -3,7 +3,7 @@ import GRDB
 /// The tables in which the library keeps its own books, in the app's database and so in its transactions.
 enum MetadataTables {
     /// Goes up when the tables below change shape.
-    static let format = 1
+    static let format = 2
 
     /// Creates what is missing. A newer format than this code knows is refused.
     static func create(in db: Database) throws {
@@ -14,7 +14,18 @@ enum MetadataTables {
             arguments: [format])
         let found = try Int.fetchOne(db, sql: "SELECT format FROM _sync_state") ?? 0
         guard found <= format else { throw SyncError.newerMetadata(format: found) }
+        if found < format { try upgrade(db) }
         try db.execute(sql: "DROP VIEW IF EXISTS sync_row_status; \(rowStatusView)")
+    }
+
+    /// Format 2 brought the server's epoch.
+    private static func upgrade(_ db: Database) throws {
+        try db.execute(
+            sql: """
+                ALTER TABLE _sync_state ADD COLUMN epoch TEXT;
+                ALTER TABLE _sync_state ADD COLUMN reread TEXT;
+                UPDATE _sync_state SET format = \(format);
+                """)
     }
 
     private static let tables = """
@@ -32,7 +43,11 @@ enum MetadataTables {
           -- 1 once the first window has been read to its end.
           hydrated INTEGER NOT NULL DEFAULT 0,
           -- Last entry of _sync_log that _sync_pending knows of.
-          folded INTEGER NOT NULL DEFAULT 0
+          folded INTEGER NOT NULL DEFAULT 0,
+          -- The identity of the server's history; NULL until it was asked for.
+          epoch TEXT,
+          -- Why the feed is being read from its start again; NULL if it is not.
+          reread TEXT
         );
         CREATE TABLE IF NOT EXISTS _sync_tables (
           id INTEGER PRIMARY KEY,
@@ -98,6 +113,14 @@ enum MetadataTables {
           version INTEGER NOT NULL,
           payload TEXT,
           reason TEXT NOT NULL,
+          PRIMARY KEY (tbl, key)
+        ) WITHOUT ROWID;
+        -- While the feed is read again: the rows it has yet to show, or has shown in an older version only.
+        CREATE TABLE IF NOT EXISTS _sync_unseen (
+          tbl INTEGER NOT NULL,
+          key TEXT NOT NULL,
+          seen INTEGER,
+          gone INTEGER,
           PRIMARY KEY (tbl, key)
         ) WITHOUT ROWID;
         -- Values of columns that only the server has; they go back with the row's next upload.

@@ -8,11 +8,13 @@ struct ConflictResolver {
 
     /// Settles a waiting row against the server's, under apply mode.
     ///
+    /// - Parameter policy: nil: the table's.
     /// - Returns: the report, if there was something to decide.
     /// - Throws: `RowFlaw` or the database's refusal of the server's row. A failing resolver of the app's
     ///   throws nothing: its row is set aside.
     func settle(
-        _ pending: PendingRow, in table: TableSchema, against server: ServerRow
+        _ pending: PendingRow, in table: TableSchema, against server: ServerRow,
+        policy: ConflictPolicy? = nil
     ) throws -> ConflictReport? {
         let local = try LocalRow(db: db, table: table).values(pending.local)
         var remote = try server.payload.map { payload in
@@ -24,7 +26,7 @@ struct ConflictResolver {
         let merge = FieldMerge(base: base, local: local, server: remote)
         let decision: FieldMerge.Decision
         do {
-            decision = try merge.decide(table.policy) {
+            decision = try merge.decide(policy ?? table.policy) {
                 [remote] in
                 Conflict(
                     table: table.name, key: pending.local, base: base, local: local, server: remote)

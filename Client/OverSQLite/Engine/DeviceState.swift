@@ -9,6 +9,11 @@ struct DeviceState: Hashable, Sendable {
     var cursor: Int64
     var window: Int64
     var isHydrated: Bool
+    var nextChangeID: Int64
+    /// The server's history that all this belongs to; nil until it was asked for.
+    var epoch: String?
+    /// Why the feed is being read again; nil if it is not.
+    var reread: RereadReason?
 
     static func read(_ db: Database) throws -> DeviceState {
         guard let row = try Row.fetchOne(db, sql: "SELECT * FROM _sync_state") else {
@@ -16,7 +21,9 @@ struct DeviceState: Hashable, Sendable {
         }
         return DeviceState(
             userID: row["user_id"], sourceID: row["source_id"] ?? "", cursor: row["cursor"],
-            window: row["window"], isHydrated: row["hydrated"])
+            window: row["window"], isHydrated: row["hydrated"],
+            nextChangeID: row["next_change_id"], epoch: row["epoch"],
+            reread: (row["reread"] as String?).flatMap(RereadReason.init(rawValue:)))
     }
 
     /// Names the device once, at its first start.
@@ -38,6 +45,16 @@ struct DeviceState: Hashable, Sendable {
             sql:
                 "UPDATE _sync_state SET user_id = coalesce(?, user_id), source_id = coalesce(?, source_id)",
             arguments: [claims.user, claims.device])
+    }
+
+    /// Goes on where the server knows this device to be: with change ids that it has not seen, and with the
+    /// device's own rows read back from here on.
+    static func goOn(_ db: Database, from standing: Standing) throws {
+        try db.execute(
+            sql: """
+                UPDATE _sync_state SET next_change_id = max(next_change_id, ?), window = 0, hydrated = 0,
+                  epoch = ?
+                """, arguments: [standing.nextChangeID, standing.epoch])
     }
 
     /// Moves the cursor over applied pages; only ever forward, and only here (hazard C6).

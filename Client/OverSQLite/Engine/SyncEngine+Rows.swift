@@ -61,14 +61,14 @@ struct SignOut {
             for table in catalog.tables { try db.execute(sql: "DELETE FROM \(table.quotedName)") }
         }
         // The deletes were noted as going on during an apply; with the books empty they mean nothing.
-        for name in ["_sync_rows", "_sync_pending", "_sync_sent", "_sync_held", "_sync_extra"] {
+        for name in ["_sync_rows", "_sync_pending", "_sync_sent", "_sync_held", "_sync_extra", "_sync_unseen"] {
             try db.execute(sql: "DELETE FROM \(name)")
         }
         try ChangeLog(db: db, catalog: catalog).fold()
         try db.execute(
             sql: """
                 UPDATE _sync_state SET user_id = NULL, source_id = NULL, next_change_id = 1, cursor = 0,
-                  window = 0, hydrated = 0
+                  window = 0, hydrated = 0, epoch = NULL, reread = NULL
                 """)
         try DeviceState.ensureSource(db)
     }

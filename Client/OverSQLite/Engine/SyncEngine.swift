@@ -66,8 +66,8 @@ public final class SyncEngine: Sendable {
     /// - Throws: `SyncError`. Whatever was exchanged before the failure stays.
     public func syncChanges() async throws {
         try await exchange {
-            try await self.fetchLocked()
-            _ = try await self.sendLocked()
+            try await self.session.fetch()
+            _ = try await self.session.send()
         }
         session.board.update { $0.lastSynced = self.session.configuration.clock.now }
     }
@@ -76,15 +76,12 @@ public final class SyncEngine: Sendable {
     ///
     /// - Throws: `SyncError`. Rows the server refused throw nothing; they are in `rejectedRows()`.
     public func sendChanges() async throws {
-        try await exchange {
-            if try await !self.isHydrated { try await self.fetchLocked() }
-            _ = try await self.sendLocked()
-        }
+        try await exchange { _ = try await self.session.send() }
     }
 
     /// Reads the feed to its end.
     public func fetchChanges() async throws {
-        try await exchange { try await self.fetchLocked() }
+        try await exchange { try await self.session.fetch() }
     }
 
     /// Returns when the device has read the feed to its end for the first time, at once if it has.
@@ -128,17 +125,6 @@ public final class SyncEngine: Sendable {
 
     private var isHydrated: Bool {
         get async throws { try await session.write { db in try DeviceState.read(db).isHydrated } }
-    }
-
-    private func fetchLocked() async throws {
-        session.board.update { $0.state = .fetching }
-        try await Fetching(session: session).run()
-    }
-
-    /// - Returns: when the next refused row is due, in seconds since 1970.
-    private func sendLocked() async throws -> Double? {
-        session.board.update { $0.state = .sending }
-        return try await Sending(session: session).run()
     }
 
     // MARK: In the background
@@ -192,13 +178,7 @@ public final class SyncEngine: Sendable {
     private func makeLoop() -> SyncLoop {
         SyncLoop(
             session: session, wake: wake,
-            fetch: { [session] in
-                session.board.update { $0.state = .fetching }
-                try await session.lock.locked { _ = try await Fetching(session: session).run() }
-            },
-            send: { [session] in
-                session.board.update { $0.state = .sending }
-                return try await session.lock.locked { try await Sending(session: session).run() }
-            })
+            fetch: { [session] in try await session.lock.locked { try await session.fetch() } },
+            send: { [session] in try await session.lock.locked { try await session.send() } })
     }
 }

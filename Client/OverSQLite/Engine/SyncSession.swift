@@ -13,6 +13,8 @@ final class SyncSession: Sendable {
     let lock = AsyncLock()
     let pacer: Mutex<BatchPacer>
     let watchdog: Mutex<Watchdog>
+    /// The server's history, as far as this process has asked.
+    let epoch: SharedEpoch
     /// How often sync is paused; the app's own pause counts as one.
     let pauses = Mutex(0)
     private let bound = BoundClaims()
@@ -32,9 +34,11 @@ final class SyncSession: Sendable {
             return catalog
         }
         let bound = bound
+        let epoch = SharedEpoch()
+        self.epoch = epoch
         gateway = GatewayClient(
             base: configuration.gateway, schema: configuration.schema,
-            transport: configuration.transport,
+            transport: configuration.transport, epoch: { epoch.name },
             credentials: credentials
         ) { claims in
             guard bound.isNew(claims) else { return }
@@ -44,7 +48,24 @@ final class SyncSession: Sendable {
     }
 
     /// After a sign-out the next token may be anybody's.
-    func forgetUser() { bound.set(nil) }
+    func forgetUser() {
+        bound.set(nil)
+        epoch.current = .unknown
+    }
+
+    /// Fetches. The caller holds the lock.
+    func fetch() async throws {
+        board.update { $0.state = .fetching }
+        try await Exchange(session: self).fetch()
+    }
+
+    /// Sends. The caller holds the lock.
+    ///
+    /// - Returns: when the next refused row is due, in seconds since 1970.
+    func send() async throws -> Double? {
+        board.update { $0.state = .sending }
+        return try await Exchange(session: self).send()
+    }
 
     var now: Double { configuration.clock.now.timeIntervalSince1970 }
 
@@ -81,6 +102,22 @@ final class SyncSession: Sendable {
             status.hasFinishedFirstSync = isHydrated
             if let stuck, status.lastError == nil { status.lastError = .noProgress(seconds: stuck) }
         }
+    }
+}
+
+/// What is known of the server's history, for all that speak to it.
+final class SharedEpoch: Sendable {
+    private let epoch = Mutex(ServerEpoch.unknown)
+
+    var current: ServerEpoch {
+        get { epoch.withLock { $0 } }
+        set { epoch.withLock { $0 = newValue } }
+    }
+
+    /// As requests name it.
+    var name: String? {
+        guard case .known(let name) = current else { return nil }
+        return name
     }
 }
 

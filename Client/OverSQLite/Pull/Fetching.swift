@@ -93,10 +93,11 @@ struct Fetching {
             let log = ChangeLog(db: db, catalog: catalog)
             try log.fold()
             var applier = try PageApplier(
-                db, catalog, ownSource: state.sourceID, holdBack: holdBack)
+                db, catalog, ownSource: state.sourceID, holdBack: holdBack,
+                reread: Reread.current(db, catalog, state))
             try ApplyMode(db: db).during {
                 for page in pages { try applier.apply(page) }
-                try applier.finish()
+                try applier.finish(isEnd: !last.hasMore)
             }
             // Cascades of a server's delete are sent: the server may know nothing of this device's keys.
             let lost = try log.fold()
@@ -120,6 +121,8 @@ struct Fetching {
                 appliedRows: applied,
                 fraction: min(1, Double(page.nextAfter - start) / Double(whole)))
         }
-        session.board.post(summary.reports.map(SyncEvent.conflict))
+        session.board.post(
+            summary.reports.map(SyncEvent.conflict)
+                + (summary.reread.map { [.reread($0)] } ?? []))
     }
 }

@@ -16,12 +16,16 @@ struct PageApplier {
         var applied = 0
         var held = 0
         var reports: [ConflictReport] = []
+        /// Set by the page that ends a second reading of the feed.
+        var reread: RereadReport?
     }
 
     let db: Database
     let catalog: Catalog
     let ownSource: String
     let holdBack: HoldBack
+    /// The second reading of the feed that the pages belong to.
+    let reread: Reread?
     private let tables: TableWriters
     private let queue: PendingQueue
     private let held: HeldRows
@@ -33,7 +37,11 @@ struct PageApplier {
     /// The highest change id seen under this device's own name.
     private(set) var highestOwnChange: Int64 = 0
 
-    init(_ db: Database, _ catalog: Catalog, ownSource: String, holdBack: HoldBack = []) throws {
+    init(
+        _ db: Database, _ catalog: Catalog, ownSource: String, holdBack: HoldBack = [],
+        reread: Reread? = nil
+    ) throws {
+        self.reread = reread
         self.db = db
         self.catalog = catalog
         self.ownSource = ownSource
@@ -56,8 +64,11 @@ struct PageApplier {
     }
 
     /// Tries the rows again that were refused before, and tells observers what changed.
-    mutating func finish() throws {
+    ///
+    /// - Parameter isEnd: whether the feed has been read to its end.
+    mutating func finish(isEnd: Bool) throws {
         if hasHeld { try retryHeld() }
+        if isEnd { summary.reread = try reread?.finish(tables) }
         try tables.announce()
     }
 
@@ -74,6 +85,10 @@ struct PageApplier {
         let known = try tables.known.find(table, key)
         let pending = hasPending ? try queue.row(table, key) : nil
         let sent = try pending == nil ? [] : queue.sent(table, key)
+        let meeting = try reread?.meet(change, table, key, known: known?.row)
+        if meeting == .compare, let known {
+            return try compare(change, table, key, known, pending: pending, bytes)
+        }
         let action = PullRules.decide(
             change, known: known?.row,
             waiting: pending.map { row in
@@ -129,6 +144,38 @@ struct PageApplier {
                 if let report { summary.reports.append(report) }
                 return .commit
             }
+        }
+    }
+
+    /// One version in two histories: where they differ the server's stands, and what it replaced is reported. A
+    /// row with edits of its own meets it as any conflict.
+    private mutating func compare(
+        _ change: RemoteChange, _ table: TableSchema, _ key: RowKey, _ known: KnownRows.Entry,
+        pending: PendingRow?, _ bytes: UnsafeBufferPointer<UInt8>
+    ) throws {
+        let row = serverRow(change, bytes)
+        let local = known.spelling.isNull ? table.keyForm.local(key) : known.spelling
+        let standing =
+            pending
+            ?? PendingRow(
+                sequence: 0, tableID: table.id, key: key, local: local,
+                operation: known.row.isDeleted ? .delete : .update, base: change.version,
+                revision: 0)
+        do {
+            try db.inSavepoint {
+                let resolver = ConflictResolver(db: db, tables: tables)
+                let report = try resolver.settle(
+                    standing, in: table, against: row, policy: pending == nil ? .serverWins : nil)
+                if let report { summary.reports.append(report) }
+                return .commit
+            }
+            summary.applied += 1
+        } catch let flaw as RowFlaw {
+            try hold(change, table, key, bytes, flaw.description)
+        } catch let error as DatabaseError
+            where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT
+        {
+            try hold(change, table, key, bytes, error.message ?? "a constraint refuses it")
         }
     }
 

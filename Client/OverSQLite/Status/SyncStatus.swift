@@ -62,4 +62,7 @@ public struct RejectedRow: Sendable, Hashable {
 public enum SyncEvent: Sendable, Hashable {
     case conflict(ConflictReport)
     case rejected(RejectedRow)
+    /// The feed was read from its start again, or, after `deviceRestored`, this device's own changes are
+    /// read back.
+    case reread(RereadReport)
 }

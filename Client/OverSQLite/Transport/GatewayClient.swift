@@ -6,6 +6,8 @@ struct GatewayClient: Sendable {
     let base: URL
     let schema: String
     let transport: any HTTPTransport
+    /// The server's history that this device's cursor and versions belong to, if it has one.
+    let epoch: @Sendable () -> String?
     let credentials: @Sendable () async throws -> String
     /// Sees each token before it is used; throws if it must not be.
     let identify: @Sendable (TokenClaims) async throws -> Void
@@ -48,6 +50,19 @@ struct GatewayClient: Sendable {
         }
     }
 
+    /// - Returns: nil if the server has no such thing, as older ones.
+    func bootstrap() async throws -> Standing? {
+        let request = TransportRequest(method: "GET", url: base.appending(path: "sync/bootstrap"))
+        let response = try await send(request)
+        if response.status == 404 { return nil }
+        return try Self.read(response) { body throws(JSONError) in
+            guard let standing = try? JSONDecoder().decode(Standing.self, from: Data(body)) else {
+                throw JSONError("this is no answer to bootstrap", at: 0)
+            }
+            return standing
+        }
+    }
+
     /// Sends with credentials, which the app is asked for once more if they are refused.
     private func send(_ request: TransportRequest) async throws -> TransportResponse {
         let response = try await sendOnce(request)
@@ -64,6 +79,7 @@ struct GatewayClient: Sendable {
         var request = request
         request.headers["Authorization"] = "Bearer \(token)"
         request.headers["Accept"] = "application/json"
+        if let epoch = epoch() { request.headers["Oversync-Epoch"] = epoch }
         do { return try await transport.send(request) } catch {
             try Task.checkCancellation()
             throw SyncError.unreachable("\(error)")

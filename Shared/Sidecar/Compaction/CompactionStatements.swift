@@ -30,8 +30,9 @@ package enum CompactionStatements {
             """,
         parameters: [.int8, .int8, .int8, .int8])
 
-    /// The same for deletes that are their row's newest change, with their rows' states. From then on a cursor
-    /// before them is too old.
+    /// The same for deletes that are their row's newest change. From then on a cursor before them is too old.
+    /// The row's state stays: should the row come back, its versions go on where they were, and no device
+    /// that knew it takes the new row for an old one.
     package static let removeTombstones = Statement(
         name: "compact_tombstones",
         sql: """
@@ -39,10 +40,6 @@ package enum CompactionStatements {
                 SELECT l.seq FROM stretch l JOIN sync.row_state r
                     ON r.scope_id = $1 AND r.table_id = l.table_id AND r.key = l.key
                 WHERE l.op = 'D' AND l.seq = r.seq AND l.seq < (SELECT seq FROM stop)
-            ), states AS (
-                DELETE FROM sync.row_state r USING stretch l
-                WHERE l.seq IN (SELECT seq FROM doomed)
-                    AND r.scope_id = $1 AND r.table_id = l.table_id AND r.key = l.key
             ), \(removal(raisesFloor: true))
             """,
         parameters: [.int8, .int8, .int8, .int8])

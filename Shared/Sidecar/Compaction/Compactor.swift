@@ -16,7 +16,7 @@ package struct Retention: Hashable, Sendable {
 }
 
 /// Removes from the logs what no device needs any more (`oversync compact`): changes that newer changes of
-/// their rows have replaced, then old deletes with the states of their rows. See `Docs/decisions/0006-compaction.md`.
+/// their rows have replaced, then old deletes. See `Docs/decisions/0006-compaction.md`.
 ///
 /// Online, in small transactions, each under its scope's lock; run again after an interruption it goes on. A
 /// cursor of 0 is always served completely. One before a removed delete is answered `history_pruned`.

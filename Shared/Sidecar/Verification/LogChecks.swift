@@ -60,6 +60,7 @@ enum LogChecks {
             OR (l.previous IS NULL AND l.version <> 1 AND s.compacted_count = 0)
         """
 
+    /// Of a row whose delete was compacted away the state alone is left.
     private static let states = """
         SELECT s.user_id, table_id, key, '\(Difference.Kind.staleState.rawValue)',
             format('state=%s/%s%s log=%s/%s%s', r.version, r.seq,
@@ -72,6 +73,7 @@ enum LogChecks {
         FULL JOIN (SELECT * FROM sync.row_state r WHERE \(ofUser("r"))) AS r USING (scope_id, table_id, key)
         JOIN sync.scope s USING (scope_id)
         WHERE (l.version, l.seq, l.deleted) IS DISTINCT FROM (r.version, r.seq, r.deleted)
+            AND NOT (l.seq IS NULL AND r.deleted AND r.seq <= s.floor_seq)
         """
 
     private static let sources = """

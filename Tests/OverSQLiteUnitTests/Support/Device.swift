@@ -76,6 +76,22 @@ final class Device {
             credentials: { InMemoryGateway.token(user: user, device: name) })
     }
 
+    /// A copy of the database as it is, for `reopen(from:)`.
+    func copyOfDatabase() throws -> String {
+        let copy = path + ".copy"
+        try database.writeWithoutTransaction { try $0.execute(sql: "VACUUM INTO ?", arguments: [copy]) }
+        return copy
+    }
+
+    /// What a device restored from a backup does.
+    func reopen(from copy: String) throws {
+        try database.close()
+        for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+        try FileManager.default.moveItem(atPath: copy, toPath: path)
+        database = try DatabasePool(path: path)
+        engine = try Self.engine(database, gateway, clock, tables, name, "user", adjust)
+    }
+
     func execute(_ sql: String, _ arguments: StatementArguments = []) throws {
         try database.write { try $0.execute(sql: sql, arguments: arguments) }
     }

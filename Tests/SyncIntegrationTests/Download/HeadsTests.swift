@@ -8,7 +8,7 @@ import SwiftProtobuf
 import Testing
 @testable import UploadService
 
-@Suite("What a replica knows of the users' logs", .timeLimit(.minutes(2)))
+@Suite("What a replica knows of the users' logs")
 struct HeadsTests {
     private static func note(_ number: Int) -> String {
         change(number, "INSERT", "notes", id("\(number + 100)"), #"{"title":"\#(number)"}"#)

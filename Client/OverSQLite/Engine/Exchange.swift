@@ -1,0 +1,108 @@
+import GRDB
+import Synchronization
+
+/// Fetching and sending, once the device and the server are known to speak of the same history.
+struct Exchange {
+    let session: SyncSession
+
+    /// Reads the feed to its end; from its start if the server says that the cursor leads nowhere.
+    func fetch() async throws {
+        try await orient()
+        do {
+            try await Fetching(session: session).run()
+        } catch let error as SyncError where error.asksForReread {
+            try await reread(error)
+            try await Fetching(session: session).run()
+        }
+    }
+
+    /// Sends what may be sent now. Before the feed was read to its end nothing is sent.
+    ///
+    /// - Returns: when the next refused row is due, in seconds since 1970.
+    func send() async throws -> Double? {
+        try await orient()
+        if try await !state().isHydrated { try await fetch() }
+        do {
+            return try await Sending(session: session).run()
+        } catch let error as SyncError where error.asksForReread {
+            try await reread(error)
+            try await fetch()
+            return try await Sending(session: session).run()
+        }
+    }
+
+    /// Asks once a process how the server knows this device.
+    private func orient() async throws {
+        guard session.epoch.current == .unknown else { return }
+        guard let standing = try await session.gateway.bootstrap() else {
+            session.epoch.current = .none
+            return
+        }
+        try await meet(standing)
+    }
+
+    private func meet(_ standing: Standing) async throws {
+        let catalog = session.catalog
+        let finding = try await session.write { db in
+            let state = try DeviceState.read(db)
+            let finding = standing.compare(with: state)
+            switch finding {
+            case .asBefore:
+                try db.execute(
+                    sql: "UPDATE _sync_state SET epoch = ?", arguments: [standing.epoch])
+            case .deviceRestored:
+                try DeviceState.goOn(db, from: standing)
+            case .newHistory:
+                try ChangeLog(db: db, catalog: catalog).fold()
+                try Reread(db: db, catalog: catalog, reason: .newHistory)
+                    .begin(epoch: standing.epoch)
+            }
+            return finding
+        }
+        session.epoch.current = .known(standing.epoch)
+        if finding == .deviceRestored {
+            session.board.post([
+                .reread(RereadReport(reason: .deviceRestored, resentRows: 0, removedRows: 0))
+            ])
+        }
+    }
+
+    /// Begins to read the feed from its start.
+    private func reread(_ error: SyncError) async throws {
+        if error.isOfAnotherHistory {
+            session.epoch.current = .unknown
+            return try await orient()
+        }
+        let catalog = session.catalog
+        try await session.write { db in
+            try ChangeLog(db: db, catalog: catalog).fold()
+            try Reread(db: db, catalog: catalog, reason: .historyPruned).begin(epoch: nil)
+        }
+    }
+
+    private func state() async throws -> DeviceState {
+        try await session.write { db in try DeviceState.read(db) }
+    }
+}
+
+/// What is known of the server's history in this process.
+enum ServerEpoch: Hashable, Sendable {
+    /// It was not asked for yet.
+    case unknown
+    /// The server has none, as older ones.
+    case none
+    case known(String)
+}
+
+extension SyncError {
+    /// The server cannot serve this device's cursor truly.
+    var asksForReread: Bool {
+        guard case .refused(_, let code, _) = self else { return false }
+        return code == RereadReason.historyPruned.rawValue || isOfAnotherHistory
+    }
+
+    var isOfAnotherHistory: Bool {
+        guard case .refused(_, let code, _) = self else { return false }
+        return ["epoch_changed", "checkpoint_ahead"].contains(code)
+    }
+}
