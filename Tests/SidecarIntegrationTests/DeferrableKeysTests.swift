@@ -9,7 +9,7 @@ struct DeferrableKeysTests {
     /// One key of each kind, named after it. `reserved` and its kin are names that must be quoted.
     private static let tables = """
         CREATE SCHEMA s;
-        CREATE SCHEMA "Order";
+        CREATE SCHEMA "order";
         CREATE TABLE s.parent (id uuid PRIMARY KEY, owner text, code text, nr int, UNIQUE (nr, code));
         CREATE TABLE s.child (id uuid PRIMARY KEY, owner text, code text, nr int, plain_ uuid, cascades uuid,
             nulls uuid, at_once uuid, unchecked uuid, already uuid,
@@ -20,8 +20,8 @@ struct DeferrableKeysTests {
             CONSTRAINT at_once FOREIGN KEY (at_once) REFERENCES s.parent DEFERRABLE INITIALLY IMMEDIATE,
             CONSTRAINT already FOREIGN KEY (already) REFERENCES s.parent DEFERRABLE INITIALLY DEFERRED);
         ALTER TABLE s.child ADD CONSTRAINT unchecked FOREIGN KEY (unchecked) REFERENCES s.parent NOT VALID;
-        CREATE TABLE "Order"."select" (id uuid PRIMARY KEY, owner text, "Up ""to"" it" uuid,
-            CONSTRAINT "from" FOREIGN KEY ("Up ""to"" it") REFERENCES "Order"."select");
+        CREATE TABLE "order"."select" (id uuid PRIMARY KEY, owner text, "Up ""to"" it" uuid,
+            CONSTRAINT "from" FOREIGN KEY ("Up ""to"" it") REFERENCES "order"."select");
         CREATE TABLE s.unregistered (id int PRIMARY KEY, parent uuid,
             CONSTRAINT towards FOREIGN KEY (parent) REFERENCES s.parent);
         CREATE TABLE s.elsewhere (id int PRIMARY KEY, other int,
@@ -39,7 +39,7 @@ struct DeferrableKeysTests {
         tables:
           - {table: s.parent, owner: owner}
           - {table: s.child, owner: owner}
-          - {table: Order.select, owner: owner}
+          - {table: order.select, owner: owner}
           - {table: s.year2, key: id, owner: owner}
           - {table: s.diary, owner: owner}
         """
@@ -83,7 +83,7 @@ struct DeferrableKeysTests {
             let before = try await Self.lines(connection, Self.definitions)
             let keys = DeferrableKeys(connection: connection)
             let wanted = [
-                "Order.select.from", "s.child.at_once", "s.child.cascades", "s.child.nulls",
+                "order.select.from", "s.child.at_once", "s.child.cascades", "s.child.nulls",
                 "s.child.pair", "s.child.plain_", "s.child.unchecked", "s.diary.to_years",
                 "s.unregistered.towards", "s.years.of_years",
             ]
@@ -214,7 +214,7 @@ struct DeferrableKeysTests {
             let key = try #require(try await keys.pending().first { $0.name == "from" })
             #expect(
                 key.statement
-                    == #"ALTER TABLE "Order"."select" ALTER CONSTRAINT "from" DEFERRABLE INITIALLY DEFERRED"#
+                    == #"ALTER TABLE "order"."select" ALTER CONSTRAINT "from" DEFERRABLE INITIALLY DEFERRED"#
             )
             try await connection.execute(script: key.statement)
             #expect(try await keys.pending().contains(key) == false)
