@@ -67,8 +67,10 @@ struct SyncedDatabase {
     ///   - script: tables beside the usual ones.
     ///   - yaml: their entries in `oversync.yaml`.
     ///   - statementTimeout: of uploads, in milliseconds.
+    ///   - settings: of the upload service, by key.
     static func with(
         tables script: String = "", registered yaml: String = "", statementTimeout: Int? = nil,
+        settings: [String: String] = [:],
         _ body: (SyncedDatabase) async throws -> Void
     ) async throws {
         try await TestDatabase.withDatabase(template: template) { url in
@@ -79,11 +81,17 @@ struct SyncedDatabase {
                 let more = try RegistrationFile.parse("tables:\n\(yaml)")
                 try await Registration.apply(registrations + more, on: connection)
             }
-            try await body(try SyncedDatabase(url, connection, statementTimeout))
+            var settings = settings
+            if let statementTimeout {
+                settings[UploadTimeouts.statementSetting.key] = "\(statementTimeout)"
+            }
+            try await body(try SyncedDatabase(url, connection, settings))
         }
     }
 
-    private init(_ url: String, _ connection: PostgresConnection, _ timeout: Int?) throws {
+    private init(
+        _ url: String, _ connection: PostgresConnection, _ settings: [String: String]
+    ) throws {
         self.url = url
         sql = connection
         pool = PostgresPool(
@@ -91,11 +99,7 @@ struct SyncedDatabase {
         source = CatalogSource(pool: pool, logger: Self.logger)
         executor = UploadExecutor(
             pool: pool, source: source, limits: .init(),
-            timeouts: try UploadTimeouts(
-                Configuration(
-                    environment: timeout.map {
-                        [UploadTimeouts.statementSetting.key: "\($0)"]
-                    } ?? [:])))
+            timeouts: try UploadTimeouts(Configuration(environment: settings)))
         reader = PageReader(pool: pool, source: source)
         heads = ScopeHeads(pool: pool, logger: Self.logger)
     }
