@@ -256,7 +256,8 @@ struct StatementAttempt: Sendable {
             bindings.bind(stranger.scope)
             bindings.bind(stranger.number(of: "refusing"))
             bindings.bind(
-                bytes: stranger.victimsRows.first { $0.table == stranger.number(of: "refusing") }?.key)
+                bytes: stranger.victimsRows.first { $0.table == stranger.number(of: "refusing") }?
+                    .key)
             bindings.bind(Int64(1))
             bindings.bind(bytes: Array("I".utf8))
             bindings.bind("{}")

@@ -22,7 +22,7 @@ struct StatementIsolationTests {
             let stranger = try await Stranger(in: database)
             let everything = try await victim.everything()
             // What the tests look for is there.
-            #expect(everything.allSatisfy { $0 != nil || $0 == everything[11] })
+            #expect(everything.allSatisfy { $0 != nil && $0 != "NULL" })
             #expect(everything.last??.contains(Victim.mark) == true)
             try await body(database, victim, stranger)
         }
@@ -130,12 +130,12 @@ struct StatementIsolationTests {
         }
     }
 
-    /// The kinds of writes; a new one must say here what a stranger gets.
+    /// The row that a stranger aims at; a new kind of write must be added here, and to the test.
     private static func key(of table: String, _ kind: MaterializeStatement.Kind) -> String {
-        let letters = ["notes": "a", "items": "b", "links": "d", "labels": "f", "refusing": "c"]
+        let keys = ["notes": "a1", "items": "b1", "links": "d3", "labels": "f1", "refusing": "c3"]
         switch kind {
         case .create, .update, .delete:
-            return letters[table].map { id("\($0)1") } ?? "\(Victim.textKey)1"
+            return keys[table].map { id($0) } ?? "\(Victim.textKey)1"
         }
     }
 

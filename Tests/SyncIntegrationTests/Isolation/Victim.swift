@@ -39,7 +39,10 @@ struct Victim {
                 change(5, "INSERT", "refusing", id("c\(n)"), #"{"word":"\#(Self.mark)"}"#),
                 change(6, "INSERT", "links", id("d\(n)"), "{}"),
                 change(7, "DELETE", "links", id("d\(n)"), base: 1),
-                change(8, "UPDATE", "items", id("b\(n)"), base: 1, #"{"n":7}"#))
+                change(8, "UPDATE", "items", id("b\(n)"), base: 1, #"{"n":7}"#),
+                change(9, "INSERT", "links", id("d\(n + 2)"), "{}"),
+                change(10, "INSERT", "labels", id("f\(n)"), Self.label(n)),
+                change(11, "INSERT", "refusing", id("c\(n + 2)"), #"{"word":"good"}"#))
         }
         try await database.execute(
             """
@@ -51,6 +54,10 @@ struct Victim {
                 try await database.value(
                     "SELECT scope_id::text FROM sync.scope WHERE user_id = '\(Self.user)'") ?? "")
             ?? 0
+    }
+
+    private static func label(_ n: Int) -> String {
+        #"{"tag":"\#(textKey)\#(n)","pref":"\#(textKey)\#(n)"}"#
     }
 
     /// All there is of ann, in the sidecar and in every business table.
