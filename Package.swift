@@ -225,8 +225,9 @@ let testTargets: [Target] = [
     tests(
         "SyncIntegrationTests",
         [
-            "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
-            "Telemetry", "TestSupport", "UploadService", .logging, .nioCore, .nioPosix, .protobuf,
+            "AuthService", "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServiceKit",
+            "Sidecar", "Telemetry", "TestSupport", "UploadService", .logging, .nioCore, .nioPosix,
+            .protobuf,
         ]),
     tests("CompressionUnitTests", ["Compression", "TestSupport", .nioCore]),
     tests(

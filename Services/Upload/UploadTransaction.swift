@@ -43,6 +43,16 @@ struct UploadTransaction {
         let (scope, source, facts) = try await readFacts()
         var plan = newPlan(facts)
         var failures: [Command] = []
+        func refuse(_ change: Change, _ version: RowVersion, _ refusal: RowRefusal) {
+            let table = batch.schema.tables[change.table].registered.name
+            plan.settle(
+                change.index, as: refusal.outcome(of: change, version: version, in: table))
+            guard let state = refusal.sqlState else { return }
+            failures.append(failure(change, version, state, refusal.detail, scope, source))
+        }
+        let cycles = RowCycles(batch.changes[...], in: batch.schema)
+        // Why a cycle could not be written, by where it begins.
+        var broken: [Int: RowRefusal] = [:]
         var waiting = [0..<batch.changes.count]
         while let range = waiting.popLast() {
             var trial = plan
@@ -54,6 +64,14 @@ struct UploadTransaction {
                     // The writes caused others, which may concern rows that are still to be judged.
                     plan.learn(try await readAgain())
                 }
+                for position in range where !broken.isEmpty {
+                    // Parted from what PostgreSQL refused with it: that is what is wrong.
+                    guard plan.isOrphan(batch.changes[position]),
+                        let span = cycles.span(of: position), let refusal = broken[span.lowerBound]
+                    else { continue }
+                    let change = batch.changes[position]
+                    refuse(change, change.base + 1, refusal)
+                }
             } catch let error as PostgresError {
                 guard let refusal = RowRefusal(error) else { throw error }
                 try await run([
@@ -61,18 +79,16 @@ struct UploadTransaction {
                     Command(UploadStatements.releaseSavepoint),
                 ])
                 if range.count > 1 {
-                    let middle = range.lowerBound + range.count / 2
+                    let middle = cycles.middle(of: range)
                     waiting += [middle..<range.upperBound, range.lowerBound..<middle]
-                } else if let entry = entries.first {
-                    let change = batch.changes[range.lowerBound]
-                    let table = batch.schema.tables[change.table].registered.name
-                    plan.settle(
-                        change.index,
-                        as: refusal.outcome(of: change, version: entry.version, in: table))
-                    if let state = refusal.sqlState {
-                        failures.append(
-                            failure(change, entry, state, refusal.detail, scope, source))
+                    if let span = cycles.span(of: range.lowerBound),
+                        span.lowerBound <= range.lowerBound, range.upperBound <= span.upperBound,
+                        refusal.sqlState != nil
+                    {
+                        broken[span.lowerBound] = refusal
                     }
+                } else if let entry = entries.first {
+                    refuse(batch.changes[range.lowerBound], entry.version, refusal)
                 }
             }
         }
@@ -187,14 +203,14 @@ struct UploadTransaction {
     }
 
     private func failure(
-        _ change: Change, _ entry: LogEntry, _ state: SQLState, _ detail: String, _ scope: Int64,
-        _ source: Int32
+        _ change: Change, _ version: RowVersion, _ state: SQLState, _ detail: String,
+        _ scope: Int64, _ source: Int32
     ) -> Command {
         var bindings = Bindings()
         bindings.bind(scope)
         bindings.bind(change.row.table)
         change.row.key.withStoredBytes { bindings.bind(bytes: $0) }
-        bindings.bind(entry.version)
+        bindings.bind(version)
         bindings.bind(bytes: [change.operation.letter])
         bindings.bind(
             bytes: change.payload.map { range in batch.body.withBytes { Array($0[range]) } })

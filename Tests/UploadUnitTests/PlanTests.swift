@@ -149,6 +149,57 @@ struct PlanTests {
         ]
         #expect(ProcessingOrder.of(changes, in: schema).map(\.id) == [5, 2, 1, 4, 3])
     }
+
+    /// A row that `from` names, pointing to the row that `to` names.
+    private static func link(_ id: Int64, from: String, to: String, base: Int64 = 0) -> Change {
+        change(
+            id, row: UInt64(id), table: 1, base: base,
+            needs: [ParentReference(foreignKey: 1, values: [.text(ExactText(to))])],
+            provides: [ParentReference(foreignKey: 1, values: [.text(ExactText(from))])])
+    }
+
+    @Test(
+        "Rows that point at each other are applied together, in one sequence, and with them what hangs on them"
+    )
+    func cycle() {
+        let outcomes = decide([
+            Self.link(1, from: "a", to: "b"), Self.link(2, from: "b", to: "c"),
+            Self.link(3, from: "c", to: "a"), Self.link(4, from: "d", to: "a"),
+        ])
+        #expect(outcomes == Array(repeating: .applied(version: 1), count: 4))
+    }
+
+    @Test("One row of a cycle that cannot be applied takes the whole cycle with it, and no other")
+    func brokenCycle() {
+        // c is based on a version that the server does not know; e and f are a cycle of their own.
+        let outcomes = decide([
+            Self.link(1, from: "a", to: "b"), Self.link(2, from: "b", to: "c"),
+            Self.link(3, from: "c", to: "a", base: 5), Self.link(4, from: "d", to: "a"),
+            Self.link(5, from: "e", to: "f"), Self.link(6, from: "f", to: "e"),
+        ])
+        let reasons = outcomes.map { outcome -> Refusal.Reason? in
+            if case .invalid(let refusal) = outcome { refusal.reason } else { nil }
+        }
+        #expect(
+            reasons[..<4].allSatisfy { $0 == .foreignKeyMissing }
+                && outcomes[4...].allSatisfy { $0 == .applied(version: 1) })
+    }
+
+    @Test("A batch is parted beside its cycles, and within one only if nothing else is left")
+    func parting() {
+        let chain = (0..<10).map { change($0, row: UInt64($0), table: 1, base: 0) }
+        var changes = chain
+        changes[3] = Self.link(3, from: "a", to: "b")
+        changes[6] = Self.link(6, from: "b", to: "a")
+        let cycles = RowCycles(changes[...], in: schema)
+        #expect(cycles.spans == [3..<7])
+        #expect(cycles.promised.count == 1)
+        #expect(cycles.middle(of: 0..<10) == 3)
+        #expect(cycles.middle(of: 3..<10) == 7)
+        #expect(cycles.middle(of: 3..<7) == 5)
+        #expect(cycles.middle(of: 7..<10) == 8)
+        #expect(RowCycles(chain[...], in: schema).spans.isEmpty)
+    }
 }
 
 private let key = ForeignKey(

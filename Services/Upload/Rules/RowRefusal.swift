@@ -29,12 +29,20 @@ struct RowRefusal: Sendable {
             sqlState = nil
             return
         }
-        // A trigger of the team's own may raise any code; one row may also be too slow by itself.
+        // One row may be too slow by itself, in its own table; elsewhere it is our statement that was.
+        let isTooSlow =
+            state == .queryCanceled && Self.concernsBusinessRows(error.statementName)
+        // A trigger of the team's own may raise any code.
         let isRefusal =
-            state.isDataTrouble || state == .queryCanceled
-            || !Self.ourClasses.contains(state.errorClass)
+            state.isDataTrouble || isTooSlow || !Self.ourClasses.contains(state.errorClass)
         guard isRefusal else { return nil }
         sqlState = state
+    }
+
+    private static func concernsBusinessRows(_ statement: String?) -> Bool {
+        guard let statement else { return false }
+        return statement.hasPrefix(MaterializeStatement.namePrefix)
+            || statement == UploadStatements.checkConstraints.name
     }
 
     func outcome(of change: Change, version: RowVersion, in table: TableName) -> ChangeOutcome {

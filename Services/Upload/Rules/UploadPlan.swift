@@ -21,6 +21,10 @@ package struct UploadPlan: Sendable {
     private var facts: UploadFacts
     /// References that rows written by this batch satisfy.
     private var provided: Set<ParentReference> = []
+    /// References that later changes of the batch are expected to satisfy.
+    private var promised: Set<ParentReference> = []
+    /// Those of them that a decision rests on.
+    private var relied: Set<ParentReference> = []
 
     /// - Parameter count: changes in the request, well formed or not.
     package init(schema: UploadSchema, request: UploadRequestFacts, facts: UploadFacts, count: Int)
@@ -35,8 +39,29 @@ package struct UploadPlan: Sendable {
 
     /// Decides the given changes in their order.
     ///
+    /// Rows that point at each other are taken at their word, and all is decided again without the promises
+    /// that were not kept: a cycle is applied wholly or not at all.
+    ///
     /// - Returns: what must be written for those that are applied, in sequence order.
     package mutating func decide(_ changes: ArraySlice<Change>) -> [LogEntry] {
+        var promised = RowCycles(changes, in: schema).promised
+        while !promised.isEmpty {
+            var trial = self
+            trial.promised = promised
+            let entries = trial.decideInOrder(changes)
+            let broken = trial.relied.subtracting(trial.provided)
+            if broken.isEmpty {
+                trial.promised = []
+                trial.relied = []
+                self = trial
+                return entries
+            }
+            promised.subtract(broken)
+        }
+        return decideInOrder(changes)
+    }
+
+    private mutating func decideInOrder(_ changes: ArraySlice<Change>) -> [LogEntry] {
         var entries: [LogEntry] = []
         entries.reserveCapacity(changes.count)
         for position in changes.indices {
@@ -54,6 +79,12 @@ package struct UploadPlan: Sendable {
     package mutating func learn(_ facts: UploadFacts) {
         self.facts = facts
         lastSequence = facts.lastSequence
+    }
+
+    /// Whether a change was refused for want of a parent.
+    func isOrphan(_ change: Change) -> Bool {
+        guard case .invalid(let refusal)? = outcomes[change.index] else { return false }
+        return refusal.reason == .foreignKeyMissing
     }
 
     /// Whether some change is decided and not applied.
@@ -89,9 +120,10 @@ package struct UploadPlan: Sendable {
     }
 
     private mutating func judge(_ change: Change, at position: Int, base: RowVersion) -> LogEntry? {
-        let missing = change.needs.filter {
+        let absent = change.needs.filter {
             !provided.contains($0) && !facts.parents.contains($0) && !isOwn($0, change)
         }
+        let missing = absent.filter { !promised.contains($0) }
         if !missing.isEmpty {
             outcomes[change.index] = .invalid(.foreignKeyMissing(missing.map(label)))
             return nil
@@ -106,12 +138,14 @@ package struct UploadPlan: Sendable {
                 outcomes[change.index] = .invalid(.rowMissing(table, change.row.key))
                 return nil
             }
+            relied.formUnion(absent)
             return apply(change, at: position, version: 1, isCreation: true)
         }
         guard row.version == base else {
             outcomes[change.index] = .conflict(serverRow(row, of: change))
             return nil
         }
+        relied.formUnion(absent)
         return apply(change, at: position, version: base + 1, isCreation: row.isDeleted)
     }
 

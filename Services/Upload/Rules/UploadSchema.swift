@@ -9,6 +9,9 @@ package final class UploadSchema: Sendable {
     package let tables: [UploadTable]
     /// Every foreign key that can be checked before the write, of all tables.
     package let foreignKeys: [CheckedForeignKey]
+    /// Whether rows of a batch may point at each other over keys that wait for the commit: a table's to itself,
+    /// or those of tables in a cycle.
+    let mayHaveCycles: Bool
     private let statements = Mutex<[StatementKey: Statement]>([:])
 
     /// Most statements kept: the sets of columns that payloads name are up to the clients.
@@ -30,6 +33,10 @@ package final class UploadSchema: Sendable {
             }
         }
         self.foreignKeys = foreignKeys
+        // Tables stand parents first, but for cycles.
+        mayHaveCycles = foreignKeys.contains { key in
+            key.key.isDeferrable && (key.parent ?? -1) >= key.child
+        }
         tables = catalog.tables.enumerated().map { index, table in
             UploadTable(table, at: index, foreignKeys)
         }

@@ -10,6 +10,8 @@ import Sidecar
 enum MaterializeStatement {
     /// The member that carries the key. Spliced in last, it wins over anything a payload brings.
     static let keyMember = "@key"
+    /// What the names of these statements begin with.
+    static let namePrefix = "upload_rows"
 
     enum Kind: Hashable, Sendable {
         /// Rows that the sidecar did not have: inserted. An existing row of the same owner is taken over.
@@ -30,7 +32,7 @@ enum MaterializeStatement {
         let source: PostgresType =
             kind == .delete ? (table.registered.keyKind == .uuid ? .uuidArray : .textArray) : .json
         return Statement(
-            name: statementName("upload_rows", for: sql), sql: sql,
+            name: statementName(namePrefix, for: sql), sql: sql,
             parameters: kind == .delete ? [source, .text] : [source, .text, .int8])
     }
 }
@@ -114,6 +116,17 @@ private struct Parts {
             """
     }
 
+    /// The rows of `t` that are the user's: by their owner column, or by the sidecar's own record.
+    private var own: String {
+        if let owner { return " AND t.\(owner) = \(ownerValue)" }
+        guard let ownership else { return "" }
+        return """
+             AND EXISTS (
+                SELECT FROM sync.key_owner o JOIN sync.scope s ON s.scope_id = o.scope_id
+                WHERE o.table_id = \(ownership.table) AND o.key = \(ownership.key) AND s.user_id = $2)
+            """
+    }
+
     private var returning: String { "RETURNING \(ownership?.key ?? "1") AS key" }
 
     var create: String {
@@ -128,7 +141,6 @@ private struct Parts {
             names.isEmpty
             ? "\(key) = t.\(key)"
             : zip(names, values).map { "\($0) = \($1)" }.joined(separator: ", ")
-        let own = owner.map { " AND t.\($0) = \(ownerValue)" } ?? ""
         return """
             WITH updated AS (
                 UPDATE \(target) AS t SET \(sets) FROM \(source)
@@ -143,9 +155,8 @@ private struct Parts {
     }
 
     var delete: String {
-        let own = owner.map { "AND t.\($0) = \(ownerValue)" } ?? ""
         let delete =
-            "DELETE FROM \(target) AS t WHERE t.\(key) = ANY ($1) AND $2::text IS NOT NULL \(own)"
+            "DELETE FROM \(target) AS t WHERE t.\(key) = ANY ($1) AND $2::text IS NOT NULL\(own)"
         guard let ownership else { return delete }
         return """
             WITH gone AS (\(delete) RETURNING \(ownership.key) AS key)

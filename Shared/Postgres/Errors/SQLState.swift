@@ -15,6 +15,8 @@ package struct SQLState: RawRepresentable, Hashable, Sendable {
     package static let uniqueViolation = SQLState(rawValue: "23505")
     package static let checkViolation = SQLState(rawValue: "23514")
     package static let inFailedTransaction = SQLState(rawValue: "25P02")
+    /// The session paused inside a transaction for longer than it may, and is gone.
+    package static let idleInTransactionTimeout = SQLState(rawValue: "25P03")
     package static let invalidStatementName = SQLState(rawValue: "26000")
     package static let invalidPassword = SQLState(rawValue: "28P01")
     package static let serializationFailure = SQLState(rawValue: "40001")
@@ -23,6 +25,8 @@ package struct SQLState: RawRepresentable, Hashable, Sendable {
     package static let syntaxError = SQLState(rawValue: "42601")
     package static let datatypeMismatch = SQLState(rawValue: "42804")
     package static let undefinedTable = SQLState(rawValue: "42P01")
+    package static let undefinedObject = SQLState(rawValue: "42704")
+    package static let undefinedSchema = SQLState(rawValue: "3F000")
     package static let tooManyConnections = SQLState(rawValue: "53300")
     package static let lockNotAvailable = SQLState(rawValue: "55P03")
     package static let queryCanceled = SQLState(rawValue: "57014")
@@ -52,7 +56,7 @@ package struct SQLState: RawRepresentable, Hashable, Sendable {
         default:
             switch self {
             case .serializationFailure, .deadlockDetected, .lockNotAvailable, .adminShutdown,
-                .crashShutdown, .cannotConnectNow:
+                .crashShutdown, .cannotConnectNow, .idleInTransactionTimeout:
                 true
             default: false
             }

@@ -112,9 +112,3 @@ struct CaptureTrigger {
         CaptureTrigger(event: "DELETE", transitions: "OLD TABLE AS old_rows"),
     ]
 }
-
-extension Duration {
-    fileprivate var wholeMilliseconds: Int64 {
-        components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
-    }
-}

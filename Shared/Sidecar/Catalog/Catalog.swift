@@ -5,14 +5,21 @@ package struct Catalog: Sendable {
     package let tables: [RegisteredTable]
     /// Differs whenever two catalogs may differ: what was derived from one holds while this is the same.
     package let generation: UInt64
+    /// Whether anything in the database can be checked as late as COMMIT: a foreign key of any table, a unique
+    /// constraint, a trigger of the team's. An upload then has it checked before, where it can still tell which
+    /// row is refused.
+    package let hasDeferrableConstraints: Bool
     private let byName: [TableName: Int]
     private let byID: [TableID: Int]
     private let removed: [TableID: RegisteredTable]
 
     /// - Parameter tables: in any order; they are put in parents-first order here. Tables that are no longer
     ///   registered take no changes, but the log still names them.
-    package init(tables: [RegisteredTable], generation: UInt64 = 0) {
+    package init(
+        tables: [RegisteredTable], hasDeferrableConstraints: Bool = false, generation: UInt64 = 0
+    ) {
         self.generation = generation
+        self.hasDeferrableConstraints = hasDeferrableConstraints
         removed = Dictionary(
             uniqueKeysWithValues: tables.filter(\.isRemoved).map { ($0.id, $0) })
         var ordered = TableOrder.parentsFirst(tables.filter { !$0.isRemoved })
@@ -32,11 +39,6 @@ package struct Catalog: Sendable {
     package func isMade(of tables: [RegisteredTable]) -> Bool {
         let other = Catalog(tables: tables)
         return self.tables == other.tables && removed == other.removed
-    }
-
-    /// Whether any registered table has a constraint that must be checked before COMMIT.
-    package var hasDeferrableConstraints: Bool {
-        tables.contains { $0.foreignKeys.contains(where: \.isDeferrable) }
     }
 
     /// The tables whose changes a caller gets, those that are no longer registered included; nil if that is

@@ -61,10 +61,19 @@ package final class CatalogSource: Service {
 
     @discardableResult
     package func refresh() async throws -> Catalog {
-        let tables = try await pool.withConnection { try await Catalog.readTables(on: $0) }
+        let (tables, defers) = try await pool.withConnection { connection in
+            (
+                try await Catalog.readTables(on: connection),
+                try await Catalog.readHasDeferrableConstraints(on: connection)
+            )
+        }
         return current.withLock { current in
-            if let current, current.isMade(of: tables) { return current }
-            let fresh = Catalog(tables: tables, generation: (current?.generation ?? 0) + 1)
+            if let current, current.isMade(of: tables), current.hasDeferrableConstraints == defers {
+                return current
+            }
+            let fresh = Catalog(
+                tables: tables, hasDeferrableConstraints: defers,
+                generation: (current?.generation ?? 0) + 1)
             current = fresh
             return fresh
         }
@@ -102,6 +111,13 @@ extension Catalog {
                         writeRoles: roles(try rows.optionalString(row, 9)))))
         }
         return tables
+    }
+
+    /// See ``hasDeferrableConstraints``.
+    package static func readHasDeferrableConstraints(
+        on connection: PostgresConnection
+    ) async throws(PostgresError) -> Bool {
+        try await connection.run(Command(SidecarStatements.hasDeferrableConstraints)).bool(0, 0)
     }
 
     /// The names of roles have no comma in them.

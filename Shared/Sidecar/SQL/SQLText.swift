@@ -42,3 +42,10 @@ extension RegisteredTable {
         return keyKind == .uuid ? "uuid_send(\(key))" : "convert_to(\(key)::text, 'UTF8')"
     }
 }
+
+extension Duration {
+    /// As PostgreSQL's timeouts take it.
+    var wholeMilliseconds: Int64 {
+        components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
+    }
+}

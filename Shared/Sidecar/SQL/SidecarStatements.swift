@@ -24,6 +24,12 @@ package enum SidecarStatements {
             FROM sync.catalog ORDER BY schema_name, table_name
             """)
 
+    /// Foreign keys and unique constraints are triggers too. Not only of registered tables: a delete is refused
+    /// by the key of a table that points at it, and a trigger of the team's may write anywhere.
+    static let hasDeferrableConstraints = Statement(
+        name: "sidecar_has_deferrable",
+        sql: "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgdeferrable)")
+
     static let register = Statement(
         name: "sidecar_register_table",
         sql: """

@@ -67,8 +67,10 @@ struct SyncedDatabase {
     ///   - script: tables beside the usual ones.
     ///   - yaml: their entries in `oversync.yaml`.
     ///   - statementTimeout: of uploads, in milliseconds.
+    ///   - settings: of the upload service, by key.
     static func with(
         tables script: String = "", registered yaml: String = "", statementTimeout: Int? = nil,
+        settings: [String: String] = [:],
         _ body: (SyncedDatabase) async throws -> Void
     ) async throws {
         try await TestDatabase.withDatabase(template: template) { url in
@@ -79,29 +81,49 @@ struct SyncedDatabase {
                 let more = try RegistrationFile.parse("tables:\n\(yaml)")
                 try await Registration.apply(registrations + more, on: connection)
             }
-            try await body(try SyncedDatabase(url, connection, statementTimeout))
+            var settings = settings
+            if let statementTimeout {
+                settings[UploadTimeouts.statementSetting.key] = "\(statementTimeout)"
+            }
+            try await body(
+                try SyncedDatabase(
+                    url, connection, reaching: PostgresConfiguration(url: url), settings))
         }
     }
 
-    private init(_ url: String, _ connection: PostgresConnection, _ timeout: Int?) throws {
+    private init(
+        _ url: String, _ connection: PostgresConnection,
+        reaching configuration: PostgresConfiguration, _ settings: [String: String]
+    ) throws {
         self.url = url
         sql = connection
-        pool = PostgresPool(
-            try PostgresConfiguration(url: url), pool: try PoolConfiguration(), logger: Self.logger)
+        pool = PostgresPool(configuration, pool: try PoolConfiguration(), logger: Self.logger)
         source = CatalogSource(pool: pool, logger: Self.logger)
         executor = UploadExecutor(
             pool: pool, source: source, limits: .init(),
-            timeouts: try UploadTimeouts(
-                Configuration(
-                    environment: timeout.map {
-                        [UploadTimeouts.statementSetting.key: "\($0)"]
-                    } ?? [:])))
+            timeouts: try UploadTimeouts(Configuration(environment: settings)))
         reader = PageReader(pool: pool, source: source)
         heads = ScopeHeads(pool: pool, logger: Self.logger)
     }
 
-    /// The same database for services that reach it by another way.
-    func through(_ url: String) throws -> SyncedDatabase { try SyncedDatabase(url, sql, nil) }
+    /// Calls `body` with the same database for services that reach it through a proxy.
+    ///
+    /// - Parameters:
+    ///   - text: what the proxy holds back, `times` times; nil holds nothing.
+    ///   - settings: of the upload service, by key.
+    func throughProxy(
+        holding text: String? = nil, times: Int = 0, settings: [String: String] = [:],
+        _ body: @Sendable @escaping (PostgresProxy, SyncedDatabase) async throws -> Void
+    ) async throws {
+        let direct = try PostgresConfiguration(url: url)
+        let server = try #require(direct.keywords["host"])
+        try await PostgresProxy.with(server: server, holding: text, times: times) { proxy in
+            var configuration = direct
+            configuration.keywords["host"] = proxy.directory
+            try await body(
+                proxy, try SyncedDatabase(url, sql, reaching: configuration, settings))
+        }
+    }
 
     static func connect(_ url: String) async throws -> PostgresConnection {
         try await PostgresConnection.connect(PostgresConfiguration(url: url), logger: logger)

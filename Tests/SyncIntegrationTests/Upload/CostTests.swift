@@ -10,8 +10,7 @@ struct CostTests {
     @Test("H10: an upload takes two round trips, a page one, and an idle poll none")
     func roundTrips() async throws {
         try await SyncedDatabase.with { direct in
-            try await RoundTripCounter.with(direct.url) { counter in
-                let database = try direct.through(counter.url)
+            try await direct.throughProxy { proxy, database in
                 func batch(_ first: Int) -> String {
                     (first..<first + 100).map { number in
                         let key = id("\(number + 1000)")
@@ -26,17 +25,17 @@ struct CostTests {
                 try await database.upload("ann", batch(0))
                 _ = try await database.pull("ann")
 
-                let upload = try await counter.count {
+                let upload = try await proxy.roundTrips {
                     let answer = try await database.outcomes("ann", batch(100))
                     #expect(answer == Array(repeating: "applied 1", count: 100))
                 }
                 #expect(upload == 2)
-                let page = try await counter.count {
+                let page = try await proxy.roundTrips {
                     let answer = try await database.pull("ann") { $0.includeSelf = true }
                     #expect(answer.message.rows == 200)
                 }
                 #expect(page == 1)
-                let idle = try await counter.count {
+                let idle = try await proxy.roundTrips {
                     let answer = try await database.pull("ann") { $0.after = 200 }
                     #expect(answer.message.rows == 0)
                 }

@@ -82,6 +82,33 @@ struct IsolationTests {
             #expect(try await database.verify().0 == [])
         }
     }
+
+    // bob:        INSERT t1                                     UPDATE, DELETE t1 on his version
+    // plain SQL:            DELETE t1, triggers off
+    // ann:                                       INSERT t1
+    @Test(
+        "A key that went to another user unseen by the triggers is not written by its first owner")
+    func reuseUnseen() async throws {
+        try await SyncedDatabase.with { database in
+            for (n, key) in ["t1", "t2"].enumerated() {
+                try await database.upload("bob", change(n + 1, "INSERT", "tags", key, "{}"))
+            }
+            try await database.execute(
+                "SET session_replication_role = replica; DELETE FROM s.tags; RESET session_replication_role"
+            )
+            for (n, key) in ["t1", "t2"].enumerated() {
+                let made = try await database.outcomes(
+                    "ann", change(n + 1, "INSERT", "tags", key, #"{"label":"ann's"}"#))
+                #expect(made == ["applied 1"])
+            }
+            let before = try await database.snapshot()
+            let update = try await database.outcomes(
+                "bob", change(3, "UPDATE", "tags", "t1", base: 1, #"{"label":"bob's"}"#))
+            #expect(update == ["invalid key_taken"])
+            try await database.upload("bob", change(4, "DELETE", "tags", "t2", base: 1))
+            #expect(try await database.snapshot() == before)
+        }
+    }
 }
 
 extension SyncedDatabase {

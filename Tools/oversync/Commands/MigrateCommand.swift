@@ -10,7 +10,7 @@ struct MigrateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "migrate",
         abstract: "Creates or updates the sidecar, and registers the tables of oversync.yaml.",
-        subcommands: [Up.self, Status.self], defaultSubcommand: Up.self)
+        subcommands: [Up.self, Status.self, DeferrableKeysCommand.self], defaultSubcommand: Up.self)
 
     /// Where the database is.
     struct Database: ParsableArguments {

@@ -1,0 +1,59 @@
+import Model
+import Sidecar
+
+/// Rows of a batch that point at each other, such as a → b → a: no order has every parent before its child.
+///
+/// Over foreign keys that wait for the commit they can be applied together or not at all.
+struct RowCycles: Sendable {
+    /// References to rows that the batch itself brings, but later.
+    let promised: Set<ParentReference>
+    /// Stretches of the batch, as indexes into it, in which all of a cycle lies. In order, none overlaps.
+    let spans: [Range<Int>]
+
+    init(_ changes: ArraySlice<Change>, in schema: UploadSchema) {
+        var promised: Set<ParentReference> = []
+        var spans: [Range<Int>] = []
+        let providers = schema.mayHaveCycles ? Self.providers(changes) : [:]
+        for position in changes.indices where !providers.isEmpty {
+            for need in changes[position].needs {
+                guard let provider = providers[need], provider > position,
+                    schema.foreignKeys[need.foreignKey].key.isDeferrable
+                else { continue }
+                promised.insert(need)
+                var span = position..<provider + 1
+                while let last = spans.last, last.overlaps(span) {
+                    span =
+                        min(
+                            last.lowerBound, span.lowerBound)..<max(
+                            last.upperBound, span.upperBound)
+                    spans.removeLast()
+                }
+                spans.append(span)
+            }
+        }
+        self.promised = promised
+        self.spans = spans
+    }
+
+    /// Where to part a stretch of several changes in two: near its middle, and not within a cycle if there is
+    /// another place.
+    func middle(of range: Range<Int>) -> Int {
+        let middle = range.lowerBound + range.count / 2
+        guard let span = span(of: middle), span.lowerBound < middle else { return middle }
+        if span.lowerBound > range.lowerBound { return span.lowerBound }
+        return span.upperBound < range.upperBound ? span.upperBound : middle
+    }
+
+    /// The stretch that a change lies in.
+    func span(of position: Int) -> Range<Int>? { spans.first { $0.contains(position) } }
+
+    private static func providers(_ changes: ArraySlice<Change>) -> [ParentReference: Int] {
+        var providers: [ParentReference: Int] = [:]
+        for position in changes.indices where changes[position].operation != .delete {
+            for reference in changes[position].provides where providers[reference] == nil {
+                providers[reference] = position
+            }
+        }
+        return providers
+    }
+}

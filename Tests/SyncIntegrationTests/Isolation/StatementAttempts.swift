@@ -1,0 +1,308 @@
+@testable import AuthService
+@testable import DownloadService
+import Model
+import Postgres
+@testable import Sidecar
+@testable import UploadService
+
+/// What keeps a statement to one user's rows.
+enum Confinement: Sendable {
+    /// It names the user, bound from the token: its text has this condition.
+    case user(String)
+    /// It names a scope, which was taken under the user's lock: its text has this condition.
+    case scope(String)
+    /// Administrators alone cause it.
+    case administrators
+    /// It concerns no user's rows.
+    case nobodysRows
+
+    /// The part of the text that does it, if the text does.
+    var condition: String? {
+        switch self {
+        case .user(let condition), .scope(let condition): condition
+        case .administrators, .nobodysRows: nil
+        }
+    }
+}
+
+/// bob, who knows ann's keys and the names of her devices.
+struct Stranger: Sendable {
+    static let user = "bob"
+    static let device = "phone"
+    static let victimsDevice = "\(Victim.mark)-phone"
+
+    let scope: Int64
+    let source: Int32
+    let failure: Int64
+    let tables: [TableName: TableID]
+
+    init(in database: SyncedDatabase) async throws {
+        try await database.upload(
+            Self.user, device: Self.device, change(1, "INSERT", "notes", id("e1"), "{}"),
+            change(2, "INSERT", "refusing", id("e2"), #"{"word":"bad"}"#))
+        func number(_ sql: String) async throws -> Int64 {
+            Int64(try await database.value(sql) ?? "") ?? 0
+        }
+        let scopes = "SELECT scope_id FROM sync.scope WHERE user_id = '\(Self.user)'"
+        scope = try await number("SELECT scope_id::text FROM (\(scopes)) AS s")
+        source = Int32(
+            try await number(
+                "SELECT source_no::text FROM sync.source WHERE scope_id = (\(scopes))"))
+        failure = try await number(
+            "SELECT id::text FROM sync.materialize_failures WHERE scope_id = (\(scopes))")
+        tables = Dictionary(
+            uniqueKeysWithValues: try await database.source.catalog().tables.map {
+                ($0.name, $0.id)
+            })
+    }
+
+    /// All keys of ann's, and where they are.
+    var victimsRows: [(table: TableID, key: [UInt8])] {
+        let uuids = [("notes", "a"), ("items", "b"), ("links", "d"), ("refusing", "c")]
+        let texts = ["tags", "prefs"]
+        return [1, 2].flatMap { n in
+            uuids.map { (number(of: $0.0), Self.bytes(ofUUID: id("\($0.1)\(n)"))) }
+                + texts.map { (number(of: $0), Array("\(Victim.textKey)\(n)".utf8)) }
+        }
+    }
+
+    func number(of table: String) -> TableID { tables[TableName(schema: "s", table: table)] ?? 0 }
+
+    static func bytes(ofUUID text: String) -> [UInt8] {
+        let digits = Array(text.filter { $0 != "-" })
+        return stride(from: 0, to: digits.count, by: 2).map {
+            UInt8(String(digits[$0...($0 + 1)]), radix: 16) ?? 0
+        }
+    }
+}
+
+/// One statement as the stranger would have it run, aimed at ann's rows.
+struct StatementAttempt: Sendable {
+    let statement: Statement
+    let confinement: Confinement
+    /// The stranger's values.
+    let bind: @Sendable (inout Bindings, Stranger) -> Void
+
+    init(
+        _ statement: Statement, _ confinement: Confinement,
+        _ bind: @Sendable @escaping (inout Bindings, Stranger) -> Void = { _, _ in }
+    ) {
+        self.statement = statement
+        self.confinement = confinement
+        self.bind = bind
+    }
+
+    /// Every fixed statement of the services. Those that write come last: what they leave is the stranger's.
+    static let all = transactions + catalog + keys + reads + downloads + administration + writes
+
+    private static let transactions = [
+        UploadStatements.begin, UploadStatements.savepoint, UploadStatements.rollbackToSavepoint,
+        UploadStatements.releaseSavepoint, UploadStatements.deferConstraints,
+        UploadStatements.checkConstraints, UploadStatements.commit, UploadStatements.rollback,
+        UploadStatements.enterDeletes, AuthStatements.begin, AuthStatements.commit,
+    ].map { StatementAttempt($0, .nobodysRows) }
+
+    private static let catalog =
+        [
+            SidecarStatements.metaExists, SidecarStatements.layoutVersion,
+            SidecarStatements.registeredTables, SidecarStatements.hasDeferrableConstraints,
+            UploadStatements.readEpoch,
+        ].map { StatementAttempt($0, .nobodysRows) }
+        + [SidecarStatements.columns, SidecarStatements.foreignKeys, SidecarStatements.uniqueKeys]
+        .map { statement in
+            StatementAttempt(statement, .nobodysRows) { bindings, stranger in
+                var names = ArrayBinding(of: .text)
+                for table in stranger.tables.keys { names.append(table.description) }
+                bindings.bind(names)
+            }
+        }
+
+    private static let keys = [
+        StatementAttempt(AuthStatements.lockKeys, .nobodysRows),
+        StatementAttempt(AuthStatements.readKeys, .nobodysRows),
+        StatementAttempt(AuthStatements.insertKey, .nobodysRows) { bindings, _ in
+            bindings.bind("kid")
+            bindings.bind(bytes: [1])
+            bindings.bind(bytes: [2])
+        },
+    ]
+
+    private static let reads = [
+        StatementAttempt(UploadStatements.configure, .nobodysRows) { bindings, _ in
+            for _ in 0..<3 { bindings.bind("5000") }
+        },
+        StatementAttempt(UploadStatements.enterWrites, .nobodysRows) { bindings, stranger in
+            for text in ["5000", "\(stranger.scope)", "1", "9"] { bindings.bind(text) }
+        },
+        StatementAttempt(UploadStatements.lockScope, .user("user_id = $1")) { bindings, _ in
+            bindings.bind(Stranger.user)
+        },
+        StatementAttempt(UploadStatements.createScope, .user("VALUES ($1)")) { bindings, _ in
+            bindings.bind(Stranger.user)
+        },
+        StatementAttempt(UploadStatements.readHead, .scope("scope_id = $1")) {
+            $0.bind($1.scope)
+        },
+        StatementAttempt(UploadStatements.readSource, .user("user_id = $1")) { bindings, _ in
+            bindings.bind(Stranger.user)
+            bindings.bind(Stranger.victimsDevice)
+        },
+        StatementAttempt(UploadStatements.readKnownChanges, .user("user_id = $1")) {
+            bindings, _ in
+            bindings.bind(Stranger.user)
+            bindings.bind(Stranger.victimsDevice)
+            var ids = ArrayBinding(of: .int8)
+            for id in 1...8 { ids.append(Int64(id)) }
+            bindings.bind(ids)
+        },
+        StatementAttempt(UploadStatements.readRows, .user("user_id = $1")) {
+            bindings, stranger in
+            bindings.bind(Stranger.user)
+            bindRows(&bindings, stranger)
+        },
+    ]
+
+    private static func bindRows(_ bindings: inout Bindings, _ stranger: Stranger) {
+        var tables = ArrayBinding(of: .int2)
+        var keys = ArrayBinding(of: .bytea)
+        var bases = ArrayBinding(of: .int8)
+        for row in stranger.victimsRows {
+            tables.append(row.table)
+            row.key.withUnsafeBytes { keys.append(bytes: $0) }
+            bases.append(Int64(99))
+        }
+        for array in [tables, keys, bases] { bindings.bind(array) }
+    }
+
+    private static let downloads = [
+        StatementAttempt(DownloadStatements.readScope, .user("user_id = $1"), bindDevice),
+        StatementAttempt(DownloadStatements.readBootstrap, .user("user_id = $1"), bindDevice),
+        StatementAttempt(DownloadStatements.readSources, .user("user_id = $1")) { bindings, _ in
+            bindings.bind(Stranger.user)
+        },
+        StatementAttempt(DownloadStatements.readPage, .user("user_id = $1")) { bindings, _ in
+            bindings.bind(Stranger.user)
+            for number in [0, Int64.max, 1000] { bindings.bind(number) }
+            bindings.bind(bytes: nil)
+            bindings.bind(Stranger.victimsDevice)
+        },
+        StatementAttempt(DownloadStatements.readHeads, .user("unnest($1::text[])")) {
+            bindings, _ in
+            var users = ArrayBinding(of: .text)
+            users.append(Stranger.user)
+            bindings.bind(users)
+        },
+        StatementAttempt(DownloadStatements.noteHydration, .user("user_id = $1")) {
+            bindings, stranger in
+            bindDevice(&bindings, stranger)
+            bindings.bind(Int64(1))
+        },
+    ]
+
+    @Sendable private static func bindDevice(_ bindings: inout Bindings, _ stranger: Stranger) {
+        bindings.bind(Stranger.user)
+        bindings.bind(Stranger.victimsDevice)
+    }
+
+    private static let administration = [
+        StatementAttempt(FailureStatements.list, .administrators) { bindings, _ in
+            for text in ["", "", Stranger.user] { bindings.bind(text) }
+            for number in [0, Int64(100)] { bindings.bind(number) }
+        },
+        StatementAttempt(FailureStatements.resolve, .administrators) { $0.bind($1.failure) },
+        StatementAttempt(FailureStatements.audit, .administrators) { bindings, _ in
+            for text in ["bob", "test", "1", "done"] { bindings.bind(text) }
+        },
+        StatementAttempt(CompactionStatements.nextScope, .administrators) { bindings, _ in
+            bindings.bind(Int64(0))
+            bindings.bind(Stranger.user)
+        },
+        StatementAttempt(CompactionStatements.lockScope, .scope("scope_id = $1")) {
+            $0.bind($1.scope)
+        },
+        StatementAttempt(CompactionStatements.removeSuperseded, .scope("scope_id = $1")) {
+            bindStretch(&$0, $1)
+        },
+        StatementAttempt(CompactionStatements.removeTombstones, .scope("scope_id = $1")) {
+            bindStretch(&$0, $1)
+        },
+        // Of everybody, but only what has no meaning any more.
+        StatementAttempt(CompactionStatements.forgetHydrations, .administrators),
+        StatementAttempt(ForeignKeyStatements.immediateKeys, .nobodysRows),
+    ]
+
+    private static func bindStretch(_ bindings: inout Bindings, _ stranger: Stranger) {
+        for number in [stranger.scope, 0, 1000, -60] { bindings.bind(number) }
+    }
+
+    private static let writes = [
+        StatementAttempt(UploadStatements.advanceScope, .scope("scope_id = $1")) {
+            $0.bind($1.scope)
+            $0.bind(Int64(1000))
+        },
+        StatementAttempt(UploadStatements.appendLog, .scope("SELECT $1, $2, u.*")) {
+            bindings, stranger in
+            bindings.bind(stranger.scope)
+            bindings.bind(stranger.source)
+            bindLog(&bindings, stranger)
+        },
+        StatementAttempt(UploadStatements.writeRowState, .scope("SELECT $1, u.*")) {
+            bindings, stranger in
+            bindings.bind(stranger.scope)
+            bindStates(&bindings, stranger)
+        },
+        StatementAttempt(UploadStatements.recordFailure, .scope("VALUES ($1,")) {
+            bindings, stranger in
+            bindings.bind(stranger.scope)
+            bindings.bind(stranger.number(of: "refusing"))
+            bindings.bind(
+                bytes: stranger.victimsRows.first { $0.table == stranger.number(of: "refusing") }?
+                    .key)
+            bindings.bind(Int64(1))
+            bindings.bind(bytes: Array("I".utf8))
+            bindings.bind("{}")
+            bindings.bind(stranger.source)
+            bindings.bind(Int64(5))
+            for text in ["23514", "mine"] { bindings.bind(text) }
+        },
+        StatementAttempt(UploadStatements.createSource, .scope("scope_id = $1")) {
+            $0.bind($1.scope)
+            $0.bind(Stranger.victimsDevice)
+        },
+    ]
+
+    private static func bindLog(_ bindings: inout Bindings, _ stranger: Stranger) {
+        var sequences = ArrayBinding(of: .int8)
+        var tables = ArrayBinding(of: .int2)
+        var operations = ArrayBinding(of: .char)
+        var keys = ArrayBinding(of: .bytea)
+        var versions = ArrayBinding(of: .int8)
+        var payloads = ArrayBinding(of: .json)
+        for (n, row) in stranger.victimsRows.enumerated() {
+            sequences.append(Int64(900 + n))
+            tables.append(row.table)
+            operations.append(char: UInt8(ascii: "I"))
+            row.key.withUnsafeBytes { keys.append(bytes: $0) }
+            versions.append(Int64(1))
+            payloads.append("{}")
+        }
+        for array in [sequences, tables, operations, keys, versions, payloads] {
+            bindings.bind(array)
+        }
+        for _ in 0..<2 { bindings.bind(sequences) }
+    }
+
+    private static func bindStates(_ bindings: inout Bindings, _ stranger: Stranger) {
+        var tables = ArrayBinding(of: .int2)
+        var keys = ArrayBinding(of: .bytea)
+        var numbers = ArrayBinding(of: .int8)
+        var deleted = ArrayBinding(of: .bool)
+        for row in stranger.victimsRows {
+            tables.append(row.table)
+            row.key.withUnsafeBytes { keys.append(bytes: $0) }
+            numbers.append(Int64(900))
+            deleted.append(true)
+        }
+        for array in [tables, keys, numbers, numbers, deleted] { bindings.bind(array) }
+    }
+}

@@ -1,0 +1,50 @@
+import ArgumentParser
+import DevStack
+import Foundation
+import Sidecar
+
+/// `oversync migrate fk-deferrable`: foreign keys that are checked at commit.
+struct DeferrableKeysCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "fk-deferrable",
+        abstract: "Makes foreign keys of and to registered tables DEFERRABLE INITIALLY DEFERRED.",
+        discussion: """
+            Then rows that point at each other can come in one upload. Works online, in place, in one short \
+            transaction a key; running services notice within seconds. What is converted already is left alone. \
+            The exit code is 1 if any key could not be converted. See Docs/runbooks/foreign-keys-deferrable.md.
+            """)
+
+    @OptionGroup var database: MigrateCommand.Database
+    @Flag(help: "Only print the statements.")
+    var dryRun = false
+    @Option(help: "How often a table that is in use is tried (1 to 1000).")
+    var attempts = DeferrableKeys.Patience().attempts
+
+    func validate() throws {
+        guard (1...1000).contains(attempts) else {
+            throw ValidationError("--attempts must be between 1 and 1000")
+        }
+    }
+
+    func run() async throws {
+        try await withConnection(to: try database.resolve()) { connection in
+            var patience = DeferrableKeys.Patience()
+            patience.attempts = attempts
+            let keys = DeferrableKeys(connection: connection, patience: patience)
+            if dryRun {
+                for key in try await keys.pending() {
+                    let owner = key.isOurs ? "" : "  -- as \(key.owner)"
+                    print("\(key.statement);\(owner)")
+                }
+                return
+            }
+            let outcomes = try await keys.convert { outcome in
+                print("\(outcome.key): \(outcome.problem?.description ?? "deferred")")
+                fflush(nil)
+            }
+            let left = outcomes.count { $0.problem != nil }
+            print("\(outcomes.count - left) keys converted, \(left) left")
+            if left > 0 { throw ExitCode(1) }
+        }
+    }
+}
