@@ -164,10 +164,22 @@ let toolTargets: [Target] = [
         dependencies: ["DevStack", "Postgres", "Tokens", .asyncHTTPClient, .nioCore, .nioHTTP1],
         path: "Tools/Bench",
         swiftSettings: settings),
+    .target(
+        name: "GapCheck",
+        dependencies: [
+            "DevStack", "Model", "Postgres", "Sidecar", "TestSupport", "Tokens", "WireJSON",
+            .asyncHTTPClient, .nioCore, .nioHTTP1,
+        ],
+        path: "Tools/GapCheck",
+        resources: [
+            .embedInCode("Resources/gap.sql"), .embedInCode("Resources/oversync.yaml"),
+        ],
+        swiftSettings: settings),
     .executableTarget(
         name: "oversync",
         dependencies: [
-            "Bench", "Demo", "DevStack", "Model", "Postgres", "Protos", "RPC", "ServiceKit",
+            "Bench", "Demo", "DevStack", "GapCheck", "Model", "Postgres", "Protos", "RPC",
+            "ServiceKit",
             "Sidecar", "Tokens", .argumentParser,
             .lifecycle, .logging, .nioCore,
         ],
@@ -228,6 +240,7 @@ let testTargets: [Target] = [
             "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
             "Telemetry", "TestSupport", "UploadService", .logging, .nioCore, .protobuf,
         ]),
+    tests("GapCheckUnitTests", ["GapCheck", "WireJSON", .nioCore]),
     tests("CompressionUnitTests", ["Compression", "TestSupport", .nioCore]),
     tests(
         "OverSQLiteUnitTests",
@@ -235,8 +248,8 @@ let testTargets: [Target] = [
     tests(
         "EndToEndTests",
         [
-            "Demo", "DevStack", "LocalPostgres", "Postgres", "Tokens", .asyncHTTPClient, .logging,
-            .nioCore,
+            "Demo", "DevStack", "GapCheck", "LocalPostgres", "Postgres", "Tokens", .asyncHTTPClient,
+            .logging, .nioCore,
             .nioHTTP1, "oversync-auth", "oversync-download", "oversync-gateway", "oversync-upload",
         ]),
 ]

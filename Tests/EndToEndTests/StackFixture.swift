@@ -9,14 +9,15 @@ import NIOHTTP1
 import Tokens
 
 /// Runs a test against a stack of its own: PostgreSQL, every service as a process, HTTPS.
-func withStack(_ body: @escaping @Sendable (StackAddress) async throws -> Void) async throws {
+///
+/// - Parameter plan: what to run in a folder; by default the demonstration's tables, with two Download replicas.
+func withStack(
+    _ plan: (StackDirectory) -> Stack.Plan = demonstrationPlan,
+    _ body: @escaping @Sendable (StackAddress) async throws -> Void
+) async throws {
     let folder =
         FileManager.default.temporaryDirectory.path + "/oversync-e2e-" + UUID().uuidString.prefix(8)
-    var plan = Stack.Plan(
-        directory: StackDirectory(folder), registrations: DemoTables.registrations,
-        businessSchema: DemoTables.businessSchema)
-    plan.port = 0
-    plan.downloadReplicas = 2
+    let plan = plan(StackDirectory(folder))
     var logger = Logger(label: "stack")
     logger.logLevel = .error
     let stack = try await Stack(plan, logger: logger)
@@ -31,6 +32,15 @@ func withStack(_ body: @escaping @Sendable (StackAddress) async throws -> Void) 
     try await stack.postgres.destroy()
     try? FileManager.default.removeItem(atPath: folder)
     try outcome.get()
+}
+
+private func demonstrationPlan(in directory: StackDirectory) -> Stack.Plan {
+    var plan = Stack.Plan(
+        directory: directory, registrations: DemoTables.registrations,
+        businessSchema: DemoTables.businessSchema)
+    plan.port = 0
+    plan.downloadReplicas = 2
+    return plan
 }
 
 /// One device that speaks the wire protocol by hand.

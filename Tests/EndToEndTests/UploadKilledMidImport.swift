@@ -27,7 +27,7 @@ struct UploadKilledMidImport {
                         return !killed
                     })
                 else { return }
-                if let upload = Self.process("oversync-upload", of: getpid()) {
+                for upload in ServiceProcesses.named("oversync-upload", childrenOf: getpid()) {
                     kill(upload, SIGKILL)
                 }
             }
@@ -36,18 +36,6 @@ struct UploadKilledMidImport {
             #expect(isEqual, "\(lines.withLock { $0.joined(separator: "\n") })")
             #expect(
                 hasKilled.withLock { $0 }, "the import was over before there was anything to kill")
-        }
-    }
-
-    private static func process(_ name: String, of parent: Int32) -> Int32? {
-        let folders = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
-        return folders.compactMap { Int32($0) }.first { id in
-            guard let stat = try? String(contentsOfFile: "/proc/\(id)/stat", encoding: .utf8) else {
-                return false
-            }
-            let fields = stat.split(separator: ")").last?.split(separator: " ") ?? []
-            return stat.contains("(\(name.prefix(15)))") && fields.count > 1
-                && Int32(fields[1]) == parent
         }
     }
 }
