@@ -51,9 +51,9 @@ struct Chaos: Sendable {
                 let statement = Statement(
                     name: "gap_cut",
                     sql: """
-                        SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-                            AND pid <> pg_backend_pid() AND backend_type = 'client backend'
-                            AND pg_terminate_backend(pid)
+                        SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                        WHERE datname = current_database() AND pid <> pg_backend_pid()
+                            AND backend_type = 'client backend'
                         """)
                 return try await connection.run(Command(statement)).int64(0, 0) > 0
             }

@@ -13,6 +13,8 @@ struct BackEnd: Sendable {
     private static let inserts = 1...60
     private static let updates = 1...20
     private static let deletes = 1...15
+    /// Rows of a device that it may still write to.
+    private static let lately: UInt32 = 300
     /// Stands where a device's number stands in the keys of the back end's own rows.
     private static let writer: UInt16 = 0xB0B0
     /// Between two looks at whether it is the back end's turn.
@@ -109,13 +111,14 @@ struct BackEnd: Sendable {
             """
     }
 
-    /// A query of a writer's items of each user, from a place in the middle on.
+    /// A query of a writer's items of each user, from a place among the back end's own, or among those that a
+    /// device has made lately, on.
     private mutating func picked(_ writer: UInt16, _ count: Int) -> String {
-        // A device counts its rows from 1; the back end's are all over their range.
+        let made = UInt32(progress.changes) / UInt32(writers) / 2
         let number =
             writer == Self.writer
             ? UInt32.random(in: 0...UInt32.max, using: &random)
-            : UInt32.random(in: 0...UInt32(progress.changes), using: &random)
+            : UInt32.random(in: made - min(made, Self.lately)...made, using: &random)
         return users.map { user in
             let first = GapRow(.items, owner: user.tag, writer: writer, number: number, low: 0)
             let last = GapRow(
