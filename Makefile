@@ -56,8 +56,8 @@ bench-smoke: build ## changes/s and rows/s through the gateway, with each proces
 	$(BIN)/oversync bench --smoke
 
 gap: CONFIGURATION = release
-gap: build ## that readers miss nothing while GAP_CHANGES=n changes (a million) are written and processes killed
-	$(BIN)/oversync gap --kill --changes $(or $(GAP_CHANGES),1000000)
+gap: build ## that readers miss no change of GAP_CHANGES=n (a million); GAP_KILL=1 kills processes meanwhile
+	$(BIN)/oversync gap --changes $(or $(GAP_CHANGES),1000000) $(if $(GAP_KILL),--kill)
 
 protos: ## generates the Swift and C code of Shared/Protos
 	@Tools/make/packages.sh $(PROTO_PACKAGES)

@@ -16,7 +16,8 @@ struct FeedCheckTests {
         id: Int64? = nil, content: RowContent? = content
     ) -> FeedChange {
         FeedChange(
-            sequence: sequence, row: row ?? Self.row(UInt32(truncatingIfNeeded: sequence)), version: version,
+            sequence: sequence, row: row ?? Self.row(UInt32(truncatingIfNeeded: sequence)),
+            version: version,
             content: content, source: source, changeID: id ?? sequence)
     }
 

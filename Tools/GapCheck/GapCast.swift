@@ -34,6 +34,13 @@ struct GapCast: Sendable {
     }
 }
 
+/// Whose data it is.
+struct GapUser: Hashable, Sendable {
+    let name: String
+    /// The first two bytes of all keys.
+    let tag: UInt16
+}
+
 /// Makes the devices of one user.
 private struct DeviceMaker {
     let user: GapUser
@@ -81,7 +88,7 @@ private struct DeviceMaker {
     private func reader(
         _ kind: FeedReader.Kind, _ limit: Int, _ writers: [Writer], startsAt: Int64 = 0
     ) async throws -> FeedReader {
-        let name = "reader-\(kind.rawValue.prefix(4))-\(limit)"
+        let name = "\(kind)-\(limit)"
         return FeedReader(
             name, kind, limit: limit, device: try await device(name), startsAt: startsAt,
             check: check(writers))

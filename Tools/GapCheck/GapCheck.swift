@@ -86,7 +86,7 @@ package struct GapCheck: Sendable {
             group.addTask {
                 do {
                     return .wrote(try await GapWriting(plan, cast, stack, say).run())
-                } catch is CancellationError {
+                } catch  where Task.isCancelled {
                     return .wrote(nil)
                 }
             }

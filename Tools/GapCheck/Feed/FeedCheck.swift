@@ -8,7 +8,7 @@ package struct FeedCheck: Sendable {
     /// A jump beyond that many sequences is no gap but nonsense, which no memory is spent on.
     private static let longestJump: Int64 = 1 << 26
 
-    private struct RowNow {
+    struct RowNow {
         var version: Int64
         var content: RowContent?
     }
@@ -20,14 +20,14 @@ package struct FeedCheck: Sendable {
     /// The reader's own device, when it leaves its own changes out.
     let own: String?
 
-    private let indexes: [String: Int]
+    let indexes: [String: Int]
     /// By sequence, from 1: who made the change (index in `sources` and 1), 0: not delivered.
-    private var makers: [UInt8] = []
+    private(set) var makers: [UInt8] = []
     /// By sequence: a hash of the whole change.
-    private var marks: [Int] = []
-    private var rows: [GapRow: RowNow] = [:]
+    private(set) var marks: [Int] = []
+    private(set) var rows: [GapRow: RowNow] = [:]
     /// By source: the change ids delivered.
-    private var ids: [IDSet]
+    private(set) var ids: [IDSet]
 
     /// Changes taken.
     package private(set) var count = 0
@@ -100,61 +100,6 @@ package struct FeedCheck: Sendable {
                     change.sequence, row: change.row, version: change.version, after: before))
         }
         rows[change.row] = RowNow(version: change.version, content: change.content)
-    }
-
-    /// The reading is over.
-    ///
-    /// - Parameters:
-    ///   - head: the log's last sequence.
-    ///   - reference: what a reader of everything got; nil for that reader itself.
-    package mutating func finish(head: Int64, reference: FeedCheck? = nil) {
-        var missing: ClosedRange<Int64>?
-        for sequence in 1...max(1, head) where sequence <= head {
-            if isOwed(sequence, reference) {
-                missing = (missing?.lowerBound ?? sequence)...sequence
-            } else if let gap = missing {
-                note(.gap(gap))
-                missing = nil
-            }
-            if let reference, maker(sequence) != 0, reference.maker(sequence) != 0,
-                marks[Int(sequence - 1)] != reference.marks[Int(sequence - 1)]
-            {
-                note(.different(sequence))
-            }
-        }
-        if let missing { note(.gap(missing)) }
-        if last > head { note(.end(last, head: head)) }
-    }
-
-    /// Whether a sequence has not come and should have.
-    private func isOwed(_ sequence: Int64, _ reference: FeedCheck?) -> Bool {
-        guard maker(sequence) == 0 else { return false }
-        guard let own, let reference, let index = indexes[own] else { return true }
-        return Int(reference.maker(sequence)) != index + 1
-    }
-
-    private func maker(_ sequence: Int64) -> UInt8 {
-        sequence <= last ? makers[Int(sequence - 1)] : 0
-    }
-
-    /// Compares the devices' changes with those that were answered `applied`.
-    package mutating func compare(applied: [String: IDSet]) {
-        for (index, source) in sources.enumerated() where !source.isEmpty && source != own {
-            let answered = applied[source] ?? IDSet()
-            if let id = answered.first(notIn: ids[index]) {
-                note(.lost(source: source, changeID: id))
-            }
-            if let id = ids[index].first(notIn: answered) {
-                note(.unanswered(source: source, changeID: id))
-            }
-        }
-    }
-
-    /// Compares the rows that are left with the business tables'. Only for a reader of everything.
-    package mutating func compare(state: [GapRow: RowContent]) {
-        let wrong = rows.first { row, now in state[row] != now.content }?.key
-        let unheard = state.first { row, _ in rows[row] == nil }?.key
-        if let row = wrong ?? unheard { note(.state(row)) }
     }
 
     /// Changes that plain SQL made.

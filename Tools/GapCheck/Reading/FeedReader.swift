@@ -84,8 +84,8 @@ struct FeedReader: Sendable {
 
     /// Takes one page.
     private mutating func read(_ query: String = "") async throws {
-        let self_ = check.own == nil ? "&include_self=true" : ""
-        let page = try await device.download(after: cursor, limit: limit, query: self_ + query)
+        let include = check.own == nil ? "&include_self=true" : ""
+        let page = try await device.download(after: cursor, limit: limit, query: include + query)
         pages += 1
         if let flaw = page.flaw(after: cursor, limit: limit) {
             check.note(.page(after: cursor, what: flaw))

@@ -41,8 +41,8 @@ struct BackEnd: Sendable {
                         }
                     }
                 }
-            } catch is PostgresError {
-                // The connection was cut; the receipts say what came of the last transaction.
+            } catch let error as PostgresError where error.isCut {
+                // The receipts say what came of the last transaction.
                 try await Task.sleep(for: Self.pause)
             }
         }
@@ -131,9 +131,14 @@ struct BackEnd: Sendable {
     }
 }
 
-/// Whose data it is.
-package struct GapUser: Hashable, Sendable {
-    let name: String
-    /// The first two bytes of all keys.
-    let tag: UInt16
+extension PostgresError {
+    /// Somebody has ended the connection. Anything else must not happen to a back end: where it and an upload
+    /// wait for each other, the upload steps back.
+    fileprivate var isCut: Bool {
+        switch kind {
+        case .connectionLost, .connectFailed: true
+        case .server(let error): error.sqlState == .adminShutdown
+        default: false
+        }
+    }
 }

@@ -57,9 +57,11 @@ struct GapCommand: AsyncParsableCommand {
             }.run()
         }
         for line in report.lines { print(line) }
-        guard report.isClean else {
+        if let first = report.faults.first {
             for fault in report.faults { print(fault) }
-            print("\n\(report.faultCount) faults; the stack is kept in \(directory.root)")
+            print(
+                "\n\(report.faultCount) faults; the stack is kept in \(directory.root). The first: \(first)"
+            )
             throw ExitCode(1)
         }
         try await started.postgres.destroy()
