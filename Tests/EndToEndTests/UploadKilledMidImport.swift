@@ -27,7 +27,7 @@ struct UploadKilledMidImport {
                         return !killed
                     })
                 else { return }
-                for upload in ServiceProcesses.named("oversync-upload", childrenOf: getpid()) {
+                for upload in ServiceProcesses.named("oversync-upload", of: stack) {
                     kill(upload, SIGKILL)
                 }
             }

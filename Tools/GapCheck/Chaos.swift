@@ -43,7 +43,7 @@ struct Chaos: Sendable {
     private mutating func hit(_ strike: Strike) async throws -> Bool {
         switch strike {
         case .upload, .download:
-            let all = ServiceProcesses.named(strike.rawValue, childrenOf: stack.processID)
+            let all = ServiceProcesses.named(strike.rawValue, of: stack)
             guard let victim = all.randomElement(using: &random) else { return false }
             return kill(victim, SIGKILL) == 0
         case .connections:
