@@ -1,7 +1,5 @@
 import DevStack
-import Foundation
 import GapCheck
-import Synchronization
 import Testing
 
 @Suite("Readers miss nothing", .serialized)
@@ -20,10 +18,7 @@ struct ReadersMissNothing {
             var plan = GapCheck.Plan()
             plan.changes = 3000
             plan.kills = true
-            let lines = Mutex<[String]>([])
-            let report = try await GapCheck(plan, stack: stack) { line in
-                lines.withLock { $0.append(line) }
-            }.run()
+            let report = try await GapCheck(plan, stack: stack) { _ in }.run()
             let told = (report.lines + report.faults).joined(separator: "\n")
             #expect(report.isClean, "\(told)")
             #expect(report.changes > 3000)

@@ -5,7 +5,7 @@ import Sidecar
 package struct GapReport: Sendable {
     /// Changes in the user's log.
     package let changes: Int64
-    /// Of the faults, the first of each reader and of the database; none: the promise holds.
+    /// The first of each reader's and of the database's; none: the promise holds.
     package private(set) var faults: [String] = []
     package private(set) var faultCount = 0
     /// How often processes and connections were killed.
