@@ -8,7 +8,7 @@ BIN = $(shell swift build -c $(CONFIGURATION) --show-bin-path)
 PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
 SERVICES := oversync-gateway oversync-upload oversync-download oversync-auth
 
-.PHONY: help packages build test unit integration e2e model format lint demo run bench-smoke protos clean
+.PHONY: help packages build test unit integration e2e model format lint demo run bench-smoke gap protos clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 16
@@ -54,6 +54,10 @@ run: build ## the whole stack on a private PostgreSQL under .oversync/, until Ct
 bench-smoke: CONFIGURATION = release
 bench-smoke: build ## changes/s and rows/s through the gateway, with each process's share of CPU
 	$(BIN)/oversync bench --smoke
+
+gap: CONFIGURATION = release
+gap: build ## that readers miss no change of GAP_CHANGES=n (a million); GAP_KILL=1 kills processes meanwhile
+	$(BIN)/oversync gap --changes $(or $(GAP_CHANGES),1000000) $(if $(GAP_KILL),--kill)
 
 protos: ## generates the Swift and C code of Shared/Protos
 	@Tools/make/packages.sh $(PROTO_PACKAGES)

@@ -164,10 +164,22 @@ let toolTargets: [Target] = [
         dependencies: ["DevStack", "Postgres", "Tokens", .asyncHTTPClient, .nioCore, .nioHTTP1],
         path: "Tools/Bench",
         swiftSettings: settings),
+    .target(
+        name: "GapCheck",
+        dependencies: [
+            "DevStack", "Model", "Postgres", "Sidecar", "TestSupport", "Tokens", "WireJSON",
+            .asyncHTTPClient, .nioCore, .nioHTTP1,
+        ],
+        path: "Tools/GapCheck",
+        resources: [
+            .embedInCode("Resources/gap.sql"), .embedInCode("Resources/oversync.yaml"),
+        ],
+        swiftSettings: settings),
     .executableTarget(
         name: "oversync",
         dependencies: [
-            "Bench", "Demo", "DevStack", "Model", "Postgres", "Protos", "RPC", "ServiceKit",
+            "Bench", "Demo", "DevStack", "GapCheck", "Model", "Postgres", "Protos", "RPC",
+            "ServiceKit",
             "Sidecar", "Tokens", .argumentParser,
             .lifecycle, .logging, .nioCore,
         ],
@@ -229,6 +241,7 @@ let testTargets: [Target] = [
             "Sidecar", "Telemetry", "TestSupport", "UploadService", .logging, .nioCore, .nioPosix,
             .protobuf,
         ]),
+    tests("GapCheckUnitTests", ["GapCheck", "WireJSON", .nioCore]),
     tests("CompressionUnitTests", ["Compression", "TestSupport", .nioCore]),
     tests(
         "OverSQLiteUnitTests",
@@ -236,8 +249,8 @@ let testTargets: [Target] = [
     tests(
         "EndToEndTests",
         [
-            "Demo", "DevStack", "LocalPostgres", "OverSQLite", "OverSQLiteAsyncHTTP", "Postgres",
-            "Sidecar", "Tokens", .asyncHTTPClient, .grdb, .logging, .nioCore, .nioHTTP1,
+            "Demo", "DevStack", "GapCheck", "LocalPostgres", "OverSQLite", "OverSQLiteAsyncHTTP",
+            "Postgres", "Sidecar", "Tokens", .asyncHTTPClient, .grdb, .logging, .nioCore, .nioHTTP1,
             "oversync-auth", "oversync-download", "oversync-gateway", "oversync-upload",
         ]),
 ]

@@ -41,7 +41,9 @@ struct EveryProcessKilled {
                         for _ in 0..<rounds {
                             for service in ["upload", "download", "gateway", "auth"] {
                                 try await answers.wait(for: answersBetweenKills)
-                                #expect(killProcess("oversync-\(service)", of: stack))
+                                let found = ServiceProcesses.named("oversync-\(service)", of: stack)
+                                let victim = try #require(found.first)
+                                #expect(kill(victim, SIGKILL) == 0)
                             }
                             try await answers.wait(for: answersBetweenKills)
                             try await postgres.kill()

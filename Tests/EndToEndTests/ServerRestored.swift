@@ -79,7 +79,8 @@ struct ServerRestored {
         try await administer(postgres, "ALTER DATABASE \(name) ALLOW_CONNECTIONS false")
         try await administer(
             postgres,
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '\(name)'")
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '\(name)'"
+        )
         try await administer(postgres, "CREATE DATABASE \(other) TEMPLATE \(name)")
         try await administer(postgres, "ALTER DATABASE \(name) ALLOW_CONNECTIONS true")
     }

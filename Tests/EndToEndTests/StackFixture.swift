@@ -9,21 +9,23 @@ import NIOHTTP1
 import Tokens
 
 /// Runs a test against a stack of its own: PostgreSQL, every service as a process, HTTPS.
-func withStack(_ body: @escaping @Sendable (StackAddress) async throws -> Void) async throws {
-    try await withStack { stack, _ in try await body(stack) }
+///
+/// - Parameter plan: what to run in a folder; by default the demonstration's tables, with two Download replicas.
+func withStack(
+    _ plan: (StackDirectory) -> Stack.Plan = demonstrationPlan,
+    _ body: @escaping @Sendable (StackAddress) async throws -> Void
+) async throws {
+    try await withStack(plan) { stack, _ in try await body(stack) }
 }
 
 /// The same, for tests that stop or kill its PostgreSQL.
 func withStack(
+    _ plan: (StackDirectory) -> Stack.Plan = demonstrationPlan,
     _ body: @escaping @Sendable (StackAddress, LocalPostgres) async throws -> Void
 ) async throws {
     let folder =
         FileManager.default.temporaryDirectory.path + "/oversync-e2e-" + UUID().uuidString.prefix(8)
-    var plan = Stack.Plan(
-        directory: StackDirectory(folder), registrations: DemoTables.registrations,
-        businessSchema: DemoTables.businessSchema)
-    plan.port = 0
-    plan.downloadReplicas = 2
+    let plan = plan(StackDirectory(folder))
     var logger = Logger(label: "stack")
     logger.logLevel = .error
     let stack = try await Stack(plan, logger: logger)
@@ -41,24 +43,13 @@ func withStack(
     try outcome.get()
 }
 
-/// Kills a process of a stack with SIGKILL.
-///
-/// - Returns: whether there was one.
-@discardableResult
-func killProcess(_ name: String, of stack: StackAddress) -> Bool {
-    let folders = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
-    let found = folders.compactMap { Int32($0) }.first { id in
-        guard
-            let program = try? FileManager.default.destinationOfSymbolicLink(
-                atPath: "/proc/\(id)/exe"),
-            let environment = FileManager.default.contents(atPath: "/proc/\(id)/environ")
-        else { return false }
-        return program.hasSuffix("/\(name)")
-            && environment.split(separator: 0).contains {
-                $0.elementsEqual("OVERSYNC_RUN=\(stack.sockets)".utf8)
-            }
-    }
-    return found.map { kill($0, SIGKILL) == 0 } ?? false
+private func demonstrationPlan(in directory: StackDirectory) -> Stack.Plan {
+    var plan = Stack.Plan(
+        directory: directory, registrations: DemoTables.registrations,
+        businessSchema: DemoTables.businessSchema)
+    plan.port = 0
+    plan.downloadReplicas = 2
+    return plan
 }
 
 extension StackAddress {

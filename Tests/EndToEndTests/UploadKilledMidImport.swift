@@ -27,7 +27,9 @@ struct UploadKilledMidImport {
                         return !killed
                     })
                 else { return }
-                killProcess("oversync-upload", of: stack)
+                for upload in ServiceProcesses.named("oversync-upload", of: stack) {
+                    kill(upload, SIGKILL)
+                }
             }
             let isEqual = try await demo.run()
             try? FileManager.default.removeItem(atPath: folder)

@@ -60,7 +60,9 @@ import Testing
         #expect(try rows(device) == ["1|d", "3|c", "4|new"])
     }
 
-    @Test("H5: where two histories differ at one version the server's row stands and the loss is reported")
+    @Test(
+        "H5: where two histories differ at one version the server's row stands and the loss is reported"
+    )
     func divergence() async throws {
         let device = try Device()
         try device.execute("INSERT INTO users (id, name) VALUES (?, 'a')", [key(1)])
@@ -97,7 +99,9 @@ import Testing
         #expect(try rows(device).count == 3)
     }
 
-    @Test("S15: after history_pruned rows that were deleted go, edits of them are settled, the others stay")
+    @Test(
+        "S15: after history_pruned rows that were deleted go, edits of them are settled, the others stay"
+    )
     func pruned() async throws {
         let device = try Device()
         for number in 1...4 { device.gateway.write("users", key(number), payload(number, "a")) }
@@ -158,7 +162,9 @@ import Testing
         #expect(try rows(device).count == 5)
     }
 
-    @Test("H17: a device restored from an older copy gets its own later rows back and uses no change id twice")
+    @Test(
+        "H17: a device restored from an older copy gets its own later rows back and uses no change id twice"
+    )
     func restoredDevice() async throws {
         let gateway = InMemoryGateway()
         let device = try Device("one", gateway)

@@ -61,7 +61,10 @@ struct SignOut {
             for table in catalog.tables { try db.execute(sql: "DELETE FROM \(table.quotedName)") }
         }
         // The deletes were noted as going on during an apply; with the books empty they mean nothing.
-        for name in ["_sync_rows", "_sync_pending", "_sync_sent", "_sync_held", "_sync_extra", "_sync_unseen"] {
+        for name in [
+            "_sync_rows", "_sync_pending", "_sync_sent", "_sync_held", "_sync_extra",
+            "_sync_unseen",
+        ] {
             try db.execute(sql: "DELETE FROM \(name)")
         }
         try ChangeLog(db: db, catalog: catalog).fold()

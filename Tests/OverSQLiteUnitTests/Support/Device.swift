@@ -79,14 +79,18 @@ final class Device {
     /// A copy of the database as it is, for `reopen(from:)`.
     func copyOfDatabase() throws -> String {
         let copy = path + ".copy"
-        try database.writeWithoutTransaction { try $0.execute(sql: "VACUUM INTO ?", arguments: [copy]) }
+        try database.writeWithoutTransaction {
+            try $0.execute(sql: "VACUUM INTO ?", arguments: [copy])
+        }
         return copy
     }
 
     /// What a device restored from a backup does.
     func reopen(from copy: String) throws {
         try database.close()
-        for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+        for suffix in ["", "-wal", "-shm"] {
+            try? FileManager.default.removeItem(atPath: path + suffix)
+        }
         try FileManager.default.moveItem(atPath: copy, toPath: path)
         database = try DatabasePool(path: path)
         engine = try Self.engine(database, gateway, clock, tables, name, "user", adjust)
