@@ -47,7 +47,7 @@ struct CompactionTests {
                     "ann", change(7, "UPDATE", "notes", id("a1"), base: 2, "{}"),
                     change(8, "INSERT", "notes", id("a2"), "{}"),
                     change(9, "INSERT", "notes", id("a2"), base: 2, "{}"))
-                    == ["applied 3", "conflict 2 by / deleted", "applied 3"])
+                    == ["applied 3", "conflict 2 by /0 deleted", "applied 3"])
             #expect(try await database.feed("ann", after: 6) == ["U notes a1 3", "I notes a2 3"])
             #expect(try await database.verify().0 == [])
         }
