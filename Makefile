@@ -51,6 +51,11 @@ run: CONFIGURATION = release
 run: build ## the whole stack on a private PostgreSQL under .oversync/, until Ctrl-C
 	$(BIN)/oversync dev
 
+bench: CONFIGURATION = release
+bench: build ## every line of Docs/performance.md beside its floor; options in BENCH, such as BENCH="--seconds 5"
+	@Tools/make/packages.sh nginx-light
+	$(BIN)/oversync bench --json .oversync-bench.json --svg .oversync-bench.svg --markdown .oversync-bench.md $(BENCH)
+
 bench-smoke: CONFIGURATION = release
 bench-smoke: build ## changes/s and rows/s through the gateway, with each process's share of CPU
 	$(BIN)/oversync bench --smoke
