@@ -1,4 +1,5 @@
 import DevStack
+import Foundation
 import NIOCore
 import Testing
 import Tokens
@@ -22,7 +23,7 @@ import Tokens
         return changes.split(separator: "},{").map { change in
             var members: [String: String] = [:]
             for match in change.matches(of: /"([a-z_]+)":\s*("[^"]*"|[0-9]+)/) {
-                members[String(match.1)] = match.2.replacing("\"", with: "")
+                members[String(match.1)] = String(match.2.filter { $0 != "\"" })
             }
             return members
         }
@@ -112,7 +113,8 @@ import Tokens
             var found: [String] = []
             var bytes = ByteBuffer(string: text)
             while bytes.readableBytes > 0 {
-                let part = try #require(bytes.readSlice(length: min(size, bytes.readableBytes)))
+                let slice = bytes.readSlice(length: min(size, bytes.readableBytes))
+                let part = try #require(slice)
                 framer.append(part)
                 while let response = try framer.next() {
                     found.append("\(response.status) \(String(buffer: response.body))")

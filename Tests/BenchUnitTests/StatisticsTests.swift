@@ -5,7 +5,7 @@ import Testing
 @Suite struct StatisticsTests {
     @Test(
         "The median is the middle, or the mean of the two there",
-        arguments: [([3.0, 1, 2], 2.0), ([4, 1, 3, 2], 2.5), ([5], 5)])
+        arguments: [([3, 1, 2], 2), ([4, 1, 3, 2], 2.5), ([5], 5)] as [([Double], Double)])
     func median(_ values: [Double], _ expected: Double) {
         #expect(Median.of(values) == expected)
     }
