@@ -17,6 +17,8 @@ package struct BenchPlan: Sendable {
     package var watchers = 1000
     /// Also the scenario that loads millions of changes.
     package var growth = false
+    /// Most changes that it loads.
+    package var growthLimit = 5_000_000
 
     package init() {}
 

@@ -76,6 +76,8 @@ struct ScenarioResult: Codable, Sendable {
     let work: String
     /// What is counted: changes, rows, requests.
     let unit: String
+    /// Whether units a second say anything.
+    var hasRate = true
     var ours: [Measurement] = []
     /// In alternation with ours; empty where there is nothing to measure against.
     var floor: [Measurement] = []

@@ -40,23 +40,25 @@ package struct ReportTables: Sendable {
             "id", "rate", "p50 ms", "p99 ms", "CPU ms per 1000", "resident", "load's share",
         ])
         for result in report.results {
-            if let row = row(result.id, result.unit, result.ours) {
+            let unit = result.hasRate ? result.unit : nil
+            if let row = row(result.id, unit, result.ours) {
                 table.rows.append(row + [result.generatorShare.map(Self.percent) ?? ""])
             }
-            if let row = row(result.id + " (floor)", result.unit, result.floor) {
+            if let row = row(result.id + " (floor)", unit, result.floor) {
                 table.rows.append(row + [""])
             }
         }
         return table
     }
 
-    private func row(_ name: String, _ unit: String, _ all: [Measurement]) -> [String]? {
+    private func row(_ name: String, _ unit: String?, _ all: [Measurement]) -> [String]? {
         guard let rate = all.rate, let last = all.last else { return nil }
         let memory = last.usage.resident.filter { last.usage.seconds[$0.key] ?? 0 > 0 }
             .sorted { $0.value > $1.value }.map { "\($0.key) \(Number.megabytes($0.value))" }
         let costs = all.costs.map { "\($0.process) \(Number.text($0.milliseconds))" }
         return [
-            name, Number.text(rate) + " \(unit)/s", all.latency.map { Number.text($0.p50) } ?? "",
+            name, unit.map { Number.text(rate) + " \($0)/s" } ?? "",
+            all.latency.map { Number.text($0.p50) } ?? "",
             all.latency.map { Number.text($0.p99) } ?? "", costs.joined(separator: ", "),
             memory.joined(separator: ", "),
         ]

@@ -19,7 +19,9 @@ struct GrowthScenario: Scenario {
 
     func run(_ bench: Bench) async throws -> ScenarioResult {
         var result = ScenarioResult(self)
-        for size in Self.sizes {
+        let sizes = Self.sizes.filter { $0 <= bench.plan.growthLimit }
+        guard let least = sizes.first, let most = sizes.last else { return result }
+        for size in sizes {
             for users in Self.users {
                 result.ours += try await measure(size: size, users: users, bench)
             }
@@ -27,11 +29,12 @@ struct GrowthScenario: Scenario {
         for work in ["upload", "download"] {
             for users in Self.users {
                 result.judge(
-                    "\(work), CPU ms per 1000, \(users) users, \(Self.sizes.last ?? 0) changes to \(Self.sizes[0])",
-                    cost(result, work, Self.sizes.last ?? 0, users),
-                    to: cost(result, work, Self.sizes[0], users), .atMost(Self.flat))
+                    "\(work), CPU ms per 1000, \(users) users, \(most) changes to \(least)",
+                    cost(result, work, most, users),
+                    to: cost(result, work, least, users), .atMost(Self.flat))
             }
         }
+        result.hasRate = false
         result.notes = result.ours.map { measurement in
             let cost = Number.text(measurement.cost(measurement.usage.servers))
             return

@@ -44,6 +44,7 @@ struct WatchersScenario: Scenario {
             .plain("dropped", Double(dropped), .atMost(0)),
         ]
         let usage = idle.since(opened)
+        result.hasRate = false
         result.ours = [
             Measurement(units: count, requests: woken, seconds: seconds, usage: usage)
         ]

@@ -32,6 +32,8 @@ struct BenchCommand: AsyncParsableCommand {
     var watchers = 1000
     @Flag(help: "Also the cost of a change with up to 5 million changes in the log; takes long.")
     var growth = false
+    @Option(help: "Most changes that --growth loads: 10000 at least.")
+    var growthLimit = 5_000_000
     @Option(help: "Folder of the floors' SQL scripts.")
     var floors = "Tests/Bench"
     @Option(help: "Writes everything that was seen to this file, as JSON.")
@@ -49,6 +51,9 @@ struct BenchCommand: AsyncParsableCommand {
         guard (1...100).contains(rounds) else { throw ValidationError("--rounds must be 1 to 100") }
         guard (1...100_000).contains(watchers) else {
             throw ValidationError("--watchers must be 1 to 100000")
+        }
+        guard growthLimit >= 10_000 else {
+            throw ValidationError("--growth-limit must be 10000 at least")
         }
         let unknown = plan.only.subtracting(Scenarios.ids)
         guard unknown.isEmpty else {
@@ -74,6 +79,7 @@ struct BenchCommand: AsyncParsableCommand {
         plan.only = Set(only.split(separator: ",").map(String.init))
         plan.watchers = watchers
         plan.growth = growth
+        plan.growthLimit = growthLimit
         return plan
     }
 
