@@ -8,7 +8,7 @@ BIN = $(shell swift build -c $(CONFIGURATION) --show-bin-path)
 PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
 SERVICES := oversync-gateway oversync-upload oversync-download oversync-auth
 
-.PHONY: help packages build test unit integration e2e model format lint demo run bench-smoke gap protos clean
+.PHONY: help packages build test unit integration e2e model format lint demo run bench bench-smoke gap protos clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 16
@@ -50,6 +50,11 @@ demo: build ## the main job on real data: ISO code lists on three devices, throu
 run: CONFIGURATION = release
 run: build ## the whole stack on a private PostgreSQL under .oversync/, until Ctrl-C
 	$(BIN)/oversync dev
+
+bench: CONFIGURATION = release
+bench: build ## every line of Docs/performance.md beside its floor; options in BENCH, such as BENCH="--seconds 5"
+	@Tools/make/packages.sh nginx-light
+	$(BIN)/oversync bench --json .oversync/bench.json --svg .oversync/bench.svg --markdown .oversync/bench.md $(BENCH)
 
 bench-smoke: CONFIGURATION = release
 bench-smoke: build ## changes/s and rows/s through the gateway, with each process's share of CPU

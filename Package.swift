@@ -15,6 +15,7 @@ extension Target.Dependency {
     static let asyncHTTPClient = product(name: "AsyncHTTPClient", package: "async-http-client")
     static let crypto = product(name: "Crypto", package: "swift-crypto")
     static let grdb = product(name: "GRDB", package: "GRDB.swift")
+    static let histogram = product(name: "Histogram", package: "hdrhistogram-swift")
     static let http2 = product(name: "HummingbirdHTTP2", package: "hummingbird")
     static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
     static let hummingbirdCore = product(name: "HummingbirdCore", package: "hummingbird")
@@ -161,7 +162,10 @@ let toolTargets: [Target] = [
         swiftSettings: settings),
     .target(
         name: "Bench",
-        dependencies: ["DevStack", "Postgres", "Tokens", .asyncHTTPClient, .nioCore, .nioHTTP1],
+        dependencies: [
+            "DevStack", "LocalPostgres", "OverSQLite", "Postgres", "Sidecar", "Tokens",
+            .asyncHTTPClient, .grdb, .histogram, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL,
+        ],
         path: "Tools/Bench",
         swiftSettings: settings),
     .target(
@@ -242,6 +246,7 @@ let testTargets: [Target] = [
             .protobuf,
         ]),
     tests("GapCheckUnitTests", ["GapCheck", "WireJSON", .nioCore]),
+    tests("BenchUnitTests", ["Bench", "DevStack", "Tokens", .nioCore]),
     tests("CompressionUnitTests", ["Compression", "TestSupport", .nioCore]),
     tests(
         "OverSQLiteUnitTests",
@@ -276,6 +281,7 @@ package.dependencies = [
     .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
     .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0"),
     .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", from: "0.2.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
     .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
     .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),

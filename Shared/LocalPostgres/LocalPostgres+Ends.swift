@@ -28,7 +28,7 @@ extension LocalPostgres {
     /// end only this process holds.
     /// - Parameter removingFiles: also delete the cluster.
     package func stopWhenThisProcessEnds(removingFiles: Bool) throws {
-        let ends = try Self.makePipe()
+        let ends = try Shell.makePipe()
         let stop = try user.command(control, ["-D", paths.data, "-s", "-m", "immediate", "stop"])
         let removal = removingFiles ? #"; rm -rf -- "$1" "$2""# : ""
         let script = #"cd /; read -r _; "${@:3}" >/dev/null 2>&1"# + removal
@@ -37,18 +37,6 @@ extension LocalPostgres {
         _ = try Shell.spawn(command + arguments, input: ends.read)
         close(ends.read)
         // The end for writing stays open, unused, until the kernel closes it with the process.
-    }
-
-    private static func makePipe() throws -> (read: Int32, write: Int32) {
-        var ends: [Int32] = [-1, -1]
-        // Closed in every program that this process starts; else one of them would hold it too. A
-        // socket pair, since Swift's Glibc has no pipe that is made so in one step.
-        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
-        guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else {
-            let reason = String(cString: strerror(errno))
-            throw LocalPostgresError.unusable(path: "a socket pair", reason: reason)
-        }
-        return (ends[0], ends[1])
     }
 
     private static func children(of id: Int32) -> [Int32] {

@@ -89,6 +89,12 @@ package struct LocalPostgres: Sendable {
         try FileManager.default.removeItem(atPath: directory)
     }
 
+    /// Runs a program, such as `pgbench`, to its end, in the root directory and as this process's user, and returns what
+    /// it printed. It is looked for on PATH and where PostgreSQL's own are.
+    package static func run(program name: String, _ arguments: [String]) async throws -> String {
+        try await Shell.run(try Shell.find(name), arguments)
+    }
+
     /// libpq's connection string for a database of this cluster.
     package func connectionURL(database: String = "postgres") -> String {
         func encode(_ text: String) -> String {

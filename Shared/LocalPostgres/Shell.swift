@@ -19,9 +19,7 @@ enum Shell {
         // From the root directory, since another user may not be able to enter ours.
         let script = #"cd / && out=$1 && shift && exec "$@" </dev/null >"$out" 2>&1"#
         let id = try spawn([try find("sh"), "-c", script, "sh", output.path, program] + arguments)
-        let status = await withCheckedContinuation { continuation in
-            waiting.async { continuation.resume(returning: wait(for: id)) }
-        }
+        let status = await end(of: id)
         let text = (try? String(contentsOf: output, encoding: .utf8)) ?? ""
         if status != 0 {
             throw LocalPostgresError.commandFailed(
@@ -31,7 +29,8 @@ enum Shell {
         return text
     }
 
-    /// Starts a program, whose path comes first, and returns its process.
+    /// Starts a program, whose path comes first, and returns its process. No signal is blocked in it, whatever the
+    /// thread blocks that starts it: pgbench ends by an alarm.
     ///
     /// - Parameter input: becomes the program's standard input.
     static func spawn(_ command: [String], input: Int32? = nil) throws -> pid_t {
@@ -42,13 +41,33 @@ enum Shell {
         let arguments = command.map { strdup($0) } + [nil]
         let environment = ProcessInfo.processInfo.environment.map { strdup("\($0)=\($1)") } + [nil]
         defer { for text in arguments + environment { free(text) } }
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var nothing = sigset_t()
+        sigemptyset(&nothing)
+        posix_spawnattr_setsigmask(&attributes, &nothing)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         var id = pid_t()
-        let status = posix_spawn(&id, command[0], &actions, nil, arguments, environment)
+        let status = posix_spawn(&id, command[0], &actions, &attributes, arguments, environment)
         if status != 0 {
             throw LocalPostgresError.unusable(
                 path: command[0], reason: String(cString: strerror(status)))
         }
         return id
+    }
+
+    /// Two ends of a stream that no other program inherits unless it is given one.
+    static func makePipe() throws -> (read: Int32, write: Int32) {
+        var ends: [Int32] = [-1, -1]
+        // Closed in every program that this process starts; else one of them would hold it too. A
+        // socket pair, since Swift's Glibc has no pipe that is made so in one step.
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+        guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else {
+            let reason = String(cString: strerror(errno))
+            throw LocalPostgresError.unusable(path: "a socket pair", reason: reason)
+        }
+        return (ends[0], ends[1])
     }
 
     /// Finds a program on PATH or among Debian's versioned PostgreSQL directories, newest first.
@@ -63,6 +82,14 @@ enum Shell {
             if FileManager.default.isExecutableFile(atPath: path) { return path }
         }
         throw .programMissing(program)
+    }
+
+    /// Waits until the process has ended, and gives its status.
+    @discardableResult
+    static func end(of id: pid_t) async -> Int32 {
+        await withCheckedContinuation { continuation in
+            waiting.async { continuation.resume(returning: wait(for: id)) }
+        }
     }
 
     /// Blocks until the process has ended; a signal counts from 128, as in a shell.

@@ -37,15 +37,18 @@ package struct SmokeBench: Sendable {
         }
         try await stack.withClient { client in
             try await withConnection(to: stack.database) { connection in
-                guard let backend = connection.backendProcess else { return }
+                guard let backend = connection.backendProcess,
+                    let postmaster = ProcessGroups.parent(of: backend)
+                else { return }
+                let groups = ProcessGroups(postmaster: postmaster, supervisor: stack.processID)
                 try await measure(
                     "upload, \(Self.changesPerUpload) changes a request", "changes", devices,
-                    backend
+                    groups
                 ) { device in
                     try await upload(device, client)
                 }
                 try await measure(
-                    "download, \(Self.rowsPerPage)-row pages", "rows", devices, backend
+                    "download, \(Self.rowsPerPage)-row pages", "rows", devices, groups
                 ) { device in
                     try await download(device, client)
                 }
@@ -54,10 +57,10 @@ package struct SmokeBench: Sendable {
     }
 
     private func measure(
-        _ what: String, _ unit: String, _ devices: [LoadDevice], _ backend: Int32,
+        _ what: String, _ unit: String, _ devices: [LoadDevice], _ groups: ProcessGroups,
         _ work: @escaping @Sendable (LoadDevice) async throws -> Int
     ) async throws {
-        let before = ProcessorTime.now(stack: stack.processID, backend: backend)
+        let before = groups.usage()
         let start = ContinuousClock.now
         let total = try await withThrowingTaskGroup(of: Int.self) { group in
             for device in devices { group.addTask { try await work(device) } }
@@ -66,7 +69,7 @@ package struct SmokeBench: Sendable {
         let elapsed = ContinuousClock.now - start
         let seconds =
             Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
-        let used = ProcessorTime.now(stack: stack.processID, backend: backend) - before
+        let used = groups.usage().since(before)
         let all = used.seconds.values.reduce(0, +)
         say(
             "\(what), \(devices.count) at once: \(total) \(unit) in \(format(seconds)) s = \(Int(Double(total) / seconds)) \(unit)/s"

@@ -11,12 +11,19 @@ struct LoadDevice: Sendable {
     let device: String
     let token: String
 
+    /// Where the keys of its rows begin: its own for each user and device.
+    var seed: UInt64 {
+        (user + "/" + device).utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { hash, byte in
+            (hash ^ UInt64(byte)) &* 0x100_0000_01b3
+        }
+    }
+
     init(user: String, device: String, mint: TokenMint) async throws {
         self.user = user
         self.device = device
         let claims = DeviceClaims(
             user: user, device: device, issuer: "oversync", audience: "oversync",
-            now: Int(Date().timeIntervalSince1970), lifetime: 3600)
+            now: Int(Date().timeIntervalSince1970), lifetime: TokenMint.maximumLifetimeSeconds)
         token = try await mint.sign(claims)
     }
 

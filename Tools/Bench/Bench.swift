@@ -1,0 +1,159 @@
+import DevStack
+import Foundation
+import LocalPostgres
+import Postgres
+import Tokens
+
+/// What to measure and how long.
+package struct BenchPlan: Sendable {
+    /// Folder of the floors' SQL scripts.
+    package var floors = "Tests/Bench"
+    /// Seconds of one measurement.
+    package var seconds = 10.0
+    /// Measurements of each kind; the tables show medians.
+    package var rounds = 3
+    /// Ids of the scenarios wanted; empty wants all but the slow ones.
+    package var only: Set<String> = []
+    package var watchers = 1000
+    /// Also the scenario that loads millions of changes.
+    package var growth = false
+    /// Most changes that it loads.
+    package var growthLimit = 5_000_000
+
+    package init() {}
+
+    func wants(_ scenario: any Scenario) -> Bool {
+        if !only.isEmpty { return only.contains(scenario.id) }
+        return scenario.askedForBy == nil || growth
+    }
+}
+
+/// A running stack with everything that scenarios measure it with.
+package struct Bench: Sendable {
+    /// PostgreSQL's settings beyond its defaults, for our database and the floor's, which are on one cluster. Commits
+    /// are durable, as by default; checkpoints are rare, so that a short measurement does not depend on whether it
+    /// meets one.
+    package static let postgresSettings = [
+        "max_connections": "200", "shared_buffers": "1GB", "max_wal_size": "8GB",
+        "checkpoint_timeout": "30min", "fsync": "on", "synchronous_commit": "on",
+    ]
+
+    /// The gateway counts what each user asks, as always; the load's users may ask more than people do.
+    package static let environment = [
+        "OVERSYNC_RATE_REQUESTS": "1000000", "OVERSYNC_RATE_BYTES": "\(1 << 40)",
+    ]
+
+    let plan: BenchPlan
+    let stack: StackAddress
+    let directory: StackDirectory
+    let floor: FloorDatabase
+    let timing: LoadTiming
+    let target: LoadTarget
+    let groups: ProcessGroups
+    let cores = ProcessInfo.processInfo.activeProcessorCount
+    private let mint: TokenMint
+    private let say: @Sendable (String) -> Void
+    /// Users of each run are new, whatever the database holds.
+    private let run = Int(Date().timeIntervalSince1970)
+
+    /// - Parameters:
+    ///   - started: a stack with `postgresSettings` and `environment`, which runs.
+    ///   - say: gets lines that tell how far it is.
+    package init(
+        _ plan: BenchPlan, on started: Stack, say: @escaping @Sendable (String) -> Void
+    ) async throws {
+        self.plan = plan
+        self.say = say
+        stack = started.address
+        directory = started.plan.directory
+        timing = LoadTiming(seconds: plan.seconds)
+        floor = try await FloorDatabase.make(
+            on: started.postgres, businessSchema: started.plan.businessSchema)
+        target = try LoadTarget(port: started.plan.port, authority: started.address.authority)
+        guard let postmaster = started.postgres.process else {
+            throw StackError("PostgreSQL does not run")
+        }
+        groups = ProcessGroups(postmaster: postmaster, supervisor: started.address.processID)
+        mint = await TokenMint(
+            hs256: try String(contentsOfFile: started.address.hs256SecretFile, encoding: .utf8))
+    }
+
+    /// Runs every scenario that the plan wants.
+    package func measure() async throws -> BenchReport {
+        var report = BenchReport(
+            machine: await .read(postgres: try await postgresVersion()), seconds: plan.seconds,
+            rounds: plan.rounds, postgresSettings: Self.postgresSettings)
+        if MachineDescription.isDebugBuild {
+            say("this is a debug build: its numbers say nothing about speed")
+        }
+        for scenario in Scenarios.all(watchers: plan.watchers) where plan.wants(scenario) {
+            say("\(scenario.id): \(scenario.work)")
+            let result = try await scenario.run(self)
+            for line in ReportLine.lines(result) {
+                say("  " + line.cells.filter { !$0.isEmpty }.joined(separator: "  "))
+            }
+            report.results.append(result)
+        }
+        try await target.shutDown()
+        return report
+    }
+
+    var loop: ClosedLoop { ClosedLoop(target: target, groups: groups) }
+
+    /// A device of a user of this run alone.
+    func device(_ user: String, _ device: String) async throws -> LoadDevice {
+        try await LoadDevice(user: "\(user)-\(run)", device: device, mint: mint)
+    }
+
+    /// A device of a user named elsewhere.
+    func device(ofUser user: String, _ device: String) async throws -> LoadDevice {
+        try await LoadDevice(user: user, device: device, mint: mint)
+    }
+
+    /// The absolute path of a floor's script.
+    func script(_ name: String) -> String {
+        URL(fileURLWithPath: plan.floors + "/" + name).standardizedFileURL.path
+    }
+
+    /// Names that were used in no run before.
+    func unique(_ name: String) -> String { "\(name)-\(run)" }
+
+    /// Ours and the floor's in alternation, so that what else happens on the machine meets both.
+    func alternate(
+        ours: () async throws -> Measurement, floor: (() async throws -> Measurement)?
+    ) async throws -> (ours: [Measurement], floor: [Measurement]) {
+        var all: (ours: [Measurement], floor: [Measurement]) = ([], [])
+        for _ in 0..<plan.rounds {
+            all.ours.append(try await ours())
+            if let floor { all.floor.append(try await floor()) }
+        }
+        return all
+    }
+
+    /// The registered tables' numbers in our database.
+    func tables() async throws -> Preload.Tables {
+        try await withConnection(to: stack.database) { connection in
+            let found = try await connection.run(
+                Command(
+                    Statement(
+                        name: "bench_tables",
+                        sql: """
+                            SELECT max(table_id) FILTER (WHERE table_name = 'users')::int8,
+                                max(table_id) FILTER (WHERE table_name = 'posts')::int8
+                            FROM sync.catalog WHERE schema_name = 'business'
+                            """)))
+            return Preload.Tables(
+                users: Int(try found.int64(0, 0)), posts: Int(try found.int64(0, 1)))
+        }
+    }
+
+    private func postgresVersion() async throws -> String {
+        try await withConnection(to: stack.database) { connection in
+            try await connection.run(
+                Command(
+                    Statement(
+                        name: "bench_version", sql: "SELECT current_setting('server_version')"))
+            ).string(0, 0)
+        }
+    }
+}

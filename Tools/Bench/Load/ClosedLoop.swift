@@ -1,0 +1,77 @@
+import DevStack
+import Histogram
+import NIOCore
+
+/// How long things are measured.
+struct LoadTiming: Sendable {
+    /// Caches fill and pools open before anything counts; never longer than what is measured.
+    private static let longestWarmUp = 2.0
+
+    /// Seconds of one measurement.
+    let seconds: Double
+    var warmUp: Double { min(Self.longestWarmUp, seconds / 2) }
+}
+
+/// So many connections, each asking again as soon as it is answered.
+struct ClosedLoop: Sendable {
+    let target: LoadTarget
+    let groups: ProcessGroups
+
+    /// Lets every source ask `requests` times; nothing is measured.
+    func play(_ sources: inout [any RequestSource], requests: Int) async throws {
+        let reports = try await run(sources, LoadPhase(), limit: requests) {}
+        sources = reports.map(\.source)
+    }
+
+    /// Warms up, then measures for the time that is set.
+    func measure(_ sources: inout [any RequestSource], _ timing: LoadTiming) async throws
+        -> Measurement
+    {
+        let phase = LoadPhase()
+        var before = ProcessUsage()
+        var after = ProcessUsage()
+        var elapsed = Duration.zero
+        let reports = try await run(sources, phase, limit: nil) {
+            try await Task.sleep(for: .seconds(timing.warmUp))
+            before = groups.usage()
+            let start = ContinuousClock.now
+            phase.enter(.measuring)
+            try await Task.sleep(for: .seconds(timing.seconds))
+            phase.enter(.ending)
+            elapsed = ContinuousClock.now - start
+            after = groups.usage()
+        }
+        sources = reports.map(\.source)
+        var latency = Histogram<UInt64>(numberOfSignificantValueDigits: .three)
+        for report in reports { latency.add(report.latency) }
+        return Measurement(
+            units: reports.reduce(0) { $0 + $1.units },
+            requests: reports.reduce(0) { $0 + $1.requests }, seconds: elapsed / .seconds(1),
+            latency: LatencySummary(latency), usage: after.since(before))
+    }
+
+    /// Runs the connections until all have ended; meanwhile, once all are connected, `conduct`.
+    private func run(
+        _ sources: [any RequestSource], _ phase: LoadPhase, limit: Int?,
+        _ conduct: () async throws -> Void
+    ) async throws -> [ConnectionReport] {
+        var ends: [EventLoopFuture<ConnectionReport>] = []
+        var channels: [any Channel] = []
+        defer { for channel in channels { channel.close(promise: nil) } }
+        for source in sources {
+            let end = target.eventLoop.makePromise(of: ConnectionReport.self)
+            ends.append(end.futureResult)
+            do {
+                channels.append(
+                    try await target.connect {
+                        LoadConnection(source, phase, limit: limit, end: end)
+                    })
+            } catch {
+                end.fail(error)
+                throw error
+            }
+        }
+        try await conduct()
+        return try await EventLoopFuture.whenAllSucceed(ends, on: target.eventLoop).get()
+    }
+}

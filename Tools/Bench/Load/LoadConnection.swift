@@ -1,0 +1,112 @@
+import DevStack
+import Histogram
+import NIOCore
+import Synchronization
+
+/// Where a closed loop is: all of its connections look here after each answer.
+final class LoadPhase: Sendable {
+    enum Step: Int {
+        /// Answers are checked and not counted.
+        case warmingUp
+        case measuring
+        case ending
+    }
+
+    private let step = Atomic(Step.warmingUp.rawValue)
+
+    var current: Step { Step(rawValue: step.load(ordering: .acquiring)) ?? .ending }
+
+    func enter(_ next: Step) { step.store(next.rawValue, ordering: .releasing) }
+}
+
+/// What one connection did.
+struct ConnectionReport: Sendable {
+    var units = 0
+    var requests = 0
+    /// Microseconds from a request's first byte to its answer's last.
+    var latency = Histogram<UInt64>(numberOfSignificantValueDigits: .three)
+    var source: any RequestSource
+}
+
+/// Asks on one keep-alive connection, the next request as soon as the answer to the last is there. Runs on the event
+/// loop alone: no task, no switch of threads.
+final class LoadConnection: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let phase: LoadPhase
+    /// Requests after which it ends by itself; nil goes on until the phase says so.
+    private let limit: Int?
+    private let end: EventLoopPromise<ConnectionReport>
+    private var report: ConnectionReport
+    private var framer = ResponseFramer()
+    private var sent = NIODeadline.distantPast
+    private var asked = 0
+    private var isOver = false
+
+    init(
+        _ source: any RequestSource, _ phase: LoadPhase, limit: Int?,
+        end: EventLoopPromise<ConnectionReport>
+    ) {
+        self.phase = phase
+        self.limit = limit
+        self.end = end
+        report = ConnectionReport(source: source)
+    }
+
+    func channelActive(context: ChannelHandlerContext) { ask(context) }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        framer.append(unwrapInboundIn(data))
+        do {
+            while let response = try framer.next() { try take(response, context) }
+        } catch {
+            fail(error, context)
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { fail(error, context) }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        fail(StackError("the server closed a connection of the load"), context)
+    }
+
+    private func ask(_ context: ChannelHandlerContext) {
+        let request = report.source.next()
+        asked += 1
+        sent = .now()
+        context.writeAndFlush(wrapOutboundOut(request), promise: nil)
+    }
+
+    private func take(_ response: ResponseFramer.Response, _ context: ChannelHandlerContext) throws
+    {
+        guard response.status == 200 else {
+            throw StackError("\(response.status): \(String(buffer: response.body).prefix(300))")
+        }
+        let elapsed = NIODeadline.now() - sent
+        let units = try response.body.withUnsafeReadableBytes { try report.source.take($0) }
+        let step = phase.current
+        if step == .measuring {
+            report.units += units
+            report.requests += 1
+            report.latency.record(UInt64(max(0, elapsed.nanoseconds / 1000)))
+        }
+        guard step != .ending, limit.map({ asked < $0 }) ?? true else {
+            return finish(.success(report), context)
+        }
+        ask(context)
+    }
+
+    private func fail(_ error: any Error, _ context: ChannelHandlerContext) {
+        finish(.failure(error), context)
+    }
+
+    private func finish(
+        _ result: Result<ConnectionReport, any Error>, _ context: ChannelHandlerContext
+    ) {
+        guard !isOver else { return }
+        isOver = true
+        end.completeWith(result)
+        context.close(promise: nil)
+    }
+}

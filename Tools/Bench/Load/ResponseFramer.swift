@@ -1,0 +1,68 @@
+import DevStack
+import NIOCore
+
+/// Cuts the bytes of a connection into answers of HTTP/1.1 whose length is in their head. Does as little as it can:
+/// the load's own work is taken from the servers it measures.
+struct ResponseFramer {
+    /// Longest head, in bytes.
+    static let maximumHead = 16 << 10
+
+    struct Response {
+        let status: Int
+        let body: ByteBuffer
+    }
+
+    private var bytes = ByteBuffer()
+    /// Status, length of the head and of the body, once the head is there.
+    private var head: (status: Int, length: Int, body: Int)?
+
+    mutating func append(_ more: ByteBuffer) {
+        if bytes.readableBytes == 0 {
+            bytes = more
+        } else {
+            var more = more
+            if let head { bytes.reserveCapacity(head.length + head.body) }
+            bytes.writeBuffer(&more)
+        }
+    }
+
+    /// The next whole answer; nil when there is none yet.
+    ///
+    /// - Throws: `StackError` when the bytes are no such answer.
+    mutating func next() throws -> Response? {
+        if head == nil { head = try readHead() }
+        guard let head, bytes.readableBytes >= head.length + head.body else { return nil }
+        self.head = nil
+        bytes.moveReaderIndex(forwardBy: head.length)
+        guard let body = bytes.readSlice(length: head.body) else { return nil }
+        return Response(status: head.status, body: body)
+    }
+
+    private func readHead() throws -> (status: Int, length: Int, body: Int)? {
+        let text = bytes.withUnsafeReadableBytes { all -> String? in
+            let head = UnsafeRawBufferPointer(rebasing: all.prefix(Self.maximumHead))
+            return firstOccurrence(of: "\r\n\r\n", in: head).map { end in
+                String(decoding: head[..<end], as: UTF8.self)
+            }
+        }
+        guard let text else {
+            guard bytes.readableBytes < Self.maximumHead else {
+                throw StackError("an answer without an end of its head")
+            }
+            return nil
+        }
+        let lines = text.split(separator: "\r\n", omittingEmptySubsequences: false)
+        let words = lines[0].split(separator: " ")
+        guard words.count > 1, words[0] == "HTTP/1.1", let status = Int(words[1]) else {
+            throw StackError("no answer of HTTP/1.1: \(lines[0].prefix(80))")
+        }
+        for line in lines.dropFirst() {
+            guard let colon = line.firstIndex(of: ":") else { continue }
+            guard line[..<colon].lowercased() == "content-length" else { continue }
+            let value = line[line.index(after: colon)...].drop { $0 == " " }
+            guard let length = Int(value) else { break }
+            return (status, text.utf8.count + 4, length)
+        }
+        throw StackError("an answer without a length: \(lines[0])")
+    }
+}

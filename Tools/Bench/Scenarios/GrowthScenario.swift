@@ -1,0 +1,96 @@
+import DevStack
+import Postgres
+
+/// Whether a change costs the same however many there are already, and however many users they are spread over.
+struct GrowthScenario: Scenario {
+    private static let sizes = [10_000, 200_000, 5_000_000]
+    private static let users = [1, 100, 10_000]
+    private static let devices = 8
+    private static let changesPerUpload = 200
+    private static let rowsPerPage = 1000
+    /// Cost with the most changes by the cost with the fewest that still counts as flat: what two measurements of one
+    /// thing differ by on a shared machine.
+    private static let flat = 1.25
+
+    let id = "growth"
+    let work = "cost of a change as the log grows, 1 to 10 000 users"
+    let unit = "changes"
+    let askedForBy: String? = "--growth"
+
+    func run(_ bench: Bench) async throws -> ScenarioResult {
+        var result = ScenarioResult(self)
+        let sizes = Self.sizes.filter { $0 <= bench.plan.growthLimit }
+        guard let least = sizes.first, let most = sizes.last else { return result }
+        for size in sizes {
+            for users in Self.users {
+                result.ours += try await measure(size: size, users: users, bench)
+            }
+        }
+        for work in ["upload", "download"] {
+            for users in Self.users {
+                result.judge(
+                    "\(work), CPU ms per 1000, \(users) users, \(most) changes to \(least)",
+                    cost(result, work, most, users),
+                    to: cost(result, work, least, users), .atMost(Self.flat))
+            }
+        }
+        result.hasRate = false
+        result.notes = result.ours.map { measurement in
+            let cost = Number.text(measurement.cost(measurement.usage.servers))
+            return
+                "\(measurement.label): \(Number.text(measurement.rate))/s, CPU \(cost) ms per 1000"
+        }
+        result.judgeGenerator(cores: bench.cores)
+        return result
+    }
+
+    private func cost(_ result: ScenarioResult, _ work: String, _ size: Int, _ users: Int)
+        -> Double?
+    {
+        result.ours.filter { $0.label == label(work, size, users) }
+            .median { $0.cost($0.usage.servers) }
+    }
+
+    private func label(_ work: String, _ size: Int, _ users: Int) -> String {
+        "\(work), \(size) changes, \(users) users"
+    }
+
+    private func measure(size: Int, users: Int, _ bench: Bench) async throws -> [Measurement] {
+        try await withConnection(to: bench.stack.database) { connection in
+            try await connection.execute(
+                script: """
+                    TRUNCATE sync.change_log, sync.row_state, sync.source, sync.scope, business.users,
+                        business.posts
+                    """)
+        }
+        let preload = Preload(
+            prefix: bench.unique("\(id)-\(size)-\(users)"), users: users,
+            changesPerUser: max(1, size / users))
+        try await preload.load(into: bench.stack.database, try await bench.tables())
+        var readers: [any RequestSource] = []
+        var writers: [any RequestSource] = []
+        for index in 0..<Self.devices {
+            let user = preload.user(index)
+            readers.append(
+                PageSource(
+                    try await bench.device(ofUser: user, "reader-\(index)"),
+                    limit: Self.rowsPerPage))
+            writers.append(
+                UploadSource(
+                    try await bench.device(ofUser: user, "writer-\(index)"), .inserts,
+                    changes: Self.changesPerUpload))
+        }
+        var all: [Measurement] = []
+        for _ in 0..<bench.plan.rounds {
+            var download = try await bench.loop.measure(&readers, bench.timing)
+            download.label = label("download", size, users)
+            all.append(download)
+        }
+        for _ in 0..<bench.plan.rounds {
+            var upload = try await bench.loop.measure(&writers, bench.timing)
+            upload.label = label("upload", size, users)
+            all.append(upload)
+        }
+        return all
+    }
+}
