@@ -187,6 +187,10 @@ let testTargets: [Target] = [
         name: "TestSupport", dependencies: ["LocalPostgres", "Postgres", .logging],
         path: "Shared/TestSupport",
         swiftSettings: settings),
+    // What the server must do, and histories to compare it with.
+    .target(
+        name: "ServerModel", dependencies: ["TestSupport"], path: "Tests/ServerModel",
+        swiftSettings: settings),
     tests("DocsUnitTests", []),
     tests("WireJSONUnitTests", ["TestSupport", "WireJSON"]),
     tests("ProtosUnitTests", ["ProtobufC", "Protos", .protobuf]),
@@ -216,7 +220,7 @@ let testTargets: [Target] = [
     tests("TokensUnitTests", ["Tokens", .crypto]),
     tests(
         "UploadUnitTests",
-        ["Model", "Sidecar", "TestSupport", "UploadService", "WireJSON", .nioCore]),
+        ["Model", "ServerModel", "Sidecar", "TestSupport", "UploadService", "WireJSON", .nioCore]),
     tests(
         "AuthIntegrationTests",
         ["AuthService", "Postgres", "Sidecar", "TestSupport", "Tokens", .crypto, .jwtKit, .logging]),
@@ -225,8 +229,8 @@ let testTargets: [Target] = [
     tests(
         "SyncIntegrationTests",
         [
-            "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
-            "Telemetry", "TestSupport", "UploadService", .logging, .nioCore, .protobuf,
+            "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServerModel", "ServiceKit",
+            "Sidecar", "Telemetry", "TestSupport", "UploadService", .logging, .nioCore, .protobuf,
         ]),
     tests("CompressionUnitTests", ["Compression", "TestSupport", .nioCore]),
     tests(
@@ -235,9 +239,9 @@ let testTargets: [Target] = [
     tests(
         "EndToEndTests",
         [
-            "Demo", "DevStack", "LocalPostgres", "Postgres", "Tokens", .asyncHTTPClient, .logging,
-            .nioCore,
-            .nioHTTP1, "oversync-auth", "oversync-download", "oversync-gateway", "oversync-upload",
+            "Demo", "DevStack", "LocalPostgres", "Postgres", "ServerModel", "Sidecar",
+            "TestSupport", "Tokens", .asyncHTTPClient, .logging, .nioCore, .nioHTTP1, .nioPosix,
+            .nioSSL, "oversync-auth", "oversync-download", "oversync-gateway", "oversync-upload",
         ]),
 ]
 
