@@ -31,8 +31,10 @@ integration: packages ## tests on a real PostgreSQL and real sockets
 e2e: packages ## tests with every service as a process
 	Tools/make/test.sh EndToEndTests
 
-model: packages ## the model check alone, with SEEDS=n histories
+model: packages ## the model checks alone: DECISIONS=n without PostgreSQL, then SEEDS=n histories on it
 	swift build --build-tests
+	OVERSYNC_DECIDE_OPERATIONS=$(or $(DECISIONS),3000000) swift test --skip-build \
+		--filter '^UploadUnitTests\.DecideModelTests'
 	OVERSYNC_MODEL_SEEDS=$(or $(SEEDS),200) swift test --skip-build --filter '^SyncIntegrationTests\.ModelTests'
 
 format: ## formats all Swift

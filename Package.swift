@@ -203,6 +203,10 @@ let testTargets: [Target] = [
         name: "TestSupport", dependencies: ["LocalPostgres", "Postgres", .logging],
         path: "Shared/TestSupport",
         swiftSettings: settings),
+    // What the server must do, and histories to compare it with.
+    .target(
+        name: "ServerModel", dependencies: ["TestSupport"], path: "Tests/ServerModel",
+        swiftSettings: settings),
     tests("DocsUnitTests", []),
     tests("WireJSONUnitTests", ["TestSupport", "WireJSON"]),
     tests("ProtosUnitTests", ["ProtobufC", "Protos", .protobuf]),
@@ -232,7 +236,7 @@ let testTargets: [Target] = [
     tests("TokensUnitTests", ["Tokens", .crypto]),
     tests(
         "UploadUnitTests",
-        ["Model", "Sidecar", "TestSupport", "UploadService", "WireJSON", .nioCore]),
+        ["Model", "ServerModel", "Sidecar", "TestSupport", "UploadService", "WireJSON", .nioCore]),
     tests(
         "AuthIntegrationTests",
         ["AuthService", "Postgres", "Sidecar", "TestSupport", "Tokens", .crypto, .jwtKit, .logging]),
@@ -241,9 +245,9 @@ let testTargets: [Target] = [
     tests(
         "SyncIntegrationTests",
         [
-            "AuthService", "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServiceKit",
-            "Sidecar", "Telemetry", "TestSupport", "UploadService", .logging, .nioCore, .nioPosix,
-            .protobuf,
+            "AuthService", "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServerModel",
+            "ServiceKit", "Sidecar", "Telemetry", "TestSupport", "UploadService", .logging, .nioCore,
+            .nioPosix, .protobuf,
         ]),
     tests("GapCheckUnitTests", ["GapCheck", "WireJSON", .nioCore]),
     tests("BenchUnitTests", ["Bench", "DevStack", "Tokens", .nioCore]),
@@ -255,8 +259,9 @@ let testTargets: [Target] = [
         "EndToEndTests",
         [
             "Demo", "DevStack", "GapCheck", "LocalPostgres", "OverSQLite", "OverSQLiteAsyncHTTP",
-            "Postgres", "Sidecar", "Tokens", .asyncHTTPClient, .grdb, .logging, .nioCore, .nioHTTP1,
-            "oversync-auth", "oversync-download", "oversync-gateway", "oversync-upload",
+            "Postgres", "ServerModel", "Sidecar", "TestSupport", "Tokens", .asyncHTTPClient, .grdb,
+            .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, "oversync-auth", "oversync-download",
+            "oversync-gateway", "oversync-upload",
         ]),
 ]
 
