@@ -53,13 +53,14 @@ package struct DatabaseSettings: Sendable {
         }
         let isPooled = try configuration.value(pooler)
         let timeout = try configuration.value(statementTimeout)
-        // Stored and read back as text: every session must render times and bytes alike.
+        // Stored and read back as text: every session must render times and bytes alike. Compiling a plan
+        // takes longer than any of these statements.
         postgres.sessionSettings =
             isPooled
             ? [:]
             : [
                 "statement_timeout": "\(timeout)", "TimeZone": "UTC", "DateStyle": "ISO",
-                "bytea_output": "hex",
+                "bytea_output": "hex", "jit": "off", "plan_cache_mode": "force_generic_plan",
             ]
         postgres.usesNamedStatements = !isPooled
         let bounds = try PoolConfiguration(

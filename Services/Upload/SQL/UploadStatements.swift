@@ -78,14 +78,25 @@ package enum UploadStatements {
             """,
         parameters: [.int8, .text])
 
+    /// Devices count upwards: an id above the highest one known needs no look-up of its own. LIMIT keeps the
+    /// planner at one index probe for each of the others; nothing reuses an id so often.
     package static let readKnownChanges = Statement(
         name: "upload_read_known",
         sql: """
             SELECT l.source_change_id, l.seq, l.version, l.content_hash
             FROM sync.source d
-            JOIN sync.change_log l ON l.scope_id = d.scope_id AND l.source_no = d.source_no
+            CROSS JOIN LATERAL (
+                SELECT m.source_change_id AS id FROM sync.change_log m
+                WHERE m.scope_id = d.scope_id AND m.source_no = d.source_no
+                ORDER BY m.scope_id DESC, m.source_no DESC, m.source_change_id DESC LIMIT 1
+            ) AS highest
+            JOIN unnest($3::int8[]) AS k(id) ON k.id <= highest.id
+            CROSS JOIN LATERAL (
+                SELECT e.source_change_id, e.seq, e.version, e.content_hash FROM sync.change_log e
+                WHERE e.scope_id = d.scope_id AND e.source_no = d.source_no AND e.source_change_id = k.id
+                LIMIT 1000000
+            ) AS l
             WHERE d.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1) AND d.device = $2
-                AND l.source_change_id = ANY ($3)
             ORDER BY l.seq
             """,
         parameters: [.text, .text, .int8Array])
