@@ -22,6 +22,18 @@ package enum ModelOrder {
         return order
     }
 
+    /// The notes that the changes make, with the place of the first that does.
+    package static func notesToCome(
+        _ changes: [ModelServer.Change], _ order: [Int]
+    ) -> [Int: Int] {
+        var made: [Int: Int] = [:]
+        for (position, index) in order.enumerated()
+        where changes[index].place.table == .notes && changes[index].kind != .delete {
+            made[changes[index].place.key] = made[changes[index].place.key] ?? position
+        }
+        return made
+    }
+
     /// Each note as it was sent, but before it what it stands on: the earlier change of itself, then the first
     /// change that makes the note above it. What is under way already is not asked for again, as in a circle.
     private static func placeNotes(

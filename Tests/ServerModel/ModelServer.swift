@@ -16,8 +16,12 @@ package struct ModelServer {
 
     private var logs = Array(repeating: Log(), count: User.allCases.count)
     package private(set) var rows: [Place: Row] = [:]
-    /// Notes that changes of the upload at hand would write, were PostgreSQL to take every row.
-    private var promised: Set<Int> = []
+    /// Notes that the upload at hand has written, or would have, were PostgreSQL to take every row.
+    private var written: Set<Int> = []
+    /// Notes that later changes of the upload are expected to write, as in a circle, with the first change that
+    /// does; and those of these changes that an answer rests on.
+    private var expected: [Int: Int] = [:]
+    private var reliedOn: Set<Int> = []
 
     package init() {}
 
@@ -58,18 +62,38 @@ package struct ModelServer {
         return answers.map { $0.isApplied ? .aborted : $0 }
     }
 
+    /// Notes that point at each other are taken at their word; where one of them was not kept, all is judged again
+    /// without it.
     private mutating func answer(
         _ upload: Upload, _ order: [Int], asksPostgres: Bool
     ) -> [Answer] {
+        var expected = ModelOrder.notesToCome(upload.changes, order)
+        while true {
+            var trial = self
+            (trial.expected, trial.reliedOn, trial.written) = (expected, [], [])
+            let answers = trial.judge(upload, order, asksPostgres: asksPostgres)
+            let broken = trial.reliedOn.filter { !answers[order[$0]].isNew }
+            if broken.isEmpty {
+                self = trial
+                return answers
+            }
+            expected = expected.filter { !broken.contains($0.value) }
+        }
+    }
+
+    private mutating func judge(
+        _ upload: Upload, _ order: [Int], asksPostgres: Bool
+    ) -> [Answer] {
         var answers = Array(repeating: Answer.aborted, count: upload.changes.count)
-        for index in order {
-            answers[index] = judge(upload.changes[index], upload, asksPostgres: asksPostgres)
+        for (place, index) in order.enumerated() {
+            answers[index] = judge(
+                upload.changes[index], at: place, upload, asksPostgres: asksPostgres)
         }
         return answers
     }
 
     private mutating func judge(
-        _ change: Change, _ upload: Upload, asksPostgres: Bool
+        _ change: Change, at position: Int, _ upload: Upload, asksPostgres: Bool
     ) -> Answer {
         if let version = versionOfSame(change, upload) { return .repeated(version: version) }
         let newest = newest(upload.user, change.place)
@@ -78,9 +102,10 @@ package struct ModelServer {
             base = newest.version
         }
         if case .note(let note)? = change.payload?.reference, change.place != Place(.notes, note),
-            rows[Place(.notes, note)]?.owner != upload.user, !promised.contains(note)
+            rows[Place(.notes, note)]?.owner != upload.user, !written.contains(note)
         {
-            return .noteMissing(note)
+            guard let maker = expected[note], maker > position else { return .noteMissing(note) }
+            reliedOn.insert(maker)
         }
         guard let newest else {
             if change.kind == .delete { return .nothingToDelete }
@@ -104,9 +129,7 @@ package struct ModelServer {
         let place = change.place
         let isOthers = rows[place].map { $0.owner != upload.user } ?? false
         if asksPostgres, let refusal = refusal(of: change, isOthers: isOthers) { return refusal }
-        if !asksPostgres, place.table == .notes, change.kind != .delete {
-            promised.insert(place.key)
-        }
+        if place.table == .notes, change.kind != .delete { written.insert(place.key) }
         append(
             Entry(
                 place: place, kind: change.kind, version: version, device: upload.device,

@@ -147,6 +147,11 @@ extension ModelServer {
             }
         }
 
+        /// It took effect just now.
+        package var isNew: Bool {
+            if case .applied = self { true } else { false }
+        }
+
         /// Only PostgreSQL can say this.
         package var isRefusedByPostgres: Bool {
             self == .keyTaken || self == .badTitle || self == .stillReferenced

@@ -5,13 +5,13 @@ import Sidecar
 ///
 /// Over foreign keys that wait for the commit they can be applied together or not at all.
 struct RowCycles: Sendable {
-    /// References to rows that the batch itself brings, but later.
-    let promised: Set<ParentReference>
+    /// References to rows that the batch itself brings, but later, with the first change that does.
+    let promised: [ParentReference: Int]
     /// Stretches of the batch, as indexes into it, in which all of a cycle lies. In order, none overlaps.
     let spans: [Range<Int>]
 
     init(_ changes: ArraySlice<Change>, in schema: UploadSchema) {
-        var promised: Set<ParentReference> = []
+        var promised: [ParentReference: Int] = [:]
         var spans: [Range<Int>] = []
         let providers = schema.mayHaveCycles ? Self.providers(changes) : [:]
         for position in changes.indices where !providers.isEmpty {
@@ -19,7 +19,7 @@ struct RowCycles: Sendable {
                 guard let provider = providers[need], provider > position,
                     schema.foreignKeys[need.foreignKey].key.isDeferrable
                 else { continue }
-                promised.insert(need)
+                promised[need] = provider
                 var span = position..<provider + 1
                 while let last = spans.last, last.overlaps(span) {
                     span =

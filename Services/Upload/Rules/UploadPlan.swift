@@ -21,10 +21,10 @@ package struct UploadPlan: Sendable {
     private var facts: UploadFacts
     /// References that rows written by this batch satisfy.
     private var provided: Set<ParentReference> = []
-    /// References that later changes of the batch are expected to satisfy.
-    private var promised: Set<ParentReference> = []
-    /// Those of them that a decision rests on.
-    private var relied: Set<ParentReference> = []
+    /// References that later changes of the batch are expected to satisfy, with those changes' positions.
+    private var promised: [ParentReference: Int] = [:]
+    /// The positions of changes that a decision rests on, though they are decided later.
+    private var relied: Set<Int> = []
 
     /// - Parameter count: changes in the request, well formed or not.
     package init(schema: UploadSchema, request: UploadRequestFacts, facts: UploadFacts, count: Int)
@@ -49,14 +49,14 @@ package struct UploadPlan: Sendable {
             var trial = self
             trial.promised = promised
             let entries = trial.decideInOrder(changes)
-            let broken = trial.relied.subtracting(trial.provided)
+            let broken = trial.relied.subtracting(entries.map(\.change))
             if broken.isEmpty {
-                trial.promised = []
+                trial.promised = [:]
                 trial.relied = []
                 self = trial
                 return entries
             }
-            promised.subtract(broken)
+            promised = promised.filter { !broken.contains($0.value) }
         }
         return decideInOrder(changes)
     }
@@ -123,11 +123,13 @@ package struct UploadPlan: Sendable {
         let absent = change.needs.filter {
             !provided.contains($0) && !facts.parents.contains($0) && !isOwn($0, change)
         }
-        let missing = absent.filter { !promised.contains($0) }
+        let providers = absent.map { promised[$0].flatMap { $0 > position ? $0 : nil } }
+        let missing = zip(absent, providers).filter { $1 == nil }.map(\.0)
         if !missing.isEmpty {
             outcomes[change.index] = .invalid(.foreignKeyMissing(missing.map(label)))
             return nil
         }
+        relied.formUnion(providers.compactMap(\.self))
         guard let row = facts.rows[change.row] else {
             if change.operation == .delete {
                 outcomes[change.index] = .applied(version: nil)
@@ -138,14 +140,12 @@ package struct UploadPlan: Sendable {
                 outcomes[change.index] = .invalid(.rowMissing(table, change.row.key))
                 return nil
             }
-            relied.formUnion(absent)
             return apply(change, at: position, version: 1, isCreation: true)
         }
         guard row.version == base else {
             outcomes[change.index] = .conflict(serverRow(row, of: change))
             return nil
         }
-        relied.formUnion(absent)
         return apply(change, at: position, version: base + 1, isCreation: row.isDeleted)
     }
 

@@ -46,17 +46,23 @@ struct DecideComparison {
         return isolate(upload, changes, start)
     }
 
-    /// Some row is refused: each change is tried by itself.
+    /// Some row is refused: each change is tried by itself, rows that point at each other together.
     private mutating func isolate(
         _ upload: ModelServer.Upload, _ changes: [Change], _ start: UploadPlan
     ) -> [ChangeOutcome?] {
         var plan = start
         let before = store
-        for position in changes.indices {
+        let cycles = RowCycles(changes[...], in: modelSchema)
+        var rest = changes[...]
+        while let first = rest.indices.first {
+            let range = cycles.span(of: first) ?? first..<first + 1
+            rest = changes[range.upperBound...]
             var trial = plan
-            let entries = trial.decide(changes[position...position])
+            let entries = trial.decide(changes[range])
             if let refusal = store.write(entries, of: upload, changes) {
-                plan.settle(changes[position].index, as: Self.outcome(refusal, changes[position]))
+                for change in changes[range] {
+                    plan.settle(change.index, as: Self.outcome(refusal, change))
+                }
                 continue
             }
             plan = trial
