@@ -68,7 +68,8 @@ package enum DownloadStatements {
             SELECT u, m.epoch::text, coalesce(s.last_seq, 0), coalesce(s.floor_seq, 0), coalesce(
                 (SELECT string_agg(d.device, E'\\x1F') FROM sync.source d
                  WHERE d.scope_id = s.scope_id AND d.revoked_at IS NOT NULL), '')
-            FROM unnest($1::text[]) AS u CROSS JOIN sync.meta m LEFT JOIN sync.scope s ON s.user_id = u
+            FROM unnest($1::text[]) AS u CROSS JOIN sync.meta m
+            LEFT JOIN LATERAL (SELECT * FROM sync.scope WHERE user_id = u LIMIT 1) AS s ON true
             """,
         parameters: [.textArray])
 

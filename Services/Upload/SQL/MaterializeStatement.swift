@@ -44,6 +44,7 @@ private struct Parts {
     let owner: String?
     /// The user in the owner column's own type, which may be uuid or a number.
     let ownerValue: String
+    let keyType: String
     let names: [String]
     let values: [String]
     let source: String
@@ -80,7 +81,7 @@ private struct Parts {
         }
         self.names = names
         self.values = values
-        let keyType = table.keyKind == .uuid ? "uuid" : "text"
+        keyType = table.keyKind == .uuid ? "uuid" : "text"
         let all = (fields + ["\(quoted(MaterializeStatement.keyMember)) \(keyType)"]).joined(
             separator: ", ")
         source = "json_to_recordset($1) AS r(\(all))"
@@ -127,6 +128,14 @@ private struct Parts {
             """
     }
 
+    /// True of every key. The planner takes a range for one row in two hundred, so it expects few keys and
+    /// looks each up in the index, also in a plan that it made when the table was empty.
+    private func isAny(_ key: String) -> String {
+        keyType == "uuid"
+            ? "\(key) BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff'"
+            : "length(\(key)) BETWEEN 0 AND \(RowKey.maximumTextBytes)"
+    }
+
     private var returning: String { "RETURNING \(ownership?.key ?? "1") AS key" }
 
     var create: String {
@@ -144,9 +153,10 @@ private struct Parts {
         return """
             WITH updated AS (
                 UPDATE \(target) AS t SET \(sets) FROM \(source)
-                WHERE t.\(key) = \(keyValue)\(own) RETURNING t.\(key) AS key
+                WHERE t.\(key) = \(keyValue) AND \(isAny(keyValue))\(own) RETURNING t.\(key) AS key
             ), inserted AS (
-                \(insert) WHERE NOT EXISTS (SELECT FROM updated u WHERE u.key = \(keyValue))
+                \(insert) WHERE (SELECT count(*) FROM updated) < $3
+                    AND NOT EXISTS (SELECT FROM updated u WHERE u.key = \(keyValue))
                 \(onConflict) \(returning)
             )\(noteOwner("inserted"))
             SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted), $3)
@@ -155,8 +165,10 @@ private struct Parts {
     }
 
     var delete: String {
-        let delete =
-            "DELETE FROM \(target) AS t WHERE t.\(key) = ANY ($1) AND $2::text IS NOT NULL\(own)"
+        let delete = """
+            DELETE FROM \(target) AS t USING unnest($1) AS k(key)
+            WHERE t.\(key) = k.key AND \(isAny("k.key")) AND $2::text IS NOT NULL\(own)
+            """
         guard let ownership else { return delete }
         return """
             WITH gone AS (\(delete) RETURNING \(ownership.key) AS key)

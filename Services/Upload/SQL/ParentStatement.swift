@@ -26,9 +26,11 @@ enum ParentStatement {
         }
         let sql = """
             SELECT k.n::int8 FROM unnest(\(arrays)) WITH ORDINALITY AS k(\(names), n)
-            WHERE $1::text IS NOT NULL AND EXISTS (
+            CROSS JOIN LATERAL (
                 SELECT FROM \(quoted(parent.schema)).\(quoted(parent.table)) AS p\(join)
-                WHERE \(conditions.joined(separator: " AND ")))
+                WHERE \(conditions.joined(separator: " AND ")) LIMIT 1
+            ) AS found
+            WHERE $1::text IS NOT NULL
             """
         return Statement(
             name: statementName("upload_parents", for: sql), sql: sql,

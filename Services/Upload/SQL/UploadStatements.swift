@@ -1,6 +1,9 @@
 import Postgres
 
 /// The fixed statements of an upload, in the order in which they run.
+///
+/// They are planned once a session, perhaps when the tables are empty, and must do as well when those hold millions
+/// of rows: look-ups stand in LATERAL with a LIMIT, which leaves the planner nothing but a probe of the index for each.
 package enum UploadStatements {
     package static let begin = Statement(name: "upload_begin", sql: "BEGIN")
     package static let commit = Statement(name: "upload_commit", sql: "COMMIT")
@@ -78,8 +81,8 @@ package enum UploadStatements {
             """,
         parameters: [.int8, .text])
 
-    /// Devices count upwards: an id above the highest one known needs no look-up of its own. LIMIT keeps the
-    /// planner at one index probe for each of the others; nothing reuses an id so often.
+    /// Devices count upwards: an id above the highest one known needs no look-up of its own. Nothing reuses an id
+    /// as often as the LIMIT says.
     package static let readKnownChanges = Statement(
         name: "upload_read_known",
         sql: """
@@ -102,7 +105,7 @@ package enum UploadStatements {
         parameters: [.text, .text, .int8Array])
 
     /// The rows concerned; with what made them so where the device's base is not their version, since only
-    /// then can the answer be a conflict that shows it. LIMIT keeps the planner at one index probe a key.
+    /// then can the answer be a conflict that shows it.
     package static let readRows = Statement(
         name: "upload_read_rows",
         sql: """
@@ -115,9 +118,16 @@ package enum UploadStatements {
                     AND s.table_id = k.table_id AND s.key = k.key
                 LIMIT 1
             ) AS r
-            LEFT JOIN sync.change_log l
-                ON l.scope_id = r.scope_id AND l.seq = r.seq AND r.version <> k.base
-            LEFT JOIN sync.source d ON d.scope_id = l.scope_id AND d.source_no = l.source_no
+            LEFT JOIN LATERAL (
+                SELECT * FROM sync.change_log e
+                WHERE e.scope_id = r.scope_id AND e.seq = r.seq AND r.version <> k.base
+                LIMIT 1
+            ) AS l ON true
+            LEFT JOIN LATERAL (
+                SELECT e.device FROM sync.source e
+                WHERE e.scope_id = l.scope_id AND e.source_no = l.source_no
+                LIMIT 1
+            ) AS d ON true
             """,
         parameters: [.text, .int2Array, .byteaArray, .int8Array])
 
