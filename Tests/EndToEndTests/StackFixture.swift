@@ -9,12 +9,18 @@ import NIOHTTP1
 import Tokens
 
 /// Runs a test against a stack of its own: PostgreSQL, every service as a process, HTTPS.
-func withStack(_ body: @escaping @Sendable (StackAddress) async throws -> Void) async throws {
+///
+/// - Parameters:
+///   - registrations: text of `oversync.yaml`.
+///   - schema: SQL that makes the business tables.
+func withStack(
+    registrations: String = DemoTables.registrations, schema: String = DemoTables.businessSchema,
+    _ body: @escaping @Sendable (StackAddress) async throws -> Void
+) async throws {
     let folder =
         FileManager.default.temporaryDirectory.path + "/oversync-e2e-" + UUID().uuidString.prefix(8)
     var plan = Stack.Plan(
-        directory: StackDirectory(folder), registrations: DemoTables.registrations,
-        businessSchema: DemoTables.businessSchema)
+        directory: StackDirectory(folder), registrations: registrations, businessSchema: schema)
     plan.port = 0
     plan.downloadReplicas = 2
     var logger = Logger(label: "stack")
@@ -38,9 +44,16 @@ struct WireDevice: Sendable {
     let stack: StackAddress
     let client: HTTPClient
     let token: String
+    /// Where it finds the gateway.
+    let gateway: String
 
-    init(_ stack: StackAddress, _ client: HTTPClient, user: String, device: String) async throws {
+    /// - Parameter proxy: what stands before the gateway, if anything does.
+    init(
+        _ stack: StackAddress, _ client: HTTPClient, user: String, device: String,
+        through proxy: String? = nil
+    ) async throws {
         self.stack = stack
+        gateway = proxy ?? stack.gateway
         self.client = client
         let secret = try String(contentsOfFile: stack.hs256SecretFile, encoding: .utf8)
         let claims = DeviceClaims(
@@ -70,8 +83,10 @@ struct WireDevice: Sendable {
         }
     }
 
-    func upload(_ changes: String) async throws -> Answer {
-        try await send(.POST, "/sync/upload", body: #"{"changes":[\#(changes)]}"#)
+    func upload(_ changes: String, atomic: Bool = false) async throws -> Answer {
+        try await send(
+            .POST, "/sync/upload" + (atomic ? "?atomic=true" : ""),
+            body: #"{"changes":[\#(changes)]}"#)
     }
 
     func download(_ query: String) async throws -> Answer {
@@ -81,7 +96,7 @@ struct WireDevice: Sendable {
     func send(_ method: HTTPMethod, _ path: String, body: String? = nil, token other: String? = nil)
         async throws -> Answer
     {
-        var request = HTTPClientRequest(url: stack.gateway + path)
+        var request = HTTPClientRequest(url: gateway + path)
         request.method = method
         request.headers.add(name: "authorization", value: "Bearer \(other ?? token)")
         if let body { request.body = .bytes(ByteBuffer(string: body)) }
