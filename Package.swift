@@ -246,7 +246,8 @@ let testTargets: [Target] = [
         "SyncIntegrationTests",
         [
             "AuthService", "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServerModel",
-            "ServiceKit", "Sidecar", "Telemetry", "TestSupport", "UploadService", .logging, .nioCore,
+            "ServiceKit", "Sidecar", "Telemetry", "TestSupport", "UploadService", .logging,
+            .nioCore,
             .nioPosix, .protobuf,
         ]),
     tests("GapCheckUnitTests", ["GapCheck", "WireJSON", .nioCore]),

@@ -44,9 +44,17 @@ func withStack(
 }
 
 private func demonstrationPlan(in directory: StackDirectory) -> Stack.Plan {
+    plan(in: directory, DemoTables.registrations, DemoTables.businessSchema)
+}
+
+/// - Parameters:
+///   - registrations: text of `oversync.yaml`.
+///   - schema: SQL that makes the business tables.
+func plan(
+    in directory: StackDirectory, _ registrations: String, _ schema: String
+) -> Stack.Plan {
     var plan = Stack.Plan(
-        directory: directory, registrations: DemoTables.registrations,
-        businessSchema: DemoTables.businessSchema)
+        directory: directory, registrations: registrations, businessSchema: schema)
     plan.port = 0
     plan.downloadReplicas = 2
     return plan
@@ -68,9 +76,16 @@ struct WireDevice: Sendable {
     let stack: StackAddress
     let client: HTTPClient
     let token: String
+    /// Where it finds the gateway.
+    let gateway: String
 
-    init(_ stack: StackAddress, _ client: HTTPClient, user: String, device: String) async throws {
+    /// - Parameter proxy: what stands before the gateway, if anything does.
+    init(
+        _ stack: StackAddress, _ client: HTTPClient, user: String, device: String,
+        through proxy: String? = nil
+    ) async throws {
         self.stack = stack
+        gateway = proxy ?? stack.gateway
         self.client = client
         token = try await stack.token(user: user, device: device)
     }
@@ -96,8 +111,10 @@ struct WireDevice: Sendable {
         }
     }
 
-    func upload(_ changes: String) async throws -> Answer {
-        try await send(.POST, "/sync/upload", body: #"{"changes":[\#(changes)]}"#)
+    func upload(_ changes: String, atomic: Bool = false) async throws -> Answer {
+        try await send(
+            .POST, "/sync/upload" + (atomic ? "?atomic=true" : ""),
+            body: #"{"changes":[\#(changes)]}"#)
     }
 
     func download(_ query: String) async throws -> Answer {
@@ -107,7 +124,7 @@ struct WireDevice: Sendable {
     func send(_ method: HTTPMethod, _ path: String, body: String? = nil, token other: String? = nil)
         async throws -> Answer
     {
-        var request = HTTPClientRequest(url: stack.gateway + path)
+        var request = HTTPClientRequest(url: gateway + path)
         request.method = method
         request.headers.add(name: "authorization", value: "Bearer \(other ?? token)")
         if let body { request.body = .bytes(ByteBuffer(string: body)) }

@@ -18,22 +18,21 @@ struct DecideModelTests {
         let start = ContinuousClock.now
         var done = 0
         var next: UInt64 = 1
-        try await withThrowingTaskGroup(of: Result.self) { tasks in
+        let failed = await withTaskGroup(of: Result.self) { tasks -> UInt64? in
             for _ in 0..<ProcessInfo.processInfo.activeProcessorCount {
                 tasks.addTask { [next] in Self.check(seeds: next..<next + Self.seedsPerTask) }
                 next += Self.seedsPerTask
             }
-            while let result = try await tasks.next() {
+            while let result = await tasks.next() {
                 done += result.operations
-                if let seed = result.failed {
-                    try await Self.report(seed)
-                    return
-                }
+                if let seed = result.failed { return seed }
                 guard done < Self.operations else { continue }
                 tasks.addTask { [next] in Self.check(seeds: next..<next + Self.seedsPerTask) }
                 next += Self.seedsPerTask
             }
+            return nil
         }
+        if let failed { return try await Self.report(failed) }
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         print("\(done) operations decided, \(Int(Double(done) / seconds * 60)) a minute")
         #expect(done >= Self.operations)
@@ -67,10 +66,11 @@ struct DecideModelTests {
 
     private static func report(_ seed: UInt64) async throws {
         let history = RandomHistory(seed: seed, steps: HistoryPlan.stepsPerDecideSeed).steps
+        let found = firstDifference(history) ?? "it does not happen again"
         let short = try await HistoryShrinking.shrink(history) { firstDifference($0) != nil }
         Issue.record(
             """
-            seed \(seed): \(firstDifference(short) ?? "it does not happen again")
+            seed \(seed): \(found); in short, \(firstDifference(short) ?? "nothing"):
             \(short.map(\.description).joined(separator: "\n"))
             """)
     }
@@ -78,7 +78,7 @@ struct DecideModelTests {
     private static func firstDifference(_ history: [RandomHistory.Step]) -> String? {
         var model = ModelServer()
         var comparison = DecideComparison()
-        for step in history {
+        for (number, step) in history.enumerated() {
             var wanted: [ModelServer.Answer] = []
             switch step {
             case .write(let write):
@@ -88,7 +88,7 @@ struct DecideModelTests {
                 guard !model.deletesNotesTogether(upload) else { continue }
                 wanted = model.upload(upload)
             }
-            if let text = comparison.take(step, wanted: wanted) { return text }
+            if let text = comparison.take(step, wanted: wanted) { return "step \(number): \(text)" }
         }
         return difference(comparison.store, model)
     }
