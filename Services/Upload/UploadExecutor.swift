@@ -43,11 +43,18 @@ package final class UploadExecutor: Sendable {
         _ body: ByteBuffer, from caller: CallerIdentity, _ options: UploadOptions = .init(),
         deadline: ContinuousClock.Instant
     ) async throws -> (batch: UploadBatch, result: UploadResult) {
-        let batch: UploadBatch
         do {
-            batch = try UploadBatch(
-                body, format: options.format, roles: Set(caller.roles),
-                schema: try await schema(), limits: limits)
+            let batch = try await read(body, caller, options)
+            do {
+                return (batch, try await transact(batch, caller, options, deadline))
+            } catch is OutdatedSchema {
+                _ = try await source.refresh()
+                let batch = try await read(body, caller, options)
+                return (
+                    batch,
+                    try await transact(batch, caller, options, deadline, trustsSchema: true)
+                )
+            }
         } catch let error as UndecodableUpload {
             throw RPCFailure(
                 .invalidArgument, code: "invalid_request",
@@ -55,12 +62,23 @@ package final class UploadExecutor: Sendable {
         } catch let error as PostgresError {
             throw Self.failure(error)
         }
-        return (batch, try await transact(batch, caller, options, deadline))
     }
 
+    private func read(
+        _ body: ByteBuffer, _ caller: CallerIdentity, _ options: UploadOptions
+    ) async throws -> UploadBatch {
+        try UploadBatch(
+            body, format: options.format, roles: Set(caller.roles), schema: try await schema(),
+            limits: limits)
+    }
+
+    /// PostgreSQL knows a table or column otherwise than the catalog that was read seconds ago.
+    private struct OutdatedSchema: Error {}
+
+    /// - Parameter trustsSchema: what is wrong with names and types is the row's fault, or ours.
     private func transact(
         _ batch: UploadBatch, _ caller: CallerIdentity, _ options: UploadOptions,
-        _ deadline: ContinuousClock.Instant
+        _ deadline: ContinuousClock.Instant, trustsSchema: Bool = false
     ) async throws -> UploadResult {
         var isolates = false
         var attempt = 1
@@ -75,12 +93,15 @@ package final class UploadExecutor: Sendable {
                         ? try await transaction.isolating() : try await transaction.direct()
                 }
             } catch let error as PostgresError {
+                if !trustsSchema, error.serverError?.sqlState.errorClass == "42" {
+                    throw OutdatedSchema()
+                }
                 if !isolates, RowRefusal(error) != nil {
                     isolates = true
                     continue
                 }
                 guard error.isTransient, attempt < Self.maximumAttempts, .now < deadline else {
-                    throw Self.failure(error)
+                    throw error
                 }
                 try await pause(before: attempt)
                 attempt += 1

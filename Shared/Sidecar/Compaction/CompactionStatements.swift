@@ -19,13 +19,23 @@ package enum CompactionStatements {
 
     /// Of the `$3` changes after `$2`: removes those that are not their row's newest, up to the first that is
     /// younger than `$4` seconds. Gives how many, and where the next stretch begins, if there is one.
+    ///
+    /// A device may send only the columns that it edited: a change stays as long as the newest lacks one of its
+    /// members, and so does a delete before a row that came back, which ends what stood before it.
     package static let removeSuperseded = Statement(
         name: "compact_superseded",
         sql: """
             WITH \(stretch), doomed AS (
                 SELECT l.seq FROM stretch l JOIN sync.row_state r
                     ON r.scope_id = $1 AND r.table_id = l.table_id AND r.key = l.key
+                LEFT JOIN LATERAL (
+                    SELECT n.payload FROM sync.change_log n
+                    WHERE n.scope_id = $1 AND n.seq = r.seq AND n.op <> 'D' LIMIT 1
+                ) AS newest ON true
                 WHERE l.seq < r.seq AND l.seq < (SELECT seq FROM stop)
+                    AND (newest.payload IS NULL OR l.op <> 'D'
+                        AND ARRAY(SELECT json_object_keys(l.payload))
+                            <@ ARRAY(SELECT json_object_keys(newest.payload)))
             ), \(removal(raisesFloor: false))
             """,
         parameters: [.int8, .int8, .int8, .int8])
@@ -49,11 +59,11 @@ package enum CompactionStatements {
         name: "compact_forget_hydrations",
         sql: "DELETE FROM sync.hydration WHERE started_at < now() - interval '1 day'")
 
-    /// The end is found by sequence, not by each change's time, so that of every row a beginning of its
-    /// history goes and never a middle, whatever the server's clock has done.
+    /// The end is found by sequence, not by each change's time: nothing behind a change that stays for being young
+    /// goes before it, whatever the server's clock has done.
     private static let stretch = """
         stretch AS (
-            SELECT seq, table_id, key, op, ts FROM sync.change_log
+            SELECT seq, table_id, key, op, payload, ts FROM sync.change_log
             WHERE scope_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
         ), stop AS (
             SELECT coalesce(min(seq), 9223372036854775807) AS seq FROM stretch

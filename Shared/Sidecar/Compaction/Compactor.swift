@@ -22,7 +22,7 @@ package struct Retention: Hashable, Sendable {
 /// cursor of 0 is always served completely. One before a removed delete is answered `history_pruned`.
 package struct Compactor {
     /// Changes looked at in one transaction: bounds how long a user's uploads wait.
-    static let batchChanges: Int64 = 5000
+    static let batchChanges: Int64 = 2000
 
     /// What a run came to.
     package struct Summary: Hashable, Sendable {

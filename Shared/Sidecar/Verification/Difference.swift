@@ -18,6 +18,8 @@ package struct Difference: Hashable, Sendable, CustomStringConvertible {
         case unknownRow = "unknown_row"
         /// A business row whose values are not those of its newest change.
         case differentRow = "different_row"
+        /// A table that could not be compared: values that were written once do not fit its columns any more.
+        case notCompared = "not_compared"
         /// A table whose changes by plain SQL do not, or not wholly, reach the log.
         case captureOff = "capture_off"
 
@@ -30,6 +32,8 @@ package struct Difference: Hashable, Sendable, CustomStringConvertible {
             case .missingRow: "--repair --accept-deletes tells the devices that the row has gone"
             case .unknownRow: "--repair, or oversync adopt, sends the row to its user's devices"
             case .differentRow: "--repair sends the business row to its user's devices"
+            case .notCompared:
+                "a column's type was changed: write the rows with older values once more (UPDATE), then compare again"
             case .captureOff: "run oversync migrate"
             }
         }

@@ -32,7 +32,7 @@ package struct Repair {
             case .missingRow where !acceptsDeletes: continue
             case .missingRow, .unknownRow, .differentRow:
                 rows[Batch(table: table, isState: false), default: []].append(difference)
-            case .sequenceGap, .versionOrder, .unknownSource, .captureOff: continue
+            case .sequenceGap, .versionOrder, .unknownSource, .notCompared, .captureOff: continue
             }
         }
         var mended: Int64 = 0

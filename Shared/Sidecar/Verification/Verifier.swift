@@ -66,13 +66,36 @@ package struct Verifier {
         }
         summary.differences += Int64(flaws.count)
         if !flaws.isEmpty { try await each(flaws) }
-        let comparisons = catalog.tables.filter { registered in
-            registered.mode == .table && (table == nil || registered.name == table)
-        }.map { BusinessComparison(table: $0).query }
-        for query in (table == nil ? LogChecks.all : []) + comparisons {
+        for query in table == nil ? LogChecks.all : [] {
             summary.differences += try await report(query, catalog, each)
         }
+        for registered in catalog.tables
+        where registered.mode == .table && (table == nil || registered.name == table) {
+            summary.differences += try await compare(registered, catalog, each)
+        }
         return summary
+    }
+
+    /// A business table. Values that its columns do not take any more keep it from being compared, and no other.
+    private func compare(
+        _ table: RegisteredTable, _ catalog: Catalog, _ each: ([Difference]) async throws -> Void
+    ) async throws -> Int64 {
+        try await connection.execute(script: "SAVEPOINT comparison")
+        do {
+            let count = try await report(BusinessComparison(table: table).query, catalog, each)
+            try await connection.execute(script: "RELEASE SAVEPOINT comparison")
+            return count
+        } catch let error as PostgresError {
+            guard let server = error.serverError, server.sqlState.isDataTrouble else { throw error }
+            try await connection.execute(
+                script: "ROLLBACK TO SAVEPOINT comparison; RELEASE SAVEPOINT comparison")
+            try await each([
+                Difference(
+                    kind: .notCompared, user: "", table: table.name, key: nil,
+                    detail: server.message, sequence: 0)
+            ])
+            return 1
+        }
     }
 
     /// Hands on what a query finds, from a cursor, so that memory does not grow with the trouble.

@@ -95,6 +95,40 @@ struct CompactionTests {
         }
     }
 
+    @Test("H1: columns that the newest change does not name are still served from older ones")
+    func partialPayloads() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload(
+                "ann", change(1, "INSERT", "notes", id("a1"), #"{"title":"1","extra":1}"#),
+                change(2, "UPDATE", "notes", id("a1"), base: 1, #"{"title":"2"}"#),
+                change(3, "UPDATE", "notes", id("a1"), base: 2, #"{"title":"3"}"#),
+                change(4, "INSERT", "notes", id("a2"), #"{"title":"1","extra":1}"#))
+            try await database.upload("ann", change(5, "DELETE", "notes", id("a2"), base: 1))
+            try await database.upload(
+                "ann", change(6, "INSERT", "notes", id("a2"), base: 2, #"{"title":"back"}"#))
+            try await database.age(days: 100, upTo: 6)
+            #expect(
+                try await database.compact(Self.retention)
+                    == .init(users: 1, superseded: 1, tombstones: 0))
+            #expect(
+                try await database.feed("ann") == [
+                    "I notes a1 1", "U notes a1 3", "I notes a2 1", "D notes a2 2", "I notes a2 3",
+                ])
+            #expect(try await database.verify().0 == [])
+            // Once the newest is whole, the others go.
+            try await database.execute("UPDATE s.notes SET title = 'server'")
+            try await database.age(days: 100, upTo: 8)
+            #expect(
+                try await database.compact(Self.retention)
+                    == .init(users: 1, superseded: 4, tombstones: 0))
+            #expect(
+                try await database.feed("ann") == [
+                    "D notes a2 2", "U notes a1 4", "U notes a2 4",
+                ])
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
     @Test(
         "A change whose log entry has gone is judged by its base, and its id is not given out again"
     )

@@ -1,3 +1,4 @@
+import RPC
 import Testing
 
 /// Business tables of every awkward shape, written by uploads and compared by `verify`.
@@ -104,6 +105,32 @@ struct SchemaTests {
             #expect(answer == ["applied 4", "applied 5", "applied 1"])
             #expect(try await row() == "-|x|7")
             #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test("The first upload after a change of the table's columns finds it out and is applied")
+    func changedColumns() async throws {
+        try await SyncedDatabase.with { database in
+            let extra = #"{"title":"x","extra":{"a":1}}"#
+            try await database.upload("ann", change(1, "INSERT", "notes", id("a1"), extra))
+            try await database.execute("ALTER TABLE s.notes DROP COLUMN extra")
+            #expect(
+                try await database.outcomes("ann", change(2, "INSERT", "notes", id("a2"), extra))
+                    == ["applied 1"])
+            try await database.execute(
+                "ALTER TABLE s.notes ALTER COLUMN title TYPE json USING NULL")
+            #expect(
+                try await database.outcomes("ann", change(3, "INSERT", "notes", id("a3"), extra))
+                    == ["applied 1"])
+            try await database.execute("ALTER TABLE s.notes RENAME TO moved")
+            let failure = await #expect(throws: RPCFailure.self) {
+                _ = try await database.outcomes("ann", change(4, "INSERT", "notes", id("a4"), "{}"))
+            }
+            #expect(failure?.status == .unavailable)
+            try await database.execute("ALTER TABLE s.moved RENAME TO notes")
+            #expect(
+                try await database.outcomes("ann", change(4, "INSERT", "notes", id("a4"), "{}"))
+                    == ["applied 1"])
         }
     }
 
