@@ -22,6 +22,7 @@ final class CannedFeed: HTTPTransport {
     }
 
     func send(_ request: TransportRequest) async throws -> TransportResponse {
+        guard request.url.path.hasSuffix("/download") else { return TransportResponse(status: 404) }
         let query = URLComponents(url: request.url, resolvingAgainstBaseURL: false)?.queryItems
         let after = query?.first { $0.name == "after" }?.value.flatMap { Int($0) } ?? 0
         guard let page = pages[after] else { throw StackError("no page after \(after)") }
