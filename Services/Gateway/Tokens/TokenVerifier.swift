@@ -33,7 +33,8 @@ struct TokenVerifier: Sendable {
     private static func bearer(_ header: String?) throws(WireError) -> String {
         guard let header else { throw .unauthenticated("Authorization header required") }
         // By bytes: telling the characters of a long token apart costs more than looking it up.
-        let parts = header.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+        let parts = header.utf8.split(
+            separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
         guard parts.count == 2, Substring(parts[0]).lowercased() == "bearer", !parts[1].isEmpty,
             parts[1].count <= maximumTokenBytes
         else { throw .unauthenticated("Invalid authorization header format") }
