@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import NIOCore
 import ServiceLifecycle
 import Telemetry
 import UnixSignals
@@ -36,6 +37,14 @@ package struct ServiceProcess: Sendable {
             try await process.run(run, ready)
         } catch let error as ConfigurationError {
             StandardErrorOutput().write(Array("\(name): wrong configuration: \(error)\n".utf8))
+            exit(EX_CONFIG)
+        } catch let error as IOError
+            where [EADDRINUSE, EADDRNOTAVAIL, EACCES].contains(error.errnoCode)
+        {
+            StandardErrorOutput().write(
+                Array(
+                    "\(name): wrong configuration: the address to listen on cannot be used: \(error)\n"
+                        .utf8))
             exit(EX_CONFIG)
         }
     }

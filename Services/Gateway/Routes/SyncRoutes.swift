@@ -28,7 +28,7 @@ struct SyncRoutes: Sendable {
 
     private func pushChanges(_ request: Request, _ scope: RequestScope) async throws -> Response {
         var message = PushChangesRequest()
-        message.atomic = request.uri.queryParameters["atomic"] == "true"
+        message.atomic = try Self.flag(request.uri.queryParameters["atomic"], "atomic")
         message.epoch = try request.epoch
         let type = BodyType(contentType: request.headers[.contentType])
         message.asProtobuf = type == .protobuf
@@ -36,6 +36,15 @@ struct SyncRoutes: Sendable {
         let reply = try await upload.call(
             UploadRPC.pushChanges, message, body: body, context: scope.context())
         return .sync(reply.body, type, for: request)
+    }
+
+    /// A word that would be taken for no is a mistake that loses what was asked for.
+    private static func flag(_ text: Substring?, _ name: String) throws(WireError) -> Bool {
+        switch text {
+        case nil, "false": return false
+        case "true": return true
+        default: throw .invalid("\(name) must be true or false")
+        }
     }
 
     private func pullChanges(_ request: Request, _ scope: RequestScope) async throws -> Response {

@@ -32,9 +32,14 @@ struct RowRefusal: Sendable {
         // One row may be too slow by itself, in its own table; elsewhere it is our statement that was.
         let isTooSlow =
             state == .queryCanceled && Self.concernsBusinessRows(error.statementName)
+        // A table or column that is gone concerns the rows of that table; the caller has looked at the catalog again.
+        let isGone =
+            [.undefinedTable, .undefinedColumn].contains(state)
+            && Self.concernsBusinessRows(error.statementName)
         // A trigger of the team's own may raise any code.
         let isRefusal =
-            state.isDataTrouble || isTooSlow || !Self.ourClasses.contains(state.errorClass)
+            state.isDataTrouble || isTooSlow || isGone
+            || !Self.ourClasses.contains(state.errorClass)
         guard isRefusal else { return nil }
         sqlState = state
     }

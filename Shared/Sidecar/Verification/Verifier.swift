@@ -19,6 +19,12 @@ package struct Verifier {
         package internal(set) var differences: Int64 = 0
     }
 
+    /// Nothing was looked at: there is no such user or registered table.
+    package struct UnknownName: Error, CustomStringConvertible {
+        let text: String
+        package var description: String { "there is no \(text) here" }
+    }
+
     private let connection: PostgresConnection
     private let user: String?
     private let table: TableName?
@@ -57,10 +63,12 @@ package struct Verifier {
         userBinding.bind(user ?? "")
         try await connection.run(Command(LogChecks.setUser, userBinding))
         let catalog = Catalog(tables: try await Catalog.readTables(on: connection))
+        if let table, catalog[table] == nil { throw UnknownName(text: "table \(table)") }
         let totals = try await connection.run(Command(LogChecks.totals))
         var summary = Summary(
             users: try totals.int64(0, 0), changes: try totals.int64(0, 1),
             rows: try totals.int64(0, 2))
+        if let user, summary.users == 0 { throw UnknownName(text: "user \(user)") }
         let flaws = try await CaptureInstallation.flaws(catalog.tables, on: connection).filter {
             table == nil || $0.table == table
         }

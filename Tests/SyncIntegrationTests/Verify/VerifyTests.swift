@@ -115,6 +115,21 @@ struct VerifyTests {
         }
     }
 
+    @Test("A table or user that is not there is an error, not a clean bill")
+    func unknownNames() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.fill()
+            await #expect(throws: Verifier.UnknownName.self) {
+                _ = try await Verifier(
+                    connection: database.sql, table: TableName(schema: "s", table: "nots")
+                ).run { _ in }
+            }
+            await #expect(throws: Verifier.UnknownName.self) {
+                _ = try await database.verify(user: "nobody")
+            }
+        }
+    }
+
     @Test("A repair reaches devices as changes of the server; the log keeps what it had")
     func repairsAreChanges() async throws {
         try await SyncedDatabase.with { database in
