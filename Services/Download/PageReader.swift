@@ -81,11 +81,15 @@ struct PageReader: Sendable {
         var writer = writer
         let window = request.window(of: scope)
         var page = Page(nextAfter: request.after, windowUntil: window, scope: scope)
+        var bytes = 0
         for row in 0..<rows.rowCount {
             let sequence = try rows.int64(row, 0)
             // Rows that were committed after the last sequence was read belong to the next window.
             if sequence > window { break }
-            if page.rows == request.limit {
+            bytes += rows.withBytes(row, PageColumn.payload) { $0?.count ?? 0 }
+            // One row is served whatever its size: a page without any would hold the device for ever.
+            let isFull = page.rows > 0 && bytes > WireLimits.payloadBytesPerAnswer
+            if page.rows == request.limit || isFull {
                 page.hasMore = true
                 break
             }

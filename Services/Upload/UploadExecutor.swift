@@ -55,6 +55,8 @@ package final class UploadExecutor: Sendable {
                     try await transact(batch, caller, options, deadline, trustsSchema: true)
                 )
             }
+        } catch let error as UndecodableUpload where error.isTooLarge {
+            throw RPCFailure(.tooLarge, code: "payload_too_large", message: error.reason)
         } catch let error as UndecodableUpload {
             throw RPCFailure(
                 .invalidArgument, code: "invalid_request",

@@ -238,7 +238,7 @@ struct UploadResult: Sendable {
 
     /// - Parameter head: the user's last sequence, if the writes caused further changes.
     init(plan: UploadPlan, facts: UploadFacts, head: Sequence64? = nil) {
-        outcomes = plan.outcomes.map { $0 ?? .aborted }
+        outcomes = AnswerRoom.fitting(plan.outcomes.map { $0 ?? .aborted })
         duplicates = plan.duplicates
         highestSequence = head ?? plan.lastSequence
         sequences =

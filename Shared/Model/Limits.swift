@@ -11,6 +11,11 @@ package struct WireLimits: Hashable, Sendable {
 
     package init() {}
 
+    /// Bytes of payloads in one answer, unless a single row has more: a page ends early, and further conflicts
+    /// are answered `batch_too_large`. Half of what a call's answer may have leaves room for all the rest.
+    package static let payloadBytesPerAnswer = 8 << 20
+    /// Changes in one upload that are answered one by one, if only as too many; over it the answer is 413.
+    package static let answeredChanges = 50_000
     /// Rows of a page when the caller asks for no number.
     package static let defaultRowsPerPage = 100
     /// Longest time a download may wait for news, in seconds.

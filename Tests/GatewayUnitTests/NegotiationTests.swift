@@ -50,6 +50,15 @@ struct NegotiationTests {
         #expect(error?.message.contains("Oversync-Epoch") == true)
     }
 
+    @Test("A watch outlives no token, and no token lets it last beyond what a clock can count")
+    func lifeOfWatches() {
+        #expect(WatchRoute.life(until: 130, now: 100) == .seconds(30))
+        #expect(WatchRoute.life(until: 90, now: 100) == .zero)
+        for expires in [1e12, 1e20, 1e300, .greatestFiniteMagnitude] {
+            #expect(WatchRoute.life(until: expires, now: 0) == .seconds(365 * 86_400))
+        }
+    }
+
     @Test func `an event is what EventSource reads`() {
         #expect(
             WatchEvent.head(7).text

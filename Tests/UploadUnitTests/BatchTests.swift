@@ -41,6 +41,37 @@ struct BatchTests {
         }
     }
 
+    @Test("More changes than can be answered one by one are too large, whatever they are")
+    func unanswerable() {
+        let count = WireLimits.answeredChanges
+        for (body, format) in [
+            (
+                Array(#"{"changes":[\#(String(repeating: "{},", count: count)){}]}"#.utf8),
+                BodyFormat.json
+            ),
+            (Array(repeating: [0x0A, 0], count: count + 1).flatMap { $0 }, .protobuf),
+        ] {
+            #expect(throws: UndecodableUpload.tooManyChanges) {
+                try UploadBatch(
+                    ByteBuffer(bytes: body), format: format, schema: schema, limits: WireLimits())
+            }
+        }
+    }
+
+    @Test("A refusal shows no more than the beginning of what was sent")
+    func clipped() throws {
+        let long = String(repeating: "x", count: 100_000)
+        for change in [
+            #"{"table":"\#(long)"}"#, #"{"schema":"\#(long)","table":"t"}"#,
+            #"{"schema":"s","table":"t","op":"\#(long)"}"#,
+            #"{"schema":"s","table":"t","op":"DELETE","pk":"\#(long)"}"#,
+        ] {
+            let refusal = try #require(try batch(change).refused.first?.refusal)
+            #expect(refusal.reason == .badPayload)
+            #expect((refusal.message ?? "").utf8.count < 200)
+        }
+    }
+
     @Test("Names match in any case, text is trimmed and normalised, keys take any usual form")
     func normalised() throws {
         let hex = key.split(separator: "-").joined().uppercased()

@@ -32,6 +32,9 @@ struct AdminRoutes: Sendable {
         message.schema = parameters["schema"].map(String.init) ?? ""
         message.table = parameters["table"].map(String.init) ?? ""
         message.user = parameters["user"].map(String.init) ?? ""
+        for filter in [message.schema, message.table, message.user] where filter.contains("\0") {
+            throw WireError.invalid("a filter must be text without the character NUL")
+        }
         // What is no sensible limit counts as none, as existing tools expect.
         let limit = parameters["limit"].flatMap { Int($0) } ?? Self.defaultLimit
         message.limit = Int32((1...Self.maximumLimit).contains(limit) ? limit : Self.defaultLimit)

@@ -11,6 +11,8 @@ import Synchronization
 struct WatchRoute: Sendable {
     /// Between two comments that say the stream still lives.
     static let heartbeat: Duration = .seconds(25)
+    /// A device comes back by itself after a year, in seconds.
+    private static let longestLifeSeconds: TimeInterval = 365 * 86_400
 
     let download: RPCClient
     let watchers: Watchers
@@ -24,7 +26,7 @@ struct WatchRoute: Sendable {
         let given =
             request.uri.queryParameters["after"] ?? request.headers[.lastEventID].map { $0[...] }
         let after = try DownloadQuery.cursor(given, "after")
-        let life = Duration.seconds(max(0, verified.expires - Date().timeIntervalSince1970))
+        let life = Self.life(until: verified.expires, now: Date().timeIntervalSince1970)
         let place = try watchers.enter()
         let feed = HeadFeed(
             download: download, after: after, epoch: try request.epoch,
@@ -46,6 +48,13 @@ struct WatchRoute: Sendable {
             })
         if request.method == .head { response.body = ResponseBody() }
         return response
+    }
+
+    /// How long a watch may last. A token may say that it ends at any number, also one that no clock reaches.
+    ///
+    /// - Parameters: both in seconds since 1970.
+    static func life(until expires: TimeInterval, now: TimeInterval) -> Duration {
+        .seconds(min(max(0, expires - now), longestLifeSeconds))
     }
 
     private static func write(

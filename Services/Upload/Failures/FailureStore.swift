@@ -23,7 +23,16 @@ struct FailureStore: Sendable {
         for text in [request.schema, request.table, request.user] { bindings.bind(text) }
         bindings.bind(Int64(0))
         bindings.bind(Int64(request.limit))
-        return try await read(bindings, deadline).map(\.failure)
+        return Self.fitting(try await read(bindings, deadline).map(\.failure))
+    }
+
+    /// The first failures, as many as one answer can carry.
+    private static func fitting(_ failures: [MaterializeFailure]) -> [MaterializeFailure] {
+        var bytes = 0
+        return failures.enumerated().prefix { index, failure in
+            bytes += failure.payload.utf8.count + failure.error.utf8.count
+            return index == 0 || bytes <= WireLimits.payloadBytesPerAnswer
+        }.map(\.element)
     }
 
     /// One failure that is not marked resolved.

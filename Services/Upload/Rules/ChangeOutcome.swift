@@ -111,6 +111,14 @@ package struct Refusal: Hashable, Sendable {
             details: .error)
     }
 
+    package static func answerFull(limit: Int) -> Refusal {
+        Refusal(
+            reason: .batchTooLarge,
+            message:
+                "batch too large: its conflicts have rows of more than \(limit) bytes; send fewer changes",
+            details: .error)
+    }
+
     package static func batchTooLarge(changes: Int, limit: Int) -> Refusal {
         Refusal(
             reason: .batchTooLarge, message: "batch too large: changes=\(changes) limit=\(limit)",

@@ -31,7 +31,7 @@ struct ChangeValidation {
         let table = try table(wire)
         let upload = schema.tables[table]
         guard let operation = Operation(rawValue: wire.operation.trimmed.uppercased()) else {
-            throw .badPayload("invalid operation: \(wire.operation)")
+            throw .badPayload("invalid operation: \(wire.operation.prefix(64))")
         }
         guard let key = RowKey(wire.key, kind: upload.registered.keyKind) else {
             throw .badPayload(Self.badKey(wire.key, upload.registered.keyKind))
@@ -62,10 +62,10 @@ struct ChangeValidation {
             schema: schemaName.isEmpty ? "public" : schemaName,
             table: wire.table.trimmed.lowercased())
         guard isWireIdentifier(name.schema) else {
-            throw .badPayload("bad_payload: invalid schema name \"\(name.schema)\"")
+            throw .badPayload("bad_payload: invalid schema name \"\(name.schema.prefix(64))\"")
         }
         guard isWireIdentifier(name.table) else {
-            throw .badPayload("bad_payload: invalid table name \"\(name.table)\"")
+            throw .badPayload("bad_payload: invalid table name \"\(name.table.prefix(64))\"")
         }
         guard let table = schema.table(name) else { throw .unregistered(name) }
         guard schema.tables[table].registered.access.mayWrite(roles) else {

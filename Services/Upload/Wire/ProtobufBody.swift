@@ -22,6 +22,7 @@ enum ProtobufUploadDecoder {
         } catch {
             throw UndecodableUpload(reason: "the body is not an oversync.wire.v1.UploadRequest")
         }
+        guard request.changes.count <= WireLimits.answeredChanges else { throw .tooManyChanges }
         var payloads = ByteBuffer()
         payloads.reserveCapacity(body.readableBytes)
         let changes = request.changes.map { change in

@@ -17,6 +17,12 @@ struct WireChange: Sendable {
 /// A request body that is no upload at all.
 package struct UndecodableUpload: Error, Hashable, Sendable {
     package let reason: String
+    /// It is one, but of more changes than can be answered.
+    package var isTooLarge = false
+
+    static let tooManyChanges = UndecodableUpload(
+        reason: "more than \(WireLimits.answeredChanges) changes; send fewer at once",
+        isTooLarge: true)
 }
 
 /// Reads the body of an upload: `{"changes":[…]}`.
@@ -29,6 +35,7 @@ struct UploadDecoder {
     static func decode(_ body: UnsafeBufferPointer<UInt8>) throws(UndecodableUpload) -> [WireChange]
     {
         var reader = JSONReader(body)
+        var isTooLarge = false
         do {
             if try reader.peek() == .null { return [] }
             var changes: [WireChange] = []
@@ -39,12 +46,14 @@ struct UploadDecoder {
                 }
                 changes.removeAll()
                 try reader.readArray { reader throws(JSONError) in
+                    isTooLarge = changes.count == WireLimits.answeredChanges
+                    if isTooLarge { throw JSONError("too many changes", at: reader.position) }
                     changes.append(try readChange(&reader))
                 }
             }
             return changes
         } catch {
-            throw UndecodableUpload(reason: error.description)
+            throw isTooLarge ? .tooManyChanges : UndecodableUpload(reason: error.description)
         }
     }
 

@@ -125,7 +125,8 @@ struct BusinessComparison {
     /// Types without equality are compared in a form that has it.
     private func comparable(_ value: String, _ column: Column) -> String {
         switch column.baseType {
-        case 114: "(\(value))::jsonb"
+        // A payload's null becomes SQL's, while plain SQL may store JSON's own: devices see the same.
+        case 114, 3802: "nullif((\(value))::jsonb, 'null')"
         // xml, and point to line of the geometric types.
         case 142, 600...604, 628, 718: "(\(value))::text"
         default: value

@@ -2,6 +2,7 @@ import Foundation
 import Model
 import NIOCore
 import Protos
+import RPC
 import Testing
 
 @testable import DownloadService
@@ -66,6 +67,39 @@ struct PageTests {
             #expect(
                 (try? JSONDecoder().decode(Page.self, from: Data(body.utf8)))?.changes.count
                     == texts.count)
+        }
+    }
+
+    @Test("Pages of large rows end early, and all rows come, in order and once")
+    func largeRows() async throws {
+        try await SyncedDatabase.with { database in
+            let text = String(repeating: "x", count: 1_000_000)
+            let keys = (10..<30).map { "k\($0)" }
+            for (n, key) in keys.enumerated() {
+                try await database.upload(
+                    "ann", change(n + 1, "INSERT", "prefs", key, #"{"value":"\#(text)"}"#))
+            }
+            var after = 0
+            var seen: [String] = []
+            for isProtobuf in [false, true] {
+                let answer = try await database.pull("ann") { $0.asProtobuf = isProtobuf }
+                #expect(answer.message.hasMore_p)
+                #expect(answer.body.readableBytes < RPCLimits().maximumFrameBytes)
+            }
+            while true {
+                let page = try await database.page("ann", after: after, limit: 1000)
+                seen += page.keys
+                after = page.next
+                if !page.more { break }
+                try #require(!page.keys.isEmpty)
+            }
+            #expect(seen == keys)
+            // A row that is larger than any page should be is a page by itself.
+            try await database.execute(
+                "INSERT INTO s.prefs VALUES ('bob', 'a', repeat('x', 9000000)), ('bob', 'b', 'y')")
+            #expect(
+                try await database.page("bob", limit: 1000)
+                    == Read(next: 1, until: 2, more: true, keys: ["a"]))
         }
     }
 

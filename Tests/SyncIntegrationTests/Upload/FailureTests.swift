@@ -94,6 +94,20 @@ struct FailureTests {
         }
     }
 
+    @Test("The list of failures with large payloads ends where an answer would be too large")
+    func largeFailures() async throws {
+        try await Self.withFailures { database, list, _ in
+            let text = String(repeating: "x", count: 1_000_000)
+            for number in 1...10 {
+                try await database.upload(
+                    "ann", roles: ["checker"],
+                    change(
+                        number, "INSERT", "checked", id("\(number)"), #"{"n":-1,"x":"\#(text)"}"#))
+            }
+            #expect(try await list().map(\.sourceChangeID) == (3...10).reversed())
+        }
+    }
+
     @Test("S12: a failure that a later version has overtaken is settled by itself")
     func overtaken() async throws {
         try await Self.withFailures { database, list, retry in

@@ -1,4 +1,6 @@
 import Model
+import NIOCore
+import RPC
 import ServiceKit
 import Testing
 @testable import UploadService
@@ -109,6 +111,36 @@ struct LargestBatchTests {
                         FROM s.measured GROUP BY began) AS uploads
                     """) == "true")
             #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test(
+        "Conflicts with more rows than an answer can carry: those that do not fit are asked for in smaller batches"
+    )
+    func largestConflicts() async throws {
+        try await SyncedDatabase.with { database in
+            let text = String(repeating: "x", count: 1_000_000)
+            for n in 0..<20 {
+                try await database.upload(
+                    "ann", change(n + 1, "INSERT", "prefs", "k\(n)", #"{"value":"\#(text)"}"#))
+            }
+            let edits = (0..<20).map { change($0 + 1, "INSERT", "prefs", "k\($0)", "{}") }
+            let own = change(21, "INSERT", "prefs", "own", "{}")
+            let (batch, result) = try await database.executor.upload(
+                ByteBuffer(string: #"{"changes":[\#((edits + [own]).joined(separator: ","))]}"#),
+                from: CallerIdentity(user: "ann", device: "tablet"), deadline: .now + .seconds(30))
+            let answer = UploadAnswer(result: result, changeIDs: batch.changeIDs)
+            #expect(answer.encoded().readableBytes < RPCLimits().maximumFrameBytes)
+            #expect(!answer.isAccepted)
+            let statuses = result.outcomes.map(\.status)
+            #expect(statuses.filter { $0 == "conflict" }.count == 8)
+            #expect(statuses.last == "applied")
+            for outcome in result.outcomes where outcome.status == "invalid" {
+                #expect(outcome.line == "invalid batch_too_large")
+            }
+            #expect(
+                try await database.outcomes("ann", device: "tablet", edits[19])[0].hasPrefix(
+                    "conflict 1"))
         }
     }
 }

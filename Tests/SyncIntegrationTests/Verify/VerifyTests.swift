@@ -130,6 +130,27 @@ struct VerifyTests {
         }
     }
 
+    @Test("JSON's own null in a column is what a payload's null says, and no difference")
+    func jsonNull() async throws {
+        try await SyncedDatabase.with(
+            tables: "CREATE TABLE s.docs (id uuid PRIMARY KEY, owner text, a json, b jsonb)",
+            registered: "  - {table: s.docs, owner: owner}"
+        ) { database in
+            try await database.execute(
+                "INSERT INTO s.docs VALUES ('\(id("a1"))', 'ann', 'null', 'null')")
+            try await database.upload(
+                "ann", change(1, "INSERT", "docs", id("a2"), #"{"a":null,"b":null}"#))
+            #expect(try await database.verify().0 == [])
+            try await database.execute(
+                """
+                SET session_replication_role = replica;
+                UPDATE s.docs SET b = '0';
+                RESET session_replication_role
+                """)
+            #expect(try await database.verify().0.count == 2)
+        }
+    }
+
     @Test("A repair reaches devices as changes of the server; the log keeps what it had")
     func repairsAreChanges() async throws {
         try await SyncedDatabase.with { database in
