@@ -33,6 +33,8 @@ package struct CaptureFunction: Sendable {
             own_scope bigint := -1;
             own_first bigint := 0;
             own_last bigint := -1;
+            -- Set if they are others than this function was made for.
+            columns text;
             captured bigint;
         BEGIN
             IF is_upload THEN
@@ -45,17 +47,27 @@ package struct CaptureFunction: Sendable {
                 own_first := current_setting('oversync.first_seq')::bigint;
                 own_last := current_setting('oversync.last_seq')::bigint;
             END IF;
+            -- The team alters its tables before it runs `oversync migrate`.
+            IF \(WireRendering.columnListQuery(relation: "TG_RELID"))
+                <> \(literal(WireRendering.columnList(of: table))) THEN
+                columns := sync.wire_columns(TG_RELID, \(literal(table.keyColumn)), \(ownerName));
+                IF columns IS NULL THEN
+                    RAISE EXCEPTION 'the key or owner column of % has gone', TG_RELID::regclass
+                        USING ERRCODE = 'undefined_column',
+                            HINT = 'Name the new one in oversync.yaml and run oversync migrate.';
+                END IF;
+            END IF;
             IF TG_OP = 'INSERT' THEN
                 PERFORM sync.lock_scopes(ARRAY(SELECT DISTINCT r.user_id FROM \(rows("new_rows")) AS r));
-                \(append(changed: inserted))
+                \(append(inserted))
             ELSIF TG_OP = 'UPDATE' THEN
                 PERFORM sync.lock_scopes(ARRAY(
                     SELECT r.user_id FROM \(rows("new_rows")) AS r
                     UNION SELECT r.user_id FROM \(rows("old_rows")) AS r));
-                \(append(changed: updated))
+                \(append(updated))
             ELSE
                 PERFORM sync.lock_scopes(ARRAY(SELECT DISTINCT r.user_id FROM \(rows("old_rows")) AS r));
-                \(append(changed: deleted))
+                \(append(deleted))
             END IF;
             IF captured > 0 AND coalesce(current_setting('oversync.writes', true), '') <> '' THEN
                 PERFORM set_config('oversync.side_effects', '1', true);
@@ -65,11 +77,15 @@ package struct CaptureFunction: Sendable {
         """
     }
 
+    private var ownerName: String { table.ownerColumn.map(literal) ?? "NULL" }
+
     /// A transition table's rows that belong to somebody: whose, under which key, in which order.
-    private func rows(_ transition: String) -> String {
+    ///
+    /// - Parameter columns: what a payload is made of, as `WireRendering` writes it; nil for none.
+    private func rows(_ transition: String, _ columns: String? = nil) -> String {
         let key = table.storedKey(of: "t")
         let numbered = "(SELECT row_number() OVER () AS \"@n\", x.* FROM \(transition) AS x) AS t"
-        let payload = WireRendering.payload(of: table, row: "t")
+        let payload = columns.map(WireRendering.payload(columns:)) ?? "NULL::json"
         guard let owner = table.ownerColumn.map(quoted) else {
             return """
                 (SELECT t."@n" AS n, s.user_id, o.key, \(payload) AS payload
@@ -84,21 +100,23 @@ package struct CaptureFunction: Sendable {
             """
     }
 
-    private var inserted: String {
-        "SELECT 'I'::\"char\" AS op, r.n, r.user_id, r.key, r.payload FROM \(rows("new_rows")) AS r"
+    private func inserted(_ columns: String) -> String {
+        """
+        SELECT 'I'::"char" AS op, r.n, r.user_id, r.key, r.payload FROM \(rows("new_rows", columns)) AS r
+        """
     }
 
-    private var deleted: String {
-        "SELECT 'D'::\"char\" AS op, r.n, r.user_id, r.key, NULL::json AS payload FROM \(rows("old_rows")) AS r"
+    private func deleted(_ columns: String) -> String {
+        "SELECT 'D'::\"char\" AS op, r.n, r.user_id, r.key, r.payload FROM \(rows("old_rows")) AS r"
     }
 
     /// Transition tables do not pair old and new: the user and the key do. A row whose key or owner has
     /// changed is a delete and an insert; one that looks the same is no change.
-    private var updated: String {
+    private func updated(_ columns: String) -> String {
         """
         SELECT CASE WHEN b.key IS NULL THEN 'I' ELSE 'U' END::"char" AS op, a.n, a.user_id, a.key, a.payload
-            FROM \(rows("new_rows")) AS a
-            LEFT JOIN \(rows("old_rows")) AS b ON b.user_id = a.user_id AND b.key = a.key
+            FROM \(rows("new_rows", columns)) AS a
+            LEFT JOIN \(rows("old_rows", columns)) AS b ON b.user_id = a.user_id AND b.key = a.key
             WHERE b.payload::text IS DISTINCT FROM a.payload::text
         UNION ALL
         SELECT 'D', b.n, b.user_id, b.key, NULL
@@ -108,13 +126,36 @@ package struct CaptureFunction: Sendable {
         """
     }
 
-    private func append(changed: String) -> String {
+    /// Stands for the columns in a statement that is put together when it runs.
+    private static let columnsMark = "@columns@"
+
+    /// A planned statement for the columns that this was made for, and one put together on the spot for others.
+    ///
+    /// - Parameter changed: a query of the changes, given a payload's columns.
+    private func append(_ changed: (_ columns: String) -> String) -> String {
+        let planned = append(
+            changed: changed(WireRendering.columns(of: table)),
+            own: ("own_scope", "own_first", "own_last"))
+        let made = append(changed: changed(Self.columnsMark), own: ("$1", "$2", "$3"))
+        return """
+            IF columns IS NULL THEN
+                    \(planned) INTO captured;
+                ELSE
+                    EXECUTE replace(\(literal(made)), \(literal(Self.columnsMark)), columns)
+                        INTO captured USING own_scope, own_first, own_last;
+                END IF;
+            """
+    }
+
+    /// - Parameter own: where the upload around this statement says what it has logged itself.
+    private func append(
+        changed: String, own: (scope: String, first: String, last: String)
+    ) -> String {
         ChangeAppend(table: table).sql(
             changed: changed,
-            // The upload around this statement has logged these itself.
             except: """
-                s.scope_id = own_scope AND coalesce(r.seq, 0) BETWEEN own_first AND own_last
+                s.scope_id = \(own.scope) AND coalesce(r.seq, 0) BETWEEN \(own.first) AND \(own.last)
                     AND (c.op <> 'D' OR r.deleted)
-                """) + " INTO captured;"
+                """)
     }
 }

@@ -5,26 +5,52 @@ import Model
 /// PostgreSQL's own JSON already has digits as stored, uuids dashed and timestamps in RFC 3339, given the
 /// session settings that `CaptureFunction` makes.
 struct WireRendering {
-    /// The row as a JSON object: all columns but the owner, under their wire names.
-    static func payload(of table: RegisteredTable, row: String) -> String {
+    /// The row `t` as a JSON object: all columns but the owner, under their wire names.
+    static func payload(of table: RegisteredTable) -> String {
+        payload(columns: columns(of: table))
+    }
+
+    /// - Parameter columns: as `columns(of:)` writes them.
+    static func payload(columns: String) -> String {
+        "(SELECT row_to_json(w) FROM (SELECT \(columns)) AS w)"
+    }
+
+    /// The items of a SELECT from `t`. `sync.wire_columns` writes the same of the columns at the moment.
+    static func columns(of table: RegisteredTable) -> String {
+        shown(of: table).map { "\(expression($0)) AS \(quoted($0.name.lowercased()))" }
+            .joined(separator: ", ")
+    }
+
+    /// The columns that devices see. Of two that differ only in case it is the first, which uploads write.
+    static func shown(of table: RegisteredTable) -> [Column] {
         var seen: Set<String> = []
-        let fields = table.columns.filter { $0.name != table.ownerColumn }.compactMap { column in
-            let name = column.name.lowercased()
-            // Two columns that differ only in case: uploads write the first, so it is the one shown.
-            guard seen.insert(name).inserted else { return nil as String? }
-            return "\(expression(column, row)) AS \(quoted(name))"
+        return table.columns.filter { column in
+            column.name != table.ownerColumn && seen.insert(column.name.lowercased()).inserted
         }
-        return "(SELECT row_to_json(w) FROM (SELECT \(fields.joined(separator: ", "))) AS w)"
     }
 
-    private static func expression(_ column: Column, _ row: String) -> String {
-        let value = "\(row).\(quoted(column.name))"
-        guard PostgresColumnType.bytea == column.baseType else { return value }
+    /// The table's columns and their types as `columnListQuery` tells them.
+    static func columnList(of table: RegisteredTable) -> String {
+        table.columns.map { "\(quoted($0.name)) \($0.type)" }.joined(separator: ", ")
+    }
+
+    /// The columns that a table has at the moment. It runs in each statement of the team's, and is simple
+    /// enough to be planned once: with a join it would cost eight times as much.
+    static func columnListQuery(relation: String) -> String {
+        """
+        (SELECT string_agg('"' || replace(a.attname, '"', '""') || '" ' || a.atttypid, ', ' ORDER BY a.attnum)
+        FROM pg_attribute a WHERE a.attrelid = \(relation) AND a.attnum > 0 AND NOT a.attisdropped)
+        """
+    }
+
+    private static func expression(_ column: Column) -> String {
+        let value = "t.\(quoted(column.name))"
         // encode() breaks lines every 76 characters.
-        return "replace(encode(\(value), 'base64'), E'\\n', '')"
+        return isBytea(column) ? "replace(encode(\(value), 'base64'), E'\\n', '')" : value
     }
 
-    private enum PostgresColumnType {
-        static let bytea: UInt32 = 17
+    private static func isBytea(_ column: Column) -> Bool {
+        let bytea: UInt32 = 17
+        return column.baseType == bytea
     }
 }

@@ -131,6 +131,8 @@ package struct Column: Hashable, Sendable {
     package let name: String
     /// As in a CREATE TABLE, with its modifier: `numeric(10,2)`.
     package let typeName: String
+    /// The object identifier of the type.
+    package let type: UInt32
     /// The object identifier of the type, of the base type for a domain.
     package let baseType: UInt32
     /// Generated, or identity that takes no value: never written.
@@ -139,11 +141,12 @@ package struct Column: Hashable, Sendable {
     package let isRequired: Bool
 
     package init(
-        name: String, typeName: String, baseType: UInt32, isReadOnly: Bool = false,
-        isRequired: Bool = false
+        name: String, typeName: String, type: UInt32? = nil, baseType: UInt32,
+        isReadOnly: Bool = false, isRequired: Bool = false
     ) {
         self.name = name
         self.typeName = typeName
+        self.type = type ?? baseType
         self.baseType = baseType
         self.isReadOnly = isReadOnly
         self.isRequired = isRequired

@@ -40,6 +40,7 @@ package struct Introspection: Sendable {
             guard let table = tables[try result.string(row, 0)] else { continue }
             let column = Column(
                 name: try result.string(row, 1), typeName: try result.string(row, 3),
+                type: UInt32(truncatingIfNeeded: try result.int64(row, 7)),
                 baseType: UInt32(truncatingIfNeeded: try result.int64(row, 4)),
                 isReadOnly: try result.bool(row, 5), isRequired: try result.bool(row, 6))
             columns[table, default: []].append(column)

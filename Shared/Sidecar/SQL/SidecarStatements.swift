@@ -60,7 +60,7 @@ package enum SidecarStatements {
             SELECT n.nspname || '.' || c.relname, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod),
                 CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::bigint,
                 a.attgenerated <> '' OR a.attidentity = 'a',
-                a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''
+                a.attnotnull AND NOT a.atthasdef AND a.attidentity = '', t.oid::bigint
             FROM pg_class c
             JOIN pg_namespace n ON n.oid = c.relnamespace
             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

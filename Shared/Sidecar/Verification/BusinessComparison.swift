@@ -33,13 +33,15 @@ struct BusinessComparison {
     /// What all changes of a row since its last deletion add up to: devices may send only what they edited.
     private var mergedPayloads: String {
         """
-        (SELECT l.scope_id, l.key, json_object_agg(e.key, e.value ORDER BY l.seq) AS payload
+        (SELECT l.scope_id, l.key, json_object_agg(e.key, e.value ORDER BY l.seq)
+                FILTER (WHERE e.key IS NOT NULL) AS payload
             FROM sync.change_log l
             LEFT JOIN (
                 SELECT scope_id, key, max(seq) AS seq FROM sync.change_log
                 WHERE table_id = \(table.id) AND op = 'D' GROUP BY scope_id, key
             ) AS d ON d.scope_id = l.scope_id AND d.key = l.key
-            CROSS JOIN LATERAL json_each(l.payload) AS e
+            -- A change that names no column is one too.
+            LEFT JOIN LATERAL json_each(l.payload) AS e ON true
             WHERE l.table_id = \(table.id) AND l.seq > coalesce(d.seq, 0)
             GROUP BY l.scope_id, l.key HAVING count(DISTINCT l.seq) > 1)
         """
@@ -65,7 +67,7 @@ struct BusinessComparison {
                 LEFT JOIN sync.row_state r
                     ON r.scope_id = s.scope_id AND r.table_id = \(table.id) AND r.key = w.key
                 LEFT JOIN LATERAL (
-                    SELECT w.key, \(WireRendering.payload(of: table, row: "t")) AS payload
+                    SELECT w.key, \(WireRendering.payload(of: table)) AS payload
                     FROM \(table.name.quotedName) AS t
                     WHERE t.\(quoted(table.keyColumn)) = \(keyValue) AND \(owner)
                 ) AS b ON true
@@ -99,8 +101,8 @@ struct BusinessComparison {
 
     /// The columns that the payload names and whose value it does not give, as an array of names.
     private func differingColumns(row: String, payload: String) -> String {
-        let compared = table.columns.filter { column in
-            column.name != table.keyColumn && column.name != table.ownerColumn && !column.isReadOnly
+        let compared = WireRendering.shown(of: table).filter { column in
+            column.name != table.keyColumn && !column.isReadOnly
         }
         guard !compared.isEmpty else { return "'{}'::text[]" }
         let fields = compared.map { column in

@@ -115,6 +115,28 @@ struct VerifyTests {
         }
     }
 
+    @Test(
+        "A row whose newest change names no column is compared with what the changes before it named"
+    )
+    func emptyChange() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload(
+                "ann", change(1, "INSERT", "notes", id("a1"), #"{"title":"one"}"#))
+            try await database.upload(
+                "ann", change(2, "UPDATE", "notes", id("a1"), base: 1, "{}"))
+            #expect(try await database.verify().0 == [])
+            try await database.execute(
+                """
+                SET session_replication_role = replica;
+                UPDATE s.notes SET title = 'unseen';
+                RESET session_replication_role
+                """)
+            #expect(
+                try await database.verify().0
+                    == ["different_row user=ann table=s.notes key=a1 columns=title"])
+        }
+    }
+
     @Test("A table or user that is not there is an error, not a clean bill")
     func unknownNames() async throws {
         try await SyncedDatabase.with { database in
