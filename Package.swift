@@ -208,7 +208,9 @@ let testTargets: [Target] = [
     .target(
         name: "ServerModel", dependencies: ["TestSupport"], path: "Tests/ServerModel",
         swiftSettings: settings),
-    tests("DocsUnitTests", []),
+    tests(
+        "DocsUnitTests",
+        ["AuthService", "DownloadService", "Gateway", "ServiceKit", "Sidecar", "UploadService"]),
     tests("WireJSONUnitTests", ["TestSupport", "WireJSON"]),
     tests("ProtosUnitTests", ["ProtobufC", "Protos", .protobuf]),
     tests("RPCUnitTests", ["Protos", "RPC", .nioCore]),

@@ -20,6 +20,10 @@ package enum AuthService {
     static let lifetime = Setting.integer(
         "OVERSYNC_TOKEN_LIFETIME_SECONDS", "how long a token is good", default: 900,
         in: 30...TokenMint.maximumLifetimeSeconds, unit: "seconds")
+    /// What Auth reads beside what every service does.
+    package static let settings: [any DescribedSetting] =
+        [masterKey, lifetime] + DatabaseSettings.auth.all
+        + [TokenSettings.issuer, TokenSettings.audience, TokenSettings.developmentSignIn]
     /// How long a gateway may go on with the keys it has, in seconds.
     static let keysMaximumAge: UInt32 = 60
 

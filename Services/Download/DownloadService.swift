@@ -20,6 +20,10 @@ package enum DownloadService {
     /// read are bounded by the pool.
     private static let maximumCallsInFlight = 32_768
 
+    /// What Download reads beside what every service does.
+    package static let settings: [any DescribedSetting] =
+        [CommonSettings.maximumPageRows] + DatabaseSettings.download.all
+
     /// Runs the service until a signal ends it.
     package static func run() async throws {
         try await ServiceProcess.run("oversync-download") { process in

@@ -44,6 +44,14 @@ package struct GatewaySettings: Sendable {
     static let adminRoleSetting = Setting.text(
         "OVERSYNC_ADMIN_ROLE", "the role in a token's roles that opens /admin", default: "admin")
 
+    /// What the gateway reads beside what every service does.
+    package static let all: [any DescribedSetting] = [
+        hostSetting, portSetting, certificateSetting, keySetting, secretSetting, skewSetting,
+        bodySetting, timeoutSetting, requestRateSetting, byteRateSetting, watcherSetting,
+        adminRoleSetting, CommonSettings.maximumPageRows, TokenSettings.issuer,
+        TokenSettings.audience, TokenSettings.developmentSignIn,
+    ]
+
     let host: String
     let port: Int
     let certificate: String

@@ -22,6 +22,9 @@ package enum UploadService {
         "OVERSYNC_MAX_PAYLOAD_BYTES", "largest payload of one change",
         default: WireLimits().bytesPerPayload,
         in: 256...(16 << 20), unit: "bytes")
+    /// What Upload reads beside what every service does.
+    package static let settings: [any DescribedSetting] =
+        [changesSetting, payloadSetting] + UploadTimeouts.all + DatabaseSettings.upload.all
 
     /// Runs the service until a signal ends it.
     package static func run() async throws {

@@ -18,6 +18,9 @@ struct UploadTimeouts: Sendable {
         "longest pause inside a transaction before PostgreSQL ends it",
         default: 10_000, in: 100...600_000, unit: "ms")
 
+    /// Those that no other service has too.
+    static let all: [any DescribedSetting] = [scopeLockSetting, businessLockSetting, idleSetting]
+
     /// All in milliseconds.
     let statement: Int
     let scopeLock: Int

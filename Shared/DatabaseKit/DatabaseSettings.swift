@@ -32,6 +32,14 @@ package struct DatabaseSettings: Sendable {
         )
     }
 
+    /// What a service with a pool reads for it.
+    package var all: [any DescribedSetting] {
+        [
+            CommonSettings.databaseURL, minimumConnections, maximumConnections, acquireTimeout,
+            statementTimeout, pooler,
+        ]
+    }
+
     /// Builds the service's pool from its keys.
     package func pool(_ process: ServiceProcess) throws -> PostgresPool {
         let configuration = process.configuration

@@ -5,14 +5,14 @@ import Foundation
 ///
 /// Not Foundation's `Process`: on Linux it notices the end of a program by a descriptor that a
 /// server left behind by the program inherits, so that starting one would never end.
-enum Shell {
+package enum Shell {
     private static let waiting = DispatchQueue(label: "shell.wait", attributes: .concurrent)
 
     /// Runs a program to its end and returns what it printed.
     ///
     /// Its output goes to a file, not a pipe: a server that it leaves behind would keep a pipe open.
     @discardableResult
-    static func run(_ program: String, _ arguments: [String]) async throws -> String {
+    package static func run(_ program: String, _ arguments: [String]) async throws -> String {
         let output = FileManager.default.temporaryDirectory
             .appendingPathComponent("oversync-\(UUID().uuidString).out")
         defer { try? FileManager.default.removeItem(at: output) }

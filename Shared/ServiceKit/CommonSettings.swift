@@ -22,10 +22,13 @@ package enum CommonSettings {
     package static let maximumPageRows = Setting.integer(
         "OVERSYNC_MAX_PAGE_ROWS", "most rows of one page", default: WireLimits().rowsPerPage,
         in: 1...10_000, unit: "rows")
-    package static let configurationFile = Setting.text(
-        "OVERSYNC_CONFIG", "path of oversync.yaml: the registered tables", default: "oversync.yaml")
     package static let databaseURL = Setting.secret(
         "OVERSYNC_DATABASE_URL", "PostgreSQL connection string of this service's role")
+
+    /// What every service reads.
+    package static let all: [any DescribedSetting] = [
+        runDirectory, replica, adminHost, adminPort, logLevel, ParentWatch.setting,
+    ]
 
     /// The log level, checked.
     package static func level(_ configuration: Configuration) throws(ConfigurationError)

@@ -2,25 +2,42 @@ import Foundation
 
 /// One configuration key: its environment variable, what it means, its default and its bounds.
 ///
-/// Settings are declared as static values beside the service that reads them, so that one list of them is
-/// both the reader and the documentation.
-package struct Setting<Value: Sendable>: Sendable {
+/// Settings are declared as static values beside the service that reads them. Each service lists those it
+/// reads; a test holds `Docs/configuration.md` against these lists.
+package struct Setting<Value: Sendable>: DescribedSetting {
     package let key: String
     package let help: String
     package let isSecret: Bool
+    package let allowed: String
     let fallback: Value?
     let parse: @Sendable (String) throws(SettingProblem) -> Value
 
     init(
-        _ key: String, _ help: String, isSecret: Bool = false, fallback: Value?,
+        _ key: String, _ help: String, isSecret: Bool = false, allowed: String, fallback: Value?,
         parse: @escaping @Sendable (String) throws(SettingProblem) -> Value
     ) {
         self.key = key
         self.help = help
         self.isSecret = isSecret
+        self.allowed = allowed
         self.fallback = fallback
         self.parse = parse
     }
+}
+
+/// What a person who sets a key wants to know of it.
+package protocol DescribedSetting: Sendable {
+    var key: String { get }
+    var help: String { get }
+    var isSecret: Bool { get }
+    /// The values that it takes, with their unit.
+    var allowed: String { get }
+    /// As it would be written; nil where there is none.
+    var defaultText: String? { get }
+}
+
+extension Setting {
+    package var defaultText: String? { fallback.map { "\($0)" } }
 }
 
 /// What is wrong with a value, in words that follow the key.
@@ -48,14 +65,14 @@ extension Setting<Int> {
         _ key: String, _ help: String, default fallback: Int? = nil, in bounds: ClosedRange<Int>,
         unit: String = ""
     ) -> Setting {
-        Setting(key, help, fallback: fallback) { text throws(SettingProblem) in
+        let range =
+            "\(bounds.lowerBound) to \(bounds.upperBound)" + (unit.isEmpty ? "" : " " + unit)
+        return Setting(key, help, allowed: range, fallback: fallback) {
+            text throws(SettingProblem) in
             guard let value = Int(text) else {
                 throw SettingProblem("must be a whole number, not \"\(text)\"")
             }
             guard bounds.contains(value) else {
-                let range =
-                    "\(bounds.lowerBound) to \(bounds.upperBound)"
-                    + (unit.isEmpty ? "" : " " + unit)
                 throw SettingProblem("must be \(range), not \(value)")
             }
             return value
@@ -67,7 +84,8 @@ extension Setting<Bool> {
     package static func flag(_ key: String, _ help: String, default fallback: Bool = false)
         -> Setting
     {
-        Setting(key, help, fallback: fallback) { text throws(SettingProblem) in
+        Setting(key, help, allowed: "true or false", fallback: fallback) {
+            text throws(SettingProblem) in
             switch text.lowercased() {
             case "true", "1", "yes", "on": return true
             case "false", "0", "no", "off", "": return false
@@ -81,14 +99,18 @@ extension Setting<String> {
     package static func text(_ key: String, _ help: String, default fallback: String? = nil)
         -> Setting
     {
-        Setting(key, help, fallback: fallback) { text throws(SettingProblem) in text }
+        Setting(key, help, allowed: "text", fallback: fallback) { text throws(SettingProblem) in
+            text
+        }
     }
 
     /// A value that never appears in logs or in `oversync config`; also read from the file `<key>_FILE`.
     package static func secret(
         _ key: String, _ help: String, minimumBytes: Int = 1, default fallback: String? = nil
     ) -> Setting {
-        Setting(key, help, isSecret: true, fallback: fallback) { text throws(SettingProblem) in
+        let allowed = minimumBytes > 1 ? "secret of at least \(minimumBytes) bytes" : "secret"
+        return Setting(key, help, isSecret: true, allowed: allowed, fallback: fallback) {
+            text throws(SettingProblem) in
             guard text.utf8.count >= minimumBytes else {
                 throw SettingProblem("must be at least \(minimumBytes) bytes long")
             }

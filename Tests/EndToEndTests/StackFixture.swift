@@ -62,10 +62,10 @@ func plan(
 
 extension StackAddress {
     /// A token that the stack's gateway takes.
-    func token(user: String, device: String) async throws -> String {
+    func token(user: String, device: String, roles: [String] = []) async throws -> String {
         let secret = try String(contentsOfFile: hs256SecretFile, encoding: .utf8)
         let claims = DeviceClaims(
-            user: user, device: device, issuer: "oversync", audience: "oversync",
+            user: user, device: device, roles: roles, issuer: "oversync", audience: "oversync",
             now: Int(Date().timeIntervalSince1970), lifetime: 600)
         return try await TokenMint(hs256: secret).sign(claims)
     }

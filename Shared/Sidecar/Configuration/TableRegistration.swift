@@ -54,8 +54,9 @@ package enum RegistrationFile {
         }
     }
 
-    private static let fileKeys: Set<String> = ["tables"]
-    private static let entryKeys: Set<String> = [
+    package static let fileKeys: Set<String> = ["tables"]
+    /// The keys of one table.
+    package static let entryKeys: Set<String> = [
         "table", "mode", "key", "key_kind", "owner", "read", "write",
     ]
 

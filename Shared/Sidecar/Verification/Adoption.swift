@@ -43,6 +43,9 @@ package struct Adoption {
         let repair = Repair(connection: writing, acceptsDeletes: false)
         var adopted: Int64 = 0
         _ = try await Verifier(connection: reading, table: name).run { differences in
+            if let absent = differences.first(where: { $0.kind == .notThere }) {
+                throw RegistrationError("\(absent): \(absent.kind.advice)")
+            }
             adopted += try await repair.mend(differences.filter { $0.kind != .staleState })
             progress(adopted)
         }

@@ -20,6 +20,8 @@ package struct Difference: Hashable, Sendable, CustomStringConvertible {
         case differentRow = "different_row"
         /// A table that could not be compared: values that were written once do not fit its columns any more.
         case notCompared = "not_compared"
+        /// A registered table, or its key or owner column, that is not in the database.
+        case notThere = "not_there"
         /// A table whose changes by plain SQL do not, or not wholly, reach the log.
         case captureOff = "capture_off"
 
@@ -34,6 +36,8 @@ package struct Difference: Hashable, Sendable, CustomStringConvertible {
             case .differentRow: "--repair sends the business row to its user's devices"
             case .notCompared:
                 "a column's type was changed: write the rows with older values once more (UPDATE), then compare again"
+            case .notThere:
+                "give it back its name, or change oversync.yaml and run oversync migrate"
             case .captureOff: "run oversync migrate"
             }
         }

@@ -79,7 +79,12 @@ package struct Verifier {
         }
         for registered in catalog.tables
         where registered.mode == .table && (table == nil || registered.name == table) {
-            summary.differences += try await compare(registered, catalog, each)
+            if let absent = Difference(absentPartOf: registered) {
+                summary.differences += 1
+                try await each([absent])
+            } else {
+                summary.differences += try await compare(registered, catalog, each)
+            }
         }
         return summary
     }
@@ -141,5 +146,18 @@ package struct Verifier {
                 key?.withUnsafeBufferPointer { RowKey(stored: $0, kind: table.keyKind) }
             },
             detail: try rows.optionalString(row, 4) ?? "", sequence: try rows.int64(row, 5))
+    }
+}
+
+extension Difference {
+    /// What keeps a registered table from being compared at all: it, its key or its owner column was renamed
+    /// or dropped. Nil if all are there.
+    fileprivate init?(absentPartOf table: RegisteredTable) {
+        let needed = [table.keyColumn] + (table.ownerColumn.map { [$0] } ?? [])
+        let absent = needed.first { name in !table.columns.contains { $0.name == name } }
+        guard let absent else { return nil }
+        self.init(
+            kind: .notThere, user: "", table: table.name, key: nil,
+            detail: table.columns.isEmpty ? "" : "column=\(absent)", sequence: 0)
     }
 }

@@ -137,6 +137,27 @@ struct VerifyTests {
         }
     }
 
+    @Test(
+        "A registered table, key or owner column that is gone is named, and the others are compared",
+        arguments: [
+            ("ALTER TABLE s.tags RENAME TO labels", "not_there table=s.tags"),
+            ("DROP TABLE s.prefs", "not_there table=s.prefs"),
+            ("ALTER TABLE s.tags RENAME COLUMN code TO id", "not_there table=s.tags column=code"),
+            ("ALTER TABLE s.prefs DROP COLUMN owner", "not_there table=s.prefs column=owner"),
+        ])
+    func notThere(_ damage: String, _ named: String) async throws {
+        try await SyncedDatabase.with { database in
+            try await database.fill()
+            try await database.execute(damage)
+            try await database.execute(
+                "SET session_replication_role = replica; TRUNCATE s.items; RESET session_replication_role"
+            )
+            let found = try await database.verify(repair: true).0
+            #expect(found.filter { $0 == named }.count == 1, "\(found)")
+            #expect(found.filter { $0.hasPrefix("missing_row user=ann table=s.items") }.count == 2)
+        }
+    }
+
     @Test("A table or user that is not there is an error, not a clean bill")
     func unknownNames() async throws {
         try await SyncedDatabase.with { database in

@@ -11,7 +11,8 @@ struct AdoptCommand: AsyncParsableCommand {
         abstract: "Sends a registered table's existing rows to their users' devices.",
         discussion: """
             Works online in small transactions. Interrupted, it is simply run again. Also brings over what \
-            plain SQL changed while the table was not registered, or its triggers were off.
+            plain SQL inserted and updated while the table was not registered, or its triggers were off; not \
+            what it deleted: `oversync verify --repair --accept-deletes` tells the devices of that.
             """)
 
     @Argument(help: "schema.table", transform: TableName.init(argument:))

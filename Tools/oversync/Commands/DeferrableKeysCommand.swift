@@ -32,7 +32,9 @@ struct DeferrableKeysCommand: AsyncParsableCommand {
             patience.attempts = attempts
             let keys = DeferrableKeys(connection: connection, patience: patience)
             if dryRun {
-                for key in try await keys.pending() {
+                let pending = try await keys.pending()
+                if pending.isEmpty { print("nothing to do: every key is deferred already") }
+                for key in pending {
                     let owner = key.isOurs ? "" : "  -- as \(key.owner)"
                     print("\(key.statement);\(owner)")
                 }

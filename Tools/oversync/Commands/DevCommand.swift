@@ -25,10 +25,10 @@ struct DevCommand: AsyncParsableCommand {
             throw StackError("a stack runs there already: \(running.gateway)")
         }
         let prepared = try await Stack(try options.plan(stack.directory), logger: logger)
-        let log = stack.directory.log
         do {
             try await prepared.run(logger: ConsoleLogHandler.logger(.warning)) { address in
-                Self.greet(address, log: log)
+                print(Self.greeting(address, stack.directory))
+                fflush(nil)
                 try await gracefulShutdown()
             }
         } catch is CancellationError {
@@ -36,18 +36,35 @@ struct DevCommand: AsyncParsableCommand {
         }
     }
 
-    private static func greet(_ address: StackAddress, log: String) {
-        print(
-            """
-            Oversync is ready.
-              gateway    \(address.gateway)
-              authority  \(address.authority)
-              database   \(address.database)
-              log        \(log)
-              a token    oversync token --user alice --device phone
-            Ctrl-C stops it.
-            """)
-        fflush(nil)
+    /// Its commands can be pasted into another terminal as they are.
+    private static func greeting(_ address: StackAddress, _ directory: StackDirectory) -> String {
+        """
+        Oversync is ready.
+          gateway    \(address.gateway)
+          authority  \(address.authority)
+          database   \(address.database)
+          log        \(directory.log)
+          a token    \(command("token", directory)) --user alice --device phone
+        Ctrl-C stops it.
+        """
+    }
+
+    /// A command of this very program for this very stack, wherever the other terminal stands.
+    private static func command(_ name: String, _ directory: StackDirectory) -> String {
+        let program =
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+            ?? CommandLine.arguments[0]
+        return [program, name, "--directory", directory.root].map(shellQuoted)
+            .joined(separator: " ")
+    }
+
+    /// A word as a shell takes it.
+    private static func shellQuoted(_ word: String) -> String {
+        let isPlain = word.utf8.allSatisfy { byte in
+            byte &- UInt8(ascii: "0") < 10 || (byte | 0x20) &- UInt8(ascii: "a") < 26
+                || "/._-".utf8.contains(byte)
+        }
+        return isPlain ? word : "'" + word.replacing("'", with: "'\\''") + "'"
     }
 }
 
