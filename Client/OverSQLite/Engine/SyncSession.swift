@@ -69,7 +69,7 @@ final class SyncSession: Sendable {
 
     var now: Double { configuration.clock.now.timeIntervalSince1970 }
 
-    /// Runs a transaction of sync. Database errors come out as `SyncError.database`.
+    /// Runs a transaction of sync. SQLite's errors come out as `SyncError`s.
     func write<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value
     {
         do {
@@ -77,7 +77,7 @@ final class SyncSession: Sendable {
                 try await database.write { db in try body(db) }
             }
         } catch let error as DatabaseError where error.resultCode != .SQLITE_INTERRUPT {
-            throw SyncError.database(error.description)
+            throw SyncError(error)
         }
     }
 
