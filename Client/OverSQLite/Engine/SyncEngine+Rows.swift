@@ -2,14 +2,24 @@ import GRDB
 
 /// What the app can do about rows the server refuses, and about its user.
 extension SyncEngine {
-    /// Every row that was refused, oldest first.
-    public func rejectedRows() async throws -> [RejectedRow] {
-        let catalog = session.catalog
-        return try await session.write { db in try PendingQueue(db: db).rejected(catalog) }
+    /// Every change that was refused, oldest first. One that was edited since is no longer refused.
+    ///
+    /// - Throws: a database error, as `SyncError`.
+    public var rejectedChanges: [RejectedChange] {
+        get async throws {
+            let catalog = session.catalog
+            return try await session.write { db in
+                try ChangeLog(db: db, catalog: catalog).fold()
+                return try PendingQueue(db: db).rejected(catalog)
+            }
+        }
     }
 
-    /// Sends a refused row again with the next exchange.
-    public func retry(_ row: RejectedRow) async throws {
+    /// Sends a refused change again with the next exchange, which the background loop begins at once. Does
+    /// nothing if it is no longer refused.
+    ///
+    /// - Throws: a database error, as `SyncError`.
+    public func retry(_ row: RejectedChange) async throws {
         let (catalog, now) = (session.catalog, session.now)
         try await session.write { db in
             guard let table = catalog.table(wireName: row.table.lowercased()) else { return }
@@ -18,14 +28,18 @@ extension SyncEngine {
         retryNow()
     }
 
-    /// Gives a refused edit up. The row on this device stays as it is until the server's next version of it
-    /// arrives; a row the server never had stays here only.
-    public func discard(_ row: RejectedRow) async throws {
-        let catalog = session.catalog
+    /// Gives a refused change up. The row on this device stays as it is until the server's next version of it
+    /// arrives; a row the server never had stays here only. A later edit of the row is sent as any other.
+    ///
+    /// - Throws: a database error, as `SyncError`.
+    public func discard(_ row: RejectedChange) async throws {
+        let (catalog, outcomes) = (session.catalog, session.outcomes)
         try await session.write { db in
             guard let table = catalog.table(wireName: row.table.lowercased()) else { return }
             try ChangeLog(db: db, catalog: catalog).fold()
-            try PendingQueue(db: db).remove(table, RowKey(wire: row.key))
+            let name = PageApplier.TableKey(tableID: table.id, key: RowKey(wire: row.key))
+            try PendingQueue(db: db).remove(table, name.key)
+            outcomes.note([RowOutcome(row: name, kind: .discarded)], with: db)
         }
         try await session.refreshCounts()
     }
@@ -36,12 +50,14 @@ extension SyncEngine {
     /// - Throws: `SyncError.pendingChanges` with their number, unless forced.
     public func signOut(force: Bool = false) async throws {
         await stop()
-        let catalog = session.catalog
+        let (catalog, outcomes, now) = (session.catalog, session.outcomes, session.now)
         try await session.lock.locked {
             try await session.write { db in
                 try ChangeLog(db: db, catalog: catalog).fold()
                 let pending = try PendingQueue(db: db).counts().pending
                 guard force || pending == 0 else { throw SyncError.pendingChanges(pending) }
+                try outcomes.settle(db, catalog, .all, now: now)
+                outcomes.discardAll(with: db)
                 try SignOut(db: db, catalog: catalog).removeEverything()
             }
             session.forgetUser()

@@ -17,6 +17,8 @@ final class SyncSession: Sendable {
     let epoch: SharedEpoch
     /// How often sync is paused; the app's own pause counts as one.
     let pauses = Mutex(0)
+    /// Edits whose outcome the app waits for.
+    let outcomes = OutcomeWatch()
     private let bound = BoundClaims()
 
     init(
@@ -82,10 +84,15 @@ final class SyncSession: Sendable {
     }
 
     /// Counts what waits and shows it.
-    func refreshCounts(confirmed: Bool = false) async throws {
-        let catalog = catalog
+    ///
+    /// - Parameter settling: the watched rows to look up, while at it.
+    func refreshCounts(
+        confirmed: Bool = false, settling scope: OutcomeWatch.Scope = .none
+    ) async throws {
+        let (catalog, outcomes, now) = (catalog, outcomes, now)
         let (counts, held, isHydrated) = try await write { db in
             try ChangeLog(db: db, catalog: catalog).fold()
+            try outcomes.settle(db, catalog, scope, now: now)
             return (
                 try PendingQueue(db: db).counts(), try HeldRows(db: db).count(),
                 try DeviceState.read(db).isHydrated

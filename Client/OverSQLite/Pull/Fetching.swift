@@ -40,7 +40,7 @@ struct Fetching {
             if !page.hasMore { break }
         }
         session.board.update { $0.progress = nil }
-        try await session.refreshCounts()
+        try await session.refreshCounts(settling: .all)
         return applied
     }
 
@@ -84,7 +84,7 @@ struct Fetching {
     private func transaction(
         _ pages: [DownloadPage], holdBack: PageApplier.HoldBack, mayWait: Bool
     ) async throws -> Outcome {
-        let catalog = session.catalog
+        let (catalog, outcomes) = (session.catalog, session.outcomes)
         return try await session.write { db in
             guard let first = pages.first, let last = pages.last else { return .outdated }
             let state = try DeviceState.read(db)
@@ -108,6 +108,7 @@ struct Fetching {
             try DeviceState.advance(db, over: last, highestOwnChange: applier.highestOwnChange)
             var summary = applier.summary
             summary.reports += lost.map(ConflictReport.init(lost:))
+            outcomes.note(applier.outcomes + lost.map(RowOutcome.init(lost:)), with: db)
             return .applied(summary)
         }
     }

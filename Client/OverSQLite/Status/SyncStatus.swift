@@ -29,7 +29,7 @@ public struct SyncStatus: Sendable, Hashable {
     public var state: State = .stopped
     /// Rows with edits the server has not confirmed, the rejected ones included.
     public var pendingCount = 0
-    /// Rows the server, or this device, has refused to send on; `rejectedRows()` lists them.
+    /// Rows the server, or this device, has refused to send on; `rejectedChanges` lists them.
     public var rejectedCount = 0
     /// Server rows that this database could not take yet.
     public var heldCount = 0
@@ -45,23 +45,25 @@ public struct SyncStatus: Sendable, Hashable {
     public init() {}
 }
 
-/// A row that was refused.
-public struct RejectedRow: Sendable, Hashable {
+/// A row whose edits were refused. The row itself stands on this device as the app wrote it.
+public struct RejectedChange: Sendable, Hashable {
     /// The table's name in SQLite.
     public let table: String
     /// The key as it travels: a dashed lower-case UUID, or the text key.
     public let key: String
     /// The protocol's reason, such as `bad_payload`, or one of the library's: `unsendable_key`,
-    /// `unsendable_value`, `resolver_failed`, `materialize_error`, `conflict`.
+    /// `unsendable_value`, `resolver_failed`, `materialize_error`, `conflict`, `too_large`.
     public let reason: String
     /// For people; nil if the server said no more.
     public let message: String?
+    /// When it is sent again by itself; nil if only an edit or `retry(_:)` sends it again.
+    public let retryAt: Date?
 }
 
 /// Something that happened to a row and that the app may want to tell its user.
 public enum SyncEvent: Sendable, Hashable {
     case conflict(ConflictReport)
-    case rejected(RejectedRow)
+    case rejected(RejectedChange)
     /// The feed was read from its start again, or, after `deviceRestored`, this device's own changes are
     /// read back.
     case reread(RereadReport)
