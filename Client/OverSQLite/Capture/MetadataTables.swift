@@ -15,7 +15,7 @@ enum MetadataTables {
         let found = try Int.fetchOne(db, sql: "SELECT format FROM _sync_state") ?? 0
         guard found <= format else { throw SyncError.newerMetadata(format: found) }
         if found < format { try upgrade(db) }
-        try db.execute(sql: "DROP VIEW IF EXISTS sync_row_status; \(rowStatusView)")
+        try RowStatusView.create(in: db)
     }
 
     /// Format 2 brought the server's epoch.
@@ -130,27 +130,5 @@ enum MetadataTables {
           payload TEXT NOT NULL,
           PRIMARY KEY (tbl, key)
         ) WITHOUT ROWID;
-        """
-
-    /// `key` is the key as the row spells it, so that the app can join the view to its tables. A touched row
-    /// is in it as pending at once, also before its touch is folded.
-    private static let rowStatusView = """
-        CREATE VIEW sync_row_status (table_name, key, state, reason, message, retry_at) AS
-          SELECT t.name, coalesce(p.local, p.key),
-            CASE WHEN p.reason IS NULL THEN 'pending' ELSE 'rejected' END, p.reason, p.message, p.retry_at
-          FROM _sync_pending p JOIN _sync_tables t ON t.id = p.tbl
-          UNION ALL
-          SELECT t.name, coalesce(r.local, r.key), 'synced', NULL, NULL, NULL
-          FROM _sync_rows r JOIN _sync_tables t ON t.id = r.tbl
-          WHERE r.deleted = 0
-            AND NOT EXISTS (SELECT 1 FROM _sync_pending p WHERE p.tbl = r.tbl AND p.key = r.key)
-            AND NOT EXISTS (
-              SELECT 1 FROM _sync_log l JOIN _sync_state s ON l.seq > s.folded
-              WHERE l.tbl = r.tbl AND l.key = coalesce(r.local, r.key) AND l.kind = 0)
-          UNION ALL
-          SELECT DISTINCT t.name, l.key, 'pending', NULL, NULL, NULL
-          FROM _sync_state s JOIN _sync_log l ON l.seq > s.folded JOIN _sync_tables t ON t.id = l.tbl
-          WHERE l.kind = 0 AND NOT EXISTS (
-            SELECT 1 FROM _sync_pending p WHERE p.tbl = l.tbl AND coalesce(p.local, p.key) = l.key);
         """
 }

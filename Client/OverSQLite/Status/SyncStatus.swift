@@ -19,11 +19,33 @@ public struct SyncStatus: Sendable, Hashable {
     }
 
     /// How far the reading of the feed has come.
+    ///
+    /// The server numbers a user's changes and tells the last number, not how many of them a device will
+    /// get: some have been replaced by newer ones, some are the device's own. So the units are the numbers,
+    /// which are exact, and the count of rows to come is an estimate.
     public struct Progress: Sendable, Hashable {
-        /// Rows applied since this reading began.
-        public var appliedRows: Int
-        /// How much of the feed's known part has been read, from 0 to 1.
-        public var fraction: Double
+        /// Rows applied since this reading began; of the first sync also those from before a relaunch.
+        public var appliedRows = 0
+        /// How many of the feed's numbers are behind.
+        public var completedUnitCount: Int64 = 0
+        /// How many there are in the part being read; 0 while nothing is known.
+        public var totalUnitCount: Int64 = 0
+        /// Whether the device has yet to read the feed to its end for the first time.
+        public var isFirstSync = false
+
+        public init() {}
+
+        /// How much has been read, from 0 to 1. It never goes back within one reading.
+        public var fraction: Double {
+            guard totalUnitCount > 0 else { return 0 }
+            return min(1, Double(completedUnitCount) / Double(totalUnitCount))
+        }
+
+        /// About how many rows there will be in all, going by those so far; nil before the first page.
+        public var estimatedRows: Int? {
+            guard completedUnitCount > 0, appliedRows > 0 else { return nil }
+            return max(appliedRows, Int((Double(appliedRows) / fraction).rounded()))
+        }
     }
 
     public var state: State = .stopped
