@@ -3,7 +3,7 @@ import GRDB
 /// The tables in which the library keeps its own books, in the app's database and so in its transactions.
 enum MetadataTables {
     /// Goes up when the tables below change shape.
-    static let format = 2
+    static let format = 3
 
     /// Creates what is missing. A newer format than this code knows is refused.
     static func create(in db: Database) throws {
@@ -14,18 +14,24 @@ enum MetadataTables {
             arguments: [format])
         let found = try Int.fetchOne(db, sql: "SELECT format FROM _sync_state") ?? 0
         guard found <= format else { throw SyncError.newerMetadata(format: found) }
-        if found < format { try upgrade(db) }
+        if found < format { try upgrade(db, from: found) }
         try RowStatusView.create(in: db)
     }
 
-    /// Format 2 brought the server's epoch.
-    private static func upgrade(_ db: Database) throws {
-        try db.execute(
-            sql: """
-                ALTER TABLE _sync_state ADD COLUMN epoch TEXT;
-                ALTER TABLE _sync_state ADD COLUMN reread TEXT;
-                UPDATE _sync_state SET format = \(format);
-                """)
+    /// Format 2 brought the server's epoch, format 3 tables that come and go.
+    private static func upgrade(_ db: Database, from found: Int) throws {
+        if found < 2 {
+            try db.execute(
+                sql: """
+                    ALTER TABLE _sync_state ADD COLUMN epoch TEXT;
+                    ALTER TABLE _sync_state ADD COLUMN reread TEXT;
+                    """)
+        }
+        if found < 3 {
+            try db.execute(
+                sql: "ALTER TABLE _sync_tables ADD COLUMN is_absent INTEGER NOT NULL DEFAULT 0")
+        }
+        try db.execute(sql: "UPDATE _sync_state SET format = ?", arguments: [format])
     }
 
     private static let tables = """
@@ -53,7 +59,9 @@ enum MetadataTables {
           id INTEGER PRIMARY KEY,
           name TEXT NOT NULL UNIQUE,
           -- Names of the columns the triggers were made for.
-          columns TEXT NOT NULL DEFAULT ''
+          columns TEXT NOT NULL DEFAULT '',
+          -- 1 while the app does not sync the table, whose changes then go past unread.
+          is_absent INTEGER NOT NULL DEFAULT 0
         );
         -- Rows the app has touched, in order. The last entry always stays, so that numbers never repeat.
         CREATE TABLE IF NOT EXISTS _sync_log (

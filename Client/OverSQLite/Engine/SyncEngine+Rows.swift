@@ -1,6 +1,6 @@
 import GRDB
 
-/// What the app can do about rows the server refuses, and about its user.
+/// What the app can do about changes that were refused.
 extension SyncEngine {
     /// Every change that was refused, oldest first. One that was edited since is no longer refused.
     ///
@@ -42,53 +42,5 @@ extension SyncEngine {
             outcomes.note([RowOutcome(row: name, kind: .discarded)], with: db)
         }
         try await session.refreshCounts()
-    }
-
-    /// Removes the user's rows and all that is known of the user, so that the next one starts afresh.
-    ///
-    /// - Parameter force: also when rows wait that were never sent; they are lost.
-    /// - Throws: `SyncError.pendingChanges` with their number, unless forced.
-    public func signOut(force: Bool = false) async throws {
-        await stop()
-        let (catalog, outcomes, now) = (session.catalog, session.outcomes, session.now)
-        try await session.lock.locked {
-            try await session.write { db in
-                try ChangeLog(db: db, catalog: catalog).fold()
-                let pending = try PendingQueue(db: db).counts().pending
-                guard force || pending == 0 else { throw SyncError.pendingChanges(pending) }
-                try outcomes.settle(db, catalog, .all, now: now)
-                outcomes.discardAll(with: db)
-                try SignOut(db: db, catalog: catalog).removeEverything()
-            }
-            session.forgetUser()
-        }
-        try await session.refreshCounts()
-    }
-}
-
-/// Empties the synced tables and the books about them.
-struct SignOut {
-    let db: Database
-    let catalog: Catalog
-
-    func removeEverything() throws {
-        try db.execute(sql: "PRAGMA defer_foreign_keys = ON")
-        try ApplyMode(db: db).during {
-            for table in catalog.tables { try db.execute(sql: "DELETE FROM \(table.quotedName)") }
-        }
-        // The deletes were noted as going on during an apply; with the books empty they mean nothing.
-        for name in [
-            "_sync_rows", "_sync_pending", "_sync_sent", "_sync_held", "_sync_extra",
-            "_sync_unseen",
-        ] {
-            try db.execute(sql: "DELETE FROM \(name)")
-        }
-        try ChangeLog(db: db, catalog: catalog).fold()
-        try db.execute(
-            sql: """
-                UPDATE _sync_state SET user_id = NULL, source_id = NULL, next_change_id = 1, cursor = 0,
-                  window = 0, hydrated = 0, epoch = NULL, reread = NULL
-                """)
-        try DeviceState.ensureSource(db)
     }
 }
