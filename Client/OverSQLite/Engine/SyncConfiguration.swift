@@ -14,6 +14,9 @@ public struct SyncConfiguration: Sendable {
     public var pageLimit = 1000
     /// Seconds between looks at the feed when the gateway does not hold requests.
     public var pollInterval = 30.0
+    /// Whether to hold a stream open, while the loop runs, on which the gateway tells of news at once, where
+    /// gateway and transport can. Where not, or while it is broken, `longPoll` applies.
+    public var watch = true
     /// Seconds the gateway is asked to hold a request until there is news; nil polls instead.
     public var longPoll: Int? = 25
     /// Seconds before the first retry after a failure, and at the most. Actual times are drawn at random

@@ -19,6 +19,8 @@ final class SyncSession: Sendable {
     let pauses = Mutex(0)
     /// Edits whose outcome the app waits for.
     let outcomes = OutcomeWatch()
+    /// What the server offers; nil until it was asked.
+    private let offered = Mutex<Capabilities?>(nil)
     private let bound = BoundClaims()
 
     init(
@@ -53,6 +55,17 @@ final class SyncSession: Sendable {
     func forgetUser() {
         bound.set(nil)
         epoch.current = .unknown
+        offered.withLock { $0 = nil }
+    }
+
+    /// What the server offers, asked for once in a process.
+    ///
+    /// - Throws: `SyncError`.
+    func capabilities() async throws -> Capabilities {
+        if let known = offered.withLock({ $0 }) { return known }
+        let found = try await gateway.capabilities() ?? .none
+        offered.withLock { $0 = found }
+        return found
     }
 
     /// Fetches. The caller holds the lock.

@@ -63,6 +63,33 @@ struct GatewayClient: Sendable {
         }
     }
 
+    /// - Returns: nil if the server has no such thing, as older ones.
+    func capabilities() async throws -> Capabilities? {
+        let request = TransportRequest(
+            method: "GET", url: base.appending(path: "sync/capabilities"))
+        let response = try await send(request)
+        if response.status == 404 { return nil }
+        return try Self.read(response) { body throws(JSONError) in
+            guard let found = try? JSONDecoder().decode(Capabilities.self, from: Data(body)) else {
+                throw JSONError("this is no answer to capabilities", at: 0)
+            }
+            return found
+        }
+    }
+
+    /// Holds a stream open on which the gateway tells of each growth of the log.
+    ///
+    /// - Parameter after: the cursor; the gateway says at once if its log ends elsewhere.
+    func watch(
+        after: Int64, _ receive: @escaping @Sendable (TransportPart) async throws -> Void
+    ) async throws {
+        let url = base.appending(path: "sync/watch")
+            .appending(queryItems: [URLQueryItem(name: "after", value: String(after))])
+        var request = try await signed(TransportRequest(method: "GET", url: url))
+        request.headers["Accept"] = "text/event-stream"
+        try await transport.stream(request, receive)
+    }
+
     /// Sends with credentials, which the app is asked for once more if they are refused.
     private func send(_ request: TransportRequest) async throws -> TransportResponse {
         let response = try await sendOnce(request)
@@ -70,6 +97,14 @@ struct GatewayClient: Sendable {
     }
 
     private func sendOnce(_ request: TransportRequest) async throws -> TransportResponse {
+        let request = try await signed(request)
+        do { return try await transport.send(request) } catch {
+            try Task.checkCancellation()
+            throw SyncError.unreachable("\(error)")
+        }
+    }
+
+    private func signed(_ request: TransportRequest) async throws -> TransportRequest {
         let token: String
         do { token = try await credentials() } catch {
             try Task.checkCancellation()
@@ -80,10 +115,7 @@ struct GatewayClient: Sendable {
         request.headers["Authorization"] = "Bearer \(token)"
         request.headers["Accept"] = "application/json"
         if let epoch = epoch() { request.headers["Oversync-Epoch"] = epoch }
-        do { return try await transport.send(request) } catch {
-            try Task.checkCancellation()
-            throw SyncError.unreachable("\(error)")
-        }
+        return request
     }
 
     /// Reads an answer that should be one of the protocol's. Anything that is not JSON is not the gateway's,
