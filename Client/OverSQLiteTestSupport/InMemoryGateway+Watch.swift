@@ -18,6 +18,8 @@ public final class WatchableGateway: HTTPTransport {
         var refusals: [TransportResponse] = []
         var features = ["watch"]
         var isSilent = false
+        var bodyLimit = Int.max
+        var encodings: [String] = []
     }
 
     /// What the streams are of.
@@ -46,18 +48,55 @@ public final class WatchableGateway: HTTPTransport {
         for stream in streams { stream.finish(throwing: InMemoryGateway.ConnectionLost()) }
     }
 
+    /// Bodies of more bytes, before compression, are answered 413.
+    public func limitBodies(to bytes: Int) { state.withLock { $0.bodyLimit = bytes } }
+
+    /// The encoding of each upload so far: `gzip`, or `identity`.
+    public var uploadEncodings: [String] { state.withLock { $0.encodings } }
+
     /// How many streams are open now, and how many ever were.
     public var streams: (open: Int, opened: Int) {
         state.withLock { ($0.streams.count, $0.opened) }
     }
 
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
+        if request.url.path.hasSuffix("sync/upload") { return try await upload(request) }
         guard request.url.path.hasSuffix("sync/capabilities") else {
-            return try await gateway.send(request)
+            return try await compressed(gateway.send(request), for: request)
         }
         let features = state.withLock { $0.features.map { "\"\($0)\"" }.joined(separator: ",") }
         return InMemoryGateway.json(
             200, #"{"api_versions":[1],"features":[\#(features)],"limits":{},"tables":[]}"#)
+    }
+
+    private func upload(_ request: TransportRequest) async throws -> TransportResponse {
+        let isCompressed = request.headers["Content-Encoding"] == "gzip"
+        let (limit, takesGzip) = state.withLock { state in
+            state.encodings.append(isCompressed ? "gzip" : "identity")
+            return (state.bodyLimit, state.features.contains("gzip"))
+        }
+        var request = request
+        if isCompressed {
+            let body = request.body ?? []
+            guard takesGzip, let inflated = Gzip.inflate(body, limit: 64 << 20) else {
+                return TransportResponse(status: 415)
+            }
+            request.body = inflated
+        }
+        if request.body?.count ?? 0 > limit { return TransportResponse(status: 413) }
+        return try await compressed(gateway.send(request), for: request)
+    }
+
+    private func compressed(
+        _ response: TransportResponse, for request: TransportRequest
+    ) -> TransportResponse {
+        guard state.withLock({ $0.features.contains("gzip") }),
+            request.headers["Accept-Encoding"] == "gzip", let body = Gzip.deflate(response.body)
+        else { return response }
+        var response = response
+        response.headers["content-encoding"] = "gzip"
+        response.body = body
+        return response
     }
 
     /// True.

@@ -10,6 +10,11 @@ public struct SyncConfiguration: Sendable {
     public var conflictPolicy: ConflictPolicy = .fieldwise()
     /// The most changes in one upload.
     public var uploadLimit = 200
+    /// Bytes of row values in one upload after which no further row joins; a larger row goes by itself. Halved
+    /// when the gateway finds a body too large.
+    public var uploadBytes = 4 << 20
+    /// Bytes of an upload from which on it is compressed, where the gateway takes gzip; nil: never.
+    public var compressionThreshold: Int? = 8 << 10
     /// The most changes in one page, 1 to 1000.
     public var pageLimit = 1000
     /// Seconds between looks at the feed when the gateway does not hold requests.

@@ -29,7 +29,9 @@ final class SyncSession: Sendable {
     ) throws {
         self.database = database
         self.configuration = configuration
-        pacer = Mutex(BatchPacer(largest: configuration.uploadLimit))
+        pacer = Mutex(
+            BatchPacer(
+                largest: configuration.uploadLimit, bytes: configuration.uploadBytes))
         watchdog = Mutex(Watchdog(limit: configuration.watchdog))
         catalog = try database.write { db in
             let catalog = try Installation(db: db).install(
@@ -60,12 +62,25 @@ final class SyncSession: Sendable {
 
     /// What the server offers, asked for once in a process.
     ///
-    /// - Throws: `SyncError`.
+    /// A server that cannot say is one that offers nothing.
+    ///
+    /// - Throws: `SyncError` if it could not be asked.
     func capabilities() async throws -> Capabilities {
         if let known = offered.withLock({ $0 }) { return known }
-        let found = try await gateway.capabilities() ?? .none
-        offered.withLock { $0 = found }
-        return found
+        do {
+            let found = try await gateway.capabilities() ?? .none
+            offered.withLock { $0 = found }
+            return found
+        } catch SyncError.notTheGateway {
+            return .none
+        } catch SyncError.refused(let status, _, _) where status < 500 {
+            return .none
+        }
+    }
+
+    /// The server has refused what it offered.
+    func forgetOffer(of feature: Capabilities.Feature) {
+        offered.withLock { $0?.features.removeAll { $0 == feature.rawValue } }
     }
 
     /// Fetches. The caller holds the lock.

@@ -16,15 +16,27 @@ struct GatewayClient: Sendable {
         case answer(UploadAnswer)
         /// The body was over the gateway's limit.
         case tooLarge
+        /// The gateway does not take compressed bodies after all.
+        case notCompressed
     }
 
+    /// Largest answer after decompression, in bytes: far above any page of a well configured gateway.
+    static let maximumAnswerBytes = 64 << 20
+
     /// - Throws: `SyncError`; nothing can then be said of the changes.
-    func upload(_ body: [UInt8]) async throws -> UploadResult {
-        let request = TransportRequest(
+    ///
+    /// - Parameter compresses: whether the body goes out as gzip.
+    func upload(_ body: [UInt8], compresses: Bool) async throws -> UploadResult {
+        var request = TransportRequest(
             method: "POST", url: base.appending(path: "sync/upload"),
             headers: ["Content-Type": "application/json"], body: body)
+        if compresses, let small = Gzip.deflate(body) {
+            request.body = small
+            request.headers["Content-Encoding"] = "gzip"
+        }
         let response = try await send(request)
         if response.status == 413 { return .tooLarge }
+        if response.status == 415, compresses { return .notCompressed }
         return try .answer(
             Self.read(response) { body throws(JSONError) in try UploadAnswer(body: body) })
     }
@@ -87,6 +99,8 @@ struct GatewayClient: Sendable {
             .appending(queryItems: [URLQueryItem(name: "after", value: String(after))])
         var request = try await signed(TransportRequest(method: "GET", url: url))
         request.headers["Accept"] = "text/event-stream"
+        // A compressor would hold events back.
+        request.headers["Accept-Encoding"] = "identity"
         try await transport.stream(request, receive)
     }
 
@@ -98,10 +112,27 @@ struct GatewayClient: Sendable {
 
     private func sendOnce(_ request: TransportRequest) async throws -> TransportResponse {
         let request = try await signed(request)
-        do { return try await transport.send(request) } catch {
+        let response: TransportResponse
+        do { response = try await transport.send(request) } catch {
             try Task.checkCancellation()
             throw SyncError.unreachable("\(error)")
         }
+        return try Self.inflated(response)
+    }
+
+    /// Some transports decompress by themselves and leave the header; then the body is not gzip any more.
+    private static func inflated(_ response: TransportResponse) throws(SyncError)
+        -> TransportResponse
+    {
+        guard response.headers["content-encoding"]?.lowercased() == "gzip",
+            Gzip.isMember(response.body)
+        else { return response }
+        guard let body = Gzip.inflate(response.body, limit: maximumAnswerBytes) else {
+            throw .notTheGateway("an answer whose gzip cannot be read")
+        }
+        var response = response
+        response.body = body
+        return response
     }
 
     private func signed(_ request: TransportRequest) async throws -> TransportRequest {
@@ -114,6 +145,7 @@ struct GatewayClient: Sendable {
         var request = request
         request.headers["Authorization"] = "Bearer \(token)"
         request.headers["Accept"] = "application/json"
+        request.headers["Accept-Encoding"] = "gzip"
         if let epoch = epoch() { request.headers["Oversync-Epoch"] = epoch }
         return request
     }
