@@ -154,7 +154,9 @@ private final class PlainServer: Sendable {
                 guard text.contains("\r\n\r\n") else { continue }
                 let asked = text
                 request.withLock { $0 = asked }
-                if asked.hasPrefix("GET /stream") { return try await stream(toClient) }
+                if asked.hasPrefix("GET /stream") {
+                    return try await stream(toClient, connection.channel)
+                }
                 try await toClient.write(try Self.compressed())
                 text = ""
             }
@@ -173,7 +175,9 @@ private final class PlainServer: Sendable {
         return bytes
     }
 
-    private func stream(_ client: NIOAsyncChannelOutboundWriter<ByteBuffer>) async throws {
+    private func stream(
+        _ client: NIOAsyncChannelOutboundWriter<ByteBuffer>, _ channel: any Channel
+    ) async throws {
         try await client.write(
             ByteBuffer(
                 string: "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -184,7 +188,8 @@ private final class PlainServer: Sendable {
                 let size = String(text.utf8.count, radix: 16)
                 try await client.write(ByteBuffer(string: "\(size)\r\n\(text)\r\n"))
             case .end: return try await client.write(ByteBuffer(string: "0\r\n\r\n"))
-            case .cut: return
+            // Said to the client: a process that other tests start may hold the socket open, too.
+            case .cut: return try await channel.close(mode: .output)
             }
         }
     }
