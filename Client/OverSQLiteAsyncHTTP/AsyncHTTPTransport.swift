@@ -39,17 +39,46 @@ public final class AsyncHTTPTransport: HTTPTransport {
     /// Ends the connections. A client that is not shut down says so in debug builds.
     public func shutdown() async throws { try await client.shutdown() }
 
+    /// Sends a request and collects the answer.
+    ///
+    /// - Throws: the client's error if there is no answer.
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
+        let response = try await client.execute(Self.native(request), timeout: timeout)
+        let body = try await response.body.collect(upTo: Self.maximumAnswerBytes)
+        return Self.answer(response, Array(body.readableBytesView))
+    }
+
+    /// True.
+    public var canStream: Bool { true }
+
+    /// Sends a request and hands on the answer as it comes.
+    ///
+    /// - Throws: the client's error if the answer breaks off, `CancellationError`, or what `receive` threw.
+    public func stream(
+        _ request: TransportRequest,
+        _ receive: @escaping @Sendable (TransportPart) async throws -> Void
+    ) async throws {
+        let response = try await client.execute(Self.native(request), deadline: .distantFuture)
+        try await receive(.head(Self.answer(response, [])))
+        for try await part in response.body {
+            try await receive(.bytes(Array(part.readableBytesView)))
+        }
+    }
+
+    private static func native(_ request: TransportRequest) -> HTTPClientRequest {
         var native = HTTPClientRequest(url: request.url.absoluteString)
         native.method = HTTPMethod(rawValue: request.method)
         for (name, value) in request.headers { native.headers.add(name: name, value: value) }
         if let body = request.body { native.body = .bytes(ByteBuffer(bytes: body)) }
-        let response = try await client.execute(native, timeout: timeout)
-        let body = try await response.body.collect(upTo: Self.maximumAnswerBytes)
+        return native
+    }
+
+    private static func answer(_ response: HTTPClientResponse, _ body: [UInt8])
+        -> TransportResponse
+    {
         var headers: [String: String] = [:]
         for (name, value) in response.headers { headers[name.lowercased()] = value }
         return TransportResponse(
-            status: Int(response.status.code), headers: headers, body: Array(body.readableBytesView)
-        )
+            status: Int(response.status.code), headers: headers, body: body)
     }
 }

@@ -50,11 +50,20 @@ public final class SyncEngine: Sendable {
     /// The status now and every later one. A slow reader skips to the newest.
     public var statusUpdates: AsyncStream<SyncStatus> { session.board.follow() }
 
-    /// Conflicts settled and rows rejected from now on.
+    #if canImport(Observation)
+        /// The status for SwiftUI and whatever else observes: one object for the engine's life.
+        @MainActor public var observableStatus: ObservableSyncStatus {
+            session.board.observed.object(of: session.board)
+        }
+    #endif
+
+    /// Conflicts settled, rows rejected and re-readings of the feed from now on.
     public var events: AsyncStream<SyncEvent> { session.board.listen() }
 
     /// The name under which the server knows this device. Tokens for it carry it as `did`; if a token carries
     /// another, that one is used from then on.
+    ///
+    /// - Throws: a database error, as `SyncError`.
     public var deviceID: String {
         get async throws { try await session.write { db in try DeviceState.read(db).sourceID } }
     }
@@ -74,12 +83,14 @@ public final class SyncEngine: Sendable {
 
     /// Sends what waits until nothing is left that may be sent now.
     ///
-    /// - Throws: `SyncError`. Rows the server refused throw nothing; they are in `rejectedRows()`.
+    /// - Throws: `SyncError`. Rows the server refused throw nothing; they are in `rejectedChanges`.
     public func sendChanges() async throws {
         try await exchange { _ = try await self.session.send() }
     }
 
     /// Reads the feed to its end.
+    ///
+    /// - Throws: `SyncError`; `SyncError.paused` while the app has paused sync.
     public func fetchChanges() async throws {
         try await exchange { try await self.session.fetch() }
     }
@@ -87,14 +98,19 @@ public final class SyncEngine: Sendable {
     /// Returns when the device has read the feed to its end for the first time, at once if it has.
     ///
     /// The loops must run, or somebody call `syncChanges()`.
+    ///
+    /// - Throws: `CancellationError`; a database error, as `SyncError`.
     public func waitForFirstSync() async throws {
         if try await isHydrated { return }
         for await status in statusUpdates where status.hasFinishedFirstSync { return }
         try Task.checkCancellation()
+        throw SyncError.stopped
     }
 
     /// Runs `body` with no exchange under way and none beginning, as for a large import. What the app writes
-    /// is noted as always and goes out afterwards.
+    /// is noted as always and goes out afterwards. An exchange under way is finished first.
+    ///
+    /// - Throws: what `body` throws; `CancellationError`.
     public func withSyncPaused<Value: Sendable>(_ body: () async throws -> Value) async throws
         -> Value
     {
@@ -104,6 +120,8 @@ public final class SyncEngine: Sendable {
     }
 
     private func exchange(_ body: @Sendable () async throws -> Void) async throws {
+        session.outcomes.began()
+        defer { session.outcomes.ended() }
         do {
             try await session.lock.locked {
                 guard session.pauses.withLock({ $0 == 0 }) else { throw SyncError.paused }
@@ -129,15 +147,19 @@ public final class SyncEngine: Sendable {
 
     // MARK: In the background
 
-    /// Begins to sync in the background; returns when the loops run. Does nothing if they run already.
+    /// Begins to sync in the background. Does nothing if that has begun already.
+    ///
+    /// - Throws: a database error, as `SyncError`. What fails later is in the status.
     public func start() async throws {
         try await session.refreshCounts()
         running.withLock { running in
             guard running == nil else { return }
             session.board.update { $0.state = .idle }
-            running = Task { [weak self] in
-                guard let loop = self?.makeLoop() else { return }
+            let loop = makeLoop()
+            session.outcomes.began()
+            running = Task {
                 await loop.run()
+                loop.session.outcomes.ended()
             }
         }
     }
@@ -154,9 +176,14 @@ public final class SyncEngine: Sendable {
         session.board.update { $0.state = .stopped }
     }
 
-    /// Syncs until the task is cancelled, as `start()` does, in the caller's own task.
+    /// Syncs until the task is cancelled, as `start()` does, in the caller's own task: for apps that keep
+    /// their long-lived tasks in one place. Not beside `start()`.
+    ///
+    /// - Throws: a database error, as `SyncError`, before anything has begun.
     public func run() async throws {
         try await session.refreshCounts()
+        session.outcomes.began()
+        defer { session.outcomes.ended() }
         await makeLoop().run()
         session.board.update { $0.state = .stopped }
     }

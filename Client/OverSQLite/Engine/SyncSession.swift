@@ -17,6 +17,10 @@ final class SyncSession: Sendable {
     let epoch: SharedEpoch
     /// How often sync is paused; the app's own pause counts as one.
     let pauses = Mutex(0)
+    /// Edits whose outcome the app waits for.
+    let outcomes = OutcomeWatch()
+    /// What the server offers; nil until it was asked.
+    private let offered = Mutex<Capabilities?>(nil)
     private let bound = BoundClaims()
 
     init(
@@ -25,7 +29,9 @@ final class SyncSession: Sendable {
     ) throws {
         self.database = database
         self.configuration = configuration
-        pacer = Mutex(BatchPacer(largest: configuration.uploadLimit))
+        pacer = Mutex(
+            BatchPacer(
+                largest: configuration.uploadLimit, bytes: configuration.uploadBytes))
         watchdog = Mutex(Watchdog(limit: configuration.watchdog))
         catalog = try database.write { db in
             let catalog = try Installation(db: db).install(
@@ -51,6 +57,31 @@ final class SyncSession: Sendable {
     func forgetUser() {
         bound.set(nil)
         epoch.current = .unknown
+        offered.withLock { $0 = nil }
+    }
+
+    /// What the server offers, asked for once in a process.
+    ///
+    /// A server that refuses to say offers nothing.
+    ///
+    /// - Throws: `SyncError` if it could not be asked, or something else answered.
+    func capabilities() async throws -> Capabilities {
+        if let known = offered.withLock({ $0 }) { return known }
+        do {
+            let found = try await gateway.capabilities() ?? Capabilities.none
+            offered.withLock { $0 = found }
+            if let limits = found.limits { pacer.withLock { $0.keep(within: limits) } }
+            return found
+        } catch SyncError.refused(let status, _, _) where status < 500 {
+            let nothing = Capabilities.none
+            offered.withLock { $0 = nothing }
+            return nothing
+        }
+    }
+
+    /// The server has refused what it offered.
+    func forgetOffer(of feature: Capabilities.Feature) {
+        offered.withLock { $0?.features.removeAll { $0 == feature.rawValue } }
     }
 
     /// Fetches. The caller holds the lock.
@@ -69,7 +100,7 @@ final class SyncSession: Sendable {
 
     var now: Double { configuration.clock.now.timeIntervalSince1970 }
 
-    /// Runs a transaction of sync. Database errors come out as `SyncError.database`.
+    /// Runs a transaction of sync. SQLite's errors come out as `SyncError`s.
     func write<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value
     {
         do {
@@ -77,15 +108,20 @@ final class SyncSession: Sendable {
                 try await database.write { db in try body(db) }
             }
         } catch let error as DatabaseError where error.resultCode != .SQLITE_INTERRUPT {
-            throw SyncError.database(error.description)
+            throw SyncError(error)
         }
     }
 
     /// Counts what waits and shows it.
-    func refreshCounts(confirmed: Bool = false) async throws {
-        let catalog = catalog
+    ///
+    /// - Parameter settling: the watched rows to look up, while at it.
+    func refreshCounts(
+        confirmed: Bool = false, settling scope: OutcomeWatch.Scope = .none
+    ) async throws {
+        let (catalog, outcomes, now) = (catalog, outcomes, now)
         let (counts, held, isHydrated) = try await write { db in
             try ChangeLog(db: db, catalog: catalog).fold()
+            try outcomes.settle(db, catalog, scope, now: now)
             return (
                 try PendingQueue(db: db).counts(), try HeldRows(db: db).count(),
                 try DeviceState.read(db).isHydrated
