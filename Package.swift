@@ -90,6 +90,7 @@ let sharedTargets: [Target] = [
             .embedInCode("Migrations/0001_sidecar.sql"), .embedInCode("Migrations/0002_auth.sql"),
             .embedInCode("Migrations/0003_capture.sql"), .embedInCode("Migrations/0004_access.sql"),
             .embedInCode("Migrations/0005_compaction.sql"),
+            .embedInCode("Migrations/0006_refusals.sql"),
         ]),
 ]
 

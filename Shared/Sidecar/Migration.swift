@@ -13,6 +13,7 @@ package struct Migration: Sendable {
         Migration(3, "0003_capture", PackageResources._003_capture_sql),
         Migration(4, "0004_access", PackageResources._004_access_sql),
         Migration(5, "0005_compaction", PackageResources._005_compaction_sql),
+        Migration(6, "0006_refusals", PackageResources._006_refusals_sql),
     ]
 
     /// The layout that this program reads and writes.

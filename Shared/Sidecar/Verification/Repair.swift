@@ -32,7 +32,9 @@ package struct Repair {
             case .missingRow where !acceptsDeletes: continue
             case .missingRow, .unknownRow, .differentRow:
                 rows[Batch(table: table, isState: false), default: []].append(difference)
-            case .sequenceGap, .versionOrder, .unknownSource, .notCompared, .captureOff: continue
+            case .sequenceGap, .versionOrder, .unknownSource, .unsendableRow, .notCompared,
+                .captureOff:
+                continue
             }
         }
         var mended: Int64 = 0

@@ -11,6 +11,7 @@ final class PostgresProxy: Sendable {
         var holds = 0
         var endedSessions = 0
         var roundTrips = 0
+        var answeredBytes = 0
         var isClientSpeaking = false
     }
 
@@ -38,6 +39,9 @@ final class PostgresProxy: Sendable {
 
     /// Sessions that PostgreSQL has ended because they paused in a transaction.
     var endedSessions: Int { state.withLock { $0.endedSessions } }
+
+    /// Bytes that PostgreSQL has sent and the service has taken.
+    var answeredBytes: Int { state.withLock { $0.answeredBytes } }
 
     /// Round trips while `body` runs.
     func roundTrips(_ body: () async throws -> Void) async throws -> Int {
@@ -134,6 +138,7 @@ final class PostgresProxy: Sendable {
         let hasEnded = bytes.readableBytesView.firstRange(of: Array("25P03".utf8)) != nil
         state.withLock { state in
             state.isClientSpeaking = false
+            state.answeredBytes += bytes.readableBytes
             if hasEnded { state.endedSessions += 1 }
         }
     }
