@@ -15,6 +15,9 @@ final class PostgresProxy: Sendable {
         var isClientSpeaking = false
     }
 
+    /// Bytes of what PostgreSQL says when it ends a session, at most: answers of rows are not searched for it.
+    private static let longestFarewell = 4096
+
     private static let socketName = ".s.PGSQL.5432"
 
     /// Of the socket, as a connection string's host.
@@ -135,7 +138,9 @@ final class PostgresProxy: Sendable {
     }
 
     private func note(_ bytes: ByteBuffer) {
-        let hasEnded = bytes.readableBytesView.firstRange(of: Array("25P03".utf8)) != nil
+        let hasEnded =
+            bytes.readableBytes <= Self.longestFarewell
+            && bytes.readableBytesView.firstRange(of: Array("25P03".utf8)) != nil
         state.withLock { state in
             state.isClientSpeaking = false
             state.answeredBytes += bytes.readableBytes
