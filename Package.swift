@@ -91,6 +91,7 @@ let sharedTargets: [Target] = [
             .embedInCode("Migrations/0003_capture.sql"), .embedInCode("Migrations/0004_access.sql"),
             .embedInCode("Migrations/0005_compaction.sql"),
             .embedInCode("Migrations/0006_columns.sql"),
+            .embedInCode("Migrations/0007_refusals.sql"),
         ]),
 ]
 

@@ -45,7 +45,24 @@ struct PageReader: Sendable {
             guard request.after < request.window(of: scope) else {
                 return Page(emptyFor: request, scope)
             }
-            let page = try write(results[2], try devices(results[1]), catalog, request, scope)
+            let devices = try devices(results[1])
+            func filled(_ writer: some PageWriter) async throws -> Page {
+                var filling = PageFilling(writer, request, scope)
+                if try filling.add(results[2]) == .largeRow {
+                    try await addLargeRows(to: &filling, request, catalog, connection, deadline)
+                }
+                return filling.finish()
+            }
+            let page =
+                switch request.format {
+                case .json:
+                    try await filled(
+                        JSONPageWriter(
+                            catalog: catalog, devices: devices,
+                            expecting: min(results[2].rowCount, request.limit)))
+                case .protobuf:
+                    try await filled(ProtobufPageWriter(catalog: catalog, devices: devices))
+                }
             if request.after == 0, page.hasMore, scope.floor > 0 {
                 try await connection.run(hydration(request, scope), deadline: deadline)
             }
@@ -59,56 +76,44 @@ struct PageReader: Sendable {
         return Command(DownloadStatements.noteHydration, bindings)
     }
 
-    private func write(
-        _ rows: PostgresResult, _ devices: [Int32: String], _ catalog: Catalog,
-        _ request: PageRequest, _ scope: ScopeState
-    ) throws -> Page {
-        switch request.format {
-        case .json:
-            let writer = JSONPageWriter(
-                catalog: catalog, devices: devices, expecting: min(rows.rowCount, request.limit))
-            return try fill(writer, rows, request, scope)
-        case .protobuf:
-            let writer = ProtobufPageWriter(catalog: catalog, devices: devices)
-            return try fill(writer, rows, request, scope)
-        }
-    }
+    /// Ends the reading of further rows.
+    private struct PageIsFull: Error {}
 
-    private func fill(
-        _ writer: some PageWriter, _ rows: PostgresResult, _ request: PageRequest,
-        _ scope: ScopeState
-    ) throws -> Page {
-        var writer = writer
-        let window = request.window(of: scope)
-        var page = Page(nextAfter: request.after, windowUntil: window, scope: scope)
-        var bytes = 0
-        for row in 0..<rows.rowCount {
-            let sequence = try rows.int64(row, 0)
-            // Rows that were committed after the last sequence was read belong to the next window.
-            if sequence > window { break }
-            bytes += rows.withBytes(row, PageColumn.payload) { $0?.count ?? 0 }
-            // One row is served whatever its size: a page without any would hold the device for ever.
-            let isFull = page.rows > 0 && bytes > WireLimits.payloadBytesPerAnswer
-            if page.rows == request.limit || isFull {
-                page.hasMore = true
-                break
+    /// Goes on row by row: no more than one row is in memory beside the page.
+    private func addLargeRows(
+        to filling: inout PageFilling<some PageWriter>, _ request: PageRequest, _ catalog: Catalog,
+        _ connection: PostgresConnection, _ deadline: ContinuousClock.Instant
+    ) async throws {
+        let command = Command(
+            DownloadStatements.readLargeRows,
+            rows(request, catalog, after: filling.after, count: filling.room + 1))
+        do {
+            try await connection.stream(command, deadline: deadline) { row in
+                guard try filling.add(whole: row) else { throw PageIsFull() }
             }
-            try writer.append(rows, row: row)
-            page.rows += 1
-            page.nextAfter = sequence
-        }
-        if !page.hasMore { page.nextAfter = window }
-        page.body = writer.finish(page)
-        return page
+        } catch is PageIsFull {}
     }
 
     private func commands(_ request: PageRequest, _ catalog: Catalog) -> [Command] {
         var user = Bindings()
         user.bind(request.user.value)
-        var page = user
-        page.bind(request.after)
+        let page = rows(request, catalog, after: request.after, count: request.limit + 1)
+        return [
+            Command(DownloadStatements.readScope, scopeBindings(request.user, request.device)),
+            Command(DownloadStatements.readSources, user),
+            Command(DownloadStatements.readPage, page),
+        ]
+    }
+
+    /// The parameters of `readPage` and `readLargeRows`.
+    private func rows(
+        _ request: PageRequest, _ catalog: Catalog, after: Sequence64, count: Int
+    ) -> Bindings {
+        var page = Bindings()
+        page.bind(request.user.value)
+        page.bind(after)
         page.bind(request.until ?? .max)
-        page.bind(Int64(request.limit + 1))
+        page.bind(Int64(count))
         if let visible = catalog.visibleTables(inSchema: request.schema, to: request.roles) {
             var tables = ArrayBinding(of: .int2)
             for table in visible { tables.append(table) }
@@ -117,11 +122,7 @@ struct PageReader: Sendable {
             page.bind(bytes: nil)
         }
         page.bind(request.includesOwn ? nil : request.device.value)
-        return [
-            Command(DownloadStatements.readScope, scopeBindings(request.user, request.device)),
-            Command(DownloadStatements.readSources, user),
-            Command(DownloadStatements.readPage, page),
-        ]
+        return page
     }
 
     private func scopeBindings(_ user: UserID, _ device: DeviceID) -> Bindings {

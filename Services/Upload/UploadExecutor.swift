@@ -37,11 +37,12 @@ package final class UploadExecutor: Sendable {
 
     /// Reads, judges, decides and writes.
     ///
+    /// - Parameter trouble: called with PostgreSQL's error before it becomes the caller's, who is not told of it.
     /// - Throws: `RPCFailure` when the request as a whole cannot be answered: then nothing was kept, or the
     ///   outcome of the commit is unknown and a repeat of the request settles it.
     func upload(
         _ body: ByteBuffer, from caller: CallerIdentity, _ options: UploadOptions = .init(),
-        deadline: ContinuousClock.Instant
+        deadline: ContinuousClock.Instant, trouble: (PostgresError) -> Void = { _ in }
     ) async throws -> (batch: UploadBatch, result: UploadResult) {
         do {
             let batch = try await read(body, caller, options)
@@ -62,6 +63,7 @@ package final class UploadExecutor: Sendable {
                 .invalidArgument, code: "invalid_request",
                 message: "Failed to parse upload request: \(error.reason)")
         } catch let error as PostgresError {
+            trouble(error)
             throw Self.failure(error)
         }
     }
@@ -74,7 +76,7 @@ package final class UploadExecutor: Sendable {
             limits: limits)
     }
 
-    /// PostgreSQL knows a table or column otherwise than the catalog that was read seconds ago.
+    /// PostgreSQL knows a table or column otherwise than the catalog that was read seconds ago, or may do so.
     private struct OutdatedSchema: Error {}
 
     /// - Parameter trustsSchema: what is wrong with names and types is the row's fault, or ours.
@@ -95,9 +97,7 @@ package final class UploadExecutor: Sendable {
                         ? try await transaction.isolating() : try await transaction.direct()
                 }
             } catch let error as PostgresError {
-                if !trustsSchema, error.serverError?.sqlState.errorClass == "42" {
-                    throw OutdatedSchema()
-                }
+                if !trustsSchema, Self.mayBeOutdated(error.sqlState) { throw OutdatedSchema() }
                 if !isolates, RowRefusal(error) != nil {
                     isolates = true
                     continue
@@ -109,6 +109,10 @@ package final class UploadExecutor: Sendable {
                 attempt += 1
             }
         }
+    }
+
+    private static func mayBeOutdated(_ state: SQLState?) -> Bool {
+        state?.errorClass == "42" || state == UnseenColumns.state
     }
 
     private func pause(before attempt: Int) async throws {

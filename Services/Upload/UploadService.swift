@@ -21,7 +21,7 @@ package enum UploadService {
     static let payloadSetting = Setting.integer(
         "OVERSYNC_MAX_PAYLOAD_BYTES", "largest payload of one change",
         default: WireLimits().bytesPerPayload,
-        in: 256...(16 << 20), unit: "bytes")
+        in: 256...WireLimits.largestRowBytes, unit: "bytes")
     /// What Upload reads beside what every service does.
     package static let settings: [any DescribedSetting] =
         [changesSetting, payloadSetting] + UploadTimeouts.all + DatabaseSettings.upload.all

@@ -135,6 +135,7 @@ struct UploadTransaction {
         }
         guard let scope = answer.scope else { throw PostgresError(.connectionLost) }
         if answer.isRevoked { throw RPCFailure.deviceRevoked }
+        try await readPayloads(request, &answer)
         guard let source = answer.source else {
             return (scope, try await register(scope), answer.facts)
         }
@@ -152,7 +153,17 @@ struct UploadTransaction {
     private func readAgain() async throws -> UploadFacts {
         let request = FactsRequest(
             user: user, device: device, changes: batch.changes, schema: batch.schema)
-        return try request.read(try await run(request.commands)[...]).facts
+        var answer = try request.read(try await run(request.commands)[...])
+        try await readPayloads(request, &answer)
+        return answer.facts
+    }
+
+    /// Reads large rows that a conflict may have to show: rarely needed, hence a round trip of its own.
+    private func readPayloads(
+        _ request: FactsRequest, _ answer: inout FactsRequest.Answer
+    ) async throws(PostgresError) {
+        guard let command = request.payloadCommand(answer) else { return }
+        try request.readPayloads(try await run([command])[0], into: &answer)
     }
 
     /// Writes inside a savepoint, constraints checked before it closes.
@@ -182,9 +193,11 @@ struct UploadTransaction {
                 schema: batch.schema, body: bytes
             ).commands
         }
+        let unseen = UnseenColumns(of: entries.map { batch.changes[$0.change] }, in: batch.schema)
         // From here on this transaction holds the scope and meets locks of plain SQL, whose own capture
         // waits for the scope: it must be the one that steps back, before PostgreSQL calls it a deadlock.
         return [Command(UploadStatements.enterWrites, entering(entries, scope))] + commands
+            + unseen.commands
     }
 
     private func entering(_ entries: [LogEntry], _ scope: Int64) -> Bindings {

@@ -19,8 +19,16 @@ extension PostgresConnection {
             } while !exchange.isFinished
         } catch {
             if !exchange.isFinished { await drain(exchange) }
+            try? await leaveSingleRowMode()
             throw error
         }
+        try await leaveSingleRowMode()
+    }
+
+    /// libpq leaves the mode when it sends the next query, but not when that is the first of a pipeline and prepared
+    /// already: its rows would come one by one.
+    private func leaveSingleRowMode() async throws(PostgresError) {
+        try await channel.performRegardless(ScriptExchange(""), deadline: .now + Self.cleanUpTime)
     }
 
     /// Runs `COPY … TO STDOUT` and calls `receive` for each row, whose bytes are valid in the call.

@@ -14,6 +14,7 @@ package struct Migration: Sendable {
         Migration(4, "0004_access", PackageResources._004_access_sql),
         Migration(5, "0005_compaction", PackageResources._005_compaction_sql),
         Migration(6, "0006_columns", PackageResources._006_columns_sql),
+        Migration(7, "0007_refusals", PackageResources._007_refusals_sql),
     ]
 
     /// The layout that this program reads and writes.

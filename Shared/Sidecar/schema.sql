@@ -13,7 +13,7 @@ CREATE TABLE sync.meta (
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO sync.meta (layout_version) VALUES (6);
+INSERT INTO sync.meta (layout_version) VALUES (7);
 
 -- The unit of isolation and ordering: today one per user. Every transaction that adds to a scope's
 -- change log locks this row first and takes its sequences from it, so sequence order is commit order.
@@ -201,6 +201,27 @@ RETURN (
     FROM shown
     WHERE EXISTS (SELECT FROM present WHERE name = key_column)
         AND (owner_column IS NULL OR EXISTS (SELECT FROM present WHERE name = owner_column)));
+
+-- Stops a statement of plain SQL that would log a row which devices cannot take.
+CREATE FUNCTION sync.refuse_row(state text, message text, detail text, hint text) RETURNS json
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message, DETAIL = detail, HINT = hint;
+END $$;
+
+-- Stops an upload whose payloads name columns that its table has and the service has not seen yet: it looks
+-- at the table again and repeats the upload.
+CREATE FUNCTION sync.expect_no_columns(relations text[], names text[]) RETURNS void
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM unnest(relations, names) AS u(relation, name)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = to_regclass(u.relation)
+            AND lower(a.attname) = u.name AND a.attnum > 0 AND NOT a.attisdropped
+    ) THEN
+        RAISE EXCEPTION 'a payload names a column that is new' USING ERRCODE = 'OV002';
+    END IF;
+END $$;
 
 -- A stored key as the wire writes it.
 CREATE FUNCTION sync.key_text(key bytea, kind text) RETURNS text

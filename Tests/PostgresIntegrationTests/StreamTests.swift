@@ -43,6 +43,51 @@ import Testing
         }
     }
 
+    @Test(arguments: [1, 9, 40])
+    func aStreamOfLargeRowsIsGivenUpAtAnyOfThem(last: Int) async throws {
+        try await withConnection { connection in
+            var seen = 0
+            await #expect(throws: Enough.self) {
+                try await connection.stream(
+                    command("SELECT repeat('x', 1000000) FROM generate_series(1, 1000)")
+                ) { row in
+                    seen += 1
+                    if seen == last { throw Enough() }
+                }
+            }
+            #expect(seen == last)
+            #expect(!connection.isClosed)
+            try await expectUsable(connection)
+        }
+    }
+
+    @Test func aStatementThatIsPreparedAlreadyComesWholeAfterAStream() async throws {
+        try await withConnection { connection in
+            let known = Command(
+                Statement(name: "known", sql: "SELECT n FROM generate_series(1, 5) n"))
+            for last in [1, 3] {
+                #expect(try await connection.run([known, known])[0].rowCount == 5)
+                try? await connection.stream(command("SELECT generate_series(1, 3)")) { row in
+                    if try row.int64(0) == last { throw Enough() }
+                }
+            }
+            #expect(try await connection.run([known, known])[0].rowCount == 5)
+            try await expectUsable(connection)
+        }
+    }
+
+    @Test(arguments: [2, 100])
+    func aStreamOfLargeRowsIsReadToItsEnd(count: Int) async throws {
+        try await withConnection { connection in
+            var seen = 0
+            try await connection.stream(
+                command("SELECT repeat('x', 1000000) FROM generate_series(1, \(count))")
+            ) { _ in seen += 1 }
+            #expect(seen == count)
+            try await expectUsable(connection)
+        }
+    }
+
     @Test func anErrorAfterSomeRowsEndsTheStream() async throws {
         try await withConnection { connection in
             var seen = 0

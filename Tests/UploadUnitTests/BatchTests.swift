@@ -16,10 +16,10 @@ struct BatchTests {
         ]))
     private let key = "550e8400-e29b-41d4-a716-446655440000"
 
-    @Test("Null, absent and empty changes are an empty upload; what follows the value is ignored")
+    @Test("Null, absent and empty changes are an empty upload, white space around it or not")
     func emptyUploads() throws {
         for body in [
-            "null", "{}", #"{"changes":null}"#, #"{"changes":[]} trailing"#,
+            "null", "{}", #"{"changes":null}"#, " null\n", " {\"changes\":[]} \r\n\t ",
             #"{"source_id":"x","changes":[]}"#,
         ] {
             #expect(
@@ -39,6 +39,18 @@ struct BatchTests {
         #expect(throws: UndecodableUpload.self) {
             try UploadBatch(ByteBuffer(string: body), schema: schema, limits: WireLimits())
         }
+    }
+
+    @Test(
+        "A second value after the first is refused, not dropped",
+        arguments: [
+            #"{"changes":[]}{"changes":[]}"#, #"{"changes":[]} trailing"#, "null null", #"{},"#,
+        ])
+    func trailing(body: String) {
+        let error = #expect(throws: UndecodableUpload.self) {
+            try UploadBatch(ByteBuffer(string: body), schema: schema, limits: WireLimits())
+        }
+        #expect(error?.reason.contains("there is text after the JSON value") == true)
     }
 
     @Test("More changes than can be answered one by one are too large, whatever they are")

@@ -5,6 +5,8 @@ import NIOCore
 struct Page: Sendable {
     var body = ByteBuffer()
     var rows = 0
+    /// Rows that devices cannot take, which the log has from before capture refused such.
+    var leftOut = 0
     var hasMore = false
     var nextAfter: Sequence64
     /// Never beyond the user's last sequence as read with the page.

@@ -45,7 +45,7 @@ struct PullChanges: Sendable {
     private func pull(_ request: PageRequest, _ context: CallContext) async throws -> Page {
         var page = try await page(request, context)
         let end = min(ContinuousClock.now + request.wait, context.deadline - .milliseconds(200))
-        while page.rows == 0, request.until == nil, .now < end {
+        while page.rows == 0, !page.hasMore, request.until == nil, .now < end {
             guard try await heads.wait(for: request.user, beyond: page.scope.head, until: end)
             else { break }
             page = try await self.page(request, context)
@@ -92,6 +92,12 @@ struct PullChanges: Sendable {
             "rows": .stringConvertible(page.rows), "ms": .stringConvertible(duration.milliseconds),
         ]
         if let traceparent = context.traceparent { metadata["traceparent"] = "\(traceparent)" }
+        guard page.leftOut == 0 else {
+            metadata["left_out"] = .stringConvertible(page.leftOut)
+            return logger.warning(
+                "download without rows that are too large for devices; oversync verify names them",
+                metadata: metadata)
+        }
         logger.info("download", metadata: metadata)
     }
 

@@ -1,3 +1,4 @@
+import Model
 import Postgres
 
 /// The statements of a download. They run in one round trip; sequence order is commit order (D1), so a page
@@ -39,23 +40,51 @@ package enum DownloadStatements {
             """,
         parameters: [.text])
 
+    /// Bytes of a payload as stored, up to which it comes with its page at once, compressed or not.
+    private static let smallPayloadBytes = 512
+    /// The same, where it is not compressed: a page of such rows stays in memory as a whole.
+    private static let plainPayloadBytes = 8000
+
     /// A page and one row more, which tells whether there is another. `$5` restricts to tables, `$6` leaves
     /// out one device; null does not.
-    package static let readPage = Statement(
-        name: "download_page",
-        sql: """
-            SELECT l.seq, l.table_id, l.op, l.key, l.payload, l.version, l.source_no, l.source_change_id,
-                l.ts AT TIME ZONE 'UTC'
-            FROM sync.change_log l
-            WHERE l.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
-                AND l.seq > $2 AND l.seq <= $3
-                AND ($5::int2[] IS NULL OR l.table_id = ANY ($5))
-                AND ($6::text IS NULL OR l.source_no IS DISTINCT FROM (
-                    SELECT d.source_no FROM sync.source d
-                    WHERE d.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1) AND d.device = $6))
-            ORDER BY l.seq LIMIT $4
-            """,
-        parameters: [.text, .int8, .int8, .int8, .int2Array, .text])
+    ///
+    /// A payload that is large, or may be once it is unpacked, is left null: a page of such rows could have any
+    /// size, and is read with `readLargeRows`. Seeing how a value is stored costs nothing that can be measured.
+    package static let readPage = page(
+        "download_page",
+        payload: """
+            CASE WHEN pg_column_size(l.payload) <= \(smallPayloadBytes)
+                    OR pg_column_size(l.payload) <= \(plainPayloadBytes)
+                    AND pg_column_compression(l.payload) IS NULL
+                THEN l.payload END
+            """)
+
+    /// The same with payloads of any size that devices can take, to be read row by row. A larger one, which the
+    /// log has from before capture refused such, is null.
+    package static let readLargeRows = page(
+        "download_large_rows",
+        payload: """
+            CASE WHEN octet_length(l.payload::text) <= \(WireLimits.largestRowBytes) THEN l.payload END
+            """)
+
+    private static func page(_ name: String, payload: String) -> Statement {
+        Statement(
+            name: name,
+            sql: """
+                SELECT l.seq, l.table_id, l.op, l.key, \(payload), l.version, l.source_no, l.source_change_id,
+                    l.ts AT TIME ZONE 'UTC'
+                FROM sync.change_log l
+                WHERE l.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
+                    AND l.seq > $2 AND l.seq <= $3
+                    AND ($5::int2[] IS NULL OR l.table_id = ANY ($5))
+                    AND ($6::text IS NULL OR l.source_no IS DISTINCT FROM (
+                        SELECT d.source_no FROM sync.source d
+                        WHERE d.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
+                            AND d.device = $6))
+                ORDER BY l.seq LIMIT $4
+                """,
+            parameters: [.text, .int8, .int8, .int8, .int2Array, .text])
+    }
 
     /// Between the names of devices: a character that no name has, for names come from tokens, in which control
     /// characters are refused.
@@ -87,6 +116,6 @@ package enum DownloadStatements {
         parameters: [.text, .text])
 
     package static let all = [
-        readScope, noteHydration, readSources, readPage, readHeads, readBootstrap,
+        readScope, noteHydration, readSources, readPage, readLargeRows, readHeads, readBootstrap,
     ]
 }

@@ -1,6 +1,7 @@
 import Logging
 import Model
 import NIOCore
+import Postgres
 import Protos
 import RPC
 import ServiceKit
@@ -18,12 +19,13 @@ struct PushChanges: Sendable {
     ) async throws -> RPCReply<PushChangesReply> {
         let caller = try context.requiredCaller()
         let start = ContinuousClock.now
+        var trouble: PostgresError?
         do {
             let options = UploadOptions(
                 isAtomic: request.atomic, epoch: request.epoch.isEmpty ? nil : request.epoch,
                 format: request.asProtobuf ? .protobuf : .json)
             let (batch, result) = try await executor.upload(
-                body, from: caller, options, deadline: context.deadline)
+                body, from: caller, options, deadline: context.deadline, trouble: { trouble = $0 })
             if result.sequences != nil {
                 await announcer.announce(result.highestSequence, of: UserID(caller.user))
             }
@@ -37,14 +39,30 @@ struct PushChanges: Sendable {
         } catch {
             metrics.countFailure(after: .now - start)
             logger.warning(
-                "upload failed",
-                metadata: [
-                    "request_id": "\(context.requestID)", "user": "\(userHash(caller.user))",
-                    "source": "\(caller.device)", "error": "\(error)",
-                    "ms": .stringConvertible((ContinuousClock.now - start).milliseconds),
-                ])
+                "upload failed", metadata: failure(error, trouble, caller, context, .now - start))
             throw error
         }
+    }
+
+    /// What an operator needs to find the cause: PostgreSQL's code, the statement and the table; never a value.
+    private func failure(
+        _ error: any Error, _ trouble: PostgresError?, _ caller: CallerIdentity,
+        _ context: CallContext, _ duration: Duration
+    ) -> Logger.Metadata {
+        var metadata: Logger.Metadata = [
+            "request_id": "\(context.requestID)", "user": "\(userHash(caller.user))",
+            "source": "\(caller.device)", "error": "\(error)",
+            "ms": .stringConvertible(duration.milliseconds),
+        ]
+        guard let trouble else { return metadata }
+        metadata["cause"] = "\(trouble)"
+        if let server = trouble.serverError {
+            metadata["sqlstate"] = "\(server.sqlState.rawValue)"
+            if let schema = server.schema, let table = server.table {
+                metadata["table"] = "\(schema).\(table)"
+            }
+        }
+        return metadata
     }
 
     private func log(

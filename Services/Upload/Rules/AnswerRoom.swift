@@ -13,8 +13,12 @@ enum AnswerRoom {
         var bytes = 0
         return outcomes.map { outcome in
             guard case .conflict(let row) = outcome else { return outcome }
+            guard let payload = row.payload else {
+                // Of rows that do not fit the payload was not even read.
+                return row.isDeleted ? outcome : .invalid(.answerFull(limit: limit))
+            }
             let isFirst = bytes == 0
-            bytes += row.payload?.count ?? 0
+            bytes += payload.count
             return isFirst || bytes <= limit ? outcome : .invalid(.answerFull(limit: limit))
         }
     }

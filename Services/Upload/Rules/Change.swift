@@ -16,6 +16,8 @@ package struct Change: Sendable {
     package let contentHash: Int64
     /// The columns of the business table that its payload names.
     package let columns: ColumnSet
+    /// Members of its payload that name no column, as far as they could be names of one.
+    package let strangers: [String]
     /// The parent rows that it points to.
     package let needs: [ParentReference]
     /// The references that other rows may make to it.
@@ -24,7 +26,7 @@ package struct Change: Sendable {
     package init(
         index: Int, id: ChangeID, row: RowID, table: Int, operation: Operation, base: RowVersion,
         payload: Range<Int>?, contentHash: Int64, columns: ColumnSet = ColumnSet(),
-        needs: [ParentReference] = [], provides: [ParentReference] = []
+        strangers: [String] = [], needs: [ParentReference] = [], provides: [ParentReference] = []
     ) {
         self.index = index
         self.id = id
@@ -35,6 +37,7 @@ package struct Change: Sendable {
         self.payload = payload
         self.contentHash = contentHash
         self.columns = columns
+        self.strangers = strangers
         self.needs = needs
         self.provides = provides
     }

@@ -53,7 +53,7 @@ struct ChangeValidation {
             index: index, id: wire.id, row: row, table: table, operation: operation,
             base: wire.base,
             payload: payload, contentHash: contentHash(row, payload), columns: shape.columns,
-            needs: shape.needs, provides: shape.provides)
+            strangers: shape.strangers, needs: shape.needs, provides: shape.provides)
     }
 
     private func table(_ wire: WireChange) throws(Refusal) -> Int {

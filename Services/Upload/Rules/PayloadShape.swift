@@ -7,7 +7,14 @@ import WireJSON
 ///
 /// One pass over the top-level members; nothing is decoded but the values of keys.
 struct PayloadShape {
+    /// Most members remembered that name no column: more than a table can have columns.
+    private static let maximumStrangers = 2000
+    /// PostgreSQL has no longer names.
+    private static let maximumNameBytes = 63
+
     var columns = ColumnSet()
+    /// See ``Change/strangers``.
+    var strangers: [String] = []
     var needs: [ParentReference] = []
     var provides: [ParentReference] = []
 
@@ -25,7 +32,10 @@ struct PayloadShape {
         do {
             try reader.readObject { reader, member throws(JSONError) in
                 let slice = try reader.skipValue()
-                guard let column = column(member, reader, table, hint: next) else { return }
+                guard let column = column(member, reader, table, hint: next) else {
+                    shape.note(stranger: member, reader)
+                    return
+                }
                 next = column + 1
                 shape.columns.insert(column)
                 if table.valueColumns.contains(column) { values[column] = slice }
@@ -48,6 +58,13 @@ struct PayloadShape {
             }
         }
         return shape
+    }
+
+    private mutating func note(stranger member: JSONSlice, _ reader: JSONReader) {
+        guard strangers.count < Self.maximumStrangers,
+            let name = reader.text(of: member), name.utf8.count <= Self.maximumNameBytes
+        else { return }
+        strangers.append(name)
     }
 
     /// The column that a member names, however the name is escaped.

@@ -22,7 +22,9 @@ struct RowRefusal: Sendable {
     ]
 
     init?(_ error: PostgresError) {
-        guard let server = error.serverError else { return nil }
+        guard let server = error.serverError, server.sqlState != UnseenColumns.state else {
+            return nil
+        }
         let state = server.sqlState
         detail = server.constraint.map { "\(server.message) (constraint \($0))" } ?? server.message
         if state == Self.keyTakenState {

@@ -13,6 +13,8 @@ struct FactsRequest {
         var source: Int32?
         var isRevoked = false
         var facts = UploadFacts()
+        /// Rows whose payloads are still to be read: `payloadCommand`.
+        var withoutPayload: [RowID] = []
     }
 
     let user: UserID
@@ -92,7 +94,7 @@ struct FactsRequest {
             answer.isRevoked = try results[first + 1].bool(0, 1)
         }
         try readKnown(results[first + 2], into: &answer.facts)
-        try readRows(results[first + 3], into: &answer.facts)
+        try readRows(results[first + 3], into: &answer)
         for (offset, entry) in references.enumerated() {
             let result = results[first + 4 + offset]
             for row in 0..<result.rowCount {
@@ -113,11 +115,12 @@ struct FactsRequest {
         }
     }
 
-    private func readRows(_ result: PostgresResult, into facts: inout UploadFacts)
+    private func readRows(_ result: PostgresResult, into answer: inout Answer)
         throws(PostgresError)
     {
         for row in 0..<result.rowCount {
             let change = changes[Int(try result.int64(row, 0)) - 1]
+            let isDeleted = try result.bool(row, 3)
             var writer: StoredWriter?
             if try result.bool(row, 4) {
                 writer = StoredWriter(
@@ -125,13 +128,42 @@ struct FactsRequest {
                     device: try result.optionalString(row, 6) ?? "",
                     changeID: try result.int64(row, 7),
                     timestamp: timestampFromPostgres(try result.string(row, 8)))
-            } else if facts.rows[change.row] != nil {
+                if writer?.payload == nil, !isDeleted { answer.withoutPayload.append(change.row) }
+            } else if answer.facts.rows[change.row] != nil {
                 // The row was read for another change too; keep the reading that has its writer.
                 continue
             }
-            facts.rows[change.row] = RowFact(
+            answer.facts.rows[change.row] = RowFact(
                 version: try result.int64(row, 1), sequence: try result.int64(row, 2),
-                isDeleted: try result.bool(row, 3), writer: .stored(writer))
+                isDeleted: isDeleted, writer: .stored(writer))
+        }
+    }
+
+    /// Reads the payloads that did not come with their rows; nil if all did.
+    func payloadCommand(_ answer: Answer) -> Command? {
+        guard !answer.withoutPayload.isEmpty else { return nil }
+        var sequences = ArrayBinding(of: .int8, reserving: answer.withoutPayload.count)
+        for row in answer.withoutPayload { sequences.append(answer.facts.rows[row]?.sequence ?? 0) }
+        var bindings = Bindings()
+        bindings.bind(user.value)
+        bindings.bind(sequences)
+        return Command(UploadStatements.readPayloads, bindings)
+    }
+
+    /// Takes the answer of `payloadCommand`. Rows that it does not have stay without: the answer to the device has
+    /// no room for them.
+    func readPayloads(_ result: PostgresResult, into answer: inout Answer) throws(PostgresError) {
+        for row in 0..<result.rowCount {
+            let id = answer.withoutPayload[Int(try result.int64(row, 0)) - 1]
+            guard let fact = answer.facts.rows[id], case .stored(let writer?) = fact.writer else {
+                continue
+            }
+            let whole = StoredWriter(
+                payload: result.withBytes(row, 1) { $0.map(Array.init) }, device: writer.device,
+                changeID: writer.changeID, timestamp: writer.timestamp)
+            answer.facts.rows[id] = RowFact(
+                version: fact.version, sequence: fact.sequence, isDeleted: fact.isDeleted,
+                writer: .stored(whole))
         }
     }
 }

@@ -21,6 +21,16 @@ enum MaterializeStatement {
         case delete
     }
 
+    /// Longest name that PostgreSQL tells from others, in bytes.
+    private static let maximumNameBytes = 63
+
+    /// Tells the table too: it stands in the log line of an upload that failed here.
+    private static func name(of sql: String, _ table: UploadTable) -> String {
+        String(
+            "\(statementName(namePrefix, for: sql))_\(table.registered.name)"
+                .prefix(maximumNameBytes))
+    }
+
     static func make(_ table: UploadTable, _ kind: Kind, _ columns: ColumnSet) -> Statement {
         let parts = Parts(table.registered, wireNames: table.wireNames, columns)
         let sql =
@@ -32,7 +42,7 @@ enum MaterializeStatement {
         let source: PostgresType =
             kind == .delete ? (table.registered.keyKind == .uuid ? .uuidArray : .textArray) : .json
         return Statement(
-            name: statementName(namePrefix, for: sql), sql: sql,
+            name: name(of: sql, table), sql: sql,
             parameters: kind == .delete ? [source, .text] : [source, .text, .int8])
     }
 }

@@ -1,3 +1,4 @@
+import Model
 import Postgres
 
 /// The fixed statements of an upload, in the order in which they run.
@@ -104,12 +105,17 @@ package enum UploadStatements {
             """,
         parameters: [.text, .text, .int8Array])
 
+    /// Bytes of a stored payload up to which it comes with the other rows. See `readPayloads`.
+    private static let smallPayloadBytes = 512
+
     /// The rows concerned; with what made them so where the device's base is not their version, since only
-    /// then can the answer be a conflict that shows it.
+    /// then can the answer be a conflict that shows it. A payload that is large, or may be once it is unpacked, is
+    /// left to `readPayloads`.
     package static let readRows = Statement(
         name: "upload_read_rows",
         sql: """
-            SELECT k.n::int8, r.version, r.seq, r.deleted, l.seq IS NOT NULL, l.payload, d.device,
+            SELECT k.n::int8, r.version, r.seq, r.deleted, l.seq IS NOT NULL,
+                CASE WHEN pg_column_size(l.payload) <= \(smallPayloadBytes) THEN l.payload END, d.device,
                 l.source_change_id, l.ts AT TIME ZONE 'UTC'
             FROM unnest($2::int2[], $3::bytea[], $4::int8[]) WITH ORDINALITY AS k(table_id, key, base, n)
             CROSS JOIN LATERAL (
@@ -130,6 +136,31 @@ package enum UploadStatements {
             ) AS d ON true
             """,
         parameters: [.text, .int2Array, .byteaArray, .int8Array])
+
+    /// The payloads of some of the user's changes, in the order given, as far as one answer has room for them; the
+    /// first one in any case that devices can take.
+    package static let readPayloads = Statement(
+        name: "upload_read_payloads",
+        sql: """
+            SELECT n::int8, payload FROM (
+                SELECT k.n, l.payload, octet_length(l.payload::text) AS bytes,
+                    sum(octet_length(l.payload::text)) OVER (ORDER BY k.n) AS total
+                FROM unnest($2::int8[]) WITH ORDINALITY AS k(seq, n)
+                CROSS JOIN LATERAL (
+                    SELECT e.payload FROM sync.change_log e
+                    WHERE e.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1) AND e.seq = k.seq
+                    LIMIT 1
+                ) AS l
+            ) AS p
+            WHERE total <= \(WireLimits.payloadBytesPerAnswer)
+                OR total = bytes AND bytes <= \(WireLimits.largestRowBytes)
+            """,
+        parameters: [.text, .int8Array])
+
+    /// Stops the transaction, with `UnseenColumns.state`, if a table has a column that the service has not seen.
+    package static let expectNoColumns = Statement(
+        name: "upload_expect_no_columns", sql: "SELECT sync.expect_no_columns($1, $2)",
+        parameters: [.textArray, .textArray])
 
     package static let advanceScope = Statement(
         name: "upload_advance_scope",
@@ -180,6 +211,7 @@ package enum UploadStatements {
         createScope,
         readSource,
         createSource,
-        readKnownChanges, readRows, advanceScope, appendLog, writeRowState, recordFailure,
+        readKnownChanges, readRows, readPayloads, expectNoColumns, advanceScope, appendLog,
+        writeRowState, recordFailure,
     ]
 }

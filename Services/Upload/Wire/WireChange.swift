@@ -27,9 +27,8 @@ package struct UndecodableUpload: Error, Hashable, Sendable {
 
 /// Reads the body of an upload: `{"changes":[…]}`.
 ///
-/// Follows the rules of the decoder that existing clients were written against: unknown members are
-/// passed over, names match in any case, null stands for absent, text after the value is ignored,
-/// numbers must be whole.
+/// Follows the rules of the decoder that existing clients were written against: unknown members are passed over, names match in any case, null stands for absent, numbers must be whole. Unlike there, text after the
+/// value is refused: what a second value asks for would be dropped without a word.
 struct UploadDecoder {
     /// Reads the changes, their payloads as slices of `body`.
     static func decode(_ body: UnsafeBufferPointer<UInt8>) throws(UndecodableUpload) -> [WireChange]
@@ -37,7 +36,11 @@ struct UploadDecoder {
         var reader = JSONReader(body)
         var isTooLarge = false
         do {
-            if try reader.peek() == .null { return [] }
+            if try reader.peek() == .null {
+                try reader.readNull()
+                try reader.expectEnd()
+                return []
+            }
             var changes: [WireChange] = []
             try reader.readObject { reader, member throws(JSONError) in
                 guard reader.key(member, is: "changes"), try reader.peek() != .null else {
@@ -51,6 +54,7 @@ struct UploadDecoder {
                     changes.append(try readChange(&reader))
                 }
             }
+            try reader.expectEnd()
             return changes
         } catch {
             throw isTooLarge ? .tooManyChanges : UndecodableUpload(reason: error.description)

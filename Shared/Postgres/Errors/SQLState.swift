@@ -26,6 +26,7 @@ package struct SQLState: RawRepresentable, Hashable, Sendable {
     package static let datatypeMismatch = SQLState(rawValue: "42804")
     package static let undefinedTable = SQLState(rawValue: "42P01")
     package static let undefinedColumn = SQLState(rawValue: "42703")
+    package static let undefinedFunction = SQLState(rawValue: "42883")
     package static let undefinedObject = SQLState(rawValue: "42704")
     package static let undefinedSchema = SQLState(rawValue: "3F000")
     package static let tooManyConnections = SQLState(rawValue: "53300")

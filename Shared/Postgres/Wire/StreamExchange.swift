@@ -6,12 +6,15 @@ import CLibPQ
 final class StreamExchange: Exchange, @unchecked Sendable {
     /// Rows of one batch.
     private static let batchSize = 256
+    /// Bytes of one batch, its last row aside: a row is never parted.
+    private static let batchBytes = 1 << 20
 
     private let command: Command
     private var isBegun = false
     private var isDiscarding = false
     private var failure: PostgresError?
     private var batch: [PostgresResult] = []
+    private var bytes = 0
     private(set) var isFinished = false
 
     init(_ command: Command) {
@@ -19,7 +22,7 @@ final class StreamExchange: Exchange, @unchecked Sendable {
     }
 
     func takeBatch() -> [PostgresResult] {
-        defer { batch = [] }
+        defer { clear() }
         return batch
     }
 
@@ -39,7 +42,7 @@ final class StreamExchange: Exchange, @unchecked Sendable {
 
     func advance(_ connection: OpaquePointer) -> Progress {
         let name = command.statement.name
-        while batch.count < Self.batchSize {
+        while batch.count < Self.batchSize, bytes < Self.batchBytes {
             if PQisBusy(connection) != 0 { return .waiting(nil) }
             guard let result = PQgetResult(connection) else {
                 isFinished = true
@@ -47,7 +50,10 @@ final class StreamExchange: Exchange, @unchecked Sendable {
             }
             let answer = PostgresResult(owning: result, statementName: name)
             switch Answers.read(result) {
-            case .row: if !isDiscarding { batch.append(answer) }
+            case .row where !isDiscarding:
+                batch.append(answer)
+                bytes += PQresultMemorySize(result)
+            case .row: break
             case .done: break
             case .failed(let error):
                 failure = PostgresError(.server(error), statementName: name)
@@ -59,6 +65,11 @@ final class StreamExchange: Exchange, @unchecked Sendable {
 
     func discardRest() {
         isDiscarding = true
+        clear()
+    }
+
+    private func clear() {
         batch = []
+        bytes = 0
     }
 }

@@ -31,8 +31,8 @@ struct ChangeAppend {
         ), logged AS (
             INSERT INTO sync.change_log (scope_id, seq, table_id, op, key, version, payload, source_no,
                 source_change_id, content_hash)
-            SELECT n.scope_id, n.seq, \(table.id), n.op, n.key, n.version, n.payload, \(Self.sourceNumber),
-                n.seq, 0
+            SELECT n.scope_id, n.seq, \(table.id), n.op, n.key, n.version, \(sendablePayload),
+                \(Self.sourceNumber), n.seq, 0
             FROM numbered n
         ), stated AS (
             INSERT INTO sync.row_state (scope_id, table_id, key, version, seq, deleted)
@@ -46,6 +46,26 @@ struct ChangeAppend {
         )\(disowned)
         SELECT count(*) FROM numbered
         """
+    }
+
+    /// The payload of a change that devices can take; any other stops the statement. See
+    /// `Docs/decisions/0008-rows-devices-cannot-take.md`.
+    private var sendablePayload: String {
+        let row = UnsendableRow(table: table)
+        let key =
+            "format('Key (%s)=(%s).', \(literal(table.keyColumn)), left(\(row.keyText("n.key")), 64))"
+        return """
+            CASE WHEN n.op = 'D' THEN NULL
+                WHEN \(row.isTooLarge("n.payload")) THEN sync.refuse_row('54000',
+                    format('a row of \(table.name) is too large for devices: %s bytes as JSON, at most %s',
+                        \(row.size("n.payload")), \(UnsendableRow.largestBytes)), \(key),
+                    'Keep large values outside of registered tables, and a reference to them in the row.')
+                WHEN \(row.hasBadKey("n.key")) THEN sync.refuse_row('23514',
+                    format('a key of \(table.name) has %s bytes; devices take 1 to %s',
+                        octet_length(n.key), \(RowKey.maximumTextBytes)), \(key),
+                    'Choose another key.')
+                ELSE n.payload END
+            """
     }
 
     /// A key whose row has gone is anybody's again.

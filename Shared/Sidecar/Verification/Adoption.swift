@@ -19,10 +19,12 @@ package struct Adoption {
 
     /// - Parameters:
     ///   - owner: for a table without an owner column, the user that gets the rows nobody has.
+    ///   - leftOut: called with each row that devices cannot take.
     ///   - progress: called with the number of rows adopted so far.
     /// - Returns: how many changes were appended.
     package func adopt(
-        _ name: TableName, owner: String?, progress: (Int64) -> Void
+        _ name: TableName, owner: String?, leftOut: (Difference) -> Void = { _ in },
+        progress: (Int64) -> Void
     ) async throws -> Int64 {
         let catalog = Catalog(tables: try await Catalog.readTables(on: writing))
         guard let table = catalog[name], table.mode == .table else {
@@ -45,6 +47,9 @@ package struct Adoption {
         _ = try await Verifier(connection: reading, table: name).run { differences in
             if let absent = differences.first(where: { $0.kind == .notThere }) {
                 throw RegistrationError("\(absent): \(absent.kind.advice)")
+            }
+            for difference in differences where difference.kind == .unsendableRow {
+                leftOut(difference)
             }
             adopted += try await repair.mend(differences.filter { $0.kind != .staleState })
             progress(adopted)

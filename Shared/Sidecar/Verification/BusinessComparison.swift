@@ -11,9 +11,12 @@ struct BusinessComparison {
         SELECT coalesce(b.user_id, w.user_id) AS user_id, \(table.id)::int2 AS table_id,
             coalesce(b.key, w.key) AS key,
             CASE WHEN b.key IS NULL THEN '\(Difference.Kind.missingRow.rawValue)'
+                WHEN \(isUnsendable) THEN '\(Difference.Kind.unsendableRow.rawValue)'
                 WHEN w.key IS NULL THEN '\(Difference.Kind.unknownRow.rawValue)'
                 ELSE '\(Difference.Kind.differentRow.rawValue)' END AS kind,
-            CASE WHEN b.key IS NOT NULL AND w.key IS NOT NULL
+            CASE WHEN b.key IS NOT NULL AND \(isUnsendable)
+                THEN format('bytes=%s key_bytes=%s', \(unsendable.size(rendered)), octet_length(b.key))
+                WHEN b.key IS NOT NULL AND w.key IS NOT NULL
                 THEN 'columns=' || array_to_string(d.columns, ',') END AS detail,
             coalesce(w.seq, 0) AS seq
         FROM \(businessRows) AS b
@@ -28,6 +31,14 @@ struct BusinessComparison {
         CROSS JOIN LATERAL (SELECT \(differingColumns(row: "b.t", payload: "w.payload")) AS columns) AS d
         WHERE b.key IS NULL OR w.key IS NULL OR d.columns <> '{}'
         """
+    }
+
+    private var unsendable: UnsendableRow { UnsendableRow(table: table) }
+    private var rendered: String { WireRendering.payload(of: table, row: "(b.t)") }
+
+    /// Of a business row `b`; looked at where it differs from what devices have.
+    private var isUnsendable: String {
+        "(\(unsendable.hasBadKey("b.key")) OR \(unsendable.isTooLarge(rendered)))"
     }
 
     /// What all changes of a row since its last deletion add up to: devices may send only what they edited.
@@ -53,7 +64,8 @@ struct BusinessComparison {
 
     /// Brings the log in line with the business rows of the given keys, as `ChangeAppend` does; `$1` users,
     /// `$2` keys, `$3` the sequence that made each row when it was compared, `$4` whether rows that have gone
-    /// are deleted for devices. A row that has changed since it was compared is left alone.
+    /// are deleted for devices. A row that has changed since it was compared is left alone, and one that devices
+    /// cannot take is left out.
     var reconcile: Statement {
         let keyValue =
             table.keyKind == .uuid ? "encode(w.key, 'hex')::uuid" : "convert_from(w.key, 'UTF8')"
@@ -72,7 +84,8 @@ struct BusinessComparison {
                     WHERE t.\(quoted(table.keyColumn)) = \(keyValue) AND \(owner)
                 ) AS b ON true
                 WHERE w.seq = CASE WHEN r.deleted THEN 0 ELSE coalesce(r.seq, 0) END
-                    AND (b.key IS NOT NULL OR $4)
+                    AND CASE WHEN b.key IS NULL THEN $4 ELSE NOT (\(unsendable.hasBadKey("w.key"))
+                        OR \(unsendable.isTooLarge("b.payload"))) END
             """
         let sql = ChangeAppend(table: table).sql(changed: changed)
         return Statement(

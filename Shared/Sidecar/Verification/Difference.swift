@@ -18,6 +18,9 @@ package struct Difference: Hashable, Sendable, CustomStringConvertible {
         case unknownRow = "unknown_row"
         /// A business row whose values are not those of its newest change.
         case differentRow = "different_row"
+        /// A row that devices cannot take: too large, or under a key that is none. Capture refuses such rows; this one
+        /// is older, or was written past it.
+        case unsendableRow = "unsendable_row"
         /// A table that could not be compared: values that were written once do not fit its columns any more.
         case notCompared = "not_compared"
         /// A registered table, or its key or owner column, that is not in the database.
@@ -34,6 +37,8 @@ package struct Difference: Hashable, Sendable, CustomStringConvertible {
             case .missingRow: "--repair --accept-deletes tells the devices that the row has gone"
             case .unknownRow: "--repair, or oversync adopt, sends the row to its user's devices"
             case .differentRow: "--repair sends the business row to its user's devices"
+            case .unsendableRow:
+                "devices cannot take the row: make it smaller or give it another key (UPDATE), or delete it"
             case .notCompared:
                 "a column's type was changed: write the rows with older values once more (UPDATE), then compare again"
             case .notThere:
@@ -54,10 +59,14 @@ package struct Difference: Hashable, Sendable, CustomStringConvertible {
 
     package var description: String {
         var parts = [kind.rawValue]
-        if !user.isEmpty { parts.append("user=\(user)") }
+        if !user.isEmpty { parts.append("user=\(printable(user))") }
         if let table { parts.append("table=\(table)") }
-        if let key { parts.append("key=\(key.text)") }
-        if !detail.isEmpty { parts.append(detail) }
+        if let key { parts.append("key=\(printable(key.text))") }
+        if !detail.isEmpty {
+            // Words of ours with values between them, quotes included: only what is no plain text needs more.
+            let bare = detail.filter { !" \"\\".contains($0) }
+            parts.append(bare.isEmpty || printable(bare) == bare ? detail : printable(detail))
+        }
         return parts.joined(separator: " ")
     }
 }

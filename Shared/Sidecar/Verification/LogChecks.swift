@@ -1,9 +1,10 @@
+import Model
 import Postgres
 
 /// The checks of the sidecar against itself: queries of `user_id, table_id, key, kind, detail, seq`, one row
 /// for each thing that is wrong.
 enum LogChecks {
-    static let all = [holes, compacted, heads, versions, states, sources]
+    static let all = [holes, compacted, heads, versions, states, sources, unsendable]
 
     /// The one user to look at, set for the transaction; null for everybody.
     static let user = "nullif(current_setting('oversync.verify_user', true), '')"
@@ -85,6 +86,23 @@ enum LogChecks {
         ) AS l JOIN sync.scope s USING (scope_id)
         WHERE NOT EXISTS (
             SELECT FROM sync.source d WHERE d.scope_id = l.scope_id AND d.source_no = l.source_no)
+        """
+
+    /// PostgreSQL compresses no value to less than this part of it: what is stored in fewer bytes needs no unpacking.
+    private static let bestCompression = 255
+
+    /// Live rows that went into the log before capture refused such.
+    private static let unsendable = """
+        SELECT s.user_id, r.table_id, r.key, '\(Difference.Kind.unsendableRow.rawValue)',
+            format('bytes=%s key_bytes=%s', octet_length(l.payload::text), octet_length(r.key)), 0::int8 AS seq
+        FROM sync.row_state r
+        JOIN sync.scope s USING (scope_id)
+        JOIN sync.catalog c USING (table_id)
+        LEFT JOIN sync.change_log l ON l.scope_id = r.scope_id AND l.seq = r.seq
+        WHERE NOT r.deleted AND \(ofUser("r")) AND (
+            c.key_kind = 'text' AND octet_length(r.key) NOT BETWEEN 1 AND \(RowKey.maximumTextBytes)
+            OR CASE WHEN pg_column_size(l.payload) > \(UnsendableRow.largestBytes / bestCompression)
+                THEN octet_length(l.payload::text) > \(UnsendableRow.largestBytes) END)
         """
 
     /// How much there is to check, for the summary.

@@ -32,7 +32,8 @@ package struct Repair {
             case .missingRow where !acceptsDeletes: continue
             case .missingRow, .unknownRow, .differentRow:
                 rows[Batch(table: table, isState: false), default: []].append(difference)
-            case .sequenceGap, .versionOrder, .unknownSource, .notCompared, .notThere, .captureOff:
+            case .sequenceGap, .versionOrder, .unknownSource, .unsendableRow, .notCompared,
+                .notThere, .captureOff:
                 continue
             }
         }

@@ -160,6 +160,19 @@ struct StatementAttempt: Sendable {
             bindings.bind(Stranger.user)
             bindRows(&bindings, stranger)
         },
+        StatementAttempt(UploadStatements.readPayloads, .user("user_id = $1")) { bindings, _ in
+            bindings.bind(Stranger.user)
+            var sequences = ArrayBinding(of: .int8)
+            for sequence in 1...20 { sequences.append(Int64(sequence)) }
+            bindings.bind(sequences)
+        },
+        StatementAttempt(UploadStatements.expectNoColumns, .nobodysRows) { bindings, _ in
+            for texts in [["s.notes"], ["nothing"]] {
+                var array = ArrayBinding(of: .text)
+                for text in texts { array.append(text) }
+                bindings.bind(array)
+            }
+        },
     ]
 
     private static func bindRows(_ bindings: inout Bindings, _ stranger: Stranger) {
@@ -174,18 +187,22 @@ struct StatementAttempt: Sendable {
         for array in [tables, keys, bases] { bindings.bind(array) }
     }
 
+    @Sendable
+    private static func bindPage(_ bindings: inout Bindings, _: Stranger) {
+        bindings.bind(Stranger.user)
+        for number in [0, Int64.max, 1000] { bindings.bind(number) }
+        bindings.bind(bytes: nil)
+        bindings.bind(Stranger.victimsDevice)
+    }
+
     private static let downloads = [
         StatementAttempt(DownloadStatements.readScope, .user("user_id = $1"), bindDevice),
         StatementAttempt(DownloadStatements.readBootstrap, .user("user_id = $1"), bindDevice),
         StatementAttempt(DownloadStatements.readSources, .user("user_id = $1")) { bindings, _ in
             bindings.bind(Stranger.user)
         },
-        StatementAttempt(DownloadStatements.readPage, .user("user_id = $1")) { bindings, _ in
-            bindings.bind(Stranger.user)
-            for number in [0, Int64.max, 1000] { bindings.bind(number) }
-            bindings.bind(bytes: nil)
-            bindings.bind(Stranger.victimsDevice)
-        },
+        StatementAttempt(DownloadStatements.readPage, .user("user_id = $1"), bindPage),
+        StatementAttempt(DownloadStatements.readLargeRows, .user("user_id = $1"), bindPage),
         StatementAttempt(DownloadStatements.readHeads, .user("unnest($1::text[])")) {
             bindings, _ in
             var users = ArrayBinding(of: .text)

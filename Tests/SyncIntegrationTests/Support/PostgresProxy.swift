@@ -11,8 +11,12 @@ final class PostgresProxy: Sendable {
         var holds = 0
         var endedSessions = 0
         var roundTrips = 0
+        var answeredBytes = 0
         var isClientSpeaking = false
     }
+
+    /// Bytes of what PostgreSQL says when it ends a session, at most: answers of rows are not searched for it.
+    private static let longestFarewell = 4096
 
     private static let socketName = ".s.PGSQL.5432"
 
@@ -38,6 +42,9 @@ final class PostgresProxy: Sendable {
 
     /// Sessions that PostgreSQL has ended because they paused in a transaction.
     var endedSessions: Int { state.withLock { $0.endedSessions } }
+
+    /// Bytes that PostgreSQL has sent and the service has taken.
+    var answeredBytes: Int { state.withLock { $0.answeredBytes } }
 
     /// Round trips while `body` runs.
     func roundTrips(_ body: () async throws -> Void) async throws -> Int {
@@ -131,9 +138,12 @@ final class PostgresProxy: Sendable {
     }
 
     private func note(_ bytes: ByteBuffer) {
-        let hasEnded = bytes.readableBytesView.firstRange(of: Array("25P03".utf8)) != nil
+        let hasEnded =
+            bytes.readableBytes <= Self.longestFarewell
+            && bytes.readableBytesView.firstRange(of: Array("25P03".utf8)) != nil
         state.withLock { state in
             state.isClientSpeaking = false
+            state.answeredBytes += bytes.readableBytes
             if hasEnded { state.endedSessions += 1 }
         }
     }

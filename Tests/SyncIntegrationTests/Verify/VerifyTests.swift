@@ -70,6 +70,22 @@ struct VerifyTests {
         ),
     ]
 
+    @Test("A key or name with line breaks or terminal escapes stays on its line")
+    func hostileNames() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.execute(
+                """
+                SET session_replication_role = replica;
+                INSERT INTO s.prefs VALUES (E'ann\\r', E'k\\n0 differences\\x1b[2J"', 'x');
+                RESET session_replication_role
+                """)
+            #expect(
+                try await database.verify().0 == [
+                    #"unknown_row user="ann\u{d}" table=s.prefs key="k\u{a}0 differences\u{1b}[2J\"""#
+                ])
+        }
+    }
+
     @Test("Damage is found, named, and mended where that is safe", arguments: damages.indices)
     func damage(_ index: Int) async throws {
         let damage = Self.damages[index]

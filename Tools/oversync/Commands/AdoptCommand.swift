@@ -12,7 +12,8 @@ struct AdoptCommand: AsyncParsableCommand {
         discussion: """
             Works online in small transactions. Interrupted, it is simply run again. Also brings over what \
             plain SQL inserted and updated while the table was not registered, or its triggers were off; not \
-            what it deleted: `oversync verify --repair --accept-deletes` tells the devices of that.
+            what it deleted: `oversync verify --repair --accept-deletes` tells the devices of that. The exit \
+            code is 1 if rows were left out, since devices cannot take them.
             """)
 
     @Argument(help: "schema.table", transform: TableName.init(argument:))
@@ -23,14 +24,26 @@ struct AdoptCommand: AsyncParsableCommand {
 
     func run() async throws {
         let url = try database.resolve()
+        var left = 0
         let count = try await withConnection(to: url) { reading in
             try await withConnection(to: url) { writing in
-                try await Adoption(reading: reading, writing: writing).adopt(table, owner: user) {
-                    print("\($0) rows adopted")
-                    fflush(nil)
-                }
+                try await Adoption(reading: reading, writing: writing).adopt(
+                    table, owner: user,
+                    leftOut: {
+                        left += 1
+                        print($0)
+                    },
+                    progress: {
+                        print("\($0) rows adopted")
+                        fflush(nil)
+                    })
             }
         }
-        print("\(table): \(count) rows adopted, all done")
+        guard left > 0 else { return print("\(table): \(count) rows adopted, all done") }
+        print("\(table): \(count) rows adopted, \(left) left out")
+        print(
+            "  \(left) \(Difference.Kind.unsendableRow.rawValue): \(Difference.Kind.unsendableRow.advice)"
+        )
+        throw ExitCode(1)
     }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import DevStack
 import Foundation
+import Model
 import Sidecar
 
 /// `oversync compact`: logs that grow no longer than they must.
@@ -46,7 +47,8 @@ struct CompactCommand: AsyncParsableCommand {
         let summary = try await withConnection(to: try database.resolve()) { connection in
             try await Compactor(connection: connection, retention: retention).run(user: user) {
                 print(
-                    "\($0): \($1.superseded) replaced changes and \($1.tombstones) deletes removed")
+                    "\(printable($0)): \($1.superseded) replaced changes and \($1.tombstones) deletes removed"
+                )
                 fflush(nil)
             }
         }
