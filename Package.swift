@@ -160,6 +160,16 @@ let toolTargets: [Target] = [
             .embedInCode("Resources/oversync.yaml"),
         ],
         swiftSettings: settings),
+    // An example of an app: notes and tasks that several people share.
+    .target(
+        name: "Notes",
+        dependencies: ["DevStack", "OverSQLite", "OverSQLiteAsyncHTTP", .grdb, .signals],
+        path: "Tools/Notes",
+        resources: [
+            .embedInCode("Resources/business.sql"), .embedInCode("Resources/device.sql"),
+            .embedInCode("Resources/oversync.yaml"),
+        ],
+        swiftSettings: settings),
     .target(
         name: "Bench",
         dependencies: [
@@ -182,7 +192,7 @@ let toolTargets: [Target] = [
     .executableTarget(
         name: "oversync",
         dependencies: [
-            "Bench", "Demo", "DevStack", "GapCheck", "Model", "Postgres", "Protos", "RPC",
+            "Bench", "Demo", "DevStack", "GapCheck", "Model", "Notes", "Postgres", "Protos", "RPC",
             "ServiceKit",
             "Sidecar", "Tokens", .argumentParser,
             .lifecycle, .logging, .nioCore,
@@ -252,6 +262,7 @@ let testTargets: [Target] = [
         ]),
     tests("GapCheckUnitTests", ["GapCheck", "WireJSON", .nioCore]),
     tests("BenchUnitTests", ["Bench", "DevStack", "Tokens", .nioCore]),
+    tests("NotesUnitTests", ["Notes", "OverSQLite", .grdb]),
     tests("CompressionUnitTests", ["Compression", "TestSupport", .nioCore]),
     tests(
         "OverSQLiteUnitTests",
@@ -259,9 +270,10 @@ let testTargets: [Target] = [
     tests(
         "EndToEndTests",
         [
-            "Demo", "DevStack", "GapCheck", "LocalPostgres", "OverSQLite", "OverSQLiteAsyncHTTP",
+            "Demo", "DevStack", "GapCheck", "LocalPostgres", "Notes", "OverSQLite",
+            "OverSQLiteAsyncHTTP",
             "Postgres", "ServerModel", "Sidecar", "TestSupport", "Tokens", .asyncHTTPClient, .grdb,
-            .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, "oversync-auth", "oversync-download",
+            .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, "oversync", "oversync-auth", "oversync-download",
             "oversync-gateway", "oversync-upload",
         ]),
 ]
