@@ -273,7 +273,8 @@ let testTargets: [Target] = [
             "Demo", "DevStack", "GapCheck", "LocalPostgres", "Notes", "OverSQLite",
             "OverSQLiteAsyncHTTP",
             "Postgres", "ServerModel", "Sidecar", "TestSupport", "Tokens", .asyncHTTPClient, .grdb,
-            .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, "oversync", "oversync-auth", "oversync-download",
+            .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, "oversync", "oversync-auth",
+            "oversync-download",
             "oversync-gateway", "oversync-upload",
         ]),
 ]

@@ -76,7 +76,9 @@ extension NotesApp {
     }
 
     private func conflicts() async throws -> [FieldConflict] {
-        try await database.read { try FieldConflict.order(Column("id"), Column("field")).fetchAll($0) }
+        try await database.read {
+            try FieldConflict.order(Column("id"), Column("field")).fetchAll($0)
+        }
     }
 
     private static var help: [String] {

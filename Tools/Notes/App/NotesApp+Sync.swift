@@ -140,7 +140,7 @@ extension NotesApp {
     func tellSynced(_ error: SyncError?) {
         if let error { return screen.say("! \(Words.trouble(error))", .warning) }
         standing.status = engine.status
-        screen.say(standing.waiting == 0 ? "everything is synced" : "synced")
+        screen.say(standing.outcome)
     }
 
     /// Sends what is left, if that can be done soon, and says how things stand.
@@ -155,9 +155,6 @@ extension NotesApp {
             }
         }
         standing.status = engine.status
-        screen.say(
-            standing.waiting == 0
-                ? "Everything is synced. Bye."
-                : "\(Words.rows(standing.waiting)) will be sent next time. Bye.")
+        screen.say(standing.farewell)
     }
 }

@@ -102,8 +102,8 @@ package actor NotesApp {
     private func greet() async throws {
         seen = try await database.write { try Notebook.read($0) }
         screen.say(
-            "Notebook \(Words.quoted(options.notebook)): \(seen.notes.count) notes, "
-                + "\(seen.tasks.count) tasks. `help` lists the commands.")
+            "Notebook \(Words.quoted(options.notebook)): \(Words.count(seen.notes.count, "note")), "
+                + "\(Words.count(seen.tasks.count, "task")). `help` lists the commands.")
         if options.isOffline { engine.pause() }
         try await engine.start()
     }

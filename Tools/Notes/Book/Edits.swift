@@ -73,7 +73,8 @@ struct Edits {
         let table = try Self.table(of: entry(number))
         for conflict in try conflicts(number) {
             try db.execute(
-                sql: "UPDATE \(table) SET \(conflict.field.quotedDatabaseIdentifier) = ? WHERE id = ?",
+                sql:
+                    "UPDATE \(table) SET \(conflict.field.quotedDatabaseIdentifier) = ? WHERE id = ?",
                 arguments: [conflict.yours, conflict.id])
         }
         try close(number)

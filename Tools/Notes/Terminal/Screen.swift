@@ -18,7 +18,8 @@ struct Screen {
     let terminal: Terminal
     /// False once nobody reads.
     private(set) var isOpen = true
-    private var isPromptShown = false
+    /// The prompt and the line as they stand there now; nil if they do not.
+    private var drawn: String?
 
     init(terminal: Terminal) { self.terminal = terminal }
 
@@ -47,10 +48,11 @@ struct Screen {
         let width = Columns.width(shown)
         let (text, cursor) = editor.window(columns: max(1, columns - width))
         let place = width + cursor
-        write(
+        let drawing =
             "\r\u{1B}[K" + coloured(shown, .quiet) + text + "\r"
-                + (place > 0 ? "\u{1B}[\(place)C" : ""))
-        isPromptShown = true
+            + (place > 0 ? "\u{1B}[\(place)C" : "")
+        if drawing != drawn { write(drawing) }
+        drawn = drawing
     }
 
     /// Leaves the line that was typed where it is: the reply comes below.
@@ -60,12 +62,12 @@ struct Screen {
         _ = typed.take(line.utf8)
         show(prompt: prompt, typed)
         write("\n")
-        isPromptShown = false
+        drawn = nil
     }
 
     private mutating func hidePrompt() {
-        if isPromptShown { write("\r\u{1B}[K") }
-        isPromptShown = false
+        if drawn != nil { write("\r\u{1B}[K") }
+        drawn = nil
     }
 
     private func coloured(_ text: String, _ tone: Tone) -> String {

@@ -23,11 +23,27 @@ struct Standing: Sendable {
         return parts.joined(separator: ", ")
     }
 
+    /// After an exchange.
+    var outcome: String {
+        if waiting > 0 { return "\(Words.changes(waiting)) could not be sent yet" }
+        return "everything is synced"
+            + (status.rejectedCount > 0 ? ", but for what is `rejected`" : "")
+    }
+
+    /// At the end.
+    var farewell: String {
+        if waiting > 0 { return "\(Words.changes(waiting)) will be sent next time. Bye." }
+        if status.rejectedCount > 0 {
+            return "\(Words.changes(status.rejectedCount)) rejected; all others are synced. Bye."
+        }
+        return "Everything is synced. Bye."
+    }
+
     /// Several lines for `status`.
     var full: [String] {
         var lines = [state]
         lines.append(
-            "to send: \(Words.rows(waiting)); rejected: \(Words.rows(status.rejectedCount))")
+            "to send: \(Words.changes(waiting)); rejected: \(Words.changes(status.rejectedCount))")
         if status.heldCount > 0 {
             lines.append("\(status.heldCount) rows from the server wait for others")
         }

@@ -19,7 +19,11 @@ enum Words {
 
     static func quoted(_ text: String) -> String { "“\(printable(text))”" }
 
-    static func rows(_ count: Int) -> String { count == 1 ? "1 change" : "\(count) changes" }
+    static func count(_ count: Int, _ thing: String) -> String {
+        "\(count) \(thing)" + (count == 1 ? "" : "s")
+    }
+
+    static func changes(_ count: Int) -> String { Self.count(count, "change") }
 
     static func time(_ date: Date) -> String {
         let formatter = DateFormatter()
