@@ -148,9 +148,9 @@ import Testing
         try device.execute("INSERT INTO users (id) VALUES ('\(key(2))')")
         try await device.engine.sendChanges()
         #expect(device.gateway.rows("users").count == 2)
-        #expect(try await device.engine.rejectedRows().map(\.reason) == ["resolver_failed"])
+        #expect(try await device.engine.rejectedChanges.map(\.reason) == ["resolver_failed"])
         #expect(try device.text("SELECT name FROM users WHERE id = '\(key(1))'") == "local")
-        let row = try #require(try await device.engine.rejectedRows().first)
+        let row = try #require(try await device.engine.rejectedChanges.first)
         try await device.engine.discard(row)
         #expect(try device.queue().isEmpty)
     }

@@ -158,7 +158,7 @@ import Testing
         device.gateway.refuse("users", key(1), reason: reason)
         try device.execute("INSERT INTO users (id) VALUES (?)", [key(1)])
         try await device.sync()
-        let row = try #require(try await device.engine.rejectedRows().first)
+        let row = try #require(try await device.engine.rejectedChanges.first)
         #expect(row.reason == reason)
         #expect(device.gateway.uploads.count == 1)
         device.gateway.refuse("users", key(1), reason: nil)

@@ -198,7 +198,7 @@ import Testing
         for _ in 1...2 { device.gateway.next("upload", .answer(TransportResponse(status: 413))) }
         try await device.sync()
         #expect(Array(device.gateway.rows("users").keys) == [key(2)])
-        #expect(try await device.engine.rejectedRows().map(\.reason) == ["too_large"])
+        #expect(try await device.engine.rejectedChanges.map(\.reason) == ["too_large"])
     }
 }
 

@@ -80,7 +80,7 @@ import Testing
         try one.execute("INSERT INTO v (id) VALUES (?)", [key(2)])
         try await one.sync()
         #expect(Array(one.gateway.rows("v").keys) == [key(2)])
-        #expect(try await one.engine.rejectedRows().map(\.reason) == ["unsendable_value"])
+        #expect(try await one.engine.rejectedChanges.map(\.reason) == ["unsendable_value"])
         try one.execute("UPDATE v SET \(column) = NULL")
         try await one.sync()
         #expect(one.gateway.rows("v").count == 2)
@@ -95,7 +95,7 @@ import Testing
             schema: "CREATE TABLE v (id TEXT PRIMARY KEY, t TEXT)", tables: [SyncTable("v")])
         try device.execute("INSERT INTO v (id) VALUES (\(literal))")
         try await device.sync()
-        #expect(try await device.engine.rejectedRows().map(\.reason) == ["unsendable_key"])
+        #expect(try await device.engine.rejectedChanges.map(\.reason) == ["unsendable_key"])
         try device.execute("UPDATE v SET id = ?", [key(1)])
         try await device.sync()
         #expect(device.engine.status.pendingCount == 0)
@@ -177,6 +177,6 @@ import Testing
         #expect(
             try two.lines("SELECT id FROM v")
                 == one.lines("SELECT id FROM v WHERE length(id) < 513"))
-        #expect(try await one.engine.rejectedRows().map(\.reason) == ["unsendable_key"])
+        #expect(try await one.engine.rejectedChanges.map(\.reason) == ["unsendable_key"])
     }
 }

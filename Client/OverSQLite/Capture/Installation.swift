@@ -55,15 +55,25 @@ struct Installation {
         return Catalog(schemas)
     }
 
-    /// The table's number; a table that joins later makes the device read the feed from its start again,
-    /// since the rows of the table went past unread.
+    /// The table's number; a table that joins later, or comes back, makes the device read the feed from its
+    /// start again, since the rows of the table went past unread.
     private func number(of name: String) throws -> Int64 {
-        let known = "SELECT id FROM _sync_tables WHERE name = lower(?)"
-        if let id = try Int64.fetchOne(db, sql: known, arguments: [name]) { return id }
+        let known = "SELECT id, is_absent FROM _sync_tables WHERE name = lower(?)"
+        if let row = try Row.fetchOne(db, sql: known, arguments: [name]) {
+            if row["is_absent"] { try comeBack(row["id"]) }
+            return row["id"]
+        }
         try db.execute(sql: "INSERT INTO _sync_tables (name) VALUES (lower(?))", arguments: [name])
         let id = db.lastInsertedRowID
         try db.execute(sql: "UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0")
         return id
+    }
+
+    /// Deletes may have gone past too, and be kept no more; that is the case of a device long away.
+    private func comeBack(_ id: Int64) throws {
+        try db.execute(
+            sql: "UPDATE _sync_tables SET is_absent = 0 WHERE id = ?", arguments: [id])
+        try Reread(db: db, catalog: Catalog([]), reason: .historyPruned).begin(epoch: nil)
     }
 
     private func prepare(_ table: TableSchema) throws {
@@ -120,5 +130,8 @@ struct Installation {
         for name in names where !kept.contains(String(name.split(separator: "_")[1])) {
             try db.execute(sql: "DROP TRIGGER \(name.quotedIdentifier)")
         }
+        let numbers = tables.map { String($0.id) }.joined(separator: ", ")
+        try db.execute(
+            sql: "UPDATE _sync_tables SET is_absent = 1 WHERE id NOT IN (\(numbers))")
     }
 }

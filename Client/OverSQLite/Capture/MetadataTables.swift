@@ -3,7 +3,7 @@ import GRDB
 /// The tables in which the library keeps its own books, in the app's database and so in its transactions.
 enum MetadataTables {
     /// Goes up when the tables below change shape.
-    static let format = 2
+    static let format = 3
 
     /// Creates what is missing. A newer format than this code knows is refused.
     static func create(in db: Database) throws {
@@ -14,18 +14,24 @@ enum MetadataTables {
             arguments: [format])
         let found = try Int.fetchOne(db, sql: "SELECT format FROM _sync_state") ?? 0
         guard found <= format else { throw SyncError.newerMetadata(format: found) }
-        if found < format { try upgrade(db) }
-        try db.execute(sql: "DROP VIEW IF EXISTS sync_row_status; \(rowStatusView)")
+        if found < format { try upgrade(db, from: found) }
+        try RowStatusView.create(in: db)
     }
 
-    /// Format 2 brought the server's epoch.
-    private static func upgrade(_ db: Database) throws {
-        try db.execute(
-            sql: """
-                ALTER TABLE _sync_state ADD COLUMN epoch TEXT;
-                ALTER TABLE _sync_state ADD COLUMN reread TEXT;
-                UPDATE _sync_state SET format = \(format);
-                """)
+    /// Format 2 brought the server's epoch, format 3 tables that come and go.
+    private static func upgrade(_ db: Database, from found: Int) throws {
+        if found < 2 {
+            try db.execute(
+                sql: """
+                    ALTER TABLE _sync_state ADD COLUMN epoch TEXT;
+                    ALTER TABLE _sync_state ADD COLUMN reread TEXT;
+                    """)
+        }
+        if found < 3 {
+            try db.execute(
+                sql: "ALTER TABLE _sync_tables ADD COLUMN is_absent INTEGER NOT NULL DEFAULT 0")
+        }
+        try db.execute(sql: "UPDATE _sync_state SET format = ?", arguments: [format])
     }
 
     private static let tables = """
@@ -53,7 +59,9 @@ enum MetadataTables {
           id INTEGER PRIMARY KEY,
           name TEXT NOT NULL UNIQUE,
           -- Names of the columns the triggers were made for.
-          columns TEXT NOT NULL DEFAULT ''
+          columns TEXT NOT NULL DEFAULT '',
+          -- 1 while the app does not sync the table, whose changes then go past unread.
+          is_absent INTEGER NOT NULL DEFAULT 0
         );
         -- Rows the app has touched, in order. The last entry always stays, so that numbers never repeat.
         CREATE TABLE IF NOT EXISTS _sync_log (
@@ -130,27 +138,5 @@ enum MetadataTables {
           payload TEXT NOT NULL,
           PRIMARY KEY (tbl, key)
         ) WITHOUT ROWID;
-        """
-
-    /// `key` is the key as the row spells it, so that the app can join the view to its tables. A touched row
-    /// is in it as pending at once, also before its touch is folded.
-    private static let rowStatusView = """
-        CREATE VIEW sync_row_status (table_name, key, state, reason, message, retry_at) AS
-          SELECT t.name, coalesce(p.local, p.key),
-            CASE WHEN p.reason IS NULL THEN 'pending' ELSE 'rejected' END, p.reason, p.message, p.retry_at
-          FROM _sync_pending p JOIN _sync_tables t ON t.id = p.tbl
-          UNION ALL
-          SELECT t.name, coalesce(r.local, r.key), 'synced', NULL, NULL, NULL
-          FROM _sync_rows r JOIN _sync_tables t ON t.id = r.tbl
-          WHERE r.deleted = 0
-            AND NOT EXISTS (SELECT 1 FROM _sync_pending p WHERE p.tbl = r.tbl AND p.key = r.key)
-            AND NOT EXISTS (
-              SELECT 1 FROM _sync_log l JOIN _sync_state s ON l.seq > s.folded
-              WHERE l.tbl = r.tbl AND l.key = coalesce(r.local, r.key) AND l.kind = 0)
-          UNION ALL
-          SELECT DISTINCT t.name, l.key, 'pending', NULL, NULL, NULL
-          FROM _sync_state s JOIN _sync_log l ON l.seq > s.folded JOIN _sync_tables t ON t.id = l.tbl
-          WHERE l.kind = 0 AND NOT EXISTS (
-            SELECT 1 FROM _sync_pending p WHERE p.tbl = l.tbl AND coalesce(p.local, p.key) = l.key);
         """
 }

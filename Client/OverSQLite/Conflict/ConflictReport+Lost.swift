@@ -1,5 +1,14 @@
 import GRDB
 
+extension RowOutcome {
+    /// The same for whoever watches the edit.
+    init(lost: ChangeLog.LostEdit) {
+        self.init(
+            row: .init(tableID: lost.table.id, key: lost.key),
+            kind: .overruled(ConflictReport(lost: lost), sequence: lost.sequence))
+    }
+}
+
 extension ConflictReport {
     /// The report of an edit whose row went with its parent, which the server had deleted.
     init(lost: ChangeLog.LostEdit) {

@@ -37,9 +37,16 @@ struct ConflictResolver {
         }
         try perform(decision.verdict, pending, table, server, remote: remote)
         guard decision.isConflict else { return nil }
-        return ConflictReport(
+        let report = ConflictReport(
             table: table.name, key: pending.key.wire, outcome: outcome(decision.verdict),
             columns: decision.clashes, lost: lost(decision.verdict, local: local, server: remote))
+        if decision.verdict == .takeServer {
+            tables.outcomes.append(
+                RowOutcome(
+                    row: .init(tableID: table.id, key: pending.key),
+                    kind: .overruled(report, sequence: pending.sequence)))
+        }
+        return report
     }
 
     private func perform(

@@ -60,10 +60,20 @@ struct Exchange {
             return finding
         }
         session.epoch.current = .known(standing.epoch)
+        try await showBeginning(standing)
         if finding == .deviceRestored {
             session.board.post([
                 .reread(RereadReport(reason: .deviceRestored, resentRows: 0, removedRows: 0))
             ])
+        }
+    }
+
+    /// Shows how much there is to read before the first page has come.
+    private func showBeginning(_ standing: Standing) async throws {
+        let start = try await Fetching.start(session)
+        guard !start.isHydrated else { return }
+        session.board.update {
+            $0.progress = start.progress(at: start.cursor, of: standing.highest, applied: 0)
         }
     }
 

@@ -64,7 +64,7 @@ struct LoopMachine {
 
     /// - Returns: the time of the next try; nil if there will be none until something is done.
     mutating func failed(_ error: SyncError, now: Double, jitter: Double) -> Double? {
-        guard error.isTransient else {
+        guard error.retriesByItself else {
             isBlocked = true
             return nil
         }

@@ -74,7 +74,7 @@ public final class SyncEngine: Sendable {
 
     /// Sends what waits until nothing is left that may be sent now.
     ///
-    /// - Throws: `SyncError`. Rows the server refused throw nothing; they are in `rejectedRows()`.
+    /// - Throws: `SyncError`. Rows the server refused throw nothing; they are in `rejectedChanges`.
     public func sendChanges() async throws {
         try await exchange { _ = try await self.session.send() }
     }
@@ -104,6 +104,8 @@ public final class SyncEngine: Sendable {
     }
 
     private func exchange(_ body: @Sendable () async throws -> Void) async throws {
+        session.outcomes.began()
+        defer { session.outcomes.ended() }
         do {
             try await session.lock.locked {
                 guard session.pauses.withLock({ $0 == 0 }) else { throw SyncError.paused }
@@ -135,9 +137,11 @@ public final class SyncEngine: Sendable {
         running.withLock { running in
             guard running == nil else { return }
             session.board.update { $0.state = .idle }
-            running = Task { [weak self] in
-                guard let loop = self?.makeLoop() else { return }
+            let loop = makeLoop()
+            session.outcomes.began()
+            running = Task {
                 await loop.run()
+                loop.session.outcomes.ended()
             }
         }
     }
@@ -157,6 +161,8 @@ public final class SyncEngine: Sendable {
     /// Syncs until the task is cancelled, as `start()` does, in the caller's own task.
     public func run() async throws {
         try await session.refreshCounts()
+        session.outcomes.began()
+        defer { session.outcomes.ended() }
         await makeLoop().run()
         session.board.update { $0.state = .stopped }
     }

@@ -1,7 +1,6 @@
 import Foundation
 import GRDB
 import Synchronization
-import Synchronization
 
 /// The background loop: asks `LoopMachine` what to do, and does it.
 struct SyncLoop: Sendable {

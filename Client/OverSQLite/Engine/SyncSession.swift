@@ -17,6 +17,8 @@ final class SyncSession: Sendable {
     let epoch: SharedEpoch
     /// How often sync is paused; the app's own pause counts as one.
     let pauses = Mutex(0)
+    /// Edits whose outcome the app waits for.
+    let outcomes = OutcomeWatch()
     private let bound = BoundClaims()
 
     init(
@@ -69,7 +71,7 @@ final class SyncSession: Sendable {
 
     var now: Double { configuration.clock.now.timeIntervalSince1970 }
 
-    /// Runs a transaction of sync. Database errors come out as `SyncError.database`.
+    /// Runs a transaction of sync. SQLite's errors come out as `SyncError`s.
     func write<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value
     {
         do {
@@ -77,15 +79,20 @@ final class SyncSession: Sendable {
                 try await database.write { db in try body(db) }
             }
         } catch let error as DatabaseError where error.resultCode != .SQLITE_INTERRUPT {
-            throw SyncError.database(error.description)
+            throw SyncError(error)
         }
     }
 
     /// Counts what waits and shows it.
-    func refreshCounts(confirmed: Bool = false) async throws {
-        let catalog = catalog
+    ///
+    /// - Parameter settling: the watched rows to look up, while at it.
+    func refreshCounts(
+        confirmed: Bool = false, settling scope: OutcomeWatch.Scope = .none
+    ) async throws {
+        let (catalog, outcomes, now) = (catalog, outcomes, now)
         let (counts, held, isHydrated) = try await write { db in
             try ChangeLog(db: db, catalog: catalog).fold()
+            try outcomes.settle(db, catalog, scope, now: now)
             return (
                 try PendingQueue(db: db).counts(), try HeldRows(db: db).count(),
                 try DeviceState.read(db).isHydrated

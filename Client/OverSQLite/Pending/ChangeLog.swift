@@ -16,6 +16,8 @@ struct ChangeLog {
         let table: TableSchema
         let key: RowKey
         let image: String?
+        /// Number of the first of the edits.
+        let sequence: Int64
     }
 
     /// Folds all there is.
@@ -59,7 +61,7 @@ struct ChangeLog {
 
     private func fold(_ touch: Touch, into queue: PendingQueue, lost: inout [LostEdit]) throws {
         guard let table = catalog.table(id: touch.tableID) else { return }
-        let key = table.keyForm.key(fromLocal: touch.local) ?? unsendableKey(touch.local)
+        let key = key(touch.local, in: table)
         let waiting = try queue.row(table, key)
         let known = try KnownRows(db: db).find(table, key)
         let isLive = try isLive(touch.local, in: table)
@@ -68,8 +70,9 @@ struct ChangeLog {
             touch.kind, isLive: isLive, known: known?.row,
             waiting: waiting.map { ($0.operation, $0.base) },
             wasSent: !sent.isEmpty)
-        if touch.kind == .duringApply, waiting != nil, action != .ignore {
-            lost.append(LostEdit(table: table, key: key, image: touch.image))
+        if touch.kind == .duringApply, let waiting, action != .ignore {
+            lost.append(
+                LostEdit(table: table, key: key, image: touch.image, sequence: waiting.sequence))
         }
         switch action {
         case .ignore: break
@@ -97,6 +100,11 @@ struct ChangeLog {
         return try Int.fetchOne(statement, arguments: [local]) != nil
     }
 
+    /// The name of a row in the queue.
+    private func key(_ local: DatabaseValue, in table: TableSchema) -> RowKey {
+        table.keyForm.key(fromLocal: local) ?? unsendableKey(local)
+    }
+
     /// Marks a name in the queue that is no wire key: the row is kept and shown, but cannot be sent.
     private static let unsendableMark = "?"
 
@@ -105,4 +113,40 @@ struct ChangeLog {
     }
 
     private func isSendable(_ key: RowKey) -> Bool { !key.wire.hasPrefix(Self.unsendableMark) }
+}
+
+// MARK: - The edits of one transaction
+
+extension ChangeLog {
+    /// Number of the last touch so far.
+    func lastSequence() throws -> Int64 {
+        try Int64.fetchOne(db, sql: "SELECT max(seq) FROM _sync_log") ?? 0
+    }
+
+    /// The last edit of each row the app has touched since, in the order of first touches. Runs in the
+    /// transaction that made them, so that they are not folded yet.
+    func edits(after start: Int64) throws -> [WatchedEdit] {
+        var order: [PageApplier.TableKey] = []
+        var revisions: [PageApplier.TableKey: Int64] = [:]
+        var last = start
+        while true {
+            let touches = try next(after: last, count: Self.chunk)
+            for touch in touches {
+                last = touch.sequence
+                guard let row = try row(of: touch) else { continue }
+                if revisions.updateValue(touch.sequence, forKey: row) == nil { order.append(row) }
+            }
+            if touches.count < Self.chunk { break }
+        }
+        return order.map { WatchedEdit(row: $0, revision: revisions[$0] ?? start) }
+    }
+
+    /// - Returns: nil if the touch was no edit: a row that may have been replaced and still stands.
+    private func row(of touch: Touch) throws -> PageApplier.TableKey? {
+        guard touch.kind != .duringApply, let table = catalog.table(id: touch.tableID) else {
+            return nil
+        }
+        if touch.kind == .maybeReplaced, try isLive(touch.local, in: table) { return nil }
+        return .init(tableID: table.id, key: key(touch.local, in: table))
+    }
 }

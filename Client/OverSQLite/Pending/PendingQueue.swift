@@ -1,3 +1,4 @@
+import Foundation
 import GRDB
 
 /// The statements over `_sync_pending` and `_sync_sent`.
@@ -118,17 +119,38 @@ extension PendingQueue {
     }
 
     /// Every refused row, oldest first.
-    func rejected(_ catalog: Catalog) throws -> [RejectedRow] {
+    func rejected(_ catalog: Catalog) throws -> [RejectedChange] {
         try Row.fetchAll(
-            db,
-            sql:
-                "SELECT tbl, key, reason, message FROM _sync_pending WHERE reason IS NOT NULL ORDER BY seq"
+            db, sql: "SELECT * FROM _sync_pending WHERE reason IS NOT NULL ORDER BY seq"
         ).compactMap { row in
-            catalog.table(id: row["tbl"]).map {
-                RejectedRow(
-                    table: $0.name, key: row["key"], reason: row["reason"], message: row["message"])
-            }
+            catalog.table(id: row["tbl"]).map { RejectedChange(row, in: $0) }
         }
+    }
+
+    /// How a row's edits stand in the queue; nil if none wait.
+    ///
+    /// - Parameter now: seconds since 1970; a refused row that is due is about to be sent again.
+    func entry(_ table: TableSchema, _ key: RowKey, now: Double) throws -> OutcomeBook.Entry? {
+        let statement = try db.cachedStatement(
+            sql: "SELECT * FROM _sync_pending WHERE tbl = ? AND key = ?")
+        return try Row.fetchOne(statement, arguments: [table.id, key.wire]).map { row in
+            let isDue = (row["retry_at"] as Double?).map { $0 <= now } ?? false
+            let isRejected = !isDue && (row["reason"] as String?) != nil
+            return OutcomeBook.Entry(
+                sequence: row["seq"],
+                rejection: isRejected ? RejectedChange(row, in: table) : nil)
+        }
+    }
+
+    /// Every edit that waits.
+    func edits(_ catalog: Catalog) throws -> [WatchedEdit] {
+        try Row.fetchAll(db, sql: "SELECT tbl, key, revision FROM _sync_pending ORDER BY seq")
+            .filter { catalog.table(id: $0["tbl"]) != nil }
+            .map { row in
+                WatchedEdit(
+                    row: .init(tableID: row["tbl"], key: RowKey(wire: row["key"])),
+                    revision: row["revision"])
+            }
     }
 }
 
@@ -172,5 +194,14 @@ extension PendingQueue {
 
     private func spelling(_ local: DatabaseValue, of key: RowKey) -> DatabaseValue {
         local == key.wire.databaseValue ? .null : local
+    }
+}
+
+extension RejectedChange {
+    /// - Parameter row: of `_sync_pending`, with a reason.
+    init(_ row: Row, in table: TableSchema) {
+        self.init(
+            table: table.name, key: row["key"], reason: row["reason"], message: row["message"],
+            retryAt: (row["retry_at"] as Double?).map(Date.init(timeIntervalSince1970:)))
     }
 }

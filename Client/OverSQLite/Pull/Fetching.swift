@@ -25,7 +25,7 @@ struct Fetching {
     func run() async throws -> Int {
         var applied = 0
         var staged: [DownloadPage] = []
-        let start = try await state()
+        let start = try await Self.start(session)
         while true {
             let page = try await next(after: staged.last, start.isHydrated)
             staged.append(page)
@@ -35,13 +35,44 @@ struct Fetching {
             case .applied(let summary):
                 staged = []
                 applied += summary.applied
-                report(summary, page, from: start.cursor, applied: applied)
+                report(summary, page, from: start, applied: applied)
             }
             if !page.hasMore { break }
         }
         session.board.update { $0.progress = nil }
-        try await session.refreshCounts()
+        try await session.refreshCounts(settling: .all)
         return applied
+    }
+
+    /// Where a reading of the feed begins.
+    struct Start: Sendable {
+        let isHydrated: Bool
+        let cursor: Int64
+        /// Rows that the same reading has brought before a relaunch.
+        let earlierRows: Int
+
+        /// - Parameters:
+        ///   - position: number of the last change read.
+        ///   - end: number of the last change there is.
+        func progress(at position: Int64, of end: Int64, applied: Int) -> SyncStatus.Progress {
+            let origin = isHydrated ? cursor : 0
+            var progress = SyncStatus.Progress()
+            progress.appliedRows = earlierRows + applied
+            progress.completedUnitCount = max(0, position - origin)
+            progress.totalUnitCount = max(0, end - origin)
+            progress.isFirstSync = !isHydrated
+            return progress
+        }
+    }
+
+    static func start(_ session: SyncSession) async throws -> Start {
+        try await session.write { db in
+            let state = try DeviceState.read(db)
+            let goesOn = !state.isHydrated && state.cursor > 0 && state.reread == nil
+            let rows =
+                goesOn ? try Int.fetchOne(db, sql: "SELECT count(*) FROM _sync_rows") ?? 0 : 0
+            return Start(isHydrated: state.isHydrated, cursor: state.cursor, earlierRows: rows)
+        }
     }
 
     private func state() async throws -> DeviceState {
@@ -84,7 +115,7 @@ struct Fetching {
     private func transaction(
         _ pages: [DownloadPage], holdBack: PageApplier.HoldBack, mayWait: Bool
     ) async throws -> Outcome {
-        let catalog = session.catalog
+        let (catalog, outcomes) = (session.catalog, session.outcomes)
         return try await session.write { db in
             guard let first = pages.first, let last = pages.last else { return .outdated }
             let state = try DeviceState.read(db)
@@ -108,18 +139,20 @@ struct Fetching {
             try DeviceState.advance(db, over: last, highestOwnChange: applier.highestOwnChange)
             var summary = applier.summary
             summary.reports += lost.map(ConflictReport.init(lost:))
+            outcomes.note(applier.outcomes + lost.map(RowOutcome.init(lost:)), with: db)
             return .applied(summary)
         }
     }
 
     private func report(
-        _ summary: PageApplier.Summary, _ page: DownloadPage, from start: Int64, applied: Int
+        _ summary: PageApplier.Summary, _ page: DownloadPage, from start: Start, applied: Int
     ) {
-        let whole = max(1, page.windowUntil - start)
-        session.board.update { status in
-            status.progress = .init(
-                appliedRows: applied,
-                fraction: min(1, Double(page.nextAfter - start) / Double(whole)))
+        // A look at the feed that brings nothing is no progress.
+        if page.hasMore || applied > 0 || !start.isHydrated {
+            session.board.update {
+                $0.progress = start.progress(
+                    at: page.nextAfter, of: page.windowUntil, applied: applied)
+            }
         }
         session.board.post(
             summary.reports.map(SyncEvent.conflict)

@@ -36,6 +36,8 @@ struct PageApplier {
     private(set) var summary = Summary()
     /// The highest change id seen under this device's own name.
     private(set) var highestOwnChange: Int64 = 0
+    /// What became of edits beyond what the queue shows.
+    var outcomes: [RowOutcome] { tables.outcomes }
 
     init(
         _ db: Database, _ catalog: Catalog, ownSource: String, holdBack: HoldBack = [],
@@ -136,7 +138,9 @@ struct PageApplier {
             try queue.remove(table, key)
             try tables.known.note(table, key, row.known, local: pending.local)
         case .rebase:
-            try OwnWrite(db: db, tables: tables).rebase(pending, in: table, onto: row)
+            let sent = try queue.sent(table, key).first { $0.changeID == change.changeID }
+            try OwnWrite(db: db, tables: tables).rebase(
+                pending, in: table, onto: row, sent: sent?.revision)
         case .settle:
             try db.inSavepoint {
                 let report = try ConflictResolver(db: db, tables: tables).settle(

@@ -7,6 +7,8 @@ final class TableWriters {
     private var changed: [Int64: String] = [:]
 
     let known: KnownRows
+    /// What became of waiting edits, for whoever watches them.
+    var outcomes: [RowOutcome] = []
 
     init(_ db: Database) throws {
         self.db = db

@@ -1,3 +1,4 @@
+import Foundation
 import GRDB
 
 /// Deals with the answer to an upload in one transaction, all rows at once.
@@ -12,7 +13,7 @@ struct AnswerApplier {
         /// Rows set aside for reasons that may pass as others get through.
         var setAside: [PageApplier.TableKey] = []
         var reports: [ConflictReport] = []
-        var rejected: [RejectedRow] = []
+        var rejected: [RejectedChange] = []
     }
 
     let db: Database
@@ -25,6 +26,9 @@ struct AnswerApplier {
     private let tables: TableWriters
     private let queue: PendingQueue
     private(set) var summary = Summary()
+
+    /// What became of edits beyond what the queue shows.
+    var outcomes: [RowOutcome] { tables.outcomes }
 
     init(
         _ db: Database, _ catalog: Catalog, ownSource: String, now: Double,
@@ -83,6 +87,10 @@ struct AnswerApplier {
                 table, change.key, onto: max(version, pending.base),
                 as: pending.operation.onTop(of: change),
                 image: pending.sentImage ?? pending.image)
+            tables.outcomes.append(
+                RowOutcome(
+                    row: .init(tableID: table.id, key: change.key),
+                    kind: .reached(revision: change.revision)))
             summary.progress += 1
         case .recreate:
             try tables.known.forget(table, change.key)
@@ -110,7 +118,9 @@ struct AnswerApplier {
     ) throws {
         guard case .conflict(let row?) = status else { return }
         if isOwn {
-            try OwnWrite(db: db, tables: tables).rebase(pending, in: table, onto: row)
+            let sent = try queue.sent(table, pending.key).first { $0.changeID == row.changeID }
+            try OwnWrite(db: db, tables: tables).rebase(
+                pending, in: table, onto: row, sent: sent?.revision)
             summary.progress += 1
             return
         }
@@ -149,9 +159,9 @@ struct AnswerApplier {
         // An answer has come, so nothing is in doubt about what was sent before.
         if retry == .soon { summary.setAside.append(.init(tableID: table.id, key: pending.key)) }
         summary.rejected.append(
-            RejectedRow(
+            RejectedChange(
                 table: table.name, key: pending.key.wire, reason: refusal.reason,
-                message: refusal.message))
+                message: refusal.message, retryAt: retryAt.map(Date.init(timeIntervalSince1970:))))
     }
 }
 

@@ -6,7 +6,17 @@ struct OwnWrite {
     let tables: TableWriters
 
     /// Puts the edits made since on top of that version, in silence: there is nobody to disagree with.
-    func rebase(_ pending: PendingRow, in table: TableSchema, onto row: ServerRow) throws {
+    ///
+    /// - Parameter sent: revision of the row as that version has it.
+    func rebase(
+        _ pending: PendingRow, in table: TableSchema, onto row: ServerRow, sent: Int64?
+    ) throws {
+        if let sent {
+            tables.outcomes.append(
+                RowOutcome(
+                    row: .init(tableID: table.id, key: pending.key), kind: .reached(revision: sent))
+            )
+        }
         try tables.known.note(table, pending.key, row.known, local: pending.local)
         let isDeleted = row.payload == nil
         let queue = PendingQueue(db: db)

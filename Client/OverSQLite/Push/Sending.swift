@@ -17,7 +17,7 @@ struct Sending {
             }
             guard try await exchange(batch, &run) == .go else { break }
         }
-        try await session.refreshCounts()
+        try await session.refreshCounts(settling: .all)
         return try await session.write { db in try PendingQueue(db: db).nextRetry() }
     }
 
@@ -53,7 +53,11 @@ struct Sending {
             }
             session.board.post(
                 summary.reports.map(SyncEvent.conflict) + summary.rejected.map(SyncEvent.rejected))
-            try await session.refreshCounts(confirmed: summary.confirmed > 0)
+            let rows = batch.changes.map {
+                PageApplier.TableKey(tableID: $0.tableID, key: $0.key)
+            }
+            try await session.refreshCounts(
+                confirmed: summary.confirmed > 0, settling: .answered(rows))
             return run.answered(
                 progress: summary.progress, confirmed: summary.confirmed,
                 setAside: summary.setAside,
@@ -77,8 +81,8 @@ struct Sending {
     private func apply(
         _ answer: UploadAnswer, to batch: OutgoingBatch, settlesConflicts: Bool
     ) async throws -> AnswerApplier.Summary {
-        let (catalog, now, randomness) = (
-            session.catalog, session.now, session.configuration.randomness
+        let (catalog, now, randomness, outcomes) = (
+            session.catalog, session.now, session.configuration.randomness, session.outcomes
         )
         return try await session.write { db in
             try db.execute(sql: "PRAGMA defer_foreign_keys = ON")
@@ -89,8 +93,10 @@ struct Sending {
                 settlesConflicts: settlesConflicts)
             try ApplyMode(db: db).during { try applier.apply(answer.statuses, to: batch) }
             var summary = applier.summary
-            summary.reports += try log.fold().map(ConflictReport.init(lost:))
+            let lost = try log.fold()
+            summary.reports += lost.map(ConflictReport.init(lost:))
             if settlesConflicts, PageApplier.hasOpenForeignKeys(db) { throw HasOpenForeignKeys() }
+            outcomes.note(applier.outcomes + lost.map(RowOutcome.init(lost:)), with: db)
             return summary
         }
     }

@@ -19,17 +19,39 @@ public struct SyncStatus: Sendable, Hashable {
     }
 
     /// How far the reading of the feed has come.
+    ///
+    /// The server numbers a user's changes and tells the last number, not how many of them a device will
+    /// get: some have been replaced by newer ones, some are the device's own. So the units are the numbers,
+    /// which are exact, and the count of rows to come is an estimate.
     public struct Progress: Sendable, Hashable {
-        /// Rows applied since this reading began.
-        public var appliedRows: Int
-        /// How much of the feed's known part has been read, from 0 to 1.
-        public var fraction: Double
+        /// Rows applied since this reading began; of the first sync also those from before a relaunch.
+        public var appliedRows = 0
+        /// How many of the feed's numbers are behind.
+        public var completedUnitCount: Int64 = 0
+        /// How many there are in the part being read; 0 while nothing is known.
+        public var totalUnitCount: Int64 = 0
+        /// Whether the device has yet to read the feed to its end for the first time.
+        public var isFirstSync = false
+
+        public init() {}
+
+        /// How much has been read, from 0 to 1. It never goes back within one reading.
+        public var fraction: Double {
+            guard totalUnitCount > 0 else { return 0 }
+            return min(1, Double(completedUnitCount) / Double(totalUnitCount))
+        }
+
+        /// About how many rows there will be in all, going by those so far; nil before the first page.
+        public var estimatedRows: Int? {
+            guard completedUnitCount > 0, appliedRows > 0 else { return nil }
+            return max(appliedRows, Int((Double(appliedRows) / fraction).rounded()))
+        }
     }
 
     public var state: State = .stopped
     /// Rows with edits the server has not confirmed, the rejected ones included.
     public var pendingCount = 0
-    /// Rows the server, or this device, has refused to send on; `rejectedRows()` lists them.
+    /// Rows the server, or this device, has refused to send on; `rejectedChanges` lists them.
     public var rejectedCount = 0
     /// Server rows that this database could not take yet.
     public var heldCount = 0
@@ -45,23 +67,25 @@ public struct SyncStatus: Sendable, Hashable {
     public init() {}
 }
 
-/// A row that was refused.
-public struct RejectedRow: Sendable, Hashable {
+/// A row whose edits were refused. The row itself stands on this device as the app wrote it.
+public struct RejectedChange: Sendable, Hashable {
     /// The table's name in SQLite.
     public let table: String
     /// The key as it travels: a dashed lower-case UUID, or the text key.
     public let key: String
     /// The protocol's reason, such as `bad_payload`, or one of the library's: `unsendable_key`,
-    /// `unsendable_value`, `resolver_failed`, `materialize_error`, `conflict`.
+    /// `unsendable_value`, `resolver_failed`, `materialize_error`, `conflict`, `too_large`.
     public let reason: String
     /// For people; nil if the server said no more.
     public let message: String?
+    /// When it is sent again by itself; nil if only an edit or `retry(_:)` sends it again.
+    public let retryAt: Date?
 }
 
 /// Something that happened to a row and that the app may want to tell its user.
 public enum SyncEvent: Sendable, Hashable {
     case conflict(ConflictReport)
-    case rejected(RejectedRow)
+    case rejected(RejectedChange)
     /// The feed was read from its start again, or, after `deviceRestored`, this device's own changes are
     /// read back.
     case reread(RereadReport)

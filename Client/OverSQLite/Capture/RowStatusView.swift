@@ -1,0 +1,48 @@
+import GRDB
+
+/// The view `sync_row_status`: what became of each row, for the app to join to its tables.
+///
+/// ```sql
+/// SELECT post.*, s.state, s.reason FROM post
+/// JOIN sync_row_status s ON s.table_name = 'post' AND s.key = post.id
+/// ```
+/// | column | |
+/// |---|---|
+/// | `table_name` | the table's name in lower case |
+/// | `key` | the key as the row spells it |
+/// | `state` | `pending`, `synced` or `rejected`; a row deleted here is `pending` until the server knows |
+/// | `reason`, `message` | why it was rejected, as in `RejectedChange`; else NULL |
+/// | `retry_at` | when it is sent again by itself, in seconds since 1970; else NULL |
+enum RowStatusView {
+    /// Made anew at every installation: it holds nothing.
+    static func create(in db: Database) throws {
+        try db.execute(sql: "DROP VIEW IF EXISTS sync_row_status; \(view)")
+    }
+
+    /// `key` is the key as the row spells it, so that the app can join the view to its tables. A touched row
+    /// is in it as pending at once, also before its touch is folded, and also if it was rejected before.
+    private static let view = """
+        CREATE VIEW sync_row_status (table_name, key, state, reason, message, retry_at) AS
+          SELECT t.name, coalesce(p.local, p.key), iif(p.is_rejected, 'rejected', 'pending'),
+            iif(p.is_rejected, p.reason, NULL), iif(p.is_rejected, p.message, NULL),
+            iif(p.is_rejected, p.retry_at, NULL)
+          FROM (
+            SELECT *, reason IS NOT NULL AND NOT EXISTS (
+              SELECT 1 FROM _sync_log l JOIN _sync_state s ON l.seq > s.folded
+              WHERE l.tbl = q.tbl AND l.key = coalesce(q.local, q.key) AND l.kind = 0) AS is_rejected
+            FROM _sync_pending q) p JOIN _sync_tables t ON t.id = p.tbl
+          UNION ALL
+          SELECT t.name, coalesce(r.local, r.key), 'synced', NULL, NULL, NULL
+          FROM _sync_rows r JOIN _sync_tables t ON t.id = r.tbl
+          WHERE r.deleted = 0
+            AND NOT EXISTS (SELECT 1 FROM _sync_pending p WHERE p.tbl = r.tbl AND p.key = r.key)
+            AND NOT EXISTS (
+              SELECT 1 FROM _sync_log l JOIN _sync_state s ON l.seq > s.folded
+              WHERE l.tbl = r.tbl AND l.key = coalesce(r.local, r.key) AND l.kind = 0)
+          UNION ALL
+          SELECT DISTINCT t.name, l.key, 'pending', NULL, NULL, NULL
+          FROM _sync_state s JOIN _sync_log l ON l.seq > s.folded JOIN _sync_tables t ON t.id = l.tbl
+          WHERE l.kind = 0 AND NOT EXISTS (
+            SELECT 1 FROM _sync_pending p WHERE p.tbl = l.tbl AND coalesce(p.local, p.key) = l.key);
+        """
+}

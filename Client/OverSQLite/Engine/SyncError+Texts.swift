@@ -1,0 +1,67 @@
+import Foundation
+
+extension SyncError: CustomStringConvertible {
+    /// For logs: everything that is known, nothing of the user's data.
+    public var description: String {
+        switch self {
+        case .unusableTable(let table, let why): "the table \(table) cannot be synced: \(why)"
+        case .newerMetadata(let format):
+            "the database has metadata of format \(format), newer than this library knows"
+        case .unreachable(let why): "the gateway could not be reached: \(why)"
+        case .notTheGateway(let why): "something else than the gateway answered: \(why)"
+        case .unauthorized(let why): "the gateway refused the credentials: \(why)"
+        case .noCredentials(let why): "the app gave no credentials: \(why)"
+        case .busy(let seconds):
+            "the gateway is busy" + (seconds.map { ", for \($0) s by its own account" } ?? "")
+        case .refused(let status, let code, let message):
+            "the gateway refused the request: \(status) \(code): \(message)"
+        case .differentUser: "the database belongs to another user"
+        case .pendingChanges(let count): "\(count) rows wait to be sent and would be lost"
+        case .noProgress(let seconds): "rows wait and none has got through for \(seconds) s"
+        case .database(let why): "the database failed: \(why)"
+        case .diskFull: "the device has no room left"
+        case .databaseCorrupt(let why): "the database file is damaged: \(why)"
+        case .paused: "sync is paused"
+        case .stopped: "nothing syncs at present"
+        }
+    }
+}
+
+/// Sentences for people. An app with other words for them decides by the case or by ``advice``.
+extension SyncError: LocalizedError {
+    /// What is wrong, in one sentence without technicalities.
+    public var errorDescription: String? {
+        switch self {
+        case .unreachable: "The server cannot be reached."
+        case .notTheGateway: "This network does not let sync through."
+        case .unauthorized, .noCredentials: "You are signed out."
+        case .busy: "The server is busy."
+        case .refused: "The server does not accept this version of the app's requests."
+        case .differentUser: "This device holds another user's data."
+        case .pendingChanges(let count): "\(count) changes have not been sent yet."
+        case .noProgress: "Changes have been waiting to be sent for some time."
+        case .database: "The data on this device cannot be written at the moment."
+        case .diskFull: "This device has no free space."
+        case .databaseCorrupt: "The data on this device is damaged."
+        case .unusableTable, .newerMetadata: "This version of the app cannot sync its data."
+        case .paused: "Sync is paused."
+        case .stopped: "Sync is not running."
+        }
+    }
+
+    /// The error's ``description``.
+    public var failureReason: String? { description }
+
+    /// What a user can do; nil where only the app's developers can do something.
+    public var recoverySuggestion: String? {
+        switch advice {
+        case .wait: "It is tried again by itself. Your changes are kept."
+        case .signIn: "Sign in again."
+        case .signOut: "Wait until everything is sent, then sign out."
+        case .freeSpace: "Delete what you no longer need."
+        case .updateApp: "Update the app."
+        case .resume: "Turn sync on."
+        case .fixSchema, .report: nil
+        }
+    }
+}

@@ -1,0 +1,77 @@
+import Foundation
+import GRDB
+import OverSQLiteTestSupport
+import Synchronization
+import Testing
+
+@testable import OverSQLite
+
+/// What people see of a first sync.
+@Suite(.timeLimit(.minutes(1))) struct ProgressTests {
+    /// Syncs with a look at the progress before each page's request, and before the end.
+    private static func sync(_ device: Device, pages: Int) async throws -> [SyncStatus.Progress?] {
+        let seen = Mutex<[SyncStatus.Progress?]>([])
+        let engine = device.engine
+        for _ in 0..<pages {
+            device.gateway.next(
+                "download",
+                .delay { seen.withLock { $0.append(engine.status.progress) } })
+        }
+        try await device.sync()
+        return seen.withLock { $0 }
+    }
+
+    private static func gateway(rows: Int) -> InMemoryGateway {
+        let gateway = InMemoryGateway()
+        for number in 1...rows { gateway.write("users", key(number), PullTests.user(number)) }
+        return gateway
+    }
+
+    @Test("a first sync shows its whole extent before the first page, then how much of it is done")
+    func firstSync() async throws {
+        let device = try Device("one", Self.gateway(rows: 10)) { $0.pageLimit = 4 }
+        let seen = try await Self.sync(device, pages: 3)
+        #expect(seen.map { $0?.fraction } == [0, 0.4, 0.8])
+        #expect(seen.map { $0?.totalUnitCount } == [10, 10, 10])
+        #expect(seen.map { $0?.appliedRows } == [0, 4, 8])
+        #expect(seen.map { $0?.estimatedRows } == [nil, 10, 10])
+        #expect(seen.allSatisfy { $0?.isFirstSync == true })
+        #expect(device.engine.status.progress == nil)
+    }
+
+    @Test("rows that were replaced before are estimated away, the units stay exact")
+    func compacted() async throws {
+        let gateway = Self.gateway(rows: 5)
+        for _ in 1...5 { gateway.write("users", key(1), PullTests.user(1)) }
+        gateway.compact()
+        let device = try Device("one", gateway) { $0.pageLimit = 2 }
+        let seen = try await Self.sync(device, pages: 3)
+        #expect(seen.map { $0?.completedUnitCount } == [0, 3, 5])
+        #expect(seen.map { $0?.totalUnitCount } == [10, 10, 10])
+        #expect(seen.map { $0?.estimatedRows } == [nil, 7, 8])
+    }
+
+    @Test("a first sync that was broken off goes on where it was, also in what it shows")
+    func relaunch() async throws {
+        let device = try Device("one", Self.gateway(rows: 10)) { $0.pageLimit = 4 }
+        device.gateway.next("download", .delay {})
+        device.gateway.next("download", .refuseConnection)
+        await #expect(throws: SyncError.self) { try await device.sync() }
+        #expect(device.engine.status.progress == nil)
+        try device.reopen()
+        let seen = try await Self.sync(device, pages: 2)
+        #expect(seen.map { $0?.fraction } == [0.4, 0.8])
+        #expect(seen.map { $0?.appliedRows } == [4, 8])
+    }
+
+    @Test("a later sync shows the new part alone, and a look that brings nothing shows none")
+    func later() async throws {
+        let device = try Device("one", Self.gateway(rows: 10)) { $0.pageLimit = 4 }
+        try await device.sync()
+        for number in 11...16 { device.gateway.write("users", key(number), PullTests.user(number)) }
+        let seen = try await Self.sync(device, pages: 2)
+        #expect(seen.last??.completedUnitCount == 4 && seen.last??.totalUnitCount == 6)
+        #expect(seen.last??.isFirstSync == false)
+        #expect(try await Self.sync(device, pages: 1) == [nil])
+    }
+}
