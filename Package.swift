@@ -262,6 +262,8 @@ let testTargets: [Target] = [
         ]),
     tests("GapCheckUnitTests", ["GapCheck", "WireJSON", .nioCore]),
     tests("BenchUnitTests", ["Bench", "DevStack", "Tokens", .nioCore]),
+    // The code of the library's documentation, which DocsUnitTests compares with the articles.
+    tests("OverSQLiteDocsUnitTests", ["OverSQLite", "OverSQLiteTestSupport", .grdb]),
     tests("NotesUnitTests", ["Notes", "OverSQLite", .grdb]),
     tests("CompressionUnitTests", ["Compression", "TestSupport", .nioCore]),
     tests(
@@ -285,6 +287,7 @@ let package = Package(
     products: [
         .library(name: "OverSQLite", targets: ["OverSQLite"]),
         .library(name: "OverSQLiteAsyncHTTP", targets: ["OverSQLiteAsyncHTTP"]),
+        .library(name: "OverSQLiteTestSupport", targets: ["OverSQLiteTestSupport"]),
     ],
     targets: sharedTargets + serviceTargets + clientTargets + toolTargets + testTargets
 )

@@ -30,7 +30,7 @@ struct TwoPeopleAtTheirTerminals {
 
             ada.type("rm 1\r")
             try await ada.expect("removed note 1 “Shopping”")
-            try await bob.expect("title” was removed")
+            try await bob.expect("* note 1 “Shopping” was removed")
             try await quit([ada, bob])
             try await comeBack(folder)
         }
@@ -68,11 +68,12 @@ struct TwoPeopleAtTheirTerminals {
         try await bob.expect("check violation")
         try await bob.expect("bob (1 rejected)> ")
         bob.type("rejected\r")
-        try await bob.expect("give the change up with `discard 1`")
+        try await bob.expect("take the change back with `discard 1`")
         bob.type("discard 1\r")
-        try await bob.expect("the change of 1 is given up")
-        bob.type("rejected\r")
+        try await bob.expect("the change of 1 is taken back")
+        bob.type("rejected\rlist\r")
         try await bob.expect("nothing is rejected")
+        try await bob.expect("  1  Shopping")
     }
 
     private func typeWhileNewsArrives(_ ada: Typist, _ bob: Typist) async throws {
@@ -151,7 +152,7 @@ struct TwoPeopleAtTheirTerminals {
             + UUID().uuidString.prefix(8)
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let ada = try person("ada", folder)
-        try await ada.expect("! no sync: the server cannot be reached")
+        try await ada.expect("! no sync: The server cannot be reached. It is tried again by itself.")
         ada.type("add Shopping\r")
         try await ada.expect("ada (no sync, 1 to send)> ")
         kill(ada.process, SIGTERM)

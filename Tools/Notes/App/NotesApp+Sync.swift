@@ -89,7 +89,7 @@ extension NotesApp {
     // MARK: Rejected changes
 
     func showRejected() async throws {
-        let rows = try await engine.rejectedRows()
+        let rows = try await engine.rejectedChanges
         screen.say(rows.isEmpty ? ["nothing is rejected"] : rows.flatMap { lines(for: $0) })
     }
 
@@ -100,11 +100,13 @@ extension NotesApp {
 
     func discard(_ number: Int) async throws {
         try await engine.discard(try await rejected(number))
-        screen.say("the change of \(number) is given up")
+        // The row is back as it was: no news, but the person's own doing.
+        seen = try await database.write { try Notebook.read($0) }
+        screen.say("the change of \(number) is taken back")
     }
 
-    private func rejected(_ number: Int) async throws -> RejectedRow {
-        let row = try await engine.rejectedRows().first { seen.number($0.key) == number }
+    private func rejected(_ number: Int) async throws -> RejectedChange {
+        let row = try await engine.rejectedChanges.first { seen.number($0.key) == number }
         guard let row else {
             throw Command.Misunderstood(
                 advice: "\(number) is not rejected; `rejected` shows what is")
@@ -112,12 +114,12 @@ extension NotesApp {
         return row
     }
 
-    private func lines(for row: RejectedRow) -> [String] {
+    private func lines(for row: RejectedChange) -> [String] {
         let number = seen.number(row.key)
         let name = seen.entry(number).map { Words.entry($0, seen) } ?? "number \(number)"
         return [
             "! \(name) was rejected: \(Words.printable(row.message ?? row.reason))",
-            "  change it and it is sent again, or give the change up with `discard \(number)`",
+            "  change it and it is sent again, or take the change back with `discard \(number)`",
         ]
     }
 

@@ -39,7 +39,7 @@ enum Command: Hashable, Sendable {
         ("theirs NUMBER", "leaves the other side's, and closes the conflict"),
         ("rejected", "shows changes that the server did not take"),
         ("retry NUMBER", "sends a rejected change again"),
-        ("discard NUMBER", "gives a rejected change up"),
+        ("discard NUMBER", "takes a rejected change back"),
         ("help", "shows this"),
         ("quit", "ends; everything is kept"),
     ]

@@ -75,10 +75,14 @@ extension Words {
     /// What is wrong, and what becomes of the person's work.
     static func trouble(_ error: SyncError) -> String {
         switch error {
-        case .unreachable(let why), .noCredentials(let why):
-            "the server cannot be reached (\(printable(why))). Your changes are kept and go out later."
-        case .paused: "you are offline; `online` ends that"
-        default: printable("\(error)")
+        case .paused: return "you are offline; `online` ends that"
+        case .noCredentials(let why):
+            // The sign-in is the server's: without the one there is no other.
+            let same = SyncError.unreachable(why)
+            return trouble(same) + " (\(printable(why)))"
+        default:
+            return [error.errorDescription, error.recoverySuggestion].compactMap { $0 }
+                .joined(separator: " ")
         }
     }
 }
