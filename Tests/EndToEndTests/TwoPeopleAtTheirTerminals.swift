@@ -32,6 +32,7 @@ struct TwoPeopleAtTheirTerminals {
             try await ada.expect("removed note 1 “Shopping”")
             try await bob.expect("* note 1 “Shopping” was removed")
             try await quit([ada, bob])
+            try expectTranscript(of: bob)
             try await comeBack(folder)
         }
     }
@@ -39,7 +40,9 @@ struct TwoPeopleAtTheirTerminals {
     private func editAtOnce(_ ada: Typist, _ bob: Typist) async throws {
         bob.type("offline\r")
         try await bob.expect("bob (offline)> ")
-        bob.type("edit 1 on Friday\rdone 2\r")
+        bob.type("edit 1 on Friday\r")
+        try await bob.expect("bob (offline, 1 to send)> ")
+        bob.type("done 2\r")
         try await bob.expect("task 2 “milk” is done")
         try await bob.expect("bob (offline, 2 to send)> ")
         ada.type("edit 1 on Saturday\rsync\r")
@@ -92,6 +95,20 @@ struct TwoPeopleAtTheirTerminals {
             typist.type("quit\r")
             try await typist.expect("Everything is synced. Bye.")
             #expect(try await typist.end() == 0)
+        }
+    }
+
+    /// What the README shows is what was on Bob's screen.
+    private func expectTranscript(of bob: Typist) throws {
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let readme = try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8)
+        let block = try #require(
+            readme.split(separator: "```text\n").last?.split(separator: "```").first)
+        var rest = bob.text[...]
+        for line in block.split(separator: "\n") {
+            let found = try #require(rest.range(of: line), "\(line)")
+            rest = rest[found.upperBound...]
         }
     }
 
@@ -152,7 +169,8 @@ struct TwoPeopleAtTheirTerminals {
             + UUID().uuidString.prefix(8)
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let ada = try person("ada", folder)
-        try await ada.expect("! no sync: The server cannot be reached. It is tried again by itself.")
+        try await ada.expect(
+            "! no sync: The server cannot be reached. It is tried again by itself.")
         ada.type("add Shopping\r")
         try await ada.expect("ada (no sync, 1 to send)> ")
         kill(ada.process, SIGTERM)
