@@ -126,7 +126,7 @@ let serviceTargets: [Target] =
 
 let clientTargets: [Target] = [
     .target(
-        name: "OverSQLite", dependencies: ["WireJSON", .grdb], path: "Client/OverSQLite",
+        name: "OverSQLite", dependencies: ["CZlib", "WireJSON", .grdb], path: "Client/OverSQLite",
         swiftSettings: settings),
     .target(
         name: "OverSQLiteTestSupport", dependencies: ["OverSQLite", "WireJSON"],

@@ -40,16 +40,39 @@ public final class AsyncHTTPTransport: HTTPTransport {
     public func shutdown() async throws { try await client.shutdown() }
 
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
+        let response = try await client.execute(Self.native(request), timeout: timeout)
+        let body = try await response.body.collect(upTo: Self.maximumAnswerBytes)
+        return Self.answer(response, Array(body.readableBytesView))
+    }
+
+    /// True.
+    public var canStream: Bool { true }
+
+    public func stream(
+        _ request: TransportRequest,
+        _ receive: @escaping @Sendable (TransportPart) async throws -> Void
+    ) async throws {
+        let response = try await client.execute(Self.native(request), deadline: .distantFuture)
+        try await receive(.head(Self.answer(response, [])))
+        for try await part in response.body {
+            try await receive(.bytes(Array(part.readableBytesView)))
+        }
+    }
+
+    private static func native(_ request: TransportRequest) -> HTTPClientRequest {
         var native = HTTPClientRequest(url: request.url.absoluteString)
         native.method = HTTPMethod(rawValue: request.method)
         for (name, value) in request.headers { native.headers.add(name: name, value: value) }
         if let body = request.body { native.body = .bytes(ByteBuffer(bytes: body)) }
-        let response = try await client.execute(native, timeout: timeout)
-        let body = try await response.body.collect(upTo: Self.maximumAnswerBytes)
+        return native
+    }
+
+    private static func answer(_ response: HTTPClientResponse, _ body: [UInt8])
+        -> TransportResponse
+    {
         var headers: [String: String] = [:]
         for (name, value) in response.headers { headers[name.lowercased()] = value }
         return TransportResponse(
-            status: Int(response.status.code), headers: headers, body: Array(body.readableBytesView)
-        )
+            status: Int(response.status.code), headers: headers, body: body)
     }
 }

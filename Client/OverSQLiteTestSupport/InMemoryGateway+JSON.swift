@@ -5,7 +5,7 @@ import WireJSON
 /// A request taken apart.
 struct Call {
     let path: String
-    let query: [String: String]
+    var query: [String: String]
     let user: String
     let device: String
     let body: [UInt8]

@@ -291,7 +291,7 @@ public final class InMemoryGateway: HTTPTransport {
 
     // MARK: Holding requests
 
-    private func waitForNews(_ call: Call) async throws {
+    func waitForNews(_ call: Call) async throws {
         let after = Int(call.query["after"] ?? "") ?? 0
         let id = state.withLock { state in
             state.nextWaiter += 1

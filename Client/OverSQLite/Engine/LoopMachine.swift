@@ -3,6 +3,8 @@ struct LoopMachine {
     enum Step: Hashable {
         case fetch
         case send
+        /// Open the watch stream beside the loop.
+        case watch
         /// Wait for a signal, for the time, or, if `poll` is set, for news from the gateway.
         case wait(until: Double?, poll: Bool)
     }
@@ -10,6 +12,8 @@ struct LoopMachine {
     let pollInterval: Double
     /// Whether to ask the gateway to hold requests; off for a while if it turns out not to.
     private(set) var canPoll: Bool
+    /// The watch stream, which makes polling needless while it lasts.
+    private(set) var watch: WatchRules
     private var backoff: Backoff
     private var isPaused = false
     private var isBlocked = false
@@ -18,7 +22,10 @@ struct LoopMachine {
     private var notBefore = 0.0
     private var retryAt: Double?
 
-    init(pollInterval: Double, canPoll: Bool, backoff: ClosedRange<Double>) {
+    init(
+        pollInterval: Double, canPoll: Bool, canWatch: Bool = false, backoff: ClosedRange<Double>
+    ) {
+        watch = WatchRules(isPossible: canWatch)
         self.pollInterval = pollInterval
         self.canPoll = canPoll
         self.backoff = Backoff(backoff)
@@ -30,7 +37,10 @@ struct LoopMachine {
         if now < notBefore { return .wait(until: notBefore, poll: false) }
         if let fetchAt, fetchAt <= now { return .fetch }
         if mustSend || retryAt.map({ $0 <= now }) == true { return .send }
-        return .wait(until: [fetchAt, retryAt].compactMap { $0 }.min(), poll: canPoll)
+        if watch.isDue(now: now) { return .watch }
+        return .wait(
+            until: [fetchAt, retryAt, watch.dueAt].compactMap { $0 }.min(),
+            poll: canPoll && !watch.covers)
     }
 
     mutating func localChange() {
@@ -39,8 +49,24 @@ struct LoopMachine {
 
     mutating func fetched(now: Double) {
         backoff.succeeded()
-        fetchAt = canPoll ? nil : now + pollInterval
+        fetchAt = canPoll || watch.covers ? nil : now + pollInterval
     }
+
+    mutating func watchBegan() { watch.began() }
+
+    /// What the stream has to say.
+    mutating func heard(_ report: WatchReport, now: Double, jitter: Double) {
+        watch.heard(report, now: now, jitter: jitter)
+        switch report {
+        case .opened: if let at = fetchAt, at > now { fetchAt = nil }
+        case .news: fetchAt = now
+        // Nobody would look any more.
+        case .ended: if fetchAt == nil, !canPoll { fetchAt = now }
+        }
+    }
+
+    /// Whether a stream is open that must not be: paused means no traffic at all.
+    var mustEndWatch: Bool { (isPaused || isBlocked) && watch.covers }
 
     /// - Parameter retryAt: when the next refused row is due.
     mutating func sent(retryAt: Double?) {

@@ -10,6 +10,8 @@ struct WakeReasons: OptionSet, Sendable {
     static let nudge = WakeReasons(rawValue: 2)
     /// Sync was paused or resumed.
     static let pause = WakeReasons(rawValue: 4)
+    /// The watch stream has something to say.
+    static let watch = WakeReasons(rawValue: 8)
 }
 
 /// Collects reasons to wake until the loop takes them, so that none is lost while it is busy.

@@ -10,10 +10,18 @@ public struct SyncConfiguration: Sendable {
     public var conflictPolicy: ConflictPolicy = .fieldwise()
     /// The most changes in one upload.
     public var uploadLimit = 200
+    /// Bytes of row values in one upload after which no further row joins; a larger row goes by itself. Halved
+    /// when the gateway finds a body too large.
+    public var uploadBytes = 4 << 20
+    /// Bytes of an upload from which on it is compressed, where the gateway takes gzip; nil: never.
+    public var compressionThreshold: Int? = 8 << 10
     /// The most changes in one page, 1 to 1000.
     public var pageLimit = 1000
     /// Seconds between looks at the feed when the gateway does not hold requests.
     public var pollInterval = 30.0
+    /// Whether to hold a stream open, while the loop runs, on which the gateway tells of news at once, where
+    /// gateway and transport can. Where not, or while it is broken, `longPoll` applies.
+    public var watch = true
     /// Seconds the gateway is asked to hold a request until there is news; nil polls instead.
     public var longPoll: Int? = 25
     /// Seconds before the first retry after a failure, and at the most. Actual times are drawn at random

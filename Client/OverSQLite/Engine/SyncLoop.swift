@@ -19,17 +19,39 @@ struct SyncLoop: Sendable {
     }
 
     private func loop() async {
+        // The watch stream runs beside the loop, and no longer than it.
+        await withDiscardingTaskGroup { group in
+            await loop(&group)
+            group.cancelAll()
+        }
+    }
+
+    private func loop(_ group: inout DiscardingTaskGroup) async {
         let configuration = session.configuration
+        let link = WatchLink(wake: wake)
         var machine = LoopMachine(
             pollInterval: configuration.pollInterval, canPoll: configuration.longPoll != nil,
+            canWatch: configuration.watch && configuration.transport.canStream,
             backoff: configuration.backoff)
         while !Task.isCancelled {
             let reasons = wake.take()
             if reasons.contains(.localChange) { machine.localChange() }
             if reasons.contains(.nudge) { machine.nudged() }
             machine.paused(session.pauses.withLock { $0 > 0 })
+            for report in link.take() {
+                machine.heard(report, now: session.now, jitter: configuration.randomness())
+            }
+            if machine.mustEndWatch { link.end() }
             do {
-                try await step(&machine, reasons)
+                let next = machine.next(now: session.now)
+                if next == .watch {
+                    machine.watchBegan()
+                    link.begin()
+                    let stream = WatchStream(session: session, link: link)
+                    group.addTask { await stream.run() }
+                } else {
+                    try await step(next, &machine, reasons)
+                }
             } catch let error as SyncError {
                 failed(error, &machine)
             } catch {
@@ -39,8 +61,11 @@ struct SyncLoop: Sendable {
         }
     }
 
-    private func step(_ machine: inout LoopMachine, _ reasons: WakeReasons) async throws {
-        switch machine.next(now: session.now) {
+    private func step(
+        _ next: LoopMachine.Step, _ machine: inout LoopMachine, _ reasons: WakeReasons
+    ) async throws {
+        switch next {
+        case .watch: break
         case .fetch:
             try await fetch()
             machine.fetched(now: session.now)

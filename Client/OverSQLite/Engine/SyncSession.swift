@@ -19,6 +19,8 @@ final class SyncSession: Sendable {
     let pauses = Mutex(0)
     /// Edits whose outcome the app waits for.
     let outcomes = OutcomeWatch()
+    /// What the server offers; nil until it was asked.
+    private let offered = Mutex<Capabilities?>(nil)
     private let bound = BoundClaims()
 
     init(
@@ -27,7 +29,9 @@ final class SyncSession: Sendable {
     ) throws {
         self.database = database
         self.configuration = configuration
-        pacer = Mutex(BatchPacer(largest: configuration.uploadLimit))
+        pacer = Mutex(
+            BatchPacer(
+                largest: configuration.uploadLimit, bytes: configuration.uploadBytes))
         watchdog = Mutex(Watchdog(limit: configuration.watchdog))
         catalog = try database.write { db in
             let catalog = try Installation(db: db).install(
@@ -53,6 +57,30 @@ final class SyncSession: Sendable {
     func forgetUser() {
         bound.set(nil)
         epoch.current = .unknown
+        offered.withLock { $0 = nil }
+    }
+
+    /// What the server offers, asked for once in a process.
+    ///
+    /// A server that cannot say is one that offers nothing.
+    ///
+    /// - Throws: `SyncError` if it could not be asked.
+    func capabilities() async throws -> Capabilities {
+        if let known = offered.withLock({ $0 }) { return known }
+        do {
+            let found = try await gateway.capabilities() ?? .none
+            offered.withLock { $0 = found }
+            return found
+        } catch SyncError.notTheGateway {
+            return .none
+        } catch SyncError.refused(let status, _, _) where status < 500 {
+            return .none
+        }
+    }
+
+    /// The server has refused what it offered.
+    func forgetOffer(of feature: Capabilities.Feature) {
+        offered.withLock { $0?.features.removeAll { $0 == feature.rawValue } }
     }
 
     /// Fetches. The caller holds the lock.

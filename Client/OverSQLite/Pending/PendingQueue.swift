@@ -204,6 +204,13 @@ extension PendingQueue {
 }
 
 extension RejectedChange {
+    /// A refusal of this device's own, which only the app can lift.
+    init(_ refusal: Refusal, of key: RowKey, in table: TableSchema) {
+        self.init(
+            table: table.name, key: key.wire, reason: refusal.reason, message: refusal.message,
+            retryAt: nil)
+    }
+
     /// - Parameter row: of `_sync_pending`, with a reason.
     init(_ row: Row, in table: TableSchema) {
         self.init(

@@ -14,6 +14,10 @@ struct Refusal: Hashable, Sendable {
         Refusal(reason: "unsendable_value", message: "\(column): \(why)")
     }
 
+    /// More than a request may hold.
+    static let tooLarge = Refusal(
+        reason: "too_large", message: "the gateway takes no row so large")
+
     /// The app's resolver threw.
     static func resolverFailed(_ error: any Error) -> Refusal {
         Refusal(reason: "resolver_failed", message: "\(error)")

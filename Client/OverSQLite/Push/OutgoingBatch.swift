@@ -13,14 +13,17 @@ struct SentChange {
 
 /// One upload: its changes and the body that says them.
 struct OutgoingBatch {
+    /// None if there was nothing to send.
     let changes: [SentChange]
     let body: [UInt8]
+    /// Rows that turned out to have no form on the wire.
+    var refused: [RejectedChange] = []
 }
 
 /// Takes rows from the queue and writes them down as sent, in one transaction.
 struct BatchComposer {
-    /// Bytes of a body after which no further row joins, well under the protocol's 16 MiB.
-    static let bodyGoal = 4 << 20
+    /// Bytes of a change beside its payload, its names and its key.
+    static let changeOverhead = 160
 
     let db: Database
     let catalog: Catalog
@@ -28,42 +31,57 @@ struct BatchComposer {
 
     /// - Parameters:
     ///   - limit: the most changes to take.
+    ///   - bytes: size after which no further change joins. The first always does: a large one goes alone.
     ///   - now: seconds since 1970, for retries that are due.
-    /// - Returns: nil if nothing may be sent now.
-    func compose(limit: Int, now: Double) throws -> OutgoingBatch? {
+    /// - Returns: a batch of none if nothing may be sent now.
+    func compose(limit: Int, bytes: Int, now: Double) throws -> OutgoingBatch {
         let queue = PendingQueue(db: db)
+        var refused: [RejectedChange] = []
         while true {
             let rows = try queue.sendable(limit: limit, now: now, catalog: catalog)
-            if rows.isEmpty { return nil }
+            if rows.isEmpty { return OutgoingBatch(changes: [], body: [], refused: refused) }
             var size = 0
             var changes: [(SentChange, payload: [UInt8]?)] = []
-            for row in rows where size < Self.bodyGoal {
+            for row in rows {
                 guard let table = catalog.table(id: row.tableID) else { continue }
-                guard let change = try take(row, table, queue) else { continue }
-                size += change.payload?.count ?? 0
-                changes.append(change)
+                let content = try content(row, table)
+                if case .refused(let refusal) = content {
+                    try queue.refuse(table, row.key, refusal)
+                    refused.append(RejectedChange(refusal, of: row.key, in: table))
+                    continue
+                }
+                let cost = cost(of: content, row, table)
+                if !changes.isEmpty, size + cost > bytes { break }
+                size += cost
+                changes.append(try take(row, content, table, queue))
             }
             // Every row may have turned out unfit to send; then the queue has others.
-            if !changes.isEmpty { return batch(ordered(changes), cursor: try cursor()) }
+            if !changes.isEmpty {
+                return batch(ordered(changes), cursor: try cursor(), refused)
+            }
         }
     }
 
-    /// - Returns: nil if the row cannot go; it is then out of the way.
+    private func content(_ row: PendingRow, _ table: TableSchema) throws -> RowEncoder.Result {
+        // A missing row was removed behind the triggers' back.
+        row.operation == .delete
+            ? .missing : try RowEncoder(db: db).encode(table, local: row.local, key: row.key)
+    }
+
+    private func cost(of content: RowEncoder.Result, _ row: PendingRow, _ table: TableSchema) -> Int
+    {
+        var cost = Self.changeOverhead + schema.utf8.count + table.wireName.utf8.count
+        cost += row.key.wire.utf8.count
+        if case .payload(let bytes) = content { cost += bytes.count }
+        return cost
+    }
+
     private func take(
-        _ row: PendingRow, _ table: TableSchema, _ queue: PendingQueue
-    ) throws -> (SentChange, payload: [UInt8]?)? {
+        _ row: PendingRow, _ content: RowEncoder.Result, _ table: TableSchema, _ queue: PendingQueue
+    ) throws -> (SentChange, payload: [UInt8]?) {
         var operation = row.operation
         var payload: [UInt8]?
-        if operation != .delete {
-            switch try RowEncoder(db: db).encode(table, local: row.local, key: row.key) {
-            case .payload(let bytes): payload = bytes
-            // Removed behind the triggers' back.
-            case .missing: operation = .delete
-            case .refused(let refusal):
-                try queue.refuse(table, row.key, refusal)
-                return nil
-            }
-        }
+        if case .payload(let bytes) = content { payload = bytes } else { operation = .delete }
         let earlier = try queue.sent(table, row.key)
         let same = earlier.first {
             $0.revision == row.revision && $0.base == row.base && $0.operation == operation
@@ -109,8 +127,9 @@ struct BatchComposer {
         .map(\.change)
     }
 
-    private func batch(_ changes: [(SentChange, payload: [UInt8]?)], cursor: Int64) -> OutgoingBatch
-    {
+    private func batch(
+        _ changes: [(SentChange, payload: [UInt8]?)], cursor: Int64, _ refused: [RejectedChange]
+    ) -> OutgoingBatch {
         var body: [UInt8] = []
         body.append(literal: #"{"last_server_seq_seen":"#)
         body.append(integer: cursor)
@@ -120,7 +139,7 @@ struct BatchComposer {
             append(change.0, change.payload, to: &body)
         }
         body.append(literal: "]}")
-        return OutgoingBatch(changes: changes.map(\.0), body: body)
+        return OutgoingBatch(changes: changes.map(\.0), body: body, refused: refused)
     }
 
     private func append(_ change: SentChange, _ payload: [UInt8]?, to body: inout [UInt8]) {

@@ -10,7 +10,9 @@ struct Sending {
     func run() async throws -> Double? {
         var run = SendRun()
         while true {
-            guard let batch = try await compose() else {
+            let batch = try await compose()
+            session.board.post(batch.refused.map(SyncEvent.rejected))
+            guard !batch.changes.isEmpty else {
                 guard case .retry(let rows) = run.emptied() else { break }
                 try await makeDue(rows)
                 continue
@@ -21,25 +23,30 @@ struct Sending {
         return try await session.write { db in try PendingQueue(db: db).nextRetry() }
     }
 
-    private func compose() async throws -> OutgoingBatch? {
-        let limit = session.pacer.withLock { $0.limit }
+    private func compose() async throws -> OutgoingBatch {
+        let (limit, bytes) = session.pacer.withLock { ($0.limit, $0.bytes) }
         let (catalog, schema, now) = (session.catalog, session.configuration.schema, session.now)
         return try await session.write { db in
             try ChangeLog(db: db, catalog: catalog).fold()
             return try BatchComposer(db: db, catalog: catalog, schema: schema).compose(
-                limit: limit, now: now)
+                limit: limit, bytes: bytes, now: now)
         }
     }
 
     private func exchange(_ batch: OutgoingBatch, _ run: inout SendRun) async throws -> SendRun.Step
     {
-        switch try await session.gateway.upload(batch.body) {
+        let compresses = try await compresses(batch)
+        switch try await session.gateway.upload(batch.body, compresses: compresses) {
         case .tooLarge:
-            guard shrink(batch) else {
+            guard batch.changes.count > 1 else {
                 try await refuseAsTooLarge(batch)
                 return .go
             }
+            session.pacer.withLock { $0.shrink(bytesSent: batch.body.count) }
             return run.answered(progress: 0, confirmed: 0, setAside: [], isShrunk: true)
+        case .notCompressed:
+            session.forgetOffer(of: .gzip)
+            return .go
         case .answer(let answer):
             guard answer.statuses.count == batch.changes.count else {
                 throw SyncError.notTheGateway(
@@ -47,7 +54,7 @@ struct Sending {
             }
             let summary = try await apply(answer, to: batch)
             if summary.mustShrink {
-                _ = shrink(batch)
+                session.pacer.withLock { $0.shrink(sent: batch.changes.count) }
             } else {
                 session.pacer.withLock { $0.grow() }
             }
@@ -101,20 +108,29 @@ struct Sending {
         }
     }
 
-    private func shrink(_ batch: OutgoingBatch) -> Bool {
-        session.pacer.withLock { $0.shrink(sent: batch.changes.count) }
+    /// Small bodies gain nothing.
+    private func compresses(_ batch: OutgoingBatch) async throws -> Bool {
+        guard let threshold = session.configuration.compressionThreshold,
+            batch.body.count >= threshold
+        else { return false }
+        return try await session.capabilities().offers(.gzip)
     }
 
     private func refuseAsTooLarge(_ batch: OutgoingBatch) async throws {
         let catalog = session.catalog
-        try await session.write { db in
-            for change in batch.changes {
-                guard let table = catalog.table(id: change.tableID) else { continue }
-                try PendingQueue(db: db).refuse(
-                    table, change.key,
-                    Refusal(reason: "too_large", message: "the gateway takes no row so large"))
+        let refused = try await session.write { db in
+            // An edit made while the row was under way may have made it smaller.
+            try ChangeLog(db: db, catalog: catalog).fold()
+            let queue = PendingQueue(db: db)
+            return try batch.changes.compactMap { change -> RejectedChange? in
+                guard let table = catalog.table(id: change.tableID),
+                    try queue.row(table, change.key)?.revision == change.revision
+                else { return nil }
+                try queue.refuse(table, change.key, .tooLarge)
+                return RejectedChange(.tooLarge, of: change.key, in: table)
             }
         }
+        session.board.post(refused.map(SyncEvent.rejected))
     }
 
     private func makeDue(_ rows: [PageApplier.TableKey]) async throws {

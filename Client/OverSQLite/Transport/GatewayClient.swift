@@ -16,15 +16,27 @@ struct GatewayClient: Sendable {
         case answer(UploadAnswer)
         /// The body was over the gateway's limit.
         case tooLarge
+        /// The gateway does not take compressed bodies after all.
+        case notCompressed
     }
 
+    /// Largest answer after decompression, in bytes: far above any page of a well configured gateway.
+    static let maximumAnswerBytes = 64 << 20
+
     /// - Throws: `SyncError`; nothing can then be said of the changes.
-    func upload(_ body: [UInt8]) async throws -> UploadResult {
-        let request = TransportRequest(
+    ///
+    /// - Parameter compresses: whether the body goes out as gzip.
+    func upload(_ body: [UInt8], compresses: Bool) async throws -> UploadResult {
+        var request = TransportRequest(
             method: "POST", url: base.appending(path: "sync/upload"),
             headers: ["Content-Type": "application/json"], body: body)
+        if compresses, let small = Gzip.deflate(body) {
+            request.body = small
+            request.headers["Content-Encoding"] = "gzip"
+        }
         let response = try await send(request)
         if response.status == 413 { return .tooLarge }
+        if response.status == 415, compresses { return .notCompressed }
         return try .answer(
             Self.read(response) { body throws(JSONError) in try UploadAnswer(body: body) })
     }
@@ -63,6 +75,35 @@ struct GatewayClient: Sendable {
         }
     }
 
+    /// - Returns: nil if the server has no such thing, as older ones.
+    func capabilities() async throws -> Capabilities? {
+        let request = TransportRequest(
+            method: "GET", url: base.appending(path: "sync/capabilities"))
+        let response = try await send(request)
+        if response.status == 404 { return nil }
+        return try Self.read(response) { body throws(JSONError) in
+            guard let found = try? JSONDecoder().decode(Capabilities.self, from: Data(body)) else {
+                throw JSONError("this is no answer to capabilities", at: 0)
+            }
+            return found
+        }
+    }
+
+    /// Holds a stream open on which the gateway tells of each growth of the log.
+    ///
+    /// - Parameter after: the cursor; the gateway says at once if its log ends elsewhere.
+    func watch(
+        after: Int64, _ receive: @escaping @Sendable (TransportPart) async throws -> Void
+    ) async throws {
+        let url = base.appending(path: "sync/watch")
+            .appending(queryItems: [URLQueryItem(name: "after", value: String(after))])
+        var request = try await signed(TransportRequest(method: "GET", url: url))
+        request.headers["Accept"] = "text/event-stream"
+        // A compressor would hold events back.
+        request.headers["Accept-Encoding"] = "identity"
+        try await transport.stream(request, receive)
+    }
+
     /// Sends with credentials, which the app is asked for once more if they are refused.
     private func send(_ request: TransportRequest) async throws -> TransportResponse {
         let response = try await sendOnce(request)
@@ -70,6 +111,31 @@ struct GatewayClient: Sendable {
     }
 
     private func sendOnce(_ request: TransportRequest) async throws -> TransportResponse {
+        let request = try await signed(request)
+        let response: TransportResponse
+        do { response = try await transport.send(request) } catch {
+            try Task.checkCancellation()
+            throw SyncError.unreachable("\(error)")
+        }
+        return try Self.inflated(response)
+    }
+
+    /// Some transports decompress by themselves and leave the header; then the body is not gzip any more.
+    private static func inflated(_ response: TransportResponse) throws(SyncError)
+        -> TransportResponse
+    {
+        guard response.headers["content-encoding"]?.lowercased() == "gzip",
+            Gzip.isMember(response.body)
+        else { return response }
+        guard let body = Gzip.inflate(response.body, limit: maximumAnswerBytes) else {
+            throw .notTheGateway("an answer whose gzip cannot be read")
+        }
+        var response = response
+        response.body = body
+        return response
+    }
+
+    private func signed(_ request: TransportRequest) async throws -> TransportRequest {
         let token: String
         do { token = try await credentials() } catch {
             try Task.checkCancellation()
@@ -79,11 +145,9 @@ struct GatewayClient: Sendable {
         var request = request
         request.headers["Authorization"] = "Bearer \(token)"
         request.headers["Accept"] = "application/json"
+        request.headers["Accept-Encoding"] = "gzip"
         if let epoch = epoch() { request.headers["Oversync-Epoch"] = epoch }
-        do { return try await transport.send(request) } catch {
-            try Task.checkCancellation()
-            throw SyncError.unreachable("\(error)")
-        }
+        return request
     }
 
     /// Reads an answer that should be one of the protocol's. Anything that is not JSON is not the gateway's,

@@ -36,4 +36,43 @@ public protocol HTTPTransport: Sendable {
     ///
     /// - Throws: any error if there is no answer; whether the request arrived is then unknown.
     func send(_ request: TransportRequest) async throws -> TransportResponse
+
+    /// Whether ``stream(_:_:)`` works. Without it news is waited for by requests that the gateway holds.
+    var canStream: Bool { get }
+
+    /// Sends a request and hands on its answer as it comes: the head, then bytes, until the answer ends. The
+    /// answer may take for ever: no time limit applies. Must end soon when its task is cancelled.
+    ///
+    /// - Parameter receive: is called with one part at a time; what it throws ends the stream.
+    /// - Throws: any error if the answer breaks off, or what `receive` threw.
+    func stream(
+        _ request: TransportRequest,
+        _ receive: @escaping @Sendable (TransportPart) async throws -> Void
+    ) async throws
+}
+
+/// A part of an answer that is read as it comes.
+public enum TransportPart: Sendable {
+    /// Status and headers; the body is empty.
+    case head(TransportResponse)
+    /// The next bytes of the body.
+    case bytes([UInt8])
+}
+
+/// Thrown by a transport that reads answers as a whole only.
+public struct StreamingUnsupported: Error, Sendable, Hashable {
+    public init() {}
+}
+
+extension HTTPTransport {
+    /// False: a transport says so when it can.
+    public var canStream: Bool { false }
+
+    /// - Throws: `StreamingUnsupported`.
+    public func stream(
+        _ request: TransportRequest,
+        _ receive: @escaping @Sendable (TransportPart) async throws -> Void
+    ) async throws {
+        throw StreamingUnsupported()
+    }
 }

@@ -27,11 +27,37 @@ public struct URLSessionTransport: HTTPTransport {
     public init(session: URLSession) { self.session = session }
 
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
+        let (data, response) = try await session.data(for: Self.native(request))
+        return try Self.answer(response, Array(data))
+    }
+
+    /// True.
+    public var canStream: Bool { true }
+
+    public func stream(
+        _ request: TransportRequest,
+        _ receive: @escaping @Sendable (TransportPart) async throws -> Void
+    ) async throws {
+        let task = session.dataTask(with: Self.native(request))
+        let (parts, continuation) = AsyncThrowingStream.makeStream(of: TransportPart.self)
+        task.delegate = StreamDelegate(continuation)
+        continuation.onTermination = { _ in task.cancel() }
+        task.resume()
+        for try await part in parts { try await receive(part) }
+        try Task.checkCancellation()
+    }
+
+    private static func native(_ request: TransportRequest) -> URLRequest {
         var native = URLRequest(url: request.url)
         native.httpMethod = request.method
         for (name, value) in request.headers { native.setValue(value, forHTTPHeaderField: name) }
         native.httpBody = request.body.map { Data($0) }
-        let (data, response) = try await session.data(for: native)
+        return native
+    }
+
+    fileprivate static func answer(_ response: URLResponse, _ body: [UInt8]) throws
+        -> TransportResponse
+    {
         guard let response = response as? HTTPURLResponse else {
             throw URLError(.badServerResponse)
         }
@@ -39,6 +65,35 @@ public struct URLSessionTransport: HTTPTransport {
         for (name, value) in response.allHeaderFields {
             headers["\(name)".lowercased()] = "\(value)"
         }
-        return TransportResponse(status: response.statusCode, headers: headers, body: Array(data))
+        return TransportResponse(status: response.statusCode, headers: headers, body: body)
+    }
+}
+
+/// Hands on what URLSession tells of one task. Foundation on Linux has no `bytes(for:)`.
+private final class StreamDelegate: NSObject, URLSessionDataDelegate {
+    private let parts: AsyncThrowingStream<TransportPart, any Error>.Continuation
+
+    init(_ parts: AsyncThrowingStream<TransportPart, any Error>.Continuation) {
+        self.parts = parts
+    }
+
+    func urlSession(
+        _ session: URLSession, dataTask: URLSessionDataTask, didReceive response: URLResponse,
+        completionHandler: @escaping @Sendable (URLSession.ResponseDisposition) -> Void
+    ) {
+        do { parts.yield(.head(try URLSessionTransport.answer(response, []))) } catch {
+            parts.finish(throwing: error)
+        }
+        completionHandler(.allow)
+    }
+
+    func urlSession(_ session: URLSession, dataTask: URLSessionDataTask, didReceive data: Data) {
+        parts.yield(.bytes(Array(data)))
+    }
+
+    func urlSession(
+        _ session: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?
+    ) {
+        parts.finish(throwing: error)
     }
 }

@@ -1,0 +1,148 @@
+import Foundation
+import OverSQLite
+import Synchronization
+
+extension InMemoryGateway {
+    /// The gateway as one that offers `/sync/watch`, and says in `/sync/capabilities` that it does.
+    public var watchable: WatchableGateway { WatchableGateway(self) }
+}
+
+/// An in-memory gateway with a watch stream that a test can break and silence.
+public final class WatchableGateway: HTTPTransport {
+    private typealias Parts = AsyncThrowingStream<TransportPart, any Error>
+
+    private struct State {
+        var streams: [UInt64: Parts.Continuation] = [:]
+        var opened = 0
+        var nextID: UInt64 = 0
+        var refusals: [TransportResponse] = []
+        var features = ["watch"]
+        var isSilent = false
+        var bodyLimit = Int.max
+        var encodings: [String] = []
+    }
+
+    /// What the streams are of.
+    public let gateway: InMemoryGateway
+    private let state = Mutex(State())
+
+    init(_ gateway: InMemoryGateway) { self.gateway = gateway }
+
+    /// What `/sync/capabilities` names.
+    public func offer(_ features: [String]) { state.withLock { $0.features = features } }
+
+    /// The next attempt to watch is answered with this.
+    public func refuseNext(_ response: TransportResponse) {
+        state.withLock { $0.refusals.append(response) }
+    }
+
+    /// From now on streams tell of nothing, as behind a proxy that keeps what it gets.
+    public func silence() { state.withLock { $0.isSilent = true } }
+
+    /// Breaks every stream.
+    public func breakStreams() {
+        let streams = state.withLock { state in
+            defer { state.streams = [:] }
+            return state.streams.values
+        }
+        for stream in streams { stream.finish(throwing: InMemoryGateway.ConnectionLost()) }
+    }
+
+    /// Bodies of more bytes, before compression, are answered 413.
+    public func limitBodies(to bytes: Int) { state.withLock { $0.bodyLimit = bytes } }
+
+    /// The encoding of each upload so far: `gzip`, or `identity`.
+    public var uploadEncodings: [String] { state.withLock { $0.encodings } }
+
+    /// How many streams are open now, and how many ever were.
+    public var streams: (open: Int, opened: Int) {
+        state.withLock { ($0.streams.count, $0.opened) }
+    }
+
+    public func send(_ request: TransportRequest) async throws -> TransportResponse {
+        if request.url.path.hasSuffix("sync/upload") { return try await upload(request) }
+        guard request.url.path.hasSuffix("sync/capabilities") else {
+            return try await compressed(gateway.send(request), for: request)
+        }
+        let features = state.withLock { $0.features.map { "\"\($0)\"" }.joined(separator: ",") }
+        return InMemoryGateway.json(
+            200, #"{"api_versions":[1],"features":[\#(features)],"limits":{},"tables":[]}"#)
+    }
+
+    private func upload(_ request: TransportRequest) async throws -> TransportResponse {
+        let isCompressed = request.headers["Content-Encoding"] == "gzip"
+        let (limit, takesGzip) = state.withLock { state in
+            state.encodings.append(isCompressed ? "gzip" : "identity")
+            return (state.bodyLimit, state.features.contains("gzip"))
+        }
+        var request = request
+        if isCompressed {
+            let body = request.body ?? []
+            guard takesGzip, let inflated = Gzip.inflate(body, limit: 64 << 20) else {
+                return TransportResponse(status: 415)
+            }
+            request.body = inflated
+        }
+        if request.body?.count ?? 0 > limit { return TransportResponse(status: 413) }
+        return try await compressed(gateway.send(request), for: request)
+    }
+
+    private func compressed(
+        _ response: TransportResponse, for request: TransportRequest
+    ) -> TransportResponse {
+        guard state.withLock({ $0.features.contains("gzip") }),
+            request.headers["Accept-Encoding"] == "gzip", let body = Gzip.deflate(response.body)
+        else { return response }
+        var response = response
+        response.headers["content-encoding"] = "gzip"
+        response.body = body
+        return response
+    }
+
+    /// True.
+    public var canStream: Bool { true }
+
+    public func stream(
+        _ request: TransportRequest,
+        _ receive: @escaping @Sendable (TransportPart) async throws -> Void
+    ) async throws {
+        let refusal = state.withLock { $0.refusals.isEmpty ? nil : $0.refusals.removeFirst() }
+        if let refusal { return try await receive(.head(refusal)) }
+        let (parts, continuation) = Parts.makeStream()
+        let id = state.withLock { state in
+            state.nextID += 1
+            state.opened += 1
+            state.streams[state.nextID] = continuation
+            return state.nextID
+        }
+        defer { state.withLock { _ = $0.streams.removeValue(forKey: id) } }
+        continuation.yield(
+            .head(
+                TransportResponse(status: 200, headers: ["content-type": "text/event-stream"])))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                for try await part in parts { try await receive(part) }
+            }
+            group.addTask { try await self.tell(request, continuation) }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    /// Tells of each growth of the user's log beyond what the device has.
+    private func tell(_ request: TransportRequest, _ parts: Parts.Continuation) async throws {
+        var call = try Call(request)
+        var told = Int(call.query["after"] ?? "") ?? 0
+        while true {
+            let head = gateway.logCount(user: call.user)
+            if head != told {
+                told = head
+                let text =
+                    "id: \(head)\nevent: change\ndata: {\"highest_server_seq\":\(head)}\n\n"
+                if state.withLock({ !$0.isSilent }) { parts.yield(.bytes(Array(text.utf8))) }
+            }
+            call.query["after"] = String(told)
+            try await gateway.waitForNews(call)
+        }
+    }
+}
