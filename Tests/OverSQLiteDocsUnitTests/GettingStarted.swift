@@ -34,7 +34,8 @@ enum GettingStarted {
             }
             try db.create(table: "posts") { table in
                 table.primaryKey("id", .text)
-                table.belongsTo("author", inTable: "authors", onDelete: .cascade).notNull()
+                table.column("author_id", .text).notNull().indexed()
+                    .references("authors", onDelete: .cascade)
                 table.column("title", .text).notNull()
                 table.column("likes", .integer).notNull().defaults(to: 0)
             }

@@ -14,10 +14,28 @@ actor StackTransport: HTTPTransport {
     init(stack: @escaping @Sendable () throws -> StackAddress) { self.stack = stack }
 
     func send(_ request: TransportRequest) async throws -> TransportResponse {
+        let (transport, request) = try await addressed(request)
+        return try await transport.send(request)
+    }
+
+    nonisolated var canStream: Bool { true }
+
+    func stream(
+        _ request: TransportRequest,
+        _ receive: @escaping @Sendable (TransportPart) async throws -> Void
+    ) async throws {
+        let (transport, request) = try await addressed(request)
+        try await transport.stream(request, receive)
+    }
+
+    /// The request as it goes to the stack that runs now.
+    private func addressed(
+        _ request: TransportRequest
+    ) async throws -> (AsyncHTTPTransport, TransportRequest) {
         let address = try stack()
         var request = request
         request.url = try Self.url(request.url, at: address.gateway)
-        return try await transport(to: address).send(request)
+        return (try await transport(to: address), request)
     }
 
     /// Ends the connections.
