@@ -52,7 +52,14 @@ public final class SyncEngine: Sendable {
     /// The status now and every later one. A slow reader skips to the newest.
     public var statusUpdates: AsyncStream<SyncStatus> { session.board.follow() }
 
-    /// Conflicts settled and rows rejected from now on.
+    #if canImport(Observation)
+        /// The status for SwiftUI and whatever else observes: one object for the engine's life.
+        @MainActor public var observableStatus: ObservableSyncStatus {
+            session.board.observed.object(of: session.board)
+        }
+    #endif
+
+    /// Conflicts settled, rows rejected and re-readings of the feed from now on.
     public var events: AsyncStream<SyncEvent> { session.board.listen() }
 
     /// The name under which the server knows this device. Tokens for it carry it as `did`; if a token carries

@@ -14,6 +14,8 @@ struct SyncLoop: Sendable {
     func run() async {
         let observer = LocalChangeObserver { [wake] in wake.raise(.localChange) }
         session.database.add(transactionObserver: observer)
+        // What was written before the observer was there.
+        wake.raise(.localChange)
         await loop()
         session.database.remove(transactionObserver: observer)
     }

@@ -19,6 +19,10 @@ final class StatusBoard: Sendable {
     }
 
     private let state = Mutex(State())
+    #if canImport(Observation)
+        /// The status for views.
+        let observed = ObservedStatus()
+    #endif
 
     var status: SyncStatus { state.withLock { $0.status } }
 
@@ -30,6 +34,9 @@ final class StatusBoard: Sendable {
             guard state.status != before else { return }
             for follower in state.followers.values { follower.yield(state.status) }
         }
+        #if canImport(Observation)
+            observed.changed(self)
+        #endif
     }
 
     func post(_ events: [SyncEvent]) {

@@ -38,9 +38,18 @@ public struct URLSessionTransport: HTTPTransport {
         _ request: TransportRequest,
         _ receive: @escaping @Sendable (TransportPart) async throws -> Void
     ) async throws {
-        let task = session.dataTask(with: Self.native(request))
         let (parts, continuation) = AsyncThrowingStream.makeStream(of: TransportPart.self)
-        task.delegate = StreamDelegate(continuation)
+        let delegate = StreamDelegate(continuation)
+        #if canImport(FoundationNetworking)
+            // Foundation on Linux asks the session's delegate alone, never the task's.
+            let session = URLSession(
+                configuration: session.configuration, delegate: delegate, delegateQueue: nil)
+            defer { session.finishTasksAndInvalidate() }
+            let task = session.dataTask(with: Self.native(request))
+        #else
+            let task = session.dataTask(with: Self.native(request))
+            task.delegate = delegate
+        #endif
         continuation.onTermination = { _ in task.cancel() }
         task.resume()
         for try await part in parts { try await receive(part) }
