@@ -100,6 +100,13 @@ enum GettingStarted {
     }
     // end
 
+    // begin: observable
+    @MainActor static func label(_ engine: SyncEngine) -> String {
+        let sync = engine.observableStatus
+        return sync.pendingCount == 0 ? "Everything is sent" : "\(sync.pendingCount) to send"
+    }
+    // end
+
     // begin: first-sync
     static func openApp(_ engine: SyncEngine) async throws {
         try await engine.start()
