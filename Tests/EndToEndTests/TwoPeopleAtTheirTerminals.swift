@@ -176,8 +176,9 @@ struct TwoPeopleAtTheirTerminals {
         kill(ada.process, SIGTERM)
         try await ada.expect("1 change will be sent next time. Bye.")
         #expect(try await ada.end() == 0)
-        let again = try await run("list", "ada", folder)
+        let again = try await run("add More\nlist", "ada", folder)
         #expect(again.contains("  1  Shopping\n"))
+        #expect(again.hasSuffix("2 changes will be sent next time. Bye.\n"))
     }
 
     // MARK: The people

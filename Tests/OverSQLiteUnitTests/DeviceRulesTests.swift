@@ -59,4 +59,28 @@ struct DeviceRulesTests {
                 == #"{"id":"\#(key(rows))","name":"Eve","age":\#(rows)}"#)
         #expect(device.engine.status.pendingCount == 0)
     }
+
+    @Test("what waits is counted though the server cannot be reached")
+    func countedOffline() async throws {
+        let device = try Device()
+        try await device.sync()
+        try device.execute("INSERT INTO users (id) VALUES (?)", [key(1)])
+        device.gateway.next("download", .refuseConnection)
+        await #expect(throws: SyncError.self) { try await device.sync() }
+        #expect(device.engine.status.pendingCount == 1)
+    }
+
+    @Test("what waits is counted when the loop cannot reach the server", .timeLimit(.minutes(1)))
+    func countedByTheLoop() async throws {
+        let device = try Device()
+        device.gateway.next("download", .refuseConnection)
+        try await device.engine.start()
+        for await status in device.engine.statusUpdates where status.lastError != nil { break }
+        device.gateway.next("download", .refuseConnection)
+        try device.execute("INSERT INTO users (id) VALUES (?)", [key(1)])
+        device.clock.advance(seconds: 60)
+        for await status in device.engine.statusUpdates where status.pendingCount == 1 { break }
+        await device.engine.stop()
+        #expect(device.engine.status.pendingCount == 1)
+    }
 }

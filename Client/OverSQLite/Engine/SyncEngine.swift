@@ -130,6 +130,8 @@ public final class SyncEngine: Sendable {
                 status.progress = nil
                 if self.running.withLock({ $0 == nil }) { status.state = .stopped }
             }
+            // Whatever failed, what waits is counted.
+            try? await session.refreshCounts()
             throw error
         }
     }
