@@ -39,6 +39,9 @@ public final class AsyncHTTPTransport: HTTPTransport {
     /// Ends the connections. A client that is not shut down says so in debug builds.
     public func shutdown() async throws { try await client.shutdown() }
 
+    /// Sends a request and collects the answer.
+    ///
+    /// - Throws: the client's error if there is no answer.
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
         let response = try await client.execute(Self.native(request), timeout: timeout)
         let body = try await response.body.collect(upTo: Self.maximumAnswerBytes)
@@ -48,6 +51,9 @@ public final class AsyncHTTPTransport: HTTPTransport {
     /// True.
     public var canStream: Bool { true }
 
+    /// Sends a request and hands on the answer as it comes.
+    ///
+    /// - Throws: the client's error if the answer breaks off, `CancellationError`, or what `receive` threw.
     public func stream(
         _ request: TransportRequest,
         _ receive: @escaping @Sendable (TransportPart) async throws -> Void

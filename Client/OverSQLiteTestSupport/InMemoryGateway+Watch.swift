@@ -19,6 +19,7 @@ public final class WatchableGateway: HTTPTransport {
         var features = ["watch"]
         var isSilent = false
         var bodyLimit = Int.max
+        var misanswers: [TransportResponse] = []
         var encodings: [String] = []
     }
 
@@ -34,6 +35,11 @@ public final class WatchableGateway: HTTPTransport {
     /// The next attempt to watch is answered with this.
     public func refuseNext(_ response: TransportResponse) {
         state.withLock { $0.refusals.append(response) }
+    }
+
+    /// The next request for `/sync/capabilities` is answered with this.
+    public func misanswerCapabilities(_ response: TransportResponse) {
+        state.withLock { $0.misanswers.append(response) }
     }
 
     /// From now on streams tell of nothing, as behind a proxy that keeps what it gets.
@@ -59,11 +65,16 @@ public final class WatchableGateway: HTTPTransport {
         state.withLock { ($0.streams.count, $0.opened) }
     }
 
+    /// Serves a request as the gateway does, with capabilities, gzip and a limit on bodies.
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
         if request.url.path.hasSuffix("sync/upload") { return try await upload(request) }
         guard request.url.path.hasSuffix("sync/capabilities") else {
             return try await compressed(gateway.send(request), for: request)
         }
+        let misanswer = state.withLock {
+            $0.misanswers.isEmpty ? nil : $0.misanswers.removeFirst()
+        }
+        if let misanswer { return misanswer }
         let features = state.withLock { $0.features.map { "\"\($0)\"" }.joined(separator: ",") }
         return InMemoryGateway.json(
             200, #"{"api_versions":[1],"features":[\#(features)],"limits":{},"tables":[]}"#)
@@ -102,6 +113,7 @@ public final class WatchableGateway: HTTPTransport {
     /// True.
     public var canStream: Bool { true }
 
+    /// Serves `/sync/watch` until the stream is broken or the task cancelled.
     public func stream(
         _ request: TransportRequest,
         _ receive: @escaping @Sendable (TransportPart) async throws -> Void

@@ -148,6 +148,20 @@ import Testing
         #expect(gateway.uploadEncodings.suffix(2) == ["identity", "identity"])
     }
 
+    @Test("limits that the gateway tells are kept to, and never raise the app's own")
+    func toldLimits() {
+        var pacer = BatchPacer(largest: 200, bytes: 4000)
+        pacer.keep(within: .init(changesPerUpload: 1000, bytesPerBody: 100_000))
+        #expect(pacer.limit == 200 && pacer.bytes == 4000)
+        pacer.keep(within: .init(changesPerUpload: 50, bytesPerBody: 2000))
+        #expect(pacer.limit == 50 && pacer.bytes < 2000)
+        pacer.shrink(sent: 50)
+        for _ in 1...5 { pacer.grow() }
+        #expect(pacer.limit == 50)
+        pacer.keep(within: .init(changesPerUpload: nil, bytesPerBody: 0))
+        #expect(pacer.bytes == 1)
+    }
+
     @Test("gzip gives back what went in, of any size, and nil for what is cut or too much")
     func roundTrip() throws {
         var generator = SeededGenerator(seed: 7)

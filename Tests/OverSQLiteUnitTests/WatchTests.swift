@@ -145,6 +145,18 @@ import Testing
         await device.engine.stop()
     }
 
+    @Test("a portal's page in place of the capabilities costs one delay, not the stream for good")
+    func portal() async throws {
+        let (device, gateway) = try await Self.start {
+            $0.misanswerCapabilities(TransportResponse(status: 200, body: Array("<html>".utf8)))
+        }
+        try await Self.until { Self.polls(device) == 1 }
+        #expect(gateway.streams.opened == 0)
+        device.clock.advance(seconds: 2)
+        try await Self.until { gateway.streams.open == 1 }
+        await device.engine.stop()
+    }
+
     @Test("a paused engine holds no stream, a resumed one does again")
     func paused() async throws {
         let (device, gateway) = try await Self.start()

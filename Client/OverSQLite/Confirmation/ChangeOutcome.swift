@@ -19,6 +19,7 @@ public struct ChangeConfirmation: Sendable, Hashable {
     public let table: String
     /// The key as it travels: a dashed lower-case UUID, or the text key.
     public let key: String
+    /// What became of the row's edit.
     public let outcome: ChangeOutcome
 }
 

@@ -31,11 +31,16 @@ public struct SyncConfiguration: Sendable {
     public var watchdog = 120.0
     /// Rows read ahead at the most while a row's parent has not come yet.
     public var stagedRowLimit = 50_000
+    /// What carries requests; on Linux with an authority of one's own: `AsyncHTTPTransport`.
     public var transport: any HTTPTransport = URLSessionTransport()
+    /// What tells the time and sleeps; tests hold it still.
     public var clock: any SyncClock = SystemClock()
     /// Numbers from 0 to 1, for spreading retries.
     public var randomness: @Sendable () -> Double = { Double.random(in: 0...1) }
 
+    /// - Parameters:
+    ///   - gateway: where the gateway is; `sync/…` is appended to its path.
+    ///   - schema: of the business tables on the server, in lower case.
     public init(gateway: URL, schema: String) {
         self.gateway = gateway
         self.schema = schema

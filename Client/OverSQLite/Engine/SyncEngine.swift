@@ -64,6 +64,8 @@ public final class SyncEngine: Sendable {
 
     /// The name under which the server knows this device. Tokens for it carry it as `did`; if a token carries
     /// another, that one is used from then on.
+    ///
+    /// - Throws: a database error, as `SyncError`.
     public var deviceID: String {
         get async throws { try await session.write { db in try DeviceState.read(db).sourceID } }
     }
@@ -89,6 +91,8 @@ public final class SyncEngine: Sendable {
     }
 
     /// Reads the feed to its end.
+    ///
+    /// - Throws: `SyncError`; `SyncError.paused` while the app has paused sync.
     public func fetchChanges() async throws {
         try await exchange { try await self.session.fetch() }
     }
@@ -96,14 +100,19 @@ public final class SyncEngine: Sendable {
     /// Returns when the device has read the feed to its end for the first time, at once if it has.
     ///
     /// The loops must run, or somebody call `syncChanges()`.
+    ///
+    /// - Throws: `CancellationError`; a database error, as `SyncError`.
     public func waitForFirstSync() async throws {
         if try await isHydrated { return }
         for await status in statusUpdates where status.hasFinishedFirstSync { return }
         try Task.checkCancellation()
+        throw SyncError.stopped
     }
 
     /// Runs `body` with no exchange under way and none beginning, as for a large import. What the app writes
-    /// is noted as always and goes out afterwards.
+    /// is noted as always and goes out afterwards. An exchange under way is finished first.
+    ///
+    /// - Throws: what `body` throws; `CancellationError`.
     public func withSyncPaused<Value: Sendable>(_ body: () async throws -> Value) async throws
         -> Value
     {
@@ -142,7 +151,9 @@ public final class SyncEngine: Sendable {
 
     // MARK: In the background
 
-    /// Begins to sync in the background; returns when the loops run. Does nothing if they run already.
+    /// Begins to sync in the background. Does nothing if that has begun already.
+    ///
+    /// - Throws: a database error, as `SyncError`. What fails later is in the status.
     public func start() async throws {
         try await session.refreshCounts()
         running.withLock { running in
@@ -169,7 +180,10 @@ public final class SyncEngine: Sendable {
         session.board.update { $0.state = .stopped }
     }
 
-    /// Syncs until the task is cancelled, as `start()` does, in the caller's own task.
+    /// Syncs until the task is cancelled, as `start()` does, in the caller's own task: for apps that keep
+    /// their long-lived tasks in one place. Not beside `start()`.
+    ///
+    /// - Throws: a database error, as `SyncError`, before anything has begun.
     public func run() async throws {
         try await session.refreshCounts()
         session.outcomes.began()

@@ -62,19 +62,20 @@ final class SyncSession: Sendable {
 
     /// What the server offers, asked for once in a process.
     ///
-    /// A server that cannot say is one that offers nothing.
+    /// A server that refuses to say offers nothing.
     ///
-    /// - Throws: `SyncError` if it could not be asked.
+    /// - Throws: `SyncError` if it could not be asked, or something else answered.
     func capabilities() async throws -> Capabilities {
         if let known = offered.withLock({ $0 }) { return known }
         do {
-            let found = try await gateway.capabilities() ?? .none
+            let found = try await gateway.capabilities() ?? Capabilities.none
             offered.withLock { $0 = found }
+            if let limits = found.limits { pacer.withLock { $0.keep(within: limits) } }
             return found
-        } catch SyncError.notTheGateway {
-            return .none
         } catch SyncError.refused(let status, _, _) where status < 500 {
-            return .none
+            let nothing = Capabilities.none
+            offered.withLock { $0 = nothing }
+            return nothing
         }
     }
 

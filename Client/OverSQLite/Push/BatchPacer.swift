@@ -4,7 +4,7 @@
 /// have been one busy moment. The bytes are halved for good: what stands in the way is a fixed limit, of the
 /// gateway or of a proxy before it.
 struct BatchPacer {
-    let largest: Int
+    private(set) var largest: Int
     private(set) var limit: Int
     /// Bytes after which no further change joins.
     private(set) var bytes: Int
@@ -14,6 +14,16 @@ struct BatchPacer {
         self.bytes = max(1, bytes)
         limit = self.largest
     }
+
+    /// The server has told its limits.
+    mutating func keep(within limits: Capabilities.Limits) {
+        largest = max(1, min(largest, limits.changesPerUpload ?? largest))
+        limit = min(limit, largest)
+        if let told = limits.bytesPerBody { bytes = max(1, min(bytes, told - Self.envelopeBytes)) }
+    }
+
+    /// Bytes of an upload beside its changes, at the most.
+    private static let envelopeBytes = 128
 
     /// The server found the changes too many.
     mutating func shrink(sent: Int) { limit = max(1, min(limit, sent) / 2) }

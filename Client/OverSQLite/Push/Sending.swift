@@ -113,7 +113,10 @@ struct Sending {
         guard let threshold = session.configuration.compressionThreshold,
             batch.body.count >= threshold
         else { return false }
-        return try await session.capabilities().offers(.gzip)
+        do { return try await session.capabilities().offers(.gzip) } catch SyncError.notTheGateway {
+            // The upload itself will tell whether the gateway is there.
+            return false
+        }
     }
 
     private func refuseAsTooLarge(_ batch: OutgoingBatch) async throws {

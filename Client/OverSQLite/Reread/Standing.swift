@@ -47,6 +47,7 @@ public enum RereadReason: String, Sendable, Hashable {
 
 /// What came of reading the feed again.
 public struct RereadReport: Sendable, Hashable {
+    /// Why it was read again.
     public let reason: RereadReason
     /// Rows that the server no longer had, or had only in an older version, and that are sent again.
     public let resentRows: Int

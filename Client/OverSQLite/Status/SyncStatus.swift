@@ -8,7 +8,9 @@ public struct SyncStatus: Sendable, Hashable {
         case stopped
         /// Everything known has been exchanged.
         case idle
+        /// An upload is under way, or being made.
         case sending
+        /// The feed is being read.
         case fetching
         /// Paused by the app.
         case paused
@@ -33,6 +35,7 @@ public struct SyncStatus: Sendable, Hashable {
         /// Whether the device has yet to read the feed to its end for the first time.
         public var isFirstSync = false
 
+        /// Nothing has been read, and nothing is known to be there.
         public init() {}
 
         /// How much has been read, from 0 to 1. It never goes back within one reading.
@@ -48,6 +51,7 @@ public struct SyncStatus: Sendable, Hashable {
         }
     }
 
+    /// What the engine is doing.
     public var state: State = .stopped
     /// Rows with edits the server has not confirmed, the rejected ones included.
     public var pendingCount = 0
@@ -64,6 +68,7 @@ public struct SyncStatus: Sendable, Hashable {
     /// Whether the device has read the feed to its end at least once.
     public var hasFinishedFirstSync = false
 
+    /// A stopped engine of which nothing else is known.
     public init() {}
 }
 
@@ -84,7 +89,9 @@ public struct RejectedChange: Sendable, Hashable {
 
 /// Something that happened to a row and that the app may want to tell its user.
 public enum SyncEvent: Sendable, Hashable {
+    /// A conflict was settled; the report says how.
     case conflict(ConflictReport)
+    /// A change was refused, by the server or by this device.
     case rejected(RejectedChange)
     /// The feed was read from its start again, or, after `deviceRestored`, this device's own changes are
     /// read back.

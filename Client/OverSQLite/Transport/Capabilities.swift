@@ -6,8 +6,7 @@ struct Capabilities: Hashable, Sendable, Decodable {
     }
 
     struct Limits: Hashable, Sendable {
-        /// Bytes of one row's payload.
-        var bytesPerPayload: Int?
+        var changesPerUpload: Int?
         /// Bytes of one request body, before compression.
         var bytesPerBody: Int?
     }
@@ -23,7 +22,7 @@ struct Capabilities: Hashable, Sendable, Decodable {
 
 extension Capabilities.Limits: Decodable {
     enum CodingKeys: String, CodingKey {
-        case bytesPerPayload = "bytes_per_payload"
+        case changesPerUpload = "changes_per_upload"
         case bytesPerBody = "bytes_per_body"
     }
 }

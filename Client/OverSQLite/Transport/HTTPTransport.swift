@@ -4,10 +4,14 @@ import Foundation
 public struct TransportRequest: Sendable {
     /// `GET` or `POST`.
     public var method: String
+    /// Scheme, host, path and query.
     public var url: URL
+    /// Values by name; a name stands once.
     public var headers: [String: String]
+    /// The bytes to send, ready compressed if `Content-Encoding` says so; nil for none.
     public var body: [UInt8]?
 
+    /// A request as it is to be sent.
     public init(method: String, url: URL, headers: [String: String] = [:], body: [UInt8]? = nil) {
         self.method = method
         self.url = url
@@ -18,11 +22,14 @@ public struct TransportRequest: Sendable {
 
 /// An answer, whatever its status.
 public struct TransportResponse: Sendable {
+    /// The HTTP status.
     public var status: Int
     /// By lower-case name.
     public var headers: [String: String]
+    /// The whole body; as it came if `content-encoding` is among the headers and the transport left it so.
     public var body: [UInt8]
 
+    /// An answer as it came.
     public init(status: Int, headers: [String: String] = [:], body: [UInt8] = []) {
         self.status = status
         self.headers = headers
@@ -63,6 +70,7 @@ public enum TransportPart: Sendable {
 
 /// Thrown by a transport that reads answers as a whole only.
 public struct StreamingUnsupported: Error, Sendable, Hashable {
+    /// Makes the error, which holds nothing.
     public init() {}
 }
 

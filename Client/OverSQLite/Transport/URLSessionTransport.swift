@@ -26,6 +26,9 @@ public struct URLSessionTransport: HTTPTransport {
     /// - Parameter session: a session the app has set up, for example with its own certificate checks.
     public init(session: URLSession) { self.session = session }
 
+    /// Sends a request and collects the answer.
+    ///
+    /// - Throws: the client's error if there is no answer.
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
         let (data, response) = try await session.data(for: Self.native(request))
         return try Self.answer(response, Array(data))
@@ -34,6 +37,9 @@ public struct URLSessionTransport: HTTPTransport {
     /// True.
     public var canStream: Bool { true }
 
+    /// Sends a request and hands on the answer as it comes.
+    ///
+    /// - Throws: the client's error if the answer breaks off, `CancellationError`, or what `receive` threw.
     public func stream(
         _ request: TransportRequest,
         _ receive: @escaping @Sendable (TransportPart) async throws -> Void
