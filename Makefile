@@ -8,7 +8,7 @@ BIN = $(shell swift build -c $(CONFIGURATION) --show-bin-path)
 PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
 SERVICES := oversync-gateway oversync-upload oversync-download oversync-auth
 
-.PHONY: help packages build test unit integration e2e model format lint demo run bench bench-smoke gap protos clean
+.PHONY: help packages build test unit integration e2e model format lint demo run notes bench bench-smoke gap docs protos clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 16
@@ -53,6 +53,10 @@ run: CONFIGURATION = release
 run: build ## the whole stack on a private PostgreSQL under .oversync/, until Ctrl-C
 	$(BIN)/oversync dev
 
+notes: CONFIGURATION = release
+notes: build ## the example app on the stack of `make run`: notes that ME=ada and others share, offline too
+	@$(BIN)/oversync notes --as $(or $(ME),$(shell whoami))
+
 bench: CONFIGURATION = release
 bench: build ## every line of Docs/performance.md beside its floor; options in BENCH, such as BENCH="--seconds 5"
 	@Tools/make/packages.sh nginx-light
@@ -65,6 +69,9 @@ bench-smoke: build ## changes/s and rows/s through the gateway, with each proces
 gap: CONFIGURATION = release
 gap: build ## that readers miss no change of GAP_CHANGES=n (a million); GAP_KILL=1 kills processes meanwhile
 	$(BIN)/oversync gap --changes $(or $(GAP_CHANGES),1000000) $(if $(GAP_KILL),--kill)
+
+docs: packages ## builds the SDK's documentation into .oversync/docs; warnings fail it
+	Tools/make/docs.sh
 
 protos: ## generates the Swift and C code of Shared/Protos
 	@Tools/make/packages.sh $(PROTO_PACKAGES)

@@ -162,6 +162,16 @@ let toolTargets: [Target] = [
             .embedInCode("Resources/oversync.yaml"),
         ],
         swiftSettings: settings),
+    // An example of an app: notes and tasks that several people share.
+    .target(
+        name: "Notes",
+        dependencies: ["DevStack", "OverSQLite", "OverSQLiteAsyncHTTP", .grdb, .signals],
+        path: "Tools/Notes",
+        resources: [
+            .embedInCode("Resources/business.sql"), .embedInCode("Resources/device.sql"),
+            .embedInCode("Resources/oversync.yaml"),
+        ],
+        swiftSettings: settings),
     .target(
         name: "Bench",
         dependencies: [
@@ -184,7 +194,7 @@ let toolTargets: [Target] = [
     .executableTarget(
         name: "oversync",
         dependencies: [
-            "Bench", "Demo", "DevStack", "GapCheck", "Model", "Postgres", "Protos", "RPC",
+            "Bench", "Demo", "DevStack", "GapCheck", "Model", "Notes", "Postgres", "Protos", "RPC",
             "ServiceKit",
             "Sidecar", "Tokens", .argumentParser,
             .lifecycle, .logging, .nioCore,
@@ -256,6 +266,9 @@ let testTargets: [Target] = [
         ]),
     tests("GapCheckUnitTests", ["GapCheck", "WireJSON", .nioCore]),
     tests("BenchUnitTests", ["Bench", "DevStack", "Tokens", .nioCore]),
+    // The code of the library's documentation, which DocsUnitTests compares with the articles.
+    tests("OverSQLiteDocsUnitTests", ["OverSQLite", "OverSQLiteTestSupport", .grdb]),
+    tests("NotesUnitTests", ["Notes", "OverSQLite", .grdb]),
     tests("CompressionUnitTests", ["Compression", "TestSupport", .nioCore]),
     tests(
         "OverSQLiteUnitTests",
@@ -263,9 +276,11 @@ let testTargets: [Target] = [
     tests(
         "EndToEndTests",
         [
-            "Demo", "DevStack", "GapCheck", "LocalPostgres", "OverSQLite", "OverSQLiteAsyncHTTP",
+            "Demo", "DevStack", "GapCheck", "LocalPostgres", "Notes", "OverSQLite",
+            "OverSQLiteAsyncHTTP",
             "Postgres", "ServerModel", "Sidecar", "TestSupport", "Tokens", .asyncHTTPClient, .grdb,
-            .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, "oversync-auth", "oversync-download",
+            .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, "oversync", "oversync-auth",
+            "oversync-download",
             "oversync-gateway", "oversync-upload",
         ]),
 ]
@@ -276,6 +291,7 @@ let package = Package(
     products: [
         .library(name: "OverSQLite", targets: ["OverSQLite"]),
         .library(name: "OverSQLiteAsyncHTTP", targets: ["OverSQLiteAsyncHTTP"]),
+        .library(name: "OverSQLiteTestSupport", targets: ["OverSQLiteTestSupport"]),
     ],
     targets: sharedTargets + serviceTargets + clientTargets + toolTargets + testTargets
 )

@@ -21,6 +21,15 @@ struct NamedTestsTests {
         try expectTests(lines)
     }
 
+    @Test func `every rule of the device has a number, and a test that exists`() throws {
+        let lines = try Self.table(in: "Docs/device.md").filter {
+            $0.last != "" && $0[0].hasPrefix("D")
+        }
+        #expect(lines.map(\.first) == lines.indices.map { "D\($0 + 1)" })
+        #expect(lines.count >= 40)
+        try expectTests(lines)
+    }
+
     private func expectTests(_ lines: [[String]]) throws {
         let sources = try Self.testSources()
         for line in lines {

@@ -18,7 +18,7 @@ struct DemoDevice: Sendable {
         guard let url = URL(string: stack.gateway) else {
             throw StackError("\(stack.gateway) is no URL")
         }
-        let signIn = DevelopmentSignIn(stack: stack, user: user, device: name)
+        let signIn = DevelopmentSignIn(stack: { stack }, user: user, device: name)
         transport = try CountingTransport(trusting: stack.authority)
         var configuration = SyncConfiguration(gateway: url, schema: DemoTables.schema)
         configuration.transport = transport

@@ -12,7 +12,7 @@ struct Oversync: AsyncParsableCommand {
         subcommands: [
             DevCommand.self, DemoCommand.self, MigrateCommand.self, AdoptCommand.self,
             VerifyCommand.self, CompactCommand.self, TokenCommand.self, BenchCommand.self,
-            GapCommand.self,
+            GapCommand.self, NotesCommand.self,
         ])
 }
 

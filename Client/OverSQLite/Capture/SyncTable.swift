@@ -20,6 +20,8 @@ public struct SyncTable: Sendable {
     /// - Parameters:
     ///   - name: the table's name in SQLite; on the wire it is lower-cased.
     ///   - keyColumn: a column that is unique by itself; nil takes the primary key.
+    ///   - keyKind: what the key column holds.
+    ///   - conflictPolicy: nil takes the configuration's.
     public init(
         _ name: String, keyColumn: String? = nil, keyKind: KeyKind = .uuid,
         conflictPolicy: ConflictPolicy? = nil

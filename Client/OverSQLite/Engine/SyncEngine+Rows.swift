@@ -28,17 +28,20 @@ extension SyncEngine {
         retryNow()
     }
 
-    /// Gives a refused change up. The row on this device stays as it is until the server's next version of it
-    /// arrives; a row the server never had stays here only. A later edit of the row is sent as any other.
+    /// Gives a refused change up and takes it back: the row becomes what it was before the app's edits, a row
+    /// the server never had goes, a deleted one returns. Does nothing if it is no longer refused.
     ///
-    /// - Throws: a database error, as `SyncError`.
+    /// Under the policies `serverWins` and `clientWins` no earlier state is kept; there an edited or deleted
+    /// row stays as it is until the server's next version arrives.
+    ///
+    /// - Throws: a database error, as `SyncError`: for example when rows of this device refer to one that
+    ///   would go.
     public func discard(_ row: RejectedChange) async throws {
         let (catalog, outcomes) = (session.catalog, session.outcomes)
         try await session.write { db in
             guard let table = catalog.table(wireName: row.table.lowercased()) else { return }
-            try ChangeLog(db: db, catalog: catalog).fold()
             let name = PageApplier.TableKey(tableID: table.id, key: RowKey(wire: row.key))
-            try PendingQueue(db: db).remove(table, name.key)
+            guard try Discarding(db: db, catalog: catalog).takeBack(table, name.key) else { return }
             outcomes.note([RowOutcome(row: name, kind: .discarded)], with: db)
         }
         try await session.refreshCounts()

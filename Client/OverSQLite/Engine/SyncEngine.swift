@@ -24,7 +24,9 @@ public final class SyncEngine: Sendable {
     /// Prepares the database and begins to note the app's writes.
     ///
     /// - Parameters:
+    ///   - database: the app's own, after its migrations.
     ///   - tables: the tables to sync; rows they hold already are sent.
+    ///   - configuration: where the gateway is, and how to sync.
     ///   - credentials: gives the bearer token for a request. It is called for each one, so the app should
     ///     keep the token it has; it is called again at once when the gateway answers 401.
     /// - Throws: `SyncError.unusableTable`, `SyncError.newerMetadata`, or a database error.
@@ -137,6 +139,8 @@ public final class SyncEngine: Sendable {
                 status.progress = nil
                 if self.running.withLock({ $0 == nil }) { status.state = .stopped }
             }
+            // Whatever failed, what waits is counted.
+            try? await session.refreshCounts()
             throw error
         }
     }

@@ -55,10 +55,10 @@ struct SyncLoop: Sendable {
                     try await step(next, &machine, reasons)
                 }
             } catch let error as SyncError {
-                failed(error, &machine)
+                await failed(error, &machine)
             } catch {
                 if Task.isCancelled { return }
-                failed(.database("\(error)"), &machine)
+                await failed(.database("\(error)"), &machine)
             }
         }
     }
@@ -100,7 +100,7 @@ struct SyncLoop: Sendable {
         }
     }
 
-    private func failed(_ error: SyncError, _ machine: inout LoopMachine) {
+    private func failed(_ error: SyncError, _ machine: inout LoopMachine) async {
         let next = machine.failed(
             error, now: session.now, jitter: session.configuration.randomness())
         session.board.update { status in
@@ -108,6 +108,8 @@ struct SyncLoop: Sendable {
             status.progress = nil
             status.state = next.map { .waiting(until: Date(timeIntervalSince1970: $0)) } ?? .blocked
         }
+        // Whatever failed, what waits is counted.
+        try? await session.refreshCounts()
     }
 
     /// What ended a wait.

@@ -118,6 +118,12 @@ extension PendingQueue {
         ).execute(arguments: [now, table.id, key.wire])
     }
 
+    func isRefused(_ table: TableSchema, _ key: RowKey) throws -> Bool {
+        let statement = try db.cachedStatement(
+            sql: "SELECT 1 FROM _sync_pending WHERE tbl = ? AND key = ? AND reason IS NOT NULL")
+        return try Int.fetchOne(statement, arguments: [table.id, key.wire]) != nil
+    }
+
     /// Every refused row, oldest first.
     func rejected(_ catalog: Catalog) throws -> [RejectedChange] {
         try Row.fetchAll(

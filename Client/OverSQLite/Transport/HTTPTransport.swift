@@ -50,7 +50,9 @@ public protocol HTTPTransport: Sendable {
     /// Sends a request and hands on its answer as it comes: the head, then bytes, until the answer ends. The
     /// answer may take for ever: no time limit applies. Must end soon when its task is cancelled.
     ///
-    /// - Parameter receive: is called with one part at a time; what it throws ends the stream.
+    /// - Parameters:
+    ///   - request: goes out once.
+    ///   - receive: is called with one part at a time; what it throws ends the stream.
     /// - Throws: any error if the answer breaks off, or what `receive` threw.
     func stream(
         _ request: TransportRequest,

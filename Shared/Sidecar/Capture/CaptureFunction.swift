@@ -134,7 +134,7 @@ package struct CaptureFunction: Sendable {
     /// - Parameter changed: a query of the changes, given a payload's columns.
     private func append(_ changed: (_ columns: String) -> String) -> String {
         let planned = append(
-            changed: changed(WireRendering.columns(of: table)),
+            changed: changed(WireRendering.columns(of: table, row: "t")),
             own: ("own_scope", "own_first", "own_last"))
         let made = append(changed: changed(Self.columnsMark), own: ("$1", "$2", "$3"))
         return """

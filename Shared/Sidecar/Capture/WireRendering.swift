@@ -5,9 +5,9 @@ import Model
 /// PostgreSQL's own JSON already has digits as stored, uuids dashed and timestamps in RFC 3339, given the
 /// session settings that `CaptureFunction` makes.
 struct WireRendering {
-    /// The row `t` as a JSON object: all columns but the owner, under their wire names.
-    static func payload(of table: RegisteredTable) -> String {
-        payload(columns: columns(of: table))
+    /// The row as a JSON object: all columns but the owner, under their wire names.
+    static func payload(of table: RegisteredTable, row: String) -> String {
+        payload(columns: columns(of: table, row: row))
     }
 
     /// - Parameter columns: as `columns(of:)` writes them.
@@ -15,9 +15,9 @@ struct WireRendering {
         "(SELECT row_to_json(w) FROM (SELECT \(columns)) AS w)"
     }
 
-    /// The items of a SELECT from `t`. `sync.wire_columns` writes the same of the columns at the moment.
-    static func columns(of table: RegisteredTable) -> String {
-        shown(of: table).map { "\(expression($0)) AS \(quoted($0.name.lowercased()))" }
+    /// The items of a SELECT. `sync.wire_columns` writes the same of a row `t`, with the columns of the moment.
+    static func columns(of table: RegisteredTable, row: String) -> String {
+        shown(of: table).map { "\(expression($0, row)) AS \(quoted($0.name.lowercased()))" }
             .joined(separator: ", ")
     }
 
@@ -43,8 +43,8 @@ struct WireRendering {
         """
     }
 
-    private static func expression(_ column: Column) -> String {
-        let value = "t.\(quoted(column.name))"
+    private static func expression(_ column: Column, _ row: String) -> String {
+        let value = "\(row).\(quoted(column.name))"
         // encode() breaks lines every 76 characters.
         return isBytea(column) ? "replace(encode(\(value), 'base64'), E'\\n', '')" : value
     }

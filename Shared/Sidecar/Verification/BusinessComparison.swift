@@ -79,7 +79,7 @@ struct BusinessComparison {
                 LEFT JOIN sync.row_state r
                     ON r.scope_id = s.scope_id AND r.table_id = \(table.id) AND r.key = w.key
                 LEFT JOIN LATERAL (
-                    SELECT w.key, \(WireRendering.payload(of: table)) AS payload
+                    SELECT w.key, \(WireRendering.payload(of: table, row: "t")) AS payload
                     FROM \(table.name.quotedName) AS t
                     WHERE t.\(quoted(table.keyColumn)) = \(keyValue) AND \(owner)
                 ) AS b ON true

@@ -95,7 +95,7 @@ struct AlteredTableTests {
             #expect(list?.contains(#""data" 17, "pic" "#) == true)
             let columns = try await database.value(
                 "SELECT sync.wire_columns('s.zoo'::regclass, 'id', 'owner')")
-            #expect(columns == WireRendering.columns(of: table))
+            #expect(columns == WireRendering.columns(of: table, row: "t"))
             let none = try await database.value(
                 "SELECT coalesce(sync.wire_columns('s.zoo'::regclass, 'id', 'gone'), 'none')")
             #expect(none == "none")

@@ -3,6 +3,7 @@ import Demo
 import DevStack
 import Foundation
 import Logging
+import Notes
 import ServiceLifecycle
 
 /// `oversync dev`: the whole stack for an app developer's machine.
@@ -13,7 +14,7 @@ struct DevCommand: AsyncParsableCommand {
             "Runs the whole stack on a private PostgreSQL, with development certificates and sign-in.",
         discussion: """
             Everything lives under one folder and is kept between runs. Without --config and --schema it \
-            serves the tables of `oversync demo`. Ctrl-C stops everything.
+            serves the tables of `oversync demo` and `oversync notes`. Ctrl-C stops everything.
             """)
 
     @OptionGroup var stack: StackOptions
@@ -45,6 +46,7 @@ struct DevCommand: AsyncParsableCommand {
           database   \(address.database)
           log        \(directory.log)
           a token    \(command("token", directory)) --user alice --device phone
+          an app     \(command("notes", directory)) --as alice
         Ctrl-C stops it.
         """
     }
@@ -90,12 +92,20 @@ struct StackRunOptions: ParsableArguments {
 
     func plan(_ directory: StackDirectory) throws -> Stack.Plan {
         var plan = Stack.Plan(
-            directory: directory, registrations: try text(config) ?? DemoTables.registrations,
-            businessSchema: try text(schema) ?? (config == nil ? DemoTables.businessSchema : ""))
+            directory: directory, registrations: try text(config) ?? Self.exampleRegistrations,
+            businessSchema: try text(schema) ?? (config == nil ? Self.exampleSchema : ""))
         plan.port = port
         plan.downloadReplicas = downloads
         return plan
     }
+
+    private static let exampleSchema = DemoTables.businessSchema + NotesTables.businessSchema
+
+    /// One list of both examples' tables.
+    private static let exampleRegistrations =
+        DemoTables.registrations
+        + NotesTables.registrations.split(separator: "\n").filter { $0.hasPrefix("  - ") }
+        .joined(separator: "\n") + "\n"
 
     private func text(_ path: String?) throws -> String? {
         guard let path else { return nil }

@@ -1,11 +1,10 @@
 import AsyncHTTPClient
-import DevStack
 import Foundation
 import NIOCore
 import NIOHTTP1
 
 /// Gets a device's tokens from the gateway's development sign-in, a new one when the last is about to end.
-actor DevelopmentSignIn {
+package actor DevelopmentSignIn {
     /// Seconds before its end at which a token is not used any more.
     private static let margin = 30.0
 
@@ -14,19 +13,23 @@ actor DevelopmentSignIn {
         let expires_in: Double
     }
 
-    private let stack: StackAddress
+    private let stack: @Sendable () throws -> StackAddress
     private let user: String
     private let device: String
     private var current: (token: String, until: Date)?
 
-    init(stack: StackAddress, user: String, device: String) {
+    /// - Parameter stack: finds the stack; asked for each new token, for it may have been started anew.
+    package init(
+        stack: @escaping @Sendable () throws -> StackAddress, user: String, device: String
+    ) {
         self.stack = stack
         self.user = user
         self.device = device
     }
 
-    func token() async throws -> String {
+    package func token() async throws -> String {
         if let current, current.until > Date() { return current.token }
+        let stack = try stack()
         let body = try JSONEncoder().encode(["user": user, "device": device])
         let answer = try await stack.withClient { client in
             var request = HTTPClientRequest(url: stack.gateway + "/dev/sign-in")

@@ -1,0 +1,91 @@
+import Foundation
+import Testing
+
+/// The documentation of the SDK: its code is code that was compiled, and it names every public type.
+struct ArticleTests {
+    private static let root = URL(filePath: #filePath).deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent()
+    private static let catalogue = root.appending(path: "Client/OverSQLite/OverSQLite.docc")
+    private static let snippets = root.appending(path: "Tests/OverSQLiteDocsUnitTests")
+
+    @Test func `all Swift code in the articles and the README is compiled by a test`() throws {
+        let snippets = try Set(Self.files(in: Self.snippets).flatMap(Self.snippets(in:)))
+        var blocks = 0
+        for file in try Self.files(in: Self.catalogue) + [Self.root.appending(path: "README.md")] {
+            for block in try Self.blocks(in: file) {
+                blocks += 1
+                let isCompiled = snippets.contains(block)
+                #expect(isCompiled, "\(file.lastPathComponent): \(block)")
+            }
+        }
+        #expect(blocks >= 15)
+    }
+
+    @Test func `every snippet stands in an article or in the README`() throws {
+        let files = try Self.files(in: Self.catalogue) + [Self.root.appending(path: "README.md")]
+        let blocks = try Set(files.flatMap(Self.blocks(in:)))
+        for snippet in try Self.files(in: Self.snippets).flatMap(Self.snippets(in:)) {
+            let isShown = blocks.contains(snippet)
+            #expect(isShown, "\(snippet)")
+        }
+    }
+
+    @Test func `every public type has its place among the topics`() throws {
+        let page = try String(
+            contentsOf: Self.catalogue.appending(path: "OverSQLite.md"), encoding: .utf8)
+        let declaration =
+            /^public (?:final class|struct|enum|protocol|actor|class) (?<name>\w+)/
+            .anchorsMatchLineEndings()
+        var types = 0
+        for file in try Self.files(in: Self.root.appending(path: "Client/OverSQLite"))
+        where file.pathExtension == "swift" {
+            for match in try String(contentsOf: file, encoding: .utf8).matches(of: declaration) {
+                types += 1
+                let isListed = page.contains("- ``\(match.name)``")
+                #expect(isListed, "\(match.name)")
+            }
+        }
+        #expect(types >= 25)
+    }
+
+    /// The blocks of Swift code in a page.
+    private static func blocks(in page: URL) throws -> [String] {
+        try sections(of: page, from: { $0 == "```swift" }, to: "```")
+    }
+
+    /// The code between `begin` and `end`.
+    private static func snippets(in source: URL) throws -> [String] {
+        try sections(of: source, from: { $0.hasPrefix("// begin: ") }, to: "// end")
+    }
+
+    /// What stands between two lines, as if its first line stood at the margin.
+    private static func sections(
+        of file: URL, from isStart: (String) -> Bool, to end: String
+    ) throws -> [String] {
+        var sections: [String] = []
+        var section: [String]?
+        var indent = 0
+        for line in try String(contentsOf: file, encoding: .utf8).components(separatedBy: "\n") {
+            let trimmed = line.trimmingCharacters(in: .whitespaces)
+            if isStart(trimmed) {
+                section = []
+                indent = line.prefix { $0 == " " }.count
+            } else if trimmed == end, let lines = section {
+                sections.append(lines.joined(separator: "\n"))
+                section = nil
+            } else {
+                section?.append(String(line.dropFirst(indent)))
+            }
+        }
+        return sections
+    }
+
+    private static func files(in folder: URL) throws -> [URL] {
+        let files = FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)
+        var found: [URL] = []
+        while let file = files?.nextObject() as? URL {
+            if ["swift", "md"].contains(file.pathExtension) { found.append(file) }
+        }
+        return found.sorted { $0.path < $1.path }
+    }
+}

@@ -1,0 +1,72 @@
+import GRDB
+import OverSQLite
+
+// Code of the articles "Conflicts" and "Designing tables".
+
+enum Conflicts {
+    // begin: policies
+    static let tables = [
+        // What each side changed is kept; of a column that both changed, the server's value.
+        SyncTable("posts", conflictPolicy: .fieldwise(clash: .server, deletion: .editWins)),
+        // A back end writes these; a device's edit never overrules it.
+        SyncTable("prices", conflictPolicy: .serverWins),
+        // Only this user's devices write these: the last one to send prevails.
+        SyncTable("drafts", conflictPolicy: .clientWins),
+    ]
+    // end
+
+    // begin: resolver
+    static let counters = SyncTable(
+        "counters",
+        conflictPolicy: .resolver { conflict in
+            guard let local = conflict.local, let server = conflict.server else { return .server }
+            let before = conflict.base?["value"].flatMap(Int.fromDatabaseValue) ?? 0
+            let ours = local["value"].flatMap(Int.fromDatabaseValue) ?? 0
+            let theirs = server["value"].flatMap(Int.fromDatabaseValue) ?? 0
+            return .merged(["value": (theirs + ours - before).databaseValue])
+        })
+    // end
+
+    // begin: events
+    static func tell(_ engine: SyncEngine, show: (String) -> Void) async {
+        for await event in engine.events {
+            switch event {
+            case .conflict(let report) where !report.lost.isEmpty:
+                let columns = report.columns.joined(separator: ", ")
+                show("\(report.table) \(report.key): \(columns) changed elsewhere, too")
+            case .conflict:
+                break  // both sides' edits are in the row
+            case .rejected(let change):
+                show(
+                    "\(change.table) \(change.key) was refused: \(change.message ?? change.reason)")
+            case .reread(let report):
+                show("read again: \(report.resentRows) rows sent again")
+            }
+        }
+    }
+    // end
+
+    // begin: put-back
+    static func putBack(_ report: ConflictReport, in database: DatabasePool) async throws {
+        try await database.write { db in
+            for (column, value) in report.lost where report.columns.contains(column) {
+                let (table, name) = (
+                    report.table.quotedDatabaseIdentifier, column.quotedDatabaseIdentifier
+                )
+                try db.execute(
+                    sql: "UPDATE \(table) SET \(name) = ? WHERE id = ?",
+                    arguments: [value, report.key])
+            }
+        }
+    }
+    // end
+
+    // begin: keys
+    static let keyed = [
+        SyncTable("posts"),  // id TEXT PRIMARY KEY: a UUID in any spelling
+        SyncTable("photos"),  // id BLOB PRIMARY KEY: the UUID's 16 bytes
+        SyncTable("currencies", keyKind: .text),  // code TEXT PRIMARY KEY
+        SyncTable("memberships", keyColumn: "sync_id"),  // beside a primary key of two columns
+    ]
+    // end
+}

@@ -1,0 +1,94 @@
+import Foundation
+import GRDB
+import OverSQLite
+import OverSQLiteTestSupport
+import Testing
+
+/// The articles' code does what the articles say.
+struct SnippetTests {
+    private static let ada = "550e8400-e29b-41d4-a716-446655440000"
+
+    private func withDevice(
+        _ body: (TestDevice, InMemoryGateway) async throws -> Void
+    ) async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let gateway = InMemoryGateway()
+        try await body(try TestDevice("phone", gateway, in: folder), gateway)
+    }
+
+    @Test("posts are written, imported, counted while unsent, and confirmed")
+    func gettingStarted() async throws {
+        try await withDevice { device, gateway in
+            let (database, engine) = (device.database, device.engine)
+            try await database.write { db in
+                try db.execute(
+                    sql: "INSERT INTO authors (id, name) VALUES (?, 'Ada')", arguments: [Self.ada])
+            }
+            try await GettingStarted.write(database, author: Self.ada)
+            try await GettingStarted.importPosts(
+                [Post(author_id: Self.ada, title: "Imported")], into: database, engine)
+            #expect(await GettingStarted.label(engine) == "Everything is sent")
+            #expect(
+                try await Set(GettingStarted.unsentTitles(database)) == ["Hello", "Imported"])
+            try await GettingStarted.openApp(engine)
+            try await GettingStarted.publish(
+                Post(author_id: Self.ada, title: "Published"), with: engine)
+            await engine.stop()
+            #expect(gateway.rows("posts").count == 3)
+            #expect(try await GettingStarted.unsentTitles(database).isEmpty)
+        }
+    }
+
+    @Test("rejected changes are retried or discarded, and signing out asks about the rest")
+    func settled() async throws {
+        try await withDevice { device, gateway in
+            try await device.database.write { db in
+                try db.execute(
+                    sql: "INSERT INTO authors (id, name) VALUES (?, 'Ada')", arguments: [Self.ada])
+            }
+            gateway.refuse("authors", Self.ada, reason: "bad_payload")
+            try await GettingStarted.byHand(device.engine)
+            try await GettingStarted.signOut(device.engine, confirmLoss: { _ in true })
+            #expect(try await device.engine.rejectedChanges.isEmpty)
+            try await device.database.write { db in
+                try db.execute(
+                    sql: "INSERT INTO authors (id, name) VALUES (?, 'Ada')", arguments: [Self.ada])
+            }
+            try await GettingStarted.byHand(device.engine)
+            try await GettingStarted.settleRejected(device.engine) { $0 == "fk_missing" }
+            #expect(device.engine.status.rejectedCount == 0)
+        }
+    }
+
+    @Test("the resolver of counters adds what both sides have counted")
+    func counters() async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let database = try DatabasePool(path: folder.appending(path: "counters").path)
+        try await database.write { db in
+            try db.execute(
+                sql: "CREATE TABLE counters (id TEXT PRIMARY KEY NOT NULL, value INTEGER)")
+            try db.execute(sql: "INSERT INTO counters VALUES (?, 10)", arguments: [Self.ada])
+        }
+        let gateway = InMemoryGateway()
+        var configuration = SyncConfiguration(gateway: folder, schema: "business")
+        configuration.transport = gateway
+        let engine = try SyncEngine(
+            for: database, tables: [Conflicts.counters], configuration: configuration,
+            credentials: { InMemoryGateway.token(device: "phone") })
+        try await engine.syncChanges()
+        gateway.write("counters", Self.ada, #"{"id":"\#(Self.ada)","value":15}"#)
+        try await database.write { try $0.execute(sql: "UPDATE counters SET value = 12") }
+        try await engine.syncChanges()
+        #expect(gateway.rows("counters") == [Self.ada: #"{"id":"\#(Self.ada)","value":17}"#])
+    }
+
+    @Test("every table of the articles can be named to an engine")
+    func tables() {
+        #expect(Conflicts.tables.map(\.name) == ["posts", "prices", "drafts"])
+        #expect(Conflicts.keyed.map(\.keyColumn) == [nil, nil, nil, "sync_id"])
+    }
+}

@@ -1,0 +1,88 @@
+import OverSQLite
+
+/// How sync stands, in words.
+struct Standing: Sendable {
+    var isOffline: Bool
+    var status: SyncStatus
+
+    /// Changes that wait to be sent.
+    var waiting: Int { max(0, status.pendingCount - status.rejectedCount) }
+
+    /// What goes into the prompt; empty when all is well.
+    var brief: String {
+        var parts: [String] = []
+        if isOffline {
+            parts.append("offline")
+        } else if status.lastError != nil {
+            parts.append("no sync")
+        } else if let progress = status.progress, !status.hasFinishedFirstSync {
+            parts.append("reading \(Int(progress.fraction * 100)) %")
+        }
+        if waiting > 0 { parts.append("\(waiting) to send") }
+        if status.rejectedCount > 0 { parts.append("\(status.rejectedCount) rejected") }
+        return parts.joined(separator: ", ")
+    }
+
+    /// After an exchange.
+    var outcome: String {
+        if waiting > 0 { return "\(Words.changes(waiting)) could not be sent yet" }
+        return "everything is synced"
+            + (status.rejectedCount > 0 ? ", but for what is `rejected`" : "")
+    }
+
+    /// At the end.
+    var farewell: String {
+        if waiting > 0 { return "\(Words.changes(waiting)) will be sent next time. Bye." }
+        if status.rejectedCount > 0 {
+            return "\(Words.changes(status.rejectedCount)) rejected; all others are synced. Bye."
+        }
+        return "Everything is synced. Bye."
+    }
+
+    /// Several lines for `status`.
+    var full: [String] {
+        var lines = [state]
+        lines.append(
+            "to send: \(Words.changes(waiting)); rejected: \(Words.changes(status.rejectedCount))")
+        if status.heldCount > 0 {
+            lines.append("\(status.heldCount) rows from the server wait for others")
+        }
+        let last = status.lastSynced.map { "at \(Words.time($0))" }
+        lines.append("last synced: \(last ?? "not since the start")")
+        return lines
+    }
+
+    private var state: String {
+        if isOffline { return "offline; `online` ends that" }
+        if let error = status.lastError { return "no sync: \(Words.trouble(error))" }
+        if let progress = status.progress {
+            return "reading: \(progress.appliedRows) rows, \(Int(progress.fraction * 100)) %"
+        }
+        return waiting == 0 ? "online, everything is synced" : "online, sending"
+    }
+
+    /// What to tell when sync begins to fail, or works again.
+    func news(since before: Standing) -> String? {
+        switch (before.status.lastError, status.lastError) {
+        case (nil, let error?): "no sync: \(Words.trouble(error))"
+        case (.some, nil): isOffline ? nil : "sync works again"
+        default: nil
+        }
+    }
+}
+
+extension Words {
+    /// What is wrong, and what becomes of the person's work.
+    static func trouble(_ error: SyncError) -> String {
+        switch error {
+        case .paused: return "you are offline; `online` ends that"
+        case .noCredentials(let why):
+            // The sign-in is the server's: without the one there is no other.
+            let same = SyncError.unreachable(why)
+            return trouble(same) + " (\(printable(why)))"
+        default:
+            return [error.errorDescription, error.recoverySuggestion].compactMap { $0 }
+                .joined(separator: " ")
+        }
+    }
+}
