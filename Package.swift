@@ -207,6 +207,10 @@ let testTargets: [Target] = [
     .target(
         name: "ServerModel", dependencies: ["TestSupport"], path: "Tests/ServerModel",
         swiftSettings: settings),
+    // What every gateway does in the same way; run against the one in memory and the real stack.
+    .target(
+        name: "GatewayConformance", dependencies: ["OverSQLite"], path: "Tests/GatewayConformance",
+        swiftSettings: settings),
     tests("DocsUnitTests", []),
     tests("WireJSONUnitTests", ["TestSupport", "WireJSON"]),
     tests("ProtosUnitTests", ["ProtobufC", "Protos", .protobuf]),
@@ -255,11 +259,15 @@ let testTargets: [Target] = [
     tests("CompressionUnitTests", ["Compression", "TestSupport", .nioCore]),
     tests(
         "OverSQLiteUnitTests",
-        ["OverSQLite", "OverSQLiteTestSupport", "TestSupport", "WireJSON", .grdb]),
+        [
+            "GatewayConformance", "OverSQLite", "OverSQLiteTestSupport", "TestSupport", "WireJSON",
+            .grdb,
+        ]),
     tests(
         "EndToEndTests",
         [
-            "Demo", "DevStack", "GapCheck", "LocalPostgres", "OverSQLite", "OverSQLiteAsyncHTTP",
+            "Demo", "DevStack", "GapCheck", "GatewayConformance", "LocalPostgres", "OverSQLite",
+            "OverSQLiteAsyncHTTP",
             "Postgres", "ServerModel", "Sidecar", "TestSupport", "Tokens", .asyncHTTPClient, .grdb,
             .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, "oversync-auth", "oversync-download",
             "oversync-gateway", "oversync-upload",
