@@ -211,6 +211,24 @@ let testTargets: [Target] = [
     .target(
         name: "GatewayConformance", dependencies: ["OverSQLite"], path: "Tests/GatewayConformance",
         swiftSettings: settings),
+    // A device's working day, and a process that lives it until it is killed.
+    .target(
+        name: "DeviceScript", dependencies: ["TestSupport", .grdb], path: "Tests/DeviceScript",
+        swiftSettings: settings),
+    .executableTarget(
+        name: "device-chaos",
+        dependencies: [
+            "DeviceScript", "OverSQLite", "OverSQLiteAsyncHTTP", "OverSQLiteTestSupport",
+            .asyncHTTPClient, .grdb,
+        ],
+        path: "Tests/DeviceChaos", swiftSettings: settings),
+    tests(
+        "DeviceIntegrationTests",
+        [
+            "DeviceScript", "OverSQLite", "OverSQLiteAsyncHTTP", "OverSQLiteTestSupport",
+            "TestSupport", "WireJSON", "device-chaos", .asyncHTTPClient, .grdb, .httpTypes,
+            .hummingbird, .logging, .nioCore,
+        ]),
     tests("DocsUnitTests", []),
     tests("WireJSONUnitTests", ["TestSupport", "WireJSON"]),
     tests("ProtosUnitTests", ["ProtobufC", "Protos", .protobuf]),

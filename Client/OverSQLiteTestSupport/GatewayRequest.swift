@@ -23,10 +23,15 @@ struct Call {
         method = request.method
         path = parts?.path ?? ""
         query = Dictionary((parts?.queryItems ?? []).map { ($0.name, $0.value ?? "") }) { $1 }
-        authorization = request.headers["Authorization"]
+        authorization = Self.header("Authorization", of: request)
         caller = Self.bearer(authorization).flatMap(Self.caller)
         body = request.body ?? []
-        epoch = request.headers["Oversync-Epoch"]
+        epoch = Self.header("Oversync-Epoch", of: request)
+    }
+
+    /// A header in any case, as HTTP has it.
+    private static func header(_ name: String, of request: TransportRequest) -> String? {
+        request.headers.first { $0.key.lowercased() == name.lowercased() }?.value
     }
 
     /// The token of an authorization header.
