@@ -129,7 +129,7 @@ let clientTargets: [Target] = [
         name: "OverSQLite", dependencies: ["WireJSON", .grdb], path: "Client/OverSQLite",
         swiftSettings: settings),
     .target(
-        name: "OverSQLiteTestSupport", dependencies: ["OverSQLite", "WireJSON"],
+        name: "OverSQLiteTestSupport", dependencies: ["OverSQLite", "WireJSON", .grdb],
         path: "Client/OverSQLiteTestSupport", swiftSettings: settings),
     .target(
         name: "OverSQLiteAsyncHTTP",
@@ -298,6 +298,7 @@ let package = Package(
     products: [
         .library(name: "OverSQLite", targets: ["OverSQLite"]),
         .library(name: "OverSQLiteAsyncHTTP", targets: ["OverSQLiteAsyncHTTP"]),
+        .library(name: "OverSQLiteTestSupport", targets: ["OverSQLiteTestSupport"]),
     ],
     targets: sharedTargets + serviceTargets + clientTargets + toolTargets + testTargets
 )

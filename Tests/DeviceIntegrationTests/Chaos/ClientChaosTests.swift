@@ -65,12 +65,13 @@ struct ChaosRun: Sendable {
         let path = "\(folder)/\(name).db"
         let usual = [path, "\(url)/\(name)", "\(seed)", "\(steps)"]
         for (number, point) in points.enumerated() {
-            let end = try await DeviceProcess.run(usual + ["\(point)"])
+            let end = try await DeviceProcess.run(
+                usual + ["\(point)"], output: path + ".out")
             // A second process may have less left to do than its number of points.
-            #expect(end.wasKilled || number > 0 && end.status == 0, "\(name): \(end)")
+            #expect(end.wasKilled || number > 0 && end.isSuccess, "\(name): \(end)")
         }
-        let end = try await DeviceProcess.run(usual + ["0"])
-        #expect(!end.wasKilled && end.status == 0, "\(name): \(end)")
+        let end = try await DeviceProcess.run(usual + ["0"], output: path + ".out")
+        #expect(end.isSuccess, "\(name): \(end)")
         try check(end, gateway.session(name), name)
         return try #require(end.number("points"))
     }

@@ -1,11 +1,19 @@
+import Dispatch
 import Foundation
+import Glibc
 
 /// `device-chaos`, run to its end or its death.
+///
+/// Not Foundation's `Process`, whose `run()` must not be called by two threads at once.
 enum DeviceProcess {
     struct End: Sendable {
-        let wasKilled: Bool
+        /// The signal that ended it; 0: none.
+        let signal: Int32
         let status: Int32
         let lines: [String]
+
+        var wasKilled: Bool { signal == SIGKILL }
+        var isSuccess: Bool { signal == 0 && status == 0 }
 
         /// The number behind a word.
         func number(_ word: String) -> Int? {
@@ -14,30 +22,44 @@ enum DeviceProcess {
         }
     }
 
-    static func run(_ arguments: [String]) async throws -> End {
+    private struct CannotStart: Error { let status: Int32 }
+
+    private static let waiting = DispatchQueue(label: "device-chaos", attributes: .concurrent)
+
+    /// - Parameter output: a file that gets what it prints.
+    static func run(_ arguments: [String], output: String) async throws -> End {
         // Beside the binary of the tests, wherever that was built.
         let tests = URL(
             filePath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
-        let process = Process()
-        process.executableURL = tests.deletingLastPathComponent().appending(
-            component: "device-chaos")
-        process.arguments = arguments
-        process.standardInput = FileHandle.nullDevice
-        let output = Pipe()
-        process.standardOutput = output
-        let (ends, continuation) = AsyncStream<(Bool, Int32)>.makeStream()
-        process.terminationHandler = { process in
-            continuation.yield(
-                (process.terminationReason == .uncaughtSignal, process.terminationStatus))
-            continuation.finish()
+        let program = tests.deletingLastPathComponent().appending(component: "device-chaos").path
+        let id = try spawn([program] + arguments, output: output)
+        let status = await withCheckedContinuation { continuation in
+            waiting.async { continuation.resume(returning: wait(for: id)) }
         }
-        try process.run()
-        var end = (false, Int32(-1))
-        for await found in ends { end = found }
-        // Less than a pipe holds, so that it is all there once the process is gone.
-        let text = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+        let text = try String(contentsOfFile: output, encoding: .utf8)
         return End(
-            wasKilled: end.0, status: end.1,
+            signal: status & 0x7f, status: (status >> 8) & 0xff,
             lines: text.split(separator: "\n").map(String.init))
+    }
+
+    private static func spawn(_ command: [String], output: String) throws -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(
+            &actions, STDOUT_FILENO, output, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        let arguments = command.map { strdup($0) } + [nil]
+        let environment = ProcessInfo.processInfo.environment.map { strdup("\($0)=\($1)") } + [nil]
+        defer { for text in arguments + environment { free(text) } }
+        var id = pid_t()
+        let status = posix_spawn(&id, command[0], &actions, nil, arguments, environment)
+        guard status == 0 else { throw CannotStart(status: status) }
+        return id
+    }
+
+    private static func wait(for id: pid_t) -> Int32 {
+        var status: Int32 = 0
+        while waitpid(id, &status, 0) < 0, errno == EINTR {}
+        return status
     }
 }

@@ -46,7 +46,9 @@ final class ReferenceServer: HTTPTransport {
         let query = Dictionary((parts?.queryItems ?? []).map { ($0.name, $0.value ?? "") }) { $1 }
         let path = parts?.path ?? ""
         state.withLock { $0.requests.append(Request(path: path, query: query)) }
-        let routes = ["/sync/upload": "POST", "/sync/download": "GET", "/sync/schema-version": "GET"]
+        let routes = [
+            "/sync/upload": "POST", "/sync/download": "GET", "/sync/schema-version": "GET",
+        ]
         guard let method = routes[path] else { return Self.plain(404, "404 page not found") }
         guard method == request.method else {
             var response = Self.plain(405, "Method Not Allowed")
@@ -167,7 +169,8 @@ final class ReferenceServer: HTTPTransport {
         return Self.json(
             200,
             ReferenceJSON.page(
-                page, hasMore: found.count > page.count, next: page.last?.id ?? after, window: window
+                page, hasMore: found.count > page.count, next: page.last?.id ?? after,
+                window: window
             ))
     }
 
@@ -187,7 +190,8 @@ final class ReferenceServer: HTTPTransport {
             body: Array((text + "\n").utf8))
     }
 
-    private static func error(_ status: Int, _ code: String, _ message: String) -> TransportResponse {
+    private static func error(_ status: Int, _ code: String, _ message: String) -> TransportResponse
+    {
         json(status, #"{"error":"\#(code)","message":"\#(message)"}"#)
     }
 }

@@ -16,7 +16,8 @@ import Testing
             // The default transport on one side.
             let one = try ReferenceDevice("one", url, URLSessionTransport())
             let two = try ReferenceDevice("two", url, AsyncHTTPTransport(client: .shared))
-            try one.write("INSERT INTO users (id, name, age) VALUES ('\(key(1))', '<&> ü \u{2028}', 1)")
+            try one.write(
+                "INSERT INTO users (id, name, age) VALUES ('\(key(1))', '<&> ü \u{2028}', 1)")
             try one.write("INSERT INTO users (id, age) VALUES ('\(key(2))', 9007199254740993)")
             try one.write("INSERT INTO posts VALUES ('\(key(3))', '\(key(1))', NULL)")
             try await one.engine.syncChanges()
@@ -29,7 +30,8 @@ import Testing
             try await one.engine.syncChanges()
             #expect(try one.rows() == two.rows())
             #expect(try one.rows().count == 2)
-            #expect(server.log.map(\.operation) == ["INSERT", "INSERT", "INSERT", "UPDATE", "DELETE"])
+            #expect(
+                server.log.map(\.operation) == ["INSERT", "INSERT", "INSERT", "UPDATE", "DELETE"])
             for device in [one, two] {
                 #expect(device.engine.status.pendingCount == 0)
                 #expect(device.engine.status.lastError == nil)
@@ -167,7 +169,9 @@ private final class ReferenceDevice: Sendable {
             configuration: configuration, credentials: { token })
     }
 
-    func write(_ sql: String) throws { try database.writeWithoutTransaction { try $0.execute(sql: sql) } }
+    func write(_ sql: String) throws {
+        try database.writeWithoutTransaction { try $0.execute(sql: sql) }
+    }
 
     func rows() throws -> [String] {
         try database.read { db in

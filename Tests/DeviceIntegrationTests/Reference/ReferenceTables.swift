@@ -64,7 +64,9 @@ struct ReferenceTables: Sendable {
     /// Upserts before deletes, children's deletes first; each by itself.
     mutating func upload(_ changes: [Change], user: String, source: String) -> [Status] {
         var statuses = [Status](repeating: .applied(nil), count: changes.count)
-        func rank(_ index: Int) -> Int { ReferenceServer.parentsFirst.firstIndex(of: changes[index].table) ?? 0 }
+        func rank(_ index: Int) -> Int {
+            ReferenceServer.parentsFirst.firstIndex(of: changes[index].table) ?? 0
+        }
         let upserts = changes.indices.filter { changes[$0].operation != "DELETE" }
             .sorted { (rank($0), $0) < (rank($1), $1) }
         let deletes = changes.indices.filter { changes[$0].operation == "DELETE" }
@@ -81,7 +83,8 @@ struct ReferenceTables: Sendable {
         let isDelete = change.operation == "DELETE"
         if !isDelete, let missing = missingParent(of: change, user) {
             let label = "\(change.schema).users:\(missing)"
-            return .invalid(reason: "fk_missing", message: nil, details: #""missing":["\#(label)"]"#)
+            return .invalid(
+                reason: "fk_missing", message: nil, details: #""missing":["\#(label)"]"#)
         }
         // The content is not compared (hazard S5), and the version is not told (hazard C17).
         let triplet = Triplet(user: user, source: source, changeID: change.changeID)
