@@ -154,7 +154,7 @@ import Testing
         try await Self.expectEqual(one, two, "users")
         try await other.write { try $0.execute(sql: "UPDATE users SET name = 'b'") }
         try one.execute("UPDATE users SET age = 4")
-        try await other.write { try $0.execute(sql: "VACUUM") }
+        try await other.writeWithoutTransaction { try $0.execute(sql: "VACUUM") }
         try await Self.expectEqual(one, two, "users")
         #expect(try two.lines("SELECT name, age FROM users") == ["b|4"])
     }

@@ -34,7 +34,12 @@ import Testing
 
         /// - Returns: the connection that has the database locked, if one has.
         func begin(_ database: DatabasePool) throws -> DatabaseQueue? {
-            let other = self == .locked ? try DatabaseQueue(path: database.path) : nil
+            var configuration = Configuration()
+            // A transaction that stays open is what the test is about.
+            configuration.allowsUnsafeTransactions = true
+            let other =
+                self == .locked
+                ? try DatabaseQueue(path: database.path, configuration: configuration) : nil
             try execute(statements.begin, database, other)
             return other
         }

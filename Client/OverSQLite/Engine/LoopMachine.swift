@@ -16,6 +16,8 @@ struct LoopMachine {
     private var mustSend = true
     private var fetchAt: Double? = 0
     private var notBefore = 0.0
+    /// When the times above were set. A clock that shows less was set back, and they mean nothing.
+    private var setAt = 0.0
     private var retryAt: Double?
 
     init(pollInterval: Double, canPoll: Bool, backoff: ClosedRange<Double>) {
@@ -25,12 +27,20 @@ struct LoopMachine {
     }
 
     /// Fetching comes first: what is then sent has met the server's rows already.
-    func next(now: Double) -> Step {
+    mutating func next(now: Double) -> Step {
+        if now < setAt { clockSetBack(to: now) }
         if isPaused || isBlocked { return .wait(until: nil, poll: false) }
         if now < notBefore { return .wait(until: notBefore, poll: false) }
         if let fetchAt, fetchAt <= now { return .fetch }
         if mustSend || retryAt.map({ $0 <= now }) == true { return .send }
         return .wait(until: [fetchAt, retryAt].compactMap { $0 }.min(), poll: canPoll)
+    }
+
+    private mutating func clockSetBack(to now: Double) {
+        setAt = now
+        notBefore = now
+        fetchAt = fetchAt.map { min($0, now) }
+        retryAt = retryAt.map { min($0, now) }
     }
 
     mutating func localChange() {
@@ -40,6 +50,7 @@ struct LoopMachine {
     mutating func fetched(now: Double) {
         backoff.succeeded()
         fetchAt = canPoll ? nil : now + pollInterval
+        setAt = now
     }
 
     /// - Parameter retryAt: when the next refused row is due.
@@ -60,6 +71,7 @@ struct LoopMachine {
             canPoll = false
             fetchAt = now + pollInterval
         }
+        setAt = now
     }
 
     /// - Returns: the time of the next try; nil if there will be none until something is done.
@@ -70,6 +82,7 @@ struct LoopMachine {
         }
         var retryAfter: Int?
         if case .busy(let seconds) = error { retryAfter = seconds }
+        setAt = now
         notBefore = now + backoff.failed(jitter: jitter, retryAfter: retryAfter)
         fetchAt = fetchAt.map { min($0, notBefore) } ?? notBefore
         return notBefore
