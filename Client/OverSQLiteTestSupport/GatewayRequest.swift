@@ -5,7 +5,7 @@ import OverSQLite
 struct Call {
     let method: String
     let path: String
-    let query: [String: String]
+    var query: [String: String]
     let authorization: String?
     /// Whom the token names; nil if it is none.
     let caller: Caller?
@@ -18,11 +18,16 @@ struct Call {
         let device: String
     }
 
-    init(_ request: TransportRequest) {
-        let parts = URLComponents(url: request.url, resolvingAgainstBaseURL: true)
+    var user: String { caller?.user ?? "" }
+    var device: String { caller?.device ?? "" }
+
+    init(_ request: TransportRequest) throws {
+        guard let parts = URLComponents(url: request.url, resolvingAgainstBaseURL: true) else {
+            throw URLError(.badURL)
+        }
         method = request.method
-        path = parts?.path ?? ""
-        query = Dictionary((parts?.queryItems ?? []).map { ($0.name, $0.value ?? "") }) { $1 }
+        path = parts.path
+        query = Dictionary((parts.queryItems ?? []).map { ($0.name, $0.value ?? "") }) { $1 }
         authorization = Self.header("Authorization", of: request)
         caller = Self.bearer(authorization).flatMap(Self.caller)
         body = request.body ?? []

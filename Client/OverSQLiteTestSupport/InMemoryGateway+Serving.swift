@@ -8,7 +8,7 @@ extension InMemoryGateway {
     private static let payloadLimit = 1 << 20
 
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
-        let call = Call(request)
+        let call = try Call(request)
         let fault = state.withLock { state -> Fault? in
             state.requests.append(
                 Request(
@@ -61,6 +61,12 @@ extension InMemoryGateway {
         ]
         return TransportResponse(
             status: status, headers: usual.merging(headers) { $1 }, body: Array((text + "\n").utf8))
+    }
+
+    /// An answer with nothing but its type, for what stands in for a gateway.
+    static func json(_ status: Int, _ text: String) -> TransportResponse {
+        TransportResponse(
+            status: status, headers: ["content-type": "application/json"], body: Array(text.utf8))
     }
 
     // MARK: Doors
@@ -265,6 +271,14 @@ extension InMemoryGateway {
             try await group.next()
         }
         try Task.checkCancellation()
+    }
+
+    /// Returns when the log of the caller's user has grown beyond the call's cursor, whoever wrote.
+    func waitForNews(_ call: Call) async throws {
+        guard let caller = call.caller else { return }
+        var parameters = call.query
+        parameters["include_self"] = "true"
+        try await hold(PageQuery(parameters), caller)
     }
 
     private func hold(_ query: PageQuery, _ caller: Call.Caller) async throws {
