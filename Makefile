@@ -8,7 +8,7 @@ BIN = $(shell swift build -c $(CONFIGURATION) --show-bin-path)
 PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
 SERVICES := oversync-gateway oversync-upload oversync-download oversync-auth
 
-.PHONY: help packages build test unit integration e2e model format lint demo run notes bench bench-smoke gap docs protos clean
+.PHONY: help packages build test unit integration e2e model client-chaos format lint demo run notes bench bench-smoke gap docs protos clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 16
@@ -36,6 +36,11 @@ model: packages ## the model checks alone: DECISIONS=n without PostgreSQL, then 
 	OVERSYNC_DECIDE_OPERATIONS=$(or $(DECISIONS),3000000) swift test --skip-build \
 		--filter '^UploadUnitTests\.DecideModelTests'
 	OVERSYNC_MODEL_SEEDS=$(or $(SEEDS),200) swift test --skip-build --filter '^SyncIntegrationTests\.ModelTests'
+
+client-chaos: packages ## kills a device at every commit and request, and again on its way back: CHAOS_SEEDS=n scripts (3)
+	swift build --build-tests
+	OVERSYNC_CHAOS_SEEDS=$(or $(CHAOS_SEEDS),3) timeout --kill-after=10 1800 \
+		swift test --skip-build --filter '^DeviceIntegrationTests\.ClientChaosTests'
 
 format: ## formats all Swift
 	swift format --in-place --parallel --recursive Package.swift Client Services Shared Tests Tools

@@ -131,7 +131,7 @@ let clientTargets: [Target] = [
         name: "OverSQLite", dependencies: ["CZlib", "WireJSON", .grdb], path: "Client/OverSQLite",
         swiftSettings: settings),
     .target(
-        name: "OverSQLiteTestSupport", dependencies: ["OverSQLite", "WireJSON"],
+        name: "OverSQLiteTestSupport", dependencies: ["OverSQLite", "WireJSON", .grdb],
         path: "Client/OverSQLiteTestSupport", swiftSettings: settings),
     .target(
         name: "OverSQLiteAsyncHTTP",
@@ -219,6 +219,28 @@ let testTargets: [Target] = [
     .target(
         name: "ServerModel", dependencies: ["TestSupport"], path: "Tests/ServerModel",
         swiftSettings: settings),
+    // What every gateway does in the same way; run against the one in memory and the real stack.
+    .target(
+        name: "GatewayConformance", dependencies: ["OverSQLite"], path: "Tests/GatewayConformance",
+        swiftSettings: settings),
+    // A device's working day, and a process that lives it until it is killed.
+    .target(
+        name: "DeviceScript", dependencies: ["TestSupport", .grdb], path: "Tests/DeviceScript",
+        swiftSettings: settings),
+    .executableTarget(
+        name: "device-chaos",
+        dependencies: [
+            "DeviceScript", "OverSQLite", "OverSQLiteAsyncHTTP", "OverSQLiteTestSupport",
+            .asyncHTTPClient, .grdb,
+        ],
+        path: "Tests/DeviceChaos", swiftSettings: settings),
+    tests(
+        "DeviceIntegrationTests",
+        [
+            "DeviceScript", "OverSQLite", "OverSQLiteAsyncHTTP", "OverSQLiteTestSupport",
+            "TestSupport", "WireJSON", "device-chaos", .asyncHTTPClient, .grdb, .httpTypes,
+            .hummingbird, .logging, .nioCore,
+        ]),
     tests(
         "DocsUnitTests",
         ["AuthService", "DownloadService", "Gateway", "ServiceKit", "Sidecar", "UploadService"]),
@@ -272,11 +294,15 @@ let testTargets: [Target] = [
     tests("CompressionUnitTests", ["Compression", "TestSupport", .nioCore]),
     tests(
         "OverSQLiteUnitTests",
-        ["OverSQLite", "OverSQLiteTestSupport", "TestSupport", "WireJSON", .grdb]),
+        [
+            "GatewayConformance", "OverSQLite", "OverSQLiteTestSupport", "TestSupport", "WireJSON",
+            .grdb,
+        ]),
     tests(
         "EndToEndTests",
         [
-            "Demo", "DevStack", "GapCheck", "LocalPostgres", "Notes", "OverSQLite",
+            "Demo", "DevStack", "GapCheck", "GatewayConformance", "LocalPostgres", "Notes",
+            "OverSQLite",
             "OverSQLiteAsyncHTTP",
             "Postgres", "ServerModel", "Sidecar", "TestSupport", "Tokens", .asyncHTTPClient, .grdb,
             .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, "oversync", "oversync-auth",

@@ -1,23 +1,27 @@
-import Foundation
-
-/// One user's rows on a server that keeps them in memory and follows the protocol's upload rules.
-struct GatewayModel {
+/// One user's rows and log on a server that keeps them in memory.
+struct GatewayModel: Sendable {
     /// A row's address.
-    struct Place: Hashable {
+    struct Place: Hashable, Sendable {
         let table: String
         let pk: String
     }
 
-    struct StoredRow {
+    struct StoredRow: Sendable {
         var version: Int
+        var sequence: Int
         /// Payload text, byte for byte; nil for a tombstone.
         var payload: String?
+        /// As the business table has them: columns that no payload named lately keep what they had.
+        var columns: PayloadColumns = [:]
+        /// Who wrote it; empty when that is no longer kept.
         var source: String
         var changeID: Int
+
+        var isDeleted: Bool { payload == nil }
     }
 
     /// An entry of the change log.
-    struct Entry {
+    struct Entry: Sendable {
         let sequence: Int
         let place: Place
         let operation: String
@@ -27,23 +31,18 @@ struct GatewayModel {
         let changeID: Int
     }
 
-    struct Change {
+    struct Change: Sendable {
         let id: Int
         let place: Place
         let operation: String
         let base: Int
         let payload: String?
+        var columns: PayloadColumns = [:]
 
         var isDelete: Bool { operation == "DELETE" }
     }
 
-    enum Answer {
-        case applied(Int?)
-        case conflict(StoredRow)
-        case invalid(reason: String)
-    }
-
-    private struct ChangeName: Hashable {
+    private struct ChangeName: Hashable, Sendable {
         let source: String
         let id: Int
     }
@@ -53,71 +52,79 @@ struct GatewayModel {
     private(set) var lastSequence = 0
     /// Cursors below it miss deletes that are no longer kept.
     private(set) var floor = 0
-    private var known: [ChangeName: Entry] = [:]
+    /// What came under each change id; several contents, if devices used it again.
+    private var known: [ChangeName: [Entry]] = [:]
+    /// The highest change id of each device that has ever sent one, kept also when its changes are not.
+    private var highest: [String: Int] = [:]
 
-    /// Applies one change as protocol v1 decides it: known ids (V2, V3), then the version gate (V9).
-    mutating func apply(_ change: Change, from source: String) -> Answer {
-        let name = ChangeName(source: source, id: change.id)
-        let row = rows[change.place]
-        if let entry = known[name] {
-            if entry.place == change.place, entry.operation == change.operation,
-                entry.payload == change.payload
-            {
-                return .applied(entry.version)
-            }
-            if let row, row.source == source, row.changeID == change.id {
-                return .applied(write(change, from: source, version: row.version + 1))
-            }
-        }
-        guard let row else {
-            if change.isDelete { return .applied(nil) }
-            return change.base == 0
-                ? .applied(write(change, from: source, version: 1))
-                : .invalid(reason: "row_missing")
-        }
-        guard row.version == change.base else { return .conflict(row) }
-        return .applied(write(change, from: source, version: row.version + 1))
+    /// Knows a device from now on, whatever becomes of its changes.
+    mutating func meet(_ source: String) { highest[source] = highest[source] ?? 0 }
+
+    /// The version that a repeat was applied as; nil for a change that is no repeat (V2).
+    func versionOfSame(_ change: Change, from source: String) -> Int? {
+        known[ChangeName(source: source, id: change.id)]?.first {
+            $0.place == change.place && $0.payload == change.payload
+        }?.version
     }
 
-    private mutating func write(_ change: Change, from source: String, version: Int) -> Int {
-        lastSequence += 1
+    /// The version a change must be on: its own base, or, where the row is as this very id made it, that (V3).
+    func base(of change: Change, from source: String) -> Int {
+        let earlier = known[ChangeName(source: source, id: change.id)] ?? []
+        guard let row = rows[change.place], earlier.contains(where: { $0.sequence == row.sequence })
+        else { return change.base }
+        return row.version
+    }
+
+    /// - Returns: the row's new version.
+    @discardableResult
+    mutating func write(_ change: Change, from source: String) -> Int {
         let entry = Entry(
-            sequence: lastSequence, place: change.place, operation: change.operation,
-            payload: change.payload, version: version, source: source, changeID: change.id)
+            sequence: lastSequence + 1, place: change.place, operation: change.operation,
+            payload: change.payload, version: (rows[change.place]?.version ?? 0) + 1,
+            source: source, changeID: change.id)
+        add(entry, columns: change.columns)
+        return entry.version
+    }
+
+    private mutating func add(_ entry: Entry, columns: PayloadColumns) {
+        lastSequence = entry.sequence
         log.append(entry)
-        known[ChangeName(source: source, id: change.id)] = entry
-        rows[change.place] = StoredRow(
-            version: version, payload: change.payload, source: source, changeID: change.id)
-        return version
+        known[ChangeName(source: entry.source, id: entry.changeID), default: []].append(entry)
+        highest[entry.source] = max(highest[entry.source] ?? .min, entry.changeID)
+        let before = rows[entry.place]?.columns ?? [:]
+        rows[entry.place] = StoredRow(
+            version: entry.version, sequence: entry.sequence, payload: entry.payload,
+            columns: entry.payload == nil ? [:] : before.merging(columns) { $1 },
+            source: entry.source, changeID: entry.changeID)
     }
 
     /// Goes back to what was after a sequence, as a server that was restored from a backup.
     mutating func restore(to sequence: Int) {
         let kept = log.filter { $0.sequence <= sequence }
         self = GatewayModel()
-        for entry in kept { replay(entry) }
-    }
-
-    private mutating func replay(_ entry: Entry) {
-        lastSequence = entry.sequence
-        log.append(entry)
-        known[ChangeName(source: entry.source, id: entry.changeID)] = entry
-        rows[entry.place] = StoredRow(
-            version: entry.version, payload: entry.payload, source: entry.source,
-            changeID: entry.changeID)
+        for entry in kept {
+            add(entry, columns: entry.payload.map { PayloadColumns(json: $0) } ?? [:])
+        }
     }
 
     /// Forgets what newer changes have replaced, and deletes.
     mutating func compact() {
-        let removed = log.filter { rows[$0.place]?.version != $0.version || $0.payload == nil }
-        floor = removed.filter { $0.payload == nil }.map(\.sequence).max() ?? floor
-        log.removeAll { rows[$0.place]?.version != $0.version || $0.payload == nil }
+        func isKept(_ entry: Entry) -> Bool {
+            rows[entry.place]?.version == entry.version && entry.payload != nil
+        }
+        let removed = log.filter { !isKept($0) }
+        let deletes = removed.filter { $0.payload == nil }
+        floor = deletes.map(\.sequence).max() ?? floor
+        log = log.filter(isKept)
+        known = known.mapValues { $0.filter(isKept) }
+        for place in deletes.map(\.place) where rows[place]?.isDeleted == true {
+            rows[place]?.source = ""
+            rows[place]?.changeID = 0
+        }
     }
 
     /// How the server knows a device: its highest change id.
-    func highestChangeID(of source: String) -> Int? {
-        known.keys.lazy.filter { $0.source == source }.map(\.id).max()
-    }
+    func highestChangeID(of source: String) -> Int? { highest[source] }
 
     /// Entries after `after` and up to `until`, one more than `limit` if there are so many.
     func page(after: Int, until: Int, limit: Int, excluding source: String?) -> [Entry] {

@@ -68,6 +68,18 @@ public final class ManualClock: SyncClock {
         for sleeper in due { sleeper.continuation.resume() }
     }
 
+    /// Sets the clock, as people and time servers do: those who sleep wake no sooner and no later for it.
+    public func set(aheadBy seconds: Double) {
+        state.withLock { state in
+            state.now += seconds
+            state.sleepers = state.sleepers.map { sleeper in
+                Sleeper(
+                    id: sleeper.id, until: sleeper.until.addingTimeInterval(seconds),
+                    continuation: sleeper.continuation)
+            }
+        }
+    }
+
     /// Returns when somebody sleeps.
     public func waitForSleeper() async {
         await withCheckedContinuation { continuation in

@@ -1,3 +1,5 @@
+import Foundation
+
 /// The triggers that note which rows of a table the app has touched.
 ///
 /// A trigger appends to `_sync_log` and decides nothing: the log has no constraint that could fail, so an
@@ -117,6 +119,19 @@ struct CaptureTriggers {
             objects.append("json_object(\(pairs.joined(separator: ", ")))")
             rest = rest.dropFirst(Self.imagePairsPerObject)
         }
-        return "CASE WHEN \(condition) THEN \(objects.joined(separator: " || char(10) || ")) END"
+        let image = objects.joined(separator: " || char(10) || ")
+        return "\(Self.imageStart)CASE WHEN \(condition) THEN \(image) END\(Self.imageEnd)"
+    }
+
+    /// Around what names the table's columns; SQLite keeps comments in the text of a trigger.
+    private static let imageStart = "/* image */ "
+    private static let imageEnd = " /* end of image */"
+
+    /// The text of a trigger that takes no image; nil if it takes none anyway.
+    static func withoutImage(_ sql: String) -> String? {
+        guard let start = sql.range(of: imageStart),
+            let end = sql.range(of: imageEnd, options: .backwards)
+        else { return nil }
+        return sql.replacingCharacters(in: start.lowerBound..<end.upperBound, with: "NULL")
     }
 }

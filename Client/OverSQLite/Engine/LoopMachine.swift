@@ -20,6 +20,8 @@ struct LoopMachine {
     private var mustSend = true
     private var fetchAt: Double? = 0
     private var notBefore = 0.0
+    /// When the times above were set. A clock that shows less was set back, and they mean nothing.
+    private var setAt = 0.0
     private var retryAt: Double?
 
     init(
@@ -32,7 +34,8 @@ struct LoopMachine {
     }
 
     /// Fetching comes first: what is then sent has met the server's rows already.
-    func next(now: Double) -> Step {
+    mutating func next(now: Double) -> Step {
+        if now < setAt { clockSetBack(to: now) }
         if isPaused || isBlocked { return .wait(until: nil, poll: false) }
         if now < notBefore { return .wait(until: notBefore, poll: false) }
         if let fetchAt, fetchAt <= now { return .fetch }
@@ -43,6 +46,14 @@ struct LoopMachine {
             poll: canPoll && !watch.covers)
     }
 
+    private mutating func clockSetBack(to now: Double) {
+        setAt = now
+        notBefore = now
+        fetchAt = fetchAt.map { min($0, now) }
+        retryAt = retryAt.map { min($0, now) }
+        watch.clockSetBack(to: now)
+    }
+
     mutating func localChange() {
         mustSend = true
     }
@@ -50,6 +61,7 @@ struct LoopMachine {
     mutating func fetched(now: Double) {
         backoff.succeeded()
         fetchAt = canPoll || watch.covers ? nil : now + pollInterval
+        setAt = now
     }
 
     mutating func watchBegan() { watch.began() }
@@ -57,6 +69,7 @@ struct LoopMachine {
     /// What the stream has to say.
     mutating func heard(_ report: WatchReport, now: Double, jitter: Double) {
         watch.heard(report, now: now, jitter: jitter)
+        setAt = now
         switch report {
         case .opened: if let at = fetchAt, at > now { fetchAt = nil }
         case .news: fetchAt = now
@@ -86,6 +99,7 @@ struct LoopMachine {
             canPoll = false
             fetchAt = now + pollInterval
         }
+        setAt = now
     }
 
     /// - Returns: the time of the next try; nil if there will be none until something is done.
@@ -96,6 +110,7 @@ struct LoopMachine {
         }
         var retryAfter: Int?
         if case .busy(let seconds) = error { retryAfter = seconds }
+        setAt = now
         notBefore = now + backoff.failed(jitter: jitter, retryAfter: retryAfter)
         fetchAt = fetchAt.map { min($0, notBefore) } ?? notBefore
         return notBefore

@@ -71,6 +71,7 @@ struct SyncLoop: Sendable {
         case .fetch:
             try await fetch()
             machine.fetched(now: session.now)
+            fetched()
         case .send:
             machine.sent(retryAt: try await send())
             settled()
@@ -79,6 +80,14 @@ struct SyncLoop: Sendable {
             if reasons.contains(.localChange) { try await session.refreshCounts() }
             showWaiting()
             try await wait(until: until, poll: poll, &machine)
+        }
+    }
+
+    /// A failure is over once something has worked, also if nothing is to be sent. That rows are stuck is not.
+    private func fetched() {
+        session.board.update { status in
+            if case .noProgress? = status.lastError { return }
+            status.lastError = nil
         }
     }
 

@@ -9,6 +9,8 @@ struct Watchdog {
     /// - Returns: for how many seconds nothing has got through, once that is too long.
     mutating func observe(pending: Int, confirmed: Bool, now: Double) -> Int? {
         if pending == 0 || confirmed || stuckSince == nil { stuckSince = pending == 0 ? nil : now }
+        // The clock was set back.
+        if let since = stuckSince, since > now { stuckSince = now }
         guard let stuckSince, now - stuckSince >= limit else { return nil }
         return Int(now - stuckSince)
     }

@@ -30,14 +30,16 @@ struct PendingQueue {
 
     /// The oldest rows that may be sent now, in queue order.
     ///
-    /// Refused rows are passed over until their time, so they never take the place of others (hazard C14).
+    /// Refused rows are passed over until their time, so they never take the place of others (hazard C14). A time
+    /// further off than any schedule sets was set by a clock that has been set back since.
     func sendable(limit: Int, now: Double, catalog: Catalog) throws -> [PendingRow] {
         let statement = try db.cachedStatement(
             sql: """
                 SELECT * FROM _sync_pending
-                WHERE reason IS NULL OR (retry_at IS NOT NULL AND retry_at <= ?) ORDER BY seq LIMIT ?
+                WHERE reason IS NULL OR retry_at <= ? OR retry_at > ? ORDER BY seq LIMIT ?
                 """)
-        return try Row.fetchAll(statement, arguments: [now, limit]).compactMap { row in
+        let latest = now + RetrySchedule.longest
+        return try Row.fetchAll(statement, arguments: [now, latest, limit]).compactMap { row in
             catalog.table(id: row["tbl"]).map { PendingRow(row: row, form: $0.keyForm) }
         }
     }

@@ -117,6 +117,7 @@ struct GatewayClient: Sendable {
             try Task.checkCancellation()
             throw SyncError.unreachable("\(error)")
         }
+        try Self.checkOrigin(of: response)
         return try Self.inflated(response)
     }
 
@@ -150,6 +151,12 @@ struct GatewayClient: Sendable {
         return request
     }
 
+    /// No gateway speaks HTML: a captive portal or a proxy does, and its status says nothing about the request.
+    private static func checkOrigin(of response: TransportResponse) throws(SyncError) {
+        let type = response.headers["content-type"]?.lowercased() ?? ""
+        if type.hasPrefix("text/html") { throw .notTheGateway("HTML, status \(response.status)") }
+    }
+
     /// Reads an answer that should be one of the protocol's. Anything that is not JSON is not the gateway's,
     /// whatever its status, and changes nothing.
     private static func read<Value>(
@@ -157,6 +164,10 @@ struct GatewayClient: Sendable {
     ) throws(SyncError) -> Value {
         switch response.status {
         case 200:
+            // A byte that is no text would go into rows as it is.
+            guard String(validating: response.body, as: UTF8.self) != nil else {
+                throw .notTheGateway("the answer is not UTF-8")
+            }
             do { return try parse(response.body) } catch { throw .notTheGateway(error.description) }
         case 401: throw .unauthorized(String(decoding: response.body.prefix(200), as: UTF8.self))
         case 429, 503: throw .busy(retryAfter: response.headers["retry-after"].flatMap { Int($0) })

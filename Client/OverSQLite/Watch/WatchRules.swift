@@ -50,6 +50,14 @@ struct WatchRules {
 
     func isDue(now: Double) -> Bool { dueAt.map { $0 <= now } ?? false }
 
+    mutating func clockSetBack(to now: Double) {
+        switch state {
+        case .wanted(let from): state = .wanted(from: min(from, now))
+        case .open(let since): state = .open(since: min(since, now))
+        case .impossible, .opening: break
+        }
+    }
+
     mutating func began() { state = .opening }
 
     mutating func heard(_ report: WatchReport, now: Double, jitter: Double) {

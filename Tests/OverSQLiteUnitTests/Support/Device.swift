@@ -76,6 +76,13 @@ final class Device {
             credentials: { InMemoryGateway.token(user: user, device: name) })
     }
 
+    /// Another engine on the database, whose tokens come from elsewhere.
+    func engine(credentials: @escaping @Sendable () async throws -> String) throws -> SyncEngine {
+        try SyncEngine(
+            for: database, tables: tables, configuration: engine.session.configuration,
+            credentials: credentials)
+    }
+
     /// A copy of the database as it is, for `reopen(from:)`.
     func copyOfDatabase() throws -> String {
         let copy = path + ".copy"

@@ -1,0 +1,49 @@
+/// Why a change is `invalid`, in the real server's words.
+struct GatewayRefusal: Error, Hashable {
+    enum Details: Hashable {
+        /// They repeat the message.
+        case error
+        case missing([String])
+        case table(schema: String, String)
+    }
+
+    let reason: String
+    let message: String?
+    let details: Details
+
+    init(_ reason: String, _ message: String?, _ details: Details = .error) {
+        self.reason = reason
+        self.message = message
+        self.details = details
+    }
+
+    static func badPayload(_ message: String) -> GatewayRefusal { .init("bad_payload", message) }
+
+    static func unregistered(_ schema: String, _ table: String) -> GatewayRefusal {
+        .init(
+            "unregistered_table", "table not registered \(schema).\(table)",
+            .table(schema: schema, table))
+    }
+
+    static func rowMissing(_ schema: String, _ place: GatewayModel.Place) -> GatewayRefusal {
+        .init(
+            "row_missing",
+            "no row \(schema).\(place.table) pk=\(place.pk) on the server; send it again with server_version 0"
+        )
+    }
+
+    static func keyTaken(_ schema: String, _ place: GatewayModel.Place) -> GatewayRefusal {
+        .init(
+            "key_taken",
+            "pk=\(place.pk) cannot be used in \(schema).\(place.table); choose another key")
+    }
+
+    static func batchTooLarge(_ count: Int, limit: Int) -> GatewayRefusal {
+        .init("batch_too_large", "batch too large: changes=\(count) limit=\(limit)")
+    }
+
+    /// Whether the answer as a whole then says that it was not accepted (V10).
+    var refusesBatch: Bool {
+        ["unregistered_table", "forbidden_table", "batch_too_large"].contains(reason)
+    }
+}

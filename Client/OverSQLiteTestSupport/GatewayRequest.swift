@@ -1,0 +1,137 @@
+import Foundation
+import OverSQLite
+
+/// A request taken apart.
+struct Call {
+    let method: String
+    let path: String
+    var query: [String: String]
+    let authorization: String?
+    /// Whom the token names; nil if it is none.
+    let caller: Caller?
+    let body: [UInt8]
+    /// The history that the device names.
+    let epoch: String?
+
+    struct Caller: Hashable {
+        let user: String
+        let device: String
+    }
+
+    var user: String { caller?.user ?? "" }
+    var device: String { caller?.device ?? "" }
+
+    init(_ request: TransportRequest) throws {
+        guard let parts = URLComponents(url: request.url, resolvingAgainstBaseURL: true) else {
+            throw URLError(.badURL)
+        }
+        method = request.method
+        path = parts.path
+        query = Dictionary((parts.queryItems ?? []).map { ($0.name, $0.value ?? "") }) { $1 }
+        authorization = Self.header("Authorization", of: request)
+        caller = Self.bearer(authorization).flatMap(Self.caller)
+        body = request.body ?? []
+        epoch = Self.header("Oversync-Epoch", of: request)
+    }
+
+    /// A header in any case, as HTTP has it.
+    private static func header(_ name: String, of request: TransportRequest) -> String? {
+        request.headers.first { $0.key.lowercased() == name.lowercased() }?.value
+    }
+
+    /// The token of an authorization header.
+    static func bearer(_ header: String?) -> String? {
+        let parts = header?.split(separator: " ", omittingEmptySubsequences: false) ?? []
+        guard parts.count == 2, parts[0].lowercased() == "bearer", !parts[1].isEmpty else {
+            return nil
+        }
+        return String(parts[1])
+    }
+
+    private struct Claims: Decodable {
+        let sub: String
+        let did: String
+    }
+
+    private static func caller(of token: String) -> Caller? {
+        let parts = token.split(separator: ".")
+        guard parts.count == 3 else { return nil }
+        let padding = String(repeating: "=", count: (4 - parts[1].count % 4) % 4)
+        guard let data = Data(base64Encoded: String(parts[1]) + padding),
+            let claims = try? JSONDecoder().decode(Claims.self, from: data)
+        else { return nil }
+        return Caller(user: claims.sub, device: claims.did)
+    }
+}
+
+/// A request that cannot be served, as the wire says it.
+struct GatewayError: Error, Hashable {
+    let status: Int
+    let code: String
+    let message: String
+    var headers: [String: String] = [:]
+
+    static func invalid(_ message: String) -> GatewayError {
+        GatewayError(status: 400, code: "invalid_request", message: message)
+    }
+
+    static func unauthenticated(_ message: String) -> GatewayError {
+        GatewayError(
+            status: 401, code: "authentication_failed", message: message,
+            headers: ["www-authenticate": "Bearer"])
+    }
+}
+
+/// The parameters of a download.
+struct PageQuery {
+    /// Longest wait, in seconds.
+    static let maximumWait = 55
+    static let maximumRows = 1000
+
+    let after: Int
+    let limit: Int
+    /// nil: the end of the feed.
+    let until: Int?
+    let schema: String?
+    let isForSelf: Bool
+    /// Seconds.
+    let wait: Int
+
+    init(_ query: [String: String]) throws(GatewayError) {
+        after = try Self.cursor(query, "after")
+        limit = try Self.number(query, "limit", "limit must be an integer") ?? 100
+        guard (1...Self.maximumRows).contains(limit) else {
+            throw .invalid("limit must be between 1 and \(Self.maximumRows)")
+        }
+        schema = query["schema"].flatMap { $0.isEmpty ? nil : $0 }
+        guard schema.map(isIdentifier) != false else { throw .invalid("invalid schema name") }
+        let end = try Self.cursor(query, "until")
+        until = end > 0 ? end : nil
+        let refusal = "wait must be between 0 and \(Self.maximumWait) seconds"
+        wait = try Self.number(query, "wait", refusal) ?? 0
+        guard (0...Self.maximumWait).contains(wait) else { throw .invalid(refusal) }
+        isForSelf = query["include_self"] == "true"
+    }
+
+    private static func cursor(_ query: [String: String], _ name: String) throws(GatewayError)
+        -> Int
+    {
+        let value = try number(query, name, "\(name) must be an integer") ?? 0
+        guard value >= 0 else { throw .invalid("\(name) must be >= 0") }
+        return value
+    }
+
+    private static func number(
+        _ query: [String: String], _ name: String, _ refusal: String
+    ) throws(GatewayError) -> Int? {
+        guard let text = query[name], !text.isEmpty else { return nil }
+        guard let value = Int(text) else { throw .invalid(refusal) }
+        return value
+    }
+}
+
+/// Whether a name can be one of a schema or a table.
+func isIdentifier(_ text: String) -> Bool {
+    (1...63).contains(text.utf8.count)
+        && text.utf8.allSatisfy { $0 &- 0x30 < 10 || $0 &- 0x61 < 26 || $0 == 0x5F }
+}

@@ -1,0 +1,153 @@
+/// All users' rows, and the rules by which uploads change them.
+struct GatewayStore: Sendable {
+    /// What became of a change.
+    enum Answer: Sendable {
+        /// nil: a delete of a row that never was.
+        case applied(Int?)
+        case conflict(GatewayModel.StoredRow)
+        case invalid(GatewayRefusal)
+        /// The business table refused the row, which would have had this version.
+        case materializeError(version: Int, state: String)
+        case aborted
+
+        var isApplied: Bool {
+            if case .applied = self { true } else { false }
+        }
+    }
+
+    /// A change of a request, or why it is none.
+    typealias Verdict = Result<GatewayModel.Change, GatewayRefusal>
+
+    let schema: String
+    let tables: GatewayTables
+    var users: [String: GatewayModel] = [:]
+    /// Reasons to refuse rows with, by table and key, as a test asks for them.
+    var refusals: [String: String] = [:]
+
+    /// Answers in the order of the request.
+    mutating func upload(
+        _ verdicts: [Verdict], user: String, device: String, isAtomic: Bool
+    ) -> [Answer] {
+        var trial = self
+        let answers = trial.answers(to: verdicts, user: user, device: device)
+        if isAtomic, !answers.allSatisfy(\.isApplied) {
+            return answers.map { $0.isApplied ? .aborted : $0 }
+        }
+        self = trial
+        if !answers.isEmpty { users[user, default: GatewayModel()].meet(device) }
+        return answers
+    }
+
+    private mutating func answers(
+        to verdicts: [Verdict], user: String, device: String
+    ) -> [Answer] {
+        var answers = [Answer](repeating: .aborted, count: verdicts.count)
+        var changes: [(index: Int, change: GatewayModel.Change)] = []
+        for (index, verdict) in verdicts.enumerated() {
+            switch verdict {
+            case .success(let change): changes.append((index, change))
+            case .failure(let refusal): answers[index] = .invalid(refusal)
+            }
+        }
+        for (index, change) in ordered(changes) {
+            answers[index] = judge(change, user: user, device: device)
+        }
+        return answers
+    }
+
+    /// Upserts parents first, if related tables share the request; then deletes, children first.
+    private func ordered(
+        _ changes: [(index: Int, change: GatewayModel.Change)]
+    ) -> [(index: Int, change: GatewayModel.Change)] {
+        let upserts = changes.filter { !$0.change.isDelete }
+        let areRelated = tables.areRelated(Set(upserts.map(\.change.place.table)))
+        func rank(_ change: GatewayModel.Change) -> Int { tables.rank(change.place.table) }
+        let first =
+            areRelated ? upserts.sorted { (rank($0.1), $0.0) < (rank($1.1), $1.0) } : upserts
+        let last = changes.filter(\.change.isDelete)
+            .sorted { (-rank($0.1), $0.0) < (-rank($1.1), $1.0) }
+        return first + last
+    }
+
+    private mutating func judge(
+        _ change: GatewayModel.Change, user: String, device: String
+    ) -> Answer {
+        let model = users[user] ?? GatewayModel()
+        let place = change.place
+        if let reason = refusals["\(place.table)/\(place.pk)"] {
+            return Self.asked(reason, (model.rows[place]?.version ?? 0) + 1, place, schema)
+        }
+        if let version = model.versionOfSame(change, from: device) { return .applied(version) }
+        let missing = missingParents(of: change, in: model)
+        if !missing.isEmpty { return .invalid(.init("fk_missing", nil, .missing(missing))) }
+        let base = model.base(of: change, from: device)
+        guard let row = model.rows[place] else {
+            if change.isDelete { return .applied(nil) }
+            guard base == 0 else { return .invalid(.rowMissing(schema, place)) }
+            return write(change, on: 0, user: user, device: device)
+        }
+        guard row.version == base else { return .conflict(row) }
+        return write(change, on: base, user: user, device: device)
+    }
+
+    private mutating func write(
+        _ change: GatewayModel.Change, on base: Int, user: String, device: String
+    ) -> Answer {
+        if let state = refusal(of: change, user: user) {
+            return .materializeError(version: base + 1, state: state)
+        }
+        if isTaken(change, user: user) { return .invalid(.keyTaken(schema, change.place)) }
+        return .applied(users[user, default: GatewayModel()].write(change, from: device))
+    }
+
+    // MARK: What PostgreSQL would say
+
+    /// The SQLSTATE with which the business table refuses a row; nil if it takes it.
+    private func refusal(of change: GatewayModel.Change, user: String) -> String? {
+        let rows = users[user]?.rows ?? [:]
+        let place = change.place
+        if change.isDelete {
+            let isNeeded = tables.referring(to: place.table).contains { child, column in
+                rows.contains { name, row in
+                    name.table == child && !row.isDeleted && row.columns.key(column) == place.pk
+                }
+            }
+            return isNeeded ? "23503" : nil
+        }
+        let before = rows[place]?.columns ?? [:]
+        let after = before.merging(change.columns) { $1 }
+        let hasNull = tables[place.table]?.required.contains { after[$0] ?? .null == .null } == true
+        return hasNull ? "23502" : nil
+    }
+
+    private func missingParents(
+        of change: GatewayModel.Change, in model: GatewayModel
+    ) -> [String] {
+        guard !change.isDelete, let table = tables[change.place.table] else { return [] }
+        return table.references.sorted { $0.key < $1.key }.compactMap { column, parent in
+            guard let key = change.columns.key(column) else { return nil }
+            let place = GatewayModel.Place(table: parent, pk: key)
+            if place == change.place || model.rows[place]?.isDeleted == false { return nil }
+            return "\(schema).\(parent):\(key)"
+        }
+    }
+
+    private func isTaken(_ change: GatewayModel.Change, user: String) -> Bool {
+        guard !change.isDelete, tables[change.place.table]?.key == .uuid else { return false }
+        return users.contains { $0.key != user && $0.value.rows[change.place]?.isDeleted == false }
+    }
+
+    /// The answer that a test asked for by its reason.
+    private static func asked(
+        _ reason: String, _ version: Int, _ place: GatewayModel.Place, _ schema: String
+    ) -> Answer {
+        switch reason {
+        case "materialize_error": .materializeError(version: version, state: "23505")
+        case "fk_missing": .invalid(.init(reason, nil, .missing([])))
+        case "unregistered_table": .invalid(.unregistered(schema, place.table))
+        case "row_missing": .invalid(.rowMissing(schema, place))
+        case "key_taken": .invalid(.keyTaken(schema, place))
+        default: .invalid(.init(reason, "refused as the test asked"))
+        }
+    }
+}

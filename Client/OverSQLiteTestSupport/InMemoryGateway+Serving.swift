@@ -1,0 +1,325 @@
+import OverSQLite
+import Synchronization
+
+extension InMemoryGateway {
+    /// Largest body, in bytes.
+    private static let bodyLimit = 16 << 20
+    /// Largest payload, in bytes.
+    private static let payloadLimit = 1 << 20
+
+    public func send(_ request: TransportRequest) async throws -> TransportResponse {
+        let call = try Call(request)
+        let fault = state.withLock { state -> Fault? in
+            state.requests.append(
+                Request(
+                    path: call.path, query: call.query,
+                    body: String(decoding: call.body, as: UTF8.self)))
+            let index = state.faults.firstIndex { call.path.hasSuffix($0.path) }
+            return index.map { state.faults.remove(at: $0).fault }
+        }
+        switch fault {
+        case nil: return try await serve(call)
+        case .refuseConnection?: throw ConnectionLost()
+        case .answer(let response)?: return response
+        case .loseAnswer?:
+            _ = try await serve(call)
+            throw ConnectionLost()
+        case .delay(let until)?:
+            await until()
+            return try await serve(call)
+        case .beforeAnswer(let run)?:
+            let response = try await serve(call)
+            try await run()
+            return response
+        }
+    }
+
+    private func serve(_ call: Call) async throws -> TransportResponse {
+        do {
+            let route = try route(call)
+            return respond(200, try await route(try caller(call)))
+        } catch let error as GatewayError {
+            let body = """
+                {"error":"\(error.code)","message":\(GatewayAnswer.quoted(error.message)),\
+                "request_id":"memory"}
+                """
+            return respond(error.status, body, error.headers)
+        } catch is NotThere {
+            return TransportResponse(status: 404, body: Array("404 page not found\n".utf8))
+        }
+    }
+
+    /// What a reference server answers to a path that it does not know.
+    private struct NotThere: Error {}
+
+    private func respond(
+        _ status: Int, _ text: String, _ headers: [String: String] = [:]
+    ) -> TransportResponse {
+        let usual = [
+            "content-type": "application/json", "oversync-api-version": "1",
+            "x-request-id": "memory",
+        ]
+        return TransportResponse(
+            status: status, headers: usual.merging(headers) { $1 }, body: Array((text + "\n").utf8))
+    }
+
+    /// An answer with nothing but its type, for what stands in for a gateway.
+    static func json(_ status: Int, _ text: String) -> TransportResponse {
+        TransportResponse(
+            status: status, headers: ["content-type": "application/json"], body: Array(text.utf8))
+    }
+
+    // MARK: Doors
+
+    private typealias Answering = (Call.Caller) async throws -> String
+
+    /// What answers a request, if it comes with a good token.
+    private func route(_ call: Call) throws -> Answering {
+        let routes: [String: (method: String, answer: Answering)] = [
+            "/sync/upload": ("POST", { try self.upload(call, from: $0) }),
+            "/sync/download": ("GET", { try await self.download(call, to: $0) }),
+            "/sync/bootstrap": ("GET", { try self.bootstrap($0) }),
+            "/sync/capabilities": ("GET", { _ in try self.capabilities() }),
+            "/sync/schema-version": ("GET", { _ in #"{"schema_version":1}"# }),
+        ]
+        guard let route = routes.first(where: { call.path.hasSuffix($0.key) })?.value else {
+            throw GatewayError(
+                status: 404, code: "not_found", message: "There is nothing at this path")
+        }
+        guard route.method == call.method else {
+            throw GatewayError(
+                status: 405, code: "method_not_allowed",
+                message: "Only \(route.method) method is allowed",
+                headers: ["allow": route.method])
+        }
+        return route.answer
+    }
+
+    private func caller(_ call: Call) throws(GatewayError) -> Call.Caller {
+        guard let header = call.authorization else {
+            throw .unauthenticated("Authorization header required")
+        }
+        guard let token = Call.bearer(header) else {
+            throw .unauthenticated("Invalid authorization header format")
+        }
+        guard let caller = call.caller else { throw .unauthenticated("Invalid token") }
+        if state.withLock({ $0.expiredTokens.contains(token) }) {
+            throw .unauthenticated("token is expired")
+        }
+        return caller
+    }
+
+    // MARK: Where a device stands
+
+    private func bootstrap(_ caller: Call.Caller) throws -> String {
+        try state.withLock { state in
+            if state.isReference { throw NotThere() }
+            let model = state.store.users[caller.user] ?? GatewayModel()
+            let highest = model.highestChangeID(of: caller.device)
+            return """
+                {"known_source":\(highest != nil),"next_change_id":\(max(0, highest ?? 0) + 1),\
+                "highest_server_seq":\(model.lastSequence),"floor":\(model.floor),\
+                "epoch":"\(Self.epoch(state))"}
+                """
+        }
+    }
+
+    private func capabilities() throws -> String {
+        try state.withLock { state in
+            if state.isReference { throw NotThere() }
+            let tables = (state.store.tables.all ?? []).map { table in
+                """
+                {"schema":"\(state.store.schema)","table":"\(table.name)",\
+                "key_kind":"\(table.key == .uuid ? "uuid" : "text")","read":true,"write":true}
+                """
+            }
+            return """
+                {"api_versions":[1],"features":["atomic","bootstrap","epoch","wait"],"limits":\
+                {"changes_per_upload":\(state.batchLimit),"bytes_per_payload":\(Self.payloadLimit),\
+                "bytes_per_body":\(Self.bodyLimit),"rows_per_page":\(PageQuery.maximumRows),\
+                "wait_seconds":\(PageQuery.maximumWait)},"tables":[\(tables.joined(separator: ","))]}
+                """
+        }
+    }
+
+    private static func epoch(_ state: State) -> String {
+        let digits = String(state.epoch)
+        return "00000000-0000-4000-8000-" + String(repeating: "0", count: 12 - digits.count)
+            + digits
+    }
+
+    /// - Parameter after: the cursor of a download.
+    private static func check(
+        _ call: Call, after: Int, of caller: Call.Caller, in state: inout State
+    ) throws(GatewayError) {
+        if state.isReference { return }
+        let model = state.store.users[caller.user] ?? GatewayModel()
+        if let epoch = call.epoch {
+            guard epoch.count == 36 else {
+                throw .invalid("Oversync-Epoch must be the epoch that /sync/bootstrap gave")
+            }
+            guard epoch.lowercased() == Self.epoch(state) else {
+                throw GatewayError(
+                    status: 409, code: "epoch_changed",
+                    message:
+                        "The server's history is another one since it was restored; read /sync/bootstrap and download from 0"
+                )
+            }
+            guard after <= model.lastSequence else {
+                throw GatewayError(
+                    status: 409, code: "checkpoint_ahead",
+                    message:
+                        "The cursor \(after) is beyond the log's end \(model.lastSequence): the server was restored; start from 0"
+                )
+            }
+        }
+        guard after > 0, after < model.floor, state.hydrations[caller] != model.floor else {
+            return
+        }
+        throw GatewayError(
+            status: 410, code: "history_pruned",
+            message:
+                "Deletes before \(model.floor) are no longer kept, and the cursor is \(after): start from 0"
+        )
+    }
+
+    // MARK: Uploads
+
+    private func upload(_ call: Call, from caller: Call.Caller) throws -> String {
+        guard call.body.count <= Self.bodyLimit else {
+            throw GatewayError(
+                status: 413, code: "payload_too_large",
+                message:
+                    "The body is larger than \(Self.bodyLimit) bytes; send fewer changes at once")
+        }
+        let atomic = call.query["atomic"] ?? "false"
+        guard ["true", "false"].contains(atomic) else {
+            throw GatewayError.invalid("atomic must be true or false")
+        }
+        defer { wakeWaiting() }
+        return try state.withLock { state in
+            try Self.check(call, after: 0, of: caller, in: &state)
+            let changes = try UploadBody(
+                changeLimit: state.batchLimit, payloadLimit: Self.payloadLimit,
+                schema: state.store.schema, tables: state.store.tables
+            ).changes(call.body)
+            let before = state.store.users[caller.user]?.lastSequence ?? 0
+            let answers = state.store.upload(
+                changes.map(\.verdict), user: caller.user, device: caller.device,
+                isAtomic: atomic == "true")
+            let log = state.store.users[caller.user]?.log ?? []
+            let news = Set(log.filter { $0.sequence > before }.map(\.changeID))
+            let statuses = zip(changes, answers).map { change, answer in
+                let place = (try? change.verdict.get())?.place
+                let isRepeat = answer.isApplied && !news.contains(change.id)
+                return (
+                    id: change.id,
+                    answer: state.isReference && isRepeat ? .applied(nil) : answer,
+                    table: place?.table ?? "", pk: place?.pk ?? ""
+                )
+            }
+            return GatewayAnswer.upload(
+                statuses, schema: state.store.schema,
+                highest: state.store.users[caller.user]?.lastSequence ?? 0,
+                isReference: state.isReference)
+        }
+    }
+
+    // MARK: Pages
+
+    private func download(_ call: Call, to caller: Call.Caller) async throws -> String {
+        let query = try PageQuery(call.query)
+        try state.withLock { state in
+            try Self.check(call, after: query.after, of: caller, in: &state)
+            if query.after == 0 {
+                state.hydrations[caller] = state.store.users[caller.user]?.floor ?? 0
+            }
+        }
+        let isHeld = query.until == nil && query.wait > 0 && state.withLock { !$0.isReference }
+        if isHeld { try await waitForNews(query, caller) }
+        return state.withLock { state in
+            let model = state.store.users[caller.user] ?? GatewayModel()
+            let until = min(query.until ?? model.lastSequence, model.lastSequence)
+            let found = Self.entries(query, caller, model, schema: state.store.schema)
+            let hasMore = found.count > query.limit
+            let page = found.prefix(query.limit)
+            let next = hasMore ? page.last?.sequence ?? query.after : max(query.after, until)
+            return GatewayAnswer.page(
+                page, schema: state.store.schema, hasMore: hasMore, next: next, until: until)
+        }
+    }
+
+    private static func entries(
+        _ query: PageQuery, _ caller: Call.Caller, _ model: GatewayModel, schema: String
+    ) -> [GatewayModel.Entry] {
+        guard query.schema == nil || query.schema == schema else { return [] }
+        return model.page(
+            after: query.after, until: min(query.until ?? .max, model.lastSequence),
+            limit: query.limit, excluding: query.isForSelf ? nil : caller.device)
+    }
+
+    // MARK: Holding requests
+
+    /// Returns when there is something on the page, or the time is over.
+    private func waitForNews(_ query: PageQuery, _ caller: Call.Caller) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.hold(query, caller) }
+            if let clock {
+                group.addTask { try await clock.sleep(seconds: Double(query.wait)) }
+            }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+        try Task.checkCancellation()
+    }
+
+    /// Returns when the log of the caller's user has grown beyond the call's cursor, whoever wrote.
+    func waitForNews(_ call: Call) async throws {
+        guard let caller = call.caller else { return }
+        var parameters = call.query
+        parameters["include_self"] = "true"
+        try await hold(PageQuery(parameters), caller)
+    }
+
+    private func hold(_ query: PageQuery, _ caller: Call.Caller) async throws {
+        let id = state.withLock { state in
+            state.nextWaiter += 1
+            return state.nextWaiter
+        }
+        var hasNews = false
+        while !hasNews {
+            try Task.checkCancellation()
+            hasNews = await withTaskCancellationHandler {
+                await nextNews(query, caller, waiter: id)
+            } onCancel: {
+                state.withLock { $0.waiting.removeValue(forKey: id) }?.resume()
+            }
+        }
+    }
+
+    /// Waits for the next write, unless there is news.
+    private func nextNews(_ query: PageQuery, _ caller: Call.Caller, waiter id: UInt64) async
+        -> Bool
+    {
+        var hasNews = false
+        await withCheckedContinuation { continuation in
+            let isNow = state.withLock { state in
+                let model = state.store.users[caller.user] ?? GatewayModel()
+                hasNews = !Self.entries(query, caller, model, schema: state.store.schema).isEmpty
+                if hasNews || Task.isCancelled { return true }
+                state.waiting[id] = continuation
+                return false
+            }
+            if isNow { continuation.resume() }
+        }
+        return hasNews
+    }
+
+    func wakeWaiting() {
+        let waiting = state.withLock { state in
+            defer { state.waiting = [:] }
+            return state.waiting.values
+        }
+        for continuation in waiting { continuation.resume() }
+    }
+}

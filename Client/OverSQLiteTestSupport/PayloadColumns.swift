@@ -1,0 +1,72 @@
+import Foundation
+import WireJSON
+
+/// The top-level members of a payload, as far as rules ask for their values.
+typealias PayloadColumns = [String: PayloadValue]
+
+enum PayloadValue: Hashable, Sendable {
+    case null
+    case text(String)
+    /// Any other JSON, as it was written.
+    case other(String)
+}
+
+extension PayloadColumns {
+    /// Of JSON that has been checked already.
+    init(json: String) {
+        var columns: PayloadColumns = [:]
+        var json = json
+        json.withUTF8 { bytes in
+            var reader = JSONReader(bytes)
+            try? reader.readObject { reader, name throws(JSONError) in
+                let slice = try reader.skipValue()
+                guard let name = reader.text(of: name) else { return }
+                switch slice.kind {
+                case .null: columns[name] = .null
+                case .string: columns[name] = .text(reader.text(of: slice) ?? "")
+                default:
+                    columns[name] = .other(String(decoding: bytes[slice.range], as: UTF8.self))
+                }
+            }
+        }
+        self = columns
+    }
+
+    /// The key that a column points to; nil if it points nowhere.
+    func key(_ column: String) -> String? {
+        guard case .text(let text)? = self[column], !text.isEmpty else { return nil }
+        return WireKey.uuid(text) ?? text
+    }
+}
+
+/// Keys as clients spell them.
+enum WireKey {
+    /// Longest text key, in bytes of UTF-8.
+    static let maximumTextBytes = 512
+
+    /// The dashed lower-case form of a UUID written with or without dashes, in braces, as a URN, or as base64 of
+    /// its 16 bytes.
+    static func uuid(_ text: String) -> String? {
+        var bare = text.lowercased()
+        if bare.hasPrefix("urn:uuid:") { bare = String(bare.dropFirst(9)) }
+        if bare.hasPrefix("{"), bare.hasSuffix("}") { bare = String(bare.dropFirst().dropLast()) }
+        if bare.utf8.count == 32 { bare = dashed(bare) }
+        if bare.utf8.count == 36, let uuid = UUID(uuidString: bare) {
+            return uuid.uuidString.lowercased()
+        }
+        guard text.utf8.count == 24, let data = Data(base64Encoded: text), data.count == 16 else {
+            return nil
+        }
+        return dashed(
+            data.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined())
+    }
+
+    private static func dashed(_ digits: String) -> String {
+        var text = ""
+        for (index, digit) in digits.enumerated() {
+            if [8, 12, 16, 20].contains(index) { text.append("-") }
+            text.append(digit)
+        }
+        return text
+    }
+}
