@@ -23,9 +23,9 @@ struct NamedTestsTests {
 
     @Test func `every rule of the device has a number, and a test that exists`() throws {
         let lines = try Self.table(in: "Docs/device.md").filter {
-            $0.last != "" && $0[0].hasPrefix("D")
+            $0.last != "" && $0[0].hasPrefix("R")
         }
-        #expect(lines.map(\.first) == lines.indices.map { "D\($0 + 1)" })
+        #expect(lines.map(\.first) == lines.indices.map { "R\($0 + 1)" })
         #expect(lines.count >= 40)
         try expectTests(lines)
     }
