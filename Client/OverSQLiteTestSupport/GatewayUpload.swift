@@ -47,7 +47,11 @@ struct UploadBody {
 
     private static func read(_ bytes: UnsafeBufferPointer<UInt8>) throws(JSONError) -> [Sent] {
         var reader = JSONReader(bytes)
-        if try reader.peek() == .null { return [] }
+        if try reader.peek() == .null {
+            try reader.readNull()
+            try reader.expectEnd()
+            return []
+        }
         var changes: [Sent] = []
         try reader.readObject { reader, key throws(JSONError) in
             guard reader.key(key, is: "changes"), try reader.peek() != .null else {
@@ -57,6 +61,7 @@ struct UploadBody {
             changes = []
             try reader.readArray { reader throws(JSONError) in changes.append(try change(&reader)) }
         }
+        try reader.expectEnd()
         return changes
     }
 

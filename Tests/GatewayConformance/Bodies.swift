@@ -7,7 +7,7 @@ enum Bodies {
         Behaviour("A body without changes is an upload of none") { talk in
             let phone = try await talk.device("phone")
             let bodies = [
-                "null", "{}", #"{"changes":null}"#, #"{"changes":[]} and so on"#,
+                "null", "{}", #"{"changes":null}"#, "{\"changes\":[]} \n",
                 #"{"source_id":"x","changes":[],"last_server_seq_seen":"any"}"#,
             ]
             for body in bodies {
@@ -21,7 +21,8 @@ enum Bodies {
                 "", "{bad", "[]", #"{"changes":{}}"#, #"{"changes":[1]}"#,
                 #"{"changes":[{"source_change_id":"1"}]}"#,
                 #"{"changes":[{"source_change_id":1.5}]}"#,
-                #"{"changes":[{"table":1}]}"#,
+                #"{"changes":[{"table":1}]}"#, #"{"changes":[]} and so on"#, "null{}",
+                #"{"changes":[]}{"changes":[]}"#,
             ]
             for body in bodies {
                 let response = try await phone.response(

@@ -280,4 +280,16 @@ import Testing
         // Trees grow a level deeper; a look at each row would cost a step for every one.
         for (before, after) in zip(few, many) { #expect(after <= before + before / 4) }
     }
+
+    @Test(
+        "A table whose name no gateway takes is refused when the engine is made",
+        arguments: ["order items", "prix_été", "a-b", String(repeating: "x", count: 64)])
+    func unusableName(_ name: String) throws {
+        let error = #expect(throws: SyncError.self) {
+            _ = try Device(
+                schema: "CREATE TABLE \"\(name)\" (id TEXT PRIMARY KEY NOT NULL)",
+                tables: [SyncTable(name)])
+        }
+        #expect(error?.description.contains("at most 63") == true)
+    }
 }

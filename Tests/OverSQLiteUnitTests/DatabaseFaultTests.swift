@@ -60,8 +60,10 @@ import Testing
     private static let wide = String(repeating: "wide ", count: 20_000)
 
     private static func isDatabase(_ error: (any Error)?) -> Bool {
-        guard case .database? = error as? SyncError else { return false }
-        return true
+        switch error as? SyncError {
+        case .database, .diskFull: true
+        default: false
+        }
     }
 
     @Test(

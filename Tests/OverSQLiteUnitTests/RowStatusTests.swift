@@ -48,15 +48,15 @@ import Testing
     func names() async throws {
         let device = try Device(
             schema: #"""
-                CREATE TABLE "Order ""items"" 'x'" ("the ""key""" BLOB PRIMARY KEY NOT NULL, v TEXT);
+                CREATE TABLE "Order" ("the ""key""" BLOB PRIMARY KEY NOT NULL, v TEXT);
                 CREATE TABLE Upper (id TEXT PRIMARY KEY NOT NULL, v TEXT);
                 """#,
-            tables: [SyncTable(#"Order "items" 'x'"#), SyncTable("Upper")])
-        try device.execute(#"INSERT INTO "Order ""items"" 'x'" VALUES (zeroblob(16), 'blob')"#)
+            tables: [SyncTable("Order"), SyncTable("Upper")])
+        try device.execute(#"INSERT INTO "Order" VALUES (zeroblob(16), 'blob')"#)
         try device.execute("INSERT INTO Upper VALUES (?, 'text')", [key(10).uppercased()])
         let joined = #"""
-            SELECT o.v, s.state FROM "Order ""items"" 'x'" o JOIN sync_row_status s
-              ON s.table_name = 'order "items" ''x''' AND s.key = o."the ""key"""
+            SELECT o.v, s.state FROM "Order" o JOIN sync_row_status s
+              ON s.table_name = 'order' AND s.key = o."the ""key"""
             UNION ALL
             SELECT u.v, s.state FROM Upper u JOIN sync_row_status s
               ON s.table_name = 'upper' AND s.key = u.id

@@ -2,6 +2,9 @@ import GRDB
 
 /// Reads what a synced table looks like from SQLite's own catalogue.
 struct TableInspection {
+    /// Bytes of a name that a gateway takes at the most, PostgreSQL's own limit.
+    private static let maximumNameBytes = 63
+
     let db: Database
 
     /// - Throws: `SyncError.unusableTable` with what is wrong, in words for the developer.
@@ -9,6 +12,12 @@ struct TableInspection {
     {
         guard let name = try storedName(of: table.name) else {
             throw SyncError.unusableTable(table.name, "there is no such table")
+        }
+        guard isWireName(name) else {
+            throw SyncError.unusableTable(
+                table.name,
+                "its name must be ASCII letters, digits and _, at most \(Self.maximumNameBytes) of them"
+            )
         }
         let infos = try columnInfos(of: name)
         let keyName = try keyColumn(of: table, in: infos)
@@ -29,6 +38,15 @@ struct TableInspection {
             parents: try parents(of: name),
             otherUniqueColumns: try uniqueColumnSets(of: name).filter { $0 != [keyName] },
             policy: table.conflictPolicy ?? defaultPolicy)
+    }
+
+    /// Whether gateways take the name, which travels in lower case.
+    private func isWireName(_ name: String) -> Bool {
+        name.utf8.count <= Self.maximumNameBytes
+            && name.utf8.allSatisfy { byte in
+                byte == UInt8(ascii: "_") || byte &- UInt8(ascii: "0") < 10
+                    || (byte | 0x20) &- UInt8(ascii: "a") < 26
+            }
     }
 
     private struct ColumnInfo {

@@ -27,7 +27,8 @@ package struct UndecodableUpload: Error, Hashable, Sendable {
 
 /// Reads the body of an upload: `{"changes":[…]}`.
 ///
-/// Follows the rules of the decoder that existing clients were written against: unknown members are passed over, names match in any case, null stands for absent, numbers must be whole. Unlike there, text after the
+/// Follows the rules of the decoder that existing clients were written against: unknown members are passed
+/// over, names match in any case, null stands for absent, numbers must be whole. Unlike there, text after the
 /// value is refused: what a second value asks for would be dropped without a word.
 struct UploadDecoder {
     /// Reads the changes, their payloads as slices of `body`.
