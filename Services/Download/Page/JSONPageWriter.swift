@@ -8,6 +8,8 @@ import WireJSON
 struct JSONPageWriter: PageWriter {
     /// First guess of a row's size on the wire, in bytes; the buffer grows where it is too low.
     private static let bytesPerRow = 400
+    /// Bytes of a row's member names and punctuation at the most.
+    private static let fixedBytes = 160
 
     /// What the parts of a row that repeat look like on the wire, made once a page.
     private struct TableText {
@@ -17,7 +19,9 @@ struct JSONPageWriter: PageWriter {
 
     private let catalog: Catalog
     private var tables: [TableID: TableText] = [:]
-    private var devices: [Int32: [UInt8]]
+    private var lastTable: (id: TableID, text: TableText)?
+    private let devices: [Int32: [UInt8]]
+    private var lastDevice: (number: Int32, text: [UInt8]) = (.min, Array("\"\"".utf8))
     private var buffer: ByteBuffer
     private var isFirst = true
 
@@ -48,93 +52,136 @@ struct JSONPageWriter: PageWriter {
     mutating func append(_ result: PostgresResult, row: Int) throws {
         let table = try table(try result.int16(row, PageColumn.table))
         let operation = Operation(letter: try result.char(row, PageColumn.operation)) ?? .update
-        if !isFirst { buffer.append(byte: UInt8(ascii: ",")) }
+        let device = device(try result.int32(row, PageColumn.source))
+        let textKey = table.keyKind == .text ? try Self.text(ofKey: result, row) : []
+        let separator: StaticString = isFirst ? "{\"server_id\":" : ",{\"server_id\":"
         isFirst = false
-        buffer.append(literal: "{\"server_id\":")
-        append(raw: result, row, PageColumn.sequence)
-        buffer.writeBytes(table.names)
-        buffer.append(literal: ",\"op\":\"")
-        buffer.append(operation)
-        buffer.append(literal: "\",\"pk\":")
-        try append(key: result, row, table.keyKind)
-        if operation != .delete {
-            buffer.append(literal: ",\"payload\":")
-            append(raw: result, row, PageColumn.payload)
-        }
-        buffer.append(literal: ",\"server_version\":")
-        append(raw: result, row, PageColumn.version)
-        buffer.append(literal: ",\"deleted\":")
-        buffer.append(bool: operation == .delete)
-        buffer.append(literal: ",\"source_id\":")
-        buffer.writeBytes(devices[try result.int32(row, PageColumn.source)] ?? Array("\"\"".utf8))
-        buffer.append(literal: ",\"source_change_id\":")
-        append(raw: result, row, PageColumn.changeID)
-        buffer.append(literal: ",\"ts\":\"")
-        append(timestamp: result, row)
-        buffer.append(literal: "\"}")
-    }
-
-    /// A value whose text is JSON already.
-    private mutating func append(raw result: PostgresResult, _ row: Int, _ column: Int) {
-        result.withBytes(row, column) { bytes in
-            if let bytes { buffer.writeBytes(bytes) }
-        }
-    }
-
-    /// PostgreSQL's text of a bytea is `\x` and hexadecimal digits, lower case: a uuid needs only dashes.
-    private mutating func append(
-        key result: PostgresResult, _ row: Int, _ kind: KeyKind
-    ) throws {
-        if kind == .text {
-            let bytes = try result.bytea(row, PageColumn.key)
-            bytes.withUnsafeBufferPointer { buffer.append(jsonString: $0) }
-            return
-        }
-        result.withBytes(row, PageColumn.key) { bytes in
-            guard let bytes, bytes.count == 34 else { return buffer.append(literal: "\"\"") }
-            buffer.append(byte: UInt8(ascii: "\""))
-            for part in [2..<10, 10..<14, 14..<18, 18..<22, 22..<34] {
-                if part.lowerBound > 2 { buffer.append(byte: UInt8(ascii: "-")) }
-                buffer.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[part]))
+        withExtendedLifetime(result) {
+            func value(_ column: Int) -> UnsafeRawBufferPointer {
+                result.unsafeBytes(row, column) ?? UnsafeRawBufferPointer(start: nil, count: 0)
             }
-            buffer.append(byte: UInt8(ascii: "\""))
+            let payload = operation == .delete ? nil : value(PageColumn.payload)
+            let (sequence, version) = (value(PageColumn.sequence), value(PageColumn.version))
+            let (changeID, time) = (value(PageColumn.changeID), value(PageColumn.timestamp))
+            let key = value(PageColumn.key)
+            let size =
+                Self.fixedBytes + sequence.count + table.names.count + max(textKey.count, 38)
+                + (payload?.count ?? 0) + version.count + device.count + changeID.count + time.count
+            buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { free in
+                var pen = BytePen(free)
+                pen.put(separator)
+                pen.put(sequence)
+                pen.put(table.names)
+                pen.put(Self.text(of: operation))
+                if table.keyKind == .text { pen.put(textKey) } else { pen.put(uuidKey: key) }
+                if let payload {
+                    pen.put(",\"payload\":")
+                    pen.put(payload)
+                }
+                pen.put(",\"server_version\":")
+                pen.put(version)
+                pen.put(
+                    operation == .delete
+                        ? ",\"deleted\":true,\"source_id\":" : ",\"deleted\":false,\"source_id\":")
+                pen.put(device)
+                pen.put(",\"source_change_id\":")
+                pen.put(changeID)
+                pen.put(",\"ts\":\"")
+                pen.put(timestamp: time)
+                pen.put("\"}")
+                return pen.written
+            }
         }
     }
 
-    /// `2026-01-31 12:00:00.123` becomes `2026-01-31T12:00:00.123Z`.
-    private mutating func append(timestamp result: PostgresResult, _ row: Int) {
-        result.withBytes(row, PageColumn.timestamp) { bytes in
-            guard let bytes, bytes.count > 14 else { return }
-            buffer.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[..<10]))
-            buffer.append(byte: UInt8(ascii: "T"))
-            buffer.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[11...]))
-            buffer.append(byte: UInt8(ascii: "Z"))
+    private static func text(of operation: Model.Operation) -> StaticString {
+        switch operation {
+        case .insert: ",\"op\":\"INSERT\",\"pk\":"
+        case .update: ",\"op\":\"UPDATE\",\"pk\":"
+        case .delete: ",\"op\":\"DELETE\",\"pk\":"
         }
+    }
+
+    private static func text(ofKey result: PostgresResult, _ row: Int) throws -> [UInt8] {
+        var text: [UInt8] = []
+        let bytes = try result.bytea(row, PageColumn.key)
+        bytes.withUnsafeBufferPointer { text.append(jsonString: $0) }
+        return text
+    }
+
+    /// The device's name in quotes. Rows of one device mostly stand together.
+    private mutating func device(_ number: Int32) -> [UInt8] {
+        if number != lastDevice.number {
+            lastDevice = (number, devices[number] ?? Array("\"\"".utf8))
+        }
+        return lastDevice.text
     }
 
     private mutating func table(_ id: TableID) throws -> TableText {
-        if let known = tables[id] { return known }
+        if let lastTable, lastTable.id == id { return lastTable.text }
+        let text = try tables[id] ?? makeText(id)
+        tables[id] = text
+        lastTable = (id, text)
+        return text
+    }
+
+    private func makeText(_ id: TableID) throws -> TableText {
         guard let table = catalog.identity(id) else { throw UnknownTable(id: id) }
         var names: [UInt8] = []
         names.append(literal: ",\"schema\":")
         names.append(jsonString: table.name.schema)
         names.append(literal: ",\"table\":")
         names.append(jsonString: table.name.table)
-        let text = TableText(names: names, keyKind: table.keyKind)
-        tables[id] = text
-        return text
+        return TableText(names: names, keyKind: table.keyKind)
     }
 }
 
 extension ByteBuffer: JSONTextBuffer {
     package mutating func append(byte: UInt8) { writeInteger(byte) }
     package mutating func append(bytes: UnsafeBufferPointer<UInt8>) { writeBytes(bytes) }
+}
 
-    fileprivate mutating func append(_ operation: Model.Operation) {
-        switch operation {
-        case .insert: append(literal: "INSERT")
-        case .update: append(literal: "UPDATE")
-        case .delete: append(literal: "DELETE")
+/// Puts bytes one behind the other into memory that is large enough for all of them: a buffer that looks for room
+/// with every piece takes as long as the rest of a row.
+private struct BytePen {
+    private let start: UnsafeMutableRawPointer?
+    private let room: Int
+    private(set) var written = 0
+
+    init(_ memory: UnsafeMutableRawBufferPointer) {
+        (start, room) = (memory.baseAddress, memory.count)
+    }
+
+    mutating func put(_ bytes: UnsafeRawBufferPointer) {
+        precondition(bytes.count <= room - written, "a row's size was not reckoned right")
+        guard let start, let from = bytes.baseAddress else { return }
+        (start + written).copyMemory(from: from, byteCount: bytes.count)
+        written += bytes.count
+    }
+
+    mutating func put(_ bytes: [UInt8]) { bytes.withUnsafeBytes { put($0) } }
+
+    mutating func put(_ text: StaticString) {
+        put(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    /// PostgreSQL's text of a bytea is `\x` and hexadecimal digits, lower case: a uuid needs only dashes.
+    mutating func put(uuidKey key: UnsafeRawBufferPointer) {
+        guard key.count == 34 else { return put("\"\"") }
+        put("\"")
+        for part in [2..<10, 10..<14, 14..<18, 18..<22, 22..<34] {
+            if part.lowerBound > 2 { put("-") }
+            put(UnsafeRawBufferPointer(rebasing: key[part]))
         }
+        put("\"")
+    }
+
+    /// `2026-01-31 12:00:00.123` becomes `2026-01-31T12:00:00.123Z`.
+    mutating func put(timestamp time: UnsafeRawBufferPointer) {
+        guard time.count > 14 else { return }
+        put(UnsafeRawBufferPointer(rebasing: time[..<10]))
+        put("T")
+        put(UnsafeRawBufferPointer(rebasing: time[11...]))
+        put("Z")
     }
 }

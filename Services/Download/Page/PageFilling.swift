@@ -19,6 +19,8 @@ struct PageFilling<Writer: PageWriter> {
     private var bytes = 0
     /// Rows so far, those left out included.
     private var seen = 0
+    /// The sequence of the row at hand.
+    private var sequence: Sequence64 = 0
 
     init(_ writer: Writer, _ request: PageRequest, _ scope: ScopeState) {
         self.writer = writer
@@ -40,7 +42,7 @@ struct PageFilling<Writer: PageWriter> {
             guard try begins(rows, row) else { break }
             try writer.append(rows, row: row)
             page.rows += 1
-            try end(rows, row)
+            end()
         }
         return .pageOrRows
     }
@@ -56,7 +58,7 @@ struct PageFilling<Writer: PageWriter> {
             try writer.append(row.result, row: row.index)
             page.rows += 1
         }
-        try end(row.result, row.index)
+        end()
         return true
     }
 
@@ -70,7 +72,8 @@ struct PageFilling<Writer: PageWriter> {
     /// Whether a row belongs into the page.
     private mutating func begins(_ rows: PostgresResult, _ row: Int) throws -> Bool {
         // Rows that were committed after the last sequence was read belong to the next window.
-        guard try rows.int64(row, PageColumn.sequence) <= page.windowUntil else { return false }
+        sequence = try rows.int64(row, PageColumn.sequence)
+        guard sequence <= page.windowUntil else { return false }
         bytes += rows.withBytes(row, PageColumn.payload) { $0?.count ?? 0 }
         // One row is served whatever its size: a page without any would hold the device for ever.
         let isFull = page.rows > 0 && bytes > WireLimits.payloadBytesPerAnswer
@@ -78,9 +81,9 @@ struct PageFilling<Writer: PageWriter> {
         return !page.hasMore
     }
 
-    private mutating func end(_ rows: PostgresResult, _ row: Int) throws {
+    private mutating func end() {
         seen += 1
-        page.nextAfter = try rows.int64(row, PageColumn.sequence)
+        page.nextAfter = sequence
     }
 
     private func isWithoutPayload(_ rows: PostgresResult, _ row: Int) throws -> Bool {
