@@ -11,6 +11,8 @@ package struct Stack: Sendable {
     /// What to run.
     package struct Plan: Sendable {
         package var directory: StackDirectory
+        /// Whether what an earlier run left in the folder is removed first.
+        package var startsEmpty = false
         /// Port of the gateway on loopback; 0 lets the system choose one.
         package var port = 8443
         package var downloadReplicas = 1
@@ -37,12 +39,16 @@ package struct Stack: Sendable {
     package let services: [any Service]
     package let postgres: LocalPostgres
     private let certificates: DevelopmentCertificates
+    /// Held as long as the stack is.
+    private let claim: StackClaim
 
     /// Prepares everything that must be there before the services start: cluster, database, tables, sidecar,
     /// certificates, secrets. Safe to repeat on what an earlier run left.
     package init(_ plan: Plan, logger: Logger) async throws {
         var plan = plan
         let directory = plan.directory
+        claim = try StackClaim(directory)
+        if plan.startsEmpty { try claim.clear(directory) }
         try directory.create()
         if plan.port == 0 { plan.port = try FreePort.find() }
         self.plan = plan

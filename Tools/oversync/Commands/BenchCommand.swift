@@ -119,6 +119,7 @@ struct BenchCommand: AsyncParsableCommand {
             directory: StackDirectory(stack.directory.root + "/bench"),
             registrations: DemoTables.registrations, businessSchema: DemoTables.businessSchema)
         plan.port = 0
+        plan.startsEmpty = true
         return plan
     }
 

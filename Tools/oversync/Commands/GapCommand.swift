@@ -38,17 +38,16 @@ struct GapCommand: AsyncParsableCommand {
 
     func run() async throws {
         let directory = StackDirectory(stack.directory.root + "/gap")
-        // What an earlier run has left would be changes that nobody wrote.
-        if FileManager.default.fileExists(atPath: directory.root) {
-            try FileManager.default.removeItem(atPath: directory.root)
-        }
         var plan = GapCheck.Plan()
         plan.changes = changes
         plan.writers = writers
         plan.kills = kill
         plan.seed = seed
+        var stackPlan = GapCheck.stackPlan(in: directory)
+        // What an earlier run has left would be changes that nobody wrote.
+        stackPlan.startsEmpty = true
         let started = try await Stack(
-            GapCheck.stackPlan(in: directory), logger: ConsoleLogHandler.logger(.notice))
+            stackPlan, logger: ConsoleLogHandler.logger(.notice))
         let report = try await started.run(logger: ConsoleLogHandler.logger(.error)) {
             [plan] address in
             try await GapCheck(plan, stack: address) { line in
