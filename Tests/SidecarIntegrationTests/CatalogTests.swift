@@ -49,6 +49,27 @@ struct CatalogTests {
         ("{table: s.good, key_kind: text}", ["s.good.key_kind", "uuid"]),
     ]
 
+    @Test("Keys of another type than those of the rows that devices know are refused")
+    func otherKeys() async throws {
+        try await TestDatabase.withDatabase(template: Self.template) { url in
+            try await connected(to: url) { connection in
+                let tables = try RegistrationFile.parse(
+                    "tables:\n  - {table: s.child, owner: owner}")
+                try await Registration.apply(tables, on: connection)
+                try await connection.execute(
+                    script: "INSERT INTO s.child (id, owner) VALUES (gen_random_uuid(), 'ann')")
+                try await connection.execute(script: "ALTER TABLE s.child ALTER id TYPE text")
+                let error = await #expect(throws: RegistrationError.self) {
+                    try await Registration.apply(tables, on: connection)
+                }
+                #expect(
+                    "\(try #require(error))".contains(
+                        "s.child.key: devices know its rows by uuid keys"))
+                #expect(try await Catalog.readTables(on: connection).first?.keyKind == .uuid)
+            }
+        }
+    }
+
     @Test(
         "A table that cannot be registered is refused with its reason, and nothing is changed",
         arguments: refusals.indices)

@@ -204,6 +204,8 @@ private func advice(_ error: PostgresError, role: String?) -> String? {
         let who = role.map { "the role \($0)" } ?? "the connection's role"
         return
             "\(sentence): \(who) lacks this right: GRANT it, or connect as the owner of the tables"
+    case .lockNotAvailable, .deadlockDetected:
+        return "\(sentence): others were using the tables, nothing was changed: run it again"
     default: return nil
     }
 }

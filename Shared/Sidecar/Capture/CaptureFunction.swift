@@ -35,6 +35,7 @@ package struct CaptureFunction: Sendable {
             own_last bigint := -1;
             -- Set if they are others than this function was made for.
             columns text;
+            source text := 'new_rows';
             captured bigint;
         BEGIN
             IF is_upload THEN
@@ -57,6 +58,7 @@ package struct CaptureFunction: Sendable {
                             HINT = 'Name the new one in oversync.yaml and run oversync migrate.';
                 END IF;
             END IF;
+            \(readAgain)
             IF TG_OP = 'INSERT' THEN
                 PERFORM sync.lock_scopes(ARRAY(SELECT DISTINCT r.user_id FROM \(rows("new_rows")) AS r));
                 \(append(inserted))
@@ -74,6 +76,22 @@ package struct CaptureFunction: Sendable {
             END IF;
             RETURN NULL;
         END $capture$
+        """
+    }
+
+    /// A trigger of the team's has written to this table, perhaps to the rows of the statement around it, whose
+    /// transition table still has them as they were before. What such statements wrote is read again, for the
+    /// rest of the transaction.
+    private var readAgain: String {
+        """
+        IF strpos(coalesce(current_setting('oversync.nested', true), ''), format(' %s ', TG_RELID)) > 0 THEN
+                columns := coalesce(columns, \(literal(WireRendering.columns(of: table, row: "t"))));
+                source := format('(SELECT b.* FROM %s AS b WHERE b.%I IN (SELECT r.%2$I FROM new_rows AS r))',
+                    TG_RELID::regclass, \(literal(table.keyColumn)));
+            ELSIF pg_trigger_depth() > 1 THEN
+                PERFORM set_config('oversync.nested',
+                    format('%s %s ', current_setting('oversync.nested', true), TG_RELID), true);
+            END IF;
         """
     }
 
@@ -100,48 +118,55 @@ package struct CaptureFunction: Sendable {
             """
     }
 
-    private func inserted(_ columns: String) -> String {
+    private func inserted(_ written: String, _ columns: String) -> String {
         """
-        SELECT 'I'::"char" AS op, r.n, r.user_id, r.key, r.payload FROM \(rows("new_rows", columns)) AS r
+        SELECT 'I'::"char" AS op, r.n, r.user_id, r.key, r.payload FROM \(rows(written, columns)) AS r
         """
     }
 
-    private func deleted(_ columns: String) -> String {
+    private func deleted(_ written: String, _ columns: String) -> String {
         "SELECT 'D'::\"char\" AS op, r.n, r.user_id, r.key, r.payload FROM \(rows("old_rows")) AS r"
     }
 
     /// Transition tables do not pair old and new: the user and the key do. A row whose key or owner has
-    /// changed is a delete and an insert; one that looks the same is no change.
-    private func updated(_ columns: String) -> String {
+    /// changed is a delete and an insert; one that looks the same is no change. Foreign keys can write to a row
+    /// several times within one statement: it counts as it was at first and as it is at last.
+    private func updated(_ written: String, _ columns: String) -> String {
         """
-        SELECT CASE WHEN b.key IS NULL THEN 'I' ELSE 'U' END::"char" AS op, a.n, a.user_id, a.key, a.payload
-            FROM \(rows("new_rows", columns)) AS a
+        (SELECT DISTINCT ON (a.user_id, a.key)
+                CASE WHEN b.key IS NULL THEN 'I' ELSE 'U' END::"char" AS op, a.n, a.user_id, a.key, a.payload
+            FROM \(rows(written, columns)) AS a
             LEFT JOIN \(rows("old_rows", columns)) AS b ON b.user_id = a.user_id AND b.key = a.key
             WHERE b.payload::text IS DISTINCT FROM a.payload::text
+            ORDER BY a.user_id, a.key, a.n DESC)
         UNION ALL
         SELECT 'D', b.n, b.user_id, b.key, NULL
             FROM \(rows("old_rows")) AS b
-            LEFT JOIN \(rows("new_rows")) AS a ON a.user_id = b.user_id AND a.key = b.key
+            LEFT JOIN \(rows(written)) AS a ON a.user_id = b.user_id AND a.key = b.key
             WHERE a.key IS NULL
         """
     }
 
     /// Stands for the columns in a statement that is put together when it runs.
     private static let columnsMark = "@columns@"
+    /// The same for where the rows that a statement wrote are read.
+    private static let sourceMark = "@source@"
 
     /// A planned statement for the columns that this was made for, and one put together on the spot for others.
     ///
-    /// - Parameter changed: a query of the changes, given a payload's columns.
-    private func append(_ changed: (_ columns: String) -> String) -> String {
+    /// - Parameter changed: a query of the changes, given the rows that were written and a payload's columns.
+    private func append(_ changed: (_ written: String, _ columns: String) -> String) -> String {
         let planned = append(
-            changed: changed(WireRendering.columns(of: table, row: "t")),
+            changed: changed("new_rows", WireRendering.columns(of: table, row: "t")),
             own: ("own_scope", "own_first", "own_last"))
-        let made = append(changed: changed(Self.columnsMark), own: ("$1", "$2", "$3"))
+        let made = append(
+            changed: changed(Self.sourceMark, Self.columnsMark), own: ("$1", "$2", "$3"))
         return """
             IF columns IS NULL THEN
                     \(planned) INTO captured;
                 ELSE
-                    EXECUTE replace(\(literal(made)), \(literal(Self.columnsMark)), columns)
+                    EXECUTE replace(replace(\(literal(made)), \(literal(Self.sourceMark)), source),
+                        \(literal(Self.columnsMark)), columns)
                         INTO captured USING own_scope, own_first, own_last;
                 END IF;
             """

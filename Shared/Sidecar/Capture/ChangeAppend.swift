@@ -28,6 +28,7 @@ struct ChangeAppend {
             LEFT JOIN sync.row_state r
                 ON r.scope_id = s.scope_id AND r.table_id = \(table.id) AND r.key = c.key
             WHERE NOT (\(exception)) AND NOT (c.op = 'D' AND coalesce(r.deleted, true))
+                AND NOT (c.op = 'U' AND coalesce(r.deleted, false) AND \(wasLoggedJustNow))
         ), logged AS (
             INSERT INTO sync.change_log (scope_id, seq, table_id, op, key, version, payload, source_no,
                 source_change_id, content_hash)
@@ -45,6 +46,15 @@ struct ChangeAppend {
             WHERE s.scope_id = n.scope_id
         )\(disowned)
         SELECT count(*) FROM numbered
+        """
+    }
+
+    /// Of rows that foreign keys have both written to and deleted within one statement PostgreSQL may tell the
+    /// deletes first.
+    private var wasLoggedJustNow: String {
+        """
+        statement_timestamp() = (SELECT l.ts FROM sync.change_log l
+                    WHERE l.scope_id = s.scope_id AND l.seq = r.seq)
         """
     }
 

@@ -18,6 +18,7 @@ package enum Registration {
         var commands = [Command(Statement(name: "begin", sql: "BEGIN"))]
         var names = ArrayBinding(of: .text, reserving: registrations.count)
         for registration in registrations {
+            try await refuseOtherKeys(registration, facts, on: connection)
             commands.append(
                 Command(SidecarStatements.register, try bindings(of: registration, facts)))
             names.append(registration.name.description)
@@ -35,6 +36,22 @@ package enum Registration {
             try? await connection.execute(script: "ROLLBACK")
             throw error
         }
+    }
+
+    /// Keys are stored as bytes, and read as what the catalog says they are.
+    private static func refuseOtherKeys(
+        _ registration: TableRegistration, _ facts: Introspection,
+        on connection: PostgresConnection
+    ) async throws {
+        let kind = try resolve(registration, facts).kind
+        var bindings = Bindings()
+        bindings.bind(registration.name.description)
+        bindings.bind(kind.rawValue)
+        let found = try await connection.run(Command(SidecarStatements.otherKeyKind, bindings))
+        guard found.rowCount > 0 else { return }
+        throw RegistrationError(
+            "\(registration.name).key: devices know its rows by \(try found.string(0, 0)) keys, now they "
+                + "would be \(kind.rawValue): keep the column's type, or make a new table")
     }
 
     private static func bindings(

@@ -43,6 +43,16 @@ package enum SidecarStatements {
             """,
         parameters: [.text, .text, .text, .text, .text, .text, .textArray, .textArray])
 
+    /// The kind of a table's stored keys if they are of another than the given one; no row otherwise.
+    static let otherKeyKind = Statement(
+        name: "sidecar_other_key_kind",
+        sql: """
+            SELECT c.key_kind FROM sync.catalog c
+            WHERE c.schema_name || '.' || c.table_name = $1 AND c.key_kind <> $2
+                AND EXISTS (SELECT FROM sync.row_state r WHERE r.table_id = c.table_id)
+            """,
+        parameters: [.text, .text])
+
     /// Tables that the configuration no longer names: their rows stay, their changes stop.
     static let removeOthers = Statement(
         name: "sidecar_remove_tables",
