@@ -217,7 +217,7 @@ BEGIN
     IF EXISTS (
         SELECT FROM unnest(relations, names) AS u(relation, name)
         JOIN pg_catalog.pg_attribute a ON a.attrelid = to_regclass(u.relation)
-            AND lower(a.attname) = u.name AND a.attnum > 0 AND NOT a.attisdropped
+            AND lower(a.attname::text COLLATE "default") = u.name AND a.attnum > 0 AND NOT a.attisdropped
     ) THEN
         RAISE EXCEPTION 'a payload names a column that is new' USING ERRCODE = 'OV002';
     END IF;
