@@ -85,7 +85,7 @@ struct WatchStream: Sendable {
     private static func check(_ head: TransportResponse) throws {
         let isStream = head.headers["content-type"]?.hasPrefix("text/event-stream") == true
         guard head.status == 200, isStream else {
-            throw Refused(retryAfter: head.headers["retry-after"].flatMap { Int($0) })
+            throw Refused(retryAfter: head.retryAfter)
         }
     }
 
