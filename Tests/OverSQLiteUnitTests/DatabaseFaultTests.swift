@@ -176,4 +176,31 @@ import Testing
         #expect(device.gateway.rows("users")[key(1)]?.contains(#""name":"b""#) == true)
         #expect(try device.queue().isEmpty)
     }
+
+    @Test(
+        "The loop says by itself that nothing gets through while a request is held",
+        arguments: ["bootstrap", "download", "upload"])
+    func heldInLoop(path: String) async throws {
+        let device = try Device()
+        let insert = "INSERT INTO users (id) VALUES ('\(key(1))')"
+        if path == "upload" { try device.execute(insert) }
+        let gate = AsyncStream<Void>.makeStream()
+        let isHeld = AsyncStream<Void>.makeStream()
+        device.gateway.next(
+            path,
+            .delay {
+                isHeld.continuation.yield()
+                for await _ in gate.stream { break }
+            })
+        try await device.engine.start()
+        for await _ in isHeld.stream { break }
+        // What is written later is looked after, too.
+        if path != "upload" { try device.execute(insert) }
+        await device.clock.waitForSleeper()
+        device.clock.advance(seconds: 120)
+        await EngineTests.status(device.engine) { $0.lastError == .noProgress(seconds: 120) }
+        gate.continuation.yield()
+        await EngineTests.status(device.engine) { $0.pendingCount == 0 && $0.lastError == nil }
+        await device.engine.stop()
+    }
 }

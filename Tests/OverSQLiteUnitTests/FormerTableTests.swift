@@ -32,4 +32,19 @@ import Testing
         #expect(device.gateway.rows("users").count == 3)
         #expect(device.engine.status.pendingCount == 0)
     }
+
+    @Test("a table that is named twice is refused, in whatever spelling")
+    func twice() throws {
+        let error = SyncError.unusableTable("USERS", "it is named twice")
+        #expect(throws: error) { try Device(tables: [SyncTable("users"), SyncTable("USERS")]) }
+    }
+
+    @Test(
+        "what the app has under the name of the library's view stays the app's",
+        arguments: ["TABLE sync_row_status (id)", "VIEW Sync_Row_Status AS SELECT 1"])
+    func viewName(made: String) throws {
+        #expect(throws: SyncError.self) {
+            try Device(schema: "\(postsAndUsers); CREATE \(made)")
+        }
+    }
 }
