@@ -145,6 +145,33 @@ import Testing
         #expect(try device.text("SELECT epoch FROM _sync_state") != nil)
         #expect(device.engine.status.pendingCount == 0)
     }
+
+    @Test(
+        "a Retry-After beyond reason is met within reason",
+        arguments: [("-1000", 0), ("9223372036854775807", 86_400), ("soon", nil)])
+    func retryAfter(told: String, taken: Int?) async throws {
+        let device = try Device()
+        device.gateway.next(
+            "download", .answer(TransportResponse(status: 503, headers: ["retry-after": told])))
+        await #expect(throws: SyncError.busy(retryAfter: taken)) { try await device.sync() }
+    }
+
+    @Test("a server that contradicts itself is asked again later, not at once and not never")
+    func contradiction() async throws {
+        let device = try Device()
+        try device.execute("INSERT INTO users (id) VALUES ('\(key(1))')")
+        try await device.sync()
+        try device.execute("UPDATE users SET name = 'a'")
+        let answer = #"{"statuses":[{"status":"invalid","invalid":{"reason":"row_missing"}}]}"#
+        for _ in 1...SendRun.barrenAnswers {
+            device.gateway.next(
+                "upload", .answer(TransportResponse(status: 200, body: Array(answer.utf8))))
+        }
+        let next = try await device.engine.session.send()
+        #expect(next == device.engine.session.now + RetrySchedule.soon)
+        try await device.sync()
+        #expect(device.engine.status.pendingCount == 0)
+    }
 }
 
 /// The lengths of bodies that went by.

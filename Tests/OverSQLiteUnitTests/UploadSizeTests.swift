@@ -160,6 +160,8 @@ import Testing
         #expect(pacer.limit == 50)
         pacer.keep(within: .init(changesPerUpload: nil, bytesPerBody: 0))
         #expect(pacer.bytes == 1)
+        pacer.keep(within: .init(changesPerUpload: .min, bytesPerBody: .min))
+        #expect(pacer.limit == 1 && pacer.bytes == 1)
     }
 
     @Test("gzip gives back what went in, of any size, and nil for what is cut or too much")

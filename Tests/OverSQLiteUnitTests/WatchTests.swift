@@ -63,6 +63,21 @@ import Testing
         #expect(gateway.streams.open == 0 && gateway.streams.opened == 1)
     }
 
+    @Test("an answer that is no stream of events, or a compressed one, is refused")
+    func heads() throws {
+        func head(_ headers: [String: String], _ status: Int = 200) -> TransportResponse {
+            TransportResponse(status: status, headers: headers)
+        }
+        let type = ["content-type": "Text/Event-Stream; charset=utf-8"]
+        try WatchStream.check(head(type))
+        for wrong in [
+            head([:]), head(["content-type": "text/html"]), head(type, 204),
+            head(type.merging(["content-encoding": "gzip"]) { $1 }),
+        ] {
+            #expect(throws: (any Error).self) { try WatchStream.check(wrong) }
+        }
+    }
+
     @Test("the device's own uploads are fetched past once, and the stream goes on")
     func ownWrites() async throws {
         let (device, gateway) = try await Self.start()

@@ -46,6 +46,9 @@ struct Installation {
         var schemas: [TableSchema] = []
         for table in tables {
             let id = try number(of: table.name)
+            guard !schemas.contains(where: { $0.id == id }) else {
+                throw SyncError.unusableTable(table.name, "it is named twice")
+            }
             let schema = try TableInspection(db: db).schema(
                 of: table, id: id, defaultPolicy: defaultPolicy)
             try prepare(schema)

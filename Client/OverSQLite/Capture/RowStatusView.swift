@@ -15,9 +15,19 @@ import GRDB
 /// | `retry_at` | when it is sent again by itself, in seconds since 1970; else NULL |
 enum RowStatusView {
     /// Made anew at every installation: it holds nothing.
+    ///
+    /// - Throws: `SyncError.unusableTable` if the app has something of its own under the view's name.
     static func create(in db: Database) throws {
-        try db.execute(sql: "DROP VIEW IF EXISTS sync_row_status; \(view)")
+        let found = try String.fetchOne(
+            db, sql: "SELECT sql FROM sqlite_master WHERE lower(name) = '\(name)'")
+        // Every version of the view reads the queue, whose name is the library's.
+        guard found?.contains("_sync_pending") != false else {
+            throw SyncError.unusableTable(name, "the library keeps a view of this name")
+        }
+        try db.execute(sql: "DROP VIEW IF EXISTS \(name); \(view)")
     }
+
+    private static let name = "sync_row_status"
 
     /// `key` is the key as the row spells it, so that the app can join the view to its tables. A touched row
     /// is in it as pending at once, also before its touch is folded, and also if it was rejected before.

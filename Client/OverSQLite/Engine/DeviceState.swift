@@ -66,7 +66,7 @@ struct DeviceState: Hashable, Sendable {
                 """,
             arguments: [
                 page.nextAfter, page.hasMore ? page.windowUntil : 0, !page.hasMore,
-                highestOwnChange + 1,
+                highestOwnChange &+ 1,
             ])
     }
 }

@@ -34,16 +34,25 @@ extension SyncEngine {
     /// Under the policies `serverWins` and `clientWins` no earlier state is kept; there an edited or deleted
     /// row stays as it is until the server's next version arrives.
     ///
+    /// A change that is sent again at this moment, or whose answer was lost, may have reached the server: it is
+    /// undone there with the next exchange. Where no earlier state is kept it is not given up, but answered.
+    /// Rows that a foreign key takes along are reported among the `events`, with what they held.
+    ///
     /// - Throws: a database error, as `SyncError`: for example when rows of this device refer to one that
     ///   would go.
     public func discard(_ row: RejectedChange) async throws {
-        let (catalog, outcomes) = (session.catalog, session.outcomes)
-        try await session.write { db in
-            guard let table = catalog.table(wireName: row.table.lowercased()) else { return }
+        let (catalog, outcomes, now) = (session.catalog, session.outcomes, session.now)
+        let reports = try await session.write { db -> [ConflictReport] in
+            guard let table = catalog.table(wireName: row.table.lowercased()) else { return [] }
             let name = PageApplier.TableKey(tableID: table.id, key: RowKey(wire: row.key))
-            guard try Discarding(db: db, catalog: catalog).takeBack(table, name.key) else { return }
-            outcomes.note([RowOutcome(row: name, kind: .discarded)], with: db)
+            let discarding = Discarding(db: db, catalog: catalog)
+            guard let lost = try discarding.takeBack(table, name.key, now: now) else { return [] }
+            outcomes.note(
+                [RowOutcome(row: name, kind: .discarded)] + lost.map(RowOutcome.init(lost:)),
+                with: db)
+            return lost.map(ConflictReport.init(lost:))
         }
+        session.board.post(reports.map(SyncEvent.conflict))
         try await session.refreshCounts()
     }
 }

@@ -110,7 +110,8 @@ public final class SyncEngine: Sendable {
     }
 
     /// Runs `body` with no exchange under way and none beginning, as for a large import. What the app writes
-    /// is noted as always and goes out afterwards. An exchange under way is finished first.
+    /// is noted as always and goes out afterwards. An exchange under way is finished first. In `body` the app may
+    /// pause again, and sign in or out; an exchange is refused with `SyncError.paused`.
     ///
     /// - Throws: what `body` throws; `CancellationError`.
     public func withSyncPaused<Value: Sendable>(_ body: () async throws -> Value) async throws
@@ -118,30 +119,37 @@ public final class SyncEngine: Sendable {
     {
         pauseCount(1)
         defer { pauseCount(-1) }
-        return try await session.lock.locked(body)
+        return try await session.exclusively(body)
     }
 
-    private func exchange(_ body: @Sendable () async throws -> Void) async throws {
+    private func exchange(_ body: @escaping @Sendable () async throws -> Void) async throws {
         session.outcomes.began()
         defer { session.outcomes.ended() }
         do {
+            // The lock is this very task's.
+            if Hold.isMine(session) { throw SyncError.paused }
             try await session.lock.locked {
                 guard session.pauses.withLock({ $0 == 0 }) else { throw SyncError.paused }
-                try await body()
+                try await Standstill(session: session, touched: nil).watch(body)
             }
-            session.board.update { status in
-                status.lastError = nil
-                if self.running.withLock({ $0 == nil }) { status.state = .stopped }
-            }
+            showEnd(of: nil)
         } catch let error as SyncError {
-            session.board.update { status in
-                status.lastError = error
-                status.progress = nil
-                if self.running.withLock({ $0 == nil }) { status.state = .stopped }
-            }
+            showEnd(of: error)
             // Whatever failed, what waits is counted.
             try? await session.refreshCounts()
             throw error
+        } catch {
+            // Cancelled: no failure, but over.
+            showEnd(of: status.lastError)
+            throw error
+        }
+    }
+
+    private func showEnd(of error: SyncError?) {
+        session.board.update { status in
+            status.lastError = error
+            if error != nil { status.progress = nil }
+            if self.running.withLock({ $0 == nil }) { status.state = .stopped }
         }
     }
 
@@ -209,6 +217,7 @@ public final class SyncEngine: Sendable {
     private func makeLoop() -> SyncLoop {
         SyncLoop(
             session: session, wake: wake,
+            touched: Signal(),
             fetch: { [session] in try await session.lock.locked { try await session.fetch() } },
             send: { [session] in try await session.lock.locked { try await session.send() } })
     }

@@ -6,13 +6,18 @@ import Synchronization
 struct SyncLoop: Sendable {
     let session: SyncSession
     let wake: Signal
+    /// Raised with `.localChange`, for whoever looks for a standstill.
+    let touched: Signal
     let fetch: @Sendable () async throws -> Void
     /// Returns when the next refused row is due.
     let send: @Sendable () async throws -> Double?
 
     /// Runs until the task is cancelled.
     func run() async {
-        let observer = LocalChangeObserver { [wake] in wake.raise(.localChange) }
+        let observer = LocalChangeObserver { [wake, touched] in
+            wake.raise(.localChange)
+            touched.raise(.localChange)
+        }
         session.database.add(transactionObserver: observer)
         // What was written before the observer was there.
         wake.raise(.localChange)
@@ -63,17 +68,19 @@ struct SyncLoop: Sendable {
         }
     }
 
+    private var standstill: Standstill { Standstill(session: session, touched: touched) }
+
     private func step(
         _ next: LoopMachine.Step, _ machine: inout LoopMachine, _ reasons: WakeReasons
     ) async throws {
         switch next {
         case .watch: break
         case .fetch:
-            try await fetch()
+            try await standstill.watch(fetch)
             machine.fetched(now: session.now)
             fetched()
         case .send:
-            machine.sent(retryAt: try await send())
+            machine.sent(retryAt: try await standstill.watch(send))
             settled()
         case .wait(let until, let poll):
             // Offline, too, people see their edits counted.
@@ -93,6 +100,8 @@ struct SyncLoop: Sendable {
 
     private func settled() {
         session.board.update { status in
+            // Rows that the server keeps in limbo are not exchanged.
+            if case .noProgress? = status.lastError, session.isStuck { return }
             status.lastError = nil
             status.lastSynced = session.configuration.clock.now
         }

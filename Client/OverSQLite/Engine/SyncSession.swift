@@ -112,6 +112,12 @@ final class SyncSession: Sendable {
         }
     }
 
+    /// Whether rows wait and none has got through for too long.
+    var isStuck: Bool {
+        let due = watchdog.withLock { $0.dueAt }
+        return due.map { $0 <= now } ?? false
+    }
+
     /// Counts what waits and shows it.
     ///
     /// - Parameter settling: the watched rows to look up, while at it.
@@ -123,13 +129,12 @@ final class SyncSession: Sendable {
             try ChangeLog(db: db, catalog: catalog).fold()
             try outcomes.settle(db, catalog, scope, now: now)
             return (
-                try PendingQueue(db: db).counts(), try HeldRows(db: db).count(),
+                try PendingQueue(db: db).counts(catalog), try HeldRows(db: db).count(),
                 try DeviceState.read(db).isHydrated
             )
         }
-        let waiting = counts.pending - counts.rejected
         let stuck = watchdog.withLock {
-            $0.observe(pending: waiting, confirmed: confirmed, now: now)
+            $0.observe(pending: counts.onTheirWay, confirmed: confirmed, now: now)
         }
         board.update { status in
             status.pendingCount = counts.pending

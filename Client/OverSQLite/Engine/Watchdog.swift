@@ -5,6 +5,9 @@ struct Watchdog {
 
     init(limit: Double) { self.limit = limit }
 
+    /// When waiting has lasted too long; nil if nothing waits.
+    var dueAt: Double? { stuckSince.map { $0 + limit } }
+
     /// - Parameter pending: rows that wait without having been refused.
     /// - Returns: for how many seconds nothing has got through, once that is too long.
     mutating func observe(pending: Int, confirmed: Bool, now: Double) -> Int? {

@@ -16,16 +16,39 @@ struct PendingQueue {
         try Int.fetchOne(db.cachedStatement(sql: "SELECT 1 FROM _sync_pending LIMIT 1")) == nil
     }
 
-    /// Rows that wait, and how many of them the server has refused.
-    func counts() throws -> (pending: Int, rejected: Int) {
-        let row = try Row.fetchOne(db, sql: "SELECT count(*), count(reason) FROM _sync_pending")
-        return (row?[0] ?? 0, row?[1] ?? 0)
+    /// How many rows wait.
+    struct Counts {
+        /// All of them.
+        let pending: Int
+        /// Those that were refused.
+        let rejected: Int
+        /// Those that should be on their way: neither refused nor of a table that is no longer synced.
+        let onTheirWay: Int
+    }
+
+    func counts(_ catalog: Catalog) throws -> Counts {
+        let row = try Row.fetchOne(
+            db,
+            sql: """
+                SELECT count(*), count(reason), count(*) FILTER (WHERE reason IS NULL AND \(isOf(catalog)))
+                FROM _sync_pending
+                """)
+        return Counts(
+            pending: row?[0] ?? 0, rejected: row?[1] ?? 0, onTheirWay: row?[2] ?? 0)
     }
 
     /// The time of the next retry of a refused row, in seconds since 1970; nil if none is due ever.
-    func nextRetry() throws -> Double? {
+    func nextRetry(_ catalog: Catalog) throws -> Double? {
         try Double.fetchOne(
-            db, sql: "SELECT min(retry_at) FROM _sync_pending WHERE reason IS NOT NULL")
+            db,
+            sql: """
+                SELECT min(retry_at) FROM _sync_pending WHERE reason IS NOT NULL AND \(isOf(catalog))
+                """)
+    }
+
+    /// Rows of tables that are no longer synced stay for their return, and must not take the place of others.
+    private func isOf(_ catalog: Catalog) -> String {
+        "tbl IN (\(catalog.tables.map { String($0.id) }.joined(separator: ", ")))"
     }
 
     /// The oldest rows that may be sent now, in queue order.
@@ -36,7 +59,8 @@ struct PendingQueue {
         let statement = try db.cachedStatement(
             sql: """
                 SELECT * FROM _sync_pending
-                WHERE reason IS NULL OR retry_at <= ? OR retry_at > ? ORDER BY seq LIMIT ?
+                WHERE (reason IS NULL OR retry_at <= ? OR retry_at > ?) AND \(isOf(catalog))
+                ORDER BY seq LIMIT ?
                 """)
         let latest = now + RetrySchedule.longest
         return try Row.fetchAll(statement, arguments: [now, latest, limit]).compactMap { row in
@@ -126,6 +150,22 @@ extension PendingQueue {
         return try Int.fetchOne(statement, arguments: [table.id, key.wire]) != nil
     }
 
+    /// Whether the server may have edits of the row whose answer has not come: earlier ones, or these, which are
+    /// sent again.
+    func isInDoubt(_ table: TableSchema, _ pending: PendingRow, now: Double) throws -> Bool {
+        let sent = try sent(table, pending.key)
+        if sent.contains(where: { $0.revision != pending.revision }) { return true }
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT 1 FROM _sync_pending
+                WHERE tbl = ? AND key = ? AND (retry_at <= ? OR retry_at > ?)
+                """)
+        let isDue = try Int.fetchOne(
+            statement,
+            arguments: [table.id, pending.key.wire, now, now + RetrySchedule.longest])
+        return !sent.isEmpty && isDue != nil
+    }
+
     /// Every refused row, oldest first.
     func rejected(_ catalog: Catalog) throws -> [RejectedChange] {
         try Row.fetchAll(
@@ -198,6 +238,13 @@ extension PendingQueue {
     func forgetSent(_ table: TableSchema, _ key: RowKey) throws {
         try db.cachedStatement(sql: "DELETE FROM _sync_sent WHERE tbl = ? AND key = ?")
             .execute(arguments: [table.id, key.wire])
+    }
+
+    /// Forgets one change: the server has refused it and has nothing of it.
+    func forgetSent(_ table: TableSchema, _ key: RowKey, _ changeID: Int64) throws {
+        try db.cachedStatement(
+            sql: "DELETE FROM _sync_sent WHERE tbl = ? AND key = ? AND change_id = ?"
+        ).execute(arguments: [table.id, key.wire, changeID])
     }
 
     private func spelling(_ local: DatabaseValue, of key: RowKey) -> DatabaseValue {

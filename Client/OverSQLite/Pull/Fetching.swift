@@ -58,8 +58,8 @@ struct Fetching {
             let origin = isHydrated ? cursor : 0
             var progress = SyncStatus.Progress()
             progress.appliedRows = earlierRows + applied
-            progress.completedUnitCount = max(0, position - origin)
-            progress.totalUnitCount = max(0, end - origin)
+            progress.completedUnitCount = max(position, origin) - origin
+            progress.totalUnitCount = max(end, origin) - origin
             progress.isFirstSync = !isHydrated
             return progress
         }

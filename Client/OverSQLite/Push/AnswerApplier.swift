@@ -63,6 +63,10 @@ struct AnswerApplier {
             status, for: change, waiting: pending?.revision,
             sent: Dictionary(sent.map { ($0.changeID, $0.revision) }, uniquingKeysWith: { $1 }),
             ownSource: ownSource, batchCount: batchCount)
+        // Whoever discards the row later can be sure of it.
+        if case .invalid = status, action != .shrink {
+            try queue.forgetSent(table, change.key, change.changeID)
+        }
         guard let pending else {
             if case .confirm(let version?) = action {
                 try noteConfirmed(version, change, table, nil)

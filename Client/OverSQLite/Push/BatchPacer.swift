@@ -19,7 +19,9 @@ struct BatchPacer {
     mutating func keep(within limits: Capabilities.Limits) {
         largest = max(1, min(largest, limits.changesPerUpload ?? largest))
         limit = min(limit, largest)
-        if let told = limits.bytesPerBody { bytes = max(1, min(bytes, told - Self.envelopeBytes)) }
+        if let told = limits.bytesPerBody {
+            bytes = max(1, min(bytes, max(told, Self.envelopeBytes) - Self.envelopeBytes))
+        }
     }
 
     /// Bytes of an upload beside its changes, at the most.

@@ -5,33 +5,46 @@ struct Discarding {
     let db: Database
     let catalog: Catalog
 
-    /// - Returns: false if the row is not refused, or no longer.
+    /// Edits that went with the row, as rows that hung on it did; nil if the row is not refused, or no longer.
+    ///
+    /// What the server may have heard of all the same is taken back by a further edit, which waits in the queue.
+    ///
+    /// - Parameter now: seconds since 1970; a refused row that is due may be under way.
     /// - Throws: the database's refusal, as when a row of this device's own still needs the row.
-    func takeBack(_ table: TableSchema, _ key: RowKey) throws -> Bool {
-        try ChangeLog(db: db, catalog: catalog).fold()
+    func takeBack(_ table: TableSchema, _ key: RowKey, now: Double) throws -> [ChangeLog.LostEdit]?
+    {
+        let log = ChangeLog(db: db, catalog: catalog)
+        try log.fold()
         let queue = PendingQueue(db: db)
         guard let pending = try queue.row(table, key), try queue.isRefused(table, key) else {
-            return false
+            return nil
         }
         let tables = try TableWriters(db)
-        try queue.remove(table, key)
-        try ApplyMode(db: db).during { try restore(pending, in: table, tables) }
+        if try queue.isInDoubt(table, pending, now: now) {
+            guard try restore(pending, in: table, tables) else { return nil }
+        } else {
+            try queue.remove(table, key)
+            try ApplyMode(db: db).during { _ = try restore(pending, in: table, tables) }
+        }
         try tables.announce()
-        return true
+        return try log.fold()
     }
 
     /// Without an image of the row as the server had it (`ConflictPolicy.needsBaseImage`) it stays as it is
     /// until the server's next version comes.
+    ///
+    /// - Returns: whether the row is as the server had it.
     private func restore(
         _ pending: PendingRow, in table: TableSchema, _ tables: TableWriters
-    ) throws {
+    ) throws -> Bool {
         let known = try tables.known.find(table, pending.key)?.row
         if let known, !known.isDeleted {
-            guard let values = RowImage.values(of: pending.image) else { return }
+            guard let values = RowImage.values(of: pending.image) else { return false }
             try tables.writer(table).upsert(values, local: pending.local)
         } else {
             try tables.writer(table).delete(local: pending.local)
         }
         tables.noteChange(in: table)
+        return true
     }
 }

@@ -5,10 +5,11 @@ import Synchronization
 struct Sending {
     let session: SyncSession
 
-    /// - Returns: the time the next refused row is due, in seconds since 1970.
+    /// - Returns: the time the next row is due, in seconds since 1970.
     /// - Throws: `SyncError`; what was not answered stays in the queue under its change ids.
     func run() async throws -> Double? {
         var run = SendRun()
+        var isGivenUp = false
         while true {
             let batch = try await compose()
             session.board.post(batch.refused.map(SyncEvent.rejected))
@@ -17,10 +18,16 @@ struct Sending {
                 try await makeDue(rows)
                 continue
             }
-            guard try await exchange(batch, &run) == .go else { break }
+            if try await exchange(batch, &run) == .stop {
+                isGivenUp = true
+                break
+            }
         }
         try await session.refreshCounts(settling: .all)
-        return try await session.write { db in try PendingQueue(db: db).nextRetry() }
+        let catalog = session.catalog
+        let next = try await session.write { db in try PendingQueue(db: db).nextRetry(catalog) }
+        // Rows may be left that are due, and to which nobody would come back.
+        return isGivenUp ? session.now + RetrySchedule.soon : next
     }
 
     private func compose() async throws -> OutgoingBatch {

@@ -170,7 +170,7 @@ struct GatewayClient: Sendable {
             }
             do { return try parse(response.body) } catch { throw .notTheGateway(error.description) }
         case 401: throw .unauthorized(String(decoding: response.body.prefix(200), as: UTF8.self))
-        case 429, 503: throw .busy(retryAfter: response.headers["retry-after"].flatMap { Int($0) })
+        case 429, 503: throw .busy(retryAfter: response.retryAfter)
         default:
             let detail = (try? JSONDecoder().decode(ErrorBody.self, from: Data(response.body)))
             guard let detail else { throw .notTheGateway("status \(response.status)") }
@@ -182,5 +182,15 @@ struct GatewayClient: Sendable {
     private struct ErrorBody: Decodable {
         let error: String
         let message: String?
+    }
+}
+
+extension TransportResponse {
+    /// Longest wait that an answer can impose, in seconds: what asks for more has its clock or its mind wrong.
+    private static let longestRetryAfter = 86_400
+
+    /// Seconds the server asks to wait, within reason; nil if it says nothing, or a date.
+    var retryAfter: Int? {
+        headers["retry-after"].flatMap { Int($0) }.map { min(max(0, $0), Self.longestRetryAfter) }
     }
 }

@@ -35,7 +35,7 @@ extension SyncEngine {
     /// - Throws: `SyncError.differentUser` if it holds another user's rows: sign out first. A database error.
     public func signIn(as userID: String, localData: LocalData = .merge) async throws {
         let (catalog, outcomes) = (session.catalog, session.outcomes)
-        try await session.lock.locked {
+        try await session.exclusively {
             try await session.write { db in
                 let owner = try DeviceState.read(db).userID
                 if owner == userID { return }
@@ -59,10 +59,10 @@ extension SyncEngine {
     public func signOut(force: Bool = false) async throws {
         await stop()
         let (catalog, outcomes, now) = (session.catalog, session.outcomes, session.now)
-        try await session.lock.locked {
+        try await session.exclusively {
             try await session.write { db in
                 try ChangeLog(db: db, catalog: catalog).fold()
-                let pending = try PendingQueue(db: db).counts().pending
+                let pending = try PendingQueue(db: db).counts(catalog).pending
                 guard force || pending == 0 else { throw SyncError.pendingChanges(pending) }
                 try outcomes.settle(db, catalog, .all, now: now)
                 outcomes.discardAll(with: db)

@@ -82,10 +82,13 @@ struct WatchStream: Sendable {
         return .broken(retryAfter: nil)
     }
 
-    private static func check(_ head: TransportResponse) throws {
-        let isStream = head.headers["content-type"]?.hasPrefix("text/event-stream") == true
+    /// A stream that something on the way has compressed is not read: it would look open and say nothing.
+    static func check(_ head: TransportResponse) throws {
+        let type = head.headers["content-type"]?.lowercased() ?? ""
+        let encoding = head.headers["content-encoding"]?.lowercased() ?? "identity"
+        let isStream = type.hasPrefix("text/event-stream") && encoding == "identity"
         guard head.status == 200, isStream else {
-            throw Refused(retryAfter: head.headers["retry-after"].flatMap { Int($0) })
+            throw Refused(retryAfter: head.retryAfter)
         }
     }
 
