@@ -68,12 +68,12 @@ import Testing
         #expect(try device.lines(joined) == ["blob|synced", "text|synced"])
     }
 
-    @Test("the view is made anew at every start, and a join of thousands of rows takes no time")
+    @Test("the view is made anew at every start, and a look for one row searches and does not scan")
     func large() async throws {
         let device = try Device()
         try device.execute(
             """
-            WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+            WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
             INSERT INTO users (id, name) SELECT printf('00000000-0000-4000-8000-%012d', i), 'n' FROM n
             """)
         try await device.sync()
@@ -84,7 +84,7 @@ import Testing
             SELECT s.state, count(*) FROM users u
             JOIN sync_row_status s ON s.table_name = 'users' AND s.key = u.id GROUP BY 1
             """)
-        #expect(counts == ["pending|2500", "synced|2500"])
+        #expect(counts == ["pending|500", "synced|500"])
         let plan = try device.lines(
             "EXPLAIN QUERY PLAN SELECT * FROM sync_row_status WHERE table_name = 'users' AND key = 'k'"
         )
