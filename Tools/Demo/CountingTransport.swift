@@ -28,6 +28,16 @@ final class CountingTransport: HTTPTransport {
     /// What was counted so far.
     var total: Traffic { traffic.withLock { $0 } }
 
+    var canStream: Bool { inner.canStream }
+
+    func stream(
+        _ request: TransportRequest,
+        _ receive: @escaping @Sendable (TransportPart) async throws -> Void
+    ) async throws {
+        traffic.withLock { $0.requests += 1 }
+        try await inner.stream(request, receive)
+    }
+
     func send(_ request: TransportRequest) async throws -> TransportResponse {
         let response = try await inner.send(request)
         let sent =
@@ -45,8 +55,12 @@ final class CountingTransport: HTTPTransport {
         return response
     }
 
-    private static func count(_ text: StaticString, _ bytes: [UInt8]) -> Int {
-        bytes.withUnsafeBytes { occurrences(of: text, in: $0) }
+    /// Bytes of a body at the most, once it is inflated.
+    private static let maximumBody = 256 << 20
+
+    private static func count(_ text: StaticString, _ body: [UInt8]) -> Int {
+        let bytes = Gzip.inflate(body, limit: maximumBody) ?? body
+        return bytes.withUnsafeBytes { occurrences(of: text, in: $0) }
     }
 }
 

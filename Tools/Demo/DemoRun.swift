@@ -67,8 +67,13 @@ package struct DemoRun {
         for (table, rows) in try Import(codes: try ISOCodes(), database: first.database).run() {
             narrator.say("  \(table): \(rows) new rows")
         }
+        let (waiting, before) = (try first.pendingCount(), first.transport.total.rowsSent)
         try await narrator.measure("\(first.name): sends", first) {
             try await first.sync(say: narrator.say)
+        }
+        let sent = first.transport.total.rowsSent - before
+        guard sent >= waiting else {
+            throw StackError("\(waiting) rows waited, and only \(sent) went over the wire")
         }
     }
 

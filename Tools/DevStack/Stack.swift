@@ -106,6 +106,8 @@ package struct Stack: Sendable {
         async throws
     {
         let registrations = try RegistrationFile.parse(plan.registrations)
+        try Data(plan.registrations.utf8).write(
+            to: URL(fileURLWithPath: plan.directory.registrations), options: .atomic)
         try await withConnection(to: postgres.connectionURL()) { connection in
             let exists = try await connection.run(
                 Command(

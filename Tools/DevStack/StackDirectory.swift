@@ -15,6 +15,8 @@ package struct StackDirectory: Sendable {
     package var secrets: String { root + "/secrets" }
     package var log: String { root + "/oversync.log" }
     package var description: String { root + "/stack.json" }
+    /// The tables that the stack was started with.
+    package var registrations: String { root + "/oversync.yaml" }
 
     /// Longest path of a socket's directory: the kernel takes 107 bytes for the whole path.
     private static let longestSocketDirectory = 80

@@ -1,6 +1,7 @@
 import ArgumentParser
 import DevStack
 import Foundation
+import Model
 import Postgres
 import ServiceKit
 import Sidecar
@@ -32,18 +33,40 @@ struct MigrateCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Applies what is missing (the default).")
         @OptionGroup var database: Database
-        @Option(help: "Path of oversync.yaml.")
-        var config = "oversync.yaml"
+        @Option(
+            help:
+                "Path of oversync.yaml; else the one in this folder, else the running dev stack's.")
+        var config: String?
 
         func run() async throws {
-            let registrations = try RegistrationFile.read(path: config)
+            let registrations = try RegistrationFile.read(path: try file())
             try await withConnection(to: try database.resolve()) { connection in
                 let applied = try await Migrator(connection: connection).migrate()
                 for name in applied { print("applied \(name)") }
+                let before = try await Self.registered(on: connection)
                 try await Registration.apply(registrations, on: connection)
+                for name in before.subtracting(try await Self.registered(on: connection)).sorted() {
+                    print("removed \(name): its rows and its log stay, its changes stop")
+                }
                 print(
                     "layout \(Migration.currentVersion), \(registrations.count) tables registered")
             }
+        }
+
+        private func file() throws -> String {
+            let here = "oversync.yaml"
+            if let config { return config }
+            if FileManager.default.fileExists(atPath: here) { return here }
+            let ofStack = database.stack.directory.registrations
+            if StackAddress.running(in: database.stack.directory) != nil { return ofStack }
+            throw StackError("there is no \(here) in this folder: name one with --config")
+        }
+
+        private static func registered(on connection: PostgresConnection) async throws -> Set<
+            String
+        > {
+            let tables = try await Catalog.readTables(on: connection)
+            return Set(tables.filter { !$0.isRemoved }.map(\.name.description))
         }
     }
 
