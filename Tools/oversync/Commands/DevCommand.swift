@@ -28,7 +28,7 @@ struct DevCommand: AsyncParsableCommand {
         let prepared = try await Stack(try options.plan(stack.directory), logger: logger)
         do {
             try await prepared.run(logger: ConsoleLogHandler.logger(.warning)) { address in
-                print(Self.greeting(address, stack.directory))
+                print(greeting(address))
                 fflush(nil)
                 try await gracefulShutdown()
             }
@@ -38,25 +38,27 @@ struct DevCommand: AsyncParsableCommand {
     }
 
     /// Its commands can be pasted into another terminal as they are.
-    private static func greeting(_ address: StackAddress, _ directory: StackDirectory) -> String {
-        """
-        Oversync is ready.
-          gateway    \(address.gateway)
-          authority  \(address.authority)
-          database   \(address.database)
-          log        \(directory.log)
-          a token    \(command("token", directory)) --user alice --device phone
-          an app     \(command("notes", directory)) --as alice
-        Ctrl-C stops it.
-        """
+    private func greeting(_ address: StackAddress) -> String {
+        var lines = [
+            "gateway    \(address.gateway)", "authority  \(address.authority)",
+            "database   \(address.database)", "log        \(stack.directory.log)",
+            "a token    \(command("token")) --user alice --device phone",
+        ]
+        // The app's tables are among those of a stack that was not given others.
+        if options.config == nil { lines.append("an app     \(command("notes")) --as alice") }
+        return """
+            Oversync is ready.
+            \(lines.map { "  " + $0 }.joined(separator: "\n"))
+            Ctrl-C stops it.
+            """
     }
 
     /// A command of this very program for this very stack, wherever the other terminal stands.
-    private static func command(_ name: String, _ directory: StackDirectory) -> String {
+    private func command(_ name: String) -> String {
         let program =
             (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
             ?? CommandLine.arguments[0]
-        return [program, name, "--directory", directory.root].map(shellQuoted)
+        return [program, name, "--directory", stack.directory.root].map(Self.shellQuoted)
             .joined(separator: " ")
     }
 

@@ -44,15 +44,17 @@ struct VerifyCommand: AsyncParsableCommand {
                         fflush(nil)
                         if repair { mended += try await repairing.mend(differences) }
                     }
+                let left = summary.differences - mended
                 print(
                     """
                     \(summary.users) users, \(summary.changes) changes, \(summary.rows) rows: \
-                    \(summary.differences) differences\(repair ? ", \(mended) mended" : "")
+                    \(summary.differences) differences\(repair ? ", \(mended) mended, \(left) left" : "")
                     """)
+                if left == 0 { return left }
                 for (kind, count) in kinds.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
                     print("  \(count) \(kind.rawValue): \(kind.advice)")
                 }
-                return summary.differences - mended
+                return left
             }
         }
         if left > 0 { throw ExitCode(1) }
