@@ -8,10 +8,15 @@ struct NamedTestsTests {
     private static let hazards =
         (1...21).map { "S\($0)" } + (1...17).map { "C\($0)" } + (1...17).map { "H\($0)" }
 
-    @Test func `every hazard has one line, with a test that exists`() throws {
+    @Test func `every hazard has one line, with tests that exist and carry its number`() throws {
         let lines = try Self.table(in: "Docs/hazards.md")
         #expect(lines.map(\.first) == Self.hazards)
         try expectTests(lines)
+        for line in lines {
+            for test in Self.tests(of: line) {
+                #expect(Self.numbers(of: test).contains(line[0]), "\(line[0]): \(test)")
+            }
+        }
     }
 
     @Test func `every invariant has a number, and a test that exists`() throws {
@@ -33,9 +38,23 @@ struct NamedTestsTests {
     private func expectTests(_ lines: [[String]]) throws {
         let sources = try Self.testSources()
         for line in lines {
-            let test = try #require(line.last)
-            #expect(line.count == 3 && !test.isEmpty && sources.contains(test), "\(line)")
+            let tests = Self.tests(of: line)
+            #expect(line.count == 3 && !tests.isEmpty, "\(line)")
+            for test in tests { #expect(!test.isEmpty && sources.contains(test), "\(line)") }
         }
+    }
+
+    /// The tests that a line names: one, or several on lines of their own.
+    private static func tests(of line: [String]) -> [String] {
+        line.last?.components(separatedBy: "<br>") ?? []
+    }
+
+    /// The numbers that a test's name begins with: `S14, H15: …`.
+    private static func numbers(of test: String) -> [String] {
+        guard let list = test.prefixMatch(of: /[A-Z][0-9]+(?:,? [A-Z][0-9]+)*:/) else {
+            return []
+        }
+        return list.output.matches(of: /[A-Z][0-9]+/).map { String($0.output) }
     }
 
     /// The cells of a page's table, without its heading.

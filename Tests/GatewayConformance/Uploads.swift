@@ -17,7 +17,9 @@ enum Uploads {
             try await phone.get(
                 "sync/download?after=0&include_self=1", gives: .page(next: 1, until: 1))
         },
-        Behaviour("V2: a repeat is applied with its own version, also when the row has moved on") {
+        Behaviour(
+            "V2, H4: a repeat is applied with its own version, also when the row has moved on"
+        ) {
             talk in
             let phone = try await talk.device("phone")
             try await phone.upload(

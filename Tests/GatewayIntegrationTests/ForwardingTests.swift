@@ -143,7 +143,7 @@ struct ForwardingTests {
     }
 
     /// S14, H15: no body is unlimited.
-    @Test func `a body over the limit is refused, announced or not`() async throws {
+    @Test func `S14, H15: a body over the limit is refused, announced or not`() async throws {
         let seen = Seen<PushChangesRequest>()
         try await withGateway(
             ["OVERSYNC_MAX_BODY_BYTES": "100000"], upstreams: ["upload": upload(seen)]

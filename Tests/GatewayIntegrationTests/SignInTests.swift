@@ -123,7 +123,7 @@ struct SignInTests {
     }
 
     /// S19: the classic confusion, a public key used as a shared secret.
-    @Test func `a token signed with the public key as a secret is refused`() async throws {
+    @Test func `S19: a token signed with the public key as a secret is refused`() async throws {
         let keys = Keys("k1")
         try await withGateway(upstreams: ["auth": keys.router]) { gateway in
             let published = try await gateway.send(.GET, "/.well-known/jwks.json").body

@@ -31,6 +31,16 @@ struct DownloadQueryTests {
         #expect(error?.message == "limit must be between 1 and 50")
     }
 
+    @Test func `S14: pages and waits longer than allowed are refused, with what is allowed`()
+        throws
+    {
+        #expect(try query("limit=1000&wait=55").message.waitSeconds == 55)
+        let wait = #expect(throws: WireError.self) { try query("limit=1000&wait=56") }
+        #expect(wait?.message == "wait must be between 0 and 55 seconds")
+        let page = #expect(throws: WireError.self) { try query("limit=1001&wait=55") }
+        #expect(page?.message == "limit must be between 1 and 1000")
+    }
+
     @Test func `everything is taken over`() throws {
         let text =
             "after=9223372036854775807&until=5&limit=1000&schema=a_1&include_self=true&wait=55"

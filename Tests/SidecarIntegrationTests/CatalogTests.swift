@@ -94,7 +94,7 @@ struct CatalogTests {
     }
 
     @Test(
-        "Keys, owners, columns and foreign keys are read from pg_catalog, also by a role without rights"
+        "S10: keys, owners, columns and foreign keys are read from pg_catalog, also by a role without rights"
     )
     func reading() async throws {
         try await TestDatabase.withDatabase(template: Self.template) { url in

@@ -20,7 +20,9 @@ struct LayoutTests {
         #expect(migrated.count > 100)
     }
 
-    @Test("Ten migrators at once: each step is applied by one, all succeed, a repeat does nothing")
+    @Test(
+        "S18, H16: of ten migrators at once each step is applied by one, all succeed, a repeat does nothing"
+    )
     func concurrent() async throws {
         try await TestDatabase.withDatabase { url in
             var applied: [String] = []

@@ -130,7 +130,7 @@ struct BatchTests {
         }
     }
 
-    @Test("S7: a payload that PostgreSQL cannot take is refused alone; its neighbours stand")
+    @Test("S8: a payload that PostgreSQL cannot take is refused alone; its neighbours stand")
     func flaws() throws {
         let good =
             #"{"source_change_id":1,"schema":"s","table":"t","op":"INSERT","pk":"\#(key)","payload":{"a":9007199254740993}}"#
@@ -144,7 +144,7 @@ struct BatchTests {
         #expect(batch.changes.count == 2)
     }
 
-    @Test("Too many changes are refused one by one, with the limit in the answer")
+    @Test("S14: too many changes are refused one by one, with the limit in the answer")
     func tooMany() throws {
         var limits = WireLimits()
         limits.changesPerUpload = 1
@@ -153,6 +153,24 @@ struct BatchTests {
         #expect(
             batch.refused.map(\.refusal.message)
                 == Array(repeating: "batch too large: changes=2 limit=1", count: 2))
+    }
+
+    @Test("S14: a payload over the limit is refused alone, with the limit in the answer")
+    func largePayload() throws {
+        var limits = WireLimits()
+        limits.bytesPerPayload = 20
+        func change(_ payload: String) -> String {
+            #"{"schema":"s","table":"t","op":"INSERT","pk":"\#(key)","payload":\#(payload)}"#
+        }
+        let fits = #"{"a":"0123456789ab"}"#
+        let large = #"{"a":"0123456789abc"}"#
+        let changes = [change(fits), change(large), change(fits)].joined(separator: ",")
+        let batch = try UploadBatch(
+            ByteBuffer(string: #"{"changes":[\#(changes)]}"#), schema: schema, limits: limits)
+        #expect(batch.changes.count == 2)
+        #expect(batch.refused.map(\.index) == [1])
+        #expect(
+            batch.refused.map(\.refusal.message) == ["bad_payload: payload too large: 21 > 20"])
     }
 
     private func batch(_ changes: String) throws -> UploadBatch {

@@ -10,7 +10,7 @@ import Testing
 @Suite("Pages of the change log")
 struct PageTests {
     @Test(
-        "V5: the window is frozen, never beyond the end, and the cursor passes over what is left out"
+        "V5, S16: the window is frozen, never beyond the end, and the cursor passes over what is left out"
     )
     func windows() async throws {
         try await SyncedDatabase.with { database in

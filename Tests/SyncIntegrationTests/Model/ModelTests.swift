@@ -14,7 +14,7 @@ struct ModelTests {
     }()
 
     @Test(
-        "Every history of uploads and plain SQL gives the answers and the feed of the model",
+        "S4, S20: every history of uploads and plain SQL gives the answers and the feed of the model",
         arguments: seeds)
     func history(seed: UInt64) async throws {
         let history = RandomHistory(seed: seed, steps: HistoryPlan.stepsPerSeed).steps

@@ -202,7 +202,7 @@ struct PlainSQLTests {
         }
     }
 
-    @Test("A table is captured from its registration on, and no longer when it is removed")
+    @Test("H13: a table is captured from its registration on, and no longer when it is removed")
     func registration() async throws {
         try await SyncedDatabase.with { database in
             let left = SyncedDatabase.registrations.filter { $0.name.table != "notes" }

@@ -141,7 +141,7 @@ struct ConcurrencyTests {
     }
 
     @Test(
-        "A row that stays locked: the upload asks to come back, nothing is half done, and a repeat is applied"
+        "S6: a row that stays locked has the upload come back, nothing is half done, and a repeat is applied"
     )
     func lockedRow() async throws {
         try await SyncedDatabase.with { database in

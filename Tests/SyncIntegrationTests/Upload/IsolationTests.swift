@@ -7,7 +7,7 @@ import Testing
 @Suite("Users are kept apart")
 struct IsolationTests {
     @Test(
-        "Reading, changing, colliding with and probing for another user's rows gives what an empty server would"
+        "S11: reading, changing, colliding with and probing for another user's rows gives what an empty server would"
     )
     func strangers() async throws {
         try await SyncedDatabase.with { database in

@@ -1,15 +1,15 @@
 import Testing
 
-/// Promise P5, hazards S7 and S21: a row that PostgreSQL refuses has its own answer, wherever it stands.
+/// Promise P5, hazards S7, S13 and S21: a row that PostgreSQL refuses has its own answer, wherever it stands.
 @Suite("Poison rows")
 struct PoisonTests {
     static let tables = """
-        CREATE TABLE s.parents (id uuid PRIMARY KEY, owner text, code text UNIQUE);
+        CREATE TABLE s.parents (id uuid PRIMARY KEY, owner text, code text UNIQUE, nr int UNIQUE);
         CREATE TABLE s.rows (
             id uuid PRIMARY KEY, owner text, name varchar(10) NOT NULL DEFAULT 'x', n int CHECK (n < 100),
             code text UNIQUE, day date, twice int GENERATED ALWAYS AS (n * 2) STORED, wait int,
             parent_now uuid, parent_late uuid,
-            parent_code text REFERENCES s.parents (code));
+            parent_code text REFERENCES s.parents (code), parent_nr int REFERENCES s.parents (nr));
         ALTER TABLE s.rows
             ADD FOREIGN KEY (parent_late) REFERENCES s.parents DEFERRABLE INITIALLY DEFERRED;
         CREATE FUNCTION s.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -76,7 +76,7 @@ struct PoisonTests {
     }
 
     @Test(
-        "Among 200 good rows, and as an edit of a good row: only it is refused",
+        "S7, H3: among 200 good rows, and as an edit of a good row, only it is refused",
         arguments: poisons.indices)
     func among(_ index: Int) async throws {
         let poison = Self.poisons[index]

@@ -81,7 +81,8 @@ struct RuleTests {
             ],
             feed: ["I notes a1 1", "D notes a1 2"]),
         History(
-            name: "V2: a repeat is applied with its own version, also when the row has moved on",
+            name:
+                "V2, H4: a repeat is applied with its own version, also when the row has moved on",
             steps: [
                 Step(changes: [note(1)], answer: ["applied 1"]),
                 Step(changes: [note(1)], answer: ["applied 1"]),
@@ -181,7 +182,7 @@ struct RuleTests {
             feed: ["I notes a1 1", "I links b1 1", "D links b1 2", "D notes a1 2"]),
         History(
             name:
-                "a foreign key without parent is fk_missing, also when the parent of the batch is refused",
+                "S9: a foreign key without parent is fk_missing, also when the parent of the batch is refused",
             steps: [
                 Step(
                     changes: [change(1, "INSERT", "items", id("b1"), #"{"note_id":"\#(a1)"}"#)],
@@ -200,7 +201,7 @@ struct RuleTests {
             ],
             feed: ["I items b2 1", "I items b3 1"]),
         History(
-            name: "V10: an unregistered table and malformed changes are refused alone",
+            name: "V10, S17: an unregistered table and malformed changes are refused alone",
             steps: [
                 Step(
                     changes: [

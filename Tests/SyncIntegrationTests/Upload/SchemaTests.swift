@@ -3,7 +3,7 @@ import Testing
 /// Business tables of every awkward shape, written by uploads and compared by `verify`.
 @Suite("Schemas that hurt")
 struct SchemaTests {
-    @Test("Values of every column type are stored as the payload says, and verify agrees")
+    @Test("H6: values of every column type are stored as the payload says, and verify agrees")
     func conversions() async throws {
         let table = """
             CREATE DOMAIN s.short AS text CHECK (length(value) < 9);
