@@ -289,7 +289,9 @@ let testTargets: [Target] = [
     tests("GapCheckUnitTests", ["GapCheck", "WireJSON", .nioCore]),
     tests("BenchUnitTests", ["Bench", "DevStack", "Tokens", .nioCore]),
     // The code of the library's documentation, which DocsUnitTests compares with the articles.
-    tests("OverSQLiteDocsUnitTests", ["OverSQLite", "OverSQLiteTestSupport", .grdb]),
+    tests(
+        "OverSQLiteDocsUnitTests",
+        ["OverSQLite", "OverSQLiteAsyncHTTP", "OverSQLiteTestSupport", .grdb]),
     tests("NotesUnitTests", ["Notes", "OverSQLite", .grdb]),
     tests("CompressionUnitTests", ["Compression", "TestSupport", .nioCore]),
     tests(

@@ -157,7 +157,29 @@ struct TwoPeopleAtTheirTerminals {
                     """)
             let second = try await run("sync\nshow 1\n", "bob", folder)
             #expect(second.contains("  2  [ ] milk\nEverything is synced. Bye.\n"))
+            let long = String(repeating: "long ", count: 16)
+            let third = try await run("rename 1 \(long)\nsync\nstatus\n", "bob", folder)
+            #expect(third.contains("all but what is `rejected` is synced\n"))
+            #expect(third.contains("to send: 0 changes; rejected: 1 change\n"))
+            #expect(!third.contains("verything is synced"))
+            #expect(third.hasSuffix("1 change rejected; all others are synced. Bye.\n"))
         }
+    }
+
+    @Test(
+        "What was written a moment ago is counted, and nothing is called synced before the first exchange",
+        .timeLimit(.minutes(3)))
+    func counted() async throws {
+        let folder =
+            FileManager.default.temporaryDirectory.path + "/oversync-notes-"
+            + UUID().uuidString.prefix(8)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let empty = try await run("offline\nstatus\nquit\n", "carl", folder)
+        #expect(empty.contains("offline, not synced yet; `online` ends that\n"))
+        #expect(empty.hasSuffix("Not synced yet. Bye.\n"))
+        let written = try await run("offline\nadd X\nstatus\nquit\n", "carl", folder)
+        #expect(written.contains("to send: 1 change; rejected: 0 changes\n"))
+        #expect(written.hasSuffix("1 change will be sent next time. Bye.\n"))
     }
 
     @Test(

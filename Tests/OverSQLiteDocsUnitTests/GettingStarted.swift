@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import OverSQLite
+import OverSQLiteAsyncHTTP
 
 // Code of the article "Getting started". The blocks between `begin` and `end` stand in the article.
 
@@ -57,6 +58,23 @@ enum GettingStarted {
     }
     // end
 
+    // begin: development
+    static func developmentConfiguration(
+        gateway: URL, authority: String
+    ) throws -> SyncConfiguration {
+        var configuration = SyncConfiguration(gateway: gateway, schema: "business")
+        configuration.transport = try AsyncHTTPTransport(trusting: authority)
+        return configuration
+    }
+    // end
+
+    // begin: sign-in
+    static func signIn(_ user: String, to engine: SyncEngine) async throws {
+        try await engine.signIn(as: user, localData: .merge)
+        try await engine.start()
+    }
+    // end
+
     static func background(_ engine: SyncEngine) async throws {
         // begin: start
         try await engine.start()
@@ -91,6 +109,8 @@ enum GettingStarted {
                 show(error.localizedDescription)
             } else if let progress = status.progress, progress.isFirstSync {
                 show("\(Int(progress.fraction * 100)) %")
+            } else if !status.hasFinishedFirstSync {
+                show("Not synced yet")
             } else if status.pendingCount > 0 {
                 show("\(status.pendingCount) changes to send")
             } else {
@@ -103,6 +123,7 @@ enum GettingStarted {
     // begin: observable
     @MainActor static func label(_ engine: SyncEngine) -> String {
         let sync = engine.observableStatus
+        guard sync.hasFinishedFirstSync else { return "Not synced yet" }
         return sync.pendingCount == 0 ? "Everything is sent" : "\(sync.pendingCount) to send"
     }
     // end

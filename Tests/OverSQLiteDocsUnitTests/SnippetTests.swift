@@ -29,7 +29,7 @@ struct SnippetTests {
             try await GettingStarted.write(database, author: Self.ada)
             try await GettingStarted.importPosts(
                 [Post(author_id: Self.ada, title: "Imported")], into: database, engine)
-            #expect(await GettingStarted.label(engine) == "Everything is sent")
+            #expect(await GettingStarted.label(engine) == "Not synced yet")
             #expect(
                 try await Set(GettingStarted.unsentTitles(database)) == ["Hello", "Imported"])
             try await GettingStarted.openApp(engine)
@@ -38,6 +38,17 @@ struct SnippetTests {
             await engine.stop()
             #expect(gateway.rows("posts").count == 3)
             #expect(try await GettingStarted.unsentTitles(database).isEmpty)
+        }
+    }
+
+    @Test("an app signs its user in, and calls everything sent after the first exchange")
+    func signedIn() async throws {
+        try await withDevice { device, _ in
+            try await GettingStarted.signIn("user", to: device.engine)
+            try await device.engine.waitForFirstSync()
+            await device.engine.stop()
+            #expect(try await device.engine.userID == "user")
+            #expect(await GettingStarted.label(device.engine) == "Everything is sent")
         }
     }
 
@@ -84,6 +95,24 @@ struct SnippetTests {
         try await database.write { try $0.execute(sql: "UPDATE counters SET value = 12") }
         try await engine.syncChanges()
         #expect(gateway.rows("counters") == [Self.ada: #"{"id":"\#(Self.ada)","value":17}"#])
+    }
+
+    @Test("a synced column is dropped once its table is made ready, and not before")
+    func dropped() async throws {
+        try await withDevice { device, _ in
+            await #expect(throws: DatabaseError.self) {
+                try await device.database.write { db in
+                    try db.alter(table: "posts") { $0.drop(column: "likes") }
+                }
+            }
+            var migrator = DatabaseMigrator()
+            DesigningTables.dropLikes(&migrator)
+            try migrator.migrate(device.database)
+            let columns = try await device.database.read { db in
+                try db.columns(in: "posts").map(\.name)
+            }
+            #expect(columns == ["id", "author_id", "title"])
+        }
     }
 
     @Test("every table of the articles can be named to an engine")

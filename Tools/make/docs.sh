@@ -26,7 +26,7 @@ docc convert Client/OverSQLite/OverSQLite.docc --additional-symbol-graph-dir "$g
     --output-dir "$output" 2>&1 | tee "$log"
 if grep -qE '^(warning|error):' "$log"; then exit 1; fi
 # The groups that docc makes for what no topic names.
-groups='"title":"(Classes|Structures|Enumerations|Protocols|Initializers|Instance Methods|Instance Properties)"'
+groups='"title":"(Classes|Structures|Enumerations|Protocols|Initializers|Instance Methods|Instance Properties|Type Methods|Type Properties)"'
 for page in oversqlite oversqlite/syncengine; do
     if grep -qE "$groups" "$output/data/documentation/$page.json"; then
         echo "docs.sh: symbols of $page have no place among its topics" >&2

@@ -15,7 +15,10 @@ extension SyncEngine {
     /// }
     /// ```
     ///
-    /// - Parameter table: does nothing if it is not synced.
+    /// - Parameters:
+    ///   - table: does nothing if it is not synced.
+    ///   - db: of the migration that drops the columns.
+    /// - Throws: a database error.
     public static func prepareToDropColumns(of table: String, in db: Database) throws {
         let triggers = try Row.fetchAll(
             db,

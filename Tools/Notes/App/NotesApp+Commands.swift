@@ -25,7 +25,9 @@ extension NotesApp {
         case .list: screen.say(pages.list)
         case .tasks: screen.say(pages.tasks)
         case .show(let number): try show(number)
-        case .status: screen.say(standing.full + ["kept in \(options.path)"])
+        case .status:
+            try await recount()
+            screen.say(standing.full + ["kept in \(options.path)"])
         case .offline: setOffline(true)
         case .online: setOffline(false)
         case .sync: return .sync

@@ -156,7 +156,17 @@ extension NotesApp {
                 group.cancelAll()
             }
         }
-        standing.status = engine.status
+        try await recount()
         screen.say(standing.farewell)
+    }
+
+    /// Counts what waits in the database: the engine's status follows writes with a delay.
+    func recount() async throws {
+        let (waiting, rejected) = (
+            try await engine.pendingChanges().count, try await engine.rejectedChanges.count
+        )
+        standing.status = engine.status
+        standing.status.pendingCount = waiting
+        standing.status.rejectedCount = rejected
     }
 }

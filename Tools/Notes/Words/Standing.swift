@@ -26,8 +26,14 @@ struct Standing: Sendable {
     /// After an exchange.
     var outcome: String {
         if waiting > 0 { return "\(Words.changes(waiting)) could not be sent yet" }
-        return "everything is synced"
-            + (status.rejectedCount > 0 ? ", but for what is `rejected`" : "")
+        return settled
+    }
+
+    /// What is told where nothing waits to be sent.
+    private var settled: String {
+        if !status.hasFinishedFirstSync { return "not synced yet" }
+        return status.rejectedCount > 0
+            ? "all but what is `rejected` is synced" : "everything is synced"
     }
 
     /// At the end.
@@ -36,7 +42,7 @@ struct Standing: Sendable {
         if status.rejectedCount > 0 {
             return "\(Words.changes(status.rejectedCount)) rejected; all others are synced. Bye."
         }
-        return "Everything is synced. Bye."
+        return status.hasFinishedFirstSync ? "Everything is synced. Bye." : "Not synced yet. Bye."
     }
 
     /// Several lines for `status`.
@@ -53,12 +59,15 @@ struct Standing: Sendable {
     }
 
     private var state: String {
-        if isOffline { return "offline; `online` ends that" }
+        if isOffline {
+            let first = status.hasFinishedFirstSync ? "" : ", not synced yet"
+            return "offline\(first); `online` ends that"
+        }
         if let error = status.lastError { return "no sync: \(Words.trouble(error))" }
         if let progress = status.progress {
             return "reading: \(progress.appliedRows) rows, \(Int(progress.fraction * 100)) %"
         }
-        return waiting == 0 ? "online, everything is synced" : "online, sending"
+        return "online, " + (waiting == 0 ? settled : "sending")
     }
 
     /// What to tell when sync begins to fail, or works again.
