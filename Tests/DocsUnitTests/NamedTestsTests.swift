@@ -35,6 +35,16 @@ struct NamedTestsTests {
         try expectTests(lines)
     }
 
+    @Test func `every shape of a schema, and every wait of an upload, has a test that exists`()
+        throws
+    {
+        let lines = try Self.table(in: "Docs/schemas.md").filter { line in
+            line.last != "test" && line.first?.hasPrefix("---") == false
+        }
+        #expect(lines.count >= 20)
+        try expectTests(lines)
+    }
+
     private func expectTests(_ lines: [[String]]) throws {
         let sources = try Self.testSources()
         for line in lines {
