@@ -139,6 +139,7 @@ final class ScopeHeads: Service {
         return try await withThrowingTaskGroup(of: Bool.self) { group in
             group.addTask { await self.park(id, user, beyond) }
             group.addTask {
+                // The caller asked to be answered by then, with or without news.
                 try await Task.sleep(until: end, clock: .continuous)
                 return false
             }
@@ -185,6 +186,7 @@ final class ScopeHeads: Service {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 await self.poll()
+                // Plain SQL announces nothing, as NOTIFY inside commits would halve throughput.
                 try? await Task.sleep(for: Self.pollInterval)
             }
         }

@@ -117,6 +117,7 @@ package final class UploadExecutor: Sendable {
 
     private func pause(before attempt: Int) async throws {
         let longest = Self.firstPause * (1 << attempt)
+        // Spread at random: transactions that met in a deadlock must not meet again.
         try await Task.sleep(for: longest * Double.random(in: 0.2...1))
     }
 

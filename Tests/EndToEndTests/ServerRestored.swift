@@ -110,16 +110,7 @@ private struct RestoredDevice {
         _ name: String, _ stack: StackAddress, _ transport: AsyncHTTPTransport, _ folder: String
     ) async throws {
         database = try DatabasePool(path: "\(folder)/\(name).db")
-        try await database.write { db in
-            try db.execute(sql: "CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT)")
-        }
-        var configuration = SyncConfiguration(
-            gateway: try #require(URL(string: stack.gateway)), schema: "business")
-        configuration.transport = transport
-        let token = try await stack.token(user: "ann", device: name)
-        engine = try SyncEngine(
-            for: database, tables: [SyncTable("users")], configuration: configuration,
-            credentials: { token })
+        engine = try await stack.engineOfUsers(for: database, device: name, transport)
     }
 
     func write(_ body: (Database) throws -> Void) throws { try database.write(body) }

@@ -2,10 +2,13 @@ import AsyncHTTPClient
 import Demo
 import DevStack
 import Foundation
+import GRDB
 import LocalPostgres
 import Logging
 import NIOCore
 import NIOHTTP1
+import OverSQLite
+import Testing
 import Tokens
 
 /// Runs a test against a stack of its own: PostgreSQL, every service as a process, HTTPS.
@@ -134,5 +137,23 @@ struct WireDevice: Sendable {
         for (name, value) in response.headers { headers[name.lowercased()] = value }
         return Answer(
             status: Int(response.status.code), headers: headers, text: String(buffer: bytes))
+    }
+}
+
+extension StackAddress {
+    /// The engine of ann's device with a table of users, which is made in `database`.
+    func engineOfUsers(
+        for database: any DatabaseWriter, device: String, _ transport: any HTTPTransport
+    ) async throws -> SyncEngine {
+        try await database.write { db in
+            try db.execute(sql: "CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT)")
+        }
+        var configuration = SyncConfiguration(
+            gateway: try #require(URL(string: gateway)), schema: "business")
+        configuration.transport = transport
+        let token = try await token(user: "ann", device: device)
+        return try SyncEngine(
+            for: database, tables: [SyncTable("users")], configuration: configuration,
+            credentials: { token })
     }
 }

@@ -176,6 +176,7 @@ func eventually(
     let deadline = ContinuousClock.now + time
     while !(try await condition()) {
         try #require(ContinuousClock.now < deadline, "the condition did not come true in time")
+        // Between looks only; what passes is the condition, not the time.
         try await Task.sleep(for: .milliseconds(10))
     }
 }

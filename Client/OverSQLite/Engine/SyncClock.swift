@@ -18,6 +18,7 @@ public struct SystemClock: SyncClock {
 
     /// Sleeps; a negative number of seconds has passed already.
     public func sleep(seconds: Double) async throws {
+        // The one place where the SDK waits for time to pass; tests put a ManualClock here.
         try await Task.sleep(for: .seconds(max(0, seconds)))
     }
 }

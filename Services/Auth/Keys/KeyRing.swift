@@ -59,6 +59,7 @@ final class KeyRing: Service {
                     self.logger.error(
                         "the signing keys could not be read", metadata: ["error": "\(error)"])
                 }
+                // Another replica may rotate the keys, and tells nobody.
                 try? await Task.sleep(for: Self.refreshInterval)
             }
         }

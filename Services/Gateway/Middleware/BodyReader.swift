@@ -51,6 +51,7 @@ struct BodyReader: Sendable {
         try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
             group.addTask { try await collect(request.body) }
             group.addTask {
+                // A body that trickles in has the request's time and no more.
                 try await Task.sleep(until: scope.deadline, clock: .continuous)
                 throw WireError.timedOut
             }

@@ -107,6 +107,7 @@ final class KeySource: Service {
                 } catch {
                     return
                 }
+                // Auth does not call the gateway when it has a new key.
                 try? await Task.sleep(for: Self.refreshInterval)
             }
         }

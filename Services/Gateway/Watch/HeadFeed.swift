@@ -68,6 +68,7 @@ struct HeadFeed: Sendable {
 
     private func reopen(after: Int64, _ pause: inout Duration) async -> Opening? {
         while !Task.isCancelled, .now < context.deadline {
+            // Spread at random: the watchers of a lost replica must not all come back at once.
             try? await Task.sleep(for: pause * Double.random(in: 0.5...1))
             pause = min(pause * 2, Self.longestPause)
             do {

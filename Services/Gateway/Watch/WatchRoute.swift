@@ -72,6 +72,7 @@ struct WatchRoute: Sendable {
                 let end = ContinuousClock.now + life
                 while !Task.isCancelled {
                     let next = min(end, .now + heartbeat)
+                    // A comment now and then tells proxies and devices that the stream lives.
                     try? await Task.sleep(until: next, clock: .continuous)
                     if next == end { continuation.finish() } else { continuation.yield(.comment) }
                     if next == end { return }

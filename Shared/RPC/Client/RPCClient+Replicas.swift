@@ -23,6 +23,7 @@ extension RPCClient {
 
     private func keepTime() async {
         wakeUp.yield()
+        // Replicas come and go as files in the directory, in other containers too.
         while (try? await Task.sleep(for: limits.scanInterval)) != nil { wakeUp.yield() }
     }
 

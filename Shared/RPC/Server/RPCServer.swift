@@ -70,6 +70,7 @@ package final class RPCServer: Service {
             do throws(SocketError) {
                 return try SocketLock(path: path)
             } catch .ownedByAnother {
+                // A process that is replaced lets go when it ends; the kernel tells nobody.
                 try await Task.sleep(for: Self.lockRetryInterval)
             }
         }

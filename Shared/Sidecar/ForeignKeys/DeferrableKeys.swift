@@ -77,6 +77,7 @@ package struct DeferrableKeys: Sendable {
                 guard case .inUse = problem, attempt < patience.attempts else { return problem }
             }
             attempt += 1
+            // The table's users get through first: a waiting ALTER would hold them all up.
             try await Task.sleep(for: patience.pause)
         }
     }
