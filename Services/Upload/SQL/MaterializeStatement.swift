@@ -8,8 +8,9 @@ import Sidecar
 /// The rows come as one JSON array of the payloads themselves, each with the row's key spliced in under
 /// `keyMember`. Columns that no payload names keep their value on update and take their default on insert.
 enum MaterializeStatement {
-    /// The member that carries the key. Spliced in last, it wins over anything a payload brings.
-    static let keyMember = "@key"
+    /// The member that carries the key. Spliced in last, it wins over anything a payload brings; and as wire names
+    /// are in lower case, no column has it.
+    static let keyMember = "KEY"
     /// What the names of these statements begin with.
     static let namePrefix = "upload_rows"
 

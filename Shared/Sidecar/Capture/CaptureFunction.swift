@@ -35,7 +35,8 @@ package struct CaptureFunction: Sendable {
             own_last bigint := -1;
             -- Set if they are others than this function was made for.
             columns text;
-            source text := 'new_rows';
+            source text := CASE TG_OP WHEN 'DELETE' THEN '(SELECT r.* FROM old_rows AS r WHERE false)'
+                ELSE 'new_rows' END;
             captured bigint;
         BEGIN
             IF is_upload THEN
@@ -69,7 +70,7 @@ package struct CaptureFunction: Sendable {
                 \(append(updated))
             ELSE
                 PERFORM sync.lock_scopes(ARRAY(SELECT DISTINCT r.user_id FROM \(rows("old_rows")) AS r));
-                \(append(deleted))
+                \(append(planned: deleted(nil), made: deleted(Self.sourceMark)))
             END IF;
             IF captured > 0 AND coalesce(current_setting('oversync.writes', true), '') <> '' THEN
                 PERFORM set_config('oversync.side_effects', '1', true);
@@ -80,14 +81,17 @@ package struct CaptureFunction: Sendable {
     }
 
     /// A trigger of the team's has written to this table, perhaps to the rows of the statement around it, whose
-    /// transition table still has them as they were before. What such statements wrote is read again, for the
-    /// rest of the transaction.
+    /// transition tables still have them as they were before. What stands under the keys that such statements
+    /// wrote or deleted is read again, for the rest of the transaction.
     private var readAgain: String {
         """
         IF strpos(coalesce(current_setting('oversync.nested', true), ''), format(' %s ', TG_RELID)) > 0 THEN
                 columns := coalesce(columns, \(literal(WireRendering.columns(of: table, row: "t"))));
-                source := format('(SELECT b.* FROM %s AS b WHERE b.%I IN (SELECT r.%2$I FROM new_rows AS r))',
-                    TG_RELID::regclass, \(literal(table.keyColumn)));
+                source := format('(SELECT b.* FROM %s AS b WHERE b.%I IN (' || CASE TG_OP
+                        WHEN 'INSERT' THEN 'SELECT r.%2$I FROM new_rows AS r'
+                        WHEN 'DELETE' THEN 'SELECT r.%2$I FROM old_rows AS r'
+                        ELSE 'SELECT r.%2$I FROM new_rows AS r UNION ALL SELECT r.%2$I FROM old_rows AS r'
+                    END || '))', TG_RELID::regclass, \(literal(table.keyColumn)));
             ELSIF pg_trigger_depth() > 1 THEN
                 PERFORM set_config('oversync.nested',
                     format('%s %s ', current_setting('oversync.nested', true), TG_RELID), true);
@@ -97,23 +101,27 @@ package struct CaptureFunction: Sendable {
 
     private var ownerName: String { table.ownerColumn.map(literal) ?? "NULL" }
 
+    /// Stands beside the columns of a row. PostgreSQL gives no column of a table the name of one of its own.
+    private static let numberName = "ctid"
+
     /// A transition table's rows that belong to somebody: whose, under which key, in which order.
     ///
     /// - Parameter columns: what a payload is made of, as `WireRendering` writes it; nil for none.
     private func rows(_ transition: String, _ columns: String? = nil) -> String {
         let key = table.storedKey(of: "t")
-        let numbered = "(SELECT row_number() OVER () AS \"@n\", x.* FROM \(transition) AS x) AS t"
+        let numbered =
+            "(SELECT row_number() OVER () AS \(Self.numberName), x.* FROM \(transition) AS x) AS t"
         let payload = columns.map(WireRendering.payload(columns:)) ?? "NULL::json"
         guard let owner = table.ownerColumn.map(quoted) else {
             return """
-                (SELECT t."@n" AS n, s.user_id, o.key, \(payload) AS payload
+                (SELECT t.\(Self.numberName) AS n, s.user_id, o.key, \(payload) AS payload
                     FROM \(numbered)
                     JOIN sync.key_owner o ON o.table_id = \(table.id) AND o.key = \(key)
                     JOIN sync.scope s ON s.scope_id = o.scope_id)
                 """
         }
         return """
-            (SELECT t."@n" AS n, t.\(owner)::text AS user_id, \(key) AS key, \(payload) AS payload
+            (SELECT t.\(Self.numberName) AS n, t.\(owner)::text AS user_id, \(key) AS key, \(payload) AS payload
                 FROM \(numbered) WHERE t.\(owner) IS NOT NULL)
             """
     }
@@ -124,8 +132,16 @@ package struct CaptureFunction: Sendable {
         """
     }
 
-    private func deleted(_ written: String, _ columns: String) -> String {
-        "SELECT 'D'::\"char\" AS op, r.n, r.user_id, r.key, r.payload FROM \(rows("old_rows")) AS r"
+    /// - Parameter written: the rows that stand under the deleted keys again, logged by the statement that
+    ///   wrote them; nil if there are none.
+    private func deleted(_ written: String?) -> String {
+        let gone =
+            "SELECT 'D'::\"char\" AS op, r.n, r.user_id, r.key, r.payload FROM \(rows("old_rows")) AS r"
+        guard let written else { return gone }
+        return """
+            \(gone) WHERE NOT EXISTS (
+                SELECT FROM \(rows(written)) AS a WHERE a.user_id = r.user_id AND a.key = r.key)
+            """
     }
 
     /// Transition tables do not pair old and new: the user and the key do. A row whose key or owner has
@@ -147,26 +163,28 @@ package struct CaptureFunction: Sendable {
         """
     }
 
-    /// Stands for the columns in a statement that is put together when it runs.
-    private static let columnsMark = "@columns@"
-    /// The same for where the rows that a statement wrote are read.
-    private static let sourceMark = "@source@"
+    /// Stand in a statement that is put together when it runs for a payload's columns, and for where the rows
+    /// that a statement wrote are read. No name in SQL has such a character.
+    private static let (columnsMark, sourceMark) = ("\u{0}columns", "\u{0}source")
 
     /// A planned statement for the columns that this was made for, and one put together on the spot for others.
     ///
     /// - Parameter changed: a query of the changes, given the rows that were written and a payload's columns.
     private func append(_ changed: (_ written: String, _ columns: String) -> String) -> String {
-        let planned = append(
-            changed: changed("new_rows", WireRendering.columns(of: table, row: "t")),
-            own: ("own_scope", "own_first", "own_last"))
-        let made = append(
-            changed: changed(Self.sourceMark, Self.columnsMark), own: ("$1", "$2", "$3"))
+        append(
+            planned: changed("new_rows", WireRendering.columns(of: table, row: "t")),
+            made: changed(Self.sourceMark, Self.columnsMark))
+    }
+
+    private func append(planned: String, made: String) -> String {
+        let planned = append(changed: planned, own: ("own_scope", "own_first", "own_last"))
+        let made = append(changed: made, own: ("$1", "$2", "$3")).replacing("%", with: "%%")
+            .replacing(Self.columnsMark, with: "%1$s").replacing(Self.sourceMark, with: "%2$s")
         return """
             IF columns IS NULL THEN
                     \(planned) INTO captured;
                 ELSE
-                    EXECUTE replace(replace(\(literal(made)), \(literal(Self.sourceMark)), source),
-                        \(literal(Self.columnsMark)), columns)
+                    EXECUTE format(\(literal(made)), columns, source)
                         INTO captured USING own_scope, own_first, own_last;
                 END IF;
             """

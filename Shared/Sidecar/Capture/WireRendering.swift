@@ -12,7 +12,8 @@ struct WireRendering {
 
     /// - Parameter columns: as `columns(of:)` writes them.
     static func payload(columns: String) -> String {
-        "(SELECT row_to_json(w) FROM (SELECT \(columns)) AS w)"
+        // The row, whatever its columns are called: `w` alone would mean a column of that name.
+        "(SELECT row_to_json(w.*) FROM (SELECT \(columns)) AS w)"
     }
 
     /// The items of a SELECT. `sync.wire_columns` writes the same of a row `t`, with the columns of the moment.

@@ -95,20 +95,21 @@ struct BusinessComparison {
 
     /// The rows that belong to somebody.
     private var businessRows: String {
-        // An alias that no column has: where one does, the name alone would mean the column.
-        let key = table.storedKey(of: "\"@row\"")
+        let key = table.storedKey(of: "x")
+        // The row, whatever its columns are called: `x` alone would mean a column of that name.
+        let row = "(x.*)::\(table.name.quotedName) AS t"
         guard let owner = table.ownerColumn.map(quoted) else {
             return """
-                (SELECT s.user_id, o.key, "@row" AS t FROM \(table.name.quotedName) AS "@row"
+                (SELECT s.user_id, o.key, \(row) FROM \(table.name.quotedName) AS x
                     JOIN sync.key_owner o ON o.table_id = \(table.id) AND o.key = \(key)
                     JOIN sync.scope s ON s.scope_id = o.scope_id
                     WHERE \(isWanted("s.user_id")))
                 """
         }
         return """
-            (SELECT "@row".\(owner)::text AS user_id, \(key) AS key, "@row" AS t
-                FROM \(table.name.quotedName) AS "@row"
-                WHERE "@row".\(owner) IS NOT NULL AND \(isWanted("\"@row\".\(owner)::text")))
+            (SELECT x.\(owner)::text AS user_id, \(key) AS key, \(row)
+                FROM \(table.name.quotedName) AS x
+                WHERE x.\(owner) IS NOT NULL AND \(isWanted("x.\(owner)::text")))
             """
     }
 

@@ -174,7 +174,7 @@ struct StatementIsolationTests {
     ) -> Bindings {
         var bindings = Bindings()
         guard kind == .delete else {
-            bindings.bind(bytes: Array(#"[{"@key":"\#(key)"}]"#.utf8))
+            bindings.bind(bytes: Array(#"[{"\#(MaterializeStatement.keyMember)":"\#(key)"}]"#.utf8))
             bindings.bind(Stranger.user)
             bindings.bind(Int64(1))
             return bindings

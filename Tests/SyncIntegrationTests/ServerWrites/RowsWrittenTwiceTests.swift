@@ -100,4 +100,118 @@ struct RowsWrittenTwiceTests {
             #expect(try await database.verify().0 == [])
         }
     }
+
+    @Test(
+        "A trigger of the team's puts a deleted row back, as it was, with other values or for another user",
+        arguments: ["ROW", "STATEMENT"],
+        [
+            "SELECT o.* FROM gone AS o", "SELECT o.id, o.owner, NULL, NULL, 'y' FROM gone AS o",
+            "SELECT o.id, 'bob', NULL, 'x', NULL FROM gone AS o",
+        ])
+    func putBack(_ level: String, _ rows: String) async throws {
+        try await Self.with { database in
+            let isRow = level == "ROW"
+            let body =
+                isRow ? rows.replacing("gone AS o", with: "(SELECT OLD.*) AS o") : rows
+            // Of triggers on a statement the one that is called before ours writes within the statement.
+            try await database.execute(
+                """
+                CREATE FUNCTION s.back() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN INSERT INTO s.edges \(body); RETURN NULL; END $$;
+                CREATE TRIGGER back AFTER DELETE ON s.edges
+                    \(isRow ? "" : "REFERENCING OLD TABLE AS gone")
+                    FOR EACH \(level) EXECUTE FUNCTION s.back();
+                """)
+            let owner = rows.contains("'bob'") ? "bob" : "ann"
+            try await database.execute("DELETE FROM s.edges")
+            #expect(try await database.verify().0 == [])
+            #expect(try await database.live(owner) == ["e1"])
+
+            #expect(
+                try await database.outcomes(
+                    owner, change(1, "INSERT", "edges", id("e2"), "{}")) == ["applied 1"])
+            let version = try #require(
+                try await database.download(owner).last { $0.key == id("e1") })
+            #expect(
+                try await database.outcomes(
+                    owner, change(2, "DELETE", "edges", id("e1"), base: version.version),
+                    change(3, "DELETE", "edges", id("e2"), base: 1))
+                    == ["applied \(version.version + 1)", "applied 2"])
+            #expect(try await database.verify().0 == [])
+            #expect(try await database.live(owner) == ["e1", "e2"])
+        }
+    }
+
+    @Test("A trigger of the team's puts back the key that an UPDATE has changed")
+    func putBackOldKey() async throws {
+        try await Self.with { database in
+            try await database.execute(
+                """
+                CREATE FUNCTION s.back() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN INSERT INTO s.edges SELECT OLD.*; RETURN NULL; END $$;
+                CREATE TRIGGER back AFTER UPDATE OF id ON s.edges
+                    FOR EACH ROW EXECUTE FUNCTION s.back();
+                UPDATE s.edges SET id = '\(id("e9"))'
+                """)
+            #expect(try await database.verify().0 == [])
+            #expect(try await database.live("ann") == ["e1", "e9"])
+        }
+    }
+
+    @Test("A trigger of the team's deletes each row as soon as it is inserted")
+    func deletedAtOnce() async throws {
+        try await Self.with { database in
+            try await database.execute(
+                """
+                CREATE FUNCTION s.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN DELETE FROM s.edges WHERE id = NEW.id; RETURN NULL; END $$;
+                CREATE TRIGGER refuse AFTER INSERT ON s.edges FOR EACH ROW EXECUTE FUNCTION s.refuse();
+                INSERT INTO s.edges VALUES ('\(id("e2"))', 'ann'), ('\(id("e3"))', 'ann')
+                """)
+            #expect(try await database.feed("ann", after: 3) == [])
+            #expect(
+                try await database.outcomes("ann", change(1, "INSERT", "edges", id("e4"), "{}"))
+                    == ["applied 1"])
+            #expect(
+                try await database.feed("ann", after: 3) == ["I edges e4 1", "D edges e4 2"])
+            #expect(try await database.live("ann") == ["e1"])
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test(
+        "A row of a table without owners that a trigger puts back stays its user's, or is nobody's")
+    func putBackWithoutOwner() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload(
+                "ann", change(1, "INSERT", "tags", "t1", #"{"label":"x"}"#),
+                change(2, "INSERT", "tags", "t2", #"{"label":"x"}"#))
+            try await database.execute(
+                """
+                CREATE FUNCTION s.back() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN INSERT INTO s.tags VALUES (OLD.code, 'back'); RETURN NULL; END $$;
+                CREATE TRIGGER back AFTER DELETE ON s.tags FOR EACH ROW EXECUTE FUNCTION s.back();
+                DELETE FROM s.tags WHERE code = 't1'
+                """)
+            #expect(try await database.feed("ann", after: 2) == ["I tags t1 2"])
+            // A key whose row a device deletes is anybody's, and the new row no user's.
+            #expect(
+                try await database.outcomes("ann", change(3, "DELETE", "tags", "t2", base: 1))
+                    == ["applied 2"])
+            #expect(try await database.feed("ann", after: 3) == ["D tags t2 2"])
+            #expect(try await database.verify().0 == [])
+        }
+    }
+}
+
+extension SyncedDatabase {
+    /// The last digits of the keys of `s.edges` that a device of the user ends with.
+    fileprivate func live(_ user: String) async throws -> Set<String> {
+        var live: Set<String> = []
+        for change in try await download(user) where change.table == "edges" {
+            let key = String(change.key.suffix(2))
+            if change.operation == "DELETE" { live.remove(key) } else { live.insert(key) }
+        }
+        return live
+    }
 }
