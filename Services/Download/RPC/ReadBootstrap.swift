@@ -18,6 +18,7 @@ struct ReadBootstrap: Sendable {
         }
     }
 
+    /// - Throws: `RPCFailure.deviceRevoked`; `PostgresError`.
     func read(
         _ user: UserID, _ device: DeviceID, _ deadline: ContinuousClock.Instant
     ) async throws -> ReadBootstrapReply {
@@ -28,6 +29,7 @@ struct ReadBootstrap: Sendable {
         let row = try await pool.withConnection(deadline: deadline) { connection in
             try await connection.run(command, deadline: deadline)
         }
+        guard try !row.bool(0, 5) else { throw RPCFailure.deviceRevoked }
         var reply = ReadBootstrapReply()
         reply.epoch = try row.string(0, 0)
         reply.highestServerSeq = try row.int64(0, 1)

@@ -108,7 +108,7 @@ package enum DownloadStatements {
         sql: """
             SELECT m.epoch::text, coalesce(s.last_seq, 0), coalesce(s.floor_seq, 0), d.source_no IS NOT NULL,
                 greatest(d.max_change_id, (SELECT max(l.source_change_id) FROM sync.change_log l
-                    WHERE l.scope_id = d.scope_id AND l.source_no = d.source_no), 0)
+                    WHERE l.scope_id = d.scope_id AND l.source_no = d.source_no), 0), d.revoked_at IS NOT NULL
             FROM sync.meta m
             LEFT JOIN sync.scope s ON s.user_id = $1
             LEFT JOIN sync.source d ON d.scope_id = s.scope_id AND d.device = $2

@@ -1,4 +1,6 @@
+@testable import DownloadService
 import Foundation
+import Model
 import RPC
 import Testing
 
@@ -71,6 +73,11 @@ struct RevocationTests {
             try await database.upload(user, device: device, note(9))
         }
         await #expect(throws: RPCFailure.self) { try await database.pull(user, device: device) }
+        let standing = await #expect(throws: RPCFailure.self) {
+            try await ReadBootstrap(pool: database.pool)
+                .read(UserID(user), DeviceID(device), .now + .seconds(30))
+        }
+        #expect(standing?.code == "device_revoked")
     }
 
     private static func note(_ number: Int) -> String {
