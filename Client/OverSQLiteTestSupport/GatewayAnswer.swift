@@ -38,7 +38,8 @@ enum GatewayAnswer {
             let writer =
                 isReference
                 ? ""
-                : #","source_id":\#(quoted(row.source)),"source_change_id":\#(row.changeID),"ts":"\#(row.source.isEmpty ? "" : timestamp)""#
+                : #","source_id":\#(quoted(row.source)),"source_change_id":\#(row.changeID)"#
+                    + (row.source.isEmpty ? "" : #","ts":"\#(timestamp)""#)
             return """
                 ,"status":"conflict","server_row":{"schema_name":"\(schema)",\
                 "table_name":"\(table)","id":\(quoted(pk)),"server_version":\(row.version),\

@@ -50,7 +50,7 @@ extension Conversation {
         {"source_change_id":\(id),"status":"conflict","server_row":{"schema_name":"business",\
         "table_name":"\(table)","id":"\(key(row))","server_version":\(version),\
         "deleted":\(payload == nil),"payload":\(payload ?? "null"),"source_id":"\(device)",\
-        "source_change_id":\(changeID),"ts":"\(device.isEmpty ? "" : "x")"}}
+        "source_change_id":\(changeID)\(device.isEmpty ? "" : #","ts":"x""#)}}
         """
     }
 

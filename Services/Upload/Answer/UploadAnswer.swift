@@ -97,8 +97,10 @@ extension [UInt8] {
         append(jsonString: row.device)
         append(literal: ",\"source_change_id\":")
         append(integer: row.changeID)
-        append(literal: ",\"ts\":")
-        append(jsonString: row.timestamp)
+        if !row.timestamp.isEmpty {
+            append(literal: ",\"ts\":")
+            append(jsonString: row.timestamp)
+        }
         append(byte: UInt8(ascii: "}"))
     }
 

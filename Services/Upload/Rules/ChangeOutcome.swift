@@ -35,7 +35,7 @@ package struct ServerRow: Hashable, Sendable {
     package let payload: [UInt8]?
     package let device: String
     package let changeID: ChangeID
-    /// RFC 3339.
+    /// RFC 3339; empty where compaction has removed the row's last change, and its time with it.
     package let timestamp: String
 
     package init(

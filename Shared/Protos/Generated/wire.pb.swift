@@ -147,7 +147,7 @@ package nonisolated struct BodyServerRow: Sendable {
 
   package var sourceChangeID: Int64 = 0
 
-  /// RFC 3339.
+  /// RFC 3339. Empty where the change is no longer kept.
   package var ts: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()

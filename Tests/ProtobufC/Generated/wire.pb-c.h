@@ -127,7 +127,7 @@ struct  Oversync__Wire__V1__ServerRow
   char *source_id;
   int64_t source_change_id;
   /*
-   * RFC 3339.
+   * RFC 3339. Empty where the change is no longer kept.
    */
   char *ts;
 };

@@ -1,9 +1,12 @@
 @testable import DownloadService
+import Foundation
 import Model
+import NIOCore
 import Postgres
 import Protos
 import RPC
 @testable import Sidecar
+import SwiftProtobuf
 import Testing
 @testable import UploadService
 
@@ -50,6 +53,39 @@ struct CompactionTests {
                     == ["applied 3", "conflict 2 by /0 deleted", "applied 3"])
             #expect(try await database.feed("ann", after: 6) == ["U notes a1 3", "I notes a2 3"])
             #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test(
+        "A conflict with a row whose last change has gone does not say when that was, in no format")
+    func conflictWithCompacted() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload("ann", change(1, "INSERT", "notes", id("a1"), "{}"))
+            try await database.upload("ann", change(2, "DELETE", "notes", id("a1"), base: 1))
+            func serverRow() async throws -> (json: [String: Any], protobuf: BodyServerRow) {
+                let result = try await database.upload(
+                    "ann", device: "tablet", change(1, "INSERT", "notes", id("a1"), "{}"))
+                let answer = UploadAnswer(result: result, changeIDs: [1])
+                let body = try JSONSerialization.jsonObject(
+                    with: Data(answer.encoded().readableBytesView))
+                let statuses = (body as? [String: Any])?["statuses"] as? [[String: Any]]
+                return (
+                    try #require(statuses?.first?["server_row"] as? [String: Any]),
+                    try BodyUploadResponse(
+                        serializedBytes: Data(answer.encodedAsProtobuf().readableBytesView)
+                    ).statuses[0].serverRow
+                )
+            }
+            let before = try await serverRow()
+            #expect(before.json["ts"] as? String == before.protobuf.ts)
+            #expect(before.protobuf.ts.hasSuffix("Z"))
+            try await database.age(days: 100, upTo: 2)
+            #expect(try await database.compact(Self.retention).tombstones == 1)
+            let after = try await serverRow()
+            #expect(after.json["ts"] == nil)
+            #expect(after.protobuf.ts.isEmpty)
+            #expect(after.json["source_id"] as? String == "")
+            #expect(after.json["deleted"] as? Bool == true)
         }
     }
 
