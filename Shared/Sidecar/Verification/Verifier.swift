@@ -17,6 +17,9 @@ package struct Verifier {
         package internal(set) var changes: Int64 = 0
         package internal(set) var rows: Int64 = 0
         package internal(set) var differences: Int64 = 0
+        /// Rows that are no user's, where there are any: no difference, but no device gets them. Not counted when
+        /// only one user's data is looked at.
+        package internal(set) var rowsOfNobody: [RowsOfNobody] = []
     }
 
     /// Nothing was looked at: there is no such user or registered table.
@@ -84,6 +87,9 @@ package struct Verifier {
                 try await each([absent])
             } else {
                 summary.differences += try await compare(registered, catalog, each)
+                if user == nil, let rows = try await RowsOfNobody(of: registered, on: connection) {
+                    summary.rowsOfNobody.append(rows)
+                }
             }
         }
         return summary

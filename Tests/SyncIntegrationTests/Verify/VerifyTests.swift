@@ -19,6 +19,31 @@ struct VerifyTests {
         }
     }
 
+    @Test("Rows that are no user's are counted for each table, and are no differences")
+    func rowsOfNobody() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.fill()
+            let (found, summary) = try await database.verify()
+            #expect(found == [])
+            #expect(summary.differences == 0)
+            #expect(
+                summary.rowsOfNobody.map(\.description) == [
+                    "rows_of_nobody table=s.notes rows=1 (owner is NULL or empty: set it, and the user's devices get them)",
+                    "rows_of_nobody table=s.tags rows=1 (oversync adopt s.tags --user USER gives them to a user)",
+                ])
+            #expect(try await database.verify(user: "ann").1.rowsOfNobody == [])
+            try await database.execute(
+                """
+                INSERT INTO s.notes (id, owner) VALUES ('\(id("d4"))', ''), ('\(id("d5"))', NULL);
+                UPDATE s.notes SET owner = 'bob' WHERE id = '\(id("d3"))';
+                DELETE FROM s.tags WHERE code = 'nobody'
+                """)
+            #expect(
+                try await database.verify().1.rowsOfNobody.map { "\($0.table) \($0.count)" }
+                    == ["s.notes 2"])
+        }
+    }
+
     /// What is done behind the sidecar's back, and what verify must say; `!` before a kind that repair mends.
     static let damages: [(sql: String, finds: [String])] = [
         (

@@ -11,7 +11,8 @@ struct VerifyCommand: AsyncParsableCommand {
         abstract: "Proves that change log, row states and business tables say the same.",
         discussion: """
             Reads one snapshot while the services run, and prints a line for each difference as it is found. \
-            The exit code is 1 if any is left.
+            The exit code is 1 if any is left. At the end it says how many rows of each table belong to no user; \
+            they are no differences.
             """)
 
     @OptionGroup var database: MigrateCommand.Database
@@ -50,6 +51,7 @@ struct VerifyCommand: AsyncParsableCommand {
                     \(summary.users) users, \(summary.changes) changes, \(summary.rows) rows: \
                     \(summary.differences) differences\(repair ? ", \(mended) mended, \(left) left" : "")
                     """)
+                for rows in summary.rowsOfNobody { print("  \(rows)") }
                 if left == 0 { return left }
                 for (kind, count) in kinds.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
                     print("  \(count) \(kind.rawValue): \(kind.advice)")
