@@ -79,7 +79,10 @@ package enum GatewayService {
                 bytesPerSecond: settings.bytesPerSecond),
             adminRole: settings.adminRole, timeout: settings.requestTimeout,
             metrics: GatewayMetrics(metrics), logger: logger)
-        let server = try application(responder, settings, logger, listening)
+        let server = Listener(
+            try application(responder, settings, logger, listening),
+            host: (GatewaySettings.hostSetting, settings.host),
+            port: (GatewaySettings.portSetting, settings.port))
         let ready = ReadinessCheck("upstreams") {
             health.missing.isEmpty
                 ? nil : "no live replica of " + health.missing.joined(separator: ", ")

@@ -20,7 +20,7 @@ package struct ReadinessCheck: Sendable {
 
 /// The operator's side door of a service: `/live`, `/ready` and `/metrics` on plain HTTP, for the host only.
 package struct AdminServer: Service {
-    private let application: Application<RouterResponder<BasicRequestContext>>
+    private let listener: Listener
 
     package init(
         host: String, port: Int, metrics: MetricsRegistry, readiness: [ReadinessCheck],
@@ -34,7 +34,7 @@ package struct AdminServer: Service {
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
                 body: ResponseBody(byteBuffer: ByteBuffer(string: metrics.rendered())))
         }
-        application = Application(
+        let application = Application(
             router: router,
             configuration: .init(address: .hostname(host, port: port)),
             onServerRunning: { channel in
@@ -42,9 +42,13 @@ package struct AdminServer: Service {
                 logger.debug("admin listener is up", metadata: ["port": "\(address)"])
             },
             logger: Logger(label: "admin", factory: { _ in SwiftLogNoOpLogHandler() }))
+        listener = Listener(
+            application, host: (CommonSettings.adminHost, host),
+            port: (CommonSettings.adminPort, port))
     }
 
-    package func run() async throws { try await application.run() }
+    /// - Throws: `ConfigurationError` if the address cannot be listened on.
+    package func run() async throws { try await listener.run() }
 
     private static func ready(_ checks: [ReadinessCheck]) async -> Response {
         var problems: [String] = []

@@ -50,7 +50,11 @@ package struct Stack: Sendable {
         claim = try StackClaim(directory)
         if plan.startsEmpty { try claim.clear(directory) }
         try directory.create()
-        if plan.port == 0 { plan.port = try FreePort.find() }
+        if plan.port == 0 {
+            plan.port = try FreePort.find()
+        } else {
+            try FreePort.expect(plan.port)
+        }
         self.plan = plan
         certificates = try DevelopmentCertificates(in: directory.certificates)
         postgres = try await LocalPostgres(
@@ -144,7 +148,7 @@ package struct Stack: Sendable {
             return SupervisedProcess(
                 name: service + (replica == "1" ? "" : "-" + replica),
                 executable: try Executables.find("oversync-" + service), environment: environment,
-                log: log,
+                log: log, logPath: plan.directory.log,
                 logger: logger)
         }
         let database = ["OVERSYNC_DATABASE_URL": address.database]

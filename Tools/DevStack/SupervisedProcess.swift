@@ -17,6 +17,8 @@ package struct SupervisedProcess: Service {
     let executable: String
     let environment: [String: String]
     let log: FileHandle
+    /// Where a person finds `log`.
+    let logPath: String
     let logger: Logger
 
     package func run() async throws {
@@ -33,7 +35,8 @@ package struct SupervisedProcess: Service {
             }
             if Task.isShuttingDownGracefully || Task.isCancelled { return }
             if status == EX_CONFIG {
-                throw StackError("\(name) refused its configuration; the log says why")
+                throw StackError(
+                    "\(name) refused its configuration; the last line of \(logPath) says why")
             }
             if ContinuousClock.now - start > Self.healthyAfter { pause = Self.firstPause }
             logger.warning(

@@ -1,0 +1,101 @@
+import Demo
+import DevStack
+import Foundation
+import Logging
+import NIOCore
+import NIOPosix
+import Testing
+
+@Suite("A port that another process listens on")
+struct PortTaken {
+    /// `EX_CONFIG`: a supervisor does not try again.
+    private static let wrongConfiguration: Int32 = 78
+
+    @Test("A service ends with one line: the address, and the setting to change")
+    func service() async throws {
+        try await Self.withListener { port, folder in
+            let certificates = try DevelopmentCertificates(in: folder)
+            let common = [
+                "OVERSYNC_RUN": folder + "/run",
+                "OVERSYNC_DATABASE_URL": "postgresql:///nowhere?host=\(folder)",
+                "OVERSYNC_TLS_CERTIFICATE": certificates.certificate,
+                "OVERSYNC_TLS_KEY": certificates.key,
+            ]
+            let cases = [
+                ("oversync-gateway", "OVERSYNC_GATEWAY_PORT", ["OVERSYNC_ADMIN_PORT": "0"]),
+                ("oversync-gateway", "OVERSYNC_ADMIN_PORT", ["OVERSYNC_GATEWAY_PORT": "0"]),
+                ("oversync-download", "OVERSYNC_ADMIN_PORT", [:]),
+            ]
+            for (name, setting, more) in cases {
+                var environment = common.merging(more) { _, new in new }
+                environment[setting] = "\(port)"
+                let (status, lines) = try await Self.run(name, environment, in: folder)
+                #expect(status == Self.wrongConfiguration)
+                #expect(
+                    lines.filter { !$0.hasPrefix("{") } == [
+                        "\(name): wrong configuration: \(setting) cannot be \(port): another process "
+                            + "listens on 127.0.0.1:\(port); end it, or choose another port"
+                    ], "\(lines)")
+            }
+        }
+    }
+
+    @Test("A stack does not begin, and says what to do")
+    func stack() async throws {
+        try await Self.withListener { port, folder in
+            var plan = Stack.Plan(
+                directory: StackDirectory(folder), registrations: DemoTables.registrations,
+                businessSchema: DemoTables.businessSchema)
+            plan.port = port
+            let error = await #expect(throws: StackError.self) {
+                _ = try await Stack(plan, logger: Logger(label: "port"))
+            }
+            let text = try #require(error?.description)
+            #expect(text.contains("127.0.0.1:\(port): Address already in use"))
+            #expect(text.contains("--port"))
+            #expect(!FileManager.default.fileExists(atPath: plan.directory.postgres))
+        }
+    }
+
+    /// Lends a port that is listened on, and a folder.
+    private static func withListener(
+        _ body: (_ port: Int, _ folder: String) async throws -> Void
+    ) async throws {
+        let folder =
+            FileManager.default.temporaryDirectory.path + "/oversync-port-"
+            + UUID().uuidString.prefix(8)
+        try FileManager.default.createDirectory(
+            atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .bind(host: "127.0.0.1", port: 0).get()
+        do {
+            try await body(try #require(listener.localAddress?.port), folder)
+        } catch {
+            try await listener.close()
+            throw error
+        }
+        try await listener.close()
+    }
+
+    /// Runs a service to its end.
+    ///
+    /// - Returns: its status, and the lines that it wrote.
+    private static func run(
+        _ name: String, _ environment: [String: String], in folder: String
+    ) async throws -> (Int32, [String]) {
+        let output = URL(filePath: folder + "/output-" + UUID().uuidString.prefix(8))
+        try Data().write(to: output)
+        let process = Process()
+        process.executableURL = URL(filePath: try Executables.find(name))
+        process.environment = environment
+        process.standardError = try FileHandle(forWritingTo: output)
+        process.standardOutput = FileHandle.nullDevice
+        let (ends, end) = AsyncStream.makeStream(of: Void.self)
+        process.terminationHandler = { _ in end.finish() }
+        try process.run()
+        for await _ in ends {}
+        let text = try String(contentsOf: output, encoding: .utf8)
+        return (process.terminationStatus, text.split(separator: "\n").map(String.init))
+    }
+}
