@@ -61,7 +61,7 @@ package struct GapCheck: Sendable {
             guard let written else {
                 throw StackError(
                     "nothing moved for \(Self.patience): \(cast.progress.changes) changes are written, "
-                        + "the slowest reader is at \(cast.progress.slowest)")
+                        + cast.progress.slowestReader)
             }
             return try await withConnection(to: stack.database) { connection in
                 try await GapReport(
@@ -128,9 +128,7 @@ package struct GapCheck: Sendable {
 
     private func tell(_ progress: GapProgress) async -> Event {
         while (try? await Task.sleep(for: Self.tellEvery)) != nil {
-            say(
-                "  … \(progress.changes) of \(plan.changes) changes written, every reader has "
-                    + "\(progress.slowest), \(progress.resent) requests sent again")
+            say("  … \(progress.line(of: plan.changes))")
         }
         return .told
     }

@@ -26,8 +26,27 @@ package final class GapProgress: Sendable {
     func sendAgain() { repeats.add(1, ordering: .relaxed) }
     func move(_ reader: String, to cursor: Int64) { cursors.withLock { $0[reader] = cursor } }
 
-    /// The cursor of the reader that is the furthest behind.
-    var slowest: Int64 { cursors.withLock { $0.values.min() ?? 0 } }
+    /// The reader that is the furthest behind, and its cursor. A reader that has yet to begin is none.
+    var slowest: (name: String, cursor: Int64)? {
+        cursors.withLock { cursors in
+            cursors.min { ($0.value, $0.key) < ($1.value, $1.key) }.map { ($0.key, $0.value) }
+        }
+    }
+
+    /// The same in words.
+    var slowestReader: String {
+        slowest.map { "slowest reader: \($0.name) at \($0.cursor)" } ?? "no reader has begun"
+    }
+
+    /// How far everybody is, for whoever waits.
+    ///
+    /// - Parameter wanted: changes that are to be written.
+    func line(of wanted: Int64) -> String {
+        let writing =
+            head.map { "all \($0) changes are written, readers are catching up" }
+            ?? "\(changes) of \(wanted) changes written"
+        return "\(writing), \(slowestReader), \(resent) requests sent again"
+    }
 
     /// Grows as long as anybody gets on.
     var total: Int64 { changes + cursors.withLock { $0.values.reduce(0, +) } }

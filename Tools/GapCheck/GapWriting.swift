@@ -52,7 +52,9 @@ struct GapWriting: Sendable {
         cast.bystanderProgress.finish(head: heads.1 + 1)
         try await user.close(&written.user[0])
         try await bystander.close(&written.bystander[0])
-        say("  all is written: \(heads.0 + 1) changes; \(cast.progress.slowest) read by all")
+        say(
+            "  all is written: \(heads.0 + 1) changes; readers are catching up, "
+                + cast.progress.slowestReader)
         return written
     }
 

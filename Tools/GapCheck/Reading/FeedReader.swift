@@ -54,11 +54,11 @@ struct FeedReader: Sendable {
 
     /// Reads until the log's end, or until it is cancelled because nothing moves any more.
     mutating func run() async throws -> Report {
-        progress.move(name, to: 0)
         var start = ContinuousClock.now
         do {
             while progress.changes < startsAt { try await Task.sleep(for: Self.pause) }
             start = .now
+            progress.move(name, to: 0)
             while !isDone { try await step() }
             // There is nothing behind the end.
             try await read()
