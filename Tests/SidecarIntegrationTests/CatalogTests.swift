@@ -174,16 +174,89 @@ struct CatalogTests {
                         script: "BEGIN; INSERT INTO s.good (id) VALUES (gen_random_uuid())")
                     let registration = TableRegistration(
                         name: .init(schema: "s", table: "good"), owner: "owner")
-                    let error = await #expect(throws: PostgresError.self) {
+                    let error = await #expect(throws: TableInUse.self) {
                         try await Registration.apply(
                             [registration], on: connection, lockTimeout: .milliseconds(100))
                     }
-                    #expect(error?.sqlState == .lockNotAvailable)
+                    #expect(error?.cause.sqlState == .lockNotAvailable)
+                    let text = try #require(error?.description)
+                    #expect(text.hasPrefix("s.good is in use: it stayed locked for too long"))
+                    #expect(text.contains("55P03"))
+                    let process = try await writer.run(
+                        Command(Statement(name: "pid", sql: "SELECT pg_backend_pid()::text")))
+                    #expect(text.contains("process \(try process.string(0, 0)) ("))
+                    #expect(text.contains("idle in transaction"))
+                    #expect(text.hasSuffix("then run oversync migrate again"))
                     #expect(try await Catalog.readTables(on: connection).isEmpty)
                     try await writer.execute(script: "ROLLBACK")
                     try await Registration.apply([registration], on: connection)
                 }
             }
         }
+    }
+
+    // migrate    locks good ............ waits for other
+    // writer     locks other ...................... waits for good
+    @Test("A registration that PostgreSQL ends as half of a deadlock changes nothing, and says so")
+    func deadlock() async throws {
+        let registrations = ["good", "other"].map {
+            TableRegistration(name: .init(schema: "s", table: $0), owner: "owner")
+        }
+        try await TestDatabase.withDatabase(template: Self.template) { url in
+            try await connected(to: url) { connection in
+                try await connected(to: url) { writer in
+                    // The registration looks for a deadlock long before the writer does.
+                    try await connection.execute(script: "SET deadlock_timeout = '3s'")
+                    try await writer.execute(
+                        script: """
+                            SET deadlock_timeout = '60s'; BEGIN;
+                            INSERT INTO s.other (id) VALUES (gen_random_uuid())
+                            """)
+                    async let registered: Void = Registration.apply(
+                        registrations, on: connection, lockTimeout: .seconds(60))
+                    while try await !Self.somebodyWaits(writer) {}
+                    try await writer.execute(
+                        script: "INSERT INTO s.good (id) VALUES (gen_random_uuid()); COMMIT")
+                    do {
+                        try await registered
+                        Issue.record("the registration was not ended")
+                    } catch let error as TableInUse {
+                        #expect(error.cause.sqlState == .deadlockDetected)
+                        #expect(
+                            error.description.hasPrefix(
+                                "s.other is in use: two sessions waited for each other's locks"))
+                        #expect(error.description.contains("No table was registered"))
+                    }
+                    #expect(try await Catalog.readTables(on: connection).isEmpty)
+                    #expect(try await Self.triggers(writer) == "0")
+                    try await Registration.apply(registrations, on: connection)
+                    #expect(try await Self.triggers(writer) == "6")
+                }
+            }
+        }
+    }
+
+    /// Whether a session waits for a lock on `s.other`.
+    private static func somebodyWaits(_ connection: PostgresConnection) async throws -> Bool {
+        let found = try await connection.run(
+            Command(
+                Statement(
+                    name: "waits",
+                    sql: """
+                        SELECT EXISTS (SELECT FROM pg_locks
+                            WHERE relation = 's.other'::regclass AND NOT granted)
+                        """)))
+        return try found.bool(0, 0)
+    }
+
+    /// How many triggers of ours there are.
+    private static func triggers(_ connection: PostgresConnection) async throws -> String {
+        try await connection.run(
+            Command(
+                Statement(
+                    name: "triggers",
+                    sql: "SELECT count(*)::text FROM pg_trigger WHERE tgname ^@ 'oversync_capture_'"
+                ))
+        ).string(0, 0)
     }
 }

@@ -6,23 +6,33 @@ import Postgres
 /// Nothing is touched that is as it should be: making a trigger waits for every writer of its table.
 enum CaptureInstallation {
     /// Brings the database to what `tables` ask for, inside the caller's transaction.
+    ///
+    /// - Throws: `TableInUse` for a table that others keep locked; `PostgresError`.
     static func apply(
         _ tables: [RegisteredTable], on connection: PostgresConnection, lockTimeout: Duration
-    ) async throws(PostgresError) {
+    ) async throws {
         let installed = try await read(on: connection)
-        var script = ""
+        try await connection.execute(
+            script: "SET LOCAL lock_timeout = \(lockTimeout.wholeMilliseconds)")
         for table in tables {
-            let present = installed[table.id]
-            if let function = CaptureFunction(table) {
-                if present?.fits(function) == true { continue }
-                script += install(function, hasTriggers: present?.isComplete == true)
-            } else if let present, present.triggers > 0 {
-                script += remove(table.id, from: present.table)
+            guard let script = script(for: table, installed[table.id]) else { continue }
+            do throws(PostgresError) {
+                try await connection.execute(script: script)
+            } catch {
+                if let inUse = TableInUse(error, of: table.name) { throw inUse }
+                throw error
             }
         }
-        guard !script.isEmpty else { return }
-        try await connection.execute(
-            script: "SET LOCAL lock_timeout = \(lockTimeout.wholeMilliseconds);\n\(script)")
+    }
+
+    /// Nil where all is as it should be.
+    private static func script(for table: RegisteredTable, _ present: Installed?) -> String? {
+        if let function = CaptureFunction(table) {
+            if present?.fits(function) == true { return nil }
+            return install(function, hasTriggers: present?.isComplete == true)
+        }
+        guard let present, present.triggers > 0 else { return nil }
+        return remove(table.id, from: present.table)
     }
 
     /// The tables whose plain SQL is not, or not wholly, captured.

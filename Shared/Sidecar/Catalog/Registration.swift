@@ -10,6 +10,7 @@ package enum Registration {
     /// Plain SQL on a registered business table reaches devices from then on.
     ///
     /// - Parameter lockTimeout: longest wait for a table that is in use; then nothing is changed.
+    /// - Throws: `RegistrationError`; `TableInUse`; `PostgresError`.
     package static func apply(
         _ registrations: [TableRegistration], on connection: PostgresConnection,
         lockTimeout: Duration = .seconds(5)
@@ -34,7 +35,8 @@ package enum Registration {
             try await connection.execute(script: "COMMIT")
         } catch {
             try? await connection.execute(script: "ROLLBACK")
-            throw error
+            guard let inUse = error as? TableInUse else { throw error }
+            throw await inUse.naming(holdersOn: connection)
         }
     }
 

@@ -127,4 +127,17 @@ package enum SidecarStatements {
                     AND t.tgname ^@ 'oversync_capture_' AND t.tgenabled = 'O')
             FROM sync.catalog c
             """)
+
+    /// The other sessions that have locks on a table, in words; null if there are none.
+    static let lockHolders = Statement(
+        name: "sidecar_lock_holders",
+        sql: """
+            SELECT string_agg(DISTINCT concat_ws(' ', 'process', a.pid, '(' || concat_ws(', ', a.usename,
+                nullif(a.application_name, ''), a.state) || ')'), ', ')
+            FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+            WHERE l.locktype = 'relation' AND l.relation = to_regclass($1) AND l.granted
+                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                AND l.pid <> pg_backend_pid()
+            """,
+        parameters: [.text])
 }
