@@ -92,6 +92,7 @@ let sharedTargets: [Target] = [
             .embedInCode("Migrations/0005_compaction.sql"),
             .embedInCode("Migrations/0006_columns.sql"),
             .embedInCode("Migrations/0007_refusals.sql"),
+            .embedInCode("Migrations/0008_unseen_columns.sql"),
         ]),
 ]
 

@@ -13,7 +13,7 @@ CREATE TABLE sync.meta (
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO sync.meta (layout_version) VALUES (7);
+INSERT INTO sync.meta (layout_version) VALUES (8);
 
 -- The unit of isolation and ordering: today one per user. Every transaction that adds to a scope's
 -- change log locks this row first and takes its sequences from it, so sequence order is commit order.
@@ -216,8 +216,12 @@ LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF EXISTS (
         SELECT FROM unnest(relations, names) AS u(relation, name)
-        JOIN pg_catalog.pg_attribute a ON a.attrelid = to_regclass(u.relation)
-            AND lower(a.attname::text COLLATE "default") = u.name AND a.attnum > 0 AND NOT a.attisdropped
+        CROSS JOIN LATERAL (
+            SELECT FROM pg_catalog.pg_attribute a
+            WHERE a.attrelid = to_regclass(u.relation) AND a.attnum > 0 AND NOT a.attisdropped
+                AND lower(a.attname::text COLLATE "default") = u.name
+            LIMIT 1
+        ) AS present
     ) THEN
         RAISE EXCEPTION 'a payload names a column that is new' USING ERRCODE = 'OV002';
     END IF;
