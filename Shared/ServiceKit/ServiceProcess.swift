@@ -36,8 +36,7 @@ package struct ServiceProcess: Sendable {
             let (run, ready) = try await services(process)
             try await process.run(run, ready)
         } catch let error as ConfigurationError {
-            StandardErrorOutput().write(Array("\(name): wrong configuration: \(error)\n".utf8))
-            exit(EX_CONFIG)
+            refuse(name, error)
         } catch let error as IOError
             where [EADDRINUSE, EADDRNOTAVAIL, EACCES].contains(error.errnoCode)
         {
@@ -49,13 +48,21 @@ package struct ServiceProcess: Sendable {
         }
     }
 
+    /// Ends the process with one clear line.
+    fileprivate static func refuse(_ name: String, _ error: ConfigurationError) -> Never {
+        StandardErrorOutput().write(Array("\(name): wrong configuration: \(error)\n".utf8))
+        exit(EX_CONFIG)
+    }
+
     private func run(_ services: [any Service], _ readiness: [ReadinessCheck]) async throws {
         let admin = AdminServer(
             host: try configuration.value(CommonSettings.adminHost),
             port: try configuration.value(CommonSettings.adminPort),
             metrics: metrics, readiness: readiness, logger: logger)
         var group = ServiceGroupConfiguration(
-            services: ([admin] + services).map { .init(service: $0) },
+            services: ([admin] + services).map {
+                .init(service: RefusingConfiguration(service: $0, name: name))
+            },
             gracefulShutdownSignals: [.sigterm, .sigint], logger: Self.quiet(logger))
         group.maximumGracefulShutdownDuration = .seconds(Self.shutdownSeconds)
         logger.info("starting", metadata: ["pid": .stringConvertible(getpid())])
@@ -68,5 +75,20 @@ package struct ServiceProcess: Sendable {
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
         return quiet
+    }
+}
+
+/// Ends the process as soon as one of its services finds that its configuration cannot be used: nothing is served yet,
+/// and others that wait for a database would not hear of it for long.
+private struct RefusingConfiguration: Service {
+    let service: any Service
+    let name: String
+
+    func run() async throws {
+        do {
+            try await service.run()
+        } catch let error as ConfigurationError {
+            ServiceProcess.refuse(name, error)
+        }
     }
 }
