@@ -16,10 +16,9 @@ struct TableLockedWhileMigrating {
             ).write(to: config)
             try await withConnection(to: stack.database) { writer in
                 try await writer.execute(
-                    script: """
-                        CREATE TABLE business.extra (id uuid PRIMARY KEY, owner_id text);
-                        BEGIN; INSERT INTO business.extra VALUES (gen_random_uuid(), 'ann')
-                        """)
+                    script: "CREATE TABLE business.extra (id uuid PRIMARY KEY, owner_id text)")
+                try await writer.execute(
+                    script: "BEGIN; INSERT INTO business.extra VALUES (gen_random_uuid(), 'ann')")
                 let before = try await Self.registered(writer)
                 let (status, text) = try await Self.migrate(stack, config)
                 #expect(status != 0)
