@@ -93,6 +93,7 @@ let sharedTargets: [Target] = [
             .embedInCode("Migrations/0006_columns.sql"),
             .embedInCode("Migrations/0007_refusals.sql"),
             .embedInCode("Migrations/0008_unseen_columns.sql"),
+            .embedInCode("Migrations/0009_capture_plans.sql"),
         ]),
 ]
 

@@ -8,8 +8,8 @@ import Telemetry
 /// One attempt at one upload on one connection.
 ///
 /// The usual way takes two round trips: everything is read under the scope's lock, decided, and written with
-/// the commit behind it. When PostgreSQL refuses a row the attempt is repeated with isolation: savepoints,
-/// halving the batch until each offending row is alone.
+/// the commit behind it. When PostgreSQL refuses a row, or a business row is not what the sidecar says, the
+/// attempt is repeated with isolation: savepoints, halving the batch until each offending row is alone.
 struct UploadTransaction {
     let connection: PostgresConnection
     let user: UserID
@@ -32,7 +32,7 @@ struct UploadTransaction {
             return UploadResult(plan: plan, facts: facts)
         }
         let results = try await run(
-            writes(entries, scope, source) + constraintCheck
+            writes(entries, scope, source, expecting: .asRecorded) + constraintCheck
                 + [readHead(scope), Command(UploadStatements.commit)])
         let head = try results[results.count - 2].int64(0, 0)
         return UploadResult(plan: plan, facts: facts, head: head)
@@ -175,8 +175,10 @@ struct UploadTransaction {
         guard !entries.isEmpty else { return nil }
         let rearm = constraintCheck.isEmpty ? [] : [Command(UploadStatements.deferConstraints)]
         let results = try await run(
-            [Command(UploadStatements.savepoint)] + writes(entries, scope, source) + constraintCheck
-                + rearm + [readHead(scope), Command(UploadStatements.releaseSavepoint)])
+            [Command(UploadStatements.savepoint)]
+                + writes(entries, scope, source, expecting: .anything) + constraintCheck + rearm + [
+                    readHead(scope), Command(UploadStatements.releaseSavepoint),
+                ])
         return try results[results.count - 2].int64(0, 0)
     }
 
@@ -186,11 +188,14 @@ struct UploadTransaction {
         return Command(UploadStatements.readHead, bindings)
     }
 
-    private func writes(_ entries: [LogEntry], _ scope: Int64, _ source: Int32) -> [Command] {
+    private func writes(
+        _ entries: [LogEntry], _ scope: Int64, _ source: Int32,
+        expecting rows: MaterializeStatement.Expectation
+    ) -> [Command] {
         let commands = batch.body.withBytes { bytes in
             WriteRequest(
                 scope: scope, source: source, user: user, changes: batch.changes, entries: entries,
-                schema: batch.schema, body: bytes
+                schema: batch.schema, expected: rows, body: bytes
             ).commands
         }
         let unseen = UnseenColumns(of: entries.map { batch.changes[$0.change] }, in: batch.schema)

@@ -16,6 +16,7 @@ package struct Migration: Sendable {
         Migration(6, "0006_columns", PackageResources._006_columns_sql),
         Migration(7, "0007_refusals", PackageResources._007_refusals_sql),
         Migration(8, "0008_unseen_columns", PackageResources._008_unseen_columns_sql),
+        Migration(9, "0009_capture_plans", PackageResources._009_capture_plans_sql),
     ]
 
     /// The layout that this program reads and writes.

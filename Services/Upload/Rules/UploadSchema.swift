@@ -19,7 +19,8 @@ package final class UploadSchema: Sendable {
 
     private enum StatementKey: Hashable {
         case parents(foreignKey: Int)
-        case rows(table: Int, MaterializeStatement.Kind, ColumnSet)
+        case rows(
+            table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation)
     }
 
     package init(catalog: Catalog) {
@@ -54,11 +55,13 @@ package final class UploadSchema: Sendable {
 
     /// The write of a set of rows into a business table.
     func materializeStatement(
-        _ table: Int, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet
+        _ table: Int, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
+        expecting rows: MaterializeStatement.Expectation
     ) -> Statement {
         let columns = kind == .delete ? ColumnSet() : columns
-        return statement(.rows(table: table, kind, columns)) {
-            MaterializeStatement.make(tables[table], kind, columns)
+        let rows = kind == .delete ? .asRecorded : rows
+        return statement(.rows(table: table, kind, columns, rows)) {
+            MaterializeStatement.make(tables[table], kind, columns, expecting: rows)
         }
     }
 

@@ -15,11 +15,20 @@ enum MaterializeStatement {
     static let namePrefix = "upload_rows"
 
     enum Kind: Hashable, Sendable {
-        /// Rows that the sidecar did not have: inserted. An existing row of the same owner is taken over.
+        /// Rows that the sidecar did not have: inserted.
         case create
-        /// Rows that it had: updated, or inserted where the business row has gone.
+        /// Rows that it had: updated.
         case update
         case delete
+    }
+
+    /// What the business rows are taken to be.
+    enum Expectation: Hashable, Sendable {
+        /// As the sidecar says, which they nearly always are: a row to create is not there, one to update is.
+        case asRecorded
+        /// Anything: an owner's own row that the sidecar does not have is taken over, one that has gone is
+        /// inserted again. Each such statement is two, and runs the capture triggers of both.
+        case anything
     }
 
     /// Longest name that PostgreSQL tells from others, in bytes.
@@ -32,13 +41,18 @@ enum MaterializeStatement {
                 .prefix(maximumNameBytes))
     }
 
-    static func make(_ table: UploadTable, _ kind: Kind, _ columns: ColumnSet) -> Statement {
+    /// Rows that are otherwise than expected, or another's, stop the statement with `RowRefusal.keyTakenState`.
+    static func make(
+        _ table: UploadTable, _ kind: Kind, _ columns: ColumnSet, expecting rows: Expectation
+    ) -> Statement {
         let parts = Parts(table.registered, wireNames: table.wireNames, columns)
         let sql =
-            switch kind {
-            case .create: parts.create
-            case .update: parts.update
-            case .delete: parts.delete
+            switch (kind, rows) {
+            case (.create, .asRecorded): parts.create(onConflict: parts.doNothing)
+            case (.create, .anything): parts.create(onConflict: parts.takeOver)
+            case (.update, .asRecorded): parts.update
+            case (.update, .anything): parts.updateOrInsert
+            case (.delete, _): parts.delete
             }
         let source: PostgresType =
             kind == .delete ? (table.registered.keyKind == .uuid ? .uuidArray : .textArray) : .json
@@ -107,9 +121,12 @@ private struct Parts {
         return "INSERT INTO \(target) AS t (\(columns)) SELECT \(values) FROM \(source)"
     }
 
+    /// A row with the key stays, whose ever it is, and the count tells.
+    var doNothing: String { "ON CONFLICT (\(conflictKey)) DO NOTHING" }
+
     /// An owner's own row is taken over; anybody else's stays, and the count tells.
-    private var onConflict: String {
-        guard let owner else { return "ON CONFLICT (\(conflictKey)) DO NOTHING" }
+    var takeOver: String {
+        guard let owner else { return doNothing }
         let sets = (names.isEmpty ? [key] : names).map { "\($0) = excluded.\($0)" }
         return
             "ON CONFLICT (\(conflictKey)) DO UPDATE SET \(sets.joined(separator: ", ")) WHERE t.\(owner) = \(ownerValue)"
@@ -149,30 +166,41 @@ private struct Parts {
 
     private var returning: String { "RETURNING \(ownership?.key ?? "1") AS key" }
 
-    var create: String {
+    func create(onConflict: String) -> String {
         """
         WITH written AS (\(insert) \(onConflict) \(returning))\(noteOwner("written"))
         SELECT sync.expect_rows((SELECT count(*) FROM written), $3) WHERE $2::text IS NOT NULL
         """
     }
 
-    var update: String {
+    private var updateRows: String {
         let sets =
             names.isEmpty
             ? "\(key) = t.\(key)"
             : zip(names, values).map { "\($0) = \($1)" }.joined(separator: ", ")
         return """
-            WITH updated AS (
-                UPDATE \(target) AS t SET \(sets) FROM \(source)
-                WHERE t.\(key) = \(keyValue) AND \(isAny(keyValue))\(own) RETURNING t.\(key) AS key
-            ), inserted AS (
-                \(insert) WHERE (SELECT count(*) FROM updated) < $3
-                    AND NOT EXISTS (SELECT FROM updated u WHERE u.key = \(keyValue))
-                \(onConflict) \(returning)
-            )\(noteOwner("inserted"))
-            SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted), $3)
-            WHERE $2::text IS NOT NULL
+            UPDATE \(target) AS t SET \(sets) FROM \(source)
+            WHERE t.\(key) = \(keyValue) AND \(isAny(keyValue))\(own) RETURNING t.\(key) AS key
             """
+    }
+
+    var update: String {
+        """
+        WITH updated AS (\(updateRows))
+        SELECT sync.expect_rows((SELECT count(*) FROM updated), $3) WHERE $2::text IS NOT NULL
+        """
+    }
+
+    var updateOrInsert: String {
+        """
+        WITH updated AS (\(updateRows)), inserted AS (
+            \(insert) WHERE (SELECT count(*) FROM updated) < $3
+                AND NOT EXISTS (SELECT FROM updated u WHERE u.key = \(keyValue))
+            \(takeOver) \(returning)
+        )\(noteOwner("inserted"))
+        SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted), $3)
+        WHERE $2::text IS NOT NULL
+        """
     }
 
     var delete: String {

@@ -11,6 +11,8 @@ struct WriteRequest {
     let changes: [Change]
     let entries: [LogEntry]
     let schema: UploadSchema
+    /// What the business rows are taken to be.
+    let expected: MaterializeStatement.Expectation
     let body: UnsafeBufferPointer<UInt8>
 
     var commands: [Command] {
@@ -114,7 +116,8 @@ struct WriteRequest {
             bindings.bind(Int64(group.entries.count))
         }
         return Command(
-            schema.materializeStatement(group.table, group.kind, group.columns), bindings)
+            schema.materializeStatement(
+                group.table, group.kind, group.columns, expecting: expected), bindings)
     }
 
     /// The payloads as one JSON array, each with its row's key as the last member.

@@ -42,7 +42,7 @@ package struct CaptureFunction: Sendable {
             IF is_upload THEN
                 -- All of its rows are logged already, unless something else has written to them since.
                 IF coalesce(current_setting('oversync.side_effects', true), '') = ''
-                    AND NOT sync.cascades_into(TG_RELID, TG_OP) THEN
+                    AND (TG_OP = 'INSERT' OR NOT sync.cascades_into(TG_RELID, TG_OP)) THEN
                     RETURN NULL;
                 END IF;
                 own_scope := current_setting('oversync.scope')::bigint;
