@@ -79,7 +79,7 @@ let sharedTargets: [Target] = [
         "ServiceKit",
         [
             "Model", "RPC", "Telemetry", "WireJSON", .hummingbird, .httpTypes, .lifecycle,
-            .logging, .nioCore, .signals,
+            .logging, .nioCore, .nioPosix, .signals,
         ]),
     shared("Postgres", ["CLibPQ", .lifecycle, .logging]),
     shared("Tokens", [.jwtKit]),
