@@ -85,7 +85,7 @@ package enum GatewayService {
                 ? nil : "no live replica of " + health.missing.joined(separator: ", ")
         }
         return Parts(
-            run: [auth, upload, download, keys, server], ready: [ready], routes: routes)
+            run: [auth, upload, download, keys, server, watchers], ready: [ready], routes: routes)
     }
 
     /// What devices and administrators ask for.
@@ -108,18 +108,25 @@ package enum GatewayService {
         _ responder: GatewayResponder, _ settings: GatewaySettings, _ logger: Logger,
         _ listening: @escaping @Sendable (Int) -> Void
     ) throws -> Application<GatewayResponder> {
-        let tls = try tls(settings)
+        let tls = try NIOSSLContext(configuration: tls(settings))
+        let date = HTTPDate()
         return Application(
             responder: responder,
-            server: HTTPServerBuilder { responder in
-                DrainingChannel(
-                    try HTTP2UpgradeChannel(
-                        tlsConfiguration: tls,
+            server: HTTPServerBuilder { http2Responder in
+                TLSChannel(
+                    tls: tls,
+                    http2: HTTP2Channel(
+                        responder: http2Responder,
                         configuration: .init(
                             idleTimeout: idleTimeout, gracefulCloseTimeout: drainTimeout,
                             streamConfiguration: .init(
-                                idleTimeout: .seconds(idleTimeout.components.seconds))),
-                        responder: responder))
+                                idleTimeout: .seconds(idleTimeout.components.seconds)))),
+                    idleTimeout: idleTimeout
+                ) { request in
+                    var response = await responder.answer(request)
+                    response.headers[.date] = date.text()
+                    return response
+                }
             },
             configuration: .init(
                 address: .hostname(settings.host, port: settings.port), serverName: nil),
@@ -155,6 +162,7 @@ package enum GatewayService {
         var tls = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain, privateKey: .privateKey(key))
         tls.minimumTLSVersion = .tlsv12
+        tls.applicationProtocols = ["h2", "http/1.1"]
         return tls
     }
 

@@ -60,6 +60,7 @@ final class Watch: Sendable {
             end()
         }
         if case .refused(let failure) = opening { throw failure }
+        place.take(self)
         setAlarm()
     }
 

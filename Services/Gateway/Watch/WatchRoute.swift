@@ -3,9 +3,6 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import RPC
-import ServiceKit
-import ServiceLifecycle
-import Synchronization
 
 /// `/sync/watch`: server-sent events that tell a device of each growth of its user's log.
 struct WatchRoute: Sendable {
@@ -58,55 +55,13 @@ struct WatchRoute: Sendable {
     private static func write(
         _ watch: Watch, to writer: inout any ResponseBodyWriter
     ) async throws {
-        try await withTaskCancellationOrGracefulShutdownHandler {
+        try await withTaskCancellationHandler {
             try await writer.write(ByteBuffer(string: WatchEvent.greeting))
             while let event = await watch.next() {
                 try await writer.write(ByteBuffer(string: event.text))
             }
-        } onCancelOrGracefulShutdown: {
+        } onCancel: {
             watch.end()
         }
-    }
-}
-
-/// How many watch at once, within a limit.
-final class Watchers: Sendable {
-    private let limit: Int
-    private let count = Atomic(0)
-    private let alarms = Alarms<WeakWatch> { $0.watch?.ring() }
-
-    /// A watch, as its alarm knows it.
-    private struct WeakWatch: Sendable {
-        weak let watch: Watch?
-    }
-
-    init(limit: Int) { self.limit = limit }
-
-    /// Watches that are open.
-    var open: Int { count.load(ordering: .relaxed) }
-
-    /// - Returns: a place, given back when it goes.
-    /// - Throws: `WireError` 503 when there is none.
-    func enter() throws(WireError) -> Place {
-        guard count.add(1, ordering: .relaxed).newValue <= limit else {
-            count.subtract(1, ordering: .relaxed)
-            throw WireError(
-                status: .serviceUnavailable, code: "too_many_watchers",
-                message: "Too many devices watch; use /sync/download?wait, or come back later",
-                retryAfter: 10)
-        }
-        return Place(watchers: self)
-    }
-
-    final class Place: Sendable {
-        private let watchers: Watchers
-        fileprivate init(watchers: Watchers) { self.watchers = watchers }
-
-        /// Rings at that time, if the watch is still there.
-        func ring(_ watch: Watch, at instant: ContinuousClock.Instant) {
-            watchers.alarms.set(WeakWatch(watch: watch), at: instant)
-        }
-
-        deinit { watchers.count.subtract(1, ordering: .relaxed) }
     }
 }
