@@ -3,6 +3,7 @@ import HummingbirdCore
 import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
+import RPC
 
 /// Answers the requests of one HTTP/1.1 connection, one after the other: a task for each request, and none between
 /// them.
@@ -112,7 +113,7 @@ extension HTTP1Handler {
         let loopBound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let answer = answer
         // Goes on when the device hangs up, as work in the services does; the request's own deadline ends it.
-        Task {
+        Task(executorPreference: EventLoopExecutor.of(context.eventLoop)) {
             let response = await answer(request)
             let bytes = await CollectedBody.bytes(of: response.body)
             loopBound.eventLoop.execute {

@@ -9,16 +9,12 @@ import NIOTLS
 
 /// The gateway's connections: TLS, then HTTP/1.1 by `HTTP1Handler` or HTTP/2 by Hummingbird, as the client prefers.
 ///
-/// Thousands of connections are idle or only watch: one of HTTP/1.1 holds no task that reads, and no buffer
-/// that its last answer needed.
+/// Thousands of connections are idle or only watch: one of HTTP/1.1 holds no task that reads.
 struct TLSChannel: ServerChildChannel {
-    /// Bytes of outgoing ciphertext that a connection keeps room for.
-    private static let preservedOutboundBytes = 1024
-
     /// How a connection goes on once TLS is agreed on.
     enum Negotiated: Sendable {
         case http1
-        case http2(HTTP2Channel.Value)
+        indirect case http2(HTTP2Channel.Value)
     }
 
     struct Value: ServerChildChannelValue {
@@ -34,10 +30,8 @@ struct TLSChannel: ServerChildChannel {
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         channel.eventLoop.makeCompletedFuture {
-            var configuration = NIOSSLHandler.Configuration()
-            configuration.maximumPreservedOutboundBufferCapacity = Self.preservedOutboundBytes
             let pipeline = channel.pipeline.syncOperations
-            try pipeline.addHandler(NIOSSLServerHandler(context: tls, configuration: configuration))
+            try pipeline.addHandler(NIOSSLServerHandler(context: tls))
             try pipeline.addHandler(CloseAfterFlush())
             let negotiation = NIOTypedApplicationProtocolNegotiationHandler<Negotiated> {
                 self.goOn(with: $0, on: channel, logger)
@@ -66,17 +60,28 @@ struct TLSChannel: ServerChildChannel {
         }
     }
 
+    /// Short steps, each in a function of its own: what this task has once needed for its stack it keeps.
     func handle(value: Value, logger: Logger) async {
         switch try? await value.negotiated.get() {
-        case .http2(let connection): await http2.handle(value: connection, logger: logger)
-        case .http1:
-            await withTaskCancellationHandler {
-                try? await value.channel.closeFuture.get()
-            } onCancel: {
-                value.channel.close(promise: nil)
-            }
+        case .http1: await Self.wait(for: value.channel)
+        case .some(let negotiated): await handle(negotiated, logger)
         case nil: logger.debug("a connection ended before it was agreed how to speak on it")
         }
+    }
+
+    @inline(never)
+    private static func wait(for channel: any Channel) async {
+        await withTaskCancellationHandler {
+            try? await channel.closeFuture.get()
+        } onCancel: {
+            channel.close(promise: nil)
+        }
+    }
+
+    @inline(never)
+    private func handle(_ negotiated: Negotiated, _ logger: Logger) async {
+        guard case .http2(let connection) = negotiated else { return }
+        await http2.handle(value: connection, logger: logger)
     }
 }
 
