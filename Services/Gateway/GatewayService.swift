@@ -18,6 +18,10 @@ package enum GatewayService {
     /// Time for requests in flight to end once the gateway shuts down; less than the process has for all.
     private static let drainTimeout: Duration = .seconds(20)
 
+    /// A request's calls go by a connection of the event loop that the request came by, on machines of up to
+    /// so many processors.
+    private static let connectionsPerReplica = 16
+
     /// Runs the service until a signal ends it.
     package static func run() async throws {
         try await ServiceProcess.run("oversync-gateway") { process in
@@ -48,10 +52,12 @@ package enum GatewayService {
         listening: @escaping @Sendable (Int) -> Void = { _ in }
     ) async throws -> Parts {
         let observer = RPCMetrics(metrics, service: "oversync-gateway")
+        var limits = RPCLimits()
+        limits.connectionsPerReplica = connectionsPerReplica
         func client(_ service: String) -> RPCClient {
             RPCClient(
-                directory: sockets + "/" + service, service: service, logger: logger,
-                observer: observer)
+                directory: sockets + "/" + service, service: service, limits: limits,
+                logger: logger, observer: observer)
         }
         let (auth, upload, download) = (client("auth"), client("upload"), client("download"))
         let cache = TokenCache()
