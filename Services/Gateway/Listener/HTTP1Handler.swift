@@ -149,11 +149,13 @@ extension HTTP1Handler {
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         let part = unwrapOutboundIn(data)
-        context.write(wrapOutboundOut(part), promise: promise)
-        guard case .end = part else { return }
+        guard case .end = part else { return context.write(data, promise: promise) }
+        // First, as the next request may come within the write: what it says of closing is about itself.
+        let closes = closesAfterAnswer
         isAnswering = false
         streaming = nil
-        if closesAfterAnswer { context.close(promise: nil) }
+        context.write(wrapOutboundOut(part), promise: promise)
+        if closes { context.close(promise: nil) }
     }
 }
 

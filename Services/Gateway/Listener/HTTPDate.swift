@@ -3,12 +3,14 @@ import Synchronization
 
 /// The `Date` header, written once a second.
 final class HTTPDate: Sendable {
-    private let written = Mutex((second: time_t(0), text: ""))
+    private let written = Mutex<(second: time_t, text: String)?>(nil)
 
     func text(at second: time_t = time(nil)) -> String {
         written.withLock { written in
-            if written.second != second { written = (second, Self.text(of: second)) }
-            return written.text
+            if let written, written.second == second { return written.text }
+            let text = Self.text(of: second)
+            written = (second, text)
+            return text
         }
     }
 
