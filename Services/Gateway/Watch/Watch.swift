@@ -80,7 +80,8 @@ final class Watch: Sendable {
             return (state.reopening, state.subscription)
         }
         reopening?.cancel()
-        withExtendedLifetime(subscription) {}  // Its end, which cancels the call, comes after the lock.
+        // Its end, which cancels the call, comes after the lock.
+        withExtendedLifetime(subscription) {}
     }
 
     private func look<Found: Sendable>(
