@@ -26,8 +26,11 @@ extension Target.Dependency {
     static let logging = product(name: "Logging", package: "swift-log")
     static let nioCore = product(name: "NIOCore", package: "swift-nio")
     static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
+    static let nioHTTPTypes = product(name: "NIOHTTPTypes", package: "swift-nio-extras")
+    static let nioHTTPTypesHTTP1 = product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
     static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
     static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
+    static let nioTLS = product(name: "NIOTLS", package: "swift-nio")
     static let protobuf = product(name: "SwiftProtobuf", package: "swift-protobuf")
     static let x509 = product(name: "X509", package: "swift-certificates")
     static let yams = product(name: "Yams", package: "Yams")
@@ -79,7 +82,7 @@ let sharedTargets: [Target] = [
         "ServiceKit",
         [
             "Model", "RPC", "Telemetry", "WireJSON", .hummingbird, .httpTypes, .lifecycle,
-            .logging, .nioCore, .signals,
+            .logging, .nioCore, .nioPosix, .signals,
         ]),
     shared("Postgres", ["CLibPQ", .lifecycle, .logging]),
     shared("Tokens", [.jwtKit]),
@@ -124,7 +127,8 @@ let serviceTargets: [Target] =
         [
             "Compression", "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens",
             "WireJSON", .crypto, .http2, .httpTypes,
-            .hummingbird, .hummingbirdCore, .jwtKit, .lifecycle, .logging, .nioCore, .nioSSL,
+            .hummingbird, .hummingbirdCore, .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1,
+            .nioHTTPTypes, .nioHTTPTypesHTTP1, .nioSSL, .nioTLS,
         ],
         resources: [.embedInCode("Resources/openapi.yaml")])
 
@@ -334,6 +338,7 @@ package.dependencies = [
     .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.35.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
     .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0"),
     .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),

@@ -1,6 +1,7 @@
 import Logging
 import Model
 import Postgres
+import ServiceKit
 import ServiceLifecycle
 import Synchronization
 
@@ -38,6 +39,13 @@ final class ScopeHeads: Service {
         let continuation: CheckedContinuation<Bool, Never>
     }
 
+    /// A caller that waits, as its alarm knows it.
+    private struct Parked: Sendable {
+        let id: Int
+        let user: UserID
+        weak let heads: ScopeHeads?
+    }
+
     private struct State {
         var nextID = 0
         var entries: [UserID: Entry] = [:]
@@ -48,6 +56,7 @@ final class ScopeHeads: Service {
     private let pool: PostgresPool
     private let logger: Logger
     private let state = Mutex(State())
+    private let alarms = Alarms<Parked> { $0.heads?.release($0.id, $0.user) }
 
     init(pool: PostgresPool, logger: Logger) {
         self.pool = pool
@@ -131,24 +140,14 @@ final class ScopeHeads: Service {
             state.nextID += 1
             return state.nextID
         }
-        guard let end else {
-            let answer = await park(id, user, beyond)
-            try Task.checkCancellation()
-            return answer
-        }
-        return try await withThrowingTaskGroup(of: Bool.self) { group in
-            group.addTask { await self.park(id, user, beyond) }
-            group.addTask {
-                // The caller asked to be answered by then, with or without news.
-                try await Task.sleep(until: end, clock: .continuous)
-                return false
-            }
-            defer { group.cancelAll() }
-            return try await group.next() ?? false
-        }
+        let answer = await park(id, user, beyond, until: end)
+        try Task.checkCancellation()
+        return answer
     }
 
-    private func park(_ id: Int, _ user: UserID, _ beyond: Sequence64) async -> Bool {
+    private func park(
+        _ id: Int, _ user: UserID, _ beyond: Sequence64, until end: Instant?
+    ) async -> Bool {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let answer: Bool? = state.withLock { state in
@@ -161,7 +160,9 @@ final class ScopeHeads: Service {
                     state.waiting += 1
                     return nil
                 }
-                if let answer { continuation.resume(returning: answer) }
+                if let answer { return continuation.resume(returning: answer) }
+                // The caller asked to be answered by then, with or without news.
+                if let end { alarms.set(Parked(id: id, user: user, heads: self), at: end) }
             }
         } onCancel: {
             release(id, user)

@@ -18,6 +18,10 @@ package enum GatewayService {
     /// Time for requests in flight to end once the gateway shuts down; less than the process has for all.
     private static let drainTimeout: Duration = .seconds(20)
 
+    /// A request's calls go by a connection of the event loop that the request came by, on machines of up to
+    /// so many processors.
+    private static let connectionsPerReplica = 16
+
     /// Runs the service until a signal ends it.
     package static func run() async throws {
         try await ServiceProcess.run("oversync-gateway") { process in
@@ -48,10 +52,12 @@ package enum GatewayService {
         listening: @escaping @Sendable (Int) -> Void = { _ in }
     ) async throws -> Parts {
         let observer = RPCMetrics(metrics, service: "oversync-gateway")
+        var limits = RPCLimits()
+        limits.connectionsPerReplica = connectionsPerReplica
         func client(_ service: String) -> RPCClient {
             RPCClient(
-                directory: sockets + "/" + service, service: service, logger: logger,
-                observer: observer)
+                directory: sockets + "/" + service, service: service, limits: limits,
+                logger: logger, observer: observer)
         }
         let (auth, upload, download) = (client("auth"), client("upload"), client("download"))
         let cache = TokenCache()
@@ -88,7 +94,7 @@ package enum GatewayService {
                 ? nil : "no live replica of " + health.missing.joined(separator: ", ")
         }
         return Parts(
-            run: [auth, upload, download, keys, server], ready: [ready], routes: routes)
+            run: [auth, upload, download, keys, server, watchers], ready: [ready], routes: routes)
     }
 
     /// What devices and administrators ask for.
@@ -111,18 +117,25 @@ package enum GatewayService {
         _ responder: GatewayResponder, _ settings: GatewaySettings, _ logger: Logger,
         _ listening: @escaping @Sendable (Int) -> Void
     ) throws -> Application<GatewayResponder> {
-        let tls = try tls(settings)
+        let tls = try NIOSSLContext(configuration: tls(settings))
+        let date = HTTPDate()
         return Application(
             responder: responder,
-            server: HTTPServerBuilder { responder in
-                DrainingChannel(
-                    try HTTP2UpgradeChannel(
-                        tlsConfiguration: tls,
+            server: HTTPServerBuilder { http2Responder in
+                TLSChannel(
+                    tls: tls,
+                    http2: HTTP2Channel(
+                        responder: http2Responder,
                         configuration: .init(
                             idleTimeout: idleTimeout, gracefulCloseTimeout: drainTimeout,
                             streamConfiguration: .init(
-                                idleTimeout: .seconds(idleTimeout.components.seconds))),
-                        responder: responder))
+                                idleTimeout: .seconds(idleTimeout.components.seconds)))),
+                    idleTimeout: idleTimeout
+                ) { request in
+                    var response = await responder.answer(request)
+                    response.headers[.date] = date.text()
+                    return response
+                }
             },
             configuration: .init(
                 address: .hostname(settings.host, port: settings.port), serverName: nil),
@@ -158,6 +171,7 @@ package enum GatewayService {
         var tls = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain, privateKey: .privateKey(key))
         tls.minimumTLSVersion = .tlsv12
+        tls.applicationProtocols = ["h2", "http/1.1"]
         return tls
     }
 

@@ -153,6 +153,29 @@ struct WatchTests {
         }
     }
 
+    @Test func `when a replica sends its watches away, the gateway watches elsewhere and goes on`()
+        async throws
+    {
+        let asked = Mutex<[Int64]>([])
+        let forever = AsyncStream<Void>.makeStream().stream
+        var router = RPCRouter()
+        router.onStream(DownloadRPC.watchHead) { request, _, _, parts in
+            let turn = asked.withLock { asked in
+                asked.append(request.after)
+                return asked.count
+            }
+            try await parts.write(.with { $0.highestServerSeq = turn == 1 ? 5 : 6 })
+            if turn > 1 { for await _ in forever {} }
+        }
+        try await withGateway(upstreams: ["download": router]) { gateway in
+            var events = Events(try await Self.watch(gateway, "?after=4"))
+            #expect(try await events.next() == "retry: 1000")
+            #expect(try await events.next()?.hasPrefix("id: 5\n") == true)
+            #expect(try await events.next()?.hasPrefix("id: 6\n") == true)
+            #expect(asked.withLock { $0 } == [4, 5])
+        }
+    }
+
     @Test func `a gateway that goes down ends its streams in order`() async throws {
         let log = Log()
         try await withGateway(upstreams: ["download": log.router()]) { gateway in

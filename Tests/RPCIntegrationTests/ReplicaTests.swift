@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import NIOCore
+import NIOPosix
 import Protos
 import ServiceLifecycle
 import SwiftProtobuf
@@ -169,11 +170,39 @@ struct ReplicaTests {
         }
     }
 
-    @Test func `rolling restarts under load lose no call`() async throws {
+    @Test func `each event loop has a connection of its own to a replica, which is told of once`()
+        async throws
+    {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let (seen, accepted) = (RecordedEvents(), RecordedEvents())
+        let client = RPCClient(
+            directory: directory.path, service: "test",
+            limits: .with { $0.connectionsPerReplica = 8 }, logger: quiet, observer: seen,
+            group: group)
+        try await withServices([client, server("one", events: accepted)]) { _ in
+            for loop in group.makeIterator() {
+                let name = try await loop.makeFutureWithTask { try await push(client) }.get()
+                #expect(name == "one")
+            }
+            try await eventually {
+                accepted.count { if case .connectionAccepted = $0 { true } else { false } } == 2
+            }
+            let told = await client.broadcast(
+                UploadRPC.pushChanges, PushChangesRequest(), context: context())
+            #expect(told.called == 1 && told.answered == 1)
+        }
+        let connected = seen.count { if case .replicaConnected = $0 { true } else { false } }
+        #expect(connected == 1)
+        try await group.shutdownGracefully()
+    }
+
+    @Test(arguments: [1, 2])
+    func `rolling restarts under load lose no call`(connections: Int) async throws {
         let failures = Tally()
         let calls = Tally()
         let stop = Gate()
-        try await withClient { client, events in
+        try await withClient(limits: .with { $0.connectionsPerReplica = connections }) {
+            client, events in
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for _ in 0..<8 {
                     group.addTask {

@@ -50,8 +50,8 @@ struct WatchHead: Sendable {
         }
         let asked = ContinuousClock.now
         do {
-            let reading = try await reader.readScope(
-                user, device, deadline: min(context.deadline, asked + .seconds(10)))
+            let reading = try await read(
+                user, device, by: min(context.deadline, asked + .seconds(10)))
             heads.learn(reading.state, of: user, asked: asked)
             return reading
         } catch let error as PostgresError {
@@ -59,6 +59,17 @@ struct WatchHead: Sendable {
                 "a watch could not read its user's last sequence",
                 metadata: ["request_id": "\(context.requestID)", "error": "\(error)"])
             throw PullChanges.failure(error)
+        }
+    }
+
+    /// In a task of its own, which ends: one that has read keeps the stack it needed for as long as it waits.
+    private func read(
+        _ user: UserID, _ device: DeviceID, by deadline: ContinuousClock.Instant
+    ) async throws -> ScopeReading {
+        try await withThrowingTaskGroup(of: ScopeReading.self) { group in
+            group.addTask { try await reader.readScope(user, device, deadline: deadline) }
+            guard let reading = try await group.next() else { throw CancellationError() }
+            return reading
         }
     }
 }

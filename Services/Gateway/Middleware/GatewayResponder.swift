@@ -22,6 +22,10 @@ struct GatewayResponder: HTTPResponder {
     let logger: Logger
 
     func respond(to request: Request, context: BasicRequestContext) async throws -> Response {
+        await answer(request)
+    }
+
+    func answer(_ request: Request) async -> Response {
         let start = ContinuousClock.now
         var scope = RequestScope(request, timeout: timeout)
         var response: Response

@@ -11,6 +11,10 @@ package struct RPCLimits: Hashable, Sendable {
     /// Bytes that a server holds for a connection before it stops reading from it.
     package var outboundHighWatermark = 1 << 20
 
+    /// Most connections of a client to each replica: one for each of so many event loops. Calls from an event
+    /// loop that has one go by it.
+    package var connectionsPerReplica = 1
+
     /// How often a client looks into the socket directory.
     package var scanInterval: Duration = .milliseconds(200)
     /// A connection with calls in flight that has been quiet for so long is asked for a sign.

@@ -15,6 +15,8 @@ struct ClientCalls {
     private let pingAfter: Duration
     private let ejectAfter: Duration
     private(set) var deadlines: [UInt32: ContinuousClock.Instant] = [:]
+    /// No deadline is before it: thousands of calls that wait for long are not looked at in every tick.
+    private var earliestDeadline: ContinuousClock.Instant?
     /// When something was last heard, or when the first call went out after none was in flight.
     private var quietSince: ContinuousClock.Instant
     private var hasPinged = false
@@ -41,6 +43,7 @@ struct ClientCalls {
             hasPinged = false
         }
         deadlines[id] = deadline
+        earliestDeadline = min(earliestDeadline ?? deadline, deadline)
     }
 
     /// The call is over: answered, or nobody waits any more.
@@ -63,8 +66,7 @@ struct ClientCalls {
     /// Looks at the clock. Called about every `RPCLimits.sweepInterval` while calls are in flight.
     mutating func tick(now: ContinuousClock.Instant) -> [TickAction] {
         defer { lastTick = now }
-        let expired = deadlines.filter { $0.value <= now }.map(\.key).sorted()
-        for id in expired { deadlines[id] = nil }
+        let expired = expire(now: now)
         var actions = expired.map(TickAction.expire)
         guard !deadlines.isEmpty || !expired.isEmpty else { return actions }
         if now - lastTick >= pingAfter {
@@ -80,5 +82,13 @@ struct ClientCalls {
             actions.append(.ping)
         }
         return actions
+    }
+
+    private mutating func expire(now: ContinuousClock.Instant) -> [UInt32] {
+        guard let earliestDeadline, earliestDeadline <= now else { return [] }
+        let expired = deadlines.filter { $0.value <= now }.map(\.key).sorted()
+        for id in expired { deadlines[id] = nil }
+        self.earliestDeadline = deadlines.values.min()
+        return expired
     }
 }

@@ -11,7 +11,9 @@ extension RPCClient {
             await withDiscardingTaskGroup { group in
                 group.addTask { await self.keepTime() }
                 for await _ in wakeUps {
-                    for socket in scan() { group.addTask { await self.serve(socket) } }
+                    for (socket, lane) in scan() {
+                        group.addTask { await self.serve(socket, lane) }
+                    }
                 }
                 stop()
                 group.cancelAll()
@@ -27,10 +29,15 @@ extension RPCClient {
         while (try? await Task.sleep(for: limits.scanInterval)) != nil { wakeUp.yield() }
     }
 
-    private func scan() -> [SocketFile] {
+    /// What to connect to now, and from which lane.
+    private func scan() -> [(SocketFile, lane: Int)] {
         do throws(SocketError) {
             let sockets = try directory.sockets()
-            return state.withLock { $0.balancer.directory(sockets, now: .now) }
+            return state.withLock { state in
+                state.lanes.indices.flatMap { lane in
+                    state.lanes[lane].balancer.directory(sockets, now: .now).map { ($0, lane) }
+                }
+            }
         } catch {
             events(.directoryUnreadable(path: directory.path, reason: error.description))
             return []
@@ -38,11 +45,11 @@ extension RPCClient {
     }
 
     /// One connection to one socket, from the attempt to its end.
-    private func serve(_ socket: SocketFile) async {
+    private func serve(_ socket: SocketFile, _ lane: Int) async {
         var failed = true
         do {
-            let link = ReplicaLink(socket: socket, client: self)
-            let channel = try await connect(socket, notifying: link)
+            let link = ReplicaLink(socket: socket, lane: lane, client: self)
+            let channel = try await connect(socket, lane, notifying: link)
             await withTaskCancellationHandler {
                 try? await channel.closeFuture.get()
             } onCancel: {
@@ -50,21 +57,21 @@ extension RPCClient {
             }
             failed = !link.wasReady
         } catch {
-            events(.connectFailed(name: socket.replica, reason: "\(error)"))
+            tell(.connectFailed(name: socket.replica, reason: "\(error)"), lane)
         }
         state.withLock { state in
-            state.balancer.ended(
+            state.lanes[lane].balancer.ended(
                 socket, failed: failed, now: .now, jitter: .random(in: 0...1))
         }
         wakeUp.yield()
     }
 
     private func connect(
-        _ socket: SocketFile, notifying link: ReplicaLink
+        _ socket: SocketFile, _ lane: Int, notifying link: ReplicaLink
     ) async throws -> any Channel {
         let path = try SocketPath(directory: directory.path, replica: socket.replica).socket
         let (limits, events) = (limits, events)
-        return try await ClientBootstrap(group: group)
+        return try await ClientBootstrap(group: loops[lane])
             .connectTimeout(TimeAmount(limits.connectTimeout))
             .connect(unixDomainSocketPath: path) { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -78,41 +85,52 @@ extension RPCClient {
             }
     }
 
-    fileprivate func joined(_ socket: SocketFile, _ connection: ReplicaConnection) -> Int {
+    fileprivate func joined(
+        _ socket: SocketFile, _ lane: Int, _ connection: ReplicaConnection
+    ) -> Int {
         let (id, resumed) = state.withLock { state in
-            let (id, resumptions) = state.balancer.connected(socket, connection)
+            let (id, resumptions) = state.lanes[lane].balancer.connected(socket, connection)
             let resumed = resumptions.compactMap { resumption in
-                state.waiters.removeValue(forKey: resumption.waiter).map { ($0, resumption.lease) }
+                state.lanes[lane].waiters.removeValue(forKey: resumption.waiter).map {
+                    ($0, Lease(lane: lane, base: resumption.lease))
+                }
             }
             return (id, resumed)
         }
-        events(.replicaConnected(name: socket.replica))
+        tell(.replicaConnected(name: socket.replica), lane)
         for (continuation, lease) in resumed { continuation.resume(returning: .lease(lease)) }
         return id
     }
 
-    fileprivate func goingAway(_ socket: SocketFile, _ id: Int) {
-        state.withLock { $0.balancer.goAway(id) }
-        events(.replicaDraining(name: socket.replica))
+    fileprivate func goingAway(_ socket: SocketFile, _ lane: Int, _ id: Int) {
+        state.withLock { $0.lanes[lane].balancer.goAway(id) }
+        tell(.replicaDraining(name: socket.replica), lane)
     }
 
     /// - Parameter reason: nil when the replica had said that it would go.
-    fileprivate func lost(_ socket: SocketFile, _ id: Int, reason: String?) {
-        state.withLock { $0.balancer.lost(id) }
+    fileprivate func lost(_ socket: SocketFile, _ lane: Int, _ id: Int, reason: String?) {
+        state.withLock { $0.lanes[lane].balancer.lost(id) }
         if let reason {
-            events(.replicaLost(name: socket.replica, reason: reason))
+            tell(.replicaLost(name: socket.replica, reason: reason), lane)
         } else {
-            events(.replicaLeft(name: socket.replica))
+            tell(.replicaLeft(name: socket.replica), lane)
         }
+    }
+
+    /// What happens to a replica happens in every lane, and is told once.
+    private func tell(_ event: RPCEvent, _ lane: Int) {
+        if lane == 0 { events(event) }
     }
 
     private func stop() {
         let waiting = state.withLock { state in
             state.isStopped = true
-            let waiting = state.waiters
-            for id in waiting.keys { _ = state.balancer.stopWaiting(id) }
-            state.waiters = [:]
-            return waiting.values
+            return state.lanes.indices.flatMap { lane in
+                let waiting = state.lanes[lane].waiters
+                for id in waiting.keys { _ = state.lanes[lane].balancer.stopWaiting(id) }
+                state.lanes[lane].waiters = [:]
+                return Array(waiting.values)
+            }
         }
         for continuation in waiting { continuation.resume(returning: .refused) }
     }
@@ -127,11 +145,13 @@ private final class ReplicaLink: Sendable {
     }
 
     private let socket: SocketFile
+    private let lane: Int
     private let client: RPCClient
     private let state = Mutex(State())
 
-    init(socket: SocketFile, client: RPCClient) {
+    init(socket: SocketFile, lane: Int, client: RPCClient) {
         self.socket = socket
+        self.lane = lane
         self.client = client
     }
 
@@ -146,13 +166,13 @@ private final class ReplicaLink: Sendable {
         let known = state.withLock { $0 }
         switch (event, known.connection, known.id) {
         case (.ready, let connection?, _):
-            let id = client.joined(socket, connection)
+            let id = client.joined(socket, lane, connection)
             state.withLock { $0.id = id }
         case (.goingAway, _, let id?):
             state.withLock { $0.isLeaving = true }
-            client.goingAway(socket, id)
+            client.goingAway(socket, lane, id)
         case (.lost(let reason), _, let id?):
-            client.lost(socket, id, reason: known.isLeaving ? nil : reason)
+            client.lost(socket, lane, id, reason: known.isLeaving ? nil : reason)
         case (.ready, nil, _), (.goingAway, _, nil), (.lost, _, nil): break
         }
     }

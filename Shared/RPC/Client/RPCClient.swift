@@ -15,15 +15,30 @@ package final class RPCClient: Service {
     /// How often a call may be sent: once, and once more when the connection is lost.
     private static let maximumAttempts = 2
 
-    struct State {
+    /// The connections that calls from one event loop go by, one to each replica.
+    struct Lane {
         var balancer: Balancer<ReplicaConnection>
         var waiters: [Int: CheckedContinuation<WaitOutcome, Never>] = [:]
+    }
+
+    /// The right to make one call, and where it is from.
+    struct Lease {
+        let lane: Int
+        let base: Balancer<ReplicaConnection>.Lease
+
+        var connection: ReplicaConnection { base.connection }
+    }
+
+    struct State {
+        var lanes: [Lane]
+        /// The lane of the next call that comes from no event loop.
+        var turn = 0
         var lastCallID: UInt32 = 0
         var isStopped = false
     }
 
     enum WaitOutcome {
-        case lease(Balancer<ReplicaConnection>.Lease)
+        case lease(Lease)
         case timedOut
         case refused
         case cancelled
@@ -31,8 +46,8 @@ package final class RPCClient: Service {
 
     /// Where a call goes: at once, after a wait, or nowhere.
     private enum Placement {
-        case lease(Balancer<ReplicaConnection>.Lease)
-        case wait
+        case lease(Lease)
+        case wait(lane: Int)
         case refused
     }
 
@@ -40,6 +55,8 @@ package final class RPCClient: Service {
     let limits: RPCLimits
     let events: RPCEventSink
     let group: any EventLoopGroup
+    /// The event loop of each lane; calls from there go by connections of the same loop, without a thread's change.
+    let loops: [any EventLoop]
     let state: Mutex<State>
     let wakeUps: AsyncStream<Void>
     let wakeUp: AsyncStream<Void>.Continuation
@@ -60,18 +77,24 @@ package final class RPCClient: Service {
         self.limits = limits
         self.group = group
         events = RPCEventSink(logger: logger, observer: observer)
-        state = Mutex(State(balancer: Balancer(limits: limits)))
+        loops = Array(group.makeIterator().prefix(limits.connectionsPerReplica))
+        let lanes = loops.map { _ in Lane(balancer: Balancer(limits: limits)) }
+        state = Mutex(State(lanes: lanes))
         (wakeUps, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
     /// Whether a live replica takes calls.
-    package var isReady: Bool { state.withLock { $0.balancer.isReady } }
+    package var isReady: Bool { state.withLock { $0.lanes.contains { $0.balancer.isReady } } }
 
     /// Calls that were made and not answered.
-    package var callsInFlight: Int { state.withLock { $0.balancer.callsInFlight } }
+    package var callsInFlight: Int {
+        state.withLock { $0.lanes.reduce(0) { $0 + $1.balancer.callsInFlight } }
+    }
 
     /// Calls that wait for a replica.
-    package var waitingCalls: Int { state.withLock { $0.balancer.waitingCalls } }
+    package var waitingCalls: Int {
+        state.withLock { $0.lanes.reduce(0) { $0 + $1.balancer.waitingCalls } }
+    }
 
     /// Makes a call and waits for its answer. Cancelling the task cancels the handler's.
     ///
@@ -135,7 +158,10 @@ package final class RPCClient: Service {
     package func broadcast<Request, Reply>(
         _ method: RPCMethod<Request, Reply>, _ message: Request, context: CallContext
     ) async -> (called: Int, answered: Int) {
-        let leases = state.withLock { $0.balancer.leaseAll() }
+        // All lanes lead to the same replicas.
+        let leases = state.withLock { state in
+            state.lanes[0].balancer.leaseAll().map { Lease(lane: 0, base: $0) }
+        }
         guard !leases.isEmpty, let bytes = try? message.encodedForFrame() else {
             for lease in leases { release(lease) }
             return (leases.count, 0)
@@ -177,18 +203,20 @@ extension RPCClient {
     /// A replica for one call; waits for one when there is none.
     func replica(
         for context: CallContext
-    ) async throws(RPCFailure) -> Balancer<ReplicaConnection>.Lease {
+    ) async throws(RPCFailure) -> Lease {
         let placement: Placement = state.withLock { state in
-            if let lease = state.balancer.lease() { return .lease(lease) }
-            return state.isStopped ? .refused : .wait
+            let lane = state.lane(ofLoop: loopIndex)
+            if let lease = state.lease(lane) { return .lease(lease) }
+            return state.isStopped ? .refused : .wait(lane: lane)
         }
+        let lane: Int
         switch placement {
         case .lease(let lease): return lease
         case .refused: throw .unavailable()
-        case .wait: break
+        case .wait(let waiting): lane = waiting
         }
         let limit = ContinuousClock.now + limits.replicaWait
-        switch await waitForReplica(until: min(limit, context.deadline)) {
+        switch await waitForReplica(lane, until: min(limit, context.deadline)) {
         case .lease(let lease): return lease
         case .cancelled: throw .cancelled
         case .timedOut where context.deadline <= limit: throw .deadlineExceeded
@@ -196,12 +224,20 @@ extension RPCClient {
         }
     }
 
-    func release(_ lease: Balancer<ReplicaConnection>.Lease) {
-        state.withLock { $0.balancer.release(lease.connectionID) }
+    func release(_ lease: Lease) {
+        state.withLock { $0.lanes[lease.lane].balancer.release(lease.base.connectionID) }
     }
 
-    private func waitForReplica(until limit: ContinuousClock.Instant) async -> WaitOutcome {
-        let waiter = Waiter()
+    /// Which of the lanes' event loops this is, if any.
+    private var loopIndex: Int? {
+        guard let current = MultiThreadedEventLoopGroup.currentEventLoop else { return nil }
+        return loops.firstIndex { $0 === current }
+    }
+
+    private func waitForReplica(
+        _ lane: Int, until limit: ContinuousClock.Instant
+    ) async -> WaitOutcome {
+        let waiter = Waiter(lane: lane)
         return await withTaskCancellationHandler {
             let outcome = await withCheckedContinuation { continuation in
                 enqueue(waiter, continuation, until: limit)
@@ -221,10 +257,12 @@ extension RPCClient {
         let immediate: WaitOutcome? = state.withLock { state in
             if waiter.cancelled.isSet { return .cancelled }
             // One may have come since the first look.
-            if let lease = state.balancer.lease() { return .lease(lease) }
-            guard !state.isStopped, let id = state.balancer.wait() else { return .refused }
+            if let lease = state.lease(waiter.lane) { return .lease(lease) }
+            guard !state.isStopped, let id = state.lanes[waiter.lane].balancer.wait() else {
+                return .refused
+            }
             waiter.id.withLock { $0 = id }
-            state.waiters[id] = continuation
+            state.lanes[waiter.lane].waiters[id] = continuation
             return nil
         }
         if let immediate { return continuation.resume(returning: immediate) }
@@ -238,10 +276,10 @@ extension RPCClient {
     private func stopWaiting(_ waiter: Waiter, with outcome: WaitOutcome) {
         let continuation: CheckedContinuation<WaitOutcome, Never>? = state.withLock { state in
             // Read under the lock: `enqueue` looks at the flag and sets the id under it.
-            guard let id = waiter.id.withLock({ $0 }), state.balancer.stopWaiting(id) else {
-                return nil
-            }
-            return state.waiters.removeValue(forKey: id)
+            guard let id = waiter.id.withLock({ $0 }),
+                state.lanes[waiter.lane].balancer.stopWaiting(id)
+            else { return nil }
+            return state.lanes[waiter.lane].waiters.removeValue(forKey: id)
         }
         continuation?.resume(returning: outcome)
     }
@@ -249,7 +287,23 @@ extension RPCClient {
 
 /// A call that waits for a replica, as its timeout and its cancellation know it.
 private final class Waiter: Sendable {
+    let lane: Int
     let cancelled = CancelFlag()
     let id = Mutex<Int?>(nil)
     let timeout = Mutex<Scheduled<Void>?>(nil)
+
+    init(lane: Int) { self.lane = lane }
+}
+
+extension RPCClient.State {
+    /// The lane for a call: of the event loop that it comes from, else each in turn.
+    mutating func lane(ofLoop index: Int?) -> Int {
+        if let index { return index }
+        turn = (turn + 1) % lanes.count
+        return turn
+    }
+
+    mutating func lease(_ lane: Int) -> RPCClient.Lease? {
+        lanes[lane].balancer.lease().map { RPCClient.Lease(lane: lane, base: $0) }
+    }
 }

@@ -52,28 +52,80 @@ extension RPCClient {
         context: CallContext
     ) async throws(RPCFailure) -> RPCReplyStream<Reply> {
         guard let bytes = try? message.encodedForFrame() else { throw .internal }
+        let (parts, continuation) = AsyncThrowingStream<Frame, any Error>.makeStream()
+        let call = try await begin(method.name, bytes, body, context) { connection, id in
+            continuation.onTermination = { reason in
+                if case .cancelled = reason { connection.cancel(id) }
+            }
+            return PartSink(
+                part: { continuation.yield($0) }, end: { continuation.finish(throwing: $0) })
+        }
+        return RPCReplyStream(parts: parts, call: call)
+    }
+
+    /// The same for a caller that is told of the parts instead of reading them: a stream that is
+    /// mostly silent then needs no task that waits. Parts are taken as they come.
+    ///
+    /// - Parameter hear: called on the connection's event loop, one event at a time; may be called
+    ///   before this method returns.
+    /// - Returns: what keeps the call alive. Letting go of it cancels the handler.
+    package func subscribe<Request, Reply>(
+        _ method: RPCMethod<Request, Reply>, _ message: Request, context: CallContext,
+        _ hear: @escaping @Sendable (RPCStreamEvent<Reply>) -> Void
+    ) async throws(RPCFailure) -> RPCSubscription {
+        guard let bytes = try? message.encodedForFrame() else { throw .internal }
+        let call = try await begin(method.name, bytes, ByteBuffer(), context) { connection, id in
+            PartSink(
+                part: { frame in
+                    connection.grant(id, parts: 1)
+                    guard let message = try? Reply(frameBytes: frame.message) else { return }
+                    hear(.part(RPCReply(message, body: frame.body)))
+                },
+                end: { hear(.end($0)) })
+        }
+        return RPCSubscription(call: call)
+    }
+
+    private func begin(
+        _ method: String, _ message: ByteBuffer, _ body: ByteBuffer, _ context: CallContext,
+        sink: (ReplicaConnection, UInt32) -> PartSink
+    ) async throws(RPCFailure) -> StreamedCall {
         let lease = try await replica(for: context)
         do throws(RPCFailure) {
-            var frame = try makeFrame(method.name, bytes, body, context)
+            var frame = try makeFrame(method, message, body, context)
             frame.header.partCredit = limits.streamCredit
             let call = StreamedCall(
                 id: frame.header.callID, connection: lease.connection,
                 grantSize: max(1, limits.streamCredit / 2))
-            let (parts, continuation) = AsyncThrowingStream<Frame, any Error>.makeStream()
-            continuation.onTermination = { [connection = lease.connection, id = call.id] reason in
-                if case .cancelled = reason { connection.cancel(id) }
-            }
             let receiver = PartReceiver(
-                continuation: continuation, method: method.name, requestID: context.requestID,
-                requestBytes: body.readableBytes, events: events
+                sink: sink(lease.connection, call.id), method: method,
+                requestID: context.requestID, requestBytes: body.readableBytes, events: events
             ) { self.release(lease) }
             lease.connection.begin(frame, deadline: context.deadline, receiver: receiver)
-            return RPCReplyStream(parts: parts, call: call)
+            return call
         } catch {
             release(lease)
             throw error
         }
     }
+}
+
+/// What a subscription tells.
+package enum RPCStreamEvent<Reply: SwiftProtobuf.Message & Sendable>: Sendable {
+    case part(RPCReply<Reply>)
+    /// Nothing comes any more. Without a failure the handler has returned.
+    case end(RPCFailure?)
+}
+
+/// A streamed call under way whose parts somebody is told of; its last copy's end cancels the call.
+package struct RPCSubscription: Sendable {
+    fileprivate let call: StreamedCall
+}
+
+/// Where the parts of a stream go, and its end.
+private struct PartSink: Sendable {
+    let part: @Sendable (Frame) -> Void
+    let end: @Sendable (RPCFailure?) -> Void
 }
 
 /// A call under way whose parts somebody reads. The end of its life cancels the call, which does
@@ -99,20 +151,19 @@ private final class StreamedCall: Sendable {
     }
 }
 
-/// Hands the frames of a stream to its reader, and counts them.
+/// Hands the frames of a stream on, and counts them.
 private final class PartReceiver: CallReceiver {
-    private let continuation: AsyncThrowingStream<Frame, any Error>.Continuation
+    private let sink: PartSink
     private let events: RPCEventSink
     private let record: Mutex<RPCCallRecord>
     private let started = ContinuousClock.now
     private let release: @Sendable () -> Void
 
     init(
-        continuation: AsyncThrowingStream<Frame, any Error>.Continuation, method: String,
-        requestID: String, requestBytes: Int, events: RPCEventSink,
-        release: @escaping @Sendable () -> Void
+        sink: PartSink, method: String, requestID: String, requestBytes: Int,
+        events: RPCEventSink, release: @escaping @Sendable () -> Void
     ) {
-        self.continuation = continuation
+        self.sink = sink
         self.events = events
         self.release = release
         record = Mutex(
@@ -123,7 +174,7 @@ private final class PartReceiver: CallReceiver {
 
     func part(_ frame: Frame) {
         record.withLock { $0.replyBytes += frame.body.readableBytes }
-        continuation.yield(frame)
+        sink.part(frame)
     }
 
     func end(_ ending: CallEnding) {
@@ -138,6 +189,6 @@ private final class PartReceiver: CallReceiver {
         record.status = failure?.status
         record.duration = .now - started
         events(.callMade(record))
-        continuation.finish(throwing: failure)
+        sink.end(failure)
     }
 }

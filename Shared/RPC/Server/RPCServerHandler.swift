@@ -116,7 +116,8 @@ extension RPCServerHandler {
         let loopBound = NIOLoopBound(self, eventLoop: context.eventLoop)
         let (message, body, method) = (frame.message, frame.body, frame.header.method)
         let events = shared.events
-        tasks[id] = Task {
+        let executor = EventLoopExecutor.of(context.eventLoop)
+        tasks[id] = Task(executorPreference: executor) {
             let outcome = await handler.run(
                 method: method, message: message, body: body, call: call,
                 parts: PartWriter(call: id, connection: loopBound), events: events)

@@ -20,6 +20,8 @@ struct ServerCalls {
     }
 
     private(set) var calls: [UInt32: Call] = [:]
+    /// No deadline is before it: thousands of calls that wait for long are not looked at in every sweep.
+    private var earliestDeadline: ContinuousClock.Instant?
     /// The peer closed the connection: whatever is left is abandoned.
     private(set) var isPeerGone = false
 
@@ -33,6 +35,7 @@ struct ServerCalls {
     ) -> Bool {
         guard calls[id] == nil, !isPeerGone else { return false }
         calls[id] = Call(deadline: deadline, credit: UInt64(credit))
+        earliestDeadline = min(earliestDeadline ?? deadline, deadline)
         return true
     }
 
@@ -56,8 +59,10 @@ struct ServerCalls {
 
     /// The calls whose time is up, which are to be cancelled.
     mutating func expire(now: ContinuousClock.Instant) -> [UInt32] {
+        guard let earliestDeadline, earliestDeadline <= now else { return [] }
         let expired = calls.filter { !$0.value.isAbandoned && $0.value.deadline <= now }.map(\.key)
         for id in expired { calls[id]?.isAbandoned = true }
+        self.earliestDeadline = calls.values.filter { !$0.isAbandoned }.map(\.deadline).min()
         return expired.sorted()
     }
 

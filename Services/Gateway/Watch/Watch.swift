@@ -1,0 +1,190 @@
+import Protos
+import RPC
+import Synchronization
+
+/// The growth of one user's log, as a Download replica tells of it to one device; when that replica goes, another.
+///
+/// Thousands of these wait for days: whatever comes is put down by whoever brings it, and the only task is
+/// the one that writes to the device.
+final class Watch: Sendable {
+    /// Between two comments that say the stream still lives.
+    static let heartbeat: Duration = .seconds(25)
+
+    private struct State {
+        var words: WatchWords
+        /// Something was put down since the reader looked.
+        var isChanged = false
+        var reader: CheckedContinuation<Void, Never>?
+        var subscription: RPCSubscription?
+        var reopening: Task<Void, Never>?
+    }
+
+    private let download: RPCClient
+    /// Empty when the device did not say.
+    private let epoch: String
+    /// Its deadline ends the watch.
+    private let context: CallContext
+    private let place: Watchers.Place
+    private let state: Mutex<State>
+
+    /// - Parameter place: kept as long as the watch is.
+    init(
+        after: Int64, epoch: String, download: RPCClient, context: CallContext,
+        place: Watchers.Place
+    ) {
+        self.download = download
+        self.epoch = epoch
+        self.context = context
+        self.place = place
+        state = Mutex(State(words: WatchWords(after: after)))
+    }
+
+    deinit {
+        state.withLock { $0.reopening }?.cancel()
+    }
+
+    // MARK: - For the one who reads
+
+    /// Begins, and returns when the replica's first word has come.
+    ///
+    /// - Throws: `RPCFailure`: `history_pruned` and the like, or `unavailable`.
+    func open() async throws(RPCFailure) {
+        let opening: WatchWords.Opening = await withTaskCancellationHandler {
+            do throws(RPCFailure) {
+                try await subscribe()
+                return await look { $0.opening }
+            } catch {
+                return .refused(error)
+            }
+        } onCancel: {
+            end()
+        }
+        if case .refused(let failure) = opening { throw failure }
+        place.take(self)
+        setAlarm()
+    }
+
+    /// What to tell the device next; nil at the end.
+    func next() async -> WatchEvent? {
+        await look { words in
+            if let event = words.next() { return .some(event) }
+            return words.isOver ? .some(nil) : nil
+        }
+    }
+
+    /// Nothing more is to come.
+    func end() {
+        let (reopening, subscription) = change { state in
+            state.words.end()
+            defer { (state.reopening, state.subscription) = (nil, nil) }
+            return (state.reopening, state.subscription)
+        }
+        reopening?.cancel()
+        // Its end, which cancels the call, comes after the lock.
+        withExtendedLifetime(subscription) {}
+    }
+
+    private func look<Found: Sendable>(
+        _ find: @Sendable (inout WatchWords) -> Found?
+    ) async -> Found {
+        while true {
+            let found = state.withLock { state in
+                state.isChanged = false
+                return find(&state.words)
+            }
+            if let found { return found }
+            await changed()
+        }
+    }
+
+    private func changed() async {
+        await withCheckedContinuation { continuation in
+            let hasChanged = state.withLock { state in
+                if !state.isChanged { state.reader = continuation }
+                return state.isChanged
+            }
+            if hasChanged { continuation.resume() }
+        }
+    }
+
+    private func change<Result>(_ change: (inout State) -> Result) -> Result {
+        let (result, reader) = state.withLock { state in
+            let result = change(&state)
+            state.isChanged = true
+            defer { state.reader = nil }
+            return (result, state.reader)
+        }
+        reader?.resume()
+        return result
+    }
+
+    // MARK: - The replica
+
+    private func subscribe() async throws(RPCFailure) {
+        var request = WatchHeadRequest()
+        request.after = state.withLock { $0.words.head }
+        request.epoch = epoch
+        let subscription = try await download.subscribe(
+            DownloadRPC.watchHead, request, context: context
+        ) { [weak self] in self?.hear($0) }
+        let (mustReopen, dropped) = state.withLock { state in
+            // Over meanwhile: let go of it at once.
+            guard !state.words.isOver else { return (false, subscription as RPCSubscription?) }
+            let former = state.subscription
+            state.subscription = subscription
+            return (state.words.began(), former)
+        }
+        withExtendedLifetime(dropped) {}
+        if mustReopen { reopen() }
+    }
+
+    private func hear(_ event: RPCStreamEvent<WatchHeadReply>) {
+        switch event {
+        case .part(let reply):
+            change { $0.words.hear(reply.message.highestServerSeq) }
+        case .end(let failure):
+            if change({ $0.words.lost(failure) }) { reopen() }
+        }
+    }
+
+    /// Asks another replica, after a pause: a task of its own, as nobody waits for it, that ends with the watch.
+    private func reopen() {
+        let pause = state.withLock { $0.words.takePause() }
+        let task = Task { [weak self] in
+            // Spread at random: the watchers of a lost replica must not all come back at once.
+            try? await Task.sleep(for: pause * Double.random(in: 0.5...1))
+            await self?.tryAgain()
+        }
+        let isOver = state.withLock { state in
+            if !state.words.isOver { state.reopening = task }
+            return state.words.isOver
+        }
+        if isOver { task.cancel() }
+    }
+
+    private func tryAgain() async {
+        guard !state.withLock({ $0.words.isOver }) else { return }
+        do throws(RPCFailure) {
+            try await subscribe()
+        } catch {
+            let goesOn = change { state in
+                _ = state.words.began()
+                return state.words.lost(error)
+            }
+            if goesOn { reopen() }
+        }
+    }
+
+    // MARK: - Time
+
+    private func setAlarm() {
+        place.ring(self, at: min(context.deadline, .now + Self.heartbeat))
+    }
+
+    /// A comment is due, or the end.
+    func ring() {
+        guard .now < context.deadline else { return end() }
+        change { $0.words.comment() }
+        setAlarm()
+    }
+}

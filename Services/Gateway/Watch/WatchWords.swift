@@ -1,0 +1,115 @@
+import RPC
+
+/// What one watch has heard and has not told its device yet. Decides; performs nothing.
+///
+/// A device that takes its events slowly hears of the newest growth only: it says all that the ones before it said.
+struct WatchWords: Hashable, Sendable {
+    /// First pause before another replica is asked; doubles up to the longest.
+    private static let firstPause: Duration = .milliseconds(100)
+    private static let longestPause: Duration = .seconds(5)
+
+    /// How a watch began.
+    enum Opening: Hashable, Sendable {
+        case open
+        case refused(RPCFailure)
+    }
+
+    /// How the stream from a replica stands.
+    private enum Feed: Hashable {
+        case beginning
+        /// It ended before whoever began it has heard that it began.
+        case endedEarly
+        case running
+    }
+
+    /// The last sequence that a replica spoke of; the device's own before that.
+    private(set) var head: Int64
+    private(set) var opening: Opening?
+    private(set) var isOver = false
+    private var told: Int64
+    private var isCommentDue = false
+    private var feed = Feed.beginning
+    private var pause = Self.firstPause
+
+    /// - Parameter after: what the device has: news is what differs from it.
+    init(after: Int64) {
+        head = after
+        told = after
+    }
+
+    /// A replica tells of the last sequence.
+    mutating func hear(_ head: Int64) {
+        self.head = head
+        opening = opening ?? .open
+        pause = Self.firstPause
+    }
+
+    /// It is time for a sign of life.
+    mutating func comment() {
+        isCommentDue = true
+    }
+
+    /// Whoever began the stream from a replica has it.
+    ///
+    /// - Returns: whether another one is to be asked, as it has ended already.
+    mutating func began() -> Bool {
+        defer { feed = .running }
+        return feed == .endedEarly
+    }
+
+    /// The stream from a replica has ended or could not begin.
+    ///
+    /// - Returns: whether another one is to be asked.
+    mutating func lost(_ failure: RPCFailure?) -> Bool {
+        if opening == nil {
+            opening = .refused(failure ?? .unavailable())
+            isOver = true
+        } else if let failure, failure.status != .unavailable {
+            isOver = true  // The device may watch no more, or its time is up.
+        }
+        guard !isOver else { return false }
+        defer { if feed == .beginning { feed = .endedEarly } }
+        return feed == .running
+    }
+
+    /// How long to wait before another replica is asked; that is to begin now.
+    mutating func takePause() -> Duration {
+        defer { pause = min(pause * 2, Self.longestPause) }
+        feed = .beginning
+        return pause
+    }
+
+    /// Nothing is to come any more; what was heard is still told.
+    mutating func end() {
+        isOver = true
+        opening = opening ?? .refused(.cancelled)
+    }
+
+    /// Takes out what is to be told next; nil when there is nothing now.
+    mutating func next() -> WatchEvent? {
+        if head != told {
+            told = head
+            return .head(head)
+        }
+        guard isCommentDue else { return nil }
+        isCommentDue = false
+        return .comment
+    }
+}
+
+/// One thing that a watch says.
+enum WatchEvent: Hashable, Sendable {
+    case head(Int64)
+    case comment
+
+    /// Tells the device how long to wait before it comes back, should the stream end: milliseconds.
+    static let greeting = "retry: 1000\n\n"
+
+    var text: String {
+        switch self {
+        case .head(let head):
+            "id: \(head)\nevent: change\ndata: {\"highest_server_seq\":\(head)}\n\n"
+        case .comment: ": alive\n\n"
+        }
+    }
+}
