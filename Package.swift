@@ -128,7 +128,7 @@ let serviceTargets: [Target] =
             "Compression", "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens",
             "WireJSON", .crypto, .http2, .httpTypes,
             .hummingbird, .hummingbirdCore, .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1,
-            .nioHTTPTypes, .nioHTTPTypesHTTP1, .nioSSL, .nioTLS,
+            .nioHTTPTypes, .nioHTTPTypesHTTP1, .nioPosix, .nioSSL, .nioTLS,
         ],
         resources: [.embedInCode("Resources/openapi.yaml")])
 

@@ -22,6 +22,9 @@ package final class UploadExecutor: Sendable {
     /// The first pause between attempts; each further one is up to twice as long.
     static let firstPause: Duration = .milliseconds(10)
 
+    /// When to come back after there were too many: about the time in which those that wait have their turn.
+    static let pauseWhenFull: Duration = .seconds(5)
+
     private let pool: PostgresPool
     private let source: CatalogSource
     private let limits: WireLimits
@@ -45,6 +48,8 @@ package final class UploadExecutor: Sendable {
         deadline: ContinuousClock.Instant, trouble: (PostgresError) -> Void = { _ in }
     ) async throws -> (batch: UploadBatch, result: UploadResult) {
         do {
+            // One that would be sent away behind the work of reading it is sent away before.
+            guard !pool.isFull else { throw PostgresError(.poolExhausted) }
             let batch = try await read(body, caller, options)
             do {
                 return (batch, try await transact(batch, caller, options, deadline))
@@ -102,9 +107,10 @@ package final class UploadExecutor: Sendable {
                     isolates = true
                     continue
                 }
-                guard error.isTransient, attempt < Self.maximumAttempts, .now < deadline else {
-                    throw error
-                }
+                // Whoever waited for a connection in vain has waited enough: trying on would keep others from theirs.
+                guard error.isTransient, error.kind != .poolExhausted,
+                    attempt < Self.maximumAttempts, .now < deadline
+                else { throw error }
                 try await pause(before: attempt)
                 attempt += 1
             }
@@ -139,6 +145,12 @@ package final class UploadExecutor: Sendable {
         case .deadlineExceeded: .deadlineExceeded
         case .misuse, .decoding:
             RPCFailure(.internal, code: "upload_failed", message: "Failed to process upload")
+        case .poolExhausted:
+            RPCFailure(
+                .unavailable, code: "overloaded",
+                message:
+                    "Too many uploads wait for the database; nothing of this one is lost, send it again later",
+                retryAfter: pauseWhenFull)
         default:
             RPCFailure(
                 .unavailable, code: "unavailable",

@@ -2,6 +2,7 @@ import Compression
 import HTTPTypes
 import Hummingbird
 import NIOCore
+import NIOPosix
 
 /// Reads request bodies within the gateway's limits.
 struct BodyReader: Sendable {
@@ -47,17 +48,18 @@ struct BodyReader: Sendable {
         }
     }
 
+    /// A body that trickles in has the request's time and no more.
     private func arrived(_ request: Request, _ scope: RequestScope) async throws -> ByteBuffer {
-        try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
-            group.addTask { try await collect(request.body) }
-            group.addTask {
-                // A body that trickles in has the request's time and no more.
-                try await Task.sleep(until: scope.deadline, clock: .continuous)
-                throw WireError.timedOut
-            }
-            defer { group.cancelAll() }
-            guard let body = try await group.next() else { throw WireError.timedOut }
-            return body
+        let collecting = Task { try await collect(request.body) }
+        // By the event loop: a second task that sleeps would cost more than most bodies take.
+        let alarm = MultiThreadedEventLoopGroup.singleton.any().scheduleTask(
+            in: TimeAmount(max(.zero, scope.deadline - .now))
+        ) { collecting.cancel() }
+        defer { alarm.cancel() }
+        return try await withTaskCancellationHandler {
+            try await collecting.value
+        } onCancel: {
+            collecting.cancel()
         }
     }
 
@@ -71,9 +73,12 @@ struct BodyReader: Sendable {
                 if whole.readableBytes == 0 { whole = part } else { whole.writeBuffer(&part) }
             }
         } catch {
+            if Task.isCancelled { throw WireError.timedOut }
             // Whatever ended the connection, it was not ours: the device will not even see the answer.
-            throw error is WireError || Task.isCancelled ? error : WireError.cutOff
+            throw error is WireError ? error : WireError.cutOff
         }
+        // A body that nobody waits for any more ends as if it were whole.
+        guard !Task.isCancelled else { throw WireError.timedOut }
         return whole
     }
 }

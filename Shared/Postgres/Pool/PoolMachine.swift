@@ -72,6 +72,11 @@ struct PoolMachine {
         return settle(now)
     }
 
+    /// Whether so many wait that no other one may.
+    func isFull(now: Instant) -> Bool {
+        queue.count >= configuration.maximumWaiters + servable(now)
+    }
+
     /// Somebody wants a connection, and waits until `deadline` at the longest.
     mutating func acquire(deadline: Instant?, now: Instant) -> (WaiterID, [Action]) {
         lastWaiter += 1
@@ -79,9 +84,7 @@ struct PoolMachine {
         if life == .draining || life == .drained {
             return (waiter, [.refuse(waiter, .poolClosed)])
         }
-        if queue.count >= configuration.maximumWaiters + servable(now) {
-            return (waiter, [.refuse(waiter, .poolExhausted)])
-        }
+        if isFull(now: now) { return (waiter, [.refuse(waiter, .poolExhausted)]) }
         let latest = now + configuration.acquireTimeout
         queue.append(waiter, deadline: deadline.map { min($0, latest) } ?? latest)
         return (waiter, settle(now))

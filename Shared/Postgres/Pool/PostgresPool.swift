@@ -54,6 +54,9 @@ package final class PostgresPool: Service, Timed {
         Poller.shared.remove(ObjectIdentifier(self))
     }
 
+    /// Whether so many wait for a connection that the next one who asks is sent away.
+    package var isFull: Bool { state.withLock { $0.machine.isFull(now: .now) } }
+
     package var statistics: PoolStatistics {
         state.withLock { $0.machine.statistics }
     }

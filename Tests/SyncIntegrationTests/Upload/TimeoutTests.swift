@@ -4,6 +4,7 @@ import NIOCore
 import Postgres
 import RPC
 import ServiceKit
+import Synchronization
 import Testing
 @testable import UploadService
 
@@ -183,5 +184,49 @@ struct TimeoutTests {
         try await database.throughProxy(
             holding: UploadStatements.enterWrites.name, times: times, settings: [idle: "100"]
         ) { try await body($0, $1.executor) }
+    }
+
+    @Test(
+        "All connections are busy: whoever has waited for one in vain, or finds too many waiting, is told when to come back"
+    )
+    func poolExhausted() async throws {
+        try await SyncedDatabase.with { database in
+            // Read beforehand, as a service at work has: the catalog takes a connection too.
+            _ = try await database.source.catalog()
+            for (waiters, kind) in [(1, "waited"), (0, "was sent away")] {
+                let refusals = Refusals()
+                let pool = PostgresPool(
+                    try PostgresConfiguration(url: database.url),
+                    pool: try PoolConfiguration(
+                        maximumConnections: 1, maximumWaiters: waiters,
+                        acquireTimeout: .milliseconds(50)),
+                    logger: SyncedDatabase.logger, observer: refusals)
+                let executor = UploadExecutor(
+                    pool: pool, source: database.source, limits: .init(),
+                    timeouts: try UploadTimeouts(Configuration(environment: [:])))
+                try await pool.withConnection { _ in
+                    let failure = await #expect(throws: RPCFailure.self, "\(kind)") {
+                        _ = try await executor.upload(
+                            ByteBuffer(string: #"{"changes":[\#(Self.batch)]}"#),
+                            from: CallerIdentity(user: "ann", device: "phone"),
+                            deadline: .now + .seconds(60))
+                    }
+                    #expect(failure?.code == "overloaded", "\(kind)")
+                    #expect(failure?.retryAfter == UploadExecutor.pauseWhenFull, "\(kind)")
+                }
+                // Tried again, it would have kept its place from others.
+                #expect(refusals.count == waiters, "\(kind)")
+            }
+        }
+    }
+
+    /// Counts who waited for a connection in vain.
+    private final class Refusals: PoolObserver {
+        private let refused = Atomic(0)
+        var count: Int { refused.load(ordering: .relaxed) }
+
+        func poolDid(_ event: PoolEvent) {
+            if case .refused = event { refused.add(1, ordering: .relaxed) }
+        }
     }
 }

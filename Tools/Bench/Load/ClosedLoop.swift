@@ -24,14 +24,16 @@ struct ClosedLoop: Sendable {
     }
 
     /// Warms up, then measures for the time that is set.
-    func measure(_ sources: inout [any RequestSource], _ timing: LoadTiming) async throws
-        -> Measurement
-    {
+    ///
+    /// - Parameter mayRefuse: whether 503 is counted, instead of ending the run.
+    func measure(
+        _ sources: inout [any RequestSource], _ timing: LoadTiming, mayRefuse: Bool = false
+    ) async throws -> Measurement {
         let phase = LoadPhase()
         var before = ProcessUsage()
         var after = ProcessUsage()
         var elapsed = Duration.zero
-        let reports = try await run(sources, phase, limit: nil) {
+        let reports = try await run(sources, phase, limit: nil, mayRefuse: mayRefuse) {
             try await Task.sleep(for: .seconds(timing.warmUp))
             before = groups.usage()
             let start = ContinuousClock.now
@@ -46,13 +48,14 @@ struct ClosedLoop: Sendable {
         for report in reports { latency.add(report.latency) }
         return Measurement(
             units: reports.reduce(0) { $0 + $1.units },
-            requests: reports.reduce(0) { $0 + $1.requests }, seconds: elapsed / .seconds(1),
+            requests: reports.reduce(0) { $0 + $1.requests },
+            refused: reports.reduce(0) { $0 + $1.refused }, seconds: elapsed / .seconds(1),
             latency: LatencySummary(latency), usage: after.since(before))
     }
 
     /// Runs the connections until all have ended; meanwhile, once all are connected, `conduct`.
     private func run(
-        _ sources: [any RequestSource], _ phase: LoadPhase, limit: Int?,
+        _ sources: [any RequestSource], _ phase: LoadPhase, limit: Int?, mayRefuse: Bool = false,
         _ conduct: () async throws -> Void
     ) async throws -> [ConnectionReport] {
         var ends: [EventLoopFuture<ConnectionReport>] = []
@@ -64,7 +67,8 @@ struct ClosedLoop: Sendable {
             do {
                 channels.append(
                     try await target.connect {
-                        LoadConnection(source, phase, limit: limit, end: end)
+                        LoadConnection(
+                            source, phase, limit: limit, mayRefuse: mayRefuse, end: end)
                     })
             } catch {
                 end.fail(error)

@@ -23,6 +23,8 @@ final class LoadPhase: Sendable {
 struct ConnectionReport: Sendable {
     var units = 0
     var requests = 0
+    /// Requests that were told 503, to come back later.
+    var refused = 0
     /// Microseconds from a request's first byte to its answer's last.
     var latency = Histogram<UInt64>(numberOfSignificantValueDigits: .three)
     var source: any RequestSource
@@ -37,6 +39,8 @@ final class LoadConnection: ChannelInboundHandler {
     private let phase: LoadPhase
     /// Requests after which it ends by itself; nil goes on until the phase says so.
     private let limit: Int?
+    /// Whether 503 sends this device away for the time that it names, or ends the load.
+    private let mayRefuse: Bool
     private let end: EventLoopPromise<ConnectionReport>
     private var report: ConnectionReport
     private var framer = ResponseFramer()
@@ -45,11 +49,12 @@ final class LoadConnection: ChannelInboundHandler {
     private var isOver = false
 
     init(
-        _ source: any RequestSource, _ phase: LoadPhase, limit: Int?,
+        _ source: any RequestSource, _ phase: LoadPhase, limit: Int?, mayRefuse: Bool,
         end: EventLoopPromise<ConnectionReport>
     ) {
         self.phase = phase
         self.limit = limit
+        self.mayRefuse = mayRefuse
         self.end = end
         report = ConnectionReport(source: source)
     }
@@ -80,21 +85,38 @@ final class LoadConnection: ChannelInboundHandler {
 
     private func take(_ response: ResponseFramer.Response, _ context: ChannelHandlerContext) throws
     {
+        let step = phase.current
+        if response.status == 503, mayRefuse {
+            if step == .measuring { report.refused += 1 }
+            let loopBound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+            context.eventLoop.scheduleTask(in: .seconds(Int64(response.retryAfter ?? 0))) {
+                let (connection, context) = loopBound.value
+                connection.goOn(context)
+            }
+            return
+        }
+        try count(response, step)
+        goOn(context)
+    }
+
+    private func goOn(_ context: ChannelHandlerContext) {
+        guard !isOver else { return }
+        guard phase.current != .ending, limit.map({ asked < $0 }) ?? true else {
+            return finish(.success(report), context)
+        }
+        ask(context)
+    }
+
+    private func count(_ response: ResponseFramer.Response, _ step: LoadPhase.Step) throws {
         guard response.status == 200 else {
             throw StackError("\(response.status): \(String(buffer: response.body).prefix(300))")
         }
         let elapsed = NIODeadline.now() - sent
         let units = try response.body.withUnsafeReadableBytes { try report.source.take($0) }
-        let step = phase.current
-        if step == .measuring {
-            report.units += units
-            report.requests += 1
-            report.latency.record(UInt64(max(0, elapsed.nanoseconds / 1000)))
-        }
-        guard step != .ending, limit.map({ asked < $0 }) ?? true else {
-            return finish(.success(report), context)
-        }
-        ask(context)
+        guard step == .measuring else { return }
+        report.units += units
+        report.requests += 1
+        report.latency.record(UInt64(max(0, elapsed.nanoseconds / 1000)))
     }
 
     private func fail(_ error: any Error, _ context: ChannelHandlerContext) {

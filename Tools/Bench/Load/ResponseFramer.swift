@@ -9,19 +9,28 @@ struct ResponseFramer {
 
     struct Response {
         let status: Int
+        /// Seconds after which the server wants to be asked again.
+        var retryAfter: Int?
         let body: ByteBuffer
     }
 
+    private struct Head {
+        let status: Int
+        let bytes: Int
+        var body: Int?
+        var retryAfter: Int?
+    }
+
     private var bytes = ByteBuffer()
-    /// Status, length of the head and of the body, once the head is there.
-    private var head: (status: Int, length: Int, body: Int)?
+    /// Once it is there.
+    private var head: Head?
 
     mutating func append(_ more: ByteBuffer) {
         if bytes.readableBytes == 0 {
             bytes = more
         } else {
             var more = more
-            if let head { bytes.reserveCapacity(head.length + head.body) }
+            if let head { bytes.reserveCapacity(head.bytes + (head.body ?? 0)) }
             bytes.writeBuffer(&more)
         }
     }
@@ -31,14 +40,16 @@ struct ResponseFramer {
     /// - Throws: `StackError` when the bytes are no such answer.
     mutating func next() throws -> Response? {
         if head == nil { head = try readHead() }
-        guard let head, bytes.readableBytes >= head.length + head.body else { return nil }
+        guard let head, let length = head.body, bytes.readableBytes >= head.bytes + length else {
+            return nil
+        }
         self.head = nil
-        bytes.moveReaderIndex(forwardBy: head.length)
-        guard let body = bytes.readSlice(length: head.body) else { return nil }
-        return Response(status: head.status, body: body)
+        bytes.moveReaderIndex(forwardBy: head.bytes)
+        guard let body = bytes.readSlice(length: length) else { return nil }
+        return Response(status: head.status, retryAfter: head.retryAfter, body: body)
     }
 
-    private func readHead() throws -> (status: Int, length: Int, body: Int)? {
+    private func readHead() throws -> Head? {
         let text = bytes.withUnsafeReadableBytes { all -> String? in
             let head = UnsafeRawBufferPointer(rebasing: all.prefix(Self.maximumHead))
             return firstOccurrence(of: "\r\n\r\n", in: head).map { end in
@@ -56,13 +67,19 @@ struct ResponseFramer {
         guard words.count > 1, words[0] == "HTTP/1.1", let status = Int(words[1]) else {
             throw StackError("no answer of HTTP/1.1: \(lines[0].prefix(80))")
         }
+        var head = Head(status: status, bytes: text.utf8.count + 4)
         for line in lines.dropFirst() {
             guard let colon = line.firstIndex(of: ":") else { continue }
-            guard line[..<colon].lowercased() == "content-length" else { continue }
-            let value = line[line.index(after: colon)...].drop { $0 == " " }
-            guard let length = Int(value) else { break }
-            return (status, text.utf8.count + 4, length)
+            let value = Int(line[line.index(after: colon)...].drop { $0 == " " })
+            switch line[..<colon].lowercased() {
+            case "content-length": head.body = value
+            case "retry-after": head.retryAfter = value
+            default: break
+            }
         }
-        throw StackError("an answer without a length: \(lines[0])")
+        guard head.body != nil else {
+            throw StackError("an answer without a length: \(lines[0])")
+        }
+        return head
     }
 }

@@ -7,6 +7,8 @@ struct Measurement: Codable, Sendable {
     /// Changes, rows or requests.
     var units: Int
     var requests: Int
+    /// Requests that were told 503 instead.
+    var refused = 0
     var seconds: Double
     var latency: LatencySummary?
     var usage = ProcessUsage()

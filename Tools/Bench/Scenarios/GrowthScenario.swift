@@ -19,12 +19,14 @@ struct GrowthScenario: Scenario {
 
     func run(_ bench: Bench) async throws -> ScenarioResult {
         var result = ScenarioResult(self)
-        let sizes = Self.sizes.filter { $0 <= bench.plan.growthLimit }
-        guard let least = sizes.first, let most = sizes.last else { return result }
-        for size in sizes {
+        let counts = Self.sizes.filter { $0 <= bench.plan.growthLimit }
+        guard let least = counts.first, let most = counts.last else { return result }
+        var sizes: [String] = []
+        for size in counts {
             for users in Self.users {
                 result.ours += try await measure(size: size, users: users, bench)
             }
+            sizes.append(try await bytes(of: size, bench))
         }
         for work in ["upload", "download"] {
             for users in Self.users {
@@ -35,11 +37,13 @@ struct GrowthScenario: Scenario {
             }
         }
         result.hasRate = false
-        result.notes = result.ours.map { measurement in
-            let cost = Number.text(measurement.cost(measurement.usage.servers))
-            return
-                "\(measurement.label): \(Number.text(measurement.rate))/s, CPU \(cost) ms per 1000"
-        }
+        result.notes =
+            sizes
+            + result.ours.map { measurement in
+                let cost = Number.text(measurement.cost(measurement.usage.servers))
+                return
+                    "\(measurement.label): \(Number.text(measurement.rate))/s, CPU \(cost) ms per 1000"
+            }
         result.judgeGenerator(cores: bench.cores)
         return result
     }
@@ -53,6 +57,27 @@ struct GrowthScenario: Scenario {
 
     private func label(_ work: String, _ size: Int, _ users: Int) -> String {
         "\(work), \(size) changes, \(users) users"
+    }
+
+    /// What the sidecar's tables take on disk for each change, while there are about so many.
+    private func bytes(of size: Int, _ bench: Bench) async throws -> String {
+        let tables = ["change_log", "row_state"]
+        let found = try await withConnection(to: bench.stack.database) { connection in
+            try await connection.run(
+                Command(
+                    Statement(
+                        name: "bench_sizes",
+                        sql: tables.map { table in
+                            """
+                            SELECT '\(table)' AS name, pg_table_size('sync.\(table)') / count(*),
+                                pg_indexes_size('sync.\(table)') / count(*) FROM sync.\(table)
+                            """
+                        }.joined(separator: " UNION ALL ") + " ORDER BY name")))
+        }
+        let parts = try tables.indices.map { row in
+            "\(try found.string(row, 0)) \(try found.int64(row, 1)) and \(try found.int64(row, 2)) of indexes"
+        }
+        return "bytes a row, \(size) changes: \(parts.joined(separator: ", "))"
     }
 
     private func measure(size: Int, users: Int, _ bench: Bench) async throws -> [Measurement] {

@@ -28,7 +28,7 @@ package enum Scenarios {
             UploadScenario.upload1, UploadScenario.updates, UploadScenario.deletes,
             UploadScenario.conflicts, DownloadScenario.download1000, DownloadScenario.download100,
             IdlePollScenario(), EventLatencyScenario(), WatchersScenario(count: watchers),
-            ApplyScenario(), CaptureScenario(), GrowthScenario(),
+            ApplyScenario(), CaptureScenario(), OverloadScenario(), GrowthScenario(),
         ]
     }
 
