@@ -51,8 +51,12 @@ enum KeyForm: Sendable, Hashable {
     }
 
     private static func isCanonical(_ text: String) -> Bool {
+        text.utf8.withContiguousStorageIfAvailable(isCanonical) ?? isCanonical(Array(text.utf8))
+    }
+
+    private static func isCanonical(_ text: some Sequence<UInt8>) -> Bool {
         var index = 0
-        for byte in text.utf8 {
+        for byte in text {
             let isDashPlace = index == 8 || index == 13 || index == 18 || index == 23
             let isHex = byte &- 0x30 < 10 || byte &- 0x61 < 6
             guard isDashPlace ? byte == UInt8(ascii: "-") : isHex else { return false }

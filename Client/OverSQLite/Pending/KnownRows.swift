@@ -7,6 +7,7 @@ struct KnownRows {
     private let db: Database
     private let findStatement: RawStatement
     private let noteStatement: RawStatement
+    private let noteNewStatement: RawStatement
 
     init(db: Database) throws {
         self.db = db
@@ -18,6 +19,12 @@ struct KnownRows {
             INSERT INTO _sync_rows (tbl, key, version, deleted, local) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (tbl, key) DO UPDATE
             SET version = excluded.version, deleted = excluded.deleted, local = excluded.local
+            """)
+        noteNewStatement = try RawStatement(
+            db,
+            """
+            INSERT INTO _sync_rows (tbl, key, version, deleted, local) VALUES (?, ?, ?, 0, ?)
+            ON CONFLICT (tbl, key) DO NOTHING
             """)
     }
 
@@ -51,6 +58,21 @@ struct KnownRows {
             noteStatement.bind(local, at: 5)
         }
         try noteStatement.run(db)
+    }
+
+    /// Notes a live row of which nothing is known: one search of the table instead of two.
+    ///
+    /// - Parameter spelling: nil for a key that the row spells as the wire does.
+    /// - Returns: false, with nothing noted, if the row is known.
+    func noteNew(
+        _ table: TableSchema, _ key: RowKey, version: Int64, spelling: DatabaseValue?
+    ) throws -> Bool {
+        noteNewStatement.bind(integer: table.id, at: 1)
+        noteNewStatement.bind(text: key.wire, at: 2)
+        noteNewStatement.bind(integer: version, at: 3)
+        noteNewStatement.bind(spelling ?? .null, at: 4)
+        try noteNewStatement.run(db)
+        return db.changesCount > 0
     }
 
     /// Forgets a row the server turned out not to have.

@@ -31,6 +31,8 @@ struct PageApplier {
     private let held: HeldRows
     private var hasPending: Bool
     private var hasHeld: Bool
+    /// Whether the row before was new here: then the next one likely is, too.
+    private var expectsNew = true
     /// Rows held before that were written now.
     private var retried: (upserts: HoldBack, deletes: HoldBack) = ([], [])
     private(set) var summary = Summary()
@@ -58,9 +60,10 @@ struct PageApplier {
     /// Applies every change of the page in order. The caller has set apply mode.
     mutating func apply(_ page: DownloadPage) throws {
         try page.body.withUnsafeBufferPointer { bytes in
+            var last: TableSchema?
             for change in page.changes {
-                guard let table = catalog.table(wireName: change.table) else { continue }
-                try apply(change, table, bytes)
+                if last?.wireName != change.table { last = catalog.table(wireName: change.table) }
+                if let last { try apply(change, last, bytes) }
             }
         }
     }
@@ -84,8 +87,10 @@ struct PageApplier {
             return try hold(
                 change, table, RowKey(wire: change.key), bytes, "this is no key of the table")
         }
-        let known = try tables.known.find(table, key)
         let pending = hasPending ? try queue.row(table, key) : nil
+        if expectsNew, pending == nil, try insert(change, table, key, bytes) { return }
+        let known = try tables.known.find(table, key)
+        expectsNew = known == nil
         let sent = try pending == nil ? [] : queue.sent(table, key)
         let meeting = try reread?.meet(change, table, key, known: known?.row)
         if meeting == .compare, let known {
@@ -117,6 +122,22 @@ struct PageApplier {
                 change, table, key, bytes,
                 error.message ?? "a constraint of this database refuses it")
         }
+    }
+
+    /// Takes the short way of a row that is new here, where nothing stands in its way.
+    ///
+    /// - Returns: false, with nothing done, if something does.
+    private mutating func insert(
+        _ change: RemoteChange, _ table: TableSchema, _ key: RowKey,
+        _ bytes: UnsafeBufferPointer<UInt8>
+    ) throws -> Bool {
+        guard let payload = change.payload, reread == nil, holdBack.isEmpty,
+            try tables.insert(
+                UnsafeBufferPointer(rebasing: bytes[payload]), version: change.version, table, key)
+        else { return false }
+        summary.applied += 1
+        if hasHeld { try held.release(table, key) }
+        return true
     }
 
     private mutating func perform(

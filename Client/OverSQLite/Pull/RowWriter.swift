@@ -12,10 +12,13 @@ final class RowWriter {
     private let db: Database
     private var plans: [ColumnPlan] = []
     private let deleteStatement: RawStatement
+    /// Whether the app has triggers of its own on the table.
+    private let hasAppTriggers: Bool
 
     init(_ db: Database, _ table: TableSchema) throws {
         self.db = db
         self.table = table
+        hasAppTriggers = try Self.hasAppTriggers(db, table)
         deleteStatement = try RawStatement(
             db, "DELETE FROM \(table.quotedName) WHERE \(table.quotedKey) = ?")
     }
@@ -49,6 +52,58 @@ final class RowWriter {
         defer { statement.clear() }
         try statement.run(db)
         return (spelling, row.plan.hasUnknown ? unknownColumns(payload) : nil)
+    }
+
+    /// A payload bound to a plain insert. The payload's bytes must stay until it has run.
+    struct Insert {
+        let statement: RawStatement
+        /// The key as the row spells it; nil if as the wire does.
+        let spelling: DatabaseValue?
+        let hasUnknown: Bool
+    }
+
+    /// A plain insert of a payload, for a row that is not here.
+    ///
+    /// It is an INSERT OR FAIL: all that can refuse a row is then looked at before anything of it is written, and
+    /// SQLite keeps no journal of the statement. An app's own triggers would inherit the clause, and with it what a
+    /// refusal inside of them leaves behind: their tables go without this.
+    ///
+    /// - Returns: nil if the row is one for `upsert`, be it to learn what is wrong with it.
+    func insert(of payload: UnsafeBufferPointer<UInt8>, key: RowKey) throws -> Insert? {
+        guard !hasAppTriggers, let row = try? read(payload), let keyIndex = row.plan.keyIndex
+        else { return nil }
+        let spelling =
+            isWire(row.values[keyIndex], key, payload) ? nil : spelling(of: key, in: row, payload)
+        let statement = try row.plan.insertStatement(db, table)
+        for (index, value) in row.values.enumerated() {
+            guard let target = row.plan.targets[index] else { continue }
+            if index == keyIndex, let spelling {
+                statement.bind(spelling, at: target.parameter)
+            } else {
+                value.bind(statement, at: target.parameter, bytes: payload)
+            }
+        }
+        return Insert(statement: statement, spelling: spelling, hasUnknown: row.plan.hasUnknown)
+    }
+
+    /// Whether a payload's key needs no other spelling.
+    private func isWire(
+        _ value: DecodedValue, _ key: RowKey, _ payload: UnsafeBufferPointer<UInt8>
+    ) -> Bool {
+        guard table.keyForm != .uuidBlob, case .slice(let range) = value else { return false }
+        return UnsafeBufferPointer(rebasing: payload[range]).elementsEqual(key.wire.utf8)
+    }
+
+    private static func hasAppTriggers(_ db: Database, _ table: TableSchema) throws -> Bool {
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT 1 FROM (
+                  SELECT name, type, tbl_name FROM sqlite_master
+                  UNION ALL SELECT name, type, tbl_name FROM sqlite_temp_master)
+                WHERE type = 'trigger' AND lower(tbl_name) = lower(?)
+                  AND name NOT GLOB '_sync_[0-9]*_*' LIMIT 1
+                """)
+        return try Int.fetchOne(statement, arguments: [table.name]) != nil
     }
 
     func delete(local: DatabaseValue) throws {
@@ -117,7 +172,8 @@ final class RowWriter {
                 let slice = try reader.skipValue()
                 let index = values.count
                 guard matches, index < plan.names.count,
-                    plan.names[index].elementsEqual(payload[key.content])
+                    plan.names[index].elementsEqual(
+                        UnsafeBufferPointer(rebasing: payload[key.content]))
                 else {
                     matches = false
                     return
@@ -160,6 +216,7 @@ final class RowWriter {
         guard table.keyForm != .uuidBlob,
             let index = row.plan.targets.firstIndex(where: { $0?.column.isKey == true })
         else { return table.keyForm.local(key) }
+        if isWire(row.values[index], key, payload) { return key.wire.databaseValue }
         let value = row.values[index].value(in: payload)
         return table.keyForm.key(fromLocal: value) == key ? value : table.keyForm.local(key)
     }
@@ -194,14 +251,17 @@ private final class ColumnPlan {
     /// nil for a key that is no column here.
     let targets: [Target?]
     let keyParameter: Int32
+    /// Which of the names is the row's key; nil if none is, or several are.
+    let keyIndex: Int?
     let hasUnknown: Bool
     private let columns: [Column]
     private var prepared: RawStatement?
+    private var preparedInsert: RawStatement?
 
     init(_ names: [(raw: [UInt8], text: String?)], _ table: TableSchema) {
         self.names = names.map(\.raw)
         var columns: [Column] = []
-        targets = names.map { name in
+        let targets: [Target?] = names.map { name in
             guard let column = table.columns.first(where: { $0.wireName == name.text }) else {
                 return nil
             }
@@ -217,7 +277,10 @@ private final class ColumnPlan {
             columns.append(table.key)
             keyParameter = Int32(columns.count)
         }
+        let keys = targets.indices.filter { targets[$0]?.column.isKey == true }
+        keyIndex = keys.count == 1 ? keys[0] : nil
         hasUnknown = targets.contains { $0 == nil }
+        self.targets = targets
         self.columns = columns
     }
 
@@ -228,16 +291,26 @@ private final class ColumnPlan {
         return statement
     }
 
+    func insertStatement(_ db: Database, _ table: TableSchema) throws -> RawStatement {
+        if let preparedInsert { return preparedInsert }
+        let statement = try RawStatement(db, "INSERT OR FAIL " + Self.values(table, columns))
+        preparedInsert = statement
+        return statement
+    }
+
     static func sql(_ table: TableSchema, _ columns: [Column]) -> String {
-        let names = columns.map(\.name.quotedIdentifier)
         let sets = columns.filter { !$0.isKey }.map(\.name.quotedIdentifier).map {
             "\($0) = excluded.\($0)"
         }
-        let parameters = Array(repeating: "?", count: columns.count).joined(separator: ", ")
         return """
-            INSERT INTO \(table.quotedName) (\(names.joined(separator: ", "))) VALUES (\(parameters)) \
-            ON CONFLICT (\(table.quotedKey)) DO \
+            INSERT \(values(table, columns)) ON CONFLICT (\(table.quotedKey)) DO \
             \(sets.isEmpty ? "NOTHING" : "UPDATE SET " + sets.joined(separator: ", "))
             """
+    }
+
+    private static func values(_ table: TableSchema, _ columns: [Column]) -> String {
+        let names = columns.map(\.name.quotedIdentifier).joined(separator: ", ")
+        let parameters = Array(repeating: "?", count: columns.count).joined(separator: ", ")
+        return "INTO \(table.quotedName) (\(names)) VALUES (\(parameters))"
     }
 }

@@ -50,6 +50,31 @@ final class TableWriters {
         try SetAsideColumns(db: db).store(unknown, table, key)
     }
 
+    /// Writes a row of which nothing is known here, as most of a first sync are: without looking it up first.
+    ///
+    /// - Returns: false, with nothing done, if the row is known after all, or is one to write as any other.
+    func insert(
+        _ payload: UnsafeBufferPointer<UInt8>, version: Int64, _ table: TableSchema, _ key: RowKey
+    ) throws -> Bool {
+        let writer = try writer(table)
+        guard let insert = try writer.insert(of: payload, key: key) else { return false }
+        defer { insert.statement.clear() }
+        guard try known.noteNew(table, key, version: version, spelling: insert.spelling) else {
+            return false
+        }
+        do { try insert.statement.run(db) } catch let error as DatabaseError
+            where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT
+        {
+            try known.forget(table, key)
+            return false
+        }
+        noteChange(in: table)
+        if insert.hasUnknown {
+            try SetAsideColumns(db: db).store(writer.unknownColumns(payload), table, key)
+        }
+        return true
+    }
+
     func delete(version: Int64, _ table: TableSchema, _ key: RowKey, local: DatabaseValue?) throws {
         let spelling = local ?? table.keyForm.local(key)
         // A foreign key with ON DELETE RESTRICT may refuse; then the version must not stay noted.
