@@ -7,7 +7,6 @@ struct KnownRows {
     private let db: Database
     private let findStatement: RawStatement
     private let noteStatement: RawStatement
-    private let noteNewStatement: RawStatement
 
     init(db: Database) throws {
         self.db = db
@@ -19,12 +18,6 @@ struct KnownRows {
             INSERT INTO _sync_rows (tbl, key, version, deleted, local) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (tbl, key) DO UPDATE
             SET version = excluded.version, deleted = excluded.deleted, local = excluded.local
-            """)
-        noteNewStatement = try RawStatement(
-            db,
-            """
-            INSERT INTO _sync_rows (tbl, key, version, deleted, local) VALUES (?, ?, ?, 0, ?)
-            ON CONFLICT (tbl, key) DO NOTHING
             """)
     }
 
@@ -60,19 +53,16 @@ struct KnownRows {
         try noteStatement.run(db)
     }
 
-    /// Notes a live row of which nothing is known: one search of the table instead of two.
-    ///
-    /// - Parameter spelling: nil for a key that the row spells as the wire does.
-    /// - Returns: false, with nothing noted, if the row is known.
-    func noteNew(
-        _ table: TableSchema, _ key: RowKey, version: Int64, spelling: DatabaseValue?
-    ) throws -> Bool {
-        noteNewStatement.bind(integer: table.id, at: 1)
-        noteNewStatement.bind(text: key.wire, at: 2)
-        noteNewStatement.bind(integer: version, at: 3)
-        noteNewStatement.bind(spelling ?? .null, at: 4)
-        try noteNewStatement.run(db)
-        return db.changesCount > 0
+    /// Parameters of each row of `newStatement`: table, key, version, and the key as the row spells it if otherwise.
+    static let newParameters = 4
+
+    /// Notes live rows of which nothing is known, up to the first that is: one search of the table instead of two.
+    func newStatement(rows: Int) throws -> RawStatement {
+        let row = "(?, ?, ?, 0, ?)"
+        let all = Array(repeating: row, count: rows).joined(separator: ", ")
+        return try RawStatement(
+            db,
+            "INSERT OR FAIL INTO _sync_rows (tbl, key, version, deleted, local) VALUES \(all)")
     }
 
     /// Forgets a row the server turned out not to have.

@@ -13,7 +13,7 @@ final class RowWriter {
     private var plans: [ColumnPlan] = []
     private let deleteStatement: RawStatement
     /// Whether the app has triggers of its own on the table.
-    private let hasAppTriggers: Bool
+    let hasAppTriggers: Bool
 
     init(_ db: Database, _ table: TableSchema) throws {
         self.db = db
@@ -54,56 +54,12 @@ final class RowWriter {
         return (spelling, row.plan.hasUnknown ? unknownColumns(payload) : nil)
     }
 
-    /// A payload bound to a plain insert. The payload's bytes must stay until it has run.
-    struct Insert {
-        let statement: RawStatement
-        /// The key as the row spells it; nil if as the wire does.
-        let spelling: DatabaseValue?
-        let hasUnknown: Bool
-    }
-
-    /// A plain insert of a payload, for a row that is not here.
-    ///
-    /// It is an INSERT OR FAIL: all that can refuse a row is then looked at before anything of it is written, and
-    /// SQLite keeps no journal of the statement. An app's own triggers would inherit the clause, and with it what a
-    /// refusal inside of them leaves behind: their tables go without this.
-    ///
-    /// - Returns: nil if the row is one for `upsert`, be it to learn what is wrong with it.
-    func insert(of payload: UnsafeBufferPointer<UInt8>, key: RowKey) throws -> Insert? {
-        guard !hasAppTriggers, let row = try? read(payload), let keyIndex = row.plan.keyIndex
-        else { return nil }
-        let spelling =
-            isWire(row.values[keyIndex], key, payload) ? nil : spelling(of: key, in: row, payload)
-        let statement = try row.plan.insertStatement(db, table)
-        for (index, value) in row.values.enumerated() {
-            guard let target = row.plan.targets[index] else { continue }
-            if index == keyIndex, let spelling {
-                statement.bind(spelling, at: target.parameter)
-            } else {
-                value.bind(statement, at: target.parameter, bytes: payload)
-            }
-        }
-        return Insert(statement: statement, spelling: spelling, hasUnknown: row.plan.hasUnknown)
-    }
-
     /// Whether a payload's key needs no other spelling.
-    private func isWire(
+    func isWire(
         _ value: DecodedValue, _ key: RowKey, _ payload: UnsafeBufferPointer<UInt8>
     ) -> Bool {
         guard table.keyForm != .uuidBlob, case .slice(let range) = value else { return false }
         return UnsafeBufferPointer(rebasing: payload[range]).elementsEqual(key.wire.utf8)
-    }
-
-    private static func hasAppTriggers(_ db: Database, _ table: TableSchema) throws -> Bool {
-        let statement = try db.cachedStatement(
-            sql: """
-                SELECT 1 FROM (
-                  SELECT name, type, tbl_name FROM sqlite_master
-                  UNION ALL SELECT name, type, tbl_name FROM sqlite_temp_master)
-                WHERE type = 'trigger' AND lower(tbl_name) = lower(?)
-                  AND name NOT GLOB '_sync_[0-9]*_*' LIMIT 1
-                """)
-        return try Int.fetchOne(statement, arguments: [table.name]) != nil
     }
 
     func delete(local: DatabaseValue) throws {
@@ -135,12 +91,12 @@ final class RowWriter {
 
     // MARK: - Reading a payload
 
-    private struct ReadRow {
+    struct ReadRow {
         let plan: ColumnPlan
         let values: [DecodedValue]
     }
 
-    private func read(_ payload: UnsafeBufferPointer<UInt8>) throws(RowFlaw) -> ReadRow {
+    func read(_ payload: UnsafeBufferPointer<UInt8>) throws(RowFlaw) -> ReadRow {
         if let plan = plans.last, let values = try values(of: payload, following: plan) {
             return ReadRow(plan: plan, values: values)
         }
@@ -210,7 +166,7 @@ final class RowWriter {
 
     /// The payload's key if it is another spelling of `key`: rows that refer to it repeat that spelling, so
     /// a lower-cased key would leave them without a parent.
-    private func spelling(
+    func spelling(
         of key: RowKey, in row: ReadRow, _ payload: UnsafeBufferPointer<UInt8>
     ) -> DatabaseValue {
         guard table.keyForm != .uuidBlob,
@@ -240,7 +196,7 @@ final class RowWriter {
 }
 
 /// Where each key of a payload goes.
-private final class ColumnPlan {
+final class ColumnPlan {
     struct Target {
         let column: Column
         let parameter: Int32
@@ -256,7 +212,9 @@ private final class ColumnPlan {
     let hasUnknown: Bool
     private let columns: [Column]
     private var prepared: RawStatement?
-    private var preparedInsert: RawStatement?
+    private var preparedInserts: [Int: RawStatement] = [:]
+
+    var columnCount: Int { columns.count }
 
     init(_ names: [(raw: [UInt8], text: String?)], _ table: TableSchema) {
         self.names = names.map(\.raw)
@@ -291,10 +249,12 @@ private final class ColumnPlan {
         return statement
     }
 
-    func insertStatement(_ db: Database, _ table: TableSchema) throws -> RawStatement {
-        if let preparedInsert { return preparedInsert }
-        let statement = try RawStatement(db, "INSERT OR FAIL " + Self.values(table, columns))
-        preparedInsert = statement
+    /// A plain insert of so many rows.
+    func insertStatement(_ db: Database, _ table: TableSchema, rows: Int) throws -> RawStatement {
+        if let prepared = preparedInserts[rows] { return prepared }
+        let values = Self.values(table, columns, rows: rows)
+        let statement = try RawStatement(db, "INSERT OR FAIL \(values)")
+        preparedInserts[rows] = statement
         return statement
     }
 
@@ -308,9 +268,10 @@ private final class ColumnPlan {
             """
     }
 
-    private static func values(_ table: TableSchema, _ columns: [Column]) -> String {
+    private static func values(_ table: TableSchema, _ columns: [Column], rows: Int = 1) -> String {
         let names = columns.map(\.name.quotedIdentifier).joined(separator: ", ")
-        let parameters = Array(repeating: "?", count: columns.count).joined(separator: ", ")
-        return "INTO \(table.quotedName) (\(names)) VALUES (\(parameters))"
+        let row = Array(repeating: "?", count: columns.count).joined(separator: ", ")
+        let all = Array(repeating: "(\(row))", count: rows).joined(separator: ", ")
+        return "INTO \(table.quotedName) (\(names)) VALUES \(all)"
     }
 }

@@ -50,29 +50,14 @@ final class TableWriters {
         try SetAsideColumns(db: db).store(unknown, table, key)
     }
 
-    /// Writes a row of which nothing is known here, as most of a first sync are: without looking it up first.
+    /// Writes rows of which likely nothing is known here.
     ///
-    /// - Returns: false, with nothing done, if the row is known after all, or is one to write as any other.
-    func insert(
-        _ payload: UnsafeBufferPointer<UInt8>, version: Int64, _ table: TableSchema, _ key: RowKey
-    ) throws -> Bool {
-        let writer = try writer(table)
-        guard let insert = try writer.insert(of: payload, key: key) else { return false }
-        defer { insert.statement.clear() }
-        guard try known.noteNew(table, key, version: version, spelling: insert.spelling) else {
-            return false
-        }
-        do { try insert.statement.run(db) } catch let error as DatabaseError
-            where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT
-        {
-            try known.forget(table, key)
-            return false
-        }
-        noteChange(in: table)
-        if insert.hasUnknown {
-            try SetAsideColumns(db: db).store(writer.unknownColumns(payload), table, key)
-        }
-        return true
+    /// - Returns: the places of those to be written as any other.
+    func insert(_ rows: [NewRow], _ table: TableSchema) throws -> [Int] {
+        let left = try NewRows(db: db, table: table, writer: try writer(table), known: known).write(
+            rows)
+        if left.count < rows.count { noteChange(in: table) }
+        return left
     }
 
     func delete(version: Int64, _ table: TableSchema, _ key: RowKey, local: DatabaseValue?) throws {
