@@ -12,7 +12,7 @@ struct LikelyNewRows {
     private var tried = 0
     private var missed = 0
 
-    var isEmpty: Bool { collected.keys.isEmpty }
+    var isEmpty: Bool { collected.rows.isEmpty }
 
     /// False once too many rows turned out to be known.
     var areWorthTrying: Bool { missed * Self.rowsPerMiss <= tried + Self.rowsPerMiss }
@@ -22,23 +22,25 @@ struct LikelyNewRows {
         self.missed += missed
     }
 
-    /// - Parameter index: of the change in its page.
-    mutating func append(_ index: Int, _ table: TableSchema, _ key: RowKey) {
-        collected.indices.append(index)
-        collected.keys.append(key)
-        collected.tableIDs.append(table.id)
-    }
+    mutating func append(_ row: Row) { collected.rows.append(row) }
 
     mutating func take() -> Collected {
         defer { collected = Collected() }
         return collected
     }
 
+    struct Row {
+        let tableID: Int64
+        let key: RowKey
+        let version: Int64
+        /// In the page's bytes.
+        let payload: Range<Int>
+        /// Of the change in its page.
+        let index: Int
+    }
+
     struct Collected {
-        /// Where the changes stand in their page.
-        fileprivate(set) var indices: [Int] = []
-        fileprivate(set) var keys: [RowKey] = []
-        fileprivate(set) var tableIDs: [Int64] = []
+        fileprivate(set) var rows: [Row] = []
 
         /// Places of one table's changes.
         struct Run {
@@ -48,8 +50,8 @@ struct LikelyNewRows {
 
         /// The places by table, in the order of the keys' beginnings. Changes of one key stay in the feed's order.
         var runs: [Run] {
-            let order = keys.indices.map { (tableIDs[$0], Self.beginning(keys[$0]), $0) }.sorted(
-                by: <)
+            let order = rows.indices.map { (rows[$0].tableID, Self.beginning(rows[$0].key), $0) }
+                .sorted(by: <)
             var runs: [Run] = []
             for (tableID, _, place) in order {
                 if runs.last?.tableID != tableID { runs.append(Run(tableID: tableID, places: [])) }
@@ -58,15 +60,11 @@ struct LikelyNewRows {
             return runs
         }
 
-        func row(
-            _ place: Int, _ page: DownloadPage, _ bytes: UnsafeBufferPointer<UInt8>
-        ) -> NewRow? {
-            let change = page.changes[indices[place]]
-            return change.payload.map {
-                NewRow(
-                    key: keys[place], version: change.version,
-                    payload: UnsafeBufferPointer(rebasing: bytes[$0]))
-            }
+        func row(_ place: Int, _ bytes: UnsafeBufferPointer<UInt8>) -> NewRow {
+            let row = rows[place]
+            return NewRow(
+                key: row.key, version: row.version,
+                payload: UnsafeBufferPointer(rebasing: bytes[row.payload]))
         }
 
         /// The first eight bytes of a key, as a number that sorts as they do.

@@ -266,12 +266,15 @@ extension PageApplier {
     private mutating func collect(
         _ change: RemoteChange, at index: Int, _ table: TableSchema
     ) throws -> Bool {
-        guard likelyNew.areWorthTrying, change.payload != nil,
+        guard likelyNew.areWorthTrying, let payload = change.payload,
             let key = table.keyForm.key(fromWire: change.key),
             try !hasPending || queue.row(table, key) == nil
         else { return false }
         noteOwn(change)
-        likelyNew.append(index, table, key)
+        likelyNew.append(
+            .init(
+                tableID: table.id, key: key, version: change.version, payload: payload, index: index
+            ))
         return true
     }
 
@@ -293,7 +296,7 @@ extension PageApplier {
                     left += slice
                     continue
                 }
-                let rows = slice.compactMap { collected.row($0, page, bytes) }
+                let rows = slice.map { collected.row($0, bytes) }
                 let refused = try tables.insert(rows, table).map { slice[slice.startIndex + $0] }
                 likelyNew.note(tried: rows.count, missed: refused.count)
                 left += refused
@@ -301,8 +304,8 @@ extension PageApplier {
             }
         }
         for place in left.sorted() {
-            guard let table = catalog.table(id: collected.tableIDs[place]) else { continue }
-            try apply(page.changes[collected.indices[place]], table, bytes)
+            guard let table = catalog.table(id: collected.rows[place].tableID) else { continue }
+            try apply(page.changes[collected.rows[place].index], table, bytes)
         }
     }
 
@@ -313,7 +316,7 @@ extension PageApplier {
         summary.applied += places.count - left.count
         guard hasHeld else { return }
         for place in places where !left.contains(place) {
-            try held.release(table, collected.keys[place])
+            try held.release(table, collected.rows[place].key)
         }
     }
 }

@@ -59,7 +59,8 @@ final class RowWriter {
         _ value: DecodedValue, _ key: RowKey, _ payload: UnsafeBufferPointer<UInt8>
     ) -> Bool {
         guard table.keyForm != .uuidBlob, case .slice(let range) = value else { return false }
-        return UnsafeBufferPointer(rebasing: payload[range]).elementsEqual(key.wire.utf8)
+        var wire = key.wire
+        return wire.withUTF8 { $0.hasSameBytes(as: payload[range]) }
     }
 
     func delete(local: DatabaseValue) throws {
@@ -128,8 +129,9 @@ final class RowWriter {
                 let slice = try reader.skipValue()
                 let index = values.count
                 guard matches, index < plan.names.count,
-                    plan.names[index].elementsEqual(
-                        UnsafeBufferPointer(rebasing: payload[key.content]))
+                    plan.names[index].withUnsafeBufferPointer({
+                        $0.hasSameBytes(as: payload[key.content])
+                    })
                 else {
                     matches = false
                     return
@@ -273,5 +275,15 @@ final class ColumnPlan {
         let row = Array(repeating: "?", count: columns.count).joined(separator: ", ")
         let all = Array(repeating: "(\(row))", count: rows).joined(separator: ", ")
         return "INTO \(table.quotedName) (\(names)) VALUES \(all)"
+    }
+}
+
+extension UnsafeBufferPointer<UInt8> {
+    /// Compares as memory, which comparing as collections does not come near.
+    func hasSameBytes(as other: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
+        guard count == other.count else { return false }
+        guard let own = baseAddress, let start = UnsafeBufferPointer(rebasing: other).baseAddress
+        else { return isEmpty }
+        return memcmp(own, start, count) == 0
     }
 }
