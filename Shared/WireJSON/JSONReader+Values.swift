@@ -10,10 +10,17 @@ extension JSONReader {
         sawWhitespace = false
         flaw = nil
         defer { sawWhitespace = outerWhitespace }
-        if kind == .string { return try scanString() }
-
+        switch kind {
+        case .string: return try scanString()
+        case .object, .array: break
+        case .number, .bool, .null:
+            _ = try openOrPassScalar()
+            return JSONSlice(
+                kind: kind, range: start..<position, flaw: nil, hasEscapes: false,
+                hasWhitespace: false)
+        }
         containers.removeAll(keepingCapacity: true)
-        keys.reset()
+        if rules.refusesDuplicateKeys { keys.reset() }
         repeat {
             if try openOrPassScalar() { continue }
             try closeFinishedContainers()
@@ -54,7 +61,7 @@ extension JSONReader {
 
     private mutating func enter(_ kind: JSONKind) {
         containers.append(kind)
-        if kind == .object { keys.enterObject() }
+        if kind == .object, rules.refusesDuplicateKeys { keys.enterObject() }
         if containers.count > rules.maximumDepth {
             note(.nestedTooDeeply(limit: rules.maximumDepth))
         }
@@ -77,7 +84,7 @@ extension JSONReader {
     }
 
     private mutating func leave() {
-        if containers.popLast() == .object { keys.leaveObject() }
+        if containers.popLast() == .object, rules.refusesDuplicateKeys { keys.leaveObject() }
     }
 
     private mutating func passMemberKey() throws(JSONError) {

@@ -51,14 +51,16 @@ enum KeyForm: Sendable, Hashable {
     }
 
     private static func isCanonical(_ text: String) -> Bool {
-        var index = 0
-        for byte in text.utf8 {
-            let isDashPlace = index == 8 || index == 13 || index == 18 || index == 23
-            let isHex = byte &- 0x30 < 10 || byte &- 0x61 < 6
-            guard isDashPlace ? byte == UInt8(ascii: "-") : isHex else { return false }
-            index += 1
+        var text = text
+        return text.withUTF8 { bytes in
+            let dash = UInt8(ascii: "-")
+            guard bytes.count == 36, bytes[8] == dash, bytes[13] == dash, bytes[18] == dash,
+                bytes[23] == dash
+            else { return false }
+            var hexDigits = 0
+            for byte in bytes where byte &- 0x30 < 10 || byte &- 0x61 < 6 { hexDigits += 1 }
+            return hexDigits == 32
         }
-        return true
     }
 
     /// The 16 bytes of a UUID written as 36 characters with dashes or 32 without; else nil.

@@ -31,6 +31,7 @@ struct PageApplier {
     private let held: HeldRows
     private var hasPending: Bool
     private var hasHeld: Bool
+    private var likelyNew = LikelyNewRows()
     /// Rows held before that were written now.
     private var retried: (upserts: HoldBack, deletes: HoldBack) = ([], [])
     private(set) var summary = Summary()
@@ -58,10 +59,21 @@ struct PageApplier {
     /// Applies every change of the page in order. The caller has set apply mode.
     mutating func apply(_ page: DownloadPage) throws {
         try page.body.withUnsafeBufferPointer { bytes in
-            for change in page.changes {
-                guard let table = catalog.table(wireName: change.table) else { continue }
+            var name: String?
+            var table: TableSchema?
+            var mayCollect = false
+            for (index, change) in page.changes.enumerated() {
+                if name != change.table {
+                    name = change.table
+                    table = catalog.table(wireName: change.table)
+                    mayCollect = try table.map(takesPlainInserts) ?? false
+                }
+                guard let table else { continue }
+                if mayCollect, try collect(change, at: index, table) { continue }
+                try writeLikelyNew(page, bytes)
                 try apply(change, table, bytes)
             }
+            try writeLikelyNew(page, bytes)
         }
     }
 
@@ -77,9 +89,7 @@ struct PageApplier {
     private mutating func apply(
         _ change: RemoteChange, _ table: TableSchema, _ bytes: UnsafeBufferPointer<UInt8>
     ) throws {
-        if change.sourceID == ownSource {
-            highestOwnChange = max(highestOwnChange, change.changeID)
-        }
+        noteOwn(change)
         guard let key = table.keyForm.key(fromWire: change.key) else {
             return try hold(
                 change, table, RowKey(wire: change.key), bytes, "this is no key of the table")
@@ -236,6 +246,77 @@ struct PageApplier {
             {
                 continue
             }
+        }
+    }
+}
+
+// MARK: - Rows that are new here
+
+extension PageApplier {
+    private mutating func noteOwn(_ change: RemoteChange) {
+        guard change.sourceID == ownSource else { return }
+        highestOwnChange = max(highestOwnChange, change.changeID)
+    }
+
+    private func takesPlainInserts(_ table: TableSchema) throws -> Bool {
+        try reread == nil && holdBack.isEmpty && !tables.writer(table).hasAppTriggers
+    }
+
+    /// Leaves a change to be written with others, if all it can be is the row as the server has it.
+    private mutating func collect(
+        _ change: RemoteChange, at index: Int, _ table: TableSchema
+    ) throws -> Bool {
+        guard likelyNew.areWorthTrying, let payload = change.payload,
+            let key = table.keyForm.key(fromWire: change.key),
+            try !hasPending || queue.row(table, key) == nil
+        else { return false }
+        noteOwn(change)
+        likelyNew.append(
+            .init(
+                tableID: table.id, key: key, version: change.version, payload: payload, index: index
+            ))
+        return true
+    }
+
+    /// Writes what was collected; what turns out to be known, or is refused, goes the usual way, in the feed's
+    /// order.
+    private mutating func writeLikelyNew(
+        _ page: DownloadPage, _ bytes: UnsafeBufferPointer<UInt8>
+    ) throws {
+        if likelyNew.isEmpty { return }
+        let collected = likelyNew.take()
+        var left: [Int] = []
+        for run in collected.runs {
+            guard let table = catalog.table(id: run.tableID) else { continue }
+            var places = run.places[...]
+            while !places.isEmpty {
+                let slice = places.prefix(LikelyNewRows.rowsAtOnce)
+                places = places.dropFirst(slice.count)
+                guard likelyNew.areWorthTrying else {
+                    left += slice
+                    continue
+                }
+                let rows = slice.map { collected.row($0, bytes) }
+                let refused = try tables.insert(rows, table).map { slice[slice.startIndex + $0] }
+                likelyNew.note(tried: rows.count, missed: refused.count)
+                left += refused
+                try settle(slice, butNot: Set(refused), collected, table)
+            }
+        }
+        for place in left.sorted() {
+            guard let table = catalog.table(id: collected.rows[place].tableID) else { continue }
+            try apply(page.changes[collected.rows[place].index], table, bytes)
+        }
+    }
+
+    private mutating func settle(
+        _ places: ArraySlice<Int>, butNot left: Set<Int>, _ collected: LikelyNewRows.Collected,
+        _ table: TableSchema
+    ) throws {
+        summary.applied += places.count - left.count
+        guard hasHeld else { return }
+        for place in places where !left.contains(place) {
+            try held.release(table, collected.rows[place].key)
         }
     }
 }

@@ -12,10 +12,13 @@ final class RowWriter {
     private let db: Database
     private var plans: [ColumnPlan] = []
     private let deleteStatement: RawStatement
+    /// Whether the app has triggers of its own on the table.
+    let hasAppTriggers: Bool
 
     init(_ db: Database, _ table: TableSchema) throws {
         self.db = db
         self.table = table
+        hasAppTriggers = try Self.hasAppTriggers(db, table)
         deleteStatement = try RawStatement(
             db, "DELETE FROM \(table.quotedName) WHERE \(table.quotedKey) = ?")
     }
@@ -51,6 +54,15 @@ final class RowWriter {
         return (spelling, row.plan.hasUnknown ? unknownColumns(payload) : nil)
     }
 
+    /// Whether a payload's key needs no other spelling.
+    func isWire(
+        _ value: DecodedValue, _ key: RowKey, _ payload: UnsafeBufferPointer<UInt8>
+    ) -> Bool {
+        guard table.keyForm != .uuidBlob, case .slice(let range) = value else { return false }
+        var wire = key.wire
+        return wire.withUTF8 { $0.hasSameBytes(as: payload[range]) }
+    }
+
     func delete(local: DatabaseValue) throws {
         deleteStatement.bind(local, at: 1)
         try deleteStatement.run(db)
@@ -80,12 +92,12 @@ final class RowWriter {
 
     // MARK: - Reading a payload
 
-    private struct ReadRow {
+    struct ReadRow {
         let plan: ColumnPlan
         let values: [DecodedValue]
     }
 
-    private func read(_ payload: UnsafeBufferPointer<UInt8>) throws(RowFlaw) -> ReadRow {
+    func read(_ payload: UnsafeBufferPointer<UInt8>) throws(RowFlaw) -> ReadRow {
         if let plan = plans.last, let values = try values(of: payload, following: plan) {
             return ReadRow(plan: plan, values: values)
         }
@@ -117,7 +129,9 @@ final class RowWriter {
                 let slice = try reader.skipValue()
                 let index = values.count
                 guard matches, index < plan.names.count,
-                    plan.names[index].elementsEqual(payload[key.content])
+                    plan.names[index].withUnsafeBufferPointer({
+                        $0.hasSameBytes(as: payload[key.content])
+                    })
                 else {
                     matches = false
                     return
@@ -154,12 +168,13 @@ final class RowWriter {
 
     /// The payload's key if it is another spelling of `key`: rows that refer to it repeat that spelling, so
     /// a lower-cased key would leave them without a parent.
-    private func spelling(
+    func spelling(
         of key: RowKey, in row: ReadRow, _ payload: UnsafeBufferPointer<UInt8>
     ) -> DatabaseValue {
         guard table.keyForm != .uuidBlob,
             let index = row.plan.targets.firstIndex(where: { $0?.column.isKey == true })
         else { return table.keyForm.local(key) }
+        if isWire(row.values[index], key, payload) { return key.wire.databaseValue }
         let value = row.values[index].value(in: payload)
         return table.keyForm.key(fromLocal: value) == key ? value : table.keyForm.local(key)
     }
@@ -183,7 +198,7 @@ final class RowWriter {
 }
 
 /// Where each key of a payload goes.
-private final class ColumnPlan {
+final class ColumnPlan {
     struct Target {
         let column: Column
         let parameter: Int32
@@ -194,14 +209,19 @@ private final class ColumnPlan {
     /// nil for a key that is no column here.
     let targets: [Target?]
     let keyParameter: Int32
+    /// Which of the names is the row's key; nil if none is, or several are.
+    let keyIndex: Int?
     let hasUnknown: Bool
     private let columns: [Column]
     private var prepared: RawStatement?
+    private var preparedInserts: [Int: RawStatement] = [:]
+
+    var columnCount: Int { columns.count }
 
     init(_ names: [(raw: [UInt8], text: String?)], _ table: TableSchema) {
         self.names = names.map(\.raw)
         var columns: [Column] = []
-        targets = names.map { name in
+        let targets: [Target?] = names.map { name in
             guard let column = table.columns.first(where: { $0.wireName == name.text }) else {
                 return nil
             }
@@ -217,7 +237,10 @@ private final class ColumnPlan {
             columns.append(table.key)
             keyParameter = Int32(columns.count)
         }
+        let keys = targets.indices.filter { targets[$0]?.column.isKey == true }
+        keyIndex = keys.count == 1 ? keys[0] : nil
         hasUnknown = targets.contains { $0 == nil }
+        self.targets = targets
         self.columns = columns
     }
 
@@ -228,16 +251,39 @@ private final class ColumnPlan {
         return statement
     }
 
+    /// A plain insert of so many rows.
+    func insertStatement(_ db: Database, _ table: TableSchema, rows: Int) throws -> RawStatement {
+        if let prepared = preparedInserts[rows] { return prepared }
+        let values = Self.values(table, columns, rows: rows)
+        let statement = try RawStatement(db, "INSERT OR FAIL \(values)")
+        preparedInserts[rows] = statement
+        return statement
+    }
+
     static func sql(_ table: TableSchema, _ columns: [Column]) -> String {
-        let names = columns.map(\.name.quotedIdentifier)
         let sets = columns.filter { !$0.isKey }.map(\.name.quotedIdentifier).map {
             "\($0) = excluded.\($0)"
         }
-        let parameters = Array(repeating: "?", count: columns.count).joined(separator: ", ")
         return """
-            INSERT INTO \(table.quotedName) (\(names.joined(separator: ", "))) VALUES (\(parameters)) \
-            ON CONFLICT (\(table.quotedKey)) DO \
+            INSERT \(values(table, columns)) ON CONFLICT (\(table.quotedKey)) DO \
             \(sets.isEmpty ? "NOTHING" : "UPDATE SET " + sets.joined(separator: ", "))
             """
+    }
+
+    private static func values(_ table: TableSchema, _ columns: [Column], rows: Int = 1) -> String {
+        let names = columns.map(\.name.quotedIdentifier).joined(separator: ", ")
+        let row = Array(repeating: "?", count: columns.count).joined(separator: ", ")
+        let all = Array(repeating: "(\(row))", count: rows).joined(separator: ", ")
+        return "INTO \(table.quotedName) (\(names)) VALUES \(all)"
+    }
+}
+
+extension UnsafeBufferPointer<UInt8> {
+    /// Compares as memory, which comparing as collections does not come near.
+    func hasSameBytes(as other: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
+        guard count == other.count else { return false }
+        guard let own = baseAddress, let start = UnsafeBufferPointer(rebasing: other).baseAddress
+        else { return isEmpty }
+        return memcmp(own, start, count) == 0
     }
 }

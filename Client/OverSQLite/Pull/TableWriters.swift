@@ -50,6 +50,16 @@ final class TableWriters {
         try SetAsideColumns(db: db).store(unknown, table, key)
     }
 
+    /// Writes rows of which likely nothing is known here.
+    ///
+    /// - Returns: the places of those to be written as any other.
+    func insert(_ rows: [NewRow], _ table: TableSchema) throws -> [Int] {
+        let left = try NewRows(db: db, table: table, writer: try writer(table), known: known).write(
+            rows)
+        if left.count < rows.count { noteChange(in: table) }
+        return left
+    }
+
     func delete(version: Int64, _ table: TableSchema, _ key: RowKey, local: DatabaseValue?) throws {
         let spelling = local ?? table.keyForm.local(key)
         // A foreign key with ON DELETE RESTRICT may refuse; then the version must not stay noted.
