@@ -147,9 +147,9 @@ package final class UploadExecutor: Sendable {
             RPCFailure(.internal, code: "upload_failed", message: "Failed to process upload")
         case .poolExhausted:
             RPCFailure(
-                .unavailable, code: "overloaded",
+                .unavailable, code: "unavailable",
                 message:
-                    "Too many uploads wait for the database; nothing of this one is lost, send it again later",
+                    "The database has no free connection; nothing of the upload is lost, send it again later",
                 retryAfter: pauseWhenFull)
         default:
             RPCFailure(

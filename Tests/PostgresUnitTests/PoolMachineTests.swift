@@ -52,7 +52,7 @@ import Testing
         #expect(pool.nextTick == start + .seconds(1))
         #expect(pool.tick(now: start + .seconds(1)) == [.refuse(hasty, .deadlineExceeded)])
         #expect(pool.nextTick == start + .seconds(5))
-        #expect(pool.tick(now: start + .seconds(5)) == [.refuse(patient, .deadlineExceeded)])
+        #expect(pool.tick(now: start + .seconds(5)) == [.refuse(patient, .poolExhausted)])
     }
 
     @Test func failedAttemptsAreRepeatedWithGrowingPausesAndWaitersStay() throws {

@@ -86,7 +86,11 @@ struct PoolMachine {
         }
         if isFull(now: now) { return (waiter, [.refuse(waiter, .poolExhausted)]) }
         let latest = now + configuration.acquireTimeout
-        queue.append(waiter, deadline: deadline.map { min($0, latest) } ?? latest)
+        if let deadline, deadline <= latest {
+            queue.append(waiter, deadline: deadline, reason: .deadlineExceeded)
+        } else {
+            queue.append(waiter, deadline: latest, reason: .poolExhausted)
+        }
         return (waiter, settle(now))
     }
 
@@ -151,7 +155,7 @@ struct PoolMachine {
     mutating func tick(now: Instant) -> [Action] {
         if let retryAt, retryAt <= now { self.retryAt = nil }
         var actions = queue.removeExpired(now: now).map {
-            Action.refuse($0, .deadlineExceeded)
+            Action.refuse($0.waiter, $0.reason)
         }
         for id in idle where isOverdue(id, now) {
             connections[id] = nil
