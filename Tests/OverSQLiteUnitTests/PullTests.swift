@@ -262,6 +262,27 @@ import Testing
         #expect(device.engine.status.heldCount == 1)
     }
 
+    @Test("a held row that can be written now is not left behind all those that cannot")
+    func manyHeld() async throws {
+        let device = try Device()
+        let (parent, others) = (1, 2)
+        let rows = 10...(10 + HeldRows.retriesPerPage)
+        for row in rows {
+            let owner = row == rows.upperBound ? parent : others
+            device.gateway.write("posts", key(row), Self.post(row, of: owner))
+        }
+        try await device.sync()
+        #expect(device.engine.status.heldCount == rows.count)
+        device.gateway.write("users", key(parent), Self.user(parent))
+        // Each page tries all but one of them, chosen by chance.
+        for page in 1...20 where device.engine.status.heldCount == rows.count {
+            device.gateway.write("users", key(1000 + page), Self.user(1000 + page))
+            try await device.sync()
+        }
+        #expect(try device.lines("SELECT id FROM posts") == [key(rows.upperBound)])
+        #expect(device.engine.status.heldCount == rows.count - 1)
+    }
+
     @Test("a row that a constraint of this database refuses is held, and the others come")
     func localConstraint() async throws {
         let device = try Device(

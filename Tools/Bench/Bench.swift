@@ -79,10 +79,12 @@ package struct Bench: Sendable {
     }
 
     /// Runs every scenario that the plan wants.
-    package func measure() async throws -> BenchReport {
+    ///
+    /// - Parameter settings: those of the services that are tried, for the report.
+    package func measure(_ settings: [String: String] = [:]) async throws -> BenchReport {
         var report = BenchReport(
             machine: await .read(postgres: try await postgresVersion()), seconds: plan.seconds,
-            rounds: plan.rounds, postgresSettings: Self.postgresSettings)
+            rounds: plan.rounds, postgresSettings: Self.postgresSettings, settings: settings)
         if MachineDescription.isDebugBuild {
             say("this is a debug build: its numbers say nothing about speed")
         }

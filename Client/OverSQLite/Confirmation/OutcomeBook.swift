@@ -30,11 +30,6 @@ struct OutcomeBook {
         let rejection: RejectedChange?
     }
 
-    private struct Place {
-        let watch: UInt64
-        let index: Int
-    }
-
     private struct Watch {
         let edits: [WatchedEdit]
         var outcomes: [ChangeOutcome?]
@@ -42,7 +37,8 @@ struct OutcomeBook {
     }
 
     private var watches: [UInt64: Watch] = [:]
-    private var places: [PageApplier.TableKey: [Place]] = [:]
+    /// Places among the edits of each watch, by row and watch.
+    private var places: [PageApplier.TableKey: [UInt64: [Int]]] = [:]
     private var lastID: UInt64 = 0
 
     var isEmpty: Bool { watches.isEmpty }
@@ -54,14 +50,14 @@ struct OutcomeBook {
             edits: edits, outcomes: Array(repeating: nil, count: edits.count),
             undecided: edits.count)
         for (index, edit) in edits.enumerated() {
-            places[edit.row, default: []].append(Place(watch: lastID, index: index))
+            places[edit.row, default: [:]][lastID, default: []].append(index)
         }
         return lastID
     }
 
     mutating func forget(_ id: UInt64) {
         for edit in watches.removeValue(forKey: id)?.edits ?? [] {
-            places[edit.row]?.removeAll { $0.watch == id }
+            places[edit.row]?[id] = nil
             if places[edit.row]?.isEmpty == true { places[edit.row] = nil }
         }
     }
@@ -118,15 +114,18 @@ struct OutcomeBook {
         _ row: PageApplier.TableKey, _ judge: (WatchedEdit, ChangeOutcome?) -> ChangeOutcome?
     ) -> [UInt64] {
         var ended: [UInt64] = []
-        for place in places[row] ?? [] {
-            guard var watch = watches[place.watch] else { continue }
-            watches[place.watch] = nil
-            let before = watch.outcomes[place.index]
-            let now = judge(watch.edits[place.index], before)
-            watch.outcomes[place.index] = now
-            watch.undecided += (now == nil ? 1 : 0) - (before == nil ? 1 : 0)
-            if before == nil, watch.undecided == 0 { ended.append(place.watch) }
-            watches[place.watch] = watch
+        for (id, indexes) in places[row] ?? [:] {
+            guard var watch = watches[id] else { continue }
+            watches[id] = nil
+            let wasUndecided = watch.undecided > 0
+            for index in indexes {
+                let before = watch.outcomes[index]
+                let now = judge(watch.edits[index], before)
+                watch.outcomes[index] = now
+                watch.undecided += (now == nil ? 1 : 0) - (before == nil ? 1 : 0)
+            }
+            if wasUndecided, watch.undecided == 0 { ended.append(id) }
+            watches[id] = watch
         }
         return ended
     }

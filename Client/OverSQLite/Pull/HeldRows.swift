@@ -36,9 +36,16 @@ struct HeldRows {
 
     func count() throws -> Int { try Int.fetchOne(db, sql: "SELECT count(*) FROM _sync_held") ?? 0 }
 
+    /// Some to try again. Of more than one transaction tries it takes others each time, so that rows which can
+    /// be written now are not behind those that never can.
     func next() throws -> [Entry] {
         try Row.fetchAll(
-            db, sql: "SELECT tbl, key, version, payload FROM _sync_held LIMIT ?",
+            db,
+            sql: """
+                SELECT tbl, key, version, payload FROM _sync_held WHERE (tbl, key) IN (
+                    SELECT tbl, key FROM _sync_held ORDER BY random() LIMIT ?)
+                ORDER BY tbl, key
+                """,
             arguments: [Self.retriesPerPage]
         ).map { row in
             Entry(

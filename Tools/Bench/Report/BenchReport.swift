@@ -8,6 +8,8 @@ package struct BenchReport: Codable, Sendable {
     let rounds: Int
     /// What both PostgreSQL databases run with, beyond PostgreSQL's defaults.
     let postgresSettings: [String: String]
+    /// Settings of the services that were tried.
+    var settings: [String: String] = [:]
     var results: [ScenarioResult] = []
 
     /// The scenarios whose load was the bottleneck.

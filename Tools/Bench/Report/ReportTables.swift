@@ -21,11 +21,15 @@ package struct ReportTables: Sendable {
         var text = "\(report.machine.text)\n"
         text +=
             "Medians of \(report.rounds) measurements of \(Number.text(report.seconds)) s, in alternation with the floor.\n"
-        let settings = report.postgresSettings.sorted { $0.key < $1.key }
-            .map { "`\($0.key) = \($0.value)`" }
-        text += "PostgreSQL, ours and the floor's alike: \(settings.joined(separator: ", ")).\n"
+        text += "PostgreSQL, ours and the floor's alike: \(Self.list(report.postgresSettings)).\n"
+        if !report.settings.isEmpty { text += "Services: \(Self.list(report.settings)).\n" }
         for table in [targets, costs] { text += "\n" + Self.markdown(table) }
         return text + "\n" + notes.map { "- \($0)\n" }.joined()
+    }
+
+    private static func list(_ settings: [String: String]) -> String {
+        settings.sorted { $0.key < $1.key }.map { "`\($0.key) = \($0.value)`" }
+            .joined(separator: ", ")
     }
 
     private var targets: Table {

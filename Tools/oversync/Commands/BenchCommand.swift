@@ -34,6 +34,11 @@ struct BenchCommand: AsyncParsableCommand {
     var growth = false
     @Option(help: "Most changes that --growth loads: 10000 at least.")
     var growthLimit = 5_000_000
+    @Option(
+        help:
+            "A setting of the services to try, such as OVERSYNC_UPLOAD_POOL_MAX=4; may be repeated."
+    )
+    var setting: [String] = []
     @Option(help: "Folder of the floors' SQL scripts.")
     var floors = "Tests/Bench"
     @Option(help: "Writes everything that was seen to this file, as JSON.")
@@ -54,6 +59,9 @@ struct BenchCommand: AsyncParsableCommand {
         }
         guard growthLimit >= 10_000 else {
             throw ValidationError("--growth-limit must be 10000 at least")
+        }
+        for text in setting where !text.hasPrefix("OVERSYNC_") || !text.contains("=") {
+            throw ValidationError("--setting \(text): must be OVERSYNC_<NAME>=<value>")
         }
         let unknown = plan.only.subtracting(Scenarios.ids)
         guard unknown.isEmpty else {
@@ -94,14 +102,14 @@ struct BenchCommand: AsyncParsableCommand {
 
     private func runAll() async throws {
         var stackPlan = stackPlan
-        stackPlan.environment = Bench.environment
+        stackPlan.environment = Bench.environment.merging(settings) { _, new in new }
         stackPlan.postgresSettings = Bench.postgresSettings
         let plan = plan
         let report = try await withStack(stackPlan) { started in
             try await Bench(plan, on: started) { line in
                 print(line)
                 fflush(nil)
-            }.measure()
+            }.measure(settings)
         }
         let tables = ReportTables(report)
         print("\n" + tables.text)
@@ -112,6 +120,15 @@ struct BenchCommand: AsyncParsableCommand {
             print("bottleneck: generator: \(report.bottlenecks.joined(separator: ", "))")
             throw ExitCode.failure
         }
+    }
+
+    private var settings: [String: String] {
+        var all: [String: String] = [:]
+        for text in setting {
+            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            all[String(parts[0])] = String(parts[1])
+        }
+        return all
     }
 
     private var stackPlan: Stack.Plan {
