@@ -22,7 +22,9 @@ struct ConflictResolver {
         }
         // One key in two spellings is no difference.
         remote?[table.key.wireName] = pending.local
-        let base = RowImage.values(of: pending.image)
+        let base = FieldMerge.base(
+            RowImage.values(of: pending.image), sent: try unanswered(pending, table, server),
+            server: remote)
         let merge = FieldMerge(base: base, local: local, server: remote)
         let decision: FieldMerge.Decision
         do {
@@ -47,6 +49,17 @@ struct ConflictResolver {
                     kind: .overruled(report, sequence: pending.sequence)))
         }
         return report
+    }
+
+    /// The row as it was sent before its last edit, if nobody answered and the server's version may be on top of it.
+    private func unanswered(
+        _ pending: PendingRow, _ table: TableSchema, _ server: ServerRow
+    ) throws -> RowValues? {
+        guard let image = pending.sentImage,
+            try PendingQueue(db: db).sent(table, pending.key)
+                .contains(where: { $0.mayBeBeneath(server.version) })
+        else { return nil }
+        return RowImage.values(of: image)
     }
 
     private func perform(

@@ -28,6 +28,23 @@ struct FieldMerge {
     /// nil: deleted on the server.
     let server: RowValues?
 
+    /// What both sides began with, where the server may have got to know the row since and the answer was lost: a
+    /// column that it has as it was sent is no edit of somebody else's, and a row that this device made has no
+    /// other beginning.
+    ///
+    /// - Parameters:
+    ///   - image: the row at the version that was edited; nil: the server had none, or the policy needs no image.
+    ///   - sent: the row as it was sent; nil: nothing is in doubt.
+    static func base(_ image: RowValues?, sent: RowValues?, server: RowValues?) -> RowValues? {
+        guard let sent else { return image }
+        guard let image else { return sent }
+        return image.merging(
+            sent.filter { column, value in
+                server?[column].map { areSame($0, value) } ?? false
+            }
+        ) { $1 }
+    }
+
     /// - Throws: what the app's resolver throws.
     func decide(_ policy: ConflictPolicy, conflict: () -> Conflict) throws -> Decision {
         if local == nil, server == nil { return Decision(verdict: .takeServer, isConflict: false) }

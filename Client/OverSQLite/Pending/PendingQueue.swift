@@ -211,6 +211,10 @@ extension PendingQueue {
         let revision: Int64
         let base: Int64
         let operation: Operation
+
+        /// Whether a version of somebody else's may have been made on top of this change: were it applied, the
+        /// server would have the version after the base.
+        func mayBeBeneath(_ version: Int64) -> Bool { version > base + 1 }
     }
 
     func sent(_ table: TableSchema, _ key: RowKey) throws -> [SentRecord] {

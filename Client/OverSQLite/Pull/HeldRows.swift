@@ -12,6 +12,15 @@ struct HeldRows {
         let tableID: Int64
         let key: RowKey
         let row: ServerRow
+
+        fileprivate init(_ row: Row) {
+            tableID = row["tbl"]
+            key = RowKey(wire: row["key"])
+            self.row = ServerRow(
+                version: row["version"],
+                payload: (row["payload"] as String?).map { Array($0.utf8) },
+                sourceID: nil, changeID: nil)
+        }
     }
 
     func hold(
@@ -47,13 +56,12 @@ struct HeldRows {
                 ORDER BY tbl, key
                 """,
             arguments: [Self.retriesPerPage]
-        ).map { row in
-            Entry(
-                tableID: row["tbl"], key: RowKey(wire: row["key"]),
-                row: ServerRow(
-                    version: row["version"],
-                    payload: (row["payload"] as String?).map { Array($0.utf8) },
-                    sourceID: nil, changeID: nil))
-        }
+        ).map(Entry.init)
+    }
+
+    func entry(_ table: TableSchema, _ key: RowKey) throws -> Entry? {
+        let statement = try db.cachedStatement(
+            sql: "SELECT tbl, key, version, payload FROM _sync_held WHERE tbl = ? AND key = ?")
+        return try Row.fetchOne(statement, arguments: [table.id, key.wire]).map(Entry.init)
     }
 }

@@ -103,13 +103,13 @@ struct PageApplier {
         }
         let action = PullRules.decide(
             change, known: known?.row,
-            waiting: pending.map { row in
-                .init(
-                    revision: row.revision,
-                    sent: Dictionary(
-                        sent.map { ($0.changeID, $0.revision) }, uniquingKeysWith: { $1 }))
-            }, ownSource: ownSource)
+            waiting: pending.map { .init(revision: $0.revision, sent: sent) },
+            ownSource: ownSource)
         if action == .skip { return }
+        if action == .postpone {
+            return try hold(
+                change, table, key, bytes, "an edit of it was sent and not answered yet")
+        }
         if holdBack.contains(TableKey(tableID: table.id, key: key)) {
             return try hold(change, table, key, bytes, "its parent is missing")
         }
@@ -143,7 +143,7 @@ struct PageApplier {
         }
         let row = serverRow(change, bytes)
         switch action {
-        case .skip, .apply: break
+        case .skip, .apply, .postpone: break
         case .confirm:
             try queue.remove(table, key)
             try tables.known.note(table, key, row.known, local: pending.local)

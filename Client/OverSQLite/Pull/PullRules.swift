@@ -11,12 +11,20 @@ enum PullRules {
         case rebase
         /// The row waits with edits of its own (hazards C5, H2).
         case settle
+        /// The row's edits were sent, nobody answered, and this version may have been made on top of them: what
+        /// became of them is asked first, by sending them once more.
+        case postpone
     }
 
-    /// What waits for a row: its revision, and the revisions sent under which change ids.
+    /// What waits for a row: its revision, and what was sent of it and never answered.
     struct Waiting {
         let revision: Int64
-        let sent: [Int64: Int64]
+        let sent: [PendingQueue.SentRecord]
+
+        /// Whether the row as it waits was sent, and may be beneath the server's version.
+        func mayBeBeneath(_ version: Int64) -> Bool {
+            sent.contains { $0.revision == revision && $0.mayBeBeneath(version) }
+        }
     }
 
     static func decide(
@@ -24,9 +32,9 @@ enum PullRules {
     ) -> Action {
         if let known, change.version <= known.version { return .skip }
         guard let waiting else { return .apply }
-        guard change.sourceID == ownSource, let revision = waiting.sent[change.changeID] else {
-            return .settle
-        }
-        return revision == waiting.revision ? .confirm : .rebase
+        guard change.sourceID == ownSource,
+            let own = waiting.sent.first(where: { $0.changeID == change.changeID })
+        else { return waiting.mayBeBeneath(change.version) ? .postpone : .settle }
+        return own.revision == waiting.revision ? .confirm : .rebase
     }
 }

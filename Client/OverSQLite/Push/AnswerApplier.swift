@@ -25,6 +25,8 @@ struct AnswerApplier {
     let settlesConflicts: Bool
     private let tables: TableWriters
     private let queue: PendingQueue
+    private let held: HeldRows
+    private let hasHeld: Bool
     private(set) var summary = Summary()
 
     /// What became of edits beyond what the queue shows.
@@ -43,6 +45,8 @@ struct AnswerApplier {
         self.jitter = jitter
         tables = try TableWriters(db)
         queue = PendingQueue(db: db)
+        held = HeldRows(db: db)
+        hasHeld = try held.count() > 0
     }
 
     /// The caller has folded the log, so that the queue knows every edit, and has set apply mode.
@@ -83,6 +87,7 @@ struct AnswerApplier {
             } else {
                 try tables.known.forget(table, change.key)
             }
+            try takePostponed(table, change.key, local: pending.local)
             summary.progress += 1
             summary.confirmed += 1
         case .advance(let version):
@@ -115,6 +120,28 @@ struct AnswerApplier {
         try tables.known.note(
             table, change.key, KnownRow(version: version, isDeleted: change.operation == .delete),
             local: spelling)
+    }
+
+    /// Writes the version that came while it was not known what had become of the row's edits. Where this database
+    /// cannot take it, it is tried again with the next page.
+    private func takePostponed(_ table: TableSchema, _ key: RowKey, local: DatabaseValue) throws {
+        guard hasHeld, settlesConflicts, let entry = try held.entry(table, key) else { return }
+        let known = try tables.known.find(table, key)
+        do {
+            try db.inSavepoint {
+                if known.map({ $0.row.version < entry.row.version }) ?? true {
+                    try tables.write(entry.row, table, key, local: local)
+                }
+                try held.release(table, key)
+                return .commit
+            }
+        } catch is RowFlaw {
+            return
+        } catch let error as DatabaseError
+            where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT
+        {
+            return
+        }
     }
 
     private mutating func meet(
