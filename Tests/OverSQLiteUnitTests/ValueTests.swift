@@ -8,7 +8,7 @@ import Testing
 /// Values and keys on their way between SQLite and the wire.
 @Suite struct ValueTests {
     static let schema = """
-        CREATE TABLE v (id TEXT PRIMARY KEY NOT NULL, t TEXT, i INTEGER, r REAL, n NUMERIC, b BLOB)
+        CREATE TABLE v (id TEXT PRIMARY KEY NOT NULL, t TEXT, i INTEGER, r REAL, n NUMERIC, b BLOB, j JSON)
         """
 
     static func pair() throws -> (Device, Device) {
@@ -70,9 +70,37 @@ import Testing
     }
 
     @Test(
+        "a column declared JSON holds the value's text, which goes out as the value, also with an edit of another column",
+        arguments: [
+            #"{"a":[1,2.50,"é"]}"#, "[]", #""a word""#, #""12""#, "true", "7", "null",
+        ])
+    func json(value: String) async throws {
+        let (one, two) = try Self.pair()
+        one.gateway.write("v", key(1), #"{"id":"\#(key(1))","t":"before","j":\#(value)}"#)
+        try await one.sync()
+        #expect(try one.text("SELECT CAST(j AS TEXT) FROM v") ?? "null" == value)
+        try one.execute("UPDATE v SET t = 'after'")
+        try await one.sync()
+        #expect(one.gateway.rows("v")[key(1)]?.contains(#""j":\#(value)"#) == true)
+        try await two.sync()
+        #expect(try two.text("SELECT CAST(j AS TEXT) FROM v") ?? "null" == value)
+    }
+
+    @Test("JSON that an app writes with spaces goes out as the value")
+    func spacedJSON() async throws {
+        let (one, two) = try Self.pair()
+        try one.execute(
+            "INSERT INTO v (id, j) VALUES (?, ?)", [key(1), "{ \"a b\" : [1,  2] }\n"])
+        try await one.sync()
+        try await two.sync()
+        #expect(try two.text("SELECT j FROM v") == #"{"a b":[1,2]}"#)
+    }
+
+    @Test(
         "a value with no form on the wire sets its row aside with the reason, and others go",
         arguments: [
-            ("r", "9e999"), ("t", "x'00'"), ("b", "'text'"),
+            ("r", "9e999"), ("t", "x'00'"), ("b", "'text'"), ("j", "'{\"open\":'"), ("j", "'word'"),
+            ("j", "''"), ("j", "x'7b7d'"),
         ])
     func unsendable(column: String, expression: String) async throws {
         let (one, _) = try Self.pair()

@@ -3,6 +3,8 @@ enum Affinity: Sendable, Hashable {
     case text, integer, real, numeric, blob
     /// No declared type: a value keeps whatever type it came with.
     case none
+    /// Declared JSON, which is no affinity of SQLite's: the text is a JSON value and travels as that value.
+    case json
 
     /// The affinity of a declared type, by the rules of SQLite's "Datatypes" page, section 3.1. Unlike
     /// there, a column without a type is told apart from one declared BLOB, because only a declared
@@ -11,6 +13,8 @@ enum Affinity: Sendable, Hashable {
         let type = declaredType.uppercased()
         if type.isEmpty {
             self = .none
+        } else if type.contains("JSON") {
+            self = .json
         } else if type.contains("INT") {
             self = .integer
         } else if type.contains("CHAR") || type.contains("CLOB") || type.contains("TEXT") {

@@ -53,6 +53,8 @@ struct ValueDecoder {
         }
         switch slice.kind {
         case .null: return .null
+        case .bool where column.affinity == .json, .string where column.affinity == .json:
+            return .slice(slice.range)
         case .bool: return .integer(bytes[slice.range.lowerBound] == UInt8(ascii: "t") ? 1 : 0)
         case .number: return number(slice, for: column)
         case .string: return try string(slice, for: column)

@@ -53,6 +53,7 @@ struct RowEncoder {
             guard column.affinity != .blob else {
                 return .unsendableValue(column: column.wireName, "a BLOB column holds text")
             }
+            if column.affinity == .json { return append(json: text, of: column, to: &payload) }
             payload.append(jsonString: text)
         case .blob(let data):
             guard column.affinity == .blob else {
@@ -62,6 +63,22 @@ struct RowEncoder {
             payload.append(jsonString: data.base64EncodedString())
         }
         return nil
+    }
+
+    private static func append(
+        json text: String, of column: Column, to payload: inout [UInt8]
+    ) -> Refusal? {
+        let isJSON = Array(text.utf8).withUnsafeBufferPointer { bytes in
+            var reader = JSONReader(bytes)
+            guard (try? reader.skipValue()) != nil, (try? reader.expectEnd()) != nil else {
+                return false
+            }
+            payload.append(compacting: bytes)
+            return true
+        }
+        return isJSON
+            ? nil
+            : .unsendableValue(column: column.wireName, "a JSON column holds text that is no JSON")
     }
 
     /// Adds what the server told of columns this table does not have.
