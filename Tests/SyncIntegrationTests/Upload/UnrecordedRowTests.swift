@@ -1,3 +1,4 @@
+import Postgres
 import Testing
 import TestSupport
 
@@ -41,6 +42,56 @@ struct UnrecordedRowTests {
                 try await database.value("SELECT count(*) FROM s.notes WHERE title = 'new'")
                     == "\(Self.count)")
             #expect(try await database.value("SELECT label FROM s.tags") == "new")
+            #expect(try await database.verify(user: "ann").0 == [])
+        }
+    }
+
+    // plain SQL, triggers off:  BEGIN, INSERT b1               COMMIT
+    // ann:                                      INSERT b0..b2          applied
+    @Test func `a row that appears unseen while the upload writes it is taken over`() async throws {
+        try await SyncedDatabase.with { database in
+            let other = try await SyncedDatabase.connect(database.url)
+            defer { other.close() }
+            try await other.execute(
+                script: """
+                    SET session_replication_role = replica;
+                    BEGIN;
+                    INSERT INTO s.notes (id, owner, title) VALUES ('\(Self.key(1))', 'ann', 'old')
+                    """)
+            let changes = (0..<3).map {
+                change($0 + 1, "INSERT", "notes", Self.key($0), #"{"title":"new"}"#)
+            }
+            async let answer = database.outcomes("ann", changes.joined(separator: ","))
+            let deadline = ContinuousClock.now + .seconds(20)
+            while try await database.value(
+                "SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted") == nil
+            {
+                try #require(ContinuousClock.now < deadline)
+            }
+            try await other.execute(script: "COMMIT")
+            #expect(try await answer == ["applied 1", "applied 1", "applied 1"])
+            #expect(
+                try await database.value("SELECT string_agg(title, ' ') FROM s.notes")
+                    == "new new new")
+            #expect(try await database.verify(user: "ann").0 == [])
+        }
+    }
+
+    @Test func `an update that PostgreSQL leaves out as it changes nothing is applied`()
+        async throws
+    {
+        try await SyncedDatabase.with { database in
+            try await database.execute(
+                """
+                CREATE TRIGGER z_min BEFORE UPDATE ON s.notes FOR EACH ROW
+                    EXECUTE FUNCTION suppress_redundant_updates_trigger()
+                """)
+            try await database.upload(
+                "ann", change(1, "INSERT", "notes", Self.key(1), #"{"title":"same"}"#))
+            let answer = try await database.outcomes(
+                "ann", change(2, "UPDATE", "notes", Self.key(1), base: 1, #"{"title":"same"}"#),
+                change(3, "INSERT", "notes", Self.key(2), #"{"title":"other"}"#))
+            #expect(answer == ["applied 2", "applied 1"])
             #expect(try await database.verify(user: "ann").0 == [])
         }
     }
