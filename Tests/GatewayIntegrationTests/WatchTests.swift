@@ -187,6 +187,24 @@ struct WatchTests {
         }
     }
 
+    @Test func `a watch that no replica begins in time is refused, and its place is free again`()
+        async throws
+    {
+        var silent = RPCRouter()
+        silent.onStream(DownloadRPC.watchHead) { _, _, _, _ in await Signal().wait() }
+        try await withGateway(
+            ["OVERSYNC_REQUEST_TIMEOUT_SECONDS": "1", "OVERSYNC_MAX_WATCHERS": "1"],
+            upstreams: ["download": silent]
+        ) { gateway in
+            for _ in 1...2 {
+                let response = try await Self.watch(gateway)
+                #expect(response.status == .serviceUnavailable)
+                let body = String(buffer: try await response.body.collect(upTo: 1024))
+                #expect(body.contains("deadline_exceeded"))
+            }
+        }
+    }
+
     @Test func `no more than may watch do`() async throws {
         let log = Log()
         try await withGateway(

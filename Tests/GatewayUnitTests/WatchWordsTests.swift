@@ -24,7 +24,8 @@ struct WatchWordsTests {
         #expect(words.next() == .head(6))
         #expect(words.next() == nil)
         for head in Int64(7)...9 { words.hear(head) }
-        words.comment()
+        let isAlive = words.comment()
+        #expect(isAlive)
         #expect(words.next() == .head(9))
         #expect(words.next() == .comment)
         #expect(words.next() == nil)

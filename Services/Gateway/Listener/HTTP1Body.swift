@@ -37,6 +37,17 @@ enum HTTP1Body {
         }
     }
 
+    /// A body of which is told when somebody begins to read it.
+    struct Awaited: AsyncSequence, Sendable {
+        let body: Producer
+        let isAsked: @Sendable () -> Void
+
+        func makeAsyncIterator() -> Producer.AsyncIterator {
+            isAsked()
+            return body.makeAsyncIterator()
+        }
+    }
+
     static func make(flow: NIOLoopBound<Flow>) -> (body: Producer, source: Source) {
         let made = Producer.makeSequence(
             elementType: ByteBuffer.self, failureType: (any Error).self,

@@ -15,18 +15,31 @@ final class HTTP1Handler: ChannelDuplexHandler {
     typealias OutboundOut = HTTPResponsePart
     typealias Answer = @Sendable (Request) async -> Response
 
-    private let answer: Answer
+    /// Longest time that the rest of a request may take that is answered already: it is read for the client's sake, who
+    /// may look at the answer only then.
+    static let restTimeout: TimeAmount = .seconds(30)
+
+    /// Longest time for which a client may leave answers unread and ask for more.
+    let idleTimeout: TimeAmount
+    let answer: Answer
     /// The head of a request that has come so far without a body.
     private var head: HTTPRequest?
     /// Where the parts of the body go that is coming now.
-    private var body: HTTP1Body.Source?
-    private let flow = HTTP1Body.Flow()
-    private var isAnswering = false
-    private var closesAfterAnswer = false
+    var body: HTTP1Body.Source?
+    let flow = HTTP1Body.Flow()
+    var isAnswering = false
+    /// The client sends no body before it is told to go on.
+    var isClientWaiting = false
+    /// A request whose answer is not looked for while the answers before it are not taken.
+    var waiting: Request?
+    /// Closes the connection, unless what is waited for comes.
+    var ending: Scheduled<Void>?
+    var closesAfterAnswer = false
     /// Writes an answer whose end is not known when it begins.
-    private var streaming: Task<Void, Never>?
+    var streaming: Task<Void, Never>?
 
-    init(answer: @escaping Answer) {
+    init(idleTimeout: TimeAmount, answer: @escaping Answer) {
+        self.idleTimeout = idleTimeout
         self.answer = answer
     }
 
@@ -41,6 +54,8 @@ final class HTTP1Handler: ChannelDuplexHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         endBody(ChannelError.ioOnClosedChannel)
+        waiting = nil
+        ending?.cancel()
         streaming?.cancel()
         context.fireChannelInactive()
     }
@@ -52,14 +67,22 @@ final class HTTP1Handler: ChannelDuplexHandler {
             // One with a body is answered from its head on: it may be refused before the body is there.
             if Self.hasBody(head) { begin(head, context) } else { self.head = head }
         case .body(let bytes):
+            isClientWaiting = false
             if let body, body.yield(bytes) == .stopProducing { flow.isHeld = true }
         case .end:
             if let head {
                 run(Request(head: head, body: RequestBody(buffer: ByteBuffer())), context)
             }
             head = nil
-            endBody()
+            if body != nil { bodyEnded(context) }
         }
+    }
+
+    private func bodyEnded(_ context: ChannelHandlerContext) {
+        endBody()
+        guard !isAnswering else { return }
+        ending?.cancel()
+        if closesAfterAnswer { context.close(promise: nil) }
     }
 
     private static func hasBody(_ head: HTTPRequest) -> Bool {
@@ -67,7 +90,7 @@ final class HTTP1Handler: ChannelDuplexHandler {
             || head.headerFields[.contentLength].map { $0 != "0" } ?? false
     }
 
-    private func endBody(_ error: (any Error)? = nil) {
+    func endBody(_ error: (any Error)? = nil) {
         if let error { body?.finish(error) } else { body?.finish() }
         body = nil
     }
@@ -88,73 +111,13 @@ final class HTTP1Handler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        let isAnswered = isAnswering || body != nil
         endBody(error)
-        guard error is HTTPParserError, !isAnswering else { return context.close(promise: nil) }
+        guard error is HTTPParserError, !isAnswered else { return context.close(promise: nil) }
         let response = HTTPResponse(
             status: .badRequest, headerFields: [.connection: "close", .contentLength: "0"])
         context.write(wrapOutboundOut(.head(response)), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         context.close(promise: nil)
-    }
-}
-
-// MARK: - Answers
-
-extension HTTP1Handler {
-    /// A request whose body is still coming.
-    private func begin(_ head: HTTPRequest, _ context: ChannelHandlerContext) {
-        let (body, source) = HTTP1Body.make(flow: NIOLoopBound(flow, eventLoop: context.eventLoop))
-        self.body = source
-        run(Request(head: head, body: RequestBody(asyncSequence: body)), context)
-    }
-
-    private func run(_ request: Request, _ context: ChannelHandlerContext) {
-        isAnswering = true
-        let loopBound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        let answer = answer
-        // Goes on when the device hangs up, as work in the services does; the request's own deadline ends it.
-        Task(executorPreference: EventLoopExecutor.of(context.eventLoop)) {
-            let response = await answer(request)
-            let bytes = await CollectedBody.bytes(of: response.body)
-            loopBound.eventLoop.execute {
-                let (handler, context) = loopBound.value
-                handler.write(response, bytes, context)
-            }
-        }
-    }
-
-    /// - Parameter bytes: the body; nil when it is to be written as it comes.
-    private func write(
-        _ response: Response, _ bytes: ByteBuffer?, _ context: ChannelHandlerContext
-    ) {
-        guard context.channel.isActive else { return }
-        context.write(wrapOutboundOut(.head(response.head)), promise: nil)
-        if let bytes {
-            if bytes.readableBytes > 0 {
-                context.write(wrapOutboundOut(.body(bytes)), promise: nil)
-            }
-            write(context: context, data: wrapOutboundOut(.end(nil)), promise: nil)
-        }
-        context.flush()
-        guard bytes == nil else { return }
-        // A task of its own: what it took to find the answer is not kept while the answer lasts.
-        streaming = Task { [channel = context.channel, body = response.body] in
-            do {
-                try await body.write(ChannelBodyWriter(channel: channel))
-            } catch {
-                channel.close(promise: nil)
-            }
-        }
-    }
-
-    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        let part = unwrapOutboundIn(data)
-        guard case .end = part else { return context.write(data, promise: promise) }
-        // First, as the next request may come within the write: what it says of closing is about itself.
-        let closes = closesAfterAnswer
-        isAnswering = false
-        streaming = nil
-        context.write(wrapOutboundOut(part), promise: promise)
-        if closes { context.close(promise: nil) }
     }
 }

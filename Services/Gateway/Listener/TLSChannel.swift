@@ -33,6 +33,7 @@ struct TLSChannel: ServerChildChannel {
             let pipeline = channel.pipeline.syncOperations
             try pipeline.addHandler(NIOSSLServerHandler(context: tls))
             try pipeline.addHandler(CloseAfterFlush())
+            try pipeline.addHandler(HandshakeLimit())
             let negotiation = NIOTypedApplicationProtocolNegotiationHandler<Negotiated> {
                 self.goOn(with: $0, on: channel, logger)
             }
@@ -52,10 +53,12 @@ struct TLSChannel: ServerChildChannel {
             try pipeline.configureHTTPServerPipeline(
                 withPipeliningAssistance: true, withErrorHandling: false,
                 withOutboundHeaderValidation: false)
+            try pipeline.addHandler(OldClients())
             try pipeline.addHandler(HTTP1ToHTTPServerCodec(secure: true))
             try pipeline.addHandler(
                 HTTPConnectionStateHandler(idleTimeout: idleTimeout, logger: logger))
-            try pipeline.addHandler(HTTP1Handler(answer: answer))
+            try pipeline.addHandler(
+                HTTP1Handler(idleTimeout: TimeAmount(idleTimeout), answer: answer))
             return .http1
         }
     }

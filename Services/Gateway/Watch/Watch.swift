@@ -47,8 +47,11 @@ final class Watch: Sendable {
 
     /// Begins, and returns when the replica's first word has come.
     ///
+    /// - Parameter latest: a replica that has said nothing by then will not.
     /// - Throws: `RPCFailure`: `history_pruned` and the like, or `unavailable`.
-    func open() async throws(RPCFailure) {
+    func open(by latest: ContinuousClock.Instant) async throws(RPCFailure) {
+        place.take(self)
+        place.ring(self, at: min(latest, context.deadline, .now + Self.heartbeat))
         let opening: WatchWords.Opening = await withTaskCancellationHandler {
             do throws(RPCFailure) {
                 try await subscribe()
@@ -60,8 +63,6 @@ final class Watch: Sendable {
             end()
         }
         if case .refused(let failure) = opening { throw failure }
-        place.take(self)
-        setAlarm()
     }
 
     /// What to tell the device next; nil at the end.
@@ -73,9 +74,9 @@ final class Watch: Sendable {
     }
 
     /// Nothing more is to come.
-    func end() {
+    func end(_ failure: RPCFailure = .cancelled) {
         let (reopening, subscription) = change { state in
-            state.words.end()
+            state.words.end(failure)
             defer { (state.reopening, state.subscription) = (nil, nil) }
             return (state.reopening, state.subscription)
         }
@@ -177,14 +178,11 @@ final class Watch: Sendable {
 
     // MARK: - Time
 
-    private func setAlarm() {
-        place.ring(self, at: min(context.deadline, .now + Self.heartbeat))
-    }
-
     /// A comment is due, or the end.
     func ring() {
-        guard .now < context.deadline else { return end() }
-        change { $0.words.comment() }
-        setAlarm()
+        guard .now < context.deadline, change({ $0.words.comment() }) else {
+            return end(.deadlineExceeded)
+        }
+        place.ring(self, at: min(context.deadline, .now + Self.heartbeat))
     }
 }

@@ -29,7 +29,7 @@ struct WatchRoute: Sendable {
                 deadline: .now + life, caller: verified.identity),
             place: try watchers.enter())
         // What is wrong with the request is answered with its status, before the stream begins.
-        try await watch.open()
+        try await watch.open(by: scope.deadline)
         var response = Response(
             status: .ok,
             headers: [

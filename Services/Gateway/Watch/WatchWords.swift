@@ -45,8 +45,11 @@ struct WatchWords: Hashable, Sendable {
     }
 
     /// It is time for a sign of life.
-    mutating func comment() {
+    ///
+    /// - Returns: whether there is any: a replica has spoken.
+    mutating func comment() -> Bool {
         isCommentDue = true
+        return opening != nil
     }
 
     /// Whoever began the stream from a replica has it.
@@ -80,9 +83,11 @@ struct WatchWords: Hashable, Sendable {
     }
 
     /// Nothing is to come any more; what was heard is still told.
-    mutating func end() {
+    ///
+    /// - Parameter failure: how a watch is refused that has not begun.
+    mutating func end(_ failure: RPCFailure = .cancelled) {
         isOver = true
-        opening = opening ?? .refused(.cancelled)
+        opening = opening ?? .refused(failure)
     }
 
     /// Takes out what is to be told next; nil when there is nothing now.

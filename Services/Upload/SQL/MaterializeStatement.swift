@@ -72,6 +72,8 @@ private struct Parts {
     let keyType: String
     let names: [String]
     let values: [String]
+    /// Of each of them.
+    let types: [String]
     let source: String
     let conflictKey: String
     /// For tables without an owner column, whose keys the sidecar keeps owners of.
@@ -94,6 +96,7 @@ private struct Parts {
             ? Ownership(table: table.id, key: table.storedKey(of: "t")) : nil
         var names: [String] = []
         var values: [String] = []
+        var types: [String] = []
         var fields: [String] = []
         for (index, column) in table.columns.enumerated() where columns.contains(index) {
             let isServers = column.name == table.keyColumn || column.name == table.ownerColumn
@@ -102,8 +105,10 @@ private struct Parts {
             let conversion = WireConversion(column)
             names.append(quoted(column.name))
             values.append(conversion.expression("r.\(field)"))
+            types.append(column.typeName)
             fields.append("\(field) \(conversion.fieldType)")
         }
+        self.types = types
         self.names = names
         self.values = values
         keyType = table.keyKind == .uuid ? "uuid" : "text"
@@ -198,9 +203,26 @@ private struct Parts {
                 AND NOT EXISTS (SELECT FROM updated u WHERE u.key = \(keyValue))
             \(takeOver) \(returning)
         )\(noteOwner("inserted"))
-        SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted), $3)
+        SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted)
+            + (\(countOfUnchanged)), $3)
         WHERE $2::text IS NOT NULL
         """
+    }
+
+    /// Rows that a trigger left as they are, and that are as they are to be (`suppress_redundant_updates_trigger`).
+    /// Compared as PostgreSQL does there, byte for byte: not every type has an equality.
+    private var countOfUnchanged: String {
+        func row(_ expressions: [String]) -> String {
+            let typed = zip(expressions, types).map { "CAST(\($0) AS \($1))" }
+            return "ROW(\(typed.joined(separator: ", ")))::record"
+        }
+        let isSame =
+            names.isEmpty ? "true" : "\(row(names.map { "t.\($0)" })) *= \(row(values))"
+        return """
+            SELECT count(*) FROM \(target) AS t JOIN \(source) ON t.\(key) = \(keyValue)
+            WHERE (SELECT count(*) FROM updated) < $3 AND \(isAny(keyValue))\(own) AND \(isSame)
+                AND NOT EXISTS (SELECT FROM updated u WHERE u.key = \(keyValue))
+            """
     }
 
     var delete: String {

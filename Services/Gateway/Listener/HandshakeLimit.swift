@@ -1,0 +1,33 @@
+import NIOCore
+import NIOTLS
+
+/// Closes a connection that does not agree on TLS in time, and one that has not when the gateway goes down: nothing
+/// else would end it, as all that comes later waits for that agreement.
+final class HandshakeLimit: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+
+    /// Longest time until TLS is agreed on: some round trips on a bad line.
+    static let longest: TimeAmount = .seconds(15)
+
+    private var end: Scheduled<Void>?
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        end = context.eventLoop.scheduleTask(in: Self.longest) { [channel = context.channel] in
+            channel.close(promise: nil)
+        }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        end?.cancel()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        context.fireUserInboundEventTriggered(event)
+        switch event {
+        case is ChannelShouldQuiesceEvent: context.close(promise: nil)
+        case TLSUserEvent.handshakeCompleted:
+            context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
+        default: break
+        }
+    }
+}

@@ -1,0 +1,18 @@
+import NIOCore
+import NIOHTTP1
+
+/// Says in one way what clients ask of a connection in many: `Connection: close` on each request that is to be the
+/// last one. HTTP/1.0 asks for that by saying nothing, and knows no answer before the answer.
+final class OldClients: ChannelInboundHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundOut = HTTPServerRequestPart
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard case .head(var head) = unwrapInboundIn(data),
+            !head.isKeepAlive || head.version == .http1_0
+        else { return context.fireChannelRead(data) }
+        if !head.isKeepAlive { head.headers.replaceOrAdd(name: "Connection", value: "close") }
+        if head.version == .http1_0 { head.headers.remove(name: "Expect") }
+        context.fireChannelRead(wrapInboundOut(.head(head)))
+    }
+}
