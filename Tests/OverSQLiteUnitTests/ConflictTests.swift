@@ -38,9 +38,16 @@ import Testing
     func merge(sendsFirst: Bool) async throws {
         let device = try await Self.device(
             .fieldwise(), local: Self.rename, server: Self.row("a", 9))
+        let events = device.engine.events
         try await Self.meet(device, sendsFirst: sendsFirst)
         #expect(try device.lines("SELECT name, age FROM users") == ["local|9"])
         #expect(device.gateway.rows("users")[key(1)] == Self.row("local", 9))
+        guard case .conflict(let report)? = await firstEvent(events, unless: device) else {
+            Issue.record("the merge was not reported")
+            return
+        }
+        // The age was never this device's edit.
+        #expect(report.lost == [:])
     }
 
     @Test(

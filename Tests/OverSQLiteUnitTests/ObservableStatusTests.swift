@@ -24,6 +24,19 @@ import Testing
         }
     }
 
+    @Test("an exchange by hand beside the loops leaves the status as idle as it was")
+    func byHand() async throws {
+        let device = try Device()
+        let sync = device.engine.observableStatus
+        try await device.engine.start()
+        await Self.status(sync) { $0.lastSynced != nil && $0.state == .idle }
+        try await device.engine.fetchChanges()
+        #expect(device.engine.status.state == .idle)
+        try await device.engine.syncChanges()
+        #expect(device.engine.status.state == .idle)
+        await device.engine.stop()
+    }
+
     @Test("observers see edits counted, sent and confirmed, as they happen")
     func observed() async throws {
         let device = try Device()

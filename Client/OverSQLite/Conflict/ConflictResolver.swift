@@ -41,7 +41,8 @@ struct ConflictResolver {
         guard decision.isConflict else { return nil }
         let report = ConflictReport(
             table: table.name, key: pending.key.wire, outcome: outcome(decision.verdict),
-            columns: decision.clashes, lost: lost(decision.verdict, local: local, server: remote))
+            columns: decision.clashes,
+            lost: lost(decision.verdict, base: base, local: local, server: remote))
         if decision.verdict == .takeServer {
             tables.outcomes.append(
                 RowOutcome(
@@ -115,10 +116,10 @@ struct ConflictResolver {
         }
     }
 
-    /// What the device had and no longer has.
-    private func lost(_ verdict: FieldMerge.Verdict, local: RowValues?, server: RowValues?)
-        -> RowValues
-    {
+    /// What the device had and no longer has: where the row is still there, of what it had edited.
+    private func lost(
+        _ verdict: FieldMerge.Verdict, base: RowValues?, local: RowValues?, server: RowValues?
+    ) -> RowValues {
         guard let local else { return [:] }
         let now: RowValues
         switch verdict {
@@ -128,7 +129,10 @@ struct ConflictResolver {
         case .delete: now = [:]
         }
         return local.filter { column, value in
-            now[column].map { !FieldMerge.areSame($0, value) } ?? (server == nil)
+            if server != nil, let before = base?[column], FieldMerge.areSame(before, value) {
+                return false
+            }
+            return now[column].map { !FieldMerge.areSame($0, value) } ?? (server == nil)
         }
     }
 }

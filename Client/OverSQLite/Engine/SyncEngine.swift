@@ -130,6 +130,11 @@ public final class SyncEngine: Sendable {
             if Hold.isMine(session) { throw SyncError.paused }
             try await session.lock.locked {
                 guard session.pauses.withLock({ $0 == 0 }) else { throw SyncError.paused }
+                // The loops, which wait meanwhile, go on where they were.
+                let before = status.state
+                defer {
+                    if running.withLock({ $0 != nil }) { show(before == .stopped ? .idle : before) }
+                }
                 try await Standstill(session: session, touched: nil).watch(body)
             }
             showEnd(of: nil)
@@ -143,6 +148,10 @@ public final class SyncEngine: Sendable {
             showEnd(of: status.lastError)
             throw error
         }
+    }
+
+    private func show(_ state: SyncStatus.State) {
+        session.board.update { $0.state = state }
     }
 
     private func showEnd(of error: SyncError?) {

@@ -94,6 +94,8 @@ extension RPCServerHandler {
         guard let handler = shared.router.handler(for: header.method) else {
             return end(header.callID, failing: .unknownMethod(header.method))
         }
+        // Closed by a frame before this one: no place may be taken that nobody gives back.
+        guard context != nil else { return }
         guard shared.callsInFlight.enter(limit: shared.limits.maximumCallsInFlight) else {
             return end(header.callID, failing: .overloaded)
         }
