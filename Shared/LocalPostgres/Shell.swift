@@ -38,6 +38,11 @@ package enum Shell {
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         if let input { posix_spawn_file_actions_adddup2(&actions, input, 0) }
+        // A server inherits nothing else. Foundation's `Process` tells the end of a program by a descriptor that is
+        // closed with it: held by a server that started at that moment, the end would never be noticed.
+        for descriptor in STDERR_FILENO + 1...highestDescriptor() + openedMeanwhile {
+            posix_spawn_file_actions_addclose(&actions, descriptor)
+        }
         let arguments = command.map { strdup($0) } + [nil]
         let environment = ProcessInfo.processInfo.environment.map { strdup("\($0)=\($1)") } + [nil]
         defer { for text in arguments + environment { free(text) } }
@@ -55,6 +60,14 @@ package enum Shell {
                 path: command[0], reason: String(cString: strerror(status)))
         }
         return id
+    }
+
+    /// Descriptors that other threads may open while a program is being started.
+    private static let openedMeanwhile: Int32 = 64
+
+    private static func highestDescriptor() -> Int32 {
+        let open = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+        return open.compactMap { Int32($0) }.max() ?? STDERR_FILENO
     }
 
     /// Two ends of a stream that no other program inherits unless it is given one.
