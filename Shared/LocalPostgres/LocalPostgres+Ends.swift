@@ -18,6 +18,7 @@ extension LocalPostgres {
             if ContinuousClock.now > end {
                 throw LocalPostgresError.unusable(path: directory, reason: "will not die")
             }
+            // They are not children of this process: the kernel does not tell it of their end.
             try await Task.sleep(for: Self.deathPoll)
         }
     }

@@ -28,6 +28,7 @@ import Testing
         let engine = device.engine
         await #expect(throws: Broken.self) { try await engine.withSyncPaused { throw Broken() } }
         let task = Task {
+            // Never waited out: it stands for work that is cancelled.
             try await engine.withSyncPaused { try await Task.sleep(for: .seconds(3600)) }
         }
         task.cancel()
@@ -60,6 +61,7 @@ import Testing
             "download",
             .delay {
                 isHeld.continuation.yield()
+                // Never waited out: an answer that does not come, until the request is given up.
                 try? await Task.sleep(for: .seconds(3600))
             })
         let task = Task { try await engine.syncChanges() }

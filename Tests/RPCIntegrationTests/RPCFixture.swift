@@ -132,6 +132,7 @@ func eventually(
     while !condition() {
         try #require(ContinuousClock.now < deadline, "the condition did not come true in time")
         await Task.yield()
+        // Between looks only; what passes is the condition, not the time.
         try await Task.sleep(for: .milliseconds(1))
     }
 }
