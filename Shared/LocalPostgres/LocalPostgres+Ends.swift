@@ -13,7 +13,6 @@ extension LocalPostgres {
         let family = [server] + Self.children(of: server)
         for id in family { _ = Foundation.kill(id, SIGKILL) }
         let end = ContinuousClock.now + Self.deathPatience
-        // They are not our children, so there is no event to wait for.
         while family.contains(where: Self.isAlive) {
             if ContinuousClock.now > end {
                 throw LocalPostgresError.unusable(path: directory, reason: "will not die")
