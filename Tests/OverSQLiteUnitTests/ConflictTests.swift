@@ -147,6 +147,71 @@ import Testing
         #expect(device.gateway.rows("users")[key(1)] == Self.row("a+server+local", 9))
     }
 
+    private struct User: Codable, FetchableRecord, PersistableRecord {
+        static let databaseTableName = "users"
+        var id: String
+        var name: String
+        // The column `age` is none of the record's.
+    }
+
+    @Test("a resolver sees the app's own records, and may settle a column by itself")
+    func records() async throws {
+        let device = try await Self.device(
+            .resolver(User.self) { conflict in
+                guard let base = conflict.base, let local = conflict.local,
+                    let server = conflict.server, var merged = try conflict.merged()
+                else { return .fieldwise() }
+                merged.name = "\(base.name)+\(local.name)+\(server.name)"
+                return try .row(merged)
+            }, local: Self.rename, server: Self.row("server", 9))
+        try await Self.meet(device, sendsFirst: false)
+        #expect(try device.lines("SELECT name, age FROM users") == ["a+local+server|9"])
+    }
+
+    @Test("a resolver may leave the columns to the policy, or begin with what it makes of them")
+    func fieldwiseResolution() async throws {
+        let policies: [ConflictPolicy] = [
+            .resolver { _ in .fieldwise(clash: .server) },
+            .resolver { conflict in conflict.merged(clash: .server).map { .merged($0) } ?? .client
+            },
+        ]
+        for policy in policies {
+            let device = try await Self.device(
+                policy, local: "UPDATE users SET name = 'local', age = 5",
+                server: Self.row("server", 1))
+            try await Self.meet(device, sendsFirst: true)
+            #expect(try device.lines("SELECT name, age FROM users") == ["server|5"])
+            let deleted = try await Self.device(policy, local: Self.rename, server: nil)
+            try await Self.meet(deleted, sendsFirst: true)
+            #expect(try deleted.lines("SELECT name FROM users") == ["local"])
+        }
+    }
+
+    @Test("a resolver that names a column which is not there is told so")
+    func unknownColumn() async throws {
+        let device = try await Self.device(
+            .resolver { _ in .merged(["nmae": "x".databaseValue]) }, local: Self.rename,
+            server: Self.row("server", 9))
+        try await device.sync()
+        let rejected = try await device.engine.rejectedChanges.first
+        #expect(rejected?.reason == "resolver_failed")
+        #expect(rejected?.message?.contains("nmae") == true)
+    }
+
+    @Test("the server's victory reports what was edited here, and nothing else")
+    func serverWinsReport() async throws {
+        let device = try await Self.device(
+            .serverWins, local: Self.rename, server: Self.row("server", 9))
+        let events = device.engine.events
+        try await Self.meet(device, sendsFirst: false)
+        guard case .conflict(let report)? = await firstEvent(events, unless: device) else {
+            Issue.record("the conflict was not reported")
+            return
+        }
+        #expect(report.columns == ["name"])
+        #expect(report.lost == ["name": "local".databaseValue])
+    }
+
     @Test("C16: a resolver that throws holds back its row alone, and an edit frees it")
     func resolverThrows() async throws {
         struct Refusal: Error {}

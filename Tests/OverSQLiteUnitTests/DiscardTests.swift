@@ -63,9 +63,49 @@ struct DiscardTests {
         #expect(try device.queue() == ["UPDATE|1"])
     }
 
-    @Test("where no earlier state is kept the row stays until the server's next version")
+    @Test(
+        "the row becomes again what the server has under every policy",
+        arguments: [ConflictPolicy.serverWins, .clientWins],
+        ["UPDATE users SET name = 'x'", "DELETE FROM users"])
+    func everyPolicy(policy: ConflictPolicy, edit: String) async throws {
+        let (device, change) = try await device(edit, policy)
+        try await device.engine.discard(change)
+        #expect(try device.lines(Self.users) == ["Ada|36"])
+        #expect(try device.queue().isEmpty)
+    }
+
+    @Test(
+        "an edit that the app's resolver could not settle gives way to the server's row",
+        arguments: [#"{"id":"\#(key(1))","name":"Ada","age":40}"#, nil])
+    func resolverFailed(server: String?) async throws {
+        struct Undecided: Error {}
+        let device = try Device { $0.conflictPolicy = .resolver { _ in throw Undecided() } }
+        try device.execute("INSERT INTO users (id, name, age) VALUES (?, 'Ada', 36)", [key(1)])
+        try await device.sync()
+        try device.execute("UPDATE users SET name = 'x'")
+        device.gateway.write("users", key(1), server)
+        try await device.sync()
+        let change = try #require(try await device.engine.rejectedChanges.first)
+        #expect(change.reason == "resolver_failed")
+        #expect(try device.lines(Self.users) == ["x|36"])
+        try await device.engine.discard(change)
+        #expect(try device.lines(Self.users) == (server == nil ? [] : ["Ada|40"]))
+        #expect(try device.queue().isEmpty)
+        #expect(device.engine.status.heldCount == 0)
+    }
+
+    @Test("an edit made while columns were released stays until the server's next version")
     func withoutImage() async throws {
-        let (device, change) = try await device("UPDATE users SET name = 'x'", .serverWins)
+        let device = try Device()
+        try device.execute("INSERT INTO users (id, name, age) VALUES (?, 'Ada', 36)", [key(1)])
+        try await device.sync()
+        try await device.database.write { db in
+            try SyncEngine.prepareToDropColumns(of: "users", in: db)
+        }
+        device.gateway.refuse("users", key(1), reason: "bad_payload")
+        try device.execute("UPDATE users SET name = 'x'")
+        try await device.sync()
+        let change = try #require(try await device.engine.rejectedChanges.first)
         try await device.engine.discard(change)
         #expect(try device.lines(Self.users) == ["x|36"])
         device.gateway.write("users", key(1), #"{"id":"\#(key(1))","name":"Ada","age":37}"#)

@@ -171,6 +171,30 @@ import Testing
         #expect(await firstEvent(events, unless: device) == .rejected(row))
     }
 
+    @Test("a refusal is told once, not with each retry; one that the app asked for is told again")
+    func refusalIsToldOnce() async throws {
+        let device = try Device()
+        let events = device.engine.events
+        device.gateway.refuse("users", key(1), reason: "fk_missing")
+        try device.execute("INSERT INTO users (id) VALUES (?)", [key(1)])
+        try await device.sync()
+        for _ in 1...3 {
+            device.clock.advance(seconds: RetrySchedule.longest)
+            try await device.sync()
+        }
+        #expect(device.gateway.uploads.count == 4)
+        let row = try #require(try await device.engine.rejectedChanges.first)
+        try await device.engine.retry(row)
+        try await device.sync()
+        device.gateway.refuse("users", key(1), reason: "bad_payload")
+        device.clock.advance(seconds: RetrySchedule.longest)
+        try await device.sync()
+        device.engine.session.board.finish()
+        var reasons: [String] = []
+        for await case .rejected(let change) in events { reasons.append(change.reason) }
+        #expect(reasons == ["fk_missing", "fk_missing", "bad_payload"])
+    }
+
     @Test("H17: rows that wait without getting through show as an error")
     func watchdog() async throws {
         let device = try Device { $0.watchdog = 60 }

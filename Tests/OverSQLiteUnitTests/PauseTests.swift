@@ -21,6 +21,22 @@ import Testing
         try await device.sync()
     }
 
+    @Test("an import may be made from the main actor, and stays on it")
+    @MainActor func onMainActor() async throws {
+        let device = try Device()
+        var imported = 0
+        let rows = try await device.engine.withSyncPaused {
+            MainActor.assertIsolated()
+            imported += 1
+            try await device.database.write { db in
+                try db.execute(sql: "INSERT INTO users (id) VALUES (?)", arguments: [key(1)])
+            }
+            MainActor.assertIsolated()
+            return imported
+        }
+        #expect(rows == 1 && imported == 1)
+    }
+
     @Test("an import that fails or is cancelled leaves sync as it was")
     func failing() async throws {
         struct Broken: Error {}

@@ -107,9 +107,9 @@ struct CaptureTriggers {
     }
 
     /// The row before the edit: JSON objects of column name → SQL literal, one object a line. Literals,
-    /// because they alone keep every type and every digit.
+    /// because they alone keep every type and every digit. It is kept under every policy: also where nothing is
+    /// merged it tells which columns the device has edited, and what a discarded edit goes back to.
     private func image(when condition: String) -> String {
-        guard table.policy.needsBaseImage else { return "NULL" }
         var objects: [String] = []
         var rest = table.columns[...]
         while !rest.isEmpty {

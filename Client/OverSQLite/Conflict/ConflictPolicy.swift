@@ -12,14 +12,6 @@ public enum ConflictPolicy: Sendable {
     case fieldwise(clash: ConflictSide = .client, deletion: DeletionRule = .editWins)
     /// The app decides. A thrown error sets this one row aside as rejected, with the error as its reason.
     case resolver(@Sendable (Conflict) throws -> ConflictResolution)
-
-    /// Whether a row's state before the first edit must be kept for a merge.
-    var needsBaseImage: Bool {
-        switch self {
-        case .serverWins, .clientWins: false
-        case .fieldwise, .resolver: true
-        }
-    }
 }
 
 /// One of the two sides of a conflict.
@@ -47,6 +39,12 @@ public struct Conflict: Sendable {
     public let local: [String: DatabaseValue]?
     /// The row on the server.
     public let server: [String: DatabaseValue]?
+
+    /// The row with what each side changed; of a column that both changed, the value of the side named. nil
+    /// where a side has deleted the row. A resolver begins with it to settle one column and leave the others be.
+    public func merged(clash: ConflictSide = .client) -> [String: DatabaseValue]? {
+        FieldMerge(base: base, local: local, server: server).mergedRow(clash)?.values
+    }
 }
 
 /// The app's decision.
@@ -55,7 +53,10 @@ public enum ConflictResolution: Sendable {
     case server
     /// Send the local row, or the local deletion, over the server's.
     case client
-    /// Write and send these values; columns not named keep the server's value.
+    /// Settle it as ``ConflictPolicy/fieldwise(clash:deletion:)`` does.
+    case fieldwise(clash: ConflictSide = .client, deletion: DeletionRule = .editWins)
+    /// Write and send these values, by column name; columns not named keep the server's value. A name that is no
+    /// column of the table's counts as a failed resolver.
     case merged([String: DatabaseValue])
     /// Delete the row on both sides.
     case delete

@@ -1,5 +1,18 @@
 import GRDB
 
+/// What came of two versions of a row that met.
+enum Settlement {
+    /// One row stands; nil: both sides said the same, so that there is nothing to tell.
+    case settled(ConflictReport?)
+    /// The app's resolver has failed. The edit is set aside, and the server's row is yet to be taken.
+    case open
+
+    var report: ConflictReport? {
+        guard case .settled(let report) = self else { return nil }
+        return report
+    }
+}
+
 /// Settles conflicts inside the transaction that found them, so that what it reads is what stands
 /// (hazards C9, C10).
 struct ConflictResolver {
@@ -9,13 +22,11 @@ struct ConflictResolver {
     /// Settles a waiting row against the server's, under apply mode.
     ///
     /// - Parameter policy: nil: the table's.
-    /// - Returns: the report, if there was something to decide.
-    /// - Throws: `RowFlaw` or the database's refusal of the server's row. A failing resolver of the app's
-    ///   throws nothing: its row is set aside.
+    /// - Throws: `RowFlaw` or the database's refusal of the server's row.
     func settle(
         _ pending: PendingRow, in table: TableSchema, against server: ServerRow,
         policy: ConflictPolicy? = nil
-    ) throws -> ConflictReport? {
+    ) throws -> Settlement {
         let local = try LocalRow(db: db, table: table).values(pending.local)
         var remote = try server.payload.map { payload in
             try payload.withUnsafeBufferPointer { try tables.writer(table).values(of: $0) }
@@ -33,12 +44,13 @@ struct ConflictResolver {
                 Conflict(
                     table: table.name, key: pending.local, base: base, local: local, server: remote)
             }
+            try checkColumns(of: decision.verdict, table)
         } catch {
             try PendingQueue(db: db).refuse(table, pending.key, .resolverFailed(error))
-            return nil
+            return .open
         }
         try perform(decision.verdict, pending, table, server, remote: remote)
-        guard decision.isConflict else { return nil }
+        guard decision.isConflict else { return .settled(nil) }
         let report = ConflictReport(
             table: table.name, key: pending.key.wire, outcome: outcome(decision.verdict),
             columns: decision.clashes,
@@ -49,7 +61,24 @@ struct ConflictResolver {
                     row: .init(tableID: table.id, key: pending.key),
                     kind: .overruled(report, sequence: pending.sequence)))
         }
-        return report
+        return .settled(report)
+    }
+
+    /// - Throws: `UnknownColumn` if the app's resolver named one: its value would go nowhere.
+    private func checkColumns(of verdict: FieldMerge.Verdict, _ table: TableSchema) throws {
+        guard case .write(let values) = verdict else { return }
+        let columns = Set(table.columns.map(\.wireName))
+        if let unknown = values.keys.filter({ !columns.contains($0) }).min() {
+            throw UnknownColumn(table: table.name, column: unknown)
+        }
+    }
+
+    private struct UnknownColumn: Error, CustomStringConvertible {
+        let table: String
+        let column: String
+        var description: String {
+            "the resolver names a column that \(table) does not have: \(column)"
+        }
     }
 
     /// The row as it was sent before its last edit, if nobody answered and the server's version may be on top of it.

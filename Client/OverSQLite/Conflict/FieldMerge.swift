@@ -33,7 +33,7 @@ struct FieldMerge {
     /// other beginning.
     ///
     /// - Parameters:
-    ///   - image: the row at the version that was edited; nil: the server had none, or the policy needs no image.
+    ///   - image: the row at the version that was edited; nil: the server had none, or it is not known.
     ///   - sent: the row as it was sent; nil: nothing is in doubt.
     static func base(_ image: RowValues?, sent: RowValues?, server: RowValues?) -> RowValues? {
         guard let sent else { return image }
@@ -64,17 +64,30 @@ struct FieldMerge {
         switch resolution {
         case .server: .takeServer
         case .client: .keepClient
-        case .merged(let values): .write((server ?? local ?? [:]).merging(values) { $1 })
+        case .fieldwise(let clash, let deletion): merge(clash, deletion).verdict
+        case .merged(let values):
+            .write(
+                (server ?? local ?? [:]).merging(
+                    values.map { ($0.lowercased(), $1) }, uniquingKeysWith: { $1 }))
         case .delete: server == nil ? .takeServer : .delete
         }
     }
 
     private func merge(_ clash: ConflictSide, _ deletion: DeletionRule) -> Decision {
-        guard let local, let server else {
+        guard let server, let (merged, clashes) = mergedRow(clash) else {
             let localHasRow = local != nil
             return Decision(
                 verdict: localHasRow == (deletion == .editWins) ? .keepClient : .takeServer)
         }
+        let hasLocalEdits = !differing(merged, server).isEmpty
+        return Decision(
+            verdict: hasLocalEdits ? .write(merged) : .takeServer, clashes: clashes,
+            isConflict: !clashes.isEmpty || hasLocalEdits)
+    }
+
+    /// The row with both sides' edits, and the columns that both edited; nil if a side has deleted it.
+    func mergedRow(_ clash: ConflictSide) -> (values: RowValues, clashes: [String])? {
+        guard let local, let server else { return nil }
         var merged = server
         var clashes: [String] = []
         for column in differing(local, server) where isEdited(column, local) {
@@ -84,10 +97,7 @@ struct FieldMerge {
             }
             merged[column] = local[column]
         }
-        let hasLocalEdits = !differing(merged, server).isEmpty
-        return Decision(
-            verdict: hasLocalEdits ? .write(merged) : .takeServer, clashes: clashes,
-            isConflict: !clashes.isEmpty || hasLocalEdits)
+        return (merged, clashes)
     }
 
     private var bothChanged: [String] {

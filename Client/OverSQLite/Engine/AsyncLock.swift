@@ -10,7 +10,9 @@ final class AsyncLock: Sendable {
 
     private let state = Mutex(State())
 
-    func locked<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
+    nonisolated(nonsending) func locked<Value: Sendable>(
+        _ body: nonisolated(nonsending) () async throws -> Value
+    ) async throws -> Value {
         try await acquire()
         defer { release() }
         return try await body()

@@ -17,8 +17,8 @@ final class Hold: Sendable {
     }
 
     /// Runs `body`, whose caller has the lock.
-    static func during<Value>(
-        of session: SyncSession, _ body: () async throws -> Value
+    nonisolated(nonsending) static func during<Value>(
+        of session: SyncSession, _ body: nonisolated(nonsending) () async throws -> Value
     ) async throws -> Value {
         let hold = Hold(of: session)
         defer { hold.isOver.withLock { $0 = true } }
@@ -28,7 +28,9 @@ final class Hold: Sendable {
 
 extension SyncSession {
     /// Runs `body` with no exchange under way; at once if this task sees to that already.
-    func exclusively<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
+    nonisolated(nonsending) func exclusively<Value: Sendable>(
+        _ body: nonisolated(nonsending) () async throws -> Value
+    ) async throws -> Value {
         if Hold.isMine(self) { return try await body() }
         return try await lock.locked { try await Hold.during(of: self, body) }
     }

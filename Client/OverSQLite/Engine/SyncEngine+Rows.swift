@@ -23,19 +23,20 @@ extension SyncEngine {
         let (catalog, now) = (session.catalog, session.now)
         try await session.write { db in
             guard let table = catalog.table(wireName: row.table.lowercased()) else { return }
-            try PendingQueue(db: db).makeDue(table, RowKey(wire: row.key), at: now)
+            try PendingQueue(db: db).makeDue(table, RowKey(wire: row.key), at: now, isAnew: true)
         }
         retryNow()
     }
 
     /// Gives a refused change up and takes it back: the row becomes what it was before the app's edits, a row
-    /// the server never had goes, a deleted one returns. Does nothing if it is no longer refused.
+    /// the server never had goes, a deleted one returns. If the server's row has changed meanwhile, it becomes
+    /// that. Does nothing if it is no longer refused.
     ///
-    /// Under the policies `serverWins` and `clientWins` no earlier state is kept; there an edited or deleted
-    /// row stays as it is until the server's next version arrives.
+    /// The row as it was is not known of an edit made between `prepareToDropColumns(of:in:)` and the next
+    /// engine: such a row stays as it is until the server's next version of it arrives.
     ///
     /// A change that is sent again at this moment, or whose answer was lost, may have reached the server: it is
-    /// undone there with the next exchange. Where no earlier state is kept it is not given up, but answered.
+    /// undone there with the next exchange.
     /// Rows that a foreign key takes along are reported among the `events`, with what they held.
     ///
     /// - Throws: a database error, as `SyncError`: for example when rows of this device refer to one that

@@ -113,10 +113,12 @@ public final class SyncEngine: Sendable {
     /// is noted as always and goes out afterwards. An exchange under way is finished first. In `body` the app may
     /// pause again, and sign in or out; an exchange is refused with `SyncError.paused`.
     ///
+    /// `body` runs where its caller does, as on the main actor.
+    ///
     /// - Throws: what `body` throws; `CancellationError`.
-    public func withSyncPaused<Value: Sendable>(_ body: () async throws -> Value) async throws
-        -> Value
-    {
+    nonisolated(nonsending) public func withSyncPaused<Value: Sendable>(
+        _ body: nonisolated(nonsending) () async throws -> Value
+    ) async throws -> Value {
         pauseCount(1)
         defer { pauseCount(-1) }
         return try await session.exclusively(body)
@@ -138,6 +140,9 @@ public final class SyncEngine: Sendable {
                 try await Standstill(session: session, touched: nil).watch(body)
             }
             showEnd(of: nil)
+        } catch SyncError.paused {
+            // The app's own doing is no failure to be shown.
+            throw SyncError.paused
         } catch let error as SyncError {
             showEnd(of: error)
             // Whatever failed, what waits is counted.

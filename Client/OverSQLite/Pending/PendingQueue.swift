@@ -137,11 +137,15 @@ struct PendingQueue {
 
 extension PendingQueue {
     /// Lets a refused row be sent again at once.
-    func makeDue(_ table: TableSchema, _ key: RowKey, at now: Double) throws {
+    ///
+    /// - Parameter isAnew: as if it had never been refused: its schedule begins again, and a refusal is news.
+    func makeDue(_ table: TableSchema, _ key: RowKey, at now: Double, isAnew: Bool = false) throws {
         try db.cachedStatement(
-            sql:
-                "UPDATE _sync_pending SET retry_at = ? WHERE tbl = ? AND key = ? AND reason IS NOT NULL"
-        ).execute(arguments: [now, table.id, key.wire])
+            sql: """
+                UPDATE _sync_pending SET retry_at = ?, attempts = CASE WHEN ? THEN 0 ELSE attempts END
+                WHERE tbl = ? AND key = ? AND reason IS NOT NULL
+                """
+        ).execute(arguments: [now, isAnew, table.id, key.wire])
     }
 
     func isRefused(_ table: TableSchema, _ key: RowKey) throws -> Bool {

@@ -43,6 +43,32 @@ struct HeldRows {
             .execute(arguments: [table.id, key.wire])
     }
 
+    /// Writes the row, unless a version as new is here, and keeps it no longer.
+    ///
+    /// - Parameter local: the key as the row spells it; nil if the row is not here.
+    /// - Returns: false if this database still refuses it.
+    func take(
+        _ entry: Entry, _ table: TableSchema, local: DatabaseValue?, _ tables: TableWriters
+    ) throws -> Bool {
+        let known = try tables.known.find(table, entry.key)
+        do {
+            try db.inSavepoint {
+                if known.map({ $0.row.version < entry.row.version }) ?? true {
+                    try tables.write(entry.row, table, entry.key, local: local)
+                }
+                try release(table, entry.key)
+                return .commit
+            }
+            return true
+        } catch is RowFlaw {
+            return false
+        } catch let error as DatabaseError
+            where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT
+        {
+            return false
+        }
+    }
+
     func count() throws -> Int { try Int.fetchOne(db, sql: "SELECT count(*) FROM _sync_held") ?? 0 }
 
     /// Some to try again. Of more than one transaction tries it takes others each time, so that rows which can

@@ -114,10 +114,11 @@ struct PageApplier {
             return try hold(change, table, key, bytes, "its parent is missing")
         }
         let local = known.map { $0.spelling.isNull ? table.keyForm.local(key) : $0.spelling }
+        // Whatever comes of this version, one that was held is older.
+        if hasHeld { try held.release(table, key) }
         do {
             try perform(action, change, table, key, local: local, pending: pending, bytes)
             summary.applied += 1
-            if hasHeld { try held.release(table, key) }
         } catch let flaw as RowFlaw {
             try hold(change, table, key, bytes, flaw.description)
         } catch let error as DatabaseError
@@ -152,12 +153,28 @@ struct PageApplier {
             try OwnWrite(db: db, tables: tables).rebase(
                 pending, in: table, onto: row, sent: sent?.revision)
         case .settle:
-            try db.inSavepoint {
-                let report = try ConflictResolver(db: db, tables: tables).settle(
-                    pending, in: table, against: row)
-                if let report { summary.reports.append(report) }
-                return .commit
-            }
+            try settle(pending, in: table, against: row)
+        }
+    }
+
+    /// Where the app's resolver fails the server's row is kept: should the app give its edit up, the row is to
+    /// become that, and the feed does not bring it again.
+    private mutating func settle(
+        _ pending: PendingRow, in table: TableSchema, against row: ServerRow,
+        policy: ConflictPolicy? = nil
+    ) throws {
+        var settlement = Settlement.open
+        try db.inSavepoint {
+            settlement = try ConflictResolver(db: db, tables: tables).settle(
+                pending, in: table, against: row, policy: policy)
+            return .commit
+        }
+        if let report = settlement.report { summary.reports.append(report) }
+        if case .open = settlement {
+            try held.hold(
+                table, pending.key, version: row.version, payload: row.payload,
+                reason: "the app's resolver has not settled it")
+            hasHeld = true
         }
     }
 
@@ -176,13 +193,8 @@ struct PageApplier {
                 operation: known.row.isDeleted ? .delete : .update, base: change.version,
                 revision: 0)
         do {
-            try db.inSavepoint {
-                let resolver = ConflictResolver(db: db, tables: tables)
-                let report = try resolver.settle(
-                    standing, in: table, against: row, policy: pending == nil ? .serverWins : nil)
-                if let report { summary.reports.append(report) }
-                return .commit
-            }
+            try settle(
+                standing, in: table, against: row, policy: pending == nil ? .serverWins : nil)
             summary.applied += 1
         } catch let flaw as RowFlaw {
             try hold(change, table, key, bytes, flaw.description)
@@ -226,25 +238,13 @@ struct PageApplier {
             let local = known.map {
                 $0.spelling.isNull ? table.keyForm.local(entry.key) : $0.spelling
             }
-            do {
-                try db.inSavepoint {
-                    try tables.write(entry.row, table, entry.key, local: local)
-                    try held.release(table, entry.key)
-                    return .commit
-                }
-                summary.applied += 1
-                let name = TableKey(tableID: table.id, key: entry.key)
-                if entry.row.payload == nil {
-                    retried.deletes.insert(name)
-                } else {
-                    retried.upserts.insert(name)
-                }
-            } catch is RowFlaw {
-                continue
-            } catch let error as DatabaseError
-                where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT
-            {
-                continue
+            guard try held.take(entry, table, local: local, tables) else { continue }
+            summary.applied += 1
+            let name = TableKey(tableID: table.id, key: entry.key)
+            if entry.row.payload == nil {
+                retried.deletes.insert(name)
+            } else {
+                retried.upserts.insert(name)
             }
         }
     }

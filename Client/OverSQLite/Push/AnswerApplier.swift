@@ -126,22 +126,7 @@ struct AnswerApplier {
     /// cannot take it, it is tried again with the next page.
     private func takePostponed(_ table: TableSchema, _ key: RowKey, local: DatabaseValue) throws {
         guard hasHeld, settlesConflicts, let entry = try held.entry(table, key) else { return }
-        let known = try tables.known.find(table, key)
-        do {
-            try db.inSavepoint {
-                if known.map({ $0.row.version < entry.row.version }) ?? true {
-                    try tables.write(entry.row, table, key, local: local)
-                }
-                try held.release(table, key)
-                return .commit
-            }
-        } catch is RowFlaw {
-            return
-        } catch let error as DatabaseError
-            where error.resultCode.primaryResultCode == .SQLITE_CONSTRAINT
-        {
-            return
-        }
+        _ = try held.take(entry, table, local: local, tables)
     }
 
     private mutating func meet(
@@ -164,7 +149,8 @@ struct AnswerApplier {
             var report: ConflictReport?
             try db.inSavepoint {
                 report = try ConflictResolver(db: db, tables: tables).settle(
-                    pending, in: table, against: row)
+                    pending, in: table, against: row
+                ).report
                 return .commit
             }
             if let report { summary.reports.append(report) }
@@ -189,6 +175,8 @@ struct AnswerApplier {
         try queue.refuse(table, pending.key, refusal, retryAt: retryAt)
         // An answer has come, so nothing is in doubt about what was sent before.
         if retry == .soon { summary.setAside.append(.init(tableID: table.id, key: pending.key)) }
+        // A retry that is refused for the same reason is nothing new.
+        if pending.attempts > 0, pending.reason == refusal.reason { return }
         summary.rejected.append(
             RejectedChange(
                 table: table.name, key: pending.key.wire, reason: refusal.reason,

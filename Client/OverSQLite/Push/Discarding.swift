@@ -24,14 +24,27 @@ struct Discarding {
             guard try restore(pending, in: table, tables) else { return nil }
         } else {
             try queue.remove(table, key)
-            try ApplyMode(db: db).during { _ = try restore(pending, in: table, tables) }
+            try ApplyMode(db: db).during {
+                _ = try restore(pending, in: table, tables)
+                try takeHeld(pending, in: table, tables)
+            }
         }
         try tables.announce()
         return try log.fold()
     }
 
-    /// Without an image of the row as the server had it (`ConflictPolicy.needsBaseImage`) it stays as it is
-    /// until the server's next version comes.
+    /// Writes the server's version that this database, or the app's resolver, has not taken so far. Where it still
+    /// cannot be written it is tried again with the next page.
+    private func takeHeld(
+        _ pending: PendingRow, in table: TableSchema, _ tables: TableWriters
+    ) throws {
+        let held = HeldRows(db: db)
+        guard let entry = try held.entry(table, pending.key) else { return }
+        _ = try held.take(entry, table, local: pending.local, tables)
+    }
+
+    /// Without an image of the row as the server had it (`SyncEngine.prepareToDropColumns`) it stays as it is until
+    /// the server's next version comes.
     ///
     /// - Returns: whether the row is as the server had it.
     private func restore(

@@ -32,7 +32,7 @@ struct OwnWrite {
 
     /// The written row as a base; nil if it cannot be read, which only makes a later merge coarser.
     private func image(_ row: ServerRow, _ table: TableSchema) -> String? {
-        guard table.policy.needsBaseImage, let payload = row.payload else { return nil }
+        guard let payload = row.payload else { return nil }
         let values = payload.withUnsafeBufferPointer { bytes in
             try? tables.writer(table).values(of: bytes)
         }

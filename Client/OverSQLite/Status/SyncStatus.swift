@@ -91,7 +91,8 @@ public struct RejectedChange: Sendable, Hashable {
 public enum SyncEvent: Sendable, Hashable {
     /// A conflict was settled; the report says how.
     case conflict(ConflictReport)
-    /// A change was refused, by the server or by this device.
+    /// A change was refused, by the server or by this device. It is told once: not again when the retries that the
+    /// engine makes by itself are refused for the same reason.
     case rejected(RejectedChange)
     /// The feed was read from its start again, or, after `deviceRestored`, this device's own changes are
     /// read back.
