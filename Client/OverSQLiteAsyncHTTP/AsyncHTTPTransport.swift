@@ -15,14 +15,26 @@ public final class AsyncHTTPTransport: HTTPTransport {
 
     private let client: HTTPClient
     private let timeout: TimeAmount
+    /// Whether the client was made here, and so is to be shut down here.
+    private let ownsClient: Bool
 
     /// - Parameters:
     ///   - client: shut down by whoever made it.
     ///   - timeout: seconds for one request and its answer; longer than the long poll
     ///     (`SyncConfiguration.longPoll`).
-    public init(client: HTTPClient, timeout: Int64 = 90) {
+    public convenience init(client: HTTPClient, timeout: Int64 = 90) {
+        self.init(client: client, timeout: timeout, ownsClient: false)
+    }
+
+    private init(client: HTTPClient, timeout: Int64, ownsClient: Bool) {
         self.client = client
         self.timeout = .seconds(timeout)
+        self.ownsClient = ownsClient
+    }
+
+    deinit {
+        // The client outlives this for as long as it takes; one that goes without is a mistake to AsyncHTTPClient.
+        if ownsClient { Task { [client] in try? await client.shutdown() } }
     }
 
     /// A transport that trusts the authority in a PEM file, and no other.
@@ -33,10 +45,13 @@ public final class AsyncHTTPTransport: HTTPTransport {
         tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(authorityPath))
         self.init(
             client: HTTPClient(configuration: HTTPClient.Configuration(tlsConfiguration: tls)),
-            timeout: timeout)
+            timeout: timeout, ownsClient: true)
     }
 
-    /// Ends the connections. A client that is not shut down says so in debug builds.
+    /// Ends the connections and returns when they have ended. A transport that made its client itself does so
+    /// too when nobody holds it any more, so that an app need not call this.
+    ///
+    /// - Throws: an error of the client's, as when it was shut down before.
     public func shutdown() async throws { try await client.shutdown() }
 
     /// Sends a request and collects the answer.

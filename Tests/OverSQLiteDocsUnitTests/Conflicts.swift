@@ -16,14 +16,22 @@ enum Conflicts {
     // end
 
     // begin: resolver
+    struct Counter: Codable, FetchableRecord, PersistableRecord {
+        static let databaseTableName = "counters"
+
+        var id: String
+        var name: String
+        var value: Int
+    }
+
     static let counters = SyncTable(
         "counters",
-        conflictPolicy: .resolver { conflict in
-            guard let local = conflict.local, let server = conflict.server else { return .server }
-            let before = conflict.base?["value"].flatMap(Int.fromDatabaseValue) ?? 0
-            let ours = local["value"].flatMap(Int.fromDatabaseValue) ?? 0
-            let theirs = server["value"].flatMap(Int.fromDatabaseValue) ?? 0
-            return .merged(["value": (theirs + ours - before).databaseValue])
+        conflictPolicy: .resolver(Counter.self) { conflict in
+            guard let local = conflict.local, let server = conflict.server,
+                var row = try conflict.merged()
+            else { return .fieldwise() }
+            row.value = server.value + local.value - (conflict.base?.value ?? 0)
+            return try .row(row)
         })
     // end
 
@@ -42,6 +50,15 @@ enum Conflicts {
             case .reread(let report):
                 show("read again: \(report.resentRows) rows sent again")
             }
+        }
+    }
+    // end
+
+    // begin: review
+    static func review(_ engine: SyncEngine, ask: (ConflictReport) async -> Void) async throws {
+        for report in try await engine.settledConflicts {
+            await ask(report)
+            try await engine.dismiss(report)
         }
     }
     // end

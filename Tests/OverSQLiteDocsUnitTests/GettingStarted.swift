@@ -153,7 +153,7 @@ enum GettingStarted {
     static func signOut(_ engine: SyncEngine, confirmLoss: (Int) -> Bool) async throws {
         do {
             try await engine.signOut()
-        } catch SyncError.pendingChanges(let count) where confirmLoss(count) {
+        } catch SyncError.pendingChanges(let count, _) where confirmLoss(count) {
             try await engine.signOut(force: true)
         }
     }

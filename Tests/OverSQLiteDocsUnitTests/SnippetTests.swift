@@ -81,8 +81,11 @@ struct SnippetTests {
         let database = try DatabasePool(path: folder.appending(path: "counters").path)
         try await database.write { db in
             try db.execute(
-                sql: "CREATE TABLE counters (id TEXT PRIMARY KEY NOT NULL, value INTEGER)")
-            try db.execute(sql: "INSERT INTO counters VALUES (?, 10)", arguments: [Self.ada])
+                sql:
+                    "CREATE TABLE counters (id TEXT PRIMARY KEY NOT NULL, name TEXT, value INTEGER)"
+            )
+            try db.execute(
+                sql: "INSERT INTO counters VALUES (?, 'a', 10)", arguments: [Self.ada])
         }
         let gateway = InMemoryGateway()
         var configuration = SyncConfiguration(gateway: folder, schema: "business")
@@ -91,10 +94,11 @@ struct SnippetTests {
             for: database, tables: [Conflicts.counters], configuration: configuration,
             credentials: { InMemoryGateway.token(device: "phone") })
         try await engine.syncChanges()
-        gateway.write("counters", Self.ada, #"{"id":"\#(Self.ada)","value":15}"#)
+        gateway.write("counters", Self.ada, #"{"id":"\#(Self.ada)","name":"b","value":15}"#)
         try await database.write { try $0.execute(sql: "UPDATE counters SET value = 12") }
         try await engine.syncChanges()
-        #expect(gateway.rows("counters") == [Self.ada: #"{"id":"\#(Self.ada)","value":17}"#])
+        #expect(
+            gateway.rows("counters") == [Self.ada: #"{"id":"\#(Self.ada)","name":"b","value":17}"#])
     }
 
     @Test("a synced column is dropped once its table is made ready, and not before")

@@ -212,6 +212,56 @@ import Testing
         #expect(report.lost == ["name": "local".databaseValue])
     }
 
+    @Test("what was given up is kept until the app has seen it, also beyond the process")
+    func keptReports() async throws {
+        let device = try await Self.device(
+            .serverWins, local: "UPDATE users SET name = 'local', age = NULL",
+            server: Self.row("server", 9))
+        try await Self.meet(device, sendsFirst: true)
+        try device.reopen()
+        let kept = try await device.engine.settledConflicts
+        #expect(
+            kept == [
+                ConflictReport(
+                    table: "users", key: key(1), outcome: .tookServer, columns: ["age", "name"],
+                    lost: ["name": "local".databaseValue, "age": .null])
+            ])
+        let report = try #require(kept.first)
+        try await device.engine.dismiss(report)
+        #expect(try await device.engine.settledConflicts.isEmpty)
+    }
+
+    @Test("a conflict in which nothing was lost is not kept, and a sign-out leaves none")
+    func unkeptReports() async throws {
+        let merged = try await Self.device(
+            .fieldwise(), local: Self.rename, server: Self.row("a", 9))
+        try await Self.meet(merged, sendsFirst: true)
+        #expect(try await merged.engine.settledConflicts.isEmpty)
+        let overruled = try await Self.device(
+            .serverWins, local: Self.rename, server: Self.row("server", 9))
+        try await Self.meet(overruled, sendsFirst: true)
+        #expect(try await overruled.engine.settledConflicts.count == 1)
+        try await overruled.engine.signOut()
+        #expect(try await overruled.engine.settledConflicts.isEmpty)
+    }
+
+    @Test("of the reports kept the oldest go")
+    func boundedReports() async throws {
+        let queue = try DatabaseQueue()
+        let kept = try await queue.write { db in
+            try MetadataTables.create(in: db)
+            let reports = (1...ConflictBook.limit + 5).map { number in
+                ConflictReport(
+                    table: "users", key: key(number), outcome: .merged, columns: [],
+                    lost: ["age": number.databaseValue])
+            }
+            for report in reports { try ConflictBook(db: db).note([report]) }
+            return try ConflictBook(db: db).all()
+        }
+        #expect(kept.count == ConflictBook.limit)
+        #expect(kept.first?.key == key(6))
+    }
+
     @Test("C16: a resolver that throws holds back its row alone, and an edit frees it")
     func resolverThrows() async throws {
         struct Refusal: Error {}

@@ -32,6 +32,40 @@ import Testing
         #expect(one.engine.status.state == .stopped)
     }
 
+    @Test("waiting for the first sync ends with an error where nothing syncs, or no longer")
+    func nothingSyncs() async throws {
+        let device = try Device()
+        let engine = device.engine
+        let forgotten = Task { try await engine.waitForFirstSync() }
+        await device.clock.waitForSleeper()
+        device.clock.advance(seconds: SyncEngine.startPatience)
+        await #expect(throws: SyncError.stopped) { try await forgotten.value }
+
+        device.gateway.next("bootstrap", .answer(TransportResponse(status: 503)))
+        try await device.engine.start()
+        await Self.status(device.engine) { $0.lastError != nil }
+        let isOver = LockedValue(false)
+        let waiting = Task {
+            defer { isOver.change { $0 = true } }
+            try await engine.waitForFirstSync()
+        }
+        await engine.stop()
+        // It may have begun to wait only now.
+        while !isOver.value {
+            device.clock.advance(seconds: SyncEngine.startPatience)
+            await Task.yield()
+        }
+        await #expect(throws: SyncError.stopped) { try await waiting.value }
+    }
+
+    @Test("a call by hand while sync is paused is refused, and shows as no failure")
+    func pausedByHand() async throws {
+        let device = try Device()
+        device.engine.pause()
+        await #expect(throws: SyncError.paused) { try await device.sync() }
+        #expect(device.engine.status.lastError == nil)
+    }
+
     @Test("H12: an idle loop asks nothing while the gateway holds its request")
     func idle() async throws {
         let device = try Device()
@@ -230,7 +264,9 @@ import Testing
         try device.reopen(user: "other")
         try device.execute("INSERT INTO users (id) VALUES (?)", [key(2)])
         await #expect(throws: SyncError.differentUser) { try await device.sync() }
-        await #expect(throws: SyncError.pendingChanges(1)) { try await device.engine.signOut() }
+        await #expect(throws: SyncError.pendingChanges(1, rejected: 0)) {
+            try await device.engine.signOut()
+        }
         #expect(try device.count("SELECT count(*) FROM users") == 2)
         try await device.engine.signOut(force: true)
         #expect(try device.count("SELECT count(*) FROM users") == 0)

@@ -17,7 +17,7 @@ import Testing
         (.refused(status: 500, code: "internal", message: ""), .wait, true),
         (.refused(status: 400, code: "invalid_request", message: "after"), .report, false),
         (.refused(status: 403, code: "device_revoked", message: ""), .signIn, false),
-        (.differentUser, .signOut, false), (.pendingChanges(3), .signOut, false),
+        (.differentUser, .signOut, false), (.pendingChanges(3, rejected: 1), .settleChanges, false),
         (.database("locked"), .wait, true), (.diskFull, .freeSpace, true),
         (.databaseCorrupt("malformed"), .report, false), (.paused, .resume, false),
         (.stopped, .resume, false),

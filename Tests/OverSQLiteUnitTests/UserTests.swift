@@ -98,7 +98,9 @@ import Testing
         let device = try Self.anonymous()
         device.gateway.refuse("users", key(1), reason: "bad_payload")
         try await device.sync()
-        await #expect(throws: SyncError.pendingChanges(1)) { try await device.engine.signOut() }
+        await #expect(throws: SyncError.pendingChanges(1, rejected: 1)) {
+            try await device.engine.signOut()
+        }
         try await device.engine.signOut(force: true)
         for table in try device.lines("SELECT name FROM sqlite_master WHERE type = 'table'") {
             let rows = try device.lines("SELECT * FROM \(table.quotedIdentifier)")

@@ -3,7 +3,7 @@ import GRDB
 /// The tables in which the library keeps its own books, in the app's database and so in its transactions.
 enum MetadataTables {
     /// Goes up when the tables below change shape.
-    static let format = 3
+    static let format = 4
 
     /// Creates what is missing. A newer format than this code knows is refused.
     static func create(in db: Database) throws {
@@ -18,7 +18,7 @@ enum MetadataTables {
         try RowStatusView.create(in: db)
     }
 
-    /// Format 2 brought the server's epoch, format 3 tables that come and go.
+    /// Format 2 brought the server's epoch, format 3 tables that come and go, format 4 `_sync_conflicts`.
     private static func upgrade(_ db: Database, from found: Int) throws {
         if found < 2 {
             try db.execute(
@@ -131,6 +131,16 @@ enum MetadataTables {
           gone INTEGER,
           PRIMARY KEY (tbl, key)
         ) WITHOUT ROWID;
+        -- Reports of conflicts in which something of this device's was given up, until the app has seen them.
+        CREATE TABLE IF NOT EXISTS _sync_conflicts (
+          id INTEGER PRIMARY KEY,
+          tbl TEXT NOT NULL,
+          key TEXT NOT NULL,
+          outcome TEXT NOT NULL,
+          columns TEXT NOT NULL,
+          -- The values given up, as in an image.
+          lost TEXT NOT NULL
+        );
         -- Values of columns that only the server has; they go back with the row's next upload.
         CREATE TABLE IF NOT EXISTS _sync_extra (
           tbl INTEGER NOT NULL,

@@ -120,6 +120,9 @@ final class OutcomeWatch: Sendable {
         }
     }
 
+    /// Whether anything runs that may bring outcomes.
+    var isWorking: Bool { state.withLock { $0.workers > 0 } }
+
     /// Something begins that may bring outcomes.
     func began() { state.withLock { $0.workers += 1 } }
 

@@ -65,15 +65,15 @@ public enum ConflictResolution: Sendable {
 /// A conflict that was settled.
 public struct ConflictReport: Sendable, Hashable {
     /// What the row is now.
-    public enum Outcome: Sendable, Hashable {
+    public enum Outcome: String, Sendable, Hashable {
         /// The server's row stands here too; the local edit is gone.
-        case tookServer
+        case tookServer = "took_server"
         /// The local row goes out over the server's.
-        case keptClient
+        case keptClient = "kept_client"
         /// Both sides' edits are in the row, which goes out.
         case merged
         /// The row was removed with its parent, which the server deleted; `lost` holds the local edit.
-        case removedWithParent
+        case removedWithParent = "removed_with_parent"
     }
 
     /// The table's name in SQLite.

@@ -51,7 +51,9 @@ extension SyncEngine {
             outcomes.note(
                 [RowOutcome(row: name, kind: .discarded)] + lost.map(RowOutcome.init(lost:)),
                 with: db)
-            return lost.map(ConflictReport.init(lost:))
+            let reports = lost.map(ConflictReport.init(lost:))
+            try ConflictBook(db: db).note(reports)
+            return reports
         }
         session.board.post(reports.map(SyncEvent.conflict))
         try await session.refreshCounts()

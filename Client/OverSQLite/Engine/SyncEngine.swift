@@ -59,7 +59,8 @@ public final class SyncEngine: Sendable {
         }
     #endif
 
-    /// Conflicts settled, rows rejected and re-readings of the feed from now on.
+    /// Conflicts settled, rows rejected and re-readings of the feed from now on. What must not be missed can be asked
+    /// for at any time: ``settledConflicts``, ``rejectedChanges``.
     public var events: AsyncStream<SyncEvent> { session.board.listen() }
 
     /// The name under which the server knows this device. Tokens for it carry it as `did`; if a token carries
@@ -97,16 +98,36 @@ public final class SyncEngine: Sendable {
         try await exchange { try await self.session.fetch() }
     }
 
+    /// Seconds that ``waitForFirstSync()`` gives the app to begin to sync.
+    public static let startPatience = 5.0
+
     /// Returns when the device has read the feed to its end for the first time, at once if it has.
     ///
-    /// The loops must run, or somebody call `syncChanges()`.
+    /// Something must sync meanwhile: the loops, or a call of `syncChanges()`. Failures that may pass are waited
+    /// out, offline for as long as it takes; `statusUpdates` tells of them.
     ///
-    /// - Throws: `CancellationError`; a database error, as `SyncError`.
+    /// - Throws: `SyncError.stopped` if nothing has begun to sync within ``startPatience``, or once it has ended.
+    ///   `CancellationError`; a database error, as `SyncError`.
     public func waitForFirstSync() async throws {
         if try await isHydrated { return }
-        for await status in statusUpdates where status.hasFinishedFirstSync { return }
-        try Task.checkCancellation()
-        throw SyncError.stopped
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask { [self] in
+                var hasBegun = false
+                for await status in statusUpdates {
+                    if status.hasFinishedFirstSync { return true }
+                    if status.state != .stopped { hasBegun = true } else if hasBegun { break }
+                }
+                try Task.checkCancellation()
+                throw SyncError.stopped
+            }
+            group.addTask { [session] in
+                try await session.configuration.clock.sleep(seconds: Self.startPatience)
+                guard session.outcomes.isWorking else { throw SyncError.stopped }
+                return false
+            }
+            defer { group.cancelAll() }
+            while try await group.next() == false {}
+        }
     }
 
     /// Runs `body` with no exchange under way and none beginning, as for a large import. What the app writes

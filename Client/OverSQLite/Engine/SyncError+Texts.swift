@@ -16,7 +16,8 @@ extension SyncError: CustomStringConvertible {
         case .refused(let status, let code, let message):
             "the gateway refused the request: \(status) \(code): \(message)"
         case .differentUser: "the database belongs to another user"
-        case .pendingChanges(let count): "\(count) rows wait to be sent and would be lost"
+        case .pendingChanges(let count, let rejected):
+            "\(count) rows wait to be sent, \(rejected) of them rejected, and would be lost"
         case .noProgress(let seconds): "rows wait and none has got through for \(seconds) s"
         case .database(let why): "the database failed: \(why)"
         case .diskFull: "the device has no room left"
@@ -38,7 +39,7 @@ extension SyncError: LocalizedError {
         case .busy: "The server is busy."
         case .refused: "The server does not accept this version of the app's requests."
         case .differentUser: "This device holds another user's data."
-        case .pendingChanges(let count): "\(count) changes have not been sent yet."
+        case .pendingChanges(let count, _): "\(count) changes have not been sent yet."
         case .noProgress: "Changes have been waiting to be sent for some time."
         case .database: "The data on this device cannot be written at the moment."
         case .diskFull: "This device has no free space."
@@ -57,7 +58,13 @@ extension SyncError: LocalizedError {
         switch advice {
         case .wait: "It is tried again by itself. Your changes are kept."
         case .signIn: "Sign in again."
-        case .signOut: "Wait until everything is sent, then sign out."
+        case .signOut: "Sign out first."
+        case .settleChanges:
+            if case .pendingChanges(let count, let rejected) = self, count == rejected {
+                "Correct or discard the changes that were refused."
+            } else {
+                "Wait until everything is sent."
+            }
         case .freeSpace: "Delete what you no longer need."
         case .updateApp: "Update the app."
         case .resume: "Turn sync on."

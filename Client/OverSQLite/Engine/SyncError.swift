@@ -24,8 +24,8 @@ public enum SyncError: Error, Sendable, Hashable {
     case refused(status: Int, code: String, message: String)
     /// The database belongs to another user; sign out first.
     case differentUser
-    /// Signing out would lose this many rows that wait to be sent.
-    case pendingChanges(Int)
+    /// Signing out would lose this many rows that wait to be sent, the rejected ones included.
+    case pendingChanges(Int, rejected: Int)
     /// Rows wait and none has got through for this many seconds.
     case noProgress(seconds: Int)
     /// The database failed in a way that may pass, such as a lock; the text is SQLite's.
@@ -47,8 +47,10 @@ extension SyncError {
         case wait
         /// Have the user sign in again, then call `retryNow()`.
         case signIn
-        /// Sign the present user out first, or send and discard what waits.
+        /// Sign the present user out first.
         case signOut
+        /// Send what waits, and correct or discard what was rejected; then do it again.
+        case settleChanges
         /// Free space on the device, or ask the user to.
         case freeSpace
         /// Mend the app's tables or the list of tables given to the engine: a mistake in the app's code.
@@ -66,7 +68,8 @@ extension SyncError {
         switch self {
         case .unreachable, .notTheGateway, .busy, .noProgress, .database: .wait
         case .unauthorized, .noCredentials: .signIn
-        case .differentUser, .pendingChanges: .signOut
+        case .differentUser: .signOut
+        case .pendingChanges: .settleChanges
         case .diskFull: .freeSpace
         case .unusableTable: .fixSchema
         case .newerMetadata: .updateApp

@@ -139,6 +139,7 @@ struct Fetching {
             try DeviceState.advance(db, over: last, highestOwnChange: applier.highestOwnChange)
             var summary = applier.summary
             summary.reports += lost.map(ConflictReport.init(lost:))
+            try ConflictBook(db: db).note(summary.reports)
             outcomes.note(applier.outcomes + lost.map(RowOutcome.init(lost:)), with: db)
             return .applied(summary)
         }

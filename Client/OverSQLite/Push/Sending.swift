@@ -110,6 +110,7 @@ struct Sending {
             let lost = try log.fold()
             summary.reports += lost.map(ConflictReport.init(lost:))
             if settlesConflicts, PageApplier.hasOpenForeignKeys(db) { throw HasOpenForeignKeys() }
+            try ConflictBook(db: db).note(summary.reports)
             outcomes.note(applier.outcomes + lost.map(RowOutcome.init(lost:)), with: db)
             return summary
         }

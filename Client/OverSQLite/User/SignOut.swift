@@ -16,7 +16,7 @@ struct SignOut {
         // The deletes were noted as going on during an apply; with the books empty they mean nothing.
         for name in [
             "_sync_rows", "_sync_pending", "_sync_sent", "_sync_held", "_sync_extra",
-            "_sync_unseen",
+            "_sync_unseen", "_sync_conflicts",
         ] {
             try db.execute(sql: "DELETE FROM \(name)")
         }

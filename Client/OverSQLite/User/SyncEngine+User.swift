@@ -53,7 +53,7 @@ extension SyncEngine {
     /// `run()` must be ended by its task.
     ///
     /// - Parameter force: also when edits wait that were never sent or were rejected; they are lost.
-    /// - Throws: `SyncError.pendingChanges` with the number of such rows, unless forced; then nothing was
+    /// - Throws: `SyncError.pendingChanges` with the numbers of such rows, unless forced; then nothing was
     ///   removed. A database error, as when a table that is not synced refers to a row and restricts its
     ///   deletion.
     public func signOut(force: Bool = false) async throws {
@@ -62,8 +62,10 @@ extension SyncEngine {
         try await session.exclusively {
             try await session.write { db in
                 try ChangeLog(db: db, catalog: catalog).fold()
-                let pending = try PendingQueue(db: db).counts(catalog).pending
-                guard force || pending == 0 else { throw SyncError.pendingChanges(pending) }
+                let counts = try PendingQueue(db: db).counts(catalog)
+                guard force || counts.pending == 0 else {
+                    throw SyncError.pendingChanges(counts.pending, rejected: counts.rejected)
+                }
                 try outcomes.settle(db, catalog, .all, now: now)
                 outcomes.discardAll(with: db)
                 try SignOut(db: db, catalog: catalog).removeEverything()

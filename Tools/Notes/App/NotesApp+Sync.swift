@@ -50,6 +50,7 @@ extension NotesApp {
             screen.say(["! conflict in \(lines[0])"] + lines.dropFirst(), .warning)
         }
         if found.isEmpty { screen.say("! \(Self.words(report, now))", .warning) }
+        try await engine.dismiss(report)
     }
 
     private static func keep(_ report: ConflictReport, _ db: Database) throws -> [FieldConflict] {

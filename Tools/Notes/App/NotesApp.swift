@@ -104,6 +104,8 @@ package actor NotesApp {
         screen.say(
             "Notebook \(Words.quoted(options.notebook)): \(Words.count(seen.notes.count, "note")), "
                 + "\(Words.count(seen.tasks.count, "task")). `help` lists the commands.")
+        // Settled when this program was not there to tell of it.
+        for report in try await engine.settledConflicts { try await tell(.conflict(report)) }
         if options.isOffline { engine.pause() }
         try await engine.start()
     }
