@@ -63,7 +63,7 @@ package struct JSONSlice: Hashable, Sendable {
     }
 
     /// The bytes between a string's quotes.
-    package var content: Range<Int> { (range.lowerBound + 1)..<(range.upperBound - 1) }
+    @inlinable package var content: Range<Int> { (range.lowerBound + 1)..<(range.upperBound - 1) }
 }
 
 /// The limits a reader applies to one value.

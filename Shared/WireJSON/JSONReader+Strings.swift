@@ -28,19 +28,26 @@ extension JSONReader {
     }
 
     /// Moves to the next quote, backslash or control character, eight bytes at a time.
+    @inline(__always)
     private mutating func passPlainCharacters() {
         let ones: UInt64 = 0x0101_0101_0101_0101
         let highs: UInt64 = 0x8080_8080_8080_8080
         let base = UnsafeRawPointer(bytes.baseAddress)
         while let base, position + 8 <= bytes.count {
-            let word = base.loadUnaligned(fromByteOffset: position, as: UInt64.self)
+            let word = UInt64(
+                littleEndian: base.loadUnaligned(fromByteOffset: position, as: UInt64.self))
             let quote = word ^ (ones &* 0x22)
             let backslash = word ^ (ones &* 0x5C)
             let control = word & (ones &* 0xE0)
             let stops =
                 ((quote &- ones) & ~quote) | ((backslash &- ones) & ~backslash)
                 | ((control &- ones) & ~control)
-            if stops & highs != 0 { break }
+            // Above the lowest mark there may be false ones, borrowed from it; below it there is none.
+            let marks = stops & highs
+            if marks != 0 {
+                position += marks.trailingZeroBitCount / 8
+                return
+            }
             position += 8
         }
         while position < bytes.count {
@@ -98,21 +105,32 @@ extension JSONReader {
     }
 
     /// The characters of a string slice; nil if they are not valid Unicode.
-    package func text(of slice: JSONSlice) -> String? {
+    package func text(of slice: JSONSlice) -> String? { Self.text(of: slice, in: bytes) }
+
+    /// A whole number that fits 64 bits; nil for fractions, exponents and anything larger.
+    package func integer(of slice: JSONSlice) -> Int64? { Self.integer(of: slice, in: bytes) }
+
+    /// The same for whoever has the bytes and no reader.
+    package static func text(of slice: JSONSlice, in bytes: UnsafeBufferPointer<UInt8>) -> String? {
         if slice.flaw == .loneSurrogate { return nil }
         return slice.hasEscapes
             ? String(validating: unescaped(slice, in: bytes), as: UTF8.self)
             : String(validating: UnsafeBufferPointer(rebasing: bytes[slice.content]), as: UTF8.self)
     }
 
-    /// A whole number that fits 64 bits; nil for fractions, exponents and anything larger.
-    package func integer(of slice: JSONSlice) -> Int64? {
-        guard slice.kind == .number else { return nil }
-        var index = slice.range.lowerBound
+    /// The same for whoever has the bytes and no reader.
+    package static func integer(of slice: JSONSlice, in bytes: UnsafeBufferPointer<UInt8>) -> Int64?
+    {
+        slice.kind == .number ? integer(in: slice.range, of: bytes) : nil
+    }
+
+    /// - Parameter range: of a number.
+    static func integer(in range: Range<Int>, of bytes: UnsafeBufferPointer<UInt8>) -> Int64? {
+        var index = range.lowerBound
         let isNegative = bytes[index] == UInt8(ascii: "-")
         if isNegative { index += 1 }
         var value: Int64 = 0
-        while index < slice.range.upperBound {
+        while index < range.upperBound {
             let digit = bytes[index] &- UInt8(ascii: "0")
             guard digit < 10 else { return nil }
             let (product, tooBig) = value.multipliedReportingOverflow(by: 10)
@@ -129,11 +147,18 @@ extension JSONReader {
 
     /// Whether a key is `name`, upper and lower case being the same (as Go clients' decoders have it).
     /// `name` is lower case ASCII.
+    @inlinable
     package func key(_ slice: JSONSlice, is name: StaticString) -> Bool {
         let content = slice.content
+        // Most names are ruled out here, in the caller's own code.
         guard content.count == name.utf8CodeUnitCount else { return false }
-        for (offset, index) in content.enumerated() {
-            let byte = bytes[index]
+        return hasKey(at: content.lowerBound, name)
+    }
+
+    @usableFromInline
+    package func hasKey(at start: Int, _ name: StaticString) -> Bool {
+        for offset in 0..<name.utf8CodeUnitCount {
+            let byte = bytes[start + offset]
             let lower = byte &- 0x41 < 26 ? byte | 0x20 : byte
             if lower != name.utf8Start[offset] { return false }
         }

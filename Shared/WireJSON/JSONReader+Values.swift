@@ -14,7 +14,7 @@ extension JSONReader {
         case .string: return try scanString()
         case .object, .array: break
         case .number, .bool, .null:
-            _ = try openOrPassScalar()
+            try passScalar(kind)
             return JSONSlice(
                 kind: kind, range: start..<position, flaw: nil, hasEscapes: false,
                 hasWhitespace: false)
@@ -32,7 +32,8 @@ extension JSONReader {
 
     /// Passes over a scalar, or enters a container. True if a value must follow at once.
     private mutating func openOrPassScalar() throws(JSONError) -> Bool {
-        switch try peek() {
+        let kind = try peek()
+        switch kind {
         case .object:
             position += 1
             enter(.object)
@@ -51,12 +52,18 @@ extension JSONReader {
             }
             return true
         case .string: _ = try scanString()
-        case .number: try scanNumber()
-        case .bool:
-            try scanLiteral(bytes[position] == UInt8(ascii: "t") ? "true" : "false")
-        case .null: try scanLiteral("null")
+        case .number, .bool, .null: try passScalar(kind)
         }
         return false
+    }
+
+    private mutating func passScalar(_ kind: JSONKind) throws(JSONError) {
+        switch kind {
+        case .number: try scanNumber()
+        case .bool: try scanLiteral(bytes[position] == UInt8(ascii: "t") ? "true" : "false")
+        case .null: try scanLiteral("null")
+        case .string, .object, .array: break
+        }
     }
 
     private mutating func enter(_ kind: JSONKind) {
@@ -113,7 +120,7 @@ extension JSONReader {
         position += count
     }
 
-    private mutating func scanNumber() throws(JSONError) {
+    mutating func scanNumber() throws(JSONError) {
         if bytes[position] == UInt8(ascii: "-") { position += 1 }
         let firstDigit = position
         try scanDigits()

@@ -61,20 +61,27 @@ package struct JSONReader {
 
     /// Reads a string that must be whole: a lone surrogate or bad UTF-8 is an error here.
     package mutating func readString() throws(JSONError) -> String {
-        guard try peek() == .string else { throw error("a string was expected") }
-        let slice = try skipValue()
+        let slice = try readStringSlice()
         guard let text = text(of: slice) else {
             throw JSONError("the string is not valid Unicode", at: slice.range.lowerBound)
         }
         return text
     }
 
+    /// Passes over a string.
+    package mutating func readStringSlice() throws(JSONError) -> JSONSlice {
+        guard try peek() == .string else { throw error("a string was expected") }
+        flaw = nil
+        return try scanString()
+    }
+
     /// Reads an integer; a fraction, an exponent or a value beyond 64 bits is an error.
     package mutating func readInt64() throws(JSONError) -> Int64 {
         guard try peek() == .number else { throw error("an integer was expected") }
-        let slice = try skipValue()
-        guard let value = integer(of: slice) else {
-            throw JSONError("a 64-bit integer was expected", at: slice.range.lowerBound)
+        let start = position
+        try scanNumber()
+        guard let value = Self.integer(in: start..<position, of: bytes) else {
+            throw JSONError("a 64-bit integer was expected", at: start)
         }
         return value
     }

@@ -59,8 +59,12 @@ private struct PageParser {
         reader = JSONReader(bytes, rules: JSONRules(refusesDuplicateKeys: false))
     }
 
+    /// Bytes of a change about, by which room is made for all of them at once.
+    private static let bytesPerChange = 300
+
     mutating func page() throws(JSONError) -> DownloadPage.Fields {
         var fields = DownloadPage.Fields()
+        fields.changes.reserveCapacity(reader.bytes.count / Self.bytesPerChange)
         var seen = 0
         var table = table, source = source, operation = operation
         try reader.readObject { reader, key throws(JSONError) in
@@ -129,15 +133,16 @@ private struct RepeatedText {
     private var text = ""
 
     mutating func read(_ reader: inout JSONReader) throws(JSONError) -> String {
-        guard try reader.peek() == .string else {
-            throw JSONError("a string was expected", at: reader.position)
-        }
-        let slice = try reader.skipValue()
-        if !slice.hasEscapes, text.utf8.elementsEqual(reader.bytes[slice.content]) { return text }
+        let slice = try reader.readStringSlice()
+        if !slice.hasEscapes, isText(reader.bytes[slice.content]) { return text }
         guard let read = reader.text(of: slice) else {
             throw JSONError("the string is not valid Unicode", at: slice.range.lowerBound)
         }
         text = read
         return text
+    }
+
+    private mutating func isText(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
+        text.withUTF8 { $0.hasSameBytes(as: bytes) }
     }
 }

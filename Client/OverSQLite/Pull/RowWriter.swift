@@ -103,7 +103,7 @@ final class RowWriter {
         }
         let names = try names(in: payload)
         let plan: ColumnPlan
-        if let index = plans.firstIndex(where: { $0.names == names.map(\.raw) }) {
+        if let index = plans.firstIndex(where: { $0.hasNames(names.map(\.raw)) }) {
             plan = plans.remove(at: index)
         } else {
             plan = ColumnPlan(names, table)
@@ -121,32 +121,28 @@ final class RowWriter {
     ) throws(RowFlaw) -> [DecodedValue]? {
         var reader = JSONReader(payload, rules: JSONRules(refusesDuplicateKeys: false))
         var values: [DecodedValue] = []
-        values.reserveCapacity(plan.names.count)
+        values.reserveCapacity(plan.nameCount)
         var matches = true
         var flaw: RowFlaw?
         do throws(JSONError) {
             try reader.readObject { reader, key throws(JSONError) in
                 let slice = try reader.skipValue()
                 let index = values.count
-                guard matches, index < plan.names.count,
-                    plan.names[index].withUnsafeBufferPointer({
-                        $0.hasSameBytes(as: payload[key.content])
-                    })
-                else {
+                guard matches, plan.isName(index, payload[key.content]) else {
                     matches = false
                     return
                 }
-                guard let target = plan.targets[index] else { return values.append(.null) }
+                guard let affinity = plan.affinities[index] else { return values.append(.null) }
                 do throws(RowFlaw) {
-                    let decoder = ValueDecoder(bytes: payload, reader: reader)
-                    values.append(try decoder.decode(slice, for: target.column))
+                    values.append(try ValueDecoder(bytes: payload).decode(slice, as: affinity))
                 } catch {
-                    flaw = flaw ?? error
+                    let name = plan.targets[index]?.column.wireName ?? ""
+                    flaw = flaw ?? RowFlaw("\(name) \(error)")
                     values.append(.null)
                 }
             }
         } catch { throw RowFlaw(error.description) }
-        guard matches, values.count == plan.names.count else { return nil }
+        guard matches, values.count == plan.nameCount else { return nil }
         if let flaw { throw flaw }
         return values
     }
@@ -204,10 +200,14 @@ final class ColumnPlan {
         let parameter: Int32
     }
 
-    /// The keys as they are written.
-    let names: [[UInt8]]
+    /// The keys as they are written, one behind the other: a row's are compared without an array's counting.
+    private let names: UnsafeMutableBufferPointer<UInt8>
+    /// Where each of them is.
+    private let nameRanges: [Range<Int>]
     /// nil for a key that is no column here.
     let targets: [Target?]
+    /// The targets' affinities, beside them for the same reason.
+    let affinities: [Affinity?]
     let keyParameter: Int32
     /// Which of the names is the row's key; nil if none is, or several are.
     let keyIndex: Int?
@@ -217,9 +217,17 @@ final class ColumnPlan {
     private var preparedInserts: [Int: RawStatement] = [:]
 
     var columnCount: Int { columns.count }
+    var nameCount: Int { nameRanges.count }
 
     init(_ names: [(raw: [UInt8], text: String?)], _ table: TableSchema) {
-        self.names = names.map(\.raw)
+        var nameRanges: [Range<Int>] = []
+        for name in names {
+            let start = nameRanges.last?.upperBound ?? 0
+            nameRanges.append(start..<start + name.raw.count)
+        }
+        self.nameRanges = nameRanges
+        self.names = .allocate(capacity: nameRanges.last?.upperBound ?? 0)
+        _ = self.names.initialize(from: names.flatMap(\.raw))
         var columns: [Column] = []
         let targets: [Target?] = names.map { name in
             guard let column = table.columns.first(where: { $0.wireName == name.text }) else {
@@ -241,7 +249,22 @@ final class ColumnPlan {
         keyIndex = keys.count == 1 ? keys[0] : nil
         hasUnknown = targets.contains { $0 == nil }
         self.targets = targets
+        affinities = targets.map { $0?.column.affinity }
         self.columns = columns
+    }
+
+    deinit { names.deallocate() }
+
+    /// Whether the key at a place is written so.
+    func isName(_ index: Int, _ name: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
+        guard index < nameRanges.count else { return false }
+        let own = UnsafeBufferPointer(rebasing: names[nameRanges[index]])
+        return own.hasSameBytes(as: name)
+    }
+
+    func hasNames(_ other: [[UInt8]]) -> Bool {
+        other.count == nameRanges.count
+            && zip(nameRanges, other).allSatisfy { range, name in names[range].elementsEqual(name) }
     }
 
     func statement(_ db: Database, _ table: TableSchema) throws -> RawStatement {

@@ -45,19 +45,19 @@ struct RowFlaw: Error, CustomStringConvertible {
 /// Reads payload values by the affinity of the column they go to, so that no digit is lost.
 struct ValueDecoder {
     let bytes: UnsafeBufferPointer<UInt8>
-    let reader: JSONReader
 
-    func decode(_ slice: JSONSlice, for column: Column) throws(RowFlaw) -> DecodedValue {
+    /// - Throws: what is wrong with the value, to be read behind the column's name.
+    func decode(_ slice: JSONSlice, as affinity: Affinity) throws(RowFlaw) -> DecodedValue {
         if let flaw = slice.flaw, slice.kind == .string, flaw != .nulCharacter {
-            throw RowFlaw("\(column.wireName) \(flaw)")
+            throw RowFlaw(flaw.description)
         }
         switch slice.kind {
         case .null: return .null
-        case .bool where column.affinity == .json, .string where column.affinity == .json:
+        case .bool where affinity == .json, .string where affinity == .json:
             return .slice(slice.range)
         case .bool: return .integer(bytes[slice.range.lowerBound] == UInt8(ascii: "t") ? 1 : 0)
-        case .number: return number(slice, for: column)
-        case .string: return try string(slice, for: column)
+        case .number: return number(slice, as: affinity)
+        case .string: return try string(slice, as: affinity)
         case .object, .array:
             var text: [UInt8] = []
             text.append(compacting: UnsafeBufferPointer(rebasing: bytes[slice.range]))
@@ -67,25 +67,25 @@ struct ValueDecoder {
 
     /// A text column keeps the digits as they were written; a number column takes an exact integer before
     /// a double.
-    private func number(_ slice: JSONSlice, for column: Column) -> DecodedValue {
-        if column.affinity == .text { return .slice(slice.range) }
-        if column.affinity != .real, let integer = reader.integer(of: slice) {
+    private func number(_ slice: JSONSlice, as affinity: Affinity) -> DecodedValue {
+        if affinity == .text { return .slice(slice.range) }
+        if affinity != .real, let integer = JSONReader.integer(of: slice, in: bytes) {
             return .integer(integer)
         }
         let text = String(decoding: bytes[slice.range], as: UTF8.self)
         return Double(text).map(DecodedValue.real) ?? .text(text)
     }
 
-    private func string(_ slice: JSONSlice, for column: Column) throws(RowFlaw) -> DecodedValue {
-        guard column.affinity == .blob else {
+    private func string(_ slice: JSONSlice, as affinity: Affinity) throws(RowFlaw) -> DecodedValue {
+        guard affinity == .blob else {
             if !slice.hasEscapes { return .slice(slice.content) }
-            guard let text = reader.text(of: slice) else {
-                throw RowFlaw("\(column.wireName) is not valid Unicode")
+            guard let text = JSONReader.text(of: slice, in: bytes) else {
+                throw RowFlaw("is not valid Unicode")
             }
             return .text(text)
         }
-        guard let text = reader.text(of: slice), let blob = Self.blob(text) else {
-            throw RowFlaw("\(column.wireName) is neither a UUID, nor base64, nor hexadecimal")
+        guard let text = JSONReader.text(of: slice, in: bytes), let blob = Self.blob(text) else {
+            throw RowFlaw("is neither a UUID, nor base64, nor hexadecimal")
         }
         return .blob(blob)
     }
