@@ -73,7 +73,9 @@ private struct PublicSymbols {
                 scope.map { open in
                     indent == open.indent && words.first.map(open.members.contains) == true
                 } ?? false
-            let isPublic = words.first == "public" && words.dropFirst().first != "extension"
+            let isPublic =
+                words.first == "public"
+                && !["extension", "import"].contains(words.dropFirst().first)
             if isMember || isPublic {
                 count += 1
                 if !isDocumented { undocumented.append(text) }
