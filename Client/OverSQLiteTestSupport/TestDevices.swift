@@ -28,7 +28,8 @@ public final class TestDevices: Sendable {
     /// - Parameters:
     ///   - name: the device's name in its token, another for each device of a user.
     ///   - user: the user in its token.
-    ///   - configure: changes the configuration, which has the gateway and the device's clock already.
+    ///   - configure: changes the configuration, which has the gateway and the device's clock already, and `business` as
+    ///     its schema, as an ``InMemoryGateway`` has.
     /// - Throws: what the app's migrations throw; what `SyncEngine` throws when it is made; ``TestScopeEnded``.
     public func add(
         _ name: String, user: String = "user",
@@ -80,7 +81,8 @@ public struct TestLeftovers: Error, Sendable, Hashable, CustomStringConvertible 
 ///
 /// ```swift
 /// try await withTestDevices(
-///     gateway, tables: [SyncTable("notes")], migrate: { try AppDatabase.migrator.migrate($0) }
+///     InMemoryGateway(), tables: NotesDatabase.tables,
+///     migrate: { try NotesDatabase.migrator.migrate($0) }
 /// ) { devices in
 ///     let phone = try devices.add("phone")
 ///     try await phone.database.write { try Note(text: "milk").insert($0) }

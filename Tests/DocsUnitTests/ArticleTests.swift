@@ -69,30 +69,37 @@ struct ArticleTests {
         root.appending(path: "Client/\(module)/\(module).docc")
     }
 
-    /// What shows code: the articles of all catalogues, and the README.
+    /// What shows code: the articles of all catalogues, the README, and the comments of what tests of apps use.
     private static func pages() throws -> [URL] {
         try catalogues.flatMap { try files(in: catalogue(of: $0)) }
-            + [root.appending(path: "README.md")]
+            + files(in: root.appending(path: "Client/OverSQLiteTestSupport"))
+            .filter { $0.pathExtension == "swift" } + [root.appending(path: "README.md")]
     }
 
-    /// The blocks of Swift code in a page.
+    /// The blocks of Swift code in a page, or in a source file's comments.
     private static func blocks(in page: URL) throws -> [String] {
-        try sections(of: page, from: { $0 == "```swift" }, to: "```")
+        var text = try String(contentsOf: page, encoding: .utf8)
+        if page.pathExtension == "swift" {
+            text = text.replacing(/(?m)^ *\/\/\/ ?/, with: "")
+        }
+        return sections(of: text, from: { $0 == "```swift" }, to: "```")
     }
 
     /// The code between `begin` and `end`.
     private static func snippets(in source: URL) throws -> [String] {
-        try sections(of: source, from: { $0.hasPrefix("// begin: ") }, to: "// end")
+        sections(
+            of: try String(contentsOf: source, encoding: .utf8),
+            from: { $0.hasPrefix("// begin: ") }, to: "// end")
     }
 
     /// What stands between two lines, as if its first line stood at the margin.
     private static func sections(
-        of file: URL, from isStart: (String) -> Bool, to end: String
-    ) throws -> [String] {
+        of text: String, from isStart: (String) -> Bool, to end: String
+    ) -> [String] {
         var sections: [String] = []
         var section: [String]?
         var indent = 0
-        for line in try String(contentsOf: file, encoding: .utf8).components(separatedBy: "\n") {
+        for line in text.components(separatedBy: "\n") {
             let trimmed = line.trimmingCharacters(in: .whitespaces)
             if isStart(trimmed) {
                 section = []

@@ -134,4 +134,30 @@ struct SnippetTests {
         #expect(Conflicts.tables.map(\.name) == ["posts", "prices", "drafts"])
         #expect(Conflicts.keyed.map(\.keyColumn) == [nil, nil, nil, "sync_id"])
     }
+
+    // MARK: Doc comments of the test support
+
+    @Test("a scope makes devices, whose changes reach the gateway")
+    func scope() async throws {
+        // begin: comment-scope
+        try await withTestDevices(
+            InMemoryGateway(), tables: NotesDatabase.tables,
+            migrate: { try NotesDatabase.migrator.migrate($0) }
+        ) { devices in
+            let phone = try devices.add("phone")
+            try await phone.database.write { try Note(text: "milk").insert($0) }
+            try await phone.engine.syncChanges()
+        }
+        // end
+    }
+
+    @Test("a fault for the next request comes before the one for all, and both are there until met")
+    func plans() {
+        // begin: comment-faults
+        let network = FaultyTransport(InMemoryGateway())
+        network.next(.upload, .loseAnswer)
+        network.always(.any, .captivePortal)
+        // end
+        #expect(network.unusedPlans.count == 2)
+    }
 }
