@@ -6,101 +6,102 @@ import Synchronization
 ///
 /// ```swift
 /// let network = FaultyTransport(InMemoryGateway())
-/// configuration.transport = network
-/// network.next("upload", .dropAnswer)
+/// network.next(.upload, .loseAnswer)
+/// network.always(.any, .captivePortal)
 /// ```
-public final class FaultyTransport: HTTPTransport {
-    /// What happens to a request.
-    public enum Fault: Sendable {
-        /// The connection breaks before the request arrives.
-        case dropRequest
-        /// The request arrives and is served; the connection breaks before its answer does.
-        case dropAnswer
-        /// The request goes out once `until` returns; what it throws breaks the connection.
-        case delay(until: @Sendable () async throws -> Void)
-        /// Of the answer's body only so many bytes arrive.
-        case truncate(Int)
-        /// The answer's body arrives as `change` makes it.
-        case garble(_ change: @Sendable ([UInt8]) -> [UInt8])
-        /// Something on the way answers instead, and the request does not arrive: a proxy, a captive portal.
-        case answer(TransportResponse)
-
-        /// An answer with a status and a text, such as a captive portal's page.
-        public static func status(
-            _ status: Int, _ text: String = "", contentType: String = "text/html"
-        ) -> Fault {
-            .answer(
-                TransportResponse(
-                    status: status, headers: ["content-type": contentType], body: Array(text.utf8)))
-        }
-    }
-
-    /// An error as a broken connection gives it.
-    public struct ConnectionLost: Error {
-        public init() {}
-    }
-
+public final class FaultyTransport: TestTransport {
     private struct State {
-        var next: [(path: String, fault: Fault)] = []
-        var always: [(path: String, fault: Fault)] = []
+        var plan = FaultPlan()
         var count = 0
     }
 
     private let base: any HTTPTransport
     private let state = Mutex(State())
 
+    /// A transport on which nothing goes wrong yet.
+    ///
     /// - Parameter base: where requests go that nothing happens to.
     public init(_ base: any HTTPTransport) { self.base = base }
 
-    /// The next request whose path ends so meets the fault; an empty path means any. Faults of one path are met in
-    /// order.
-    public func next(_ path: String = "", _ fault: Fault) {
-        state.withLock { $0.next.append((path, fault)) }
+    /// Plans a fault for the next request to an endpoint. Faults of one endpoint are met in order, each once.
+    public func next(_ endpoint: GatewayEndpoint, _ fault: NetworkFault) {
+        state.withLock { $0.plan.next(endpoint, fault) }
     }
 
-    /// Every request whose path ends so meets the fault, until `clear()`; an empty path means any.
-    public func always(_ path: String = "", _ fault: Fault) {
-        state.withLock { $0.always.append((path, fault)) }
+    /// Plans a fault for every request to an endpoint, until ``clearFaults()``. What ``next(_:_:)`` planned comes
+    /// first.
+    public func always(_ endpoint: GatewayEndpoint, _ fault: NetworkFault) {
+        state.withLock { $0.plan.always(endpoint, fault) }
     }
 
-    /// The network is good again.
-    public func clear() {
-        state.withLock { state in
-            state.next = []
-            state.always = []
-        }
-    }
+    /// Forgets all plans: the network is good again.
+    public func clearFaults() { state.withLock { $0.plan.clear() } }
 
-    /// How many requests there were.
+    /// How many requests there were, streams among them.
     public var requestCount: Int { state.withLock { $0.count } }
 
+    /// A line for each fault that no request has met, and those of the transport within.
+    public var unusedPlans: [String] {
+        let within = (base as? any TestTransport)?.unusedPlans ?? []
+        return state.withLock { $0.plan.unused } + within
+    }
+
+    /// Sends a request, unless a fault is planned for it.
+    ///
+    /// - Throws: ``ConnectionLost``, or what the transport within or a fault's closure throws.
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
-        let path = request.url.path
-        let fault = state.withLock { state -> Fault? in
-            state.count += 1
-            if let index = state.next.firstIndex(where: { path.hasSuffix($0.path) }) {
-                return state.next.remove(at: index).fault
-            }
-            return state.always.first { path.hasSuffix($0.path) }?.fault
-        }
-        switch fault {
-        case nil: return try await base.send(request)
-        case .dropRequest?: throw ConnectionLost()
-        case .dropAnswer?:
-            _ = try await base.send(request)
-            throw ConnectionLost()
-        case .delay(let until)?:
+        guard let fault = fault(for: request) else { return try await base.send(request) }
+        return try await fault.meet { try await base.send(request) }
+    }
+
+    /// Whether the transport within can.
+    public var canStream: Bool { base.canStream }
+
+    /// Opens a stream, unless a fault is planned for it. Of an answer that is lost nothing arrives; a fault that
+    /// cuts or alters the answer does so to each part of its body; one that holds the answer holds its head.
+    ///
+    /// - Throws: ``ConnectionLost``, or what the transport within, `receive` or a fault's closure throws.
+    public func stream(
+        _ request: TransportRequest,
+        _ receive: @escaping @Sendable (TransportPart) async throws -> Void
+    ) async throws {
+        switch fault(for: request) {
+        case .answerInstead(let response)?:
+            var head = response
+            head.body = []
+            try await receive(.head(head))
+            try await receive(.bytes(response.body))
+        case .loseRequest?: throw ConnectionLost()
+        case .holdRequest(let until)?:
             try await until()
-            return try await base.send(request)
-        case .truncate(let count)?:
-            var response = try await base.send(request)
-            response.body = Array(response.body.prefix(count))
-            return response
-        case .garble(let change)?:
-            var response = try await base.send(request)
-            response.body = change(response.body)
-            return response
-        case .answer(let response)?: return response
+            try await base.stream(request, receive)
+        case let fault:
+            try await base.stream(request) { part in
+                try await receive(fault?.meet(part) ?? part)
+            }
+        }
+    }
+
+    private func fault(for request: TransportRequest) -> NetworkFault? {
+        state.withLock { state in
+            state.count += 1
+            return state.plan.fault(at: request.url.path)
+        }
+    }
+}
+
+extension NetworkFault {
+    /// What arrives of a part of a streamed answer.
+    fileprivate func meet(_ part: TransportPart) async throws -> TransportPart {
+        switch part {
+        case .head(let head):
+            if case .loseAnswer = self { throw ConnectionLost() }
+            if case .holdAnswer(let until) = self { try await until() }
+            return .head(head)
+        case .bytes(let bytes):
+            if case .cutAnswer(let count) = self { return .bytes(Array(bytes.prefix(count))) }
+            if case .alterAnswer(let change) = self { return .bytes(change(bytes)) }
+            return part
         }
     }
 }

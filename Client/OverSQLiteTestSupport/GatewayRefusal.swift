@@ -47,3 +47,10 @@ struct GatewayRefusal: Error, Hashable {
         ["unregistered_table", "forbidden_table", "batch_too_large"].contains(reason)
     }
 }
+
+/// A refusal that a test asked for.
+struct PlannedRefusal: Sendable {
+    let reason: String
+    /// Whether a change of the row has come.
+    var isMet = false
+}

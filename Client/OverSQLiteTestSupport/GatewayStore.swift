@@ -21,8 +21,8 @@ struct GatewayStore: Sendable {
     let schema: String
     let tables: GatewayTables
     var users: [String: GatewayModel] = [:]
-    /// Reasons to refuse rows with, by table and key, as a test asks for them.
-    var refusals: [String: String] = [:]
+    /// Rows to refuse, as a test asks for it.
+    var refusals: [GatewayModel.Place: PlannedRefusal] = [:]
 
     /// Answers in the order of the request.
     mutating func upload(
@@ -30,6 +30,7 @@ struct GatewayStore: Sendable {
     ) -> [Answer] {
         var trial = self
         let answers = trial.answers(to: verdicts, user: user, device: device)
+        refusals = trial.refusals
         if isAtomic, !answers.allSatisfy(\.isApplied) {
             return answers.map { $0.isApplied ? .aborted : $0 }
         }
@@ -74,7 +75,7 @@ struct GatewayStore: Sendable {
     ) -> Answer {
         let model = users[user] ?? GatewayModel()
         let place = change.place
-        if let reason = refusals["\(place.table)/\(place.pk)"] {
+        if let reason = refusalAsked(of: place) {
             return Self.asked(reason, (model.rows[place]?.version ?? 0) + 1, place, schema)
         }
         if let version = model.versionOfSame(change, from: device) { return .applied(version) }
@@ -88,6 +89,13 @@ struct GatewayStore: Sendable {
         }
         guard row.version == base else { return .conflict(row) }
         return write(change, on: base, user: user, device: device)
+    }
+
+    /// The reason with which a test asked to refuse the row, which it now has.
+    private mutating func refusalAsked(of place: GatewayModel.Place) -> String? {
+        let place = tables.place(place.table, place.pk)
+        refusals[place]?.isMet = true
+        return refusals[place]?.reason
     }
 
     private mutating func write(

@@ -12,13 +12,22 @@ extension InMemoryGateway {
             case text
         }
 
+        /// The table's name, in lower case.
         public let name: String
+        /// What the key column holds.
         public let key: Key
         /// Columns that are declared NOT NULL and have no default.
         public let required: Set<String>
         /// Foreign keys: the table that each column points to.
         public let references: [String: String]
 
+        /// Describes a table.
+        ///
+        /// - Parameters:
+        ///   - name: its name, in lower case.
+        ///   - key: what the key column holds.
+        ///   - required: columns that are declared NOT NULL and have no default.
+        ///   - references: foreign keys: the table that each column points to.
         public init(
             _ name: String, key: Key = .uuid, required: Set<String> = [],
             references: [String: String] = [:]
@@ -47,6 +56,20 @@ struct GatewayTables: Sendable {
 
     /// Whether the table is served.
     func has(_ name: String) -> Bool { all == nil || byName[name] != nil }
+
+    /// A row's address by which plans and changes are compared: names in lower case, and UUIDs in one spelling unless
+    /// the table's keys are known to be text.
+    func place(_ table: String, _ pk: String) -> GatewayModel.Place {
+        let name = table.lowercased()
+        let key = self[name]?.key == .text ? pk : WireKey.uuid(pk) ?? pk
+        return GatewayModel.Place(table: name, pk: key)
+    }
+
+    /// The address of a row that a test writes: the key as given, unless the table's keys are known to be UUIDs.
+    func writtenPlace(_ table: String, _ pk: String) -> GatewayModel.Place {
+        let name = table.lowercased()
+        return self[name]?.key == .uuid ? place(name, pk) : GatewayModel.Place(table: name, pk: pk)
+    }
 
     func rank(_ name: String) -> Int { byName[name] ?? 0 }
 

@@ -7,31 +7,27 @@ extension InMemoryGateway {
     /// Largest payload, in bytes.
     private static let payloadLimit = 1 << 20
 
+    /// Serves a request, unless a fault is planned for it. A request that waits for news is held until there is some.
+    ///
+    /// - Throws: ``ConnectionLost``, or what a fault's closure throws; `CancellationError`.
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
         let call = try Call(request)
-        let fault = state.withLock { state -> Fault? in
+        return try await meeting(call) { try await serve(call) }
+    }
+
+    /// Notes a request, and answers it as the next fault planned for it says, or else with what serves it.
+    func meeting(
+        _ call: Call, _ serve: () async throws -> TransportResponse
+    ) async throws -> TransportResponse {
+        let fault = state.withLock { state -> NetworkFault? in
             state.requests.append(
                 Request(
                     path: call.path, query: call.query,
                     body: String(decoding: call.body, as: UTF8.self)))
-            let index = state.faults.firstIndex { call.path.hasSuffix($0.path) }
-            return index.map { state.faults.remove(at: $0).fault }
+            return state.plan.fault(at: call.path)
         }
-        switch fault {
-        case nil: return try await serve(call)
-        case .refuseConnection?: throw ConnectionLost()
-        case .answer(let response)?: return response
-        case .loseAnswer?:
-            _ = try await serve(call)
-            throw ConnectionLost()
-        case .delay(let until)?:
-            await until()
-            return try await serve(call)
-        case .beforeAnswer(let run)?:
-            let response = try await serve(call)
-            try await run()
-            return response
-        }
+        guard let fault else { return try await serve() }
+        return try await fault.meet(serve)
     }
 
     private func serve(_ call: Call) async throws -> TransportResponse {

@@ -3,23 +3,23 @@ import OverSQLite
 import Synchronization
 
 extension InMemoryGateway {
-    /// The gateway as one that offers `/sync/watch`, and says in `/sync/capabilities` that it does.
+    /// The gateway as one that offers `/sync/watch`, and says in `/sync/capabilities` that it does. Each call makes
+    /// another door to the same rows: keep the one whose streams the test wants to break.
     public var watchable: WatchableGateway { WatchableGateway(self) }
 }
 
-/// An in-memory gateway with a watch stream that a test can break and silence.
-public final class WatchableGateway: HTTPTransport {
+/// An in-memory gateway with a watch stream that a test can break and silence, with compression, and with a limit on
+/// bodies. Faults are planned on its ``gateway``, for `.watch`, too.
+public final class WatchableGateway: TestTransport {
     private typealias Parts = AsyncThrowingStream<TransportPart, any Error>
 
     private struct State {
         var streams: [UInt64: Parts.Continuation] = [:]
         var opened = 0
         var nextID: UInt64 = 0
-        var refusals: [TransportResponse] = []
         var features = ["watch"]
         var isSilent = false
         var bodyLimit = Int.max
-        var misanswers: [TransportResponse] = []
         var encodings: [String] = []
     }
 
@@ -29,18 +29,12 @@ public final class WatchableGateway: HTTPTransport {
 
     init(_ gateway: InMemoryGateway) { self.gateway = gateway }
 
-    /// What `/sync/capabilities` names.
+    /// Sets the features that `/sync/capabilities` names, at first `watch` alone. With `gzip` among them bodies are
+    /// compressed both ways.
     public func offer(_ features: [String]) { state.withLock { $0.features = features } }
 
-    /// The next attempt to watch is answered with this.
-    public func refuseNext(_ response: TransportResponse) {
-        state.withLock { $0.refusals.append(response) }
-    }
-
-    /// The next request for `/sync/capabilities` is answered with this.
-    public func misanswerCapabilities(_ response: TransportResponse) {
-        state.withLock { $0.misanswers.append(response) }
-    }
+    /// The plans made on ``gateway`` that no request has met.
+    public var unusedPlans: [String] { gateway.unusedPlans }
 
     /// From now on streams tell of nothing, as behind a proxy that keeps what it gets.
     public func silence() { state.withLock { $0.isSilent = true } }
@@ -51,7 +45,7 @@ public final class WatchableGateway: HTTPTransport {
             defer { state.streams = [:] }
             return state.streams.values
         }
-        for stream in streams { stream.finish(throwing: InMemoryGateway.ConnectionLost()) }
+        for stream in streams { stream.finish(throwing: ConnectionLost()) }
     }
 
     /// Bodies of more bytes, before compression, are answered 413.
@@ -71,13 +65,11 @@ public final class WatchableGateway: HTTPTransport {
         guard request.url.path.hasSuffix("sync/capabilities") else {
             return try await compressed(gateway.send(request), for: request)
         }
-        let misanswer = state.withLock {
-            $0.misanswers.isEmpty ? nil : $0.misanswers.removeFirst()
-        }
-        if let misanswer { return misanswer }
         let features = state.withLock { $0.features.map { "\"\($0)\"" }.joined(separator: ",") }
-        return InMemoryGateway.json(
-            200, #"{"api_versions":[1],"features":[\#(features)],"limits":{},"tables":[]}"#)
+        return try await gateway.meeting(Call(request)) {
+            InMemoryGateway.json(
+                200, #"{"api_versions":[1],"features":[\#(features)],"limits":{},"tables":[]}"#)
+        }
     }
 
     private func upload(_ request: TransportRequest) async throws -> TransportResponse {
@@ -113,13 +105,20 @@ public final class WatchableGateway: HTTPTransport {
     /// True.
     public var canStream: Bool { true }
 
-    /// Serves `/sync/watch` until the stream is broken or the task cancelled.
+    /// Serves `/sync/watch` until the stream is broken or the task cancelled, unless a fault is planned for it.
+    ///
+    /// - Throws: ``ConnectionLost``, or what `receive` or a fault's closure throws.
     public func stream(
         _ request: TransportRequest,
         _ receive: @escaping @Sendable (TransportPart) async throws -> Void
     ) async throws {
-        let refusal = state.withLock { $0.refusals.isEmpty ? nil : $0.refusals.removeFirst() }
-        if let refusal { return try await receive(.head(refusal)) }
+        let opening = TransportResponse(status: 200, headers: ["content-type": "text/event-stream"])
+        var isServed = false
+        let head = try await gateway.meeting(Call(request)) {
+            isServed = true
+            return opening
+        }
+        guard isServed else { return try await receive(.head(head)) }
         let (parts, continuation) = Parts.makeStream()
         let id = state.withLock { state in
             state.nextID += 1
@@ -128,9 +127,7 @@ public final class WatchableGateway: HTTPTransport {
             return state.nextID
         }
         defer { state.withLock { _ = $0.streams.removeValue(forKey: id) } }
-        continuation.yield(
-            .head(
-                TransportResponse(status: 200, headers: ["content-type": "text/event-stream"])))
+        continuation.yield(.head(head))
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 for try await part in parts { try await receive(part) }

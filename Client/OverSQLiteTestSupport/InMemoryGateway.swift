@@ -5,52 +5,34 @@ import Synchronization
 /// A gateway in memory, for tests of apps and of the library itself: one or several users, no SQL, no
 /// network. Tokens are made with `token(user:device:)`; nobody signs them.
 ///
-/// It answers as the real one does: the same suite of behaviours runs against both. Of the protocol it lacks the
-/// watch stream, compression, protobuf and roles.
-///
-/// ```swift
-/// let gateway = InMemoryGateway()
-/// configuration.transport = gateway
-/// // … credentials: { InMemoryGateway.token(device: "phone") }
-/// gateway.write("users", id, #"{"id":"…","name":"Ann"}"#)
-/// try await engine.syncChanges()
-/// ```
-public final class InMemoryGateway: HTTPTransport {
-    /// What happens to a request instead of, or after, being served.
-    public enum Fault: Sendable {
-        /// The request is served and its answer lost.
-        case loseAnswer
-        /// The connection breaks before the request arrives.
-        case refuseConnection
-        /// The request is not served; this is the answer.
-        case answer(TransportResponse)
-        /// The request is served once `until` returns.
-        case delay(until: @Sendable () async -> Void)
-        /// The request is served; before its answer goes out, `run` happens.
-        case beforeAnswer(run: @Sendable () async throws -> Void)
-    }
-
+/// It answers as the real one does: the same suite of behaviours runs against both. Of the protocol it lacks
+/// protobuf and roles; the watch stream and compression are what ``watchable`` adds.
+public final class InMemoryGateway: TestTransport {
     /// A request as it came.
     public struct Request: Sendable {
+        /// The path, such as `/sync/upload`.
         public let path: String
+        /// The parameters behind the path, by name.
         public let query: [String: String]
+        /// The body as text; empty if there was none.
         public let body: String
     }
 
-    /// An error as a broken connection gives it.
-    public struct ConnectionLost: Error {}
-
     /// A change as the log holds it.
     public struct LoggedChange: Sendable, Hashable {
-        /// Its place in the user's feed.
+        /// Its place in the user's feed, from 1 on.
         public let sequence: Int
+        /// The table's name, in lower case.
         public let table: String
+        /// The row's key as it travels: a UUID with dashes in lower case, or the app's text.
         public let pk: String
         /// `INSERT`, `UPDATE` or `DELETE`.
         public let operation: String
         /// JSON text; nil for a delete.
         public let payload: String?
+        /// The row's version after the change, from 1 on.
         public let version: Int
+        /// The name of the device that sent it.
         public let device: String
         /// What the device calls the change.
         public let changeID: Int
@@ -58,7 +40,7 @@ public final class InMemoryGateway: HTTPTransport {
 
     struct State {
         var store: GatewayStore
-        var faults: [(path: String, fault: Fault)] = []
+        var plan = FaultPlan()
         var requests: [Request] = []
         var waiting: [UInt64: CheckedContinuation<Void, Never>] = [:]
         var nextWaiter: UInt64 = 0
@@ -73,6 +55,8 @@ public final class InMemoryGateway: HTTPTransport {
     let state: Mutex<State>
     let clock: (any SyncClock)?
 
+    /// A gateway without users and rows.
+    ///
     /// - Parameters:
     ///   - schema: the schema that all tables are in.
     ///   - tables: what is served; nil serves any table and takes any row.
@@ -87,26 +71,44 @@ public final class InMemoryGateway: HTTPTransport {
 
     // MARK: What a test sets up
 
-    /// The next request whose path ends so meets the fault. Faults of one path are met in order.
-    public func next(_ path: String, _ fault: Fault) {
-        state.withLock { $0.faults.append((path, fault)) }
+    /// Plans a fault for the next request to an endpoint. Faults of one endpoint are met in order, each once.
+    public func next(_ endpoint: GatewayEndpoint, _ fault: NetworkFault) {
+        state.withLock { $0.plan.next(endpoint, fault) }
     }
 
     /// Forgets faults that no request has met.
-    public func clearFaults() { state.withLock { $0.faults = [] } }
+    public func clearFaults() { state.withLock { $0.plan.clear() } }
 
-    /// Refuses every change of a row with this reason until it is set to nil.
+    /// Refuses every change of a row until the reason is set to nil.
+    ///
+    /// - Parameters:
+    ///   - table: the table's name.
+    ///   - pk: the row's key; a UUID in any spelling.
+    ///   - reason: what the answer gives as its reason, such as `bad_payload`, `fk_missing`, `row_missing`,
+    ///     `key_taken`, `unregistered_table`, or `materialize_error`; nil takes the row again.
     public func refuse(_ table: String, _ pk: String, reason: String?) {
-        state.withLock { $0.store.refusals["\(table)/\(pk)"] = reason }
+        state.withLock { state in
+            let place = state.store.tables.place(table, pk)
+            state.store.refusals[place] = reason.map { PlannedRefusal(reason: $0) }
+        }
     }
 
-    /// Behaves as the reference servers do: repeats are acknowledged without a version, and a server row
-    /// does not say who wrote it. Of `/sync/bootstrap` they know nothing.
-    public func actLikeReference() {
-        state.withLock { $0.isReference = true }
+    /// A line for each fault that no request has met, and for each refusal of a row that no device has sent.
+    public var unusedPlans: [String] {
+        state.withLock { state in
+            let rows = state.store.refusals.filter { !$1.isMet }.map { place, refusal in
+                "no upload had the row \(place.table) \(place.pk), to be refused as \(refusal.reason)"
+            }
+            return state.plan.unused + rows.sorted()
+        }
     }
 
-    /// The most changes in an upload.
+    /// Behaves as servers do that know the protocol's beginnings only: repeats are acknowledged without a version, a
+    /// server row does not say who wrote it, requests that wait for news are answered at once, and of
+    /// `/sync/bootstrap`, `/sync/capabilities` and epochs such a server knows nothing.
+    public func actLikeOlderServer() { state.withLock { $0.isReference = true } }
+
+    /// Sets the most changes that an upload may have; at first 1000.
     public func setBatchLimit(_ limit: Int) { state.withLock { $0.batchLimit = limit } }
 
     /// Answers 401 to a token from now on, as when its time is over.
@@ -128,7 +130,13 @@ public final class InMemoryGateway: HTTPTransport {
 
     /// Writes a row as another device of the user would, on the version that stands.
     ///
-    /// - Parameter payload: JSON text; nil deletes the row.
+    /// - Parameters:
+    ///   - table: the table's name.
+    ///   - pk: the row's key as it travels; in a table of UUIDs in any spelling.
+    ///   - payload: the row as JSON text; nil deletes it.
+    ///   - user: whose row it is.
+    ///   - device: the name of the device that the feed gives as its writer.
+    /// - Returns: the row's new version.
     @discardableResult
     public func write(
         _ table: String, _ pk: String, _ payload: String?, user: String = "user",
@@ -138,7 +146,8 @@ public final class InMemoryGateway: HTTPTransport {
             var model = state.store.users[user] ?? GatewayModel()
             defer { state.store.users[user] = model }
             let change = GatewayModel.Change(
-                id: model.lastSequence + 1_000_000, place: .init(table: table, pk: pk),
+                id: model.lastSequence + 1_000_000,
+                place: state.store.tables.writtenPlace(table, pk),
                 operation: payload == nil ? "DELETE" : "UPDATE", base: 0, payload: payload,
                 columns: payload.map { PayloadColumns(json: $0) } ?? [:])
             return model.write(change, from: device)
@@ -163,16 +172,21 @@ public final class InMemoryGateway: HTTPTransport {
 
     /// The rows that are not deleted: payload text by key.
     public func rows(_ table: String, user: String = "user") -> [String: String] {
-        let rows = model(user).rows.filter { $0.key.table == table }
+        let rows = model(user).rows.filter { $0.key.table == table.lowercased() }
         return Dictionary(
             uniqueKeysWithValues: rows.compactMap { place, row in
                 row.payload.map { (place.pk, $0) }
             })
     }
 
-    /// The version of a row, deleted or not; nil if it never was.
+    /// The version of a row, deleted or not, its key in any spelling; nil if it never was.
     public func version(_ table: String, _ pk: String, user: String = "user") -> Int? {
-        model(user).rows[.init(table: table, pk: pk)]?.version
+        state.withLock { state in
+            let rows = state.store.users[user]?.rows ?? [:]
+            return
+                (rows[state.store.tables.writtenPlace(table, pk)]
+                ?? rows[state.store.tables.place(table, pk)])?.version
+        }
     }
 
     /// How many changes the log has had.

@@ -2,7 +2,8 @@ import Foundation
 import OverSQLite
 import Synchronization
 
-/// A clock that stands still until it is told to go on.
+/// A clock that stands still until it is told to go on: retries, polls and the watchdog then happen when the test says
+/// so, and no test waits for time to pass.
 public final class ManualClock: SyncClock {
     private struct Sleeper {
         let id: UInt64
@@ -19,12 +20,19 @@ public final class ManualClock: SyncClock {
 
     private let state: Mutex<State>
 
+    /// A clock that stands.
+    ///
+    /// - Parameter now: the time of day at first.
     public init(now: Date = Date(timeIntervalSince1970: 1_000_000)) {
         state = Mutex(State(now: now))
     }
 
+    /// The time of day, as it was set last.
     public var now: Date { state.withLock { $0.now } }
 
+    /// Returns once the clock has been advanced by so many seconds; at once if there are none to wait for.
+    ///
+    /// - Throws: `CancellationError` when the task is cancelled.
     public func sleep(seconds: Double) async throws {
         let id = state.withLock { state in
             state.nextID += 1
@@ -57,7 +65,8 @@ public final class ManualClock: SyncClock {
         }
     }
 
-    /// Lets time pass and wakes everybody whose time has come.
+    /// Lets time pass and wakes everybody whose time has come. Who begins to sleep later counts from then: call
+    /// ``waitForSleeper()`` first where something is about to.
     public func advance(seconds: Double) {
         let due = state.withLock { state in
             state.now += seconds
@@ -69,6 +78,8 @@ public final class ManualClock: SyncClock {
     }
 
     /// Sets the clock, as people and time servers do: those who sleep wake no sooner and no later for it.
+    ///
+    /// - Parameter seconds: by how many it goes ahead; negative sets it back.
     public func set(aheadBy seconds: Double) {
         state.withLock { state in
             state.now += seconds
@@ -80,7 +91,7 @@ public final class ManualClock: SyncClock {
         }
     }
 
-    /// Returns when somebody sleeps.
+    /// Returns when somebody sleeps, at once if somebody does.
     public func waitForSleeper() async {
         await withCheckedContinuation { continuation in
             let isThere = state.withLock { state in

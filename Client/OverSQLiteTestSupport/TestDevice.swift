@@ -3,40 +3,29 @@ import GRDB
 import OverSQLite
 import Synchronization
 
-/// A device for an app's tests: a database in memory, an engine, a clock that stands still. It fails a test that
-/// leaves changes pending or refused, so that no test passes by what was never sent.
+/// A device in a test: a database in memory, its engine, and a clock that stands still.
 ///
-/// ```swift
-/// let gateway = InMemoryGateway()
-/// let device = try TestDevice(
-///     "phone", gateway, tables: [.init("notes")], migrate: AppSchema.migrate,
-///     report: { Issue.record("\($0)") })              // or XCTFail($0)
-/// try device.database.write { try Note(text: "milk").insert($0) }
-/// try await device.engine.syncChanges()
-/// ```
+/// ``TestDevices/add(_:user:configure:)`` makes it. It lives as long as the scope of
+/// ``withTestDevices(_:tables:migrate:isolation:_:)``, whoever holds it or its parts: at the scope's end its engine is
+/// stopped and its database closed, so that what is used later fails.
 public final class TestDevice: Sendable {
+    /// The name in its token, by which the server knows it.
+    public let name: String
+    /// The app's database, in memory, migrated.
     public let database: DatabaseQueue
+    /// The engine, which exchanges when the test says so, or in the background after `start()`.
     public let engine: SyncEngine
+    /// The time as the engine sees it.
     public let clock: ManualClock
-    private let report: @Sendable (String) -> Void
     private let mayEndPending = Mutex(false)
 
-    /// - Parameters:
-    ///   - name: the device's name in its token.
-    ///   - gateway: an `InMemoryGateway`, or a `FaultyTransport` around one.
-    ///   - user: the user in its token.
-    ///   - migrate: makes the app's tables.
-    ///   - configure: changes the configuration, which has the gateway and the clock already.
-    ///   - report: fails the test; called when the device goes with changes left, with a text that names them.
-    public init(
-        _ name: String = "device", _ gateway: any HTTPTransport, tables: [SyncTable],
-        user: String = "user", migrate: (Database) throws -> Void,
-        configure: (inout SyncConfiguration) -> Void = { _ in },
-        report: @escaping @Sendable (String) -> Void
+    init(
+        _ name: String, _ gateway: any HTTPTransport, tables: [SyncTable], user: String,
+        migrate: (any DatabaseWriter) throws -> Void, configure: (inout SyncConfiguration) -> Void
     ) throws {
-        self.report = report
+        self.name = name
         database = try DatabaseQueue()
-        try database.write(migrate)
+        try migrate(database)
         clock = ManualClock()
         guard let url = URL(string: "https://gateway.test") else { throw URLError(.badURL) }
         var configuration = SyncConfiguration(gateway: url, schema: "business")
@@ -49,19 +38,9 @@ public final class TestDevice: Sendable {
             credentials: { InMemoryGateway.token(user: user, device: name) })
     }
 
-    deinit {
-        if mayEndPending.withLock({ $0 }) { return }
-        do {
-            let left = try unsyncedRows()
-            if !left.isEmpty {
-                report("the test ends with rows that the server has not confirmed: \(left)")
-            }
-        } catch {
-            report("whether rows are left to send could not be read: \(error)")
-        }
-    }
-
-    /// Rows with edits that the server has not confirmed, as `table key: state` with the reason of a refusal.
+    /// Rows with edits that the server has not confirmed, as `table key: state`, with the reason if it refused them.
+    ///
+    /// - Throws: a database error.
     public func unsyncedRows() throws -> [String] {
         try database.read { db in
             try String.fetchAll(
@@ -73,6 +52,20 @@ public final class TestDevice: Sendable {
         }
     }
 
-    /// Lets the test end with changes pending, for tests of being offline.
+    /// Lets the test end with changes pending or refused, for tests of being offline.
     public func allowPendingAtEnd() { mayEndPending.withLock { $0 = true } }
+
+    /// Ends the device. What is done with it afterwards fails.
+    ///
+    /// - Returns: what is left that should not be, as sentences.
+    func end() async throws -> [String] {
+        await engine.stop()
+        let left = mayEndPending.withLock { $0 } ? [] : try unsyncedRows()
+        try database.close()
+        return left.isEmpty
+            ? []
+            : [
+                "\(name) has rows that the server has not confirmed: \(left.joined(separator: ", "))"
+            ]
+    }
 }

@@ -1,7 +1,27 @@
+import Foundation
 import GRDB
 import OverSQLite
 
 // Code of the article "Designing tables".
+
+// begin: record
+struct Visit: Codable, FetchableRecord, PersistableRecord {
+    static let databaseTableName = "visits"
+
+    var id: UUID
+    var at: Date
+
+    static func databaseUUIDEncodingStrategy(for column: String) -> DatabaseUUIDEncodingStrategy {
+        .lowercaseString
+    }
+
+    static func databaseDateEncodingStrategy(for column: String) -> DatabaseDateEncodingStrategy {
+        .iso8601
+    }
+
+    static let byTime = order(julianDay(Column("at")))
+}
+// end
 
 enum DesigningTables {
     // begin: drop-column

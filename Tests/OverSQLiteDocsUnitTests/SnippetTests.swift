@@ -8,14 +8,28 @@ import Testing
 struct SnippetTests {
     private static let ada = "550e8400-e29b-41d4-a716-446655440000"
 
+    /// A device with the articles' tables, in a file, as an app has it.
+    private struct Device {
+        let database: DatabasePool
+        let engine: SyncEngine
+    }
+
     private func withDevice(
-        _ body: (TestDevice, InMemoryGateway) async throws -> Void
+        _ body: (Device, InMemoryGateway) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let gateway = InMemoryGateway()
-        try await body(try TestDevice("phone", gateway, in: folder), gateway)
+        let database = try GettingStarted.openDatabase(at: folder.appending(path: "phone").path)
+        var configuration = SyncConfiguration(gateway: folder, schema: "business")
+        configuration.transport = gateway
+        configuration.clock = ManualClock()
+        let engine = try SyncEngine(
+            for: database, tables: [SyncTable("authors"), SyncTable("posts")],
+            configuration: configuration,
+            credentials: { InMemoryGateway.token(device: "phone") })
+        try await body(Device(database: database, engine: engine), gateway)
     }
 
     @Test("posts are written, imported, counted while unsent, and confirmed")
@@ -123,5 +137,31 @@ struct SnippetTests {
     func tables() {
         #expect(Conflicts.tables.map(\.name) == ["posts", "prices", "drafts"])
         #expect(Conflicts.keyed.map(\.keyColumn) == [nil, nil, nil, "sync_id"])
+    }
+
+    // MARK: Doc comments of the test support
+
+    @Test("a scope makes devices, whose changes reach the gateway")
+    func scope() async throws {
+        // begin: comment-scope
+        try await withTestDevices(
+            InMemoryGateway(), tables: NotesDatabase.tables,
+            migrate: { try NotesDatabase.migrator.migrate($0) }
+        ) { devices in
+            let phone = try devices.add("phone")
+            try await phone.database.write { try Note(text: "milk").insert($0) }
+            try await phone.engine.syncChanges()
+        }
+        // end
+    }
+
+    @Test("a fault for the next request comes before the one for all, and both are there until met")
+    func plans() {
+        // begin: comment-faults
+        let network = FaultyTransport(InMemoryGateway())
+        network.next(.upload, .loseAnswer)
+        network.always(.any, .captivePortal)
+        // end
+        #expect(network.unusedPlans.count == 2)
     }
 }

@@ -7,8 +7,11 @@ import Testing
 
 /// Answers that are not the gateway's, or not the whole of it.
 @Suite struct AnswerFaultTests {
-    static let portal =
-        "<!DOCTYPE html><html><body>Welcome to the airport! Accept the terms to go on.</body></html>"
+    static func portal(status: Int) -> NetworkFault {
+        .answerInstead(
+            status: status, "<!DOCTYPE html><html><body>Welcome to the airport!</body></html>",
+            headers: ["content-type": "text/html; charset=utf-8"])
+    }
 
     static func device(_ network: FaultyTransport, _ gateway: InMemoryGateway) throws -> Device {
         try Device("one", gateway) { $0.transport = network }
@@ -20,11 +23,13 @@ import Testing
     }
 
     /// The length of an answer as it comes when nothing is wrong, without the line's end.
-    static func length(_ network: FaultyTransport, _ path: String, _ run: () async throws -> Void)
+    static func length(
+        _ network: FaultyTransport, _ endpoint: GatewayEndpoint, _ run: () async throws -> Void
+    )
         async throws -> Int
     {
         let lengths = Lengths()
-        network.next(path, .garble { body in lengths.note(body) })
+        network.next(endpoint, .alterAnswer { body in lengths.note(body) })
         try await run()
         return lengths.last - 1
     }
@@ -35,12 +40,12 @@ import Testing
         let network = FaultyTransport(gateway)
         for number in 1...3 { gateway.write("users", key(number), PullTests.user(number)) }
         let probe = try Device("probe", gateway) { $0.transport = network }
-        let length = try await Self.length(network, "download") {
+        let length = try await Self.length(network, .download) {
             try await probe.engine.fetchChanges()
         }
         let device = try Self.device(network, gateway)
         for count in 0..<length {
-            network.next("download", .truncate(count))
+            network.next(.download, .cutAnswer(bytes: count))
             let error = await #expect(throws: SyncError.self) {
                 try await device.engine.fetchChanges()
             }
@@ -59,12 +64,12 @@ import Testing
         let probe = try Device("probe", gateway) { $0.transport = network }
         let insert = "INSERT INTO users (id, name) VALUES ('\(key(1))', 'a'), ('\(key(2))', 'b')"
         try probe.execute(insert.replacing("4000", with: "4001"))
-        let length = try await Self.length(network, "upload") { try await probe.sync() }
+        let length = try await Self.length(network, .upload) { try await probe.sync() }
         let device = try Self.device(network, gateway)
         try await device.sync()
         try device.execute(insert)
         for count in 0..<length {
-            network.next("upload", .truncate(count))
+            network.next(.upload, .cutAnswer(bytes: count))
             let error = await #expect(throws: SyncError.self) {
                 try await device.engine.sendChanges()
             }
@@ -81,10 +86,10 @@ import Testing
         let gateway = InMemoryGateway()
         let network = FaultyTransport(gateway)
         let probe = try Device("probe", gateway) { $0.transport = network }
-        let length = try await Self.length(network, "bootstrap") { try await probe.sync() }
+        let length = try await Self.length(network, .bootstrap) { try await probe.sync() }
         let device = try Self.device(network, gateway)
         for count in 0..<length {
-            network.next("bootstrap", .truncate(count))
+            network.next(.bootstrap, .cutAnswer(bytes: count))
             let error = await #expect(throws: SyncError.self) { try await device.sync() }
             #expect(Self.isNoAnswer(error), "\(count)")
         }
@@ -98,14 +103,14 @@ import Testing
         let network = FaultyTransport(gateway)
         gateway.write("users", key(1), #"{"id":"\#(key(1))","name":"ü","age":1}"#)
         let probe = try Device("probe", gateway) { $0.transport = network }
-        let length = try await Self.length(network, "download") {
+        let length = try await Self.length(network, .download) {
             try await probe.engine.fetchChanges()
         }
         let device = try Self.device(network, gateway)
         for place in 0..<length {
             network.next(
-                "download",
-                .garble { body in
+                .download,
+                .alterAnswer { body in
                     var body = body
                     if place < body.count { body[place] = 0xFF }
                     return body
@@ -122,15 +127,15 @@ import Testing
 
     @Test(
         "A captive portal is not the gateway, whatever its status: nothing is believed, lost or blocked",
-        arguments: ["bootstrap", "download", "upload"],
+        arguments: [.bootstrap, .download, .upload] as [GatewayEndpoint],
         [200, 302, 401, 403, 404, 409, 410, 413, 500, 511])
-    func captivePortal(path: String, status: Int) async throws {
+    func captivePortal(endpoint: GatewayEndpoint, status: Int) async throws {
         let gateway = InMemoryGateway()
         let network = FaultyTransport(gateway)
         let device = try Self.device(network, gateway)
-        if path != "bootstrap" { try await device.sync() }
+        if endpoint != .bootstrap { try await device.sync() }
         try device.execute("INSERT INTO users (id, name) VALUES ('\(key(1))', 'a')")
-        network.always(path, .status(status, Self.portal, contentType: "text/html; charset=utf-8"))
+        network.always(endpoint, Self.portal(status: status))
         let error = await #expect(throws: SyncError.self) { try await device.sync() }
         #expect(Self.isNoAnswer(error), "\(String(describing: error))")
         var machine = LoopMachine(pollInterval: 30, canPoll: true, backoff: 1...60)
@@ -139,7 +144,7 @@ import Testing
         #expect(
             try device.lines("SELECT reason, op FROM _sync_pending").allSatisfy { $0 == "-|INSERT" }
         )
-        network.clear()
+        network.clearFaults()
         try await device.sync()
         #expect(gateway.log().count == 1)
         #expect(try device.text("SELECT epoch FROM _sync_state") != nil)
@@ -152,7 +157,7 @@ import Testing
     func retryAfter(told: String, taken: Int?) async throws {
         let device = try Device()
         device.gateway.next(
-            "download", .answer(TransportResponse(status: 503, headers: ["retry-after": told])))
+            .download, .answerInstead(status: 503, headers: ["retry-after": told]))
         await #expect(throws: SyncError.busy(retryAfter: taken)) { try await device.sync() }
     }
 
@@ -165,7 +170,7 @@ import Testing
         let answer = #"{"statuses":[{"status":"invalid","invalid":{"reason":"row_missing"}}]}"#
         for _ in 1...SendRun.barrenAnswers {
             device.gateway.next(
-                "upload", .answer(TransportResponse(status: 200, body: Array(answer.utf8))))
+                .upload, .answerInstead(status: 200, answer))
         }
         let next = try await device.engine.session.send()
         #expect(next == device.engine.session.now + RetrySchedule.soon)

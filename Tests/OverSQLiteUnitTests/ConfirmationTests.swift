@@ -87,7 +87,7 @@ import Testing
         try await device.sync()
         let gateway = device.gateway
         gateway.refuse("users", key(1), reason: "fk_missing")
-        gateway.next("upload", .beforeAnswer { gateway.refuse("users", key(1), reason: nil) })
+        gateway.next(.upload, .holdAnswer { gateway.refuse("users", key(1), reason: nil) })
         let write = try await Self.write(device, 1)
         _ = try await Self.write(device, 2)
         try await device.sync()
@@ -140,8 +140,8 @@ import Testing
         try await device.sync()
         let first = try await Self.write(device, 1)
         device.gateway.next(
-            "upload", .beforeAnswer(run: device.writing("UPDATE users SET name = 'b'")))
-        device.gateway.next("upload", .answer(TransportResponse(status: 503)))
+            .upload, .holdAnswer(until: device.writing("UPDATE users SET name = 'b'")))
+        device.gateway.next(.upload, .answerInstead(status: 503))
         // The first request brings the answer and the edit, the second fails.
         await #expect(throws: SyncError.busy(retryAfter: nil)) { try await device.sync() }
         #expect(device.engine.status.pendingCount == 1)
@@ -156,7 +156,7 @@ import Testing
     func lostAnswer() async throws {
         let device = try Device()
         try await device.sync()
-        device.gateway.next("upload", .loseAnswer)
+        device.gateway.next(.upload, .loseAnswer)
         let write = try await Self.write(device, 1)
         await #expect(throws: SyncError.self) { try await device.sync() }
         await #expect(throws: SyncError.stopped) { try await write.confirmed() }

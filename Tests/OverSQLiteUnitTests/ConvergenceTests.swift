@@ -101,10 +101,10 @@ import Testing
             case 1: try await device.engine.fetchChanges()
             case 2: try await device.engine.sendChanges()
             case 3:
-                gateway.next("upload", .loseAnswer)
+                gateway.next(.upload, .loseAnswer)
                 try await device.engine.sendChanges()
             case 4:
-                gateway.next("upload", .loseAnswer)
+                gateway.next(.upload, .loseAnswer)
                 try? await device.engine.sendChanges()
                 try device.reopen()
             default: break

@@ -94,8 +94,8 @@ import Testing
         let others = LockedValue<[DatabaseQueue]>([])
         // After the request has gone out, so that its answer meets a database that fails.
         device.gateway.next(
-            "upload",
-            .beforeAnswer { [database = device.database] in
+            .upload,
+            .holdAnswer { [database = device.database] in
                 if let other = try trouble.begin(database) { others.change { $0.append(other) } }
             })
         let error = await Self.error { try await device.engine.sendChanges() }
@@ -156,8 +156,8 @@ import Testing
         let gate = AsyncStream<Void>.makeStream()
         let isHeld = AsyncStream<Void>.makeStream()
         device.gateway.next(
-            "upload",
-            .delay {
+            .upload,
+            .holdRequest {
                 isHeld.continuation.yield()
                 for await _ in gate.stream { break }
             })
@@ -179,23 +179,23 @@ import Testing
 
     @Test(
         "The loop says by itself that nothing gets through while a request is held",
-        arguments: ["bootstrap", "download", "upload"])
-    func heldInLoop(path: String) async throws {
+        arguments: [.bootstrap, .download, .upload] as [GatewayEndpoint])
+    func heldInLoop(endpoint: GatewayEndpoint) async throws {
         let device = try Device()
         let insert = "INSERT INTO users (id) VALUES ('\(key(1))')"
-        if path == "upload" { try device.execute(insert) }
+        if endpoint == .upload { try device.execute(insert) }
         let gate = AsyncStream<Void>.makeStream()
         let isHeld = AsyncStream<Void>.makeStream()
         device.gateway.next(
-            path,
-            .delay {
+            endpoint,
+            .holdRequest {
                 isHeld.continuation.yield()
                 for await _ in gate.stream { break }
             })
         try await device.engine.start()
         for await _ in isHeld.stream { break }
         // What is written later is looked after, too.
-        if path != "upload" { try device.execute(insert) }
+        if endpoint != .upload { try device.execute(insert) }
         await device.clock.waitForSleeper()
         device.clock.advance(seconds: 120)
         await EngineTests.status(device.engine) { $0.lastError == .noProgress(seconds: 120) }

@@ -65,7 +65,7 @@ struct DeviceRulesTests {
         let device = try Device()
         try await device.sync()
         try device.execute("INSERT INTO users (id) VALUES (?)", [key(1)])
-        device.gateway.next("download", .refuseConnection)
+        device.gateway.next(.download, .loseRequest)
         await #expect(throws: SyncError.self) { try await device.sync() }
         #expect(device.engine.status.pendingCount == 1)
     }
@@ -73,10 +73,10 @@ struct DeviceRulesTests {
     @Test("what waits is counted when the loop cannot reach the server", .timeLimit(.minutes(1)))
     func countedByTheLoop() async throws {
         let device = try Device()
-        device.gateway.next("download", .refuseConnection)
+        device.gateway.next(.download, .loseRequest)
         try await device.engine.start()
         for await status in device.engine.statusUpdates where status.lastError != nil { break }
-        device.gateway.next("download", .refuseConnection)
+        device.gateway.next(.download, .loseRequest)
         try device.execute("INSERT INTO users (id) VALUES (?)", [key(1)])
         device.clock.advance(seconds: 60)
         for await status in device.engine.statusUpdates where status.pendingCount == 1 { break }

@@ -38,7 +38,7 @@ import Testing
         let (device, change) = try await device(edit)
         try await device.engine.retry(change)
         let engine = device.engine
-        device.gateway.next("upload", .beforeAnswer { try await engine.discard(change) })
+        device.gateway.next(.upload, .holdAnswer { try await engine.discard(change) })
         try await device.sync()
         try expectBefore(device)
     }
@@ -47,7 +47,7 @@ import Testing
     func lostAnswer(edit: String) async throws {
         let (device, change) = try await device(edit)
         try await device.engine.retry(change)
-        device.gateway.next("upload", .loseAnswer)
+        device.gateway.next(.upload, .loseAnswer)
         await #expect(throws: SyncError.self) { try await device.sync() }
         try await device.engine.discard(change)
         try await device.sync()
@@ -60,7 +60,7 @@ import Testing
         try device.execute("INSERT INTO users (id, name, age) VALUES (?, 'Ada', 36)", [key(1)])
         try await device.sync()
         try device.execute("UPDATE users SET name = 'x'")
-        device.gateway.next("upload", .loseAnswer)
+        device.gateway.next(.upload, .loseAnswer)
         await #expect(throws: SyncError.self) { try await device.sync() }
         // JSON has no form for it, so that it is refused without the server.
         try device.execute("UPDATE users SET age = 9e999")

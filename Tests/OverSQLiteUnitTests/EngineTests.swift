@@ -85,9 +85,9 @@ import Testing
     @Test("C13: after a failure the loop waits for its time, then goes on as if nothing had been")
     func backoff() async throws {
         let device = try Device()
-        device.gateway.next("download", .refuseConnection)
+        device.gateway.next(.download, .loseRequest)
         device.gateway.next(
-            "download", .answer(TransportResponse(status: 503, headers: ["retry-after": "40"])))
+            .download, .answerInstead(status: 503, headers: ["retry-after": "40"]))
         try await device.engine.start()
         await device.clock.waitForSleeper()
         #expect(device.gateway.requests.map(\.path) == ["/sync/bootstrap", "/sync/download"])
@@ -134,10 +134,10 @@ import Testing
     func unauthorized() async throws {
         let device = try Device()
         let refusal = TransportResponse(status: 401, body: Array("Invalid token".utf8))
-        device.gateway.next("download", .answer(refusal))
+        device.gateway.next(.download, .answerInstead(refusal))
         try await device.sync()
-        device.gateway.next("download", .answer(refusal))
-        device.gateway.next("download", .answer(refusal))
+        device.gateway.next(.download, .answerInstead(refusal))
+        device.gateway.next(.download, .answerInstead(refusal))
         try await device.engine.start()
         await Self.status(device.engine) { $0.state == .blocked }
         #expect(device.engine.status.lastError == .unauthorized("Invalid token"))
@@ -175,7 +175,7 @@ import Testing
         let gateway = device.gateway
         gateway.refuse("users", key(1), reason: "fk_missing")
         try device.execute("INSERT INTO users (id) VALUES (?), (?)", [key(1), key(2)])
-        gateway.next("upload", .beforeAnswer { gateway.refuse("users", key(1), reason: nil) })
+        gateway.next(.upload, .holdAnswer { gateway.refuse("users", key(1), reason: nil) })
         try await device.sync()
         #expect(gateway.rows("users").count == 2)
         #expect(gateway.uploads.count == 2)

@@ -17,7 +17,7 @@ import Testing
         try await device.sync()
         try device.execute(insert)
         device.gateway.next(
-            "upload", .beforeAnswer(run: device.writing("UPDATE users SET name = 'b'")))
+            .upload, .holdAnswer(until: device.writing("UPDATE users SET name = 'b'")))
         try await device.sync()
         #expect(device.gateway.uploads.count == 2)
         #expect(device.gateway.rows("users")[key(1)]?.contains(#""name":"b""#) == true)
@@ -30,7 +30,7 @@ import Testing
         let device = try Device()
         try await device.sync()
         try device.execute(insert)
-        device.gateway.next("upload", .beforeAnswer(run: device.writing("DELETE FROM users")))
+        device.gateway.next(.upload, .holdAnswer(until: device.writing("DELETE FROM users")))
         try await device.sync()
         #expect(device.gateway.rows("users").isEmpty)
         #expect(device.gateway.version("users", key(1)) == 2)
@@ -39,10 +39,10 @@ import Testing
     @Test("a lost answer is made good by the same change id", arguments: [true, false])
     func lostAnswer(isReference: Bool) async throws {
         let device = try Device()
-        if isReference { device.gateway.actLikeReference() }
+        if isReference { device.gateway.actLikeOlderServer() }
         try await device.sync()
         try device.execute(insert)
-        device.gateway.next("upload", .loseAnswer)
+        device.gateway.next(.upload, .loseAnswer)
         await #expect(throws: SyncError.self) { try await device.sync() }
         try await device.engine.sendChanges()
         #expect(device.gateway.uploads.count == 2)
@@ -59,7 +59,7 @@ import Testing
         let device = try Device()
         try await device.sync()
         try device.execute(insert)
-        device.gateway.next("upload", .loseAnswer)
+        device.gateway.next(.upload, .loseAnswer)
         await #expect(throws: SyncError.self) { try await device.sync() }
         try device.reopen()
         try await device.engine.sendChanges()
@@ -75,10 +75,10 @@ import Testing
         let events = device.engine.events
         try await device.sync()
         try device.execute(insert)
-        device.gateway.next("upload", .loseAnswer)
+        device.gateway.next(.upload, .loseAnswer)
         await #expect(throws: SyncError.self) { try await device.sync() }
         try device.execute("UPDATE users SET name = 'b'")
-        device.gateway.next("upload", .loseAnswer)
+        device.gateway.next(.upload, .loseAnswer)
         await #expect(throws: SyncError.self) { try await device.sync() }
         try device.execute("UPDATE users SET name = 'c'")
         try await device.sync()
@@ -95,10 +95,10 @@ import Testing
     @Test("C17: against a reference server an edit after a lost answer survives")
     func editAfterLostAnswerOnReference() async throws {
         let device = try Device()
-        device.gateway.actLikeReference()
+        device.gateway.actLikeOlderServer()
         try await device.sync()
         try device.execute(insert)
-        device.gateway.next("upload", .loseAnswer)
+        device.gateway.next(.upload, .loseAnswer)
         await #expect(throws: SyncError.self) { try await device.sync() }
         try device.execute("UPDATE users SET name = 'b'")
         try await device.sync()
@@ -111,7 +111,7 @@ import Testing
         let device = try Device()
         try await device.sync()
         try device.execute(insert)
-        device.gateway.next("upload", .loseAnswer)
+        device.gateway.next(.upload, .loseAnswer)
         await #expect(throws: SyncError.self) { try await device.sync() }
         try device.execute("DELETE FROM users")
         try await device.sync()
@@ -127,8 +127,8 @@ import Testing
         try device.execute("UPDATE users SET name = 'b'")
         let edit = device.writing("UPDATE users SET name = 'c'")
         device.gateway.next(
-            "upload",
-            .beforeAnswer { [gateway = device.gateway] in
+            .upload,
+            .holdAnswer { [gateway = device.gateway] in
                 try await edit()
                 gateway.write("users", key(1), #"{"id":"\#(key(1))","name":"b","age":9}"#)
             })
@@ -152,7 +152,7 @@ import Testing
         try device.execute(insert)
         let before = try device.queue()
         device.gateway.next(
-            "upload", .answer(TransportResponse(status: 200, body: Array(body.utf8))))
+            .upload, .answerInstead(status: 200, body))
         await #expect(throws: SyncError.self) { try await device.sync() }
         #expect(try device.queue() == before)
         try await device.sync()
@@ -195,7 +195,7 @@ import Testing
         for number in 1...2 {
             try device.execute("INSERT INTO users (id) VALUES (?)", [key(number)])
         }
-        for _ in 1...2 { device.gateway.next("upload", .answer(TransportResponse(status: 413))) }
+        for _ in 1...2 { device.gateway.next(.upload, .answerInstead(status: 413)) }
         try await device.sync()
         #expect(Array(device.gateway.rows("users").keys) == [key(2)])
         #expect(try await device.engine.rejectedChanges.map(\.reason) == ["too_large"])

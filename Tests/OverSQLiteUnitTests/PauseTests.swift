@@ -74,8 +74,8 @@ import Testing
         let engine = device.engine
         let isHeld = AsyncStream<Void>.makeStream()
         device.gateway.next(
-            "download",
-            .delay {
+            .download,
+            .holdRequest {
                 isHeld.continuation.yield()
                 // Never waited out: an answer that does not come, until the request is given up.
                 try? await Task.sleep(for: .seconds(3600))

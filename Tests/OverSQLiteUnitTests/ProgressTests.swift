@@ -14,8 +14,8 @@ import Testing
         let engine = device.engine
         for _ in 0..<pages {
             device.gateway.next(
-                "download",
-                .delay { seen.withLock { $0.append(engine.status.progress) } })
+                .download,
+                .holdRequest { seen.withLock { $0.append(engine.status.progress) } })
         }
         try await device.sync()
         return seen.withLock { $0 }
@@ -54,8 +54,8 @@ import Testing
     @Test("a first sync that was broken off goes on where it was, also in what it shows")
     func relaunch() async throws {
         let device = try Device("one", Self.gateway(rows: 10)) { $0.pageLimit = 4 }
-        device.gateway.next("download", .delay {})
-        device.gateway.next("download", .refuseConnection)
+        device.gateway.next(.download, .holdRequest {})
+        device.gateway.next(.download, .loseRequest)
         await #expect(throws: SyncError.self) { try await device.sync() }
         #expect(device.engine.status.progress == nil)
         try device.reopen()

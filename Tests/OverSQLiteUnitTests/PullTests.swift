@@ -22,7 +22,7 @@ import Testing
         try await device.sync()
         device.gateway.write("users", key(1), #"{"id":"\#(key(1))","name":"a","age":7}"#)
         device.gateway.next(
-            "download", .beforeAnswer(run: device.writing("UPDATE users SET name = 'local'")))
+            .download, .holdAnswer(until: device.writing("UPDATE users SET name = 'local'")))
         try await device.engine.fetchChanges()
         #expect(try device.lines("SELECT name, age FROM users") == ["local|7"])
         #expect(try device.queue() == ["UPDATE|2"])
@@ -60,8 +60,8 @@ import Testing
     func brokenOff() async throws {
         let device = try Device { $0.pageLimit = 2 }
         for number in 1...6 { device.gateway.write("users", key(number), Self.user(number)) }
-        device.gateway.next("download", .beforeAnswer {})
-        device.gateway.next("download", .refuseConnection)
+        device.gateway.next(.download, .holdAnswer {})
+        device.gateway.next(.download, .loseRequest)
         await #expect(throws: SyncError.self) { try await device.sync() }
         #expect(try device.count("SELECT count(*) FROM users") == 2)
         #expect(!device.engine.status.hasFinishedFirstSync)
@@ -304,7 +304,7 @@ import Testing
         let device = try Device()
         let body = #"{"changes":[],"has_more":true,"next_after":0,"window_until":5}"#
         device.gateway.next(
-            "download", .answer(TransportResponse(status: 200, body: Array(body.utf8))))
+            .download, .answerInstead(status: 200, body))
         await #expect(throws: SyncError.self) { try await device.sync() }
         #expect(device.gateway.requests.map(\.path) == ["/sync/bootstrap", "/sync/download"])
     }

@@ -153,8 +153,8 @@ import Testing
         gateway.write("users", key(6), nil)
         gateway.compact()
         let device = try Device("one", gateway) { $0.pageLimit = 2 }
-        gateway.next("download", .beforeAnswer {})
-        gateway.next("download", .refuseConnection)
+        gateway.next(.download, .holdAnswer {})
+        gateway.next(.download, .loseRequest)
         await #expect(throws: SyncError.self) { try await device.sync() }
         #expect(try rows(device).count == 2)
         try device.reopen()
@@ -195,9 +195,9 @@ import Testing
         }
         try await device.sync()
         gateway.restore(toSequence: 5)
-        gateway.next("download", .beforeAnswer {})
-        gateway.next("download", .beforeAnswer {})
-        gateway.next("download", .refuseConnection)
+        gateway.next(.download, .holdAnswer {})
+        gateway.next(.download, .holdAnswer {})
+        gateway.next(.download, .loseRequest)
         await #expect(throws: SyncError.self) { try await device.sync() }
         try device.reopen()
         try await device.sync()

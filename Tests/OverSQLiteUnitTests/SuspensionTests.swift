@@ -18,7 +18,7 @@ import Testing
         let renew: @Sendable () async throws -> Void = {
             gateway.expire(tokens.change { $0.removeFirst() })
         }
-        gateway.next("download", .beforeAnswer(run: renew))
+        gateway.next(.download, .holdAnswer(until: renew))
         try await engine.fetchChanges()
         #expect(try device.count("SELECT count(*) FROM users") == 4)
         #expect(tokens.value.count == 3)
@@ -66,7 +66,7 @@ import Testing
     func clockSetBack() async throws {
         let year = 365.0 * 86_400
         let device = try Device()
-        device.gateway.next("bootstrap", .refuseConnection)
+        device.gateway.next(.bootstrap, .loseRequest)
         try await device.engine.start()
         await device.clock.waitForSleeper()
         // The time of the next try is now a year away by the clock that everybody sees.

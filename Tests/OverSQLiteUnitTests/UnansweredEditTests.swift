@@ -35,7 +35,7 @@ import Testing
 
     private func lose(_ edit: String, _ device: Device) async throws {
         try device.execute(edit)
-        device.gateway.next("upload", .loseAnswer)
+        device.gateway.next(.upload, .loseAnswer)
         await #expect(throws: SyncError.self) { try await device.sync() }
     }
 

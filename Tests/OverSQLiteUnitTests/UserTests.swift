@@ -84,7 +84,7 @@ import Testing
     @Test("a loop that waits for credentials goes on at the sign-in")
     func waking() async throws {
         let device = try Device(user: "user") { $0.backoff = 1000...1000 }
-        device.gateway.next("bootstrap", .answer(TransportResponse(status: 503)))
+        device.gateway.next(.bootstrap, .answerInstead(status: 503))
         try await device.engine.start()
         await EngineTests.status(device.engine) { $0.lastError == .busy(retryAfter: nil) }
         try await device.engine.signIn(as: "user")

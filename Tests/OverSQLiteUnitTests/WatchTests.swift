@@ -139,7 +139,9 @@ import Testing
             TransportResponse(status: 403),
         ])
     func refused(_ response: TransportResponse) async throws {
-        let (device, gateway) = try await Self.start { $0.refuseNext(response) }
+        let (device, gateway) = try await Self.start {
+            $0.gateway.next(.watch, .answerInstead(response))
+        }
         try await Self.until { Self.polls(device) == 1 }
         device.gateway.write("users", key(1), PullTests.user(1))
         try await Self.rows(device, are: 1)
@@ -163,7 +165,7 @@ import Testing
     @Test("a portal's page in place of the capabilities costs one delay, not the stream for good")
     func portal() async throws {
         let (device, gateway) = try await Self.start {
-            $0.misanswerCapabilities(TransportResponse(status: 200, body: Array("<html>".utf8)))
+            $0.gateway.next(.capabilities, .captivePortal)
         }
         try await Self.until { Self.polls(device) == 1 }
         #expect(gateway.streams.opened == 0)

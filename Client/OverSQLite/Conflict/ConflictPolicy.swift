@@ -16,7 +16,10 @@ public enum ConflictPolicy: Sendable {
 
 /// One of the two sides of a conflict.
 public enum ConflictSide: Sendable, Hashable {
-    case client, server
+    /// The device's.
+    case client
+    /// The server's: what another device, or a back end, wrote first.
+    case server
 }
 
 /// What happens to a row that one side edited and the other deleted.

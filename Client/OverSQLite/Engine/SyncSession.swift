@@ -48,7 +48,7 @@ final class SyncSession: Sendable {
             credentials: credentials
         ) { claims in
             guard bound.isNew(claims) else { return }
-            try await database.write { db in try DeviceState.bind(db, to: claims) }
+            try await Self.write(to: database) { db in try DeviceState.bind(db, to: claims) }
             bound.set(claims)
         }
     }
@@ -103,6 +103,12 @@ final class SyncSession: Sendable {
     /// Runs a transaction of sync. SQLite's errors come out as `SyncError`s.
     func write<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value
     {
+        try await Self.write(to: database, body)
+    }
+
+    private static func write<Value: Sendable>(
+        to database: any DatabaseWriter, _ body: @Sendable (Database) throws -> Value
+    ) async throws -> Value {
         do {
             return try await withoutActuallyEscaping(body) { body in
                 try await database.write { db in try body(db) }
