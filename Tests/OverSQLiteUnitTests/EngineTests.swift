@@ -41,7 +41,7 @@ import Testing
         device.clock.advance(seconds: SyncEngine.startPatience)
         await #expect(throws: SyncError.stopped) { try await forgotten.value }
 
-        device.gateway.next("bootstrap", .answer(TransportResponse(status: 503)))
+        device.gateway.next(.bootstrap, .answerInstead(status: 503))
         try await device.engine.start()
         await Self.status(device.engine) { $0.lastError != nil }
         let isOver = LockedValue(false)
