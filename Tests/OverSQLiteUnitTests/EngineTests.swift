@@ -205,7 +205,8 @@ import Testing
         try await device.sync()
         try device.reopen(user: "other")
         try device.execute("INSERT INTO users (id) VALUES (?)", [key(2)])
-        await #expect(throws: SyncError.differentUser) { try await device.sync() }
+        let refusal = SyncError.differentUser(owner: "user", other: "other")
+        await #expect(throws: refusal) { try await device.sync() }
         await #expect(throws: SyncError.pendingChanges(1)) { try await device.engine.signOut() }
         #expect(try device.count("SELECT count(*) FROM users") == 2)
         try await device.engine.signOut(force: true)
