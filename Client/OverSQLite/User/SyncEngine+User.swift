@@ -91,7 +91,8 @@ struct SignIn {
         case .merge: break
         case .keep:
             outcomes.discardAll(with: db)
-            try db.execute(sql: "DELETE FROM _sync_pending; DELETE FROM _sync_sent")
+            try db.execute(
+                sql: "DELETE FROM _sync_pending; DELETE FROM _sync_sent; DELETE FROM _sync_absent")
         case .discard:
             outcomes.discardAll(with: db)
             try SignOut(db: db, catalog: catalog).removeEverything()
