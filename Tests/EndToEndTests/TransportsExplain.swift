@@ -50,8 +50,9 @@ struct TransportsExplain {
     @Test("nobody at the address is told as it is")
     func nobody() async throws {
         try await withFolder { folder in
-            let port = try await AnsweringServer.run(nil) { $0 }
-            let why = try await complaint(.urlSession, "http://127.0.0.1:\(port)", folder)
+            let socket = try boundSocket()
+            defer { close(socket.descriptor) }
+            let why = try await complaint(.urlSession, "http://127.0.0.1:\(socket.port)", folder)
             #expect(!why.contains("try http") && !why.isEmpty, "\(why)")
         }
     }
@@ -98,6 +99,23 @@ struct TransportsExplain {
         return why
     }
 
+    /// A port that is taken and not listened at, so that nobody else answers there meanwhile.
+    private func boundSocket() throws -> (descriptor: Int32, port: UInt16) {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = inet_addr("127.0.0.1")
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let result = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+                bind(descriptor, pointer, length) == 0
+                    ? getsockname(descriptor, pointer, &length) : -1
+            }
+        }
+        try #require(result == 0)
+        return (descriptor, UInt16(bigEndian: address.sin_port))
+    }
+
     private func withFolder(_ body: (String) async throws -> Void) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(
             path: "oversync-transports-\(UUID().uuidString)"
@@ -118,9 +136,9 @@ struct TransportsExplain {
 private enum AnsweringServer {
     private static let answer = "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"
 
-    static func run<Value>(
-        _ certificates: DevelopmentCertificates?, _ body: (_ port: Int) async throws -> Value
-    ) async throws -> Value {
+    static func run(
+        _ certificates: DevelopmentCertificates?, _ body: (_ port: Int) async throws -> Void
+    ) async throws {
         let tls = try certificates.map { files in
             try NIOSSLContext(
                 configuration: .makeServerConfiguration(
@@ -139,13 +157,11 @@ private enum AnsweringServer {
             }
             .bind(host: "127.0.0.1", port: 0).get()
         let port = try #require(listener.localAddress?.port)
-        let result: Value
-        do { result = try await body(port) } catch {
+        do { try await body(port) } catch {
             try await listener.close()
             throw error
         }
         try await listener.close()
-        return result
     }
 
     private final class Answering: ChannelInboundHandler {
