@@ -17,6 +17,7 @@ packages: ## installs the system packages that are missing (apt, as root or with
 	@Tools/make/packages.sh
 
 build: packages ## builds everything
+	@Tools/make/waiting.sh
 	@set -e; for product in oversync $(SERVICES); do $(BUILD) --product $$product; done
 
 test: packages ## all tests: unit, integration on a real PostgreSQL, end to end with all processes

@@ -1,5 +1,5 @@
 public import AsyncHTTPClient
-import FoundationEssentials
+import Foundation
 import NIOCore
 import NIOHTTP1
 import NIOSSL
@@ -39,13 +39,24 @@ public final class AsyncHTTPTransport: HTTPTransport {
 
     /// A transport that trusts the authority in a PEM file, and no other.
     ///
-    /// - Throws: an error of NIOSSL's if the file cannot be read.
+    /// - Throws: a `TransportFailure` that names the file if there is no certificate in it.
     public convenience init(trusting authorityPath: String, timeout: Int64 = 90) throws {
         var tls = TLSConfiguration.makeClientConfiguration()
-        tls.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(authorityPath))
+        tls.trustRoots = .certificates(try Self.certificates(in: authorityPath))
         self.init(
             client: HTTPClient(configuration: HTTPClient.Configuration(tlsConfiguration: tls)),
             timeout: timeout, ownsClient: true)
+    }
+
+    private static func certificates(in path: String) throws -> [NIOSSLCertificate] {
+        do { return try NIOSSLCertificate.fromPEMFile(path) } catch {
+            let what =
+                FileManager.default.fileExists(atPath: path)
+                ? "holds no certificate in PEM format (-----BEGIN CERTIFICATE-----)"
+                : "does not exist"
+            throw TransportFailure(
+                error, hint: "\(path), the authority to trust, \(what)")
+        }
     }
 
     /// Ends the connections and returns when they have ended. A transport that made its client itself does so
@@ -56,9 +67,16 @@ public final class AsyncHTTPTransport: HTTPTransport {
 
     /// Sends a request and collects the answer.
     ///
-    /// - Throws: the client's error if there is no answer.
+    /// - Throws: the client's error if there is no answer; a `TransportFailure` around it where the address or
+    ///   the certificate is likely to be the cause.
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
-        let response = try await client.execute(Self.native(request), timeout: timeout)
+        let response: HTTPClientResponse
+        do {
+            response = try await client.execute(Self.native(request), timeout: timeout)
+        } catch {
+            guard let hint = Self.hint(about: error, at: request.url) else { throw error }
+            throw TransportFailure(error, hint: hint)
+        }
         let body = try await response.body.collect(upTo: Self.maximumAnswerBytes)
         return Self.answer(response, Array(body.readableBytesView))
     }

@@ -88,13 +88,26 @@ struct UploadTransaction {
                         broken[span.lowerBound] = refusal
                     }
                 } else if let entry = entries.first {
-                    refuse(batch.changes[range.lowerBound], entry.version, refusal)
+                    let change = batch.changes[range.lowerBound]
+                    refuse(change, entry.version, try await attributed(refusal, to: change))
                 }
             }
         }
         if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, facts) }
         try await run(failures + [Command(UploadStatements.commit)])
         return UploadResult(plan: plan, facts: facts)
+    }
+
+    /// Fewer rows than there should be say that the key is another's, or that a trigger left the row out; here it
+    /// is looked up which.
+    private func attributed(_ refusal: RowRefusal, to change: Change) async throws -> RowRefusal {
+        guard refusal.sqlState == nil else { return refusal }
+        guard let statement = batch.schema.keyUseStatement(change.table) else { return .leftOut }
+        var bindings = Bindings()
+        change.row.key.withStoredBytes { bindings.bind(bytes: $0) }
+        bindings.bind(user.value)
+        let isOthers = try await run([Command(statement, bindings)])[0].bool(0, 0)
+        return isOthers ? refusal : .leftOut
     }
 
     private func newPlan(_ facts: UploadFacts) -> UploadPlan {

@@ -49,5 +49,12 @@ struct ArrivalsTests {
             Arrivals(before: Notebook(), now: book(notes)).lines == [
                 "7 rows have changed elsewhere: 7 notes and 0 tasks are here now"
             ])
+        let tasks = (0...Arrivals.listed).map {
+            NoteTask(id: "t\($0)", note_id: "a", text: "\($0)")
+        }
+        #expect(
+            Arrivals(before: book([note], tasks), now: book([note])).lines == [
+                "7 rows have changed elsewhere: 1 note and 0 tasks are here now"
+            ])
     }
 }

@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Notes
+@testable import OverSQLite
 
 struct WordsTests {
     @Test(
@@ -36,6 +37,22 @@ struct WordsTests {
             let line = usage.replacing(/NUMBER|NOTE|TASK/, with: "1")
             #expect(try Command.parse(line) != nil)
         }
+    }
+
+    @Test("one is one")
+    func counts() {
+        var status = SyncStatus()
+        status.heldCount = 1
+        #expect(
+            Standing(isOffline: false, status: status).full
+                .contains("1 row from the server waits for others"))
+        status.heldCount = 2
+        var progress = SyncStatus.Progress()
+        progress.appliedRows = 1
+        status.progress = progress
+        let full = Standing(isOffline: false, status: status).full
+        #expect(full.contains("2 rows from the server wait for others"))
+        #expect(full[0].hasPrefix("reading: 1 row, "))
     }
 
     @Test("what others write cannot steer the terminal")

@@ -263,7 +263,8 @@ import Testing
         try await device.sync()
         try device.reopen(user: "other")
         try device.execute("INSERT INTO users (id) VALUES (?)", [key(2)])
-        await #expect(throws: SyncError.differentUser) { try await device.sync() }
+        let refusal = SyncError.differentUser(owner: "user", other: "other")
+        await #expect(throws: refusal) { try await device.sync() }
         await #expect(throws: SyncError.pendingChanges(1, rejected: 0)) {
             try await device.engine.signOut()
         }

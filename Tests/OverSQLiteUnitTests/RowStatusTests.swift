@@ -1,4 +1,5 @@
 import GRDB
+import GRDBSQLite
 import OverSQLiteTestSupport
 import Testing
 
@@ -89,5 +90,39 @@ import Testing
             "EXPLAIN QUERY PLAN SELECT * FROM sync_row_status WHERE table_name = 'users' AND key = 'k'"
         )
         #expect(!plan.contains { $0.contains("SCAN q") || $0.contains("SCAN r") }, "\(plan)")
+    }
+
+    /// Statements of SQLite's machine that a query may take for each row and each touch, which is far more than
+    /// a search in an index takes and far less than looking through all of them.
+    private static let stepsPerRow = 400
+
+    @Test(
+        "the view's cost grows with the rows, not with rows times changes",
+        arguments: [false, true])
+    func cost(isFolded: Bool) async throws {
+        let count = 10_000
+        let device = try Device { $0.uploadLimit = 10_000 }
+        try device.execute(
+            """
+            WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < \(count))
+            INSERT INTO users (id, name) SELECT printf('00000000-0000-4000-8000-%012d', i), 'n' FROM n
+            """)
+        if isFolded { _ = try device.queue() }
+        try device.execute("UPDATE users SET age = 1")
+        let steps = LockedValue(0)
+        let counts = try await device.database.read { db -> [String] in
+            let statement = try db.makeStatement(
+                sql: """
+                    SELECT s.state || ' ' || count(*) FROM users u
+                    JOIN sync_row_status s ON s.table_name = 'users' AND s.key = u.id GROUP BY s.state
+                    """)
+            let states = try String.fetchAll(statement)
+            let taken = sqlite3_stmt_status(
+                statement.sqliteStatement, SQLITE_STMTSTATUS_VM_STEP, 0)
+            steps.change { $0 = Int(taken) }
+            return states
+        }
+        #expect(counts == ["pending \(count)"])
+        #expect(steps.value < count * Self.stepsPerRow, "\(steps.value)")
     }
 }

@@ -17,7 +17,8 @@ import Testing
         (.refused(status: 500, code: "internal", message: ""), .wait, true),
         (.refused(status: 400, code: "invalid_request", message: "after"), .report, false),
         (.refused(status: 403, code: "device_revoked", message: ""), .signIn, false),
-        (.differentUser, .signOut, false), (.pendingChanges(3, rejected: 1), .settleChanges, false),
+        (.differentUser(owner: "ada", other: "bob"), .signOut, false),
+        (.pendingChanges(3, rejected: 1), .settleChanges, false),
         (.database("locked"), .wait, true), (.diskFull, .freeSpace, true),
         (.databaseCorrupt("malformed"), .report, false), (.paused, .resume, false),
         (.stopped, .resume, false),
@@ -45,6 +46,54 @@ import Testing
             "\(SyncError.busy(retryAfter: 4))" == "the gateway is busy, for 4 s by its own account")
         #expect(SyncError.unreachable("x").recoverySuggestion?.contains("kept") == true)
         #expect(SyncError.databaseCorrupt("x").recoverySuggestion == nil)
+    }
+
+    @Test("one is one, and users are named")
+    func words() {
+        let one = SyncError.pendingChanges(1, rejected: 0)
+        #expect("\(one)" == "1 row waits to be sent and would be lost")
+        #expect(one.errorDescription == "One change has not been sent yet.")
+        #expect(one.recoverySuggestion == "Wait until everything is sent.")
+        let refused = SyncError.pendingChanges(2, rejected: 2)
+        #expect("\(refused)" == "2 rows wait to be sent, 2 of them rejected, and would be lost")
+        #expect(refused.recoverySuggestion == "Correct or discard the changes that were refused.")
+        #expect(
+            "\(SyncError.differentUser(owner: "ada", other: "bob"))"
+                == "the database belongs to the user ada, and not to bob")
+    }
+
+    @Test(
+        "refused credentials are told in the server's words, on one line",
+        arguments: [
+            (
+                #"{"error":"authentication_failed","message":"the token has expired"}\#n"#,
+                "the token has expired"
+            ),
+            (#"{"error":"authentication_failed"}"#, "authentication_failed"),
+            ("no\n  entry\n", "no entry"), ("", "status 401"),
+        ])
+    func unauthorized(body: String, why: String) async throws {
+        let device = try Device()
+        let answer = TransportResponse(
+            status: 401, headers: ["content-type": "application/json"], body: Array(body.utf8))
+        // Asked once more, with credentials that the app may have renewed.
+        device.gateway.next(.bootstrap, .answerInstead(answer))
+        device.gateway.next(.bootstrap, .answerInstead(answer))
+        await #expect(throws: SyncError.unauthorized(why)) { try await device.sync() }
+    }
+
+    @Test("a view is called a view")
+    func view() throws {
+        let error = SyncError.unusableTable(
+            "Adults", "it is a view, and views hold no rows: name the tables that it reads")
+        #expect(throws: error) {
+            try Device(
+                schema: "\(postsAndUsers); CREATE VIEW adults AS SELECT * FROM users",
+                tables: [SyncTable("Adults")])
+        }
+        #expect(throws: SyncError.unusableTable("nothing", "there is no such table")) {
+            try Device(tables: [SyncTable("nothing")])
+        }
     }
 
     @Test("SQLite's errors come out by what can be done about them")

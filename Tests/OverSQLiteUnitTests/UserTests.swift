@@ -65,7 +65,8 @@ import Testing
         try await device.engine.signIn(as: "user")
         try await device.engine.signIn(as: "user", localData: .discard)
         #expect(try device.count("SELECT count(*) FROM users") == 1)
-        await #expect(throws: SyncError.differentUser) {
+        let refusal = SyncError.differentUser(owner: "user", other: "other")
+        await #expect(throws: refusal) {
             try await device.engine.signIn(as: "other", localData: .discard)
         }
         #expect(try device.count("SELECT count(*) FROM users") == 1)
@@ -76,7 +77,8 @@ import Testing
     func otherToken() async throws {
         let device = try Self.anonymous()
         try await device.engine.signIn(as: "somebody else")
-        await #expect(throws: SyncError.differentUser) { try await device.sync() }
+        let refusal = SyncError.differentUser(owner: "somebody else", other: "user")
+        await #expect(throws: refusal) { try await device.sync() }
         #expect(device.engine.status.lastError?.advice == .signOut)
         #expect(device.gateway.requests.isEmpty)
     }

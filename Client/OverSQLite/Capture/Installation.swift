@@ -54,7 +54,7 @@ struct Installation {
             try prepare(schema)
             schemas.append(schema)
         }
-        try dropTriggers(exceptOf: schemas)
+        try noteAbsence(exceptOf: schemas)
         return Catalog(schemas)
     }
 
@@ -77,6 +77,7 @@ struct Installation {
         try db.execute(
             sql: "UPDATE _sync_tables SET is_absent = 0 WHERE id = ?", arguments: [id])
         try Reread(db: db, catalog: Catalog([]), reason: .historyPruned).begin(epoch: nil)
+        try AbsentTables(db: db).restore(table: id)
     }
 
     private func prepare(_ table: TableSchema) throws {
@@ -122,17 +123,8 @@ struct Installation {
             sql: "UPDATE _sync_tables SET columns = ? WHERE id = ?", arguments: [names, table.id])
     }
 
-    /// A table that is no longer synced is no longer watched; what is known of it stays for its return.
-    private func dropTriggers(exceptOf tables: [TableSchema]) throws {
-        let kept = Set(tables.map { String($0.id) })
-        let names = try String.fetchAll(
-            db,
-            sql:
-                "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name GLOB '_sync_[0-9]*_*'"
-        )
-        for name in names where !kept.contains(String(name.split(separator: "_")[1])) {
-            try db.execute(sql: "DROP TRIGGER \(name.quotedIdentifier)")
-        }
+    /// A table that is no longer synced is watched all the same: it may return, or another process may sync it.
+    private func noteAbsence(exceptOf tables: [TableSchema]) throws {
         let numbers = tables.map { String($0.id) }.joined(separator: ", ")
         try db.execute(
             sql: "UPDATE _sync_tables SET is_absent = 1 WHERE id NOT IN (\(numbers))")

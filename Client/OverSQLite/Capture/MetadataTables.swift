@@ -71,6 +71,15 @@ enum MetadataTables {
           kind INTEGER NOT NULL DEFAULT 0,
           image TEXT
         );
+        -- Touches of tables that the app does not sync at present, the first of each row: for their return.
+        CREATE TABLE IF NOT EXISTS _sync_absent (
+          seq INTEGER PRIMARY KEY,
+          tbl INTEGER NOT NULL,
+          key,
+          kind INTEGER NOT NULL,
+          image TEXT,
+          UNIQUE (tbl, key, kind)
+        );
         -- Holds a row only inside a transaction that writes server rows.
         CREATE TABLE IF NOT EXISTS _sync_applying (mode INTEGER PRIMARY KEY);
         -- The version of each row that this device last saw.

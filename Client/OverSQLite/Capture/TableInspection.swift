@@ -11,7 +11,7 @@ struct TableInspection {
     func schema(of table: SyncTable, id: Int64, defaultPolicy: ConflictPolicy) throws -> TableSchema
     {
         guard let name = try storedName(of: table.name) else {
-            throw SyncError.unusableTable(table.name, "there is no such table")
+            throw SyncError.unusableTable(table.name, try whatIsThere(of: table.name))
         }
         guard isWireName(name) else {
             throw SyncError.unusableTable(
@@ -63,6 +63,19 @@ struct TableInspection {
             db,
             sql: "SELECT name FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)",
             arguments: [name])
+    }
+
+    /// Why there is no table of a name.
+    private func whatIsThere(of name: String) throws -> String {
+        let isView = try Bool.fetchOne(
+            db,
+            sql: """
+                SELECT EXISTS (
+                  SELECT 1 FROM sqlite_master WHERE type = 'view' AND lower(name) = lower(?))
+                """, arguments: [name])
+        return isView == true
+            ? "it is a view, and views hold no rows: name the tables that it reads"
+            : "there is no such table"
     }
 
     private func columnInfos(of table: String) throws -> [ColumnInfo] {

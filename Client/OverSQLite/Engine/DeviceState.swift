@@ -39,7 +39,7 @@ struct DeviceState: Hashable, Sendable {
     static func bind(_ db: Database, to claims: TokenClaims) throws {
         let state = try read(db)
         if let user = claims.user, let owner = state.userID, user != owner {
-            throw SyncError.differentUser
+            throw SyncError.differentUser(owner: owner, other: user)
         }
         try db.execute(
             sql:

@@ -1,7 +1,7 @@
 import Foundation
 
 extension SyncError: CustomStringConvertible {
-    /// For logs: everything that is known, nothing of the user's data.
+    /// For logs: everything that is known, and nothing of the user's data beside users' names.
     public var description: String {
         switch self {
         case .unusableTable(let table, let why): "the table \(table) cannot be synced: \(why)"
@@ -15,9 +15,11 @@ extension SyncError: CustomStringConvertible {
             "the gateway is busy" + (seconds.map { ", for \($0) s by its own account" } ?? "")
         case .refused(let status, let code, let message):
             "the gateway refused the request: \(status) \(code): \(message)"
-        case .differentUser: "the database belongs to another user"
+        case .differentUser(let owner, let other):
+            "the database belongs to the user \(owner), and not to \(other)"
         case .pendingChanges(let count, let rejected):
-            "\(count) rows wait to be sent, \(rejected) of them rejected, and would be lost"
+            (count == 1 ? "1 row waits" : "\(count) rows wait") + " to be sent"
+                + (rejected == 0 ? "" : ", \(rejected) of them rejected,") + " and would be lost"
         case .noProgress(let seconds): "rows wait and none has got through for \(seconds) s"
         case .database(let why): "the database failed: \(why)"
         case .diskFull: "the device has no room left"
@@ -39,7 +41,9 @@ extension SyncError: LocalizedError {
         case .busy: "The server is busy."
         case .refused: "The server does not accept this version of the app's requests."
         case .differentUser: "This device holds another user's data."
-        case .pendingChanges(let count, _): "\(count) changes have not been sent yet."
+        case .pendingChanges(let count, _):
+            count == 1
+                ? "One change has not been sent yet." : "\(count) changes have not been sent yet."
         case .noProgress: "Changes have been waiting to be sent for some time."
         case .database: "The data on this device cannot be written at the moment."
         case .diskFull: "This device has no free space."

@@ -22,8 +22,9 @@ public enum SyncError: Error, Sendable, Hashable {
     case busy(retryAfter: Int?)
     /// The gateway refused the request; the code is the protocol's, such as `invalid_request`.
     case refused(status: Int, code: String, message: String)
-    /// The database belongs to another user; sign out first.
-    case differentUser
+    /// The database belongs to one user, and the token, or the sign-in, is another's; sign out first. The names
+    /// are those of tokens (`sub`).
+    case differentUser(owner: String, other: String)
     /// Signing out would lose this many rows that wait to be sent, the rejected ones included.
     case pendingChanges(Int, rejected: Int)
     /// Rows wait and none has got through for this many seconds.

@@ -47,10 +47,23 @@ final class SyncSession: Sendable {
             transport: configuration.transport, epoch: { epoch.name },
             credentials: credentials
         ) { claims in
+            let owner = try await database.read { db in try DeviceState.read(db).userID }
+            if !bound.fits(owner) {
+                // The next exchange begins from nothing, as a new engine does.
+                bound.set(nil)
+                epoch.current = .unknown
+                throw SyncError.signedOutElsewhere
+            }
             guard bound.isNew(claims) else { return }
             try await Self.write(to: database) { db in try DeviceState.bind(db, to: claims) }
             bound.set(claims)
         }
+    }
+
+    /// Stops a transaction that would mix one user's answer with another's rows: another engine on the database, in
+    /// another process perhaps, may have signed the user out since the request.
+    func checkUser(_ state: DeviceState) throws {
+        if !bound.fits(state.userID) { throw SyncError.signedOutElsewhere }
     }
 
     /// After a sign-out the next token may be anybody's.
@@ -173,5 +186,17 @@ private final class BoundClaims: Sendable {
     private let claims = Mutex<TokenClaims?>(nil)
 
     func isNew(_ other: TokenClaims) -> Bool { claims.withLock { $0 != other } }
+
+    /// Whether the database is still that of the user whose tokens were used.
+    func fits(_ owner: String?) -> Bool {
+        claims.withLock { $0?.user.map { $0 == owner } ?? true }
+    }
+
     func set(_ new: TokenClaims?) { claims.withLock { $0 = new } }
+}
+
+extension SyncError {
+    /// What ends an exchange whose user another engine has signed out; the loop begins anew.
+    static let signedOutElsewhere = SyncError.database(
+        "another engine on this database has signed the user out")
 }

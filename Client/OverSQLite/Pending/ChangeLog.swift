@@ -60,7 +60,9 @@ struct ChangeLog {
     }
 
     private func fold(_ touch: Touch, into queue: PendingQueue, lost: inout [LostEdit]) throws {
-        guard let table = catalog.table(id: touch.tableID) else { return }
+        guard let table = catalog.table(id: touch.tableID) else {
+            return try AbsentTables(db: db).keep(touch)
+        }
         let key = key(touch.local, in: table)
         let waiting = try queue.row(table, key)
         let known = try KnownRows(db: db).find(table, key)

@@ -9,7 +9,7 @@ struct Fetching {
         case applied(PageApplier.Summary)
         /// A row's parent has not come yet; the next page may bring it.
         case needsNextPage
-        /// Another reader has moved the cursor meanwhile, so these pages are old.
+        /// Another engine on the database has read on meanwhile, or begun anew, so these pages are old.
         case outdated
     }
 
@@ -27,11 +27,14 @@ struct Fetching {
         var staged: [DownloadPage] = []
         let start = try await Self.start(session)
         while true {
-            let page = try await next(after: staged.last, start.isHydrated)
+            let state = try await state()
+            let page = try await next(after: staged.last, state)
             staged.append(page)
-            switch try await apply(staged) {
+            switch try await apply(staged, isHydrated: state.isHydrated) {
             case .needsNextPage: continue
-            case .outdated: return applied
+            case .outdated:
+                staged = []
+                continue
             case .applied(let summary):
                 staged = []
                 applied += summary.applied
@@ -79,14 +82,14 @@ struct Fetching {
         try await session.write { db in try DeviceState.read(db) }
     }
 
-    private func next(after staged: DownloadPage?, _ isHydrated: Bool) async throws -> DownloadPage
-    {
-        let state = try await state()
+    private func next(
+        after staged: DownloadPage?, _ state: DeviceState
+    ) async throws -> DownloadPage {
         let after = staged?.nextAfter ?? state.cursor
         let page = try await session.gateway.download(
             after: after, limit: session.configuration.pageLimit,
             until: staged?.windowUntil ?? state.window,
-            includeSelf: !isHydrated)
+            includeSelf: !state.isHydrated)
         // A cursor that stands still would make the loop ask for the same page for ever.
         if page.nextAfter < after || page.hasMore && page.nextAfter == after {
             throw SyncError.notTheGateway("a page that does not move the cursor")
@@ -94,13 +97,15 @@ struct Fetching {
         return page
     }
 
-    private func apply(_ pages: [DownloadPage]) async throws -> Outcome {
+    /// - Parameter isHydrated: whether the pages were asked for without this device's own changes.
+    private func apply(_ pages: [DownloadPage], isHydrated: Bool) async throws -> Outcome {
         var holdBack: PageApplier.HoldBack = []
         let rows = pages.reduce(0) { $0 + $1.changes.count }
         let mayWait = pages.last?.hasMore == true && rows < session.configuration.stagedRowLimit
         while true {
             do {
-                return try await transaction(pages, holdBack: holdBack, mayWait: mayWait)
+                return try await transaction(
+                    pages, isHydrated: isHydrated, holdBack: holdBack, mayWait: mayWait)
             } catch Undone.needsNextPage {
                 return .needsNextPage
             } catch Undone.openRows(let rows) {
@@ -113,13 +118,16 @@ struct Fetching {
     }
 
     private func transaction(
-        _ pages: [DownloadPage], holdBack: PageApplier.HoldBack, mayWait: Bool
+        _ pages: [DownloadPage], isHydrated: Bool, holdBack: PageApplier.HoldBack, mayWait: Bool
     ) async throws -> Outcome {
         let (catalog, outcomes) = (session.catalog, session.outcomes)
         return try await session.write { db in
             guard let first = pages.first, let last = pages.last else { return .outdated }
             let state = try DeviceState.read(db)
-            guard state.cursor == first.after else { return .outdated }
+            try session.checkUser(state)
+            guard state.cursor == first.after, state.isHydrated == isHydrated else {
+                return .outdated
+            }
             try db.execute(sql: "PRAGMA defer_foreign_keys = ON")
             let log = ChangeLog(db: db, catalog: catalog)
             try log.fold()

@@ -34,6 +34,7 @@ struct Sending {
         let (limit, bytes) = session.pacer.withLock { ($0.limit, $0.bytes) }
         let (catalog, schema, now) = (session.catalog, session.configuration.schema, session.now)
         return try await session.write { db in
+            try session.checkUser(DeviceState.read(db))
             try ChangeLog(db: db, catalog: catalog).fold()
             return try BatchComposer(db: db, catalog: catalog, schema: schema).compose(
                 limit: limit, bytes: bytes, now: now)
@@ -99,11 +100,13 @@ struct Sending {
             session.catalog, session.now, session.configuration.randomness, session.outcomes
         )
         return try await session.write { db in
+            let state = try DeviceState.read(db)
+            try session.checkUser(state)
             try db.execute(sql: "PRAGMA defer_foreign_keys = ON")
             let log = ChangeLog(db: db, catalog: catalog)
             try log.fold()
             var applier = try AnswerApplier(
-                db, catalog, ownSource: DeviceState.read(db).sourceID, now: now, jitter: randomness,
+                db, catalog, ownSource: state.sourceID, now: now, jitter: randomness,
                 settlesConflicts: settlesConflicts)
             try ApplyMode(db: db).during { try applier.apply(answer.statuses, to: batch) }
             var summary = applier.summary

@@ -169,7 +169,7 @@ struct GatewayClient: Sendable {
                 throw .notTheGateway("the answer is not UTF-8")
             }
             do { return try parse(response.body) } catch { throw .notTheGateway(error.description) }
-        case 401: throw .unauthorized(String(decoding: response.body.prefix(200), as: UTF8.self))
+        case 401: throw .unauthorized(reason(of: response))
         case 429, 503: throw .busy(retryAfter: response.retryAfter)
         default:
             let detail = (try? JSONDecoder().decode(ErrorBody.self, from: Data(response.body)))
@@ -177,6 +177,19 @@ struct GatewayClient: Sendable {
             throw .refused(
                 status: response.status, code: detail.error, message: detail.message ?? "")
         }
+    }
+
+    /// Longest text of something else than the gateway's that is quoted, in bytes.
+    private static let quotedBytes = 200
+
+    /// Why a request was refused, in the server's words.
+    private static func reason(of response: TransportResponse) -> String {
+        if let body = try? JSONDecoder().decode(ErrorBody.self, from: Data(response.body)) {
+            return body.message ?? body.error
+        }
+        let text = String(decoding: response.body.prefix(quotedBytes), as: UTF8.self)
+        let words = text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        return words.isEmpty ? "status \(response.status)" : words
     }
 
     private struct ErrorBody: Decodable {

@@ -28,10 +28,16 @@ public struct URLSessionTransport: HTTPTransport {
 
     /// Sends a request and collects the answer.
     ///
-    /// - Throws: the client's error if there is no answer.
+    /// - Throws: the client's error if there is no answer; a `TransportFailure` around it where the address or
+    ///   the certificate is likely to be the cause.
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
-        let (data, response) = try await session.data(for: Self.native(request))
-        return try Self.answer(response, Array(data))
+        do {
+            let (data, response) = try await session.data(for: Self.native(request))
+            return try Self.answer(response, Array(data))
+        } catch let error as URLError {
+            guard let hint = error.hint(for: request.url) else { throw error }
+            throw TransportFailure(error, hint: hint)
+        }
     }
 
     /// True.

@@ -21,6 +21,8 @@ struct SignOut {
             try db.execute(sql: "DELETE FROM \(name)")
         }
         try ChangeLog(db: db, catalog: catalog).fold()
+        // The fold has put the touches of former tables there.
+        try db.execute(sql: "DELETE FROM _sync_absent")
         // The last entry stays for its number alone.
         try db.execute(
             sql: """

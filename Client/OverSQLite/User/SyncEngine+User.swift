@@ -37,9 +37,10 @@ extension SyncEngine {
         let (catalog, outcomes) = (session.catalog, session.outcomes)
         try await session.exclusively {
             try await session.write { db in
-                let owner = try DeviceState.read(db).userID
-                if owner == userID { return }
-                guard owner == nil else { throw SyncError.differentUser }
+                if let owner = try DeviceState.read(db).userID {
+                    if owner == userID { return }
+                    throw SyncError.differentUser(owner: owner, other: userID)
+                }
                 try SignIn(db: db, catalog: catalog).take(userID, localData, outcomes)
             }
             session.forgetUser()
@@ -92,7 +93,8 @@ struct SignIn {
         case .merge: break
         case .keep:
             outcomes.discardAll(with: db)
-            try db.execute(sql: "DELETE FROM _sync_pending; DELETE FROM _sync_sent")
+            try db.execute(
+                sql: "DELETE FROM _sync_pending; DELETE FROM _sync_sent; DELETE FROM _sync_absent")
         case .discard:
             outcomes.discardAll(with: db)
             try SignOut(db: db, catalog: catalog).removeEverything()

@@ -6,8 +6,14 @@ import Postgres
 /// A refusal is answered for that row alone and is final for its content (promise P5). Everything else,
 /// such as a lock timeout, a lost connection or a missing privilege, fails the request and is repeated.
 struct RowRefusal: Sendable {
-    /// Raised by `sync.expect_rows`: the key belongs to somebody else's row.
+    /// Raised by `sync.expect_rows`: the key belongs to somebody else's row, or a trigger left the row out.
     static let keyTakenState = SQLState(rawValue: "OV001")
+    /// PostgreSQL has no code for it: a BEFORE trigger that returns NULL leaves its row out and says nothing.
+    static let leftOutState = SQLState(rawValue: "OV003")
+
+    /// A row that the table did not take although its key is free, or the user's own.
+    static let leftOut = RowRefusal(
+        sqlState: leftOutState, detail: "a BEFORE trigger of the table left the row out")
 
     /// Nil for a taken key, which is the sidecar's own judgement.
     let sqlState: SQLState?
@@ -20,6 +26,11 @@ struct RowRefusal: Sendable {
         "72",
         "F0", "XX",
     ]
+
+    private init(sqlState: SQLState, detail: String) {
+        self.sqlState = sqlState
+        self.detail = detail
+    }
 
     init?(_ error: PostgresError) {
         guard let server = error.serverError, server.sqlState != UnseenColumns.state else {
@@ -71,6 +82,7 @@ extension SQLState {
         case .checkViolation: "check violation"
         case .queryCanceled: "statement timeout"
         case .raisedException: "raised by a trigger"
+        case RowRefusal.leftOutState: "left out by a trigger"
         default:
             switch errorClass {
             case "22": "data exception"

@@ -19,6 +19,7 @@ package final class UploadSchema: Sendable {
 
     private enum StatementKey: Hashable {
         case parents(foreignKey: Int)
+        case keyUse(table: Int)
         case rows(
             table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation)
     }
@@ -63,6 +64,12 @@ package final class UploadSchema: Sendable {
         return statement(.rows(table: table, kind, columns, rows)) {
             MaterializeStatement.make(tables[table], kind, columns, expecting: rows)
         }
+    }
+
+    /// Asks whether a key's row is another's; nil where that cannot be in the way.
+    func keyUseStatement(_ table: Int) -> Statement? {
+        guard let made = MaterializeStatement.isOthers(tables[table]) else { return nil }
+        return statement(.keyUse(table: table)) { made }
     }
 
     private func statement(_ key: StatementKey, make: () -> Statement) -> Statement {

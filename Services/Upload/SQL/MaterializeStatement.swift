@@ -41,7 +41,20 @@ enum MaterializeStatement {
                 .prefix(maximumNameBytes))
     }
 
-    /// Rows that are otherwise than expected, or another's, stop the statement with `RowRefusal.keyTakenState`.
+    /// Whether a key's row is there and not the user's: what tells a taken key from a row that a trigger of the
+    /// team's has left out. Nil where another's row cannot be in the way.
+    static func isOthers(_ table: UploadTable) -> Statement? {
+        let registered = table.registered
+        if let owner = registered.ownerColumn, registered.keyIndexColumns.contains(owner) {
+            return nil
+        }
+        let sql = Parts(registered, wireNames: table.wireNames, ColumnSet()).isOthers
+        return Statement(
+            name: statementName("upload_key_use", for: sql), sql: sql,
+            parameters: [registered.keyKind == .uuid ? .uuid : .text, .text])
+    }
+
+    /// Rows that are otherwise than expected, or another's, or left out by a trigger, stop the statement with `RowRefusal.keyTakenState`.
     static func make(
         _ table: UploadTable, _ kind: Kind, _ columns: ColumnSet, expecting rows: Expectation
     ) -> Statement {
@@ -222,6 +235,15 @@ private struct Parts {
             SELECT count(*) FROM \(target) AS t JOIN \(source) ON t.\(key) = \(keyValue)
             WHERE (SELECT count(*) FROM updated) < $3 AND \(isAny(keyValue))\(own) AND \(isSame)
                 AND NOT EXISTS (SELECT FROM updated u WHERE u.key = \(keyValue))
+            """
+    }
+
+    /// `$1` is the one key here.
+    var isOthers: String {
+        let row = "FROM \(target) AS t WHERE t.\(key) = $1"
+        return """
+            SELECT EXISTS (SELECT \(row)) AND NOT EXISTS (SELECT \(row)\(own))
+            WHERE $2::text IS NOT NULL
             """
     }
 

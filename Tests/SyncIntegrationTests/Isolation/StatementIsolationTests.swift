@@ -169,6 +169,29 @@ struct StatementIsolationTests {
         }
     }
 
+    @Test("Whether a key is another's is all that a stranger learns of its row")
+    func keyUse() async throws {
+        try await Self.withVictim { database, victim, _ in
+            let schema = UploadSchema(catalog: try await database.source.catalog())
+            for (index, table) in schema.tables.enumerated() {
+                guard let statement = schema.keyUseStatement(index) else { continue }
+                let isUUID = table.registered.keyKind == .uuid
+                for (key, isTaken) in [
+                    (Self.key(of: table.registered.name.table, .create), true),
+                    (isUUID ? id("ffff") : "nobody's", false),
+                ] {
+                    var bindings = Bindings()
+                    bindings.bind(
+                        bytes: isUUID ? Stranger.bytes(ofUUID: key) : Array(key.utf8))
+                    bindings.bind(Stranger.user)
+                    let result = try await database.sql.run(Command(statement, bindings))
+                    #expect(try result.bool(0, 0) == isTaken, "\(table.registered.name) \(key)")
+                    #expect(try !Victim.shows(in: result))
+                }
+            }
+        }
+    }
+
     /// Every statement that writes business rows.
     private static let writes: [(MaterializeStatement.Kind, MaterializeStatement.Expectation)] = [
         (.create, .asRecorded), (.create, .anything), (.update, .asRecorded), (.update, .anything),

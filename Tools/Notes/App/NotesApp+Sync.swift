@@ -31,7 +31,7 @@ extension NotesApp {
         case .reread(let report):
             screen.say(
                 "! the notebook was read again from its start (\(report.reason.rawValue)): "
-                    + "\(report.resentRows) rows sent again, \(report.removedRows) removed",
+                    + "\(Words.count(report.resentRows, "row")) sent again, \(report.removedRows) removed",
                 .warning)
         }
     }

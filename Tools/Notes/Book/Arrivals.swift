@@ -8,12 +8,11 @@ struct Arrivals {
 
     /// One line for each row, or one for all if they are many.
     var lines: [String] {
-        let lines = notes + tasks
+        let lines = self.notes + self.tasks
         guard lines.count > Self.listed else { return lines }
-        return [
-            "\(lines.count) rows have changed elsewhere: \(now.notes.count) notes and "
-                + "\(now.tasks.count) tasks are here now"
-        ]
+        let notes = Words.count(now.notes.count, "note")
+        let tasks = Words.count(now.tasks.count, "task")
+        return ["\(lines.count) rows have changed elsewhere: \(notes) and \(tasks) are here now"]
     }
 
     private var notes: [String] {

@@ -51,7 +51,9 @@ struct Standing: Sendable {
         lines.append(
             "to send: \(Words.changes(waiting)); rejected: \(Words.changes(status.rejectedCount))")
         if status.heldCount > 0 {
-            lines.append("\(status.heldCount) rows from the server wait for others")
+            let held = Words.count(status.heldCount, "row")
+            let verb = status.heldCount == 1 ? "waits" : "wait"
+            lines.append("\(held) from the server \(verb) for others")
         }
         let last = status.lastSynced.map { "at \(Words.time($0))" }
         lines.append("last synced: \(last ?? "not since the start")")
@@ -65,7 +67,8 @@ struct Standing: Sendable {
         }
         if let error = status.lastError { return "no sync: \(Words.trouble(error))" }
         if let progress = status.progress {
-            return "reading: \(progress.appliedRows) rows, \(Int(progress.fraction * 100)) %"
+            return
+                "reading: \(Words.count(progress.appliedRows, "row")), \(Int(progress.fraction * 100)) %"
         }
         return "online, " + (waiting == 0 ? settled : "sending")
     }

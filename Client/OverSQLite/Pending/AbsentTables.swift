@@ -1,0 +1,28 @@
+import GRDB
+
+/// Touches of tables that were synced and are not now. Their triggers stay, so that edits made meanwhile are sent
+/// when a table comes back, and meet what the server's rows have become.
+struct AbsentTables {
+    let db: Database
+
+    /// Puts a touch aside. The first of each row is enough: it has the row as the server knows it.
+    func keep(_ touch: Touch) throws {
+        try db.cachedStatement(
+            sql: "INSERT OR IGNORE INTO _sync_absent (tbl, key, kind, image) VALUES (?, ?, ?, ?)"
+        ).execute(arguments: [touch.tableID, touch.local, touch.kind.rawValue, touch.image])
+    }
+
+    /// Puts the touches of a table back into the log.
+    func restore(table id: Int64) throws {
+        // Later touches that nobody has folded are before them in the log now: the first has the image.
+        try db.execute(
+            sql: """
+                UPDATE _sync_log SET image = a.image FROM _sync_absent a
+                WHERE _sync_log.tbl = :id AND _sync_log.seq > (SELECT folded FROM _sync_state)
+                  AND a.tbl = :id AND a.kind = :app AND a.key IS _sync_log.key;
+                INSERT INTO _sync_log (tbl, key, kind, image)
+                SELECT tbl, key, kind, image FROM _sync_absent WHERE tbl = :id ORDER BY seq;
+                DELETE FROM _sync_absent WHERE tbl = :id;
+                """, arguments: ["id": id, "app": Touch.Kind.app.rawValue])
+    }
+}

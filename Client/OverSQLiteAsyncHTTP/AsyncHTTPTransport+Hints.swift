@@ -1,0 +1,27 @@
+import AsyncHTTPClient
+import Foundation
+import NIOSSL
+import OverSQLite
+
+extension AsyncHTTPTransport {
+    /// What is likely to be wrong with the address or the certificate; nil if the error does not tell.
+    ///
+    /// BoringSSL's codes are in the texts alone.
+    static func hint(about error: any Error, at url: URL) -> String? {
+        if let error = error as? HTTPClientError {
+            let isPlain = url.scheme?.lowercased() == "http"
+            return isPlain && error == .remoteConnectionClosed ? AddressMistake.httpToTLS.hint : nil
+        }
+        guard let error = error as? NIOSSLError else { return nil }
+        let text = "\(error)"
+        if text.contains("WRONG_VERSION_NUMBER") || text.contains("HTTP_REQUEST") {
+            return AddressMistake.httpsToPlain.hint
+        }
+        return text.contains("CERTIFICATE_VERIFY_FAILED") ? untrusted : nil
+    }
+
+    private static let untrusted = """
+        the gateway's certificate is not of an authority that this transport trusts, or not good any more: \
+        AsyncHTTPTransport(trusting:) takes the PEM file of the authority that signed it
+        """
+}

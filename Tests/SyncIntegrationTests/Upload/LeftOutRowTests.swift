@@ -1,0 +1,58 @@
+import Testing
+
+/// Rows that a BEFORE trigger of the team's leaves out by returning NULL.
+@Suite("Rows left out by a trigger", .timeLimit(.minutes(2)))
+struct LeftOutRowTests {
+    private static let trigger = """
+        CREATE FUNCTION s.veto() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RETURN CASE WHEN to_jsonb(NEW) ->> TG_ARGV[0] = 'veto' THEN NULL ELSE NEW END;
+        END $$;
+        CREATE TRIGGER a_veto BEFORE INSERT OR UPDATE ON s.notes
+            FOR EACH ROW EXECUTE FUNCTION s.veto('title');
+        CREATE TRIGGER a_veto BEFORE INSERT OR UPDATE ON s.tags
+            FOR EACH ROW EXECUTE FUNCTION s.veto('label');
+        """
+
+    @Test("A row left out is refused as such, recorded, and the others are written")
+    func leftOut() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.execute(Self.trigger)
+            let inserts = try await database.outcomes(
+                "ann", change(1, "INSERT", "notes", id("b1"), #"{"title":"good"}"#),
+                change(2, "INSERT", "notes", id("b2"), #"{"title":"veto"}"#),
+                change(3, "INSERT", "tags", "t1", #"{"label":"veto"}"#),
+                change(4, "INSERT", "tags", "t2", #"{"label":"good"}"#))
+            let refused = "materialize_error OV003"
+            #expect(inserts == ["applied 1", refused, refused, "applied 1"])
+            let updates = try await database.outcomes(
+                "ann", change(5, "UPDATE", "notes", id("b1"), base: 1, #"{"title":"veto"}"#),
+                change(6, "UPDATE", "tags", "t2", base: 1, #"{"label":"veto"}"#),
+                change(7, "UPDATE", "tags", "t2", base: 1, #"{"label":"better"}"#))
+            #expect(updates == [refused, refused, "applied 2"])
+            let recorded = try await database.value(
+                "SELECT string_agg(DISTINCT error, '; ') FROM sync.materialize_failures")
+            #expect(recorded == "a BEFORE trigger of the table left the row out")
+            let again = try await database.outcomes(
+                "ann", change(8, "INSERT", "notes", id("b2"), #"{"title":"mended"}"#))
+            #expect(again == ["applied 1"])
+            #expect(try await database.verify(user: "ann").0 == [])
+        }
+    }
+
+    @Test("A key of another user's is taken, and says nothing else, with such a trigger or without")
+    func taken() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.execute(Self.trigger)
+            try await database.upload(
+                "bob", change(1, "INSERT", "notes", id("b1"), #"{"title":"bob's"}"#),
+                change(2, "INSERT", "tags", "t1", #"{"label":"bob's"}"#))
+            for title in ["veto", "mine"] {
+                let answer = try await database.outcomes(
+                    "ann", change(1, "INSERT", "notes", id("b1"), #"{"title":"\#(title)"}"#),
+                    change(2, "INSERT", "tags", "t1", #"{"label":"\#(title)"}"#))
+                #expect(answer == ["invalid key_taken", "invalid key_taken"])
+            }
+        }
+    }
+}
