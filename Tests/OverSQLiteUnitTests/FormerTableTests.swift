@@ -33,6 +33,24 @@ import Testing
         #expect(device.engine.status.pendingCount == 0)
     }
 
+    @Test("edits of a table that is not synced are counted, and no sign-out loses them unasked")
+    func signOut() async throws {
+        let device = try Device()
+        try device.execute("INSERT INTO users (id, name) VALUES (?, 'a')", [key(1)])
+        try await device.sync()
+        try device.reopen(tables: [SyncTable("posts")])
+        try device.execute("UPDATE users SET name = 'b'")
+        try device.execute("UPDATE users SET age = 5")
+        try await device.sync()
+        #expect(device.engine.status.pendingCount == 1)
+        await #expect(throws: SyncError.pendingChanges(1, rejected: 0)) {
+            try await device.engine.signOut()
+        }
+        #expect(try device.lines("SELECT name, age FROM users") == ["b|5"])
+        try await device.engine.signOut(force: true)
+        #expect(try device.count("SELECT count(*) FROM users") == 0)
+    }
+
     @Test(
         "edits made while a table was not synced are sent when it is again, and meet the server's by column",
         arguments: [true, false])

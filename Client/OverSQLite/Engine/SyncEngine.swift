@@ -5,7 +5,7 @@ import Synchronization
 /// Keeps tables of an app's SQLite database in step with a gateway.
 ///
 /// From the moment an engine has been made for a database, triggers note every row the app writes to the
-/// synced tables, whoever writes it and whether or not an engine runs. Make one engine per database.
+/// synced tables, whoever writes it and whether or not an engine runs. Make one engine per database in a process.
 ///
 /// ```swift
 /// let engine = try SyncEngine(

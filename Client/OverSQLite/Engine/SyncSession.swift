@@ -47,7 +47,7 @@ final class SyncSession: Sendable {
             transport: configuration.transport, epoch: { epoch.name },
             credentials: credentials
         ) { claims in
-            let owner = try await database.read { db in try DeviceState.read(db).userID }
+            let owner = try await Self.owner(of: database)
             if !bound.fits(owner) {
                 // The next exchange begins from nothing, as a new engine does.
                 bound.set(nil)
@@ -122,13 +122,28 @@ final class SyncSession: Sendable {
     private static func write<Value: Sendable>(
         to database: any DatabaseWriter, _ body: @Sendable (Database) throws -> Value
     ) async throws -> Value {
-        do {
-            return try await withoutActuallyEscaping(body) { body in
+        try await asSyncErrors {
+            try await withoutActuallyEscaping(body) { body in
                 try await database.write { db in try body(db) }
             }
-        } catch let error as DatabaseError where error.resultCode != .SQLITE_INTERRUPT {
-            throw SyncError(error)
         }
+    }
+
+    /// The user whose rows the database holds, read without waiting for whoever writes.
+    ///
+    /// Not by GRDB's `read`: of a queue that the app has closed that is the end of the process, not an error.
+    private static func owner(of database: any DatabaseWriter) async throws -> String? {
+        try await asSyncErrors {
+            try await database.unsafeRead { db in try DeviceState.read(db).userID }
+        }
+    }
+
+    private static func asSyncErrors<Value: Sendable>(
+        _ body: () async throws -> Value
+    ) async throws -> Value {
+        do { return try await body() } catch let error as DatabaseError
+            where error.resultCode != .SQLITE_INTERRUPT
+        { throw SyncError(error) }
     }
 
     /// Whether rows wait and none has got through for too long.

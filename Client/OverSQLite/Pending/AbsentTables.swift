@@ -12,6 +12,17 @@ struct AbsentTables {
         ).execute(arguments: [touch.tableID, touch.local, touch.kind.rawValue, touch.image])
     }
 
+    /// Rows with edits that were put aside.
+    func count() throws -> Int {
+        try Int.fetchOne(
+            db,
+            sql: """
+                SELECT count(*) FROM (
+                  SELECT tbl, key FROM _sync_absent WHERE key IS NOT NULL
+                  EXCEPT SELECT tbl, coalesce(local, key) FROM _sync_pending)
+                """) ?? 0
+    }
+
     /// Puts the touches of a table back into the log.
     func restore(table id: Int64) throws {
         // Later touches that nobody has folded are before them in the log now: the first has the image.

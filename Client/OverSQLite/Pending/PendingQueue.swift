@@ -18,7 +18,7 @@ struct PendingQueue {
 
     /// How many rows wait.
     struct Counts {
-        /// All of them.
+        /// All of them, those of tables that are not synced at present included.
         let pending: Int
         /// Those that were refused.
         let rejected: Int
@@ -34,7 +34,8 @@ struct PendingQueue {
                 FROM _sync_pending
                 """)
         return Counts(
-            pending: row?[0] ?? 0, rejected: row?[1] ?? 0, onTheirWay: row?[2] ?? 0)
+            pending: (row?[0] ?? 0) + (try AbsentTables(db: db).count()), rejected: row?[1] ?? 0,
+            onTheirWay: row?[2] ?? 0)
     }
 
     /// The time of the next retry of a refused row, in seconds since 1970; nil if none is due ever.
