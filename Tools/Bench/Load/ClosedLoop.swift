@@ -9,7 +9,13 @@ struct LoadTiming: Sendable {
 
     /// Seconds of one measurement.
     let seconds: Double
-    var warmUp: Double { min(Self.longestWarmUp, seconds / 2) }
+    /// Seconds before it.
+    var warmUp: Double
+
+    init(seconds: Double) {
+        self.seconds = seconds
+        warmUp = min(Self.longestWarmUp, seconds / 2)
+    }
 }
 
 /// So many connections, each asking again as soon as it is answered.
@@ -32,11 +38,13 @@ struct ClosedLoop: Sendable {
         let phase = LoadPhase()
         var before = ProcessUsage()
         var after = ProcessUsage()
-        var elapsed = Duration.zero
+        var (early, elapsed) = (Duration.zero, Duration.zero)
+        let begin = ContinuousClock.now
         let reports = try await run(sources, phase, limit: nil, mayRefuse: mayRefuse) {
             try await Task.sleep(for: .seconds(timing.warmUp))
             before = groups.usage()
             let start = ContinuousClock.now
+            early = start - begin
             phase.enter(.measuring)
             try await Task.sleep(for: .seconds(timing.seconds))
             phase.enter(.ending)
@@ -50,6 +58,7 @@ struct ClosedLoop: Sendable {
             units: reports.reduce(0) { $0 + $1.units },
             requests: reports.reduce(0) { $0 + $1.requests },
             refused: reports.reduce(0) { $0 + $1.refused }, seconds: elapsed / .seconds(1),
+            warmUpRate: Double(reports.reduce(0) { $0 + $1.earlyUnits }) / (early / .seconds(1)),
             latency: LatencySummary(latency), usage: after.since(before))
     }
 

@@ -22,6 +22,8 @@ final class LoadPhase: Sendable {
 /// What one connection did.
 struct ConnectionReport: Sendable {
     var units = 0
+    /// Units before anything was measured.
+    var earlyUnits = 0
     var requests = 0
     /// Requests that were told 503, to come back later.
     var refused = 0
@@ -113,6 +115,7 @@ final class LoadConnection: ChannelInboundHandler {
         }
         let elapsed = NIODeadline.now() - sent
         let units = try response.body.withUnsafeReadableBytes { try report.source.take($0) }
+        if step == .warmingUp { report.earlyUnits += units }
         guard step == .measuring else { return }
         report.units += units
         report.requests += 1

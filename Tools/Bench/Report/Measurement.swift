@@ -10,6 +10,8 @@ struct Measurement: Codable, Sendable {
     /// Requests that were told 503 instead.
     var refused = 0
     var seconds: Double
+    /// Units a second from the first connection on until the measurement began.
+    var warmUpRate: Double?
     var latency: LatencySummary?
     var usage = ProcessUsage()
 

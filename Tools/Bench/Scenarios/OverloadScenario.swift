@@ -1,7 +1,7 @@
 import DevStack
 
 /// Whether more devices than the stack can serve at once make it slower: uploads of ever more devices, a reader of
-/// another user beside them all the while.
+/// another user beside them all the while. What is measured begins when all are connected and known.
 ///
 /// The pools bound what PostgreSQL does at once. What does not fit waits with a deadline, then is told 503.
 struct OverloadScenario: Scenario {
@@ -10,6 +10,10 @@ struct OverloadScenario: Scenario {
     private static let rowsToRead = 20_000
     /// Devices that upload at once. The last wait for longer than the pool lets them.
     private static let crowds = [4, 8, 16, 32, 64, 256, 2000]
+    /// Seconds in which the largest crowds come: all connect, and each device and user is new.
+    private static let arrival = 10.0
+    /// The crowds that need them.
+    private static let large = 256
     /// The stack is busy from the fewest devices on that reach this share of the best rate.
     private static let busy = 0.9
     /// How many times the devices that keep it busy are too many.
@@ -85,8 +89,10 @@ struct OverloadScenario: Scenario {
         into uploads: inout [Measurement]
     ) async throws -> Measurement {
         let (writing, reading) = (writers, reader)
-        async let upload = Self.measured(writing, bench)
-        async let read = Self.measured(reading, bench)
+        var timing = bench.timing
+        if writers.count >= Self.large { timing.warmUp = Self.arrival }
+        async let upload = Self.measured(writing, bench, timing)
+        async let read = Self.measured(reading, bench, timing)
         let all = try await (upload: upload, read: read)
         (writers, reader) = (all.upload.sources, all.read.sources)
         uploads.append(all.upload.measurement)
@@ -95,10 +101,10 @@ struct OverloadScenario: Scenario {
     }
 
     private static func measured(
-        _ sources: [any RequestSource], _ bench: Bench
+        _ sources: [any RequestSource], _ bench: Bench, _ timing: LoadTiming
     ) async throws -> (measurement: Measurement, sources: [any RequestSource]) {
         var sources = sources
-        let measurement = try await bench.loop.measure(&sources, bench.timing, mayRefuse: true)
+        let measurement = try await bench.loop.measure(&sources, timing, mayRefuse: true)
         return (measurement, sources)
     }
 
@@ -114,7 +120,10 @@ struct OverloadScenario: Scenario {
             ", p50 \(Number.text($0.p50)) ms, p99 \(Number.text($0.p99)) ms"
         }
         let refused = uploads.reduce(0) { $0 + $1.refused }
+        // Of the first round: in the others only the connections are new.
+        let coming = uploads.first?.warmUpRate.map { "; while they came \(Number.text($0))" }
         return
-            "\(devices) devices: \(Number.text(uploads.rate ?? 0)) changes/s\(latency ?? ""), \(refused) told 503"
+            "\(devices) devices: \(Number.text(uploads.rate ?? 0)) changes/s\(latency ?? ""), "
+            + "\(refused) told 503\(coming ?? "")"
     }
 }
