@@ -72,6 +72,7 @@ let sharedTargets: [Target] = [
         name: "CLibPQ", path: "Shared/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     .systemLibrary(
         name: "CZlib", path: "Shared/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CAllocator", path: "Shared/CAllocator"),
     shared("Compression", ["CZlib", .nioCore]),
     shared("WireJSON", []),
     shared("Model", ["WireJSON"]),
@@ -81,8 +82,8 @@ let sharedTargets: [Target] = [
     shared(
         "ServiceKit",
         [
-            "Model", "RPC", "Telemetry", "WireJSON", .hummingbird, .httpTypes, .lifecycle,
-            .logging, .nioCore, .nioPosix, .signals,
+            "CAllocator", "Model", "RPC", "Telemetry", "WireJSON", .hummingbird, .httpTypes,
+            .lifecycle, .logging, .nioCore, .nioPosix, .signals,
         ]),
     shared("Postgres", ["CLibPQ", .lifecycle, .logging]),
     shared("Tokens", [.jwtKit]),

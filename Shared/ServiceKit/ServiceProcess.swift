@@ -24,6 +24,7 @@ package struct ServiceProcess: Sendable {
         _ services: (ServiceProcess) async throws -> (run: [any Service], ready: [ReadinessCheck])
     ) async throws {
         signal(SIGPIPE, SIG_IGN)
+        ProcessMemory.keepFreed()
         do {
             let configuration = Configuration()
             let level = try CommonSettings.level(configuration)
