@@ -32,67 +32,119 @@ struct NewRows {
     ///   refuses, or that are for other reasons rows to be written as any other.
     func write(_ rows: [NewRow]) throws -> [Int] {
         var left: [Int] = []
-        var batch: [Read] = []
+        var batch = Batch()
         for (place, row) in rows.enumerated() {
-            guard let values = writer.newValues(of: row.payload, key: row.key) else {
+            guard let plan = batch.add(row, at: place, from: writer) else {
                 left.append(place)
                 continue
             }
-            if let first = batch.first, first.values.plan !== values.plan {
+            if plan !== batch.plan {
+                let last = batch.removeLast(plan)
                 try write(&batch, left: &left)
+                batch = last
             }
-            batch.append(Read(row: row, place: place, values: values))
-            if batch.count == size(for: values) { try write(&batch, left: &left) }
+            if batch.rows.count == size(for: plan) { try write(&batch, left: &left) }
         }
         try write(&batch, left: &left)
         return left
     }
 
-    private struct Read {
-        let row: NewRow
-        let place: Int
-        let values: RowWriter.NewValues
-    }
-
-    private func size(for values: RowWriter.NewValues) -> Int {
-        max(1, min(Self.rowsPerStatement, Self.maximumParameters / values.plan.columnCount))
-    }
-
-    private func write(_ batch: inout [Read], left: inout [Int]) throws {
-        defer { batch.removeAll(keepingCapacity: true) }
-        var rest = batch[...]
-        if let first = batch.first, batch.count == size(for: first.values), batch.count > 1 {
-            let noted = try note(batch)
-            let written = noted == batch.count ? try insert(batch) : 0
-            rest = batch[written...]
-            // What is noted must be written, and what is not written must not stay noted.
-            for read in rest.prefix(max(0, noted - written)) {
-                try known.forget(table, read.row.key)
-            }
+    /// Rows that go into one statement, or would if they were enough.
+    private struct Batch {
+        struct Read {
+            let row: NewRow
+            let place: Int
+            /// The key as the row spells it; nil if as the wire does.
+            let spelling: DatabaseValue?
+            /// Where its values begin.
+            let start: Int
         }
-        for read in rest {
-            if try note([read]) == 0 {
-                left.append(read.place)
-            } else if try insert([read]) == 0 {
-                try known.forget(table, read.row.key)
-                left.append(read.place)
+
+        private(set) var rows: [Read] = []
+        /// Of all of them.
+        private(set) var values: [DecodedValue] = []
+        private(set) var plan: ColumnPlan?
+
+        /// - Returns: what the row's values follow; another plan than the batch's if it begins a new one. nil, with
+        ///   nothing added, if the row is one for `upsert`, be it to learn what is wrong with it.
+        mutating func add(_ row: NewRow, at place: Int, from writer: RowWriter) -> ColumnPlan? {
+            let start = values.count
+            guard let plan = try? writer.read(row.payload, into: &values) else { return nil }
+            guard let keyIndex = plan.keyIndex else {
+                values.removeLast(values.count - start)
+                return nil
+            }
+            let key = values[start + keyIndex]
+            let spelling =
+                writer.isWire(key, row.key, row.payload)
+                ? nil : writer.spelling(of: row.key, as: key, row.payload)
+            rows.append(Read(row: row, place: place, spelling: spelling, start: start))
+            if self.plan == nil { self.plan = plan }
+            return plan
+        }
+
+        /// Takes the last row out, as the first of a batch of its own.
+        mutating func removeLast(_ plan: ColumnPlan) -> Batch {
+            let last = rows.removeLast()
+            var next = Batch()
+            next.plan = plan
+            next.values = Array(values[last.start...])
+            values.removeLast(values.count - last.start)
+            next.rows = [
+                Read(row: last.row, place: last.place, spelling: last.spelling, start: 0)
+            ]
+            return next
+        }
+
+        mutating func removeAll() {
+            rows.removeAll(keepingCapacity: true)
+            values.removeAll(keepingCapacity: true)
+            plan = nil
+        }
+    }
+
+    private func size(for plan: ColumnPlan) -> Int {
+        max(1, min(Self.rowsPerStatement, Self.maximumParameters / plan.columnCount))
+    }
+
+    private func write(_ batch: inout Batch, left: inout [Int]) throws {
+        defer { batch.removeAll() }
+        guard let plan = batch.plan else { return }
+        var rest = batch.rows.indices
+        if rest.count == size(for: plan), rest.count > 1 {
+            let noted = try note(rest, of: batch, plan)
+            let written = noted == rest.count ? try insert(rest, of: batch, plan) : 0
+            // What is noted must be written, and what is not written must not stay noted.
+            for index in rest[written..<max(written, noted)] {
+                try known.forget(table, batch.rows[index].row.key)
+            }
+            rest = rest[written...]
+        }
+        for index in rest {
+            let one = index..<index + 1
+            if try note(one, of: batch, plan) == 0 {
+                left.append(batch.rows[index].place)
+            } else if try insert(one, of: batch, plan) == 0 {
+                try known.forget(table, batch.rows[index].row.key)
+                left.append(batch.rows[index].place)
             }
         }
     }
 
     /// - Returns: how many were noted, up to the first that is known.
-    private func note(_ batch: [Read]) throws -> Int {
-        let statement = try known.newStatement(rows: batch.count)
+    private func note(_ part: Range<Int>, of batch: Batch, _ plan: ColumnPlan) throws -> Int {
+        let statement = try known.newStatement(rows: part.count)
         defer { statement.clear() }
-        for (index, read) in batch.enumerated() {
-            let place = Int32(index * KnownRows.newParameters)
-            let (values, payload) = (read.values, read.row.payload)
+        for (offset, index) in part.enumerated() {
+            let place = Int32(offset * KnownRows.newParameters)
+            let read = batch.rows[index]
             statement.bind(integer: table.id, at: place + 1)
-            if let spelling = values.spelling {
+            if let spelling = read.spelling {
                 statement.bind(text: read.row.key.wire, at: place + 2)
                 statement.bind(spelling, at: place + 4)
             } else {
-                values.values[values.keyIndex].bind(statement, at: place + 2, bytes: payload)
+                batch.values[read.start + (plan.keyIndex ?? 0)].bind(
+                    statement, at: place + 2, bytes: read.row.payload)
                 statement.bindNull(at: place + 4)
             }
             statement.bind(integer: read.row.version, at: place + 3)
@@ -101,20 +153,36 @@ struct NewRows {
     }
 
     /// - Returns: how many were written, up to the first that the table refuses.
-    private func insert(_ batch: [Read]) throws -> Int {
-        guard let plan = batch.first?.values.plan else { return 0 }
-        let statement = try plan.insertStatement(db, table, rows: batch.count)
+    private func insert(_ part: Range<Int>, of batch: Batch, _ plan: ColumnPlan) throws -> Int {
+        let statement = try plan.insertStatement(db, table, rows: part.count)
         defer { statement.clear() }
-        for (index, read) in batch.enumerated() {
-            read.values.bind(read.row.payload, to: statement, row: index)
+        for (offset, index) in part.enumerated() {
+            bind(batch.rows[index], of: batch, plan, to: statement, row: offset)
         }
         let count = try count(of: statement)
         if plan.hasUnknown {
-            for read in batch.prefix(count) {
+            for read in batch.rows[part].prefix(count) {
                 try extra.store(writer.unknownColumns(read.row.payload), table, read.row.key)
             }
         }
         return count
+    }
+
+    /// Binds a row's values as those of a statement's `row`th row. The payload's bytes must stay until it has run.
+    private func bind(
+        _ read: Batch.Read, of batch: Batch, _ plan: ColumnPlan, to statement: RawStatement,
+        row: Int
+    ) {
+        let before = Int32(row * plan.columnCount)
+        for index in 0..<plan.nameCount {
+            guard let parameter = plan.parameters[index] else { continue }
+            if index == plan.keyIndex, let spelling = read.spelling {
+                statement.bind(spelling, at: before + parameter)
+            } else {
+                batch.values[read.start + index].bind(
+                    statement, at: before + parameter, bytes: read.row.payload)
+            }
+        }
     }
 
     private func count(of statement: RawStatement) throws -> Int {
@@ -126,37 +194,6 @@ struct NewRows {
 }
 
 extension RowWriter {
-    /// A payload read for a plain insert.
-    struct NewValues {
-        let plan: ColumnPlan
-        let values: [DecodedValue]
-        let keyIndex: Int
-        /// The key as the row spells it; nil if as the wire does.
-        let spelling: DatabaseValue?
-
-        /// Binds the values as those of a statement's `row`th row. The payload's bytes must stay until it has run.
-        func bind(_ payload: UnsafeBufferPointer<UInt8>, to statement: RawStatement, row: Int) {
-            let before = Int32(row * plan.columnCount)
-            for (index, value) in values.enumerated() {
-                guard let target = plan.targets[index] else { continue }
-                if index == keyIndex, let spelling {
-                    statement.bind(spelling, at: before + target.parameter)
-                } else {
-                    value.bind(statement, at: before + target.parameter, bytes: payload)
-                }
-            }
-        }
-    }
-
-    /// - Returns: nil if the row is one for `upsert`, be it to learn what is wrong with it.
-    func newValues(of payload: UnsafeBufferPointer<UInt8>, key: RowKey) -> NewValues? {
-        guard let row = try? read(payload), let keyIndex = row.plan.keyIndex else { return nil }
-        let isWire = isWire(row.values[keyIndex], key, payload)
-        return NewValues(
-            plan: row.plan, values: row.values, keyIndex: keyIndex,
-            spelling: isWire ? nil : spelling(of: key, in: row, payload))
-    }
-
     /// Whether the app has triggers of its own on the table. They would inherit an OR-clause, and with it what a
     /// refusal inside of them leaves behind.
     static func hasAppTriggers(_ db: Database, _ table: TableSchema) throws -> Bool {

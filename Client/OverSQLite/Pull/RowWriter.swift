@@ -98,9 +98,18 @@ final class RowWriter {
     }
 
     func read(_ payload: UnsafeBufferPointer<UInt8>) throws(RowFlaw) -> ReadRow {
-        if let plan = plans.last, let values = try values(of: payload, following: plan) {
-            return ReadRow(plan: plan, values: values)
-        }
+        var values: [DecodedValue] = []
+        let plan = try read(payload, into: &values)
+        return ReadRow(plan: plan, values: values)
+    }
+
+    /// Reads a payload's values behind those that are there: rows that are written together need one array.
+    ///
+    /// - Throws: with nothing added.
+    func read(
+        _ payload: UnsafeBufferPointer<UInt8>, into values: inout [DecodedValue]
+    ) throws(RowFlaw) -> ColumnPlan {
+        if let plan = plans.last, try read(payload, following: plan, into: &values) { return plan }
         let names = try names(in: payload)
         let plan: ColumnPlan
         if let index = plans.firstIndex(where: { $0.hasNames(names.map(\.raw)) }) {
@@ -109,25 +118,25 @@ final class RowWriter {
             plan = ColumnPlan(names, table)
         }
         plans.append(plan)
-        guard let values = try values(of: payload, following: plan) else {
+        guard try read(payload, following: plan, into: &values) else {
             throw RowFlaw("the payload cannot be read")
         }
-        return ReadRow(plan: plan, values: values)
+        return plan
     }
 
-    /// The values, if the payload has just the plan's keys in the plan's order; else nil.
-    private func values(
-        of payload: UnsafeBufferPointer<UInt8>, following plan: ColumnPlan
-    ) throws(RowFlaw) -> [DecodedValue]? {
+    /// - Returns: false, with nothing added, unless the payload has just the plan's keys in the plan's order.
+    private func read(
+        _ payload: UnsafeBufferPointer<UInt8>, following plan: ColumnPlan,
+        into values: inout [DecodedValue]
+    ) throws(RowFlaw) -> Bool {
         var reader = JSONReader(payload, rules: JSONRules(refusesDuplicateKeys: false))
-        var values: [DecodedValue] = []
-        values.reserveCapacity(plan.nameCount)
+        let start = values.count
         var matches = true
         var flaw: RowFlaw?
         do throws(JSONError) {
             try reader.readObject { reader, key throws(JSONError) in
                 let slice = try reader.skipValue()
-                let index = values.count
+                let index = values.count - start
                 guard matches, plan.isName(index, payload[key.content]) else {
                     matches = false
                     return
@@ -141,10 +150,15 @@ final class RowWriter {
                     values.append(.null)
                 }
             }
-        } catch { throw RowFlaw(error.description) }
-        guard matches, values.count == plan.nameCount else { return nil }
-        if let flaw { throw flaw }
-        return values
+        } catch {
+            values.removeLast(values.count - start)
+            throw RowFlaw(error.description)
+        }
+        matches = matches && values.count - start == plan.nameCount
+        if matches, flaw == nil { return true }
+        values.removeLast(values.count - start)
+        if matches, let flaw { throw flaw }
+        return false
     }
 
     /// The payload's keys as they are written and as they read.
@@ -171,7 +185,15 @@ final class RowWriter {
             let index = row.plan.targets.firstIndex(where: { $0?.column.isKey == true })
         else { return table.keyForm.local(key) }
         if isWire(row.values[index], key, payload) { return key.wire.databaseValue }
-        let value = row.values[index].value(in: payload)
+        return self.spelling(of: key, as: row.values[index], payload)
+    }
+
+    /// - Parameter value: the payload's key, which is not spelled as on the wire.
+    func spelling(
+        of key: RowKey, as value: DecodedValue, _ payload: UnsafeBufferPointer<UInt8>
+    ) -> DatabaseValue {
+        guard table.keyForm != .uuidBlob else { return table.keyForm.local(key) }
+        let value = value.value(in: payload)
         return table.keyForm.key(fromLocal: value) == key ? value : table.keyForm.local(key)
     }
 
@@ -206,8 +228,9 @@ final class ColumnPlan {
     private let nameRanges: [Range<Int>]
     /// nil for a key that is no column here.
     let targets: [Target?]
-    /// The targets' affinities, beside them for the same reason.
+    /// The targets' affinities and parameters, beside them for the same reason.
     let affinities: [Affinity?]
+    let parameters: [Int32?]
     let keyParameter: Int32
     /// Which of the names is the row's key; nil if none is, or several are.
     let keyIndex: Int?
@@ -250,6 +273,7 @@ final class ColumnPlan {
         hasUnknown = targets.contains { $0 == nil }
         self.targets = targets
         affinities = targets.map { $0?.column.affinity }
+        parameters = targets.map { $0?.parameter }
         self.columns = columns
     }
 

@@ -51,10 +51,12 @@ package final class PostgresResult: @unchecked Sendable {
     /// held, and the compiler may drop its last one after the last use it sees. Keep the result
     /// alive with `withExtendedLifetime`, or use ``withBytes(_:_:_:)``.
     package func unsafeBytes(_ row: Int, _ column: Int) -> UnsafeRawBufferPointer? {
-        if isNull(row, column) { return nil }
+        check(row, column)
+        let count = PQgetlength(pointer, Int32(row), Int32(column))
+        // NULL has no length either; every other value need not be asked.
+        if count == 0, PQgetisnull(pointer, Int32(row), Int32(column)) == 1 { return nil }
         return UnsafeRawBufferPointer(
-            start: PQgetvalue(pointer, Int32(row), Int32(column)),
-            count: Int(PQgetlength(pointer, Int32(row), Int32(column))))
+            start: PQgetvalue(pointer, Int32(row), Int32(column)), count: Int(count))
     }
 
     /// Calls `body` with the value's bytes, or nil for NULL. The bytes are valid during the call.
