@@ -265,8 +265,7 @@ let testTargets: [Target] = [
         "GatewayUnitTests",
         [
             "Gateway", "Protos", "RPC", "ServiceKit", .crypto, .httpTypes, .hummingbird,
-            .hummingbirdCore,
-            .jwtKit, .logging,
+            .hummingbirdCore, .jwtKit, .logging, .nioCore, .nioPosix,
         ]),
     tests(
         "GatewayIntegrationTests",

@@ -20,7 +20,7 @@ struct BodyReader: Sendable {
             throw WireError.tooLarge(limit: maximumBytes)
         }
         let body = try await arrived(request, scope)
-        return isCompressed ? try inflated(body) : body
+        return isCompressed ? try await inflated(body) : body
     }
 
     private func isGzip(_ encoding: String?) throws(WireError) -> Bool {
@@ -36,15 +36,12 @@ struct BodyReader: Sendable {
         }
     }
 
-    private func inflated(_ body: ByteBuffer) throws(WireError) -> ByteBuffer {
-        do throws(GzipError) {
-            return try Gzip.inflate(body, limit: maximumBytes)
-        } catch {
-            switch error {
-            case .tooLarge: throw .tooLarge(limit: maximumBytes)
-            case .corrupt, .truncated:
-                throw .invalid("the body is not a whole gzip stream, as its Content-Encoding says")
-            }
+    private func inflated(_ body: ByteBuffer) async throws(WireError) -> ByteBuffer {
+        switch await LongWork.inflate(body, limit: maximumBytes) {
+        case .success(let whole): return whole
+        case .failure(.tooLarge): throw .tooLarge(limit: maximumBytes)
+        case .failure(.corrupt), .failure(.truncated):
+            throw .invalid("the body is not a whole gzip stream, as its Content-Encoding says")
         }
     }
 

@@ -1,4 +1,3 @@
-import Compression
 import Foundation
 import HTTPTypes
 import Hummingbird
@@ -40,11 +39,11 @@ extension Response {
     private static let minimumCompressedBytes = 1024
 
     /// The answer to a sync request, compressed where the caller takes it.
-    static func sync(_ body: ByteBuffer, _ type: BodyType, for request: Request) -> Response {
+    static func sync(_ body: ByteBuffer, _ type: BodyType, for request: Request) async -> Response {
         var headers: HTTPFields = [.contentType: type.mediaType, .vary: "Accept, Accept-Encoding"]
         var body = body
         if body.readableBytes >= minimumCompressedBytes, request.acceptsGzip,
-            let compressed = Gzip.deflate(body)
+            let compressed = await LongWork.deflate(body)
         {
             body = compressed
             headers[.contentEncoding] = "gzip"

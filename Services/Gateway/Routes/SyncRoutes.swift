@@ -35,7 +35,7 @@ struct SyncRoutes: Sendable {
         let body = try await bodies.body(of: request, scope)
         let reply = try await upload.call(
             UploadRPC.pushChanges, message, body: body, context: scope.context())
-        return .sync(reply.body, type, for: request)
+        return await .sync(reply.body, type, for: request)
     }
 
     /// A word that would be taken for no is a mistake that loses what was asked for.
@@ -57,7 +57,7 @@ struct SyncRoutes: Sendable {
         let reply = try await download.call(
             DownloadRPC.pullChanges, message,
             context: scope.context(waiting: .seconds(Int(message.waitSeconds))))
-        return .sync(reply.body, type, for: request)
+        return await .sync(reply.body, type, for: request)
     }
 }
 
