@@ -9,7 +9,8 @@ import Testing
 /// Random edits on devices whose resolvers fail, whose refused edits are given up, and whose tables come and go,
 /// with a server that forgets deletes or is restored.
 @Suite struct TurbulenceTests {
-    static let seeds: ClosedRange<UInt64> = 1...6
+    /// A handful for each weather; hundreds were run, and more can be at any time.
+    static let seeds: ClosedRange<UInt64> = 1...3
     static let edits = 60
     /// Rounds in which everything comes to rest; each may send what the one before made of a conflict.
     private static let lastRounds = 10
