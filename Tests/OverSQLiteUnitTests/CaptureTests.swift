@@ -192,6 +192,30 @@ import Testing
         #expect(image["b"] == Data([0, 255]).databaseValue)
     }
 
+    // A mark joins what is before it, a quote of a literal too.
+    @Test(
+        "text that begins with a combining mark, or has one behind a quote, is kept as it was",
+        arguments: ["\u{301}cute", "it'\u{301}s", "'\u{FE0F}'", "x'\u{200D}", "\r\n'\r\n"])
+    func combiningMarks(text: String) async throws {
+        let values = ["name": text.databaseValue, "age": 1.databaseValue]
+        #expect(RowImage.values(of: RowImage.text(of: values)) == values)
+        let device = try Device()
+        try device.execute("INSERT INTO users (id, name) VALUES (?, ?)", [key(1), text])
+        try await device.sync()
+        device.gateway.refuse("users", key(1), reason: "bad_payload")
+        try device.execute("UPDATE users SET name = 'x', age = 2")
+        try await device.sync()
+        let change = try #require(try await device.engine.rejectedChanges.first)
+        try await device.engine.discard(change)
+        #expect(try device.text("SELECT hex(name) FROM users") == hex(text))
+        #expect(try device.count("SELECT age IS NULL FROM users") == 1)
+    }
+
+    private func hex(_ text: String) -> String {
+        text.utf8.map { String(UInt8($0) >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+            .uppercased()
+    }
+
     @Test("C15: rows that were there before the first start are sent")
     func adoption() async throws {
         let device = try Device(schema: postsAndUsers + Self.insert)

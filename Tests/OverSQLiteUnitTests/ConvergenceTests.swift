@@ -65,7 +65,7 @@ import Testing
         }
     }
 
-    private static func edit(_ device: Device, _ random: inout SeededGenerator) throws {
+    static func edit(_ device: Device, _ random: inout SeededGenerator) throws {
         let number = Int.random(in: keys, using: &random)
         let other = Int.random(in: keys, using: &random)
         let value = Int.random(in: 0..<1000, using: &random)
@@ -91,7 +91,7 @@ import Testing
         }
     }
 
-    private static func disturb(
+    static func disturb(
         _ device: Device, _ gateway: InMemoryGateway, _ random: inout SeededGenerator
     ) async throws {
         // A fault set up while nothing waited meets a later upload, whoever's it is.

@@ -85,6 +85,102 @@ import Testing
         #expect(device.engine.status.pendingCount == 0)
     }
 
+    @Test("a table that is back after the server lost its end sends what was lost there")
+    func newHistoryMeanwhile() async throws {
+        let device = try Device()
+        for number in 1...2 {
+            try device.execute("INSERT INTO users (id, name) VALUES (?, 'a')", [key(number)])
+            try await device.sync()
+        }
+        try device.execute("UPDATE users SET name = 'b' WHERE id = ?", [key(1)])
+        try await device.sync()
+        device.gateway.restore(toSequence: 1)
+        try device.reopen(tables: [SyncTable("posts")])
+        // Twice: what was noted of the table outlives a start.
+        for _ in 1...2 {
+            try await device.sync()
+            try device.reopen(tables: [SyncTable("posts")])
+        }
+        try device.reopen()
+        try await device.sync()
+        #expect(try device.lines("SELECT name FROM users ORDER BY id") == ["b", "a"])
+        #expect(device.gateway.rows("users").count == 2)
+        #expect(device.gateway.rows("users")[key(1)]?.contains(#""b""#) == true)
+    }
+
+    @Test("edits of a table that was dropped wait no more, and hold up no sign-out")
+    func dropped() async throws {
+        let device = try Device()
+        device.gateway.refuse("posts", key(1), reason: "bad_payload")
+        try device.execute("INSERT INTO posts (id) VALUES (?)", [key(1)])
+        try await device.sync()
+        try device.reopen(tables: [SyncTable("users")])
+        try device.execute("UPDATE posts SET title = 'x'")
+        try await device.sync()
+        #expect(device.engine.status.pendingCount == 1)
+        try device.reopen(tables: [SyncTable("users")]) { db in
+            try db.execute(sql: "DROP TABLE posts")
+        }
+        try await device.sync()
+        #expect(device.engine.status.pendingCount == 0)
+        #expect(device.engine.status.rejectedCount == 0)
+        try await device.engine.signOut()
+    }
+
+    @Test("a table under a new name is a new table: nothing is noted twice, or for the old name")
+    func renamed() async throws {
+        let device = try Device()
+        try device.execute("INSERT INTO users (id, name) VALUES (?, 'a')", [key(1)])
+        try await device.sync()
+        let tables = [SyncTable("people"), SyncTable("posts")]
+        try device.reopen(tables: tables) { db in
+            try db.execute(sql: "ALTER TABLE users RENAME TO people")
+        }
+        try await device.sync()
+        try device.execute("UPDATE people SET name = 'b'")
+        try await device.sync()
+        #expect(device.engine.status.pendingCount == 0)
+        #expect(device.gateway.rows("people")[key(1)]?.contains(#""b""#) == true)
+        #expect(device.gateway.rows("users")[key(1)]?.contains(#""a""#) == true)
+        let before = try device.count("SELECT max(seq) FROM _sync_log")
+        try device.execute("UPDATE people SET name = 'c'")
+        #expect(try device.count("SELECT max(seq) FROM _sync_log") == before + 1)
+    }
+
+    @Test("a sign-out finds the rows of a table that was synced under another name")
+    func renamedSignOut() async throws {
+        let device = try Device()
+        try device.execute("INSERT INTO users (id, name) VALUES (?, 'a')", [key(1)])
+        try await device.sync()
+        try device.reopen(tables: [SyncTable("posts")]) { db in
+            try db.execute(sql: "ALTER TABLE users RENAME TO people")
+        }
+        try await device.engine.signOut(force: true)
+        #expect(try device.count("SELECT count(*) FROM people") == 0)
+    }
+
+    @Test("a table made anew and empty is filled again, and deletes nothing on the server")
+    func madeAnewEmpty() async throws {
+        let device = try Device()
+        for number in 1...3 {
+            try device.execute("INSERT INTO posts (id, title) VALUES (?, 'a')", [key(number)])
+        }
+        try await device.sync()
+        try device.execute("UPDATE posts SET title = 'waits' WHERE id = ?", [key(1)])
+        try device.execute("DELETE FROM posts WHERE id = ?", [key(2)])
+        #expect(try device.queue() == ["UPDATE|1", "DELETE|1"])
+        try device.reopen { db in
+            try db.execute(
+                sql: "DROP TABLE posts; CREATE TABLE posts (id TEXT PRIMARY KEY NOT NULL, title)")
+        }
+        try await device.sync()
+        #expect(
+            try device.lines("SELECT id, title FROM posts ORDER BY id")
+                == ["\(key(1))|a", "\(key(3))|a"])
+        #expect(device.gateway.rows("posts").keys.sorted() == [key(1), key(3)])
+        #expect(device.engine.status.pendingCount == 0)
+    }
+
     @Test("a table that is named twice is refused, in whatever spelling")
     func twice() throws {
         let error = SyncError.unusableTable("USERS", "it is named twice")

@@ -68,6 +68,36 @@ import Testing
         try await later.value
     }
 
+    // loop:  wants to fetch, waits for the lock ────────────── has it: paused ── fetches
+    // app:   exchanges ─────────────── pauses ── hears its answer                resumes
+    @Test(
+        "a loop that waits for an exchange to end begins none after it if sync was paused meanwhile"
+    )
+    func pausedWhileWaiting() async throws {
+        let device = try Device()
+        let engine = device.engine
+        try await device.sync()
+        let before = device.gateway.requests.count
+        device.gateway.next(
+            .download,
+            .holdAnswer {
+                try await engine.start()
+                let deadline = ContinuousClock.now + .seconds(30)
+                while engine.session.lock.waitingCount == 0 {
+                    try #require(ContinuousClock.now < deadline)
+                    await Task.yield()
+                }
+                engine.pause()
+            })
+        try await engine.fetchChanges()
+        await EngineTests.status(engine) { $0.state == .paused }
+        #expect(device.gateway.requests.count == before + 1)
+        engine.resume()
+        await EngineTests.status(engine) { $0.state == .idle }
+        #expect(device.gateway.requests.count > before + 1)
+        await engine.stop()
+    }
+
     @Test("an exchange that was cancelled does not show as one that goes on")
     func cancelledState() async throws {
         let device = try Device()

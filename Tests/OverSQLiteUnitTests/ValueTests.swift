@@ -189,6 +189,17 @@ import Testing
         #expect(try two.count("SELECT count(*) FROM users") == 0)
     }
 
+    @Test("a text key may begin with any character", arguments: ["?", "?1", "'", "\u{301}", "-"])
+    func firstCharacters(text: String) async throws {
+        let device = try Device(
+            schema: "CREATE TABLE c (code TEXT PRIMARY KEY NOT NULL, n)",
+            tables: [SyncTable("c", keyKind: .text)])
+        try device.execute("INSERT INTO c VALUES (?, 1)", [text])
+        try await device.sync()
+        #expect(device.gateway.rows("c").keys.sorted() == [text])
+        #expect(device.engine.status.rejectedCount == 0)
+    }
+
     @Test("text keys travel as they are")
     func textKeys() async throws {
         let gateway = InMemoryGateway()

@@ -63,7 +63,8 @@ struct Installation {
     private func number(of name: String) throws -> Int64 {
         let known = "SELECT id, is_absent FROM _sync_tables WHERE name = lower(?)"
         if let row = try Row.fetchOne(db, sql: known, arguments: [name]) {
-            if row["is_absent"] { try comeBack(row["id"]) }
+            let absence: AbsentTables.Absence = row["is_absent"]
+            if absence != .none { try comeBack(row["id"], absence) }
             return row["id"]
         }
         try db.execute(sql: "INSERT INTO _sync_tables (name) VALUES (lower(?))", arguments: [name])
@@ -72,17 +73,19 @@ struct Installation {
         return id
     }
 
-    /// Deletes may have gone past too, and be kept no more; that is the case of a device long away.
-    private func comeBack(_ id: Int64) throws {
+    /// Deletes may have gone past too, and be kept no more; that is the case of a device long away. Where the
+    /// server has begun another history, what it has lost of the table is yet to be sent again.
+    private func comeBack(_ id: Int64, _ absence: AbsentTables.Absence) throws {
         try db.execute(
             sql: "UPDATE _sync_tables SET is_absent = 0 WHERE id = ?", arguments: [id])
-        try Reread(db: db, catalog: Catalog([]), reason: .historyPruned).begin(epoch: nil)
+        let reason: RereadReason = absence == .sinceOldHistory ? .newHistory : .historyPruned
+        try Reread(db: db, catalog: Catalog([]), reason: reason).begin(epoch: nil)
         try AbsentTables(db: db).restore(table: id)
     }
 
     private func prepare(_ table: TableSchema) throws {
         let wanted = CaptureTriggers(table: table).all
-        let found = try triggers(of: table)
+        let (found, hasOwn) = try triggers(of: table)
         let isCurrent =
             wanted.count == found.count && wanted.allSatisfy { found[$0.name] == $0.sql }
         if !isCurrent {
@@ -90,15 +93,49 @@ struct Installation {
             for trigger in wanted { try db.execute(sql: trigger.sql) }
         }
         // Without its triggers the table may have been filled, or made anew by a migration.
-        if found.isEmpty { try adoptRows(of: table) }
+        if !hasOwn {
+            try forgetMissingRows(of: table)
+            try adoptRows(of: table)
+        }
         try adoptNewColumns(of: table)
     }
 
-    private func triggers(of table: TableSchema) throws -> [String: String] {
+    /// Triggers follow a table that is renamed: there may be some of this table on another, and some of another
+    /// on this.
+    ///
+    /// - Returns: the text of each by name, and whether any is this table's and on it.
+    private func triggers(of table: TableSchema) throws -> (all: [String: String], hasOwn: Bool) {
         let rows = try Row.fetchAll(
-            db, sql: "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name GLOB ?",
-            arguments: ["_sync_\(table.id)_*"])
-        return Dictionary(uniqueKeysWithValues: rows.map { ($0["name"], $0["sql"]) })
+            db,
+            sql: """
+                SELECT name, sql, name GLOB :own AND lower(tbl_name) = lower(:table) AS is_own FROM sqlite_master
+                WHERE type = 'trigger' AND (
+                  name GLOB :own OR lower(tbl_name) = lower(:table) AND name GLOB '_sync_[0-9]*_*')
+                """, arguments: ["own": "_sync_\(table.id)_*", "table": table.name])
+        return (
+            Dictionary(uniqueKeysWithValues: rows.map { ($0["name"], $0["sql"]) }),
+            rows.contains { $0["is_own"] }
+        )
+    }
+
+    /// Of a row that is not in a table made anew nobody knows that it was deleted: it is read again.
+    private func forgetMissingRows(of table: TableSchema) throws {
+        let isMissing = """
+            tbl = \(table.id) AND NOT EXISTS (
+              SELECT 1 FROM \(table.quotedName) t WHERE t.\(table.quotedKey) IS coalesce(local, key))
+            """
+        try db.execute(sql: "DELETE FROM _sync_pending WHERE op <> 'DELETE' AND \(isMissing)")
+        try db.execute(
+            sql: """
+                DELETE FROM _sync_rows WHERE deleted = 0 AND \(isMissing)
+                  AND (tbl, key) NOT IN (SELECT tbl, key FROM _sync_pending)
+                """)
+        guard db.changesCount > 0 else { return }
+        try db.execute(
+            sql: """
+                DELETE FROM _sync_sent WHERE (tbl, key) NOT IN (SELECT tbl, key FROM _sync_pending);
+                UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0
+                """)
     }
 
     /// Touches every row that nothing is known of, so that rows older than the triggers are sent too.
@@ -127,6 +164,8 @@ struct Installation {
     private func noteAbsence(exceptOf tables: [TableSchema]) throws {
         let numbers = tables.map { String($0.id) }.joined(separator: ", ")
         try db.execute(
-            sql: "UPDATE _sync_tables SET is_absent = 1 WHERE id NOT IN (\(numbers))")
+            sql:
+                "UPDATE _sync_tables SET is_absent = 1 WHERE is_absent = 0 AND id NOT IN (\(numbers))"
+        )
     }
 }

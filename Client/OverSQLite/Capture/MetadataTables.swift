@@ -60,7 +60,8 @@ enum MetadataTables {
           name TEXT NOT NULL UNIQUE,
           -- Names of the columns the triggers were made for.
           columns TEXT NOT NULL DEFAULT '',
-          -- 1 while the app does not sync the table, whose changes then go past unread.
+          -- 1 while the app does not sync the table, whose changes then go past unread; 2 if the server has begun
+          -- another history since.
           is_absent INTEGER NOT NULL DEFAULT 0
         );
         -- Rows the app has touched, in order. The last entry always stays, so that numbers never repeat.

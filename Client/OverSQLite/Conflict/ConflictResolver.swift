@@ -4,8 +4,9 @@ import GRDB
 enum Settlement {
     /// One row stands; nil: both sides said the same, so that there is nothing to tell.
     case settled(ConflictReport?)
-    /// The app's resolver has failed. The edit is set aside, and the server's row is yet to be taken.
-    case open
+    /// The app's resolver has failed. The edit is set aside, and the server's row is yet to be taken. nil: it had
+    /// failed before, so that there is nothing to tell.
+    case open(RejectedChange?)
 
     var report: ConflictReport? {
         guard case .settled(let report) = self else { return nil }
@@ -46,8 +47,11 @@ struct ConflictResolver {
             }
             try checkColumns(of: decision.verdict, table)
         } catch {
-            try PendingQueue(db: db).refuse(table, pending.key, .resolverFailed(error))
-            return .open
+            let refusal = Refusal.resolverFailed(error)
+            try PendingQueue(db: db).refuse(table, pending.key, refusal)
+            return .open(
+                pending.wasRefused(for: refusal)
+                    ? nil : RejectedChange(refusal, of: pending.key, in: table))
         }
         try perform(decision.verdict, pending, table, server, remote: remote)
         guard decision.isConflict else { return .settled(nil) }
@@ -111,9 +115,7 @@ struct ConflictResolver {
             tables.noteChange(in: table)
             try rebase(pending, table, server, as: nil, image: image)
         case .delete:
-            try tables.known.note(
-                table, pending.key, KnownRow(version: server.version, isDeleted: true),
-                local: pending.local)
+            try tables.known.note(table, pending.key, server.known, local: pending.local)
             try tables.writer(table).delete(local: pending.local)
             tables.noteChange(in: table)
             try queue.rebase(table, pending.key, onto: server.version, as: .delete, image: image)
@@ -161,7 +163,8 @@ struct ConflictResolver {
             if server != nil, let before = base?[column], FieldMerge.areSame(before, value) {
                 return false
             }
-            return now[column].map { !FieldMerge.areSame($0, value) } ?? (server == nil)
+            let isGone = server == nil || verdict == .delete
+            return now[column].map { !FieldMerge.areSame($0, value) } ?? isGone
         }
     }
 }

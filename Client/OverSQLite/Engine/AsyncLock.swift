@@ -10,6 +10,9 @@ final class AsyncLock: Sendable {
 
     private let state = Mutex(State())
 
+    /// Tasks that wait to be let through.
+    var waitingCount: Int { state.withLock { $0.waiting.count } }
+
     nonisolated(nonsending) func locked<Value: Sendable>(
         _ body: nonisolated(nonsending) () async throws -> Value
     ) async throws -> Value {

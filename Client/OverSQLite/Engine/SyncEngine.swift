@@ -151,8 +151,7 @@ public final class SyncEngine: Sendable {
         do {
             // The lock is this very task's.
             if Hold.isMine(session) { throw SyncError.paused }
-            try await session.lock.locked {
-                guard session.pauses.withLock({ $0 == 0 }) else { throw SyncError.paused }
+            try await session.inTurn {
                 // The loops, which wait meanwhile, go on where they were.
                 let before = status.state
                 defer {
@@ -253,7 +252,7 @@ public final class SyncEngine: Sendable {
         SyncLoop(
             session: session, wake: wake,
             touched: Signal(),
-            fetch: { [session] in try await session.lock.locked { try await session.fetch() } },
-            send: { [session] in try await session.lock.locked { try await session.send() } })
+            fetch: { [session] in try await session.inTurn { try await session.fetch() } },
+            send: { [session] in try await session.inTurn { try await session.send() } })
     }
 }

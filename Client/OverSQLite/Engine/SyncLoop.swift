@@ -59,6 +59,8 @@ struct SyncLoop: Sendable {
                 } else {
                     try await step(next, &machine, reasons)
                 }
+            } catch SyncError.paused {
+                // Paused while it waited for its turn; the machine hears of it.
             } catch let error as SyncError {
                 await failed(error, &machine)
             } catch {

@@ -97,6 +97,16 @@ final class SyncSession: Sendable {
         offered.withLock { $0?.features.removeAll { $0 == feature.rawValue } }
     }
 
+    /// Runs an exchange as the only one, unless sync is paused once it is its turn.
+    ///
+    /// - Throws: `SyncError.paused`.
+    func inTurn<Value: Sendable>(_ exchange: () async throws -> Value) async throws -> Value {
+        try await lock.locked {
+            guard pauses.withLock({ $0 == 0 }) else { throw SyncError.paused }
+            return try await exchange()
+        }
+    }
+
     /// Fetches. The caller holds the lock.
     func fetch() async throws {
         board.update { $0.state = .fetching }

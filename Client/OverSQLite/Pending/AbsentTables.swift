@@ -3,7 +3,28 @@ import GRDB
 /// Touches of tables that were synced and are not now. Their triggers stay, so that edits made meanwhile are sent
 /// when a table comes back, and meet what the server's rows have become.
 struct AbsentTables {
+    /// What `_sync_tables.is_absent` says.
+    enum Absence: Int, DatabaseValueConvertible {
+        case none = 0
+        case absent = 1
+        /// Meanwhile the server has begun another history, or lost the end of its own.
+        case sinceOldHistory = 2
+    }
+
+    /// Numbers of the tables that are still in the database. What waits of one that was dropped went with it.
+    static let stillThere = """
+        SELECT t.id FROM _sync_tables t
+        JOIN sqlite_master m ON m.type = 'table' AND lower(m.name) = t.name
+        """
+
     let db: Database
+
+    /// A table that comes back after this has to be compared with the new history.
+    func noteNewHistory() throws {
+        try db.execute(
+            sql: "UPDATE _sync_tables SET is_absent = ? WHERE is_absent = ?",
+            arguments: [Absence.sinceOldHistory, Absence.absent])
+    }
 
     /// Puts a touch aside. The first of each row is enough: it has the row as the server knows it.
     func keep(_ touch: Touch) throws {
@@ -18,7 +39,8 @@ struct AbsentTables {
             db,
             sql: """
                 SELECT count(*) FROM (
-                  SELECT tbl, key FROM _sync_absent WHERE key IS NOT NULL
+                  SELECT tbl, key FROM _sync_absent
+                  WHERE key IS NOT NULL AND tbl IN (\(Self.stillThere))
                   EXCEPT SELECT tbl, coalesce(local, key) FROM _sync_pending)
                 """) ?? 0
     }

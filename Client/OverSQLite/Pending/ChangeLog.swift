@@ -63,7 +63,8 @@ struct ChangeLog {
         guard let table = catalog.table(id: touch.tableID) else {
             return try AbsentTables(db: db).keep(touch)
         }
-        let key = key(touch.local, in: table)
+        let sendable = table.keyForm.key(fromLocal: touch.local)
+        let key = sendable ?? unsendableKey(touch.local)
         let waiting = try queue.row(table, key)
         let known = try KnownRows(db: db).find(table, key)
         let isLive = try isLive(touch.local, in: table)
@@ -85,7 +86,7 @@ struct ChangeLog {
                     operation: operation, base: base, image: base > 0 ? touch.image : nil,
                     revision: touch.sequence),
                 form: table.keyForm)
-            if !isSendable(key) { try queue.refuse(table, key, .unsendableKey) }
+            if sendable == nil { try queue.refuse(table, key, .unsendableKey) }
         case .edit(let operation):
             let isFirstSinceSent = sent.map(\.revision).max() == waiting?.revision
             try queue.edit(
@@ -113,8 +114,6 @@ struct ChangeLog {
     private func unsendableKey(_ local: DatabaseValue) -> RowKey {
         RowKey(wire: Self.unsendableMark + SQLLiteral.text(of: local))
     }
-
-    private func isSendable(_ key: RowKey) -> Bool { !key.wire.hasPrefix(Self.unsendableMark) }
 }
 
 // MARK: - The edits of one transaction

@@ -30,6 +30,8 @@ enum FoldRules {
         guard let waiting else {
             return firstEdit(isLive: isLive, known: known)
         }
+        // The deletion that waits is a resolver's, which has just been carried out here.
+        if kind == .duringApply, waiting.operation == .delete { return .ignore }
         if isLive {
             let isNew =
                 waiting.base == 0 || waiting.operation != .update && known?.isDeleted == true

@@ -18,7 +18,7 @@ struct PendingQueue {
 
     /// How many rows wait.
     struct Counts {
-        /// All of them, those of tables that are not synced at present included.
+        /// All of them, those of tables that are not synced at present included, but not of dropped ones.
         let pending: Int
         /// Those that were refused.
         let rejected: Int
@@ -31,7 +31,7 @@ struct PendingQueue {
             db,
             sql: """
                 SELECT count(*), count(reason), count(*) FILTER (WHERE reason IS NULL AND \(isOf(catalog)))
-                FROM _sync_pending
+                FROM _sync_pending WHERE tbl IN (\(AbsentTables.stillThere))
                 """)
         return Counts(
             pending: (row?[0] ?? 0) + (try AbsentTables(db: db).count()), rejected: row?[1] ?? 0,
@@ -113,6 +113,12 @@ struct PendingQueue {
                 """
         ).execute(arguments: [base, operation, image, table.id, key.wire])
         try forgetSent(table, key)
+    }
+
+    /// Puts a row on another base and leaves all else as it is, its refusal too.
+    func setBase(_ table: TableSchema, _ key: RowKey, _ base: Int64) throws {
+        try db.cachedStatement(sql: "UPDATE _sync_pending SET base = ? WHERE tbl = ? AND key = ?")
+            .execute(arguments: [base, table.id, key.wire])
     }
 
     func remove(_ table: TableSchema, _ key: RowKey) throws {

@@ -23,11 +23,17 @@ enum SQLLiteral {
     /// The value of a literal as SQLite's `quote` writes it; nil if it is none.
     static func value(of text: String) -> DatabaseValue? {
         if text == "NULL" { return .null }
-        if text.hasPrefix("'"), text.hasSuffix("'"), text.count >= 2 {
-            return String(text.dropFirst().dropLast()).replacing("''", with: "'").databaseValue
+        // Byte by byte: a combining mark behind a quote makes one character of both.
+        let bytes = Array(text.utf8)
+        let quote = UInt8(ascii: "'")
+        if bytes.count >= 2, bytes.first == quote, bytes.last == quote {
+            let content = Array(bytes.dropFirst().dropLast())
+            return String(
+                decoding: content.replacing([quote, quote], with: [quote]), as: UTF8.self
+            ).databaseValue
         }
-        if text.hasPrefix("X'"), text.hasSuffix("'") {
-            return Hex.decode(text.utf8.dropFirst(2).dropLast()).map { Data($0).databaseValue }
+        if bytes.count >= 3, bytes.starts(with: "X'".utf8), bytes.last == quote {
+            return Hex.decode(bytes.dropFirst(2).dropLast()).map { Data($0).databaseValue }
         }
         return Int64(text)?.databaseValue ?? Double(text)?.databaseValue
     }

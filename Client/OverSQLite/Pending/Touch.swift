@@ -76,6 +76,11 @@ struct PendingRow {
     }
 }
 
+extension PendingRow {
+    /// Whether a refusal is nothing new: the same retries have met it before.
+    func wasRefused(for refusal: Refusal) -> Bool { attempts > 0 && reason == refusal.reason }
+}
+
 /// What this device knows of a row on the server.
 struct KnownRow: Hashable {
     let version: Int64

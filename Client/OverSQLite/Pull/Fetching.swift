@@ -164,7 +164,7 @@ struct Fetching {
             }
         }
         session.board.post(
-            summary.reports.map(SyncEvent.conflict)
+            summary.reports.map(SyncEvent.conflict) + summary.rejected.map(SyncEvent.rejected)
                 + (summary.reread.map { [.reread($0)] } ?? []))
     }
 }

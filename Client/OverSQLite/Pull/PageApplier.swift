@@ -16,6 +16,8 @@ struct PageApplier {
         var applied = 0
         var held = 0
         var reports: [ConflictReport] = []
+        /// Edits that the app's resolver could not settle.
+        var rejected: [RejectedChange] = []
         /// Set by the page that ends a second reading of the feed.
         var reread: RereadReport?
     }
@@ -153,29 +155,32 @@ struct PageApplier {
             try OwnWrite(db: db, tables: tables).rebase(
                 pending, in: table, onto: row, sent: sent?.revision)
         case .settle:
-            try settle(pending, in: table, against: row)
+            _ = try settle(pending, in: table, against: row)
         }
     }
 
     /// Where the app's resolver fails the server's row is kept: should the app give its edit up, the row is to
     /// become that, and the feed does not bring it again.
+    ///
+    /// - Returns: whether it is settled.
     private mutating func settle(
         _ pending: PendingRow, in table: TableSchema, against row: ServerRow,
         policy: ConflictPolicy? = nil
-    ) throws {
-        var settlement = Settlement.open
+    ) throws -> Bool {
+        var settlement = Settlement.open(nil)
         try db.inSavepoint {
             settlement = try ConflictResolver(db: db, tables: tables).settle(
                 pending, in: table, against: row, policy: policy)
             return .commit
         }
         if let report = settlement.report { summary.reports.append(report) }
-        if case .open = settlement {
-            try held.hold(
-                table, pending.key, version: row.version, payload: row.payload,
-                reason: "the app's resolver has not settled it")
-            hasHeld = true
-        }
+        guard case .open(let refused) = settlement else { return true }
+        if let refused { summary.rejected.append(refused) }
+        try held.hold(
+            table, pending.key, version: row.version, payload: row.payload,
+            reason: "the app's resolver has not settled it")
+        hasHeld = true
+        return false
     }
 
     /// One version in two histories: where they differ the server's stands, and what it replaced is reported. A
@@ -192,10 +197,15 @@ struct PageApplier {
                 sequence: 0, tableID: table.id, key: key, local: local,
                 operation: known.row.isDeleted ? .delete : .update, base: change.version,
                 revision: 0)
+        var isSettled = false
         do {
-            try settle(
-                standing, in: table, against: row, policy: pending == nil ? .serverWins : nil)
-            summary.applied += 1
+            if holdBack.contains(TableKey(tableID: table.id, key: key)) {
+                try hold(change, table, key, bytes, "its parent is missing")
+            } else {
+                isSettled = try settle(
+                    standing, in: table, against: row, policy: pending == nil ? .serverWins : nil)
+                summary.applied += 1
+            }
         } catch let flaw as RowFlaw {
             try hold(change, table, key, bytes, flaw.description)
         } catch let error as DatabaseError
@@ -203,6 +213,19 @@ struct PageApplier {
         {
             try hold(change, table, key, bytes, error.message ?? "a constraint refuses it")
         }
+        if !isSettled { try unlearn(change.version, table, key, known, pending: pending) }
+    }
+
+    /// What this device has at a version of a lost history is not what the server has at that version: the row that
+    /// is held is news, and an edit meets it as a conflict.
+    private func unlearn(
+        _ version: Int64, _ table: TableSchema, _ key: RowKey, _ known: KnownRows.Entry,
+        pending: PendingRow?
+    ) throws {
+        try tables.known.note(
+            table, key, KnownRow(version: version - 1, isDeleted: known.row.isDeleted),
+            local: known.spelling)
+        if pending?.base == version { try queue.setBase(table, key, version - 1) }
     }
 
     private func serverRow(_ change: RemoteChange, _ bytes: UnsafeBufferPointer<UInt8>) -> ServerRow

@@ -146,14 +146,14 @@ struct AnswerApplier {
             return try refuse(pending, table, refusal, .soon)
         }
         do {
-            var report: ConflictReport?
+            var settlement = Settlement.open(nil)
             try db.inSavepoint {
-                report = try ConflictResolver(db: db, tables: tables).settle(
-                    pending, in: table, against: row
-                ).report
+                settlement = try ConflictResolver(db: db, tables: tables).settle(
+                    pending, in: table, against: row)
                 return .commit
             }
-            if let report { summary.reports.append(report) }
+            if let report = settlement.report { summary.reports.append(report) }
+            if case .open(let refused?) = settlement { summary.rejected.append(refused) }
             let left = try queue.row(table, pending.key)
             if left?.reason == nil { summary.progress += 1 }
             if left == nil { summary.confirmed += 1 }
@@ -176,7 +176,7 @@ struct AnswerApplier {
         // An answer has come, so nothing is in doubt about what was sent before.
         if retry == .soon { summary.setAside.append(.init(tableID: table.id, key: pending.key)) }
         // A retry that is refused for the same reason is nothing new.
-        if pending.attempts > 0, pending.reason == refusal.reason { return }
+        if pending.wasRefused(for: refusal) { return }
         summary.rejected.append(
             RejectedChange(
                 table: table.name, key: pending.key.wire, reason: refusal.reason,

@@ -25,8 +25,12 @@ struct Discarding {
         } else {
             try queue.remove(table, key)
             try ApplyMode(db: db).during {
+                // What hangs on a row that only this device made stays, where the server has one of its own.
+                if try isUnknown(table, key, tables), try takeHeld(pending, in: table, tables) {
+                    return
+                }
                 _ = try restore(pending, in: table, tables)
-                try takeHeld(pending, in: table, tables)
+                _ = try takeHeld(pending, in: table, tables)
             }
         }
         try tables.announce()
@@ -35,12 +39,21 @@ struct Discarding {
 
     /// Writes the server's version that this database, or the app's resolver, has not taken so far. Where it still
     /// cannot be written it is tried again with the next page.
+    ///
+    /// - Returns: whether there was one, and it was written.
     private func takeHeld(
         _ pending: PendingRow, in table: TableSchema, _ tables: TableWriters
-    ) throws {
+    ) throws -> Bool {
         let held = HeldRows(db: db)
-        guard let entry = try held.entry(table, pending.key) else { return }
-        _ = try held.take(entry, table, local: pending.local, tables)
+        guard let entry = try held.entry(table, pending.key) else { return false }
+        return try held.take(entry, table, local: pending.local, tables)
+    }
+
+    /// Whether the server was not known to have the row when it was edited.
+    private func isUnknown(
+        _ table: TableSchema, _ key: RowKey, _ tables: TableWriters
+    ) throws -> Bool {
+        try tables.known.find(table, key).map(\.row.isDeleted) ?? true
     }
 
     /// Without an image of the row as the server had it (`SyncEngine.prepareToDropColumns`) it stays as it is until

@@ -34,6 +34,7 @@ struct Reread {
                 DELETE FROM _sync_held;
                 UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0;
                 """)
+        if reason == .newHistory { try AbsentTables(db: db).noteNewHistory() }
         try db.execute(
             sql: """
                 UPDATE _sync_state SET epoch = coalesce(:epoch, epoch),
@@ -119,8 +120,19 @@ struct Reread {
                 try tables.known.forget(table, key)
                 if try delete(local, table, tables) { removed += 1 }
             }
+            try forgetEdited(table)
         }
         return removed
+    }
+
+    /// Should such an edit be given up, the row is to go: the server has it no more.
+    private func forgetEdited(_ table: TableSchema) throws {
+        try db.execute(
+            sql: """
+                DELETE FROM _sync_rows WHERE tbl = ? AND deleted = 0
+                  AND (tbl, key) IN (SELECT tbl, key FROM _sync_unseen)
+                  AND (tbl, key) IN (SELECT tbl, key FROM _sync_pending)
+                """, arguments: [table.id])
     }
 
     private func delete(

@@ -28,19 +28,23 @@ struct SignOut {
             sql: """
                 UPDATE _sync_log SET key = NULL, image = NULL;
                 UPDATE _sync_state SET user_id = NULL, source_id = NULL, next_change_id = 1, cursor = 0,
-                  window = 0, hydrated = 0, epoch = NULL, reread = NULL
+                  window = 0, hydrated = 0, epoch = NULL, reread = NULL;
+                UPDATE _sync_tables SET is_absent = min(is_absent, 1)
                 """)
         try DeviceState.ensureSource(db)
     }
 
-    /// Tables that were synced once and are still here: they hold the user's rows, too.
+    /// Tables that were synced once and are still here, under another name perhaps, which their triggers have
+    /// followed: they hold the user's rows, too.
     private func formerTables() throws -> [String] {
         let present = Set(catalog.tables.map(\.wireName))
         return try String.fetchAll(
             db,
             sql: """
-                SELECT m.name FROM _sync_tables t
-                JOIN sqlite_master m ON m.type = 'table' AND lower(m.name) = t.name
+                SELECT name FROM sqlite_master m WHERE type = 'table' AND (
+                  lower(name) IN (SELECT name FROM _sync_tables) OR EXISTS (
+                    SELECT 1 FROM sqlite_master t WHERE t.type = 'trigger' AND t.tbl_name = m.name
+                      AND t.name GLOB '_sync_[0-9]*_*'))
                 """
         ).filter { !present.contains($0.lowercased()) }
     }

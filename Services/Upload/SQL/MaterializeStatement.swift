@@ -54,7 +54,8 @@ enum MaterializeStatement {
             parameters: [registered.keyKind == .uuid ? .uuid : .text, .text])
     }
 
-    /// Rows that are otherwise than expected, or another's, or left out by a trigger, stop the statement with `RowRefusal.keyTakenState`.
+    /// Rows that are otherwise than expected, or another's, or left out by a trigger, stop the statement with
+    /// `RowRefusal.keyTakenState`. A row to delete may be gone, or another's.
     static func make(
         _ table: UploadTable, _ kind: Kind, _ columns: ColumnSet, expecting rows: Expectation
     ) -> Statement {
@@ -71,7 +72,7 @@ enum MaterializeStatement {
             kind == .delete ? (table.registered.keyKind == .uuid ? .uuidArray : .textArray) : .json
         return Statement(
             name: name(of: sql, table), sql: sql,
-            parameters: kind == .delete ? [source, .text] : [source, .text, .int8])
+            parameters: [source, .text, .int8])
     }
 }
 
@@ -247,16 +248,27 @@ private struct Parts {
             """
     }
 
+    /// Rows that were not there are none that a trigger left out, so they are counted, but only where fewer went than
+    /// there are keys; in the statement's own snapshot the others are there still.
     var delete: String {
-        let delete = """
-            DELETE FROM \(target) AS t USING unnest($1) AS k(key)
-            WHERE t.\(key) = k.key AND \(isAny("k.key")) AND $2::text IS NOT NULL\(own)
-            """
-        guard let ownership else { return delete }
+        let these = "unnest($1) AS k(key)"
+        let match = "t.\(key) = k.key AND \(isAny("k.key")) AND $2::text IS NOT NULL\(own)"
         return """
-            WITH gone AS (\(delete) RETURNING \(ownership.key) AS key)
-            DELETE FROM sync.key_owner o USING gone
-            WHERE o.table_id = \(ownership.table) AND o.key = gone.key
+            WITH gone AS (DELETE FROM \(target) AS t USING \(these) WHERE \(match) \(returning))\(disown)
+            SELECT sync.expect_rows((SELECT count(*) FROM gone),
+                CASE WHEN (SELECT count(*) FROM gone) = $3 THEN $3
+                ELSE (SELECT count(*) FROM \(target) AS t JOIN \(these) ON \(match)) END)
+            """
+    }
+
+    /// Forgets whose the deleted keys were.
+    private var disown: String {
+        guard let ownership else { return "" }
+        return """
+            , disowned AS (
+                DELETE FROM sync.key_owner o USING gone
+                WHERE o.table_id = \(ownership.table) AND o.key = gone.key
+            )
             """
     }
 }

@@ -109,12 +109,11 @@ struct WriteRequest {
                 changes[entry.change].row.key.withStoredBytes { keys.append(bytes: $0) }
             }
             bindings.bind(keys)
-            bindings.bind(user.value)
         } else {
             bindings.bind(bytes: rows(group))
-            bindings.bind(user.value)
-            bindings.bind(Int64(group.entries.count))
         }
+        bindings.bind(user.value)
+        bindings.bind(Int64(group.entries.count))
         return Command(
             schema.materializeStatement(
                 group.table, group.kind, group.columns, expecting: expected), bindings)

@@ -202,17 +202,16 @@ struct StatementIsolationTests {
         _ keyKind: KeyKind, _ kind: MaterializeStatement.Kind, _ key: String
     ) -> Bindings {
         var bindings = Bindings()
-        guard kind == .delete else {
+        if kind == .delete {
+            var keys = ArrayBinding(of: keyKind == .uuid ? .uuid : .text)
+            let bytes = keyKind == .uuid ? Stranger.bytes(ofUUID: key) : Array(key.utf8)
+            bytes.withUnsafeBytes { keys.append(bytes: $0) }
+            bindings.bind(keys)
+        } else {
             bindings.bind(bytes: Array(#"[{"\#(MaterializeStatement.keyMember)":"\#(key)"}]"#.utf8))
-            bindings.bind(Stranger.user)
-            bindings.bind(Int64(1))
-            return bindings
         }
-        var keys = ArrayBinding(of: keyKind == .uuid ? .uuid : .text)
-        let bytes = keyKind == .uuid ? Stranger.bytes(ofUUID: key) : Array(key.utf8)
-        bytes.withUnsafeBytes { keys.append(bytes: $0) }
-        bindings.bind(keys)
         bindings.bind(Stranger.user)
+        bindings.bind(Int64(1))
         return bindings
     }
 
