@@ -43,9 +43,11 @@ public final class AsyncHTTPTransport: HTTPTransport {
     public convenience init(trusting authorityPath: String, timeout: Int64 = 90) throws {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.trustRoots = .certificates(try Self.certificates(in: authorityPath))
+        var configuration = HTTPClient.Configuration(tlsConfiguration: tls)
+        // The engine tries again itself; until then the app should know that it is offline.
+        configuration.connectionPool.retryConnectionEstablishment = false
         self.init(
-            client: HTTPClient(configuration: HTTPClient.Configuration(tlsConfiguration: tls)),
-            timeout: timeout, ownsClient: true)
+            client: HTTPClient(configuration: configuration), timeout: timeout, ownsClient: true)
     }
 
     private static func certificates(in path: String) throws -> [NIOSSLCertificate] {

@@ -168,6 +168,31 @@ import Testing
         #expect(try device.lines("SELECT name, age FROM users") == ["a+local+server|9"])
     }
 
+    @Test("a resolver is asked about equal edits, too, and what it adds up is no loss")
+    func equalEdits() async throws {
+        let gateway = InMemoryGateway()
+        func device(_ name: String) throws -> Device {
+            try Device(name, gateway) {
+                $0.conflictPolicy = .resolver { conflict in
+                    let ages = [conflict.base, conflict.local, conflict.server].map {
+                        $0?["age"].flatMap(Int.fromDatabaseValue) ?? 0
+                    }
+                    return .merged(["age": (ages[1] + ages[2] - ages[0]).databaseValue])
+                }
+            }
+        }
+        gateway.write("users", key(1), Self.row("a", 10))
+        let devices = [try device("one"), try device("two")]
+        for device in devices { try await device.sync() }
+        for device in devices { try device.execute("UPDATE users SET age = age + 1") }
+        for _ in 0..<2 { for device in devices { try await device.sync() } }
+        #expect(gateway.rows("users")[key(1)] == Self.row("a", 12))
+        for device in devices {
+            #expect(try device.lines("SELECT age FROM users") == ["12"])
+            #expect(try await device.engine.settledConflicts.isEmpty)
+        }
+    }
+
     @Test("a resolver may leave the columns to the policy, or begin with what it makes of them")
     func fieldwiseResolution() async throws {
         let policies: [ConflictPolicy] = [

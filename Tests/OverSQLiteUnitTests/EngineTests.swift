@@ -58,6 +58,74 @@ import Testing
         await #expect(throws: SyncError.stopped) { try await waiting.value }
     }
 
+    @Test(
+        "there is one loop: another is refused or does nothing, and a start waits for the last one's end"
+    )
+    func oneLoop() async throws {
+        let device = try Device()
+        let engine = device.engine
+        try await engine.start()
+        await #expect(throws: SyncError.alreadyRunning) { try await engine.run() }
+        async let ending: Void = engine.stop()
+        try await engine.start()
+        await ending
+        await engine.stop()
+        let run = Task { try await engine.run() }
+        await Self.status(engine) { $0.lastSynced != nil }
+        try await engine.start()
+        await engine.stop()
+        run.cancel()
+        try await run.value
+        try await engine.start()
+        await Self.status(engine) { $0.state == .idle }
+        await engine.stop()
+        #expect(engine.status.state == .stopped)
+    }
+
+    @Test("nobody waits for the first sync within a pause")
+    func firstSyncPaused() async throws {
+        let device = try Device()
+        try await device.engine.withSyncPaused {
+            _ = await #expect(throws: SyncError.paused) {
+                try await device.engine.waitForFirstSync()
+            }
+            return ()
+        }
+    }
+
+    @Test(
+        "a token that no header can carry is no token, and appears in no error",
+        arguments: ["secret\nsecret", "secret\u{0}", "sécret", " \n"])
+    func unusableToken(token: String) async throws {
+        let device = try Device()
+        let engine = try device.engine(credentials: { token })
+        do {
+            try await engine.syncChanges()
+            Issue.record("it was used")
+        } catch let error as SyncError {
+            guard case .noCredentials = error else { throw error }
+            #expect(!"\(error)".contains("cret"))
+        }
+    }
+
+    @Test("white space around a token is none of it")
+    func tokenWithNewline() async throws {
+        let device = try Device()
+        let engine = try device.engine(
+            credentials: { " " + InMemoryGateway.token(device: "one") + "\n" })
+        try await engine.syncChanges()
+        #expect(engine.status.lastError == nil)
+    }
+
+    @Test("a database that the app has closed is told as such, and not tried again")
+    func closedDatabase() async throws {
+        let device = try Device()
+        try await device.sync()
+        try device.database.close()
+        await #expect(throws: SyncError.databaseClosed) { try await device.sync() }
+        #expect(!SyncError.databaseClosed.retriesByItself)
+    }
+
     @Test("a call by hand while sync is paused is refused, and shows as no failure")
     func pausedByHand() async throws {
         let device = try Device()

@@ -82,8 +82,8 @@ import Testing
                 tableID: 1, key: RowKey(wire: "a"), changeID: 1, revision: 5, base: base,
                 operation: operation)
             return PushRules.decide(
-                .applied(version: nil), for: change, waiting: 5, sent: [1: 5], ownSource: "me",
-                batchCount: 1)
+                .applied(version: nil), for: change, waiting: (5, base), sent: [1: 5],
+                ownSource: "me", batchCount: 1)
         }
         #expect(decide(.insert, base: 0) == .confirm(version: 1))
         #expect(decide(.update, base: 3) == .confirm(version: 4))

@@ -21,6 +21,7 @@ import Testing
         (.pendingChanges(3, rejected: 1), .settleChanges, false),
         (.database("locked"), .wait, true), (.diskFull, .freeSpace, true),
         (.databaseCorrupt("malformed"), .report, false), (.paused, .resume, false),
+        (.databaseClosed, .report, false), (.alreadyRunning, .report, false),
         (.stopped, .resume, false),
     ]
 

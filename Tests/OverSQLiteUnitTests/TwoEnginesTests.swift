@@ -145,6 +145,35 @@ import Testing
         }
     }
 
+    @Test("two engines of one user have no conflict with themselves", arguments: 1...8)
+    func noConflict(run: Int) async throws {
+        let device = try Device()
+        try device.execute("INSERT INTO users (id, name, age) VALUES (?, 'a', 0)", [key(1)])
+        try await device.sync()
+        let engines = [try Second(of: device), try Second(of: device)]
+        let edits = 25
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for second in engines {
+                group.addTask {
+                    for _ in 0..<edits {
+                        try await second.database.write { db in
+                            try db.execute(sql: "UPDATE users SET age = age + 1")
+                        }
+                        try await second.engine.syncChanges()
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        try await device.sync()
+        #expect(try device.lines("SELECT age FROM users") == ["\(engines.count * edits)"])
+        #expect(
+            device.gateway.rows("users")[key(1)]?.contains(#""age":\#(engines.count * edits)"#)
+                == true)
+        #expect(try await device.engine.settledConflicts.isEmpty)
+        #expect(try device.queue().isEmpty)
+    }
+
     /// Edits and exchanges, as a process does that knows nothing of the other.
     private static func work(_ second: Second, _ seed: UInt64) async throws {
         var random = SeededGenerator(seed: seed)

@@ -164,7 +164,10 @@ struct ConflictResolver {
                 return false
             }
             let isGone = server == nil || verdict == .delete
-            return now[column].map { !FieldMerge.areSame($0, value) } ?? isGone
+            guard let stands = now[column] else { return isGone }
+            if FieldMerge.areSame(stands, value) { return false }
+            // A value that the app's resolver made of both sides, as a sum, has given up neither.
+            return server?[column].map { FieldMerge.areSame($0, stands) } ?? true
         }
     }
 }

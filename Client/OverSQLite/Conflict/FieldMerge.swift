@@ -48,7 +48,8 @@ struct FieldMerge {
     /// - Throws: what the app's resolver throws.
     func decide(_ policy: ConflictPolicy, conflict: () -> Conflict) throws -> Decision {
         if local == nil, server == nil { return Decision(verdict: .takeServer, isConflict: false) }
-        if let local, let server, differing(local, server).isEmpty {
+        if let local, let server, differing(local, server).isEmpty, !mustAsk(policy, local, server)
+        {
             return Decision(verdict: .takeServer, isConflict: false)
         }
         switch policy {
@@ -57,6 +58,17 @@ struct FieldMerge {
         case .fieldwise(let clash, let deletion): return merge(clash, deletion)
         case .resolver(let resolve):
             return Decision(verdict: verdict(of: try resolve(conflict())), clashes: bothChanged)
+        }
+    }
+
+    /// Whether the app's resolver is to see two rows that are equal: "one more" on both sides is two more.
+    private func mustAsk(
+        _ policy: ConflictPolicy, _ local: RowValues, _ server: RowValues
+    ) -> Bool {
+        guard case .resolver = policy, let base else { return false }
+        return base.keys.contains { column in
+            local[column] != nil && isEdited(column, local)
+                && server[column] != nil && isEdited(column, server)
         }
     }
 

@@ -17,9 +17,7 @@ import Synchronization
 public final class SyncEngine: Sendable {
     let session: SyncSession
     private let wake = Signal()
-    /// The loop `start()` has begun. It is stored because `stop()` must end it from elsewhere; an app with a
-    /// task of its own for it calls `run()` instead.
-    private let running = Mutex<Task<Void, Never>?>(nil)
+    private let loops = LoopKeeper()
 
     /// Prepares the database and begins to note the app's writes.
     ///
@@ -40,7 +38,7 @@ public final class SyncEngine: Sendable {
     }
 
     deinit {
-        running.withLock { $0?.cancel() }
+        loops.cancel()
         session.board.finish()
     }
 
@@ -107,9 +105,10 @@ public final class SyncEngine: Sendable {
     /// out, offline for as long as it takes; `statusUpdates` tells of them.
     ///
     /// - Throws: `SyncError.stopped` if nothing has begun to sync within ``startPatience``, or once it has ended.
-    ///   `CancellationError`; a database error, as `SyncError`.
+    ///   `SyncError.paused` within ``withSyncPaused(_:)``. `CancellationError`; a database error, as `SyncError`.
     public func waitForFirstSync() async throws {
         if try await isHydrated { return }
+        if Hold.isMine(session) { throw SyncError.paused }
         try await withThrowingTaskGroup(of: Bool.self) { group in
             group.addTask { [self] in
                 var hasBegun = false
@@ -155,7 +154,7 @@ public final class SyncEngine: Sendable {
                 // The loops, which wait meanwhile, go on where they were.
                 let before = status.state
                 defer {
-                    if running.withLock({ $0 != nil }) { show(before == .stopped ? .idle : before) }
+                    if loops.isRunning { show(before == .stopped ? .idle : before) }
                 }
                 try await Standstill(session: session, touched: nil).watch(body)
             }
@@ -183,7 +182,7 @@ public final class SyncEngine: Sendable {
         session.board.update { status in
             status.lastError = error
             if error != nil { status.progress = nil }
-            if self.running.withLock({ $0 == nil }) { status.state = .stopped }
+            if !self.loops.isRunning { status.state = .stopped }
         }
     }
 
@@ -198,12 +197,11 @@ public final class SyncEngine: Sendable {
     /// - Throws: a database error, as `SyncError`. What fails later is in the status.
     public func start() async throws {
         try await session.refreshCounts()
-        running.withLock { running in
-            guard running == nil else { return }
+        await loops.start {
             session.board.update { $0.state = .idle }
             let loop = makeLoop()
             session.outcomes.began()
-            running = Task {
+            return Task {
                 await loop.run()
                 loop.session.outcomes.ended()
             }
@@ -213,24 +211,22 @@ public final class SyncEngine: Sendable {
     /// Ends the background loops and returns when they have ended. A request under way is given up; what it
     /// was about is asked again at the next start.
     public func stop() async {
-        let task = running.withLock { running in
-            defer { running = nil }
-            return running
-        }
-        task?.cancel()
-        await task?.value
+        guard await loops.stop() else { return }
         session.board.update { $0.state = .stopped }
     }
 
     /// Syncs until the task is cancelled, as `start()` does, in the caller's own task: for apps that keep
-    /// their long-lived tasks in one place. Not beside `start()`.
+    /// their long-lived tasks in one place. `start()` does nothing meanwhile, and `stop()` leaves it alone.
     ///
-    /// - Throws: a database error, as `SyncError`, before anything has begun.
+    /// - Throws: before anything has begun: `SyncError.alreadyRunning` if a loop runs, a database error, as
+    ///   `SyncError`.
     public func run() async throws {
         try await session.refreshCounts()
-        session.outcomes.began()
-        defer { session.outcomes.ended() }
-        await makeLoop().run()
+        try await loops.run {
+            session.outcomes.began()
+            await makeLoop().run()
+            session.outcomes.ended()
+        }
         session.board.update { $0.state = .stopped }
     }
 

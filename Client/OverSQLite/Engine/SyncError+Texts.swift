@@ -24,8 +24,11 @@ extension SyncError: CustomStringConvertible {
         case .database(let why): "the database failed: \(why)"
         case .diskFull: "the device has no room left"
         case .databaseCorrupt(let why): "the database file is damaged: \(why)"
+        case .databaseClosed:
+            "the app has closed the database: stop the engine first, and make another for one that is open"
+        case .alreadyRunning: "sync runs already: call start() or run(), and once"
         case .paused: "sync is paused"
-        case .stopped: "nothing syncs at present"
+        case .stopped: "nothing syncs at present: call start(), or syncChanges() for once"
         }
     }
 }
@@ -39,6 +42,7 @@ extension SyncError: LocalizedError {
         case .notTheGateway: "This network does not let sync through."
         case .unauthorized, .noCredentials: "You are signed out."
         case .busy: "The server is busy."
+        case .refused(let status, _, _) where status >= 500: "The server has a problem."
         case .refused: "The server does not accept this version of the app's requests."
         case .differentUser: "This device holds another user's data."
         case .pendingChanges(let count, _):
@@ -49,6 +53,7 @@ extension SyncError: LocalizedError {
         case .diskFull: "This device has no free space."
         case .databaseCorrupt: "The data on this device is damaged."
         case .unusableTable, .newerMetadata: "This version of the app cannot sync its data."
+        case .databaseClosed, .alreadyRunning: "This app has made a mistake with its data."
         case .paused: "Sync is paused."
         case .stopped: "Sync is not running."
         }

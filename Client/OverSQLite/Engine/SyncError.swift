@@ -35,6 +35,10 @@ public enum SyncError: Error, Sendable, Hashable {
     case diskFull
     /// The database file is damaged, or is no database; the text is SQLite's.
     case databaseCorrupt(String)
+    /// The app has closed the database.
+    case databaseClosed
+    /// Sync runs in the background already, by `start()` or by another `run()`.
+    case alreadyRunning
     /// The app has paused sync.
     case paused
     /// Nothing syncs that could settle what was waited for; see `PendingChanges.confirmations()`.
@@ -75,7 +79,7 @@ extension SyncError {
         case .unusableTable: .fixSchema
         case .newerMetadata: .updateApp
         case .paused, .stopped: .resume
-        case .databaseCorrupt: .report
+        case .databaseCorrupt, .databaseClosed, .alreadyRunning: .report
         case .refused(let status, let code, _): Self.advice(onRefusal: status, code)
         }
     }
@@ -87,7 +91,7 @@ extension SyncError {
             true
         case .refused(let status, _, _): status >= 500
         case .unusableTable, .newerMetadata, .unauthorized, .differentUser, .pendingChanges,
-            .databaseCorrupt, .paused, .stopped:
+            .databaseCorrupt, .databaseClosed, .alreadyRunning, .paused, .stopped:
             false
         }
     }
@@ -104,6 +108,8 @@ extension SyncError {
         self =
             switch error.resultCode.primaryResultCode {
             case .SQLITE_FULL: .diskFull
+            // What SQLite says of a connection that is no more; the library misuses none that is.
+            case .SQLITE_MISUSE: .databaseClosed
             case .SQLITE_CORRUPT, .SQLITE_NOTADB: .databaseCorrupt(error.description)
             default: .database(error.description)
             }

@@ -64,7 +64,7 @@ struct AnswerApplier {
         let pending = try queue.row(table, change.key)
         let sent = try queue.sent(table, change.key)
         let action = PushRules.decide(
-            status, for: change, waiting: pending?.revision,
+            status, for: change, waiting: pending.map { ($0.revision, $0.base) },
             sent: Dictionary(sent.map { ($0.changeID, $0.revision) }, uniquingKeysWith: { $1 }),
             ownSource: ownSource, batchCount: batchCount)
         // Whoever discards the row later can be sure of it.
@@ -78,7 +78,9 @@ struct AnswerApplier {
             return
         }
         switch action {
-        case .leave: break
+        case .leave:
+            // On another base it is another change, to be sent in this run.
+            if pending.base != change.base { summary.progress += 1 }
         case .shrink: summary.mustShrink = true
         case .confirm(let version):
             try queue.remove(table, change.key)

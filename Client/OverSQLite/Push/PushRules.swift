@@ -30,12 +30,12 @@ enum PushRules {
     }
 
     /// - Parameters:
-    ///   - waiting: revision of the row's entry in the queue; nil if it has none.
+    ///   - waiting: revision and base of the row's entry in the queue; nil if it has none.
     ///   - sent: revisions sent under change ids for this row whose answers never came, this one included.
     ///   - batchCount: changes in the request.
     static func decide(
-        _ status: ChangeStatus, for change: SentChange, waiting: Int64?, sent: [Int64: Int64],
-        ownSource: String, batchCount: Int
+        _ status: ChangeStatus, for change: SentChange, waiting: (revision: Int64, base: Int64)?,
+        sent: [Int64: Int64], ownSource: String, batchCount: Int
     ) -> Action {
         guard let waiting else {
             if case .applied(let version) = status {
@@ -43,20 +43,25 @@ enum PushRules {
             }
             return .leave
         }
-        let isUnchanged = waiting == change.revision
+        let isUnchanged = waiting.revision == change.revision
+        // Another engine on the database has dealt with this version, or a later one, while the answer was under way.
+        func isPast(_ version: Int64) -> Bool {
+            waiting.base != change.base && version <= waiting.base
+        }
         switch status {
         case .applied(let version):
             let version = resulting(version, change)
             if isUnchanged { return .confirm(version: version) }
-            return version.map { .advance(version: $0) } ?? .leave
+            return version.map { isPast($0) ? .leave : .advance(version: $0) } ?? .leave
         case .conflict(let row):
             guard let row else {
                 return .refuse(
                     Refusal(reason: "conflict", message: "the server shows no row"), .soon)
             }
+            if isPast(row.version) { return .leave }
             if row.sourceID == ownSource, let changeID = row.changeID, let revision = sent[changeID]
             {
-                return revision == waiting ? .confirm(version: row.version) : .rebase
+                return revision == waiting.revision ? .confirm(version: row.version) : .rebase
             }
             return .settle
         case .invalid(let refusal):

@@ -137,11 +137,7 @@ struct GatewayClient: Sendable {
     }
 
     private func signed(_ request: TransportRequest) async throws -> TransportRequest {
-        let token: String
-        do { token = try await credentials() } catch {
-            try Task.checkCancellation()
-            throw SyncError.noCredentials("\(error)")
-        }
+        let token = try await token()
         try await identify(TokenClaims(token: token))
         var request = request
         request.headers["Authorization"] = "Bearer \(token)"
@@ -149,6 +145,23 @@ struct GatewayClient: Sendable {
         request.headers["Accept-Encoding"] = "gzip"
         if let epoch = epoch() { request.headers["Oversync-Epoch"] = epoch }
         return request
+    }
+
+    /// The app's token, without white space around it, as it is when read from a file or a command.
+    private func token() async throws -> String {
+        let given: String
+        do { given = try await credentials() } catch {
+            try Task.checkCancellation()
+            throw SyncError.noCredentials("\(error)")
+        }
+        let token = given.trimmingCharacters(in: .whitespacesAndNewlines)
+        // Said here without the token: a transport might quote it.
+        guard !token.isEmpty, token.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else {
+            throw SyncError.noCredentials(
+                token.isEmpty
+                    ? "the token is empty" : "the token holds characters that no header may have")
+        }
+        return token
     }
 
     /// No gateway speaks HTML: a captive portal or a proxy does, and its status says nothing about the request.

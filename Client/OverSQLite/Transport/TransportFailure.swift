@@ -1,5 +1,7 @@
+import Foundation
+
 /// What a transport throws where it can say what is wrong with the way it was set up, and what to do about it.
-public struct TransportFailure: Error, Sendable, CustomStringConvertible {
+public struct TransportFailure: LocalizedError, Sendable, CustomStringConvertible {
     /// What the HTTP client threw.
     public let underlying: any Error
     /// What is likely to be wrong, for the app's developer.
@@ -15,6 +17,9 @@ public struct TransportFailure: Error, Sendable, CustomStringConvertible {
 
     /// The hint, and what the client said.
     public var description: String { "\(hint) (\(underlying))" }
+
+    /// The ``description``: it is for developers, as the failure is.
+    public var errorDescription: String? { description }
 }
 
 /// How an address can be wrong about TLS, as far as it shows in a client's error.

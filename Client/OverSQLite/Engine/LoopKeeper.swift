@@ -1,0 +1,88 @@
+import Synchronization
+
+/// Keeps an engine to one background loop at a time: two would take each other's reasons to wake.
+final class LoopKeeper: Sendable {
+    private enum State {
+        case none
+        case started(Task<Void, Never>)
+        /// Told to end, and not over yet.
+        case ending(Task<Void, Never>)
+        /// In a task of the app's.
+        case callers
+    }
+
+    private let state = Mutex(State.none)
+
+    /// Whether a loop runs that nobody has told to end.
+    var isRunning: Bool {
+        state.withLock { state in
+            switch state {
+            case .started, .callers: true
+            case .none, .ending: false
+            }
+        }
+    }
+
+    /// Begins a loop, once one that was told to end has ended. Does nothing if one runs.
+    func start(_ begin: () -> Task<Void, Never>) async {
+        while true {
+            let ending = state.withLock { state -> Task<Void, Never>? in
+                switch state {
+                case .none: state = .started(begin())
+                case .started, .callers: break
+                case .ending(let task): return task
+                }
+                return nil
+            }
+            guard let ending else { return }
+            await ended(ending)
+        }
+    }
+
+    /// Ends the loop that `start` has begun.
+    ///
+    /// - Returns: whether none runs now.
+    func stop() async -> Bool {
+        let task = state.withLock { state -> Task<Void, Never>? in
+            switch state {
+            case .started(let task), .ending(let task):
+                state = .ending(task)
+                return task
+            case .none, .callers: return nil
+            }
+        }
+        if let task {
+            task.cancel()
+            await ended(task)
+        }
+        return !isRunning
+    }
+
+    private func ended(_ task: Task<Void, Never>) async {
+        await task.value
+        state.withLock { state in
+            if case .ending(task) = state { state = .none }
+        }
+    }
+
+    /// Runs a loop in the caller's task.
+    ///
+    /// - Throws: `SyncError.alreadyRunning`.
+    func run(_ loop: () async -> Void) async throws(SyncError) {
+        let isFree = state.withLock { state in
+            guard case .none = state else { return false }
+            state = .callers
+            return true
+        }
+        guard isFree else { throw .alreadyRunning }
+        await loop()
+        state.withLock { $0 = .none }
+    }
+
+    /// Tells the loop to end, without waiting for it.
+    func cancel() {
+        state.withLock { state in
+            if case .started(let task) = state { task.cancel() }
+        }
+    }
+}
