@@ -145,9 +145,47 @@ import Testing
         }
     }
 
+    // first:   sends +1 ────────────────────────── applied; sends the second +1: applied
+    // second:             edits +1, sends ─────────────────────────────────────────────── edits +1; hears: conflict
+    @Test("an answer that has been overtaken by the other engine's is no conflict")
+    func overtaken() async throws {
+        let device = try Device() { $0.conflictPolicy = .fieldwise(clash: .server) }
+        let second = try Second(of: device)
+        let addOne = "UPDATE users SET age = age + 1"
+        try device.execute("INSERT INTO users (id, name, age) VALUES (?, 'a', 0)", [key(1)])
+        try await device.sync()
+        let (arrived, arrival) = AsyncStream.makeStream(of: Void.self)
+        let (released, release) = AsyncStream.makeStream(of: Void.self)
+        let gateway = device.gateway
+        let sending = LockedValue<Task<Void, any Error>?>(nil)
+        gateway.next(
+            .upload,
+            .holdAnswer {
+                try await second.database.write { db in try db.execute(sql: addOne) }
+                gateway.next(
+                    .upload,
+                    .holdAnswer {
+                        arrival.finish()
+                        for await _ in released {}
+                    })
+                sending.change { $0 = Task { try await second.engine.sendChanges() } }
+                for await _ in arrived {}
+            })
+        try device.execute(addOne)
+        try await device.engine.sendChanges()
+        try device.execute(addOne)
+        release.finish()
+        try await sending.value?.value
+        try await device.sync()
+        #expect(try await device.engine.settledConflicts.isEmpty)
+        #expect(try device.lines("SELECT age FROM users") == ["3"])
+        #expect(gateway.rows("users")[key(1)]?.contains(#""age":3"#) == true)
+        #expect(try device.queue().isEmpty)
+    }
+
     @Test("two engines of one user have no conflict with themselves", arguments: 1...8)
     func noConflict(run: Int) async throws {
-        let device = try Device()
+        let device = try Device() { $0.conflictPolicy = .fieldwise(clash: .server) }
         try device.execute("INSERT INTO users (id, name, age) VALUES (?, 'a', 0)", [key(1)])
         try await device.sync()
         let engines = [try Second(of: device), try Second(of: device)]
