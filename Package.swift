@@ -287,10 +287,9 @@ let testTargets: [Target] = [
     tests(
         "SyncIntegrationTests",
         [
-            "AuthService", "DownloadService", "Model", "Postgres", "Protos", "RPC", "ServerModel",
-            "ServiceKit", "Sidecar", "Telemetry", "TestSupport", "UploadService", .logging,
-            .nioCore,
-            .nioPosix, .protobuf,
+            "AuthService", "DatabaseKit", "DownloadService", "Model", "Postgres", "Protos", "RPC",
+            "ServerModel", "ServiceKit", "Sidecar", "Telemetry", "TestSupport", "UploadService",
+            .logging, .nioCore, .nioPosix, .protobuf,
         ]),
     tests("GapCheckUnitTests", ["GapCheck", "WireJSON", .nioCore]),
     tests("BenchUnitTests", ["Bench", "DevStack", "Tokens", .nioCore]),

@@ -40,6 +40,16 @@ package struct DatabaseSettings: Sendable {
         ]
     }
 
+    /// What each session is set to, beside the timeout.
+    ///
+    /// Values are stored and read back as text: every session must render times and bytes alike. Compiling a plan
+    /// takes longer than any of these statements. A plan that was made while a table had one page would read all of
+    /// it, and stay when it has thousands: the checks of foreign keys, too, are planned once a session.
+    package static let session = [
+        "TimeZone": "UTC", "DateStyle": "ISO", "bytea_output": "hex", "jit": "off",
+        "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off",
+    ]
+
     /// Builds the service's pool from its keys.
     package func pool(_ process: ServiceProcess) throws -> PostgresPool {
         let configuration = process.configuration
@@ -61,15 +71,8 @@ package struct DatabaseSettings: Sendable {
         }
         let isPooled = try configuration.value(pooler)
         let timeout = try configuration.value(statementTimeout)
-        // Stored and read back as text: every session must render times and bytes alike. Compiling a plan
-        // takes longer than any of these statements.
         postgres.sessionSettings =
-            isPooled
-            ? [:]
-            : [
-                "statement_timeout": "\(timeout)", "TimeZone": "UTC", "DateStyle": "ISO",
-                "bytea_output": "hex", "jit": "off", "plan_cache_mode": "force_generic_plan",
-            ]
+            isPooled ? [:] : Self.session.merging(["statement_timeout": "\(timeout)"]) { $1 }
         postgres.usesNamedStatements = !isPooled
         let bounds = try PoolConfiguration(
             minimumConnections: minimum, maximumConnections: maximum,

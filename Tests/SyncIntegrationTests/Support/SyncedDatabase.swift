@@ -1,3 +1,4 @@
+import DatabaseKit
 @testable import DownloadService
 import Foundation
 import Logging
@@ -97,6 +98,8 @@ struct SyncedDatabase {
     ) throws {
         self.url = url
         sql = connection
+        var configuration = configuration
+        configuration.sessionSettings = DatabaseSettings.session
         pool = PostgresPool(configuration, pool: try PoolConfiguration(), logger: Self.logger)
         source = CatalogSource(pool: pool, logger: Self.logger)
         executor = UploadExecutor(

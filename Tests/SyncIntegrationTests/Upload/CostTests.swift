@@ -87,6 +87,39 @@ struct CostTests {
         }
     }
 
+    @Test(
+        "Sessions that planned while the tables were small read none of them whole when they are not"
+    )
+    func plansOfSmallTables() async throws {
+        try await SyncedDatabase.with { database in
+            func note(_ number: Int, of user: String) -> String {
+                change(number, "INSERT", "notes", id("\(number)"), "{}")
+                    + ","
+                    + change(
+                        number + 1, "INSERT", "items", id("\(number + 1)"),
+                        #"{"note_id":"\#(id("\(number)"))"}"#)
+            }
+            // Every session plans, for tables of one page.
+            for number in 1...20 {
+                try await database.upload("ann", note(number * 2, of: "ann"))
+            }
+            let read = """
+                SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables
+                WHERE schemaname IN ('sync', 's') AND relname NOT IN ('meta', 'catalog', 'signing_key')
+                """
+            let used = "SELECT sum(idx_scan) FROM pg_stat_user_tables WHERE schemaname = 's'"
+            let before = try await database.value(read)
+            for number in 100...300 {
+                let user = "user \(number)"
+                try await database.upload(user, note(number * 2, of: user))
+            }
+            // A session tells what it has done some seconds later.
+            let least = 200
+            while try await Int(database.value(used) ?? "") ?? 0 < least {}
+            #expect(try await database.value(read) == before)
+        }
+    }
+
     @Test("H14: readiness is told without any table that grows")
     func readiness() async throws {
         try await SyncedDatabase.with { database in
