@@ -11,6 +11,8 @@ import Synchronization
 public final class TestDevice: Sendable {
     /// The name in its token, by which the server knows it.
     public let name: String
+    /// The user in its token.
+    let user: String
     /// The app's database, in memory, migrated.
     public let database: DatabaseQueue
     /// The engine, which exchanges when the test says so, or in the background after `start()`.
@@ -24,6 +26,7 @@ public final class TestDevice: Sendable {
         migrate: (any DatabaseWriter) throws -> Void, configure: (inout SyncConfiguration) -> Void
     ) throws {
         self.name = name
+        self.user = user
         database = try DatabaseQueue()
         try migrate(database)
         clock = ManualClock()

@@ -30,7 +30,8 @@ public final class TestDevices: Sendable {
     ///   - user: the user in its token.
     ///   - configure: changes the configuration, which has the gateway and the device's clock already, and `business` as
     ///     its schema, as an ``InMemoryGateway`` has.
-    /// - Throws: what the app's migrations throw; what `SyncEngine` throws when it is made; ``TestScopeEnded``.
+    /// - Throws: what the app's migrations throw; what `SyncEngine` throws when it is made; ``TestScopeEnded``;
+    ///   ``TestDeviceTwice``.
     public func add(
         _ name: String, user: String = "user",
         configure: (inout SyncConfiguration) -> Void = { _ in }
@@ -39,6 +40,9 @@ public final class TestDevices: Sendable {
             name, gateway, tables: tables, user: user, migrate: migrate, configure: configure)
         try state.withLock { state in
             guard case .open(let devices) = state else { throw TestScopeEnded() }
+            guard !devices.contains(where: { $0.name == name && $0.user == user }) else {
+                throw TestDeviceTwice(name: name, user: user)
+            }
             state = .open(devices + [device])
         }
         return device
@@ -63,6 +67,21 @@ public final class TestDevices: Sendable {
 public struct TestScopeEnded: Error, Sendable, Hashable {
     /// Makes the error, which holds nothing.
     public init() {}
+}
+
+/// Thrown where a user's device is added under a name that another of that user's devices has. The server would take
+/// the two for one: each would pass over the other's changes as its own.
+public struct TestDeviceTwice: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The name in both tokens.
+    public let name: String
+    /// The user in both tokens.
+    public let user: String
+
+    /// What is wrong and what to do, as the test's report shows it.
+    public var description: String {
+        "\(user) has a device named \(name) already, and the server would take the two for one: "
+            + "give each its own name"
+    }
 }
 
 /// What a test has left behind that it should not, thrown at the end of its scope so that it fails.

@@ -57,6 +57,30 @@ struct PortTaken {
         }
     }
 
+    @Test("A stack whose port is taken while it begins ends with the service's own line")
+    func supervised() async throws {
+        try await Self.withListener { port, folder in
+            let certificates = try DevelopmentCertificates(in: folder)
+            let path = folder + "/log"
+            try Data("oversync-auth: an older line\n".utf8).write(to: URL(filePath: path))
+            let log = try FileHandle(forWritingTo: URL(filePath: path))
+            try log.seekToEnd()
+            let gateway = SupervisedProcess(
+                name: "gateway", executable: try Executables.find("oversync-gateway"),
+                environment: [
+                    "OVERSYNC_RUN": folder + "/run", "OVERSYNC_ADMIN_PORT": "0",
+                    "OVERSYNC_TLS_CERTIFICATE": certificates.certificate,
+                    "OVERSYNC_TLS_KEY": certificates.key, "OVERSYNC_GATEWAY_PORT": "\(port)",
+                ], log: log, logPath: path, logger: Logger(label: "port"))
+            let error = await #expect(throws: StackError.self) { try await gateway.run() }
+            #expect(
+                error?.description
+                    == "oversync-gateway: wrong configuration: OVERSYNC_GATEWAY_PORT cannot be "
+                    + "\(port): another process listens on 127.0.0.1:\(port); end it, or choose "
+                    + "another port")
+        }
+    }
+
     /// Lends a port that is listened on, and a folder.
     private static func withListener(
         _ body: (_ port: Int, _ folder: String) async throws -> Void

@@ -68,6 +68,21 @@ enum GettingStarted {
     }
     // end
 
+    // begin: development-token
+    static func developmentToken(
+        for user: String, to engine: SyncEngine, gateway: URL, over transport: any HTTPTransport
+    ) async throws -> String {
+        struct Answer: Decodable { let token: String }
+        let device = try await engine.deviceID
+        let request = TransportRequest(
+            method: "POST", url: gateway.appending(path: "dev/sign-in"),
+            headers: ["Content-Type": "application/json"],
+            body: try Array(JSONEncoder().encode(["user": user, "device": device])))
+        let response = try await transport.send(request)
+        return try JSONDecoder().decode(Answer.self, from: Data(response.body)).token
+    }
+    // end
+
     // begin: sign-in
     static func signIn(_ user: String, to engine: SyncEngine) async throws {
         try await engine.signIn(as: user, localData: .merge)

@@ -66,6 +66,20 @@ struct SnippetTests {
         }
     }
 
+    @Test("a development token is asked for with the name that the database was given")
+    func developmentToken() async throws {
+        try await withDevice { device, gateway in
+            gateway.next(.any, .answerInstead(status: 200, #"{"token":"t","expires_in":900}"#))
+            let token = try await GettingStarted.developmentToken(
+                for: "ada", to: device.engine, gateway: URL(filePath: "/"), over: gateway)
+            #expect(token == "t")
+            let request = try #require(gateway.requests.last)
+            #expect(request.path == "/dev/sign-in")
+            let name = try await device.engine.deviceID
+            #expect(request.body.contains(#""device":"\#(name)""#), "\(request.body)")
+        }
+    }
+
     @Test("rejected changes are retried or discarded, and signing out asks about the rest")
     func settled() async throws {
         try await withDevice { device, gateway in
@@ -137,6 +151,30 @@ struct SnippetTests {
     func tables() {
         #expect(Conflicts.tables.map(\.name) == ["posts", "prices", "drafts"])
         #expect(Conflicts.keyed.map(\.keyColumn) == [nil, nil, nil, "sync_id"])
+    }
+
+    /// What only the main actor may touch, as an app's view model.
+    @MainActor private final class Screen {
+        private(set) var lines: [String] = []
+
+        func show(_ line: String) { lines.append(line) }
+    }
+
+    @MainActor @Test("a test on the main actor has its devices there")
+    func mainActor() async throws {
+        let screen = Screen()
+        try await withNotes(InMemoryGateway()) { devices in
+            let phone = try devices.add("phone")
+            screen.show(phone.name)
+        }
+        try await withTestDevices(
+            InMemoryGateway(), tables: NotesDatabase.tables,
+            migrate: { try NotesDatabase.migrator.migrate($0) }
+        ) { devices in
+            let laptop = try devices.add("laptop")
+            screen.show(laptop.name)
+        }
+        #expect(screen.lines == ["phone", "laptop"])
     }
 
     // MARK: Doc comments of the test support

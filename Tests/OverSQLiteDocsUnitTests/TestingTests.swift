@@ -30,7 +30,8 @@ enum NotesDatabase {
 
 // begin: scope
 func withNotes(
-    _ gateway: any TestTransport, _ test: (TestDevices) async throws -> Void
+    _ gateway: any TestTransport, isolation: isolated (any Actor)? = #isolation,
+    _ test: (TestDevices) async throws -> Void
 ) async throws {
     try await withTestDevices(
         gateway, tables: NotesDatabase.tables,

@@ -97,6 +97,42 @@ import Testing
         }
     }
 
+    @Test("a virtual table is called a virtual table")
+    func virtualTable() throws {
+        let error = SyncError.unusableTable(
+            "Found",
+            "it is a virtual table, and virtual tables do not sync: name the table that it is made from"
+        )
+        #expect(throws: error) {
+            try Device(
+                schema: "\(postsAndUsers); CREATE VIRTUAL TABLE found USING fts5 (title)",
+                tables: [SyncTable("Found")])
+        }
+    }
+
+    @Test("a path that the gateway does not have is named: it is often a wrong address")
+    func notFound() async throws {
+        let device = try Device { configuration in
+            configuration.gateway.append(path: "elsewhere")
+        }
+        let url = "https://gateway.test/elsewhere/sync/download"
+        device.gateway.next(
+            .download,
+            .answerInstead(
+                status: 404, #"{"error":"not_found","message":"There is nothing at this path"}"#,
+                headers: ["content-type": "application/json"]))
+        await #expect(
+            throws: SyncError.refused(
+                status: 404, code: "not_found",
+                message: "There is nothing at this path: \(url)")
+        ) { try await device.engine.fetchChanges() }
+        device.gateway.next(
+            .download, .answerInstead(status: 404, "404 page not found", headers: [:]))
+        await #expect(throws: SyncError.notTheGateway("status 404 from \(url)")) {
+            try await device.engine.fetchChanges()
+        }
+    }
+
     @Test("SQLite's errors come out by what can be done about them")
     func database() {
         #expect(SyncError(DatabaseError(resultCode: .SQLITE_FULL)) == .diskFull)

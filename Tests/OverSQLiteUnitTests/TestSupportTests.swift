@@ -94,6 +94,16 @@ import Testing
         #expect(throws: TestScopeEnded.self) { try devices?.add("two") }
     }
 
+    @Test("Two devices of one user cannot have one name, two users' devices can")
+    func sameName() async throws {
+        try await Self.withDevices(InMemoryGateway()) { devices in
+            _ = try devices.add("one")
+            _ = try devices.add("one", user: "other")
+            let error = #expect(throws: TestDeviceTwice.self) { try devices.add("one") }
+            #expect(error?.description.hasPrefix("user has a device named one already") == true)
+        }
+    }
+
     @Test("What a test throws is thrown, whatever it leaves behind")
     func thrown() async throws {
         await #expect(throws: CancellationError.self) {

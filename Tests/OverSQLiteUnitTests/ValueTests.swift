@@ -130,6 +130,35 @@ import Testing
         #expect(Array(device.gateway.rows("v").keys) == [key(1)])
     }
 
+    @Test(
+        "a UUID written in the other form than its column's is refused with what to do",
+        arguments: [
+            ("TEXT", "x'00112233445566778899aabbccddeeff'", "databaseUUIDEncodingStrategy"),
+            ("TEXT", "'no uuid'", "no UUID, written as text"),
+            ("BLOB", "'\(key(1))'", "as 16 bytes, or declare the column TEXT"),
+            ("BLOB", "x'00'", "no UUID, written as 16 bytes"),
+        ])
+    func otherForm(type: String, literal: String, words: String) async throws {
+        let device = try Device(
+            schema: "CREATE TABLE v (id \(type) PRIMARY KEY, t TEXT)", tables: [SyncTable("v")])
+        try device.execute("INSERT INTO v (id) VALUES (\(literal))")
+        try await device.sync()
+        let message = try #require(try await device.engine.rejectedChanges.first?.message)
+        #expect(message.contains(words), "\(message)")
+    }
+
+    @Test("a row without its parent on the server says where the parent may be")
+    func missingParent() async throws {
+        let device = try Device(tables: [SyncTable("posts")])
+        try device.execute("INSERT INTO users (id) VALUES (?)", [key(1)])
+        try device.execute("INSERT INTO posts (id, user_id) VALUES (?, ?)", [key(2), key(1)])
+        device.gateway.refuse("posts", key(2), reason: "fk_missing")
+        try await device.sync()
+        let change = try #require(try await device.engine.rejectedChanges.first)
+        #expect(change.reason == "fk_missing")
+        #expect(change.message?.contains("its table is not among the engine's tables") == true)
+    }
+
     @Test("BLOB keys travel as dashed UUIDs and references to them as base64")
     func blobKeys() async throws {
         let schema = """

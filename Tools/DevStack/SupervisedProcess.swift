@@ -21,6 +21,22 @@ package struct SupervisedProcess: Service {
     let logPath: String
     let logger: Logger
 
+    /// - Parameters:
+    ///   - log: what the process writes is appended to it.
+    ///   - logPath: where `log` can be read.
+    package init(
+        name: String, executable: String, environment: [String: String], log: FileHandle,
+        logPath: String, logger: Logger
+    ) {
+        self.name = name
+        self.executable = executable
+        self.environment = environment
+        self.log = log
+        self.logPath = logPath
+        self.logger = logger
+    }
+
+    /// - Throws: `StackError` with the process's own words if it refuses its configuration.
     package func run() async throws {
         var pause = Self.firstPause
         while !Task.isShuttingDownGracefully, !Task.isCancelled {
@@ -35,8 +51,7 @@ package struct SupervisedProcess: Service {
             }
             if Task.isShuttingDownGracefully || Task.isCancelled { return }
             if status == EX_CONFIG {
-                throw StackError(
-                    "\(name) refused its configuration; the last line of \(logPath) says why")
+                throw StackError(lastWords ?? "\(name) refused its configuration; see \(logPath)")
             }
             if ContinuousClock.now - start > Self.healthyAfter { pause = Self.firstPause }
             logger.warning(
@@ -46,6 +61,20 @@ package struct SupervisedProcess: Service {
             try? await cancelWhenGracefulShutdown { try await Task.sleep(for: length) }
             pause = min(pause * 2, Self.longestPause)
         }
+    }
+
+    /// Bytes at the log's end in which a process's last line is looked for.
+    private static let lastWordsBytes: UInt64 = 64 << 10
+
+    /// The line with which the process has refused its configuration; the log is all processes' own.
+    private var lastWords: String? {
+        guard let file = FileHandle(forReadingAtPath: logPath), let size = try? file.seekToEnd(),
+            (try? file.seek(toOffset: size - min(size, Self.lastWordsBytes))) != nil,
+            let bytes = try? file.readToEnd()
+        else { return nil }
+        let program = URL(fileURLWithPath: executable).lastPathComponent
+        return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+            .last { $0.hasPrefix(program + ": ") }.map(String.init)
     }
 }
 

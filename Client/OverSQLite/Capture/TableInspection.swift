@@ -58,24 +58,30 @@ struct TableInspection {
         let hidden: Int
     }
 
+    /// The name as it was declared; nil unless it is a table that stores rows itself, which has a first page.
     private func storedName(of name: String) throws -> String? {
         try String.fetchOne(
             db,
-            sql: "SELECT name FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)",
-            arguments: [name])
+            sql: """
+                SELECT name FROM sqlite_master
+                WHERE type = 'table' AND rootpage > 0 AND lower(name) = lower(?)
+                """, arguments: [name])
     }
 
     /// Why there is no table of a name.
     private func whatIsThere(of name: String) throws -> String {
-        let isView = try Bool.fetchOne(
+        let type = try String.fetchOne(
             db,
             sql: """
-                SELECT EXISTS (
-                  SELECT 1 FROM sqlite_master WHERE type = 'view' AND lower(name) = lower(?))
+                SELECT type FROM sqlite_master
+                WHERE type IN ('table', 'view') AND lower(name) = lower(?)
                 """, arguments: [name])
-        return isView == true
-            ? "it is a view, and views hold no rows: name the tables that it reads"
-            : "there is no such table"
+        return switch type {
+        case "view": "it is a view, and views hold no rows: name the tables that it reads"
+        case "table":
+            "it is a virtual table, and virtual tables do not sync: name the table that it is made from"
+        default: "there is no such table"
+        }
     }
 
     private func columnInfos(of table: String) throws -> [ColumnInfo] {

@@ -40,7 +40,8 @@ public struct SyncConfiguration: Sendable {
 
     /// - Parameters:
     ///   - gateway: where the gateway is; `sync/…` is appended to its path.
-    ///   - schema: of the business tables on the server, in lower case.
+    ///   - schema: of the business tables on the server: lower-case ASCII letters, digits and `_`, at most 63. Each
+    ///     exchange fails with `400 invalid_request` for another name; an empty one means `public`.
     public init(gateway: URL, schema: String) {
         self.gateway = gateway
         self.schema = schema

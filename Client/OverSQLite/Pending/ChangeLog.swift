@@ -86,7 +86,9 @@ struct ChangeLog {
                     operation: operation, base: base, image: base > 0 ? touch.image : nil,
                     revision: touch.sequence),
                 form: table.keyForm)
-            if sendable == nil { try queue.refuse(table, key, .unsendableKey) }
+            if sendable == nil {
+                try queue.refuse(table, key, .unsendableKey(touch.local, of: table.keyForm))
+            }
         case .edit(let operation):
             let isFirstSinceSent = sent.map(\.revision).max() == waiting?.revision
             try queue.edit(

@@ -71,7 +71,8 @@ struct UploadAnswer {
         switch word {
         case "applied": return .applied(version: version)
         case "conflict": return .conflict(row: row)
-        case "invalid": return .invalid(Refusal(reason: reason ?? "invalid", message: message))
+        case "invalid":
+            return .invalid(.byServer(reason: reason ?? "invalid", message: message))
         case "materialize_error": return .materializeError(message: message)
         default: return .other(word)
         }

@@ -38,7 +38,9 @@ struct GatewayClient: Sendable {
         if response.status == 413 { return .tooLarge }
         if response.status == 415, compresses { return .notCompressed }
         return try .answer(
-            Self.read(response) { body throws(JSONError) in try UploadAnswer(body: body) })
+            Self.read(response, from: request.url) { body throws(JSONError) in
+                try UploadAnswer(body: body)
+            })
     }
 
     /// - Parameters:
@@ -57,7 +59,7 @@ struct GatewayClient: Sendable {
         if let wait { query.append(URLQueryItem(name: "wait", value: String(wait))) }
         let url = base.appending(path: "sync/download").appending(queryItems: query)
         let response = try await send(TransportRequest(method: "GET", url: url))
-        return try Self.read(response) { body throws(JSONError) in
+        return try Self.read(response, from: url) { body throws(JSONError) in
             try DownloadPage(body: body, after: after)
         }
     }
@@ -67,7 +69,7 @@ struct GatewayClient: Sendable {
         let request = TransportRequest(method: "GET", url: base.appending(path: "sync/bootstrap"))
         let response = try await send(request)
         if response.status == 404 { return nil }
-        return try Self.read(response) { body throws(JSONError) in
+        return try Self.read(response, from: request.url) { body throws(JSONError) in
             guard let standing = try? JSONDecoder().decode(Standing.self, from: Data(body)) else {
                 throw JSONError("this is no answer to bootstrap", at: 0)
             }
@@ -81,7 +83,7 @@ struct GatewayClient: Sendable {
             method: "GET", url: base.appending(path: "sync/capabilities"))
         let response = try await send(request)
         if response.status == 404 { return nil }
-        return try Self.read(response) { body throws(JSONError) in
+        return try Self.read(response, from: request.url) { body throws(JSONError) in
             guard let found = try? JSONDecoder().decode(Capabilities.self, from: Data(body)) else {
                 throw JSONError("this is no answer to capabilities", at: 0)
             }
@@ -173,7 +175,7 @@ struct GatewayClient: Sendable {
     /// Reads an answer that should be one of the protocol's. Anything that is not JSON is not the gateway's,
     /// whatever its status, and changes nothing.
     private static func read<Value>(
-        _ response: TransportResponse, _ parse: ([UInt8]) throws(JSONError) -> Value
+        _ response: TransportResponse, from url: URL, _ parse: ([UInt8]) throws(JSONError) -> Value
     ) throws(SyncError) -> Value {
         switch response.status {
         case 200:
@@ -186,10 +188,25 @@ struct GatewayClient: Sendable {
         case 429, 503: throw .busy(retryAfter: response.retryAfter)
         default:
             let detail = (try? JSONDecoder().decode(ErrorBody.self, from: Data(response.body)))
-            guard let detail else { throw .notTheGateway("status \(response.status)") }
+            // A path that nothing is at is mostly due to a wrong address of the gateway.
+            let asked = response.status == 404 ? address(of: url) : nil
+            guard let detail else {
+                throw .notTheGateway(
+                    "status \(response.status)" + (asked.map { " from \($0)" } ?? ""))
+            }
+            let words = [detail.message ?? "", asked ?? ""].filter { !$0.isEmpty }
             throw .refused(
-                status: response.status, code: detail.error, message: detail.message ?? "")
+                status: response.status, code: detail.error, message: words.joined(separator: ": "))
         }
+    }
+
+    /// Where a request went, without what it asked and who asked it.
+    private static func address(of url: URL) -> String {
+        var parts = URLComponents(url: url, resolvingAgainstBaseURL: true)
+        parts?.query = nil
+        parts?.user = nil
+        parts?.password = nil
+        return parts?.string ?? url.path
     }
 
     /// Longest text of something else than the gateway's that is quoted, in bytes.
