@@ -158,7 +158,7 @@ struct GatewayClient: Sendable {
         }
         let token = given.trimmingCharacters(in: .whitespacesAndNewlines)
         // Said here without the token: a transport might quote it.
-        guard !token.isEmpty, token.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else {
+        guard !token.isEmpty, token.utf8.allSatisfy({ 0x20...0x7E ~= $0 }) else {
             throw SyncError.noCredentials(
                 token.isEmpty
                     ? "the token is empty" : "the token holds characters that no header may have")
