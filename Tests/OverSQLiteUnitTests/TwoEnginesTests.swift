@@ -149,7 +149,7 @@ import Testing
     // second:             edits +1, sends ─────────────────────────────────────────────── edits +1; hears: conflict
     @Test("an answer that has been overtaken by the other engine's is no conflict")
     func overtaken() async throws {
-        let device = try Device() { $0.conflictPolicy = .fieldwise(clash: .server) }
+        let device = try Device { $0.conflictPolicy = .fieldwise(clash: .server) }
         let second = try Second(of: device)
         let addOne = "UPDATE users SET age = age + 1"
         try device.execute("INSERT INTO users (id, name, age) VALUES (?, 'a', 0)", [key(1)])
@@ -185,7 +185,7 @@ import Testing
 
     @Test("two engines of one user have no conflict with themselves", arguments: 1...8)
     func noConflict(run: Int) async throws {
-        let device = try Device() { $0.conflictPolicy = .fieldwise(clash: .server) }
+        let device = try Device { $0.conflictPolicy = .fieldwise(clash: .server) }
         try device.execute("INSERT INTO users (id, name, age) VALUES (?, 'a', 0)", [key(1)])
         try await device.sync()
         let engines = [try Second(of: device), try Second(of: device)]

@@ -18,7 +18,8 @@ enum MetadataTables {
         try RowStatusView.create(in: db)
     }
 
-    /// Format 2 brought the server's epoch, format 3 tables that come and go, format 4 `_sync_conflicts`.
+    /// Format 2 brought the server's epoch, format 3 tables that come and go, format 4 what is kept of
+    /// conflicts, and of edits of tables that are not synced at present.
     private static func upgrade(_ db: Database, from found: Int) throws {
         if found < 2 {
             try db.execute(

@@ -10,7 +10,8 @@ public enum ConflictPolicy: Sendable {
     /// that side. `clash` says who prevails in a column that both changed, `deletion` what happens to a row
     /// that one side edited and the other deleted.
     case fieldwise(clash: ConflictSide = .client, deletion: DeletionRule = .editWins)
-    /// The app decides, also where both sides have edited a column to the same value. A thrown error sets this one row aside as rejected, with the error as its reason.
+    /// The app decides, also where both sides have edited a column to the same value. A thrown error sets this
+    /// one row aside as rejected, with the error as its reason.
     case resolver(@Sendable (Conflict) throws -> ConflictResolution)
 }
 

@@ -32,7 +32,8 @@ extension SyncEngine {
     /// - Parameters:
     ///   - userID: as tokens carry it in `sub`.
     ///   - localData: what becomes of rows written before.
-    /// - Throws: `SyncError.noCredentials` for an empty name; `SyncError.differentUser` if it holds another user's rows: sign out first. A database error.
+    /// - Throws: `SyncError.noCredentials` for an empty name; `SyncError.differentUser` if it holds another user's
+    ///   rows: sign out first. A database error.
     public func signIn(as userID: String, localData: LocalData = .merge) async throws {
         guard !userID.isEmpty else { throw SyncError.noCredentials("signIn(as:) names no user") }
         let (catalog, outcomes) = (session.catalog, session.outcomes)

@@ -1,8 +1,8 @@
 import Compression
 import NIOCore
 
-/// Compression of bodies, off the event loop that serves many connections: of the largest it takes some 80 ms, in
-/// which nobody else on the loop would be answered.
+/// Compression of bodies, off the event loop that serves many connections: the largest take some 50 ms, in which
+/// nobody else on the loop would be answered.
 enum LongWork {
     /// Bytes of a body under which a change of threads costs more than others could gain.
     static let leastBytes = 16 << 10
