@@ -29,18 +29,15 @@ package struct JSONLogHandler: LogHandler {
     package func log(event: LogEvent) {
         var line: [UInt8] = []
         line.reserveCapacity(256)
-        line.append(literal: "{\"ts\":")
-        line.append(jsonString: Timestamp.now())
-        line.append(literal: ",\"level\":")
+        line.append(literal: "{\"ts\":\"")
+        line.append(contentsOf: Timestamp.nowUTF8())
+        line.append(literal: "\",\"level\":")
         line.append(jsonString: event.level.rawValue)
         line.append(literal: ",\"service\":")
         line.append(jsonString: service)
         line.append(literal: ",\"message\":")
         line.append(jsonString: event.message.description)
-        var all = metadata
-        if let provided = metadataProvider?.get() { all.merge(provided) { _, new in new } }
-        if let own = event.metadata { all.merge(own) { _, new in new } }
-        for (key, value) in all.sorted(by: { $0.key < $1.key }) {
+        for (key, value) in metadata(of: event).sorted(by: { $0.key < $1.key }) {
             line.append(byte: UInt8(ascii: ","))
             line.append(jsonString: key)
             line.append(byte: UInt8(ascii: ":"))
@@ -48,6 +45,16 @@ package struct JSONLogHandler: LogHandler {
         }
         line.append(literal: "}\n")
         output.write(line)
+    }
+
+    /// Mostly the event's own: most loggers have none, and merging copies what there is.
+    private func metadata(of event: LogEvent) -> Logger.Metadata {
+        var all = metadata
+        for more in [metadataProvider?.get(), event.metadata] {
+            guard let more else { continue }
+            if all.isEmpty { all = more } else { all.merge(more) { _, new in new } }
+        }
+        return all
     }
 }
 
@@ -96,22 +103,48 @@ package struct StandardErrorOutput: LogOutput {
 
 /// UTC times with microseconds, in the form of RFC 3339.
 package enum Timestamp {
-    package static func now() -> String {
+    /// The present, with all six places of the second.
+    package static func now() -> String { String(decoding: nowUTF8(), as: UTF8.self) }
+
+    static func nowUTF8() -> [UInt8] {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
-        return text(seconds: time.tv_sec, microseconds: time.tv_nsec / 1000)
+        return utf8(seconds: time.tv_sec, microseconds: time.tv_nsec / 1000)
     }
 
-    package static func text(seconds: Int, microseconds: Int) -> String {
+    /// - Parameters:
+    ///   - seconds: since 1970.
+    ///   - microseconds: 0 to 999 999.
+    ///   - trimsZeros: leaves out the zeros at the end of the second's places, and the point when there are no others.
+    package static func utf8(
+        seconds: Int, microseconds: Int, trimsZeros: Bool = false
+    ) -> [UInt8] {
         var seconds = seconds
         var parts = tm()
         gmtime_r(&seconds, &parts)
-        func pad(_ value: Int32, _ width: Int = 2) -> String {
-            let digits = String(value)
-            return String(repeating: "0", count: max(0, width - digits.count)) + digits
+        var text: [UInt8] = []
+        text.reserveCapacity(32)
+        func append(_ value: Int32, digits: Int, then next: Unicode.Scalar) {
+            for place in (0..<digits).reversed() {
+                let digit = value / powersOfTen[place] % 10
+                text.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: digit))
+            }
+            text.append(UInt8(ascii: next))
         }
-        return "\(pad(parts.tm_year + 1900, 4))-\(pad(parts.tm_mon + 1))-\(pad(parts.tm_mday))"
-            + "T\(pad(parts.tm_hour)):\(pad(parts.tm_min)):\(pad(parts.tm_sec))"
-            + ".\(pad(Int32(microseconds), 6))Z"
+        append(parts.tm_year + 1900, digits: 4, then: "-")
+        append(parts.tm_mon + 1, digits: 2, then: "-")
+        append(parts.tm_mday, digits: 2, then: "T")
+        append(parts.tm_hour, digits: 2, then: ":")
+        append(parts.tm_min, digits: 2, then: ":")
+        append(parts.tm_sec, digits: 2, then: ".")
+        append(Int32(microseconds), digits: 6, then: "Z")
+        guard trimsZeros else { return text }
+        text.removeLast()
+        while text.last == UInt8(ascii: "0"), microseconds > 0 { text.removeLast() }
+        if microseconds == 0 { text.removeLast(7) }
+        text.append(UInt8(ascii: "Z"))
+        return text
     }
+
+    private static let powersOfTen: [Int32] = [1, 10, 100, 1000, 10_000, 100_000]
 }

@@ -1,9 +1,18 @@
 import Crypto
+import WireJSON
 
 /// A short, stable stand-in for a user's id in logs: enough to follow one user, not to name them.
 package func userHash(_ user: String) -> String {
-    SHA256.hash(data: Array(user.utf8)).prefix(6).map { byte in
-        let digits = String(byte, radix: 16)
-        return digits.count == 1 ? "0" + digits : digits
-    }.joined()
+    var user = user
+    let hash = user.withUTF8 { SHA256.hash(data: UnsafeRawBufferPointer($0)) }
+    return String(unsafeUninitializedCapacity: 2 * hashedBytes) { text in
+        for (index, byte) in hash.prefix(hashedBytes).enumerated() {
+            text[2 * index] = lowerHexDigit(byte >> 4)
+            text[2 * index + 1] = lowerHexDigit(byte & 0xF)
+        }
+        return 2 * hashedBytes
+    }
 }
+
+/// Bytes of the hash that are kept.
+private let hashedBytes = 6

@@ -8,8 +8,8 @@ import WireJSON
 struct JSONPageWriter: PageWriter {
     /// First guess of a row's size on the wire, in bytes; the buffer grows where it is too low.
     private static let bytesPerRow = 400
-    /// Bytes of a row's member names and punctuation at the most.
-    private static let fixedBytes = 160
+    /// Bytes of a row's member names, punctuation, numbers and time at the most.
+    private static let fixedBytes = 160 + 4 * BytePen.longestNumber + 32
 
     /// What the parts of a row that repeat look like on the wire, made once a page.
     private struct TableText {
@@ -22,6 +22,7 @@ struct JSONPageWriter: PageWriter {
     private var lastTable: (id: TableID, text: TableText)?
     private let devices: [Int32: [UInt8]]
     private var lastDevice: (number: Int32, text: [UInt8]) = (.min, Array("\"\"".utf8))
+    private var lastTime: (microseconds: Int64, text: [UInt8])?
     private var buffer: ByteBuffer
     private var isFirst = true
 
@@ -53,7 +54,11 @@ struct JSONPageWriter: PageWriter {
         let table = try table(try result.int16(row, PageColumn.table))
         let operation = Operation(letter: try result.char(row, PageColumn.operation)) ?? .update
         let device = device(try result.int32(row, PageColumn.source))
-        let textKey = table.keyKind == .text ? try Self.text(ofKey: result, row) : []
+        let textKey = table.keyKind == .text ? Self.text(ofKey: result, row) : []
+        let sequence = try result.int64(row, PageColumn.sequence)
+        let version = try result.int64(row, PageColumn.version)
+        let changeID = try result.int64(row, PageColumn.changeID)
+        let time = time(try result.microsecondsSince2000(row, PageColumn.timestamp))
         let separator: StaticString = isFirst ? "{\"server_id\":" : ",{\"server_id\":"
         isFirst = false
         withExtendedLifetime(result) {
@@ -61,33 +66,34 @@ struct JSONPageWriter: PageWriter {
                 result.unsafeBytes(row, column) ?? UnsafeRawBufferPointer(start: nil, count: 0)
             }
             let payload = operation == .delete ? nil : value(PageColumn.payload)
-            let (sequence, version) = (value(PageColumn.sequence), value(PageColumn.version))
-            let (changeID, time) = (value(PageColumn.changeID), value(PageColumn.timestamp))
-            let key = value(PageColumn.key)
             let size =
-                Self.fixedBytes + sequence.count + table.names.count + max(textKey.count, 38)
-                + (payload?.count ?? 0) + version.count + device.count + changeID.count + time.count
+                Self.fixedBytes + table.names.count + max(textKey.count, 38)
+                + (payload?.count ?? 0) + device.count
             buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { free in
                 var pen = BytePen(free)
                 pen.put(separator)
-                pen.put(sequence)
+                pen.put(number: sequence)
                 pen.put(table.names)
                 pen.put(Self.text(of: operation))
-                if table.keyKind == .text { pen.put(textKey) } else { pen.put(uuidKey: key) }
+                if table.keyKind == .text {
+                    pen.put(textKey)
+                } else {
+                    pen.put(uuid: value(PageColumn.key))
+                }
                 if let payload {
                     pen.put(",\"payload\":")
                     pen.put(payload)
                 }
                 pen.put(",\"server_version\":")
-                pen.put(version)
+                pen.put(number: version)
                 pen.put(
                     operation == .delete
                         ? ",\"deleted\":true,\"source_id\":" : ",\"deleted\":false,\"source_id\":")
                 pen.put(device)
                 pen.put(",\"source_change_id\":")
-                pen.put(changeID)
+                pen.put(number: changeID)
                 pen.put(",\"ts\":\"")
-                pen.put(timestamp: time)
+                pen.put(time)
                 pen.put("\"}")
                 return pen.written
             }
@@ -102,10 +108,12 @@ struct JSONPageWriter: PageWriter {
         }
     }
 
-    private static func text(ofKey result: PostgresResult, _ row: Int) throws -> [UInt8] {
+    private static func text(ofKey result: PostgresResult, _ row: Int) -> [UInt8] {
         var text: [UInt8] = []
-        let bytes = try result.bytea(row, PageColumn.key)
-        bytes.withUnsafeBufferPointer { text.append(jsonString: $0) }
+        result.withBytes(row, PageColumn.key) { bytes in
+            guard let bytes else { return }
+            text.append(jsonString: bytes.assumingMemoryBound(to: UInt8.self))
+        }
         return text
     }
 
@@ -115,6 +123,14 @@ struct JSONPageWriter: PageWriter {
             lastDevice = (number, devices[number] ?? Array("\"\"".utf8))
         }
         return lastDevice.text
+    }
+
+    /// Rows of one upload have one time.
+    private mutating func time(_ microseconds: Int64) -> [UInt8] {
+        if let lastTime, lastTime.microseconds == microseconds { return lastTime.text }
+        let text = WireTime.text(microsecondsSince2000: microseconds)
+        lastTime = (microseconds, text)
+        return text
     }
 
     private mutating func table(_ id: TableID) throws -> TableText {
@@ -165,23 +181,50 @@ private struct BytePen {
         put(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
-    /// PostgreSQL's text of a bytea is `\x` and hexadecimal digits, lower case: a uuid needs only dashes.
-    mutating func put(uuidKey key: UnsafeRawBufferPointer) {
-        guard key.count == 34 else { return put("\"\"") }
-        put("\"")
-        for part in [2..<10, 10..<14, 14..<18, 18..<22, 22..<34] {
-            if part.lowerBound > 2 { put("-") }
-            put(UnsafeRawBufferPointer(rebasing: key[part]))
+    /// Digits and sign of the longest number.
+    static let longestNumber = 20
+
+    mutating func put(number: Int64) {
+        precondition(Self.longestNumber <= room - written, "a row's size was not reckoned right")
+        guard let start else { return }
+        if number < 0 {
+            start.storeBytes(of: UInt8(ascii: "-"), toByteOffset: written, as: UInt8.self)
+            written += 1
         }
-        put("\"")
+        var rest = number.magnitude
+        var end = written
+        repeat {
+            end += 1
+            rest /= 10
+        } while rest != 0
+        rest = number.magnitude
+        for place in (written..<end).reversed() {
+            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
+            start.storeBytes(
+                of: UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: digit), toByteOffset: place,
+                as: UInt8.self)
+            rest = quotient
+        }
+        written = end
     }
 
-    /// `2026-01-31 12:00:00.123` becomes `2026-01-31T12:00:00.123Z`.
-    mutating func put(timestamp time: UnsafeRawBufferPointer) {
-        guard time.count > 14 else { return }
-        put(UnsafeRawBufferPointer(rebasing: time[..<10]))
-        put("T")
-        put(UnsafeRawBufferPointer(rebasing: time[11...]))
-        put("Z")
+    /// The 16 bytes of a uuid as its text in quotes; anything else as an empty string.
+    mutating func put(uuid bytes: UnsafeRawBufferPointer) {
+        guard bytes.count == 16 else { return put("\"\"") }
+        precondition(38 <= room - written, "a row's size was not reckoned right")
+        guard let start else { return }
+        var place = start + written
+        func put(_ byte: UInt8) {
+            place.storeBytes(of: byte, as: UInt8.self)
+            place += 1
+        }
+        put(UInt8(ascii: "\""))
+        for index in 0..<16 {
+            if index == 4 || index == 6 || index == 8 || index == 10 { put(UInt8(ascii: "-")) }
+            put(lowerHexDigit(bytes[index] >> 4))
+            put(lowerHexDigit(bytes[index] & 0xF))
+        }
+        put(UInt8(ascii: "\""))
+        written += 38
     }
 }

@@ -40,8 +40,8 @@ struct ProtobufPageWriter: PageWriter {
         change.deleted = operation == .delete
         change.sourceID = devices[try result.int32(row, PageColumn.source)] ?? ""
         change.sourceChangeID = try result.int64(row, PageColumn.changeID)
-        let timestamp = try result.string(row, PageColumn.timestamp)
-        change.ts = timestamp.replacing(" ", with: "T", maxReplacements: 1) + "Z"
+        let time = try result.microsecondsSince2000(row, PageColumn.timestamp)
+        change.ts = String(decoding: WireTime.text(microsecondsSince2000: time), as: UTF8.self)
         response.changes.append(change)
     }
 

@@ -46,7 +46,8 @@ package enum DownloadStatements {
     private static let plainPayloadBytes = 8000
 
     /// A page and one row more, which tells whether there is another. `$5` restricts to tables, `$6` leaves
-    /// out one device; null does not.
+    /// out one device; null does not. The answer is binary: making text of times and numbers is a quarter of what
+    /// PostgreSQL spends on such a page.
     ///
     /// A payload that is large, or may be once it is unpacked, is left null: a page of such rows could have any
     /// size, and is read with `readLargeRows`. Seeing how a value is stored costs nothing that can be measured.
@@ -71,8 +72,7 @@ package enum DownloadStatements {
         Statement(
             name: name,
             sql: """
-                SELECT l.seq, l.table_id, l.op, l.key, \(payload), l.version, l.source_no, l.source_change_id,
-                    l.ts AT TIME ZONE 'UTC'
+                SELECT l.seq, l.table_id, l.op, l.key, \(payload), l.version, l.source_no, l.source_change_id, l.ts
                 FROM sync.change_log l
                 WHERE l.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
                     AND l.seq > $2 AND l.seq <= $3
@@ -83,7 +83,7 @@ package enum DownloadStatements {
                             AND d.device = $6))
                 ORDER BY l.seq LIMIT $4
                 """,
-            parameters: [.text, .int8, .int8, .int8, .int2Array, .text])
+            parameters: [.text, .int8, .int8, .int8, .int2Array, .text], results: .binary)
     }
 
     /// Between the names of devices: a character that no name has, for names come from tokens, in which control

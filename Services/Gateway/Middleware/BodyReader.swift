@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import NIOPosix
+import RPC
 
 /// Reads request bodies within the gateway's limits.
 struct BodyReader: Sendable {
@@ -47,7 +48,9 @@ struct BodyReader: Sendable {
 
     /// A body that trickles in has the request's time and no more.
     private func arrived(_ request: Request, _ scope: RequestScope) async throws -> ByteBuffer {
-        let collecting = Task { try await collect(request.body) }
+        // Where the body comes, which spares a change of threads for each of its parts.
+        let executor = MultiThreadedEventLoopGroup.currentEventLoop.map(EventLoopExecutor.of)
+        let collecting = Task(executorPreference: executor) { try await collect(request.body) }
         // By the event loop: a second task that sleeps would cost more than most bodies take.
         let alarm = MultiThreadedEventLoopGroup.singleton.any().scheduleTask(
             in: TimeAmount(max(.zero, scope.deadline - .now))

@@ -122,11 +122,11 @@ struct GatewayMetrics: Sendable {
         after time: Duration
     ) {
         // An unknown method is a caller's invention: it must not make a label of its own.
-        let known: Set<HTTPRequest.Method> = [.get, .post, .head]
+        let isKnown = method == .get || method == .post || method == .head
         requests.observe(
             time,
             [
-                "method": known.contains(method) ? method.rawValue : "other", "route": path,
+                "method": isKnown ? method.rawValue : "other", "route": path,
                 "status": String(status.code),
             ])
     }

@@ -2,6 +2,7 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import RPC
+import WireJSON
 
 /// What belongs to one request on its way through the gateway.
 struct RequestScope: Sendable {
@@ -44,12 +45,21 @@ struct RequestScope: Sendable {
             && text.utf8.allSatisfy { $0 == 0x2D || $0 &- 0x30 < 10 || $0 &- 0x61 < 6 }
     }
 
-    /// 96 random bits: enough to be unique, short enough to read out on the phone.
+    /// 96 random bits in hexadecimal: enough to be unique, short enough to read out on the phone.
     private static func freshID() -> String {
         let words = (UInt64.random(in: 0 ... .max), UInt32.random(in: 0 ... .max))
-        let text = String(words.0, radix: 16) + String(words.1, radix: 16)
-        return String(repeating: "0", count: max(0, 24 - text.count)) + text
+        return withUnsafeBytes(of: words) { bytes in
+            String(unsafeUninitializedCapacity: 2 * randomBytes) { text in
+                for index in 0..<randomBytes {
+                    text[2 * index] = lowerHexDigit(bytes[index] >> 4)
+                    text[2 * index + 1] = lowerHexDigit(bytes[index] & 0xF)
+                }
+                return 2 * randomBytes
+            }
+        }
     }
+
+    private static let randomBytes = 12
 }
 
 extension HTTPField.Name {

@@ -26,6 +26,16 @@ extension PostgresResult {
         try optional(row, column, "a 16-bit integer", ValueDecoding.narrow)
     }
 
+    /// A `timestamptz` in binary format.
+    package func microsecondsSince2000(
+        _ row: Int, _ column: Int
+    ) throws(PostgresError) -> Int64 {
+        try required(row, column, "a time in binary format") { bytes, format in
+            guard format == .binary, bytes.count == 8 else { return nil }
+            return ValueDecoding.integer(bytes, format)
+        }
+    }
+
     package func bool(_ row: Int, _ column: Int) throws(PostgresError) -> Bool {
         try required(row, column, "a boolean", ValueDecoding.bool)
     }
