@@ -25,7 +25,7 @@ struct ClosedLoop: Sendable {
 
     /// Lets every source ask `requests` times; nothing is measured.
     func play(_ sources: inout [any RequestSource], requests: Int) async throws {
-        let reports = try await run(sources, LoadPhase(), limit: requests) {}
+        let (reports, _) = try await run(sources, LoadPhase(), limit: requests) {}
         sources = reports.map(\.source)
     }
 
@@ -40,7 +40,9 @@ struct ClosedLoop: Sendable {
         var after = ProcessUsage()
         var (early, elapsed) = (Duration.zero, Duration.zero)
         let begin = ContinuousClock.now
-        let reports = try await run(sources, phase, limit: nil, mayRefuse: mayRefuse) {
+        let (reports, latency) = try await run(
+            sources, phase, limit: nil, mayRefuse: mayRefuse
+        ) {
             try await Task.sleep(for: .seconds(timing.warmUp))
             before = groups.usage()
             let start = ContinuousClock.now
@@ -52,8 +54,6 @@ struct ClosedLoop: Sendable {
             after = groups.usage()
         }
         sources = reports.map(\.source)
-        var latency = Histogram<UInt64>(numberOfSignificantValueDigits: .three)
-        for report in reports { latency.add(report.latency) }
         return Measurement(
             units: reports.reduce(0) { $0 + $1.units },
             requests: reports.reduce(0) { $0 + $1.requests },
@@ -66,7 +66,10 @@ struct ClosedLoop: Sendable {
     private func run(
         _ sources: [any RequestSource], _ phase: LoadPhase, limit: Int?, mayRefuse: Bool = false,
         _ conduct: () async throws -> Void
-    ) async throws -> [ConnectionReport] {
+    ) async throws -> (reports: [ConnectionReport], latency: Histogram<UInt64>) {
+        let latency = try await target.eventLoop.submit { [loop = target.eventLoop] in
+            NIOLoopBound(LatencyRecord(), eventLoop: loop)
+        }.get()
         var ends: [EventLoopFuture<ConnectionReport>] = []
         var channels: [any Channel] = []
         defer { for channel in channels { channel.close(promise: nil) } }
@@ -77,7 +80,8 @@ struct ClosedLoop: Sendable {
                 channels.append(
                     try await target.connect {
                         LoadConnection(
-                            source, phase, limit: limit, mayRefuse: mayRefuse, end: end)
+                            source, phase, limit: limit, mayRefuse: mayRefuse, latency: latency,
+                            end: end)
                     })
             } catch {
                 end.fail(error)
@@ -85,6 +89,7 @@ struct ClosedLoop: Sendable {
             }
         }
         try await conduct()
-        return try await EventLoopFuture.whenAllSucceed(ends, on: target.eventLoop).get()
+        let reports = try await EventLoopFuture.whenAllSucceed(ends, on: target.eventLoop).get()
+        return (reports, try await target.eventLoop.submit { latency.value.histogram }.get())
     }
 }

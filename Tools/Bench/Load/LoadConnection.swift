@@ -27,9 +27,18 @@ struct ConnectionReport: Sendable {
     var requests = 0
     /// Requests that were told 503, to come back later.
     var refused = 0
-    /// Microseconds from a request's first byte to its answer's last.
-    var latency = Histogram<UInt64>(numberOfSignificantValueDigits: .three)
     var source: any RequestSource
+}
+
+/// Microseconds from a request's first byte to its answer's last, of all connections of a loop. One of these has some
+/// hundred kilobytes: with one for each of thousands of connections the load would measure itself. Used on the loop's
+/// event loop only.
+final class LatencyRecord {
+    private(set) var histogram = Histogram<UInt64>(numberOfSignificantValueDigits: .three)
+
+    func add(_ elapsed: TimeAmount) {
+        histogram.record(UInt64(max(0, elapsed.nanoseconds / 1000)))
+    }
 }
 
 /// Asks on one keep-alive connection, the next request as soon as the answer to the last is there. Runs on the event
@@ -43,6 +52,7 @@ final class LoadConnection: ChannelInboundHandler {
     private let limit: Int?
     /// Whether 503 sends this device away for the time that it names, or ends the load.
     private let mayRefuse: Bool
+    private let latency: NIOLoopBound<LatencyRecord>
     private let end: EventLoopPromise<ConnectionReport>
     private var report: ConnectionReport
     private var framer = ResponseFramer()
@@ -52,9 +62,10 @@ final class LoadConnection: ChannelInboundHandler {
 
     init(
         _ source: any RequestSource, _ phase: LoadPhase, limit: Int?, mayRefuse: Bool,
-        end: EventLoopPromise<ConnectionReport>
+        latency: NIOLoopBound<LatencyRecord>, end: EventLoopPromise<ConnectionReport>
     ) {
         self.phase = phase
+        self.latency = latency
         self.limit = limit
         self.mayRefuse = mayRefuse
         self.end = end
@@ -119,7 +130,7 @@ final class LoadConnection: ChannelInboundHandler {
         guard step == .measuring else { return }
         report.units += units
         report.requests += 1
-        report.latency.record(UInt64(max(0, elapsed.nanoseconds / 1000)))
+        latency.value.add(elapsed)
     }
 
     private func fail(_ error: any Error, _ context: ChannelHandlerContext) {
