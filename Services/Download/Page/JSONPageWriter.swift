@@ -192,39 +192,52 @@ private struct BytePen {
             written += 1
         }
         var rest = number.magnitude
-        var end = written
-        repeat {
-            end += 1
-            rest /= 10
-        } while rest != 0
-        rest = number.magnitude
-        for place in (written..<end).reversed() {
+        var (digits, limit) = (1, UInt64(10))
+        while digits < Self.longestNumber - 1, rest >= limit {
+            digits += 1
+            limit *= 10
+        }
+        written += digits
+        for back in 1...digits {
             let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
             start.storeBytes(
-                of: UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: digit), toByteOffset: place,
-                as: UInt8.self)
+                of: UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: digit),
+                toByteOffset: written - back, as: UInt8.self)
             rest = quotient
         }
-        written = end
     }
 
-    /// The 16 bytes of a uuid as its text in quotes; anything else as an empty string.
+    /// Bytes of a uuid, and of its text in quotes.
+    private static let (uuidBytes, uuidTextBytes) = (16, 38)
+
+    /// A uuid as its text in quotes; anything else as an empty string.
     mutating func put(uuid bytes: UnsafeRawBufferPointer) {
-        guard bytes.count == 16 else { return put("\"\"") }
-        precondition(38 <= room - written, "a row's size was not reckoned right")
+        guard bytes.count == Self.uuidBytes, let from = bytes.baseAddress else { return put("\"\"") }
+        precondition(Self.uuidTextBytes <= room - written, "a row's size was not reckoned right")
         guard let start else { return }
-        var place = start + written
-        func put(_ byte: UInt8) {
-            place.storeBytes(of: byte, as: UInt8.self)
-            place += 1
+        // All 32 digits at once: one by one they took a sixth of a page's time.
+        let pairs = from.loadUnaligned(as: SIMD16<UInt8>.self)
+        let (high, low) = (Self.hexDigits(pairs &>> 4), Self.hexDigits(pairs & 0xF))
+        let text = start + written
+        text.storeBytes(of: UInt8(ascii: "\""), as: UInt8.self)
+        var place = 1
+        for index in 0..<Self.uuidBytes {
+            if index == 4 || index == 6 || index == 8 || index == 10 {
+                text.storeBytes(of: UInt8(ascii: "-"), toByteOffset: place, as: UInt8.self)
+                place += 1
+            }
+            text.storeBytes(of: high[index], toByteOffset: place, as: UInt8.self)
+            text.storeBytes(of: low[index], toByteOffset: place + 1, as: UInt8.self)
+            place += 2
         }
-        put(UInt8(ascii: "\""))
-        for index in 0..<16 {
-            if index == 4 || index == 6 || index == 8 || index == 10 { put(UInt8(ascii: "-")) }
-            put(lowerHexDigit(bytes[index] >> 4))
-            put(lowerHexDigit(bytes[index] & 0xF))
-        }
-        put(UInt8(ascii: "\""))
-        written += 38
+        text.storeBytes(of: UInt8(ascii: "\""), toByteOffset: place, as: UInt8.self)
+        written += Self.uuidTextBytes
+    }
+
+    /// The digits of values from 0 to 15, lower case.
+    private static func hexDigits(_ values: SIMD16<UInt8>) -> SIMD16<UInt8> {
+        let digits = values &+ UInt8(ascii: "0")
+        let letters = values &+ (UInt8(ascii: "a") - 10)
+        return digits.replacing(with: letters, where: values .> 9)
     }
 }

@@ -10,6 +10,8 @@ package final class PostgresResult: @unchecked Sendable {
     let statementName: String?
     package let rowCount: Int
     package let columnCount: Int
+    /// Of all columns, as the statement asked for.
+    package let format: ResultFormat
 
     /// Takes over `pointer` and clears it when the last reference is gone.
     init(owning pointer: OpaquePointer, statementName: String?) {
@@ -17,6 +19,7 @@ package final class PostgresResult: @unchecked Sendable {
         self.statementName = statementName
         rowCount = Int(PQntuples(pointer))
         columnCount = Int(PQnfields(pointer))
+        format = PQbinaryTuples(pointer) == 1 ? .binary : .text
     }
 
     deinit {
@@ -34,10 +37,6 @@ package final class PostgresResult: @unchecked Sendable {
 
     package func columnType(_ column: Int) -> PostgresType {
         PostgresType(rawValue: PQftype(pointer, Int32(column)))
-    }
-
-    package func columnFormat(_ column: Int) -> ResultFormat {
-        PQfformat(pointer, Int32(column)) == 1 ? .binary : .text
     }
 
     package func isNull(_ row: Int, _ column: Int) -> Bool {

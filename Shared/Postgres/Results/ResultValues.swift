@@ -91,7 +91,7 @@ extension PostgresResult {
     ) throws(PostgresError) -> Value? {
         guard let bytes = unsafeBytes(row, column) else { return nil }
         defer { withExtendedLifetime(self) {} }
-        guard let value = decode(bytes, columnFormat(column)) else {
+        guard let value = decode(bytes, format) else {
             throw failure(row, column, "not \(what)")
         }
         return value
