@@ -212,7 +212,9 @@ private struct BytePen {
 
     /// A uuid as its text in quotes; anything else as an empty string.
     mutating func put(uuid bytes: UnsafeRawBufferPointer) {
-        guard bytes.count == Self.uuidBytes, let from = bytes.baseAddress else { return put("\"\"") }
+        guard bytes.count == Self.uuidBytes, let from = bytes.baseAddress else {
+            return put("\"\"")
+        }
         precondition(Self.uuidTextBytes <= room - written, "a row's size was not reckoned right")
         guard let start else { return }
         // All 32 digits at once: one by one they took a sixth of a page's time.
