@@ -115,6 +115,7 @@ package struct JSONReader {
     }
 
     /// Passes over white space and then `byte`, if it is there.
+    @inline(__always)
     mutating func consume(_ byte: UInt8) -> Bool {
         skipWhitespace()
         guard position < bytes.count, bytes[position] == byte else { return false }
@@ -122,7 +123,13 @@ package struct JSONReader {
         return true
     }
 
+    /// Mostly there is none, and that is seen here.
+    @inline(__always)
     mutating func skipWhitespace() {
+        if position < bytes.count, bytes[position] <= 0x20 { passWhitespace() }
+    }
+
+    private mutating func passWhitespace() {
         while position < bytes.count {
             switch bytes[position] {
             case 0x20, 0x09, 0x0A, 0x0D:

@@ -3,10 +3,12 @@ import GRDB
 import GRDBSQLite
 
 /// The versions this device last saw, and how rows spell their keys.
-struct KnownRows {
+final class KnownRows {
     private let db: Database
     private let findStatement: RawStatement
     private let noteStatement: RawStatement
+    /// By their number of rows: to look one up by its text takes as long as a fifth of what it writes.
+    private var newStatements: [Int: RawStatement] = [:]
 
     init(db: Database) throws {
         self.db = db
@@ -58,11 +60,14 @@ struct KnownRows {
 
     /// Notes live rows of which nothing is known, up to the first that is: one search of the table instead of two.
     func newStatement(rows: Int) throws -> RawStatement {
+        if let statement = newStatements[rows] { return statement }
         let row = "(?, ?, ?, 0, ?)"
         let all = Array(repeating: row, count: rows).joined(separator: ", ")
-        return try RawStatement(
+        let statement = try RawStatement(
             db,
             "INSERT OR FAIL INTO _sync_rows (tbl, key, version, deleted, local) VALUES \(all)")
+        newStatements[rows] = statement
+        return statement
     }
 
     /// Forgets a row the server turned out not to have.

@@ -33,8 +33,9 @@ struct PullChanges: Sendable {
             logger.warning(
                 "download failed",
                 metadata: [
-                    "request_id": "\(context.requestID)", "user": "\(userHash(caller.user))",
-                    "source": "\(caller.device)", "error": "\(error)",
+                    "request_id": .string(context.requestID),
+                    "user": .string(userHash(caller.user)),
+                    "source": .string(caller.device), "error": "\(error)",
                 ])
             throw Self.failure(error)
         }
@@ -83,15 +84,15 @@ struct PullChanges: Sendable {
         _ page: Page, _ request: PageRequest, _ context: CallContext, _ duration: Duration
     ) {
         var metadata: Logger.Metadata = [
-            "request_id": "\(context.requestID)", "user": "\(userHash(request.user.value))",
-            "source": "\(request.device.value)", "after": .stringConvertible(request.after),
+            "request_id": .string(context.requestID), "user": .string(userHash(request.user.value)),
+            "source": .string(request.device.value), "after": .stringConvertible(request.after),
             "next_after": .stringConvertible(page.nextAfter),
             "until": .stringConvertible(page.windowUntil),
             "limit": .stringConvertible(request.limit),
             "has_more": .stringConvertible(page.hasMore),
             "rows": .stringConvertible(page.rows), "ms": .stringConvertible(duration.milliseconds),
         ]
-        if let traceparent = context.traceparent { metadata["traceparent"] = "\(traceparent)" }
+        if let traceparent = context.traceparent { metadata["traceparent"] = .string(traceparent) }
         guard page.leftOut == 0 else {
             metadata["left_out"] = .stringConvertible(page.leftOut)
             return logger.warning(

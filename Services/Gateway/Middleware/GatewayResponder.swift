@@ -47,7 +47,7 @@ struct GatewayResponder: HTTPResponder {
             if wire.status == .internalServerError {
                 logger.error(
                     "request failed",
-                    metadata: ["request_id": "\(scope.requestID)", "error": "\(error)"])
+                    metadata: ["request_id": .string(scope.requestID), "error": "\(error)"])
             }
             response = wire.response(requestID: scope.requestID)
         }
@@ -89,8 +89,8 @@ struct GatewayResponder: HTTPResponder {
         _ duration: Duration
     ) {
         var metadata: Logger.Metadata = [
-            "request_id": "\(scope.requestID)", "method": "\(request.method.rawValue)",
-            "route": "\(path)",
+            "request_id": .string(scope.requestID), "method": .string(request.method.rawValue),
+            "route": .string(path),
             "status": .stringConvertible(response.status.code),
             "ms": .stringConvertible(duration.milliseconds),
             "bytes_out": .stringConvertible(response.body.contentLength ?? 0),
@@ -99,10 +99,10 @@ struct GatewayResponder: HTTPResponder {
             metadata["bytes_in"] = .stringConvertible(length)
         }
         if let caller = scope.caller {
-            metadata["user"] = "\(userHash(caller.user))"
-            metadata["source"] = "\(caller.device)"
+            metadata["user"] = .string(userHash(caller.user))
+            metadata["source"] = .string(caller.device)
         }
-        if let traceparent = scope.traceparent { metadata["traceparent"] = "\(traceparent)" }
+        if let traceparent = scope.traceparent { metadata["traceparent"] = .string(traceparent) }
         let isProbe = path == "/health" || path == "/ready"
         logger.log(level: isProbe ? .debug : .info, "request", metadata: metadata)
     }

@@ -50,8 +50,8 @@ struct PushChanges: Sendable {
         _ context: CallContext, _ duration: Duration
     ) -> Logger.Metadata {
         var metadata: Logger.Metadata = [
-            "request_id": "\(context.requestID)", "user": "\(userHash(caller.user))",
-            "source": "\(caller.device)", "error": "\(error)",
+            "request_id": .string(context.requestID), "user": .string(userHash(caller.user)),
+            "source": .string(caller.device), "error": "\(error)",
             "ms": .stringConvertible(duration.milliseconds),
         ]
         guard let trouble else { return metadata }
@@ -71,8 +71,8 @@ struct PushChanges: Sendable {
         _ duration: Duration
     ) {
         var metadata: Logger.Metadata = [
-            "request_id": "\(context.requestID)", "user": "\(userHash(caller.user))",
-            "source": "\(caller.device)", "changes": .stringConvertible(result.outcomes.count),
+            "request_id": .string(context.requestID), "user": .string(userHash(caller.user)),
+            "source": .string(caller.device), "changes": .stringConvertible(result.outcomes.count),
             "applied": .stringConvertible(tally.applied),
             "duplicates": .stringConvertible(result.duplicates),
             "conflicts": .stringConvertible(tally.conflicts),
@@ -83,7 +83,7 @@ struct PushChanges: Sendable {
         if let sequences = result.sequences {
             metadata["seq"] = "\(sequences.lowerBound)-\(sequences.upperBound)"
         }
-        if let traceparent = context.traceparent { metadata["traceparent"] = "\(traceparent)" }
+        if let traceparent = context.traceparent { metadata["traceparent"] = .string(traceparent) }
         logger.info("upload", metadata: metadata)
     }
 }
