@@ -83,11 +83,14 @@ struct Victim {
     }
 
     /// Whether a result shows anything of ann: her mark as text or in bytes, or one of her keys.
-    static func shows(in result: PostgresResult) throws -> Bool {
+    static func shows(in result: PostgresResult) -> Bool {
         let hexadecimal = mark.utf8.map { String($0, radix: 16) }.joined()
         for row in 0..<result.rowCount {
             for column in 0..<result.columnCount {
-                let value = try result.optionalString(row, column) ?? ""
+                // Of binary values too: what is no UTF-8 in them leaves her mark, which is ASCII, as it is.
+                let value = result.withBytes(row, column) { bytes in
+                    bytes.map { String(decoding: $0, as: UTF8.self) } ?? ""
+                }
                 if value.contains(mark) || value.contains(hexadecimal) { return true }
             }
         }
