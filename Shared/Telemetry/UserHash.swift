@@ -5,12 +5,17 @@ import WireJSON
 package func userHash(_ user: String) -> String {
     var user = user
     let hash = user.withUTF8 { SHA256.hash(data: UnsafeRawBufferPointer($0)) }
-    return String(unsafeUninitializedCapacity: 2 * hashedBytes) { text in
-        for (index, byte) in hash.prefix(hashedBytes).enumerated() {
+    return hexadecimal(Array(hash.prefix(hashedBytes)))
+}
+
+/// Two digits for each byte, lower case.
+package func hexadecimal(_ bytes: some Collection<UInt8>) -> String {
+    String(unsafeUninitializedCapacity: 2 * bytes.count) { text in
+        for (index, byte) in bytes.enumerated() {
             text[2 * index] = lowerHexDigit(byte >> 4)
             text[2 * index + 1] = lowerHexDigit(byte & 0xF)
         }
-        return 2 * hashedBytes
+        return 2 * bytes.count
     }
 }
 

@@ -46,7 +46,7 @@ package enum DownloadStatements {
     private static let plainPayloadBytes = 8000
 
     /// A page and one row more, which tells whether there is another. `$5` restricts to tables, `$6` leaves
-    /// out one device; null does not. The answer is binary: making text of times and numbers is a quarter of what
+    /// out one device; null does not. The answer is binary: making text of times and numbers is a fifth of what
     /// PostgreSQL spends on such a page.
     ///
     /// A payload that is large, or may be once it is unpacked, is left null: a page of such rows could have any

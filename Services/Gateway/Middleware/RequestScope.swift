@@ -2,7 +2,7 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import RPC
-import WireJSON
+import Telemetry
 
 /// What belongs to one request on its way through the gateway.
 struct RequestScope: Sendable {
@@ -48,15 +48,7 @@ struct RequestScope: Sendable {
     /// 96 random bits in hexadecimal: enough to be unique, short enough to read out on the phone.
     private static func freshID() -> String {
         let words = (UInt64.random(in: 0 ... .max), UInt32.random(in: 0 ... .max))
-        return withUnsafeBytes(of: words) { bytes in
-            String(unsafeUninitializedCapacity: 2 * randomBytes) { text in
-                for index in 0..<randomBytes {
-                    text[2 * index] = lowerHexDigit(bytes[index] >> 4)
-                    text[2 * index + 1] = lowerHexDigit(bytes[index] & 0xF)
-                }
-                return 2 * randomBytes
-            }
-        }
+        return withUnsafeBytes(of: words) { hexadecimal($0.prefix(randomBytes)) }
     }
 
     private static let randomBytes = 12
