@@ -55,7 +55,10 @@ package enum RowKey: Hashable, Sendable {
     package var text: String {
         switch self {
         case .uuid(let high, let low):
-            String(unsafeUninitializedCapacity: 36) { Self.writeDashed(high, low, into: $0) }
+            String(unsafeUninitializedCapacity: Self.dashedBytes) {
+                Self.writeDashed(high, low, into: UnsafeMutableRawBufferPointer($0))
+                return Self.dashedBytes
+            }
         case .text(let text): text
         }
     }
@@ -106,21 +109,44 @@ extension RowKey {
         return .uuid(high: words.0, low: words.1)
     }
 
-    /// Writes the 36 characters of a dashed uuid and returns their number.
+    /// Bytes of a dashed uuid.
+    package static let dashedBytes = 36
+
+    /// Writes a dashed uuid. Pages have one in each row: eight digits are made at a time.
     package static func writeDashed(
-        _ high: UInt64, _ low: UInt64, into buffer: UnsafeMutableBufferPointer<UInt8>
-    ) -> Int {
-        var position = 0
-        for nibble in 0..<32 {
-            if nibble == 8 || nibble == 12 || nibble == 16 || nibble == 20 {
-                buffer[position] = UInt8(ascii: "-")
-                position += 1
-            }
-            let word = nibble < 16 ? high : low
-            let shift = UInt64(60 - 4 * (nibble & 15))
-            buffer[position] = lowerHexDigit(UInt8(truncatingIfNeeded: word >> shift) & 0xF)
-            position += 1
+        _ high: UInt64, _ low: UInt64, into text: UnsafeMutableRawBufferPointer
+    ) {
+        precondition(text.count >= dashedBytes, "no room for a uuid")
+        func put(eight digits: UInt64, at place: Int) {
+            text.storeBytes(of: digits.bigEndian, toByteOffset: place, as: UInt64.self)
         }
-        return position
+        func put(lastFourOf digits: UInt64, at place: Int) {
+            let four = UInt32(truncatingIfNeeded: digits)
+            text.storeBytes(of: four.bigEndian, toByteOffset: place, as: UInt32.self)
+        }
+        func putDash(at place: Int) { text[place] = UInt8(ascii: "-") }
+        let (second, third) = (hexDigits(high), hexDigits(low >> 32))
+        put(eight: hexDigits(high >> 32), at: 0)
+        putDash(at: 8)
+        put(lastFourOf: second >> 32, at: 9)
+        putDash(at: 13)
+        put(lastFourOf: second, at: 14)
+        putDash(at: 18)
+        put(lastFourOf: third >> 32, at: 19)
+        putDash(at: 23)
+        put(lastFourOf: third, at: 24)
+        put(eight: hexDigits(low), at: 28)
+    }
+
+    /// The lower 32 bits as eight hexadecimal digits, the first in the highest byte.
+    private static func hexDigits(_ value: UInt64) -> UInt64 {
+        var digits = value & 0xFFFF_FFFF
+        digits = (digits | digits << 16) & 0x0000_FFFF_0000_FFFF
+        digits = (digits | digits << 8) & 0x00FF_00FF_00FF_00FF
+        digits = (digits | digits << 4) & 0x0F0F_0F0F_0F0F_0F0F
+        // In each byte 1 where the digit is a letter.
+        let letters = (digits + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
+        let beyondNine = UInt64(UInt8(ascii: "a") - UInt8(ascii: "9") - 1)
+        return digits + 0x3030_3030_3030_3030 + letters * beyondNine
     }
 }

@@ -1,6 +1,5 @@
 import Model
 import NIOCore
-import Postgres
 import Sidecar
 import WireJSON
 
@@ -50,53 +49,43 @@ struct JSONPageWriter: PageWriter {
         return buffer
     }
 
-    mutating func append(_ result: PostgresResult, row: Int) throws {
-        let table = try table(try result.int16(row, PageColumn.table))
-        let operation = Operation(letter: try result.char(row, PageColumn.operation)) ?? .update
-        let device = device(try result.int32(row, PageColumn.source))
-        let textKey = table.keyKind == .text ? try Self.text(ofKey: result, row) : []
-        let sequence = try result.int64(row, PageColumn.sequence)
-        let version = try result.int64(row, PageColumn.version)
-        let changeID = try result.int64(row, PageColumn.changeID)
-        let time = time(try result.microsecondsSince2000(row, PageColumn.timestamp))
+    mutating func append(_ row: PageRow) throws {
+        let table = try table(row.table)
+        let device = device(row.source)
+        let textKey = table.keyKind == .text ? Self.text(ofKey: row.key) : []
+        let time = time(row.microsecondsSince2000)
         let separator: StaticString = isFirst ? "{\"server_id\":" : ",{\"server_id\":"
         isFirst = false
-        withExtendedLifetime(result) {
-            func value(_ column: Int) -> UnsafeRawBufferPointer {
-                result.unsafeBytes(row, column) ?? UnsafeRawBufferPointer(start: nil, count: 0)
+        let size =
+            Self.fixedBytes + table.names.count + max(textKey.count, BytePen.uuidTextBytes)
+            + (row.payload?.count ?? 0) + device.count
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { free in
+            var pen = BytePen(free)
+            pen.put(separator)
+            pen.put(number: row.sequence)
+            pen.put(table.names)
+            pen.put(Self.text(of: row.operation))
+            if table.keyKind == .text {
+                pen.put(textKey)
+            } else {
+                pen.put(uuid: row.key)
             }
-            let payload = operation == .delete ? nil : value(PageColumn.payload)
-            let size =
-                Self.fixedBytes + table.names.count + max(textKey.count, 38)
-                + (payload?.count ?? 0) + device.count
-            buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { free in
-                var pen = BytePen(free)
-                pen.put(separator)
-                pen.put(number: sequence)
-                pen.put(table.names)
-                pen.put(Self.text(of: operation))
-                if table.keyKind == .text {
-                    pen.put(textKey)
-                } else {
-                    pen.put(uuid: value(PageColumn.key))
-                }
-                if let payload {
-                    pen.put(",\"payload\":")
-                    pen.put(payload)
-                }
-                pen.put(",\"server_version\":")
-                pen.put(number: version)
-                pen.put(
-                    operation == .delete
-                        ? ",\"deleted\":true,\"source_id\":" : ",\"deleted\":false,\"source_id\":")
-                pen.put(device)
-                pen.put(",\"source_change_id\":")
-                pen.put(number: changeID)
-                pen.put(",\"ts\":\"")
-                pen.put(time)
-                pen.put("\"}")
-                return pen.written
+            if let payload = row.payload {
+                pen.put(",\"payload\":")
+                pen.put(payload)
             }
+            pen.put(",\"server_version\":")
+            pen.put(number: row.version)
+            pen.put(
+                row.operation == .delete
+                    ? ",\"deleted\":true,\"source_id\":" : ",\"deleted\":false,\"source_id\":")
+            pen.put(device)
+            pen.put(",\"source_change_id\":")
+            pen.put(number: row.changeID)
+            pen.put(",\"ts\":\"")
+            pen.put(time)
+            pen.put("\"}")
+            return pen.written
         }
     }
 
@@ -108,10 +97,9 @@ struct JSONPageWriter: PageWriter {
         }
     }
 
-    private static func text(ofKey result: PostgresResult, _ row: Int) throws -> [UInt8] {
+    private static func text(ofKey bytes: UnsafeRawBufferPointer) -> [UInt8] {
         var text: [UInt8] = []
-        let bytes = try result.bytea(row, PageColumn.key)
-        bytes.withUnsafeBufferPointer { text.append(jsonString: $0) }
+        bytes.withMemoryRebound(to: UInt8.self) { text.append(jsonString: $0) }
         return text
     }
 
@@ -153,91 +141,4 @@ struct JSONPageWriter: PageWriter {
 extension ByteBuffer: JSONTextBuffer {
     package mutating func append(byte: UInt8) { writeInteger(byte) }
     package mutating func append(bytes: UnsafeBufferPointer<UInt8>) { writeBytes(bytes) }
-}
-
-/// Puts bytes one behind the other into memory that is large enough for all of them: a buffer that looks for room
-/// with every piece takes as long as the rest of a row.
-private struct BytePen {
-    private let start: UnsafeMutableRawPointer?
-    private let room: Int
-    private(set) var written = 0
-
-    init(_ memory: UnsafeMutableRawBufferPointer) {
-        (start, room) = (memory.baseAddress, memory.count)
-    }
-
-    mutating func put(_ bytes: UnsafeRawBufferPointer) {
-        precondition(bytes.count <= room - written, "a row's size was not reckoned right")
-        guard let start, let from = bytes.baseAddress else { return }
-        (start + written).copyMemory(from: from, byteCount: bytes.count)
-        written += bytes.count
-    }
-
-    mutating func put(_ bytes: [UInt8]) { bytes.withUnsafeBytes { put($0) } }
-
-    mutating func put(_ text: StaticString) {
-        put(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
-    }
-
-    /// Digits and sign of the longest number.
-    static let longestNumber = 20
-
-    mutating func put(number: Int64) {
-        precondition(Self.longestNumber <= room - written, "a row's size was not reckoned right")
-        guard let start else { return }
-        if number < 0 {
-            start.storeBytes(of: UInt8(ascii: "-"), toByteOffset: written, as: UInt8.self)
-            written += 1
-        }
-        var rest = number.magnitude
-        var (digits, limit) = (1, UInt64(10))
-        while digits < Self.longestNumber - 1, rest >= limit {
-            digits += 1
-            limit *= 10
-        }
-        written += digits
-        for back in 1...digits {
-            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
-            start.storeBytes(
-                of: UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: digit),
-                toByteOffset: written - back, as: UInt8.self)
-            rest = quotient
-        }
-    }
-
-    /// Bytes of a uuid, and of its text in quotes.
-    private static let (uuidBytes, uuidTextBytes) = (16, 38)
-
-    /// A uuid as its text in quotes; anything else as an empty string.
-    mutating func put(uuid bytes: UnsafeRawBufferPointer) {
-        guard bytes.count == Self.uuidBytes, let from = bytes.baseAddress else {
-            return put("\"\"")
-        }
-        precondition(Self.uuidTextBytes <= room - written, "a row's size was not reckoned right")
-        guard let start else { return }
-        // All 32 digits at once: one by one they took a sixth of the event loops' time.
-        let pairs = from.loadUnaligned(as: SIMD16<UInt8>.self)
-        let (high, low) = (Self.hexDigits(pairs &>> 4), Self.hexDigits(pairs & 0xF))
-        let text = start + written
-        text.storeBytes(of: UInt8(ascii: "\""), as: UInt8.self)
-        var place = 1
-        for index in 0..<Self.uuidBytes {
-            if index == 4 || index == 6 || index == 8 || index == 10 {
-                text.storeBytes(of: UInt8(ascii: "-"), toByteOffset: place, as: UInt8.self)
-                place += 1
-            }
-            text.storeBytes(of: high[index], toByteOffset: place, as: UInt8.self)
-            text.storeBytes(of: low[index], toByteOffset: place + 1, as: UInt8.self)
-            place += 2
-        }
-        text.storeBytes(of: UInt8(ascii: "\""), toByteOffset: place, as: UInt8.self)
-        written += Self.uuidTextBytes
-    }
-
-    /// The digits of values from 0 to 15, lower case.
-    private static func hexDigits(_ values: SIMD16<UInt8>) -> SIMD16<UInt8> {
-        let digits = values &+ UInt8(ascii: "0")
-        let letters = values &+ (UInt8(ascii: "a") - 10)
-        return digits.replacing(with: letters, where: values .> 9)
-    }
 }

@@ -19,8 +19,6 @@ struct PageFilling<Writer: PageWriter> {
     private var bytes = 0
     /// Rows so far, those left out included.
     private var seen = 0
-    /// The sequence of the row at hand.
-    private var sequence: Sequence64 = 0
 
     init(_ writer: Writer, _ request: PageRequest, _ scope: ScopeState) {
         self.writer = writer
@@ -37,12 +35,12 @@ struct PageFilling<Writer: PageWriter> {
     ///
     /// - Returns: what ended it.
     mutating func add(_ rows: PostgresResult) throws -> PageFillingEnd {
-        for row in 0..<rows.rowCount {
-            if try isWithoutPayload(rows, row) { return .largeRow }
-            guard try begins(rows, row) else { break }
-            try writer.append(rows, row: row)
-            page.rows += 1
-            end()
+        defer { withExtendedLifetime(rows) {} }
+        for index in 0..<rows.rowCount {
+            let row = try PageRow(rows, index)
+            if row.isWithoutPayload { return .largeRow }
+            guard begins(row) else { break }
+            try add(row)
         }
         return .pageOrRows
     }
@@ -50,15 +48,16 @@ struct PageFilling<Writer: PageWriter> {
     /// Adds a row of `readLargeRows`.
     ///
     /// - Returns: false when the page is full.
-    mutating func add(whole row: PostgresRow) throws -> Bool {
-        guard try begins(row.result, row.index) else { return false }
-        if try isWithoutPayload(row.result, row.index) {
+    mutating func add(whole single: PostgresRow) throws -> Bool {
+        defer { withExtendedLifetime(single.result) {} }
+        let row = try PageRow(single.result, single.index)
+        guard begins(row) else { return false }
+        if row.isWithoutPayload {
             page.leftOut += 1
+            end(row)
         } else {
-            try writer.append(row.result, row: row.index)
-            page.rows += 1
+            try add(row)
         }
-        end()
         return true
     }
 
@@ -70,24 +69,24 @@ struct PageFilling<Writer: PageWriter> {
     }
 
     /// Whether a row belongs into the page.
-    private mutating func begins(_ rows: PostgresResult, _ row: Int) throws -> Bool {
+    private mutating func begins(_ row: PageRow) -> Bool {
         // Rows that were committed after the last sequence was read belong to the next window.
-        sequence = try rows.int64(row, PageColumn.sequence)
-        guard sequence <= page.windowUntil else { return false }
-        bytes += rows.withBytes(row, PageColumn.payload) { $0?.count ?? 0 }
+        guard row.sequence <= page.windowUntil else { return false }
+        bytes += row.payload?.count ?? 0
         // One row is served whatever its size: a page without any would hold the device for ever.
         let isFull = page.rows > 0 && bytes > WireLimits.payloadBytesPerAnswer
         if seen == limit || isFull { page.hasMore = true }
         return !page.hasMore
     }
 
-    private mutating func end() {
-        seen += 1
-        page.nextAfter = sequence
+    private mutating func add(_ row: PageRow) throws {
+        try writer.append(row)
+        page.rows += 1
+        end(row)
     }
 
-    private func isWithoutPayload(_ rows: PostgresResult, _ row: Int) throws -> Bool {
-        guard rows.isNull(row, PageColumn.payload) else { return false }
-        return try rows.char(row, PageColumn.operation) != Operation.delete.letter
+    private mutating func end(_ row: PageRow) {
+        seen += 1
+        page.nextAfter = row.sequence
     }
 }

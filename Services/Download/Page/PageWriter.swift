@@ -1,6 +1,5 @@
 import Model
 import NIOCore
-import Postgres
 import Sidecar
 
 /// The form of a page on the wire.
@@ -8,29 +7,16 @@ enum PageFormat: Hashable, Sendable {
     case json, protobuf
 }
 
-/// Writes the rows of `DownloadStatements.readPage` as a page's body.
+/// Writes rows as a page's body.
 protocol PageWriter {
     /// Appends one row.
     ///
     /// - Throws: `UnknownTable` for a table that was registered after the catalog was read: the page is made
     ///   again with a fresh one.
-    mutating func append(_ result: PostgresResult, row: Int) throws
+    mutating func append(_ row: PageRow) throws
 
     /// The body, with the page's numbers.
     mutating func finish(_ page: Page) -> ByteBuffer
-}
-
-/// The columns of `DownloadStatements.readPage`.
-enum PageColumn {
-    static let sequence = 0
-    static let table = 1
-    static let operation = 2
-    static let key = 3
-    static let payload = 4
-    static let version = 5
-    static let source = 6
-    static let changeID = 7
-    static let timestamp = 8
 }
 
 /// A row of a table that the catalog at hand does not have.

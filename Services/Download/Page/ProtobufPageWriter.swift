@@ -1,7 +1,6 @@
 import Foundation
 import Model
 import NIOCore
-import Postgres
 import Protos
 import Sidecar
 import SwiftProtobuf
@@ -17,31 +16,23 @@ struct ProtobufPageWriter: PageWriter {
         self.devices = devices
     }
 
-    mutating func append(_ result: PostgresResult, row: Int) throws {
-        let id = try result.int16(row, PageColumn.table)
-        guard let table = catalog.identity(id) else { throw UnknownTable(id: id) }
-        let operation =
-            Operation(letter: try result.char(row, PageColumn.operation)) ?? .update
+    mutating func append(_ row: PageRow) throws {
+        guard let table = catalog.identity(row.table) else { throw UnknownTable(id: row.table) }
         var change = BodyDownloadChange()
-        change.serverID = try result.int64(row, PageColumn.sequence)
+        change.serverID = row.sequence
         change.schema = table.name.schema
         change.table = table.name.table
-        change.op = operation.rawValue
-        let key = try result.bytea(row, PageColumn.key)
-        change.pk = key.withUnsafeBufferPointer {
+        change.op = row.operation.rawValue
+        change.pk = row.key.withMemoryRebound(to: UInt8.self) {
             RowKey(stored: $0, kind: table.keyKind)?.text ?? ""
         }
-        if operation != .delete {
-            change.payload = result.withBytes(row, PageColumn.payload) {
-                $0.map { Data($0) } ?? Data()
-            }
-        }
-        change.serverVersion = try result.int64(row, PageColumn.version)
-        change.deleted = operation == .delete
-        change.sourceID = devices[try result.int32(row, PageColumn.source)] ?? ""
-        change.sourceChangeID = try result.int64(row, PageColumn.changeID)
-        let time = try result.microsecondsSince2000(row, PageColumn.timestamp)
-        change.ts = String(decoding: WireTime.text(microsecondsSince2000: time), as: UTF8.self)
+        change.payload = row.payload.map { Data($0) } ?? Data()
+        change.serverVersion = row.version
+        change.deleted = row.operation == .delete
+        change.sourceID = devices[row.source] ?? ""
+        change.sourceChangeID = row.changeID
+        change.ts = String(
+            decoding: WireTime.text(microsecondsSince2000: row.microsecondsSince2000), as: UTF8.self)
         response.changes.append(change)
     }
 
