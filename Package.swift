@@ -276,6 +276,7 @@ let testTargets: [Target] = [
             .x509,
         ]),
     tests("TokensUnitTests", ["Tokens", .crypto]),
+    tests("DownloadUnitTests", ["DownloadService", "Model"]),
     tests(
         "UploadUnitTests",
         ["Model", "ServerModel", "Sidecar", "TestSupport", "UploadService", "WireJSON", .nioCore]),

@@ -45,10 +45,10 @@ struct PageReader: Sendable {
             guard request.after < request.window(of: scope) else {
                 return Page(emptyFor: request, scope)
             }
-            let devices = try devices(results[1])
+            let devices = try devices(results[0])
             func filled(_ writer: some PageWriter) async throws -> Page {
                 var filling = PageFilling(writer, request, scope)
-                if try filling.add(results[2]) == .largeRow {
+                if try filling.add(results[1]) == .largeRow {
                     try await addLargeRows(to: &filling, request, catalog, connection, deadline)
                 }
                 return filling.finish()
@@ -59,7 +59,7 @@ struct PageReader: Sendable {
                     try await filled(
                         JSONPageWriter(
                             catalog: catalog, devices: devices,
-                            expecting: min(results[2].rowCount, request.limit)))
+                            expecting: min(results[1].rowCount, request.limit)))
                 case .protobuf:
                     try await filled(ProtobufPageWriter(catalog: catalog, devices: devices))
                 }
@@ -95,12 +95,9 @@ struct PageReader: Sendable {
     }
 
     private func commands(_ request: PageRequest, _ catalog: Catalog) -> [Command] {
-        var user = Bindings()
-        user.bind(request.user.value)
         let page = rows(request, catalog, after: request.after, count: request.limit + 1)
         return [
             Command(DownloadStatements.readScope, scopeBindings(request.user, request.device)),
-            Command(DownloadStatements.readSources, user),
             Command(DownloadStatements.readPage, page),
         ]
     }
@@ -133,19 +130,34 @@ struct PageReader: Sendable {
     }
 
     private func scope(_ result: PostgresResult) throws -> ScopeReading {
-        guard try !result.bool(0, 3) else { throw RPCFailure.deviceRevoked }
+        for row in 0..<result.rowCount where try result.bool(row, ScopeColumn.isRevoked) {
+            throw RPCFailure.deviceRevoked
+        }
         return ScopeReading(
             state: ScopeState(
-                epoch: try result.string(0, 0), head: try result.int64(0, 1),
-                floor: try result.int64(0, 2)),
-            hydratedFrom: try result.optionalInt64(0, 4))
+                epoch: try result.string(0, ScopeColumn.epoch),
+                head: try result.int64(0, ScopeColumn.head),
+                floor: try result.int64(0, ScopeColumn.floor)),
+            hydratedFrom: try result.optionalInt64(0, ScopeColumn.hydratedFrom))
     }
 
     private func devices(_ result: PostgresResult) throws -> [Int32: String] {
         var devices: [Int32: String] = [:]
         for row in 0..<result.rowCount {
-            devices[try result.int32(row, 0)] = try result.string(row, 1)
+            guard let number = try result.optionalInt32(row, ScopeColumn.source) else { continue }
+            devices[number] = try result.string(row, ScopeColumn.device)
         }
         return devices
     }
+}
+
+/// The columns of `DownloadStatements.readScope`.
+private enum ScopeColumn {
+    static let epoch = 0
+    static let head = 1
+    static let floor = 2
+    static let hydratedFrom = 3
+    static let source = 4
+    static let device = 5
+    static let isRevoked = 6
 }

@@ -50,8 +50,8 @@ struct JSONPageWriter: PageWriter {
     }
 
     mutating func append(_ row: PageRow) throws {
-        let table = try table(row.table)
-        let device = device(row.source)
+        let table = try table(row.origin.table)
+        let device = device(row.origin.source)
         let textKey = table.keyKind == .text ? Self.text(ofKey: row.key) : []
         let time = time(row.microsecondsSince2000)
         let separator: StaticString = isFirst ? "{\"server_id\":" : ",{\"server_id\":"
@@ -64,7 +64,7 @@ struct JSONPageWriter: PageWriter {
             pen.put(separator)
             pen.put(number: row.sequence)
             pen.put(table.names)
-            pen.put(Self.text(of: row.operation))
+            pen.put(Self.text(of: row.origin.operation))
             if table.keyKind == .text {
                 pen.put(textKey)
             } else {
@@ -77,7 +77,7 @@ struct JSONPageWriter: PageWriter {
             pen.put(",\"server_version\":")
             pen.put(number: row.version)
             pen.put(
-                row.operation == .delete
+                row.origin.operation == .delete
                     ? ",\"deleted\":true,\"source_id\":" : ",\"deleted\":false,\"source_id\":")
             pen.put(device)
             pen.put(",\"source_change_id\":")

@@ -7,45 +7,63 @@ import Postgres
 struct PageRow {
     private enum Column {
         static let sequence = 0
-        static let table = 1
-        static let operation = 2
-        static let key = 3
-        static let payload = 4
-        static let version = 5
-        static let source = 6
-        static let changeID = 7
-        static let timestamp = 8
+        static let origin = 1
+        static let key = 2
+        static let payload = 3
+        static let version = 4
+        static let changeID = 5
+        static let timestamp = 6
     }
 
     let sequence: Sequence64
-    let table: TableID
-    let operation: Operation
+    let origin: RowOrigin
     /// As the sidecar keeps it.
     let key: UnsafeRawBufferPointer
     /// JSON; nil for a delete, and where the statement left it out.
     let payload: UnsafeRawBufferPointer?
     let version: RowVersion
-    /// The number of the device that it came from.
-    let source: Int32
     let changeID: ChangeID
     let microsecondsSince2000: Int64
 
     /// - Throws: `PostgresError` when the statement answered anything else.
     init(_ result: PostgresResult, _ row: Int) throws {
         sequence = try result.int64(row, Column.sequence)
-        table = try result.int16(row, Column.table)
-        operation = Operation(letter: try result.char(row, Column.operation)) ?? .update
+        origin = RowOrigin(packed: try result.int64(row, Column.origin))
         guard let key = result.unsafeBytes(row, Column.key) else {
             throw PostgresError(.decoding("a change without a key"))
         }
         self.key = key
-        payload = operation == .delete ? nil : result.unsafeBytes(row, Column.payload)
+        payload =
+            origin.operation == .delete ? nil : result.unsafeBytes(row, Column.payload)
         version = try result.int64(row, Column.version)
-        source = try result.int32(row, Column.source)
         changeID = try result.int64(row, Column.changeID)
         microsecondsSince2000 = try result.microsecondsSince2000(row, Column.timestamp)
     }
 
     /// Its payload is too large to come with others, or for devices at all.
-    var isWithoutPayload: Bool { payload == nil && operation != .delete }
+    var isWithoutPayload: Bool { payload == nil && origin.operation != .delete }
+}
+
+/// What a row did, in which table, and which device it came from: one number in the answer of a page's statement.
+struct RowOrigin: Hashable {
+    /// Bits below the table's number: the operation's letter.
+    static let tableShift = 8
+    /// Bits below the device's number.
+    static let sourceShift = 32
+
+    /// The number, of a row `l` of the change log.
+    static let expression = """
+        (l.source_no::int8 << \(sourceShift)) | (l.table_id::int8 << \(tableShift)) | l.op::int4
+        """
+
+    let operation: Operation
+    let table: TableID
+    /// The device's number among the user's.
+    let source: Int32
+
+    init(packed: Int64) {
+        operation = Operation(letter: UInt8(truncatingIfNeeded: packed)) ?? .update
+        table = TableID(truncatingIfNeeded: packed >> Self.tableShift)
+        source = Int32(truncatingIfNeeded: packed >> Self.sourceShift)
+    }
 }

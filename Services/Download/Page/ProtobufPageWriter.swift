@@ -17,22 +17,25 @@ struct ProtobufPageWriter: PageWriter {
     }
 
     mutating func append(_ row: PageRow) throws {
-        guard let table = catalog.identity(row.table) else { throw UnknownTable(id: row.table) }
+        guard let table = catalog.identity(row.origin.table) else {
+            throw UnknownTable(id: row.origin.table)
+        }
         var change = BodyDownloadChange()
         change.serverID = row.sequence
         change.schema = table.name.schema
         change.table = table.name.table
-        change.op = row.operation.rawValue
+        change.op = row.origin.operation.rawValue
         change.pk = row.key.withMemoryRebound(to: UInt8.self) {
             RowKey(stored: $0, kind: table.keyKind)?.text ?? ""
         }
         change.payload = row.payload.map { Data($0) } ?? Data()
         change.serverVersion = row.version
-        change.deleted = row.operation == .delete
-        change.sourceID = devices[row.source] ?? ""
+        change.deleted = row.origin.operation == .delete
+        change.sourceID = devices[row.origin.source] ?? ""
         change.sourceChangeID = row.changeID
         change.ts = String(
-            decoding: WireTime.text(microsecondsSince2000: row.microsecondsSince2000), as: UTF8.self)
+            decoding: WireTime.text(microsecondsSince2000: row.microsecondsSince2000), as: UTF8.self
+        )
         response.changes.append(change)
     }
 

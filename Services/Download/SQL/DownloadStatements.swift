@@ -4,18 +4,19 @@ import Postgres
 /// The statements of a download. They run in one round trip; sequence order is commit order (D1), so a page
 /// read after the scope's last sequence holds everything up to it.
 package enum DownloadStatements {
-    /// One row, also for a user who has no log yet. The last column is the floor at which the device began to
-    /// read at 0, if that was lately (`noteHydration`).
+    /// The state of a user's log, with the floor at which the device began to read at 0, if that was lately
+    /// (`noteHydration`). A row for each of the user's devices, whose names tell where changes came from, and one
+    /// where there are none; the last column is whether it is the device that asks, and revoked.
     package static let readScope = Statement(
         name: "download_scope",
         sql: """
-            SELECT m.epoch::text, coalesce(s.last_seq, 0), coalesce(s.floor_seq, 0), EXISTS (
-                SELECT FROM sync.source d
-                WHERE d.scope_id = s.scope_id AND d.device = $2 AND d.revoked_at IS NOT NULL),
-                (SELECT h.floor_seq FROM sync.hydration h
-                 WHERE h.scope_id = s.scope_id AND h.device = $2
-                    AND h.started_at > now() - interval '1 day')
-            FROM sync.meta m LEFT JOIN sync.scope s ON s.user_id = $1
+            SELECT m.epoch::text, coalesce(s.last_seq, 0), coalesce(s.floor_seq, 0), h.floor_seq,
+                d.source_no, d.device, coalesce(d.device = $2 AND d.revoked_at IS NOT NULL, false)
+            FROM sync.meta m
+            LEFT JOIN sync.scope s ON s.user_id = $1
+            LEFT JOIN sync.hydration h ON h.scope_id = s.scope_id AND h.device = $2
+                AND h.started_at > now() - interval '1 day'
+            LEFT JOIN sync.source d ON d.scope_id = s.scope_id
             """,
         parameters: [.text, .text])
 
@@ -31,23 +32,15 @@ package enum DownloadStatements {
             """,
         parameters: [.text, .text, .int8])
 
-    /// The devices of the user: few, and needed to name each row's origin.
-    package static let readSources = Statement(
-        name: "download_sources",
-        sql: """
-            SELECT d.source_no, d.device FROM sync.source d
-            WHERE d.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
-            """,
-        parameters: [.text])
-
     /// Bytes of a payload as stored, up to which it comes with its page at once, compressed or not.
     private static let smallPayloadBytes = 512
     /// The same, where it is not compressed: a page of such rows stays in memory as a whole.
     private static let plainPayloadBytes = 8000
 
     /// A page and one row more, which tells whether there is another. `$5` restricts to tables, `$6` leaves
-    /// out one device; null does not. The answer is binary: making text of times and numbers is a fifth of what
-    /// PostgreSQL spends on such a page.
+    /// out one device; null does not. The answer is binary, and has a row's small numbers in one (`RowOrigin`):
+    /// making text of times and numbers is a fifth of what PostgreSQL spends on such a page, two columns more
+    /// are a tenth.
     ///
     /// A payload that is large, or may be once it is unpacked, is left null: a page of such rows could have any
     /// size, and is read with `readLargeRows`. Seeing how a value is stored costs nothing that can be measured.
@@ -72,7 +65,8 @@ package enum DownloadStatements {
         Statement(
             name: name,
             sql: """
-                SELECT l.seq, l.table_id, l.op, l.key, \(payload), l.version, l.source_no, l.source_change_id, l.ts
+                SELECT l.seq, \(RowOrigin.expression),
+                    l.key, \(payload), l.version, l.source_change_id, l.ts
                 FROM sync.change_log l
                 WHERE l.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
                     AND l.seq > $2 AND l.seq <= $3
@@ -116,6 +110,6 @@ package enum DownloadStatements {
         parameters: [.text, .text])
 
     package static let all = [
-        readScope, noteHydration, readSources, readPage, readLargeRows, readHeads, readBootstrap,
+        readScope, noteHydration, readPage, readLargeRows, readHeads, readBootstrap,
     ]
 }

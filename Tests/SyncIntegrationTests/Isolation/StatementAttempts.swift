@@ -198,9 +198,6 @@ struct StatementAttempt: Sendable {
     private static let downloads = [
         StatementAttempt(DownloadStatements.readScope, .user("user_id = $1"), bindDevice),
         StatementAttempt(DownloadStatements.readBootstrap, .user("user_id = $1"), bindDevice),
-        StatementAttempt(DownloadStatements.readSources, .user("user_id = $1")) { bindings, _ in
-            bindings.bind(Stranger.user)
-        },
         StatementAttempt(DownloadStatements.readPage, .user("user_id = $1"), bindPage),
         StatementAttempt(DownloadStatements.readLargeRows, .user("user_id = $1"), bindPage),
         StatementAttempt(DownloadStatements.readHeads, .user("unnest($1::text[])")) {

@@ -93,11 +93,11 @@ struct StatementIsolationTests {
         try await Self.withVictim { database, victim, _ in
             var bindings = Bindings()
             bindings.bind(Victim.user)
-            let sources = try await database.sql.run(
-                Command(DownloadStatements.readSources, bindings))
-            #expect(Victim.shows(in: sources))
-            let before = try await victim.everything()
             bindings.bind("\(Victim.mark)-phone")
+            let scope = try await database.sql.run(
+                Command(DownloadStatements.readScope, bindings))
+            #expect(Victim.shows(in: scope))
+            let before = try await victim.everything()
             bindings.bind(Int64(1))
             try await database.sql.run(Command(DownloadStatements.noteHydration, bindings))
             #expect(try await victim.everything() != before)
