@@ -66,6 +66,7 @@ notes: build ## the example app on the stack of `make run`: notes that ME=ada an
 bench: CONFIGURATION = release
 bench: build ## every line of Docs/performance.md beside its floor; options in BENCH, such as BENCH="--seconds 5"
 	@Tools/make/packages.sh nginx-light
+	@mkdir -p .oversync
 	$(BIN)/oversync bench --json .oversync/bench.json --svg .oversync/bench.svg --markdown .oversync/bench.md $(BENCH)
 
 bench-smoke: CONFIGURATION = release

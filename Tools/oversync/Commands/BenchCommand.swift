@@ -65,7 +65,12 @@ struct BenchCommand: AsyncParsableCommand {
         }
         let unknown = plan.only.subtracting(Scenarios.ids)
         guard unknown.isEmpty else {
-            throw ValidationError("no such scenario: \(unknown.sorted().joined(separator: ", "))")
+            let names = unknown.sorted().joined(separator: ", ")
+            throw ValidationError("no such scenario: \(names); --list names them all")
+        }
+        for (option, path) in [("--json", json), ("--svg", svg), ("--markdown", markdown)] {
+            guard let path, let trouble = OutputFile.trouble(path) else { continue }
+            throw ValidationError("\(option): \(trouble)")
         }
     }
 
