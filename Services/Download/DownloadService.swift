@@ -9,12 +9,12 @@ import Sidecar
 import Telemetry
 
 extension DatabaseSettings {
-    /// Downloads are short reads: as many connections as PostgreSQL has cores to answer them.
+    /// Downloads are short reads: more connections than PostgreSQL has processors to answer them only wait.
     package static let download = DatabaseSettings(
         service: "DOWNLOAD", maximum: 8, statementSeconds: 15)
 }
 
-/// The Download service: serves the changes of a user in pages. It keeps no state; replicas are equal.
+/// The Download service: serves the changes of a user in pages. What it keeps it can do without; replicas are equal.
 package enum DownloadService {
     /// Calls at once. Most of them are devices that wait for news and cost no more than memory; those that
     /// read are bounded by the pool.

@@ -10,7 +10,7 @@ struct PageReader: Sendable {
     let pool: PostgresPool
     let source: CatalogSource
 
-    /// Reads the page after a cursor, in one round trip.
+    /// Reads the page after a cursor: in one round trip, unless it has large rows.
     ///
     /// - Throws: `RPCFailure` for a cursor or a device that is not served; `PostgresError`.
     func read(_ request: PageRequest, deadline: ContinuousClock.Instant) async throws -> Page {
@@ -39,17 +39,18 @@ struct PageReader: Sendable {
         try await pool.withConnection(deadline: deadline) { connection in
             let results = try await connection.run(
                 commands(request, catalog), deadline: deadline)
-            let reading = try scope(results[0])
+            let reading = try scope(results[1])
             try request.cursor.check(reading)
             let scope = reading.state
             guard request.after < request.window(of: scope) else {
                 return Page(emptyFor: request, scope)
             }
-            let devices = try devices(results[0])
+            let devices = try devices(results[1])
             func filled(_ writer: some PageWriter) async throws -> Page {
                 var filling = PageFilling(writer, request, scope)
-                if try filling.add(results[1]) == .largeRow {
+                if try filling.add(results[2]) == .largeRow {
                     try await addLargeRows(to: &filling, request, catalog, connection, deadline)
+                    try await expectNoCompaction(since: scope, request, connection, deadline)
                 }
                 return filling.finish()
             }
@@ -59,7 +60,7 @@ struct PageReader: Sendable {
                     try await filled(
                         JSONPageWriter(
                             catalog: catalog, devices: devices,
-                            expecting: min(results[1].rowCount, request.limit)))
+                            expecting: min(results[2].rowCount, request.limit)))
                 case .protobuf:
                     try await filled(ProtobufPageWriter(catalog: catalog, devices: devices))
                 }
@@ -94,11 +95,28 @@ struct PageReader: Sendable {
         } catch is PageIsFull {}
     }
 
+    /// Large rows are read later than the floor that tells which deletes are still there.
+    ///
+    /// - Throws: `RPCFailure.unavailable` when it has been raised meanwhile: the page could lack one.
+    private func expectNoCompaction(
+        since before: ScopeState, _ request: PageRequest, _ connection: PostgresConnection,
+        _ deadline: ContinuousClock.Instant
+    ) async throws {
+        let command = Command(
+            DownloadStatements.readScope, scopeBindings(request.user, request.device))
+        let now = try scope(try await connection.run(command, deadline: deadline)).state
+        guard now.floor == before.floor, now.epoch == before.epoch else {
+            throw RPCFailure.unavailable("The log was compacted while it was read; try again")
+        }
+    }
+
     private func commands(_ request: PageRequest, _ catalog: Catalog) -> [Command] {
         let page = rows(request, catalog, after: request.after, count: request.limit + 1)
         return [
+            Command(DownloadStatements.begin),
             Command(DownloadStatements.readScope, scopeBindings(request.user, request.device)),
             Command(DownloadStatements.readPage, page),
+            Command(DownloadStatements.commit),
         ]
     }
 

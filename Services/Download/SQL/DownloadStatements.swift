@@ -1,9 +1,15 @@
 import Model
 import Postgres
 
-/// The statements of a download. They run in one round trip; sequence order is commit order (D1), so a page
-/// read after the scope's last sequence holds everything up to it.
+/// The statements of a download. They run in one round trip and see one state of the database: a page holds
+/// everything up to the last sequence that was read before it (D1), and no delete is missing above the floor.
 package enum DownloadStatements {
+    /// Each statement by itself would see what was committed before it: compaction could remove deletes from the page
+    /// after the floor was read that tells of it. In the transaction, so that it holds behind a transaction pooler too.
+    package static let begin = Statement(
+        name: "download_begin", sql: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    package static let commit = Statement(name: "download_commit", sql: "COMMIT")
+
     /// The state of a user's log, with the floor at which the device began to read at 0, if that was lately
     /// (`noteHydration`). A row for each of the user's devices, whose names tell where changes came from, and one
     /// where there are none; the last column is whether it is the device that asks, and revoked.
@@ -110,6 +116,6 @@ package enum DownloadStatements {
         parameters: [.text, .text])
 
     package static let all = [
-        readScope, noteHydration, readPage, readLargeRows, readHeads, readBootstrap,
+        begin, commit, readScope, noteHydration, readPage, readLargeRows, readHeads, readBootstrap,
     ]
 }

@@ -131,6 +131,33 @@ struct CompactionTests {
         }
     }
 
+    @Test(
+        "A delete that compaction removes between a page's statements is in the page all the same")
+    func compactionMeetsPage() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload(
+                "ann", change(1, "INSERT", "notes", id("a1"), "{}"),
+                change(2, "INSERT", "notes", id("a2"), "{}"))
+            try await database.upload("ann", change(3, "DELETE", "notes", id("a1"), base: 1))
+            try await database.upload("ann", change(4, "INSERT", "notes", id("a3"), "{}"))
+            let compaction = try await SyncedDatabase.connect(database.url)
+            // Holds the page up behind the state of the log, which was read before it.
+            try await compaction.execute(
+                script: "BEGIN; LOCK TABLE sync.change_log IN ACCESS EXCLUSIVE MODE")
+            async let page = database.answer("ann", after: 2)
+            while try await !database.isWaitingForLock(on: database.sql) {}
+            try await compaction.execute(
+                script: """
+                    DELETE FROM sync.change_log WHERE seq = 3;
+                    UPDATE sync.scope SET floor_seq = 3;
+                    COMMIT
+                    """)
+            #expect(try await page == "2 rows to 4")
+            #expect(try await database.answer("ann", after: 2) == "history_pruned")
+            compaction.close()
+        }
+    }
+
     @Test("H1: columns that the newest change does not name are still served from older ones")
     func partialPayloads() async throws {
         try await SyncedDatabase.with { database in

@@ -100,6 +100,7 @@ struct StatementAttempt: Sendable {
         UploadStatements.releaseSavepoint, UploadStatements.deferConstraints,
         UploadStatements.checkConstraints, UploadStatements.commit, UploadStatements.rollback,
         UploadStatements.enterDeletes, AuthStatements.begin, AuthStatements.commit,
+        DownloadStatements.begin, DownloadStatements.commit,
     ].map { StatementAttempt($0, .nobodysRows) }
 
     private static let catalog =

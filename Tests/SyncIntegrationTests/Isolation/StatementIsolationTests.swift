@@ -78,11 +78,15 @@ struct StatementIsolationTests {
                 }
                 var bindings = Bindings()
                 attempt.bind(&bindings, stranger)
-                let results = try await database.sql.run([
-                    Command(UploadStatements.begin), Command(UploadStatements.savepoint),
-                    Command(attempt.statement, bindings), Command(UploadStatements.commit),
-                ])
-                #expect(!Victim.shows(in: results[2]), "\(name)")
+                // Inside of a transaction PostgreSQL refuses one that chooses its level.
+                let opening =
+                    attempt.statement.sql.hasPrefix("BEGIN ISOLATION LEVEL")
+                    ? [] : [Command(UploadStatements.begin), Command(UploadStatements.savepoint)]
+                let results = try await database.sql.run(
+                    opening + [
+                        Command(attempt.statement, bindings), Command(UploadStatements.commit),
+                    ])
+                #expect(!Victim.shows(in: results[opening.count]), "\(name)")
                 #expect(try await victim.everything() == before, "\(name)")
             }
         }

@@ -200,7 +200,8 @@ struct TimeoutTests {
                     try PostgresConfiguration(url: database.url),
                     pool: try PoolConfiguration(
                         maximumConnections: 1, maximumWaiters: waiters,
-                        acquireTimeout: .milliseconds(50)),
+                        // Also bounds how long the first connection may take to open.
+                        acquireTimeout: .seconds(3)),
                     logger: SyncedDatabase.logger, observer: refusals)
                 let executor = UploadExecutor(
                     pool: pool, source: database.source, limits: .init(),
