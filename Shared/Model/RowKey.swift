@@ -125,16 +125,16 @@ extension RowKey {
             text.storeBytes(of: four.bigEndian, toByteOffset: place, as: UInt32.self)
         }
         func putDash(at place: Int) { text[place] = UInt8(ascii: "-") }
-        let (second, third) = (hexDigits(high), hexDigits(low >> 32))
+        let (secondAndThird, fourthAndFifth) = (hexDigits(high), hexDigits(low >> 32))
         put(eight: hexDigits(high >> 32), at: 0)
         putDash(at: 8)
-        put(lastFourOf: second >> 32, at: 9)
+        put(lastFourOf: secondAndThird >> 32, at: 9)
         putDash(at: 13)
-        put(lastFourOf: second, at: 14)
+        put(lastFourOf: secondAndThird, at: 14)
         putDash(at: 18)
-        put(lastFourOf: third >> 32, at: 19)
+        put(lastFourOf: fourthAndFifth >> 32, at: 19)
         putDash(at: 23)
-        put(lastFourOf: third, at: 24)
+        put(lastFourOf: fourthAndFifth, at: 24)
         put(eight: hexDigits(low), at: 28)
     }
 

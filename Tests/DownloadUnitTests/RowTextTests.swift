@@ -79,7 +79,7 @@ struct RowTextTests {
         for source in [0, 1, Int32.max] {
             for table in [1, 255, 256, TableID.max] {
                 for (operation, letter) in letters {
-                    // As the statement makes it.
+                    // That the statement makes it so is seen by all tests that read pages.
                     let packed =
                         Int64(source) << RowOrigin.sourceShift
                         | Int64(table) << RowOrigin.tableShift | Int64(letter.asciiValue ?? 0)

@@ -25,7 +25,9 @@ struct PageRow {
     let changeID: ChangeID
     let microsecondsSince2000: Int64
 
-    /// - Throws: `PostgresError` when the statement answered anything else.
+    /// An operation of a letter that this version does not know is served as an update, with its payload.
+    ///
+    /// - Throws: `PostgresError` when a value has another form.
     init(_ result: PostgresResult, _ row: Int) throws {
         sequence = try result.int64(row, Column.sequence)
         origin = RowOrigin(packed: try result.int64(row, Column.origin))

@@ -1,7 +1,7 @@
 import Model
 import Postgres
 
-/// The statements of a download. They run in one round trip and see one state of the database: a page holds
+/// The statements of a download. Those of a page run in one round trip and see one state of the database: it holds
 /// everything up to the last sequence that was read before it (D1), and no delete is missing above the floor.
 package enum DownloadStatements {
     /// Each statement by itself would see what was committed before it: compaction could remove deletes from the page
