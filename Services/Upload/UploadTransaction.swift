@@ -66,11 +66,12 @@ struct UploadTransaction {
                 }
                 for position in range where !broken.isEmpty {
                     // Parted from what PostgreSQL refused with it: that is what is wrong.
-                    guard plan.isOrphan(batch.changes[position]),
-                        let span = cycles.span(of: position), let refusal = broken[span.lowerBound]
-                    else { continue }
                     let change = batch.changes[position]
-                    refuse(change, change.base + 1, refusal)
+                    guard plan.isOrphan(change),
+                        let span = cycles.span(neededBy: change, at: position),
+                        let refusal = broken[span.lowerBound]
+                    else { continue }
+                    refuse(change, change.attemptedVersion, refusal)
                 }
             } catch let error as PostgresError {
                 guard let refusal = RowRefusal(error) else { throw error }

@@ -15,6 +15,8 @@ package enum RowKey: Hashable, Sendable {
 
     /// Longest text key in UTF-8 bytes: it stands in three indexes.
     package static let maximumTextBytes = 512
+    /// Bytes of a uuid as the sidecar keeps it.
+    private static let uuidBytes = 16
 
     /// Reads a key of the given kind as devices write it; nil if it is not one.
     package init?(_ text: String, kind: KeyKind) {
@@ -33,8 +35,11 @@ package enum RowKey: Hashable, Sendable {
     package init?(stored bytes: UnsafeBufferPointer<UInt8>, kind: KeyKind) {
         switch kind {
         case .uuid:
-            guard bytes.count == 16 else { return nil }
-            self = .uuid(high: Self.word(bytes[..<8]), low: Self.word(bytes[8...]))
+            guard bytes.count == Self.uuidBytes else { return nil }
+            let words = UnsafeRawBufferPointer(bytes)
+            self = .uuid(
+                high: UInt64(bigEndian: words.loadUnaligned(as: UInt64.self)),
+                low: UInt64(bigEndian: words.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
         case .text:
             guard let text = String(validating: bytes, as: UTF8.self) else { return nil }
             self = .text(text)
@@ -73,10 +78,6 @@ package enum RowKey: Hashable, Sendable {
 
     package func hash(into hasher: inout Hasher) {
         withStoredBytes { hasher.combine(bytes: $0) }
-    }
-
-    private static func word(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) -> UInt64 {
-        bytes.reduce(0) { $0 << 8 | UInt64($1) }
     }
 }
 

@@ -1,5 +1,6 @@
 import Foundation
 import Model
+import Postgres
 import Testing
 
 @testable import DownloadService
@@ -17,7 +18,9 @@ struct RowTextTests {
     }
 
     private static func text(ofUUID bytes: [UInt8]) -> String {
-        bytes.withUnsafeBytes { bytes in written { $0.put(uuid: bytes) } }
+        let key = bytes.withUnsafeBufferPointer { RowKey(stored: $0, kind: .uuid) }
+        guard case .uuid(let high, let low)? = key else { return "none" }
+        return written { $0.put(uuidHigh: high, low: low) }
     }
 
     @Test("Numbers have all their digits, and a sign where they are below zero")
@@ -53,9 +56,9 @@ struct RowTextTests {
         }
     }
 
-    @Test("What is no uuid is an empty text", arguments: [0, 15, 17])
+    @Test("What has not 16 bytes is no uuid", arguments: [0, 15, 17])
     func otherKeys(count: Int) {
-        #expect(Self.text(ofUUID: [UInt8](repeating: 7, count: count)) == "\"\"")
+        #expect(Self.text(ofUUID: [UInt8](repeating: 7, count: count)) == "none")
     }
 
     @Test(
@@ -65,6 +68,9 @@ struct RowTextTests {
             (-1, "1999-12-31T23:59:59.999999Z"), (-1_000_000, "1999-12-31T23:59:59Z"),
             (-946_684_800_500_000, "1969-12-31T23:59:59.5Z"),
             (817_776_000_120_000, "2025-11-30T00:00:00.12Z"),
+            (-63_113_904_000_000_000, "0000-01-01T00:00:00Z"),
+            (252_455_615_999_999_999, "9999-12-31T23:59:59.999999Z"),
+            (.min, "0000-01-01T00:00:00Z"), (.max, "9999-12-31T23:59:59.999999Z"),
         ])
     func times(microseconds: Int64, text: String) {
         let written = WireTime.text(microsecondsSince2000: microseconds)
@@ -72,7 +78,7 @@ struct RowTextTests {
     }
 
     @Test("Device, table and operation come out of one number as they went in")
-    func origins() {
+    func origins() throws {
         let letters: [(Model.Operation, Character)] = [
             (.insert, "I"), (.update, "U"), (.delete, "D"),
         ]
@@ -83,12 +89,18 @@ struct RowTextTests {
                     let packed =
                         Int64(source) << RowOrigin.sourceShift
                         | Int64(table) << RowOrigin.tableShift | Int64(letter.asciiValue ?? 0)
-                    let origin = RowOrigin(packed: packed)
+                    let origin = try RowOrigin(packed: packed)
                     #expect(origin.source == source)
                     #expect(origin.table == table)
                     #expect(origin.operation == operation)
                 }
             }
+        }
+    }
+    @Test("A letter that no operation has is told, not taken for one that takes its place")
+    func unknownOperation() {
+        #expect(throws: PostgresError.self) {
+            try RowOrigin(packed: 1 << RowOrigin.tableShift | Int64(UInt8(ascii: "X")))
         }
     }
 }

@@ -50,19 +50,16 @@ struct BytePen {
         }
     }
 
-    /// Bytes of a uuid, and of its text in quotes.
-    private static let uuidBytes = 16
+    /// Bytes of a uuid's text in quotes.
     static let uuidTextBytes = RowKey.dashedBytes + 2
 
-    /// A uuid as its text in quotes; anything else as an empty string.
-    mutating func put(uuid bytes: UnsafeRawBufferPointer) {
-        guard bytes.count == Self.uuidBytes else { return put("\"\"") }
+    /// A uuid as its text in quotes.
+    mutating func put(uuidHigh high: UInt64, low: UInt64) {
         precondition(Self.uuidTextBytes <= room - written, "a row's size was not reckoned right")
         guard let start else { return }
         put("\"")
         RowKey.writeDashed(
-            UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)),
-            UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)),
+            high, low,
             into: UnsafeMutableRawBufferPointer(start: start + written, count: room - written))
         written += RowKey.dashedBytes
         put("\"")

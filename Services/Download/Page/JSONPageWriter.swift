@@ -20,7 +20,7 @@ struct JSONPageWriter: PageWriter {
     private var tables: [TableID: TableText] = [:]
     private var lastTable: (id: TableID, text: TableText)?
     private let devices: [Int32: [UInt8]]
-    private var lastDevice: (number: Int32, text: [UInt8]) = (.min, Array("\"\"".utf8))
+    private var lastDevice: (number: Int32, text: [UInt8])?
     private var lastTime: (microseconds: Int64, text: [UInt8])?
     private var buffer: ByteBuffer
     private var isFirst = true
@@ -52,12 +52,13 @@ struct JSONPageWriter: PageWriter {
     mutating func append(_ row: PageRow) throws {
         let table = try table(row.origin.table)
         let device = device(row.origin.source)
-        let textKey = table.keyKind == .text ? Self.text(ofKey: row.key) : []
+        let key = try row.key(table.keyKind)
+        let keyText = Self.quoted(key)
         let time = time(row.microsecondsSince2000)
         let separator: StaticString = isFirst ? "{\"server_id\":" : ",{\"server_id\":"
         isFirst = false
         let size =
-            Self.fixedBytes + table.names.count + max(textKey.count, BytePen.uuidTextBytes)
+            Self.fixedBytes + table.names.count + max(keyText.count, BytePen.uuidTextBytes)
             + (row.payload?.count ?? 0) + device.count
         buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { free in
             var pen = BytePen(free)
@@ -65,10 +66,9 @@ struct JSONPageWriter: PageWriter {
             pen.put(number: row.sequence)
             pen.put(table.names)
             pen.put(Self.text(of: row.origin.operation))
-            if table.keyKind == .text {
-                pen.put(textKey)
-            } else {
-                pen.put(uuid: row.key)
+            switch key {
+            case .uuid(let high, let low): pen.put(uuidHigh: high, low: low)
+            case .text: pen.put(keyText)
             }
             if let payload = row.payload {
                 pen.put(",\"payload\":")
@@ -97,18 +97,20 @@ struct JSONPageWriter: PageWriter {
         }
     }
 
-    private static func text(ofKey bytes: UnsafeRawBufferPointer) -> [UInt8] {
-        var text: [UInt8] = []
-        bytes.withMemoryRebound(to: UInt8.self) { text.append(jsonString: $0) }
-        return text
+    /// A text key in quotes; nothing of a uuid, which is written in place.
+    private static func quoted(_ key: RowKey) -> [UInt8] {
+        guard case .text(let text) = key else { return [] }
+        var quoted: [UInt8] = []
+        quoted.append(jsonString: text)
+        return quoted
     }
 
     /// The device's name in quotes. Rows of one device mostly stand together.
     private mutating func device(_ number: Int32) -> [UInt8] {
-        if number != lastDevice.number {
-            lastDevice = (number, devices[number] ?? Array("\"\"".utf8))
-        }
-        return lastDevice.text
+        if let lastDevice, lastDevice.number == number { return lastDevice.text }
+        let text = devices[number] ?? Array("\"\"".utf8)
+        lastDevice = (number, text)
+        return text
     }
 
     /// Rows of one upload have one time.

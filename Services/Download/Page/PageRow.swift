@@ -17,29 +17,35 @@ struct PageRow {
 
     let sequence: Sequence64
     let origin: RowOrigin
-    /// As the sidecar keeps it.
-    let key: UnsafeRawBufferPointer
+    private let storedKey: UnsafeRawBufferPointer
     /// JSON; nil for a delete, and where the statement left it out.
     let payload: UnsafeRawBufferPointer?
     let version: RowVersion
     let changeID: ChangeID
     let microsecondsSince2000: Int64
 
-    /// An operation of a letter that this version does not know is served as an update, with its payload.
-    ///
     /// - Throws: `PostgresError` when a value has another form.
     init(_ result: PostgresResult, _ row: Int) throws {
         sequence = try result.int64(row, Column.sequence)
-        origin = RowOrigin(packed: try result.int64(row, Column.origin))
+        origin = try RowOrigin(packed: try result.int64(row, Column.origin))
         guard let key = result.unsafeBytes(row, Column.key) else {
             throw PostgresError(.decoding("a change without a key"))
         }
-        self.key = key
+        storedKey = key
         payload =
             origin.operation == .delete ? nil : result.unsafeBytes(row, Column.payload)
         version = try result.int64(row, Column.version)
         changeID = try result.int64(row, Column.changeID)
         microsecondsSince2000 = try result.microsecondsSince2000(row, Column.timestamp)
+    }
+
+    /// - Throws: `PostgresError` when it is no key of this kind, as SQL by hand can leave it.
+    func key(_ kind: KeyKind) throws(PostgresError) -> RowKey {
+        let key = storedKey.withMemoryRebound(to: UInt8.self) { RowKey(stored: $0, kind: kind) }
+        guard let key else {
+            throw PostgresError(.decoding("the key of change \(sequence): no \(kind.rawValue)"))
+        }
+        return key
     }
 
     /// Its payload is too large to come with others, or for devices at all.
@@ -63,8 +69,13 @@ struct RowOrigin: Hashable {
     /// The device's number among the user's.
     let source: Int32
 
-    init(packed: Int64) {
-        operation = Operation(letter: UInt8(truncatingIfNeeded: packed)) ?? .update
+    /// - Throws: `PostgresError` for a letter that no operation has.
+    init(packed: Int64) throws(PostgresError) {
+        let letter = UInt8(truncatingIfNeeded: packed)
+        guard let operation = Operation(letter: letter) else {
+            throw PostgresError(.decoding("operation \(letter) of a change"))
+        }
+        self.operation = operation
         table = TableID(truncatingIfNeeded: packed >> Self.tableShift)
         source = Int32(truncatingIfNeeded: packed >> Self.sourceShift)
     }

@@ -25,9 +25,7 @@ struct ProtobufPageWriter: PageWriter {
         change.schema = table.name.schema
         change.table = table.name.table
         change.op = row.origin.operation.rawValue
-        change.pk = row.key.withMemoryRebound(to: UInt8.self) {
-            RowKey(stored: $0, kind: table.keyKind)?.text ?? ""
-        }
+        change.pk = try row.key(table.keyKind).text
         change.payload = row.payload.map { Data($0) } ?? Data()
         change.serverVersion = row.version
         change.deleted = row.origin.operation == .delete

@@ -41,6 +41,9 @@ package struct Change: Sendable {
         self.needs = needs
         self.provides = provides
     }
+
+    /// The version that it would have made of its row. A device may name any base, the highest number too.
+    var attemptedVersion: RowVersion { base == .max ? base : base + 1 }
 }
 
 /// The values of one foreign key, in its columns' order without those that the server writes itself.

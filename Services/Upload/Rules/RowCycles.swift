@@ -9,6 +9,8 @@ struct RowCycles: Sendable {
     let promised: [ParentReference: Int]
     /// Stretches of the batch, as indexes into it, in which all of a cycle lies. In order, none overlaps.
     let spans: [Range<Int>]
+    /// The first change of the batch that brings each row; none where no tables can make a cycle.
+    private let providers: [ParentReference: Int]
 
     init(_ changes: ArraySlice<Change>, in schema: UploadSchema) {
         var promised: [ParentReference: Int] = [:]
@@ -33,6 +35,7 @@ struct RowCycles: Sendable {
         }
         self.promised = promised
         self.spans = spans
+        self.providers = providers
     }
 
     /// Where to part a stretch of several changes in two: near its middle, and not within a cycle if there is
@@ -46,6 +49,15 @@ struct RowCycles: Sendable {
 
     /// The stretch that a change lies in.
     func span(of position: Int) -> Range<Int>? { spans.first { $0.contains(position) } }
+
+    /// The stretch that a change lies in and points into: parted from it, the change may be without a parent.
+    func span(neededBy change: Change, at position: Int) -> Range<Int>? {
+        guard let span = span(of: position) else { return nil }
+        let pointsIntoIt = change.needs.contains { need in
+            providers[need].map(span.contains) ?? false
+        }
+        return pointsIntoIt ? span : nil
+    }
 
     private static func providers(_ changes: ArraySlice<Change>) -> [ParentReference: Int] {
         var providers: [ParentReference: Int] = [:]

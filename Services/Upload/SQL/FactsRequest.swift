@@ -88,7 +88,7 @@ struct FactsRequest {
         let first = results.startIndex
         guard results[first].rowCount > 0 else { return answer }
         answer.scope = try results[first].int64(0, 0)
-        answer.facts.lastSequence = try results[first].int64(0, 1)
+        answer.facts.lastSequence = try number(results[first], 0, 1)
         if results[first + 1].rowCount > 0 {
             answer.source = try results[first + 1].int32(0, 0)
             answer.isRevoked = try results[first + 1].bool(0, 1)
@@ -102,6 +102,21 @@ struct FactsRequest {
             }
         }
         return answer
+    }
+
+    /// Highest sequence and version that an upload can go on from. None comes so high but by SQL by hand.
+    private static let highestNumber = Int64.max - Int64(WireLimits.answeredChanges)
+
+    /// A sequence or version, which the plan counts on from.
+    private func number(
+        _ result: PostgresResult, _ row: Int, _ column: Int
+    ) throws(PostgresError) -> Int64 {
+        let number = try result.int64(row, column)
+        guard number <= Self.highestNumber else {
+            throw PostgresError(
+                .decoding("\(result.columnName(column)) \(number): no number can follow it"))
+        }
+        return number
     }
 
     private func readKnown(_ result: PostgresResult, into facts: inout UploadFacts)
@@ -134,7 +149,7 @@ struct FactsRequest {
                 continue
             }
             answer.facts.rows[change.row] = RowFact(
-                version: try result.int64(row, 1), sequence: try result.int64(row, 2),
+                version: try number(result, row, 1), sequence: try result.int64(row, 2),
                 isDeleted: isDeleted, writer: .stored(writer))
         }
     }

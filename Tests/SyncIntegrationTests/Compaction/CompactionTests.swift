@@ -158,6 +158,40 @@ struct CompactionTests {
         }
     }
 
+    @Test(
+        "A page of large rows that compaction met is asked for again, and then told that a delete is missing"
+    )
+    func compactionMeetsLargeRows() async throws {
+        try await SyncedDatabase.with { database in
+            // Random, for what compresses well comes with its page.
+            let text = (0..<500).map { _ in UUID().uuidString }.joined()
+            try await database.upload("ann", change(1, "INSERT", "notes", id("a1"), "{}"))
+            try await database.upload(
+                "ann", change(2, "INSERT", "notes", id("a2"), #"{"title":"\#(text)"}"#))
+            try await database.upload("ann", change(3, "DELETE", "notes", id("a1"), base: 1))
+            let gate = try await SyncedDatabase.connect(database.url)
+            let compaction = try await SyncedDatabase.connect(database.url)
+            defer { [gate, compaction].forEach { $0.close() } }
+            let lock = "BEGIN; LOCK TABLE sync.change_log IN ACCESS EXCLUSIVE MODE"
+            let compact = """
+                DELETE FROM sync.change_log WHERE seq = 3;
+                UPDATE sync.scope SET floor_seq = 3;
+                COMMIT
+                """
+            // Whoever waits for a lock gets it in turn: the page's statements, compaction, the page's large rows.
+            try await gate.execute(script: lock)
+            async let page = database.answer("ann", after: 1)
+            try await database.expectWaiting(1)
+            async let compacted: Void = compaction.execute(script: "\(lock); \(compact)")
+            try await database.expectWaiting(2)
+            try await gate.execute(script: "COMMIT")
+            try await compacted
+            #expect(try await page == "unavailable")
+            #expect(try await database.answer("ann", after: 1) == "history_pruned")
+            #expect(try await database.answer("ann", after: 0) == "2 rows to 3")
+        }
+    }
+
     @Test("H1: columns that the newest change does not name are still served from older ones")
     func partialPayloads() async throws {
         try await SyncedDatabase.with { database in
@@ -298,6 +332,18 @@ extension SyncedDatabase {
             return "\(reply.message.rows) rows to \(reply.message.nextAfter)"
         } catch let failure as RPCFailure {
             return failure.code
+        }
+    }
+
+    /// Comes back when so many statements wait for a lock.
+    fileprivate func expectWaiting(_ count: Int) async throws {
+        let deadline = ContinuousClock.now + .seconds(30)
+        let waiting = """
+            SELECT count(*)::text FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'
+            """
+        while try await value(waiting) != "\(count)" {
+            try #require(.now < deadline, "not so many wait for a lock")
         }
     }
 

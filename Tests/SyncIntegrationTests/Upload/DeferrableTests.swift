@@ -7,7 +7,8 @@ import Testing
 struct DeferrableTests {
     private static let tables = """
         CREATE TABLE s.hens (id uuid PRIMARY KEY, owner text, egg uuid, n int CHECK (n > 0));
-        CREATE TABLE s.eggs (id uuid PRIMARY KEY, owner text, hen uuid REFERENCES s.hens, n int);
+        CREATE TABLE s.eggs (id uuid PRIMARY KEY, owner text, hen uuid REFERENCES s.hens, n int,
+            nurse uuid REFERENCES s.hens);
         ALTER TABLE s.hens ADD FOREIGN KEY (egg) REFERENCES s.eggs;
         """
     private static let yaml = """
@@ -99,6 +100,29 @@ struct DeferrableTests {
             let mended = try await database.outcomes(
                 "ann", Self.hen(3, "a2", egg: "b2", n: 5), Self.egg(4, "b2", hen: "a2"))
             #expect(mended == ["applied 1", "applied 1"])
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test(
+        "P5: a change between the rows of a refused cycle keeps its own reason, whatever version it is based on"
+    )
+    func between() async throws {
+        try await Self.converted { database in
+            try await database.upload("ann", change(1, "INSERT", "hens", id("a9"), "{}"))
+            // The nurse is there, so her change need not succeed; it stands before the egg's and after the hen's.
+            let egg = #"{"hen":"\#(id("a1"))","nurse":"\#(id("a9"))"}"#
+            let answer = try await database.outcomes(
+                "ann", Self.hen(2, "a1", egg: "b1", n: -1),
+                change(3, "UPDATE", "hens", id("a9"), base: .max, #"{"egg":"\#(id("b9"))"}"#),
+                change(4, "INSERT", "eggs", id("b1"), egg))
+            let refused = "materialize_error 23514"
+            #expect(answer == [refused, "invalid fk_missing s.eggs:\(id("b9"))", refused])
+            #expect(
+                try await database.value(
+                    "SELECT string_agg(source_change_id::text, ',' ORDER BY id) FROM sync.materialize_failures"
+                )
+                    == "2,4")
             #expect(try await database.verify().0 == [])
         }
     }
