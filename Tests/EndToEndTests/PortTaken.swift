@@ -81,6 +81,15 @@ struct PortTaken {
         }
     }
 
+    @Test("The port of a stack is none that the system gives to connections")
+    func lasting() throws {
+        for _ in 0..<50 {
+            let port = try FreePort.find()
+            #expect(port >= 1024)
+            #expect(port < FreePort.firstGivenOut())
+        }
+    }
+
     /// Lends a port that is listened on, and a folder.
     private static func withListener(
         _ body: (_ port: Int, _ folder: String) async throws -> Void

@@ -4,6 +4,7 @@ import Logging
 import Postgres
 import ServiceLifecycle
 import Sidecar
+import Synchronization
 import UnixSignals
 
 /// The whole product on one machine: a private PostgreSQL, and every service as a process of its own.
@@ -72,14 +73,18 @@ package struct Stack: Sendable {
         services = try Self.services(plan, address, certificates, postgres, logger)
     }
 
-    /// Runs until a signal, or until `body` returns.
+    /// Runs until `body` returns.
+    ///
+    /// - Throws: `StackInterrupted` when a signal ended it before.
     package func run<R: Sendable>(
         logger: Logger, _ body: @escaping @Sendable (StackAddress) async throws -> R
     )
         async throws -> R
     {
+        let interruption = Interruption()
+        // The last is the first to be told of a signal, before the services that `body` talks to end.
         var group = ServiceGroupConfiguration(
-            services: services.map { .init(service: $0) }, logger: logger)
+            services: (services + [interruption]).map { .init(service: $0) }, logger: logger)
         group.gracefulShutdownSignals = [.sigint, .sigterm]
         group.maximumGracefulShutdownDuration = .seconds(SupervisedProcess.patience)
         let running = ServiceGroup(configuration: group)
@@ -95,14 +100,15 @@ package struct Stack: Sendable {
             }
             defer { address.remove(from: plan.directory) }
             let first = await tasks.nextResult()
+            let isInterrupted = interruption.hasCome
             await running.triggerGracefulShutdown()
             tasks.cancelAll()
             _ = await tasks.nextResult()
-            guard case .success(let value?) = first else {
-                if case .failure(let error) = first { throw error }
-                throw CancellationError()
+            switch first {
+            case .success(let value?): return value
+            case .failure(let error) where !isInterrupted: throw error
+            default: throw StackInterrupted()
             }
-            return value
         }
     }
 
@@ -179,6 +185,23 @@ package struct Stack: Sendable {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o640)
         guard descriptor >= 0 else { throw StackError("\(path) cannot be written") }
         return FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+    }
+}
+
+/// A signal ended a stack before what it was started for was done.
+package struct StackInterrupted: Error, CustomStringConvertible {
+    package let description = "ended by a signal before it was done"
+}
+
+/// Knows whether a signal has asked for the end.
+private final class Interruption: Service {
+    private let told = Mutex(false)
+
+    var hasCome: Bool { told.withLock { $0 } }
+
+    func run() async throws {
+        try await gracefulShutdown()
+        told.withLock { $0 = true }
     }
 }
 

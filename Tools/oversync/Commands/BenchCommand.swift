@@ -23,7 +23,7 @@ struct BenchCommand: AsyncParsableCommand {
     @Flag(help: "Lists the scenarios.")
     var list = false
     @Option(help: "Only these scenarios: ids with commas between.")
-    var only = ""
+    var only: String?
     @Option(help: "Seconds of one measurement.")
     var seconds = 10.0
     @Option(help: "Measurements of each kind; the tables show medians.")
@@ -63,10 +63,17 @@ struct BenchCommand: AsyncParsableCommand {
         for text in setting where !text.hasPrefix("OVERSYNC_") || !text.contains("=") {
             throw ValidationError("--setting \(text): must be OVERSYNC_<NAME>=<value>")
         }
+        guard only == nil || !plan.only.isEmpty else {
+            throw ValidationError("--only names no scenario; --list names them all")
+        }
         let unknown = plan.only.subtracting(Scenarios.ids)
         guard unknown.isEmpty else {
             let names = unknown.sorted().joined(separator: ", ")
             throw ValidationError("no such scenario: \(names); --list names them all")
+        }
+        guard smoke || list || FileManager.default.fileExists(atPath: floors) else {
+            throw ValidationError(
+                "--floors: there is no folder \(floors); it is Tests/Bench of the repository")
         }
         for (option, path) in [("--json", json), ("--svg", svg), ("--markdown", markdown)] {
             guard let path, let trouble = OutputFile.trouble(path) else { continue }
@@ -89,7 +96,7 @@ struct BenchCommand: AsyncParsableCommand {
         plan.floors = floors
         plan.seconds = seconds
         plan.rounds = rounds
-        plan.only = Set(only.split(separator: ",").map(String.init))
+        plan.only = Set((only ?? "").split(separator: ",").map(String.init))
         plan.watchers = watchers
         plan.growth = growth
         plan.growthLimit = growthLimit

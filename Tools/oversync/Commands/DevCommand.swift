@@ -32,7 +32,7 @@ struct DevCommand: AsyncParsableCommand {
                 fflush(nil)
                 try await gracefulShutdown()
             }
-        } catch is CancellationError {
+        } catch is StackInterrupted {
             // Ctrl-C, which is how it ends.
         }
     }
