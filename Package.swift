@@ -276,7 +276,7 @@ let testTargets: [Target] = [
             .x509,
         ]),
     tests("TokensUnitTests", ["Tokens", .crypto]),
-    tests("DownloadUnitTests", ["DownloadService", "Model", "Postgres"]),
+    tests("DownloadUnitTests", ["DownloadService", "Model", "Postgres", "Protos", "RPC"]),
     tests(
         "UploadUnitTests",
         ["Model", "ServerModel", "Sidecar", "TestSupport", "UploadService", "WireJSON", .nioCore]),
