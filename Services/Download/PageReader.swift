@@ -18,7 +18,12 @@ struct PageReader: Sendable {
         do {
             return try await read(request, catalog, deadline)
         } catch is UnknownTable {
-            return try await read(request, try await source.refresh(), deadline)
+            do {
+                return try await read(request, try await source.refresh(), deadline)
+            } catch let error as UnknownTable {
+                throw PostgresError(
+                    .decoding("a change of table \(error.id): the catalog has no such table"))
+            }
         }
     }
 

@@ -53,10 +53,11 @@ struct EditedLogTests {
     }
 
     @Test(
-        "A key that is none, or an operation that is none, is told by its change and not served",
+        "A key, an operation or a table that is none is told by its change and not served",
         arguments: [
             (#"UPDATE sync.change_log SET key = '\xff'"#, "prefs", "p", "key of change 1"),
             (#"UPDATE sync.change_log SET key = '\x01'"#, "notes", id("a1"), "key of change 1"),
+            ("UPDATE sync.change_log SET table_id = 77", "notes", id("a1"), "table 77"),
             (
                 """
                 ALTER TABLE sync.change_log DROP CONSTRAINT change_log_op_check;
