@@ -25,7 +25,9 @@ extension Target.Dependency {
     static let signals = product(name: "UnixSignals", package: "swift-service-lifecycle")
     static let logging = product(name: "Logging", package: "swift-log")
     static let nioCore = product(name: "NIOCore", package: "swift-nio")
+    static let nioEmbedded = product(name: "NIOEmbedded", package: "swift-nio")
     static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
+    static let nioHTTP2 = product(name: "NIOHTTP2", package: "swift-nio-http2")
     static let nioHTTPTypes = product(name: "NIOHTTPTypes", package: "swift-nio-extras")
     static let nioHTTPTypesHTTP1 = product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
     static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
@@ -129,7 +131,7 @@ let serviceTargets: [Target] =
             "Compression", "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens",
             "WireJSON", .crypto, .http2, .httpTypes,
             .hummingbird, .hummingbirdCore, .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1,
-            .nioHTTPTypes, .nioHTTPTypesHTTP1, .nioPosix, .nioSSL, .nioTLS,
+            .nioHTTP2, .nioHTTPTypes, .nioHTTPTypesHTTP1, .nioPosix, .nioSSL, .nioTLS,
         ],
         resources: [.embedInCode("Resources/openapi.yaml")])
 
@@ -265,7 +267,7 @@ let testTargets: [Target] = [
         "GatewayUnitTests",
         [
             "Gateway", "Protos", "RPC", "ServiceKit", .crypto, .httpTypes, .hummingbird,
-            .hummingbirdCore, .jwtKit, .logging, .nioCore, .nioPosix,
+            .hummingbirdCore, .jwtKit, .logging, .nioCore, .nioEmbedded, .nioHTTP2, .nioPosix,
         ]),
     tests(
         "GatewayIntegrationTests",
@@ -339,6 +341,7 @@ package.dependencies = [
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.35.2"),
+    .package(url: "https://github.com/apple/swift-nio-http2.git", from: "1.46.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
     .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0"),
     .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),

@@ -159,9 +159,10 @@ struct UploadBody {
             }
             return key
         case .text:
-            guard (1...WireKey.maximumTextBytes).contains(text.utf8.count) else {
+            guard (1...WireKey.maximumTextBytes).contains(text.utf8.count), !text.utf8.contains(0)
+            else {
                 throw .badPayload(
-                    "bad_payload: invalid key: a text key has 1 to \(WireKey.maximumTextBytes) bytes"
+                    "bad_payload: invalid key: a text key has 1 to \(WireKey.maximumTextBytes) bytes and no U+0000"
                 )
             }
             return text

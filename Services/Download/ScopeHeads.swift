@@ -32,6 +32,8 @@ final class ScopeHeads: Service {
         var waiters: [Int: Waiter] = [:]
         /// The highest sequence heard of in this history, also while no state is known.
         var told: Sequence64 = 0
+        /// When it became that.
+        var toldAt: Instant?
     }
 
     private struct Waiter {
@@ -87,16 +89,21 @@ final class ScopeHeads: Service {
     ///
     /// - Parameters:
     ///   - revoked: all of the user's devices that may read no more; nil if it was not asked for.
-    ///   - asked: when it was asked, at the latest.
+    ///   - asked: a time before it was asked.
     func learn(
-        _ reading: ScopeState, of user: UserID, revoked: Set<DeviceID>? = nil, asked: Instant
+        _ reading: ScopeState, of user: UserID, revoked: Set<DeviceID>? = nil, asked: Instant,
+        now: Instant = .now
     ) {
         update(user) { entry in
             var reading = reading
             // In another history what was known means nothing.
             if let known = entry.state, known.epoch != reading.epoch { entry.told = 0 }
-            // Upload's word may be younger than the reading.
-            reading.head = max(reading.head, entry.told)
+            // Upload's word, or another reading, may be younger than this one. One that began after them is right: they
+            // told of what is committed, and where that was more, the database was restored since.
+            if entry.toldAt.map({ asked <= $0 }) ?? false {
+                reading.head = max(reading.head, entry.told)
+            }
+            if reading.head != entry.told { entry.toldAt = now }
             entry.told = reading.head
             entry.state = reading
             if let revoked { entry.revoked = revoked }
@@ -105,8 +112,9 @@ final class ScopeHeads: Service {
     }
 
     /// Upload has committed up to this sequence.
-    func note(_ head: Sequence64, of user: UserID) {
+    func note(_ head: Sequence64, of user: UserID, now: Instant = .now) {
         update(user) { entry in
+            if head > entry.told { entry.toldAt = now }
             entry.told = max(entry.told, head)
             entry.state?.head = entry.told
         }

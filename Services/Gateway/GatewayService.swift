@@ -52,11 +52,11 @@ package enum GatewayService {
         listening: @escaping @Sendable (Int) -> Void = { _ in }
     ) async throws -> Parts {
         let observer = RPCMetrics(metrics, service: "oversync-gateway")
-        var limits = RPCLimits()
-        limits.connectionsPerReplica = connectionsPerReplica
+        var rpcLimits = RPCLimits()
+        rpcLimits.connectionsPerReplica = connectionsPerReplica
         func client(_ service: String) -> RPCClient {
             RPCClient(
-                directory: sockets + "/" + service, service: service, limits: limits,
+                directory: sockets + "/" + service, service: service, limits: rpcLimits,
                 logger: logger, observer: observer)
         }
         let (auth, upload, download) = (client("auth"), client("upload"), client("download"))
@@ -72,18 +72,17 @@ package enum GatewayService {
         }
         let tokens = AuthRoutes(
             auth: auth, keys: keys, allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
+        let limits = RateLimits(
+            requestsPerSecond: settings.requestsPerSecond, bytesPerSecond: settings.bytesPerSecond)
         let routes =
             health.routes + tokens.routes
-            + routes(settings, upload: upload, download: download, watchers: watchers)
+            + routes(settings, upload: upload, download: download, watchers: watchers, limits)
         let responder = GatewayResponder(
             routes: RouteTable(routes),
             verifier: TokenVerifier(
                 keys: keys, cache: cache, issuer: settings.issuer, audience: settings.audience,
                 skewSeconds: settings.skewSeconds, now: { Date().timeIntervalSince1970 }),
-            limits: RateLimits(
-                requestsPerSecond: settings.requestsPerSecond,
-                bytesPerSecond: settings.bytesPerSecond),
-            adminRole: settings.adminRole, timeout: settings.requestTimeout,
+            limits: limits, adminRole: settings.adminRole, timeout: settings.requestTimeout,
             metrics: GatewayMetrics(metrics), logger: logger)
         let server = Listener(
             try application(responder, settings, logger, listening),
@@ -99,11 +98,12 @@ package enum GatewayService {
 
     /// What devices and administrators ask for.
     private static func routes(
-        _ settings: GatewaySettings, upload: RPCClient, download: RPCClient, watchers: Watchers
+        _ settings: GatewaySettings, upload: RPCClient, download: RPCClient, watchers: Watchers,
+        _ limits: RateLimits
     ) -> [Route] {
         let sync = SyncRoutes(
             upload: upload, download: download,
-            bodies: BodyReader(maximumBytes: settings.maximumBodyBytes),
+            bodies: BodyReader(maximumBytes: settings.maximumBodyBytes, limits: limits),
             maximumPageRows: settings.maximumPageRows)
         let devices = DeviceRoutes(
             upload: upload, download: download, maximumBodyBytes: settings.maximumBodyBytes,
@@ -130,7 +130,7 @@ package enum GatewayService {
                             idleTimeout: idleTimeout, gracefulCloseTimeout: drainTimeout,
                             streamConfiguration: .init(
                                 idleTimeout: .seconds(idleTimeout.components.seconds)))),
-                    idleTimeout: idleTimeout
+                    idleTimeout: idleTimeout, drainTimeout: drainTimeout
                 ) { request in
                     var response = await responder.answer(request)
                     response.headers[.date] = date.text()

@@ -3,6 +3,9 @@ import NIOCore
 
 /// A request that was read and judged change by change: what is left is for the plan and the database.
 struct UploadBatch: Sendable {
+    /// Different names in the payloads of one upload that are no columns: each is looked up again behind the writes.
+    static let maximumUnknownNames = 10_000
+
     let schema: UploadSchema
     /// What the changes' payloads are places in.
     let body: ByteBuffer
@@ -45,9 +48,15 @@ struct UploadBatch: Sendable {
         var valid: [Change] = []
         valid.reserveCapacity(wire.count)
         var refused: [(Int, Refusal)] = []
+        var names = UnknownNames(limit: Self.maximumUnknownNames)
         for (index, verdict) in verdicts.enumerated() {
             switch verdict {
-            case .valid(let change): valid.append(change)
+            case .valid(let change):
+                guard names.admit(change.strangers, of: change.table) else {
+                    refused.append((index, .tooManyUnknownNames(limit: Self.maximumUnknownNames)))
+                    continue
+                }
+                valid.append(change)
             case .refused(let refusal): refused.append((index, refusal))
             }
         }
@@ -71,6 +80,33 @@ struct UploadBatch: Sendable {
         var plan = UploadPlan(schema: schema, request: writer, facts: facts, count: count)
         for (index, refusal) in refused { plan.settle(index, as: .invalid(refusal)) }
         return plan
+    }
+}
+
+/// Counts the names of a batch that are no columns, each table's once.
+private struct UnknownNames {
+    let limit: Int
+    private var seen: [Int: Set<String>] = [:]
+    private var count = 0
+
+    init(limit: Int) { self.limit = limit }
+
+    /// - Returns: false, and forgets them, if there are too many with these.
+    mutating func admit(_ names: [String], of table: Int) -> Bool {
+        guard !names.isEmpty else { return true }
+        let new = Set(names).subtracting(seen[table] ?? [])
+        guard count + new.count <= limit else { return false }
+        count += new.count
+        seen[table, default: []].formUnion(new)
+        return true
+    }
+}
+
+extension Refusal {
+    fileprivate static func tooManyUnknownNames(limit: Int) -> Refusal {
+        .badPayload(
+            "bad_payload: the upload's payloads have more than \(limit) different members that are no columns; send fewer changes at once, or leave them out"
+        )
     }
 }
 

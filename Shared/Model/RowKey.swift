@@ -4,7 +4,7 @@ import WireJSON
 package enum KeyKind: String, Hashable, Sendable {
     /// 16 bytes; on the wire as dashed lower-case hexadecimal digits.
     case uuid
-    /// Any text of 1 to `RowKey.maximumTextBytes` bytes, compared byte for byte.
+    /// Any text of 1 to `RowKey.maximumTextBytes` bytes without U+0000, compared byte for byte.
     case text
 }
 
@@ -26,7 +26,10 @@ package enum RowKey: Hashable, Sendable {
             self = uuid
         case .text:
             // `hashValue` and `==` of String join canonical equivalents; the database does not.
-            guard (1...Self.maximumTextBytes).contains(text.utf8.count) else { return nil }
+            guard (1...Self.maximumTextBytes).contains(text.utf8.count),
+                // PostgreSQL has no text with it.
+                !text.utf8.contains(0)
+            else { return nil }
             self = .text(text)
         }
     }

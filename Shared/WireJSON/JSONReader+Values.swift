@@ -68,7 +68,7 @@ extension JSONReader {
 
     private mutating func enter(_ kind: JSONKind) {
         containers.append(kind)
-        if kind == .object, rules.refusesDuplicateKeys { keys.enterObject() }
+        if kind == .object, comparesKeys { keys.enterObject() }
         if containers.count > rules.maximumDepth {
             note(.nestedTooDeeply(limit: rules.maximumDepth))
         }
@@ -91,7 +91,14 @@ extension JSONReader {
     }
 
     private mutating func leave() {
-        if containers.popLast() == .object, rules.refusesDuplicateKeys { keys.leaveObject() }
+        let comparesKeys = comparesKeys
+        if containers.popLast() == .object, comparesKeys { keys.leaveObject() }
+    }
+
+    /// Not deeper than is allowed: such a value is flawed already, and millions of objects in each other would all
+    /// be remembered.
+    private var comparesKeys: Bool {
+        rules.refusesDuplicateKeys && containers.count <= rules.maximumDepth
     }
 
     private mutating func passMemberKey() throws(JSONError) {
@@ -100,7 +107,7 @@ extension JSONReader {
             throw error("a key in quotes was expected")
         }
         let key = try scanString()
-        if rules.refusesDuplicateKeys, !keys.insert(key, in: bytes) { note(.duplicateKey) }
+        if comparesKeys, !keys.insert(key, in: bytes) { note(.duplicateKey) }
         guard consume(UInt8(ascii: ":")) else { throw error("':' was expected") }
     }
 

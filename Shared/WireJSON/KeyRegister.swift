@@ -9,7 +9,8 @@
 /// The keys of the objects that are open, to find the same key twice.
 ///
 /// Small objects, nearly all of them, are compared key by key without hashing; from
-/// `hashingThreshold` keys on a set takes over, so that a payload of a hundred thousand keys stays linear.
+/// `hashingThreshold` keys on a set takes over, so that a payload of a hundred thousand keys stays linear. It does
+/// from the first escaped key on, too: `"a"` and `"\u0061"` are one key.
 struct KeyRegister {
     /// Keys in one object over which a set is cheaper than comparing.
     static let hashingThreshold = 24
@@ -41,7 +42,12 @@ struct KeyRegister {
         // Not `objects.last`: a copy of the element would make each insertion copy its whole set.
         guard let firstKey = objects.indices.last.map({ objects[$0].firstKey }) else { return true }
         let own = keys[firstKey...]
-        if own.count >= Self.hashingThreshold { return insertHashed(key, in: bytes) }
+        // An escaped key would be unescaped once more for each comparison.
+        if own.count >= Self.hashingThreshold || key.hasEscapes
+            || objects[objects.count - 1].seen != nil
+        {
+            return insertHashed(key, in: bytes)
+        }
         let isNew = !own.contains { Self.same($0, key, in: bytes) }
         keys.append(key)
         return isNew
@@ -58,13 +64,10 @@ struct KeyRegister {
         return objects[last].seen?.insert(unescaped(key, in: bytes)).inserted ?? true
     }
 
-    /// Whether two keys spell the same characters: `"a"` and `"\u0061"` are one key.
+    /// Whether two keys without escapes are the same.
     private static func same(
         _ a: JSONSlice, _ b: JSONSlice, in bytes: UnsafeBufferPointer<UInt8>
     ) -> Bool {
-        if a.hasEscapes || b.hasEscapes {
-            return unescaped(a, in: bytes) == unescaped(b, in: bytes)
-        }
         guard a.content.count == b.content.count, let base = bytes.baseAddress else { return false }
         return memcmp(base + a.content.lowerBound, base + b.content.lowerBound, a.content.count)
             == 0

@@ -183,7 +183,8 @@ enum Refusals {
                     talk.change(3, "currencies", pk, payload: "{}"),
                     gives: .statuses(
                         talk.badPayload(
-                            3, "bad_payload: invalid key: a text key has 1 to 512 bytes"),
+                            3,
+                            "bad_payload: invalid key: a text key has 1 to 512 bytes and no U+0000"),
                         highest: 2
                     ))
             }

@@ -1,3 +1,5 @@
+import AsyncHTTPClient
+import Compression
 import NIOCore
 import NIOHTTP1
 import Protos
@@ -13,6 +15,14 @@ import Testing
 struct HostileClientTests {
     /// What ends each request here that is to be the last: by it `exchange` comes to its end.
     private static let health = "GET /health HTTP/1.1\r\nHost: localhost\r\n"
+
+    private static var answeringUploads: RPCRouter {
+        var router = RPCRouter()
+        router.on(UploadRPC.pushChanges) { _, _, _ in
+            RPCReply(PushChangesReply(), body: ByteBuffer(string: "{}"))
+        }
+        return router
+    }
 
     @Test(arguments: [
         health + "Connection: Close\r\n\r\n",
@@ -49,6 +59,55 @@ struct HostileClientTests {
                 "POST /sync/upload HTTP/1.1\r\nHost: localhost\r\n" + rest + Self.health + "\r\n")
             // Nothing that came behind it was taken for a request.
             #expect(!answer.contains("HTTP/1.1 200 "))
+        }
+    }
+
+    @Test(arguments: ["9223372036854775807", "9223372036854765807", "16777217"])
+    func `a length that is only claimed uses nothing up`(length: String) async throws {
+        try await withGateway(
+            ["OVERSYNC_RATE_BYTES": "65536"], upstreams: ["upload": Self.answeringUploads]
+        ) { gateway in
+            let token = try await RunningGateway.token()
+            let signed = "Host: localhost\r\nAuthorization: Bearer \(token)\r\n"
+            for _ in 1...3 {
+                let claim =
+                    "GET /sync/watch HTTP/1.1\r\n\(signed)Content-Length: \(length)\r\nConnection: close\r\n\r\n"
+                let upload = claim.replacing("GET /sync/watch", with: "POST /sync/upload")
+                for request in [claim, upload] {
+                    _ = try await RawConnection.with(gateway) { connection in
+                        try await connection.outbound.write(ByteBuffer(string: request))
+                        for try await part in connection.inbound { return String(buffer: part) }
+                        return ""
+                    }
+                }
+            }
+            let answer = try await gateway.sendSigned(
+                .POST, "/sync/upload", body: .bytes(ByteBuffer(string: "{}")))
+            #expect(answer.status == 200)
+        }
+    }
+
+    @Test(arguments: [false, true])
+    func `a body uses up what it is, announced or not, inflated where it is compressed`(
+        isCompressed: Bool
+    ) async throws {
+        try await withGateway(
+            ["OVERSYNC_RATE_BYTES": "65536"], upstreams: ["upload": Self.answeringUploads]
+        ) { gateway in
+            let plain = ByteBuffer(repeating: UInt8(ascii: "["), count: 1 << 20)
+            let body = isCompressed ? try #require(Gzip.deflate(plain)) : plain
+            let parts = AsyncStream { stream in
+                stream.yield(body)
+                stream.finish()
+            }
+            let first = try await gateway.sendSigned(
+                .POST, "/sync/upload",
+                headers: isCompressed ? ["Content-Encoding": "gzip"] : [:],
+                body: .stream(parts, length: .unknown))
+            #expect(first.status == 200)
+            let second = try await gateway.sendSigned(
+                .POST, "/sync/upload", body: .bytes(ByteBuffer(string: "{}")))
+            #expect(second.status == 429)
         }
     }
 

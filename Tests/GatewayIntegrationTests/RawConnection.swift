@@ -2,6 +2,12 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// A connection to a gateway that says what a test wants, byte for byte. What it does not take it does not read.
 struct RawConnection {
     let inbound: NIOAsyncChannelInboundStream<ByteBuffer>
@@ -9,9 +15,11 @@ struct RawConnection {
 
     /// Opens one for `body`.
     ///
-    /// - Parameter speaksTLS: false stays silent after the TCP connection is there.
+    /// - Parameters:
+    ///   - speaksTLS: false stays silent after the TCP connection is there.
+    ///   - resets: ends with a reset and not in order, as a device does that is gone.
     static func with<Result>(
-        _ gateway: RunningGateway, speaksTLS: Bool = true,
+        _ gateway: RunningGateway, speaksTLS: Bool = true, resets: Bool = false,
         _ body: (RawConnection) async throws -> Result
     ) async throws -> Result {
         var tls = TLSConfiguration.makeClientConfiguration()
@@ -29,6 +37,9 @@ struct RawConnection {
                         wrappingChannelSynchronously: channel)
                 }
             }
+        if resets, let socket = channel.channel as? any SocketOptionProvider {
+            try await socket.setSoLinger(linger(l_onoff: 1, l_linger: 0)).get()
+        }
         return try await channel.executeThenClose { inbound, outbound in
             try await body(RawConnection(inbound: inbound, outbound: outbound))
         }

@@ -205,6 +205,32 @@ struct WatchTests {
         }
     }
 
+    @Test func `a watch ends when its device is gone, and not only when it is written to`()
+        async throws
+    {
+        let log = Log()
+        try await withGateway(
+            ["OVERSYNC_MAX_WATCHERS": "1"], upstreams: ["download": log.router()]
+        ) { gateway in
+            let token = try await RunningGateway.token()
+            log.grow.yield(1)
+            try await RawConnection.with(gateway, resets: true) { connection in
+                let request =
+                    "GET /sync/watch HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(token)\r\n\r\n"
+                try await connection.outbound.write(ByteBuffer(string: request))
+                var answer = ""
+                for try await part in connection.inbound {
+                    answer += String(buffer: part)
+                    if answer.contains("highest_server_seq") { break }
+                }
+                #expect(answer.hasPrefix("HTTP/1.1 200 "))
+            }
+            let start = ContinuousClock.now
+            await log.ended.wait()
+            #expect(ContinuousClock.now - start < Watch.heartbeat / 2)
+        }
+    }
+
     @Test func `no more than may watch do`() async throws {
         let log = Log()
         try await withGateway(

@@ -28,6 +28,12 @@ struct LimitsTests {
         #expect(bucket.take(1, now: start + .seconds(10.1)) == nil)
     }
 
+    @Test func `no wait is told that is longer than an hour`() {
+        var bucket = TokenBucket(rate: 1, capacity: 1, now: start)
+        bucket.charge(1e30, now: start)
+        #expect(bucket.take(1, now: start) == .seconds(3600))
+    }
+
     @Test func `one user's allowance is not another's`() throws {
         let limits = RateLimits(requestsPerSecond: 2, bytesPerSecond: 0)
         var served = 0

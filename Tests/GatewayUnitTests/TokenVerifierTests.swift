@@ -150,6 +150,12 @@ struct TokenVerifierTests {
         #expect(await refusal(verifier(audience: "b"), full) == "token has another audience")
     }
 
+    @Test func `a token for no audience at all is for nobody who asks for one`() async throws {
+        let nobody = "Bearer " + (try token(Self.good.merging(["aud": [String]()]) { $1 }))
+        #expect(await refusal(verifier(), nobody) == nil)
+        #expect(await refusal(verifier(audience: "a"), nobody) == "token has another audience")
+    }
+
     @Test(arguments: ["none", "None", "HS384", "HS512", "RS256", "EdDSA", "hs256", ""])
     func `no other algorithm is tried, whatever the signature`(algorithm: String) async throws {
         let forged = try token(Self.good, header: ["alg": algorithm])

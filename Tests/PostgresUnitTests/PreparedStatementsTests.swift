@@ -42,6 +42,29 @@ import Testing
         #expect(prepared.takeDoomed() == ["a"])
     }
 
+    @Test func noNameOnTheServerIsUsedTwice() throws {
+        var prepared = PreparedStatements(limit: 3)
+        var used: Set<String> = []
+        for round in 0..<200 {
+            let statements = (0..<4).map { statement("s\((round * 3 + $0) % 11)") }
+            for plan in try prepared.plan(statements).get() {
+                guard case .prepare(let name) = plan else { continue }
+                #expect(used.insert(name).inserted)
+            }
+            for (index, statement) in statements.enumerated() {
+                prepared.confirm(statement)
+                // Two of one pipeline: the one's end does not give the other another name than it was prepared by.
+                if index == 1, round % 5 == 0 { prepared.invalidate(statement) }
+            }
+            _ = prepared.takeDoomed()
+            #expect(prepared.count <= 3)
+            for plan in try prepared.plan([statements[3]]).get() {
+                guard case .execute(let name) = plan else { continue }
+                #expect(used.contains(name))
+            }
+        }
+    }
+
     @Test func twoTextsUnderOneNameAreFound() {
         var prepared = PreparedStatements(limit: 2)
         let plan = prepared.plan([statement("a"), statement("b"), statement("a", "SELECT 2")])

@@ -143,6 +143,44 @@ struct SocketTests {
     }
 }
 
+extension SocketTests {
+    /// Needs another user, so only root can run it.
+    @Test(.enabled(if: getuid() == 0))
+    func `a server hangs up on a client of another user`() async throws {
+        let events = RecordedEvents()
+        try await withServices([server("one", events: events)]) { _ in
+            await events.listening()
+            let path = "\(directory.path)/one.sock"
+            #expect(chmod(directory.path, 0o777) == 0)
+            #expect(chmod(path, 0o777) == 0)
+            let connector = Process()
+            connector.executableURL = URL(fileURLWithPath: "/usr/bin/perl")
+            // Ends with 0 when the server has closed.
+            connector.arguments = [
+                "-MSocket", "-e",
+                """
+                $( = $) = 65534; $> = $< = 65534; alarm 20;
+                socket(S, PF_UNIX, SOCK_STREAM, 0) and connect(S, pack_sockaddr_un($ARGV[0])) or exit 2;
+                exit(sysread(S, $b, 1) ? 3 : 0);
+                """, path,
+            ]
+            let status = try await status(of: connector)
+            #expect(status == 0)
+            await events.first { event in
+                if case .peerRefused(65_534) = event { true } else { false }
+            }
+        }
+    }
+
+    private func status(of process: Process) async throws -> Int32 {
+        let (ends, end) = AsyncStream.makeStream(of: Void.self)
+        process.terminationHandler = { _ in end.finish() }
+        try process.run()
+        for await _ in ends {}
+        return process.terminationStatus
+    }
+}
+
 extension RecordedEvents {
     func listening() async {
         await first { if case .listening = $0 { true } else { false } }

@@ -1,5 +1,6 @@
 import Model
 import Sidecar
+import Synchronization
 import Testing
 
 @testable import UploadService
@@ -38,6 +39,31 @@ struct PlanTests {
         }
         #expect(row.version == 2)
         #expect(row.changeID == 2)
+    }
+
+    @Test(
+        "What a change of the batch wrote is taken from the request once for all that conflict with it"
+    )
+    func manyConflicts() {
+        let taken = Mutex(0)
+        var plan = UploadPlan(
+            schema: schema,
+            request: UploadRequestFacts { position in
+                taken.withLock { $0 += 1 }
+                return StoredWriter(
+                    payload: [1, 2], device: "own", changeID: Int64(position), timestamp: "")
+            }, facts: UploadFacts(), count: 100)
+        let changes = (0..<100).map { index in
+            change(
+                Int64(index), at: index, row: 1, index == 0 ? .insert : .update, base: 0,
+                hash: Int64(index))
+        }
+        _ = plan.decide(changes[...])
+        let conflicts = plan.outcomes.compactMap { outcome in
+            if case .conflict(let row)? = outcome { row.payload } else { nil }
+        }
+        #expect(conflicts == Array(repeating: [1, 2], count: 99))
+        #expect(taken.withLock { $0 } == 1)
     }
 
     @Test("V2: a repeat is applied with its original version and writes nothing")

@@ -2,6 +2,9 @@
 struct TokenBucket: Hashable, Sendable {
     typealias Instant = ContinuousClock.Instant
 
+    /// Longest wait that is told, in seconds: an hour says enough.
+    private static let longestWait = 3600.0
+
     /// Units that come back each second.
     let rate: Double
     /// Most units at hand.
@@ -28,7 +31,9 @@ struct TokenBucket: Hashable, Sendable {
     /// - Returns: nil when taken; else the time until a unit is there.
     mutating func take(_ units: Double, now: Instant) -> Duration? {
         refill(now)
-        guard level > 0 || units == 0 else { return .seconds((1 - level) / rate) }
+        guard level > 0 || units == 0 else {
+            return .seconds(min((1 - level) / rate, Self.longestWait))
+        }
         level -= units
         return nil
     }

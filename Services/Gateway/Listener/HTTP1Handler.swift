@@ -47,17 +47,13 @@ final class HTTP1Handler: ChannelDuplexHandler {
         flow.context = context
     }
 
+    /// The connection has ended: the handlers before this one do not all pass on that it is inactive.
     func handlerRemoved(context: ChannelHandlerContext) {
         flow.context = nil
-        endBody(ChannelError.ioOnClosedChannel)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
         endBody(ChannelError.ioOnClosedChannel)
         waiting = nil
         ending?.cancel()
         streaming?.cancel()
-        context.fireChannelInactive()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -3,6 +3,7 @@ import HummingbirdHTTP2
 import Logging
 import NIOCore
 import NIOHTTP1
+import NIOHTTP2
 import NIOHTTPTypesHTTP1
 import NIOSSL
 import NIOTLS
@@ -26,6 +27,8 @@ struct TLSChannel: ServerChildChannel {
     let http2: HTTP2Channel
     /// Longest silence on a connection without a request.
     let idleTimeout: Duration
+    /// Longest time that a connection may last once it was said that it ends.
+    let drainTimeout: Duration
     let answer: HTTP1Handler.Answer
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
@@ -46,7 +49,13 @@ struct TLSChannel: ServerChildChannel {
         with result: ALPNResult, on channel: any Channel, _ logger: Logger
     ) -> EventLoopFuture<Negotiated> {
         if case .negotiated("h2") = result {
-            return http2.setup(channel: channel, logger: logger).map { .http2($0) }
+            return http2.setup(channel: channel, logger: logger).flatMapThrowing { value in
+                let pipeline = channel.pipeline.syncOperations
+                let frames = try pipeline.handler(type: NIOHTTP2Handler.self)
+                try pipeline.addHandler(
+                    GoodbyeLimit(TimeAmount(drainTimeout)), position: .after(frames))
+                return .http2(value)
+            }
         }
         return channel.eventLoop.makeCompletedFuture {
             let pipeline = channel.pipeline.syncOperations

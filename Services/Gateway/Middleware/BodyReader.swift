@@ -5,9 +5,11 @@ import NIOCore
 import NIOPosix
 import RPC
 
-/// Reads request bodies within the gateway's limits.
+/// Reads request bodies within the gateway's limits, and charges them to the caller: what came, and what it became.
 struct BodyReader: Sendable {
     let maximumBytes: Int
+    /// Nil charges nobody: bodies that are small, or come before the caller is known.
+    var limits: RateLimits?
 
     /// The whole body.
     ///
@@ -21,7 +23,15 @@ struct BodyReader: Sendable {
             throw WireError.tooLarge(limit: maximumBytes)
         }
         let body = try await arrived(request, scope)
-        return isCompressed ? try await inflated(body) : body
+        guard isCompressed else { return body }
+        let whole = try await inflated(body)
+        charge(whole.readableBytes - body.readableBytes, to: scope)
+        return whole
+    }
+
+    private func charge(_ bytes: Int, to scope: RequestScope) {
+        guard let limits, let caller = scope.caller else { return }
+        limits.charge(caller.user, bytes: bytes)
     }
 
     private func isGzip(_ encoding: String?) throws(WireError) -> Bool {
@@ -50,7 +60,9 @@ struct BodyReader: Sendable {
     private func arrived(_ request: Request, _ scope: RequestScope) async throws -> ByteBuffer {
         // Where the body comes, which spares a change of threads for each of its parts.
         let executor = MultiThreadedEventLoopGroup.currentEventLoop.map(EventLoopExecutor.of)
-        let collecting = Task(executorPreference: executor) { try await collect(request.body) }
+        let collecting = Task(executorPreference: executor) {
+            try await collect(request.body, scope)
+        }
         // By the event loop: a second task that sleeps would cost more than most bodies take.
         let alarm = MultiThreadedEventLoopGroup.singleton.any().scheduleTask(
             in: TimeAmount(max(.zero, scope.deadline - .now))
@@ -63,10 +75,13 @@ struct BodyReader: Sendable {
         }
     }
 
-    private func collect(_ body: RequestBody) async throws -> ByteBuffer {
+    private func collect(
+        _ body: RequestBody, _ scope: RequestScope
+    ) async throws -> ByteBuffer {
         var whole = ByteBuffer()
         do {
             for try await var part in body {
+                charge(part.readableBytes, to: scope)
                 guard whole.readableBytes + part.readableBytes <= maximumBytes else {
                     throw WireError.tooLarge(limit: maximumBytes)
                 }

@@ -53,10 +53,9 @@ struct GatewayResponder: HTTPResponder {
         }
         response.headers[.apiVersion] = Self.apiVersion
         response.headers[.requestID] = scope.requestID
-        if let caller = scope.caller {
-            let received = request.headers[.contentLength].flatMap { Int($0) } ?? 0
-            let sent = response.body.contentLength ?? 0
-            limits.charge(caller.user, bytes: received.addingReportingOverflow(sent).partialValue)
+        // What came was charged as it was read; whoever is sent away has used nothing up.
+        if let caller = scope.caller, response.status != .tooManyRequests {
+            limits.charge(caller.user, bytes: response.body.contentLength ?? 0)
         }
         metrics.count(request.method, path, response.status, after: .now - start)
         log(request, path, response, scope, .now - start)

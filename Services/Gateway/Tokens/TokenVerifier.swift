@@ -60,7 +60,7 @@ struct TokenVerifier: Sendable {
         return VerifiedCaller(identity: caller, expires: expires)
     }
 
-    private func roles(_ names: RoleNames?) throws(WireError) -> [String] {
+    private func roles(_ names: ClaimNames?) throws(WireError) -> [String] {
         guard let names = names?.names else { return [] }
         guard names.count <= Self.maximumRoles, names.allSatisfy(isRoleName) else {
             throw .unauthenticated(
@@ -85,7 +85,7 @@ struct TokenVerifier: Sendable {
 
     private func checkParties(_ claims: CallerClaims) throws(WireError) {
         if let issuer, claims.iss != issuer { throw .unauthenticated("token has another issuer") }
-        if let audience, claims.aud?.value.contains(audience) != true {
+        if let audience, claims.aud?.names.contains(audience) != true {
             throw .unauthenticated("token has another audience")
         }
     }
@@ -109,15 +109,16 @@ struct CallerClaims: JWTPayload {
     let exp: ExpirationClaim?
     let nbf: NotBeforeClaim?
     let iss: String?
-    let aud: AudienceClaim?
-    let roles: RoleNames?
+    // Not JWTKit's claim: that one traps on a list without names.
+    let aud: ClaimNames?
+    let roles: ClaimNames?
 
     /// Times and parties are checked by `TokenVerifier`, by its own clock and settings.
     func verify(using algorithm: some JWTAlgorithm) async throws {}
 }
 
-/// The `roles` claim: a list of names, or one name.
-struct RoleNames: Codable, Sendable {
+/// A claim that is a list of names, or one name: `roles`, `aud`.
+struct ClaimNames: Codable, Sendable {
     let names: [String]
 
     init(from decoder: any Decoder) throws {

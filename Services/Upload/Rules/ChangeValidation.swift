@@ -31,7 +31,7 @@ struct ChangeValidation {
         let table = try table(wire)
         let upload = schema.tables[table]
         guard let operation = Operation(rawValue: wire.operation.trimmed.uppercased()) else {
-            throw .badPayload("invalid operation: \(wire.operation.prefix(64))")
+            throw .badPayload("invalid operation: \(wire.operation.quotable)")
         }
         guard let key = RowKey(wire.key, kind: upload.registered.keyKind) else {
             throw .badPayload(Self.badKey(wire.key, upload.registered.keyKind))
@@ -62,10 +62,10 @@ struct ChangeValidation {
             schema: schemaName.isEmpty ? "public" : schemaName,
             table: wire.table.trimmed.lowercased())
         guard isWireIdentifier(name.schema) else {
-            throw .badPayload("bad_payload: invalid schema name \"\(name.schema.prefix(64))\"")
+            throw .badPayload("bad_payload: invalid schema name \"\(name.schema.quotable)\"")
         }
         guard isWireIdentifier(name.table) else {
-            throw .badPayload("bad_payload: invalid table name \"\(name.table.prefix(64))\"")
+            throw .badPayload("bad_payload: invalid table name \"\(name.table.quotable)\"")
         }
         guard let table = schema.table(name) else { throw .unregistered(name) }
         guard schema.tables[table].registered.access.mayWrite(roles) else {
@@ -122,8 +122,9 @@ struct ChangeValidation {
 
     private static func badKey(_ key: String, _ kind: KeyKind) -> String {
         switch kind {
-        case .uuid: "bad_payload: invalid UUID format: \(key.prefix(64))"
-        case .text: "bad_payload: invalid key: a text key has 1 to \(RowKey.maximumTextBytes) bytes"
+        case .uuid: "bad_payload: invalid UUID format: \(key.quotable)"
+        case .text:
+            "bad_payload: invalid key: a text key has 1 to \(RowKey.maximumTextBytes) bytes and no U+0000"
         }
     }
 }
@@ -131,9 +132,21 @@ struct ChangeValidation {
 extension Refusal: Error {}
 
 extension String {
+    /// Longest text that white space is looked for around, in bytes: no name or operation is as long.
+    private static let longestTrimmed = 256
+    /// Most of a text that an answer repeats.
+    private static let quotedScalars = 64
+
     /// Without white space at either end.
     fileprivate var trimmed: String {
-        guard first?.isWhitespace == true || last?.isWhitespace == true else { return self }
+        guard utf8.count <= Self.longestTrimmed,
+            first?.isWhitespace == true || last?.isWhitespace == true
+        else { return self }
         return String(drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed())
+    }
+
+    /// Its beginning, for an answer. Not so many characters: one may have any number of marks.
+    fileprivate var quotable: String {
+        String(unicodeScalars.prefix(Self.quotedScalars))
     }
 }

@@ -14,6 +14,10 @@ package struct UploadPlan: Sendable {
     /// Changes found in the log already.
     package private(set) var duplicates = 0
 
+    /// How often a batch with cycles is decided again because some of them cannot be applied. Cycles that depend on
+    /// each other could take a trial each; those left after so many are refused for now, for want of parents.
+    private static let maximumTrials = 16
+
     /// The last sequence before this batch.
     private let firstSequence: Sequence64
     private let schema: UploadSchema
@@ -45,7 +49,7 @@ package struct UploadPlan: Sendable {
     /// - Returns: what must be written for those that are applied, in sequence order.
     package mutating func decide(_ changes: ArraySlice<Change>) -> [LogEntry] {
         var promised = RowCycles(changes, in: schema).promised
-        while !promised.isEmpty {
+        for _ in 0..<Self.maximumTrials where !promised.isEmpty {
             var trial = self
             trial.promised = promised
             let entries = trial.decideInOrder(changes)
@@ -175,13 +179,18 @@ package struct UploadPlan: Sendable {
         return "\(parent):\(reference.values.map(\.text).joined(separator: ","))"
     }
 
-    private func serverRow(_ row: RowFact, of change: Change) -> ServerRow {
+    private mutating func serverRow(_ row: RowFact, of change: Change) -> ServerRow {
         let table = schema.tables[change.table].registered.name
-        let writer: StoredWriter? =
-            switch row.writer {
-            case .stored(let writer): writer
-            case .batch(let position): request.writer(position)
-            }
+        let writer: StoredWriter?
+        switch row.writer {
+        case .stored(let stored): writer = stored
+        case .batch(let position):
+            writer = request.writer(position)
+            // Kept: its payload is copied from the request once, however many changes conflict with it.
+            facts.rows[change.row] = RowFact(
+                version: row.version, sequence: row.sequence, isDeleted: row.isDeleted,
+                writer: .stored(writer))
+        }
         return ServerRow(
             table: table, key: change.row.key, version: row.version, isDeleted: row.isDeleted,
             payload: row.isDeleted ? nil : writer?.payload, device: writer?.device ?? "",

@@ -60,9 +60,19 @@ struct FactsRequest {
 
     private func knownBindings(_ source: Bindings) -> Bindings {
         var bindings = source
-        var ids = ArrayBinding(of: .int8, reserving: changes.count)
-        for change in changes { ids.append(change.id) }
+        // Each once: a client may give all of its changes one id.
+        let distinct = Set(changes.map(\.id))
+        var ids = ArrayBinding(of: .int8, reserving: distinct.count)
+        for id in distinct { ids.append(id) }
+        var hashes = ArrayBinding(of: .int8, reserving: changes.count)
+        var keys = ArrayBinding(of: .bytea, reserving: changes.count, bytes: changes.count * 20)
+        for change in changes {
+            hashes.append(change.contentHash)
+            change.row.key.withStoredBytes { keys.append(bytes: $0) }
+        }
         bindings.bind(ids)
+        bindings.bind(hashes)
+        bindings.bind(keys)
         return bindings
     }
 
@@ -135,6 +145,8 @@ struct FactsRequest {
     {
         for row in 0..<result.rowCount {
             let change = changes[Int(try result.int64(row, 0)) - 1]
+            // Read for another change too, with its writer.
+            if case .stored(.some)? = answer.facts.rows[change.row]?.writer { continue }
             let isDeleted = try result.bool(row, 3)
             var writer: StoredWriter?
             if try result.bool(row, 4) {

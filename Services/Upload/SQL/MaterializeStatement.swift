@@ -31,14 +31,11 @@ enum MaterializeStatement {
         case anything
     }
 
-    /// Longest name that PostgreSQL tells from others, in bytes.
-    private static let maximumNameBytes = 63
-
     /// Tells the table too: it stands in the log line of an upload that failed here.
     private static func name(of sql: String, _ table: UploadTable) -> String {
         String(
             "\(statementName(namePrefix, for: sql))_\(table.registered.name)"
-                .prefix(maximumNameBytes))
+                .prefix(Statement.maximumNameLength))
     }
 
     /// Whether a key's row is there and not the user's: what tells a taken key from a row that a trigger of the

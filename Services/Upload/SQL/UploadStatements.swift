@@ -82,8 +82,9 @@ package enum UploadStatements {
             """,
         parameters: [.int8, .text])
 
-    /// Devices count upwards: an id above the highest one known needs no look-up of its own. Nothing reuses an id
-    /// as often as the LIMIT says.
+    /// Devices count upwards: an id above the highest one known needs no look-up of its own. One that is used again
+    /// and again has any number of changes: only those with the content (`$4`) or the key (`$5`) of one at hand matter.
+    /// Nothing repeats those as often as the LIMIT says.
     package static let readKnownChanges = Statement(
         name: "upload_read_known",
         sql: """
@@ -98,12 +99,14 @@ package enum UploadStatements {
             CROSS JOIN LATERAL (
                 SELECT e.source_change_id, e.seq, e.version, e.content_hash FROM sync.change_log e
                 WHERE e.scope_id = d.scope_id AND e.source_no = d.source_no AND e.source_change_id = k.id
+                    AND (e.content_hash IN (SELECT unnest($4::int8[]))
+                        OR e.key IN (SELECT unnest($5::bytea[])))
                 LIMIT 1000000
             ) AS l
             WHERE d.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1) AND d.device = $2
             ORDER BY l.seq
             """,
-        parameters: [.text, .text, .int8Array])
+        parameters: [.text, .text, .int8Array, .int8Array, .byteaArray])
 
     /// Bytes of a stored payload up to which it comes with the other rows. See `readPayloads`.
     private static let smallPayloadBytes = 512

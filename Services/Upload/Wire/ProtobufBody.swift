@@ -16,13 +16,14 @@ enum ProtobufUploadDecoder {
     static func decode(
         _ body: ByteBuffer
     ) throws(UndecodableUpload) -> (changes: [WireChange], payloads: ByteBuffer) {
+        // Counted before any is made: an empty one takes two bytes of the body and a hundred in memory.
+        guard countChanges(in: body) <= WireLimits.answeredChanges else { throw .tooManyChanges }
         let request: BodyUploadRequest
         do {
             request = try BodyUploadRequest(serializedBytes: Data(body.readableBytesView))
         } catch {
             throw UndecodableUpload(reason: "the body is not an oversync.wire.v1.UploadRequest")
         }
-        guard request.changes.count <= WireLimits.answeredChanges else { throw .tooManyChanges }
         var payloads = ByteBuffer()
         payloads.reserveCapacity(body.readableBytes)
         let changes = request.changes.map { change in
@@ -42,6 +43,28 @@ enum ProtobufUploadDecoder {
         return (changes, payloads)
     }
 
+    /// The fields of `changes` in a body, as far as it can be read: never fewer than are made of it.
+    private static func countChanges(in body: ByteBuffer) -> Int {
+        var rest = body
+        var count = 0
+        while let tag = rest.readVarint() {
+            let field = tag >> 3
+            if field == BodyUploadRequest.changesField { count += 1 }
+            let isReadable: Bool
+            switch tag & 7 {
+            case 0: isReadable = rest.readVarint() != nil
+            case 1: isReadable = rest.skip(8)
+            case 2: isReadable = rest.readVarint().map { rest.skip($0) } ?? false
+            // What a group holds is counted like the rest.
+            case 3, 4: isReadable = true
+            case 5: isReadable = rest.skip(4)
+            default: isReadable = false
+            }
+            guard isReadable else { break }
+        }
+        return count
+    }
+
     /// A payload, to stand at a place. One that is no JSON value counts as a string, which no payload may be.
     private static func slice(_ payload: Data, at offset: Int) -> JSONSlice {
         payload.withUnsafeBytes { raw in
@@ -57,6 +80,34 @@ enum ProtobufUploadDecoder {
                 flaw: value.flaw, hasEscapes: value.hasEscapes,
                 hasWhitespace: value.hasWhitespace)
         }
+    }
+}
+
+extension BodyUploadRequest {
+    /// The number of `changes` in wire.proto.
+    fileprivate static let changesField: UInt64 = 1
+}
+
+extension ByteBuffer {
+    /// Bytes of the longest varint.
+    private static let longestVarint = 10
+
+    /// - Returns: nil if there is none.
+    fileprivate mutating func readVarint() -> UInt64? {
+        var value: UInt64 = 0
+        for place in 0..<Self.longestVarint {
+            guard let byte: UInt8 = readInteger() else { return nil }
+            value |= UInt64(byte & 0x7F) << UInt64(7 * place)
+            if byte < 0x80 { return value }
+        }
+        return nil
+    }
+
+    /// - Returns: false if there are not so many.
+    fileprivate mutating func skip(_ bytes: UInt64) -> Bool {
+        guard bytes <= UInt64(readableBytes) else { return false }
+        moveReaderIndex(forwardBy: Int(bytes))
+        return true
     }
 }
 

@@ -89,6 +89,12 @@ extension PostgresResult {
         _ row: Int, _ column: Int, _ what: String,
         _ decode: (UnsafeRawBufferPointer, ResultFormat) -> Value?
     ) throws(PostgresError) -> Value? {
+        // A table that always has a row may have been emptied, by hand or by half a restore.
+        guard row < rowCount else {
+            throw PostgresError(
+                .decoding("row \(row) of \(rowCount): there is no \(what) to read"),
+                statementName: statementName)
+        }
         guard let bytes = unsafeBytes(row, column) else { return nil }
         defer { withExtendedLifetime(self) {} }
         guard let value = decode(bytes, format) else {

@@ -19,9 +19,11 @@ struct PreparedStatements {
 
     private let limit: Int
     private var entries: [String: Entry] = [:]
-    /// How often a name was made invalid: the next one gets another name on the server, so that it
-    /// never depends on the old one having been deallocated.
-    private var generations: [String: Int] = [:]
+    /// How many statements were made invalid: what is prepared from then on gets another name on the server, so that
+    /// it never depends on an old one having been deallocated.
+    private var generation = 0
+    /// The names on the server of what the last pipeline prepares.
+    private var planned: [String: String] = [:]
     /// Names on the server that nobody uses any more.
     private var doomed: [String] = []
     private var clock = 0
@@ -35,6 +37,7 @@ struct PreparedStatements {
     /// Plans one pipeline, or returns the index of a statement whose name belongs to another text.
     mutating func plan(_ statements: [Statement]) -> Result<[Plan], Conflict> {
         var made: [String: Statement] = [:]
+        planned.removeAll(keepingCapacity: true)
         var plans: [Plan] = []
         plans.reserveCapacity(statements.count)
         clock += 1
@@ -46,10 +49,13 @@ struct PreparedStatements {
             if let entry = entries[statement.name] {
                 entries[statement.name]?.lastUse = clock
                 plans.append(.execute(entry.serverName))
-            } else if made.updateValue(statement, forKey: statement.name) != nil {
-                plans.append(.execute(serverName(of: statement)))
+            } else if let name = planned[statement.name] {
+                plans.append(.execute(name))
             } else {
-                plans.append(.prepare(serverName(of: statement)))
+                let name = freshName(of: statement)
+                made[statement.name] = statement
+                planned[statement.name] = name
+                plans.append(.prepare(name))
             }
         }
         return .success(plans)
@@ -58,31 +64,31 @@ struct PreparedStatements {
     /// The server has prepared the statement.
     mutating func confirm(_ statement: Statement) {
         entries[statement.name] = Entry(
-            statement: statement, serverName: serverName(of: statement), lastUse: clock)
+            statement: statement,
+            serverName: planned[statement.name] ?? freshName(of: statement), lastUse: clock)
     }
 
     /// The server's plan is stale or gone; the next use prepares it anew.
     mutating func invalidate(_ statement: Statement) {
         guard let entry = entries.removeValue(forKey: statement.name) else { return }
-        generations[statement.name, default: 0] += 1
+        generation += 1
         doomed.append(entry.serverName)
     }
 
     /// Takes the names to deallocate now. Only outside a transaction, where a failure to do so
     /// harms nothing; inside one the limit may be exceeded.
     mutating func takeDoomed() -> [String] {
-        while entries.count > limit,
-            let oldest = entries.min(by: { $0.value.lastUse < $1.value.lastUse })
-        {
-            invalidate(oldest.value.statement)
+        if entries.count > limit {
+            let byAge = entries.values.sorted { $0.lastUse < $1.lastUse }
+            for entry in byAge.prefix(entries.count - limit) { invalidate(entry.statement) }
         }
         defer { doomed = [] }
         return doomed
     }
 
-    private func serverName(of statement: Statement) -> String {
-        let generation = generations[statement.name] ?? 0
-        return generation == 0 ? statement.name : "\(statement.name)~\(generation)"
+    private func freshName(of statement: Statement) -> String {
+        // In few digits, as the server's names are not long.
+        generation == 0 ? statement.name : "\(statement.name)~\(String(generation, radix: 36))"
     }
 }
 

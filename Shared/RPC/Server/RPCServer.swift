@@ -92,6 +92,10 @@ package final class RPCServer: Service {
             .bind(unixDomainSocketPath: path.unpublishedSocket) { channel in
                 channel.checkPeer(shared.limits, events: shared.events).flatMapThrowing {
                     try ServerConnection(channel: channel, shared: shared)
+                }.flatMapErrorThrowing { error in
+                    // Nobody else does: the channel has not come to be, and its socket would stay open.
+                    channel.close(promise: nil)
+                    throw error
                 }
             }
         guard

@@ -25,7 +25,9 @@ package struct Catalog: Sendable {
         var ordered = TableOrder.parentsFirst(tables.filter { !$0.isRemoved })
         for index in ordered.indices { ordered[index].position = index }
         self.tables = ordered
-        byName = Dictionary(uniqueKeysWithValues: ordered.enumerated().map { ($1.name, $0) })
+        // Names that only differ in how their letters are composed are two to PostgreSQL and one here.
+        byName = Dictionary(
+            ordered.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
         byID = Dictionary(uniqueKeysWithValues: ordered.enumerated().map { ($1.id, $0) })
     }
 

@@ -25,7 +25,8 @@ package struct Introspection: Sendable {
             Command(SidecarStatements.foreignKeys, bindings),
             Command(SidecarStatements.uniqueKeys, bindings),
         ])
-        let byText = Dictionary(uniqueKeysWithValues: tables.map { ($0.description, $0) })
+        let byText = Dictionary(
+            tables.map { ($0.description, $0) }, uniquingKeysWith: { first, _ in first })
         var found = Introspection()
         try found.addColumns(results[0], byText)
         try found.addForeignKeys(results[1], byText)

@@ -2,6 +2,7 @@ import Model
 import NIOCore
 import Postgres
 import RPC
+import Sidecar
 import Testing
 
 @testable import UploadService
@@ -34,6 +35,24 @@ struct EditedLogTests {
             #expect(
                 try await database.outcomes("bob", change(1, "INSERT", "notes", id("a1"), "{}"))
                     == ["applied 1"])
+        }
+    }
+
+    @Test(
+        "A sidecar without its one row of `meta`, as half a restore leaves it, is told; nobody falls over it"
+    )
+    func noMeta() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload("ann", change(1, "INSERT", "prefs", "p", "{}"))
+            try await database.execute("DELETE FROM sync.meta")
+            await #expect(throws: PostgresError.self) { try await database.download("ann") }
+            await #expect(throws: RPCFailure.self) {
+                try await database.upload(
+                    "ann", epoch: "e", change(2, "INSERT", "prefs", "q", "{}"))
+            }
+            await #expect(throws: (any Error).self) {
+                _ = try await Migrator(connection: database.sql).migrate()
+            }
         }
     }
 

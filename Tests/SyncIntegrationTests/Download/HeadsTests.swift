@@ -65,9 +65,14 @@ struct HeadsTests {
             database.heads.note(first.highestSequence, of: UserID("ann"))
             #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 2)
             // A reading that began before the commit does not take it back.
+            let before = ContinuousClock.now
+            let known = try #require(database.heads.known(UserID("ann"), for: DeviceID("x")))
             database.heads.note(3, of: UserID("ann"))
-            await database.heads.poll()
+            database.heads.learn(known, of: UserID("ann"), asked: before)
             #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 3)
+            // One that began after the word does: it was false, or the database was restored since.
+            await database.heads.poll()
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 2)
         }
     }
 
@@ -76,10 +81,17 @@ struct HeadsTests {
         try await SyncedDatabase.with { database in
             // The page is asked for: from now on the user is followed.
             #expect(database.heads.known(UserID("ann"), for: DeviceID("x")) == nil)
+            let asked = ContinuousClock.now
             database.heads.note(7, of: UserID("ann"))
             database.heads.learn(
-                ScopeState(epoch: "e", head: 6, floor: 0), of: UserID("ann"), asked: .now)
+                ScopeState(epoch: "e", head: 6, floor: 0), of: UserID("ann"), asked: asked)
             #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 7)
+            // Two readings at once: the one that is heard of first may have been the later.
+            database.heads.learn(
+                ScopeState(epoch: "e", head: 9, floor: 0), of: UserID("ann"), asked: asked)
+            database.heads.learn(
+                ScopeState(epoch: "e", head: 8, floor: 0), of: UserID("ann"), asked: asked)
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 9)
             // Another history: what was told of the old one means nothing.
             database.heads.learn(
                 ScopeState(epoch: "f", head: 2, floor: 0), of: UserID("ann"), asked: .now)

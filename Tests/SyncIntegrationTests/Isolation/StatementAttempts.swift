@@ -149,12 +149,17 @@ struct StatementAttempt: Sendable {
             bindings.bind(Stranger.victimsDevice)
         },
         StatementAttempt(UploadStatements.readKnownChanges, .user("user_id = $1")) {
-            bindings, _ in
+            bindings, stranger in
             bindings.bind(Stranger.user)
             bindings.bind(Stranger.victimsDevice)
             var ids = ArrayBinding(of: .int8)
             for id in 1...8 { ids.append(Int64(id)) }
             bindings.bind(ids)
+            // What they hold is not known; their keys are.
+            bindings.bind(ids)
+            var keys = ArrayBinding(of: .bytea)
+            for row in stranger.victimsRows { row.key.withUnsafeBytes { keys.append(bytes: $0) } }
+            bindings.bind(keys)
         },
         StatementAttempt(UploadStatements.readRows, .user("user_id = $1")) {
             bindings, stranger in

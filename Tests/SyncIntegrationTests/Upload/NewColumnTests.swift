@@ -4,6 +4,25 @@ import Testing
 
 @Suite("Columns that are added while the services run")
 struct NewColumnTests {
+    @Test("Members that are no columns are kept, as far as there are not too many different ones")
+    func manyUnknownMembers() async throws {
+        try await SyncedDatabase.with { database in
+            let perChange = 2000
+            let changes = (1...6).map { number in
+                let members = (0..<perChange).map { name in #""x\#(number)_\#(name)":1"# }
+                return change(
+                    number, "INSERT", "notes", id("a\(number)"),
+                    "{\(members.joined(separator: ","))}")
+            }
+            let outcomes = try await database.outcomes("ann", changes.joined(separator: ","))
+            #expect(outcomes == Array(repeating: "applied 1", count: 5) + ["invalid bad_payload"])
+            #expect(try await database.outcomes("ann", changes[5]) == ["applied 1"])
+            let payloads = try await database.download("ann").map(\.payload)
+            #expect(payloads.map { $0?.count } == Array(repeating: perChange, count: 6))
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
     @Test("A value for a column that the service has not seen yet is written, not passed over")
     func added() async throws {
         try await SyncedDatabase.with { database in

@@ -39,6 +39,47 @@ struct ProtobufBodyTests {
         return ByteBuffer(bytes: try request.serializedBytes() as [UInt8])
     }
 
+    @Test("Changes are counted before any is made of them, whatever stands behind or around them")
+    func counted() async throws {
+        try await SyncedDatabase.with { database in
+            let empty: [UInt8] = [0x0A, 0x00]
+            let many = Array(repeating: empty, count: WireLimits.answeredChanges + 1).flatMap(
+                \.self)
+            // A field that no version has, of each wire type, a group among them; and an end that is none.
+            let unknown: [UInt8] = [
+                0x10, 0xFF, 0x01, 0x19, 1, 2, 3, 4, 5, 6, 7, 8, 0x22, 2, 0x0A, 0x00, 0x2B, 0x2C,
+                0x35, 1, 2, 3, 4,
+            ]
+            for body in [many, unknown + many, many + [0x0A, 0x7F]] {
+                let failure = await #expect(throws: RPCFailure.self) {
+                    try await Self.upload(database, ByteBuffer(bytes: body))
+                }
+                #expect(failure?.code == "payload_too_large")
+            }
+            let cut = await #expect(throws: RPCFailure.self) {
+                try await Self.upload(database, ByteBuffer(bytes: empty + [0x0A, 0x7F]))
+            }
+            #expect(cut?.code == "invalid_request")
+            let good = try Self.body([Self.change(1, "INSERT", "notes", id("1"), "{}")])
+            let answer = try await Self.upload(
+                database, ByteBuffer(bytes: unknown + Array(good.readableBytesView)))
+            #expect(answer.statuses.map(\.status) == ["applied"])
+        }
+    }
+
+    @Test("U+0000 in a key is refused, as PostgreSQL has no such text")
+    func zero() async throws {
+        try await SyncedDatabase.with { database in
+            let answer = try await Self.upload(
+                database, Self.body([Self.change(1, "INSERT", "prefs", "a\0b", "{}")]))
+            #expect(answer.statuses.map(\.status) == ["invalid"])
+            #expect(answer.statuses.map(\.invalid.reason) == ["bad_payload"])
+            #expect(
+                try await database.value("SELECT count(*)::text FROM sync.materialize_failures")
+                    == "0")
+        }
+    }
+
     @Test("Every outcome, as JSON has it")
     func outcomes() async throws {
         try await SyncedDatabase.with { database in

@@ -1,5 +1,7 @@
 import Testing
 
+@testable import UploadService
+
 /// Rules V1 to V11 and the table of the reference's §2.4, on PostgreSQL: every step checks the answer, and in
 /// the end the feed and, by `verify`, log, row states and business tables.
 @Suite("Every rule of the protocol, one change at a time")
@@ -235,6 +237,40 @@ struct RuleTests {
 
     private static func titled(_ n: Int, _ title: String) -> String {
         note(n, "INSERT", a1, title)
+    }
+
+    @Test(
+        "Changes that all have one id are applied and recognised, and cost no more the more there were"
+    )
+    func oneID() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.throughProxy { proxy, near in
+                func batch(_ round: Int) -> String {
+                    (0..<50).map { row in
+                        change(0, "INSERT", "notes", id("a\(round * 100 + row)"), "{}")
+                    }.joined(separator: ",")
+                }
+                var answered: [Int] = []
+                for round in 1...8 {
+                    let before = proxy.answeredBytes
+                    let outcomes = try await near.outcomes("ann", batch(round))
+                    answered.append(proxy.answeredBytes - before)
+                    #expect(outcomes == Array(repeating: "applied 1", count: 50))
+                }
+                // Rounds 1 and 2 read the catalog and prepare statements.
+                #expect(answered[7] < answered[3] * 2)
+                let again = try await near.upload("ann", batch(3))
+                #expect(again.outcomes.map(\.line) == Array(repeating: "applied 1", count: 50))
+                #expect(again.duplicates == 50)
+                // The row's newest change under the id is succeeded; another row's is not.
+                let next = change(0, "UPDATE", "notes", id("a301"), base: 0, #"{"title":"x"}"#)
+                #expect(try await near.outcomes("ann", next) == ["applied 2"])
+                #expect(
+                    try await near.outcomes("ann", device: "tablet", next).first?.hasPrefix(
+                        "conflict") == true)
+            }
+            #expect(try await database.verify().0 == [])
+        }
     }
 
     @Test("Histories", arguments: histories)

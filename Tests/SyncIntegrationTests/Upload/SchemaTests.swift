@@ -3,6 +3,42 @@ import Testing
 /// Business tables of every awkward shape, written by uploads and compared by `verify`.
 @Suite("Schemas that hurt")
 struct SchemaTests {
+    @Test(
+        "A table whose names are as long as PostgreSQL's can be is written, edited and deleted from"
+    )
+    func longestNames() async throws {
+        let schema = String(repeating: "s", count: 63)
+        let table = String(repeating: "measurement_", count: 6).prefix(63)
+        let script = """
+            CREATE SCHEMA \(schema);
+            CREATE TABLE \(schema).\(table) (id uuid PRIMARY KEY, owner text, n int,
+                parent uuid REFERENCES \(schema).\(table))
+            """
+        func edit(_ n: Int, _ op: String, _ payload: String? = nil) -> String {
+            let tail = payload.map { #","payload":\#($0)"# } ?? ""
+            return
+                #"{"source_change_id":\#(n),"schema":"\#(schema)","table":"\#(table)","op":"\#(op)","pk":"\#(id("a1"))","server_version":\#(n - 1)\#(tail)}"#
+        }
+        let edits = [
+            edit(1, "INSERT", #"{"n":1}"#),
+            edit(2, "UPDATE", #"{"n":2,"parent":"\#(id("a1"))"}"#),
+            edit(3, "DELETE"),
+        ]
+        try await SyncedDatabase.with(
+            tables: script, registered: "  - {table: \(schema).\(table), owner: owner}"
+        ) { database in
+            for (version, edit) in edits.enumerated() {
+                let outcomes = try await database.outcomes("ann", edit)
+                #expect(outcomes == ["applied \(version + 1)"])
+            }
+            let tables = try await database.download("ann").map(\.table)
+            #expect(tables == Array(repeating: String(table), count: 3))
+            #expect(
+                try await database.value("SELECT count(*)::text FROM \(schema).\(table)") == "0")
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
     @Test("H6: values of every column type are stored as the payload says, and verify agrees")
     func conversions() async throws {
         let table = """

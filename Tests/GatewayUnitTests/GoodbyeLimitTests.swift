@@ -1,0 +1,31 @@
+import NIOCore
+import NIOEmbedded
+import NIOHTTP2
+import Testing
+
+@testable import Gateway
+
+/// An HTTP/2 connection that was told goodbye.
+struct GoodbyeLimitTests {
+    private static func frame(_ payload: HTTP2Frame.FramePayload) -> HTTP2Frame {
+        HTTP2Frame(streamID: .rootStream, payload: payload)
+    }
+
+    private static let goodbye = frame(
+        .goAway(lastStreamID: .rootStream, errorCode: .noError, opaqueData: nil))
+
+    @Test func `it is closed in time, though the client never says that it has heard`() throws {
+        let channel = EmbeddedChannel(handler: GoodbyeLimit(.seconds(20)))
+        try channel.connect(to: SocketAddress(unixDomainSocketPath: "/tmp/x")).wait()
+        try channel.writeOutbound(Self.frame(.ping(HTTP2PingData(), ack: false)))
+        channel.embeddedEventLoop.advanceTime(by: .seconds(100))
+        #expect(channel.isActive)
+        try channel.writeOutbound(Self.goodbye)
+        channel.embeddedEventLoop.advanceTime(by: .seconds(19))
+        // A second goodbye, which is the usual end, gives no more time.
+        try channel.writeOutbound(Self.goodbye)
+        #expect(channel.isActive)
+        channel.embeddedEventLoop.advanceTime(by: .seconds(1))
+        #expect(!channel.isActive)
+    }
+}
