@@ -150,6 +150,26 @@ import Testing
         #expect(device.gateway.requests.count <= 4)
     }
 
+    @Test(
+        "A new history that the held request is told of does not end the loop",
+        .timeLimit(.minutes(1)),
+        arguments: [(409, "epoch_changed"), (409, "checkpoint_ahead"), (410, "history_pruned")])
+    func newHistoryWhileIdle(status: Int, code: String) async throws {
+        let device = try Device()
+        device.gateway.next(.download, .holdAnswer(until: {}))
+        device.gateway.next(
+            .download, .answerInstead(status: status, #"{"error":"\#(code)","message":"x"}"#))
+        try await device.engine.start()
+        await Self.status(device.engine) { $0.lastSynced != nil }
+        let counts = ValueObservation.tracking {
+            try Int.fetchOne($0, sql: "SELECT count(*) FROM users") ?? 0
+        }
+        device.gateway.write("users", key(1), PullTests.user(1))
+        for try await count in counts.values(in: device.database) where count == 1 { break }
+        await device.engine.stop()
+        #expect(device.gateway.unusedPlans.isEmpty)
+    }
+
     @Test("C13: after a failure the loop waits for its time, then goes on as if nothing had been")
     func backoff() async throws {
         let device = try Device()

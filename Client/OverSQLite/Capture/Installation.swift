@@ -120,14 +120,21 @@ struct Installation {
 
     /// Of a row that is not in a table made anew nobody knows that it was deleted: it is read again.
     private func forgetMissingRows(of table: TableSchema) throws {
-        let isMissing = """
-            tbl = \(table.id) AND NOT EXISTS (
-              SELECT 1 FROM \(table.quotedName) t WHERE t.\(table.quotedKey) IS coalesce(local, key))
+        // With the books' own names: the app's table may have columns `key` and `local`.
+        func isMissing(from books: String) -> String {
             """
-        try db.execute(sql: "DELETE FROM _sync_pending WHERE op <> 'DELETE' AND \(isMissing)")
+            tbl = \(table.id) AND NOT EXISTS (
+              SELECT 1 FROM \(table.quotedName) t
+              WHERE t.\(table.quotedKey) IS coalesce(\(books).local, \(books).key))
+            """
+        }
+        try db.execute(
+            sql:
+                "DELETE FROM _sync_pending WHERE op <> 'DELETE' AND \(isMissing(from: "_sync_pending"))"
+        )
         try db.execute(
             sql: """
-                DELETE FROM _sync_rows WHERE deleted = 0 AND \(isMissing)
+                DELETE FROM _sync_rows WHERE deleted = 0 AND \(isMissing(from: "_sync_rows"))
                   AND (tbl, key) NOT IN (SELECT tbl, key FROM _sync_pending)
                 """)
         guard db.changesCount > 0 else { return }
@@ -143,9 +150,10 @@ struct Installation {
         try db.execute(
             sql: """
                 INSERT INTO _sync_log (tbl, key) SELECT \(table.id), \(table.quotedKey)
-                FROM \(table.quotedName) AS t WHERE NOT EXISTS (
-                  SELECT 1 FROM _sync_rows r
-                  WHERE r.tbl = \(table.id) AND r.key = t.\(table.quotedKey) AND r.deleted = 0)
+                FROM \(table.quotedName) AS t
+                WHERE t.\(table.quotedKey) IS NULL OR t.\(table.quotedKey) NOT IN (
+                  SELECT coalesce(r.local, r.key) FROM _sync_rows r
+                  WHERE r.tbl = \(table.id) AND r.deleted = 0)
                 """)
     }
 
@@ -155,7 +163,11 @@ struct Installation {
         let before = try String.fetchOne(
             db, sql: "SELECT columns FROM _sync_tables WHERE id = ?", arguments: [table.id])
         guard before != names else { return }
-        if before?.isEmpty == false { try SetAsideColumns(db: db).unpack(into: table) }
+        if let before, !before.isEmpty {
+            let known = Set(before.split(separator: "\n").map(String.init))
+            let new = table.columns.filter { !known.contains($0.wireName) && !$0.isKey }
+            try SetAsideColumns(db: db).unpack(new, of: table)
+        }
         try db.execute(
             sql: "UPDATE _sync_tables SET columns = ? WHERE id = ?", arguments: [names, table.id])
     }

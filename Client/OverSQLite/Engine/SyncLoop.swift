@@ -166,10 +166,15 @@ struct SyncLoop: Sendable {
     private func askForNews() async throws -> Waking {
         let start = session.now
         let state = try await session.write { db in try DeviceState.read(db) }
-        let page = try await session.gateway.download(
-            after: state.cursor, limit: 1, until: 0, includeSelf: false,
-            wait: session.configuration.longPoll)
-        let hasNews = !page.changes.isEmpty || page.nextAfter > state.cursor
-        return .news(hasNews, seconds: session.now - start)
+        do {
+            let page = try await session.gateway.download(
+                after: state.cursor, limit: 1, until: 0, includeSelf: false,
+                wait: session.configuration.longPoll)
+            let hasNews = !page.changes.isEmpty || page.nextAfter > state.cursor
+            return .news(hasNews, seconds: session.now - start)
+        } catch let error as SyncError where error.asksForReread {
+            // The fetch that follows is told the same, and reads the log again.
+            return .news(true, seconds: session.now - start)
+        }
     }
 }

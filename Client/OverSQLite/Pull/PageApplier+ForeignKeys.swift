@@ -17,23 +17,53 @@ extension PageApplier {
     func openRows(in pages: [DownloadPage]) throws -> HoldBack {
         var open: HoldBack = []
         var bereft: Set<String> = []
-        for table in catalog.tables {
-            let violations = try Row.fetchAll(
-                db,
-                sql: #"SELECT rowid, lower("parent") AS parent FROM pragma_foreign_key_check(?)"#,
-                arguments: [table.name])
-            for violation in violations {
-                bereft.insert(violation["parent"])
-                guard let rowid = violation["rowid"] as Int64? else { continue }
-                let local = try DatabaseValue.fetchOne(
-                    db, sql: "SELECT \(table.quotedKey) FROM \(table.quotedName) WHERE rowid = ?",
-                    arguments: [rowid])
-                if let key = local.flatMap(table.keyForm.key(fromLocal:)) {
-                    open.insert(TableKey(tableID: table.id, key: key))
-                }
+        // Of tables that are not synced, too: their rows keep parents from going.
+        let violations = try Row.fetchAll(
+            db,
+            sql: """
+                SELECT DISTINCT lower("table") AS child, lower("parent") AS parent, fkid
+                FROM pragma_foreign_key_check
+                """)
+        for violation in violations {
+            bereft.insert(violation["parent"])
+            let child: String = violation["child"]
+            guard let table = catalog.tables.first(where: { $0.name.lowercased() == child }) else {
+                continue
+            }
+            for local in try orphans(of: table, foreignKey: violation["fkid"]) {
+                guard let key = table.keyForm.key(fromLocal: local) else { continue }
+                open.insert(TableKey(tableID: table.id, key: key))
             }
         }
         return changed(in: pages, among: open, parentsOf: bereft)
+    }
+
+    /// The keys of rows whose parent is missing. Not by the check's rowid: a table may have none, or a column of that
+    /// name.
+    private func orphans(of table: TableSchema, foreignKey: Int) throws -> [DatabaseValue] {
+        let pairs = try Row.fetchAll(
+            db,
+            sql: """
+                SELECT "table" AS parent, "from" AS child_column, coalesce("to", (
+                  SELECT name FROM pragma_table_info(k."table") WHERE pk = k.seq + 1)) AS parent_column
+                FROM pragma_foreign_key_list(?) AS k WHERE id = ? ORDER BY seq
+                """, arguments: [table.name, foreignKey])
+        guard let parent = pairs.first?["parent"] as String? else { return [] }
+        func quoted(_ pair: Row, _ name: String) -> String {
+            ((pair[name] as String?) ?? "").quotedIdentifier
+        }
+        let isSet = pairs.map { "c.\(quoted($0, "child_column")) IS NOT NULL" }
+        let isParent = pairs.map {
+            "p.\(quoted($0, "parent_column")) = c.\(quoted($0, "child_column"))"
+        }
+        return try DatabaseValue.fetchAll(
+            db,
+            sql: """
+                SELECT c.\(table.quotedKey) FROM \(table.quotedName) AS c
+                WHERE \(isSet.joined(separator: " AND ")) AND NOT EXISTS (
+                  SELECT 1 FROM \(parent.quotedIdentifier) AS p
+                  WHERE \(isParent.joined(separator: " AND ")))
+                """)
     }
 
     /// Of the open rows those that this transaction wrote, from a page or from those held before. If

@@ -27,7 +27,10 @@ struct SetAsideColumns {
     }
 
     /// Moves values into columns that the table has got meanwhile. Runs at start, as a sync write.
-    func unpack(into table: TableSchema) throws {
+    ///
+    /// A row that the values do not fit, or not yet, is read again, as every row that the table does not take.
+    func unpack(_ columns: [Column], of table: TableSchema) throws {
+        guard !columns.isEmpty else { return }
         let rows = try Row.fetchAll(
             db, sql: "SELECT key, payload FROM _sync_extra WHERE tbl = ?", arguments: [table.id])
         let writer = try RowWriter(db, table)
@@ -37,21 +40,55 @@ struct SetAsideColumns {
                 continue
             }
             let local = known.spelling.isNull ? table.keyForm.local(key) : known.spelling
-            try ApplyMode(db: db).during {
-                try unpack(
-                    Array((row["payload"] as String).utf8), into: writer, key: key, local: local)
+            let object = Array((row["payload"] as String).utf8)
+            do {
+                try db.inSavepoint {
+                    try ApplyMode(db: db).during {
+                        try unpack(columns, of: object, into: writer, local: local)
+                    }
+                    if PageApplier.hasOpenForeignKeys(db) { throw Unfit() }
+                    return .commit
+                }
+            } catch let error where Self.isOfTheRow(error) {
+                try readAgain(table, key)
             }
         }
+        try forget(columns, of: table)
+    }
+
+    /// A parent is missing that may be missing only until the commit.
+    private struct Unfit: Error {}
+
+    private static func isOfTheRow(_ error: any Error) -> Bool {
+        error is RowFlaw || error is Unfit
+            || (error as? DatabaseError)?.resultCode == .SQLITE_CONSTRAINT
+    }
+
+    private func readAgain(_ table: TableSchema, _ key: RowKey) throws {
+        try db.execute(
+            sql: "UPDATE _sync_rows SET version = version - 1 WHERE tbl = ? AND key = ?",
+            arguments: [table.id, key.wire])
+        try db.execute(sql: "UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0")
+    }
+
+    /// What has a column of its own is set aside no longer: it would come back, old, with the next new column.
+    private func forget(_ columns: [Column], of table: TableSchema) throws {
+        let paths = columns.map { "$.\"\($0.wireName)\"" }
+        let marks = databaseQuestionMarks(count: paths.count)
+        try db.execute(
+            sql: "UPDATE _sync_extra SET payload = json_remove(payload, \(marks)) WHERE tbl = ?",
+            arguments: StatementArguments(paths) + [table.id])
+        try db.execute(
+            sql: "DELETE FROM _sync_extra WHERE tbl = ? AND payload = '{}'", arguments: [table.id])
     }
 
     private func unpack(
-        _ object: [UInt8], into writer: RowWriter, key: RowKey, local: DatabaseValue
+        _ columns: [Column], of object: [UInt8], into writer: RowWriter,
+        local: DatabaseValue
     ) throws {
         let table = writer.table
         let names = try object.withUnsafeBufferPointer { try writer.values(of: $0) }
-        guard !names.isEmpty else { return }
-        let columns = table.columns.filter { names[$0.wireName] != nil && !$0.isKey }
-        for column in columns {
+        for column in columns where names[column.wireName] != nil {
             try db.execute(
                 sql: """
                     UPDATE \(table.quotedName) SET \(column.name.quotedIdentifier) = ?

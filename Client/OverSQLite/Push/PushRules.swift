@@ -78,7 +78,9 @@ enum PushRules {
         _ refusal: Refusal, _ change: SentChange, isUnchanged: Bool, batchCount: Int
     ) -> Action {
         switch refusal.reason {
-        case "row_missing": return change.operation == .delete ? .confirm(version: nil) : .recreate
+        // A row that was written again while its delete was under way is not gone here.
+        case "row_missing":
+            return change.operation == .delete && isUnchanged ? .confirm(version: nil) : .recreate
         case "batch_too_large" where batchCount > 1: return .shrink
         // The refusal was of content that has changed meanwhile.
         case _ where !isUnchanged: return .leave
