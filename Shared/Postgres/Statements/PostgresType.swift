@@ -19,6 +19,9 @@ package struct PostgresType: RawRepresentable, Hashable, Sendable {
     package static let int4 = PostgresType(rawValue: 23)
     package static let text = PostgresType(rawValue: 25)
     package static let json = PostgresType(rawValue: 114)
+    /// `char(n)`.
+    package static let bpchar = PostgresType(rawValue: 1042)
+    package static let varchar = PostgresType(rawValue: 1043)
     package static let float8 = PostgresType(rawValue: 701)
     package static let timestamptz = PostgresType(rawValue: 1184)
     package static let uuid = PostgresType(rawValue: 2950)

@@ -11,17 +11,29 @@ enum CaptureInstallation {
     static func apply(
         _ tables: [RegisteredTable], on connection: PostgresConnection, lockTimeout: Duration
     ) async throws {
-        let installed = try await read(on: connection)
         try await connection.execute(
             script: "SET LOCAL lock_timeout = \(lockTimeout.wholeMilliseconds)")
+        let strays = try await connection.run(Command(SidecarStatements.strayTriggers))
+        for row in 0..<strays.rowCount {
+            let name = TableName(
+                schema: try strays.string(row, 0), table: try strays.string(row, 1))
+            try await run(try strays.string(row, 2), on: name, connection)
+        }
+        let installed = try await read(on: connection)
         for table in tables {
             guard let script = script(for: table, installed[table.id]) else { continue }
-            do throws(PostgresError) {
-                try await connection.execute(script: script)
-            } catch {
-                if let inUse = TableInUse(error, of: table.name) { throw inUse }
-                throw error
-            }
+            try await run(script, on: table.name, connection)
+        }
+    }
+
+    private static func run(
+        _ script: String, on table: TableName, _ connection: PostgresConnection
+    ) async throws {
+        do throws(PostgresError) {
+            try await connection.execute(script: script)
+        } catch {
+            if let inUse = TableInUse(error, of: table) { throw inUse }
+            throw error
         }
     }
 

@@ -1,14 +1,24 @@
 import Model
+import Postgres
 
 /// A name as SQL takes it whatever characters it has.
 package func quoted(_ name: String) -> String {
-    "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"")
-        + "\""
+    "\"" + doubling("\"", in: name) + "\""
 }
 
 /// Text as an SQL literal.
 package func literal(_ text: String) -> String {
-    "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''") + "'"
+    "'" + doubling("'", in: text) + "'"
+}
+
+/// By scalars: a quote with a mark behind it is one character, and not that of the quote.
+private func doubling(_ quote: Unicode.Scalar, in text: String) -> String {
+    var doubled = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars {
+        doubled.append(scalar)
+        if scalar == quote { doubled.append(scalar) }
+    }
+    return String(doubled)
 }
 
 /// A statement name that differs whenever the text does.
@@ -31,9 +41,19 @@ extension TableName {
 
 extension RegisteredTable {
     /// The user's id, bound as text, in the type of the owner column.
+    ///
+    /// Without a length: a cast to `varchar(10)` cuts without a word, and two users would be one. So a row of a user
+    /// whose id does not fit is refused by the column.
     package func ownerValue(_ parameter: String) -> String {
-        let type = columns.first { $0.name == ownerColumn }?.typeName ?? "text"
-        return type == "text" ? parameter : "\(parameter)::text::\(type)"
+        guard let column = columns.first(where: { $0.name == ownerColumn }) else {
+            return parameter
+        }
+        return switch PostgresType(rawValue: column.baseType) {
+        case .text: parameter
+        case .varchar: "\(parameter)::text::character varying"
+        case .bpchar: "\(parameter)::text::bpchar"
+        default: "\(parameter)::text::\(column.typeName)"
+        }
     }
 
     /// The key column of `row` as the sidecar stores keys.

@@ -30,16 +30,20 @@ package enum SidecarStatements {
         name: "sidecar_has_deferrable",
         sql: "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgdeferrable)")
 
+    /// Not by `ON CONFLICT`: that would take a number for a table each time, and there are 32 767.
     static let register = Statement(
         name: "sidecar_register_table",
         sql: """
+            WITH known AS (
+                UPDATE sync.catalog
+                SET key_kind = $3, key_column = $4, mode = $5, owner_column = $6, read_roles = $7,
+                    write_roles = $8, removed_at = NULL
+                WHERE schema_name = $1 AND table_name = $2
+                RETURNING table_id
+            )
             INSERT INTO sync.catalog (schema_name, table_name, key_kind, key_column, mode, owner_column,
                 read_roles, write_roles)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-            ON CONFLICT (schema_name, table_name) DO UPDATE
-            SET key_kind = excluded.key_kind, key_column = excluded.key_column, mode = excluded.mode,
-                owner_column = excluded.owner_column, read_roles = excluded.read_roles,
-                write_roles = excluded.write_roles, removed_at = NULL
+            SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT FROM known)
             """,
         parameters: [.text, .text, .text, .text, .text, .text, .textArray, .textArray])
 
@@ -117,15 +121,35 @@ package enum SidecarStatements {
             """,
         parameters: [.textArray])
 
-    /// The tables that carry capture triggers or are registered, with what `migrate` made for each.
+    /// The tables that are or were registered, with what `migrate` made for each. Triggers count that run the table's
+    /// own function: one that was renamed still has those of its old name.
     static let captureTriggers = Statement(
         name: "sidecar_capture_triggers",
         sql: """
             SELECT c.table_id, c.schema_name, c.table_name, c.capture_fingerprint,
                 (SELECT count(*) FROM pg_trigger t
                  WHERE t.tgrelid = to_regclass(format('%I.%I', c.schema_name, c.table_name))
-                    AND t.tgname ^@ 'oversync_capture_' AND t.tgenabled = 'O')
+                    AND t.tgname ^@ 'oversync_capture_' AND t.tgenabled = 'O'
+                    AND t.tgfoid = to_regproc('sync.capture_' || c.table_id)::oid)
             FROM sync.catalog c
+            """)
+
+    /// Capture triggers on other tables than the one that their function is for: such tables were renamed. With the
+    /// statement that takes each off.
+    static let strayTriggers = Statement(
+        name: "sidecar_stray_triggers",
+        sql: """
+            SELECT n.nspname, r.relname, format('DROP TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass)
+            FROM pg_trigger t
+            JOIN pg_class r ON r.oid = t.tgrelid
+            JOIN pg_namespace n ON n.oid = r.relnamespace
+            JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = to_regnamespace('sync')
+                AND p.proname ~ '^capture_[0-9]+$'
+            WHERE NOT t.tgisinternal AND NOT EXISTS (
+                SELECT FROM sync.catalog c
+                WHERE p.proname = 'capture_' || c.table_id
+                    AND t.tgrelid = to_regclass(format('%I.%I', c.schema_name, c.table_name)))
+            ORDER BY t.tgrelid, t.tgname
             """)
 
     /// The other sessions that have locks on a table, in words; null if there are none.

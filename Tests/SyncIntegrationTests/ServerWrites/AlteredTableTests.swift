@@ -32,6 +32,52 @@ struct AlteredTableTests {
         ),
     ]
 
+    @Test("Plain SQL to a renamed table reaches devices under the name that it is registered by")
+    func renamed() async throws {
+        try await SyncedDatabase.with(
+            tables: "CREATE TABLE s.things (id uuid PRIMARY KEY, owner text, word text)",
+            registered: "  - {table: s.things, owner: owner}"
+        ) { database in
+            func register(_ name: String?) async throws {
+                let yaml = name.map { "tables:\n  - {table: s.\($0), owner: owner}" }
+                let more = try yaml.map { try RegistrationFile.parse($0) } ?? []
+                try await Registration.apply(
+                    SyncedDatabase.registrations + more, on: database.sql)
+                _ = try await database.source.refresh()
+            }
+            try await database.execute(
+                "INSERT INTO s.things VALUES ('\(id("a1"))', 'ann', 'old'); ALTER TABLE s.things RENAME TO words"
+            )
+            try await register("words")
+            try await database.execute("INSERT INTO s.words VALUES ('\(id("a2"))', 'ann', 'new')")
+            #expect(try await database.feed("ann").last == "I words a2 1")
+
+            // Another takes its place, as a large change of a table's form is made.
+            try await database.execute(
+                """
+                CREATE TABLE s.next (id uuid PRIMARY KEY, owner text, word text);
+                INSERT INTO s.next SELECT * FROM s.words;
+                ALTER TABLE s.words RENAME TO past; ALTER TABLE s.next RENAME TO words
+                """)
+            try await register("words")
+            let before = try await database.feed("ann")
+            try await database.execute("DELETE FROM s.past")
+            #expect(try await database.feed("ann") == before)
+            try await database.execute("UPDATE s.words SET word = 'x' WHERE id = '\(id("a2"))'")
+            #expect(try await database.feed("ann").last == "U words a2 2")
+
+            // Renamed, and not registered any more.
+            try await database.execute("ALTER TABLE s.words RENAME TO others")
+            try await register(nil)
+            try await database.execute("UPDATE s.others SET word = 'y'")
+            #expect(try await database.feed("ann").last == "U words a2 2")
+            #expect(
+                try await database.value(
+                    "SELECT count(*)::text FROM pg_trigger WHERE tgname LIKE 'oversync_capture_%' AND tgrelid IN ('s.others'::regclass, 's.past'::regclass)"
+                ) == "0")
+        }
+    }
+
     @Test(
         "Inserts, updates and deletes are captured with the columns that there are",
         arguments: alterations.indices)

@@ -7,6 +7,35 @@ import Testing
 @Suite("Users are kept apart")
 struct IsolationTests {
     @Test(
+        "Users whose ids are longer than the owner column and begin alike are not taken for one",
+        arguments: ["varchar(8)", "s.short", "char(8)"])
+    func longOwners(type: String) async throws {
+        try await SyncedDatabase.with(
+            tables: """
+                CREATE DOMAIN s.short AS varchar(8);
+                CREATE TABLE s.things (id uuid PRIMARY KEY, owner \(type), word text)
+                """,
+            registered: "  - {table: s.things, owner: owner}"
+        ) { database in
+            let thing = change(1, "INSERT", "things", id("a1"), #"{"word":"x"}"#)
+            #expect(
+                try await database.outcomes("auth0|12345", thing) == ["materialize_error 22001"])
+            #expect(try await database.outcomes("auth0|12", thing) == ["applied 1"])
+            for attempt in [
+                change(2, "UPDATE", "things", id("a1"), base: 1, #"{"word":"theirs"}"#),
+                change(3, "INSERT", "things", id("a1"), #"{"word":"theirs"}"#),
+                change(4, "DELETE", "things", id("a1"), base: 1),
+            ] {
+                _ = try await database.outcomes("auth0|12345", attempt)
+            }
+            #expect(try await database.value("SELECT word FROM s.things") == "x")
+            #expect(try await database.download("auth0|12").count == 1)
+            #expect(try await database.download("auth0|12345").isEmpty)
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test(
         "S11: reading, changing, colliding with and probing for another user's rows gives what an empty server would"
     )
     func strangers() async throws {

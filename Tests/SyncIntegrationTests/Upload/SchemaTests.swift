@@ -1,8 +1,31 @@
+import Sidecar
 import Testing
 
 /// Business tables of every awkward shape, written by uploads and compared by `verify`.
 @Suite("Schemas that hurt")
 struct SchemaTests {
+    @Test("A table that is registered again keeps its number and takes no other")
+    func registeredAgain() async throws {
+        try await SyncedDatabase.with(
+            tables:
+                "CREATE TABLE s.things (id uuid PRIMARY KEY, owner text); CREATE TABLE s.more (id uuid PRIMARY KEY)",
+            registered: "  - {table: s.things, owner: owner}"
+        ) { database in
+            let numbers =
+                "SELECT string_agg(table_id::text, ',' ORDER BY table_id) FROM sync.catalog"
+            let before = try #require(try await database.value(numbers))
+            let tables =
+                SyncedDatabase.registrations
+                + (try RegistrationFile.parse("tables:\n  - {table: s.things, owner: owner}"))
+            for _ in 1...3 { try await Registration.apply(tables, on: database.sql) }
+            #expect(try await database.value(numbers) == before)
+            let more = try RegistrationFile.parse("tables:\n  - {table: s.more, mode: sidecar}")
+            try await Registration.apply(tables + more, on: database.sql)
+            let last = try #require(Int(before.split(separator: ",").last ?? ""))
+            #expect(try await database.value(numbers) == before + ",\(last + 1)")
+        }
+    }
+
     @Test(
         "A table whose names are as long as PostgreSQL's can be is written, edited and deleted from"
     )
