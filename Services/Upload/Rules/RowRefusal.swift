@@ -27,6 +27,11 @@ struct RowRefusal: Sendable {
         "F0", "XX",
     ]
 
+    /// Where PL/pgSQL's RAISE reports from.
+    private static let raiseRoutine = "exec_stmt_raise"
+    /// Deadlocks and failed serializations.
+    private static let rollbackClass: Substring = "40"
+
     private init(sqlState: SQLState, detail: String) {
         self.sqlState = sqlState
         self.detail = detail
@@ -49,9 +54,13 @@ struct RowRefusal: Sendable {
         let isGone =
             [.undefinedTable, .undefinedColumn].contains(state)
             && Self.concernsBusinessRows(error.statementName)
-        // A trigger of the team's own may raise any code.
+        // A trigger of the team's own may raise any code, and means its row even by one that speaks of the server
+        // elsewhere; but what asks for another try gets one.
+        let isRaised =
+            server.routine == Self.raiseRoutine && state.errorClass != Self.rollbackClass
+            && Self.concernsBusinessRows(error.statementName)
         let isRefusal =
-            state.isDataTrouble || isTooSlow || isGone
+            state.isDataTrouble || isTooSlow || isGone || isRaised
             || !Self.ourClasses.contains(state.errorClass)
         guard isRefusal else { return nil }
         sqlState = state

@@ -16,6 +16,8 @@ struct PoisonTests {
         BEGIN
             IF NEW.name = 'raise' THEN RAISE EXCEPTION 'no such name' USING ERRCODE = 'P0001'; END IF;
             IF NEW.name = 'odd' THEN RAISE EXCEPTION 'odd' USING ERRCODE = 'ZZ123'; END IF;
+            -- Codes that usually speak of the server.
+            IF NEW.name ~ '^c' THEN RAISE EXCEPTION 'no' USING ERRCODE = substr(NEW.name, 2); END IF;
             IF NEW.wait > 0 THEN PERFORM pg_sleep(NEW.wait); END IF;
             RETURN NEW;
         END $$;
@@ -46,6 +48,9 @@ struct PoisonTests {
         (#"{"day":"2026-02-30"}"#, "materialize_error 22008"),
         (#"{"name":"raise"}"#, "materialize_error P0001"),
         (#"{"name":"odd"}"#, "materialize_error ZZ123"),
+        (#"{"name":"c42501"}"#, "materialize_error 42501"),
+        (#"{"name":"c0A000"}"#, "materialize_error 0A000"),
+        (#"{"name":"c55000"}"#, "materialize_error 55000"),
         (#"{"name":"late"}"#, "materialize_error 23514"),
         (#"{"parent_late":"\#(id("e1"))"}"#, "invalid fk_missing s.parents:\(id("e1"))"),
         (#"{"parent_code":"none"}"#, "invalid fk_missing s.parents:none"),
