@@ -220,6 +220,19 @@ import Testing
         #expect(device.engine.status.pendingCount == 0)
     }
 
+    /// What SQLite's twelve steps come to.
+    private static func remake(
+        _ table: String, _ columns: String, where condition: String = "true", in db: Database
+    ) throws {
+        try db.execute(
+            sql: """
+                CREATE TABLE remade (id TEXT PRIMARY KEY NOT NULL, \(columns));
+                INSERT INTO remade SELECT * FROM \(table) WHERE \(condition);
+                DROP TABLE \(table);
+                ALTER TABLE remade RENAME TO \(table);
+                """)
+    }
+
     @Test(
         "A table made anew whose columns are called as the library's own keeps what is known of its rows"
     )
@@ -233,13 +246,7 @@ import Testing
         try device.execute("UPDATE words SET local = 'm' WHERE id = ?", [key(2)])
         // Row 3 is not copied: nobody knows that it was deleted, and it is read again.
         try device.reopen { db in
-            try db.execute(
-                sql: """
-                    CREATE TABLE words_new (id TEXT PRIMARY KEY NOT NULL, key TEXT, local TEXT);
-                    INSERT INTO words_new SELECT * FROM words WHERE id <> '\(key(3))';
-                    DROP TABLE words;
-                    ALTER TABLE words_new RENAME TO words;
-                    """)
+            try Self.remake("words", "key TEXT, local TEXT", where: "id <> '\(key(3))'", in: db)
         }
         #expect(try device.queue() == ["UPDATE|1"])
         try await device.sync()
@@ -259,15 +266,7 @@ import Testing
         try await device.sync()
         device.gateway.write(
             "users", spelled.lowercased(), #"{"id":"\#(spelled.lowercased())","name":"theirs"}"#)
-        try device.reopen { db in
-            try db.execute(
-                sql: """
-                    CREATE TABLE users_new (id TEXT PRIMARY KEY NOT NULL, name TEXT);
-                    INSERT INTO users_new SELECT * FROM users;
-                    DROP TABLE users;
-                    ALTER TABLE users_new RENAME TO users;
-                    """)
-        }
+        try device.reopen { try Self.remake("users", "name TEXT", in: $0) }
         #expect(try device.queue().isEmpty)
         try await device.sync()
         #expect(try device.lines("SELECT name FROM users") == ["theirs"])

@@ -145,7 +145,7 @@ struct CompactionTests {
             try await compaction.execute(
                 script: "BEGIN; LOCK TABLE sync.change_log IN ACCESS EXCLUSIVE MODE")
             async let page = database.answer("ann", after: 2)
-            while try await !database.isWaitingForLock(on: database.sql) {}
+            try await database.expectWaiting(1)
             try await compaction.execute(
                 script: """
                     DELETE FROM sync.change_log WHERE seq = 3;
@@ -332,18 +332,6 @@ extension SyncedDatabase {
             return "\(reply.message.rows) rows to \(reply.message.nextAfter)"
         } catch let failure as RPCFailure {
             return failure.code
-        }
-    }
-
-    /// Comes back when so many statements wait for a lock.
-    fileprivate func expectWaiting(_ count: Int) async throws {
-        let deadline = ContinuousClock.now + .seconds(30)
-        let waiting = """
-            SELECT count(*)::text FROM pg_stat_activity
-            WHERE datname = current_database() AND wait_event_type = 'Lock'
-            """
-        while try await value(waiting) != "\(count)" {
-            try #require(.now < deadline, "not so many wait for a lock")
         }
     }
 

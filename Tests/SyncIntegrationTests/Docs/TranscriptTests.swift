@@ -49,7 +49,7 @@ struct TranscriptTests {
             try await sessions.connection(session).execute(script: Transcript.sql(sql))
         } else if let sql = match.3 {
             try await sessions.start(session, Transcript.sql(sql))
-            while try await !database.isWaitingForLock(on: database.sql) {}
+            try await database.expectWaiting(1)
         } else {
             try await sessions.finish(session)
         }

@@ -41,7 +41,7 @@ struct HeadsTests {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { _ = try await database.pull("ann") { $0.after = 0 } }
                     group.addTask {
-                        while try await database.isWaitingForLock(on: locker) == false {}
+                        try await database.expectWaiting(1, asking: locker)
                         throw RPCFailure.cancelled
                     }
                     defer { group.cancelAll() }
@@ -227,23 +227,5 @@ struct HeadsTests {
                 try BodyDownloadResponse(serializedBytes: Array(empty.body.readableBytesView))
                     == .with { ($0.nextAfter, $0.windowUntil) = (3, 3) })
         }
-    }
-}
-
-extension SyncedDatabase {
-    /// Whether some session of this database waits for a lock.
-    ///
-    /// - Parameter connection: another than the one that holds the lock would wait itself, if it reads the
-    ///   locked tables; this one does not.
-    func isWaitingForLock(on connection: PostgresConnection) async throws -> Bool {
-        let result = try await connection.run(
-            Command(
-                Statement(
-                    name: "waiting",
-                    sql: """
-                        SELECT EXISTS (SELECT FROM pg_stat_activity
-                            WHERE datname = current_database() AND wait_event_type = 'Lock')
-                        """)))
-        return try result.bool(0, 0)
     }
 }

@@ -213,6 +213,23 @@ struct SyncedDatabase {
             deadline: .now + .seconds(30))
     }
 
+    /// Comes back when at least so many statements wait for a lock.
+    ///
+    /// - Parameter connection: asks with it; nil asks with `sql`.
+    func expectWaiting(_ count: Int, asking connection: PostgresConnection? = nil) async throws {
+        let deadline = ContinuousClock.now + .seconds(30)
+        let command = Command(
+            Statement(
+                name: "waiting",
+                sql: """
+                    SELECT count(*) FROM pg_stat_activity
+                    WHERE datname = current_database() AND wait_event_type = 'Lock'
+                    """))
+        while try await (connection ?? sql).run(command).int64(0, 0) < count {
+            try #require(.now < deadline, "not so many wait for a lock")
+        }
+    }
+
     /// A short form for comparisons: `I notes a1 1`, with only the last digits of a key.
     func feed(_ user: String, after: Int = 0) async throws -> [String] {
         try await download(user, after: after).map {

@@ -139,7 +139,7 @@ struct CostTests {
             try await database.execute("ROLLBACK; BEGIN; LOCK TABLE sync.meta")
             // Would wait for the lock: it does ask the database.
             let asks = Task { await database.source.problem() }
-            while try await !database.isWaitingForLock(on: database.sql) {}
+            try await database.expectWaiting(1)
             try await database.execute("ROLLBACK")
             #expect(await asks.value == nil)
         }
