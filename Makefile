@@ -8,7 +8,7 @@ BIN = $(shell swift build -c $(CONFIGURATION) --show-bin-path)
 PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
 SERVICES := oversync-gateway oversync-upload oversync-download oversync-auth
 
-.PHONY: help packages build test unit integration e2e model client-chaos format lint demo run notes bench bench-smoke gap docs protos clean
+.PHONY: help packages build test unit integration e2e model client-chaos format lint demo run notes bench bench-smoke gap docs protos binaries images compose-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 16
@@ -18,7 +18,7 @@ packages: ## installs the system packages that are missing (apt, as root or with
 
 build: packages ## builds everything
 	@Tools/make/waiting.sh
-	@set -e; for product in oversync $(SERVICES); do $(BUILD) --product $$product; done
+	@set -e; for product in oversync oversync-dev $(SERVICES); do $(BUILD) --product $$product; done
 
 test: packages ## all tests: unit, integration on a real PostgreSQL, end to end with all processes
 	Tools/make/test.sh
@@ -53,29 +53,29 @@ lint: packages ## fails on unformatted Swift, or on generated protobuf code that
 
 demo: CONFIGURATION = release
 demo: build ## the main job on real data: ISO code lists on three devices, through HTTPS; exit 0 if all agree
-	$(BIN)/oversync demo
+	$(BIN)/oversync-dev demo
 
 run: CONFIGURATION = release
 run: build ## the whole stack on a private PostgreSQL under .oversync/, until Ctrl-C
-	$(BIN)/oversync dev
+	$(BIN)/oversync-dev dev
 
 notes: CONFIGURATION = release
 notes: build ## the example app on the stack of `make run`: notes that ME=ada and others share, offline too
-	@$(BIN)/oversync notes --as $(or $(ME),$(shell whoami))
+	@$(BIN)/oversync-dev notes --as $(or $(ME),$(shell whoami))
 
 bench: CONFIGURATION = release
 bench: build ## every line of Docs/performance.md beside its floor; options in BENCH, such as BENCH="--seconds 5"
 	@Tools/make/packages.sh nginx-light
 	@mkdir -p .oversync
-	$(BIN)/oversync bench --json .oversync/bench.json --svg .oversync/bench.svg --markdown .oversync/bench.md $(BENCH)
+	$(BIN)/oversync-dev bench --json .oversync/bench.json --svg .oversync/bench.svg --markdown .oversync/bench.md $(BENCH)
 
 bench-smoke: CONFIGURATION = release
 bench-smoke: build ## changes/s and rows/s through the gateway, with each process's share of CPU
-	$(BIN)/oversync bench --smoke
+	$(BIN)/oversync-dev bench --smoke
 
 gap: CONFIGURATION = release
 gap: build ## that readers miss no change of GAP_CHANGES=n (a million); GAP_KILL=1 kills processes meanwhile
-	$(BIN)/oversync gap --changes $(or $(GAP_CHANGES),1000000) $(if $(GAP_KILL),--kill)
+	$(BIN)/oversync-dev gap --changes $(or $(GAP_CHANGES),1000000) $(if $(GAP_KILL),--kill)
 
 docs: packages ## builds the SDK's documentation into .oversync/docs; warnings fail it
 	Tools/make/docs.sh
@@ -84,5 +84,14 @@ protos: ## generates the Swift and C code of Shared/Protos
 	@Tools/make/packages.sh $(PROTO_PACKAGES)
 	Tools/generate-protos.sh
 
+binaries: packages ## the programs of the images into .oversync/binaries: for release, static Swift runtime, stripped
+	@Tools/make/binaries.sh
+
+images: ## builds the images of Deploy/ and prints their sizes; IMAGES=prebuilt takes what `make binaries` built
+	@Tools/make/images.sh $(or $(IMAGES),source)
+
+compose-test: $(if $(filter source,$(IMAGES)),,binaries) ## that the deployment holds: demo, load, kills, restarts, cuts; IMAGES=source compiles in the images
+	Deploy/test/compose-test.sh $(or $(IMAGES),prebuilt)
+
 clean: ## removes what was built, and the private stack's data
-	rm -rf .build .oversync
+	rm -rf .build .build-static .oversync

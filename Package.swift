@@ -89,7 +89,7 @@ let sharedTargets: [Target] = [
         ]),
     shared("Postgres", ["CLibPQ", .lifecycle, .logging]),
     shared("Tokens", [.jwtKit]),
-    shared("DatabaseKit", ["Postgres", "ServiceKit", "Telemetry"]),
+    shared("DatabaseKit", ["Postgres", "ServiceKit", "Telemetry", .lifecycle, .logging]),
     shared(
         "Sidecar", ["Model", "Postgres", .lifecycle, .logging, .yams], exclude: ["schema.sql"],
         resources: [
@@ -100,6 +100,7 @@ let sharedTargets: [Target] = [
             .embedInCode("Migrations/0007_refusals.sql"),
             .embedInCode("Migrations/0008_unseen_columns.sql"),
             .embedInCode("Migrations/0009_capture_plans.sql"),
+            .embedInCode("Migrations/0010_roles.sql"),
         ]),
 ]
 
@@ -121,8 +122,8 @@ let serviceTargets: [Target] =
     + service(
         "Auth", library: "AuthService", executable: "oversync-auth",
         [
-            "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Telemetry",
-            "Tokens", "WireJSON",
+            "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
+            "Telemetry", "Tokens", "WireJSON",
             .crypto, .jwtKit, .lifecycle, .logging, .nioCore,
         ])
     + service(
@@ -149,21 +150,33 @@ let clientTargets: [Target] = [
 ]
 
 let toolTargets: [Target] = [
+    // What both tools have. `oversync` must not reach SQLite, tests, the benchmark or a development stack through it.
+    .target(
+        name: "OperatorKit",
+        dependencies: ["Postgres", .argumentParser, .logging],
+        path: "Tools/OperatorKit", swiftSettings: settings),
     .target(name: "LocalPostgres", path: "Shared/LocalPostgres", swiftSettings: settings),
     .target(
         name: "DevStack",
         dependencies: [
-            "LocalPostgres", "Postgres", "Sidecar", .asn1, .asyncHTTPClient, .crypto, .lifecycle,
-            .logging, .nioCore,
-            .nioHTTP1, .nioSSL, .signals, .x509,
+            "LocalPostgres", "OperatorKit", "Postgres", "Sidecar", .asn1, .asyncHTTPClient, .crypto,
+            .lifecycle, .logging, .nioCore, .nioHTTP1, .nioSSL, .signals, .x509,
         ],
         path: "Tools/DevStack", swiftSettings: settings),
+    // How commands reach any running stack through HTTPS.
+    .target(
+        name: "GatewayAccess",
+        dependencies: [
+            "OperatorKit", "ServiceKit", "Tokens", .asyncHTTPClient, .nioCore, .nioHTTP1, .nioPosix,
+            .nioSSL,
+        ],
+        path: "Tools/GatewayAccess", swiftSettings: settings),
     .target(
         name: "Demo",
         dependencies: [
-            "DevStack", "OverSQLite", "OverSQLiteAsyncHTTP", "Postgres", .asyncHTTPClient, .crypto,
-            .grdb, .nioCore,
-            .nioHTTP1,
+            "DevStack", "GatewayAccess", "OperatorKit", "OverSQLite", "OverSQLiteAsyncHTTP",
+            "Postgres",
+            .asyncHTTPClient, .crypto, .grdb, .nioCore, .nioHTTP1,
         ],
         path: "Tools/Demo",
         resources: [
@@ -174,7 +187,9 @@ let toolTargets: [Target] = [
     // An example of an app: notes and tasks that several people share.
     .target(
         name: "Notes",
-        dependencies: ["DevStack", "OverSQLite", "OverSQLiteAsyncHTTP", .grdb, .signals],
+        dependencies: [
+            "DevStack", "OperatorKit", "OverSQLite", "OverSQLiteAsyncHTTP", .grdb, .signals,
+        ],
         path: "Tools/Notes",
         resources: [
             .embedInCode("Resources/business.sql"), .embedInCode("Resources/device.sql"),
@@ -184,7 +199,8 @@ let toolTargets: [Target] = [
     .target(
         name: "Bench",
         dependencies: [
-            "DevStack", "LocalPostgres", "OverSQLite", "Postgres", "Sidecar", "Tokens",
+            "DevStack", "LocalPostgres", "OperatorKit", "OverSQLite", "Postgres", "Sidecar",
+            "Tokens",
             .asyncHTTPClient, .grdb, .histogram, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL,
         ],
         path: "Tools/Bench",
@@ -192,23 +208,36 @@ let toolTargets: [Target] = [
     .target(
         name: "GapCheck",
         dependencies: [
-            "DevStack", "Model", "Postgres", "Sidecar", "TestSupport", "Tokens", "WireJSON",
-            .asyncHTTPClient, .nioCore, .nioHTTP1,
+            "DevStack", "Model", "OperatorKit", "Postgres", "Sidecar", "TestSupport", "Tokens",
+            "WireJSON", .asyncHTTPClient, .nioCore, .nioHTTP1,
         ],
         path: "Tools/GapCheck",
         resources: [
             .embedInCode("Resources/gap.sql"), .embedInCode("Resources/oversync.yaml"),
         ],
         swiftSettings: settings),
+    // Devices that keep at it while a stack is disturbed, and what must then be in its logs.
+    .target(
+        name: "Load",
+        dependencies: [
+            "GapCheck", "GatewayAccess", "OperatorKit", .asyncHTTPClient, .nioCore, .nioHTTP1,
+        ],
+        path: "Tools/Load", swiftSettings: settings),
     .executableTarget(
         name: "oversync",
         dependencies: [
-            "Bench", "Demo", "DevStack", "GapCheck", "Model", "Notes", "Postgres", "Protos", "RPC",
-            "ServiceKit",
-            "Sidecar", "Tokens", .argumentParser,
-            .lifecycle, .logging, .nioCore,
+            "Model", "OperatorKit", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar", "Tokens",
+            .argumentParser, .logging,
         ],
         path: "Tools/oversync", swiftSettings: settings),
+    .executableTarget(
+        name: "oversync-dev",
+        dependencies: [
+            "Bench", "Demo", "DevStack", "GapCheck", "GatewayAccess", "Load", "LocalPostgres",
+            "Model", "Notes", "OperatorKit", "ServiceKit", .argumentParser, .lifecycle, .logging,
+            .signals,
+        ],
+        path: "Tools/oversync-dev", swiftSettings: settings),
 ]
 
 let testTargets: [Target] = [
@@ -252,9 +281,15 @@ let testTargets: [Target] = [
         ]),
     tests(
         "DocsUnitTests",
-        ["AuthService", "DownloadService", "Gateway", "ServiceKit", "Sidecar", "UploadService"]),
+        [
+            "AuthService", "DownloadService", "Gateway", "ServiceKit", "Sidecar", "UploadService",
+            .yams,
+        ]),
     tests("WireJSONUnitTests", ["TestSupport", "WireJSON"]),
     tests("ProtosUnitTests", ["ProtobufC", "Protos", .protobuf]),
+    tests(
+        "ReadinessUnitTests",
+        ["DatabaseKit", "Gateway", "Postgres", "RPC", "ServiceKit", .lifecycle, .logging]),
     tests("RPCUnitTests", ["Protos", "RPC", .nioCore]),
     tests(
         "RPCIntegrationTests",
@@ -277,6 +312,15 @@ let testTargets: [Target] = [
             .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, .protobuf,
             .x509,
         ]),
+    tests("ServiceKitUnitTests", ["RPC", "ServiceKit"]),
+    // Programs as an operator runs them: with mistakes, signals and files that change.
+    tests(
+        "ServiceProcessIntegrationTests",
+        [
+            "DevStack", "LocalPostgres", "Postgres", "Sidecar", "TestSupport", "Tokens", .asn1,
+            .asyncHTTPClient, .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, .x509,
+            "oversync-auth", "oversync-download", "oversync-gateway", "oversync-upload",
+        ]),
     tests("TokensUnitTests", ["Tokens", .crypto]),
     tests("DownloadUnitTests", ["DownloadService", "Model", "Postgres", "Protos", "RPC"]),
     tests(
@@ -286,16 +330,20 @@ let testTargets: [Target] = [
         "AuthIntegrationTests",
         ["AuthService", "Postgres", "Sidecar", "TestSupport", "Tokens", .crypto, .jwtKit, .logging]),
     tests("SidecarUnitTests", ["Model", "Sidecar"]),
-    tests("SidecarIntegrationTests", ["Model", "Postgres", "Sidecar", "TestSupport", .logging]),
+    tests(
+        "SidecarIntegrationTests",
+        ["LocalPostgres", "Model", "Postgres", "Sidecar", "TestSupport", .logging]),
     tests(
         "SyncIntegrationTests",
         [
-            "AuthService", "DatabaseKit", "DownloadService", "Model", "Postgres", "Protos", "RPC",
-            "ServerModel", "ServiceKit", "Sidecar", "Telemetry", "TestSupport", "UploadService",
+            "AuthService", "DatabaseKit", "DownloadService", "LocalPostgres", "Model", "Postgres",
+            "Protos", "RPC", "ServerModel", "ServiceKit", "Sidecar", "Telemetry", "TestSupport",
+            "UploadService",
             .logging, .nioCore, .nioPosix, .protobuf,
         ]),
     tests("GapCheckUnitTests", ["GapCheck", "WireJSON", .nioCore]),
-    tests("BenchUnitTests", ["Bench", "DevStack", "Tokens", .nioCore]),
+    tests("BenchUnitTests", ["Bench", "DevStack", "OperatorKit", "Tokens", .nioCore]),
+    tests("ToolsUnitTests", ["Demo", "Load", "Model", "Sidecar", "oversync", "oversync-dev"]),
     // The code of the library's documentation, which DocsUnitTests compares with the articles.
     tests(
         "OverSQLiteDocsUnitTests",
@@ -311,13 +359,12 @@ let testTargets: [Target] = [
     tests(
         "EndToEndTests",
         [
-            "Demo", "DevStack", "GapCheck", "GatewayConformance", "LocalPostgres", "Notes",
-            "OverSQLite",
-            "OverSQLiteAsyncHTTP",
-            "Postgres", "ServerModel", "Sidecar", "TestSupport", "Tokens", .asyncHTTPClient, .grdb,
-            .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, "oversync", "oversync-auth",
-            "oversync-download",
-            "oversync-gateway", "oversync-upload",
+            "Demo", "DevStack", "GapCheck", "GatewayAccess", "GatewayConformance", "Load",
+            "LocalPostgres", "Notes", "OperatorKit", "OverSQLite", "OverSQLiteAsyncHTTP",
+            "Postgres", "ServerModel",
+            "Sidecar", "TestSupport", "Tokens", .asyncHTTPClient, .grdb, .logging, .nioCore,
+            .nioHTTP1, .nioPosix, .nioSSL, "oversync", "oversync-auth", "oversync-dev",
+            "oversync-download", "oversync-gateway", "oversync-upload",
         ]),
 ]
 

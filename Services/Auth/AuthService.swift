@@ -16,7 +16,7 @@ extension DatabaseSettings {
 package enum AuthService {
     static let masterKey = Setting.secret(
         "OVERSYNC_AUTH_MASTER_KEY", "secret that seals the signing keys in the database",
-        minimumBytes: KeySeal.minimumMasterKeyBytes)
+        minimumBytes: KeySeal.minimumMasterKeyBytes, isRequired: true)
     static let lifetime = Setting.integer(
         "OVERSYNC_TOKEN_LIFETIME_SECONDS", "how long a token is good", default: 900,
         in: 30...TokenMint.maximumLifetimeSeconds, unit: "seconds")
@@ -27,11 +27,17 @@ package enum AuthService {
     /// How long a gateway may go on with the keys it has, in seconds.
     static let keysMaximumAge: UInt32 = 60
 
-    /// Runs the service until a signal ends it.
-    package static func run() async throws {
-        try await ServiceProcess.run("oversync-auth") { process in
+    package static let program = ServiceProgram(
+        name: "oversync-auth",
+        purpose: "holds the keys that sign tokens, and publishes the keys that check them",
+        settings: settings, socketFolder: "auth", check: DatabaseSettings.auth.problems)
+
+    /// Does what the program's arguments say; without any, runs the service until a signal ends it.
+    package static func run() async {
+        await ServiceProcess.run(program) { process in
             let configuration = process.configuration
-            let pool = try DatabaseSettings.auth.pool(process)
+            let database = try DatabaseSettings.auth.database(process)
+            let pool = database.pool
             let seal = KeySeal(masterKey: try configuration.value(masterKey))
             let keys = KeyRing(pool: pool, seal: seal, logger: process.logger)
             let issue = IssueToken(
@@ -46,7 +52,7 @@ package enum AuthService {
             var router = RPCRouter()
             router.on(AuthRPC.getKeys) { _, _, _ in
                 var reply = GetKeysReply()
-                reply.jwks = try await keys.snapshot().jwks
+                reply.jwks = try await keys.forCaller().jwks
                 reply.maxAgeSeconds = keysMaximumAge
                 return RPCReply(reply)
             }
@@ -58,9 +64,21 @@ package enum AuthService {
             let server = RPCServer(
                 directory: try configuration.value(CommonSettings.runDirectory) + "/auth",
                 replica: try configuration.value(CommonSettings.replica), router: router,
+                hello: BuildInfo.hello, status: Readiness.starting,
                 logger: process.logger, observer: RPCMetrics(process.metrics, service: process.name)
             )
-            return ([pool, keys, server], [ReadinessCheck("keys") { await keys.problem() }])
+            process.readiness.onChange { server.publish($0) }
+            let probe = try database.probe(
+                DatabaseNeeds(
+                    layout: BuildInfo.layout, in: .auth, privileges: AuthPrivileges.all,
+                    writes: true))
+            return (
+                [
+                    pool, database.poolerCheck, probe.connection, keys,
+                    server,
+                ],
+                [probe.check, ReadinessCheck("signing keys") { await keys.problem() }]
+            )
         }
     }
 }

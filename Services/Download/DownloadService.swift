@@ -24,22 +24,44 @@ package enum DownloadService {
     package static let settings: [any DescribedSetting] =
         [CommonSettings.maximumPageRows] + DatabaseSettings.download.all
 
-    /// Runs the service until a signal ends it.
-    package static func run() async throws {
-        try await ServiceProcess.run("oversync-download") { process in
+    package static let program = ServiceProgram(
+        name: "oversync-download", purpose: "serves a user's changes to the devices, in pages",
+        settings: settings, socketFolder: "download", check: DatabaseSettings.download.problems)
+
+    /// Does what the program's arguments say; without any, runs the service until a signal ends it.
+    package static func run() async {
+        await ServiceProcess.run(program) { process in
             let configuration = process.configuration
-            let pool = try DatabaseSettings.download.pool(process)
+            let database = try DatabaseSettings.download.database(process)
+            let pool = database.pool
             let source = CatalogSource(pool: pool, logger: process.logger)
             let heads = ScopeHeads(pool: pool, logger: process.logger)
             process.metrics.gauge("oversync_download_waiting", "Downloads waiting for news") {
                 [(.none, Double(heads.waiting))]
             }
+            process.metrics.gauge(
+                "oversync_download_head_readings",
+                "Statements that asked for users' last sequences, by kind"
+            ) {
+                let readings = heads.readings
+                return [
+                    (["kind": "mark"], Double(readings.marks)),
+                    (["kind": "states"], Double(readings.states)),
+                    (["kind": "grown"], Double(readings.grown)),
+                ]
+            }
             var limits = WireLimits()
             limits.rowsPerPage = try configuration.value(
                 CommonSettings.maximumPageRows)
             let reader = PageReader(pool: pool, source: source)
+            let sockets = try configuration.value(CommonSettings.runDirectory)
+            let observer = RPCMetrics(process.metrics, service: process.name)
+            let upload = RPCClient(
+                directory: sockets + "/upload", service: "upload", hello: BuildInfo.hello,
+                logger: process.logger, observer: observer)
             let pull = PullChanges(
-                reader: reader, heads: heads, limits: limits,
+                reader: reader, heads: heads,
+                hydrations: UploadsHydrationNotes(upload: upload), limits: limits,
                 metrics: DownloadMetrics(process.metrics), logger: process.logger)
             let watch = WatchHead(reader: reader, heads: heads, logger: process.logger)
             var router = RPCRouter()
@@ -54,15 +76,25 @@ package enum DownloadService {
             var rpcLimits = RPCLimits()
             rpcLimits.maximumCallsInFlight = maximumCallsInFlight
             let server = RPCServer(
-                directory: try configuration.value(CommonSettings.runDirectory) + "/download",
+                directory: sockets + "/download",
                 replica: try configuration.value(CommonSettings.replica), router: router,
-                limits: rpcLimits, logger: process.logger,
-                observer: RPCMetrics(process.metrics, service: process.name))
-            // Services end from the last to the first: who waits for news is sent away before the server waits
-            // for its calls to end.
+                limits: rpcLimits, hello: BuildInfo.hello, status: Readiness.starting,
+                logger: process.logger, observer: observer
+            ) {
+                // Ends the wait of whoever waits for news; the server waits for every call to end.
+                heads.close()
+            }
+            process.readiness.onChange { server.publish($0) }
+            let probe = try database.probe(
+                DatabaseNeeds(
+                    layout: Migration.currentVersion, privileges: DownloadPrivileges.sidecar,
+                    writes: false))
             return (
-                [pool, source, server, heads],
-                [ReadinessCheck("database") { await source.problem() }]
+                [
+                    pool, database.poolerCheck, probe.connection,
+                    source, upload, heads, server,
+                ],
+                [probe.check, ReadinessCheck("heads") { heads.problem() }]
             )
         }
     }

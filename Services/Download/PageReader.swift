@@ -59,27 +59,16 @@ struct PageReader: Sendable {
                 }
                 return filling.finish()
             }
-            let page =
-                switch request.format {
-                case .json:
-                    try await filled(
-                        JSONPageWriter(
-                            catalog: catalog, devices: devices,
-                            expecting: min(results[2].rowCount, request.limit)))
-                case .protobuf:
-                    try await filled(ProtobufPageWriter(catalog: catalog, devices: devices))
-                }
-            if request.after == 0, page.hasMore, scope.floor > 0 {
-                try await connection.run(hydration(request, scope), deadline: deadline)
+            switch request.format {
+            case .json:
+                return try await filled(
+                    JSONPageWriter(
+                        catalog: catalog, devices: devices,
+                        expecting: min(results[2].rowCount, request.limit)))
+            case .protobuf:
+                return try await filled(ProtobufPageWriter(catalog: catalog, devices: devices))
             }
-            return page
         }
-    }
-
-    private func hydration(_ request: PageRequest, _ scope: ScopeState) -> Command {
-        var bindings = scopeBindings(request.user, request.device)
-        bindings.bind(scope.floor)
-        return Command(DownloadStatements.noteHydration, bindings)
     }
 
     /// Ends the reading of further rows.

@@ -9,10 +9,10 @@ import Synchronization
 /// without asking the database, and one that waits is woken at once.
 ///
 /// It learns from its own reads, from Upload's word after each commit (`NoteHeads`, before the device is
-/// answered), and from one statement that asks for all active users together.
+/// answered), and from statements that ask for many users together: of this host's Uploads alone comes word.
 final class ScopeHeads: Service {
-    /// Time between two polls: how late a commit is noticed that Upload did not tell of, plain SQL's above all.
-    static let pollInterval: Duration = .milliseconds(500)
+    /// Longest time of one poll: a server that is silent must not hold up the next one for ever.
+    static let pollLimit: Duration = .seconds(5)
     /// What was not confirmed for so long is asked for again: some polls have failed.
     static let freshness: Duration = .seconds(2)
     /// A user whom nobody asks for is forgotten after this time.
@@ -34,6 +34,10 @@ final class ScopeHeads: Service {
         var told: Sequence64 = 0
         /// When it became that.
         var toldAt: Instant?
+        /// What `State.generation` was when the state was read; nil where Upload told of more since.
+        var readIn: Int?
+        /// The same for the last sequence alone.
+        var grownIn: Int?
     }
 
     private struct Waiter {
@@ -53,6 +57,48 @@ final class ScopeHeads: Service {
         var entries: [UserID: Entry] = [:]
         var waiting = 0
         var isClosed = false
+        /// Every user that is followed was asked for after this.
+        var polled: Instant?
+        /// The database's mark when it was last looked at; nil: nobody knows.
+        var mark: String?
+        /// Counts the marks: what was read in this generation is still so.
+        var generation = 0
+        var readings = Readings()
+
+        /// The generation that a mark of the database belongs to.
+        mutating func generation(of mark: String) -> Int {
+            readings.marks += 1
+            if self.mark != mark { generation += 1 }
+            self.mark = mark
+            return generation
+        }
+
+        /// The states that were read in this generation are still the database's.
+        ///
+        /// - Returns: the users whose states are not known.
+        mutating func confirm(_ asked: Instant, _ generation: Int) -> [UserID] {
+            var unknown: [UserID] = []
+            var index = entries.startIndex
+            while index != entries.endIndex {
+                if entries.values[index].readIn == generation {
+                    entries.values[index].confirmed = asked
+                } else {
+                    unknown.append(entries.keys[index])
+                }
+                entries.formIndex(after: &index)
+            }
+            return unknown
+        }
+    }
+
+    /// How often the database was asked.
+    struct Readings: Hashable, Sendable {
+        /// Whether anything was written.
+        var marks = 0
+        /// For the states of users.
+        var states = 0
+        /// For the last sequences of users that are waited for.
+        var grown = 0
     }
 
     private let pool: PostgresPool
@@ -71,6 +117,9 @@ final class ScopeHeads: Service {
     /// Users that are asked for.
     var tracked: Int { state.withLock { $0.entries.count } }
 
+    /// How often the database was asked so far.
+    var readings: Readings { state.withLock { $0.readings } }
+
     // MARK: - What is known
 
     /// The user's state, if it was confirmed lately and the device is not known to be revoked. From this call
@@ -78,7 +127,8 @@ final class ScopeHeads: Service {
     func known(_ user: UserID, for device: DeviceID, now: Instant = .now) -> ScopeState? {
         state.withLock { state in
             state.entries[user, default: Entry(lastUse: now)].lastUse = now
-            guard let entry = state.entries[user], let confirmed = entry.confirmed,
+            // Upload no longer tells a replica that goes down: it knows nothing any more.
+            guard !state.isClosed, let entry = state.entries[user], let confirmed = entry.confirmed,
                 now - confirmed < Self.freshness, !entry.revoked.contains(device)
             else { return nil }
             return entry.state
@@ -114,9 +164,12 @@ final class ScopeHeads: Service {
     /// Upload has committed up to this sequence.
     func note(_ head: Sequence64, of user: UserID, now: Instant = .now) {
         update(user) { entry in
-            if head > entry.told { entry.toldAt = now }
-            entry.told = max(entry.told, head)
-            entry.state?.head = entry.told
+            guard head > entry.told else { return }
+            entry.toldAt = now
+            entry.told = head
+            entry.state?.head = head
+            // A word is not the database's own: the next poll reads.
+            entry.readIn = nil
         }
     }
 
@@ -190,15 +243,17 @@ final class ScopeHeads: Service {
 
     // MARK: - Asking the database
 
-    /// Polls until graceful shutdown; then whoever waits is sent away.
-    func run() async throws {
-        await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                await self.poll()
-                // Plain SQL announces nothing, as NOTIFY inside commits would halve throughput.
-                try? await Task.sleep(for: Self.pollInterval)
-            }
-        }
+    /// What keeps waiting devices from hearing of news, for readiness.
+    func problem(now: Instant = .now) -> String? {
+        guard let polled = state.withLock({ $0.polled }) else { return "not read yet" }
+        guard now - polled > Self.freshness else { return nil }
+        return
+            "not confirmed for more than \(Self.freshness.wholeMilliseconds) ms: devices that wait hear of no "
+            + "changes until they are"
+    }
+
+    /// The replica goes down: whoever waits is sent away, and nobody waits any more.
+    func close() {
         let left = state.withLock { state in
             state.isClosed = true
             return state.entries.flatMap { user, entry in entry.waiters.keys.map { ($0, user) } }
@@ -206,33 +261,137 @@ final class ScopeHeads: Service {
         for (id, user) in left { release(id, user) }
     }
 
-    /// Reads the state of every user that is followed, and forgets those whom nobody asks for.
-    func poll() async {
+    /// Asks until graceful shutdown.
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            var pace = HeadsPace()
+            while !Task.isCancelled {
+                await self.step(&pace)
+                // Plain SQL and other hosts announce nothing, as NOTIFY inside commits would halve throughput.
+                try? await Task.sleep(for: pace.pause(at: .now, isWaiting: self.waiting > 0))
+            }
+        }
+        close()
+    }
+
+    private func step(_ pace: inout HeadsPace) async {
+        let start = Instant.now
+        guard let step = pace.step(at: start, isWaiting: waiting > 0) else { return }
+        let succeeded = step == .poll ? await poll() : await probe()
+        pace.took(step, from: start, to: .now, succeeded: succeeded)
+    }
+
+    /// Makes sure that the state of every user that is followed is the database's, and forgets users whom nobody
+    /// asks for. Where nothing was written since a state was read, it is known without reading it again.
+    ///
+    /// - Returns: whether the database answered.
+    @discardableResult
+    func poll() async -> Bool {
         let asked = Instant.now
-        let users = state.withLock { state in
+        state.withLock { state in
             state.entries = state.entries.filter { _, entry in
                 !entry.waiters.isEmpty || asked - entry.lastUse < Self.retention
             }
-            return Array(state.entries.keys)
         }
-        for start in stride(from: 0, to: users.count, by: Self.usersPerPoll) {
-            let chunk = users[start..<min(start + Self.usersPerPoll, users.count)]
-            do {
-                try await read(chunk, asked: asked)
-            } catch {
-                logger.warning(
-                    "the last sequences could not be read", metadata: ["error": "\(error)"])
+        let isComplete = await ask { connection, generation, deadline in
+            let users = state.withLock { $0.confirm(asked, generation) }
+            for start in stride(from: 0, to: users.count, by: Self.usersPerPoll) {
+                try await readStates(
+                    users[start..<min(start + Self.usersPerPoll, users.count)], asked,
+                    generation, on: connection, by: deadline)
+            }
+        }
+        if isComplete { state.withLock { $0.polled = asked } }
+        return isComplete
+    }
+
+    /// Wakes whoever waits for what has been committed by now.
+    ///
+    /// - Returns: whether the database answered.
+    @discardableResult
+    func probe() async -> Bool {
+        await ask { connection, generation, deadline in
+            let users = state.withLock { state in
+                state.entries.compactMap { user, entry in
+                    entry.waiters.isEmpty || entry.grownIn == generation ? nil : (user, entry.told)
+                }
+            }
+            for start in stride(from: 0, to: users.count, by: Self.usersPerPoll) {
+                try await readGrown(
+                    users[start..<min(start + Self.usersPerPoll, users.count)], generation,
+                    on: connection, by: deadline)
             }
         }
     }
 
-    private func read(_ users: ArraySlice<UserID>, asked: Instant) async throws {
+    /// Looks whether anything was written, and lets `read` ask the same server for what may have changed by that.
+    private func ask(
+        _ read: (
+            _ connection: PostgresConnection, _ generation: Int, _ deadline: Instant
+        ) async throws -> Void
+    ) async -> Bool {
+        let deadline = Instant.now + Self.pollLimit
+        do {
+            try await pool.withConnection(deadline: deadline) { connection in
+                let mark = try await connection.run(
+                    Command(DownloadStatements.readMark), deadline: deadline
+                ).string(0, 0)
+                try await read(connection, state.withLock { $0.generation(of: mark) }, deadline)
+            }
+            return true
+        } catch  where Task.isCancelled {
+            return false
+        } catch {
+            // Whoever answers next may be another server.
+            state.withLock { $0.mark = nil }
+            logger.warning(
+                "the last sequences could not be read", metadata: ["error": "\(error)"])
+            return false
+        }
+    }
+
+    private func readGrown(
+        _ users: ArraySlice<(UserID, Sequence64)>, _ generation: Int,
+        on connection: PostgresConnection, by deadline: Instant
+    ) async throws {
         var names = ArrayBinding(of: .text, reserving: users.count)
-        for user in users { names.append(user.value) }
+        var known = ArrayBinding(of: .int8, reserving: users.count)
+        for (user, head) in users {
+            names.append(user.value)
+            known.append(head)
+        }
         var bindings = Bindings()
         bindings.bind(names)
-        let command = Command(DownloadStatements.readHeads, bindings)
-        let result = try await pool.withConnection { try await $0.run(command) }
+        bindings.bind(known)
+        let result = try await connection.run(
+            Command(DownloadStatements.readGrown, bindings), deadline: deadline)
+        for row in 0..<result.rowCount {
+            note(try result.int64(row, 1), of: UserID(try result.string(row, 0)))
+        }
+        state.withLock { state in
+            state.readings.grown += 1
+            for (user, _) in users { state.entries[user]?.grownIn = generation }
+        }
+    }
+
+    private func readStates(
+        _ users: ArraySlice<UserID>, _ asked: Instant, _ generation: Int,
+        on connection: PostgresConnection, by deadline: Instant
+    ) async throws {
+        var names = ArrayBinding(of: .text, reserving: users.count)
+        for user in users { names.append(user.value) }
+        // A word that comes meanwhile takes this back.
+        state.withLock { state in
+            state.readings.states += 1
+            for user in users {
+                state.entries[user]?.readIn = generation
+                state.entries[user]?.grownIn = generation
+            }
+        }
+        var bindings = Bindings()
+        bindings.bind(names)
+        let result = try await connection.run(
+            Command(DownloadStatements.readHeads, bindings), deadline: deadline)
         for row in 0..<result.rowCount {
             let state = ScopeState(
                 epoch: try result.string(row, 1), head: try result.int64(row, 2),
@@ -244,22 +403,4 @@ final class ScopeHeads: Service {
                 revoked: Set(revoked.map { DeviceID(String($0)) }), asked: asked)
         }
     }
-}
-
-/// What a reader must know of a user's log before it reads any of it.
-struct ScopeState: Hashable, Sendable {
-    /// The identity of the database's history.
-    var epoch: String
-    /// The user's last sequence; 0 for a user who has none.
-    var head: Sequence64
-    /// Cursors between 0 and this one miss deletes that were compacted away.
-    var floor: Sequence64
-}
-
-/// A reading of the database on behalf of one device.
-struct ScopeReading: Hashable, Sendable {
-    let state: ScopeState
-    /// The floor at which the device began to read at 0. While it is still there, cursors below it are those
-    /// of a device that misses nothing. Nil: it did not begin lately, or this was not asked.
-    let hydratedFrom: Sequence64?
 }

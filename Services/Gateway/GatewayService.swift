@@ -1,10 +1,8 @@
 import Foundation
-import Hummingbird
+import HTTPTypes
 import HummingbirdCore
-import HummingbirdHTTP2
 import Logging
 import NIOCore
-import NIOSSL
 import RPC
 import ServiceKit
 import ServiceLifecycle
@@ -15,20 +13,28 @@ import Telemetry
 package enum GatewayService {
     /// Longest silence on a connection without a request.
     private static let idleTimeout: Duration = .seconds(180)
-    /// Time for requests in flight to end once the gateway shuts down; less than the process has for all.
-    private static let drainTimeout: Duration = .seconds(20)
 
     /// A request's calls go by a connection of the event loop that the request came by, on machines of up to
     /// so many processors.
     private static let connectionsPerReplica = 16
 
-    /// Runs the service until a signal ends it.
-    package static func run() async throws {
-        try await ServiceProcess.run("oversync-gateway") { process in
+    package static let program = ServiceProgram(
+        name: "oversync-gateway",
+        purpose: "ends TLS, checks tokens, applies limits and forwards to the other services",
+        settings: GatewaySettings.all, socketFolder: nil
+    ) { configuration in
+        guard let settings = try? GatewaySettings(configuration) else { return [] }
+        return TLSIdentity.problems(settings.tls)
+    }
+
+    /// Does what the program's arguments say; without any, runs the service until a signal ends it.
+    package static func run() async {
+        await ServiceProcess.run(program) { process in
             let parts = try await services(
                 try GatewaySettings(process.configuration),
                 sockets: try process.configuration.value(CommonSettings.runDirectory),
                 metrics: process.metrics, logger: process.logger)
+            process.reloadables.add(parts.reloadables)
             return (parts.run, parts.ready)
         }
     }
@@ -40,6 +46,9 @@ package enum GatewayService {
         package let ready: [ReadinessCheck]
         /// What it answers.
         let routes: [Route]
+        /// What it reads again while it runs.
+        package let reloadables: [Reloadable]
+        let drain: Drain
     }
 
     /// Makes a gateway.
@@ -57,15 +66,21 @@ package enum GatewayService {
         func client(_ service: String) -> RPCClient {
             RPCClient(
                 directory: sockets + "/" + service, service: service, limits: rpcLimits,
-                logger: logger, observer: observer)
+                hello: BuildInfo.hello, logger: logger, observer: observer)
         }
         let (auth, upload, download) = (client("auth"), client("upload"), client("download"))
         let cache = TokenCache()
         let keys = await KeySource(
             auth: auth, hs256Secret: settings.hs256Secret, cache: cache, logger: logger)
-        let health = HealthRoutes(upstreams: [
-            ("auth", auth), ("upload", upload), ("download", download),
-        ])
+        // A request in flight has until its deadline, within what the process has.
+        let drain = Drain(
+            longest: min(
+                settings.requestTimeout + DrainMachine.waitingTime, ServiceProcess.drainTimeout))
+        metrics.gauge("oversync_gateway_requests_in_flight", "Requests not answered yet") {
+            [(.none, Double(drain.requestsInFlight))]
+        }
+        let health = HealthRoutes(
+            upstreams: [("auth", auth), ("upload", upload), ("download", download)], drain: drain)
         let watchers = Watchers(limit: settings.maximumWatchers)
         metrics.gauge("oversync_gateway_watchers", "Devices that watch") {
             [(.none, Double(watchers.open))]
@@ -84,16 +99,31 @@ package enum GatewayService {
                 skewSeconds: settings.skewSeconds, now: { Date().timeIntervalSince1970 }),
             limits: limits, adminRole: settings.adminRole, timeout: settings.requestTimeout,
             metrics: GatewayMetrics(metrics), logger: logger)
+        let identity = try TLSIdentity(settings.tls)
         let server = Listener(
-            try application(responder, settings, logger, listening),
+            listener(responder, settings, identity, drain, logger, listening),
             host: (GatewaySettings.hostSetting, settings.host),
             port: (GatewaySettings.portSetting, settings.port))
-        let ready = ReadinessCheck("upstreams") {
-            health.missing.isEmpty
-                ? nil : "no live replica of " + health.missing.joined(separator: ", ")
-        }
+        let ready = ReadinessCheck("services", probe: { health.problems })
+        let draining = ReadinessCheck("drain") { drain.isDraining ? "the gateway goes down" : nil }
         return Parts(
-            run: [auth, upload, download, keys, server, watchers], ready: [ready], routes: routes)
+            run: [auth, upload, download, keys, server, watchers], ready: [ready, draining],
+            routes: routes, reloadables: reloadables(settings, identity, keys), drain: drain)
+    }
+
+    private static func reloadables(
+        _ settings: GatewaySettings, _ identity: TLSIdentity, _ keys: KeySource
+    ) -> [Reloadable] {
+        let secret = GatewaySettings.secretSetting
+        return [
+            Reloadable("TLS certificate", files: [settings.tls.certificate, settings.tls.key]) {
+                () throws(ConfigurationError) in try identity.reload()
+            },
+            Reloadable("HS256 secret", files: [settings.configuration.file(of: secret.key)]) {
+                () throws(ConfigurationError) in
+                await keys.use(hs256Secret: try settings.configuration.optional(secret))
+            },
+        ]
     }
 
     /// What devices and administrators ask for.
@@ -113,72 +143,21 @@ package enum GatewayService {
             + DocumentRoutes().routes
     }
 
-    private static func application(
-        _ responder: GatewayResponder, _ settings: GatewaySettings, _ logger: Logger,
-        _ listening: @escaping @Sendable (Int) -> Void
-    ) throws -> Application<GatewayResponder> {
-        let tls = try NIOSSLContext(configuration: tls(settings))
+    private static func listener(
+        _ responder: GatewayResponder, _ settings: GatewaySettings, _ identity: TLSIdentity,
+        _ drain: Drain, _ logger: Logger, _ listening: @escaping @Sendable (Int) -> Void
+    ) -> GatewayListener {
         let date = HTTPDate()
-        return Application(
-            responder: responder,
-            server: HTTPServerBuilder { http2Responder in
-                TLSChannel(
-                    tls: tls,
-                    http2: HTTP2Channel(
-                        responder: http2Responder,
-                        configuration: .init(
-                            idleTimeout: idleTimeout, gracefulCloseTimeout: drainTimeout,
-                            streamConfiguration: .init(
-                                idleTimeout: .seconds(idleTimeout.components.seconds)))),
-                    idleTimeout: idleTimeout, drainTimeout: drainTimeout
-                ) { request in
-                    var response = await responder.answer(request)
-                    response.headers[.date] = date.text()
-                    return response
-                }
-            },
-            configuration: .init(
-                address: .hostname(settings.host, port: settings.port), serverName: nil),
-            onServerRunning: { channel in
-                logger.info(
-                    "listening",
-                    metadata: ["address": "\(channel.localAddress?.description ?? settings.host)"])
-                listening(channel.localAddress?.port ?? settings.port)
-            },
-            logger: quiet(logger))
-    }
-
-    private static func tls(_ settings: GatewaySettings) throws(ConfigurationError)
-        -> TLSConfiguration
-    {
-        let chain: [NIOSSLCertificateSource]
-        do {
-            chain = try NIOSSLCertificate.fromPEMFile(settings.certificate).map { .certificate($0) }
-        } catch {
-            throw ConfigurationError(
-                key: GatewaySettings.certificateSetting.key,
-                reason:
-                    "names \(settings.certificate), which is no PEM certificate that can be read")
+        let channel = TLSChannel(
+            identity: identity, idleTimeout: idleTimeout,
+            requestTimeout: settings.requestTimeout, drain: drain
+        ) { request, admission in
+            var response = await responder.answer(request, admission)
+            response.headers[.date] = date.text()
+            return response
         }
-        let key: NIOSSLPrivateKey
-        do {
-            key = try NIOSSLPrivateKey(file: settings.key, format: .pem)
-        } catch {
-            throw ConfigurationError(
-                key: GatewaySettings.keySetting.key,
-                reason: "names \(settings.key), which is no PEM private key that can be read")
-        }
-        var tls = TLSConfiguration.makeServerConfiguration(
-            certificateChain: chain, privateKey: .privateKey(key))
-        tls.minimumTLSVersion = .tlsv12
-        tls.applicationProtocols = ["h2", "http/1.1"]
-        return tls
-    }
-
-    /// The server's own chatter about each request is ours to write.
-    private static func quiet(_ logger: Logger) -> Logger {
-        var quiet = logger
-        quiet.logLevel = max(logger.logLevel, .warning)
-        return quiet
+        return GatewayListener(
+            host: settings.host, port: settings.port, channel: channel, drain: drain,
+            logger: logger, listening: listening)
     }
 }

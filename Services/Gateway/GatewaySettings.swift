@@ -9,9 +9,10 @@ package struct GatewaySettings: Sendable {
         "OVERSYNC_GATEWAY_PORT", "port to listen on; 0 lets the system choose", default: 8443,
         in: 0...65_535)
     static let certificateSetting = Setting.text(
-        "OVERSYNC_TLS_CERTIFICATE", "path of the certificate chain (PEM)")
+        "OVERSYNC_TLS_CERTIFICATE", "path of the certificate chain (PEM)", isRequired: true)
     static let keySetting = Setting.text(
-        "OVERSYNC_TLS_KEY", "path of the certificate's private key (PEM)")
+        "OVERSYNC_TLS_KEY", "path of the certificate's private key (PEM)",
+        isRequired: true)
     /// A shorter secret can be guessed from one token; RFC 7518 §3.2 wants 32 bytes, which existing back
     /// ends do not all have.
     static let secretSetting = Setting.secret(
@@ -52,10 +53,11 @@ package struct GatewaySettings: Sendable {
         TokenSettings.audience, TokenSettings.developmentSignIn,
     ]
 
+    /// Where what can change while the gateway runs is read again.
+    let configuration: Configuration
     let host: String
     let port: Int
-    let certificate: String
-    let key: String
+    let tls: TLSIdentity.Files
     let hs256Secret: String?
     let issuer: String?
     let audience: String?
@@ -70,10 +72,12 @@ package struct GatewaySettings: Sendable {
     let adminRole: String
 
     package init(_ configuration: Configuration) throws(ConfigurationError) {
+        self.configuration = configuration
         host = try configuration.value(Self.hostSetting)
         port = try configuration.value(Self.portSetting)
-        certificate = try configuration.value(Self.certificateSetting)
-        key = try configuration.value(Self.keySetting)
+        tls = TLSIdentity.Files(
+            certificate: try configuration.value(Self.certificateSetting),
+            key: try configuration.value(Self.keySetting))
         hs256Secret = try configuration.optional(Self.secretSetting)
         issuer = try configuration.optional(TokenSettings.issuer)
         audience = try configuration.optional(TokenSettings.audience)

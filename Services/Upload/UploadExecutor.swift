@@ -108,7 +108,7 @@ package final class UploadExecutor: Sendable {
                     continue
                 }
                 // Whoever waited for a connection in vain has waited enough: trying on would keep others from theirs.
-                guard error.isTransient, error.kind != .poolExhausted,
+                guard error.isTransient, error.kind != .poolExhausted, !error.isUnreachable,
                     attempt < Self.maximumAttempts, .now < deadline
                 else { throw error }
                 try await pause(before: attempt)
@@ -150,6 +150,12 @@ package final class UploadExecutor: Sendable {
                 .unavailable, code: "unavailable",
                 message:
                     "The database has no free connection; nothing of the upload is lost, send it again later",
+                retryAfter: pauseWhenFull)
+        case .server(let error) where error.sqlState == .insufficientPrivilege:
+            RPCFailure(
+                .unavailable, code: "unavailable",
+                message:
+                    "The service lacks a privilege in its database; nothing of the upload is lost, send it again later",
                 retryAfter: pauseWhenFull)
         default:
             RPCFailure(

@@ -26,11 +26,16 @@ package enum UploadService {
     package static let settings: [any DescribedSetting] =
         [changesSetting, payloadSetting] + UploadTimeouts.all + DatabaseSettings.upload.all
 
-    /// Runs the service until a signal ends it.
-    package static func run() async throws {
-        try await ServiceProcess.run("oversync-upload") { process in
+    package static let program = ServiceProgram(
+        name: "oversync-upload", purpose: "accepts the devices' changes and writes them",
+        settings: settings, socketFolder: "upload", check: DatabaseSettings.upload.problems)
+
+    /// Does what the program's arguments say; without any, runs the service until a signal ends it.
+    package static func run() async {
+        await ServiceProcess.run(program) { process in
             let configuration = process.configuration
-            let pool = try DatabaseSettings.upload.pool(process)
+            let database = try DatabaseSettings.upload.database(process)
+            let pool = database.pool
             let source = CatalogSource(pool: pool, logger: process.logger)
             var limits = WireLimits()
             limits.changesPerUpload = try configuration.value(changesSetting)
@@ -41,14 +46,18 @@ package enum UploadService {
             let sockets = try configuration.value(CommonSettings.runDirectory)
             let observer = RPCMetrics(process.metrics, service: process.name)
             let download = RPCClient(
-                directory: sockets + "/download", service: "download", logger: process.logger,
-                observer: observer)
+                directory: sockets + "/download", service: "download",
+                hello: BuildInfo.hello, logger: process.logger, observer: observer)
             let announcer = HeadAnnouncer(download: download, metrics: process.metrics)
             let push = PushChanges(
                 executor: executor, announcer: announcer, metrics: UploadMetrics(process.metrics),
                 logger: process.logger)
             var router = RPCRouter()
             router.on(UploadRPC.pushChanges) { try await push($0, $1, $2) }
+            let hydration = NoteHydration(pool: pool, logger: process.logger)
+            router.on(UploadRPC.noteHydration) { request, _, context in
+                try await hydration(request, context)
+            }
             let capabilities = ReadCapabilities(source: source, limits: limits)
             router.on(UploadRPC.readCapabilities) { try await capabilities($2) }
             let failures = FailureStore(pool: pool)
@@ -64,11 +73,27 @@ package enum UploadService {
             let server = RPCServer(
                 directory: sockets + "/upload",
                 replica: try configuration.value(CommonSettings.replica), router: router,
+                hello: BuildInfo.hello, status: Readiness.starting,
                 logger: process.logger, observer: observer)
+            process.readiness.onChange { server.publish($0) }
+            let probe = try database.probe(
+                needs(source))
             return (
-                [pool, source, download, announcer, server],
-                [ReadinessCheck("database") { await source.problem() }]
+                [
+                    pool, database.poolerCheck, probe.connection,
+                    source, download, announcer, server,
+                ], [probe.check]
             )
         }
+    }
+
+    /// What Upload needs of its database.
+    static func needs(_ source: CatalogSource) -> DatabaseNeeds {
+        DatabaseNeeds(
+            layout: Migration.currentVersion, privileges: UploadPrivileges.sidecar, writes: true,
+            business: {
+                try await source.catalog().tables.map(UploadPrivileges.business)
+                    .filter { !$0.isEmpty }
+            })
     }
 }

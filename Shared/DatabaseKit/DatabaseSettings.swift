@@ -28,32 +28,57 @@ package struct DatabaseSettings: Sendable {
             default: statementSeconds * 1000, in: 100...600_000, unit: "ms")
         pooler = .flag(
             "OVERSYNC_DATABASE_POOLER",
-            "true behind a transaction pooler (pgbouncer): no named statements, no session settings"
+            "true behind a transaction pooler (pgbouncer): no named statements, settings by transaction"
         )
     }
 
     /// What a service with a pool reads for it.
     package var all: [any DescribedSetting] {
         [
-            CommonSettings.databaseURL, minimumConnections, maximumConnections, acquireTimeout,
-            statementTimeout, pooler,
+            CommonSettings.databaseURL, CommonSettings.databasePassword, minimumConnections,
+            maximumConnections, acquireTimeout, statementTimeout, pooler,
         ]
     }
 
     /// What each session is set to, beside the timeout.
-    ///
-    /// Values are stored and read back as text: every session must render times and bytes alike. Compiling a plan
-    /// takes longer than any of these statements. A plan that was made while a table had one page would read all of
-    /// it, and stay when it has thousands: the checks of foreign keys, too, are planned once a session.
-    package static let session = [
-        "TimeZone": "UTC", "DateStyle": "ISO", "bytea_output": "hex", "jit": "off",
-        "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off",
-    ]
+    package static let session = PostgresConfiguration.serviceSession
 
-    /// Builds the service's pool from its keys.
-    package func pool(_ process: ServiceProcess) throws -> PostgresPool {
+    /// Everything that is wrong with the settings together. Connects nowhere.
+    package func problems(in configuration: Configuration) -> [ConfigurationError] {
+        var problems: [ConfigurationError] = []
+        do throws(ConfigurationError) {
+            _ = try bounds(configuration)
+        } catch {
+            problems.append(error)
+        }
+        do throws(ConfigurationError) {
+            let key = CommonSettings.databaseURL.key
+            problems += try target(configuration, "").flaws().map {
+                ConfigurationError(key: key, reason: $0)
+            }
+        } catch {
+            problems.append(error)
+        }
+        return problems
+    }
+
+    /// The service's way to its database. Nothing is connected yet.
+    package func database(_ process: ServiceProcess) throws(ConfigurationError) -> ServiceDatabase {
         let configuration = process.configuration
-        let url = try configuration.value(CommonSettings.databaseURL)
+        let bounds = try bounds(configuration)
+        let isPooled = try configuration.value(pooler)
+        var postgres = try target(configuration, process.name)
+        let password = try DatabasePassword(configuration, logger: process.logger)
+        postgres.password = { password.current() }
+        postgres.serve(isPooled: isPooled)
+        postgres.sessionSettings["statement_timeout"] =
+            "\(try configuration.value(statementTimeout))"
+        return ServiceDatabase(process, postgres, bounds, isPooled: isPooled)
+    }
+
+    private func bounds(
+        _ configuration: Configuration
+    ) throws(ConfigurationError) -> PoolConfiguration {
         let minimum = try configuration.value(minimumConnections)
         let maximum = try configuration.value(maximumConnections)
         guard minimum <= maximum else {
@@ -61,25 +86,49 @@ package struct DatabaseSettings: Sendable {
                 key: minimumConnections.key,
                 reason: "is \(minimum), more than \(maximumConnections.key) (\(maximum))")
         }
-        var postgres: PostgresConfiguration
+        let timeout = try configuration.value(acquireTimeout)
         do {
-            postgres = try PostgresConfiguration(url: url, applicationName: process.name)
+            return try PoolConfiguration(
+                minimumConnections: minimum, maximumConnections: maximum,
+                acquireTimeout: .milliseconds(timeout))
+        } catch {
+            throw ConfigurationError(key: maximumConnections.key, reason: "\(error)")
+        }
+    }
+
+    private func target(
+        _ configuration: Configuration, _ application: String
+    ) throws(ConfigurationError) -> PostgresConfiguration {
+        try CommonSettings.postgres(
+            try configuration.value(CommonSettings.databaseURL), application)
+    }
+}
+
+extension CommonSettings {
+    /// - Throws: a `ConfigurationError` that does not quote the connection string: it may hold a password.
+    static func postgres(
+        _ url: String, _ application: String
+    ) throws(ConfigurationError) -> PostgresConfiguration {
+        do {
+            return try PostgresConfiguration(url: url, applicationName: application)
         } catch {
             throw ConfigurationError(
-                key: CommonSettings.databaseURL.key,
-                reason: "is not a PostgreSQL connection string (postgresql://user@host/database)")
+                key: databaseURL.key,
+                reason: "is not a PostgreSQL connection string "
+                    + "(postgresql://user:password@host:5432/database); special characters in a "
+                    + "user's name or password must be percent-encoded")
         }
-        let isPooled = try configuration.value(pooler)
-        let timeout = try configuration.value(statementTimeout)
-        postgres.sessionSettings =
-            isPooled ? [:] : Self.session.merging(["statement_timeout": "\(timeout)"]) { $1 }
-        postgres.usesNamedStatements = !isPooled
-        let bounds = try PoolConfiguration(
-            minimumConnections: minimum, maximumConnections: maximum,
-            acquireTimeout: .milliseconds(try configuration.value(acquireTimeout)))
-        let metrics = PoolMetrics(process.metrics, service: process.name)
-        let pool = PostgresPool(postgres, pool: bounds, logger: process.logger, observer: metrics)
-        metrics.watch(pool, in: process.metrics)
-        return pool
+    }
+}
+
+extension PostgresConfiguration {
+    /// Makes its sessions those of a service.
+    ///
+    /// - Parameter isPooled: the database is behind a transaction pooler.
+    package mutating func serve(isPooled: Bool) {
+        sessionSettings = DatabaseSettings.session
+        // Not as start-up options: pgbouncer refuses those, or drops them in silence, in session mode too.
+        settingsDelivery = isPooled ? .eachTransaction : .afterConnect
+        usesNamedStatements = !isPooled
     }
 }

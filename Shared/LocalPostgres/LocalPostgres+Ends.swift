@@ -1,6 +1,19 @@
 import Foundation
 
 extension LocalPostgres {
+    /// Copies this running cluster into another directory and starts the copy as a hot standby, which follows this one.
+    package func startStandby(directory: String) async throws -> LocalPostgres {
+        let standby = try await LocalPostgres(directory: directory, settings: settings)
+        try await user.run(
+            try Shell.find("pg_basebackup"),
+            [
+                "-D", standby.paths.data, "--write-recovery-conf", "--checkpoint=fast",
+                "-h", paths.sockets, "-U", user.role,
+            ])
+        try await standby.start()
+        return standby
+    }
+
     /// How long killed processes may take to disappear.
     private static let deathPatience = Duration.seconds(10)
     private static let deathPoll = Duration.milliseconds(5)

@@ -25,7 +25,7 @@ package struct LocalPostgres: Sendable {
     let user: ServerUser
     private let initdb: String
     let control: String
-    private let settings: [String: String]
+    let settings: [String: String]
 
     /// Prepares the cluster's place. Nothing is started.
     ///
@@ -96,11 +96,14 @@ package struct LocalPostgres: Sendable {
     }
 
     /// libpq's connection string for a database of this cluster.
-    package func connectionURL(database: String = "postgres") -> String {
+    ///
+    /// - Parameter role: nil for the cluster's superuser.
+    package func connectionURL(database: String = "postgres", role: String? = nil) -> String {
         func encode(_ text: String) -> String {
             text.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? text
         }
-        return "postgresql://\(encode(user.role))@\(encode(paths.sockets))/\(encode(database))"
+        return
+            "postgresql://\(encode(role ?? user.role))@\(encode(paths.sockets))/\(encode(database))"
     }
 
     /// The server's process; nil when it does not run.

@@ -15,7 +15,7 @@ extension LocalPostgresError: CustomStringConvertible {
             """
             \(program) was found neither on PATH nor in /usr/lib/postgresql. Install the \
             PostgreSQL server: "apt-get install postgresql" on Debian and Ubuntu, \
-            "dnf install postgresql-server" on Fedora.
+            "dnf install postgresql-server" on Fedora; for tests also "pgbouncer".
             """
         case .commandFailed(let program, let status, let output):
             "\(program) ended with status \(status): \(output)"

@@ -7,9 +7,9 @@ package struct TiedProcess: Sendable {
     private let shell: pid_t
     private let lifeline: Int32
 
-    /// Starts it; it is looked for on PATH and where PostgreSQL's own programs are.
+    /// Starts it. Unless it is a path, it is looked for on PATH and where PostgreSQL's own programs are.
     package init(program: String, _ arguments: [String]) throws {
-        let path = try Shell.find(program)
+        let path = program.hasPrefix("/") ? program : try Shell.find(program)
         let ends = try Shell.makePipe()
         defer { close(ends.read) }
         let script = #"cd /; "$@" </dev/null >/dev/null 2>&1 & read -r _; kill $!; wait $!"#

@@ -9,6 +9,24 @@ extension PostgresConnection {
     package func stream(
         _ command: Command, deadline: Instant? = nil, each: (PostgresRow) throws -> Void
     ) async throws {
+        guard setsEachTransaction, !isInTransaction else {
+            return try await perform(command, deadline, each)
+        }
+        // The settings hold for a transaction, so there must be one around it.
+        try await run(Command(Statement(name: "stream_begin", sql: "BEGIN")), deadline: deadline)
+        do {
+            try await perform(command, deadline, each)
+        } catch {
+            try? await channel.performRegardless(
+                ScriptExchange("ROLLBACK"), deadline: .now + Self.cleanUpTime)
+            throw error
+        }
+        try await run(Command(Statement(name: "stream_commit", sql: "COMMIT")), deadline: deadline)
+    }
+
+    private func perform(
+        _ command: Command, _ deadline: Instant?, _ each: (PostgresRow) throws -> Void
+    ) async throws {
         let exchange = StreamExchange(command)
         do {
             repeat {

@@ -1,5 +1,6 @@
 import CLibPQ
 import Logging
+import Synchronization
 
 /// A connection to PostgreSQL. One task uses it at a time; another is refused as misuse.
 ///
@@ -15,6 +16,8 @@ package final class PostgresConnection: Sendable {
     let channel: Channel
     private let configuration: PostgresConfiguration
     private let prepared: PreparedStore?
+    /// Goes first in each transaction; nil where the session has its settings by itself.
+    private let transactionSettings = Mutex<Command?>(nil)
 
     init(
         _ configuration: PostgresConfiguration, logger: Logger,
@@ -56,10 +59,33 @@ package final class PostgresConnection: Sendable {
         _ commands: [Command], deadline: Instant? = nil
     ) async throws(PostgresError) -> [PostgresResult] {
         if commands.isEmpty { return [] }
+        guard let settings = transactionSettings.withLock({ $0 }), !isInTransaction else {
+            return try await perform(commands, deadline)
+        }
+        // Behind a BEGIN, which may say of which kind its transaction is only as the first statement of it.
+        let place = commands[0].statement.sql.hasPrefix("BEGIN") ? 1 : 0
+        var commands = commands
+        commands.insert(settings, at: place)
+        do throws(PostgresError) {
+            var results = try await perform(commands, deadline)
+            results.remove(at: place)
+            return results
+        } catch {
+            guard let index = error.commandIndex, index > place else { throw error }
+            throw error.at(error.statementName, index: index - 1)
+        }
+    }
+
+    private func perform(
+        _ commands: [Command], _ deadline: Instant?
+    ) async throws(PostgresError) -> [PostgresResult] {
         let exchange = PipelineExchange(commands, prepared: prepared)
         try await channel.perform(exchange, deadline: deadline)
         return exchange.results
     }
+
+    /// Whether each transaction is preceded by the settings: the session does not have them by itself.
+    package var setsEachTransaction: Bool { transactionSettings.withLock { $0 != nil } }
 
     /// Runs one command.
     @discardableResult
@@ -125,10 +151,36 @@ package final class PostgresConnection: Sendable {
         }
         let settings = configuration.settingsScript
         channel.open(keywords: configuration.connectionKeywords, deadline: deadline) {
-            [channel] error in
-            guard error == nil, !settings.isEmpty else { return finish(error) }
+            [self] error in
+            guard error == nil else { return finish(error) }
+            if let question = configuration.settingsQuestion {
+                return askForSettings(question, deadline, finish)
+            }
+            guard !settings.isEmpty else { return finish(nil) }
             channel.start(ScriptExchange(settings), deadline: deadline, completion: finish)
         }
+    }
+
+    private func askForSettings(
+        _ question: Statement, _ deadline: Instant, _ finish: @escaping Channel.Completion
+    ) {
+        let exchange = PipelineExchange([Command(question)], prepared: nil)
+        channel.start(exchange, deadline: deadline) { [self] error in
+            if error == nil, (try? exchange.results.first?.bool(0, 0)) != true {
+                transactionSettings.withLock { $0 = configuration.settingsCommand }
+            }
+            finish(error)
+        }
+    }
+
+    /// A password as the server stores it (SCRAM-SHA-256), so that no statement, and no log of statements, has it in
+    /// clear.
+    ///
+    /// - Throws: `.connectionLost`; `.misuse` for a password that cannot be encrypted.
+    package func encryptedPassword(
+        _ password: String, of role: String
+    ) throws(PostgresError) -> String {
+        try channel.encryptedPassword(password, of: role)
     }
 
     /// Rolls an open transaction back, or asks for a sign of life; `completion` gets an error if the

@@ -2,33 +2,21 @@ import HTTPTypes
 import Hummingbird
 import Logging
 import NIOCore
+import RPC
 import ServiceLifecycle
 import Telemetry
 import WireJSON
-
-/// One reason for a service to be ready or not.
-package struct ReadinessCheck: Sendable {
-    package let name: String
-    /// Nil when all is well, else what is wrong, in words for an operator.
-    package let problem: @Sendable () async -> String?
-
-    package init(_ name: String, problem: @escaping @Sendable () async -> String?) {
-        self.name = name
-        self.problem = problem
-    }
-}
 
 /// The operator's side door of a service: `/live`, `/ready` and `/metrics` on plain HTTP, for the host only.
 package struct AdminServer: Service {
     private let listener: Listener
 
     package init(
-        host: String, port: Int, metrics: MetricsRegistry, readiness: [ReadinessCheck],
-        logger: Logger
+        host: String, port: Int, metrics: MetricsRegistry, readiness: Readiness, logger: Logger
     ) {
         let router = Router(context: BasicRequestContext.self)
         router.get("/live") { _, _ in Self.json(.ok, "{\"status\":\"live\"}") }
-        router.get("/ready") { _, _ in await Self.ready(readiness) }
+        router.get("/ready") { _, _ in Self.ready(readiness.status) }
         router.get("/metrics") { _, _ in
             Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
@@ -50,20 +38,22 @@ package struct AdminServer: Service {
     /// - Throws: `ConfigurationError` if the address cannot be listened on.
     package func run() async throws { try await listener.run() }
 
-    private static func ready(_ checks: [ReadinessCheck]) async -> Response {
-        var problems: [String] = []
-        for check in checks {
-            if let problem = await check.problem() { problems.append("\(check.name): \(problem)") }
-        }
-        guard !problems.isEmpty else { return json(.ok, "{\"status\":\"ready\"}") }
+    /// 200 while the service can serve, if not everything; else 503.
+    static func ready(_ status: ServiceStatus) -> Response {
         var body: [UInt8] = []
-        body.append(contentsOf: Array("{\"status\":\"not ready\",\"problems\":[".utf8))
-        for (index, problem) in problems.enumerated() {
-            if index > 0 { body.append(UInt8(ascii: ",")) }
-            body.append(jsonString: problem)
+        body.append(contentsOf: Array("{\"status\":".utf8))
+        body.append(jsonString: status.state.rawValue)
+        if !status.problems.isEmpty {
+            body.append(contentsOf: Array(",\"problems\":[".utf8))
+            for (index, problem) in status.problems.enumerated() {
+                if index > 0 { body.append(UInt8(ascii: ",")) }
+                body.append(jsonString: problem)
+            }
+            body.append(UInt8(ascii: "]"))
         }
-        body.append(contentsOf: Array("]}".utf8))
-        return json(.serviceUnavailable, String(decoding: body, as: UTF8.self))
+        body.append(UInt8(ascii: "}"))
+        return json(
+            status.canServe ? .ok : .serviceUnavailable, String(decoding: body, as: UTF8.self))
     }
 
     private static func json(_ status: HTTPResponse.Status, _ body: String) -> Response {

@@ -29,6 +29,11 @@ package struct Listener: Service {
             try await server.run()
         } catch let error as IOError {
             throw problem(error.errnoCode) ?? error
+        } catch is SocketAddressError {
+            throw ConfigurationError(
+                key: host.key,
+                reason: "cannot be \(host.value): there is no address of that name; "
+                    + "use an address of this machine, or 0.0.0.0 for all of them")
         }
     }
 

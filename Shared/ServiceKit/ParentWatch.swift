@@ -3,11 +3,11 @@ import Foundation
 
 /// Ends this process in good order when its standard input ends.
 ///
-/// `oversync dev` holds the other end of it: however that process dies, its services do not outlive it.
+/// `oversync-dev dev` holds the other end of it: however that process dies, its services do not outlive it.
 package enum ParentWatch {
     package static let setting = Setting.flag(
         "OVERSYNC_STOP_WITH_STDIN",
-        "true ends the service when its standard input ends (set by oversync dev)")
+        "true ends the service when its standard input ends (set by oversync-dev dev)")
 
     /// Keeps watching for as long as the returned value lives.
     static func start(_ configuration: Configuration) throws(ConfigurationError) -> (

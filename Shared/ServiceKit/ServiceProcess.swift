@@ -1,74 +1,135 @@
 import Foundation
 import Logging
 import NIOCore
+import RPC
 import ServiceLifecycle
 import Telemetry
 import UnixSignals
 
 /// What every service process has: its name, configuration, log and metrics.
 package struct ServiceProcess: Sendable {
-    package let name: String
+    package let program: ServiceProgram
     package let configuration: Configuration
     package let logger: Logger
     package let metrics: MetricsRegistry
+    /// Where the process's parts say what they can read again.
+    package let reloadables: Reloadables
 
-    /// Longest time from SIGTERM until the process ends, in seconds: what is in flight finishes before it.
-    package static let shutdownSeconds = 25
+    package var name: String { program.name }
 
-    /// Runs a service until a signal ends it.
+    /// Tells whether the checks that the service lists are met.
+    package let readiness: Readiness
+
+    /// Longest time from SIGTERM until the process ends, in seconds. Containers get 35 s before SIGKILL.
+    package static let shutdownSeconds = 33
+    /// Longest time that requests and calls in flight have of it. The rest is for what they used: pools, clients.
+    package static let drainTimeout: Duration = .seconds(31)
+
+    /// What the services of a process are: in starting order, and what makes them ready.
+    package typealias Parts = (run: [any Service], ready: [ReadinessCheck])
+
+    /// Does what the program's arguments say; without any, runs the service until a signal ends it.
+    ///
+    /// A process that cannot run ends at once with one line in its log and an ``ExitCode``: it does not wait for the
+    /// parts of it that could.
     ///
     /// - Parameter services: builds what runs, in starting order; on SIGTERM they are told in reverse order.
-    /// - Returns: never with a wrong configuration: that ends the process with status 78 and one clear line.
     package static func run(
-        _ name: String,
-        _ services: (ServiceProcess) async throws -> (run: [any Service], ready: [ReadinessCheck])
-    ) async throws {
-        signal(SIGPIPE, SIG_IGN)
-        ProcessMemory.keepFreed()
-        do {
-            let configuration = Configuration()
-            let level = try CommonSettings.level(configuration)
-            let logger = Logger(label: name) { _ in JSONLogHandler(service: name, level: level) }
-            let process = ServiceProcess(
-                name: name, configuration: configuration, logger: logger, metrics: MetricsRegistry()
-            )
-            let watch = try ParentWatch.start(configuration)
-            defer { watch?.cancel() }
-            let (run, ready) = try await services(process)
-            try await process.run(run, ready)
-        } catch let error as ConfigurationError {
-            refuse(name, error)
-        } catch let error as IOError
-            where [EADDRINUSE, EADDRNOTAVAIL, EACCES].contains(error.errnoCode)
-        {
-            StandardErrorOutput().write(
-                Array(
-                    "\(name): wrong configuration: the address to listen on cannot be used: \(error)\n"
-                        .utf8))
-            exit(EX_CONFIG)
+        _ program: ServiceProgram, _ services: (ServiceProcess) async throws -> Parts
+    ) async {
+        let configuration = Configuration()
+        switch ProgramCommand(Array(CommandLine.arguments.dropFirst())) {
+        case .serve: await serve(program, configuration, services)
+        case .help: print(program.help, terminator: "")
+        case .version: print(BuildInfo.line(program.name))
+        case .check:
+            let report = ConfigurationReport(program, configuration)
+            print(report.text, terminator: "")
+            exit(report.exitCode)
+        case .health: exit(reportHealth(program, configuration))
+        case .misuse(let reason):
+            FileHandle.standardError.write(
+                Data("\(program.name) \(reason); see \(program.name) --help\n".utf8))
+            exit(ExitCode.misuse)
         }
     }
 
-    /// Ends the process with one clear line.
-    fileprivate static func refuse(_ name: String, _ error: ConfigurationError) -> Never {
-        StandardErrorOutput().write(Array("\(name): wrong configuration: \(error)\n".utf8))
-        exit(EX_CONFIG)
+    private static func serve(
+        _ program: ServiceProgram, _ configuration: Configuration,
+        _ services: (ServiceProcess) async throws -> Parts
+    ) async {
+        signal(SIGPIPE, SIG_IGN)
+        // From the start on: before there is anything to stop or to read again, each would end the process without
+        // a word, or, for the first process of a container, do nothing.
+        let signals = Signals(
+            stop: await UnixSignalsSequence(trapping: .sigterm, .sigint),
+            hangup: await UnixSignalsSequence(trapping: .sighup))
+        ProcessMemory.keepFreed()
+        let threshold = LogThreshold(
+            (try? configuration.value(CommonSettings.logLevel)) ?? .info)
+        let logger = Logger(label: program.name) { _ in
+            JSONLogHandler(service: program.name, threshold: threshold)
+        }
+        let process = ServiceProcess(
+            program: program, configuration: configuration, logger: logger,
+            metrics: MetricsRegistry(), reloadables: Reloadables(),
+            readiness: Readiness(logger: logger))
+        process.reloadables.add([.logLevel(threshold, configuration)])
+        do {
+            let problems = program.problems(in: configuration)
+            if let first = problems.first {
+                process.refuse(first, more: problems.count - 1)
+            }
+            for warning in UnknownVariables(configuration).warnings {
+                process.logger.warning("\(warning)")
+            }
+            let watch = try ParentWatch.start(configuration)
+            defer { watch?.cancel() }
+            let (run, ready) = try await services(process)
+            try await process.run(run, ready, signals)
+        } catch {
+            process.end(because: error, in: program.name)
+        }
     }
 
-    private func run(_ services: [any Service], _ readiness: [ReadinessCheck]) async throws {
+    private func run(
+        _ services: [any Service], _ checks: [ReadinessCheck], _ signals: Signals
+    ) async throws {
+        readiness.probe(checks)
         let admin = AdminServer(
             host: try configuration.value(CommonSettings.adminHost),
             port: try configuration.value(CommonSettings.adminPort),
             metrics: metrics, readiness: readiness, logger: logger)
-        var group = ServiceGroupConfiguration(
-            services: ([admin] + services).map {
-                .init(service: RefusingConfiguration(service: $0, name: name))
-            },
-            gracefulShutdownSignals: [.sigterm, .sigint], logger: Self.quiet(logger))
-        group.maximumGracefulShutdownDuration = .seconds(Self.shutdownSeconds)
-        logger.info("starting", metadata: ["pid": .stringConvertible(getpid())])
-        try await ServiceGroup(configuration: group).run()
+        let reloader = Reloader(
+            reloadables: reloadables.all, hangups: signals.hangup, logger: logger)
+        let limit = ShutdownLimit(seconds: Self.shutdownSeconds, logger: logger)
+        var configuration = ServiceGroupConfiguration(
+            // Shut down from the last to the first: nobody is to send anything to what is ending.
+            services: ([admin, reloader] + services + [readiness, limit]).map {
+                .init(service: EssentialService(service: $0, process: self))
+            }, logger: Self.quiet(logger))
+        configuration.maximumGracefulShutdownDuration = .seconds(Self.shutdownSeconds - 1)
+        logger.info(
+            "starting",
+            metadata: [
+                "pid": .stringConvertible(getpid()), "version": "\(BuildInfo.version)",
+                "commit": "\(BuildInfo.commit)",
+            ])
+        let group = ServiceGroup(configuration: configuration)
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask {
+                for await _ in signals.stop { await group.triggerGracefulShutdown() }
+            }
+            try await group.run()
+            tasks.cancelAll()
+        }
         logger.info("stopped")
+    }
+
+    /// What the process is told from outside. Trapped for as long as the value lives.
+    private struct Signals: Sendable {
+        let stop: UnixSignalsSequence
+        let hangup: UnixSignalsSequence
     }
 
     /// The group's own lines about each service's coming and going are of interest to its developers only.
@@ -77,19 +138,37 @@ package struct ServiceProcess: Sendable {
         quiet.logLevel = max(logger.logLevel, .warning)
         return quiet
     }
+
+    private static func reportHealth(
+        _ program: ServiceProgram, _ configuration: Configuration
+    ) -> Int32 {
+        do {
+            let request = try HealthRequest(configuration)
+            do {
+                let answer = try request.perform()
+                print(answer.text)
+                return answer.status == 200 ? ExitCode.done : ExitCode.notReady
+            } catch {
+                print("\(program.name) at \(request.host):\(request.port): \(error.reason)")
+                return ExitCode.notReady
+            }
+        } catch {
+            print("\(program.name): \(error)")
+            return ExitCode.configuration
+        }
+    }
 }
 
-/// Ends the process as soon as one of its services finds that its configuration cannot be used: nothing is served yet,
-/// and others that wait for a database would not hear of it for long.
-private struct RefusingConfiguration: Service {
-    let service: any Service
-    let name: String
-
-    func run() async throws {
-        do {
-            try await service.run()
-        } catch let error as ConfigurationError {
-            ServiceProcess.refuse(name, error)
+extension Reloadable {
+    fileprivate static func logLevel(
+        _ threshold: LogThreshold, _ configuration: Configuration
+    ) -> Reloadable {
+        let setting = CommonSettings.logLevel
+        return Reloadable("log level", files: [configuration.file(of: setting.key)]) {
+            () throws(ConfigurationError) in
+            let level = try configuration.value(setting)
+            defer { threshold.level = level }
+            return level != threshold.level
         }
     }
 }

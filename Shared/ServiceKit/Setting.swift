@@ -8,20 +8,39 @@ package struct Setting<Value: Sendable>: DescribedSetting {
     package let key: String
     package let help: String
     package let isSecret: Bool
+    package let isRequired: Bool
     package let allowed: String
+    package let defaultText: String?
     let fallback: Value?
     let parse: @Sendable (String) throws(SettingProblem) -> Value
 
+    /// - Parameter defaultText: what stands for the default in help texts; by default the default itself.
     init(
-        _ key: String, _ help: String, isSecret: Bool = false, allowed: String, fallback: Value?,
+        _ key: String, _ help: String, isSecret: Bool = false, isRequired: Bool = false,
+        allowed: String, fallback: Value?, defaultText: String? = nil,
         parse: @escaping @Sendable (String) throws(SettingProblem) -> Value
     ) {
         self.key = key
         self.help = help
         self.isSecret = isSecret
+        self.isRequired = isRequired
         self.allowed = allowed
         self.fallback = fallback
+        self.defaultText = defaultText ?? fallback.map { "\($0)" }
         self.parse = parse
+    }
+
+    package func problem(in configuration: Configuration) -> ConfigurationError? {
+        do throws(ConfigurationError) {
+            if isRequired {
+                _ = try configuration.value(self)
+            } else {
+                _ = try configuration.optional(self)
+            }
+            return nil
+        } catch {
+            return error
+        }
     }
 }
 
@@ -30,14 +49,14 @@ package protocol DescribedSetting: Sendable {
     var key: String { get }
     var help: String { get }
     var isSecret: Bool { get }
+    /// The service does not start without it.
+    var isRequired: Bool { get }
     /// The values that it takes, with their unit.
     var allowed: String { get }
     /// As it would be written; nil where there is none.
     var defaultText: String? { get }
-}
-
-extension Setting {
-    package var defaultText: String? { fallback.map { "\($0)" } }
+    /// What is wrong with the value that is configured.
+    func problem(in configuration: Configuration) -> ConfigurationError?
 }
 
 /// What is wrong with a value, in words that follow the key.
@@ -96,63 +115,28 @@ extension Setting<Bool> {
 }
 
 extension Setting<String> {
-    package static func text(_ key: String, _ help: String, default fallback: String? = nil)
-        -> Setting
-    {
-        Setting(key, help, allowed: "text", fallback: fallback) { text throws(SettingProblem) in
-            text
+    package static func text(
+        _ key: String, _ help: String, default fallback: String? = nil, isRequired: Bool = false
+    ) -> Setting {
+        Setting(key, help, isRequired: isRequired, allowed: "text", fallback: fallback) {
+            text throws(SettingProblem) in text
         }
     }
 
-    /// A value that never appears in logs or in `oversync config`; also read from the file `<key>_FILE`.
+    /// A value that never appears in logs or in help texts.
     package static func secret(
-        _ key: String, _ help: String, minimumBytes: Int = 1, default fallback: String? = nil
+        _ key: String, _ help: String, minimumBytes: Int = 1, default fallback: String? = nil,
+        isRequired: Bool = false
     ) -> Setting {
         let allowed = minimumBytes > 1 ? "secret of at least \(minimumBytes) bytes" : "secret"
-        return Setting(key, help, isSecret: true, allowed: allowed, fallback: fallback) {
-            text throws(SettingProblem) in
+        return Setting(
+            key, help, isSecret: true, isRequired: isRequired, allowed: allowed, fallback: fallback
+        ) { text throws(SettingProblem) in
             guard text.utf8.count >= minimumBytes else {
-                throw SettingProblem("must be at least \(minimumBytes) bytes long")
+                throw SettingProblem(
+                    "must be at least \(minimumBytes) bytes long, not \(text.utf8.count)")
             }
             return text
         }
-    }
-}
-
-/// The process's configuration: the environment, with `<KEY>_FILE` naming a file that holds the value.
-package struct Configuration: Sendable {
-    private let environment: [String: String]
-
-    package init(environment: [String: String] = ProcessInfo.processInfo.environment) {
-        self.environment = environment
-    }
-
-    /// The value of a key that must be set or has a default.
-    package func value<Value>(_ setting: Setting<Value>) throws(ConfigurationError) -> Value {
-        if let value = try optional(setting) { return value }
-        throw ConfigurationError(key: setting.key, reason: "is not set: \(setting.help)")
-    }
-
-    /// The value of a key, its default, or nil.
-    package func optional<Value>(_ setting: Setting<Value>) throws(ConfigurationError) -> Value? {
-        guard let text = try raw(setting.key) else { return setting.fallback }
-        do {
-            return try setting.parse(text)
-        } catch {
-            throw ConfigurationError(key: setting.key, reason: error.reason)
-        }
-    }
-
-    private func raw(_ key: String) throws(ConfigurationError) -> String? {
-        let fileKey = key + "_FILE"
-        let direct = environment[key].flatMap { $0.isEmpty ? nil : $0 }
-        guard let path = environment[fileKey], !path.isEmpty else { return direct }
-        if direct != nil {
-            throw ConfigurationError(key: key, reason: "and \(fileKey) are both set; keep one")
-        }
-        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-            throw ConfigurationError(key: fileKey, reason: "names \(path), which cannot be read")
-        }
-        return text.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 }

@@ -17,6 +17,7 @@ package struct Migration: Sendable {
         Migration(7, "0007_refusals", PackageResources._007_refusals_sql),
         Migration(8, "0008_unseen_columns", PackageResources._008_unseen_columns_sql),
         Migration(9, "0009_capture_plans", PackageResources._009_capture_plans_sql),
+        Migration(10, "0010_roles", PackageResources._010_roles_sql),
     ]
 
     /// The layout that this program reads and writes.
@@ -33,6 +34,9 @@ package struct Migration: Sendable {
 package struct Migrator: Sendable {
     /// Any number that is the same for every Oversync migrator: one at a time per database.
     private static let lockKey: Int64 = 0x6F76_7273_796E_63
+
+    /// Waits for whoever else changes the layout, the registered tables or the roles of this database.
+    static let lock = "SELECT pg_advisory_xact_lock(\(lockKey));"
 
     private let connection: PostgresConnection
 
@@ -64,8 +68,7 @@ package struct Migrator: Sendable {
         }
         var applied: [String] = []
         for migration in Migration.all where migration.version > installed {
-            try await connection.execute(
-                script: "BEGIN; SELECT pg_advisory_xact_lock(\(Self.lockKey));")
+            try await connection.execute(script: "BEGIN; \(Self.lock)")
             if try await installedVersion() >= migration.version {
                 try await connection.execute(script: "COMMIT")
                 continue

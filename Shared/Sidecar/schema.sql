@@ -13,7 +13,7 @@ CREATE TABLE sync.meta (
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO sync.meta (layout_version) VALUES (9);
+INSERT INTO sync.meta (layout_version) VALUES (10);
 
 -- The unit of isolation and ordering: today one per user. Every transaction that adds to a scope's
 -- change log locks this row first and takes its sequences from it, so sequence order is commit order.
@@ -137,9 +137,30 @@ CREATE TABLE sync.audit (
     details json
 );
 
+-- The role that each service connects as, written by `oversync migrate`.
+CREATE TABLE sync.role (
+    purpose text PRIMARY KEY CHECK (purpose IN ('upload', 'download', 'auth', 'maintenance')),
+    name text NOT NULL,
+    -- Oversync created it, and sets its password and session settings. Any other is only granted to.
+    managed boolean NOT NULL
+);
+
+-- What `oversync migrate` has granted: it revokes this, and nothing else, once it is no longer needed.
+CREATE TABLE sync.role_grant (
+    role_name text NOT NULL,
+    -- database, schema, table, sequence or function.
+    kind text NOT NULL,
+    object text NOT NULL,
+    privilege text NOT NULL,
+    PRIMARY KEY (role_name, kind, object, privilege)
+);
+
+-- Functions: names mean what they mean here, whatever the caller's search_path says; those whose body is an SQL
+-- expression were bound to their operators when they were made. Only roles that they are granted to may call them.
+
 -- Stops a transaction whose statement met fewer rows than the change log says it must have.
 CREATE FUNCTION sync.expect_rows(actual bigint, expected bigint) RETURNS bigint
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF actual <> expected THEN
         RAISE EXCEPTION 'a business table took % of % rows', actual, expected USING ERRCODE = 'OV001';
@@ -153,7 +174,7 @@ END $$;
 -- Whether a statement on a table may be PostgreSQL's own work on behalf of a foreign key. In plpgsql, as the next
 -- one: a function in SQL would be planned anew in every transaction.
 CREATE FUNCTION sync.cascades_into(child oid, operation text) RETURNS boolean
-LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN operation <> 'INSERT' AND EXISTS (
         SELECT FROM pg_catalog.pg_constraint k
@@ -166,7 +187,7 @@ END $$;
 -- is sending (`U` upserts, then `D` deletes); what its statements cause in turn is of the other kind, or
 -- nested in a trigger of the team's.
 CREATE FUNCTION sync.is_upload_statement(operation text, depth integer) RETURNS boolean
-LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN depth = 1 AND coalesce(current_setting('oversync.writes', true), '')
         = CASE operation WHEN 'DELETE' THEN 'D' ELSE 'U' END;
@@ -174,7 +195,7 @@ END $$;
 
 -- Locks the logs of some users against each other, in one order for all, creating those that are missing.
 CREATE FUNCTION sync.lock_scopes(users text[]) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO sync.scope (user_id)
     SELECT u FROM unnest(users) AS u
@@ -209,7 +230,7 @@ RETURN (
 
 -- Stops a statement of plain SQL that would log a row which devices cannot take.
 CREATE FUNCTION sync.refuse_row(state text, message text, detail text, hint text) RETURNS json
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message, DETAIL = detail, HINT = hint;
 END $$;
@@ -217,7 +238,7 @@ END $$;
 -- Stops an upload whose payloads name columns that its table has and the service has not seen yet: it looks
 -- at the table again and repeats the upload.
 CREATE FUNCTION sync.expect_no_columns(relations text[], names text[]) RETURNS void
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF EXISTS (
         SELECT FROM unnest(relations, names) AS u(relation, name)
@@ -236,6 +257,8 @@ END $$;
 CREATE FUNCTION sync.key_text(key bytea, kind text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN kind = 'uuid' THEN encode(key, 'hex')::uuid::text ELSE convert_from(key, 'UTF8') END;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sync FROM PUBLIC;
 
 -- The same facts under the names that people and older tools know.
 CREATE VIEW sync.server_change_log AS
@@ -266,11 +289,11 @@ WHERE NOT r.deleted;
 
 -- The Auth service's own tables. No other service's role may read them.
 
-CREATE SCHEMA auth;
+CREATE SCHEMA oversync_auth;
 
 -- Keys that sign tokens. The private half is sealed (AES-256-GCM) with the service's master key, so that
 -- a copy of the database signs nothing.
-CREATE TABLE auth.signing_key (
+CREATE TABLE oversync_auth.signing_key (
     kid text PRIMARY KEY,
     algorithm text NOT NULL CHECK (algorithm = 'ES256'),
     public_key bytea NOT NULL,
@@ -281,3 +304,6 @@ CREATE TABLE auth.signing_key (
     -- No longer published after that.
     retires_at timestamptz
 );
+
+-- What Auth may know of the sidecar.
+CREATE VIEW oversync_auth.layout AS SELECT layout_version FROM sync.meta;

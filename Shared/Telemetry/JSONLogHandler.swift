@@ -7,18 +7,30 @@ import WireJSON
 ///
 /// A line is one `write`, so lines of several processes on one pipe do not mix (up to the pipe's atomic size).
 package struct JSONLogHandler: LogHandler {
-    package var logLevel: Logger.Level
+    package var logLevel: Logger.Level {
+        get { own ?? threshold.level }
+        set { own = newValue }
+    }
     package var metadata: Logger.Metadata = [:]
     package var metadataProvider: Logger.MetadataProvider?
     private let service: String
     private let output: any LogOutput
+    private let threshold: LogThreshold
+    /// Set on this logger alone: it no longer follows the process's.
+    private var own: Logger.Level?
+
+    package init(
+        service: String, threshold: LogThreshold, output: any LogOutput = StandardErrorOutput()
+    ) {
+        self.service = service
+        self.threshold = threshold
+        self.output = output
+    }
 
     package init(
         service: String, level: Logger.Level, output: any LogOutput = StandardErrorOutput()
     ) {
-        self.service = service
-        self.logLevel = level
-        self.output = output
+        self.init(service: service, threshold: LogThreshold(level), output: output)
     }
 
     package subscript(metadataKey key: String) -> Logger.Metadata.Value? {

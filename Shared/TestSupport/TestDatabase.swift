@@ -44,6 +44,11 @@ package enum TestDatabase {
         return try outcome.get()
     }
 
+    /// The connection string of the same database for another role; the cluster trusts whoever gets to its socket.
+    package static func url(_ url: String, as role: String) -> String {
+        "postgresql://\(role)\(url.drop { $0 != "@" })"
+    }
+
     /// Calls `body` with a running cluster of its own, for tests that stop or kill the server.
     package static func withCluster<Value>(
         settings: [String: String] = testSettings,

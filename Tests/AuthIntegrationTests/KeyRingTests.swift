@@ -18,13 +18,16 @@ struct KeyRingTests {
             PostgresConfiguration(url: url), logger: quiet)
         defer { connection.close() }
         _ = try await Migrator(connection: connection).migrate()
+        _ = try await RoleInstallation(connection: connection).apply()
     }
 
     private static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     private static func pool(_ url: String) throws -> PostgresPool {
         PostgresPool(
-            try PostgresConfiguration(url: url), pool: try PoolConfiguration(), logger: quiet)
+            try PostgresConfiguration(
+                url: TestDatabase.url(url, as: ServiceRole.auth.defaultName)),
+            pool: try PoolConfiguration(), logger: quiet)
     }
 
     private static func ring(_ url: String, masterKey: String = masterKey) throws -> KeyRing {
@@ -100,7 +103,9 @@ struct KeyRingTests {
             #expect(problem?.contains(kid) == true)
             let count = try await Self.pool(url).withConnection { connection in
                 try await connection.run(
-                    Command(Statement(name: "count", sql: "SELECT count(*) FROM auth.signing_key"))
+                    Command(
+                        Statement(
+                            name: "count", sql: "SELECT count(*) FROM oversync_auth.signing_key"))
                 ).int64(0, 0)
             }
             #expect(count == 1)

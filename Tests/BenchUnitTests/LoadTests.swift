@@ -1,9 +1,8 @@
-import DevStack
 import Foundation
 import NIOCore
+import OperatorKit
 import Testing
 import Tokens
-
 @testable import Bench
 
 @Suite struct LoadTests {

@@ -1,6 +1,5 @@
-import DevStack
+import OperatorKit
 import Testing
-
 @testable import Bench
 
 @Suite struct PgBenchOutputTests {

@@ -61,7 +61,7 @@ import Testing
             try Self.entry(11, "postgres", parent: 10, user: 25, children: 9),
             try Self.entry(20, "oversync-download", parent: 2, user: 10),
             try Self.entry(21, "oversync-download", parent: 2, user: 5),
-            try Self.entry(2, "oversync", parent: 1, user: 7, children: 300),
+            try Self.entry(2, "oversync-dev", parent: 1, user: 7, children: 300),
             try Self.entry(30, "nginx", parent: 29, user: 1),
             try Self.entry(31, "nginx", parent: 30, user: 4),
             try Self.entry(40, "oversync-upload", parent: 39, user: 1000),

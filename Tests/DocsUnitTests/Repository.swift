@@ -5,7 +5,9 @@ enum Repository {
     static let root = URL(filePath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent()
     /// What people write; the rest was fetched or made.
-    private static let folders = ["Client", "Docs", "Services", "Shared", "Tests", "Tools"]
+    private static let folders = [
+        "Client", "Deploy", "Docs", "Services", "Shared", "Tests", "Tools",
+    ]
 
     static func text(of path: String) throws -> String {
         try String(contentsOf: root.appending(path: path), encoding: .utf8)

@@ -1,5 +1,5 @@
-import DevStack
 import Foundation
+import OperatorKit
 import ServerModel
 import Sidecar
 import TestSupport
@@ -23,7 +23,7 @@ struct AnswersLostOnTheWay {
             plan(in: $0, "tables:\n" + ModelServer.registrations, ModelServer.schema)
         }) { stack in
             let gateway = try #require(URL(string: stack.gateway)?.port)
-            try await CuttingProxy.run(before: gateway) { proxy, port in
+            try await CuttingProxy.run(before: [gateway]) { proxy, port in
                 var run = LossyRun(
                     stack: stack, proxy: proxy, port: port,
                     generator: SeededGenerator(seed: Self.seed))

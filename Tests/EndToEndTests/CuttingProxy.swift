@@ -20,12 +20,14 @@ final class CuttingProxy: Sendable {
     private typealias Connection = NIOAsyncChannel<ByteBuffer, ByteBuffer>
 
     private let listener: NIOAsyncChannel<Connection, Never>
-    private let gatewayPort: Int
+    /// Connections go to them in turn.
+    private let gatewayPorts: [Int]
+    private let connections = Atomic(0)
     private let fate = Mutex(Fate.passes)
 
     /// Lends a proxy, and the port on which it listens.
     static func run(
-        before gatewayPort: Int,
+        before gatewayPorts: [Int],
         _ body: @escaping @Sendable (CuttingProxy, _ port: Int) async throws -> Void
     ) async throws {
         let listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
@@ -35,7 +37,7 @@ final class CuttingProxy: Sendable {
                 }
             }
         guard let port = listener.channel.localAddress?.port else { throw Cut() }
-        let proxy = CuttingProxy(listener, gatewayPort)
+        let proxy = CuttingProxy(listener, gatewayPorts)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await proxy.serve() }
             tasks.addTask { try await body(proxy, port) }
@@ -45,9 +47,9 @@ final class CuttingProxy: Sendable {
         }
     }
 
-    private init(_ listener: NIOAsyncChannel<Connection, Never>, _ gatewayPort: Int) {
+    private init(_ listener: NIOAsyncChannel<Connection, Never>, _ gatewayPorts: [Int]) {
         self.listener = listener
-        self.gatewayPort = gatewayPort
+        self.gatewayPorts = gatewayPorts
     }
 
     /// Decides about the connections that come from now on.
@@ -66,6 +68,8 @@ final class CuttingProxy: Sendable {
     }
 
     private func pass(_ device: Connection, _ fate: Fate) async throws {
+        let turn = connections.wrappingAdd(1, ordering: .relaxed).oldValue
+        let gatewayPort = gatewayPorts[turn % gatewayPorts.count]
         let gateway = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
             .connect(host: "127.0.0.1", port: gatewayPort) { channel in
                 channel.eventLoop.makeCompletedFuture {

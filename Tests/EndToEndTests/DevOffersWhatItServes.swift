@@ -1,4 +1,3 @@
-import DevStack
 import Foundation
 import Testing
 
@@ -24,10 +23,10 @@ struct DevOffersWhatItServes {
         #expect(example.contains("an app"), "\(example)")
     }
 
-    /// What `oversync dev` says once it is ready.
+    /// What `oversync-dev dev` says once it is ready.
     private func greeting(_ directory: String, _ options: [String]) async throws -> String {
         let developer = try Typist(
-            "oversync",
+            "oversync-dev",
             ["dev", "--directory", directory, "--port", "0", "--downloads", "1"] + options,
             columns: 300)
         try await developer.expect("Oversync is ready.")

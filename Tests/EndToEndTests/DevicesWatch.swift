@@ -1,6 +1,6 @@
-import DevStack
 import Foundation
 import GRDB
+import OperatorKit
 import OverSQLite
 import OverSQLiteAsyncHTTP
 import Synchronization

@@ -1,12 +1,17 @@
 import DevStack
 import Foundation
+import GatewayAccess
+import Load
 import LocalPostgres
+import OperatorKit
 import Sidecar
 import Synchronization
 import Testing
 
 @Suite("Every process killed")
 struct EveryProcessKilled {
+    private typealias Acknowledged = PersistentDevice.Acknowledged
+
     /// ```
     /// devices     send, and send again until there is an answer ──────────────────────────► quiet
     /// upload      ── kill -9 ──────────────────────────────── kill -9 ─────
@@ -21,19 +26,24 @@ struct EveryProcessKilled {
         let rounds = 2
         let answersBetweenKills = 12
         try await withStack { stack, postgres in
-            try await stack.withClient { client in
+            let gateway = try await GatewayAccess(stack)
+            try await gateway.withClient { client in
                 let answers = Progress()
-                try await withThrowingTaskGroup(of: PersistentDevice?.self) { group in
+                try await withThrowingTaskGroup(of: [Acknowledged].self) { group in
                     for number in 0..<6 {
-                        let wire = try await WireDevice(
-                            stack, client, user: "user\(number % 2)", device: "device\(number)")
+                        let (user, name) = ("user\(number % 2)", "device\(number)")
+                        let wire = try await PersistentWire(
+                            gateway, client, user: user, device: name, tally: LoadTally())
                         group.addTask {
-                            var device = PersistentDevice(number: number, wire: wire)
+                            var device = PersistentDevice(
+                                user: user, device: name, number: number, run: 1,
+                                schema: "business", wire: wire)
+                            var acknowledged: [Acknowledged] = []
                             while !answers.isOver {
-                                try await device.send()
+                                acknowledged += try #require(try await device.send())
                                 answers.add()
                             }
-                            return device
+                            return acknowledged
                         }
                     }
                     group.addTask {
@@ -50,11 +60,15 @@ struct EveryProcessKilled {
                             try await postgres.start()
                         }
                         try await answers.wait(for: answersBetweenKills)
-                        return nil
+                        return []
                     }
-                    for try await device in group {
-                        if let device { try await device.check() }
+                    let acknowledged = try await group.reduce(into: []) { $0 += $1 }
+                    for device in Dictionary(grouping: acknowledged, by: \.device).values {
+                        #expect(device.count > 20)
                     }
+                    let report = try await AcknowledgedCheck(gateway: gateway).run(acknowledged)
+                    #expect(report.isClean, "\(report.faults)")
+                    #expect(report.changes == acknowledged.count)
                 }
                 try await withConnection(to: stack.database) { connection in
                     var differences: [String] = []
@@ -66,100 +80,6 @@ struct EveryProcessKilled {
                 }
             }
         }
-    }
-}
-
-/// A device that sends each request again until it is answered, and remembers the answers.
-private struct PersistentDevice {
-    let number: Int
-    let wire: WireDevice
-    private var nextID = 1
-    /// Versions that were answered, by change id.
-    private var applied: [Int: Int] = [:]
-    /// Rows by the last digits of their keys, with their versions.
-    private var rows: [Int: Int] = [:]
-
-    init(number: Int, wire: WireDevice) {
-        self.number = number
-        self.wire = wire
-    }
-
-    private func key(_ row: Int) -> String {
-        String(format: "00000000-0000-4000-8000-%02x%010x", number, row)
-    }
-
-    /// New rows, and one edit of an older one.
-    mutating func send() async throws {
-        var changes: [(id: Int, row: Int, base: Int)] = (0..<4).map { offset in
-            (nextID + offset, nextID + offset, 0)
-        }
-        if let old = rows.min(by: { $0.value < $1.value }) {
-            changes.append((nextID + 4, old.key, old.value))
-        }
-        nextID += changes.count
-        let body = changes.map { change in
-            #"{"source_change_id":\#(change.id),"schema":"business","table":"users","op":"UPDATE","pk":"\#(key(change.row))","server_version":\#(change.base),"payload":{"name":"\#(change.id)"}}"#
-        }.joined(separator: ",")
-        let answer = try await answer(to: body)
-        let decoded = try JSONDecoder().decode(Statuses.self, from: Data(answer.text.utf8))
-        #expect(decoded.statuses.map(\.source_change_id) == changes.map(\.id))
-        for (status, change) in zip(decoded.statuses, changes) {
-            #expect(status.status == "applied", "\(answer.text)")
-            #expect(status.new_server_version == change.base + 1)
-            applied[change.id] = change.base + 1
-            rows[change.row] = change.base + 1
-        }
-    }
-
-    private func answer(to body: String) async throws -> WireDevice.Answer {
-        while true {
-            try Task.checkCancellation()
-            // A connection that broke, or a service that is not there, says nothing about the changes.
-            guard let answer = try? await wire.upload(body), answer.status != 503 else { continue }
-            try #require(answer.status == 200, "\(answer.text)")
-            return answer
-        }
-    }
-
-    /// Reads the user's whole log.
-    func check() async throws {
-        var seen: [Int: [Int]] = [:]
-        var cursor = 0
-        var hasMore = true
-        while hasMore {
-            let answer = try await wire.download("after=\(cursor)&limit=500&include_self=true")
-            let page = try JSONDecoder().decode(Page.self, from: Data(answer.text.utf8))
-            for change in page.changes {
-                #expect(change.server_id == cursor + 1)
-                cursor = change.server_id
-                if change.source_id == "device\(number)" {
-                    seen[change.source_change_id, default: []].append(change.server_version)
-                }
-            }
-            hasMore = page.has_more
-        }
-        #expect(seen == applied.mapValues { [$0] })
-        #expect(applied.count > 20)
-    }
-
-    private struct Statuses: Decodable {
-        struct Status: Decodable {
-            let source_change_id: Int
-            let status: String
-            let new_server_version: Int?
-        }
-        let statuses: [Status]
-    }
-
-    private struct Page: Decodable {
-        struct Change: Decodable {
-            let server_id: Int
-            let source_id: String
-            let source_change_id: Int
-            let server_version: Int
-        }
-        let changes: [Change]
-        let has_more: Bool
     }
 }
 

@@ -1,6 +1,6 @@
-import DevStack
 import Foundation
 import GatewayConformance
+import OperatorKit
 import OverSQLiteAsyncHTTP
 import Sidecar
 import Testing

@@ -1,8 +1,8 @@
 import AsyncHTTPClient
-import DevStack
 import Foundation
 import NIOCore
 import NIOHTTP1
+import OperatorKit
 
 /// Whose rows a stranger is after. The two aims differ in nothing but names of the same length.
 struct Aim: Sendable {

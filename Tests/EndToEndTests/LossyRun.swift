@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import DevStack
 import Foundation
 import NIOSSL
+import OperatorKit
 import Postgres
 import ServerModel
 import TestSupport

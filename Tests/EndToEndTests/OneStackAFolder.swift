@@ -2,6 +2,7 @@ import Demo
 import DevStack
 import Foundation
 import Logging
+import OperatorKit
 import Testing
 
 @Suite("A stack's folder")

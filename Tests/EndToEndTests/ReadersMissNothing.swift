@@ -1,4 +1,3 @@
-import DevStack
 import GapCheck
 import Testing
 

@@ -1,7 +1,7 @@
-import DevStack
 import Foundation
 import GRDB
 import LocalPostgres
+import OperatorKit
 import OverSQLite
 import OverSQLiteAsyncHTTP
 import Postgres

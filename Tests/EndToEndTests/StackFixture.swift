@@ -7,6 +7,7 @@ import LocalPostgres
 import Logging
 import NIOCore
 import NIOHTTP1
+import OperatorKit
 import OverSQLite
 import Testing
 import Tokens
@@ -26,6 +27,14 @@ func withStack(
     _ plan: (StackDirectory) -> Stack.Plan = demonstrationPlan,
     _ body: @escaping @Sendable (StackAddress, LocalPostgres) async throws -> Void
 ) async throws {
+    try await withStarted(plan) { stack in try await body(stack.address, stack.postgres) }
+}
+
+/// The same, for tests that start another stack beside it.
+func withStarted(
+    _ plan: (StackDirectory) -> Stack.Plan,
+    _ body: @escaping @Sendable (Stack) async throws -> Void
+) async throws {
     let folder =
         FileManager.default.temporaryDirectory.path + "/oversync-e2e-" + UUID().uuidString.prefix(8)
     let plan = plan(StackDirectory(folder))
@@ -34,19 +43,18 @@ func withStack(
     let stack = try await Stack(plan, logger: logger)
     let outcome: Result<Void, any Error>
     do {
-        outcome = .success(
-            try await stack.run(logger: logger) { try await body($0, stack.postgres) })
+        outcome = .success(try await stack.run(logger: logger) { _ in try await body(stack) })
     } catch {
         let log = (try? String(contentsOfFile: plan.directory.log, encoding: .utf8)) ?? ""
         print("the stack's log:\n\(log.suffix(8000))")
         outcome = .failure(error)
     }
-    try await stack.postgres.destroy()
+    if plan.companion == nil { try await stack.postgres.destroy() }
     try? FileManager.default.removeItem(atPath: folder)
     try outcome.get()
 }
 
-private func demonstrationPlan(in directory: StackDirectory) -> Stack.Plan {
+func demonstrationPlan(in directory: StackDirectory) -> Stack.Plan {
     plan(in: directory, DemoTables.registrations, DemoTables.businessSchema)
 }
 

@@ -1,6 +1,6 @@
 import Demo
-import DevStack
 import Foundation
+import OperatorKit
 import Postgres
 import Testing
 
@@ -53,17 +53,7 @@ struct TableLockedWhileMigrating {
     private static func migrate(
         _ stack: StackAddress, _ config: URL
     ) async throws -> (status: Int32, text: String) {
-        let output = config.deletingLastPathComponent().appending(path: UUID().uuidString)
-        try Data().write(to: output)
-        let process = Process()
-        process.executableURL = URL(filePath: try Executables.find("oversync"))
-        process.arguments = ["migrate", "--database", stack.database, "--config", config.path]
-        process.standardOutput = try FileHandle(forWritingTo: output)
-        process.standardError = process.standardOutput
-        let (ends, end) = AsyncStream.makeStream(of: Void.self)
-        process.terminationHandler = { _ in end.finish() }
-        try process.run()
-        for await _ in ends {}
-        return (process.terminationStatus, try String(contentsOf: output, encoding: .utf8))
+        try await runProgram(
+            "oversync", ["migrate", "--database", stack.database, "--config", config.path])
     }
 }

@@ -1,6 +1,6 @@
-import DevStack
 import Foundation
 import LocalPostgres
+import OperatorKit
 import Testing
 import Tokens
 

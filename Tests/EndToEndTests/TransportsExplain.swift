@@ -5,7 +5,6 @@ import NIOPosix
 import NIOSSL
 import OverSQLiteAsyncHTTP
 import Testing
-
 @testable import OverSQLite
 
 /// What the transports say of connections that a developer has set up wrongly, over real sockets.

@@ -1,6 +1,7 @@
 import DevStack
 import Foundation
 import Notes
+import OperatorKit
 import Testing
 
 @Suite("Two people at their terminals")
@@ -215,7 +216,8 @@ struct TwoPeopleAtTheirTerminals {
     }
 
     private func person(_ name: String, _ folder: String, columns: UInt16 = 120) throws -> Typist {
-        try Typist("oversync", ["notes", "--as", name, "--directory", folder], columns: columns)
+        try Typist(
+            "oversync-dev", ["notes", "--as", name, "--directory", folder], columns: columns)
     }
 
     /// What the program prints for lines from a file. A pipe would stay open for as long as any process
@@ -228,7 +230,7 @@ struct TwoPeopleAtTheirTerminals {
         try Data(lines.utf8).write(to: input)
         try Data().write(to: output)
         let process = Process()
-        process.executableURL = URL(filePath: try Executables.find("oversync"))
+        process.executableURL = URL(filePath: try Executables.find("oversync-dev"))
         process.arguments = ["notes", "--as", name, "--directory", folder]
         process.standardInput = try FileHandle(forReadingFrom: input)
         process.standardOutput = try FileHandle(forWritingTo: output)

@@ -1,6 +1,7 @@
 import Demo
 import DevStack
 import Foundation
+import OperatorKit
 import Synchronization
 import Testing
 
@@ -18,7 +19,7 @@ struct UploadKilledMidImport {
             let lines = Mutex<[String]>([])
             let hasKilled = Mutex(false)
             let folder = stack.sockets + "-demo"
-            let demo = try DemoRun(stack: stack, folder: folder) { line in
+            let demo = try DemoRun(server: DemoServer(stack), folder: folder) { line in
                 lines.withLock { $0.append(line) }
                 // The first line of progress: the import is under way.
                 guard line.contains("…"),

@@ -1,6 +1,7 @@
 import DevStack
 import Foundation
 import NIOHTTP1
+import OperatorKit
 import Postgres
 import Testing
 

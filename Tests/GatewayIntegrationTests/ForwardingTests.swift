@@ -292,8 +292,7 @@ struct ForwardingTests {
                 .POST, "/sync/upload", body: .bytes(ByteBuffer(string: "{}")), client: client)
             await begun.wait()
             await gateway.group.triggerGracefulShutdown()
-            // The shutdown has reached the connections once nobody new gets in.
-            try await eventually { !(await gateway.acceptsConnections) }
+            try await gateway.refusesRequests()
             finish.fire()
             let body = try? await answer.body
             try await client.shutdown()

@@ -4,7 +4,6 @@ import NIOCore
 import NIOHTTP1
 import Protos
 import RPC
-import ServiceLifecycle
 import Synchronization
 import Testing
 
@@ -202,19 +201,6 @@ struct HostileClientTests {
                 for try await part in connection.inbound { received += part.readableBytes }
                 #expect(received > unread << 20)
                 #expect(asked.load(ordering: .relaxed) == unread)
-            }
-        }
-    }
-
-    @Test func `a connection that never begins to speak does not keep the gateway from its end`()
-        async throws
-    {
-        try await withGateway { gateway in
-            try await RawConnection.with(gateway, speaksTLS: false) { connection in
-                // One that came later is served: the silent one is accepted by then.
-                _ = try await gateway.send(.GET, "/health")
-                await gateway.group.triggerGracefulShutdown()
-                for try await _ in connection.inbound {}
             }
         }
     }

@@ -3,7 +3,6 @@ import Foundation
 import Logging
 import NIOCore
 import NIOHTTP1
-import NIOPosix
 import NIOSSL
 import RPC
 import ServiceKit
@@ -23,8 +22,16 @@ struct RunningGateway: Sendable {
     let client: HTTPClient
     let log: CapturedLog
     let group: ServiceGroup
+    /// Fires when the gateway has ended.
+    let ended: Signal
     let certificate: String
     let routes: [Route]
+    fileprivate let drain: Drain
+
+    /// Requests whose answers have not left.
+    var requestsInFlight: Int { drain.requestsInFlight }
+    /// Connections that the gateway has closed without their clients.
+    var connectionsCut: Int { drain.connectionsCut }
 
     /// An answer with its body read.
     struct Answer: Sendable {
@@ -68,16 +75,12 @@ struct RunningGateway: Sendable {
         return try await send(method, path, headers: headers, body: body, client: client)
     }
 
-    /// Whether somebody listens at the port.
-    var acceptsConnections: Bool {
-        get async {
-            let bootstrap = ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
-            guard let channel = try? await bootstrap.connect(host: "127.0.0.1", port: port).get()
-            else {
-                return false
-            }
-            try? await channel.close().get()
-            return true
+    /// Waits until new requests are refused, as the gateway goes down.
+    func refusesRequests() async throws {
+        try await eventually {
+            // A client may give up what it is about to send on a connection that hears its goodbye.
+            let answer = try? await send(.GET, "/sync/schema-version")
+            return answer?.text("error") == "draining"
         }
     }
 
@@ -137,7 +140,11 @@ func withGateway(
     let group = ServiceGroup(
         configuration: ServiceGroupConfiguration(
             services: (servers + gateway.run).map { .init(service: $0) }, logger: quiet))
-    async let running: Void = group.run()
+    let ended = Signal()
+    async let running: Void = {
+        defer { ended.fire() }
+        try await group.run()
+    }()
     let client = HTTPClient(
         eventLoopGroupProvider: .singleton,
         configuration: try RunningGateway.configuration(certificate.certificate))
@@ -145,8 +152,9 @@ func withGateway(
         let listening = try #require(await ports.first { _ in true })
         try await body(
             RunningGateway(
-                port: listening, client: client, log: log, group: group,
-                certificate: certificate.certificate, routes: gateway.routes))
+                port: listening, client: client, log: log, group: group, ended: ended,
+                certificate: certificate.certificate, routes: gateway.routes,
+                drain: gateway.drain))
     } catch {
         try? await client.shutdown()
         await group.triggerGracefulShutdown()

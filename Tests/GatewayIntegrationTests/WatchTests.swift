@@ -183,6 +183,11 @@ struct WatchTests {
             var events = Events(try await Self.watch(gateway, "?after=1"))
             #expect(try await events.next() == "retry: 1000")
             await gateway.group.triggerGracefulShutdown()
+            // Each device comes back at a moment of its own.
+            let goodbye = try #require(try await events.next())
+            let pause = goodbye.split(separator: " ").last.flatMap { Int($0) }
+            #expect(goodbye.hasPrefix("retry: "))
+            #expect(Watch.returnMilliseconds.contains(try #require(pause)))
             #expect(try await events.next() == nil)
         }
     }

@@ -40,6 +40,29 @@ struct WatchWordsTests {
         #expect(words.next() == nil)
     }
 
+    @Test func `a gateway that goes down says when to come back, as its last word`() {
+        var words = opened()
+        words.hear(8)
+        words.sayGoodbye(pause: .milliseconds(1200))
+        #expect(words.isOver)
+        #expect(words.next() == .head(8))
+        let goodbye = words.next()
+        #expect(goodbye == .goodbye(pause: .milliseconds(1200)))
+        #expect(goodbye?.text == "retry: 1200\n\n")
+        #expect(words.next() == nil)
+        // One that has not begun is refused: the device comes back as after any 503.
+        var early = WatchWords(after: 5)
+        early.sayGoodbye(pause: .seconds(1))
+        #expect(early.opening == .refused(.draining))
+    }
+
+    @Test func `a replica that goes down before it has begun is followed by another`() {
+        var words = WatchWords(after: 5)
+        _ = words.began()
+        let asks = words.lost(.draining)
+        #expect(asks && !words.isOver && words.opening == nil)
+    }
+
     @Test func `a replica that refuses ends the watch; one that goes away is followed by another`()
     {
         var refused = WatchWords(after: 5)

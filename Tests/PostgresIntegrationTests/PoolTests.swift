@@ -106,7 +106,9 @@ import Testing
             let configuration = try PostgresConfiguration(url: cluster.connectionURL())
             let pool = PostgresPool(
                 configuration,
-                pool: try PoolConfiguration(maximumConnections: 2, acquireTimeout: .seconds(60)),
+                pool: try PoolConfiguration(
+                    maximumConnections: 2, acquireTimeout: .seconds(60),
+                    outageBridge: .seconds(60)),
                 logger: quiet)
             try await pool.withConnection { _ = try await $0.run(command("SELECT 1")) }
             // server: ── kill -9 ─────────── start

@@ -31,6 +31,15 @@ import Testing
         #expect(configuration.settingsScript == "")
     }
 
+    @Test func thePasswordIsAskedForEachTime() throws {
+        var configuration = try PostgresConfiguration(url: "postgresql://me:first@db/shop")
+        #expect(configuration.connectionKeywords["password"] == "first")
+        configuration.password = { "second" }
+        #expect(configuration.connectionKeywords["password"] == "second")
+        configuration.password = { nil }
+        #expect(configuration.connectionKeywords["password"] == "first")
+    }
+
     @Test func aPoolWithImpossibleBoundsIsRefused() {
         #expect(throws: PostgresError.self) {
             try PoolConfiguration(minimumConnections: 3, maximumConnections: 2)

@@ -10,6 +10,36 @@ import Testing
         #expect("\(error)" == "SQLSTATE 23505 in insert_user constraint users_email_key")
     }
 
+    @Test func theServersCodeIsFoundInWhatLibpqSaysOfARefusal() {
+        let text = """
+            connection to server at "127.0.0.1", port 5432 failed: FATAL:  28P01: password authentication failed \
+            for user "ann"
+            LOCATION:  auth_failed, auth.c:339
+
+            """
+        let error = ConnectExchange.failure(text)
+        #expect(
+            error.kind
+                == .connectFailed(
+                    "connection to server at \"127.0.0.1\", port 5432 failed: FATAL: password authentication "
+                        + "failed for user \"ann\"", .invalidPassword))
+        #expect(error.isUnreachable && error.isTransient)
+    }
+
+    @Test func whereNoServerAnsweredThereIsNoCode() {
+        let text = """
+            connection to server at "127.0.0.1", port 1 failed: Connection refused
+            \tIs the server running on that host and accepting TCP/IP connections?
+
+            """
+        guard case .connectFailed(let reason, let state) = ConnectExchange.failure(text).kind else {
+            Issue.record("another kind of error")
+            return
+        }
+        #expect(state == nil)
+        #expect(reason.contains("Connection refused"))
+    }
+
     @Test(arguments: ["22003", "23505", "23503", "23514", "42804", "P0001", "44000"])
     func theDataIsToBlame(state: String) {
         #expect(SQLState(rawValue: state).isDataTrouble)

@@ -17,6 +17,10 @@ private struct Walk {
     private var random: SplitMix
     private var pool: PoolMachine
     private let maximum: Int
+    private let bridge: Duration
+    private let down = PostgresError.Kind.connectFailed("refused")
+    /// Since when attempts fail; nil after one that succeeded.
+    private var failingSince: ContinuousClock.Instant?
     private var now = ContinuousClock.now
     private var opening: Set<Int> = []
     private var checking: Set<Int> = []
@@ -30,27 +34,30 @@ private struct Walk {
     init(seed: UInt64) throws {
         random = SplitMix(state: seed)
         maximum = Int.random(in: 1...6, using: &random)
+        bridge = .milliseconds(Int.random(in: 0...3000, using: &random))
         pool = PoolMachine(
             try PoolConfiguration(
                 minimumConnections: Int.random(in: 0...maximum, using: &random),
                 maximumConnections: maximum, maximumLifetime: .seconds(40),
                 maximumIdleTime: .seconds(10), maximumWaiters: 5, acquireTimeout: .seconds(8),
-                healthCheckAfterIdle: .seconds(3)))
+                outageBridge: bridge, healthCheckAfterIdle: .seconds(3)))
         if Bool.random(using: &random) { try take(pool.start(now: now)) }
     }
 
     mutating func step() throws {
         now += .milliseconds(Int.random(in: 0...2000, using: &random))
         let jitter = Double.random(in: 0...1, using: &random)
-        switch Int.random(in: 0..<12, using: &random) {
+        switch Int.random(in: 0..<13, using: &random) {
         case 0...3: try acquire()
         case 4:
             if let id = pick(opening) {
+                failingSince = nil
                 try take(pool.opened(id, now: now, jitter: jitter), opened: id)
             }
         case 5:
             if let id = pick(opening) {
-                try take(pool.openFailed(id, now: now, jitter: jitter))
+                failingSince = failingSince ?? now
+                try take(pool.openFailed(id, because: down, now: now, jitter: jitter))
             }
         case 6, 7:
             if let id = pick(borrowed) {
@@ -73,6 +80,7 @@ private struct Walk {
         case 10:
             if let waiter = pick(Set(waiting)) { try take(pool.abandon(waiter)) }
             if let id = pick(stale) { try take(pool.release(id, isReusable: true, now: now)) }
+        case 11: try take(pool.retry(now: now))
         default: try take(pool.tick(now: now))
         }
         try check()
@@ -120,7 +128,9 @@ private struct Walk {
             try #require(borrowed.insert(id).inserted, "handed out twice")
             try #require(waiting.first == waiter, "overtaken")
             waiting.removeFirst()
-        case .refuse(let waiter, _):
+        case .refuse(let waiter, let reason):
+            // Nobody hears of an outage while a connection is there or on its way.
+            if reason == down { #expect(open.isEmpty && opening.isEmpty) }
             let place = try #require(waiting.firstIndex(of: waiter), "answered twice")
             waiting.remove(at: place)
         case .finished: isFinished = true
@@ -138,6 +148,11 @@ private struct Walk {
         // Somebody waits beside a free connection only if a check is made for them.
         #expect(free == 0 || waiting.count <= checking.count)
         #expect(waiting.isEmpty || pool.nextTick != nil, "nothing would end the wait")
+        // After the bridge nobody waits for nothing, from the next event on, which is due.
+        if let failingSince, now - failingSince >= bridge, open.isEmpty, opening.isEmpty {
+            #expect(waiting.isEmpty || pool.nextTick.map { $0 <= now } == true)
+        }
+        #expect((pool.failure != nil) == (failingSince != nil && open.isEmpty))
     }
 
     private mutating func pick(_ set: Set<Int>) -> Int? {

@@ -4,17 +4,18 @@ import Testing
 
 @Suite struct PoolMachineTests {
     private let start = ContinuousClock.now
+    private let down = PostgresError.Kind.connectFailed("refused")
 
     private func machine(
         minimum: Int = 0, maximum: Int = 2, lifetime: Duration = .seconds(1000),
         idleTime: Duration = .seconds(60), waiters: Int = 10, timeout: Duration = .seconds(5),
-        check: Duration = .seconds(30)
+        bridge: Duration = .seconds(1), check: Duration = .seconds(30)
     ) throws -> PoolMachine {
         PoolMachine(
             try PoolConfiguration(
                 minimumConnections: minimum, maximumConnections: maximum,
                 maximumLifetime: lifetime, maximumIdleTime: idleTime, maximumWaiters: waiters,
-                acquireTimeout: timeout, healthCheckAfterIdle: check))
+                acquireTimeout: timeout, outageBridge: bridge, healthCheckAfterIdle: check))
     }
 
     @Test func aFirstCallerOpensAConnectionAndGetsIt() throws {
@@ -55,13 +56,16 @@ import Testing
         #expect(pool.tick(now: start + .seconds(5)) == [.refuse(patient, .poolExhausted)])
     }
 
-    @Test func failedAttemptsAreRepeatedWithGrowingPausesAndWaitersStay() throws {
-        var pool = try machine(timeout: .seconds(500))
+    @Test func failedAttemptsAreRepeatedWithGrowingPausesAndWaitersStayWhileTheOutageIsBridged()
+        throws
+    {
+        var pool = try machine(timeout: .seconds(500), bridge: .seconds(500))
         let (waiter, _) = pool.acquire(deadline: nil, now: start)
         var now = start
         var pauses: [Duration] = []
         for attempt in 1...9 {
-            #expect(pool.openFailed(attempt, now: now, jitter: 1) == [.close(attempt)])
+            #expect(
+                pool.openFailed(attempt, because: down, now: now, jitter: 1) == [.close(attempt)])
             let next = try #require(pool.nextTick)
             pauses.append(next - now)
             now = next
@@ -73,11 +77,66 @@ import Testing
         #expect(pool.opened(10, now: now, jitter: 0) == [.hand(10, to: waiter)])
     }
 
+    @Test func callersDoNotNoticeAnOutageThatIsOverBeforeTheBridgeEnds() throws {
+        var pool = try machine(bridge: .seconds(1))
+        let (waiter, _) = pool.acquire(deadline: nil, now: start)
+        #expect(pool.openFailed(1, because: down, now: start, jitter: 1) == [.close(1)])
+        let later = start + .milliseconds(999)
+        #expect(pool.tick(now: later) == [.open(2)])
+        #expect(pool.opened(2, now: later, jitter: 0) == [.hand(2, to: waiter)])
+        #expect(pool.failure == nil)
+    }
+
+    @Test func afterTheBridgeCallersAreRefusedAtOnceWithTheCause() throws {
+        var pool = try machine(bridge: .seconds(1))
+        let (early, _) = pool.acquire(deadline: nil, now: start)
+        _ = pool.openFailed(1, because: down, now: start, jitter: 1)
+        _ = pool.tick(now: start + .milliseconds(900))
+        let starting = PostgresError.Kind.connectFailed("starting", .cannotConnectNow)
+        let failed = start + .milliseconds(950)
+        #expect(pool.openFailed(2, because: starting, now: failed, jitter: 1) == [.close(2)])
+        // The bridge ends in the pause before the next attempt.
+        #expect(pool.nextTick == start + .seconds(1))
+        #expect(pool.tick(now: start + .seconds(1)) == [.refuse(early, starting)])
+        let (late, actions) = pool.acquire(deadline: nil, now: start + .milliseconds(1010))
+        #expect(actions == [.refuse(late, starting)])
+        #expect(pool.failure == starting)
+        // One who comes after the pause has an attempt made, and hears how it went.
+        let next = start + .seconds(60)
+        let (last, opening) = pool.acquire(deadline: nil, now: next)
+        #expect(opening == [.open(3)])
+        #expect(
+            pool.openFailed(3, because: down, now: next, jitter: 1)
+                == [.close(3), .refuse(last, down)])
+    }
+
+    @Test func whileAConnectionIsInUseAFailedAttemptRefusesNobody() throws {
+        var pool = try machine(maximum: 2, bridge: .zero)
+        _ = pool.acquire(deadline: nil, now: start)
+        _ = pool.opened(1, now: start, jitter: 0)
+        let (waiter, _) = pool.acquire(deadline: nil, now: start)
+        let full = PostgresError.Kind.connectFailed("full", .tooManyConnections)
+        #expect(pool.openFailed(2, because: full, now: start, jitter: 1) == [.close(2)])
+        #expect(pool.failure == nil)
+        #expect(pool.release(1, isReusable: true, now: start) == [.hand(1, to: waiter)])
+    }
+
+    @Test func aServerThatSomebodyElseHasReachedIsTriedAtOnce() throws {
+        var pool = try machine(minimum: 2, maximum: 2, bridge: .zero)
+        #expect(pool.retry(now: start) == [])
+        _ = pool.start(now: start)
+        for id in 1...2 { _ = pool.openFailed(id, because: down, now: start, jitter: 1) }
+        #expect(pool.retry(now: start) == [.open(3)])
+        // Not twice at a time, as long as it is not known to be back.
+        #expect(pool.retry(now: start) == [])
+        #expect(pool.opened(3, now: start, jitter: 0) == [.open(4)])
+    }
+
     @Test func whileTheServerIsDownOnlyOneAttemptIsMadeAtATime() throws {
         var pool = try machine(maximum: 5)
         for _ in 0..<5 { _ = pool.acquire(deadline: nil, now: start) }
-        for id in 1...5 { _ = pool.openFailed(id, now: start, jitter: 1) }
-        #expect(pool.tick(now: start + .seconds(4)) == [.open(6)])
+        for id in 1...5 { _ = pool.openFailed(id, because: down, now: start, jitter: 1) }
+        #expect(pool.tick(now: start + .seconds(1)) == [.open(6)])
     }
 
     @Test func aConnectionThatWasIdleForLongIsCheckedBeforeItIsHandedOut() throws {

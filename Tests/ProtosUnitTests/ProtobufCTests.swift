@@ -56,6 +56,29 @@ struct ProtobufCTests {
         #expect(read.part_credit == 8)
     }
 
+    @Test func `C reads a hello that Swift wrote`() throws {
+        let hello = WireHello.with {
+            $0.rpcVersion = 3
+            $0.oldestRpcVersion = 2
+            $0.productVersion = "1.4.0"
+            $0.layout = 11
+            $0.status.state = .degraded
+            $0.status.problems = ["a table", "another"]
+        }
+        let bytes: [UInt8] = try hello.serializedBytes()
+        let pointer = try #require(oversync__rpc__v1__hello__unpack(nil, bytes.count, bytes))
+        defer { oversync__rpc__v1__hello__free_unpacked(pointer, nil) }
+        let read = pointer.pointee
+        #expect(read.rpc_version == 3)
+        #expect(read.oldest_rpc_version == 2)
+        #expect(String(cString: read.product_version) == "1.4.0")
+        #expect(read.layout == 11)
+        let status = read.status.pointee
+        #expect(status.state.rawValue == UInt32(WireServerState.degraded.rawValue))
+        #expect(status.n_problems == 2)
+        #expect(status.problems[1].map { String(cString: $0) } == "another")
+    }
+
     @Test func `Swift reads a frame header that C wrote`() throws {
         var message = Oversync__Rpc__V1__FrameHeader()
         oversync__rpc__v1__frame_header__init(&message)

@@ -7,6 +7,10 @@ struct BalancerTests {
     typealias Instant = ContinuousClock.Instant
     let start = ContinuousClock.now
 
+    private let statuses = [
+        ServiceStatus.ready, ServiceStatus(.degraded, problems: ["x"]), .notReady("x"),
+    ]
+
     private func socket(_ name: String, inode: UInt64 = 1) -> SocketFile {
         SocketFile(replica: name, inode: inode, changedNanoseconds: 0)
     }
@@ -81,20 +85,45 @@ struct BalancerTests {
         #expect(first.map { balancer.stopWaiting($0) } == false)
     }
 
-    /// Invariants: a call goes to a live replica that takes calls and has the fewest in flight; no
-    /// lease is lost or counted twice; nobody waits while there is a replica.
+    @Test func `a replica that is not ready gets calls only while no other is`() {
+        var balancer = Balancer<Int>(limits: RPCLimits())
+        let (one, _) = balancer.connected(socket("one"), 1, status: .notReady("starting"))
+        #expect(!balancer.isReady)
+        #expect(balancer.hasReplica)
+        #expect(balancer.lease()?.connection == 1)
+        let (two, _) = balancer.connected(
+            socket("two"), 2, status: ServiceStatus(.degraded, problems: ["a table"]))
+        #expect(balancer.isReady)
+        for _ in 0..<10 { #expect(balancer.lease()?.connection == 2) }
+        balancer.statusChanged(one, .ready)
+        balancer.statusChanged(two, .notReady("down"))
+        for _ in 0..<20 { #expect(balancer.lease()?.connection == 1) }
+        balancer.goAway(one)
+        #expect(!balancer.isReady)
+        #expect(balancer.lease()?.connection == 2)
+    }
+
+    /// Invariants: a call goes to a live replica that takes calls, to one that can serve if there is one, and of
+    /// those to the one with the fewest in flight; no lease is lost or counted twice; nobody waits while there is
+    /// a replica.
     @Test(arguments: 0..<50 as Range<UInt64>)
     func `random walks keep the books`(seed: UInt64) {
         var random = Seeded(seed)
         var balancer = Balancer<Int>(limits: RPCLimits())
-        var model: [Int: (taking: Bool, calls: Int)] = [:]
+        var model: [Int: (taking: Bool, serving: Bool, calls: Int)] = [:]
+        var eligible: [(taking: Bool, serving: Bool, calls: Int)] {
+            let taking = model.values.filter(\.taking)
+            let serving = taking.filter(\.serving)
+            return serving.isEmpty ? taking : serving
+        }
         var open: [Int] = []
         var waiting: Set<Int> = []
         for step in 0..<2000 {
-            switch Int.random(in: 0..<10, using: &random) {
+            switch Int.random(in: 0..<11, using: &random) {
             case 0 where model.count < 5:
-                let (id, resumed) = balancer.connected(socket("\(step)"), step)
-                model[id] = (true, 0)
+                let status = statuses.randomElement(using: &random) ?? .ready
+                let (id, resumed) = balancer.connected(socket("\(step)"), step, status: status)
+                model[id] = (true, status.canServe, 0)
                 for resumption in resumed {
                     #expect(waiting.remove(resumption.waiter) != nil)
                     model[resumption.lease.connectionID]?.calls += 1
@@ -112,7 +141,8 @@ struct BalancerTests {
                 if let lease = balancer.lease() {
                     let chosen = model[lease.connectionID]
                     #expect(chosen?.taking == true)
-                    #expect(chosen?.calls == model.values.filter(\.taking).map(\.calls).min())
+                    #expect(chosen?.serving == eligible[0].serving)
+                    #expect(chosen?.calls == eligible.map(\.calls).min())
                     model[lease.connectionID]?.calls += 1
                     open.append(lease.connectionID)
                 } else {
@@ -124,16 +154,23 @@ struct BalancerTests {
                 let outcome124 = balancer.stopWaiting(waiter)
                 #expect(outcome124)
                 waiting.remove(waiter)
+            case 8:
+                guard let id = model.keys.sorted().randomElement(using: &random),
+                    let status = statuses.randomElement(using: &random)
+                else { continue }
+                balancer.statusChanged(id, status)
+                model[id]?.serving = status.canServe
             default:
                 guard let index = open.indices.randomElement(using: &random) else { continue }
                 let id = open.remove(at: index)
                 balancer.release(id)
                 model[id]?.calls -= 1
             }
-            #expect(balancer.isReady == model.values.contains { $0.taking })
+            #expect(balancer.hasReplica == model.values.contains { $0.taking })
+            #expect(balancer.isReady == model.values.contains { $0.taking && $0.serving })
             #expect(balancer.callsInFlight == model.values.reduce(0) { $0 + $1.calls })
             #expect(balancer.waitingCalls == waiting.count)
-            if balancer.isReady { #expect(waiting.isEmpty) }
+            if balancer.hasReplica { #expect(waiting.isEmpty) }
         }
     }
 }

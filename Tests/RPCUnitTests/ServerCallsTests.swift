@@ -33,6 +33,17 @@ struct ServerCallsTests {
         #expect(outcome25)
     }
 
+    @Test func `a call that crossed the goodbye is served, one that comes long after it is not`() {
+        var calls = ServerCalls()
+        let crossing: Duration = .milliseconds(500)
+        #expect(calls.isWelcome(now: start + .seconds(9), crossing: crossing))
+        calls.goAway(now: start)
+        #expect(calls.isWelcome(now: start + .milliseconds(499), crossing: crossing))
+        // Saying it again gives no more time.
+        calls.goAway(now: start + .milliseconds(400))
+        #expect(!calls.isWelcome(now: start + .milliseconds(500), crossing: crossing))
+    }
+
     @Test func `a part needs credit and room`() {
         var calls = ServerCalls()
         let outcome30 = calls.begin(1, deadline: start, credit: 1)

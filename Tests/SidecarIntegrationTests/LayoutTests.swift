@@ -93,7 +93,131 @@ struct LayoutTests {
         }
     }
 
-    /// Everything that PostgreSQL knows of the schemas `sync` and `auth`, a line each.
+    @Test(
+        "Auth's table moves out of the schema auth; the previous version's statements go on there")
+    func authMoves() async throws {
+        try await TestDatabase.withDatabase { url in
+            let role = "old_auth_\(UInt32.random(in: 0...UInt32.max))"
+            try await connected(to: url) { connection in
+                for migration in Migration.all.prefix(9) {
+                    try await connection.execute(
+                        script: migration.sql.replacing("oversync_auth", with: "auth"))
+                }
+                try await connection.execute(
+                    script: """
+                        UPDATE sync.meta SET layout_version = 9;
+                        INSERT INTO auth.signing_key (kid, algorithm, public_key, sealed_private_key)
+                        VALUES ('k1', 'ES256', 'p', 's');
+                        CREATE ROLE \(role) LOGIN;
+                        GRANT USAGE ON SCHEMA auth TO \(role);
+                        GRANT SELECT, INSERT, UPDATE ON auth.signing_key TO \(role);
+                        """)
+            }
+            // Connected before the migration, with its statements prepared.
+            try await connected(to: TestDatabase.url(url, as: role)) { old in
+                #expect(try await Self.keys(in: "auth", on: old) == ["k1"])
+                try await connected(to: url) { connection in
+                    let applied = try await Migrator(connection: connection).migrate()
+                    #expect(applied == Migration.all.dropFirst(9).map(\.name))
+                }
+                // The statements of the version before, on its old connection and on a new one.
+                #expect(try await Self.keys(in: "auth", on: old) == ["k1"])
+                try await Self.addKey("k2", in: "auth", on: old)
+                #expect(try await Self.keys(in: "auth", on: old) == ["k1", "k2"])
+            }
+            try await connected(to: TestDatabase.url(url, as: role)) { old in
+                try await Self.addKey("k3", in: "auth", on: old)
+                try await Self.addKey("k4", in: "oversync_auth", on: old)
+                let all = ["k1", "k2", "k3", "k4"]
+                #expect(try await Self.keys(in: "auth", on: old) == all)
+                #expect(try await Self.keys(in: "oversync_auth", on: old) == all)
+            }
+        }
+    }
+
+    @Test("The lock of the old name and that of the new one exclude each other")
+    func authLocks() async throws {
+        try await TestDatabase.withDatabase { url in
+            try await connected(to: url) { connection in
+                for migration in Migration.all.prefix(9) {
+                    try await connection.execute(
+                        script: migration.sql.replacing("oversync_auth", with: "auth"))
+                }
+                try await connection.execute(script: "UPDATE sync.meta SET layout_version = 9")
+                _ = try await Migrator(connection: connection).migrate()
+                try await connection.execute(
+                    script: "BEGIN; LOCK TABLE auth.signing_key IN SHARE ROW EXCLUSIVE MODE")
+                try await connected(to: url) { other in
+                    let error = await #expect(throws: PostgresError.self) {
+                        try await other.execute(
+                            script: """
+                                BEGIN; LOCK TABLE oversync_auth.signing_key IN SHARE ROW EXCLUSIVE MODE NOWAIT
+                                """)
+                    }
+                    #expect(error?.sqlState == .lockNotAvailable)
+                }
+            }
+        }
+    }
+
+    @Test("A schema auth of another product is left alone")
+    func foreignAuth() async throws {
+        try await TestDatabase.withDatabase { url in
+            try await connected(to: url) { connection in
+                try await connection.execute(
+                    script: """
+                        CREATE SCHEMA auth; CREATE TABLE auth.users (id int);
+                        CREATE TABLE auth.signing_key (theirs int)
+                        """)
+                _ = try await Migrator(connection: connection).migrate()
+                let found = try await connection.run(
+                    Command(
+                        Statement(
+                            name: "found",
+                            sql: """
+                                SELECT string_agg(format('%s %s', oid::regclass, relkind), ' ' ORDER BY oid::regclass::text)
+                                FROM pg_class WHERE relkind IN ('r', 'v')
+                                    AND relnamespace IN ('auth'::regnamespace, 'oversync_auth'::regnamespace)
+                                """)))
+                #expect(
+                    try found.string(0, 0)
+                        == "auth.signing_key r auth.users r oversync_auth.layout v oversync_auth.signing_key r"
+                )
+            }
+        }
+    }
+
+    /// As Auth reads keys.
+    private static func keys(
+        in schema: String, on connection: PostgresConnection
+    ) async throws -> [String] {
+        let result = try await connection.run(
+            Command(
+                Statement(
+                    name: "auth_read_keys_\(schema)",
+                    sql: """
+                        SELECT kid, sealed_private_key, extract(epoch FROM active_from)::float8
+                        FROM \(schema).signing_key WHERE retires_at IS NULL OR retires_at > now()
+                        ORDER BY active_from, kid
+                        """)))
+        return try (0..<result.rowCount).map { try result.string($0, 0) }
+    }
+
+    /// As Auth makes a key.
+    private static func addKey(
+        _ kid: String, in schema: String, on connection: PostgresConnection
+    ) async throws {
+        try await connection.execute(
+            script: """
+                BEGIN;
+                LOCK TABLE \(schema).signing_key IN SHARE ROW EXCLUSIVE MODE;
+                INSERT INTO \(schema).signing_key (kid, algorithm, public_key, sealed_private_key)
+                VALUES ('\(kid)', 'ES256', 'p', 's');
+                COMMIT
+                """)
+    }
+
+    /// Everything that PostgreSQL knows of the schemas `sync` and `oversync_auth`, a line each.
     private func describe(
         _ make: @Sendable @escaping (PostgresConnection) async throws -> Void
     ) async throws -> [String] {
@@ -107,7 +231,7 @@ struct LayoutTests {
                             sql: """
                                 WITH mine AS (
                                     SELECT c.oid, c.relname, c.relkind, n.nspname, c.reloptions FROM pg_class c
-                                    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname IN ('sync', 'auth')
+                                    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname IN ('sync', 'oversync_auth')
                                 )
                                 SELECT format('%s.%s %s %s', nspname, relname, relkind, reloptions) FROM mine
                                 UNION ALL SELECT format('%s.%s.%s %s %s null=%s identity=%s default=%s', nspname, relname,
@@ -121,7 +245,11 @@ struct LayoutTests {
                                 UNION ALL SELECT pg_get_indexdef(oid) FROM mine WHERE relkind = 'i'
                                 UNION ALL SELECT pg_get_viewdef(oid) FROM mine WHERE relkind = 'v'
                                 UNION ALL SELECT pg_get_functiondef(p.oid) FROM pg_proc p
-                                JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname IN ('sync', 'auth')
+                                JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname IN ('sync', 'oversync_auth')
+                                UNION ALL SELECT format('%s %s', p.oid::regprocedure, p.proacl) FROM pg_proc p
+                                JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname IN ('sync', 'oversync_auth')
+                                UNION ALL SELECT format('%s %s', n.nspname, n.nspacl) FROM pg_namespace n
+                                WHERE n.nspname IN ('sync', 'oversync_auth', 'auth')
                                 UNION ALL SELECT 'layout ' || layout_version FROM sync.meta
                                 """)))
                 return try (0..<lines.rowCount).map { try lines.string($0, 0) }

@@ -1,6 +1,8 @@
 import DevStack
 import Foundation
 import LocalPostgres
+import Logging
+import OperatorKit
 import Postgres
 import Tokens
 
@@ -45,6 +47,7 @@ package struct Bench: Sendable {
 
     let plan: BenchPlan
     let stack: StackAddress
+    let started: Stack
     let directory: StackDirectory
     let floor: FloorDatabase
     let timing: LoadTiming
@@ -64,6 +67,7 @@ package struct Bench: Sendable {
     ) async throws {
         self.plan = plan
         self.say = say
+        self.started = started
         stack = started.address
         directory = started.plan.directory
         timing = LoadTiming(seconds: plan.seconds)
@@ -105,6 +109,21 @@ package struct Bench: Sendable {
     /// A device of a user of this run alone.
     func device(_ user: String, _ device: String) async throws -> LoadDevice {
         try await LoadDevice(user: "\(user)-\(run)", device: device, mint: mint)
+    }
+
+    /// Lends the gateway of a second stack with the same database, as on another host.
+    func withOtherHost<R: Sendable>(
+        _ body: @escaping @Sendable (LoadTarget) async throws -> R
+    ) async throws -> R {
+        var plan = started.plan
+        plan.directory = StackDirectory(directory.root + "/other")
+        plan.port = 0
+        plan.companion = started.companion
+        let logger = Logger(label: "other", factory: { _ in SwiftLogNoOpLogHandler() })
+        let other = try await Stack(plan, logger: logger)
+        return try await other.run(logger: logger) { [target] _ in
+            try await body(target.with(port: other.plan.port))
+        }
     }
 
     /// A device of a user named elsewhere.

@@ -3,6 +3,7 @@ import DevStack
 import Foundation
 import NIOCore
 import NIOHTTP1
+import OperatorKit
 import Postgres
 import Synchronization
 import Tokens

@@ -1,3 +1,4 @@
+import AsyncHTTPClient
 import DevStack
 import Foundation
 import OverSQLite
@@ -18,10 +19,17 @@ final class CountingTransport: HTTPTransport {
     private let inner: AsyncHTTPTransport
     private let traffic = Mutex(Traffic())
 
-    /// - Parameter authority: path of the certificate authority to trust.
-    init(trusting authority: String) throws {
-        inner = try AsyncHTTPTransport(trusting: authority)
+    /// - Parameter authority: path of the certificate authority to trust; nil trusts those of the system.
+    init(trusting authority: String?) throws {
+        if let authority {
+            inner = try AsyncHTTPTransport(trusting: authority)
+        } else {
+            inner = AsyncHTTPTransport(client: HTTPClient(eventLoopGroupProvider: .singleton))
+        }
     }
+
+    // A client that nobody shut down must not go.
+    deinit { Task { [inner] in try? await inner.shutdown() } }
 
     func shutdown() async throws { try await inner.shutdown() }
 

@@ -1,6 +1,6 @@
-import DevStack
 import Foundation
 import GRDB
+import OperatorKit
 import OverSQLite
 
 /// One device of the demonstration: an app's own SQLite file with a sync engine on it.
@@ -11,20 +11,20 @@ struct DemoDevice: Sendable {
     let transport: CountingTransport
 
     /// Opens or makes the device's file.
-    init(_ name: String, user: String, folder: String, stack: StackAddress) throws {
+    init(_ name: String, user: String, folder: String, server: DemoServer) throws {
         self.name = name
         database = try DatabasePool(path: "\(folder)/\(user)-\(name).sqlite")
         try database.write { try $0.execute(sql: DemoTables.deviceSchema) }
-        guard let url = URL(string: stack.gateway) else {
-            throw StackError("\(stack.gateway) is no URL")
+        guard let url = URL(string: server.gateway) else {
+            throw StackError("\(server.gateway) is no URL")
         }
-        let signIn = DevelopmentSignIn(stack: { stack }, user: user, device: name)
-        transport = try CountingTransport(trusting: stack.authority)
-        var configuration = SyncConfiguration(gateway: url, schema: DemoTables.schema)
+        let credentials = server.credentials(user, name)
+        transport = try CountingTransport(trusting: server.authority)
+        var configuration = SyncConfiguration(gateway: url, schema: server.schema)
         configuration.transport = transport
         engine = try SyncEngine(
             for: database, tables: DemoTables.synced, configuration: configuration,
-            credentials: { try await signIn.token() })
+            credentials: { try await credentials() })
     }
 
     /// Longest pause between attempts at a sync, and how many there are.

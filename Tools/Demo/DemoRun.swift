@@ -1,30 +1,31 @@
-import DevStack
 import Foundation
 import GRDB
+import OperatorKit
 import OverSQLite
 
 /// The main job on real data: two devices of one user and one of another, through HTTPS, until all agree.
 package struct DemoRun {
     /// Rounds after which devices that still exchange changes would never stop.
     private static let maximumRounds = 10
-    private static let user = "alice"
-    private static let stranger = "bob"
 
-    private let stack: StackAddress
+    private let server: DemoServer
+    private let people: DemoPeople
     private let first: DemoDevice
     private let second: DemoDevice
     private let other: DemoDevice
     private let narrator: Narrator
 
     /// - Parameter folder: where the devices' files are kept from run to run.
-    package init(stack: StackAddress, folder: String, say: @escaping @Sendable (String) -> Void)
-        throws
-    {
+    package init(
+        server: DemoServer, people: DemoPeople = .regulars, folder: String,
+        say: @escaping @Sendable (String) -> Void
+    ) throws {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        self.stack = stack
-        first = try DemoDevice("phone", user: Self.user, folder: folder, stack: stack)
-        second = try DemoDevice("laptop", user: Self.user, folder: folder, stack: stack)
-        other = try DemoDevice("tablet", user: Self.stranger, folder: folder, stack: stack)
+        self.server = server
+        self.people = people
+        first = try DemoDevice("phone", user: people.user, folder: folder, server: server)
+        second = try DemoDevice("laptop", user: people.user, folder: folder, server: server)
+        other = try DemoDevice("tablet", user: people.stranger, folder: folder, server: server)
         narrator = Narrator(say: say)
     }
 
@@ -53,7 +54,7 @@ package struct DemoRun {
         }
         try await editOffline()
         try await syncUntilQuiet()
-        try await narrator.measure("\(other.name) of \(Self.stranger): syncs", other) {
+        try await narrator.measure("\(other.name) of \(people.stranger): syncs", other) {
             try await other.sync(say: narrator.say)
         }
         return try await proveEqual()
@@ -103,13 +104,19 @@ package struct DemoRun {
     private func proveEqual() async throws -> Bool {
         let onFirst = try first.digests()
         let onSecond = try second.digests()
-        let inBusiness = try await ServerSide(stack: stack).digests(user: Self.user)
+        var copies = [onFirst, onSecond]
+        if let database = server.database {
+            copies.append(
+                try await ServerSide(database: database, schema: server.schema)
+                    .digests(user: people.user))
+        }
         var isEqual = true
         narrator.say(
-            "\ntable           rows  digest on \(first.name), \(second.name), in PostgreSQL")
-        for table in DemoTables.compared.map(\.name) {
-            let digests = [onFirst[table], onSecond[table], inBusiness[table]].compactMap { $0 }
-            let agrees = digests.count == 3 && Set(digests).count == 1
+            "\ntable           rows  digest on \(first.name), \(second.name)"
+                + (server.database == nil ? "" : ", in PostgreSQL"))
+        for table in DemoTables.names {
+            let digests = copies.compactMap { $0[table] }
+            let agrees = digests.count == copies.count && Set(digests).count == 1
             isEqual = isEqual && agrees
             let rows = String(digests.first?.rows ?? 0)
             narrator.say(
@@ -119,7 +126,7 @@ package struct DemoRun {
                     + (agrees ? "  equal" : "  DIFFERENT"))
         }
         let strangers = try other.rowCount()
-        narrator.say("\(other.name) of \(Self.stranger): \(strangers) rows")
+        narrator.say("\(other.name) of \(people.stranger): \(strangers) rows")
         return isEqual && strangers == 0
     }
 }

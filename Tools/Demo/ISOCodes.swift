@@ -1,5 +1,5 @@
-import DevStack
 import Foundation
+import OperatorKit
 
 /// The ISO code lists as Debian's package `iso-codes` ships them.
 struct ISOCodes: Sendable {

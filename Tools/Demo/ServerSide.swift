@@ -1,13 +1,14 @@
-import DevStack
+import OperatorKit
 import Postgres
 
 /// The business tables in PostgreSQL, read with plain SQL by somebody who knows nothing of the sync service.
 struct ServerSide {
-    let stack: StackAddress
+    let database: String
+    let schema: String
 
     /// The digest of each table of one user.
     func digests(user: String) async throws -> [String: TableDigest] {
-        try await withConnection(to: stack.database) { connection in
+        try await withConnection(to: database) { connection in
             var digests: [String: TableDigest] = [:]
             for table in DemoTables.compared {
                 let columns = table.columns.map { "\($0)::text" }.joined(separator: ", ")
@@ -15,7 +16,7 @@ struct ServerSide {
                 bindings.bind(user)
                 let statement = Statement(
                     name: "demo_\(table.name)",
-                    sql: "SELECT \(columns) FROM business.\(table.name) WHERE owner_id = $1",
+                    sql: "SELECT \(columns) FROM \(schema).\(table.name) WHERE owner_id = $1",
                     parameters: [.text])
                 let result = try await connection.run(Command(statement, bindings))
                 let rows = try (0..<result.rowCount).map { row in

@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import Foundation
 import NIOCore
 import NIOHTTP1
+import OperatorKit
 
 /// Gets a device's tokens from the gateway's development sign-in, a new one when the last is about to end.
 package actor DevelopmentSignIn {

@@ -1,4 +1,5 @@
 import Foundation
+import OperatorKit
 
 /// Finds the programs that were built or installed together.
 package enum Executables {

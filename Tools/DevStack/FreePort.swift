@@ -1,4 +1,5 @@
 import Foundation
+import OperatorKit
 
 /// Ports of 127.0.0.1 that are free now.
 package enum FreePort {

@@ -1,4 +1,5 @@
 import Foundation
+import OperatorKit
 
 /// The processes of a stack, found by what the supervisor has given them.
 package enum ServiceProcesses {

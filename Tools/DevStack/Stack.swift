@@ -1,13 +1,14 @@
 import Foundation
 import LocalPostgres
 import Logging
+import OperatorKit
 import Postgres
 import ServiceLifecycle
 import Sidecar
 import Synchronization
 import UnixSignals
 
-/// The whole product on one machine: a private PostgreSQL, and every service as a process of its own.
+/// The whole product on one machine: PostgreSQL, and every service as a process of its own.
 package struct Stack: Sendable {
     /// What to run.
     package struct Plan: Sendable {
@@ -23,14 +24,25 @@ package struct Stack: Sendable {
         package var businessSchema: String
         /// More environment for every service.
         package var environment: [String: String] = [:]
+        /// More environment for one service, such as `gateway`, or one replica, such as `download-2`.
+        package var environmentOf: [String: [String: String]] = [:]
         /// PostgreSQL's settings beyond its defaults.
         package var postgresSettings: [String: String] = [:]
+        /// A running stack whose database this one uses too, as on another host; nil runs a PostgreSQL of its own.
+        package var companion: Companion?
 
         package init(directory: StackDirectory, registrations: String, businessSchema: String) {
             self.directory = directory
             self.registrations = registrations
             self.businessSchema = businessSchema
         }
+    }
+
+    /// What two stacks with one database share.
+    package struct Companion: Sendable {
+        let postgres: LocalPostgres
+        /// Certificates and secrets are here.
+        let directory: StackDirectory
     }
 
     package static let databaseName = "oversync"
@@ -57,21 +69,21 @@ package struct Stack: Sendable {
             try FreePort.expect(plan.port)
         }
         self.plan = plan
-        certificates = try DevelopmentCertificates(in: directory.certificates)
-        postgres = try await LocalPostgres(
-            directory: directory.postgres, settings: plan.postgresSettings)
-        for remark in postgres.remarks { logger.notice("\(remark)") }
-        try await postgres.start()
-        try postgres.stopWhenThisProcessEnds(removingFiles: false)
+        let shared = plan.companion?.directory ?? directory
+        certificates = try DevelopmentCertificates(in: shared.certificates)
+        postgres = try await Self.postgres(plan, logger)
         let database = postgres.connectionURL(database: Self.databaseName)
         try await Self.prepare(plan, postgres, database)
         address = StackAddress(
             gateway: "https://127.0.0.1:\(plan.port)", authority: certificates.authority,
             database: database,
-            sockets: directory.sockets, hs256SecretFile: try directory.secret("jwt-hs256"),
+            sockets: directory.sockets, hs256SecretFile: try shared.secret("jwt-hs256"),
             processID: getpid())
         services = try Self.services(plan, address, certificates, postgres, logger)
     }
+
+    /// For the plan of a stack beside this one.
+    package var companion: Companion { Companion(postgres: postgres, directory: plan.directory) }
 
     /// Runs until `body` returns.
     ///
@@ -112,6 +124,17 @@ package struct Stack: Sendable {
         }
     }
 
+    /// The plan's PostgreSQL, running.
+    private static func postgres(_ plan: Plan, _ logger: Logger) async throws -> LocalPostgres {
+        if let companion = plan.companion { return companion.postgres }
+        let postgres = try await LocalPostgres(
+            directory: plan.directory.postgres, settings: plan.postgresSettings)
+        for remark in postgres.remarks { logger.notice("\(remark)") }
+        try await postgres.start()
+        try postgres.stopWhenThisProcessEnds(removingFiles: false)
+        return postgres
+    }
+
     private static func prepare(_ plan: Plan, _ postgres: LocalPostgres, _ database: String)
         async throws
     {
@@ -131,6 +154,7 @@ package struct Stack: Sendable {
         try await withConnection(to: database) { connection in
             try await connection.execute(script: plan.businessSchema)
             _ = try await Migrator(connection: connection).migrate()
+            _ = try await RoleInstallation(connection: connection).apply()
             try await Registration.apply(registrations, on: connection)
         }
     }
@@ -151,23 +175,31 @@ package struct Stack: Sendable {
         {
             var environment = common.merging(own) { _, new in new }
             environment["OVERSYNC_REPLICA"] = replica
+            let name = service + (replica == "1" ? "" : "-" + replica)
+            environment.merge(plan.environmentOf[name] ?? [:]) { _, new in new }
             return SupervisedProcess(
-                name: service + (replica == "1" ? "" : "-" + replica),
+                name: name,
                 executable: try Executables.find("oversync-" + service), environment: environment,
                 log: log, logPath: plan.directory.log,
                 logger: logger)
         }
-        let database = ["OVERSYNC_DATABASE_URL": address.database]
-        var services: [any Service] = [ClusterService(postgres: postgres)]
+        func database(_ purpose: ServiceRole) -> [String: String] {
+            let url = postgres.connectionURL(database: databaseName, role: purpose.defaultName)
+            return ["OVERSYNC_DATABASE_URL": url]
+        }
+        var services: [any Service] =
+            plan.companion == nil ? [ClusterService(postgres: postgres)] : []
+        let shared = plan.companion?.directory ?? plan.directory
         services.append(
             try process(
                 "auth",
-                database.merging(
-                    ["OVERSYNC_AUTH_MASTER_KEY_FILE": try plan.directory.secret("auth-master-key")])
-                { _, new in new }))
-        services.append(try process("upload", database))
+                database(.auth).merging(
+                    ["OVERSYNC_AUTH_MASTER_KEY_FILE": try shared.secret("auth-master-key")]) {
+                        _, new in new
+                    }))
+        services.append(try process("upload", database(.upload)))
         for replica in 1...max(1, plan.downloadReplicas) {
-            services.append(try process("download", replica: "\(replica)", database))
+            services.append(try process("download", replica: "\(replica)", database(.download)))
         }
         services.append(
             try process(
@@ -202,40 +234,6 @@ private final class Interruption: Service {
     func run() async throws {
         try await gracefulShutdown()
         told.withLock { $0 = true }
-    }
-}
-
-/// Lends a connection that is closed afterwards.
-package func withConnection<R>(
-    to url: String, _ body: (PostgresConnection) async throws -> R
-) async throws -> R {
-    let configuration = try PostgresConfiguration(url: url, applicationName: "oversync")
-    do {
-        let connection = try await PostgresConnection.connect(
-            configuration, logger: Logger(label: "oversync"))
-        defer { connection.close() }
-        return try await body(connection)
-    } catch let error as PostgresError {
-        guard let advice = advice(error, role: configuration.keywords["user"]) else { throw error }
-        throw StackError(advice)
-    }
-}
-
-/// What an operator does about an error that is no fault of the data; nil for any other.
-private func advice(_ error: PostgresError, role: String?) -> String? {
-    guard let server = error.serverError else { return nil }
-    // Of these codes the sentence names tables, columns and functions, never values.
-    let sentence = "\(server.message) (\(error))"
-    switch server.sqlState {
-    case .undefinedTable, .undefinedColumn, .undefinedSchema, .undefinedFunction:
-        return "\(sentence): if this is the right database, run oversync migrate first"
-    case .insufficientPrivilege:
-        let who = role.map { "the role \($0)" } ?? "the connection's role"
-        return
-            "\(sentence): \(who) lacks this right: GRANT it, or connect as the owner of the tables"
-    case .lockNotAvailable, .deadlockDetected:
-        return "\(sentence): others were using the tables, nothing was changed: run it again"
-    default: return nil
     }
 }
 

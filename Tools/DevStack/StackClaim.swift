@@ -1,4 +1,5 @@
 import Foundation
+import OperatorKit
 
 /// The right to run a stack in a folder: two would take each other's PostgreSQL away.
 ///

@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import OperatorKit
 import ServiceLifecycle
 import Synchronization
 
@@ -10,8 +11,8 @@ package struct SupervisedProcess: Service {
     private static let longestPause: Duration = .seconds(5)
     /// A process that ran for this long was healthy: the pauses start anew.
     private static let healthyAfter: Duration = .seconds(10)
-    /// Seconds from SIGTERM to SIGKILL.
-    static let patience = 30
+    /// Seconds from SIGTERM to SIGKILL: as in a container, more than a service takes.
+    static let patience = 35
 
     package let name: String
     let executable: String
@@ -53,6 +54,12 @@ package struct SupervisedProcess: Service {
             if status == EX_CONFIG {
                 throw StackError(lastWords ?? "\(name) refused its configuration; see \(logPath)")
             }
+            if status == 0 {
+                // Somebody has sent it SIGTERM, and it has ended in order: that asks for a restart.
+                logger.info("stopped; starting it again", metadata: ["process": "\(name)"])
+                pause = Self.firstPause
+                continue
+            }
             if ContinuousClock.now - start > Self.healthyAfter { pause = Self.firstPause }
             logger.warning(
                 "ended by itself; starting it again",
@@ -66,15 +73,28 @@ package struct SupervisedProcess: Service {
     /// Bytes at the log's end in which a process's last line is looked for.
     private static let lastWordsBytes: UInt64 = 64 << 10
 
-    /// The line with which the process has refused its configuration; the log is all processes' own.
+    /// What the process said when it refused its configuration; the log is all processes' own.
     private var lastWords: String? {
         guard let file = FileHandle(forReadingAtPath: logPath), let size = try? file.seekToEnd(),
             (try? file.seek(toOffset: size - min(size, Self.lastWordsBytes))) != nil,
             let bytes = try? file.readToEnd()
         else { return nil }
         let program = URL(fileURLWithPath: executable).lastPathComponent
-        return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
-            .last { $0.hasPrefix(program + ": ") }.map(String.init)
+        return String(decoding: bytes, as: UTF8.self).split(separator: "\n").reversed().lazy
+            .compactMap { Self.refusal(in: $0, of: program) }.first
+    }
+
+    private struct LogLine: Decodable {
+        let level: String
+        let service: String
+        let message: String
+    }
+
+    private static func refusal(in line: Substring, of program: String) -> String? {
+        guard let line = try? JSONDecoder().decode(LogLine.self, from: Data(line.utf8)),
+            line.service == program, line.level == "critical"
+        else { return nil }
+        return "\(program): \(line.message)"
     }
 }
 

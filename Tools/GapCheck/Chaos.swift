@@ -1,5 +1,6 @@
 import DevStack
 import Foundation
+import OperatorKit
 import Postgres
 import TestSupport
 

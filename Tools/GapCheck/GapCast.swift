@@ -1,6 +1,6 @@
 import AsyncHTTPClient
-import DevStack
 import Foundation
+import OperatorKit
 import Tokens
 
 /// Who takes part: the devices that write and those that read, of the user and of a bystander.

@@ -1,8 +1,8 @@
 import AsyncHTTPClient
-import DevStack
 import Foundation
 import NIOCore
 import NIOHTTP1
+import OperatorKit
 import Tokens
 
 /// One device of a user, as the gateway knows it. It asks until it is answered, as devices do.

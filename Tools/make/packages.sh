@@ -2,7 +2,7 @@
 # Installs what the build and the tests need from the system, and the packages given, where they are missing.
 set -euo pipefail
 
-needed=(libpq-dev libssl-dev libsqlite3-dev libprotobuf-c-dev zlib1g-dev postgresql iso-codes ca-certificates curl pkg-config "$@")
+needed=(libpq-dev libssl-dev libsqlite3-dev libprotobuf-c-dev zlib1g-dev postgresql pgbouncer iso-codes ca-certificates curl pkg-config "$@")
 missing=()
 for package in "${needed[@]}"; do
     status=$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)

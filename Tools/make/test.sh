@@ -3,11 +3,15 @@
 #
 # One process for each target: suites that measure time (deadlines, ejection of frozen replicas) must not share two
 # cores with a random walk of another target. usage: test.sh [pattern of target names]
+#
+# Targets of `serial` run one test after the other: each of their tests starts several processes or moves many
+# megabytes, and what others measure meanwhile would be the machine's load.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 pattern=${1:-.}
 # Longest time of one target: a test that hangs must fail and not use up CI's time.
 target_seconds=900
+serial='^(GatewayIntegrationTests|EndToEndTests)$'
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
@@ -16,7 +20,10 @@ passed=0
 failed=0
 for target in $(grep -oE '"[A-Za-z]+Tests"' Package.swift | tr -d '"' | grep -E "$pattern"); do
     echo "== $target"
-    timeout --kill-after=10 "$target_seconds" swift test --skip-build --filter "^$target\." >"$log" 2>&1
+    options=()
+    [[ $target =~ $serial ]] && options=(--no-parallel)
+    timeout --kill-after=10 "$target_seconds" \
+        swift test --skip-build "${options[@]}" --filter "^$target\." >"$log" 2>&1
     status=$?
     failures=$(grep -E '^✘ Test .* failed after' "$log" | grep -vc 'Test run with')
     successes=$(grep -E '^✔ Test .* passed after' "$log" | grep -vc 'Test run with')

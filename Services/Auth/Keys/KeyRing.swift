@@ -3,6 +3,7 @@ import Foundation
 import JWTKit
 import Logging
 import Postgres
+import RPC
 import ServiceLifecycle
 import Synchronization
 import Tokens
@@ -12,12 +13,18 @@ import WireJSON
 final class KeyRing: Service {
     /// How long a key that was added or retired elsewhere may stay unseen.
     static let refreshInterval: Duration = .seconds(15)
+    /// Keys that were read longer ago may lack one that signs elsewhere, or have one that was taken back.
+    static let maximumAge: Duration = .seconds(45)
+    /// Longest time of one reading.
+    private static let readLimit: Duration = .seconds(5)
 
     /// What the service answers with until the next reading.
     struct Snapshot: Sendable {
         let jwks: String
         let mint: TokenMint
         let kid: String
+        /// The database was asked after this.
+        let asked: ContinuousClock.Instant
     }
 
     private let pool: PostgresPool
@@ -36,15 +43,31 @@ final class KeyRing: Service {
         return try await refresh()
     }
 
+    /// The same for a call: what is wrong with the database is not for its caller.
+    ///
+    /// - Throws: `RPCFailure.unavailable`.
+    func forCaller() async throws -> Snapshot {
+        do {
+            return try await snapshot()
+        } catch let error where !(error is CancellationError) {
+            logger.error("the signing keys could not be read", metadata: ["error": "\(error)"])
+            throw RPCFailure.unavailable("The signing keys cannot be read now; try again")
+        }
+    }
+
     /// What keeps the service from signing, for readiness.
     func problem() async -> String? {
         do {
-            _ = try await snapshot()
+            let known = current.withLock { $0 }
+            // After a long outage the next reading by the clock would come late.
+            if known.map({ .now - $0.asked > Self.maximumAge }) ?? true { _ = try await refresh() }
             return nil
         } catch let error as SealBroken {
             return "\(error)"
+        } catch is NoKeys {
+            return "there is no active key"
         } catch {
-            return "the signing keys cannot be read"
+            return "cannot be read: \(error)"
         }
     }
 
@@ -53,11 +76,11 @@ final class KeyRing: Service {
             while !Task.isCancelled {
                 do {
                     _ = try await self.refresh()
-                } catch is CancellationError {
-                    return
-                } catch {
+                } catch  where !Task.isCancelled {
                     self.logger.error(
                         "the signing keys could not be read", metadata: ["error": "\(error)"])
+                } catch {
+                    return
                 }
                 // Another replica may rotate the keys, and tells nobody.
                 try? await Task.sleep(for: Self.refreshInterval)
@@ -67,9 +90,11 @@ final class KeyRing: Service {
 
     @discardableResult
     private func refresh() async throws -> Snapshot {
-        let keys = try await pool.withConnection { connection in
-            let keys = try await read(connection)
-            return keys.isEmpty ? try await create(connection) : keys
+        let asked = ContinuousClock.now
+        let deadline = asked + Self.readLimit
+        let keys = try await pool.withConnection(deadline: deadline) { connection in
+            let keys = try await read(connection, deadline)
+            return keys.isEmpty ? try await create(connection, deadline) : keys
         }
         let now = Date()
         // The newest that is active signs; a key that is not active yet is published ahead of its time.
@@ -86,13 +111,16 @@ final class KeyRing: Service {
             jwks: String(decoding: jwks, as: UTF8.self),
             mint: await TokenMint(
                 es256: try ES256PrivateKey(backing: signer.privateKey), kid: signer.kid),
-            kid: signer.kid)
+            kid: signer.kid, asked: asked)
         current.withLock { $0 = fresh }
         return fresh
     }
 
-    private func read(_ connection: PostgresConnection) async throws -> [SigningKey] {
-        let result = try await connection.run(Command(AuthStatements.readKeys))
+    private func read(
+        _ connection: PostgresConnection, _ deadline: ContinuousClock.Instant
+    ) async throws -> [SigningKey] {
+        let result = try await connection.run(
+            Command(AuthStatements.readKeys), deadline: deadline)
         return try (0..<result.rowCount).map { row in
             let kid = try result.string(row, 0)
             return SigningKey(
@@ -102,11 +130,12 @@ final class KeyRing: Service {
     }
 
     /// The first key of a new database. Another replica may have been faster: its key is taken then.
-    private func create(_ connection: PostgresConnection) async throws -> [SigningKey] {
-        _ = try await connection.run([
-            Command(AuthStatements.begin), Command(AuthStatements.lockKeys),
-        ])
-        let existing = try await read(connection)
+    private func create(
+        _ connection: PostgresConnection, _ deadline: ContinuousClock.Instant
+    ) async throws -> [SigningKey] {
+        _ = try await connection.run(
+            [Command(AuthStatements.begin), Command(AuthStatements.lockKeys)], deadline: deadline)
+        let existing = try await read(connection, deadline)
         if !existing.isEmpty {
             _ = try await connection.run(Command(AuthStatements.commit))
             return existing

@@ -48,7 +48,7 @@ struct IssueToken: Sendable {
     ) async throws -> RPCReply<IssueTokenReply> {
         try check(user, "user")
         try check(device, "device")
-        let snapshot = try await keys.snapshot()
+        let snapshot = try await keys.forCaller()
         let claims = DeviceClaims(
             user: user, device: device, roles: roles, issuer: issuer, audience: audience,
             now: Int(Date().timeIntervalSince1970), lifetime: lifetime)

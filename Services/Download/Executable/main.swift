@@ -1,4 +1,4 @@
 // The Download service's process. Everything it does is in the library beside it.
 import DownloadService
 
-try await DownloadService.run()
+await DownloadService.run()

@@ -11,6 +11,7 @@ import Telemetry
 struct PullChanges: Sendable {
     let reader: PageReader
     let heads: ScopeHeads
+    let hydrations: any HydrationNotes
     let limits: WireLimits
     let metrics: DownloadMetrics
     let logger: Logger
@@ -68,6 +69,10 @@ struct PullChanges: Sendable {
         let asked = ContinuousClock.now
         let page = try await reader.read(request, deadline: context.deadline)
         heads.learn(page.scope, of: request.user, asked: asked)
+        // The device's next cursor may be below the floor: that it began at 0 must be on record before it has one.
+        if request.after == 0, page.hasMore, page.scope.floor > 0 {
+            try await hydrations.note(floor: page.scope.floor, context)
+        }
         return page
     }
 

@@ -3,6 +3,8 @@ import Postgres
 
 /// The statements of a download. Those of a page run in one round trip and see one state of the database: it holds
 /// everything up to the last sequence that was read before it (D1), and no delete is missing above the floor.
+///
+/// They only read: the service's role may do nothing else, and a hot standby would answer them too.
 package enum DownloadStatements {
     /// Each statement by itself would see what was committed before it: compaction could remove deletes from the page
     /// after the floor was read that tells of it. In the transaction, so that it holds behind a transaction pooler too.
@@ -11,7 +13,7 @@ package enum DownloadStatements {
     package static let commit = Statement(name: "download_commit", sql: "COMMIT")
 
     /// The state of a user's log, with the floor at which the device began to read at 0, if that was lately
-    /// (`noteHydration`). A row for each of the user's devices, whose names tell where changes came from, and one
+    /// (Upload's `NoteHydration`). A row for each of the user's devices, whose names tell where changes came from, and one
     /// where there are none; the last column is whether it is the device that asks, and revoked.
     package static let readScope = Statement(
         name: "download_scope",
@@ -25,18 +27,6 @@ package enum DownloadStatements {
             LEFT JOIN sync.source d ON d.scope_id = s.scope_id
             """,
         parameters: [.text, .text])
-
-    /// A device was given the first page of a log that deletes were removed from, and will come back with cursors
-    /// below its floor.
-    package static let noteHydration = Statement(
-        name: "download_note_hydration",
-        sql: """
-            INSERT INTO sync.hydration (scope_id, device, floor_seq)
-            SELECT scope_id, $2, $3 FROM sync.scope WHERE user_id = $1
-            ON CONFLICT (scope_id, device) DO UPDATE
-            SET floor_seq = excluded.floor_seq, started_at = excluded.started_at
-            """,
-        parameters: [.text, .text, .int8])
 
     /// Bytes of a payload as stored, up to which it comes with its page at once, compressed or not.
     private static let smallPayloadBytes = 512
@@ -102,6 +92,29 @@ package enum DownloadStatements {
             """,
         parameters: [.textArray])
 
+    /// A text that is another one as soon as a transaction that wrote anything has become visible.
+    ///
+    /// A snapshot names all transactions whose effects it shows, and changes in the same instant as what can be seen. (A
+    /// position in the log of a primary would not do: a commit is written there before others see it.) A standby's
+    /// snapshot does not name transactions in progress; there commits are seen before the replay position moves.
+    package static let readMark = Statement(
+        name: "download_mark",
+        sql: """
+            SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text
+                ELSE pg_current_snapshot()::text END
+            """)
+
+    /// Of many users, those whose last sequence is beyond the one that is known of them.
+    package static let readGrown = Statement(
+        name: "download_grown",
+        sql: """
+            SELECT u.name, s.last_seq
+            FROM unnest($1::text[], $2::int8[]) AS u (name, known)
+            CROSS JOIN LATERAL (SELECT last_seq FROM sync.scope WHERE user_id = u.name LIMIT 1) AS s
+            WHERE s.last_seq > u.known
+            """,
+        parameters: [.textArray, .int8Array])
+
     /// Where a device stands. Of a user or device that never uploaded all but the epoch is empty.
     package static let readBootstrap = Statement(
         name: "download_bootstrap",
@@ -116,6 +129,7 @@ package enum DownloadStatements {
         parameters: [.text, .text])
 
     package static let all = [
-        begin, commit, readScope, noteHydration, readPage, readLargeRows, readHeads, readBootstrap,
+        begin, commit, readScope, readPage, readLargeRows, readHeads, readMark, readGrown,
+        readBootstrap,
     ]
 }

@@ -1,4 +1,4 @@
 // The gateway's process. Everything it does is in the library beside it.
 import Gateway
 
-try await GatewayService.run()
+await GatewayService.run()

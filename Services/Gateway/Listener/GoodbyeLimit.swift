@@ -1,11 +1,13 @@
 import NIOCore
 import NIOHTTP2
 
-/// Closes an HTTP/2 connection some time after it was told that it ends, whatever the client does.
+/// Says goodbye on an HTTP/2 connection when the gateway goes down, and closes a connection some time after any
+/// goodbye, whatever the client does.
 ///
-/// Hummingbird says goodbye to an idle connection and waits for a sign that the client has heard it: one that never
-/// gives it would hold its socket for ever.
-final class GoodbyeLimit: ChannelOutboundHandler {
+/// Hummingbird sends GOAWAY and waits for a sign that the client has heard it: a client that never gives one would
+/// hold its socket for ever.
+final class GoodbyeLimit: ChannelDuplexHandler {
+    typealias InboundIn = HTTP2Frame
     typealias OutboundIn = HTTP2Frame
 
     private let patience: TimeAmount
@@ -22,6 +24,12 @@ final class GoodbyeLimit: ChannelOutboundHandler {
             }
         }
         context.write(data, promise: promise)
+    }
+
+    /// Behind the HTTP/2 handler, which would pass the event on to the streams: they end by themselves.
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        let event = event is DrainBegan ? ChannelShouldQuiesceEvent() : event
+        context.fireUserInboundEventTriggered(event)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {

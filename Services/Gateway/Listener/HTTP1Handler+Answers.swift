@@ -40,26 +40,32 @@ extension HTTP1Handler {
         }
         let loopBound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let answer = answer
+        let admission = drain.admit(deadline: .now + requestTimeout)
         // Goes on when the device hangs up, as work in the services does; the request's own deadline ends it.
         Task(executorPreference: EventLoopExecutor.of(context.eventLoop)) {
-            let response = await answer(request)
+            let response = await answer(request, admission)
             let bytes = await CollectedBody.bytes(of: response.body)
             loopBound.eventLoop.execute {
                 let (handler, context) = loopBound.value
-                handler.write(response, bytes, context)
+                handler.write(response, bytes, admission, context)
             }
         }
     }
 
     /// - Parameter bytes: the body; nil when it is to be written as it comes.
     private func write(
-        _ response: Response, _ bytes: ByteBuffer?, _ context: ChannelHandlerContext
+        _ response: Response, _ bytes: ByteBuffer?, _ admission: Drain.Admission?,
+        _ context: ChannelHandlerContext
     ) {
         guard context.channel.isActive else { return }
+        self.admission = admission
+        if drain.isDraining { closesAfterAnswer = true }
         // One that was not told to send its body, and has no further request, sends nothing more.
         if isClientWaiting, closesAfterAnswer { endBody() }
         isClientWaiting = false
-        context.write(wrapOutboundOut(.head(response.head)), promise: nil)
+        var head = response.head
+        if closesAfterAnswer { head.headerFields[.connection] = "close" }
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
         if let bytes {
             if bytes.readableBytes > 0 {
                 context.write(wrapOutboundOut(.body(bytes)), promise: nil)
@@ -83,13 +89,18 @@ extension HTTP1Handler {
         guard case .end = part else { return context.write(data, promise: promise) }
         // First, as the next request may come within the write: what it says of closing is about itself.
         let (closes, isRestComing) = (closesAfterAnswer, body != nil)
-        isAnswering = false
-        streaming = nil
-        context.write(wrapOutboundOut(part), promise: promise)
-        if isRestComing {
-            close(context, in: Self.restTimeout)
-        } else if closes {
-            context.close(promise: nil)
+        let admission = admission
+        (isAnswering, streaming, self.admission) = (false, nil, nil)
+        let isLast = closes && !isRestComing
+        if isLast { isOver = true }
+        let left = promise ?? context.eventLoop.makePromise(of: Void.self)
+        context.write(wrapOutboundOut(part), promise: left)
+        if isRestComing { close(context, in: Self.restTimeout) }
+        let loopBound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        left.futureResult.whenComplete { _ in
+            // The system has the last byte: the gateway may go.
+            withExtendedLifetime(admission) {}
+            if isLast { loopBound.value.close(promise: nil) }
         }
     }
 

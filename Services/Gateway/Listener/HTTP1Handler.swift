@@ -13,7 +13,7 @@ final class HTTP1Handler: ChannelDuplexHandler {
     typealias InboundIn = HTTPRequestPart
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
-    typealias Answer = @Sendable (Request) async -> Response
+    typealias Answer = @Sendable (Request, Drain.Admission?) async -> Response
 
     /// Longest time that the rest of a request may take that is answered already: it is read for the client's sake, who
     /// may look at the answer only then.
@@ -21,6 +21,9 @@ final class HTTP1Handler: ChannelDuplexHandler {
 
     /// Longest time for which a client may leave answers unread and ask for more.
     let idleTimeout: TimeAmount
+    /// Longest time of one request.
+    let requestTimeout: Duration
+    let drain: Drain
     let answer: Answer
     /// The head of a request that has come so far without a body.
     private var head: HTTPRequest?
@@ -35,11 +38,19 @@ final class HTTP1Handler: ChannelDuplexHandler {
     /// Closes the connection, unless what is waited for comes.
     var ending: Scheduled<Void>?
     var closesAfterAnswer = false
+    /// The last answer is written: what comes behind its request is not answered.
+    var isOver = false
     /// Writes an answer whose end is not known when it begins.
     var streaming: Task<Void, Never>?
+    /// Of the request whose answer is being written.
+    var admission: Drain.Admission?
 
-    init(idleTimeout: TimeAmount, answer: @escaping Answer) {
+    init(
+        idleTimeout: TimeAmount, requestTimeout: Duration, drain: Drain, answer: @escaping Answer
+    ) {
         self.idleTimeout = idleTimeout
+        self.requestTimeout = requestTimeout
+        self.drain = drain
         self.answer = answer
     }
 
@@ -54,9 +65,11 @@ final class HTTP1Handler: ChannelDuplexHandler {
         waiting = nil
         ending?.cancel()
         streaming?.cancel()
+        admission = nil
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isOver else { return }
         switch unwrapInboundIn(data) {
         case .head(let head):
             if head.headerFields[.connection] == "close" { closesAfterAnswer = true }
@@ -97,11 +110,17 @@ final class HTTP1Handler: ChannelDuplexHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case ChannelEvent.inputClosed = event {
+        switch event {
+        case ChannelEvent.inputClosed:
             endBody(ChannelError.inputClosed)
             // Whoever says no more may still listen.
             closesAfterAnswer = true
             if !isAnswering { context.close(promise: nil) }
+        case is DrainBegan:
+            closesAfterAnswer = true
+            // With the rest of a body coming it closes behind that, or at the drain's end.
+            if !isAnswering, body == nil { context.close(promise: nil) }
+        default: break
         }
         context.fireUserInboundEventTriggered(event)
     }

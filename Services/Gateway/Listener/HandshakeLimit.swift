@@ -1,8 +1,8 @@
 import NIOCore
 import NIOTLS
 
-/// Closes a connection that does not agree on TLS in time, and one that has not when the gateway goes down: nothing
-/// else would end it, as all that comes later waits for that agreement.
+/// Closes a connection that does not agree on TLS in time: nothing else would end it, as all that comes later waits
+/// for that agreement.
 final class HandshakeLimit: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
 
@@ -23,11 +23,8 @@ final class HandshakeLimit: ChannelInboundHandler, RemovableChannelHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         context.fireUserInboundEventTriggered(event)
-        switch event {
-        case is ChannelShouldQuiesceEvent: context.close(promise: nil)
-        case TLSUserEvent.handshakeCompleted:
+        if case TLSUserEvent.handshakeCompleted = event {
             context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
-        default: break
         }
     }
 }

@@ -23,19 +23,47 @@ struct TLSChannel: ServerChildChannel {
         fileprivate let negotiated: EventLoopFuture<Negotiated>
     }
 
-    let tls: NIOSSLContext
-    let http2: HTTP2Channel
+    let identity: TLSIdentity
     /// Longest silence on a connection without a request.
     let idleTimeout: Duration
-    /// Longest time that a connection may last once it was said that it ends.
-    let drainTimeout: Duration
+    /// Longest time of one request; a connection that was told its end has as long for the last of them.
+    let requestTimeout: Duration
+    let drain: Drain
     let answer: HTTP1Handler.Answer
+    private let http2: HTTP2Channel
+
+    init(
+        identity: TLSIdentity, idleTimeout: Duration, requestTimeout: Duration, drain: Drain,
+        answer: @escaping HTTP1Handler.Answer
+    ) {
+        self.identity = identity
+        self.idleTimeout = idleTimeout
+        self.requestTimeout = requestTimeout
+        self.drain = drain
+        self.answer = answer
+        http2 = HTTP2Channel(
+            responder: { (request, writer: consuming ResponseWriter, stream) in
+                let admission = drain.admit(deadline: .now + requestTimeout)
+                let response = await answer(request, admission)
+                if let admission { Self.keep(admission, until: stream) }
+                try await writer.write(response: response.head, body: response.body)
+                // Behind the answer: clients drop a request whose new connection begins with a goodbye.
+                if admission == nil, let connection = stream.parent {
+                    connection.pipeline.fireUserInboundEventTriggered(DrainBegan())
+                }
+            },
+            configuration: .init(
+                idleTimeout: idleTimeout, gracefulCloseTimeout: requestTimeout,
+                streamConfiguration: .init(
+                    idleTimeout: .seconds(idleTimeout.components.seconds))))
+    }
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
-        channel.eventLoop.makeCompletedFuture {
+        drain.opened(channel)
+        return channel.eventLoop.makeCompletedFuture {
             let pipeline = channel.pipeline.syncOperations
-            try pipeline.addHandler(NIOSSLServerHandler(context: tls))
-            try pipeline.addHandler(CloseAfterFlush())
+            try pipeline.addHandler(NIOSSLServerHandler(context: identity.context))
+            try pipeline.addHandler(CloseAfterFlush(patience: TimeAmount(requestTimeout)))
             try pipeline.addHandler(HandshakeLimit())
             let negotiation = NIOTypedApplicationProtocolNegotiationHandler<Negotiated> {
                 self.goOn(with: $0, on: channel, logger)
@@ -53,7 +81,7 @@ struct TLSChannel: ServerChildChannel {
                 let pipeline = channel.pipeline.syncOperations
                 let frames = try pipeline.handler(type: NIOHTTP2Handler.self)
                 try pipeline.addHandler(
-                    GoodbyeLimit(TimeAmount(drainTimeout)), position: .after(frames))
+                    GoodbyeLimit(TimeAmount(requestTimeout)), position: .after(frames))
                 return .http2(value)
             }
         }
@@ -67,8 +95,24 @@ struct TLSChannel: ServerChildChannel {
             try pipeline.addHandler(
                 HTTPConnectionStateHandler(idleTimeout: idleTimeout, logger: logger))
             try pipeline.addHandler(
-                HTTP1Handler(idleTimeout: TimeAmount(idleTimeout), answer: answer))
+                HTTP1Handler(
+                    idleTimeout: TimeAmount(idleTimeout), requestTimeout: requestTimeout,
+                    drain: drain, answer: answer))
             return .http1
+        }
+    }
+
+    /// Keeps an admission until the stream's last frame has gone out.
+    private static func keep(_ admission: Drain.Admission, until stream: any Channel) {
+        stream.closeFuture.whenComplete { _ in
+            guard admission.isDraining, let connection = stream.parent else { return }
+            connection.eventLoop.execute {
+                let pipeline = connection.pipeline.syncOperations
+                guard let handler = try? pipeline.handler(type: CloseAfterFlush.self),
+                    let context = try? pipeline.context(handler: handler)
+                else { return }
+                handler.whenGone(context) { withExtendedLifetime(admission) {} }
+            }
         }
     }
 
@@ -94,23 +138,5 @@ struct TLSChannel: ServerChildChannel {
     private func handle(_ negotiated: Negotiated, _ logger: Logger) async {
         guard case .http2(let connection) = negotiated else { return }
         await http2.handle(value: connection, logger: logger)
-    }
-}
-
-/// Closes one turn of the event loop later than it is told to: what is being written in this turn goes out.
-///
-/// On graceful shutdown Hummingbird closes an HTTP/2 connection as soon as its last stream has ended, which is
-/// while the stream's last frames are being written and before they are flushed: the device would never get the
-/// answer to a request that was served.
-final class CloseAfterFlush: ChannelOutboundHandler {
-    typealias OutboundIn = ByteBuffer
-
-    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
-        let loopBound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        context.eventLoop.execute {
-            let context = loopBound.value
-            context.flush()
-            context.close(mode: mode, promise: promise)
-        }
     }
 }

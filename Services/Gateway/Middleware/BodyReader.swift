@@ -15,7 +15,7 @@ struct BodyReader: Sendable {
     ///
     /// - Throws: `WireError` 413 for a body over the limit, as it comes or inflated, at once where its length is
     ///   announced; 415 for an encoding that is not gzip; 400 for one that says so and is not; 503 when it
-    ///   does not arrive in time.
+    ///   does not arrive in time, or not before the gateway goes down.
     func body(of request: Request, _ scope: RequestScope) async throws -> ByteBuffer {
         let isCompressed = try isGzip(request.headers[.contentEncoding])
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > maximumBytes
@@ -68,11 +68,14 @@ struct BodyReader: Sendable {
             in: TimeAmount(max(.zero, scope.deadline - .now))
         ) { collecting.cancel() }
         defer { alarm.cancel() }
-        return try await withTaskCancellationHandler {
+        scope.admission?.begin(.receiving) { collecting.cancel() }
+        let body = try await withTaskCancellationHandler {
             try await collecting.value
         } onCancel: {
             collecting.cancel()
         }
+        scope.admission?.goOn()
+        return body
     }
 
     private func collect(
@@ -88,12 +91,17 @@ struct BodyReader: Sendable {
                 if whole.readableBytes == 0 { whole = part } else { whole.writeBuffer(&part) }
             }
         } catch {
-            if Task.isCancelled { throw WireError.timedOut }
+            if Task.isCancelled { throw Self.givenUp(scope) }
             // Whatever ended the connection, it was not ours: the device will not even see the answer.
             throw error is WireError ? error : WireError.cutOff
         }
         // A body that nobody waits for any more ends as if it were whole.
-        guard !Task.isCancelled else { throw WireError.timedOut }
+        guard !Task.isCancelled else { throw Self.givenUp(scope) }
         return whole
+    }
+
+    private static func givenUp(_ scope: RequestScope) -> WireError {
+        let isDraining = scope.admission?.isDraining ?? false
+        return isDraining && .now < scope.deadline ? .draining : .timedOut
     }
 }

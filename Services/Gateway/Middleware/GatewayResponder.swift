@@ -6,9 +6,7 @@ import Telemetry
 
 /// Takes every request through the same stages: scope, route, identity, answer; then headers, metrics and
 /// one log line.
-struct GatewayResponder: HTTPResponder {
-    typealias Context = BasicRequestContext
-
+struct GatewayResponder: Sendable {
     /// The protocol's version, on every answer.
     private static let apiVersion = "1"
 
@@ -21,18 +19,16 @@ struct GatewayResponder: HTTPResponder {
     let metrics: GatewayMetrics
     let logger: Logger
 
-    func respond(to request: Request, context: BasicRequestContext) async throws -> Response {
-        await answer(request)
-    }
-
-    func answer(_ request: Request) async -> Response {
+    /// - Parameter admission: nil when the gateway goes down: only probes are answered.
+    func answer(_ request: Request, _ admission: Drain.Admission?) async -> Response {
         let start = ContinuousClock.now
-        var scope = RequestScope(request, timeout: timeout)
+        var scope = RequestScope(request, timeout: timeout, admission)
         var response: Response
         var path = "other"
         do {
             let route = try routes.route(request.method, request.uri.path)
             path = route.path
+            guard admission != nil || route.isProbe else { throw WireError.draining }
             if route.access != .open {
                 let verified = try await verifier.caller(
                     authorization: request.headers[.authorization])

@@ -9,6 +9,8 @@ struct RequestScope: Sendable {
     let requestID: String
     let traceparent: String?
     let deadline: ContinuousClock.Instant
+    /// The gateway's word that it stays until the request is answered; nil when it goes down.
+    let admission: Drain.Admission?
     /// Set once the token is checked.
     var verified: VerifiedCaller?
     var caller: CallerIdentity? { verified?.identity }
@@ -16,7 +18,8 @@ struct RequestScope: Sendable {
     /// Longest request id taken over from a caller, in characters.
     private static let maximumIDLength = 64
 
-    init(_ request: Request, timeout: Duration) {
+    init(_ request: Request, timeout: Duration, _ admission: Drain.Admission?) {
+        self.admission = admission
         let given = request.headers[.requestID]
         requestID = given.flatMap { Self.isSane($0) ? $0 : nil } ?? Self.freshID()
         traceparent = request.headers[.traceparent].flatMap { Self.isTraceparent($0) ? $0 : nil }

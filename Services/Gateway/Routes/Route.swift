@@ -6,6 +6,8 @@ struct Route: Sendable {
     let method: HTTPRequest.Method
     let path: String
     let access: Access
+    /// Asks for the gateway's own state: answered also while it goes down.
+    let isProbe: Bool
     let answer: @Sendable (Request, RequestScope) async throws -> Response
 
     /// Who gets in.
@@ -19,11 +21,13 @@ struct Route: Sendable {
 
     init(
         _ method: HTTPRequest.Method, _ path: String, for access: Access = .open,
+        isProbe: Bool = false,
         answer: @escaping @Sendable (Request, RequestScope) async throws -> Response
     ) {
         self.method = method
         self.path = path
         self.access = access
+        self.isProbe = isProbe
         self.answer = answer
     }
 }

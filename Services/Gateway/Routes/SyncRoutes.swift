@@ -3,6 +3,7 @@ import Hummingbird
 import HummingbirdCore
 import Model
 import NIOCore
+import NIOPosix
 import Protos
 import RPC
 
@@ -54,10 +55,39 @@ struct SyncRoutes: Sendable {
         message.epoch = try request.epoch
         let type = BodyType(accept: request.headers[.accept])
         message.asProtobuf = type == .protobuf
-        let reply = try await download.call(
-            DownloadRPC.pullChanges, message,
-            context: scope.context(waiting: .seconds(Int(message.waitSeconds))))
+        let reply = try await page(message, scope)
         return await .sync(reply.body, type, for: request)
+    }
+
+    /// A page, waited for as long as the request says; when the gateway goes down meanwhile, the page as it is then.
+    private func page(
+        _ message: PullChangesRequest, _ scope: RequestScope
+    ) async throws -> RPCReply<PullChangesReply> {
+        let context = scope.context(waiting: .seconds(Int(message.waitSeconds)))
+        guard message.waitSeconds > 0, let admission = scope.admission else {
+            return try await download.call(DownloadRPC.pullChanges, message, context: context)
+        }
+        let executor = MultiThreadedEventLoopGroup.currentEventLoop.map(EventLoopExecutor.of)
+        let waiting = Task(executorPreference: executor) {
+            try await download.call(DownloadRPC.pullChanges, message, context: context)
+        }
+        admission.begin(.waiting) { waiting.cancel() }
+        do {
+            let page = try await withTaskCancellationHandler {
+                try await waiting.value
+            } onCancel: {
+                waiting.cancel()
+            }
+            admission.goOn()
+            return page
+        } catch let failure as RPCFailure where failure.status == .cancelled && admission.isDraining
+        {
+            var message = message
+            message.waitSeconds = 0
+            var context = context
+            context.deadline = .now + DrainMachine.waitingTime
+            return try await download.call(DownloadRPC.pullChanges, message, context: context)
+        }
     }
 }
 

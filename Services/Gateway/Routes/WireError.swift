@@ -28,6 +28,7 @@ struct WireError: Error, Hashable {
         status: .serviceUnavailable, code: "timeout",
         message: "The request took too long; send it again",
         retryAfter: 1)
+    static let draining = WireError(RPCFailure.draining)
     static let cutOff = WireError(
         status: .badRequest, code: "invalid_request",
         message: "The connection ended before the body did")

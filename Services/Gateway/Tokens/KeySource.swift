@@ -30,12 +30,25 @@ final class KeySource: Service {
         var reading: Task<Published, any Error>?
         var lastAsked: ContinuousClock.Instant?
         var hasFailed = false
+        var secret: Secret?
 
         mutating func finishReading(_ answer: Published?) {
             reading = nil
             lastAsked = .now
             hasFailed = answer == nil
             if let answer { published = answer }
+        }
+    }
+
+    /// The secret that other back ends sign with.
+    private struct Secret {
+        let text: String
+        let keys: JWTKeyCollection
+
+        init(_ text: String) async {
+            self.text = text
+            keys = await JWTKeyCollection().add(
+                hmac: HMACKey(sharedSecret: text), digestAlgorithm: .sha256)
         }
     }
 
@@ -52,19 +65,26 @@ final class KeySource: Service {
     private let auth: RPCClient
     private let cache: TokenCache
     private let logger: Logger
-    private let secret: JWTKeyCollection?
     private let state = Mutex(State())
 
     init(auth: RPCClient, hs256Secret: String?, cache: TokenCache, logger: Logger) async {
         self.auth = auth
         self.cache = cache
         self.logger = logger
-        if let hs256Secret {
-            secret = await JWTKeyCollection().add(
-                hmac: HMACKey(sharedSecret: hs256Secret), digestAlgorithm: .sha256)
-        } else {
-            secret = nil
-        }
+        await use(hs256Secret: hs256Secret)
+    }
+
+    /// Checks HS256 tokens with this secret from now on; nil refuses them.
+    ///
+    /// - Returns: whether it is another one than before.
+    @discardableResult
+    func use(hs256Secret text: String?) async -> Bool {
+        guard text != state.withLock({ $0.secret?.text }) else { return false }
+        let secret: Secret? = if let text { await Secret(text) } else { nil }
+        state.withLock { $0.secret = secret }
+        // After the change: what is verified meanwhile with the former secret is not kept.
+        cache.clear()
+        return true
     }
 
     /// The keys to verify a token with; nil if there is none for its algorithm and name.
@@ -73,7 +93,7 @@ final class KeySource: Service {
     func verifier(for header: TokenHeader) async throws -> JWTKeyCollection? {
         switch header.alg {
         // The secret has no name. Some back ends write one into their tokens all the same.
-        case "HS256": return secret
+        case "HS256": return state.withLock { $0.secret?.keys }
         case "ES256":
             guard let kid = header.kid else { return nil }
             switch lookUp(kid) {

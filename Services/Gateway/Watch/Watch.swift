@@ -9,6 +9,9 @@ import Synchronization
 final class Watch: Sendable {
     /// Between two comments that say the stream still lives.
     static let heartbeat: Duration = .seconds(25)
+    /// When devices come back after the gateway has sent them away, in milliseconds: each at another moment, so that
+    /// the next one is not asked by all at once.
+    static let returnMilliseconds = 500...1500
 
     private struct State {
         var words: WatchWords
@@ -75,8 +78,18 @@ final class Watch: Sendable {
 
     /// Nothing more is to come.
     func end(_ failure: RPCFailure = .cancelled) {
+        end { $0.end(failure) }
+    }
+
+    /// Sends the device away, as the gateway goes down.
+    func sayGoodbye() {
+        let pause = Duration.milliseconds(Int.random(in: Self.returnMilliseconds))
+        end { $0.sayGoodbye(pause: pause) }
+    }
+
+    private func end(_ how: (inout WatchWords) -> Void) {
         let (reopening, subscription) = change { state in
-            state.words.end(failure)
+            how(&state.words)
             defer { (state.reopening, state.subscription) = (nil, nil) }
             return (state.reopening, state.subscription)
         }

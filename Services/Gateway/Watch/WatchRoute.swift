@@ -22,6 +22,8 @@ struct WatchRoute: Sendable {
             request.uri.queryParameters["after"] ?? request.headers[.lastEventID].map { $0[...] }
         let after = try DownloadQuery.cursor(given, "after")
         let life = Self.life(until: verified.expires, now: Date().timeIntervalSince1970)
+        // `Watchers` ends it when the gateway goes down.
+        scope.admission?.begin(.waiting)
         let watch = Watch(
             after: after, epoch: try request.epoch, download: download,
             context: CallContext(

@@ -1,4 +1,5 @@
 import RPC
+import Telemetry
 
 /// What one watch has heard and has not told its device yet. Decides; performs nothing.
 ///
@@ -28,6 +29,8 @@ struct WatchWords: Hashable, Sendable {
     private(set) var isOver = false
     private var told: Int64
     private var isCommentDue = false
+    /// How long the device is to wait before it comes back; told as the last word.
+    private var goodbye: Duration?
     private var feed = Feed.beginning
     private var pause = Self.firstPause
 
@@ -64,7 +67,7 @@ struct WatchWords: Hashable, Sendable {
     ///
     /// - Returns: whether another one is to be asked.
     mutating func lost(_ failure: RPCFailure?) -> Bool {
-        if opening == nil {
+        if opening == nil, failure?.code != RPCFailure.draining.code {
             opening = .refused(failure ?? .unavailable())
             isOver = true
         } else if let failure, failure.status != .unavailable {
@@ -90,15 +93,26 @@ struct WatchWords: Hashable, Sendable {
         opening = opening ?? .refused(failure)
     }
 
+    /// The gateway goes down.
+    ///
+    /// - Parameter pause: how long the device is to wait before it comes back.
+    mutating func sayGoodbye(pause: Duration) {
+        if !isOver { goodbye = pause }
+        end(.draining)
+    }
+
     /// Takes out what is to be told next; nil when there is nothing now.
     mutating func next() -> WatchEvent? {
         if head != told {
             told = head
             return .head(head)
         }
-        guard isCommentDue else { return nil }
-        isCommentDue = false
-        return .comment
+        if isCommentDue {
+            isCommentDue = false
+            return .comment
+        }
+        defer { goodbye = nil }
+        return goodbye.map { .goodbye(pause: $0) }
     }
 }
 
@@ -106,6 +120,8 @@ struct WatchWords: Hashable, Sendable {
 enum WatchEvent: Hashable, Sendable {
     case head(Int64)
     case comment
+    /// The last word of a gateway that goes down.
+    case goodbye(pause: Duration)
 
     /// Tells the device how long to wait before it comes back, should the stream end: milliseconds.
     static let greeting = "retry: 1000\n\n"
@@ -115,6 +131,7 @@ enum WatchEvent: Hashable, Sendable {
         case .head(let head):
             "id: \(head)\nevent: change\ndata: {\"highest_server_seq\":\(head)}\n\n"
         case .comment: ": alive\n\n"
+        case .goodbye(let pause): "retry: \(pause.milliseconds)\n\n"
         }
     }
 }

@@ -32,7 +32,7 @@ final class Watchers: Service {
             state.isClosed = true
             return Array(state.watches.values)
         }
-        for each in watches { each.watch?.end() }
+        for each in watches { each.watch?.sayGoodbye() }
     }
 
     /// - Returns: a place, given back when it goes.
@@ -58,7 +58,7 @@ final class Watchers: Service {
                 state.watches[ObjectIdentifier(self)] = WeakWatch(watch: watch)
                 return state.isClosed
             }
-            if isClosed { watch.end() }
+            if isClosed { watch.sayGoodbye() }
         }
 
         /// Rings at that time, if the watch is still there.

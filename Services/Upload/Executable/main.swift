@@ -1,4 +1,4 @@
 // The Upload service's process. Everything it does is in the library beside it.
 import UploadService
 
-try await UploadService.run()
+await UploadService.run()

@@ -207,6 +207,18 @@ package enum UploadStatements {
             """,
         parameters: [.int8, .int2, .bytea, .int8, .char, .json, .int4, .int8, .text, .text])
 
+    /// A device was given the first page of a log that deletes were removed from, and will come back with cursors
+    /// below its floor. Download, which may not write, asks for it (`NoteHydration`).
+    package static let noteHydration = Statement(
+        name: "upload_note_hydration",
+        sql: """
+            INSERT INTO sync.hydration (scope_id, device, floor_seq)
+            SELECT scope_id, $2, $3 FROM sync.scope WHERE user_id = $1
+            ON CONFLICT (scope_id, device) DO UPDATE
+            SET floor_seq = excluded.floor_seq, started_at = excluded.started_at
+            """,
+        parameters: [.text, .text, .int8])
+
     /// All of them, for the test that prepares each on a real server.
     package static let all = [
         begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint, deferConstraints,
@@ -215,6 +227,6 @@ package enum UploadStatements {
         readSource,
         createSource,
         readKnownChanges, readRows, readPayloads, expectNoColumns, advanceScope, appendLog,
-        writeRowState, recordFailure,
+        writeRowState, recordFailure, noteHydration,
     ]
 }

@@ -11,6 +11,9 @@ package struct PoolConfiguration: Sendable, Equatable {
     package var maximumWaiters: Int
     /// How long a caller waits who names no deadline of their own.
     package var acquireTimeout: Duration
+    /// How long callers wait through attempts to connect that fail, so that they do not notice a quick restart of
+    /// the server. Then they are refused at once.
+    package var outageBridge: Duration
     /// A connection idle for longer is asked for a sign of life before it is handed out.
     package var healthCheckAfterIdle: Duration
 
@@ -22,7 +25,7 @@ package struct PoolConfiguration: Sendable, Equatable {
         minimumConnections: Int = 0, maximumConnections: Int = 10,
         maximumLifetime: Duration = .seconds(1800), maximumIdleTime: Duration = .seconds(300),
         maximumWaiters: Int = 1000, acquireTimeout: Duration = .seconds(5),
-        healthCheckAfterIdle: Duration = .seconds(30)
+        outageBridge: Duration = .seconds(1), healthCheckAfterIdle: Duration = .seconds(30)
     ) throws(PostgresError) {
         self.minimumConnections = minimumConnections
         self.maximumConnections = maximumConnections
@@ -30,6 +33,7 @@ package struct PoolConfiguration: Sendable, Equatable {
         self.maximumIdleTime = maximumIdleTime
         self.maximumWaiters = maximumWaiters
         self.acquireTimeout = acquireTimeout
+        self.outageBridge = outageBridge
         self.healthCheckAfterIdle = healthCheckAfterIdle
         if let flaw { throw PostgresError(.misuse(flaw)) }
     }
@@ -44,6 +48,7 @@ package struct PoolConfiguration: Sendable, Equatable {
         if !Self.waiterBounds.contains(maximumWaiters) {
             return "maximumWaiters is not within \(Self.waiterBounds)"
         }
+        if outageBridge < .zero { return "outageBridge is negative" }
         let durations = [
             maximumLifetime, maximumIdleTime, acquireTimeout, healthCheckAfterIdle,
         ]

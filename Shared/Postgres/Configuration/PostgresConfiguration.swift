@@ -6,12 +6,27 @@ package struct PostgresConfiguration: Sendable {
     package enum SettingsDelivery: Sendable {
         /// In the start-up packet: no round trip. Some poolers refuse it.
         case startupOptions
-        /// As `SET` right after connecting.
+        /// As `SET` right after connecting: works behind a pooler that keeps sessions, too.
         case afterConnect
+        /// With each transaction, for a pooler that keeps no sessions; not at all where the role brings them already
+        /// (`ALTER ROLE … SET`), which is asked once after connecting.
+        case eachTransaction
     }
+
+    /// What every session of a service is set to, beside its timeouts.
+    ///
+    /// Values are stored and read back as text: every session must render times and bytes alike. Compiling a plan
+    /// takes longer than any of the services' statements. A plan that was made while a table had one page would read
+    /// all of it, and stay when it has thousands: the checks of foreign keys, too, are planned once a session.
+    package static let serviceSession = [
+        "TimeZone": "UTC", "DateStyle": "ISO", "bytea_output": "hex", "jit": "off",
+        "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off",
+    ]
 
     /// libpq's connection keywords, as in a connection string. Holds the password: never print it.
     package var keywords: [String: String]
+    /// Asked for the password before each attempt to connect; nil leaves the one in `keywords`.
+    package var password: (@Sendable () -> String?)?
     package var applicationName: String?
     /// Settings of every session, for example `statement_timeout`.
     package var sessionSettings: [String: String]
@@ -61,6 +76,7 @@ package struct PostgresConfiguration: Sendable {
     /// The keywords that are given to libpq, with our defaults where the owner said nothing.
     var connectionKeywords: [String: String] {
         var all = keywords
+        if let password = password?() { all["password"] = password }
         all["client_encoding"] = "UTF8"
         if let applicationName { all["application_name"] = applicationName }
         // Kerberos encryption is tried first by default and costs a failed look-up per connection.
@@ -78,6 +94,28 @@ package struct PostgresConfiguration: Sendable {
         return sortedSettings.map { name, value in
             "SELECT pg_catalog.set_config(\(Self.literal(name)), \(Self.literal(value)), false)"
         }.joined(separator: "; ")
+    }
+
+    /// Asks whether a session has the settings without having been told; nil when they do not go with transactions.
+    /// Setting one for this statement alone gives the form in which the server shows it.
+    var settingsQuestion: Statement? {
+        guard settingsDelivery == .eachTransaction, !sessionSettings.isEmpty else { return nil }
+        let same = sortedSettings.map { name, value in
+            let name = Self.literal(name)
+            return
+                "pg_catalog.current_setting(\(name)) = pg_catalog.set_config(\(name), \(Self.literal(value)), true)"
+        }
+        return Statement(
+            name: "session_settings_hold", sql: "SELECT \(same.joined(separator: " AND "))")
+    }
+
+    /// Sets them for the transaction that it is the first statement of.
+    var settingsCommand: Command {
+        let calls = sortedSettings.map { name, value in
+            "pg_catalog.set_config(\(Self.literal(name)), \(Self.literal(value)), true)"
+        }
+        return Command(
+            Statement(name: "transaction_settings", sql: "SELECT \(calls.joined(separator: ", "))"))
     }
 
     private var startupOptions: [String] {

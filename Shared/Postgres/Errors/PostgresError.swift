@@ -3,8 +3,9 @@ package struct PostgresError: Error, Sendable, Hashable {
     package enum Kind: Sendable, Hashable {
         /// The server refused a command.
         case server(ServerError)
-        /// No connection could be made; the text is libpq's and names hosts, never passwords.
-        case connectFailed(String)
+        /// No connection could be made. The text is libpq's and names hosts, never passwords; the code is the
+        /// server's, if it answered.
+        case connectFailed(String, SQLState? = nil)
         /// The connection broke. Whether the commands took effect is unknown.
         case connectionLost
         /// The task was cancelled, and the server stopped the command or the connection was closed.
@@ -38,6 +39,11 @@ package struct PostgresError: Error, Sendable, Hashable {
 
     package var sqlState: SQLState? { serverError?.sqlState }
 
+    /// No connection could be made, also after the time in which the pool bridges a restart.
+    package var isUnreachable: Bool {
+        if case .connectFailed = kind { true } else { false }
+    }
+
     /// Repeating the whole transaction may help; nothing about its data is known to be wrong.
     package var isTransient: Bool {
         switch kind {
@@ -69,7 +75,7 @@ extension PostgresError: CustomStringConvertible {
     private var summary: String {
         switch kind {
         case .server(let error): "SQLSTATE \(error.sqlState.rawValue)"
-        case .connectFailed(let reason): "connection failed: \(reason)"
+        case .connectFailed(let reason, _): "connection failed: \(reason)"
         case .connectionLost: "connection lost"
         case .cancelled: "cancelled"
         case .deadlineExceeded: "deadline exceeded"

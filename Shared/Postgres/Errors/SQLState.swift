@@ -18,7 +18,9 @@ package struct SQLState: RawRepresentable, Hashable, Sendable {
     /// The session paused inside a transaction for longer than it may, and is gone.
     package static let idleInTransactionTimeout = SQLState(rawValue: "25P03")
     package static let invalidStatementName = SQLState(rawValue: "26000")
+    package static let invalidAuthorization = SQLState(rawValue: "28000")
     package static let invalidPassword = SQLState(rawValue: "28P01")
+    package static let undefinedDatabase = SQLState(rawValue: "3D000")
     package static let serializationFailure = SQLState(rawValue: "40001")
     package static let deadlockDetected = SQLState(rawValue: "40P01")
     package static let insufficientPrivilege = SQLState(rawValue: "42501")
@@ -28,6 +30,7 @@ package struct SQLState: RawRepresentable, Hashable, Sendable {
     package static let undefinedColumn = SQLState(rawValue: "42703")
     package static let undefinedFunction = SQLState(rawValue: "42883")
     package static let undefinedObject = SQLState(rawValue: "42704")
+    package static let duplicateObject = SQLState(rawValue: "42710")
     package static let undefinedSchema = SQLState(rawValue: "3F000")
     package static let tooManyConnections = SQLState(rawValue: "53300")
     package static let lockNotAvailable = SQLState(rawValue: "55P03")
@@ -36,6 +39,8 @@ package struct SQLState: RawRepresentable, Hashable, Sendable {
     package static let crashShutdown = SQLState(rawValue: "57P02")
     package static let cannotConnectNow = SQLState(rawValue: "57P03")
     package static let raisedException = SQLState(rawValue: "P0001")
+    /// What should not happen, and what happens when two sessions change one entry of PostgreSQL's catalog.
+    package static let internalError = SQLState(rawValue: "XX000")
 
     /// The row itself is refused: repeating it unchanged cannot help, other rows are not concerned.
     ///

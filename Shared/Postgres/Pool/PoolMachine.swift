@@ -7,6 +7,8 @@
 /// 2. A connection is with one borrower at most.
 /// 3. Waiters are served in the order in which they came, and each gets exactly one answer.
 /// 4. While somebody waits, a connection is idle only if it is being checked.
+/// 5. While no connection is there or on its way, and attempts have failed for `outageBridge`, nobody waits: who would is
+///    refused with the cause of the last failure.
 struct PoolMachine {
     typealias Instant = ContinuousClock.Instant
     typealias ConnectionID = Int
@@ -25,7 +27,8 @@ struct PoolMachine {
 
     /// The first wait after a failed attempt to connect; doubled by each further one.
     static let firstBackoff = Duration.milliseconds(100)
-    static let longestBackoff = Duration.seconds(5)
+    /// A server that is back is found within this time, well below the 3 s in which a service must be ready again.
+    static let longestBackoff = Duration.milliseconds(500)
     /// The share of the lifetime over which the ends of connections are spread.
     static let lifetimeSpread = 0.1
 
@@ -40,6 +43,12 @@ struct PoolMachine {
         var phase: Phase
         /// When it is to be replaced; set when it is open.
         var expiry: Instant?
+    }
+
+    /// Attempts to connect fail, and none has succeeded since.
+    private struct Outage {
+        let since: Instant
+        var cause: PostgresError.Kind
     }
 
     private enum Life {
@@ -60,6 +69,7 @@ struct PoolMachine {
     private var lastWaiter = 0
     private var failures = 0
     private var retryAt: Instant?
+    private var outage: Outage?
 
     init(_ configuration: PoolConfiguration) {
         self.configuration = configuration
@@ -104,6 +114,7 @@ struct PoolMachine {
         guard connections[id]?.phase == .opening else { return [] }
         failures = 0
         retryAt = nil
+        outage = nil
         let lifetime = configuration.maximumLifetime * (1 - Self.lifetimeSpread * jitter)
         connections[id] = Connection(phase: .idle(since: now), expiry: now + lifetime)
         idle.append(id)
@@ -111,14 +122,29 @@ struct PoolMachine {
     }
 
     /// A connection could not be made. `jitter` within 0 and 1 lengthens the pause before the next.
-    mutating func openFailed(_ id: ConnectionID, now: Instant, jitter: Double) -> [Action] {
+    mutating func openFailed(
+        _ id: ConnectionID, because cause: PostgresError.Kind, now: Instant, jitter: Double
+    ) -> [Action] {
         guard connections[id]?.phase == .opening else { return [] }
         connections[id] = nil
+        outage = Outage(since: outage?.since ?? now, cause: cause)
         let doublings = min(failures, 10)
         let pause = min(Self.firstBackoff * (1 << doublings), Self.longestBackoff)
         failures += 1
         retryAt = now + pause * (0.5 + jitter / 2)
         return [.close(id)] + settle(now)
+    }
+
+    /// Somebody else has reached the server: the pause after a failed attempt is over.
+    mutating func retry(now: Instant) -> [Action] {
+        guard outage != nil else { return [] }
+        retryAt = nil
+        return settle(now)
+    }
+
+    /// Why no connection is open, if the last attempt failed.
+    var failure: PostgresError.Kind? {
+        connections.values.allSatisfy { $0.phase == .opening } ? outage?.cause : nil
     }
 
     /// A borrowed connection comes back.
@@ -173,6 +199,9 @@ struct PoolMachine {
             next = next.map { min($0, instant) } ?? instant
         }
         consider(retryAt)
+        if !queue.isEmpty, connections.isEmpty {
+            consider(outage.map { $0.since + configuration.outageBridge })
+        }
         for id in idle {
             guard let connection = connections[id] else { continue }
             consider(connection.expiry)
@@ -247,6 +276,9 @@ struct PoolMachine {
             lastConnection += 1
             connections[lastConnection] = Connection(phase: .opening)
             actions.append(.open(lastConnection))
+        }
+        if let outage, connections.isEmpty, now - outage.since >= configuration.outageBridge {
+            actions += queue.removeAll().map { .refuse($0, outage.cause) }
         }
         return actions
     }

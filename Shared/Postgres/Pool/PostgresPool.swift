@@ -23,7 +23,12 @@ package final class PostgresPool: Service, Timed {
         var waiters: [PoolMachine.WaiterID: Waiter] = [:]
         var drained: [CheckedContinuation<Void, Never>] = []
         var isDrained = false
+        /// The failure that the log has, and since when.
+        var toldFailure: (error: PostgresError, at: Instant)?
     }
+
+    /// How often the log is reminded of an outage that goes on.
+    private static let failureReminder: Duration = .seconds(30)
 
     /// An action with its objects looked up, carried out after the lock is released.
     private enum Effect: Sendable {
@@ -61,6 +66,14 @@ package final class PostgresPool: Service, Timed {
         state.withLock { $0.machine.statistics }
     }
 
+    /// Why the pool has no connection, if its last attempt to make one failed.
+    package var failure: PostgresError? {
+        state.withLock { $0.machine.failure.map { PostgresError($0) } }
+    }
+
+    /// Ends the pause after a failed attempt: the caller knows that the server is back.
+    package func retry() { decide { $0.retry(now: .now) } }
+
     /// Keeps the minimum open until graceful shutdown, then refuses new borrowers, waits for the
     /// present ones and closes everything. Cancelling closes the borrowed connections too.
     package func run() async throws {
@@ -74,7 +87,7 @@ package final class PostgresPool: Service, Timed {
     /// A transaction that `body` leaves open is rolled back. `body` must not keep the connection.
     /// - Parameter deadline: bounds the wait for the connection; the pool's own timeout does too.
     /// - Throws: what `body` throws, or a ``PostgresError``: `.deadlineExceeded`, `.poolExhausted`
-    ///   when too many wait, `.poolClosed`, `.cancelled`.
+    ///   when too many wait, `.connectFailed` when the server cannot be reached, `.poolClosed`, `.cancelled`.
     package func withConnection<Value>(
         deadline: Instant? = nil,
         isolation: isolated (any Actor)? = #isolation,
@@ -197,18 +210,44 @@ package final class PostgresPool: Service, Timed {
 
     private func open(_ id: PoolMachine.ConnectionID, _ connection: PostgresConnection) {
         let start = Instant.now
-        connection.open { [weak self, logger, observer] error in
+        connection.open { [weak self, observer] error in
             let now = Instant.now
             let jitter = Double.random(in: 0...1)
             guard let error else {
                 observer?.poolDid(.opened(after: now - start))
+                self?.noteReached()
                 self?.decide { $0.opened(id, now: now, jitter: jitter) }
                 return
             }
-            logger.warning("postgres connection failed", metadata: ["error": "\(error)"])
+            self?.noteFailure(error, now: now)
             observer?.poolDid(.openFailed(error))
-            self?.decide { $0.openFailed(id, now: now, jitter: jitter) }
+            self?.decide {
+                $0.openFailed(id, because: error.kind, now: now, jitter: jitter)
+            }
         }
+    }
+
+    /// Attempts are made all the time: one line tells of those that fail alike.
+    private func noteFailure(_ error: PostgresError, now: Instant) {
+        let isNews = state.withLock { state in
+            if let told = state.toldFailure, told.error == error,
+                now - told.at < Self.failureReminder
+            {
+                return false
+            }
+            state.toldFailure = (error, now)
+            return true
+        }
+        guard isNews else { return }
+        logger.warning("postgres connection failed", metadata: ["error": "\(error)"])
+    }
+
+    private func noteReached() {
+        let wasFailing = state.withLock { state in
+            defer { state.toldFailure = nil }
+            return state.toldFailure != nil
+        }
+        if wasFailing { logger.info("postgres connection is back") }
     }
 
     private func connectionClosed(_ id: PoolMachine.ConnectionID, _ error: PostgresError) {

@@ -86,6 +86,22 @@ final class Channel: Timed {
         state.withLock { state in state.connection.map { PQbackendPID($0) } }
     }
 
+    /// By libpq, from the password and the role's name alone: nothing is sent.
+    func encryptedPassword(_ password: String, of role: String) throws(PostgresError) -> String {
+        let (isOpen, encrypted) = state.withLock { state -> (Bool, String?) in
+            guard let connection = state.connection else { return (false, nil) }
+            guard let text = PQencryptPasswordConn(connection, password, role, "scram-sha-256")
+            else { return (true, nil) }
+            defer { PQfreemem(text) }
+            return (true, String(cString: text))
+        }
+        guard isOpen else { throw PostgresError(.connectionLost) }
+        guard let encrypted else {
+            throw PostgresError(.misuse("the password cannot be encrypted"))
+        }
+        return encrypted
+    }
+
     /// Connects. Only the look-up of the first host's name leaves this thread for a blocking one;
     /// libpq looks further hosts up on the poller's thread when the first cannot be reached.
     func open(
@@ -192,6 +208,8 @@ final class Channel: Timed {
 
     private func install(_ connection: OpaquePointer) -> Bool {
         PQsetNoticeProcessor(connection, NoticeSink.processor, notices.pointer)
+        // Puts the code of a refused connection into libpq's text, where alone it can be found.
+        PQsetErrorVerbosity(connection, PQERRORS_VERBOSE)
         let address = UInt(bitPattern: connection)
         return state.withLock { state in
             guard case .unopened = state.phase else { return false }

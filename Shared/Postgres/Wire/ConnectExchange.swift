@@ -28,8 +28,26 @@ final class ConnectExchange: Exchange, @unchecked Sendable {
         }
     }
 
+    /// What libpq says of the failure. Its connection was told to be verbose (`Channel.open`), so that the server's
+    /// code stands in the text: `FATAL:  28P01: password authentication failed`, the first word in any language.
     private func failure(_ connection: OpaquePointer) -> PostgresError {
-        let lines = String(cString: PQerrorMessage(connection)).split(separator: "\n")
-        return PostgresError(.connectFailed(lines.joined(separator: "; ")))
+        Self.failure(String(cString: PQerrorMessage(connection)))
+    }
+
+    static func failure(_ text: String) -> PostgresError {
+        var state: SQLState?
+        var lines: [String] = []
+        // Where in its source the server noticed is of no use here.
+        for line in text.split(separator: "\n") where !line.hasPrefix("LOCATION:") {
+            guard let match = line.firstMatch(of: #/:  ([0-9A-Z]{5}): /#) else {
+                lines.append(String(line))
+                continue
+            }
+            // Of several hosts' answers the last one counts.
+            state = SQLState(rawValue: String(match.1))
+            lines.append(
+                line[..<match.range.lowerBound] + ": " + line[match.range.upperBound...])
+        }
+        return PostgresError(.connectFailed(lines.joined(separator: "; "), state))
     }
 }

@@ -40,12 +40,17 @@ package nonisolated enum WireFrameKind: SwiftProtobuf.Enum, Swift.CaseIterable {
   /// Server to client: the call is over; status and, for a single answer, its message and body.
   case end // = 5
 
-  /// Either way: answer with PONG that carries the same call_id.
+  /// Either way: answer with PONG that carries the same call_id. The message of a server's first PONG on a
+  /// connection is its Hello.
   case ping // = 6
   case pong // = 7
 
   /// Server to client: start no more calls on this connection; those in flight are finished.
   case goAway // = 8
+
+  /// Server to client: the message is its ServerStatus, which has changed. A client that does not know this kind
+  /// ignores it, as it does every kind that it does not know.
+  case status // = 9
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -63,6 +68,7 @@ package nonisolated enum WireFrameKind: SwiftProtobuf.Enum, Swift.CaseIterable {
     case 6: self = .ping
     case 7: self = .pong
     case 8: self = .goAway
+    case 9: self = .status
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -78,6 +84,7 @@ package nonisolated enum WireFrameKind: SwiftProtobuf.Enum, Swift.CaseIterable {
     case .ping: return 6
     case .pong: return 7
     case .goAway: return 8
+    case .status: return 9
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -93,6 +100,53 @@ package nonisolated enum WireFrameKind: SwiftProtobuf.Enum, Swift.CaseIterable {
     .ping,
     .pong,
     .goAway,
+    .status,
+  ]
+
+}
+
+package nonisolated enum WireServerState: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+  case ready // = 1
+
+  /// Serves, but not everything.
+  case degraded // = 2
+
+  /// Calls would fail.
+  case notReady // = 3
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .ready
+    case 2: self = .degraded
+    case 3: self = .notReady
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .ready: return 1
+    case .degraded: return 2
+    case .notReady: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [WireServerState] = [
+    .unspecified,
+    .ready,
+    .degraded,
+    .notReady,
   ]
 
 }
@@ -176,6 +230,55 @@ package nonisolated enum WireStatusCode: SwiftProtobuf.Enum, Swift.CaseIterable 
 
 }
 
+/// Whether a server can do its work.
+package nonisolated struct WireServerStatus: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var state: WireServerState = .unspecified
+
+  /// What is wrong, for operators.
+  package var problems: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What a server is. A client that cannot work with it uses another replica. Older servers send none.
+package nonisolated struct WireHello: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The version of these frames and methods that the server speaks, and the oldest that it still understands.
+  package var rpcVersion: UInt32 = 0
+
+  package var oldestRpcVersion: UInt32 = 0
+
+  /// For people: the version of the program, such as 1.4.0.
+  package var productVersion: String = String()
+
+  /// The layout of the database that the program is made for; 0 when it does not say.
+  package var layout: UInt32 = 0
+
+  package var status: WireServerStatus {
+    get {_status ?? WireServerStatus()}
+    set {_status = newValue}
+  }
+  /// Returns true if `status` has been explicitly set.
+  package var hasStatus: Bool {self._status != nil}
+  /// Clears the value of `status`. Subsequent reads from it will return its default value.
+  package mutating func clearStatus() {self._status = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _status: WireServerStatus? = nil
+}
+
 /// On whose behalf a call is made. The gateway has checked the token; services trust the socket.
 package nonisolated struct WireCallerIdentity: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -246,7 +349,7 @@ package nonisolated struct WireFrameHeader: Sendable {
   /// Clears the value of `caller`. Subsequent reads from it will return its default value.
   package mutating func clearCaller() {self._caller = nil}
 
-  /// CALL, PART, END: the size of the message between this header and the body.
+  /// CALL, PART, END, PONG, STATUS: the size of the message between this header and the body.
   package var messageSize: UInt32 = 0
 
   /// END: absent when the call succeeded.
@@ -275,11 +378,104 @@ package nonisolated struct WireFrameHeader: Sendable {
 fileprivate nonisolated let _protobuf_package = "oversync.rpc.v1"
 
 nonisolated extension WireFrameKind: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FRAME_KIND_UNSPECIFIED\0\u{1}FRAME_KIND_CALL\0\u{1}FRAME_KIND_CANCEL\0\u{1}FRAME_KIND_CREDIT\0\u{1}FRAME_KIND_PART\0\u{1}FRAME_KIND_END\0\u{1}FRAME_KIND_PING\0\u{1}FRAME_KIND_PONG\0\u{1}FRAME_KIND_GO_AWAY\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FRAME_KIND_UNSPECIFIED\0\u{1}FRAME_KIND_CALL\0\u{1}FRAME_KIND_CANCEL\0\u{1}FRAME_KIND_CREDIT\0\u{1}FRAME_KIND_PART\0\u{1}FRAME_KIND_END\0\u{1}FRAME_KIND_PING\0\u{1}FRAME_KIND_PONG\0\u{1}FRAME_KIND_GO_AWAY\0\u{1}FRAME_KIND_STATUS\0")
+}
+
+nonisolated extension WireServerState: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0SERVER_STATE_UNSPECIFIED\0\u{1}SERVER_STATE_READY\0\u{1}SERVER_STATE_DEGRADED\0\u{1}SERVER_STATE_NOT_READY\0")
 }
 
 nonisolated extension WireStatusCode: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0STATUS_CODE_OK\0\u{1}STATUS_CODE_INVALID_ARGUMENT\0\u{1}STATUS_CODE_UNAUTHENTICATED\0\u{1}STATUS_CODE_PERMISSION_DENIED\0\u{1}STATUS_CODE_NOT_FOUND\0\u{1}STATUS_CODE_CONFLICT\0\u{1}STATUS_CODE_GONE\0\u{1}STATUS_CODE_TOO_LARGE\0\u{1}STATUS_CODE_RESOURCE_EXHAUSTED\0\u{1}STATUS_CODE_UNAVAILABLE\0\u{1}STATUS_CODE_DEADLINE_EXCEEDED\0\u{1}STATUS_CODE_CANCELLED\0\u{1}STATUS_CODE_INTERNAL\0")
+}
+
+nonisolated extension WireServerStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ServerStatus"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}state\0\u{1}problems\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.state) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.problems) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.state != .unspecified {
+      try visitor.visitSingularEnumField(value: self.state, fieldNumber: 1)
+    }
+    if !self.problems.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.problems, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireServerStatus, rhs: WireServerStatus) -> Bool {
+    if lhs.state != rhs.state {return false}
+    if lhs.problems != rhs.problems {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Hello"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}rpc_version\0\u{3}oldest_rpc_version\0\u{3}product_version\0\u{1}layout\0\u{1}status\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.rpcVersion) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.oldestRpcVersion) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.productVersion) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.layout) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._status) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.rpcVersion != 0 {
+      try visitor.visitSingularUInt32Field(value: self.rpcVersion, fieldNumber: 1)
+    }
+    if self.oldestRpcVersion != 0 {
+      try visitor.visitSingularUInt32Field(value: self.oldestRpcVersion, fieldNumber: 2)
+    }
+    if !self.productVersion.isEmpty {
+      try visitor.visitSingularStringField(value: self.productVersion, fieldNumber: 3)
+    }
+    if self.layout != 0 {
+      try visitor.visitSingularUInt32Field(value: self.layout, fieldNumber: 4)
+    }
+    try { if let v = self._status {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireHello, rhs: WireHello) -> Bool {
+    if lhs.rpcVersion != rhs.rpcVersion {return false}
+    if lhs.oldestRpcVersion != rhs.oldestRpcVersion {return false}
+    if lhs.productVersion != rhs.productVersion {return false}
+    if lhs.layout != rhs.layout {return false}
+    if lhs._status != rhs._status {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension WireCallerIdentity: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

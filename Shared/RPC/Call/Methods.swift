@@ -7,6 +7,8 @@ import Protos
 package enum UploadRPC {
     package static let pushChanges = RPCMethod<PushChangesRequest, PushChangesReply>(
         "oversync.upload.v1.PushChanges")
+    package static let noteHydration = RPCMethod<NoteHydrationRequest, NoteHydrationReply>(
+        "oversync.upload.v1.NoteHydration")
     package static let readCapabilities = RPCMethod<ReadCapabilitiesRequest, ReadCapabilitiesReply>(
         "oversync.upload.v1.ReadCapabilities")
     package static let listFailures = RPCMethod<ListFailuresRequest, ListFailuresReply>(

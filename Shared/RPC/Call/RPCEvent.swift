@@ -30,6 +30,10 @@ package enum RPCEvent: Sendable {
     case replicaConnected(name: String)
     case replicaLost(name: String, reason: String)
     case replicaDraining(name: String)
+    /// A connected replica told that its status has changed.
+    case replicaStatus(name: String, ServiceStatus)
+    /// A replica answers that does not work with this program, and is not used.
+    case replicaIncompatible(name: String, ours: RPCHello, theirs: RPCHello)
     /// A replica that was draining has answered its last call.
     case replicaLeft(name: String)
     case connectFailed(name: String, reason: String)
@@ -87,6 +91,17 @@ struct RPCEventSink: Sendable {
                 "rpc replica lost", metadata: ["replica": "\(name)", "reason": "\(reason)"])
         case .replicaDraining(let name):
             logger.info("rpc replica draining", metadata: ["replica": "\(name)"])
+        case .replicaStatus(let name, let status):
+            logger.log(
+                level: status.canServe ? .info : .warning,
+                "rpc replica is \(status.state.rawValue)",
+                metadata: [
+                    "replica": "\(name)", "problems": .array(status.problems.map { "\($0)" }),
+                ])
+        case .replicaIncompatible(let name, let ours, let theirs):
+            logger.error(
+                "rpc replica refused: it is \(theirs), which does not work with this program, \(ours)",
+                metadata: ["replica": "\(name)"])
         case .replicaLeft(let name):
             logger.info("rpc replica left", metadata: ["replica": "\(name)"])
         case .connectFailed(let name, let reason):

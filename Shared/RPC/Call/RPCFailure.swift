@@ -47,6 +47,11 @@ extension RPCFailure {
         RPCFailure(.unavailable, code: "unavailable", message: message, retryAfter: retryAfter)
     }
 
+    /// The process that was asked is going down and has not begun: another one, or its successor, may be asked at once.
+    package static let draining = RPCFailure(
+        .unavailable, code: "draining", message: "The server is restarting; send the request again",
+        retryAfter: .seconds(1))
+
     /// Somebody threw what was not meant for the caller. The cause is in the log.
     package static let `internal` = RPCFailure(
         .internal, code: "internal", message: "Internal error")

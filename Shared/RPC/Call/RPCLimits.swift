@@ -29,8 +29,13 @@ package struct RPCLimits: Hashable, Sendable {
     package var maximumBackoff: Duration = .seconds(2)
     /// How long a call waits for a replica when there is none: the restart of a sole replica.
     package var replicaWait: Duration = .seconds(2)
-    /// Time for calls in flight to end once a server shuts down; then they are cancelled.
-    package var drainTimeout: Duration = .seconds(20)
+    /// Longest time for calls in flight to end once a server shuts down. Each has until its own deadline; only one
+    /// whose deadline is later is cancelled. Less than the process has (`ServiceProcess.drainTimeout`).
+    package var drainTimeout: Duration = .seconds(31)
+    /// How long a server that shuts down serves calls that crossed its GO_AWAY; later ones get `draining`.
+    package var crossingTime: Duration = .milliseconds(500)
+    /// How long a server that shuts down leaves it to the client to close a connection without calls.
+    package var closingPatience: Duration = .milliseconds(250)
     /// Users, besides the own one, that may be at the other end of a socket.
     package var allowedPeerUsers: Set<UInt32> = []
 

@@ -30,7 +30,9 @@ struct Balancer<Connection> {
 
     private struct Link {
         let id: Int
+        let socket: SocketFile
         let connection: Connection
+        var status: ServiceStatus
         var callsInFlight = 0
         var isTakingCalls = true
     }
@@ -51,12 +53,23 @@ struct Balancer<Connection> {
         maximumWaiters = limits.maximumWaitingCalls
     }
 
+    /// Whether a call made now would find a replica at once that can serve it.
+    var isReady: Bool { links.contains { $0.isTakingCalls && $0.status.canServe } }
     /// Whether a call made now would find a replica at once.
-    var isReady: Bool { links.contains { $0.isTakingCalls } }
+    var hasReplica: Bool { links.contains { $0.isTakingCalls } }
+    /// How the replicas are that take calls.
+    var statuses: [(socket: SocketFile, status: ServiceStatus)] {
+        links.filter(\.isTakingCalls).map { ($0.socket, $0.status) }
+    }
     var waitingCalls: Int { waiters.count }
     var callsInFlight: Int { links.reduce(0) { $0 + $1.callsInFlight } }
     /// Sockets that are known, connected or not.
     var knownSockets: Set<SocketFile> { Set(replicas.keys) }
+
+    /// Attempts at a replica that failed in a row.
+    func failures(of name: String) -> Int {
+        replicas.filter { $0.key.replica == name }.map(\.value.failures).max() ?? 0
+    }
 
     private mutating func makeID() -> Int {
         lastID += 1
@@ -92,13 +105,19 @@ extension Balancer {
 
     /// A connection is open and its server has answered on it.
     mutating func connected(
-        _ socket: SocketFile, _ connection: Connection
+        _ socket: SocketFile, _ connection: Connection, status: ServiceStatus = .ready
     ) -> (id: Int, resumed: [Resumption]) {
         let id = makeID()
-        links.append(Link(id: id, connection: connection))
+        links.append(Link(id: id, socket: socket, connection: connection, status: status))
         replicas[socket, default: Replica()].phase = .connected
         replicas[socket]?.failures = 0
         return (id, resumeWaiters())
+    }
+
+    /// The server told how it is.
+    mutating func statusChanged(_ id: Int, _ status: ServiceStatus) {
+        guard let index = index(id) else { return }
+        links[index].status = status
     }
 
     /// The server asked for no more calls.
@@ -139,14 +158,17 @@ extension Balancer {
 // MARK: - Calls
 
 extension Balancer {
-    /// The replica with the fewest calls in flight; equals take turns. Nil when there is none.
+    /// Of the replicas that can serve the one with the fewest calls in flight; equals take turns. If none can serve,
+    /// one of the others: it refuses with its own words. Nil when there is none.
     mutating func lease() -> Lease? {
         guard !links.isEmpty else { return nil }
         turn = (turn + 1) % links.count
+        let needsReady = isReady
         var best: Int?
         for offset in links.indices {
             let index = (turn + offset) % links.count
-            guard links[index].isTakingCalls else { continue }
+            guard links[index].isTakingCalls, !needsReady || links[index].status.canServe
+            else { continue }
             if best.map({ links[index].callsInFlight < links[$0].callsInFlight }) ?? true {
                 best = index
             }

@@ -34,12 +34,22 @@ extension RPCClient {
         do throws(SocketError) {
             let sockets = try directory.sockets()
             return state.withLock { state in
-                state.lanes.indices.flatMap { lane in
+                state.unreadable = nil
+                let listed = Set(sockets)
+                state.incompatible = state.incompatible.filter { listed.contains($0.key) }
+                return state.lanes.indices.flatMap { lane in
                     state.lanes[lane].balancer.directory(sockets, now: .now).map { ($0, lane) }
                 }
             }
         } catch {
-            events(.directoryUnreadable(path: directory.path, reason: error.description))
+            // Tried five times a second, told once.
+            let isNews = state.withLock { state in
+                defer { state.unreadable = error }
+                return state.unreadable != error
+            }
+            if isNews {
+                events(.directoryUnreadable(path: directory.path, reason: error.description))
+            }
             return []
         }
     }
@@ -70,12 +80,12 @@ extension RPCClient {
         _ socket: SocketFile, _ lane: Int, notifying link: ReplicaLink
     ) async throws -> any Channel {
         let path = try SocketPath(directory: directory.path, replica: socket.replica).socket
-        let (limits, events) = (limits, events)
+        let (limits, hello, events) = (limits, hello, events)
         return try await ClientBootstrap(group: loops[lane])
             .connectTimeout(TimeAmount(limits.connectTimeout))
             .connect(unixDomainSocketPath: path) { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let handler = RPCClientHandler(limits: limits, events: events) {
+                    let handler = RPCClientHandler(limits: limits, hello: hello, events: events) {
                         link.observe($0)
                     }
                     link.attach(NIOLoopBound(handler, eventLoop: channel.eventLoop))
@@ -86,10 +96,11 @@ extension RPCClient {
     }
 
     fileprivate func joined(
-        _ socket: SocketFile, _ lane: Int, _ connection: ReplicaConnection
+        _ socket: SocketFile, _ lane: Int, _ connection: ReplicaConnection, _ status: ServiceStatus
     ) -> Int {
         let (id, resumed) = state.withLock { state in
-            let (id, resumptions) = state.lanes[lane].balancer.connected(socket, connection)
+            let (id, resumptions) = state.lanes[lane].balancer.connected(
+                socket, connection, status: status)
             let resumed = resumptions.compactMap { resumption in
                 state.lanes[lane].waiters.removeValue(forKey: resumption.waiter).map {
                     ($0, Lease(lane: lane, base: resumption.lease))
@@ -100,6 +111,21 @@ extension RPCClient {
         tell(.replicaConnected(name: socket.replica), lane)
         for (continuation, lease) in resumed { continuation.resume(returning: .lease(lease)) }
         return id
+    }
+
+    fileprivate func statusChanged(
+        _ socket: SocketFile, _ lane: Int, _ id: Int, _ status: ServiceStatus
+    ) {
+        state.withLock { $0.lanes[lane].balancer.statusChanged(id, status) }
+        tell(.replicaStatus(name: socket.replica, status), lane)
+    }
+
+    /// Told once of each socket: a replica that starts anew has another.
+    fileprivate func refused(_ socket: SocketFile, _ theirs: RPCHello) {
+        let isNews = state.withLock { $0.incompatible.updateValue(theirs, forKey: socket) == nil }
+        if isNews {
+            events(.replicaIncompatible(name: socket.replica, ours: hello, theirs: theirs))
+        }
     }
 
     fileprivate func goingAway(_ socket: SocketFile, _ lane: Int, _ id: Int) {
@@ -165,15 +191,19 @@ private final class ReplicaLink: Sendable {
     func observe(_ event: ConnectionEvent) {
         let known = state.withLock { $0 }
         switch (event, known.connection, known.id) {
-        case (.ready, let connection?, _):
-            let id = client.joined(socket, lane, connection)
+        case (.ready(let status), let connection?, _):
+            let id = client.joined(socket, lane, connection, status)
             state.withLock { $0.id = id }
+        case (.status(let status), _, let id?):
+            client.statusChanged(socket, lane, id, status)
+        case (.incompatible(let theirs), _, _):
+            client.refused(socket, theirs)
         case (.goingAway, _, let id?):
             state.withLock { $0.isLeaving = true }
             client.goingAway(socket, lane, id)
         case (.lost(let reason), _, let id?):
             client.lost(socket, lane, id, reason: known.isLeaving ? nil : reason)
-        case (.ready, nil, _), (.goingAway, _, nil), (.lost, _, nil): break
+        case (.ready, nil, _), (.status, _, nil), (.goingAway, _, nil), (.lost, _, nil): break
         }
     }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import NIOCore
 import NIOPosix
@@ -8,9 +9,10 @@ import Synchronization
 
 /// Calls the replicas of one service, whose sockets it finds in a directory.
 ///
-/// A call goes to the replica with the fewest calls in flight. When its connection dies under it,
-/// it is made once more elsewhere: every call is safe to repeat. When there is no replica it waits
-/// a little for one.
+/// A call goes to the replica with the fewest calls in flight, among those that say that they can
+/// serve. When its connection dies under it, it is made once more elsewhere: every call is safe to
+/// repeat. So is a call that a replica did not begin because it goes down. When there is no replica
+/// it waits a little for one.
 package final class RPCClient: Service {
     /// How often a call may be sent: once, and once more when the connection is lost.
     private static let maximumAttempts = 2
@@ -34,6 +36,10 @@ package final class RPCClient: Service {
         /// The lane of the next call that comes from no event loop.
         var turn = 0
         var lastCallID: UInt32 = 0
+        /// Why the directory could not be read when it was last tried.
+        var unreadable: SocketError?
+        /// Replicas of a version that does not work with this one.
+        var incompatible: [SocketFile: RPCHello] = [:]
         var isStopped = false
     }
 
@@ -53,6 +59,7 @@ package final class RPCClient: Service {
 
     let directory: SocketDirectory
     let limits: RPCLimits
+    let hello: RPCHello
     let events: RPCEventSink
     let group: any EventLoopGroup
     /// The event loop of each lane; calls from there go by connections of the same loop, without a thread's change.
@@ -65,16 +72,18 @@ package final class RPCClient: Service {
     ///   - directory: the directory of the service, such as `$OVERSYNC_RUN/upload`. It may not
     ///     exist yet.
     ///   - service: its name in log lines.
+    ///   - hello: what this program is; replicas that do not work with it are not used.
     ///   - observer: receives every event and call, for metrics.
     package init(
-        directory: String, service: String, limits: RPCLimits = RPCLimits(), logger: Logger,
-        observer: (any RPCObserver)? = nil,
+        directory: String, service: String, limits: RPCLimits = RPCLimits(),
+        hello: RPCHello = RPCHello(), logger: Logger, observer: (any RPCObserver)? = nil,
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     ) {
         var logger = logger
         logger[metadataKey: "service"] = "\(service)"
         self.directory = SocketDirectory(path: directory)
         self.limits = limits
+        self.hello = hello
         self.group = group
         events = RPCEventSink(logger: logger, observer: observer)
         loops = Array(group.makeIterator().prefix(limits.connectionsPerReplica))
@@ -83,8 +92,29 @@ package final class RPCClient: Service {
         (wakeUps, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
-    /// Whether a live replica takes calls.
+    /// What keeps a client from finding replicas below this directory. One that is not there yet is no problem.
+    package static func problem(directory: String) -> SocketError? {
+        if access(directory, F_OK) != 0, errno == ENOENT { return nil }
+        return SocketDirectory(path: directory).problem(mode: R_OK | X_OK)
+    }
+
+    /// Whether a live replica takes calls that says that it can serve them.
     package var isReady: Bool { state.withLock { $0.lanes.contains { $0.balancer.isReady } } }
+
+    /// How the replicas are that are connected, by name; those of a wrong version among them.
+    package var replicas: [(name: String, status: ServiceStatus)] {
+        state.withLock { state in
+            // All lanes lead to the same replicas.
+            let connected = state.lanes[0].balancer.statuses.map { ($0.socket.replica, $0.status) }
+            let refused = state.incompatible.map { socket, theirs in
+                (
+                    socket.replica,
+                    ServiceStatus.notReady("is \(theirs), which does not work with \(hello)")
+                )
+            }
+            return (connected + refused).sorted { $0.0 < $1.0 }
+        }
+    }
 
     /// Calls that were made and not answered.
     package var callsInFlight: Int {
@@ -138,6 +168,10 @@ package final class RPCClient: Service {
             let frame = try makeFrame(method, bytes, body, context)
             switch await lease.connection.perform(frame, deadline: context.deadline) {
             case .answered(let message, let body): return (message, body)
+            case .failed(let failure) where failure.code == RPCFailure.draining.code:
+                // Not begun there: as if it had never been sent. Each turn leaves one connection out, so they end.
+                leave(lease)
+                events(.callRetried(method: method, requestID: context.requestID))
             case .failed(let failure): throw failure
             case .notSent: continue
             case .connectionLost:
@@ -222,6 +256,11 @@ extension RPCClient {
         case .timedOut where context.deadline <= limit: throw .deadlineExceeded
         case .timedOut, .refused: throw .unavailable()
         }
+    }
+
+    /// The replica goes down: no more calls go there.
+    func leave(_ lease: Lease) {
+        state.withLock { $0.lanes[lease.lane].balancer.goAway(lease.base.connectionID) }
     }
 
     func release(_ lease: Lease) {

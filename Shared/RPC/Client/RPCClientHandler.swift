@@ -4,7 +4,11 @@ import Protos
 /// What a connection tells the client it belongs to.
 enum ConnectionEvent: Sendable {
     /// The server has answered the first ping: there is a live process behind the socket.
-    case ready
+    case ready(ServiceStatus)
+    /// Its status has changed.
+    case status(ServiceStatus)
+    /// It has answered, and does not work with this program. The connection ends.
+    case incompatible(RPCHello)
     case goingAway
     /// Comes before the calls in flight fail, so that none of them is tried here again.
     case lost(reason: String)
@@ -34,6 +38,7 @@ final class RPCClientHandler: ChannelInboundHandler {
     typealias OutboundOut = ByteBuffer
 
     private let limits: RPCLimits
+    private let hello: RPCHello
     private let notify: @Sendable (ConnectionEvent) -> Void
     private let events: RPCEventSink
     private var context: ChannelHandlerContext?
@@ -47,10 +52,11 @@ final class RPCClientHandler: ChannelInboundHandler {
     private var hasEnded = false
 
     init(
-        limits: RPCLimits, events: RPCEventSink,
+        limits: RPCLimits, hello: RPCHello, events: RPCEventSink,
         notify: @escaping @Sendable (ConnectionEvent) -> Void
     ) {
         self.limits = limits
+        self.hello = hello
         self.events = events
         self.notify = notify
         decoder = FrameDecoder(limit: limits.maximumFrameBytes)
@@ -117,11 +123,32 @@ final class RPCClientHandler: ChannelInboundHandler {
         case .ping:
             send(.control(.pong, call: id))
         case .pong where !isReady:
-            isReady = true
-            notify(.ready)
+            greet(frame.message)
+        case .status:
+            guard isReady, let status = try? WireServerStatus(frameBytes: frame.message) else {
+                break
+            }
+            notify(.status(ServiceStatus(wire: status)))
         case .pong, .unspecified, .call, .cancel, .credit, .UNRECOGNIZED:
             break  // Of a newer server: nothing that this version has to know.
         }
+    }
+}
+
+extension RPCClientHandler {
+    /// - Parameter message: the server's hello; empty from an older one, which is compatible and has no status.
+    private func greet(_ message: ByteBuffer) {
+        guard message.readableBytes > 0, let wire = try? WireHello(frameBytes: message) else {
+            isReady = true
+            return notify(.ready(.ready))
+        }
+        let theirs = RPCHello(wire: wire)
+        guard hello.worksWith(theirs) else {
+            notify(.incompatible(theirs))
+            return close(reason: "incompatible: \(theirs)")
+        }
+        isReady = true
+        notify(.ready(ServiceStatus(wire: wire.status)))
     }
 }
 

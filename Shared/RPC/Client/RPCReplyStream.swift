@@ -100,7 +100,11 @@ extension RPCClient {
             let receiver = PartReceiver(
                 sink: sink(lease.connection, call.id), method: method,
                 requestID: context.requestID, requestBytes: body.readableBytes, events: events
-            ) { self.release(lease) }
+            ) { failure in
+                // Before its caller hears of it: what it asks next goes elsewhere.
+                if failure?.code == RPCFailure.draining.code { self.leave(lease) }
+                self.release(lease)
+            }
             lease.connection.begin(frame, deadline: context.deadline, receiver: receiver)
             return call
         } catch {
@@ -157,11 +161,11 @@ private final class PartReceiver: CallReceiver {
     private let events: RPCEventSink
     private let record: Mutex<RPCCallRecord>
     private let started = ContinuousClock.now
-    private let release: @Sendable () -> Void
+    private let release: @Sendable (RPCFailure?) -> Void
 
     init(
         sink: PartSink, method: String, requestID: String, requestBytes: Int,
-        events: RPCEventSink, release: @escaping @Sendable () -> Void
+        events: RPCEventSink, release: @escaping @Sendable (RPCFailure?) -> Void
     ) {
         self.sink = sink
         self.events = events
@@ -184,7 +188,7 @@ private final class PartReceiver: CallReceiver {
             case .failed(let failure): failure
             case .connectionLost, .notSent: .unavailable("The service went away")
             }
-        release()
+        release(failure)
         var record = record.withLock { $0 }
         record.status = failure?.status
         record.duration = .now - started

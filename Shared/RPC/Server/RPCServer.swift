@@ -8,7 +8,8 @@ import ServiceLifecycle
 ///
 /// The socket appears only when it is ready, is open to owner and group (0660), and disappears at
 /// once on graceful shutdown. Then clients are asked to go elsewhere, calls in flight are finished,
-/// and `run()` returns.
+/// and `run()` returns. Calls that crossed the request are served; later ones fail as `draining`,
+/// which clients repeat elsewhere.
 package final class RPCServer: Service {
     /// Two servers of one name may overlap for a moment when a process is replaced.
     private static let lockAttempts = 25
@@ -23,26 +24,36 @@ package final class RPCServer: Service {
     /// - Parameters:
     ///   - directory: the directory of the service, such as `$OVERSYNC_RUN/upload`. Made if absent.
     ///   - replica: unique among the replicas of the service: a host or container name.
+    ///   - hello: what clients are told of this program.
+    ///   - status: what they are told until the first ``publish(_:)``.
     ///   - observer: receives every event and call, for metrics.
+    ///   - onDrain: called once, when the server begins to shut down and before any client hears of
+    ///     it. Ends what calls wait for.
     package init(
         directory: String, replica: String, router: RPCRouter, limits: RPCLimits = RPCLimits(),
+        hello: RPCHello = RPCHello(), status: ServiceStatus = .ready,
         logger: Logger, observer: (any RPCObserver)? = nil,
-        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        onDrain: @escaping @Sendable () -> Void = {}
     ) {
         self.directory = directory
         self.replica = replica
         self.group = group
         shared = RPCServerShared(
             router: router, limits: limits,
-            events: RPCEventSink(logger: logger, observer: observer))
+            events: RPCEventSink(logger: logger, observer: observer), hello: hello,
+            status: status, onDrain: onDrain)
     }
+
+    /// Tells every client how this replica is, now and when it connects.
+    package func publish(_ status: ServiceStatus) { shared.publish(status) }
 
     /// Calls that are being handled, also those nobody waits for any more.
     package var callsInFlight: Int { shared.callsInFlight.value }
 
     /// Serves until graceful shutdown or cancellation.
     ///
-    /// - Throws: `SocketError` when the socket cannot be had, `IOError` when it cannot be bound.
+    /// - Throws: `SocketError` when the socket cannot be had.
     package func run() async throws {
         let path = try SocketPath(directory: directory, replica: replica)
         let parent = SocketDirectory(path: directory)
@@ -60,8 +71,19 @@ package final class RPCServer: Service {
             // First out of sight, then out of reach: a client that connects in between is asked
             // to go away like the others.
             unlink(path.socket)
-            shared.events(.draining(callsInFlight: shared.callsInFlight.value))
+            shared.beginDrain()
             listener.channel.close(promise: nil)
+        }
+    }
+
+    /// What keeps a replica of this name from serving in this directory, as far as that shows without
+    /// making anything. Whether another replica owns the name does not.
+    package static func problem(directory: String, replica: String) -> SocketError? {
+        do throws(SocketError) {
+            _ = try SocketPath(directory: directory, replica: replica)
+            return SocketDirectory(path: directory).problem(mode: R_OK | W_OK | X_OK)
+        } catch {
+            return error
         }
     }
 
@@ -81,7 +103,7 @@ package final class RPCServer: Service {
         _ path: SocketPath
     ) async throws -> NIOAsyncChannel<ServerConnection, Never> {
         let shared = shared
-        let listener = try await ServerBootstrap(group: group)
+        let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: Self.backlog)
             .childChannelOption(
                 .writeBufferWaterMark,
@@ -89,7 +111,11 @@ package final class RPCServer: Service {
                     low: shared.limits.outboundHighWatermark / 4,
                     high: shared.limits.outboundHighWatermark)
             )
-            .bind(unixDomainSocketPath: path.unpublishedSocket) { channel in
+        let listener: NIOAsyncChannel<ServerConnection, Never>
+        do {
+            listener = try await bootstrap.bind(
+                unixDomainSocketPath: path.unpublishedSocket
+            ) { channel in
                 channel.checkPeer(shared.limits, events: shared.events).flatMapThrowing {
                     try ServerConnection(channel: channel, shared: shared)
                 }.flatMapErrorThrowing { error in
@@ -98,6 +124,10 @@ package final class RPCServer: Service {
                     throw error
                 }
             }
+        } catch let error as IOError {
+            throw SocketError.system(
+                operation: "bind", path: path.unpublishedSocket, errno: error.errnoCode)
+        }
         guard
             chmod(path.unpublishedSocket, 0o660) == 0,
             rename(path.unpublishedSocket, path.socket) == 0

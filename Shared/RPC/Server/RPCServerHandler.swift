@@ -20,7 +20,10 @@ final class RPCServerHandler: ChannelInboundHandler {
     private var pendingParts: [UInt32: PendingPart] = [:]
     private let output = FlushOnce()
     private var sweep: Scheduled<Void>?
-    private var hasSaidGoAway = false
+    /// The status that the client knows; nil before the hello.
+    private var toldStatus: ServiceStatus?
+    /// Ends a drain that its client does not end.
+    private var drainEnd: Scheduled<Void>?
 
     /// - Parameter finished: succeeds when the connection and all of its handlers are done.
     init(shared: RPCServerShared, finished: EventLoopPromise<Void>) {
@@ -31,6 +34,7 @@ final class RPCServerHandler: ChannelInboundHandler {
 
     func channelActive(context: ChannelHandlerContext) {
         self.context = context
+        shared.add(NIOLoopBound(self, eventLoop: context.eventLoop))
         shared.events(.connectionAccepted)
         context.fireChannelActive()
     }
@@ -76,9 +80,11 @@ final class RPCServerHandler: ChannelInboundHandler {
         case .credit:
             calls.addCredit(id, frame.header.partCredit)
             resumePart(of: id)
+        case .ping where toldStatus == nil:
+            sayHello(answering: id)
         case .ping:
             send(.control(.pong, call: id))
-        case .pong, .unspecified, .part, .end, .goAway, .UNRECOGNIZED:
+        case .pong, .unspecified, .part, .end, .goAway, .status, .UNRECOGNIZED:
             break  // Of a newer client: nothing that this version has to know.
         }
     }
@@ -96,6 +102,9 @@ extension RPCServerHandler {
         }
         // Closed by a frame before this one: no place may be taken that nobody gives back.
         guard context != nil else { return }
+        guard calls.isWelcome(now: now, crossing: shared.limits.crossingTime) else {
+            return end(header.callID, failing: .draining)
+        }
         guard shared.callsInFlight.enter(limit: shared.limits.maximumCallsInFlight) else {
             return end(header.callID, failing: .overloaded)
         }
@@ -148,6 +157,7 @@ extension RPCServerHandler {
         }
         shared.events(.callHandled(record))
         finishIfDone()
+        leaveIfIdle()
     }
 
     private func cancel(_ ids: [UInt32]) {
@@ -175,6 +185,7 @@ extension RPCServerHandler {
 
     private func connectionEnded() {
         context = nil
+        shared.remove(self)
         cancel(calls.peerGone())
         finishIfDone()
     }
@@ -182,6 +193,7 @@ extension RPCServerHandler {
     private func finishIfDone() {
         guard calls.isPeerGone, calls.isEmpty else { return }
         sweep?.cancel()
+        drainEnd?.cancel()
         finished.succeed()
     }
 }
@@ -244,18 +256,62 @@ extension RPCServerHandler {
     }
 }
 
+// MARK: - Status
+
+extension RPCServerHandler {
+    private func sayHello(answering id: UInt32) {
+        let status = shared.status
+        toldStatus = status
+        var frame = Frame.control(.pong, call: id)
+        // Without a hello, should it not encode, the client takes this for an older server.
+        frame.message = (try? shared.hello.wire(status).encodedForFrame()) ?? ByteBuffer()
+        send(frame)
+    }
+
+    /// Tells the client of a change. Before the hello there is nothing to tell: that has the status.
+    func tellStatus() {
+        let status = shared.status
+        guard let toldStatus, toldStatus != status,
+            let message = try? status.wire.encodedForFrame()
+        else { return }
+        self.toldStatus = status
+        var frame = Frame.control(.status, call: 0)
+        frame.message = message
+        send(frame)
+    }
+}
+
 // MARK: - Drain
 
 extension RPCServerHandler {
     /// Asks the client for no more calls. It closes the connection when it has its last answer;
     /// calls that crossed the request are served like any other, so none is lost.
     func goAway() {
-        guard let context, !hasSaidGoAway else { return }
-        hasSaidGoAway = true
+        guard let context, !calls.hasSaidGoAway else { return }
+        shared.beginDrain()
+        calls.goAway(now: .now)
         send(.control(.goAway, call: 0))
         let loopBound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.eventLoop.scheduleTask(in: TimeAmount(shared.limits.drainTimeout)) {
+        drainEnd = context.eventLoop.scheduleTask(in: TimeAmount(shared.limits.drainTimeout)) {
             loopBound.value.giveUpDrain()
+        }
+        leaveIfIdle()
+    }
+
+    /// Closes a connection without calls that its client does not close: it may be frozen, and
+    /// what it sends after that goes elsewhere.
+    private func leaveIfIdle() {
+        guard let context, calls.hasSaidGoAway, calls.isEmpty else { return }
+        let loopBound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(in: TimeAmount(shared.limits.closingPatience)) {
+            let handler = loopBound.value
+            guard let context = handler.context, handler.calls.isEmpty else { return }
+            // Behind the answers: closing drops what the client has not taken.
+            let gone = context.eventLoop.makePromise(of: Void.self)
+            context.writeAndFlush(handler.wrapOutboundOut(ByteBuffer()), promise: gone)
+            gone.futureResult.whenComplete { _ in
+                if loopBound.value.calls.isEmpty { loopBound.value.close() }
+            }
         }
     }
 

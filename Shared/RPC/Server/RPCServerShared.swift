@@ -1,3 +1,4 @@
+import NIOCore
 import Synchronization
 
 /// What all connections of a server share.
@@ -5,12 +6,60 @@ final class RPCServerShared: Sendable {
     let router: RPCRouter
     let limits: RPCLimits
     let events: RPCEventSink
+    let hello: RPCHello
     let callsInFlight = CallGauge()
+    private let onDrain: @Sendable () -> Void
+    private let isDraining = Mutex(false)
+    private let audience: Mutex<Audience>
 
-    init(router: RPCRouter, limits: RPCLimits, events: RPCEventSink) {
+    /// Who is told of the server's status when it changes.
+    private struct Audience {
+        var status: ServiceStatus
+        var connections: [ObjectIdentifier: NIOLoopBound<RPCServerHandler>] = [:]
+    }
+
+    init(
+        router: RPCRouter, limits: RPCLimits, events: RPCEventSink, hello: RPCHello,
+        status: ServiceStatus, onDrain: @escaping @Sendable () -> Void = {}
+    ) {
         self.router = router
         self.limits = limits
         self.events = events
+        self.hello = hello
+        self.onDrain = onDrain
+        audience = Mutex(Audience(status: status))
+    }
+
+    var status: ServiceStatus { audience.withLock { $0.status } }
+
+    /// A connection has begun.
+    func add(_ connection: NIOLoopBound<RPCServerHandler>) {
+        audience.withLock { $0.connections[ObjectIdentifier(connection.value)] = connection }
+    }
+
+    /// A connection is over. Nothing happens if it never began.
+    func remove(_ connection: RPCServerHandler) {
+        audience.withLock { $0.connections[ObjectIdentifier(connection)] = nil }
+    }
+
+    func publish(_ status: ServiceStatus) {
+        let told = audience.withLock { audience in
+            audience.status = status
+            return Array(audience.connections.values)
+        }
+        for connection in told {
+            connection.eventLoop.execute { connection.value.tellStatus() }
+        }
+    }
+
+    /// Lets the service know before any client does. Returns once it knows, whoever told it.
+    func beginDrain() {
+        isDraining.withLock { isDraining in
+            guard !isDraining else { return }
+            isDraining = true
+            events(.draining(callsInFlight: callsInFlight.value))
+            onDrain()
+        }
     }
 }
 

@@ -24,8 +24,22 @@ struct ServerCalls {
     private var earliestDeadline: ContinuousClock.Instant?
     /// The peer closed the connection: whatever is left is abandoned.
     private(set) var isPeerGone = false
+    /// When the client was asked for no more calls.
+    private var goAwayAt: ContinuousClock.Instant?
 
     var isEmpty: Bool { calls.isEmpty }
+    var hasSaidGoAway: Bool { goAwayAt != nil }
+
+    /// The client is asked for no more calls.
+    mutating func goAway(now: ContinuousClock.Instant) {
+        goAwayAt = goAwayAt ?? now
+    }
+
+    /// Whether a call that comes now is served: one that crossed the GO_AWAY is. A client that goes on calling for
+    /// longer would keep the process from its end.
+    func isWelcome(now: ContinuousClock.Instant, crossing: Duration) -> Bool {
+        goAwayAt.map { now < $0 + crossing } ?? true
+    }
 
     /// A call begins.
     ///

@@ -41,17 +41,38 @@ struct SocketDirectory: Sendable {
     /// Removes what replicas that died have left, except for `keeping`. Returns their sockets.
     ///
     /// Replicas named after containers never come back under their old names, and their files
-    /// would pile up. Whoever gets a lock knows that its owner is dead.
+    /// would pile up. Whoever gets a lock knows that its owner is dead, in whichever container it ran.
     func removeAbandoned(keeping replica: String) throws(SocketError) -> [String] {
         var removed: [String] = []
-        for file in try sockets() where file.replica != replica {
-            let path = try SocketPath(directory: path, replica: file.replica)
-            guard access(path.lock, F_OK) == 0 else { continue }  // Not one of ours.
+        // A replica without a lock is not one of ours; one that ended in good order left its lock alone.
+        for other in try names().compactMap(SocketPath.replica(ofLock:)) where other != replica {
+            let path = try SocketPath(directory: path, replica: other)
             guard let lock = try? SocketLock(path: path) else { continue }
+            if access(path.socket, F_OK) == 0 { removed.append(path.socket) }
             lock.removeFiles()
-            removed.append(path.socket)
         }
         return removed
+    }
+
+    /// What keeps a replica from having its socket here. Nothing is made or changed.
+    ///
+    /// - Parameter mode: what must be permitted in the directory, as for `access(2)`.
+    func problem(mode: Int32) -> SocketError? {
+        var info = stat()
+        if stat(path, &info) == 0 {
+            let isDirectory = info.st_mode & S_IFMT == S_IFDIR
+            guard isDirectory else {
+                return .system(operation: "use directory", path: path, errno: ENOTDIR)
+            }
+            guard access(path, mode) != 0 else { return nil }
+            return .system(operation: "use directory", path: path, errno: errno)
+        }
+        guard errno == ENOENT else {
+            return .system(operation: "use directory", path: path, errno: errno)
+        }
+        // It will be made, and those above it.
+        guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { return nil }
+        return SocketDirectory(path: String(path[..<slash])).problem(mode: W_OK | X_OK)
     }
 
     private func names() throws(SocketError) -> [String] {

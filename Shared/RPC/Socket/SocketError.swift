@@ -11,7 +11,7 @@ package enum SocketError: Error, Hashable, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .ownedByAnother(let path):
-            "another running replica owns \(path); give this one a name of its own"
+            "another running replica owns \(path); end it, or give this one another name"
         case .pathTooLong(let path):
             "the socket path \(path) has \(path.utf8.count) bytes, the system allows "
                 + "\(SocketPath.maximumBytes); choose a shorter directory or replica name"

@@ -30,8 +30,11 @@ struct SocketLock: ~Copyable {
         close(descriptor)
     }
 
+    /// How often the file is opened when others remove it between open and lock.
+    private static let attempts = 100
+
     private static func acquire(_ path: SocketPath) throws(SocketError) -> Int32 {
-        while true {
+        for _ in 0..<attempts {
             let descriptor = open(path.lock, O_CREAT | O_RDWR | O_CLOEXEC, 0o660)
             guard descriptor >= 0 else {
                 throw .system(operation: "open", path: path.lock, errno: errno)
@@ -46,6 +49,7 @@ struct SocketLock: ~Copyable {
             // Somebody removed the file between open and lock: a lock on it excludes nobody.
             close(descriptor)
         }
+        throw .system(operation: "lock", path: path.lock, errno: ESTALE)
     }
 
     private static func isSameFile(_ descriptor: Int32, _ path: String) -> Bool {

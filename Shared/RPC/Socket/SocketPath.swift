@@ -1,10 +1,13 @@
 import Glibc
 
 /// The files of one replica, in the directory of its service.
-struct SocketPath: Hashable, Sendable {
+package struct SocketPath: Hashable, Sendable {
     /// The kernel's `sun_path` holds 108 bytes, one of them the final zero.
     static let maximumBytes = 107
     static let suffix = ".sock"
+    private static let lockSuffix = ".lock"
+    /// Longest name of a replica, in bytes.
+    package static let maximumReplicaBytes = 64
 
     let directory: String
     let replica: String
@@ -22,21 +25,29 @@ struct SocketPath: Hashable, Sendable {
     /// The socket before it is ready. Not longer than `socket`, and no client looks for it.
     var unpublishedSocket: String { "\(directory)/\(replica).new" }
     /// Held locked for as long as the replica lives.
-    var lock: String { "\(socket).lock" }
+    var lock: String { socket + Self.lockSuffix }
 
     /// 1 to 64 of `A-Z a-z 0-9 . _ -`, not starting with a dot.
-    static func isValid(replica: String) -> Bool {
-        let allowed: (UInt8) -> Bool = { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"),
-                UInt8(ascii: "-"):
-                true
-            default: false
-            }
+    package static func isValid(replica: String) -> Bool {
+        (1...maximumReplicaBytes).contains(replica.utf8.count)
+            && replica.utf8.first != UInt8(ascii: ".") && replica.utf8.allSatisfy(isAllowed)
+    }
+
+    /// Whether a name of a replica may have this byte in it.
+    package static func isAllowed(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"),
+            UInt8(ascii: "-"):
+            true
+        default: false
         }
-        return (1...64).contains(replica.utf8.count) && replica.utf8.first != UInt8(ascii: ".")
-            && replica.utf8.allSatisfy(allowed)
+    }
+
+    /// The replica that a file in the directory is the lock of.
+    static func replica(ofLock name: String) -> String? {
+        guard name.hasSuffix(lockSuffix) else { return nil }
+        return replica(ofFile: String(name.dropLast(lockSuffix.count)))
     }
 
     /// The replica that a file in the directory is the socket of.

@@ -25,36 +25,20 @@ package final class CatalogSource: Service {
         return try await refresh()
     }
 
-    /// What keeps the catalog from being used, for readiness.
-    package func problem() async -> String? {
-        do {
-            let version = try await pool.withConnection { connection in
-                try await Migrator(connection: connection).status().version
-            }
-            if version < Migration.currentVersion {
-                return
-                    "the database has layout \(version), this service needs \(Migration.currentVersion): run oversync migrate"
-            }
-            return nil
-        } catch {
-            return "the database does not answer"
-        }
-    }
-
     package func run() async throws {
-        while !Task.isShuttingDownGracefully {
-            do {
-                _ = try await refresh()
-            } catch is CancellationError {
-                return
-            } catch {
-                logger.warning(
-                    "the catalog could not be read; keeping the last one",
-                    metadata: ["error": "\(error)"])
-            }
-            // The clock ends early on cancellation, which `cancelWhenGracefulShutdown` brings.
-            try? await cancelWhenGracefulShutdown {
-                try await Task.sleep(for: Self.refreshInterval)
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                do {
+                    _ = try await self.refresh()
+                } catch  where !Task.isCancelled {
+                    self.logger.warning(
+                        "the catalog could not be read; keeping the last one",
+                        metadata: ["error": "\(error)"])
+                } catch {
+                    return
+                }
+                // Ends early on cancellation, and so does the loop.
+                try? await Task.sleep(for: Self.refreshInterval)
             }
         }
     }

@@ -7,16 +7,20 @@ package enum Registration {
     static let uuidType: UInt32 = PostgresType.uuid.rawValue
 
     /// Registers exactly these tables; others that were registered are marked removed, their rows stay.
-    /// Plain SQL on a registered business table reaches devices from then on.
+    /// Plain SQL on a registered business table reaches devices from then on, and the services' roles get the rights
+    /// that they need on it.
     ///
     /// - Parameter lockTimeout: longest wait for a table that is in use; then nothing is changed.
-    /// - Throws: `RegistrationError`; `TableInUse`; `PostgresError`.
+    /// - Throws: `RegistrationError`; `TableInUse`; `RoleError`; `PostgresError`.
     package static func apply(
         _ registrations: [TableRegistration], on connection: PostgresConnection,
         lockTimeout: Duration = .seconds(5)
     ) async throws {
         let facts = try await Introspection.read(registrations.map(\.name), on: connection)
-        var commands = [Command(Statement(name: "begin", sql: "BEGIN"))]
+        var commands = [
+            Command(Statement(name: "begin", sql: "BEGIN")),
+            Command(Statement(name: "migrator_lock", sql: Migrator.lock)),
+        ]
         var names = ArrayBinding(of: .text, reserving: registrations.count)
         for registration in registrations {
             try await refuseOtherKeys(registration, facts, on: connection)
@@ -29,9 +33,10 @@ package enum Registration {
         commands.append(Command(SidecarStatements.removeOthers, kept))
         do {
             _ = try await connection.run(commands)
+            let tables = try await Catalog.readTables(on: connection)
             try await CaptureInstallation.apply(
-                try await Catalog.readTables(on: connection), on: connection,
-                lockTimeout: lockTimeout)
+                tables, on: connection, lockTimeout: lockTimeout)
+            try await RoleGrants.apply(tables, on: connection)
             try await connection.execute(script: "COMMIT")
         } catch {
             try? await connection.execute(script: "ROLLBACK")

@@ -1,10 +1,11 @@
--- The Auth service's own tables. No other service's role may read them.
+-- The Auth service's own tables. No other service's role may read them. The schema was `auth` up to layout 9:
+-- other products have one of that name, so a new database never gets it from us.
 
-CREATE SCHEMA auth;
+CREATE SCHEMA oversync_auth;
 
 -- Keys that sign tokens. The private half is sealed (AES-256-GCM) with the service's master key, so that
 -- a copy of the database signs nothing.
-CREATE TABLE auth.signing_key (
+CREATE TABLE oversync_auth.signing_key (
     kid text PRIMARY KEY,
     algorithm text NOT NULL CHECK (algorithm = 'ES256'),
     public_key bytea NOT NULL,

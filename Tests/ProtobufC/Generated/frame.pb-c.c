@@ -7,6 +7,96 @@
 #endif
 
 #include "frame.pb-c.h"
+void   oversync__rpc__v1__server_status__init
+                     (Oversync__Rpc__V1__ServerStatus         *message)
+{
+  static const Oversync__Rpc__V1__ServerStatus init_value = OVERSYNC__RPC__V1__SERVER_STATUS__INIT;
+  *message = init_value;
+}
+size_t oversync__rpc__v1__server_status__get_packed_size
+                     (const Oversync__Rpc__V1__ServerStatus *message)
+{
+  assert(message->base.descriptor == &oversync__rpc__v1__server_status__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__rpc__v1__server_status__pack
+                     (const Oversync__Rpc__V1__ServerStatus *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__rpc__v1__server_status__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__rpc__v1__server_status__pack_to_buffer
+                     (const Oversync__Rpc__V1__ServerStatus *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__rpc__v1__server_status__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Rpc__V1__ServerStatus *
+       oversync__rpc__v1__server_status__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Rpc__V1__ServerStatus *)
+     protobuf_c_message_unpack (&oversync__rpc__v1__server_status__descriptor,
+                                allocator, len, data);
+}
+void   oversync__rpc__v1__server_status__free_unpacked
+                     (Oversync__Rpc__V1__ServerStatus *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__rpc__v1__server_status__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__rpc__v1__hello__init
+                     (Oversync__Rpc__V1__Hello         *message)
+{
+  static const Oversync__Rpc__V1__Hello init_value = OVERSYNC__RPC__V1__HELLO__INIT;
+  *message = init_value;
+}
+size_t oversync__rpc__v1__hello__get_packed_size
+                     (const Oversync__Rpc__V1__Hello *message)
+{
+  assert(message->base.descriptor == &oversync__rpc__v1__hello__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__rpc__v1__hello__pack
+                     (const Oversync__Rpc__V1__Hello *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__rpc__v1__hello__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__rpc__v1__hello__pack_to_buffer
+                     (const Oversync__Rpc__V1__Hello *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__rpc__v1__hello__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Rpc__V1__Hello *
+       oversync__rpc__v1__hello__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Rpc__V1__Hello *)
+     protobuf_c_message_unpack (&oversync__rpc__v1__hello__descriptor,
+                                allocator, len, data);
+}
+void   oversync__rpc__v1__hello__free_unpacked
+                     (Oversync__Rpc__V1__Hello *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__rpc__v1__hello__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   oversync__rpc__v1__caller_identity__init
                      (Oversync__Rpc__V1__CallerIdentity         *message)
 {
@@ -142,6 +232,147 @@ void   oversync__rpc__v1__frame_header__free_unpacked
   assert(message->base.descriptor == &oversync__rpc__v1__frame_header__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+static const ProtobufCFieldDescriptor oversync__rpc__v1__server_status__field_descriptors[2] =
+{
+  {
+    "state",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Rpc__V1__ServerStatus, state),
+    &oversync__rpc__v1__server_state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "problems",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Oversync__Rpc__V1__ServerStatus, n_problems),
+    offsetof(Oversync__Rpc__V1__ServerStatus, problems),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__rpc__v1__server_status__field_indices_by_name[] = {
+  1,   /* field[1] = problems */
+  0,   /* field[0] = state */
+};
+static const ProtobufCIntRange oversync__rpc__v1__server_status__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor oversync__rpc__v1__server_status__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.rpc.v1.ServerStatus",
+  "ServerStatus",
+  "Oversync__Rpc__V1__ServerStatus",
+  "oversync.rpc.v1",
+  sizeof(Oversync__Rpc__V1__ServerStatus),
+  2,
+  oversync__rpc__v1__server_status__field_descriptors,
+  oversync__rpc__v1__server_status__field_indices_by_name,
+  1,  oversync__rpc__v1__server_status__number_ranges,
+  (ProtobufCMessageInit) oversync__rpc__v1__server_status__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__rpc__v1__hello__field_descriptors[5] =
+{
+  {
+    "rpc_version",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Rpc__V1__Hello, rpc_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "oldest_rpc_version",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Rpc__V1__Hello, oldest_rpc_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "product_version",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Rpc__V1__Hello, product_version),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "layout",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Rpc__V1__Hello, layout),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "status",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Rpc__V1__Hello, status),
+    &oversync__rpc__v1__server_status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__rpc__v1__hello__field_indices_by_name[] = {
+  3,   /* field[3] = layout */
+  1,   /* field[1] = oldest_rpc_version */
+  2,   /* field[2] = product_version */
+  0,   /* field[0] = rpc_version */
+  4,   /* field[4] = status */
+};
+static const ProtobufCIntRange oversync__rpc__v1__hello__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor oversync__rpc__v1__hello__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.rpc.v1.Hello",
+  "Hello",
+  "Oversync__Rpc__V1__Hello",
+  "oversync.rpc.v1",
+  sizeof(Oversync__Rpc__V1__Hello),
+  5,
+  oversync__rpc__v1__hello__field_descriptors,
+  oversync__rpc__v1__hello__field_indices_by_name,
+  1,  oversync__rpc__v1__hello__number_ranges,
+  (ProtobufCMessageInit) oversync__rpc__v1__hello__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor oversync__rpc__v1__caller_identity__field_descriptors[3] =
 {
   {
@@ -438,7 +669,7 @@ const ProtobufCMessageDescriptor oversync__rpc__v1__frame_header__descriptor =
   (ProtobufCMessageInit) oversync__rpc__v1__frame_header__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue oversync__rpc__v1__frame_kind__enum_values_by_number[9] =
+static const ProtobufCEnumValue oversync__rpc__v1__frame_kind__enum_values_by_number[10] =
 {
   { "FRAME_KIND_UNSPECIFIED", "OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_UNSPECIFIED", 0 },
   { "FRAME_KIND_CALL", "OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_CALL", 1 },
@@ -449,11 +680,12 @@ static const ProtobufCEnumValue oversync__rpc__v1__frame_kind__enum_values_by_nu
   { "FRAME_KIND_PING", "OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_PING", 6 },
   { "FRAME_KIND_PONG", "OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_PONG", 7 },
   { "FRAME_KIND_GO_AWAY", "OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_GO_AWAY", 8 },
+  { "FRAME_KIND_STATUS", "OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_STATUS", 9 },
 };
 static const ProtobufCIntRange oversync__rpc__v1__frame_kind__value_ranges[] = {
-{0, 0},{0, 9}
+{0, 0},{0, 10}
 };
-static const ProtobufCEnumValueIndex oversync__rpc__v1__frame_kind__enum_values_by_name[9] =
+static const ProtobufCEnumValueIndex oversync__rpc__v1__frame_kind__enum_values_by_name[10] =
 {
   { "FRAME_KIND_CALL", 1 },
   { "FRAME_KIND_CANCEL", 2 },
@@ -463,6 +695,7 @@ static const ProtobufCEnumValueIndex oversync__rpc__v1__frame_kind__enum_values_
   { "FRAME_KIND_PART", 4 },
   { "FRAME_KIND_PING", 6 },
   { "FRAME_KIND_PONG", 7 },
+  { "FRAME_KIND_STATUS", 9 },
   { "FRAME_KIND_UNSPECIFIED", 0 },
 };
 const ProtobufCEnumDescriptor oversync__rpc__v1__frame_kind__descriptor =
@@ -472,12 +705,44 @@ const ProtobufCEnumDescriptor oversync__rpc__v1__frame_kind__descriptor =
   "FrameKind",
   "Oversync__Rpc__V1__FrameKind",
   "oversync.rpc.v1",
-  9,
+  10,
   oversync__rpc__v1__frame_kind__enum_values_by_number,
-  9,
+  10,
   oversync__rpc__v1__frame_kind__enum_values_by_name,
   1,
   oversync__rpc__v1__frame_kind__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue oversync__rpc__v1__server_state__enum_values_by_number[4] =
+{
+  { "SERVER_STATE_UNSPECIFIED", "OVERSYNC__RPC__V1__SERVER_STATE__SERVER_STATE_UNSPECIFIED", 0 },
+  { "SERVER_STATE_READY", "OVERSYNC__RPC__V1__SERVER_STATE__SERVER_STATE_READY", 1 },
+  { "SERVER_STATE_DEGRADED", "OVERSYNC__RPC__V1__SERVER_STATE__SERVER_STATE_DEGRADED", 2 },
+  { "SERVER_STATE_NOT_READY", "OVERSYNC__RPC__V1__SERVER_STATE__SERVER_STATE_NOT_READY", 3 },
+};
+static const ProtobufCIntRange oversync__rpc__v1__server_state__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex oversync__rpc__v1__server_state__enum_values_by_name[4] =
+{
+  { "SERVER_STATE_DEGRADED", 2 },
+  { "SERVER_STATE_NOT_READY", 3 },
+  { "SERVER_STATE_READY", 1 },
+  { "SERVER_STATE_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor oversync__rpc__v1__server_state__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "oversync.rpc.v1.ServerState",
+  "ServerState",
+  "Oversync__Rpc__V1__ServerState",
+  "oversync.rpc.v1",
+  4,
+  oversync__rpc__v1__server_state__enum_values_by_number,
+  4,
+  oversync__rpc__v1__server_state__enum_values_by_name,
+  1,
+  oversync__rpc__v1__server_state__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
 static const ProtobufCEnumValue oversync__rpc__v1__status_code__enum_values_by_number[13] =

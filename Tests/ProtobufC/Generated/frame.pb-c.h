@@ -15,6 +15,8 @@ PROTOBUF_C__BEGIN_DECLS
 #endif
 
 
+typedef struct Oversync__Rpc__V1__ServerStatus Oversync__Rpc__V1__ServerStatus;
+typedef struct Oversync__Rpc__V1__Hello Oversync__Rpc__V1__Hello;
 typedef struct Oversync__Rpc__V1__CallerIdentity Oversync__Rpc__V1__CallerIdentity;
 typedef struct Oversync__Rpc__V1__Failure Oversync__Rpc__V1__Failure;
 typedef struct Oversync__Rpc__V1__FrameHeader Oversync__Rpc__V1__FrameHeader;
@@ -48,16 +50,35 @@ typedef enum _Oversync__Rpc__V1__FrameKind {
    */
   OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_END = 5,
   /*
-   * Either way: answer with PONG that carries the same call_id.
+   * Either way: answer with PONG that carries the same call_id. The message of a server's first PONG on a
+   * connection is its Hello.
    */
   OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_PING = 6,
   OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_PONG = 7,
   /*
    * Server to client: start no more calls on this connection; those in flight are finished.
    */
-  OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_GO_AWAY = 8
+  OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_GO_AWAY = 8,
+  /*
+   * Server to client: the message is its ServerStatus, which has changed. A client that does not know this kind
+   * ignores it, as it does every kind that it does not know.
+   */
+  OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_STATUS = 9
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(OVERSYNC__RPC__V1__FRAME_KIND)
 } Oversync__Rpc__V1__FrameKind;
+typedef enum _Oversync__Rpc__V1__ServerState {
+  OVERSYNC__RPC__V1__SERVER_STATE__SERVER_STATE_UNSPECIFIED = 0,
+  OVERSYNC__RPC__V1__SERVER_STATE__SERVER_STATE_READY = 1,
+  /*
+   * Serves, but not everything.
+   */
+  OVERSYNC__RPC__V1__SERVER_STATE__SERVER_STATE_DEGRADED = 2,
+  /*
+   * Calls would fail.
+   */
+  OVERSYNC__RPC__V1__SERVER_STATE__SERVER_STATE_NOT_READY = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(OVERSYNC__RPC__V1__SERVER_STATE)
+} Oversync__Rpc__V1__ServerState;
 /*
  * How a call ended. The numbers are the wire's and never change.
  */
@@ -79,6 +100,50 @@ typedef enum _Oversync__Rpc__V1__StatusCode {
 } Oversync__Rpc__V1__StatusCode;
 
 /* --- messages --- */
+
+/*
+ * Whether a server can do its work.
+ */
+struct  Oversync__Rpc__V1__ServerStatus
+{
+  ProtobufCMessage base;
+  Oversync__Rpc__V1__ServerState state;
+  /*
+   * What is wrong, for operators.
+   */
+  size_t n_problems;
+  char **problems;
+};
+#define OVERSYNC__RPC__V1__SERVER_STATUS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__rpc__v1__server_status__descriptor) \
+    , OVERSYNC__RPC__V1__SERVER_STATE__SERVER_STATE_UNSPECIFIED, 0,NULL }
+
+
+/*
+ * What a server is. A client that cannot work with it uses another replica. Older servers send none.
+ */
+struct  Oversync__Rpc__V1__Hello
+{
+  ProtobufCMessage base;
+  /*
+   * The version of these frames and methods that the server speaks, and the oldest that it still understands.
+   */
+  uint32_t rpc_version;
+  uint32_t oldest_rpc_version;
+  /*
+   * For people: the version of the program, such as 1.4.0.
+   */
+  char *product_version;
+  /*
+   * The layout of the database that the program is made for; 0 when it does not say.
+   */
+  uint32_t layout;
+  Oversync__Rpc__V1__ServerStatus *status;
+};
+#define OVERSYNC__RPC__V1__HELLO__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__rpc__v1__hello__descriptor) \
+    , 0, 0, (char *)protobuf_c_empty_string, 0, NULL }
+
 
 /*
  * On whose behalf a call is made. The gateway has checked the token; services trust the socket.
@@ -147,7 +212,7 @@ struct  Oversync__Rpc__V1__FrameHeader
   char *traceparent;
   Oversync__Rpc__V1__CallerIdentity *caller;
   /*
-   * CALL, PART, END: the size of the message between this header and the body.
+   * CALL, PART, END, PONG, STATUS: the size of the message between this header and the body.
    */
   uint32_t message_size;
   /*
@@ -164,6 +229,44 @@ struct  Oversync__Rpc__V1__FrameHeader
     , OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_UNSPECIFIED, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, 0, NULL, 0 }
 
 
+/* Oversync__Rpc__V1__ServerStatus methods */
+void   oversync__rpc__v1__server_status__init
+                     (Oversync__Rpc__V1__ServerStatus         *message);
+size_t oversync__rpc__v1__server_status__get_packed_size
+                     (const Oversync__Rpc__V1__ServerStatus   *message);
+size_t oversync__rpc__v1__server_status__pack
+                     (const Oversync__Rpc__V1__ServerStatus   *message,
+                      uint8_t             *out);
+size_t oversync__rpc__v1__server_status__pack_to_buffer
+                     (const Oversync__Rpc__V1__ServerStatus   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Rpc__V1__ServerStatus *
+       oversync__rpc__v1__server_status__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__rpc__v1__server_status__free_unpacked
+                     (Oversync__Rpc__V1__ServerStatus *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Rpc__V1__Hello methods */
+void   oversync__rpc__v1__hello__init
+                     (Oversync__Rpc__V1__Hello         *message);
+size_t oversync__rpc__v1__hello__get_packed_size
+                     (const Oversync__Rpc__V1__Hello   *message);
+size_t oversync__rpc__v1__hello__pack
+                     (const Oversync__Rpc__V1__Hello   *message,
+                      uint8_t             *out);
+size_t oversync__rpc__v1__hello__pack_to_buffer
+                     (const Oversync__Rpc__V1__Hello   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Rpc__V1__Hello *
+       oversync__rpc__v1__hello__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__rpc__v1__hello__free_unpacked
+                     (Oversync__Rpc__V1__Hello *message,
+                      ProtobufCAllocator *allocator);
 /* Oversync__Rpc__V1__CallerIdentity methods */
 void   oversync__rpc__v1__caller_identity__init
                      (Oversync__Rpc__V1__CallerIdentity         *message);
@@ -223,6 +326,12 @@ void   oversync__rpc__v1__frame_header__free_unpacked
                       ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
+typedef void (*Oversync__Rpc__V1__ServerStatus_Closure)
+                 (const Oversync__Rpc__V1__ServerStatus *message,
+                  void *closure_data);
+typedef void (*Oversync__Rpc__V1__Hello_Closure)
+                 (const Oversync__Rpc__V1__Hello *message,
+                  void *closure_data);
 typedef void (*Oversync__Rpc__V1__CallerIdentity_Closure)
                  (const Oversync__Rpc__V1__CallerIdentity *message,
                   void *closure_data);
@@ -239,7 +348,10 @@ typedef void (*Oversync__Rpc__V1__FrameHeader_Closure)
 /* --- descriptors --- */
 
 extern const ProtobufCEnumDescriptor    oversync__rpc__v1__frame_kind__descriptor;
+extern const ProtobufCEnumDescriptor    oversync__rpc__v1__server_state__descriptor;
 extern const ProtobufCEnumDescriptor    oversync__rpc__v1__status_code__descriptor;
+extern const ProtobufCMessageDescriptor oversync__rpc__v1__server_status__descriptor;
+extern const ProtobufCMessageDescriptor oversync__rpc__v1__hello__descriptor;
 extern const ProtobufCMessageDescriptor oversync__rpc__v1__caller_identity__descriptor;
 extern const ProtobufCMessageDescriptor oversync__rpc__v1__failure__descriptor;
 extern const ProtobufCMessageDescriptor oversync__rpc__v1__frame_header__descriptor;

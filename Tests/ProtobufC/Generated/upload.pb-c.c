@@ -97,6 +97,96 @@ void   oversync__upload__v1__push_changes_reply__free_unpacked
   assert(message->base.descriptor == &oversync__upload__v1__push_changes_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   oversync__upload__v1__note_hydration_request__init
+                     (Oversync__Upload__V1__NoteHydrationRequest         *message)
+{
+  static const Oversync__Upload__V1__NoteHydrationRequest init_value = OVERSYNC__UPLOAD__V1__NOTE_HYDRATION_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__note_hydration_request__get_packed_size
+                     (const Oversync__Upload__V1__NoteHydrationRequest *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__note_hydration_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__note_hydration_request__pack
+                     (const Oversync__Upload__V1__NoteHydrationRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__note_hydration_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__note_hydration_request__pack_to_buffer
+                     (const Oversync__Upload__V1__NoteHydrationRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__note_hydration_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__NoteHydrationRequest *
+       oversync__upload__v1__note_hydration_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__NoteHydrationRequest *)
+     protobuf_c_message_unpack (&oversync__upload__v1__note_hydration_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__note_hydration_request__free_unpacked
+                     (Oversync__Upload__V1__NoteHydrationRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__note_hydration_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__note_hydration_reply__init
+                     (Oversync__Upload__V1__NoteHydrationReply         *message)
+{
+  static const Oversync__Upload__V1__NoteHydrationReply init_value = OVERSYNC__UPLOAD__V1__NOTE_HYDRATION_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__note_hydration_reply__get_packed_size
+                     (const Oversync__Upload__V1__NoteHydrationReply *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__note_hydration_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__note_hydration_reply__pack
+                     (const Oversync__Upload__V1__NoteHydrationReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__note_hydration_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__note_hydration_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__NoteHydrationReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__note_hydration_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__NoteHydrationReply *
+       oversync__upload__v1__note_hydration_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__NoteHydrationReply *)
+     protobuf_c_message_unpack (&oversync__upload__v1__note_hydration_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__note_hydration_reply__free_unpacked
+                     (Oversync__Upload__V1__NoteHydrationReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__note_hydration_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   oversync__upload__v1__read_capabilities_request__init
                      (Oversync__Upload__V1__ReadCapabilitiesRequest         *message)
 {
@@ -635,6 +725,62 @@ const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_reply__descr
   oversync__upload__v1__push_changes_reply__field_indices_by_name,
   1,  oversync__upload__v1__push_changes_reply__number_ranges,
   (ProtobufCMessageInit) oversync__upload__v1__push_changes_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__note_hydration_request__field_descriptors[1] =
+{
+  {
+    "floor",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__NoteHydrationRequest, floor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__note_hydration_request__field_indices_by_name[] = {
+  0,   /* field[0] = floor */
+};
+static const ProtobufCIntRange oversync__upload__v1__note_hydration_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__note_hydration_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.NoteHydrationRequest",
+  "NoteHydrationRequest",
+  "Oversync__Upload__V1__NoteHydrationRequest",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__NoteHydrationRequest),
+  1,
+  oversync__upload__v1__note_hydration_request__field_descriptors,
+  oversync__upload__v1__note_hydration_request__field_indices_by_name,
+  1,  oversync__upload__v1__note_hydration_request__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__note_hydration_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define oversync__upload__v1__note_hydration_reply__field_descriptors NULL
+#define oversync__upload__v1__note_hydration_reply__field_indices_by_name NULL
+#define oversync__upload__v1__note_hydration_reply__number_ranges NULL
+const ProtobufCMessageDescriptor oversync__upload__v1__note_hydration_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.NoteHydrationReply",
+  "NoteHydrationReply",
+  "Oversync__Upload__V1__NoteHydrationReply",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__NoteHydrationReply),
+  0,
+  oversync__upload__v1__note_hydration_reply__field_descriptors,
+  oversync__upload__v1__note_hydration_reply__field_indices_by_name,
+  0,  oversync__upload__v1__note_hydration_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__note_hydration_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 #define oversync__upload__v1__read_capabilities_request__field_descriptors NULL
@@ -1187,18 +1333,20 @@ const ProtobufCMessageDescriptor oversync__upload__v1__retry_failure_reply__desc
   (ProtobufCMessageInit) oversync__upload__v1__retry_failure_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[4] =
+static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[5] =
 {
   { "PushChanges", &oversync__upload__v1__push_changes_request__descriptor, &oversync__upload__v1__push_changes_reply__descriptor },
+  { "NoteHydration", &oversync__upload__v1__note_hydration_request__descriptor, &oversync__upload__v1__note_hydration_reply__descriptor },
   { "ReadCapabilities", &oversync__upload__v1__read_capabilities_request__descriptor, &oversync__upload__v1__read_capabilities_reply__descriptor },
   { "ListFailures", &oversync__upload__v1__list_failures_request__descriptor, &oversync__upload__v1__list_failures_reply__descriptor },
   { "RetryFailure", &oversync__upload__v1__retry_failure_request__descriptor, &oversync__upload__v1__retry_failure_reply__descriptor },
 };
 const unsigned oversync__upload__v1__upload__method_indices_by_name[] = {
-  2,        /* ListFailures */
+  3,        /* ListFailures */
+  1,        /* NoteHydration */
   0,        /* PushChanges */
-  1,        /* ReadCapabilities */
-  3         /* RetryFailure */
+  2,        /* ReadCapabilities */
+  4         /* RetryFailure */
 };
 const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor =
 {
@@ -1207,7 +1355,7 @@ const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor =
   "Upload",
   "Oversync__Upload__V1__Upload",
   "oversync.upload.v1",
-  4,
+  5,
   oversync__upload__v1__upload__method_descriptors,
   oversync__upload__v1__upload__method_indices_by_name
 };
@@ -1219,13 +1367,21 @@ void oversync__upload__v1__upload__push_changes(ProtobufCService *service,
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
   service->invoke(service, 0, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
+void oversync__upload__v1__upload__note_hydration(ProtobufCService *service,
+                                                  const Oversync__Upload__V1__NoteHydrationRequest *input,
+                                                  Oversync__Upload__V1__NoteHydrationReply_Closure closure,
+                                                  void *closure_data)
+{
+  assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
+  service->invoke(service, 1, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
 void oversync__upload__v1__upload__read_capabilities(ProtobufCService *service,
                                                      const Oversync__Upload__V1__ReadCapabilitiesRequest *input,
                                                      Oversync__Upload__V1__ReadCapabilitiesReply_Closure closure,
                                                      void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 1, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__list_failures(ProtobufCService *service,
                                                  const Oversync__Upload__V1__ListFailuresRequest *input,
@@ -1233,7 +1389,7 @@ void oversync__upload__v1__upload__list_failures(ProtobufCService *service,
                                                  void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__retry_failure(ProtobufCService *service,
                                                  const Oversync__Upload__V1__RetryFailureRequest *input,
@@ -1241,7 +1397,7 @@ void oversync__upload__v1__upload__retry_failure(ProtobufCService *service,
                                                  void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *service,
                                          Oversync__Upload__V1__Upload_ServiceDestroy destroy)

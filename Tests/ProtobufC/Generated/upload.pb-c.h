@@ -17,6 +17,8 @@ PROTOBUF_C__BEGIN_DECLS
 
 typedef struct Oversync__Upload__V1__PushChangesRequest Oversync__Upload__V1__PushChangesRequest;
 typedef struct Oversync__Upload__V1__PushChangesReply Oversync__Upload__V1__PushChangesReply;
+typedef struct Oversync__Upload__V1__NoteHydrationRequest Oversync__Upload__V1__NoteHydrationRequest;
+typedef struct Oversync__Upload__V1__NoteHydrationReply Oversync__Upload__V1__NoteHydrationReply;
 typedef struct Oversync__Upload__V1__ReadCapabilitiesRequest Oversync__Upload__V1__ReadCapabilitiesRequest;
 typedef struct Oversync__Upload__V1__ReadCapabilitiesReply Oversync__Upload__V1__ReadCapabilitiesReply;
 typedef struct Oversync__Upload__V1__TableCapability Oversync__Upload__V1__TableCapability;
@@ -73,6 +75,28 @@ struct  Oversync__Upload__V1__PushChangesReply
 #define OVERSYNC__UPLOAD__V1__PUSH_CHANGES_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__push_changes_reply__descriptor) \
     , 0, 0, 0, 0, 0, 0, 0 }
+
+
+struct  Oversync__Upload__V1__NoteHydrationRequest
+{
+  ProtobufCMessage base;
+  /*
+   * The floor of the log in the snapshot that the page was read from.
+   */
+  int64_t floor;
+};
+#define OVERSYNC__UPLOAD__V1__NOTE_HYDRATION_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__note_hydration_request__descriptor) \
+    , 0 }
+
+
+struct  Oversync__Upload__V1__NoteHydrationReply
+{
+  ProtobufCMessage base;
+};
+#define OVERSYNC__UPLOAD__V1__NOTE_HYDRATION_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__note_hydration_reply__descriptor) \
+     }
 
 
 struct  Oversync__Upload__V1__ReadCapabilitiesRequest
@@ -232,6 +256,44 @@ Oversync__Upload__V1__PushChangesReply *
                       const uint8_t       *data);
 void   oversync__upload__v1__push_changes_reply__free_unpacked
                      (Oversync__Upload__V1__PushChangesReply *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__NoteHydrationRequest methods */
+void   oversync__upload__v1__note_hydration_request__init
+                     (Oversync__Upload__V1__NoteHydrationRequest         *message);
+size_t oversync__upload__v1__note_hydration_request__get_packed_size
+                     (const Oversync__Upload__V1__NoteHydrationRequest   *message);
+size_t oversync__upload__v1__note_hydration_request__pack
+                     (const Oversync__Upload__V1__NoteHydrationRequest   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__note_hydration_request__pack_to_buffer
+                     (const Oversync__Upload__V1__NoteHydrationRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__NoteHydrationRequest *
+       oversync__upload__v1__note_hydration_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__note_hydration_request__free_unpacked
+                     (Oversync__Upload__V1__NoteHydrationRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__NoteHydrationReply methods */
+void   oversync__upload__v1__note_hydration_reply__init
+                     (Oversync__Upload__V1__NoteHydrationReply         *message);
+size_t oversync__upload__v1__note_hydration_reply__get_packed_size
+                     (const Oversync__Upload__V1__NoteHydrationReply   *message);
+size_t oversync__upload__v1__note_hydration_reply__pack
+                     (const Oversync__Upload__V1__NoteHydrationReply   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__note_hydration_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__NoteHydrationReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__NoteHydrationReply *
+       oversync__upload__v1__note_hydration_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__note_hydration_reply__free_unpacked
+                     (Oversync__Upload__V1__NoteHydrationReply *message,
                       ProtobufCAllocator *allocator);
 /* Oversync__Upload__V1__ReadCapabilitiesRequest methods */
 void   oversync__upload__v1__read_capabilities_request__init
@@ -393,6 +455,12 @@ typedef void (*Oversync__Upload__V1__PushChangesRequest_Closure)
 typedef void (*Oversync__Upload__V1__PushChangesReply_Closure)
                  (const Oversync__Upload__V1__PushChangesReply *message,
                   void *closure_data);
+typedef void (*Oversync__Upload__V1__NoteHydrationRequest_Closure)
+                 (const Oversync__Upload__V1__NoteHydrationRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__NoteHydrationReply_Closure)
+                 (const Oversync__Upload__V1__NoteHydrationReply *message,
+                  void *closure_data);
 typedef void (*Oversync__Upload__V1__ReadCapabilitiesRequest_Closure)
                  (const Oversync__Upload__V1__ReadCapabilitiesRequest *message,
                   void *closure_data);
@@ -428,6 +496,10 @@ struct Oversync__Upload__V1__Upload_Service
                        const Oversync__Upload__V1__PushChangesRequest *input,
                        Oversync__Upload__V1__PushChangesReply_Closure closure,
                        void *closure_data);
+  void (*note_hydration)(Oversync__Upload__V1__Upload_Service *service,
+                         const Oversync__Upload__V1__NoteHydrationRequest *input,
+                         Oversync__Upload__V1__NoteHydrationReply_Closure closure,
+                         void *closure_data);
   void (*read_capabilities)(Oversync__Upload__V1__Upload_Service *service,
                             const Oversync__Upload__V1__ReadCapabilitiesRequest *input,
                             Oversync__Upload__V1__ReadCapabilitiesReply_Closure closure,
@@ -449,6 +521,7 @@ void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *s
 #define OVERSYNC__UPLOAD__V1__UPLOAD__INIT(function_prefix__) \
     { OVERSYNC__UPLOAD__V1__UPLOAD__BASE_INIT,\
       function_prefix__ ## push_changes,\
+      function_prefix__ ## note_hydration,\
       function_prefix__ ## read_capabilities,\
       function_prefix__ ## list_failures,\
       function_prefix__ ## retry_failure  }
@@ -456,6 +529,10 @@ void oversync__upload__v1__upload__push_changes(ProtobufCService *service,
                                                 const Oversync__Upload__V1__PushChangesRequest *input,
                                                 Oversync__Upload__V1__PushChangesReply_Closure closure,
                                                 void *closure_data);
+void oversync__upload__v1__upload__note_hydration(ProtobufCService *service,
+                                                  const Oversync__Upload__V1__NoteHydrationRequest *input,
+                                                  Oversync__Upload__V1__NoteHydrationReply_Closure closure,
+                                                  void *closure_data);
 void oversync__upload__v1__upload__read_capabilities(ProtobufCService *service,
                                                      const Oversync__Upload__V1__ReadCapabilitiesRequest *input,
                                                      Oversync__Upload__V1__ReadCapabilitiesReply_Closure closure,
@@ -473,6 +550,8 @@ void oversync__upload__v1__upload__retry_failure(ProtobufCService *service,
 
 extern const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__note_hydration_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__note_hydration_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__table_capability__descriptor;

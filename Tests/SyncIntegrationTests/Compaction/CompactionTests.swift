@@ -8,6 +8,7 @@ import RPC
 @testable import Sidecar
 import SwiftProtobuf
 import Testing
+import TestSupport
 @testable import UploadService
 
 @Suite("Compaction")
@@ -309,7 +310,10 @@ struct CompactionTests {
 
 extension SyncedDatabase {
     func compact(_ retention: Retention) async throws -> Compactor.Summary {
-        try await Compactor(connection: sql, retention: retention).run()
+        let maintenance = try await Self.connect(
+            TestDatabase.url(url, as: ServiceRole.maintenance.defaultName))
+        defer { maintenance.close() }
+        return try await Compactor(connection: maintenance, retention: retention).run()
     }
 
     /// Makes ann's changes that many days older than they are.

@@ -74,7 +74,7 @@ struct RevocationTests {
         }
         await #expect(throws: RPCFailure.self) { try await database.pull(user, device: device) }
         let standing = await #expect(throws: RPCFailure.self) {
-            try await ReadBootstrap(pool: database.pool)
+            try await ReadBootstrap(pool: database.downloadPool)
                 .read(UserID(user), DeviceID(device), .now + .seconds(30))
         }
         #expect(standing?.code == "device_revoked")

@@ -139,6 +139,88 @@ struct HeadsTests {
         }
     }
 
+    @Test(
+        "A commit that nobody tells of wakes who waits at the next probe, and nobody else is asked for"
+    )
+    func probed() async throws {
+        try await SyncedDatabase.with { database in
+            let start = ContinuousClock.now
+            for (user, number) in [("ann", 1), ("bob", 11)] {
+                try await database.upload(user, Self.note(number))
+                _ = try await database.pull(user)
+            }
+            async let page = database.pull("ann") { ($0.after, $0.waitSeconds) = (1, 50) }
+            while database.heads.waiting == 0 { await Task.yield() }
+            #expect(await database.heads.probe())
+            try await database.upload("bob", Self.note(12))
+            try await database.upload("ann", Self.note(2))
+            #expect(await database.heads.probe())
+            #expect(Self.rows(try await page) == 1)
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"), now: start)?.head == 2)
+            #expect(database.heads.known(UserID("bob"), for: DeviceID("x"), now: start)?.head == 1)
+            #expect(database.heads.readings.states == 0)
+        }
+    }
+
+    @Test(
+        "While nothing is written nobody's last sequence is asked for, and what is known stays good"
+    )
+    func quiet() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload("ann", Self.note(1))
+            _ = try await database.pull("ann")
+            async let page = database.pull("ann") { ($0.after, $0.waitSeconds) = (1, 50) }
+            while database.heads.waiting == 0 { await Task.yield() }
+            // Other tests write to the same cluster: a moment is wanted in which none of them did.
+            let end = ContinuousClock.now + .seconds(60)
+            var quiet = 0
+            while quiet == 0, .now < end {
+                await database.heads.poll()
+                let (before, mark) = (database.heads.readings, try await database.mark())
+                let asked = ContinuousClock.now
+                await database.heads.probe()
+                await database.heads.poll()
+                let after = database.heads.readings
+                guard try await database.mark() == mark, after.states == before.states else {
+                    continue
+                }
+                #expect(after.grown == before.grown)
+                #expect(after.marks == before.marks + 2)
+                let late = asked + ScopeHeads.freshness - .milliseconds(1)
+                let known = database.heads.known(UserID("ann"), for: DeviceID("x"), now: late)
+                #expect(known?.head == 1)
+                quiet += 1
+            }
+            #expect(quiet == 1, "other tests never stopped writing")
+            database.heads.note(2, of: UserID("ann"))
+            _ = try await page
+        }
+    }
+
+    @Test("A replica that nobody tells of commits hears of most of them before a poll is due")
+    func fast() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload("ann", Self.note(1))
+            _ = try await database.pull("ann")
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await database.heads.run() }
+                defer { group.cancelAll() }
+                var heardBeforePoll = 0
+                let commits = 2...12
+                for number in commits {
+                    async let woken = database.heads.wait(
+                        for: UserID("ann"), beyond: Int64(number - 1), until: nil)
+                    while database.heads.waiting == 0 { await Task.yield() }
+                    try await database.upload("ann", Self.note(number))
+                    let polls = database.heads.readings.states
+                    #expect(try await woken)
+                    if database.heads.readings.states == polls { heardBeforePoll += 1 }
+                }
+                #expect(heardBeforePoll > commits.count / 2)
+            }
+        }
+    }
+
     @Test("A revoked device reads no more, from memory or otherwise; a watch of it ends")
     func revoked() async throws {
         try await SyncedDatabase.with { database in
@@ -227,5 +309,12 @@ struct HeadsTests {
                 try BodyDownloadResponse(serializedBytes: Array(empty.body.readableBytesView))
                     == .with { ($0.nextAfter, $0.windowUntil) = (3, 3) })
         }
+    }
+}
+
+extension SyncedDatabase {
+    /// What changes as soon as anybody has written to the cluster.
+    fileprivate func mark() async throws -> String {
+        try await sql.run(Command(DownloadStatements.readMark)).string(0, 0)
     }
 }

@@ -212,7 +212,17 @@ struct StatementAttempt: Sendable {
             users.append(Stranger.user)
             bindings.bind(users)
         },
-        StatementAttempt(DownloadStatements.noteHydration, .user("user_id = $1")) {
+        StatementAttempt(DownloadStatements.readMark, .nobodysRows) { _, _ in },
+        StatementAttempt(DownloadStatements.readGrown, .user("unnest($1::text[], $2::int8[])")) {
+            bindings, _ in
+            var users = ArrayBinding(of: .text)
+            users.append(Stranger.user)
+            bindings.bind(users)
+            var known = ArrayBinding(of: .int8)
+            known.append(Int64(0))
+            bindings.bind(known)
+        },
+        StatementAttempt(UploadStatements.noteHydration, .user("user_id = $1")) {
             bindings, stranger in
             bindDevice(&bindings, stranger)
             bindings.bind(Int64(1))

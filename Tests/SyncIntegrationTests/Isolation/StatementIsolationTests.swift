@@ -43,20 +43,24 @@ struct StatementIsolationTests {
             let context = CallContext(
                 requestID: "t", deadline: .now + .seconds(30),
                 caller: CallerIdentity(user: Stranger.user, device: Stranger.device))
-            _ = try await ReadBootstrap(pool: database.pool)(context)
+            _ = try await ReadBootstrap(pool: database.downloadPool)(context)
             let store = FailureStore(pool: database.pool)
             _ = try await store.failure(stranger.failure, deadline: .now + .seconds(30))
             try await store.close(
                 stranger.failure, isResolved: true, by: "root", outcome: "applied",
                 deadline: .now + .seconds(30))
-            let rows = try await database.pool.withConnection {
-                try await $0.run(
-                    Command(
-                        Statement(
-                            name: "sent",
-                            sql: "SELECT split_part(name, '~', 1) FROM pg_prepared_statements")))
+            var sent: Set<String> = []
+            for pool in [database.pool, database.downloadPool] {
+                let rows = try await pool.withConnection {
+                    try await $0.run(
+                        Command(
+                            Statement(
+                                name: "sent",
+                                sql: "SELECT split_part(name, '~', 1) FROM pg_prepared_statements"))
+                    )
+                }
+                sent.formUnion(try (0..<rows.rowCount).map { try rows.string($0, 0) })
             }
-            let sent = Set(try (0..<rows.rowCount).map { try rows.string($0, 0) })
             #expect(sent.isSuperset(of: ["upload_append_log", "download_page", "failures_list"]))
             let unknown = sent.subtracting(attempted).filter { name in
                 !Self.generated.contains { name.hasPrefix($0) } && name != "sent"
@@ -103,7 +107,7 @@ struct StatementIsolationTests {
             #expect(Victim.shows(in: scope))
             let before = try await victim.everything()
             bindings.bind(Int64(1))
-            try await database.sql.run(Command(DownloadStatements.noteHydration, bindings))
+            try await database.sql.run(Command(UploadStatements.noteHydration, bindings))
             #expect(try await victim.everything() != before)
         }
     }

@@ -1,6 +1,7 @@
 import DatabaseKit
 @testable import DownloadService
 import Foundation
+import LocalPostgres
 import Logging
 import Model
 import NIOCore
@@ -14,7 +15,8 @@ import Testing
 import TestSupport
 @testable import UploadService
 
-/// A database with registered tables, written to by uploads and by plain SQL, and read as devices read it.
+/// A database with registered tables, written to by uploads and by plain SQL, and read as devices read it. Uploads and
+/// downloads go by the roles of their services.
 struct SyncedDatabase {
     /// One change as a device downloads it.
     struct Change: Equatable {
@@ -47,11 +49,15 @@ struct SyncedDatabase {
         TableRegistration(name: .init(schema: "s", table: "prefs"), key: "code", owner: "owner"),
     ]
 
-    private static let template = DatabaseTemplate(name: "synced") { url in
+    private static let template = DatabaseTemplate(name: "synced") { try await prepare($0) }
+
+    /// Makes the tables, the sidecar and the roles.
+    static func prepare(_ url: String) async throws {
         let connection = try await connect(url)
         defer { connection.close() }
         try await connection.execute(script: tables)
         _ = try await Migrator(connection: connection).migrate()
+        _ = try await RoleInstallation(connection: connection).apply()
         try await Registration.apply(registrations, on: connection)
     }
 
@@ -60,7 +66,9 @@ struct SyncedDatabase {
     let source: CatalogSource
     let executor: UploadExecutor
     let reader: PageReader
+    /// Upload's.
     let pool: PostgresPool
+    let downloadPool: PostgresPool
     /// What a replica of Download knows; it polls only when a test tells it to.
     let heads: ScopeHeads
 
@@ -92,21 +100,29 @@ struct SyncedDatabase {
         }
     }
 
-    private init(
+    /// - Parameter configuration: how the services reach the database.
+    init(
         _ url: String, _ connection: PostgresConnection,
-        reaching configuration: PostgresConfiguration, _ settings: [String: String]
+        reaching configuration: PostgresConfiguration, isPooled: Bool = false,
+        _ settings: [String: String] = [:]
     ) throws {
         self.url = url
         sql = connection
-        var configuration = configuration
-        configuration.sessionSettings = DatabaseSettings.session
-        pool = PostgresPool(configuration, pool: try PoolConfiguration(), logger: Self.logger)
-        source = CatalogSource(pool: pool, logger: Self.logger)
+        func pool(_ purpose: ServiceRole) throws -> PostgresPool {
+            var configuration = configuration
+            configuration.keywords["user"] = purpose.defaultName
+            configuration.serve(isPooled: isPooled)
+            return PostgresPool(configuration, pool: try PoolConfiguration(), logger: Self.logger)
+        }
+        self.pool = try pool(.upload)
+        downloadPool = try pool(.download)
+        source = CatalogSource(pool: self.pool, logger: Self.logger)
         executor = UploadExecutor(
-            pool: pool, source: source, limits: .init(),
+            pool: self.pool, source: source, limits: .init(),
             timeouts: try UploadTimeouts(Configuration(environment: settings)))
-        reader = PageReader(pool: pool, source: source)
-        heads = ScopeHeads(pool: pool, logger: Self.logger)
+        reader = PageReader(
+            pool: downloadPool, source: CatalogSource(pool: downloadPool, logger: Self.logger))
+        heads = ScopeHeads(pool: downloadPool, logger: Self.logger)
     }
 
     /// Calls `body` with the same database for services that reach it through a proxy.
@@ -126,6 +142,31 @@ struct SyncedDatabase {
             try await body(
                 proxy, try SyncedDatabase(url, sql, reaching: configuration, settings))
         }
+    }
+
+    /// Calls `body` with the same database for services that reach it through a pgbouncer.
+    ///
+    /// - Parameter roles: who may connect beside the services.
+    func throughPgBouncer(
+        _ mode: LocalPgBouncer.PoolMode, roles: [String] = [],
+        _ body: (PostgresConfiguration, SyncedDatabase) async throws -> Void
+    ) async throws {
+        var configuration = try PostgresConfiguration(url: url)
+        let pgbouncer = try await LocalPgBouncer(
+            before: try #require(configuration.keywords["host"]), mode: mode,
+            roles: roles + ServiceRole.allCases.map(\.defaultName))
+        configuration.keywords["host"] = pgbouncer.host
+        configuration.keywords["port"] = "\(pgbouncer.port)"
+        let outcome: Result<Void, any Error>
+        do {
+            let database = try SyncedDatabase(
+                url, sql, reaching: configuration, isPooled: mode != .session, [:])
+            outcome = .success(try await body(configuration, database))
+        } catch {
+            outcome = .failure(error)
+        }
+        await pgbouncer.stop()
+        try outcome.get()
     }
 
     static func connect(_ url: String) async throws -> PostgresConnection {
@@ -190,13 +231,15 @@ struct SyncedDatabase {
     /// A download as the service serves it.
     func pull(
         _ user: String, device: String = "reader", roles: [String] = [],
+        hydrations: (any HydrationNotes)? = nil,
         _ fill: (inout PullChangesRequest) -> Void = { _ in }
     ) async throws -> RPCReply<PullChangesReply> {
         var request = PullChangesRequest()
         request.limit = 1000
         fill(&request)
         let pull = PullChanges(
-            reader: reader, heads: heads, limits: .init(),
+            reader: reader, heads: heads,
+            hydrations: hydrations ?? DirectHydrationNotes(pool: pool), limits: .init(),
             metrics: DownloadMetrics(MetricsRegistry()), logger: Self.logger)
         return try await pull(
             request, ByteBuffer(),
@@ -234,6 +277,21 @@ struct SyncedDatabase {
     func feed(_ user: String, after: Int = 0) async throws -> [String] {
         try await download(user, after: after).map {
             "\($0.operation.prefix(1)) \($0.table) \($0.key.suffix(2)) \($0.version)"
+        }
+    }
+}
+
+/// Upload's handler without the socket between.
+struct DirectHydrationNotes: HydrationNotes {
+    let pool: PostgresPool
+
+    func note(floor: Sequence64, _ context: CallContext) async throws(RPCFailure) {
+        var request = NoteHydrationRequest()
+        request.floor = floor
+        do {
+            _ = try await NoteHydration(pool: pool, logger: SyncedDatabase.logger)(request, context)
+        } catch {
+            throw error as? RPCFailure ?? .internal
         }
     }
 }

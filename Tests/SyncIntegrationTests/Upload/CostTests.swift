@@ -123,25 +123,4 @@ struct CostTests {
             #expect(try await database.value(read) == before)
         }
     }
-
-    @Test("H14: readiness is told without any table that grows")
-    func readiness() async throws {
-        try await SyncedDatabase.with { database in
-            try await database.upload("ann", change(1, "INSERT", "notes", id("a1"), "{}"))
-            let tables = try await database.value(
-                """
-                SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_tables
-                WHERE schemaname IN ('sync', 's') AND tablename NOT IN ('meta', 'catalog')
-                """)
-            try await database.execute(
-                "BEGIN; LOCK TABLE \(try #require(tables)) IN ACCESS EXCLUSIVE MODE")
-            #expect(await database.source.problem() == nil)
-            try await database.execute("ROLLBACK; BEGIN; LOCK TABLE sync.meta")
-            // Would wait for the lock: it does ask the database.
-            let asks = Task { await database.source.problem() }
-            try await database.expectWaiting(1)
-            try await database.execute("ROLLBACK")
-            #expect(await asks.value == nil)
-        }
-    }
 }

@@ -1,5 +1,5 @@
-import DevStack
 import LocalPostgres
+import OperatorKit
 import Postgres
 import Sidecar
 

@@ -1,4 +1,4 @@
-import DevStack
+import OperatorKit
 
 /// The numbers in what pgbench prints at its end.
 struct PgBenchOutput: Hashable, Sendable {

@@ -1,4 +1,4 @@
-import DevStack
+import OperatorKit
 import Postgres
 
 /// Changes put into the sidecar's tables directly, as if users had uploaded them long ago: author and post rows of the

@@ -1,6 +1,7 @@
 import DevStack
 import Foundation
 import LocalPostgres
+import OperatorKit
 
 /// nginx on loopback that answers one path with one text through TLS: the floor of an answer without any work.
 struct StaticServer: Sendable {

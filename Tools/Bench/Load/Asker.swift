@@ -1,5 +1,5 @@
-import DevStack
 import NIOCore
+import OperatorKit
 
 /// Asks single questions on one keep-alive connection, each when it is told to.
 struct Asker: Sendable {

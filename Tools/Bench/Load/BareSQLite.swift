@@ -1,5 +1,5 @@
-import DevStack
 import GRDBSQLite
+import OperatorKit
 
 /// A SQLite file driven through the C interface alone: the floor of what a device can do.
 final class BareSQLite {

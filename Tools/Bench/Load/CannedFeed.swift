@@ -1,5 +1,5 @@
-import DevStack
 import Foundation
+import OperatorKit
 import OverSQLite
 
 /// A gateway whose feed is there before it is asked: what is measured with it is the device alone.

@@ -1,4 +1,3 @@
-import DevStack
 import Histogram
 import NIOCore
 

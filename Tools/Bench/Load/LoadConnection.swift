@@ -1,6 +1,6 @@
-import DevStack
 import Histogram
 import NIOCore
+import OperatorKit
 import Synchronization
 
 /// Where a closed loop is: all of its connections look here after each answer.

@@ -1,5 +1,4 @@
 import AsyncHTTPClient
-import DevStack
 import Foundation
 import NIOCore
 import NIOHTTP1

@@ -1,4 +1,3 @@
-import DevStack
 import Foundation
 import NIOCore
 import NIOPosix

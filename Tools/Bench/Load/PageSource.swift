@@ -1,5 +1,6 @@
 import DevStack
 import NIOCore
+import OperatorKit
 
 /// One reader that reads a user's log from its start to its end, again and again.
 struct PageSource: RequestSource {

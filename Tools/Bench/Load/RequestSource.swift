@@ -1,4 +1,5 @@
 import NIOCore
+import OperatorKit
 
 /// What one keep-alive connection of the load asks, one request after the other.
 protocol RequestSource: Sendable {

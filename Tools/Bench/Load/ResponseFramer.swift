@@ -1,5 +1,6 @@
 import DevStack
 import NIOCore
+import OperatorKit
 
 /// Cuts the bytes of a connection into answers of HTTP/1.1 whose length is in their head. Does as little as it can:
 /// the load's own work is taken from the servers it measures.

@@ -1,5 +1,6 @@
 import DevStack
 import NIOCore
+import OperatorKit
 
 /// One device that uploads without end.
 struct UploadSource: RequestSource {

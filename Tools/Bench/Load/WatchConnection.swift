@@ -1,5 +1,5 @@
-import DevStack
 import NIOCore
+import OperatorKit
 import Synchronization
 
 /// What connections that watch have seen, all together.

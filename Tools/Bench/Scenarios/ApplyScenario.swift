@@ -1,4 +1,4 @@
-import DevStack
+import OperatorKit
 import OverSQLite
 
 /// A device applies a page of the feed: parsing, writing and its own books, against the bare writing.

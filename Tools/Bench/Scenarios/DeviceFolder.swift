@@ -1,6 +1,6 @@
-import DevStack
 import Foundation
 import GRDB
+import OperatorKit
 import OverSQLite
 
 /// Devices' files of one scenario, removed at its end.

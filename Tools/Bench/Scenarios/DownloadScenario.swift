@@ -1,4 +1,4 @@
-import DevStack
+import OperatorKit
 
 /// Devices that read their logs from the start in a closed loop.
 struct DownloadScenario: Scenario {

@@ -1,4 +1,4 @@
-import DevStack
+import OperatorKit
 import Postgres
 
 /// Whether a change costs the same however many there are already, and however many users they are spread over.

@@ -1,5 +1,5 @@
-import DevStack
 import NIOCore
+import OperatorKit
 import Postgres
 
 /// Devices that ask for news when there are none, against nginx that sends as many bytes through TLS.

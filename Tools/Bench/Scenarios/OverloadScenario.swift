@@ -1,4 +1,4 @@
-import DevStack
+import OperatorKit
 
 /// Whether more devices than the stack can serve at once make it slower: uploads of ever more devices, a reader of
 /// another user beside them all the while. What is measured begins when all are connected and known.

@@ -27,8 +27,9 @@ package enum Scenarios {
             UploadScenario.upload200, UploadScenario.upload50, UploadScenario.upload50OneUser,
             UploadScenario.upload1, UploadScenario.updates, UploadScenario.deletes,
             UploadScenario.conflicts, DownloadScenario.download1000, DownloadScenario.download100,
-            IdlePollScenario(), EventLatencyScenario(), WatchersScenario(count: watchers),
-            ApplyScenario(), CaptureScenario(), OverloadScenario(), GrowthScenario(),
+            IdlePollScenario(), EventLatencyScenario(.sameHost),
+            EventLatencyScenario(.otherHost), WatchersScenario(count: watchers), ApplyScenario(),
+            CaptureScenario(), OverloadScenario(), GrowthScenario(),
         ]
     }
 

@@ -1,4 +1,3 @@
-import DevStack
 import NIOCore
 import Synchronization
 
@@ -49,9 +48,10 @@ struct WatchersScenario: Scenario {
             Measurement(units: count, requests: woken, seconds: seconds, usage: usage)
         ]
         result.notes.append("\(woken) of them got their event in the end")
-        result.notes.append(
-            "idle, gateway and Download used \(Number.text(1000 * usage.services / seconds)) ms of CPU a second"
-        )
+        let shares = ["gateway", "download", ProcessUsage.postgres].map { name in
+            "\(name) \(Number.text(1000 * (usage.seconds[name] ?? 0) / seconds))"
+        }
+        result.notes.append("idle, ms of CPU a second: \(shares.joined(separator: ", "))")
         return result
     }
 

@@ -1,6 +1,6 @@
 import AsyncHTTPClient
-import DevStack
 import NIOHTTP1
+import OperatorKit
 import WireJSON
 
 /// A device that follows its user's log to the end, in one of three ways.

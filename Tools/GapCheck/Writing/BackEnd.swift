@@ -1,4 +1,4 @@
-import DevStack
+import OperatorKit
 import Postgres
 import TestSupport
 

@@ -1,5 +1,3 @@
-import DevStack
-
 /// A device that writes until there are enough changes.
 struct Writer: Sendable {
     let device: GapDevice

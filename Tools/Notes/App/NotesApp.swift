@@ -1,6 +1,7 @@
 import DevStack
 import Foundation
 import GRDB
+import OperatorKit
 import OverSQLite
 import UnixSignals
 

@@ -1,5 +1,5 @@
-import DevStack
 import Foundation
+import OperatorKit
 
 /// Who works on what, and where it is kept.
 package struct NotesOptions: Sendable {

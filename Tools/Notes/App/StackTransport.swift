@@ -1,5 +1,5 @@
-import DevStack
 import Foundation
+import OperatorKit
 import OverSQLite
 import OverSQLiteAsyncHTTP
 

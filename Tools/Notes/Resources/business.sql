@@ -1,4 +1,4 @@
--- The business tables of `oversync notes`, as a team would have them: its rules are constraints.
+-- The business tables of `oversync-dev notes`, as a team would have them: its rules are constraints.
 CREATE SCHEMA IF NOT EXISTS business;
 
 CREATE TABLE IF NOT EXISTS business.notes (

@@ -1,7 +1,7 @@
 import ArgumentParser
-import DevStack
 import Foundation
 import Model
+import OperatorKit
 import Sidecar
 
 /// `oversync adopt`: rows that were there before the table was registered.
@@ -23,10 +23,10 @@ struct AdoptCommand: AsyncParsableCommand {
     @OptionGroup var database: MigrateCommand.Database
 
     func run() async throws {
-        let url = try database.resolve()
+        let target = try database.resolve()
         var left = 0
-        let count = try await withConnection(to: url) { reading in
-            try await withConnection(to: url) { writing in
+        let count = try await withConnection(to: target) { reading in
+            try await withConnection(to: target) { writing in
                 try await Adoption(reading: reading, writing: writing).adopt(
                     table, owner: user,
                     leftOut: {

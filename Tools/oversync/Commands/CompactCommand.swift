@@ -1,7 +1,7 @@
 import ArgumentParser
-import DevStack
 import Foundation
 import Model
+import OperatorKit
 import Sidecar
 
 /// `oversync compact`: logs that grow no longer than they must.

@@ -1,6 +1,6 @@
 import ArgumentParser
-import DevStack
 import Foundation
+import OperatorKit
 import Sidecar
 
 /// `oversync migrate fk-deferrable`: foreign keys that are checked at commit.

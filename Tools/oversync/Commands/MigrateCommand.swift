@@ -1,7 +1,7 @@
 import ArgumentParser
-import DevStack
 import Foundation
 import Model
+import OperatorKit
 import Postgres
 import ServiceKit
 import Sidecar
@@ -10,7 +10,8 @@ import Sidecar
 struct MigrateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "migrate",
-        abstract: "Creates or updates the sidecar, and registers the tables of oversync.yaml.",
+        abstract:
+            "Creates or updates the sidecar and the services' roles, and registers the tables of oversync.yaml.",
         subcommands: [Up.self, Status.self, DeferrableKeysCommand.self], defaultSubcommand: Up.self)
 
     /// Where the database is.
@@ -21,11 +22,26 @@ struct MigrateCommand: AsyncParsableCommand {
         var url: String?
         @OptionGroup var stack: StackOptions
 
-        func resolve() throws -> String {
-            if let url { return url }
-            if let url = try Configuration().optional(CommonSettings.databaseURL) { return url }
-            if let running = StackAddress.running(in: stack.directory) { return running.database }
-            throw StackError("no database named: give --database or set OVERSYNC_DATABASE_URL")
+        /// - Throws: `StackError` or `ConfigurationError` that names what is wrong, without the connection string.
+        func resolve() throws -> PostgresConfiguration {
+            let settings = Configuration()
+            let named = try url ?? settings.optional(CommonSettings.databaseURL)
+            guard let text = named ?? StackAddress.running(in: stack.directory)?.database else {
+                throw StackError("no database named: give --database or set OVERSYNC_DATABASE_URL")
+            }
+            var configuration: PostgresConfiguration
+            do throws(PostgresError) {
+                configuration = try PostgresConfiguration(url: text, applicationName: "oversync")
+            } catch {
+                let source = url == nil ? CommonSettings.databaseURL.key : "--database"
+                throw StackError(
+                    "\(source) is not a PostgreSQL connection string (postgresql://user@host/database)"
+                )
+            }
+            if named != nil, let password = try settings.optional(CommonSettings.databasePassword) {
+                configuration.keywords["password"] = password
+            }
+            return configuration
         }
     }
 
@@ -40,9 +56,12 @@ struct MigrateCommand: AsyncParsableCommand {
 
         func run() async throws {
             let registrations = try RegistrationFile.read(path: try file())
+            let roles = try RoleSettings.request(Configuration())
             try await withConnection(to: try database.resolve()) { connection in
                 let applied = try await Migrator(connection: connection).migrate()
                 for name in applied { print("applied \(name)") }
+                let remarks = try await RoleInstallation(roles, connection: connection).apply()
+                for remark in remarks { print(remark) }
                 let before = try await Self.registered(on: connection)
                 try await Registration.apply(registrations, on: connection)
                 for name in before.subtracting(try await Self.registered(on: connection)).sorted() {
@@ -76,12 +95,28 @@ struct MigrateCommand: AsyncParsableCommand {
         @OptionGroup var database: Database
 
         func run() async throws {
-            let status = try await withConnection(to: try database.resolve()) { connection in
-                try await Migrator(connection: connection).status()
+            try await withConnection(to: try database.resolve()) { connection in
+                let status = try await Migrator(connection: connection).status()
+                print("layout \(status.version) of \(Migration.currentVersion)")
+                for name in status.pending { print("pending \(name)") }
+                // The roles are on record in the layout at hand only.
+                if !status.pending.isEmpty { throw ExitCode(1) }
+                if try await !Self.rolesAreWhole(on: connection) { throw ExitCode(1) }
             }
-            print("layout \(status.version) of \(Migration.currentVersion)")
-            for name in status.pending { print("pending \(name)") }
-            if !status.pending.isEmpty { throw ExitCode(1) }
+        }
+
+        private static func rolesAreWhole(on connection: PostgresConnection) async throws -> Bool {
+            let roles = try await RoleGrants.installed(on: connection)
+            if roles.isEmpty { print("no roles: run oversync migrate") }
+            for role in roles {
+                let origin = role.isManaged ? "created by oversync" : "granted to, not altered"
+                print(
+                    "role \(role.name) for \(role.purpose.rawValue) (\(role.exists ? origin : "missing"))"
+                )
+            }
+            let missing = try await RoleGrants.missing(on: connection)
+            for grant in missing { print("missing \(grant.privilege) for \(grant.role)") }
+            return !roles.isEmpty && missing.isEmpty
         }
     }
 }

@@ -1,8 +1,8 @@
 import ArgumentParser
-import DevStack
 import Foundation
 import Logging
 import Model
+import OperatorKit
 import Protos
 import RPC
 import ServiceKit
@@ -64,7 +64,8 @@ struct TokenCommand: AsyncParsableCommand {
         }
         guard let secret = try configuration.optional(Self.secret) ?? stackSecret else {
             throw StackError(
-                "no secret: set \(Self.secret.key) or \(Self.secret.key)_FILE, or run oversync dev")
+                "no secret: set \(Self.secret.key) or \(Self.secret.key)_FILE, or run oversync-dev dev"
+            )
         }
         let claims = DeviceClaims(
             user: user, device: device, roles: role,
@@ -79,7 +80,7 @@ struct TokenCommand: AsyncParsableCommand {
         let set = ProcessInfo.processInfo.environment[CommonSettings.runDirectory.key]
         guard let sockets = set ?? StackAddress.running(in: stack.directory)?.sockets else {
             throw StackError(
-                "no Auth service: set \(CommonSettings.runDirectory.key), or run oversync dev")
+                "no Auth service: set \(CommonSettings.runDirectory.key), or run oversync-dev dev")
         }
         let client = RPCClient(
             directory: sockets + "/auth", service: "auth", logger: ConsoleLogHandler.logger(.error))

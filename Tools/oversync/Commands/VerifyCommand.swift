@@ -1,7 +1,7 @@
 import ArgumentParser
-import DevStack
 import Foundation
 import Model
+import OperatorKit
 import Sidecar
 
 /// `oversync verify`: does the database keep its promises?
@@ -30,9 +30,9 @@ struct VerifyCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let url = try database.resolve()
-        let left = try await withConnection(to: url) { reading in
-            try await withConnection(to: url) { writing in
+        let target = try database.resolve()
+        let left = try await withConnection(to: target) { reading in
+            try await withConnection(to: target) { writing in
                 let repairing = Repair(connection: writing, acceptsDeletes: acceptDeletes)
                 var kinds: [Difference.Kind: Int] = [:]
                 var mended: Int64 = 0

@@ -1,0 +1,19 @@
+import Model
+
+/// What a reader must know of a user's log before it reads any of it.
+struct ScopeState: Hashable, Sendable {
+    /// The identity of the database's history.
+    var epoch: String
+    /// The user's last sequence; 0 for a user who has none.
+    var head: Sequence64
+    /// Cursors between 0 and this one miss deletes that were compacted away.
+    var floor: Sequence64
+}
+
+/// A reading of the database on behalf of one device.
+struct ScopeReading: Hashable, Sendable {
+    let state: ScopeState
+    /// The floor at which the device began to read at 0. While it is still there, cursors below it are those
+    /// of a device that misses nothing. Nil: it did not begin lately, or this was not asked.
+    let hydratedFrom: Sequence64?
+}

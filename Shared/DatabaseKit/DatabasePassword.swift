@@ -1,0 +1,54 @@
+import Logging
+import Postgres
+import ServiceKit
+import Synchronization
+
+/// The password for the next connection: `OVERSYNC_DATABASE_PASSWORD`, else the connection string's.
+///
+/// Both may stand in files, which are read for each connection: a password that was changed needs no restart.
+final class DatabasePassword: Sendable {
+    private struct State {
+        var last: String?
+        /// What was wrong when it was last read, which is logged once.
+        var problem: ConfigurationError?
+    }
+
+    private let configuration: Configuration
+    private let logger: Logger
+    private let state: Mutex<State>
+
+    /// - Throws: `ConfigurationError` if it cannot be read now.
+    init(_ configuration: Configuration, logger: Logger) throws(ConfigurationError) {
+        self.configuration = configuration
+        self.logger = logger
+        state = Mutex(State(last: try Self.read(configuration)))
+    }
+
+    /// The password as it is now; the last one that could be read if it cannot be read now.
+    func current() -> String? {
+        do throws(ConfigurationError) {
+            let password = try Self.read(configuration)
+            return state.withLock { state in
+                state = State(last: password)
+                return password
+            }
+        } catch {
+            let (last, isNews) = state.withLock { state in
+                defer { state.problem = error }
+                return (state.last, state.problem != error)
+            }
+            if isNews {
+                logger.error(
+                    "database password not reloaded; the old value stays: \(error)",
+                    metadata: ["setting": "\(error.key)"])
+            }
+            return last
+        }
+    }
+
+    private static func read(_ configuration: Configuration) throws(ConfigurationError) -> String? {
+        if let own = try configuration.optional(CommonSettings.databasePassword) { return own }
+        let url = try configuration.value(CommonSettings.databaseURL)
+        return try CommonSettings.postgres(url, "").keywords["password"]
+    }
+}

@@ -1,0 +1,100 @@
+import Logging
+import RPC
+import ServiceLifecycle
+import Synchronization
+
+/// Whether this process can do its work: probes what it needs in the background, so that the question is answered
+/// from memory at any time.
+///
+/// ``ReadinessRules`` holds the rules; this type asks the checks and passes news on.
+package final class Readiness: Service {
+    package typealias Listener = @Sendable (ServiceStatus) -> Void
+
+    private struct State {
+        var checks: [ReadinessCheck] = []
+        var rules = ReadinessRules([])
+        /// What was told last.
+        var told: ServiceStatus?
+        var listeners: [Listener] = []
+    }
+
+    /// What is told before the first probe has answered.
+    package static let starting = ServiceStatus.notReady("the process is starting")
+
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    package init(logger: Logger) {
+        self.logger = logger
+    }
+
+    /// Sets what is probed. To be called before ``run()``.
+    package func probe(_ checks: [ReadinessCheck]) {
+        state.withLock { state in
+            state.checks = checks
+            state.rules = ReadinessRules(checks.map(\.name))
+        }
+    }
+
+    /// Tells each change from now on. `listener` is called by one thread at a time, and must not wait.
+    package func onChange(_ listener: @escaping Listener) {
+        state.withLock { $0.listeners.append(listener) }
+    }
+
+    /// How it is now.
+    package var status: ServiceStatus { state.withLock { $0.rules.status(now: .now) } }
+
+    /// Probes until graceful shutdown; from then on the process is not ready.
+    package func run() async throws {
+        let checks = state.withLock { $0.checks }
+        await cancelWhenGracefulShutdown {
+            await withDiscardingTaskGroup { group in
+                for (number, check) in checks.enumerated() {
+                    group.addTask { await self.watch(number, check) }
+                }
+            }
+        }
+        note { $0.stop() }
+    }
+
+    private func watch(_ number: Int, _ check: ReadinessCheck) async {
+        while !Task.isCancelled {
+            note { $0.began(number, now: .now) }
+            await withDiscardingTaskGroup { group in
+                group.addTask {
+                    // A probe that is late is news by itself.
+                    guard (try? await Task.sleep(for: ReadinessCheck.limit)) != nil else { return }
+                    self.note { _ in }
+                }
+                let problems = await check.probe()
+                // What a cancelled probe found is no finding.
+                if !Task.isCancelled { note { $0.answered(number, problems, now: .now) } }
+                group.cancelAll()
+            }
+            try? await Task.sleep(for: ReadinessRules.interval)
+        }
+    }
+
+    /// Changes what is known, and tells if the status is another one then.
+    private func note(_ change: (inout ReadinessRules) -> Void) {
+        state.withLock { state in
+            change(&state.rules)
+            let status = state.rules.status(now: .now)
+            let before = state.told
+            guard status != before else { return }
+            state.told = status
+            log(status, after: before)
+            // Under the lock, so that no older status is told after a newer one.
+            for listener in state.listeners { listener(status) }
+        }
+    }
+
+    private func log(_ status: ServiceStatus, after before: ServiceStatus?) {
+        // How a process starts is no news; that it cannot is, as soon as it is known.
+        guard before != nil || status.state == .ready else { return }
+        logger.log(
+            level: status.state == .ready ? .info : .warning, "\(status.state.rawValue)",
+            metadata: status.problems.isEmpty
+                ? nil : ["problems": .array(status.problems.map { "\($0)" })])
+    }
+}

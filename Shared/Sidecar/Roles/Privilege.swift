@@ -1,0 +1,111 @@
+import Model
+
+/// One right on one object of the database.
+package struct Privilege: Hashable, Comparable, Sendable, CustomStringConvertible {
+    package enum Kind: String, Hashable, Sendable {
+        case database, schema, table, sequence, function
+    }
+
+    package let kind: Kind
+    /// As SQL takes it: quoted, with its schema; a function with the types of its parameters. The database is
+    /// always the one at hand, and is called ``currentDatabase``.
+    package let object: String
+    /// `SELECT`, `EXECUTE`, …
+    package let right: String
+
+    static let currentDatabase = "current_database"
+
+    package init(_ kind: Kind, _ object: String, _ right: String) {
+        self.kind = kind
+        self.object = object
+        self.right = right
+    }
+
+    package var description: String { "\(right) on \(kind.rawValue) \(object)" }
+
+    package static func < (a: Privilege, b: Privilege) -> Bool {
+        (a.kind.rawValue, a.object, a.right) < (b.kind.rawValue, b.object, b.right)
+    }
+
+    static func table(_ name: String, _ rights: String...) -> [Privilege] {
+        rights.map { Privilege(.table, name, $0) }
+    }
+}
+
+extension ServiceRole {
+    /// What each service's statements need of the sidecar. The one list of its kind: `oversync migrate` grants it, and
+    /// a test runs every service with it. Rights on business tables follow from the catalog: ``BusinessPrivileges``.
+    package var sidecarPrivileges: [Privilege] {
+        let connect = [Privilege(.database, Privilege.currentDatabase, "CONNECT")]
+        let sync = connect + [Privilege(.schema, "sync", "USAGE")]
+        switch self {
+        case .upload: return sync + Self.uploads
+        case .download: return sync + Self.downloads
+        case .maintenance: return sync + Self.prunes
+        case .auth:
+            // LOCK TABLE in the mode that excludes other replicas takes UPDATE.
+            return connect + [Privilege(.schema, "oversync_auth", "USAGE")]
+                + Privilege.table("oversync_auth.signing_key", "SELECT", "INSERT", "UPDATE")
+                + Privilege.table("oversync_auth.layout", "SELECT")
+        }
+    }
+
+    private static let uploads: [Privilege] =
+        Privilege.table("sync.meta", "SELECT") + Privilege.table("sync.catalog", "SELECT")
+        // Locking a row takes UPDATE too.
+        + Privilege.table("sync.scope", "SELECT", "INSERT", "UPDATE")
+        + Privilege.table("sync.source", "SELECT", "INSERT")
+        + Privilege.table("sync.change_log", "SELECT", "INSERT")
+        + Privilege.table("sync.row_state", "SELECT", "INSERT", "UPDATE")
+        + Privilege.table("sync.key_owner", "SELECT", "INSERT", "UPDATE", "DELETE")
+        + Privilege.table("sync.materialize_failures", "SELECT", "INSERT", "UPDATE")
+        + Privilege.table("sync.hydration", "SELECT", "INSERT", "UPDATE")
+        // Append-only: an administrator's retry of a failure is written down here.
+        + Privilege.table("sync.audit", "INSERT")
+        + [
+            "sync.expect_rows(bigint, bigint)", "sync.expect_no_columns(text[], text[])",
+            "sync.key_text(bytea, text)",
+        ].map { Privilege(.function, $0, "EXECUTE") }
+
+    /// Nothing but reading, so that a page can come from a hot standby.
+    private static let downloads: [Privilege] =
+        ["meta", "catalog", "scope", "source", "change_log", "hydration"].flatMap {
+            Privilege.table("sync.\($0)", "SELECT")
+        }
+
+    private static let prunes: [Privilege] =
+        Privilege.table("sync.meta", "SELECT") + Privilege.table("sync.catalog", "SELECT")
+        + Privilege.table("sync.row_state", "SELECT")
+        + Privilege.table("sync.scope", "SELECT", "UPDATE")
+        + Privilege.table("sync.source", "SELECT", "UPDATE")
+        + ["change_log", "hydration", "materialize_failures", "audit"].flatMap {
+            Privilege.table("sync.\($0)", "SELECT", "DELETE")
+        }
+}
+
+/// What Upload needs of the business tables: it follows from what is registered.
+package struct BusinessPrivileges: Sendable {
+    /// - Parameters:
+    ///   - tables: as in the catalog; those that are no longer registered ask for nothing.
+    ///   - more: schemas and sequences that their columns depend on (`RoleStatements.columnNeeds`).
+    static func of(_ tables: [RegisteredTable], _ more: [Privilege]) -> Set<Privilege> {
+        var needed = Set(more)
+        for table in tables where table.isWritten {
+            needed.formUnion(
+                Privilege.table(
+                    table.name.quotedName, "SELECT", "INSERT", "UPDATE", "DELETE"))
+            needed.insert(Privilege(.schema, quoted(table.name.schema), "USAGE"))
+            // Whether a parent exists is asked before a child is written.
+            for parent in Set(table.foreignKeys.map(\.parent)) {
+                needed.formUnion(Privilege.table(parent.quotedName, "SELECT"))
+                needed.insert(Privilege(.schema, quoted(parent.schema), "USAGE"))
+            }
+        }
+        return needed
+    }
+}
+
+extension RegisteredTable {
+    /// Uploads write to a business table of its name.
+    var isWritten: Bool { mode == .table && !isRemoved && !columns.isEmpty }
+}

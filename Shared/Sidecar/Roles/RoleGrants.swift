@@ -1,0 +1,158 @@
+import Model
+import Postgres
+
+/// A privilege of one role.
+package struct RoleGrant: Hashable, Comparable, Sendable {
+    package let role: String
+    package let privilege: Privilege
+
+    package static func < (a: RoleGrant, b: RoleGrant) -> Bool {
+        (a.role, a.privilege) < (b.role, b.privilege)
+    }
+}
+
+/// Grants what the roles in the database's records need, and revokes what they need no longer.
+///
+/// Registering a table ends with this, so that no service meets a table which it may not use.
+package enum RoleGrants {
+    /// Inside the caller's transaction. Does nothing in a database whose records name no role.
+    ///
+    /// - Throws: `RoleError` where the connection's role cannot grant; `PostgresError`.
+    static func apply(
+        _ tables: [RegisteredTable], on connection: PostgresConnection
+    ) async throws {
+        let roles = try await installed(on: connection)
+        guard !roles.isEmpty else { return }
+        if let lost = roles.first(where: { !$0.exists }) {
+            throw RoleError(
+                "the role \(lost.name) does not exist on this server: run oversync migrate, which creates it"
+            )
+        }
+        let needed = try await needs(of: roles, tables, on: connection)
+        try await revoke(keeping: Set(needed), on: connection)
+        let missing = try await missing(needed, on: connection)
+        guard !missing.isEmpty else { return }
+        try await run(missing.map { statement("GRANT", $0, "TO") }, on: connection)
+        try await connection.run(
+            Command(RoleStatements.recordGrants, bindings(of: missing)))
+        // PostgreSQL only warns where the connection's role may grant less than it was asked to.
+        if let failed = try await self.missing(missing, on: connection).first {
+            throw RoleError(
+                "\(failed.privilege) could not be granted to \(failed.role): connect as the owner")
+        }
+    }
+
+    /// What the roles of a database lack, for `oversync migrate status`.
+    package static func missing(
+        on connection: PostgresConnection
+    ) async throws -> [RoleGrant] {
+        let tables = try await Catalog.readTables(on: connection)
+        let roles = try await installed(on: connection)
+        return try await missing(needs(of: roles, tables, on: connection), on: connection)
+    }
+
+    /// The roles that the database's records name.
+    package static func installed(
+        on connection: PostgresConnection
+    ) async throws(PostgresError) -> [InstalledRole] {
+        let result = try await connection.run(Command(RoleStatements.installed))
+        var roles: [InstalledRole] = []
+        for row in 0..<result.rowCount {
+            guard let purpose = ServiceRole(rawValue: try result.string(row, 0)) else { continue }
+            roles.append(
+                InstalledRole(
+                    purpose: purpose, name: try result.string(row, 1),
+                    isManaged: try result.bool(row, 2), exists: try result.bool(row, 3)))
+        }
+        return roles
+    }
+
+    private static func needs(
+        of roles: [InstalledRole], _ tables: [RegisteredTable], on connection: PostgresConnection
+    ) async throws -> [RoleGrant] {
+        var names = ArrayBinding(of: .text)
+        for table in tables where table.isWritten { names.append(table.name.quotedName) }
+        var columns = Bindings()
+        columns.bind(names)
+        let more = try await connection.run(Command(RoleStatements.columnNeeds, columns))
+        let dependencies = try (0..<more.rowCount).compactMap { try privilege(more, $0, first: 0) }
+        let business = BusinessPrivileges.of(tables, dependencies)
+        let needed = Set(
+            roles.flatMap { role in
+                (role.purpose.sidecarPrivileges + (role.purpose == .upload ? Array(business) : []))
+                    .map { RoleGrant(role: role.name, privilege: $0) }
+            })
+        return needed.sorted()
+    }
+
+    private static func missing(
+        _ grants: [RoleGrant], on connection: PostgresConnection
+    ) async throws(PostgresError) -> [RoleGrant] {
+        let result = try await connection.run(
+            Command(RoleStatements.missing, bindings(of: grants)))
+        var missing: [RoleGrant] = []
+        for row in 0..<result.rowCount { missing.append(grants[Int(try result.int64(row, 0)) - 1]) }
+        return missing
+    }
+
+    /// Only what was granted here: what an operator has granted by hand is the operator's.
+    private static func revoke(
+        keeping needed: Set<RoleGrant>, on connection: PostgresConnection
+    ) async throws {
+        let result = try await connection.run(Command(RoleStatements.granted))
+        var obsolete: [RoleGrant] = []
+        var statements: [RevokedStatement] = []
+        for row in 0..<result.rowCount {
+            guard let privilege = try privilege(result, row, first: 1) else { continue }
+            let grant = RoleGrant(role: try result.string(row, 0), privilege: privilege)
+            if needed.contains(grant) { continue }
+            obsolete.append(grant)
+            if try result.bool(row, 4) { statements.append(statement("REVOKE", grant, "FROM")) }
+        }
+        guard !obsolete.isEmpty else { return }
+        try await run(statements, on: connection)
+        try await connection.run(Command(RoleStatements.forgetGrants, bindings(of: obsolete)))
+    }
+
+    private typealias RevokedStatement = String
+
+    private static func run(
+        _ statements: [String], on connection: PostgresConnection
+    ) async throws(PostgresError) {
+        guard !statements.isEmpty else { return }
+        try await connection.execute(script: statements.joined(separator: ";\n"))
+    }
+
+    private static func statement(_ verb: String, _ grant: RoleGrant, _ link: String) -> String {
+        let (privilege, role) = (grant.privilege, quoted(grant.role))
+        guard privilege.kind == .database else {
+            return
+                "\(verb) \(privilege.right) ON \(privilege.kind.rawValue.uppercased()) \(privilege.object) \(link) \(role)"
+        }
+        let text =
+            "\(verb) \(privilege.right) ON DATABASE %I \(link) \(role.replacing("%", with: "%%"))"
+        return "DO $do$ BEGIN EXECUTE format(\(literal(text)), current_database()); END $do$"
+    }
+
+    private static func privilege(
+        _ result: PostgresResult, _ row: Int, first: Int
+    ) throws(PostgresError) -> Privilege? {
+        guard let kind = Privilege.Kind(rawValue: try result.string(row, first)) else { return nil }
+        return Privilege(
+            kind, try result.string(row, first + 1), try result.string(row, first + 2))
+    }
+
+    private static func bindings(of grants: [RoleGrant]) -> Bindings {
+        var bindings = Bindings()
+        let columns: [(RoleGrant) -> String] = [
+            { $0.role }, { $0.privilege.kind.rawValue }, { $0.privilege.object },
+            { $0.privilege.right },
+        ]
+        for column in columns {
+            var array = ArrayBinding(of: .text, reserving: grants.count)
+            for grant in grants { array.append(column(grant)) }
+            bindings.bind(array)
+        }
+        return bindings
+    }
+}

@@ -1,0 +1,223 @@
+import Model
+import Postgres
+
+/// Roles that are missing and cannot be made, or rights that cannot be granted: what an operator does about it.
+package struct RoleError: Error, Hashable, Sendable, CustomStringConvertible {
+    package let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+/// Creates the services' roles where they are missing, and keeps those that Oversync created as they should be.
+///
+/// Roles belong to the whole server: migrators of several databases may make the same ones at the same time.
+package struct RoleInstallation {
+    /// How often a step is tried that another database's migrator was in the way of.
+    static let maximumAttempts = 10
+    /// What PostgreSQL says when another session makes or changes the same role.
+    private static let racing: Set<SQLState> = [
+        .duplicateObject, .uniqueViolation, .internalError,
+    ]
+
+    private let connection: PostgresConnection
+    private let request: RoleRequest
+
+    package init(_ request: RoleRequest = .standard, connection: PostgresConnection) {
+        self.connection = connection
+        self.request = request
+    }
+
+    private struct Existing {
+        /// Whether each role that exists is one that Oversync created.
+        var managed: [String: Bool] = [:]
+
+        func isManaged(_ role: RoleRequest.Resolved) -> Bool {
+            managed[role.name.description] == true
+        }
+    }
+
+    private struct Session {
+        let user: String
+        let database: String
+        let mayCreateRoles: Bool
+    }
+
+    /// Makes what is missing, writes the roles into the database's records, and grants what their services need.
+    ///
+    /// - Returns: what was done, and what the operator should know, a line each.
+    /// - Throws: `RoleError`; `PostgresError`.
+    package func apply() async throws -> [String] {
+        let session = try await readSession()
+        let roles = request.resolved(recorded: try await RoleGrants.installed(on: connection))
+        var remarks = try await create(roles, session)
+        let existing = try await readExisting(roles)
+        try await inTransaction {
+            for role in roles {
+                var bindings = Bindings()
+                bindings.bind(role.purpose.rawValue)
+                bindings.bind(role.name.description)
+                bindings.bind(existing.isManaged(role))
+                try await connection.run(Command(RoleStatements.record, bindings))
+            }
+            try await RoleGrants.apply(Catalog.readTables(on: connection), on: connection)
+        }
+        for role in roles {
+            guard !existing.isManaged(role) else {
+                try await configure(role, session)
+                continue
+            }
+            remarks.append(
+                "uses role \(role.name) for \(role.purpose.rawValue), which was there: it is granted to, not altered"
+            )
+            if role.password != nil {
+                remarks.append(
+                    "the password for \(role.name) was not set: Oversync did not create this role")
+            }
+        }
+        for role in roles where role.purpose == .upload {
+            try await remarks += rowSecurityRemarks(role.name)
+        }
+        return remarks
+    }
+
+    /// Migrators of other databases make the same roles: whoever comes second finds them made.
+    private func create(
+        _ roles: [RoleRequest.Resolved], _ session: Session
+    ) async throws -> [String] {
+        var created: [String] = []
+        let existing = try await readExisting(roles)
+        let missing = Set(roles.map(\.name.description)).subtracting(existing.managed.keys).sorted()
+        guard missing.isEmpty || session.mayCreateRoles else {
+            throw Self.mayNotCreate(missing, session.user)
+        }
+        for name in missing {
+            // In one transaction: nobody sees the role without its comment.
+            try await repeating {
+                guard try await readExisting(roles).managed[name] == nil else { return }
+                try await inTransaction {
+                    try await connection.execute(
+                        script: """
+                            CREATE ROLE \(quoted(name)) LOGIN;
+                            COMMENT ON ROLE \(quoted(name)) IS \(literal(RoleStatements.comment));
+                            """)
+                }
+                created.append("created role \(name)")
+            }
+        }
+        return created
+    }
+
+    private static func mayNotCreate(_ missing: [String], _ user: String) -> RoleError {
+        let statements = missing.map { "  CREATE ROLE \(quoted($0)) LOGIN;" }
+        return RoleError(
+            "the role \(user) may not create roles, and there is no \(missing.joined(separator: ", ")). Let an "
+                + "administrator run this (with a PASSWORD where the server asks for one), then run oversync "
+                + "migrate again:\n" + statements.joined(separator: "\n"))
+    }
+
+    /// The session settings and the password of a role that Oversync created.
+    private func configure(
+        _ role: RoleRequest.Resolved, _ session: Session
+    ) async throws {
+        let place = "ALTER ROLE \(role.name.quoted) IN DATABASE \(quoted(session.database))"
+        var statements = role.purpose.sessionSettings.sorted { $0.key < $1.key }.map {
+            name, value in
+            "\(place) SET \(name) = \(literal(value))"
+        }
+        if let password = role.password {
+            // Encrypted here: the server may write statements to its log.
+            let encrypted = try connection.encryptedPassword(
+                password, of: role.name.description)
+            statements.append("ALTER ROLE \(role.name.quoted) PASSWORD \(literal(encrypted))")
+        }
+        let script = statements.joined(separator: ";\n")
+        do {
+            try await repeating {
+                try await inTransaction { try await connection.execute(script: script) }
+            }
+        } catch let error as PostgresError where error.sqlState == .insufficientPrivilege {
+            throw RoleError(
+                "the role \(session.user) may not alter \(role.name), which another owner's oversync migrate created: "
+                    + "connect as that one, or as one with CREATEROLE")
+        }
+    }
+
+    private func rowSecurityRemarks(_ upload: RoleName) async throws -> [String] {
+        var bindings = Bindings()
+        bindings.bind(upload.description)
+        let tables = try await connection.run(Command(RoleStatements.rowSecurity, bindings))
+        return try (0..<tables.rowCount).map { row in
+            "\(try tables.string(row, 0)) has row-level security, which \(upload) is subject to: give it a policy for "
+                + "this role, or run ALTER ROLE \(upload.quoted) BYPASSRLS"
+        }
+    }
+
+    private func readSession() async throws(PostgresError) -> Session {
+        let result = try await connection.run(Command(RoleStatements.session))
+        return Session(
+            user: try result.string(0, 0), database: try result.string(0, 1),
+            mayCreateRoles: try result.bool(0, 2))
+    }
+
+    private func readExisting(
+        _ roles: [RoleRequest.Resolved]
+    ) async throws(PostgresError) -> Existing {
+        var names = ArrayBinding(of: .text)
+        for role in roles { names.append(role.name.description) }
+        var bindings = Bindings()
+        bindings.bind(names)
+        bindings.bind(RoleStatements.comment)
+        let result = try await connection.run(Command(RoleStatements.existing, bindings))
+        var existing = Existing()
+        for row in 0..<result.rowCount {
+            existing.managed[try result.string(row, 0)] = try result.bool(row, 1)
+        }
+        return existing
+    }
+
+    private func inTransaction(_ body: () async throws -> Void) async throws {
+        try await connection.execute(script: "BEGIN; \(Migrator.lock)")
+        do {
+            try await body()
+            try await connection.execute(script: "COMMIT")
+        } catch {
+            try? await connection.execute(script: "ROLLBACK")
+            throw error
+        }
+    }
+
+    private func repeating(_ step: () async throws -> Void) async throws {
+        for attempt in 1... {
+            do {
+                return try await step()
+            } catch let error as PostgresError {
+                guard let state = error.sqlState, Self.racing.contains(state),
+                    attempt < Self.maximumAttempts
+                else { throw error }
+            }
+        }
+    }
+}
+
+extension ServiceRole {
+    /// How long a transaction may stand open and idle, in milliseconds: none of a service's waits for anybody.
+    private static let idleTransactionMilliseconds = 30_000
+
+    /// How long one statement may take where the service does not say it itself, in milliseconds. Pruning may take
+    /// any time.
+    private var statementMilliseconds: Int? {
+        switch self {
+        case .upload, .download: 15_000
+        case .auth: 5_000
+        case .maintenance: nil
+        }
+    }
+
+    /// What a session of this role is set to in the database, also behind a pooler.
+    var sessionSettings: [String: String] {
+        var settings = PostgresConfiguration.serviceSession
+        settings["idle_in_transaction_session_timeout"] = "\(Self.idleTransactionMilliseconds)"
+        if let statementMilliseconds { settings["statement_timeout"] = "\(statementMilliseconds)" }
+        return settings
+    }
+}

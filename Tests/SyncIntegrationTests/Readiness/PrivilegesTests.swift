@@ -1,0 +1,232 @@
+@testable import AuthService
+@testable import DatabaseKit
+@testable import DownloadService
+import Logging
+import Model
+import NIOCore
+import Postgres
+import RPC
+import ServiceKit
+@testable import Sidecar
+import Testing
+import TestSupport
+@testable import UploadService
+
+/// The privileges that readiness looks for, and that `oversync migrate` grants, are those that the statements need.
+@Suite("Each service's declared privileges are what its statements need")
+struct PrivilegesTests {
+    /// A service's declaration, and everything that it sends.
+    private struct Service {
+        let privileges: [RequiredPrivileges]
+        let statements: [StatementAttempt]
+        /// Statements that no list has: those made for the registered tables, above all.
+        var generated: [Command] = []
+    }
+
+    private static func withServices(
+        _ body: (SyncedDatabase, [(name: String, service: Service)], Stranger) async throws -> Void
+    ) async throws {
+        try await SyncedDatabase.with(tables: Victim.tables, registered: Victim.yaml) { database in
+            _ = try await Victim(in: database)
+            let stranger = try await Stranger(in: database)
+            let catalog = try await database.source.catalog()
+            let schema = UploadSchema(catalog: catalog)
+            let services = [
+                (
+                    "upload",
+                    Service(
+                        privileges: UploadPrivileges.sidecar
+                            + Set(catalog.tables.flatMap(UploadPrivileges.business)),
+                        statements: attempts(
+                            UploadStatements.all + FailureStatements.all + catalogStatements),
+                        generated: generated(schema))
+                ),
+                (
+                    "download",
+                    Service(
+                        privileges: DownloadPrivileges.sidecar,
+                        statements: attempts(DownloadStatements.all + catalogStatements))
+                ),
+                (
+                    "auth",
+                    Service(
+                        privileges: AuthPrivileges.all,
+                        statements: attempts(AuthStatements.all),
+                        generated: [Command(ProbeStatements.layoutVersion(.auth))])
+                ),
+            ]
+            try await body(database, services, stranger)
+        }
+    }
+
+    private static let catalogStatements = [
+        SidecarStatements.registeredTables, SidecarStatements.hasDeferrableConstraints,
+        SidecarStatements.columns, SidecarStatements.foreignKeys, SidecarStatements.uniqueKeys,
+        SidecarStatements.layoutVersion,
+    ]
+
+    private static func attempts(_ statements: [Statement]) -> [StatementAttempt] {
+        let names = Set(statements.map(\.name))
+        let attempts = StatementAttempt.all.filter { names.contains($0.statement.name) }
+        #expect(Set(attempts.map(\.statement.name)) == names)
+        return attempts
+    }
+
+    /// Every statement that reads or writes business rows, for every registered table.
+    private static func generated(_ schema: UploadSchema) -> [Command] {
+        var commands: [Command] = []
+        for (index, table) in schema.tables.enumerated() {
+            let kind = table.registered.keyKind
+            var columns = ColumnSet()
+            for column in table.registered.columns.indices { columns.insert(column) }
+            let key = kind == .uuid ? id("ffff") : "nobody's"
+            for write in [MaterializeStatement.Kind.create, .update, .delete] {
+                for rows in [MaterializeStatement.Expectation.asRecorded, .anything] {
+                    commands.append(
+                        Command(
+                            schema.materializeStatement(index, write, columns, expecting: rows),
+                            rowBindings(kind, write, key)))
+                }
+            }
+            if let statement = schema.keyUseStatement(index) {
+                var bindings = Bindings()
+                bindings.bind(bytes: kind == .uuid ? Stranger.bytes(ofUUID: key) : Array(key.utf8))
+                bindings.bind(Stranger.user)
+                commands.append(Command(statement, bindings))
+            }
+        }
+        for (index, key) in schema.foreignKeys.enumerated() {
+            let value = key.payloadPairs.map { pair -> ParentValue in
+                switch pair.type {
+                case .uuid: .uuid(RowKey(id("ffff"), kind: .uuid)!)
+                case .integer: .integer(1)
+                case .text: .text(ExactText("none"))
+                }
+            }
+            commands.append(
+                Command(
+                    schema.parentStatement(index),
+                    ParentStatement.bindings(
+                        user: Stranger.user, key,
+                        [ParentReference(foreignKey: index, values: value)])))
+        }
+        return commands
+    }
+
+    private static func rowBindings(
+        _ keyKind: KeyKind, _ kind: MaterializeStatement.Kind, _ key: String
+    ) -> Bindings {
+        var bindings = Bindings()
+        if kind == .delete {
+            var keys = ArrayBinding(of: keyKind == .uuid ? .uuid : .text)
+            let bytes = keyKind == .uuid ? Stranger.bytes(ofUUID: key) : Array(key.utf8)
+            bytes.withUnsafeBytes { keys.append(bytes: $0) }
+            bindings.bind(keys)
+        } else {
+            bindings.bind(bytes: Array(#"[{"\#(MaterializeStatement.keyMember)":"\#(key)"}]"#.utf8))
+        }
+        bindings.bind(Stranger.user)
+        bindings.bind(Int64(1))
+        return bindings
+    }
+
+    /// Runs everything as the role, each by itself and taken back.
+    ///
+    /// - Returns: the names of the statements that a privilege was missing for.
+    private static func refused(
+        _ service: Service, _ database: SyncedDatabase, _ stranger: Stranger
+    ) async throws -> [String] {
+        var refused: [String] = []
+        let fixed = service.statements.map { attempt in
+            var bindings = Bindings()
+            attempt.bind(&bindings, stranger)
+            return Command(attempt.statement, bindings)
+        }
+        for command in fixed + service.generated {
+            let name = command.statement.name
+            // Inside of a transaction PostgreSQL refuses one that chooses its level.
+            let opening =
+                command.statement.sql.hasPrefix("BEGIN ISOLATION LEVEL")
+                ? [] : [Command(UploadStatements.begin), Command(UploadStatements.savepoint)]
+            do throws(PostgresError) {
+                _ = try await database.sql.run(opening + [command])
+            } catch {
+                switch error.sqlState {
+                case .insufficientPrivilege: refused.append(name)
+                // The row is not as the statement expects it, or breaks a rule of its table.
+                case RowRefusal.keyTakenState: break
+                case let state? where state.errorClass == "23": break
+                default: throw error
+                }
+            }
+            try await database.execute("ROLLBACK")
+        }
+        return refused
+    }
+
+    @Test("A role with exactly these privileges can run every statement of its service")
+    func complete() async throws {
+        try await Self.withServices { database, services, stranger in
+            for (name, service) in services {
+                try await GrantedRole.with(in: database, granting: service.privileges) { role in
+                    if name == "upload" { try await role.grantCapture() }
+                    try await role.act {
+                        let refused = try await Self.refused(service, database, stranger)
+                        #expect(refused == [], "\(name)")
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("Without any one of them some statement of the service fails")
+    func minimal() async throws {
+        try await Self.withServices { database, services, stranger in
+            for (name, service) in services {
+                try await GrantedRole.with(in: database, granting: service.privileges) { role in
+                    if name == "upload" { try await role.grantCapture() }
+                    for privilege in service.privileges.flatMap(\.single) {
+                        try await role.revoke(privilege)
+                        try await role.act {
+                            let refused = try await Self.refused(service, database, stranger)
+                            #expect(refused != [], "\(name) needs no \(privilege)")
+                        }
+                        try await role.grant(privilege)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("An upload and a download work as roles with exactly these privileges")
+    func whole() async throws {
+        try await Self.withServices { database, services, _ in
+            try await GrantedRole.with(in: database, granting: services[0].service.privileges) {
+                role in
+                try await role.grantCapture()
+                let pool = PostgresPool(
+                    try role.configuration, pool: try PoolConfiguration(),
+                    logger: SyncedDatabase.logger)
+                let executor = UploadExecutor(
+                    pool: pool, source: CatalogSource(pool: pool, logger: SyncedDatabase.logger),
+                    limits: .init(), timeouts: try UploadTimeouts(.init(environment: [:])))
+                let body = [
+                    change(900, "INSERT", "notes", id("77"), #"{"title":"x"}"#),
+                    change(901, "INSERT", "tags", "t77", #"{"label":"x"}"#),
+                    change(902, "INSERT", "refusing", id("78"), #"{"word":"bad"}"#),
+                    change(903, "DELETE", "tags", "t77", base: 1),
+                ].joined(separator: ",")
+                let (_, result) = try await executor.upload(
+                    ByteBuffer(string: #"{"changes":[\#(body)]}"#),
+                    from: CallerIdentity(user: "carl", device: "new"),
+                    deadline: .now + .seconds(30))
+                #expect(
+                    result.outcomes.map(\.line) == [
+                        "applied 1", "applied 1", "materialize_error 23514", "applied 2",
+                    ])
+            }
+            #expect(
+                try await database.feed("carl") == ["I notes 77 1", "I tags 77 1", "D tags 77 2"])
+        }
+    }
+}

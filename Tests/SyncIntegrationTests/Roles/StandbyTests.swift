@@ -1,0 +1,72 @@
+@testable import DownloadService
+import Foundation
+import LocalPostgres
+import Model
+import NIOCore
+import Postgres
+import Protos
+import RPC
+import Testing
+import TestSupport
+
+@Suite("A hot standby")
+struct StandbyTests {
+    @Test("Download's statements run on it: pages, large rows, bootstrap, heads, the catalog")
+    func download() async throws {
+        try await TestDatabase.withCluster { primary in
+            let url = primary.connectionURL()
+            try await SyncedDatabase.prepare(url)
+            let folder = primary.directory + "-standby"
+            let standby = try await primary.startStandby(directory: folder)
+            let outcome: Result<Void, any Error>
+            do {
+                outcome = .success(try await Self.read(url, standby.connectionURL()))
+            } catch {
+                outcome = .failure(error)
+            }
+            try? await standby.destroy()
+            try outcome.get()
+        }
+    }
+
+    private static func read(_ primary: String, _ standby: String) async throws {
+        let sql = try await SyncedDatabase.connect(primary)
+        defer { sql.close() }
+        let source = try SyncedDatabase(primary, sql, reaching: PostgresConfiguration(url: primary))
+        let large = String(repeating: "large ", count: 20_000)
+        try await source.upload(
+            "ann", change(1, "INSERT", "notes", id("1"), #"{"title":"small"}"#),
+            change(2, "INSERT", "notes", id("2"), #"{"title":"\#(large)"}"#))
+        let copy = try await SyncedDatabase.connect(standby)
+        defer { copy.close() }
+        try await expectReplay(of: sql, on: copy)
+
+        let database = try SyncedDatabase(
+            standby, copy, reaching: PostgresConfiguration(url: standby))
+        #expect(try await database.value("SELECT pg_is_in_recovery()::text") == "true")
+        #expect(try await database.feed("ann") == ["I notes 01 1", "I notes 02 1"])
+        let page = try await database.pull("ann") { $0.includeSelf = true }
+        #expect(page.body.readableBytes > large.utf8.count)
+        let bootstrap = try await ReadBootstrap(pool: database.downloadPool).read(
+            UserID("ann"), DeviceID("phone"), .now + .seconds(30))
+        #expect(bootstrap.nextChangeID == 3)
+        await database.heads.poll()
+        #expect(database.heads.known(UserID("ann"), for: DeviceID("reader"))?.head == 2)
+    }
+
+    private static func expectReplay(
+        of primary: PostgresConnection, on standby: PostgresConnection
+    ) async throws {
+        let position = try await primary.run(
+            Command(Statement(name: "position", sql: "SELECT pg_current_wal_flush_lsn()::text"))
+        ).string(0, 0)
+        let replayed = Command(
+            Statement(
+                name: "replayed",
+                sql: "SELECT pg_last_wal_replay_lsn() >= '\(position)'::pg_lsn"))
+        let deadline = ContinuousClock.now + .seconds(30)
+        while try await !standby.run(replayed).bool(0, 0) {
+            try #require(.now < deadline, "the standby does not follow")
+        }
+    }
+}

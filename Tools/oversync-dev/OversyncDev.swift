@@ -1,0 +1,15 @@
+import ArgumentParser
+import ServiceKit
+
+/// The developer's tool: whatever starts a stack, plays a device or measures.
+@main
+struct OversyncDev: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "oversync-dev",
+        abstract: "Runs, tries out and measures Oversync. `oversync` is the operator's tool.",
+        version: BuildInfo.line("oversync-dev"),
+        subcommands: [
+            DevCommand.self, DemoCommand.self, NotesCommand.self, BenchCommand.self,
+            GapCommand.self, LoadCommand.self,
+        ])
+}

@@ -1,0 +1,48 @@
+import ServiceKit
+import Sidecar
+
+/// The names and passwords of the services' roles, as `oversync migrate` reads them.
+enum RoleSettings {
+    static let names: [ServiceRole: Setting<String>] = [
+        .upload: name("OVERSYNC_UPLOAD_ROLE", .upload),
+        .download: name("OVERSYNC_DOWNLOAD_ROLE", .download),
+        .auth: name("OVERSYNC_AUTH_ROLE", .auth),
+        .maintenance: name("OVERSYNC_MAINTENANCE_ROLE", .maintenance),
+    ]
+    static let passwords: [ServiceRole: Setting<String>] = [
+        .upload: password("OVERSYNC_UPLOAD_ROLE_PASSWORD", .upload),
+        .download: password("OVERSYNC_DOWNLOAD_ROLE_PASSWORD", .download),
+        .auth: password("OVERSYNC_AUTH_ROLE_PASSWORD", .auth),
+        .maintenance: password("OVERSYNC_MAINTENANCE_ROLE_PASSWORD", .maintenance),
+    ]
+
+    private static func name(_ key: String, _ purpose: ServiceRole) -> Setting<String> {
+        .text(
+            key,
+            "PostgreSQL role for \(purpose.rawValue); created unless it is there. Not set: the one in use, at first "
+                + purpose.defaultName)
+    }
+
+    private static func password(_ key: String, _ purpose: ServiceRole) -> Setting<String> {
+        .secret(
+            key, "password of the role for \(purpose.rawValue), set if Oversync created the role")
+    }
+
+    /// - Throws: `ConfigurationError` naming the key.
+    static func request(_ configuration: Configuration) throws(ConfigurationError) -> RoleRequest {
+        var entries: [ServiceRole: RoleRequest.Entry] = [:]
+        for purpose in ServiceRole.allCases {
+            guard let name = names[purpose], let password = passwords[purpose] else { continue }
+            var entry = RoleRequest.Entry(password: try configuration.optional(password))
+            if let text = try configuration.optional(name) {
+                guard let role = RoleName(text) else {
+                    throw ConfigurationError(
+                        key: name.key, reason: "must be \(RoleName.rule), not \"\(text)\"")
+                }
+                entry.name = role
+            }
+            entries[purpose] = entry
+        }
+        return RoleRequest(entries)
+    }
+}
