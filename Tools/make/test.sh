@@ -10,7 +10,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 pattern=${1:-.}
 # Longest time of one target: a test that hangs must fail and not use up CI's time.
-target_seconds=900
+target_seconds=1500
 serial='^(GatewayIntegrationTests|EndToEndTests)$'
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
