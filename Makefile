@@ -84,7 +84,8 @@ protos: ## generates the Swift and C code of Shared/Protos
 	@Tools/make/packages.sh $(PROTO_PACKAGES)
 	Tools/generate-protos.sh
 
-binaries: packages ## the programs of the images into .oversync/binaries: for release, static Swift runtime, stripped
+binaries: ## the programs of the images into .oversync/binaries: for release, static Swift runtime, stripped
+	@Tools/make/packages.sh libcurl4-openssl-dev
 	@Tools/make/binaries.sh
 
 images: ## builds the images of Deploy/ and prints their sizes; IMAGES=prebuilt takes what `make binaries` built

@@ -195,18 +195,20 @@ postgres_stops() {
     compose stop postgres >/dev/null
     from=$(now)
     wait_until 3 "the gateway says 503" is_not_ready
+    down=$(since "$from")
     for service in auth upload download; do
         wait_until 3 "$service says 503" service_not_ready "$(containers "$service")" "$service"
     done
-    down=$(since "$from")
     compose start postgres >/dev/null
     wait_until 60 "PostgreSQL is healthy" is_healthy "$(compose ps -aq postgres)"
     from=$(now)
-    for service in auth upload download; do
-        wait_until 3 "$service is ready" service_ready "$(containers "$service")" "$service"
-    done
+    # The gateway is ready only when each service is.
     wait_until 3 "the gateway is ready" is_ready
     back=$(since "$from")
+    for service in auth upload download; do
+        service_ready "$(containers "$service")" "$service" || fail "the gateway is ready without $service"
+    done
+    at_most "$down" 3 && at_most "$back" 3 || fail "later than 3 s: 503 after $down s, ready after $back s"
     load_writes 10
     load_end
     [[ $starts == "$(for service in auth upload download gateway; do started_at "$(containers "$service")"; done)" ]] ||
