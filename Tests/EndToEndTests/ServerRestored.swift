@@ -39,8 +39,8 @@ struct ServerRestored {
                 try db.execute(sql: "UPDATE users SET name = 'edited' WHERE name IN ('1', '2')")
                 try db.execute(sql: "DELETE FROM users WHERE name = '3'")
             }
-            try await phone.engine.syncChanges()
-            try await laptop.engine.syncChanges()
+            try await phone.syncUntilAnswered()
+            try await laptop.syncUntilAnswered()
             let confirmed = try phone.rows()
             #expect(try laptop.rows() == confirmed)
             #expect(confirmed.count == 29)
