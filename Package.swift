@@ -89,7 +89,8 @@ let sharedTargets: [Target] = [
         ]),
     shared("Postgres", ["CLibPQ", .lifecycle, .logging]),
     shared("Tokens", [.jwtKit]),
-    shared("DatabaseKit", ["Postgres", "ServiceKit", "Telemetry", .lifecycle, .logging]),
+    shared(
+        "DatabaseKit", ["Postgres", "ServiceKit", "Sidecar", "Telemetry", .lifecycle, .logging]),
     shared(
         "Sidecar", ["Model", "Postgres", .lifecycle, .logging, .yams], exclude: ["schema.sql"],
         resources: [

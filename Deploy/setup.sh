@@ -72,7 +72,7 @@ issue() {
         names+=${names:+,}$kind:$name
     done
     openssl ecparam -genkey -name prime256v1 -noout | openssl pkcs8 -topk8 -nocrypt -out "$work/key"
-    openssl req -new -key "$work/key" -subj "/CN=$1" -out "$work/request"
+    openssl req -new -key "$work/key" -subj "/CN=oversync-$file" -out "$work/request"
     printf 'subjectAltName=%s\nbasicConstraints=CA:FALSE\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n' \
         "$names" >"$work/extensions"
     openssl x509 -req -in "$work/request" -CA "$secrets/ca.pem" -CAkey "$secrets/ca.key" \
@@ -81,10 +81,32 @@ issue() {
     put "$file.key" <"$work/key"
     put "$file.pem" <"$work/certificate"
 }
+# The names of the gateway's certificate, one a line, as openssl writes them.
+certified() {
+    openssl x509 -in "$secrets/gateway.pem" -noout -ext subjectAltName |
+        grep -oE '(DNS|IP Address):[^, ]+' | sed -E 's/^[^:]+://; s/^0:0:0:0:0:0:0:1$/::1/'
+}
 names=("$@")
-[[ ${#names[@]} -gt 0 ]] || names=("$(hostname)")
-if [[ $renew == yes ]] || missing gateway.pem || missing gateway.key; then
-    issue gateway "${names[@]}" localhost gateway 127.0.0.1 ::1
+if missing gateway.pem || missing gateway.key; then
+    [[ ${#names[@]} -gt 0 ]] || names=("$(hostname)")
+    renew_gateway=yes
+elif [[ $renew == yes ]]; then
+    # Without names, those that it has: devices call it by them.
+    [[ ${#names[@]} -gt 0 ]] || mapfile -t names < <(certified)
+    renew_gateway=yes
+else
+    renew_gateway=no
+    for name in "${names[@]}"; do
+        [[ $name == *:* ]] || certified | grep -qxiF "$name" || {
+            mapfile -t names < <(printf '%s\n' "$(certified)" "${names[@]}" | awk '!seen[$0]++')
+            echo "setup.sh: secrets/gateway.pem is not for $name; issue it again: setup.sh --renew ${names[*]}" >&2
+            exit 65
+        }
+    done
+fi
+if [[ $renew_gateway == yes ]]; then
+    mapfile -t names < <(printf '%s\n' "${names[@]}" localhost gateway 127.0.0.1 ::1 | awk '!seen[$0]++')
+    issue gateway "${names[@]}"
 fi
 for file in postgres pgbouncer; do
     if [[ $renew == yes ]] || missing $file.pem || missing $file.key; then issue $file $file localhost; fi
@@ -94,8 +116,7 @@ if [[ ! -e config/oversync.yaml ]]; then
     cp config/oversync.example.yaml config/oversync.yaml
     echo "  config/oversync.yaml: the tables that sync; none yet"
 fi
-# Containers read it as user 10001.
-chmod 0755 config postgres pgbouncer
-chmod 0644 config/oversync.yaml
+# Containers read them as users of their own.
+chmod -R a+rX config postgres pgbouncer
 [[ -e .env ]] || { cp .env.example .env; echo "  .env: what you may change"; }
-echo "Ready. Next: docker compose -f Deploy/compose.yaml up --wait"
+echo "Ready. Next: cd $PWD && docker compose up --wait --wait-timeout 300"

@@ -9,8 +9,13 @@ secrets=/run/secrets
 # memory, and only this container's.
 for role in UPLOAD DOWNLOAD AUTH; do
     name=${role}_ROLE
-    printf '"%s" "%s"\n' "${!name}" "$(cat "$secrets/${role,,}_password")"
+    password=$(cat "$secrets/${role,,}_password")
+    # A quote is doubled in this file.
+    printf '"%s" "%s"\n' "${!name//\"/\"\"}" "${password//\"/\"\"}"
 done >"$run/users"
+
+# As libpq, which checks the certificate also for `require` when it is given an authority.
+[[ $DATABASE_SSLMODE != require ]] || DATABASE_SSLMODE=verify-ca
 
 cat >"$run/pgbouncer.ini" <<INI
 [databases]

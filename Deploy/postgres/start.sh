@@ -29,14 +29,13 @@ if [[ ! -s $PGDATA/PG_VERSION ]]; then
         -o "${server[*]} -c listen_addresses='' -c unix_socket_directories=/tmp" >/dev/null
     psql -v ON_ERROR_STOP=1 -q -h /tmp -U postgres -d postgres -v owner="$DATABASE_OWNER" \
         -v database="$DATABASE_NAME" <<'SQL'
-\set password `cat /run/secrets/database_owner_password`
-SET log_min_error_statement = panic;
 -- CREATEROLE: `oversync migrate` makes the services' roles.
-CREATE ROLE :"owner" LOGIN CREATEROLE PASSWORD :'password';
+CREATE ROLE :"owner" LOGIN CREATEROLE;
 CREATE DATABASE :"database" OWNER :"owner";
 REVOKE CONNECT, TEMPORARY ON DATABASE :"database" FROM PUBLIC;
 REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;
 SQL
+    bash "$config/owner-password.sh" /tmp
     pg_ctl -D "$new" -s -w -m fast stop
     mv "$new" "$PGDATA"
 fi

@@ -24,6 +24,8 @@ fi
 # shellcheck source=Deploy/test/lib.sh
 source Deploy/test/lib.sh
 export COMPOSE_PROJECT_NAME=oversync-test GATEWAY_PORT=18443 COMPOSE_PROGRESS=plain
+# A private engine may not be allowed more open files than this.
+export GATEWAY_OPEN_FILES=20000
 export IMAGE_PREFIX=${IMAGE_PREFIX:-oversync} IMAGE_TAG=${IMAGE_TAG:-compose-test}
 work=$PWD/.oversync/compose-test
 files=(-f "$work/Deploy/compose.yaml")
@@ -49,9 +51,10 @@ end() {
 
 images() {
     [[ $binaries != given ]] || { note="as they are"; return; }
-    Tools/make/images.sh "$binaries" >"$work/images.txt"
-    docker build -q ${BUILD_PROXY:+--build-arg "http_proxy=$BUILD_PROXY"} -t "$IMAGE_PREFIX-pgbouncer:$IMAGE_TAG" \
-        Deploy/pgbouncer >/dev/null
+    Tools/make/images.sh "$binaries" >"$work/images.txt" 2>"$work/images.log" || {
+        tail -n 30 "$work/images.log" >&2
+        fail "the images could not be built"
+    }
     cat "$work/images.txt"
     note=$(sed -E 's/:[^ ]+//; s/^.*-//' "$work/images.txt" | paste -sd, | sed 's/,/, /g')
 }
@@ -76,6 +79,8 @@ setup() {
     sha256sum "$work"/Deploy/secrets/* >"$work/before"
     "$work/Deploy/setup.sh" >/dev/null
     sha256sum --quiet -c "$work/before"
+    # What a run that was killed has left.
+    compose --profile '*' down -v --remove-orphans -t 5 >/dev/null
     note="a second run changes nothing"
 }
 up() {
@@ -83,6 +88,21 @@ up() {
     is_ready || fail "the gateway is not ready: $(gateway_ready)"
     [[ $(containers download | wc -l) -eq 3 ]] || fail "not three replicas of download"
     note="healthy, three download"
+}
+
+# The commands of steps 4 and 5 of the README, as they stand there: a team's own table, and two devices.
+as_the_readme_says() {
+    local seen
+    awk '/^\*\*4\. /{on=1} /^In an app:/{on=0} /^```$/{code=0} on&&code{print} /^```sh$/{code=1}' Deploy/README.md |
+        sed "s/localhost:8443/localhost:$GATEWAY_PORT/" >"$work/readme.sh"
+    # shellcheck disable=SC2016
+    seen=$(cd "$work/Deploy" && timeout "$command_seconds" bash -euo pipefail -c '
+        docker() { command "${DOCKER:-docker}" "$@"; }
+        curl() { ${IN_ENGINE:-command} curl "$@"; }
+        # Services look for changes every five seconds.
+        eval "$(sed "s/^ask phone/sleep 6; ask phone/" ../readme.sh)"' 2>>"$work/compose.log") || fail "the README fails: $seen"
+    [[ $seen == *'"applied"'* && $(grep -c 'from a phone' <<<"$seen") -ge 2 ]] || fail "the README shows: $seen"
+    note="a change from one device is in the table and at another"
 }
 
 # Every container, seen from its inside: what its processes may do.
@@ -155,6 +175,45 @@ roll_under_load() {
     nothing_failed
     [[ $(containers upload) != "$old" ]] || fail "upload is the same container as before"
     note="no request failed; $note"
+}
+# A new version that cannot start: the old ones go on as if nothing had been tried.
+roll_fails() {
+    local old status=0
+    old=$(containers upload)
+    load_start --writers 4 --readers 4
+    echo "OVERSYNC_UPLOAD_POOL_MAX=none" >>"$work/Deploy/.env"
+    READY_SECONDS=5 timeout 300 "$work/Deploy/roll.sh" upload >>"$work/compose.log" 2>&1 || status=$?
+    sed -i '/^OVERSYNC_UPLOAD_POOL_MAX=none$/d' "$work/Deploy/.env"
+    load_writes 5
+    load_end
+    nothing_failed
+    [[ $status -ne 0 ]] || fail "roll.sh succeeded with a setting that cannot work"
+    [[ $(containers upload) == "$old" ]] || fail "upload is not what it was: $(containers upload)"
+    note="status $status, the old one serves; $note"
+}
+served_certificate() {
+    in_engine openssl s_client -connect "127.0.0.1:$GATEWAY_PORT" </dev/null 2>/dev/null |
+        openssl x509 -noout -serial -ext subjectAltName 2>/dev/null
+}
+has_new_certificate() { [[ $(served_certificate | head -n1) != "$1" ]] && is_ready; }
+# Certificates and the owner's password are renewed, and backups are taken, by the commands of the README.
+operators_days() {
+    local names serial owner
+    names=$(served_certificate | tail -n1)
+    serial=$(served_certificate | head -n1)
+    "$work/Deploy/setup.sh" --renew >/dev/null
+    wait_until 10 "the gateway serves its new certificate" has_new_certificate "$serial"
+    [[ $(served_certificate | tail -n1) == "$names" ]] || fail "other names: $(served_certificate), before: $names"
+    ! "$work/Deploy/setup.sh" another.example.com >/dev/null 2>&1 || fail "setup.sh passes over a name in silence"
+    owner=$(openssl rand -hex 24)
+    cat >"$work/Deploy/secrets/database_owner_password" <<<"$owner"
+    ! compose run --rm --no-deps -T migrate >/dev/null 2>&1 || fail "a password that PostgreSQL does not know is taken"
+    compose exec -T postgres bash /etc/oversync/owner-password.sh
+    compose run --rm --no-deps -T migrate >/dev/null || fail "the owner's new password is not taken"
+    (($(compose exec -T postgres pg_dump -U app -Fc app | wc -c) > 10000)) || fail "pg_dump wrote nothing"
+    (($(compose exec -T postgres pg_basebackup -U postgres -c fast -D - -Ft -X fetch | wc -c) > 1000000)) ||
+        fail "pg_basebackup wrote nothing"
+    note="certificate without a restart, password, pg_dump, pg_basebackup"
 }
 kill_each() {
     local service id first from times=
@@ -276,6 +335,12 @@ own_postgres() {
     register_tables
     run_demo
 }
+both_overrides() {
+    files+=(-f "$work/Deploy/compose.pgbouncer.yaml")
+    compose up --wait >/dev/null
+    is_ready || fail "the gateway is not ready: $(gateway_ready)"
+    run_demo
+}
 
 rm -rf "$work"
 mkdir -p "$work/acknowledged"
@@ -285,12 +350,15 @@ step "images ($binaries)" images
 step "nothing in the images that they do not need" no_more_than_needed
 step "setup.sh" setup
 step "up --wait --scale download=3" up
+step "own tables and two devices, by the README" as_the_readme_says
 step "tables registered, services keep running" register_tables
 step "demo through HTTPS" run_demo
 step "seen from inside" from_inside
 step "secrets in inspect, environment, logs" no_secret_leaks
 step "download 1 to 3 to 1 under load" scale_under_load
 step "roll.sh under load" roll_under_load
+step "roll.sh to what cannot start" roll_fails
+step "certificates, password, backups" operators_days
 step "kill -9 of each under load" kill_each
 step "restart of each under load" restart_each
 step "PostgreSQL stopped and started" postgres_stops
@@ -300,3 +368,4 @@ step "secrets after all that" no_secret_leaks
 step "down and up" down_and_up
 step "demo with pgbouncer" with_pgbouncer
 step "demo on one's own PostgreSQL" own_postgres
+step "the same with pgbouncer" both_overrides

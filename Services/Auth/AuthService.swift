@@ -65,6 +65,7 @@ package enum AuthService {
                 directory: try configuration.value(CommonSettings.runDirectory) + "/auth",
                 replica: try configuration.value(CommonSettings.replica), router: router,
                 hello: BuildInfo.hello, status: Readiness.starting,
+                currentStatus: { process.readiness.status },
                 logger: process.logger, observer: RPCMetrics(process.metrics, service: process.name)
             )
             process.readiness.onChange { server.publish($0) }

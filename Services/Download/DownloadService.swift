@@ -79,6 +79,7 @@ package enum DownloadService {
                 directory: sockets + "/download",
                 replica: try configuration.value(CommonSettings.replica), router: router,
                 limits: rpcLimits, hello: BuildInfo.hello, status: Readiness.starting,
+                currentStatus: { process.readiness.status },
                 logger: process.logger, observer: observer
             ) {
                 // Ends the wait of whoever waits for news; the server waits for every call to end.
@@ -88,7 +89,7 @@ package enum DownloadService {
             let probe = try database.probe(
                 DatabaseNeeds(
                     layout: Migration.currentVersion, privileges: DownloadPrivileges.sidecar,
-                    writes: false))
+                    writes: false, remembered: DatabaseNeeds.state(of: source)))
             return (
                 [
                     pool, database.poolerCheck, probe.connection,

@@ -7,9 +7,9 @@ struct HeadsPace: Hashable, Sendable {
     static let pollInterval: Duration = .milliseconds(500)
     /// Time between two looks at whether anything was written, while somebody waits.
     static let probeInterval: Duration = .milliseconds(50)
-    /// Time from the end of one question to the next, at the least, in durations of the last one. A replica with many
-    /// users that wait on a busy database thus takes no more than a tenth of one connection's time.
-    static let pausePerWork = 9
+    /// Time from the end of one reading to the next question, at the least, in durations of such a reading. A replica with
+    /// many users that wait on a busy database thus takes no more than a tenth of one connection's time.
+    static let pausePerReading = 9
 
     /// What to do next.
     enum Step: Hashable, Sendable {
@@ -19,6 +19,16 @@ struct HeadsPace: Hashable, Sendable {
         case poll
     }
 
+    /// What came of a step.
+    enum Outcome: Hashable, Sendable {
+        /// Nothing was written: no user was asked for.
+        case quiet
+        /// Users were asked for.
+        case read
+        case failed
+    }
+
+    private var lastReading: Duration = .zero
     private var nextProbe: Instant?
     private var nextPoll: Instant?
 
@@ -29,18 +39,26 @@ struct HeadsPace: Hashable, Sendable {
         return isWaiting && (nextProbe.map { now >= $0 } ?? true) ? .probe : nil
     }
 
-    /// How long nothing is to be done. Whoever begins to wait meanwhile is noticed after `probeInterval`.
+    /// How long nothing is to be done, if nobody begins to wait meanwhile.
     func pause(at now: Instant, isWaiting: Bool) -> Duration {
-        let due =
-            [nextPoll ?? now, isWaiting ? nextProbe ?? now : nil].compactMap { $0 }.min() ?? now
-        return min(max(due - now, .zero), Self.probeInterval)
+        let poll = nextPoll ?? now
+        return max((isWaiting ? min(nextProbe ?? now, poll) : poll) - now, .zero)
     }
 
     /// A step has ended.
-    mutating func took(_ step: Step, from start: Instant, to end: Instant, succeeded: Bool) {
-        let rest = end + (end - start) * Self.pausePerWork
+    mutating func took(_ step: Step, from start: Instant, to end: Instant, _ outcome: Outcome) {
+        let work = end - start
+        nextProbe = max(start + Self.probeInterval, end + work)
+        switch outcome {
+        case .quiet: break
+        case .read:
+            // The shorter of two: one that was held up by chance slows nothing down, load does.
+            nextProbe = max(
+                start + Self.probeInterval, end + min(work, lastReading) * Self.pausePerReading)
+            lastReading = work
         // A database that does not answer is left alone for as long as if nobody waited.
-        nextProbe = max(start + (succeeded ? Self.probeInterval : Self.pollInterval), rest)
+        case .failed: nextProbe = max(start + Self.pollInterval, end + work)
+        }
         if step == .poll { nextPoll = end + Self.pollInterval }
     }
 }

@@ -38,6 +38,36 @@ struct PageReader: Sendable {
         return try scope(result)
     }
 
+    /// Longest wait until this database shows what was written to the primary.
+    private static let replayLimit = Duration.seconds(5)
+    /// The first pause between two looks; each further one is twice as long, up to the longest.
+    private static let firstReplayPause = Duration.milliseconds(20)
+    private static let longestReplayPause = Duration.milliseconds(320)
+
+    /// Returns when this database shows the record that Upload has just made: the device's next page is read here, too,
+    /// and would be refused without it. A hot standby has to replay it first.
+    ///
+    /// - Parameter floor: that was recorded.
+    /// - Throws: `RPCFailure.unavailable` when it does not come in time; `PostgresError`.
+    func expectHydration(
+        of user: UserID, _ device: DeviceID, from floor: Sequence64,
+        deadline: ContinuousClock.Instant
+    ) async throws {
+        // Time is left to say so.
+        let end = min(ContinuousClock.now + Self.replayLimit, deadline - Self.longestReplayPause)
+        var pause = Self.firstReplayPause
+        while true {
+            let recorded = try await readScope(user, device, deadline: deadline).hydratedFrom
+            if let recorded, recorded >= floor { return }
+            guard ContinuousClock.now < end else {
+                throw RPCFailure.unavailable(
+                    "This replica's database is behind its primary; try again")
+            }
+            try await Task.sleep(for: pause)
+            pause = min(pause * 2, Self.longestReplayPause)
+        }
+    }
+
     private func read(
         _ request: PageRequest, _ catalog: Catalog, _ deadline: ContinuousClock.Instant
     ) async throws -> Page {

@@ -22,85 +22,6 @@ final class ScopeHeads: Service {
 
     typealias Instant = ContinuousClock.Instant
 
-    private struct Entry {
-        var state: ScopeState?
-        /// Devices that may read no more.
-        var revoked: Set<DeviceID> = []
-        /// The database was asked after this.
-        var confirmed: Instant?
-        var lastUse: Instant
-        var waiters: [Int: Waiter] = [:]
-        /// The highest sequence heard of in this history, also while no state is known.
-        var told: Sequence64 = 0
-        /// When it became that.
-        var toldAt: Instant?
-        /// What `State.generation` was when the state was read; nil where Upload told of more since.
-        var readIn: Int?
-        /// The same for the last sequence alone.
-        var grownIn: Int?
-    }
-
-    private struct Waiter {
-        let beyond: Sequence64
-        let continuation: CheckedContinuation<Bool, Never>
-    }
-
-    /// A caller that waits, as its alarm knows it.
-    private struct Parked: Sendable {
-        let id: Int
-        let user: UserID
-        weak let heads: ScopeHeads?
-    }
-
-    private struct State {
-        var nextID = 0
-        var entries: [UserID: Entry] = [:]
-        var waiting = 0
-        var isClosed = false
-        /// Every user that is followed was asked for after this.
-        var polled: Instant?
-        /// The database's mark when it was last looked at; nil: nobody knows.
-        var mark: String?
-        /// Counts the marks: what was read in this generation is still so.
-        var generation = 0
-        var readings = Readings()
-
-        /// The generation that a mark of the database belongs to.
-        mutating func generation(of mark: String) -> Int {
-            readings.marks += 1
-            if self.mark != mark { generation += 1 }
-            self.mark = mark
-            return generation
-        }
-
-        /// The states that were read in this generation are still the database's.
-        ///
-        /// - Returns: the users whose states are not known.
-        mutating func confirm(_ asked: Instant, _ generation: Int) -> [UserID] {
-            var unknown: [UserID] = []
-            var index = entries.startIndex
-            while index != entries.endIndex {
-                if entries.values[index].readIn == generation {
-                    entries.values[index].confirmed = asked
-                } else {
-                    unknown.append(entries.keys[index])
-                }
-                entries.formIndex(after: &index)
-            }
-            return unknown
-        }
-    }
-
-    /// How often the database was asked.
-    struct Readings: Hashable, Sendable {
-        /// Whether anything was written.
-        var marks = 0
-        /// For the states of users.
-        var states = 0
-        /// For the last sequences of users that are waited for.
-        var grown = 0
-    }
-
     private let pool: PostgresPool
     private let logger: Logger
     private let state = Mutex(State())
@@ -219,6 +140,7 @@ final class ScopeHeads: Service {
                     entry.waiters[id] = Waiter(beyond: beyond, continuation: continuation)
                     state.entries[user] = entry
                     state.waiting += 1
+                    if state.waiting == 1 { state.arrival?.yield() }
                     return nil
                 }
                 if let answer { return continuation.resume(returning: answer) }
@@ -268,7 +190,7 @@ final class ScopeHeads: Service {
             while !Task.isCancelled {
                 await self.step(&pace)
                 // Plain SQL and other hosts announce nothing, as NOTIFY inside commits would halve throughput.
-                try? await Task.sleep(for: pace.pause(at: .now, isWaiting: self.waiting > 0))
+                await self.rest(pace)
             }
         }
         close()
@@ -277,39 +199,57 @@ final class ScopeHeads: Service {
     private func step(_ pace: inout HeadsPace) async {
         let start = Instant.now
         guard let step = pace.step(at: start, isWaiting: waiting > 0) else { return }
-        let succeeded = step == .poll ? await poll() : await probe()
-        pace.took(step, from: start, to: .now, succeeded: succeeded)
+        let outcome = step == .poll ? await poll() : await probe()
+        pace.took(step, from: start, to: .now, outcome)
+    }
+
+    /// Sleeps until something is due; where nobody waits, until somebody begins to.
+    private func rest(_ pace: HeadsPace) async {
+        let (arrivals, arrival) = AsyncStream.makeStream(
+            of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let isWaiting = state.withLock { state in
+            state.arrival = arrival
+            return state.waiting > 0
+        }
+        let pause = pace.pause(at: .now, isWaiting: isWaiting)
+        guard !isWaiting else {
+            try? await Task.sleep(for: pause)
+            return
+        }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await Task.sleep(for: pause) }
+            group.addTask { for await _ in arrivals { return } }
+            await group.next()
+            group.cancelAll()
+        }
     }
 
     /// Makes sure that the state of every user that is followed is the database's, and forgets users whom nobody
     /// asks for. Where nothing was written since a state was read, it is known without reading it again.
-    ///
-    /// - Returns: whether the database answered.
     @discardableResult
-    func poll() async -> Bool {
+    func poll() async -> HeadsPace.Outcome {
         let asked = Instant.now
         state.withLock { state in
             state.entries = state.entries.filter { _, entry in
                 !entry.waiters.isEmpty || asked - entry.lastUse < Self.retention
             }
         }
-        let isComplete = await ask { connection, generation, deadline in
+        let outcome = await ask { connection, generation, deadline in
             let users = state.withLock { $0.confirm(asked, generation) }
             for start in stride(from: 0, to: users.count, by: Self.usersPerPoll) {
                 try await readStates(
                     users[start..<min(start + Self.usersPerPoll, users.count)], asked,
                     generation, on: connection, by: deadline)
             }
+            return users.count
         }
-        if isComplete { state.withLock { $0.polled = asked } }
-        return isComplete
+        if outcome != .failed { state.withLock { $0.polled = asked } }
+        return outcome
     }
 
     /// Wakes whoever waits for what has been committed by now.
-    ///
-    /// - Returns: whether the database answered.
     @discardableResult
-    func probe() async -> Bool {
+    func probe() async -> HeadsPace.Outcome {
         await ask { connection, generation, deadline in
             let users = state.withLock { state in
                 state.entries.compactMap { user, entry in
@@ -321,32 +261,45 @@ final class ScopeHeads: Service {
                     users[start..<min(start + Self.usersPerPoll, users.count)], generation,
                     on: connection, by: deadline)
             }
+            return users.count
         }
     }
 
     /// Looks whether anything was written, and lets `read` ask the same server for what may have changed by that.
+    ///
+    /// - Parameter read: returns how many users it asked for.
     private func ask(
         _ read: (
             _ connection: PostgresConnection, _ generation: Int, _ deadline: Instant
-        ) async throws -> Void
-    ) async -> Bool {
+        ) async throws -> Int
+    ) async -> HeadsPace.Outcome {
         let deadline = Instant.now + Self.pollLimit
         do {
-            try await pool.withConnection(deadline: deadline) { connection in
+            let users = try await pool.withConnection(deadline: deadline) { connection in
                 let mark = try await connection.run(
                     Command(DownloadStatements.readMark), deadline: deadline
                 ).string(0, 0)
-                try await read(connection, state.withLock { $0.generation(of: mark) }, deadline)
+                return try await read(
+                    connection, state.withLock { $0.generation(of: mark) }, deadline)
             }
-            return true
+            if state.withLock({ $0.trouble.take() }) != nil {
+                logger.info("the last sequences are read again")
+            }
+            return users == 0 ? .quiet : .read
         } catch  where Task.isCancelled {
-            return false
+            return .failed
         } catch {
-            // Whoever answers next may be another server.
-            state.withLock { $0.mark = nil }
-            logger.warning(
-                "the last sequences could not be read", metadata: ["error": "\(error)"])
-            return false
+            let isNews = state.withLock { state in
+                // Whoever answers next may be another server.
+                state.mark = nil
+                defer { state.trouble = "\(error)" }
+                return state.trouble != "\(error)"
+            }
+            if isNews {
+                logger.warning(
+                    "the last sequences could not be read", metadata: ["error": "\(error)"])
+            }
+            return .failed
         }
     }
 

@@ -118,7 +118,9 @@ package final class UploadExecutor: Sendable {
     }
 
     private static func mayBeOutdated(_ state: SQLState?) -> Bool {
-        state?.errorClass == "42" || state == UnseenColumns.state
+        // A missing privilege is of class 42, too, and is missing whatever the catalog says.
+        if state == .insufficientPrivilege { return false }
+        return state?.errorClass == "42" || state == UnseenColumns.state
     }
 
     private func pause(before attempt: Int) async throws {

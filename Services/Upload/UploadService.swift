@@ -74,10 +74,10 @@ package enum UploadService {
                 directory: sockets + "/upload",
                 replica: try configuration.value(CommonSettings.replica), router: router,
                 hello: BuildInfo.hello, status: Readiness.starting,
+                currentStatus: { process.readiness.status },
                 logger: process.logger, observer: observer)
             process.readiness.onChange { server.publish($0) }
-            let probe = try database.probe(
-                needs(source))
+            let probe = try database.probe(UploadPrivileges.needs(source))
             return (
                 [
                     pool, database.poolerCheck, probe.connection,
@@ -85,15 +85,5 @@ package enum UploadService {
                 ], [probe.check]
             )
         }
-    }
-
-    /// What Upload needs of its database.
-    static func needs(_ source: CatalogSource) -> DatabaseNeeds {
-        DatabaseNeeds(
-            layout: Migration.currentVersion, privileges: UploadPrivileges.sidecar, writes: true,
-            business: {
-                try await source.catalog().tables.map(UploadPrivileges.business)
-                    .filter { !$0.isEmpty }
-            })
     }
 }

@@ -1,4 +1,5 @@
 import Postgres
+import ServiceKit
 
 /// What a service needs of its database, beside an answer.
 package struct DatabaseNeeds: Sendable {
@@ -8,21 +9,26 @@ package struct DatabaseNeeds: Sendable {
     package var layoutTable: LayoutTable
     /// Privileges without which the service can do nothing.
     package var privileges: [RequiredPrivileges]
-    /// Privileges without which it cannot serve some business tables. Read with each probe, as tables are registered
-    /// at any time.
+    /// Privileges without which it cannot serve some business tables: a list for each table, whose
+    /// last entry is the table itself. Asked for with each probe, as tables are registered at any
+    /// time.
     package var business: @Sendable () async throws -> [[RequiredPrivileges]]
     /// Whether it writes: a standby and a database that is set to read-only are of no use then.
     package var writes: Bool
+    /// What the service knows of the database by itself, such as that its copy of the catalog is
+    /// old. From memory.
+    package var remembered: @Sendable () -> [ReadinessProblem]
 
     package init(
         layout: Int, in layoutTable: LayoutTable = .sidecar, privileges: [RequiredPrivileges],
-        writes: Bool,
+        writes: Bool, remembered: @escaping @Sendable () -> [ReadinessProblem] = { [] },
         business: @escaping @Sendable () async throws -> [[RequiredPrivileges]] = { [] }
     ) {
         self.layout = layout
         self.layoutTable = layoutTable
         self.privileges = privileges
         self.writes = writes
+        self.remembered = remembered
         self.business = business
     }
 }
@@ -77,8 +83,8 @@ struct DatabaseJudgement {
                     + "nothing can be written until it is off")
         }
         let missing = Dictionary(
-            reading.missing.map { ($0.what.object, $0) }, uniquingKeysWith: { first, _ in first })
-        let sidecar = needs.privileges.compactMap { missing[$0.object] }
+            reading.missing.map { ($0.what.object, $0) }, uniquingKeysWith: Self.merged)
+        let sidecar = needs.privileges.compactMap { Self.lacking($0, of: missing) }
         if sidecar.contains(where: \.isAbsent) {
             blocking.append(
                 "lacks \(Self.names(sidecar.filter(\.isAbsent))): "
@@ -93,15 +99,38 @@ struct DatabaseJudgement {
         _ missing: [RequiredPrivileges.Object: DatabaseReading.Missing], _ role: String
     ) -> [String] {
         business.compactMap { needed in
-            let lacking = needed.compactMap { missing[$0.object] }
+            let lacking = needed.compactMap { Self.lacking($0, of: missing) }
             guard !lacking.isEmpty, let table = needed.last else { return nil }
             let name = "\(table.schema).\(table.name)"
-            if lacking.contains(where: \.isAbsent) {
+            if missing[table.object]?.isAbsent == true {
                 return "there is no table \(name): uploads to it are refused"
             }
             let texts = lacking.map { Self.lack($0, role) }.joined(separator: "; ")
             return "uploads to \(name) fail: \(texts)"
         }
+    }
+
+    /// What is missing of one need. Other needs may name the same object, with more rights or
+    /// fewer.
+    private static func lacking(
+        _ needed: RequiredPrivileges,
+        of missing: [RequiredPrivileges.Object: DatabaseReading.Missing]
+    ) -> DatabaseReading.Missing? {
+        guard let found = missing[needed.object] else { return nil }
+        var what = needed
+        if !found.isAbsent {
+            what.privileges.removeAll { !found.what.privileges.contains($0) }
+        }
+        guard !what.privileges.isEmpty else { return nil }
+        return DatabaseReading.Missing(what: what, isAbsent: found.isAbsent)
+    }
+
+    private static func merged(
+        _ one: DatabaseReading.Missing, _ other: DatabaseReading.Missing
+    ) -> DatabaseReading.Missing {
+        var both = one
+        both.what.privileges += other.what.privileges
+        return both
     }
 
     /// Code at layout N works with databases at N and N + 1: migrations only add, and what they replace stays for one
@@ -120,7 +149,8 @@ struct DatabaseJudgement {
     }
 
     private static func lack(_ missing: DatabaseReading.Missing, _ role: String) -> String {
-        "the role \(role) lacks \(missing.what): grant it, or run oversync migrate"
+        if missing.isAbsent { return "there is no \(missing.what.object)" }
+        return "the role \(role) lacks \(missing.what): grant it, or run oversync migrate"
     }
 
     private static func names(_ missing: [DatabaseReading.Missing]) -> String {

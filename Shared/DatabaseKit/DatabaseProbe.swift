@@ -40,12 +40,13 @@ package struct DatabaseProbe: Sendable {
             let blocking = DatabaseJudgement(needs: needs, business: []).problems(first).blocking
             guard blocking.isEmpty else { return blocking.map { .blocking($0) } }
             if let failure = pool.failure { throw failure }
+            let remembered = needs.remembered()
             let business = try await needs.business()
-            guard !business.isEmpty else { return [] }
+            guard !business.isEmpty else { return remembered }
             let second = try await read(needs.privileges + business.flatMap { $0 }, deadline)
             let (_, degrading) = DatabaseJudgement(needs: needs, business: business)
                 .problems(second)
-            return degrading.map { .degrading($0) }
+            return remembered + degrading.map(ReadinessProblem.degrading)
         } catch let error as PostgresError {
             let words = PostgresTrouble(connection.failure ?? error, configuration)
             return [.blocking("\(words)")]

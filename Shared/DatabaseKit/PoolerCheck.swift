@@ -30,6 +30,8 @@ package enum Pooling: Sendable, Hashable {
 
     /// How often two connections are compared: one of them may meet another client's session by chance.
     static let comparisons = 10
+    /// Longest time of one statement.
+    static let answerLimit: Duration = .seconds(5)
 
     /// Finds it out with two connections, without any setting of a pooler's.
     ///
@@ -65,12 +67,16 @@ package enum Pooling: Sendable, Hashable {
         return .session
     }
 
-    private static func takesTransactions(
+    /// - Throws: `PostgresError` where the database does not say, after a few seconds
+    ///   `.deadlineExceeded`.
+    static func takesTransactions(
         _ connection: PostgresConnection
     ) async throws(PostgresError) -> Bool {
         do throws(PostgresError) {
-            try await connection.run(Command(Statement(name: "pooler_begin", sql: "BEGIN")))
-            try await connection.run(Command(Statement(name: "pooler_end", sql: "ROLLBACK")))
+            for (name, sql) in [("pooler_begin", "BEGIN"), ("pooler_end", "ROLLBACK")] {
+                try await connection.run(
+                    Command(Statement(name: name, sql: sql)), deadline: .now + answerLimit)
+            }
             return true
         } catch {
             guard error.kind == .connectionLost || error.serverError != nil else { throw error }
@@ -84,7 +90,7 @@ package enum Pooling: Sendable, Hashable {
     private static func process(
         of connection: PostgresConnection
     ) async throws(PostgresError) -> Int64 {
-        try await connection.run(Command(process), deadline: .now + .seconds(5)).int64(0, 0)
+        try await connection.run(Command(process), deadline: .now + answerLimit).int64(0, 0)
     }
 }
 

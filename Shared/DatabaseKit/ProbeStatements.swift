@@ -57,7 +57,7 @@ extension PostgresConnection {
         wanting wanted: [RequiredPrivileges], layoutIn table: LayoutTable,
         deadline: ContinuousClock.Instant
     ) async throws(PostgresError) -> DatabaseReading {
-        let single = wanted.flatMap { object in object.privileges.map { (object, $0) } }
+        let single = Self.single(wanted)
         var kinds = ArrayBinding(of: .text)
         var schemas = ArrayBinding(of: .text)
         var names = ArrayBinding(of: .text)
@@ -88,6 +88,24 @@ extension PostgresConnection {
             reading.layout = version.rowCount > 0 ? Int(try version.int64(0, 0)) : 0
         }
         return reading
+    }
+}
+
+extension PostgresConnection {
+    /// One entry a privilege. What several tables need, such as a parent of theirs, is asked for
+    /// once.
+    private static func single(
+        _ wanted: [RequiredPrivileges]
+    ) -> [(RequiredPrivileges, RequiredPrivileges.Privilege)] {
+        var asked: [RequiredPrivileges.Object: Set<RequiredPrivileges.Privilege>] = [:]
+        var single: [(RequiredPrivileges, RequiredPrivileges.Privilege)] = []
+        for object in wanted {
+            for privilege in object.privileges {
+                let isNew = asked[object.object, default: []].insert(privilege).inserted
+                if isNew { single.append((object, privilege)) }
+            }
+        }
+        return single
     }
 }
 

@@ -1,6 +1,5 @@
 import CLibPQ
 import Logging
-import Synchronization
 
 /// A connection to PostgreSQL. One task uses it at a time; another is refused as misuse.
 ///
@@ -16,14 +15,15 @@ package final class PostgresConnection: Sendable {
     let channel: Channel
     private let configuration: PostgresConfiguration
     private let prepared: PreparedStore?
-    /// Goes first in each transaction; nil where the session has its settings by itself.
-    private let transactionSettings = Mutex<Command?>(nil)
+    /// Goes first in each transaction; nil where the session keeps its settings.
+    private let transactionSettings: Command?
 
     init(
         _ configuration: PostgresConfiguration, logger: Logger,
         onClose: @escaping @Sendable (PostgresError) -> Void = { _ in }
     ) {
         self.configuration = configuration
+        transactionSettings = configuration.settingsCommand
         channel = Channel(logger: logger, onClose: onClose)
         prepared =
             configuration.usesNamedStatements
@@ -59,7 +59,7 @@ package final class PostgresConnection: Sendable {
         _ commands: [Command], deadline: Instant? = nil
     ) async throws(PostgresError) -> [PostgresResult] {
         if commands.isEmpty { return [] }
-        guard let settings = transactionSettings.withLock({ $0 }), !isInTransaction else {
+        guard let settings = transactionSettings, !isInTransaction else {
             return try await perform(commands, deadline)
         }
         // Behind a BEGIN, which may say of which kind its transaction is only as the first statement of it.
@@ -84,8 +84,8 @@ package final class PostgresConnection: Sendable {
         return exchange.results
     }
 
-    /// Whether each transaction is preceded by the settings: the session does not have them by itself.
-    package var setsEachTransaction: Bool { transactionSettings.withLock { $0 != nil } }
+    /// Whether each transaction is preceded by the settings.
+    package var setsEachTransaction: Bool { transactionSettings != nil }
 
     /// Runs one command.
     @discardableResult
@@ -150,26 +150,12 @@ package final class PostgresConnection: Sendable {
             completion(PostgresError(.connectFailed("timed out")))
         }
         let settings = configuration.settingsScript
-        channel.open(keywords: configuration.connectionKeywords, deadline: deadline) {
-            [self] error in
+        channel.open(
+            keywords: { [configuration] in configuration.connectionKeywords }, deadline: deadline
+        ) { [self] error in
             guard error == nil else { return finish(error) }
-            if let question = configuration.settingsQuestion {
-                return askForSettings(question, deadline, finish)
-            }
             guard !settings.isEmpty else { return finish(nil) }
             channel.start(ScriptExchange(settings), deadline: deadline, completion: finish)
-        }
-    }
-
-    private func askForSettings(
-        _ question: Statement, _ deadline: Instant, _ finish: @escaping Channel.Completion
-    ) {
-        let exchange = PipelineExchange([Command(question)], prepared: nil)
-        channel.start(exchange, deadline: deadline) { [self] error in
-            if error == nil, (try? exchange.results.first?.bool(0, 0)) != true {
-                transactionSettings.withLock { $0 = configuration.settingsCommand }
-            }
-            finish(error)
         }
     }
 

@@ -118,7 +118,10 @@ package struct ServiceProcess: Sendable {
         let group = ServiceGroup(configuration: configuration)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask {
-                for await _ in signals.stop { await group.triggerGracefulShutdown() }
+                for await _ in signals.stop {
+                    Self.noteStop()
+                    await group.triggerGracefulShutdown()
+                }
             }
             try await group.run()
             tasks.cancelAll()

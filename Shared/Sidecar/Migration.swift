@@ -49,6 +49,8 @@ package struct Migrator: Sendable {
         /// 0 for a database without the sidecar.
         package let version: Int
         package let pending: [String]
+        /// The database is one layout ahead: the services of this program work with it, and there is nothing to apply.
+        package var isOneAhead: Bool { version == Migration.currentVersion + 1 }
     }
 
     package func status() async throws(PostgresError) -> Status {

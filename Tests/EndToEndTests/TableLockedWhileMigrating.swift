@@ -37,6 +37,24 @@ struct TableLockedWhileMigrating {
         }
     }
 
+    @Test("A database of the next version is left as it is, and that is no failure")
+    func nextLayout() async throws {
+        try await withStack { stack in
+            let folder = URL(filePath: stack.authority).deletingLastPathComponent()
+            let config = folder.appending(path: "none.yaml")
+            try Data("tables: []\n".utf8).write(to: config)
+            try await withConnection(to: stack.database) { connection in
+                try await connection.execute(
+                    script: "UPDATE sync.meta SET layout_version = layout_version + 1")
+                let before = try await Self.registered(connection)
+                let (status, text) = try await Self.migrate(stack, config)
+                #expect(status == 0, "\(text)")
+                #expect(text.contains("one ahead of this program"))
+                #expect(try await Self.registered(connection) == before)
+            }
+        }
+    }
+
     private static func registered(_ connection: PostgresConnection) async throws -> String {
         try await connection.run(
             Command(

@@ -112,6 +112,8 @@ struct OpenAPITests {
         #expect(documented.count > 50)
         let open = ["OVERSYNC_DEV_SIGN_IN": "true", "OVERSYNC_MAX_BODY_BYTES": "5000"]
         try await withGateway(open, upstreams: Self.upstreams) { gateway in
+            // Until every replica has said how it is.
+            try await eventually { try await gateway.send(.GET, "/ready").status == 200 }
             for answer in documented where !Self.needsAnotherGateway(answer) {
                 let status = try await Self.provoke(answer, gateway)
                 #expect(status == answer.status, "\(answer)")

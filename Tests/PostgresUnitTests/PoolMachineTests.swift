@@ -132,6 +132,35 @@ import Testing
         #expect(pool.opened(3, now: start, jitter: 0) == [.open(4)])
     }
 
+    @Test func anAttemptThatHangsDuringAnOutageLetsNobodyWaitForItsEnd() throws {
+        var pool = try machine(timeout: .seconds(5), bridge: .seconds(1))
+        let (first, _) = pool.acquire(deadline: nil, now: start)
+        _ = pool.openFailed(1, because: down, now: start, jitter: 1)
+        let second = start + .seconds(2)
+        #expect(pool.tick(now: second).contains(.open(2)))
+        // It began just now and may succeed.
+        let (hopeful, none) = pool.acquire(deadline: nil, now: second)
+        #expect(none == [])
+        let end = second + PoolMachine.attemptPatience
+        #expect(pool.nextTick == end)
+        #expect(pool.tick(now: end) == [.refuse(first, down), .refuse(hopeful, down)])
+        let (late, refused) = pool.acquire(deadline: nil, now: end + .seconds(1))
+        #expect(refused == [.refuse(late, down)])
+        // The server is back: the attempt that hangs is not waited for.
+        #expect(pool.retry(now: end + .seconds(2)) == [.close(2), .open(3)])
+        #expect(pool.openFailed(2, because: down, now: end + .seconds(2), jitter: 1) == [])
+    }
+
+    @Test func aPoolWithoutAMinimumFindsTheServerAgainAlthoughNobodyWaits() throws {
+        var pool = try machine(minimum: 0, bridge: .zero)
+        _ = pool.acquire(deadline: nil, now: start)
+        _ = pool.openFailed(1, because: down, now: start, jitter: 1)
+        #expect(pool.failure == down)
+        #expect(pool.retry(now: start) == [.open(2)])
+        #expect(pool.opened(2, now: start, jitter: 0) == [])
+        #expect(pool.failure == nil)
+    }
+
     @Test func whileTheServerIsDownOnlyOneAttemptIsMadeAtATime() throws {
         var pool = try machine(maximum: 5)
         for _ in 0..<5 { _ = pool.acquire(deadline: nil, now: start) }

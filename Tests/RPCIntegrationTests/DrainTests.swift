@@ -42,6 +42,8 @@ struct DrainTests {
                         wrappingChannelSynchronously: channel)
                 }
             }
+        // A connection that the kernel holds for a listener that closes is reset.
+        await events.first { if case .connectionAccepted = $0 { true } else { false } }
         try await channel.executeThenClose { inbound, outbound in
             try await body(Speaker(inbound: inbound.makeAsyncIterator(), outbound: outbound))
         }

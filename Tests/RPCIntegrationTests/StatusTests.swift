@@ -200,7 +200,7 @@ extension RPCClient {
 }
 
 /// A server as it was when no PONG had a message: it answers pings and every call.
-private final class ServerBeforeTheHello: ChannelInboundHandler {
+final class ServerBeforeTheHello: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
     private var decoder = FrameDecoder(limit: 1 << 20)

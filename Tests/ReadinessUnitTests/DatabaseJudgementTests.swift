@@ -89,6 +89,52 @@ struct DatabaseJudgementTests {
         #expect(judgement(business: tables).problems(reading).degrading.count == 2)
     }
 
+    @Test("A table suffers only from the lack of what itself needs of a parent")
+    func parents() {
+        let parent = RequiredPrivileges(schema: "app", table: "parent", [.select, .insert])
+        let child = [
+            RequiredPrivileges(schema: "app", table: "parent", [.select]),
+            RequiredPrivileges(schema: "app", table: "child", [.insert]),
+        ]
+        let judgement = judgement(business: [[parent], child])
+        func lack(_ right: RequiredPrivileges.Privilege) -> DatabaseReading.Missing {
+            .init(
+                what: RequiredPrivileges(schema: "app", table: "parent", [right]), isAbsent: false)
+        }
+        func told(_ table: String, _ rights: String) -> String {
+            "uploads to app.\(table) fail: the role uploader lacks \(rights) on app.parent: "
+                + "grant it, or run oversync migrate"
+        }
+        var reading = reading()
+        reading.missing = [lack(.insert)]
+        #expect(judgement.problems(reading).degrading == [told("parent", "INSERT")])
+        reading.missing = [lack(.select)]
+        #expect(
+            judgement.problems(reading).degrading
+                == [told("parent", "SELECT"), told("child", "SELECT")])
+        // Two findings about one object count as one.
+        reading.missing = [lack(.insert), lack(.select)]
+        #expect(
+            judgement.problems(reading).degrading
+                == [told("parent", "SELECT, INSERT"), told("child", "SELECT")])
+    }
+
+    @Test("A parent or sequence that is gone is told of the table that needs it")
+    func absentParent() {
+        let sequence = RequiredPrivileges(sequence: "app.numbers")
+        let table = RequiredPrivileges(schema: "app", table: "child", [.insert])
+        let judgement = judgement(business: [[sequence, table]])
+        var reading = reading()
+        reading.missing = [.init(what: sequence, isAbsent: true)]
+        #expect(
+            judgement.problems(reading).degrading
+                == ["uploads to app.child fail: there is no app.numbers"])
+        reading.missing.append(.init(what: table, isAbsent: true))
+        #expect(
+            judgement.problems(reading).degrading
+                == ["there is no table app.child: uploads to it are refused"])
+    }
+
     @Test("Where there is no sidecar, that is what is told")
     func absent() {
         var reading = DatabaseReading(role: "uploader")

@@ -70,4 +70,29 @@ struct ReadinessTests {
             #expect(await told.next() == .ready)
         }
     }
+
+    @Test("A probe that hangs holds up nobody's shutdown", .timeLimit(.minutes(1)))
+    func shutdown() async throws {
+        let (began, begin) = AsyncStream<Void>.makeStream()
+        let stuck = Mutex<CheckedContinuation<Void, Never>?>(nil)
+        let readiness = Readiness(logger: logger)
+        readiness.probe([
+            ReadinessCheck("stuck") {
+                // Does not heed its cancellation, as the cancellation of a query that a frozen server ignores.
+                await withCheckedContinuation { continuation in
+                    stuck.withLock { $0 = continuation }
+                    begin.yield()
+                }
+                return nil
+            }
+        ])
+        let group = ServiceGroup(services: [readiness], logger: logger)
+        async let running: Void = group.run()
+        for await _ in began { break }
+        await group.triggerGracefulShutdown()
+        try await running
+        #expect(readiness.status.state == .notReady)
+        #expect(readiness.status.problems.contains { $0.contains("shutting down") })
+        stuck.withLock { $0.take() }?.resume()
+    }
 }

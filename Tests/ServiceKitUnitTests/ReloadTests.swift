@@ -36,6 +36,23 @@ struct ReloadTests {
         }
     }
 
+    @Test func `a file that could not be used is read again though nothing changes, until it can`()
+        throws
+    {
+        try withFolder {
+            try write("one", "a")
+            let stamps = [FileStamp(of: "\(folder)/a")]
+            var watch = FileWatch(stamps)
+            watch.failed()
+            var reads = (1...FileWatch.looksUntilRetry).map { _ in watch.look(stamps) }
+            #expect(reads.firstIndex(of: true) == FileWatch.looksUntilRetry - 1)
+            watch.failed()
+            watch.succeeded()
+            reads = (0...FileWatch.looksUntilRetry).map { _ in watch.look(stamps) }
+            #expect(!reads.contains(true))
+        }
+    }
+
     @Test func `a file that others have read meanwhile is not read again`() throws {
         try withFolder {
             try write("one", "a")

@@ -54,7 +54,12 @@ struct LayoutTests {
                     try await migrator.status()
                         == .init(version: 0, pending: Migration.all.map(\.name)))
                 _ = try await migrator.migrate()
+                #expect(try await !migrator.status().isOneAhead)
+                try await connection.execute(
+                    script: "UPDATE sync.meta SET layout_version = layout_version + 1")
+                #expect(try await migrator.status().isOneAhead)
                 try await connection.execute(script: "UPDATE sync.meta SET layout_version = 999")
+                #expect(try await !migrator.status().isOneAhead)
                 let error = await #expect(throws: LayoutError.self) {
                     _ = try await migrator.migrate()
                 }

@@ -63,26 +63,39 @@ struct PrivilegeTests {
                     "\(database.name(.download)) SELECT on table sync.scope",
                     "\(upload) EXECUTE on function sync.expect_rows(bigint, bigint)",
                     "\(upload) INSERT on table \"app\".\"notes\"",
-                    "\(upload) USAGE on sequence app.notes_n_seq",
+                    "\(upload) USAGE on sequence \"app\".\"notes_n_seq\"",
                 ])
             try await database.install(RoleFixture.notes)
             #expect(try await database.missing() == [])
         }
     }
 
-    @Test("Another name for a role moves its rights")
+    @Test("Another name for a role: the role before keeps its rights until the next migrate")
     func renamed() async throws {
         try await RoleFixture.with { database in
             try await database.install(RoleFixture.notes)
             let other = try #require(RoleName("\(database.prefix)_other"))
             var entries = database.request.entries
             entries[.upload] = .init(name: other)
-            try await database.install(RoleFixture.notes, request: RoleRequest(entries))
+            let insert = "INSERT INTO app.notes (id) VALUES (gen_random_uuid())"
+            let before = try await database.rights(of: .upload, in: "sync")
+            let remarks = try await database.install(
+                RoleFixture.notes, request: RoleRequest(entries))
+            #expect(remarks.count == 2)
+            let remark = try #require(remarks.last)
+            #expect(remark.contains("role \(other) replaces \(database.name(.upload)) for upload"))
+            #expect(remark.contains("run oversync migrate again, which revokes them"))
             #expect(try await database.missing() == [])
+            // Replicas that are still connected as the role before go on.
+            #expect(try await database.refusal(of: insert, as: .upload) == nil)
+            #expect(try await database.rights(of: .upload, in: "sync") == before)
+            // A run that names no role keeps those in use, and takes from the one before what it
+            // had.
+            #expect(try await database.install(RoleFixture.notes, request: .standard) == [])
             #expect(try await database.rights(of: .upload, in: "app") == [])
             #expect(try await database.rights(of: .upload, in: "sync") == [])
-            // A run that names no role keeps those in use.
-            #expect(try await database.install(RoleFixture.notes, request: .standard) == [])
+            #expect(try await database.refusal(of: insert, as: .upload) == Self.denied)
+            #expect(try await database.missing() == [])
             #expect(
                 try await database.rows("SELECT name FROM sync.role WHERE purpose = 'upload'")
                     == [other.description])

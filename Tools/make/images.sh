@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
-# Builds the five images of Deploy/Dockerfile and prints their sizes.
+# Builds the five images of Deploy/Dockerfile, and pgbouncer's, and prints their sizes. The log goes to standard error.
 #
 # usage: images.sh [source|prebuilt]
 #   source    compiles inside the build, as on a machine without Swift (the default)
 #   prebuilt  takes the programs of `make binaries`
-# IMAGE_PREFIX (oversync) and IMAGE_TAG (latest) name them. DOCKER is the client, one with BuildKit; BUILD_PROXY is apt's
-# proxy, where one is needed.
+# IMAGE_PREFIX (oversync) and IMAGE_TAG (latest) name them, from the environment or Deploy/.env. DOCKER is the client, one
+# with BuildKit; BUILD_PROXY is apt's proxy, where one is needed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 binaries=${1:-source}
-prefix=${IMAGE_PREFIX:-oversync}
-tag=${IMAGE_TAG:-latest}
+# set_in_env NAME: its value in the file that compose reads.
+set_in_env() { sed -nE "s/^$1=[\"']?([^\"' #]+).*/\1/p" Deploy/.env 2>/dev/null | tail -n1 || true; }
+prefix=${IMAGE_PREFIX:-$(set_in_env IMAGE_PREFIX)}
+prefix=${prefix:-oversync}
+tag=${IMAGE_TAG:-$(set_in_env IMAGE_TAG)}
+tag=${tag:-latest}
 docker=${DOCKER:-docker}
 # Longest time of one image: compiling takes a quarter of an hour on two cores.
 seconds=7200
@@ -22,10 +26,12 @@ arguments=(--build-arg "BINARIES=$binaries" --build-arg "VERSION=${version:-0.0.
 [[ -z ${BUILD_PROXY:-} ]] || arguments+=(--build-arg "http_proxy=$BUILD_PROXY")
 
 for target in gateway upload download auth tool; do
-    timeout "$seconds" "$docker" build -q -f Deploy/Dockerfile --target "$target" "${arguments[@]}" \
-        -t "$prefix-$target:$tag" . >/dev/null
+    timeout "$seconds" "$docker" build --progress=plain -f Deploy/Dockerfile --target "$target" "${arguments[@]}" \
+        -t "$prefix-$target:$tag" . >&2
 done
-for target in gateway upload download auth tool; do
+timeout "$seconds" "$docker" build --progress=plain ${BUILD_PROXY:+--build-arg "http_proxy=$BUILD_PROXY"} \
+    -t "$prefix-pgbouncer:$tag" Deploy/pgbouncer >&2
+for target in gateway upload download auth tool pgbouncer; do
     bytes=$(timeout 30 "$docker" image inspect -f '{{.Size}}' "$prefix-$target:$tag")
     echo "$prefix-$target:$tag $((bytes / 1000000)) MB"
 done

@@ -12,6 +12,9 @@ pattern=${1:-.}
 # Longest time of one target: a test that hangs must fail and not use up CI's time.
 target_seconds=1500
 serial='^(GatewayIntegrationTests|EndToEndTests)$'
+# Tests of the other targets that run at once. All of them at once would wait for each other most of the time, and the
+# time limit of a test counts its waiting.
+export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 

@@ -13,10 +13,15 @@ import WireJSON
 final class KeyRing: Service {
     /// How long a key that was added or retired elsewhere may stay unseen.
     static let refreshInterval: Duration = .seconds(15)
-    /// Keys that were read longer ago may lack one that signs elsewhere, or have one that was taken back.
-    static let maximumAge: Duration = .seconds(45)
-    /// Longest time of one reading.
-    private static let readLimit: Duration = .seconds(5)
+    /// How long readiness goes by one reading. With the pause between two probes it stays below a
+    /// second.
+    static let probeInterval: Duration = .milliseconds(500)
+    /// Longest time of a reading for readiness: less than a probe may take, so that its own words
+    /// are told.
+    static let probeLimit: Duration = .milliseconds(500)
+    /// Longest time of any other reading, and of making the first key while the table is locked for
+    /// that.
+    static let readLimit: Duration = .seconds(5)
 
     /// What the service answers with until the next reading.
     struct Snapshot: Sendable {
@@ -40,7 +45,7 @@ final class KeyRing: Service {
 
     func snapshot() async throws -> Snapshot {
         if let snapshot = current.withLock({ $0 }) { return snapshot }
-        return try await refresh()
+        return try await refresh(by: .now + Self.readLimit, makesFirstKey: true)
     }
 
     /// The same for a call: what is wrong with the database is not for its caller.
@@ -55,17 +60,21 @@ final class KeyRing: Service {
         }
     }
 
-    /// What keeps the service from signing, for readiness.
+    /// What keeps the service from signing, for readiness: the keys may be gone or sealed anew
+    /// since they were read.
+    ///
+    /// Makes no key: whoever has deleted all of them is told of it first.
     func problem() async -> String? {
+        let asked = current.withLock { $0?.asked }
+        if let asked, ContinuousClock.now - asked < Self.probeInterval { return nil }
         do {
-            let known = current.withLock { $0 }
-            // After a long outage the next reading by the clock would come late.
-            if known.map({ .now - $0.asked > Self.maximumAge }) ?? true { _ = try await refresh() }
+            try await refresh(by: .now + Self.probeLimit, makesFirstKey: false)
             return nil
         } catch let error as SealBroken {
             return "\(error)"
         } catch is NoKeys {
-            return "there is no active key"
+            let seconds = Self.refreshInterval.components.seconds
+            return "there is no active key: one is made within \(seconds) s"
         } catch {
             return "cannot be read: \(error)"
         }
@@ -75,7 +84,7 @@ final class KeyRing: Service {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 do {
-                    _ = try await self.refresh()
+                    try await self.refresh(by: .now + Self.readLimit, makesFirstKey: true)
                 } catch  where !Task.isCancelled {
                     self.logger.error(
                         "the signing keys could not be read", metadata: ["error": "\(error)"])
@@ -88,13 +97,18 @@ final class KeyRing: Service {
         }
     }
 
+    /// Reads the keys and answers with them from now on.
+    ///
+    /// - Parameter makesFirstKey: whether a database without an active key gets one.
     @discardableResult
-    private func refresh() async throws -> Snapshot {
+    private func refresh(
+        by deadline: ContinuousClock.Instant, makesFirstKey: Bool
+    ) async throws -> Snapshot {
         let asked = ContinuousClock.now
-        let deadline = asked + Self.readLimit
         let keys = try await pool.withConnection(deadline: deadline) { connection in
             let keys = try await read(connection, deadline)
-            return keys.isEmpty ? try await create(connection, deadline) : keys
+            guard keys.isEmpty, makesFirstKey else { return keys }
+            return try await create(connection, deadline)
         }
         let now = Date()
         // The newest that is active signs; a key that is not active yet is published ahead of its time.
@@ -112,8 +126,12 @@ final class KeyRing: Service {
             mint: await TokenMint(
                 es256: try ES256PrivateKey(backing: signer.privateKey), kid: signer.kid),
             kid: signer.kid, asked: asked)
-        current.withLock { $0 = fresh }
-        return fresh
+        return current.withLock { current in
+            // Two readings may be under way: the later one counts.
+            if let known = current, known.asked > asked { return known }
+            current = fresh
+            return fresh
+        }
     }
 
     private func read(
@@ -137,7 +155,7 @@ final class KeyRing: Service {
             [Command(AuthStatements.begin), Command(AuthStatements.lockKeys)], deadline: deadline)
         let existing = try await read(connection, deadline)
         if !existing.isEmpty {
-            _ = try await connection.run(Command(AuthStatements.commit))
+            try await connection.run(Command(AuthStatements.commit), deadline: deadline)
             return existing
         }
         let key = SigningKey(activeFrom: Date())
@@ -145,9 +163,9 @@ final class KeyRing: Service {
         bindings.bind(key.kid)
         bindings.bind(bytes: Array(key.privateKey.publicKey.x963Representation))
         bindings.bind(bytes: try seal.seal(key))
-        _ = try await connection.run([
-            Command(AuthStatements.insertKey, bindings), Command(AuthStatements.commit),
-        ])
+        _ = try await connection.run(
+            [Command(AuthStatements.insertKey, bindings), Command(AuthStatements.commit)],
+            deadline: deadline)
         logger.notice("signing key created", metadata: ["kid": "\(key.kid)"])
         return [key]
     }

@@ -72,6 +72,9 @@ struct PullChanges: Sendable {
         // The device's next cursor may be below the floor: that it began at 0 must be on record before it has one.
         if request.after == 0, page.hasMore, page.scope.floor > 0 {
             try await hydrations.note(floor: page.scope.floor, context)
+            try await reader.expectHydration(
+                of: request.user, request.device, from: page.scope.floor,
+                deadline: context.deadline)
         }
         return page
     }

@@ -1,5 +1,7 @@
+import DatabaseKit
 import Model
 import Postgres
+import ServiceKit
 import Sidecar
 
 /// What Upload's role must be allowed to do. A test runs every statement of Upload as a role with exactly this.
@@ -7,15 +9,22 @@ package enum UploadPrivileges {
     /// On the sidecar: without one of these no upload is possible.
     package static let sidecar = ServiceRole.upload.requiredPrivileges
 
-    /// On one registered business table: without it uploads to this table fail. Tables that only the sidecar
-    /// keeps have none.
+    /// For one registered business table, which is the last entry: without them uploads to this
+    /// table fail. Tables that only the sidecar keeps have none.
     package static func business(_ table: RegisteredTable) -> [RequiredPrivileges] {
         guard table.mode == .table, !table.isRemoved else { return [] }
-        return [
-            RequiredPrivileges(schema: table.name.schema),
-            RequiredPrivileges(
-                schema: table.name.schema, table: table.name.table,
-                [.select, .insert, .update, .delete]),
-        ]
+        return BusinessPrivileges.of(table).map(\.required)
+    }
+
+    /// What Upload needs of its database. The registered tables are those in memory: a probe reads
+    /// no catalog.
+    static func needs(_ source: CatalogSource) -> DatabaseNeeds {
+        DatabaseNeeds(
+            layout: Migration.currentVersion, privileges: sidecar, writes: true,
+            remembered: DatabaseNeeds.state(of: source),
+            business: {
+                (source.known?.tables ?? []).map(UploadPrivileges.business)
+                    .filter { !$0.isEmpty }
+            })
     }
 }

@@ -8,8 +8,8 @@ package struct PostgresConfiguration: Sendable {
         case startupOptions
         /// As `SET` right after connecting: works behind a pooler that keeps sessions, too.
         case afterConnect
-        /// With each transaction, for a pooler that keeps no sessions; not at all where the role brings them already
-        /// (`ALTER ROLE … SET`), which is asked once after connecting.
+        /// With each transaction, for a pooler that keeps no sessions. Also where the role brings them (`ALTER ROLE … SET`):
+        /// a session that the pooler opened before that knows nothing of it, and no session can speak for the next one.
         case eachTransaction
     }
 
@@ -21,6 +21,14 @@ package struct PostgresConfiguration: Sendable {
     package static let serviceSession = [
         "TimeZone": "UTC", "DateStyle": "ISO", "bytea_output": "hex", "jit": "off",
         "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off",
+    ]
+
+    /// A server whose host is gone, or that a network no longer reaches, is given up within this: the kernel would
+    /// wait for a quarter of an hour. An idle connection is asked for a sign of life. All in seconds, the last in
+    /// milliseconds; a connection string may say otherwise, and a local socket has no use for them.
+    private static let liveness = [
+        "keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3",
+        "tcp_user_timeout": "10000",
     ]
 
     /// libpq's connection keywords, as in a connection string. Holds the password: never print it.
@@ -78,6 +86,7 @@ package struct PostgresConfiguration: Sendable {
         var all = keywords
         if let password = password?() { all["password"] = password }
         all["client_encoding"] = "UTF8"
+        all.merge(Self.liveness) { given, _ in given }
         if let applicationName { all["application_name"] = applicationName }
         // Kerberos encryption is tried first by default and costs a failed look-up per connection.
         all["gssencmode"] = all["gssencmode"] ?? "disable"
@@ -96,21 +105,9 @@ package struct PostgresConfiguration: Sendable {
         }.joined(separator: "; ")
     }
 
-    /// Asks whether a session has the settings without having been told; nil when they do not go with transactions.
-    /// Setting one for this statement alone gives the form in which the server shows it.
-    var settingsQuestion: Statement? {
+    /// Sets them for the transaction that it is the first statement of; nil when they do not go with transactions.
+    var settingsCommand: Command? {
         guard settingsDelivery == .eachTransaction, !sessionSettings.isEmpty else { return nil }
-        let same = sortedSettings.map { name, value in
-            let name = Self.literal(name)
-            return
-                "pg_catalog.current_setting(\(name)) = pg_catalog.set_config(\(name), \(Self.literal(value)), true)"
-        }
-        return Statement(
-            name: "session_settings_hold", sql: "SELECT \(same.joined(separator: " AND "))")
-    }
-
-    /// Sets them for the transaction that it is the first statement of.
-    var settingsCommand: Command {
         let calls = sortedSettings.map { name, value in
             "pg_catalog.set_config(\(Self.literal(name)), \(Self.literal(value)), true)"
         }

@@ -7,8 +7,8 @@
 /// 2. A connection is with one borrower at most.
 /// 3. Waiters are served in the order in which they came, and each gets exactly one answer.
 /// 4. While somebody waits, a connection is idle only if it is being checked.
-/// 5. While no connection is there or on its way, and attempts have failed for `outageBridge`, nobody waits: who would is
-///    refused with the cause of the last failure.
+/// 5. While no connection is there, attempts have failed for `outageBridge`, and none under way is younger than
+///    `attemptPatience`, nobody waits: who would is refused with the cause of the last failure.
 struct PoolMachine {
     typealias Instant = ContinuousClock.Instant
     typealias ConnectionID = Int
@@ -29,6 +29,9 @@ struct PoolMachine {
     static let firstBackoff = Duration.milliseconds(100)
     /// A server that is back is found within this time, well below the 3 s in which a service must be ready again.
     static let longestBackoff = Duration.milliseconds(500)
+    /// How long an attempt to connect is hoped for during an outage: a server that is there answers well within it, and
+    /// one that is silent must not let everybody wait for the attempt's own end.
+    static let attemptPatience = Duration.milliseconds(500)
     /// The share of the lifetime over which the ends of connections are spread.
     static let lifetimeSpread = 0.1
 
@@ -43,6 +46,8 @@ struct PoolMachine {
         var phase: Phase
         /// When it is to be replaced; set when it is open.
         var expiry: Instant?
+        /// When the attempt to connect began; nil once it is open.
+        var attempt: Instant?
     }
 
     /// Attempts to connect fail, and none has succeeded since.
@@ -135,16 +140,26 @@ struct PoolMachine {
         return [.close(id)] + settle(now)
     }
 
-    /// Somebody else has reached the server: the pause after a failed attempt is over.
+    /// Somebody else has reached the server: the pause after a failed attempt is over, and an attempt that hangs since
+    /// before is given up for a new one.
     mutating func retry(now: Instant) -> [Action] {
-        guard outage != nil else { return [] }
+        guard outage != nil, life != .draining, life != .drained else { return [] }
         retryAt = nil
-        return settle(now)
+        var actions: [Action] = []
+        for (id, connection) in connections.sorted(by: { $0.key < $1.key })
+        where connection.phase == .opening && !isHoped(connection, now) {
+            connections[id] = nil
+            actions.append(.close(id))
+        }
+        actions += settle(now)
+        // Also where nobody waits and no minimum is kept: the outage stands until a connection is made.
+        if connections.isEmpty { actions.append(open(now)) }
+        return actions
     }
 
     /// Why no connection is open, if the last attempt failed.
     var failure: PostgresError.Kind? {
-        connections.values.allSatisfy { $0.phase == .opening } ? outage?.cause : nil
+        isUnreached ? outage?.cause : nil
     }
 
     /// A borrowed connection comes back.
@@ -199,8 +214,11 @@ struct PoolMachine {
             next = next.map { min($0, instant) } ?? instant
         }
         consider(retryAt)
-        if !queue.isEmpty, connections.isEmpty {
-            consider(outage.map { $0.since + configuration.outageBridge })
+        if !queue.isEmpty, let outage, isUnreached {
+            let attempts = connections.values.compactMap(\.attempt).map {
+                $0 + Self.attemptPatience
+            }
+            consider(([outage.since + configuration.outageBridge] + attempts).max())
         }
         for id in idle {
             guard let connection = connections[id] else { continue }
@@ -273,14 +291,27 @@ struct PoolMachine {
         var actions: [Action] = []
         serve(now, &actions)
         while mayOpen(now), isShort {
-            lastConnection += 1
-            connections[lastConnection] = Connection(phase: .opening)
-            actions.append(.open(lastConnection))
+            actions.append(open(now))
         }
-        if let outage, connections.isEmpty, now - outage.since >= configuration.outageBridge {
+        if let outage, isUnreached, now - outage.since >= configuration.outageBridge,
+            !connections.values.contains(where: { isHoped($0, now) })
+        {
             actions += queue.removeAll().map { .refuse($0, outage.cause) }
         }
         return actions
+    }
+
+    private mutating func open(_ now: Instant) -> Action {
+        lastConnection += 1
+        connections[lastConnection] = Connection(phase: .opening, attempt: now)
+        return .open(lastConnection)
+    }
+
+    /// No connection is there; at most attempts are under way.
+    private var isUnreached: Bool { connections.values.allSatisfy { $0.phase == .opening } }
+
+    private func isHoped(_ connection: Connection, _ now: Instant) -> Bool {
+        connection.attempt.map { now - $0 < Self.attemptPatience } ?? false
     }
 
     private mutating func serve(_ now: Instant, _ actions: inout [Action]) {

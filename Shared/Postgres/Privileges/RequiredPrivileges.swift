@@ -67,6 +67,11 @@ package struct RequiredPrivileges: Hashable, Sendable {
         self.init(.table, schema, table, privileges)
     }
 
+    /// A sequence of any name.
+    package init(schema: String, sequence: String) {
+        self.init(.sequence, schema, sequence, [.usage])
+    }
+
     /// - Parameter sequence: `schema.sequence`.
     package init(sequence: String, _ privileges: [Privilege] = [.usage]) {
         let (schema, name) = Self.split(sequence)

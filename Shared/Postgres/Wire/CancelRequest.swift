@@ -6,8 +6,6 @@ import Dispatch
 /// In libpq 15 this request is neither encrypted nor authenticated beyond a secret key.
 // @unchecked: libpq documents a PGcancel as unchanging and usable from any thread.
 final class CancelRequest: @unchecked Sendable {
-    /// Blocking calls run here, away from Swift's threads and the poller's.
-    private static let queue = DispatchQueue(label: "postgres.cancel", attributes: .concurrent)
     /// libpq's limit for the text of an error.
     private static let errorCapacity = 256
 
@@ -29,7 +27,7 @@ final class CancelRequest: @unchecked Sendable {
     /// can be hit. A server that is gone makes this take as long as its kernel likes; the channel
     /// closes its connection meanwhile.
     func send(completion: @escaping @Sendable () -> Void) {
-        Self.queue.async {
+        DispatchQueue.blocking("postgres.cancel").async {
             var message = [CChar](repeating: 0, count: Self.errorCapacity)
             // A failure needs no handling: the exchange ends by its grace period.
             _ = PQcancel(self.pointer, &message, Int32(Self.errorCapacity))

@@ -32,6 +32,8 @@ final class Channel: Timed {
 
     private enum Phase {
         case unopened
+        /// The system looks the host's name up, which cannot be stopped: what it finds too late is dropped.
+        case lookingUp(Completion, deadline: Instant)
         case idle
         case running(Running)
         case closed(PostgresError)
@@ -51,9 +53,6 @@ final class Channel: Timed {
         case cancel(CancelRequest?, any Exchange)
         case note(Instant)
     }
-
-    /// Finding the host's address may block, so connecting begins here.
-    private static let resolver = DispatchQueue(label: "postgres.resolve", attributes: .concurrent)
 
     private let state = Mutex(State())
     private let poller: Poller
@@ -102,19 +101,31 @@ final class Channel: Timed {
         return encrypted
     }
 
-    /// Connects. Only the look-up of the first host's name leaves this thread for a blocking one;
-    /// libpq looks further hosts up on the poller's thread when the first cannot be reached.
+    /// Connects. Files are read and host names looked up on a thread that may block, within the deadline as everything
+    /// else.
     func open(
-        keywords: [String: String], deadline: Instant, completion: @escaping Completion
+        keywords: @escaping @Sendable () -> [String: String],
+        addresses: HostAddresses = HostAddresses(), deadline: Instant,
+        completion: @escaping Completion
     ) {
-        Self.resolver.async {
-            let connection = Self.startConnecting(keywords)
-            guard let connection else {
-                return completion(PostgresError(.connectFailed("out of memory")))
-            }
-            guard self.install(connection) else {
-                PQfinish(connection)
-                return completion(PostgresError(.connectionLost))
+        let isFirst = state.withLock { state in
+            guard case .unopened = state.phase else { return false }
+            state.token = poller.add(self)
+            state.phase = .lookingUp(completion, deadline: deadline)
+            return true
+        }
+        guard isFirst else { return completion(PostgresError(.connectionLost)) }
+        poller.note(deadline)
+        DispatchQueue.blocking("postgres.resolve").async {
+            do throws(PostgresError) {
+                let connection = Self.startConnecting(try addresses.adding(to: keywords()))
+                guard let connection else {
+                    throw PostgresError(.connectFailed("out of memory"))
+                }
+                // Closed meanwhile: whoever waited knows.
+                guard self.install(connection) else { return PQfinish(connection) }
+            } catch {
+                return self.close(because: error)
             }
             self.start(ConnectExchange(), deadline: deadline, completion: completion)
         }
@@ -164,7 +175,7 @@ final class Channel: Timed {
             })
     }
 
-    /// Closes the connection; what is running ends with `error`.
+    /// Closes the connection; what is running ends with `error`, as does opening it.
     func close(because error: PostgresError = PostgresError(.connectionLost)) {
         perform(state.withLock { close(&$0, because: error) })
     }
@@ -187,6 +198,10 @@ final class Channel: Timed {
 
     func tick(now: Instant) -> Instant? {
         let (effects, next) = state.withLock { state -> ([Effect], Instant?) in
+            if case .lookingUp(_, let deadline) = state.phase {
+                if now < deadline { return ([], deadline) }
+                return (close(&state, because: PostgresError(.deadlineExceeded)), nil)
+            }
             guard case .running(var running) = state.phase else { return ([], nil) }
             let action = running.interruption.tick(now: now)
             state.phase = .running(running)
@@ -212,9 +227,8 @@ final class Channel: Timed {
         PQsetErrorVerbosity(connection, PQERRORS_VERBOSE)
         let address = UInt(bitPattern: connection)
         return state.withLock { state in
-            guard case .unopened = state.phase else { return false }
+            guard case .lookingUp = state.phase else { return false }
             state.connection = OpaquePointer(bitPattern: address)
-            state.token = poller.add(self)
             state.phase = .idle
             return true
         }
@@ -224,7 +238,8 @@ final class Channel: Timed {
         _ state: borrowing State, _ deadline: Instant?, _ heedsCancellation: Bool
     ) -> PostgresError? {
         switch state.phase {
-        case .unopened: return PostgresError(.misuse("the connection was never opened"))
+        case .unopened, .lookingUp:
+            return PostgresError(.misuse("the connection is not open yet"))
         case .running: return PostgresError(.misuse("the connection is in use by another task"))
         case .closed(let error): return error
         case .idle: break
@@ -308,7 +323,17 @@ final class Channel: Timed {
         var effects: [Effect] = []
         if case .running(let running) = state.phase {
             let outcome = running.outcome ?? .some(error)
+            if running.exchange is ConnectExchange, error.kind == .deadlineExceeded,
+                let connection = state.connection, let address = PQhostaddr(connection)
+            {
+                HostAddresses.noteSilence(
+                    of: String(cString: address), port: String(cString: PQport(connection)))
+            }
             effects.append(.complete(running.completion, running.verdict(on: outcome)))
+        }
+        if case .lookingUp(let completion, _) = state.phase {
+            poller.remove(token: state.token)
+            effects.append(.complete(completion, error))
         }
         if let connection = state.connection {
             unwatch(&state)
@@ -350,40 +375,6 @@ final class Channel: Timed {
                     cancelReturned(exchange)
                 }
             }
-        }
-    }
-}
-
-extension Channel {
-    /// Runs an exchange from a task. Cancelling the task stops it.
-    func perform(_ exchange: any Exchange, deadline: Instant?) async throws(PostgresError) {
-        let error = await withTaskCancellationHandler {
-            await withCheckedContinuation {
-                (continuation: CheckedContinuation<PostgresError?, Never>) in
-                start(exchange, deadline: deadline, heedsCancellation: true) {
-                    continuation.resume(returning: $0)
-                }
-            }
-        } onCancel: {
-            interrupt(exchange, because: .cancelled)
-        }
-        if let error { throw error }
-    }
-
-    /// Runs an exchange that must happen even though the task is cancelled, such as a clean-up.
-    func performRegardless(_ exchange: any Exchange, deadline: Instant?) async throws(PostgresError)
-    {
-        let error = await withCheckedContinuation { continuation in
-            start(exchange, deadline: deadline) { continuation.resume(returning: $0) }
-        }
-        if let error { throw error }
-    }
-
-    /// Resumes a paused exchange only to end it.
-    func drain(_ exchange: any Exchange, deadline: Instant) async {
-        await withCheckedContinuation { continuation in
-            start(exchange, deadline: deadline) { _ in continuation.resume() }
-            interrupt(exchange, because: .cancelled)
         }
     }
 }

@@ -8,7 +8,8 @@ package struct RPCLimits: Hashable, Sendable {
     package var maximumWaitingCalls = 4096
     /// Parts of a streamed answer that are under way before the reader has taken one.
     package var streamCredit: UInt32 = 8
-    /// Bytes that a server holds for a connection before it stops reading from it.
+    /// Bytes that one end holds for a connection. Over it a server stops reading from the connection,
+    /// and a client prefers others.
     package var outboundHighWatermark = 1 << 20
 
     /// Most connections of a client to each replica: one for each of so many event loops. Calls from an event
@@ -17,10 +18,14 @@ package struct RPCLimits: Hashable, Sendable {
 
     /// How often a client looks into the socket directory.
     package var scanInterval: Duration = .milliseconds(200)
-    /// A connection with calls in flight that has been quiet for so long is asked for a sign.
-    package var pingAfter: Duration = .milliseconds(250)
-    /// A connection with calls in flight that has been quiet for so long is given up.
+    /// Each connection is pinged this often, with and without calls in flight.
+    package var pingInterval: Duration = .milliseconds(300)
+    /// A connection without a PONG for so long gets calls only while no other does. Two pings.
+    package var silentAfter: Duration = .milliseconds(600)
+    /// A connection on which nothing at all has come for so long is given up. Three pings.
     package var ejectAfter: Duration = .milliseconds(900)
+    /// The status of a replica is believed for so long after the ping that confirmed it.
+    package var statusMaximumAge: Duration = .seconds(1)
     /// Time for a new connection to be accepted and to answer its first ping.
     package var connectTimeout: Duration = .seconds(1)
     /// Wait after a failed connection attempt; doubles up to the maximum, with jitter.
@@ -43,6 +48,8 @@ package struct RPCLimits: Hashable, Sendable {
 }
 
 extension RPCLimits {
-    /// Deadlines and silence are checked this often, while there are calls in flight.
+    /// Deadlines are checked this often, while there are calls in flight.
     static let sweepInterval: Duration = .milliseconds(20)
+    /// Silence is checked this often while a PONG is late. Otherwise once per ping.
+    static let latePongInterval: Duration = .milliseconds(50)
 }

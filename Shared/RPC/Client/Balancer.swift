@@ -1,3 +1,12 @@
+/// How good a choice a connection is for a call.
+enum LinkGrade: Hashable, Comparable {
+    /// Its replica says that it cannot serve, or has not said anything lately.
+    case notReady
+    /// The replica can serve, but has not answered the last pings, or its socket is full.
+    case slow
+    case good
+}
+
 /// Chooses a replica for each call, and keeps track of which there are. Decides; performs nothing.
 ///
 /// `Connection` is what calls are made on; tests use numbers.
@@ -7,6 +16,7 @@ struct Balancer<Connection> {
     /// The right to make one call on a connection. To be given back with `release`.
     struct Lease {
         let connectionID: Int
+        let socket: SocketFile
         let connection: Connection
     }
 
@@ -33,10 +43,18 @@ struct Balancer<Connection> {
         let socket: SocketFile
         let connection: Connection
         var status: ServiceStatus
+        /// When the last ping was sent that was answered: the status is as old as that.
+        var askedAt: Instant
         var callsInFlight = 0
         var isTakingCalls = true
+        var isWritable = true
     }
 
+    /// Told of a connection whose status is too old to be believed. The same text each time.
+    static var silentStatus: ServiceStatus { .notReady("has not answered lately") }
+
+    private let silentAfter: Duration
+    private let statusMaximumAge: Duration
     private let minimumBackoff: Duration
     private let maximumBackoff: Duration
     private let maximumWaiters: Int
@@ -48,19 +66,25 @@ struct Balancer<Connection> {
     private var turn = 0
 
     init(limits: RPCLimits) {
+        silentAfter = limits.silentAfter
+        statusMaximumAge = limits.statusMaximumAge
         minimumBackoff = limits.minimumBackoff
         maximumBackoff = limits.maximumBackoff
         maximumWaiters = limits.maximumWaitingCalls
     }
 
     /// Whether a call made now would find a replica at once that can serve it.
-    var isReady: Bool { links.contains { $0.isTakingCalls && $0.status.canServe } }
+    func isReady(now: Instant) -> Bool { grade(now: now).map { $0 > .notReady } ?? false }
     /// Whether a call made now would find a replica at once.
     var hasReplica: Bool { links.contains { $0.isTakingCalls } }
     /// How the replicas are that take calls.
-    var statuses: [(socket: SocketFile, status: ServiceStatus)] {
-        links.filter(\.isTakingCalls).map { ($0.socket, $0.status) }
+    func statuses(now: Instant) -> [(socket: SocketFile, status: ServiceStatus)] {
+        links.filter(\.isTakingCalls).map { link in
+            (link.socket, isStale(link, now: now) ? Self.silentStatus : link.status)
+        }
     }
+    /// The replicas that take calls.
+    var callable: Set<SocketFile> { Set(links.filter(\.isTakingCalls).map(\.socket)) }
     var waitingCalls: Int { waiters.count }
     var callsInFlight: Int { links.reduce(0) { $0 + $1.callsInFlight } }
     /// Sockets that are known, connected or not.
@@ -104,20 +128,37 @@ extension Balancer {
     }
 
     /// A connection is open and its server has answered on it.
+    ///
+    /// - Parameter asked: when the ping was sent that it has answered.
     mutating func connected(
-        _ socket: SocketFile, _ connection: Connection, status: ServiceStatus = .ready
+        _ socket: SocketFile, _ connection: Connection, status: ServiceStatus = .ready,
+        asked: Instant, now: Instant
     ) -> (id: Int, resumed: [Resumption]) {
         let id = makeID()
-        links.append(Link(id: id, socket: socket, connection: connection, status: status))
+        links.append(
+            Link(
+                id: id, socket: socket, connection: connection, status: status, askedAt: asked))
         replicas[socket, default: Replica()].phase = .connected
         replicas[socket]?.failures = 0
-        return (id, resumeWaiters())
+        return (id, resumeWaiters(now: now))
     }
 
     /// The server told how it is.
     mutating func statusChanged(_ id: Int, _ status: ServiceStatus) {
         guard let index = index(id) else { return }
         links[index].status = status
+    }
+
+    /// The server answered the ping sent at `asked`; it told each change of its status before.
+    mutating func confirmed(_ id: Int, asked: Instant) {
+        guard let index = index(id) else { return }
+        links[index].askedAt = asked
+    }
+
+    /// The socket has room for more, or has none.
+    mutating func writabilityChanged(_ id: Int, _ isWritable: Bool) {
+        guard let index = index(id) else { return }
+        links[index].isWritable = isWritable
     }
 
     /// The server asked for no more calls.
@@ -155,38 +196,74 @@ extension Balancer {
     }
 }
 
+// MARK: - Grades
+
+extension Balancer {
+    /// Of the best connection that takes calls; nil when there is none.
+    func grade(now: Instant) -> LinkGrade? {
+        var best: LinkGrade?
+        for link in links where link.isTakingCalls {
+            let grade = grade(of: link, now: now)
+            if best.map({ $0 < grade }) ?? true { best = grade }
+        }
+        return best
+    }
+
+    private func grade(of link: Link, now: Instant) -> LinkGrade {
+        guard link.status.canServe, !isStale(link, now: now) else { return .notReady }
+        return isResponsive(link, now: now) ? .good : .slow
+    }
+
+    private func isStale(_ link: Link, now: Instant) -> Bool {
+        now - link.askedAt > statusMaximumAge
+    }
+
+    /// What is sent there is read soon, as far as this end can tell.
+    private func isResponsive(_ link: Link, now: Instant) -> Bool {
+        link.isWritable && now - link.askedAt < silentAfter
+    }
+}
+
 // MARK: - Calls
 
 extension Balancer {
-    /// Of the replicas that can serve the one with the fewest calls in flight; equals take turns. If none can serve,
-    /// one of the others: it refuses with its own words. Nil when there is none.
-    mutating func lease() -> Lease? {
-        guard !links.isEmpty else { return nil }
+    /// Of the connections with the best grade the one with the fewest calls in flight; equals take
+    /// turns. If no replica can serve, one of them gets the call: it refuses with its own words. Nil
+    /// when there is none.
+    mutating func lease(now: Instant) -> Lease? {
+        guard let wanted = grade(now: now) else { return nil }
         turn = (turn + 1) % links.count
-        let needsReady = isReady
         var best: Int?
         for offset in links.indices {
             let index = (turn + offset) % links.count
-            guard links[index].isTakingCalls, !needsReady || links[index].status.canServe
+            guard links[index].isTakingCalls, grade(of: links[index], now: now) == wanted
             else { continue }
             if best.map({ links[index].callsInFlight < links[$0].callsInFlight }) ?? true {
                 best = index
             }
         }
-        guard let best else { return nil }
-        links[best].callsInFlight += 1
-        return Lease(connectionID: links[best].id, connection: links[best].connection)
+        return best.map { lease(at: $0) }
     }
 
-    /// Every replica that takes calls, once.
-    mutating func leaseAll() -> [Lease] {
+    /// Each of these replicas that takes calls, once, whether it can serve or not.
+    ///
+    /// - Parameter responsive: only those that answer pings and whose sockets have room.
+    mutating func leaseEach(
+        of sockets: Set<SocketFile>, responsive: Bool, now: Instant
+    ) -> [Lease] {
         var leases: [Lease] = []
-        for index in links.indices where links[index].isTakingCalls {
-            links[index].callsInFlight += 1
-            leases.append(
-                Lease(connectionID: links[index].id, connection: links[index].connection))
+        for (index, link) in links.enumerated()
+        where link.isTakingCalls && sockets.contains(link.socket) {
+            if !responsive || isResponsive(link, now: now) { leases.append(lease(at: index)) }
         }
         return leases
+    }
+
+    private mutating func lease(at index: Int) -> Lease {
+        links[index].callsInFlight += 1
+        return Lease(
+            connectionID: links[index].id, socket: links[index].socket,
+            connection: links[index].connection)
     }
 
     /// The call is over.
@@ -212,10 +289,10 @@ extension Balancer {
         return true
     }
 
-    private mutating func resumeWaiters() -> [Resumption] {
+    private mutating func resumeWaiters(now: Instant) -> [Resumption] {
         var resumed: [Resumption] = []
         for waiter in waiters {
-            guard let lease = lease() else { break }
+            guard let lease = lease(now: now) else { break }
             resumed.append(Resumption(waiter: waiter, lease: lease))
         }
         waiters.removeFirst(resumed.count)

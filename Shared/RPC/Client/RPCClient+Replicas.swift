@@ -83,6 +83,11 @@ extension RPCClient {
         let (limits, hello, events) = (limits, hello, events)
         return try await ClientBootstrap(group: loops[lane])
             .connectTimeout(TimeAmount(limits.connectTimeout))
+            .channelOption(
+                .writeBufferWaterMark,
+                value: .init(
+                    low: limits.outboundHighWatermark / 4, high: limits.outboundHighWatermark)
+            )
             .connect(unixDomainSocketPath: path) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let handler = RPCClientHandler(limits: limits, hello: hello, events: events) {
@@ -96,16 +101,19 @@ extension RPCClient {
     }
 
     fileprivate func joined(
-        _ socket: SocketFile, _ lane: Int, _ connection: ReplicaConnection, _ status: ServiceStatus
+        _ socket: SocketFile, _ lane: Int, _ connection: ReplicaConnection,
+        _ status: ServiceStatus, _ asked: ContinuousClock.Instant
     ) -> Int {
+        let now = ContinuousClock.now
         let (id, resumed) = state.withLock { state in
             let (id, resumptions) = state.lanes[lane].balancer.connected(
-                socket, connection, status: status)
-            let resumed = resumptions.compactMap { resumption in
+                socket, connection, status: status, asked: asked, now: now)
+            var resumed = resumptions.compactMap { resumption in
                 state.lanes[lane].waiters.removeValue(forKey: resumption.waiter).map {
                     ($0, Lease(lane: lane, base: resumption.lease))
                 }
             }
+            resumed += state.resumeOthers(in: lane, now: now)
             return (id, resumed)
         }
         tell(.replicaConnected(name: socket.replica), lane)
@@ -118,6 +126,14 @@ extension RPCClient {
     ) {
         state.withLock { $0.lanes[lane].balancer.statusChanged(id, status) }
         tell(.replicaStatus(name: socket.replica, status), lane)
+    }
+
+    fileprivate func confirmed(_ lane: Int, _ id: Int, _ asked: ContinuousClock.Instant) {
+        state.withLock { $0.lanes[lane].balancer.confirmed(id, asked: asked) }
+    }
+
+    fileprivate func writabilityChanged(_ lane: Int, _ id: Int, _ isWritable: Bool) {
+        state.withLock { $0.lanes[lane].balancer.writabilityChanged(id, isWritable) }
     }
 
     /// Told once of each socket: a replica that starts anew has another.
@@ -191,11 +207,15 @@ private final class ReplicaLink: Sendable {
     func observe(_ event: ConnectionEvent) {
         let known = state.withLock { $0 }
         switch (event, known.connection, known.id) {
-        case (.ready(let status), let connection?, _):
-            let id = client.joined(socket, lane, connection, status)
+        case (.ready(let status, let asked), let connection?, _):
+            let id = client.joined(socket, lane, connection, status, asked)
             state.withLock { $0.id = id }
         case (.status(let status), _, let id?):
             client.statusChanged(socket, lane, id, status)
+        case (.confirmed(let asked), _, let id?):
+            client.confirmed(lane, id, asked)
+        case (.writable(let isWritable), _, let id?):
+            client.writabilityChanged(lane, id, isWritable)
         case (.incompatible(let theirs), _, _):
             client.refused(socket, theirs)
         case (.goingAway, _, let id?):
@@ -203,7 +223,9 @@ private final class ReplicaLink: Sendable {
             client.goingAway(socket, lane, id)
         case (.lost(let reason), _, let id?):
             client.lost(socket, lane, id, reason: known.isLeaving ? nil : reason)
-        case (.ready, nil, _), (.status, _, nil), (.goingAway, _, nil), (.lost, _, nil): break
+        case (.ready, nil, _), (.status, _, nil), (.confirmed, _, nil), (.writable, _, nil),
+            (.goingAway, _, nil), (.lost, _, nil):
+            break
         }
     }
 }

@@ -50,13 +50,6 @@ package final class RPCClient: Service {
         case cancelled
     }
 
-    /// Where a call goes: at once, after a wait, or nowhere.
-    private enum Placement {
-        case lease(Lease)
-        case wait(lane: Int)
-        case refused
-    }
-
     let directory: SocketDirectory
     let limits: RPCLimits
     let hello: RPCHello
@@ -98,14 +91,18 @@ package final class RPCClient: Service {
         return SocketDirectory(path: directory).problem(mode: R_OK | X_OK)
     }
 
-    /// Whether a live replica takes calls that says that it can serve them.
-    package var isReady: Bool { state.withLock { $0.lanes.contains { $0.balancer.isReady } } }
+    /// Whether a live replica takes calls that said within the last second that it can serve them.
+    package var isReady: Bool {
+        let now = ContinuousClock.now
+        // Calls of a lane whose connection is broken go by another's.
+        return state.withLock { $0.lanes.contains { $0.balancer.isReady(now: now) } }
+    }
 
     /// How the replicas are that are connected, by name; those of a wrong version among them.
     package var replicas: [(name: String, status: ServiceStatus)] {
-        state.withLock { state in
-            // All lanes lead to the same replicas.
-            let connected = state.lanes[0].balancer.statuses.map { ($0.socket.replica, $0.status) }
+        let now = ContinuousClock.now
+        return state.withLock { state in
+            let connected = state.statuses(now: now).map { ($0.key.replica, $0.value) }
             let refused = state.incompatible.map { socket, theirs in
                 (
                     socket.replica,
@@ -162,8 +159,9 @@ package final class RPCClient: Service {
     ) async throws(RPCFailure) -> (message: ByteBuffer, body: ByteBuffer) {
         guard let bytes = try? message.encodedForFrame() else { throw .internal }
         var attempts = 0
+        var lost: Lease?
         while true {
-            let lease = try await replica(for: context)
+            let lease = try await replica(for: context, after: lost)
             defer { release(lease) }
             let frame = try makeFrame(method, bytes, body, context)
             switch await lease.connection.perform(frame, deadline: context.deadline) {
@@ -176,6 +174,7 @@ package final class RPCClient: Service {
             case .notSent: continue
             case .connectionLost:
                 attempts += 1
+                lost = lease
                 guard attempts < Self.maximumAttempts else {
                     throw .unavailable("The service went away twice")
                 }
@@ -184,21 +183,21 @@ package final class RPCClient: Service {
         }
     }
 
-    /// Makes a call to every live replica at once, and waits for all of them or the deadline. Nothing is
-    /// repeated: who is not reached must find out by itself.
+    /// Makes a call to every live replica at once, and waits for all of them or the deadline.
+    /// Nothing is repeated: who is not reached must find out by itself. A replica that does not
+    /// answer pings is left out while another does.
     ///
-    /// - Returns: how many replicas were called, and how many of them answered.
+    /// - Returns: how many replicas there were, and how many of them answered. One that was left
+    ///   out counts as one that did not answer.
     @discardableResult
     package func broadcast<Request, Reply>(
         _ method: RPCMethod<Request, Reply>, _ message: Request, context: CallContext
     ) async -> (called: Int, answered: Int) {
-        // All lanes lead to the same replicas.
-        let leases = state.withLock { state in
-            state.lanes[0].balancer.leaseAll().map { Lease(lane: 0, base: $0) }
-        }
+        let now = ContinuousClock.now
+        let (leases, replicas) = state.withLock { $0.leaseEach(now: now) }
         guard !leases.isEmpty, let bytes = try? message.encodedForFrame() else {
             for lease in leases { release(lease) }
-            return (leases.count, 0)
+            return (replicas, 0)
         }
         let answered = await withTaskGroup(of: Bool.self) { group in
             for lease in leases {
@@ -213,7 +212,7 @@ package final class RPCClient: Service {
             }
             return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
         }
-        return (leases.count, answered)
+        return (replicas, answered)
     }
 
     /// - Throws: `deadlineExceeded` when there is no time left.
@@ -228,121 +227,5 @@ package final class RPCClient: Service {
             return state.lastCallID
         }
         return Frame(header: header, message: message, body: body)
-    }
-}
-
-// MARK: - Choosing a replica
-
-extension RPCClient {
-    /// A replica for one call; waits for one when there is none.
-    func replica(
-        for context: CallContext
-    ) async throws(RPCFailure) -> Lease {
-        let placement: Placement = state.withLock { state in
-            let lane = state.lane(ofLoop: loopIndex)
-            if let lease = state.lease(lane) { return .lease(lease) }
-            return state.isStopped ? .refused : .wait(lane: lane)
-        }
-        let lane: Int
-        switch placement {
-        case .lease(let lease): return lease
-        case .refused: throw .unavailable()
-        case .wait(let waiting): lane = waiting
-        }
-        let limit = ContinuousClock.now + limits.replicaWait
-        switch await waitForReplica(lane, until: min(limit, context.deadline)) {
-        case .lease(let lease): return lease
-        case .cancelled: throw .cancelled
-        case .timedOut where context.deadline <= limit: throw .deadlineExceeded
-        case .timedOut, .refused: throw .unavailable()
-        }
-    }
-
-    /// The replica goes down: no more calls go there.
-    func leave(_ lease: Lease) {
-        state.withLock { $0.lanes[lease.lane].balancer.goAway(lease.base.connectionID) }
-    }
-
-    func release(_ lease: Lease) {
-        state.withLock { $0.lanes[lease.lane].balancer.release(lease.base.connectionID) }
-    }
-
-    /// Which of the lanes' event loops this is, if any.
-    private var loopIndex: Int? {
-        guard let current = MultiThreadedEventLoopGroup.currentEventLoop else { return nil }
-        return loops.firstIndex { $0 === current }
-    }
-
-    private func waitForReplica(
-        _ lane: Int, until limit: ContinuousClock.Instant
-    ) async -> WaitOutcome {
-        let waiter = Waiter(lane: lane)
-        return await withTaskCancellationHandler {
-            let outcome = await withCheckedContinuation { continuation in
-                enqueue(waiter, continuation, until: limit)
-            }
-            waiter.timeout.withLock { $0?.cancel() }
-            return outcome
-        } onCancel: {
-            waiter.cancelled.set()
-            stopWaiting(waiter, with: .cancelled)
-        }
-    }
-
-    private func enqueue(
-        _ waiter: Waiter, _ continuation: CheckedContinuation<WaitOutcome, Never>,
-        until limit: ContinuousClock.Instant
-    ) {
-        let immediate: WaitOutcome? = state.withLock { state in
-            if waiter.cancelled.isSet { return .cancelled }
-            // One may have come since the first look.
-            if let lease = state.lease(waiter.lane) { return .lease(lease) }
-            guard !state.isStopped, let id = state.lanes[waiter.lane].balancer.wait() else {
-                return .refused
-            }
-            waiter.id.withLock { $0 = id }
-            state.lanes[waiter.lane].waiters[id] = continuation
-            return nil
-        }
-        if let immediate { return continuation.resume(returning: immediate) }
-        let timeout = group.any().scheduleTask(in: TimeAmount(max(.zero, limit - .now))) {
-            self.stopWaiting(waiter, with: .timedOut)
-        }
-        waiter.timeout.withLock { $0 = timeout }
-        wakeUp.yield()
-    }
-
-    private func stopWaiting(_ waiter: Waiter, with outcome: WaitOutcome) {
-        let continuation: CheckedContinuation<WaitOutcome, Never>? = state.withLock { state in
-            // Read under the lock: `enqueue` looks at the flag and sets the id under it.
-            guard let id = waiter.id.withLock({ $0 }),
-                state.lanes[waiter.lane].balancer.stopWaiting(id)
-            else { return nil }
-            return state.lanes[waiter.lane].waiters.removeValue(forKey: id)
-        }
-        continuation?.resume(returning: outcome)
-    }
-}
-
-/// A call that waits for a replica, as its timeout and its cancellation know it.
-private final class Waiter: Sendable {
-    let lane: Int
-    let cancelled = CancelFlag()
-    let id = Mutex<Int?>(nil)
-    let timeout = Mutex<Scheduled<Void>?>(nil)
-
-    init(lane: Int) { self.lane = lane }
-}
-
-extension RPCClient.State {
-    /// The lane for a call: of the event loop that it comes from, else each in turn.
-    mutating func lane(ofLoop index: Int?) -> Int {
-        if let index { return index }
-        turn = (turn + 1) % lanes.count
-        return turn
-    }
-
-    mutating func lease(_ lane: Int) -> RPCClient.Lease? {
-        lanes[lane].balancer.lease().map { RPCClient.Lease(lane: lane, base: $0) }
     }
 }

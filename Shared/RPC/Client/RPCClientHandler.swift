@@ -3,10 +3,15 @@ import Protos
 
 /// What a connection tells the client it belongs to.
 enum ConnectionEvent: Sendable {
-    /// The server has answered the first ping: there is a live process behind the socket.
-    case ready(ServiceStatus)
+    /// The server has answered the first ping, sent at `asked`: there is a live process behind the
+    /// socket.
+    case ready(ServiceStatus, asked: ContinuousClock.Instant)
     /// Its status has changed.
     case status(ServiceStatus)
+    /// It has answered the ping sent at `asked`: the status told last still held then.
+    case confirmed(asked: ContinuousClock.Instant)
+    /// The socket has room for more, or has none.
+    case writable(Bool)
     /// It has answered, and does not work with this program. The connection ends.
     case incompatible(RPCHello)
     case goingAway
@@ -32,7 +37,7 @@ enum CallEnding: Sendable {
     case notSent
 }
 
-/// One connection of a client: sends calls, hands out answers, watches for silence.
+/// One connection of a client: sends calls, hands out answers, pings the server.
 final class RPCClientHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -43,10 +48,12 @@ final class RPCClientHandler: ChannelInboundHandler {
     private let events: RPCEventSink
     private var context: ChannelHandlerContext?
     private var decoder: FrameDecoder
-    private var calls: ClientCalls
+    private var calls = ClientCalls()
+    private var pulse: Pulse
     private var receivers: [UInt32: any CallReceiver] = [:]
     private let output = FlushOnce()
     private var sweep: Scheduled<Void>?
+    private var nextLook: Scheduled<Void>?
     private var isReady = false
     private var lossReason: String?
     private var hasEnded = false
@@ -60,7 +67,7 @@ final class RPCClientHandler: ChannelInboundHandler {
         self.events = events
         self.notify = notify
         decoder = FrameDecoder(limit: limits.maximumFrameBytes)
-        calls = ClientCalls(limits: limits, now: .now)
+        pulse = Pulse(limits: limits, now: .now)
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -69,7 +76,7 @@ final class RPCClientHandler: ChannelInboundHandler {
         context.channel.checkPeer(limits, events: events).whenComplete { result in
             switch result {
             // The kernel accepts connections for a process that is frozen. Only an answer counts.
-            case .success: loopBound.value.send(.control(.ping, call: 0))
+            case .success: loopBound.value.sendFirstPing()
             case .failure(let error): loopBound.value.close(reason: "\(error)")
             }
         }
@@ -93,8 +100,13 @@ final class RPCClientHandler: ChannelInboundHandler {
         close(reason: "\(error)")
     }
 
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if !hasEnded { notify(.writable(context.channel.isWritable)) }
+        context.fireChannelWritabilityChanged()
+    }
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        calls.heard(now: .now)
+        pulse.heard(now: .now)
         decoder.append(unwrapInboundIn(data))
         do throws(FrameError) {
             while let frame = try decoder.next() { receive(frame) }
@@ -122,33 +134,70 @@ final class RPCClientHandler: ChannelInboundHandler {
             notify(.goingAway)
         case .ping:
             send(.control(.pong, call: id))
-        case .pong where !isReady:
-            greet(frame.message)
+        case .pong:
+            ponged(frame.message)
         case .status:
             guard isReady, let status = try? WireServerStatus(frameBytes: frame.message) else {
                 break
             }
             notify(.status(ServiceStatus(wire: status)))
-        case .pong, .unspecified, .call, .cancel, .credit, .UNRECOGNIZED:
+        case .unspecified, .call, .cancel, .credit, .UNRECOGNIZED:
             break  // Of a newer server: nothing that this version has to know.
         }
     }
 }
 
+// MARK: - Pings
+
 extension RPCClientHandler {
-    /// - Parameter message: the server's hello; empty from an older one, which is compatible and has no status.
-    private func greet(_ message: ByteBuffer) {
-        guard message.readableBytes > 0, let wire = try? WireHello(frameBytes: message) else {
-            isReady = true
-            return notify(.ready(.ready))
+    private func sendFirstPing() {
+        pulse = Pulse(limits: limits, now: .now)
+        send(.control(.ping, call: 0))
+    }
+
+    private func ponged(_ message: ByteBuffer) {
+        let asked = pulse.ponged()
+        if isReady {
+            notify(.confirmed(asked: asked))
+        } else {
+            greet(message, asked: asked)
         }
-        let theirs = RPCHello(wire: wire)
-        guard hello.worksWith(theirs) else {
-            notify(.incompatible(theirs))
-            return close(reason: "incompatible: \(theirs)")
+    }
+
+    /// - Parameter message: the server's hello; empty from an older one, which is compatible and
+    ///   has no status.
+    private func greet(_ message: ByteBuffer, asked: ContinuousClock.Instant) {
+        var status = ServiceStatus.ready
+        if message.readableBytes > 0, let wire = try? WireHello(frameBytes: message) {
+            let theirs = RPCHello(wire: wire)
+            guard hello.worksWith(theirs) else {
+                notify(.incompatible(theirs))
+                return close(reason: "incompatible: \(theirs)")
+            }
+            status = ServiceStatus(wire: wire.status)
         }
         isReady = true
-        notify(.ready(ServiceStatus(wire: wire.status)))
+        notify(.ready(status, asked: asked))
+        armLook()
+    }
+
+    private func armLook() {
+        guard let context else { return }
+        let loopBound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        let now = ContinuousClock.now
+        let wait = pulse.nextLook(after: now) - now
+        nextLook = context.eventLoop.scheduleTask(in: TimeAmount(wait)) {
+            loopBound.value.look()
+        }
+    }
+
+    private func look() {
+        switch pulse.look(now: .now) {
+        case .ping: send(.control(.ping, call: 0))
+        case .eject: return close(reason: "silent")
+        case nil: break
+        }
+        armLook()
     }
 }
 
@@ -158,13 +207,12 @@ extension RPCClientHandler {
     /// Sends a call. Its receiver hears exactly one ending.
     func begin(_ frame: Frame, deadline: ContinuousClock.Instant, receiver: any CallReceiver) {
         guard context != nil, lossReason == nil else { return receiver.end(.notSent) }
-        let now = ContinuousClock.now
-        guard deadline > now else { return receiver.end(.failed(.deadlineExceeded)) }
+        guard deadline > .now else { return receiver.end(.failed(.deadlineExceeded)) }
         if let error = send(frame) {
             return receiver.end(.failed(.requestTooLarge(error)))
         }
         let id = frame.header.callID
-        calls.begin(id, deadline: deadline, now: now)
+        calls.begin(id, deadline: deadline)
         receivers[id] = receiver
         armSweep()
     }
@@ -193,19 +241,13 @@ extension RPCClientHandler {
         guard sweep == nil, let context else { return }
         let loopBound = NIOLoopBound(self, eventLoop: context.eventLoop)
         sweep = context.eventLoop.scheduleTask(in: TimeAmount(RPCLimits.sweepInterval)) {
-            loopBound.value.tick()
+            loopBound.value.sweepDeadlines()
         }
     }
 
-    private func tick() {
+    private func sweepDeadlines() {
         sweep = nil
-        for action in calls.tick(now: .now) {
-            switch action {
-            case .expire(let id): abandon(id, with: .deadlineExceeded)
-            case .ping: send(.control(.ping, call: 0))
-            case .eject: close(reason: "silent")
-            }
-        }
+        for id in calls.expire(now: .now) { abandon(id, with: .deadlineExceeded) }
         if calls.isDone { close(reason: "drained") }
         if !receivers.isEmpty { armSweep() }
     }
@@ -233,6 +275,7 @@ extension RPCClientHandler {
         hasEnded = true
         context = nil
         sweep?.cancel()
+        nextLook?.cancel()
         notify(.lost(reason: lossReason ?? "closed by the server"))
         let open = receivers
         receivers = [:]

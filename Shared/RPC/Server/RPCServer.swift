@@ -26,12 +26,16 @@ package final class RPCServer: Service {
     ///   - replica: unique among the replicas of the service: a host or container name.
     ///   - hello: what clients are told of this program.
     ///   - status: what they are told until the first ``publish(_:)``.
+    ///   - currentStatus: how this replica is at the moment; asked at each ping of a client, on an
+    ///     event loop. A process whose tasks are stuck publishes nothing, and is found out by this.
+    ///     Without it clients are told what was published last.
     ///   - observer: receives every event and call, for metrics.
     ///   - onDrain: called once, when the server begins to shut down and before any client hears of
     ///     it. Ends what calls wait for.
     package init(
         directory: String, replica: String, router: RPCRouter, limits: RPCLimits = RPCLimits(),
         hello: RPCHello = RPCHello(), status: ServiceStatus = .ready,
+        currentStatus: (@Sendable () -> ServiceStatus)? = nil,
         logger: Logger, observer: (any RPCObserver)? = nil,
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         onDrain: @escaping @Sendable () -> Void = {}
@@ -42,7 +46,7 @@ package final class RPCServer: Service {
         shared = RPCServerShared(
             router: router, limits: limits,
             events: RPCEventSink(logger: logger, observer: observer), hello: hello,
-            status: status, onDrain: onDrain)
+            status: status, currentStatus: currentStatus, onDrain: onDrain)
     }
 
     /// Tells every client how this replica is, now and when it connects.

@@ -24,6 +24,8 @@ final class RPCServerHandler: ChannelInboundHandler {
     private var toldStatus: ServiceStatus?
     /// Ends a drain that its client does not end.
     private var drainEnd: Scheduled<Void>?
+    /// The drain began before the connection did.
+    private var isBornLate = false
 
     /// - Parameter finished: succeeds when the connection and all of its handlers are done.
     init(shared: RPCServerShared, finished: EventLoopPromise<Void>) {
@@ -36,6 +38,7 @@ final class RPCServerHandler: ChannelInboundHandler {
         self.context = context
         shared.add(NIOLoopBound(self, eventLoop: context.eventLoop))
         shared.events(.connectionAccepted)
+        if isBornLate { goAway() }
         context.fireChannelActive()
     }
 
@@ -83,6 +86,8 @@ final class RPCServerHandler: ChannelInboundHandler {
         case .ping where toldStatus == nil:
             sayHello(answering: id)
         case .ping:
+            // Before the PONG, which confirms what the client knows.
+            tellStatus()
             send(.control(.pong, call: id))
         case .pong, .unspecified, .part, .end, .goAway, .status, .UNRECOGNIZED:
             break  // Of a newer client: nothing that this version has to know.
@@ -268,7 +273,8 @@ extension RPCServerHandler {
         send(frame)
     }
 
-    /// Tells the client of a change. Before the hello there is nothing to tell: that has the status.
+    /// Tells the client the status, if it knows another. Before the hello there is nothing to tell:
+    /// that has the status.
     func tellStatus() {
         let status = shared.status
         guard let toldStatus, toldStatus != status,
@@ -287,7 +293,8 @@ extension RPCServerHandler {
     /// Asks the client for no more calls. It closes the connection when it has its last answer;
     /// calls that crossed the request are served like any other, so none is lost.
     func goAway() {
-        guard let context, !calls.hasSaidGoAway else { return }
+        guard let context else { return isBornLate = true }
+        guard !calls.hasSaidGoAway else { return }
         shared.beginDrain()
         calls.goAway(now: .now)
         send(.control(.goAway, call: 0))

@@ -8,6 +8,7 @@ final class RPCServerShared: Sendable {
     let events: RPCEventSink
     let hello: RPCHello
     let callsInFlight = CallGauge()
+    private let currentStatus: (@Sendable () -> ServiceStatus)?
     private let onDrain: @Sendable () -> Void
     private let isDraining = Mutex(false)
     private let audience: Mutex<Audience>
@@ -20,17 +21,20 @@ final class RPCServerShared: Sendable {
 
     init(
         router: RPCRouter, limits: RPCLimits, events: RPCEventSink, hello: RPCHello,
-        status: ServiceStatus, onDrain: @escaping @Sendable () -> Void = {}
+        status: ServiceStatus, currentStatus: (@Sendable () -> ServiceStatus)? = nil,
+        onDrain: @escaping @Sendable () -> Void = {}
     ) {
         self.router = router
         self.limits = limits
         self.events = events
         self.hello = hello
+        self.currentStatus = currentStatus
         self.onDrain = onDrain
         audience = Mutex(Audience(status: status))
     }
 
-    var status: ServiceStatus { audience.withLock { $0.status } }
+    /// How the server is now. Asked outside the lock: who publishes may hold a lock of their own.
+    var status: ServiceStatus { currentStatus?() ?? audience.withLock { $0.status } }
 
     /// A connection has begun.
     func add(_ connection: NIOLoopBound<RPCServerHandler>) {

@@ -46,8 +46,10 @@ struct SocketDirectory: Sendable {
         var removed: [String] = []
         // A replica without a lock is not one of ours; one that ended in good order left its lock alone.
         for other in try names().compactMap(SocketPath.replica(ofLock:)) where other != replica {
-            let path = try SocketPath(directory: path, replica: other)
-            guard let lock = try? SocketLock(path: path) else { continue }
+            // Too long a name here: the directory has a shorter path where that replica runs. None of ours to judge.
+            guard let path = try? SocketPath(directory: path, replica: other),
+                let lock = try? SocketLock(path: path)
+            else { continue }
             if access(path.socket, F_OK) == 0 { removed.append(path.socket) }
             lock.removeFiles()
         }

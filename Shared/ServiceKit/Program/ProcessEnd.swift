@@ -7,6 +7,13 @@ import Synchronization
 extension ServiceProcess {
     /// Held by the first that ends the process, for good: one cause, one line.
     private static let ending = Mutex(())
+    /// The process was told to stop. Its services hear of it one after the other.
+    private static let isStopping = Atomic<Bool>(false)
+
+    /// From now on a service that fails does not end the process at once: others may still be answering.
+    static func noteStop() { isStopping.store(true, ordering: .releasing) }
+
+    static var wasStopped: Bool { isStopping.load(ordering: .acquiring) }
 
     /// Ends the process with one line that names the setting, where its value comes from, and what to do.
     ///
@@ -72,5 +79,7 @@ struct EssentialService: Service {
         }
     }
 
-    private var isEnding: Bool { Task.isShuttingDownGracefully || Task.isCancelled }
+    private var isEnding: Bool {
+        ServiceProcess.wasStopped || Task.isShuttingDownGracefully || Task.isCancelled
+    }
 }

@@ -47,14 +47,18 @@ package final class Readiness: Service {
     /// Probes until graceful shutdown; from then on the process is not ready.
     package func run() async throws {
         let checks = state.withLock { $0.checks }
-        await cancelWhenGracefulShutdown {
+        // Not a child that is waited for: a probe of a frozen database takes seconds to end, and until this returns
+        // nothing else of the process begins to shut down.
+        let probes = Task {
             await withDiscardingTaskGroup { group in
                 for (number, check) in checks.enumerated() {
                     group.addTask { await self.watch(number, check) }
                 }
             }
         }
+        try? await gracefulShutdown()
         note { $0.stop() }
+        probes.cancel()
     }
 
     private func watch(_ number: Int, _ check: ReadinessCheck) async {

@@ -38,18 +38,29 @@ package final class Reloadables: Sendable {
 /// Decides when files that changed are read: once they have stayed the same for one more look, so that a certificate is
 /// not read while its key is still being written.
 struct FileWatch {
+    /// After a reading that failed, in looks: what was in the way may end without a change of the files.
+    static let looksUntilRetry = 20
+
     private var taken: [FileStamp?]
     private var seen: [FileStamp?]
+    private var retryIn: Int?
 
     init(_ stamps: [FileStamp?]) { (taken, seen) = (stamps, stamps) }
 
     /// - Returns: whether to read now.
     mutating func look(_ stamps: [FileStamp?]) -> Bool {
         defer { seen = stamps }
-        guard stamps != taken, stamps == seen else { return false }
+        if let left = retryIn { retryIn = max(left - 1, 0) }
+        guard stamps == seen, stamps != taken || retryIn == 0 else { return false }
         taken = stamps
         return true
     }
+
+    /// What was read could not be used.
+    mutating func failed() { retryIn = Self.looksUntilRetry }
+
+    /// What was read is in use.
+    mutating func succeeded() { retryIn = nil }
 
     /// Somebody read the files for another reason.
     mutating func skip(_ stamps: [FileStamp?]) { (taken, seen) = (stamps, stamps) }

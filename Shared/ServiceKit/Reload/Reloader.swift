@@ -37,19 +37,22 @@ struct Reloader: Service {
     }
 
     private func handle(_ events: AsyncStream<Event>) async {
-        var watches = reloadables.map { FileWatch(Self.stamps($0)) }
+        var watches = reloadables.map { Watched(reloadable: $0, files: FileWatch(Self.stamps($0))) }
         // What changed between its first reading and the first look at its files.
-        for each in reloadables { await reload(each) }
+        for index in watches.indices { await reload(&watches[index]) }
         for await event in events {
             var changed: [String] = []
-            for (index, each) in reloadables.enumerated() {
-                let stamps = Self.stamps(each)
+            for index in watches.indices {
+                let stamps = Self.stamps(watches[index].reloadable)
                 switch event {
                 case .look:
-                    if watches[index].look(stamps) { await reload(each) }
+                    if watches[index].files.look(stamps) { await reload(&watches[index]) }
                 case .hangup:
-                    watches[index].skip(stamps)
-                    if await reload(each) { changed.append(each.name) }
+                    watches[index].files.skip(stamps)
+                    watches[index].failure = nil
+                    if await reload(&watches[index]) {
+                        changed.append(watches[index].reloadable.name)
+                    }
                 }
             }
             if event == .hangup {
@@ -60,16 +63,30 @@ struct Reloader: Service {
         }
     }
 
+    private struct Watched {
+        let reloadable: Reloadable
+        var files: FileWatch
+        /// Why the last reading failed, so that its repetitions say it once.
+        var failure: String?
+    }
+
     @discardableResult
-    private func reload(_ each: Reloadable) async -> Bool {
+    private func reload(_ watched: inout Watched) async -> Bool {
+        let name = watched.reloadable.name
         do throws(ConfigurationError) {
-            guard try await each.apply() else { return false }
-            logger.notice("\(each.name) reloaded")
-            return true
+            let isChanged = try await watched.reloadable.apply()
+            watched.files.succeeded()
+            watched.failure = nil
+            if isChanged { logger.notice("\(name) reloaded") }
+            return isChanged
         } catch {
-            logger.error(
-                "\(each.name) not reloaded; the old value stays: \(error)",
-                metadata: ["setting": "\(error.key)"])
+            watched.files.failed()
+            if watched.failure != "\(error)" {
+                logger.error(
+                    "\(name) not reloaded; the old value stays: \(error)",
+                    metadata: ["setting": "\(error.key)"])
+            }
+            watched.failure = "\(error)"
             return false
         }
     }

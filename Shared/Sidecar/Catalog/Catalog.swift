@@ -100,6 +100,8 @@ package struct RegisteredTable: Hashable, Sendable {
     /// The business table's columns in its own order; empty in `sidecar` mode.
     package let columns: [Column]
     package let foreignKeys: [ForeignKey]
+    /// What its columns depend on beyond it.
+    package let columnNeeds: [ColumnNeed]
     /// The columns of the unique index that the key rests on: the key, and perhaps the owner.
     package let keyIndexColumns: [String]
     /// It was registered once: its rows and its log stay, changes are refused.
@@ -111,7 +113,7 @@ package struct RegisteredTable: Hashable, Sendable {
     package init(
         id: TableID, name: TableName, keyKind: KeyKind, keyColumn: String, mode: TableMode,
         ownerColumn: String?, columns: [Column] = [], foreignKeys: [ForeignKey] = [],
-        keyIndexColumns: [String] = [], isRemoved: Bool = false,
+        columnNeeds: [ColumnNeed] = [], keyIndexColumns: [String] = [], isRemoved: Bool = false,
         access: TableAccess = .everybody
     ) {
         self.id = id
@@ -122,6 +124,7 @@ package struct RegisteredTable: Hashable, Sendable {
         self.ownerColumn = ownerColumn
         self.columns = columns
         self.foreignKeys = foreignKeys
+        self.columnNeeds = columnNeeds
         self.keyIndexColumns = keyIndexColumns
         self.isRemoved = isRemoved
         self.access = access
@@ -153,6 +156,14 @@ package struct Column: Hashable, Sendable {
         self.isReadOnly = isReadOnly
         self.isRequired = isRequired
     }
+}
+
+/// Something beyond its table that a column takes a privilege on.
+package enum ColumnNeed: Hashable, Sendable {
+    /// The schema of its type, which statements name.
+    case typeSchema(String)
+    /// A sequence that its default calls. Sequences have names as tables have.
+    case sequence(TableName)
 }
 
 /// A foreign key of a registered table, to any table.

@@ -9,56 +9,116 @@ import Synchronization
 package final class CatalogSource: Service {
     /// How long a change of the registered tables or their columns may stay unseen.
     package static let refreshInterval: Duration = .seconds(5)
+    /// Pause after a reading that failed, so that the catalog is fresh soon after the database is
+    /// back.
+    static let retryInterval: Duration = .seconds(1)
+    /// Longest time of one reading.
+    static let readLimit: Duration = .seconds(5)
+    /// A catalog that was read longer ago is a problem: three readings in a row have failed.
+    package static let maximumAge: Duration = refreshInterval * 3
+
+    /// What is wrong with the catalog in memory.
+    package enum Problem: Hashable, Sendable, CustomStringConvertible {
+        /// There is none yet: nothing can be served.
+        case unread
+        /// It may lack tables and columns. The rest is served.
+        case outdated
+
+        package var description: String {
+            switch self {
+            case .unread: "the catalog has not been read yet"
+            // The same words however old it is: a text that changed every second would be news
+            // every second.
+            case .outdated:
+                "the catalog was last read more than "
+                    + "\(CatalogSource.maximumAge.components.seconds) s ago: "
+                    + "new tables and columns are not served"
+            }
+        }
+    }
+
+    private struct State {
+        var catalog: Catalog?
+        /// The database was asked for it after this.
+        var readAt: ContinuousClock.Instant?
+    }
 
     private let pool: PostgresPool
     private let logger: Logger
-    private let current = Mutex<Catalog?>(nil)
+    private let state = Mutex(State())
 
     package init(pool: PostgresPool, logger: Logger) {
         self.pool = pool
         self.logger = logger
     }
 
+    /// The catalog as last read; nil if it never was. Asks nobody.
+    package var known: Catalog? { state.withLock { $0.catalog } }
+
     /// The catalog as last read; read now if it never was.
     package func catalog() async throws -> Catalog {
-        if let catalog = current.withLock({ $0 }) { return catalog }
+        if let known { return known }
         return try await refresh()
+    }
+
+    /// What is wrong with the catalog in memory; nil while it is fresh. Asks nobody.
+    package func problem(now: ContinuousClock.Instant = .now) -> Problem? {
+        guard let readAt = state.withLock({ $0.readAt }) else { return .unread }
+        return now - readAt > Self.maximumAge ? .outdated : nil
     }
 
     package func run() async throws {
         await cancelWhenGracefulShutdown {
+            // What the log was told last: an outage is one line, however often it is met.
+            var told: String?
             while !Task.isCancelled {
+                var pause = Self.refreshInterval
                 do {
                     _ = try await self.refresh()
+                    told = nil
                 } catch  where !Task.isCancelled {
-                    self.logger.warning(
-                        "the catalog could not be read; keeping the last one",
-                        metadata: ["error": "\(error)"])
+                    pause = Self.retryInterval
+                    let text = "\(error)"
+                    if text != told {
+                        self.logger.warning(
+                            "the catalog could not be read; keeping the last one",
+                            metadata: ["error": "\(text)"])
+                    }
+                    told = text
                 } catch {
                     return
                 }
                 // Ends early on cancellation, and so does the loop.
-                try? await Task.sleep(for: Self.refreshInterval)
+                try? await Task.sleep(for: pause)
             }
         }
     }
 
+    /// Reads the catalog now.
+    ///
+    /// - Throws: `PostgresError`; after a few seconds without an answer `.deadlineExceeded`.
     @discardableResult
     package func refresh() async throws -> Catalog {
-        let (tables, defers) = try await pool.withConnection { connection in
+        let asked = ContinuousClock.now
+        let deadline = asked + Self.readLimit
+        let (tables, defers) = try await pool.withConnection(deadline: deadline) { connection in
             (
-                try await Catalog.readTables(on: connection),
-                try await Catalog.readHasDeferrableConstraints(on: connection)
+                try await Catalog.readTables(on: connection, deadline: deadline),
+                try await Catalog.readHasDeferrableConstraints(on: connection, deadline: deadline)
             )
         }
-        return current.withLock { current in
-            if let current, current.isMade(of: tables), current.hasDeferrableConstraints == defers {
-                return current
+        return state.withLock { state in
+            if let readAt = state.readAt, asked < readAt, let newer = state.catalog { return newer }
+            state.readAt = asked
+            if let known = state.catalog, known.isMade(of: tables),
+                known.hasDeferrableConstraints == defers
+            {
+                return known
             }
             let fresh = Catalog(
                 tables: tables, hasDeferrableConstraints: defers,
-                generation: (current?.generation ?? 0) + 1)
-            current = fresh
+                generation: (state.catalog?.generation ?? 0) + 1)
+            state.catalog = fresh
             return fresh
         }
     }
@@ -67,14 +127,15 @@ package final class CatalogSource: Service {
 extension Catalog {
     /// Reads the registered tables and what PostgreSQL knows of them.
     package static func readTables(
-        on connection: PostgresConnection
+        on connection: PostgresConnection, deadline: ContinuousClock.Instant? = nil
     ) async throws(PostgresError) -> [RegisteredTable] {
-        let rows = try await connection.run(Command(SidecarStatements.registeredTables))
+        let rows = try await connection.run(
+            Command(SidecarStatements.registeredTables), deadline: deadline)
         var names: [TableName] = []
         for row in 0..<rows.rowCount {
             names.append(TableName(schema: try rows.string(row, 1), table: try rows.string(row, 2)))
         }
-        let facts = try await Introspection.read(names, on: connection)
+        let facts = try await Introspection.read(names, on: connection, deadline: deadline)
         var tables: [RegisteredTable] = []
         for (row, name) in names.enumerated() {
             let key = try rows.string(row, 4)
@@ -88,6 +149,7 @@ extension Catalog {
                     mode: mode,
                     ownerColumn: owner, columns: isTable ? facts.columns[name] ?? [] : [],
                     foreignKeys: isTable ? facts.foreignKeys[name] ?? [] : [],
+                    columnNeeds: isTable ? facts.columnNeeds[name] ?? [] : [],
                     keyIndexColumns: facts.keyIndex(of: name, key: key, owner: owner) ?? [key],
                     isRemoved: try rows.bool(row, 7),
                     access: TableAccess(
@@ -99,9 +161,11 @@ extension Catalog {
 
     /// See ``hasDeferrableConstraints``.
     package static func readHasDeferrableConstraints(
-        on connection: PostgresConnection
+        on connection: PostgresConnection, deadline: ContinuousClock.Instant? = nil
     ) async throws(PostgresError) -> Bool {
-        try await connection.run(Command(SidecarStatements.hasDeferrableConstraints)).bool(0, 0)
+        try await connection.run(
+            Command(SidecarStatements.hasDeferrableConstraints), deadline: deadline
+        ).bool(0, 0)
     }
 
     /// The names of roles have no comma in them.

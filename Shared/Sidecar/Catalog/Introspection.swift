@@ -9,22 +9,25 @@ package struct Introspection: Sendable {
     }
 
     package private(set) var columns: [TableName: [Column]] = [:]
+    package private(set) var columnNeeds: [TableName: [ColumnNeed]] = [:]
     package private(set) var foreignKeys: [TableName: [ForeignKey]] = [:]
     package private(set) var uniqueKeys: [TableName: [UniqueKey]] = [:]
 
     /// Reads everything about `tables` in one round trip.
     package static func read(
-        _ tables: [TableName], on connection: PostgresConnection
+        _ tables: [TableName], on connection: PostgresConnection,
+        deadline: ContinuousClock.Instant? = nil
     ) async throws(PostgresError) -> Introspection {
         var names = ArrayBinding(of: .text, reserving: tables.count)
         for table in tables { names.append(table.description) }
         var bindings = Bindings()
         bindings.bind(names)
-        let results = try await connection.run([
-            Command(SidecarStatements.columns, bindings),
-            Command(SidecarStatements.foreignKeys, bindings),
-            Command(SidecarStatements.uniqueKeys, bindings),
-        ])
+        let results = try await connection.run(
+            [
+                Command(SidecarStatements.columns, bindings),
+                Command(SidecarStatements.foreignKeys, bindings),
+                Command(SidecarStatements.uniqueKeys, bindings),
+            ], deadline: deadline)
         let byText = Dictionary(
             tables.map { ($0.description, $0) }, uniquingKeysWith: { first, _ in first })
         var found = Introspection()
@@ -39,13 +42,34 @@ package struct Introspection: Sendable {
     ) throws(PostgresError) {
         for row in 0..<result.rowCount {
             guard let table = tables[try result.string(row, 0)] else { continue }
+            try addNeeds(of: table, result, row)
+            let name = try result.string(row, 1)
+            // One row more for each further sequence of its default.
+            if columns[table]?.last?.name == name { continue }
             let column = Column(
-                name: try result.string(row, 1), typeName: try result.string(row, 3),
+                name: name, typeName: try result.string(row, 3),
                 type: UInt32(truncatingIfNeeded: try result.int64(row, 7)),
                 baseType: UInt32(truncatingIfNeeded: try result.int64(row, 4)),
                 isReadOnly: try result.bool(row, 5), isRequired: try result.bool(row, 6))
             columns[table, default: []].append(column)
         }
+    }
+
+    private mutating func addNeeds(
+        of table: TableName, _ result: PostgresResult, _ row: Int
+    ) throws(PostgresError) {
+        var needs = columnNeeds[table] ?? []
+        let typeSchema = try result.string(row, 8)
+        // Everybody may use PostgreSQL's own types.
+        if typeSchema != "pg_catalog", !needs.contains(.typeSchema(typeSchema)) {
+            needs.append(.typeSchema(typeSchema))
+        }
+        if let schema = try result.optionalString(row, 9) {
+            let sequence = ColumnNeed.sequence(
+                TableName(schema: schema, table: try result.string(row, 10)))
+            if !needs.contains(sequence) { needs.append(sequence) }
+        }
+        columnNeeds[table] = needs
     }
 
     private mutating func addForeignKeys(

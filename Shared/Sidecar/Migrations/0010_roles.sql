@@ -24,20 +24,36 @@ BEGIN
     END LOOP;
 END $$;
 
--- Functions run by the roles that were allowed into the schema so far, and by nobody else: `oversync migrate` grants
--- them to the services' roles one by one.
+-- Functions lose the EXECUTE that PostgreSQL gives to everybody: `oversync migrate` grants them to
+-- the services' roles one by one. Whoever calls them now keeps the right: the roles that may enter
+-- the schema, its owner, and the owners of capture functions, which call the others as their owner,
+-- whoever made those.
 DO $$
 DECLARE
     holder record;
 BEGIN
     FOR holder IN
-        SELECT DISTINCT quote_ident(pg_get_userbyid(a.grantee)) AS name
-        FROM pg_namespace n, aclexplode(n.nspacl) a
-        WHERE n.nspname = 'sync' AND a.privilege_type = 'USAGE' AND a.grantee NOT IN (0, n.nspowner)
+        SELECT quote_ident(pg_get_userbyid(h.role)) AS name
+        FROM (
+            SELECT a.grantee FROM pg_namespace n, aclexplode(n.nspacl) a
+            WHERE n.nspname = 'sync' AND a.privilege_type = 'USAGE' AND a.grantee <> 0
+            UNION
+            SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = 'sync'
+            UNION
+            SELECT p.proowner FROM pg_proc p
+            WHERE p.pronamespace = 'sync'::regnamespace AND p.proname ~ '^capture_[0-9]+$'
+        ) AS h(role)
     LOOP
         EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sync TO %s', holder.name);
     END LOOP;
-    REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sync FROM PUBLIC;
+    -- A database that lets everybody into the schema: the services of the previous version may be
+    -- among them.
+    IF NOT EXISTS (
+        SELECT FROM pg_namespace n, aclexplode(n.nspacl) a
+        WHERE n.nspname = 'sync' AND a.privilege_type = 'USAGE' AND a.grantee = 0
+    ) THEN
+        REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sync FROM PUBLIC;
+    END IF;
 END $$;
 
 -- Names mean what they mean here, whatever the caller's search_path says. Functions whose body is an SQL expression

@@ -1,5 +1,3 @@
-import Model
-
 /// One right on one object of the database.
 package struct Privilege: Hashable, Comparable, Sendable, CustomStringConvertible {
     package enum Kind: String, Hashable, Sendable {
@@ -81,31 +79,4 @@ extension ServiceRole {
         + ["change_log", "hydration", "materialize_failures", "audit"].flatMap {
             Privilege.table("sync.\($0)", "SELECT", "DELETE")
         }
-}
-
-/// What Upload needs of the business tables: it follows from what is registered.
-package struct BusinessPrivileges: Sendable {
-    /// - Parameters:
-    ///   - tables: as in the catalog; those that are no longer registered ask for nothing.
-    ///   - more: schemas and sequences that their columns depend on (`RoleStatements.columnNeeds`).
-    static func of(_ tables: [RegisteredTable], _ more: [Privilege]) -> Set<Privilege> {
-        var needed = Set(more)
-        for table in tables where table.isWritten {
-            needed.formUnion(
-                Privilege.table(
-                    table.name.quotedName, "SELECT", "INSERT", "UPDATE", "DELETE"))
-            needed.insert(Privilege(.schema, quoted(table.name.schema), "USAGE"))
-            // Whether a parent exists is asked before a child is written.
-            for parent in Set(table.foreignKeys.map(\.parent)) {
-                needed.formUnion(Privilege.table(parent.quotedName, "SELECT"))
-                needed.insert(Privilege(.schema, quoted(parent.schema), "USAGE"))
-            }
-        }
-        return needed
-    }
-}
-
-extension RegisteredTable {
-    /// Uploads write to a business table of its name.
-    var isWritten: Bool { mode == .table && !isRemoved && !columns.isEmpty }
 }

@@ -1,4 +1,3 @@
-import Model
 import Postgres
 
 /// A privilege of one role.
@@ -11,15 +10,35 @@ package struct RoleGrant: Hashable, Comparable, Sendable {
     }
 }
 
+/// What becomes of the rights of roles that are no longer on record, such as the one before a
+/// rename.
+enum FormerRoles {
+    /// They stay for now.
+    case keep
+    /// They are revoked, but for these roles.
+    case revoke(except: Set<String>)
+
+    /// - Parameter current: the roles on record.
+    func keeps(_ role: String, current: Set<String>) -> Bool {
+        if current.contains(role) { return false }
+        return switch self {
+        case .keep: true
+        case .revoke(let spared): spared.contains(role)
+        }
+    }
+}
+
 /// Grants what the roles in the database's records need, and revokes what they need no longer.
 ///
 /// Registering a table ends with this, so that no service meets a table which it may not use.
 package enum RoleGrants {
     /// Inside the caller's transaction. Does nothing in a database whose records name no role.
     ///
+    /// - Parameter former: whether roles that are no longer on record lose their rights.
     /// - Throws: `RoleError` where the connection's role cannot grant; `PostgresError`.
     static func apply(
-        _ tables: [RegisteredTable], on connection: PostgresConnection
+        _ tables: [RegisteredTable], former: FormerRoles = .keep,
+        on connection: PostgresConnection
     ) async throws {
         let roles = try await installed(on: connection)
         guard !roles.isEmpty else { return }
@@ -28,8 +47,9 @@ package enum RoleGrants {
                 "the role \(lost.name) does not exist on this server: run oversync migrate, which creates it"
             )
         }
-        let needed = try await needs(of: roles, tables, on: connection)
-        try await revoke(keeping: Set(needed), on: connection)
+        let needed = needs(of: roles, tables)
+        try await revoke(
+            keeping: Set(needed), former, current: Set(roles.map(\.name)), on: connection)
         let missing = try await missing(needed, on: connection)
         guard !missing.isEmpty else { return }
         try await run(missing.map { statement("GRANT", $0, "TO") }, on: connection)
@@ -48,7 +68,7 @@ package enum RoleGrants {
     ) async throws -> [RoleGrant] {
         let tables = try await Catalog.readTables(on: connection)
         let roles = try await installed(on: connection)
-        return try await missing(needs(of: roles, tables, on: connection), on: connection)
+        return try await missing(needs(of: roles, tables), on: connection)
     }
 
     /// The roles that the database's records name.
@@ -68,18 +88,13 @@ package enum RoleGrants {
     }
 
     private static func needs(
-        of roles: [InstalledRole], _ tables: [RegisteredTable], on connection: PostgresConnection
-    ) async throws -> [RoleGrant] {
-        var names = ArrayBinding(of: .text)
-        for table in tables where table.isWritten { names.append(table.name.quotedName) }
-        var columns = Bindings()
-        columns.bind(names)
-        let more = try await connection.run(Command(RoleStatements.columnNeeds, columns))
-        let dependencies = try (0..<more.rowCount).compactMap { try privilege(more, $0, first: 0) }
-        let business = BusinessPrivileges.of(tables, dependencies)
+        of roles: [InstalledRole], _ tables: [RegisteredTable]
+    ) -> [RoleGrant] {
+        let business = tables.filter(\.isWritten).flatMap(BusinessPrivileges.of)
+            .flatMap(\.grants)
         let needed = Set(
             roles.flatMap { role in
-                (role.purpose.sidecarPrivileges + (role.purpose == .upload ? Array(business) : []))
+                (role.purpose.sidecarPrivileges + (role.purpose == .upload ? business : []))
                     .map { RoleGrant(role: role.name, privilege: $0) }
             })
         return needed.sorted()
@@ -97,7 +112,8 @@ package enum RoleGrants {
 
     /// Only what was granted here: what an operator has granted by hand is the operator's.
     private static func revoke(
-        keeping needed: Set<RoleGrant>, on connection: PostgresConnection
+        keeping needed: Set<RoleGrant>, _ former: FormerRoles, current: Set<String>,
+        on connection: PostgresConnection
     ) async throws {
         let result = try await connection.run(Command(RoleStatements.granted))
         var obsolete: [RoleGrant] = []
@@ -105,7 +121,7 @@ package enum RoleGrants {
         for row in 0..<result.rowCount {
             guard let privilege = try privilege(result, row, first: 1) else { continue }
             let grant = RoleGrant(role: try result.string(row, 0), privilege: privilege)
-            if needed.contains(grant) { continue }
+            if needed.contains(grant) || former.keeps(grant.role, current: current) { continue }
             obsolete.append(grant)
             if try result.bool(row, 4) { statements.append(statement("REVOKE", grant, "FROM")) }
         }

@@ -48,7 +48,10 @@ package struct RoleInstallation {
     /// - Throws: `RoleError`; `PostgresError`.
     package func apply() async throws -> [String] {
         let session = try await readSession()
-        let roles = request.resolved(recorded: try await RoleGrants.installed(on: connection))
+        let recorded = try await RoleGrants.installed(on: connection)
+        let roles = request.resolved(recorded: recorded)
+        let names = Set(roles.map(\.name.description))
+        let replaced = recorded.filter { $0.exists && !names.contains($0.name) }
         var remarks = try await create(roles, session)
         let existing = try await readExisting(roles)
         try await inTransaction {
@@ -59,7 +62,14 @@ package struct RoleInstallation {
                 bindings.bind(existing.isManaged(role))
                 try await connection.run(Command(RoleStatements.record, bindings))
             }
-            try await RoleGrants.apply(Catalog.readTables(on: connection), on: connection)
+            // Replicas that run now are still connected as the role before.
+            try await RoleGrants.apply(
+                Catalog.readTables(on: connection),
+                former: .revoke(except: Set(replaced.map(\.name))), on: connection)
+        }
+        for former in replaced {
+            let role = roles.first { $0.purpose == former.purpose }
+            remarks.append(Self.remark(on: former, replacedBy: role?.name.description ?? ""))
         }
         for role in roles {
             guard !existing.isManaged(role) else {
@@ -78,6 +88,12 @@ package struct RoleInstallation {
             try await remarks += rowSecurityRemarks(role.name)
         }
         return remarks
+    }
+
+    private static func remark(on former: InstalledRole, replacedBy role: String) -> String {
+        "role \(role) replaces \(former.name) for \(former.purpose.rawValue): \(former.name) keeps "
+            + "its rights for now. Restart the services as \(role), then run oversync migrate "
+            + "again, which revokes them"
     }
 
     /// Migrators of other databases make the same roles: whoever comes second finds them made.

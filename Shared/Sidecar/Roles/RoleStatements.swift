@@ -37,28 +37,6 @@ enum RoleStatements {
             """,
         parameters: [.text, .text, .bool])
 
-    /// What columns of some tables depend on beyond them: the schemas of their types, which statements name, and the
-    /// sequences that their defaults call.
-    static let columnNeeds = Statement(
-        name: "roles_column_needs",
-        sql: """
-            SELECT DISTINCT 'schema', quote_ident(n.nspname), 'USAGE'
-            FROM pg_catalog.pg_attribute a
-            JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-            JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-            WHERE a.attrelid IN (SELECT to_regclass(u)::oid FROM unnest($1) AS u)
-                AND a.attnum > 0 AND NOT a.attisdropped AND n.nspname <> 'pg_catalog'
-            UNION
-            SELECT DISTINCT 'sequence', format('%I.%I', n.nspname, s.relname), 'USAGE'
-            FROM pg_catalog.pg_attrdef d
-            JOIN pg_catalog.pg_depend p ON p.classid = 'pg_catalog.pg_attrdef'::regclass AND p.objid = d.oid
-                AND p.refclassid = 'pg_catalog.pg_class'::regclass
-            JOIN pg_catalog.pg_class s ON s.oid = p.refobjid AND s.relkind = 'S'
-            JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
-            WHERE d.adrelid IN (SELECT to_regclass(u)::oid FROM unnest($1) AS u)
-            """,
-        parameters: [.textArray])
-
     /// Which of some privileges (role, kind, object, right) the roles lack. A role has one also as an owner, a
     /// superuser or a member of another. An object or a role that does not exist counts as lacking.
     static let missing = Statement(
@@ -123,7 +101,7 @@ enum RoleStatements {
         parameters: [.text])
 
     static let all = [
-        session, existing, installed, record, columnNeeds, missing, recordGrants, granted,
-        forgetGrants, rowSecurity,
+        session, existing, installed, record, missing, recordGrants, granted, forgetGrants,
+        rowSecurity,
     ]
 }

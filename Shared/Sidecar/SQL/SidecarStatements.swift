@@ -66,21 +66,34 @@ package enum SidecarStatements {
             """,
         parameters: [.textArray])
 
-    /// The columns of the given tables. `pg_catalog` and not `information_schema`, which hides what the
-    /// role does not own.
+    /// The columns of the given tables, with the schema of the type and the sequence of the
+    /// default; a column whose default calls several sequences has a row for each. `pg_catalog` and
+    /// not `information_schema`, which hides what the role does not own.
     static let columns = Statement(
         name: "sidecar_columns",
         sql: """
             SELECT n.nspname || '.' || c.relname, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod),
                 CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::bigint,
                 a.attgenerated <> '' OR a.attidentity = 'a',
-                a.attnotnull AND NOT a.atthasdef AND a.attidentity = '', t.oid::bigint
+                a.attnotnull AND NOT a.atthasdef AND a.attidentity = '', t.oid::bigint,
+                tn.nspname, s.schema_name, s.sequence_name
             FROM pg_class c
             JOIN pg_namespace n ON n.oid = c.relnamespace
             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
             JOIN pg_type t ON t.oid = a.atttypid
+            JOIN pg_namespace tn ON tn.oid = t.typnamespace
+            LEFT JOIN LATERAL (
+                SELECT sn.nspname AS schema_name, r.relname AS sequence_name
+                FROM pg_attrdef d
+                JOIN pg_depend p ON p.objid = d.oid
+                    AND p.classid = 'pg_catalog.pg_attrdef'::regclass
+                    AND p.refclassid = 'pg_catalog.pg_class'::regclass
+                JOIN pg_class r ON r.oid = p.refobjid AND r.relkind = 'S'
+                JOIN pg_namespace sn ON sn.oid = r.relnamespace
+                WHERE d.adrelid = c.oid AND d.adnum = a.attnum
+            ) AS s ON true
             WHERE c.relkind IN ('r', 'p') AND n.nspname || '.' || c.relname = ANY ($1)
-            ORDER BY 1, a.attnum
+            ORDER BY 1, a.attnum, s.schema_name, s.sequence_name
             """,
         parameters: [.textArray])
 

@@ -4,6 +4,7 @@ import Foundation
 import LocalPostgres
 import Model
 import Postgres
+import RPC
 import ServiceKit
 @testable import Sidecar
 import Testing
@@ -23,9 +24,11 @@ struct DatabaseProbeTests {
             configuration,
             pool: try PoolConfiguration(maximumConnections: 1, outageBridge: .zero), logger: logger)
         let source = source ?? CatalogSource(pool: pool, logger: logger)
+        var needs = UploadPrivileges.needs(source)
+        // Nobody reads the catalog again here, however long a test takes.
+        needs.remembered = { [] }
         return DatabaseProbe(
-            connection: connection, pool: pool, configuration: configuration,
-            needs: UploadService.needs(source))
+            connection: connection, pool: pool, configuration: configuration, needs: needs)
     }
 
     private static func problem(_ configuration: PostgresConfiguration) async throws -> String {
@@ -43,7 +46,8 @@ struct DatabaseProbeTests {
             let privileges =
                 UploadPrivileges.sidecar + Set(tables.flatMap(UploadPrivileges.business))
             try await GrantedRole.with(in: database, granting: privileges) { role in
-                try await body(database, role, try probe(try role.configuration))
+                try await body(
+                    database, role, try probe(try role.configuration, database.source))
             }
         }
     }
@@ -85,6 +89,56 @@ struct DatabaseProbeTests {
             let all = await probe.problems()
             #expect(all.count == SyncedDatabase.registrations.count)
             #expect(all.allSatisfy { !$0.isBlocking && $0.text.contains("USAGE on schema s") })
+        }
+    }
+
+    /// A table that takes rights beyond its own: on a parent that is not registered, on the
+    /// sequence of a default, and on the schema of a type.
+    private static let cities = """
+        CREATE SCHEMA away; CREATE SCHEMA numbers; CREATE SCHEMA types;
+        CREATE TABLE away.countries (code text PRIMARY KEY);
+        INSERT INTO away.countries VALUES ('at');
+        CREATE SEQUENCE numbers.next;
+        CREATE DOMAIN types.title AS text;
+        CREATE TABLE s.cities (id uuid PRIMARY KEY, owner text, title types.title,
+            n bigint NOT NULL DEFAULT nextval('numbers.next'),
+            country text REFERENCES away.countries);
+        """
+
+    @Test(
+        "Each right that migrate grants beside a table is asked for, and the table is named",
+        arguments: [
+            ("SELECT ON away.countries", "SELECT on away.countries"),
+            ("USAGE ON SCHEMA away", "USAGE on schema away"),
+            ("USAGE ON SEQUENCE numbers.next", "USAGE on numbers.next"),
+            ("USAGE ON SCHEMA types", "USAGE on schema types"),
+        ])
+    func dependencies(right: String, words: String) async throws {
+        try await SyncedDatabase.with(
+            tables: Self.cities, registered: "  - {table: s.cities, owner: owner}"
+        ) { database in
+            let role = ServiceRole.upload.defaultName
+            try await database.source.refresh()
+            var configuration = try PostgresConfiguration(url: database.url)
+            configuration.keywords["user"] = role
+            let probe = try Self.probe(configuration, database.source)
+            #expect(await probe.problems() == [])
+
+            try await database.execute("REVOKE \(right) FROM \(role)")
+            let told = ReadinessProblem.degrading(
+                "uploads to s.cities fail: the role \(role) lacks \(words): "
+                    + "grant it, or run oversync migrate")
+            #expect(await probe.problems() == [told])
+            let city = change(
+                1, "INSERT", "cities", id("1"), #"{"title":"Wien","country":"at"}"#)
+            let failure = await #expect(throws: RPCFailure.self) {
+                try await database.upload("ann", city)
+            }
+            #expect(failure?.code == "unavailable")
+
+            _ = try await RoleInstallation(connection: database.sql).apply()
+            #expect(await probe.problems() == [])
+            #expect(try await database.outcomes("ann", city) == ["applied 1"])
         }
     }
 

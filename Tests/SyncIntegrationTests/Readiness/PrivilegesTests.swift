@@ -198,6 +198,30 @@ struct PrivilegesTests {
         }
     }
 
+    @Test("An upload that lacks a privilege is refused without reading the catalog again")
+    func catalogIsLeft() async throws {
+        try await SyncedDatabase.with { database in
+            let tags = TableName(schema: "s", table: "tags")
+            func columns() -> [String]? { database.source.known?[tags]?.columns.map(\.name) }
+            try await database.source.refresh()
+            // Whoever reads the catalog from now on sees another column.
+            try await database.execute(
+                """
+                REVOKE INSERT ON s.notes FROM \(ServiceRole.upload.defaultName);
+                ALTER TABLE s.tags ADD COLUMN colour text
+                """)
+            let failure = await #expect(throws: RPCFailure.self) {
+                try await database.upload("ann", change(1, "INSERT", "notes", id("1"), "{}"))
+            }
+            #expect(failure?.code == "unavailable")
+            #expect(columns() == ["code", "label"])
+            // A column that it does not know is another matter.
+            let red = change(2, "INSERT", "tags", "red", #"{"colour":"red"}"#)
+            #expect(try await database.outcomes("ann", red) == ["applied 1"])
+            #expect(columns() == ["code", "label", "colour"])
+        }
+    }
+
     @Test("An upload and a download work as roles with exactly these privileges")
     func whole() async throws {
         try await Self.withServices { database, services, _ in

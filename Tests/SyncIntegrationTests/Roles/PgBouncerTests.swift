@@ -29,8 +29,7 @@ struct PgBouncerTests {
                 GRANT INSERT ON s.notes TO \(backEnd)
                 """)
             try await direct.throughPgBouncer(mode, roles: [backEnd]) { configuration, database in
-                try await Self.expectSettings(
-                    database, eachTransaction: mode == .transaction && !rolesBringSettings)
+                try await Self.expectSettings(database, eachTransaction: mode == .transaction)
                 try await Self.exchange(database, backEnd, configuration)
                 try await Self.expectKeys(configuration, isPooled: mode == .transaction)
             }

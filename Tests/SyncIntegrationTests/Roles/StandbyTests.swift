@@ -52,6 +52,29 @@ struct StandbyTests {
         #expect(bootstrap.nextChangeID == 3)
         await database.heads.poll()
         #expect(database.heads.known(UserID("ann"), for: DeviceID("reader"))?.head == 2)
+        try await expectHydrationIsAwaited(sql, copy, database)
+    }
+
+    /// A device that begins at 0 gets its first page when its second one would be served here.
+    private static func expectHydrationIsAwaited(
+        _ primary: PostgresConnection, _ copy: PostgresConnection, _ standby: SyncedDatabase
+    ) async throws {
+        try await copy.execute(script: "SELECT pg_wal_replay_pause()")
+        try await primary.execute(
+            script: """
+                INSERT INTO sync.hydration (scope_id, device, floor_seq)
+                SELECT scope_id, 'reader', 1 FROM sync.scope WHERE user_id = 'ann'
+                """)
+        func awaited(_ time: Duration) async throws {
+            try await standby.reader.expectHydration(
+                of: UserID("ann"), DeviceID("reader"), from: 1, deadline: .now + time)
+        }
+        let error = await #expect(throws: RPCFailure.self) {
+            try await awaited(.milliseconds(600))
+        }
+        #expect(error?.status == .unavailable)
+        try await copy.execute(script: "SELECT pg_wal_replay_resume()")
+        try await awaited(.seconds(30))
     }
 
     private static func expectReplay(

@@ -29,7 +29,7 @@ struct LargestBatchTests {
             CREATE SEQUENCE s.calls;
             CREATE TABLE s.measured (began timestamptz, statement_began timestamptz, at timestamptz,
                 statement_timeout interval, lock_timeout interval, idle_timeout interval);
-            CREATE FUNCTION s.slow() RETURNS trigger LANGUAGE plpgsql AS $$
+            CREATE FUNCTION s.slow() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
             BEGIN
                 PERFORM pg_sleep(\(slowness)), nextval('s.calls');
                 INSERT INTO s.measured VALUES (transaction_timestamp(), statement_timestamp(), clock_timestamp(),

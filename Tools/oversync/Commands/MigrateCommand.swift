@@ -58,7 +58,15 @@ struct MigrateCommand: AsyncParsableCommand {
             let registrations = try RegistrationFile.read(path: try file())
             let roles = try RoleSettings.request(Configuration())
             try await withConnection(to: try database.resolve()) { connection in
-                let applied = try await Migrator(connection: connection).migrate()
+                let migrator = Migrator(connection: connection)
+                let status = try await migrator.status()
+                // While a new version is rolled out, or taken back, compose runs the old version's job, too.
+                if status.isOneAhead {
+                    return print(
+                        "layout \(status.version), one ahead of this program: left as it is, tables and roles too"
+                    )
+                }
+                let applied = try await migrator.migrate()
                 for name in applied { print("applied \(name)") }
                 let remarks = try await RoleInstallation(roles, connection: connection).apply()
                 for remark in remarks { print(remark) }

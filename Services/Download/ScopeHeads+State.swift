@@ -1,0 +1,89 @@
+import Model
+
+extension ScopeHeads {
+    /// What is known of one user.
+    struct Entry {
+        var state: ScopeState?
+        /// Devices that may read no more.
+        var revoked: Set<DeviceID> = []
+        /// The database was asked after this.
+        var confirmed: Instant?
+        var lastUse: Instant
+        var waiters: [Int: Waiter] = [:]
+        /// The highest sequence heard of in this history, also while no state is known.
+        var told: Sequence64 = 0
+        /// When it became that.
+        var toldAt: Instant?
+        /// What `State.generation` was when the state was read; nil where Upload told of more since.
+        var readIn: Int?
+        /// The same for the last sequence alone.
+        var grownIn: Int?
+    }
+
+    /// A caller that waits.
+    struct Waiter {
+        let beyond: Sequence64
+        let continuation: CheckedContinuation<Bool, Never>
+    }
+
+    /// A caller that waits, as its alarm knows it.
+    struct Parked: Sendable {
+        let id: Int
+        let user: UserID
+        weak let heads: ScopeHeads?
+    }
+
+    /// Everything that changes.
+    struct State {
+        var nextID = 0
+        var entries: [UserID: Entry] = [:]
+        var waiting = 0
+        var isClosed = false
+        /// Told when somebody begins to wait where nobody did.
+        var arrival: AsyncStream<Void>.Continuation?
+        /// Every user that is followed was asked for after this.
+        var polled: Instant?
+        /// The database's mark when it was last looked at; nil: nobody knows.
+        var mark: String?
+        /// Why the database could not be asked the last time, so that the log says it once.
+        var trouble: String?
+        /// Counts the marks: what was read in this generation is still so.
+        var generation = 0
+        var readings = Readings()
+
+        /// The generation that a mark of the database belongs to.
+        mutating func generation(of mark: String) -> Int {
+            readings.marks += 1
+            if self.mark != mark { generation += 1 }
+            self.mark = mark
+            return generation
+        }
+
+        /// The states that were read in this generation are still the database's.
+        ///
+        /// - Returns: the users whose states are not known.
+        mutating func confirm(_ asked: Instant, _ generation: Int) -> [UserID] {
+            var unknown: [UserID] = []
+            var index = entries.startIndex
+            while index != entries.endIndex {
+                if entries.values[index].readIn == generation {
+                    entries.values[index].confirmed = asked
+                } else {
+                    unknown.append(entries.keys[index])
+                }
+                entries.formIndex(after: &index)
+            }
+            return unknown
+        }
+    }
+
+    /// How often the database was asked.
+    struct Readings: Hashable, Sendable {
+        /// Whether anything was written.
+        var marks = 0
+        /// For the states of users.
+        var states = 0
+        /// For the last sequences of users that are waited for.
+        var grown = 0
+    }
+}
