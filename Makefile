@@ -8,7 +8,7 @@ BIN = $(shell swift build -c $(CONFIGURATION) --show-bin-path)
 PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
 SERVICES := oversync-gateway oversync-upload oversync-download oversync-auth
 
-.PHONY: help packages build test unit integration e2e model client-chaos format lint demo run notes bench bench-smoke gap docs protos binaries images compose-test clean
+.PHONY: help packages build test unit tidy-record integration e2e model client-chaos format lint demo run notes bench bench-smoke gap docs protos binaries images compose-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 16
@@ -23,8 +23,12 @@ build: packages ## builds everything
 test: packages ## all tests: unit, integration on a real PostgreSQL, end to end with all processes
 	Tools/make/test.sh
 
-unit: packages ## tests of rules and machines, no processes
-	Tools/make/test.sh UnitTests
+unit: packages ## tests of rules and machines, no processes; and of the source tree itself
+	Tools/make/test.sh '(Unit|Tidy)Tests'
+
+tidy-record: packages ## writes down that files break the rules of Tests/TidyTests less often than recorded
+	swift build --build-tests
+	TIDY_RECORD=1 swift test --skip-build --filter '^TidyTests\.'
 
 integration: packages ## tests on a real PostgreSQL and real sockets
 	Tools/make/test.sh IntegrationTests
