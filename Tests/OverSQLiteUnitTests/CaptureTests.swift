@@ -102,6 +102,9 @@ import Testing
         try await device.sync()
         try device.execute("INSERT OR IGNORE INTO users (id, name) VALUES ('\(key(1))', 'new')")
         #expect(try device.queue().isEmpty)
+        // The same statement for a row that is not there is captured.
+        try device.execute("INSERT OR IGNORE INTO users (id, name) VALUES ('\(key(2))', 'new')")
+        #expect(try device.queue() == ["INSERT|0"])
     }
 
     @Test("a row that OR REPLACE removes through another unique column is sent as deleted")

@@ -37,6 +37,8 @@ import Testing
             var configuration = Configuration()
             // A transaction that stays open is what the test is about.
             configuration.allowsUnsafeTransactions = true
+            // The device may be writing when this begins.
+            configuration.busyMode = .timeout(30)
             let other =
                 self == .locked
                 ? try DatabaseQueue(path: database.path, configuration: configuration) : nil
