@@ -48,7 +48,7 @@ package final class UploadExecutor: Sendable {
         deadline: ContinuousClock.Instant, trouble: (PostgresError) -> Void = { _ in }
     ) async throws -> (batch: UploadBatch, result: UploadResult) {
         do {
-            // One that would be sent away behind the work of reading it is sent away before.
+            // Refused before it is parsed if the queue is already full.
             guard !pool.isFull else { throw PostgresError(.poolExhausted) }
             let batch = try await read(body, caller, options)
             do {

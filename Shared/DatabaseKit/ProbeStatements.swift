@@ -48,7 +48,7 @@ package enum ProbeStatements {
 }
 
 extension PostgresConnection {
-    /// Looks at the database in two round trips at the most.
+    /// Looks at the database in at most two round trips.
     ///
     /// - Parameters:
     ///   - wanted: privileges to look for.

@@ -151,7 +151,7 @@ import Testing
         static let databaseTableName = "users"
         var id: String
         var name: String
-        // The column `age` is none of the record's.
+        // The record does not have the column `age`.
     }
 
     @Test("a resolver sees the app's own records, and may settle a column by itself")

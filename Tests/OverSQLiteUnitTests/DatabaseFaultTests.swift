@@ -196,7 +196,7 @@ import Testing
             })
         try await device.engine.start()
         for await _ in isHeld.stream { break }
-        // What is written later is looked after, too.
+        // What is written later is synced, too.
         if endpoint != .upload { try device.execute(insert) }
         await device.clock.waitForSleeper()
         device.clock.advance(seconds: 120)

@@ -108,7 +108,7 @@ import Testing
         }
     }
 
-    @Test("white space around a token is none of it")
+    @Test("white space around a token is not part of it")
     func tokenWithNewline() async throws {
         let device = try Device()
         let engine = try device.engine(

@@ -44,7 +44,7 @@ import Testing
         }
         #expect(Set(Self.all.map { "\($0.0)" }).count == Self.all.count)
         #expect(
-            "\(SyncError.busy(retryAfter: 4))" == "the gateway is busy, for 4 s by its own account")
+            "\(SyncError.busy(retryAfter: 4))" == "the gateway is busy; it asks to wait for 4 s")
         #expect(SyncError.unreachable("x").recoverySuggestion?.contains("kept") == true)
         #expect(SyncError.databaseCorrupt("x").recoverySuggestion == nil)
     }

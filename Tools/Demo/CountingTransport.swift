@@ -63,7 +63,7 @@ final class CountingTransport: HTTPTransport {
         return response
     }
 
-    /// Bytes of a body at the most, once it is inflated.
+    /// Largest body once it is inflated, in bytes.
     private static let maximumBody = 256 << 20
 
     private static func count(_ text: StaticString, _ body: [UInt8]) -> Int {

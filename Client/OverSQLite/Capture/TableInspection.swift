@@ -2,7 +2,7 @@ import GRDB
 
 /// Reads what a synced table looks like from SQLite's own catalogue.
 struct TableInspection {
-    /// Bytes of a name that a gateway takes at the most, PostgreSQL's own limit.
+    /// Longest name that a gateway takes, in bytes: PostgreSQL's own limit.
     private static let maximumNameBytes = 63
 
     let db: Database

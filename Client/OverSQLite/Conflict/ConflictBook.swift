@@ -68,7 +68,7 @@ extension SyncEngine {
         get async throws { try await session.write { db in try ConflictBook(db: db).all() } }
     }
 
-    /// Keeps a report no longer: its values have been shown, or put back. Does nothing if it is not kept.
+    /// Forgets a report whose values have been shown, or put back. Does nothing if it is not kept.
     ///
     /// - Throws: a database error, as `SyncError`.
     public func dismiss(_ report: ConflictReport) async throws {

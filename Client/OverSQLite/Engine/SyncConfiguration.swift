@@ -24,12 +24,12 @@ public struct SyncConfiguration: Sendable {
     public var watch = true
     /// Seconds the gateway is asked to hold a request until there is news; nil polls instead.
     public var longPoll: Int? = 25
-    /// Seconds before the first retry after a failure, and at the most. Actual times are drawn at random
+    /// Shortest and longest pause before a retry, in seconds. Actual times are drawn at random
     /// between zero and these.
     public var backoff: ClosedRange<Double> = 1...60
     /// Seconds with rows waiting and none getting through after which the status shows `noProgress`.
     public var watchdog = 120.0
-    /// Rows read ahead at the most while a row's parent has not come yet.
+    /// Most rows that are read ahead while a row's parent has not come yet.
     public var stagedRowLimit = 50_000
     /// What carries requests; on Linux with an authority of one's own: `AsyncHTTPTransport`.
     public var transport: any HTTPTransport = URLSessionTransport()

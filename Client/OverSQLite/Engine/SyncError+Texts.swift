@@ -8,11 +8,11 @@ extension SyncError: CustomStringConvertible {
         case .newerMetadata(let format):
             "the database has metadata of format \(format), newer than this library knows"
         case .unreachable(let why): "the gateway could not be reached: \(why)"
-        case .notTheGateway(let why): "something else than the gateway answered: \(why)"
+        case .notTheGateway(let why): "something other than the gateway answered: \(why)"
         case .unauthorized(let why): "the gateway refused the credentials: \(why)"
         case .noCredentials(let why): "the app gave no credentials: \(why)"
         case .busy(let seconds):
-            "the gateway is busy" + (seconds.map { ", for \($0) s by its own account" } ?? "")
+            "the gateway is busy" + (seconds.map { "; it asks to wait for \($0) s" } ?? "")
         case .refused(let status, let code, let message):
             "the gateway refused the request: \(status) \(code): \(message)"
         case .differentUser(let owner, let other):

@@ -66,7 +66,8 @@ struct NewRows {
         private(set) var plan: ColumnPlan?
 
         /// - Returns: what the row's values follow; another plan than the batch's if it begins a new one. nil, with
-        ///   nothing added, if the row is one for `upsert`, be it to learn what is wrong with it.
+        ///   nothing added, if the row is one for `upsert`, which may find out what is
+        ///   wrong with it.
         mutating func add(_ row: NewRow, at place: Int, from writer: RowWriter) -> ColumnPlan? {
             let start = values.count
             guard let plan = try? writer.read(row.payload, into: &values) else { return nil }

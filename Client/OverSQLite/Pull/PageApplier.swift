@@ -93,7 +93,7 @@ struct PageApplier {
         noteOwn(change)
         guard let key = table.keyForm.key(fromWire: change.key) else {
             return try hold(
-                change, table, RowKey(wire: change.key), bytes, "this is no key of the table")
+                change, table, RowKey(wire: change.key), bytes, "this is not a key of the table")
         }
         let known = try tables.known.find(table, key)
         let pending = hasPending ? try queue.row(table, key) : nil

@@ -28,7 +28,7 @@ struct SetAsideColumns {
 
     /// Moves values into columns that the table has got meanwhile. Runs at start, as a sync write.
     ///
-    /// A row that the values do not fit, or not yet, is read again, as every row that the table does not take.
+    /// A row that the values do not fit, or not yet, is read again, like every row that the table rejects.
     func unpack(_ columns: [Column], of table: TableSchema) throws {
         guard !columns.isEmpty else { return }
         let rows = try Row.fetchAll(
@@ -71,7 +71,7 @@ struct SetAsideColumns {
         try db.execute(sql: "UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0")
     }
 
-    /// What has a column of its own is set aside no longer: it would come back, old, with the next new column.
+    /// A value that has a column now is no longer set aside: it would come back, old, with the next new column.
     private func forget(_ columns: [Column], of table: TableSchema) throws {
         let paths = columns.map { "$.\"\($0.wireName)\"" }
         let marks = databaseQuestionMarks(count: paths.count)

@@ -24,7 +24,7 @@ struct BatchPacer {
         }
     }
 
-    /// Bytes of an upload beside its changes, at the most.
+    /// Most bytes of an upload beside its changes.
     private static let envelopeBytes = 128
 
     /// The server found the changes too many.

@@ -114,7 +114,7 @@ struct BatchComposer {
         try Int64.fetchOne(db, sql: "SELECT cursor FROM _sync_state") ?? 0
     }
 
-    /// Parents before children, deletes last and the other way round; within a table the queue's order.
+    /// Parents before children; deletes last, children before parents. Within a table the queue's order.
     private func ordered(
         _ changes: [(SentChange, payload: [UInt8]?)]
     ) -> [(SentChange, payload: [UInt8]?)] {

@@ -5,7 +5,7 @@ struct OwnWrite {
     let db: Database
     let tables: TableWriters
 
-    /// Puts the edits made since on top of that version, in silence: there is nobody to disagree with.
+    /// Puts the edits made since on top of that version without a report: no one else has edited the row.
     ///
     /// - Parameter sent: revision of the row as that version has it.
     func rebase(

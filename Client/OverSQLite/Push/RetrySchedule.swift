@@ -4,10 +4,10 @@ enum RetrySchedule {
     static let soon = 5.0
     /// Seconds before the first retry of a cause that people must remove.
     static let rare = 900.0
-    /// Seconds between retries at the most.
+    /// Longest time between retries, in seconds.
     static let longest = 3600.0
 
-    /// Seconds since 1970 of the next try; nil: not by itself.
+    /// Seconds since 1970 of the next try; nil: only when the app asks for one.
     ///
     /// - Parameters:
     ///   - attempts: refusals so far.

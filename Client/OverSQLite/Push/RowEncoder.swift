@@ -78,7 +78,7 @@ struct RowEncoder {
         }
         return isJSON
             ? nil
-            : .unsendableValue(column: column.wireName, "a JSON column holds text that is no JSON")
+            : .unsendableValue(column: column.wireName, "a JSON column holds text that is not JSON")
     }
 
     /// Adds what the server told of columns this table does not have.

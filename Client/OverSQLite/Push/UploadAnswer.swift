@@ -41,7 +41,7 @@ struct UploadAnswer {
             statuses = read
         }
         try reader.expectEnd()
-        guard let statuses else { throw JSONError("this is no answer to an upload", at: 0) }
+        guard let statuses else { throw JSONError("this does not answer an upload", at: 0) }
         return statuses
     }
 

@@ -1,7 +1,7 @@
 import GRDB
 
 /// The second reading of a feed, beside the rows that are here: nothing is emptied, the app goes on working,
-/// and its edits stay. `_sync_unseen` holds the rows that the feed has yet to show.
+/// and its edits stay. `_sync_unseen` holds the rows that the feed has not shown yet.
 ///
 /// After `historyPruned` a row that the feed does not show was deleted on the server. After `newHistory` it, or its
 /// newest version, was lost there, although it had been confirmed: it is sent again (promise P7).
@@ -116,7 +116,7 @@ struct Reread {
                 let key = RowKey(wire: row["key"])
                 let spelled: DatabaseValue = row["local"]
                 let local = spelled.isNull ? table.keyForm.local(key) : spelled
-                // Forgotten first, so that the delete trigger's touch is none of the app's.
+                // Forgotten first, so that the delete trigger's touch is not taken for the app's.
                 try tables.known.forget(table, key)
                 if try delete(local, table, tables) { removed += 1 }
             }

@@ -4,7 +4,7 @@ import Synchronization
 /// and nobody else would notice (hazard H17). With nothing to send it sleeps until something is written.
 struct Standstill {
     let session: SyncSession
-    /// Raised by writes of the app; nil: nobody tells of them, and only what waits already is looked after.
+    /// Raised by writes of the app; nil: nothing signals them, and only what waits already is watched.
     let touched: Signal?
 
     /// Runs `work`, and looks beside it.

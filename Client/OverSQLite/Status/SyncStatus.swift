@@ -32,7 +32,7 @@ public struct SyncStatus: Sendable, Hashable {
         public var completedUnitCount: Int64 = 0
         /// How many there are in the part being read; 0 while nothing is known.
         public var totalUnitCount: Int64 = 0
-        /// Whether the device has yet to read the feed to its end for the first time.
+        /// Whether the device has not read the feed to its end yet.
         public var isFirstSync = false
 
         /// Nothing has been read, and nothing is known to be there.

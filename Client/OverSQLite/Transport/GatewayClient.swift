@@ -71,7 +71,7 @@ struct GatewayClient: Sendable {
         if response.status == 404 { return nil }
         return try Self.read(response, from: request.url) { body throws(JSONError) in
             guard let standing = try? JSONDecoder().decode(Standing.self, from: Data(body)) else {
-                throw JSONError("this is no answer to bootstrap", at: 0)
+                throw JSONError("this does not answer a bootstrap", at: 0)
             }
             return standing
         }
@@ -85,7 +85,7 @@ struct GatewayClient: Sendable {
         if response.status == 404 { return nil }
         return try Self.read(response, from: request.url) { body throws(JSONError) in
             guard let found = try? JSONDecoder().decode(Capabilities.self, from: Data(body)) else {
-                throw JSONError("this is no answer to capabilities", at: 0)
+                throw JSONError("this does not answer a request for capabilities", at: 0)
             }
             return found
         }
@@ -209,7 +209,7 @@ struct GatewayClient: Sendable {
         return parts?.string ?? url.path
     }
 
-    /// Longest text of something else than the gateway's that is quoted, in bytes.
+    /// Longest quotation of an answer that is not the gateway's, in bytes.
     private static let quotedBytes = 200
 
     /// Why a request was refused, in the server's words.

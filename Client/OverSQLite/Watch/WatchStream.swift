@@ -13,7 +13,7 @@ struct WatchStream: Sendable {
 
     /// The stream has said nothing for too long.
     private struct Silent: Error {}
-    /// Something else than the stream was answered.
+    /// The answer is something other than the stream.
     private struct Refused: Error { let retryAfter: Int? }
 
     /// What has come of the stream so far.

@@ -7,7 +7,7 @@ import WireJSON
 struct JSONPageWriter: PageWriter {
     /// First guess of a row's size on the wire, in bytes; the buffer grows where it is too low.
     private static let bytesPerRow = 400
-    /// Bytes of a row's member names, punctuation, numbers and time at the most.
+    /// Most bytes of a row's member names, punctuation, numbers and time.
     private static let fixedBytes = 160 + 4 * BytePen.longestNumber + 32
 
     /// What the parts of a row that repeat look like on the wire, made once a page.

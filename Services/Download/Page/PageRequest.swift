@@ -72,6 +72,6 @@ struct CursorCheck {
         }
     }
 
-    /// Whether deletes that this cursor has yet to meet may have been compacted away.
+    /// Whether deletes that this cursor has not met yet may have been compacted away.
     func isBelowFloor(of scope: ScopeState) -> Bool { after > 0 && after < scope.floor }
 }

@@ -39,7 +39,7 @@ struct PageRow {
         microsecondsSince2000 = try result.microsecondsSince2000(row, Column.timestamp)
     }
 
-    /// - Throws: `PostgresError` when it is no key of this kind, as SQL by hand can leave it.
+    /// - Throws: `PostgresError` when it is not a key of this kind, as SQL by hand can leave it.
     func key(_ kind: KeyKind) throws(PostgresError) -> RowKey {
         let key = storedKey.withMemoryRebound(to: UInt8.self) { RowKey(stored: $0, kind: kind) }
         guard let key else {

@@ -37,7 +37,7 @@ enum HTTP1Body {
         }
     }
 
-    /// A body of which is told when somebody begins to read it.
+    /// A request body that signals when reading starts.
     struct Awaited: AsyncSequence, Sendable {
         let body: Producer
         let isAsked: @Sendable () -> Void

@@ -137,7 +137,7 @@ private struct Parts {
         return "INSERT INTO \(target) AS t (\(columns)) SELECT \(values) FROM \(source)"
     }
 
-    /// A row with the key stays, whose ever it is, and the count tells.
+    /// Leaves an existing row with this key alone, whoever owns it; the row count reveals it.
     var doNothing: String { "ON CONFLICT (\(conflictKey)) DO NOTHING" }
 
     /// An owner's own row is taken over; anybody else's stays, and the count tells.

@@ -65,7 +65,7 @@ enum ProtobufUploadDecoder {
         return count
     }
 
-    /// A payload, to stand at a place. One that is no JSON value counts as a string, which no payload may be.
+    /// A payload, to stand at a place. One that is not a JSON value counts as a string, which no payload may be.
     private static func slice(_ payload: Data, at offset: Int) -> JSONSlice {
         payload.withUnsafeBytes { raw in
             var reader = JSONReader(raw.bindMemory(to: UInt8.self))
