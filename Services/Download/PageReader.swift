@@ -53,7 +53,7 @@ struct PageReader: Sendable {
         of user: UserID, _ device: DeviceID, from floor: Sequence64,
         deadline: ContinuousClock.Instant
     ) async throws {
-        // Time is left to say so.
+        // Leaves time to answer.
         let end = min(ContinuousClock.now + Self.replayLimit, deadline - Self.longestReplayPause)
         var pause = Self.firstReplayPause
         while true {
@@ -61,8 +61,9 @@ struct PageReader: Sendable {
             if let recorded, recorded >= floor { return }
             guard ContinuousClock.now < end else {
                 throw RPCFailure.unavailable(
-                    "This replica's database is behind its primary; try again")
+                    "The replica's database has not caught up with its primary; try again")
             }
+            // PostgreSQL does not signal what a standby has replayed.
             try await Task.sleep(for: pause)
             pause = min(pause * 2, Self.longestReplayPause)
         }

@@ -14,7 +14,7 @@ extension ScopeHeads {
         var told: Sequence64 = 0
         /// When it became that.
         var toldAt: Instant?
-        /// What `State.generation` was when the state was read; nil where Upload told of more since.
+        /// What `State.generation` was when the state was read; nil after Upload has announced more.
         var readIn: Int?
         /// The same for the last sequence alone.
         var grownIn: Int?

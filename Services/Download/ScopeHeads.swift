@@ -213,6 +213,7 @@ final class ScopeHeads: Service {
         }
         let pause = pace.pause(at: .now, isWaiting: isWaiting)
         guard !isWaiting else {
+            // The next probe is due then; the database signals nothing.
             try? await Task.sleep(for: pause)
             return
         }
@@ -290,7 +291,7 @@ final class ScopeHeads: Service {
             return .failed
         } catch {
             let isNews = state.withLock { state in
-                // Whoever answers next may be another server.
+                // The next connection may lead to another server.
                 state.mark = nil
                 defer { state.trouble = "\(error)" }
                 return state.trouble != "\(error)"

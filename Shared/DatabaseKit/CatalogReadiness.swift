@@ -2,7 +2,7 @@ import ServiceKit
 import Sidecar
 
 extension CatalogSource.Problem {
-    /// What it means for a service: without a catalog it serves nothing, with an old one what it knows.
+    /// Without a catalog a service serves nothing; with an old one it serves what it knows.
     package var readiness: ReadinessProblem {
         switch self {
         case .unread: .blocking("\(self)")

@@ -16,8 +16,8 @@ final class KeyRing: Service {
     /// How long readiness goes by one reading. With the pause between two probes it stays below a
     /// second.
     static let probeInterval: Duration = .milliseconds(500)
-    /// Longest time of a reading for readiness: less than a probe may take, so that its own words
-    /// are told.
+    /// Longest time of a reading for readiness: shorter than a probe may take, so that the probe
+    /// reports what is wrong with the keys and not that it was late.
     static let probeLimit: Duration = .milliseconds(500)
     /// Longest time of any other reading, and of making the first key while the table is locked for
     /// that.
@@ -63,7 +63,7 @@ final class KeyRing: Service {
     /// What keeps the service from signing, for readiness: the keys may be gone or sealed anew
     /// since they were read.
     ///
-    /// Makes no key: whoever has deleted all of them is told of it first.
+    /// Makes no key: that all of them are gone must be reported first.
     func problem() async -> String? {
         let asked = current.withLock { $0?.asked }
         if let asked, ContinuousClock.now - asked < Self.probeInterval { return nil }

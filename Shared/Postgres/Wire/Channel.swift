@@ -122,7 +122,7 @@ final class Channel: Timed {
                 guard let connection else {
                     throw PostgresError(.connectFailed("out of memory"))
                 }
-                // Closed meanwhile: whoever waited knows.
+                // Closed during the look-up, and `completion` was called then.
                 guard self.install(connection) else { return PQfinish(connection) }
             } catch {
                 return self.close(because: error)

@@ -50,7 +50,8 @@ struct Balancer<Connection> {
         var isWritable = true
     }
 
-    /// Told of a connection whose status is too old to be believed. The same text each time.
+    /// Reported for a connection whose last status is too old. Always the same text, so that it is
+    /// logged once.
     static var silentStatus: ServiceStatus { .notReady("has not answered lately") }
 
     private let silentAfter: Duration

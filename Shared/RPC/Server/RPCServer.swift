@@ -28,7 +28,7 @@ package final class RPCServer: Service {
     ///   - status: what they are told until the first ``publish(_:)``.
     ///   - currentStatus: how this replica is at the moment; asked at each ping of a client, on an
     ///     event loop. A process whose tasks are stuck publishes nothing, and is found out by this.
-    ///     Without it clients are told what was published last.
+    ///     Without it clients get the last published status.
     ///   - observer: receives every event and call, for metrics.
     ///   - onDrain: called once, when the server begins to shut down and before any client hears of
     ///     it. Ends what calls wait for.

@@ -7,7 +7,7 @@ import Synchronization
 extension ServiceProcess {
     /// Held by the first that ends the process, for good: one cause, one line.
     private static let ending = Mutex(())
-    /// The process was told to stop. Its services hear of it one after the other.
+    /// The process has received its stop signal. Its services shut down one after the other.
     private static let isStopping = Atomic<Bool>(false)
 
     /// From now on a service that fails does not end the process at once: others may still be answering.

@@ -75,6 +75,7 @@ package final class Readiness: Service {
                 if !Task.isCancelled { note { $0.answered(number, problems, now: .now) } }
                 group.cancelAll()
             }
+            // What is probed signals nothing by itself.
             try? await Task.sleep(for: ReadinessRules.interval)
         }
     }

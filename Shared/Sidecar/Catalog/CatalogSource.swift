@@ -69,7 +69,7 @@ package final class CatalogSource: Service {
 
     package func run() async throws {
         await cancelWhenGracefulShutdown {
-            // What the log was told last: an outage is one line, however often it is met.
+            // The last error in the log: an outage is one line, however many readings fail.
             var told: String?
             while !Task.isCancelled {
                 var pause = Self.refreshInterval
