@@ -35,6 +35,8 @@ extension Target.Dependency {
     static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
     static let nioTLS = product(name: "NIOTLS", package: "swift-nio")
     static let protobuf = product(name: "SwiftProtobuf", package: "swift-protobuf")
+    static let subprocess = product(name: "Subprocess", package: "swift-subprocess")
+    static let system = product(name: "SystemPackage", package: "swift-system")
     static let x509 = product(name: "X509", package: "swift-certificates")
     static let yams = product(name: "Yams", package: "Yams")
 }
@@ -160,12 +162,17 @@ let toolTargets: [Target] = [
         name: "OperatorKit",
         dependencies: ["Postgres", .argumentParser, .logging],
         path: "Tools/OperatorKit", swiftSettings: settings),
+    // How tools and tests run programs.
+    .target(
+        name: "Programs", dependencies: [.subprocess, .system], path: "Shared/Programs",
+        swiftSettings: settings),
     .target(name: "LocalPostgres", path: "Shared/LocalPostgres", swiftSettings: settings),
     .target(
         name: "DevStack",
         dependencies: [
-            "LocalPostgres", "OperatorKit", "Postgres", "Sidecar", .asn1, .asyncHTTPClient, .crypto,
-            .lifecycle, .logging, .nioCore, .nioHTTP1, .nioSSL, .signals, .x509,
+            "LocalPostgres", "OperatorKit", "Postgres", "Programs", "Sidecar", .asn1,
+            .asyncHTTPClient, .crypto, .lifecycle, .logging, .nioCore, .nioHTTP1, .nioSSL, .signals,
+            .x509,
         ],
         path: "Tools/DevStack", swiftSettings: settings),
     // How commands reach any running stack through HTTPS.
@@ -298,11 +305,14 @@ let testTargets: [Target] = [
     tests("RPCUnitTests", ["Protos", "RPC", .nioCore]),
     tests(
         "RPCIntegrationTests",
-        ["Protos", "RPC", "rpc-test-replica", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf]),
+        [
+            "Programs", "Protos", "RPC", "rpc-test-replica", .lifecycle, .logging, .nioCore,
+            .nioPosix, .protobuf,
+        ]),
     tests("PostgresUnitTests", ["Postgres"]),
     tests(
         "PostgresIntegrationTests",
-        ["LocalPostgres", "Postgres", "TestSupport", .lifecycle, .logging]),
+        ["LocalPostgres", "Postgres", "Programs", "TestSupport", .lifecycle, .logging]),
     tests(
         "GatewayUnitTests",
         [
@@ -323,8 +333,9 @@ let testTargets: [Target] = [
     tests(
         "ServiceProcessIntegrationTests",
         [
-            "DevStack", "LocalPostgres", "Postgres", "Sidecar", "TestSupport", "Tokens", .asn1,
-            .asyncHTTPClient, .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, .x509,
+            "DevStack", "LocalPostgres", "Postgres", "Programs", "Sidecar", "TestSupport",
+            "Tokens", .asn1, .asyncHTTPClient, .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix,
+            .nioSSL, .x509,
             "oversync-auth", "oversync-download", "oversync-gateway", "oversync-upload",
         ]),
     tests("TokensUnitTests", ["Tokens", .crypto]),
@@ -368,8 +379,8 @@ let testTargets: [Target] = [
         [
             "Demo", "DevStack", "GapCheck", "GatewayAccess", "GatewayConformance", "Load",
             "LocalPostgres", "Notes", "OperatorKit", "OverSQLite", "OverSQLiteAsyncHTTP",
-            "Postgres", "ServerModel",
-            "Sidecar", "TestSupport", "Tokens", .asyncHTTPClient, .grdb, .logging, .nioCore,
+            "Postgres", "Programs", "ServerModel", "Sidecar", "TestSupport", "Tokens",
+            .asyncHTTPClient, .grdb, .logging, .nioCore,
             .nioHTTP1, .nioPosix, .nioSSL, "oversync", "oversync-auth", "oversync-dev",
             "oversync-download", "oversync-gateway", "oversync-upload",
         ]),
@@ -398,11 +409,13 @@ package.dependencies = [
     .package(url: "https://github.com/apple/swift-nio-http2.git", from: "1.46.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
     .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0"),
+    .package(url: "https://github.com/apple/swift-system.git", from: "1.8.1"),
     .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
     .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", from: "0.2.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
     .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
     .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.2"),
     .package(url: "https://github.com/vapor/jwt-kit.git", from: "5.7.1"),
 ]

@@ -51,15 +51,23 @@ package struct LocalPgBouncer: Sendable {
         let (program, arguments) = try user.command(try Shell.find("pgbouncer"), ["-q", file])
         process = try TiedProcess(program: program, arguments)
         let end = ContinuousClock.now + Self.patience
-        while !FileManager.default.fileExists(atPath: "\(directory)/.s.PGSQL.\(Self.port)") {
+        while !(await answers()) {
             guard .now < end else {
                 let log = try? String(contentsOfFile: "\(directory)/log", encoding: .utf8)
                 throw LocalPostgresError.unusable(
                     path: file, reason: "pgbouncer does not listen: \(log ?? "")")
             }
-            // It announces nothing: its socket is what there is to see.
+            // pgbouncer announces nothing: asking is the only way to see that it listens.
             try await Task.sleep(for: Self.poll)
         }
+    }
+
+    /// Whether it accepts connections. The socket's file is no proof: it exists before pgbouncer
+    /// listens.
+    private func answers() async -> Bool {
+        let answer = try? await Shell.run(
+            Shell.find("pg_isready"), ["--quiet", "--host=\(directory)", "--port=\(Self.port)"])
+        return answer != nil
     }
 
     /// Where clients find it, for the `host` of a connection string.

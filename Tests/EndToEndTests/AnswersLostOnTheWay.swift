@@ -5,7 +5,7 @@ import Sidecar
 import TestSupport
 import Testing
 
-@Suite("Answers lost on the way", .serialized)
+@Suite("Answers lost on the way", .serialized, .timeLimit(.minutes(5)))
 struct AnswersLostOnTheWay {
     private static let seed: UInt64 = 7
     private static let steps = 120

@@ -11,7 +11,7 @@ import Sidecar
 import Synchronization
 import Testing
 
-@Suite("PostgreSQL goes and comes back", .serialized)
+@Suite("PostgreSQL goes and comes back", .serialized, .timeLimit(.minutes(5)))
 struct DatabaseGone {
     /// How soon every process must know, either way.
     private static let limit: Duration = .seconds(3)
@@ -242,7 +242,13 @@ private struct AdminDoors: Sendable {
         let victim = try #require(ServiceProcesses.named("oversync-\(service)", of: stack).first)
         #expect(kill(victim, SIGKILL) == 0)
         let end = ContinuousClock.now + Self.patience
-        while try ports(of: service).count == before { try #require(.now < end) }
-        while (try? await ask(service)) == nil { try #require(.now < end) }
+        while try ports(of: service).count == before {
+            try #require(.now < end)
+            try await pause()
+        }
+        while (try? await ask(service)) == nil {
+            try #require(.now < end)
+            try await pause()
+        }
     }
 }

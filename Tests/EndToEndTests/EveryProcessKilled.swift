@@ -8,7 +8,7 @@ import Sidecar
 import Synchronization
 import Testing
 
-@Suite("Every process killed")
+@Suite("Every process killed", .timeLimit(.minutes(5)))
 struct EveryProcessKilled {
     private typealias Acknowledged = PersistentDevice.Acknowledged
 

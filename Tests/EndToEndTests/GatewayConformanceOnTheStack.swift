@@ -5,7 +5,7 @@ import OverSQLiteAsyncHTTP
 import Sidecar
 import Testing
 
-@Suite("Gateway conformance", .serialized)
+@Suite("Gateway conformance", .serialized, .timeLimit(.minutes(5)))
 struct GatewayConformanceOnTheStack {
     @Test("The real stack obeys the protocol, behaviour for behaviour as the gateway in memory")
     func conformance() async throws {

@@ -5,7 +5,7 @@ import Logging
 import OperatorKit
 import Testing
 
-@Suite("A stack's folder")
+@Suite("A stack's folder", .timeLimit(.minutes(5)))
 struct OneStackAFolder {
     @Test(
         "A second stack in the same folder is refused, even one that would empty it, and the first goes on"

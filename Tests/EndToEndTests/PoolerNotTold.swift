@@ -6,7 +6,7 @@ import Sidecar
 import Testing
 import TestSupport
 
-@Suite("A pooler that a service is not told of")
+@Suite("A pooler that a service is not told of", .timeLimit(.minutes(5)))
 struct PoolerNotTold {
     /// `EX_CONFIG`: a supervisor does not try again.
     private static let wrongConfiguration: Int32 = 78
@@ -48,7 +48,7 @@ struct PoolerNotTold {
                     "OVERSYNC_AUTH_MASTER_KEY": String(repeating: "m", count: 32),
                     "OVERSYNC_DATABASE_URL":
                         "postgresql:///\(database)?host=\(pgbouncer.host)&port=\(pgbouncer.port)&user=\(purpose.defaultName)",
-                ], in: folder)
+                ])
             #expect(status == wrongConfiguration)
             let last = lines.filter { $0.contains(#""level":"critical""#) }
             #expect(last.count == 1, "\(lines)")

@@ -7,7 +7,7 @@ import NIOPosix
 import OperatorKit
 import Testing
 
-@Suite("A port that another process listens on")
+@Suite("A port that another process listens on", .timeLimit(.minutes(5)))
 struct PortTaken {
     /// `EX_CONFIG`: a supervisor does not try again.
     private static let wrongConfiguration: Int32 = 78
@@ -30,7 +30,7 @@ struct PortTaken {
             for (name, setting, more) in cases {
                 var environment = common.merging(more) { _, new in new }
                 environment[setting] = "\(port)"
-                let (status, lines) = try await Self.run(name, environment, in: folder)
+                let (status, lines) = try await Self.run(name, environment)
                 #expect(status == Self.wrongConfiguration)
                 let last = lines.filter { $0.contains(#""level":"critical""#) }
                 #expect(last.count == 1)
@@ -119,20 +119,9 @@ struct PortTaken {
     ///
     /// - Returns: its status, and the lines that it wrote.
     static func run(
-        _ name: String, _ environment: [String: String], in folder: String
+        _ name: String, _ environment: [String: String]
     ) async throws -> (Int32, [String]) {
-        let output = URL(filePath: folder + "/output-" + UUID().uuidString.prefix(8))
-        try Data().write(to: output)
-        let process = Process()
-        process.executableURL = URL(filePath: try Executables.find(name))
-        process.environment = environment
-        process.standardError = try FileHandle(forWritingTo: output)
-        process.standardOutput = FileHandle.nullDevice
-        let (ends, end) = AsyncStream.makeStream(of: Void.self)
-        process.terminationHandler = { _ in end.finish() }
-        try process.run()
-        for await _ in ends {}
-        let text = try String(contentsOf: output, encoding: .utf8)
-        return (process.terminationStatus, text.split(separator: "\n").map(String.init))
+        let (status, text) = try await runProgram(name, environment: environment)
+        return (status, text.split(separator: "\n").map(String.init))
     }
 }

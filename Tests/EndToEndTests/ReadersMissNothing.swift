@@ -1,7 +1,7 @@
 import GapCheck
 import Testing
 
-@Suite("Readers miss nothing", .serialized)
+@Suite("Readers miss nothing", .serialized, .timeLimit(.minutes(5)))
 struct ReadersMissNothing {
     /// ```
     /// 8 devices, back end   write ─ write ─ 503/again ─ write ─ … ─ the last change

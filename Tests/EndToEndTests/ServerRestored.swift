@@ -7,7 +7,7 @@ import OverSQLiteAsyncHTTP
 import Postgres
 import Testing
 
-@Suite("Server restored from a backup")
+@Suite("Server restored from a backup", .timeLimit(.minutes(5)))
 struct ServerRestored {
     /// ```
     /// phone     writes 1…20 ── syncs ── writes, edits, deletes ── syncs ──────────── syncs: sends again
@@ -103,6 +103,9 @@ struct ServerRestored {
 
 /// An app's device with a table of users.
 private struct RestoredDevice {
+    /// Longest time that the gateway may be busy.
+    private static let patience: Duration = .seconds(60)
+
     let database: DatabasePool
     let engine: SyncEngine
 
@@ -122,8 +125,11 @@ private struct RestoredDevice {
     }
 
     func syncUntilAnswered() async throws {
+        let end = ContinuousClock.now + Self.patience
         while true {
-            do { return try await engine.syncChanges() } catch SyncError.busy {}
+            do { return try await engine.syncChanges() } catch SyncError.busy {
+                try #require(.now < end, "the gateway stays busy")
+            }
         }
     }
 }

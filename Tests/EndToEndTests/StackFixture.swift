@@ -68,6 +68,8 @@ func plan(
         directory: directory, registrations: registrations, businessSchema: schema)
     plan.port = 0
     plan.downloadReplicas = 2
+    // These tests kill processes, not the machine: what PostgreSQL has written survives that.
+    plan.postgresSettings = ["fsync": "off"]
     return plan
 }
 

@@ -11,7 +11,7 @@ import Testing
 ///
 /// Two strangers do the same in step. One aims at a user with rows, the other at one who was never there; after
 /// the names are made alike their answers must be equal to the byte.
-@Suite("Strangers", .serialized)
+@Suite("Strangers", .serialized, .timeLimit(.minutes(5)))
 struct StrangersAtEveryDoor {
     @Test(
         "At every route a stranger gets what he would get if the other user did not exist, and leaves no trace"

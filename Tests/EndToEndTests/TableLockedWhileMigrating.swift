@@ -4,7 +4,7 @@ import OperatorKit
 import Postgres
 import Testing
 
-@Suite("A table that others lock while `oversync migrate` wants it")
+@Suite("A table that others lock while `oversync migrate` wants it", .timeLimit(.minutes(5)))
 struct TableLockedWhileMigrating {
     @Test("The command says which table and who, leaves all as it was, and succeeds later")
     func migrate() async throws {

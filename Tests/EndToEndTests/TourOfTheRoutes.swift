@@ -5,7 +5,7 @@ import Testing
 import Tokens
 
 /// `Docs/tour.md`: its commands are run, and what stands under them must come.
-@Suite("The tour with curl")
+@Suite("The tour with curl", .timeLimit(.minutes(5)))
 struct TourOfTheRoutes {
     /// What stands for anything on one line.
     private static let wildcard = "…"

@@ -223,22 +223,10 @@ struct TwoPeopleAtTheirTerminals {
     /// What the program prints for lines from a file. A pipe would stay open for as long as any process
     /// lives that another test starts meanwhile.
     private func run(_ lines: String, _ name: String, _ folder: String) async throws -> String {
-        let files = URL(filePath: folder + "-" + UUID().uuidString.prefix(8))
-        try FileManager.default.createDirectory(at: files, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: files) }
-        let (input, output) = (files.appending(path: "input"), files.appending(path: "output"))
-        try Data(lines.utf8).write(to: input)
-        try Data().write(to: output)
-        let process = Process()
-        process.executableURL = URL(filePath: try Executables.find("oversync-dev"))
-        process.arguments = ["notes", "--as", name, "--directory", folder]
-        process.standardInput = try FileHandle(forReadingFrom: input)
-        process.standardOutput = try FileHandle(forWritingTo: output)
-        let (ends, end) = AsyncStream.makeStream(of: Void.self)
-        process.terminationHandler = { _ in end.finish() }
-        try process.run()
-        for await _ in ends {}
-        #expect(process.terminationStatus == 0)
-        return try String(contentsOf: output, encoding: .utf8)
+        let (status, text) = try await runProgram(
+            "oversync-dev", ["notes", "--as", name, "--directory", folder], input: lines,
+            withErrors: false)
+        #expect(status == 0)
+        return text
     }
 }

@@ -5,7 +5,7 @@ import OperatorKit
 import Synchronization
 import Testing
 
-@Suite("Upload killed in the middle of an import")
+@Suite("Upload killed in the middle of an import", .timeLimit(.minutes(5)))
 struct UploadKilledMidImport {
     /// ```
     /// phone    import ─ send … send ─ 503/retry ─ send … ─ edits ─ quiet ─ equal

@@ -5,7 +5,7 @@ import OperatorKit
 import Postgres
 import Testing
 
-@Suite("The wire, through every process", .serialized)
+@Suite("The wire, through every process", .serialized, .timeLimit(.minutes(5)))
 struct WireTests {
     private static let user = "550e8400-e29b-41d4-a716-446655440000"
     private static let post = "550e8400-e29b-41d4-a716-446655440001"

@@ -1,4 +1,5 @@
 import Foundation
+import Programs
 import LocalPostgres
 import Logging
 import Postgres
@@ -11,7 +12,7 @@ import Testing
         async throws
     {
         try await TestDatabase.withCluster { cluster in
-            let certificate = try Self.makeCertificate(for: "localhost", in: cluster)
+            let certificate = try await Self.makeCertificate(for: "localhost", in: cluster)
             let port = try Self.freePort()
             try await Self.administer(
                 cluster,
@@ -46,7 +47,8 @@ import Testing
             await #expect(throws: PostgresError.self) {
                 try await Self.connect(url("127.0.0.1", trusted)).close()
             }
-            let other = try Self.makeCertificate(for: "localhost", in: cluster, named: "other")
+            let other = try await Self.makeCertificate(
+                for: "localhost", in: cluster, named: "other")
             let error = await #expect(throws: PostgresError.self) {
                 try await Self.connect(
                     url("localhost", "sslmode=verify-full&sslrootcert=\(other.path).pem")
@@ -63,19 +65,17 @@ import Testing
 
     private static func makeCertificate(
         for host: String, in cluster: LocalPostgres, named name: String = "server"
-    ) throws -> CertificateFiles {
+    ) async throws -> CertificateFiles {
         let path = "\(cluster.directory)/\(name)"
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-            "-nodes", "-days", "1", "-subj", "/CN=\(host)", "-addext", "subjectAltName=DNS:\(host)",
-            "-keyout", "\(path).key", "-out", "\(path).pem",
-        ]
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0)
+        let make = Program(
+            "openssl",
+            [
+                "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                "-nodes", "-days", "1", "-subj", "/CN=\(host)", "-addext",
+                "subjectAltName=DNS:\(host)",
+                "-keyout", "\(path).key", "-out", "\(path).pem",
+            ])
+        try #require(try await make.run() == 0)
         // The server insists that its key is its own.
         let data = try FileManager.default.attributesOfItem(atPath: "\(cluster.directory)/data")
         for suffix in [".key", ".pem"] {

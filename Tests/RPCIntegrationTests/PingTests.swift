@@ -33,7 +33,7 @@ struct PingTests {
     @Test func `a sole replica that freezes while nothing is called is not ready within 2 s`()
         async throws
     {
-        let one = try ReplicaProcess("one", in: directory)
+        let one = try await ReplicaProcess("one", in: directory)
         let client = client()
         try await withServices([client]) { _ in
             try await eventually { client.isReady }
@@ -48,7 +48,7 @@ struct PingTests {
 
     /// As Upload does: announcements of 100 ms, one after the other, and nothing else.
     @Test func `a frozen replica that gets only short calls is given up`() async throws {
-        let one = try ReplicaProcess("one", in: directory)
+        let one = try await ReplicaProcess("one", in: directory)
         let events = RecordedEvents()
         let client = client(events: events)
         try await withServices([client]) { _ in

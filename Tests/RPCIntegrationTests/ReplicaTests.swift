@@ -84,14 +84,14 @@ struct ReplicaTests {
     }
 
     @Test func `a call on a replica that is killed is answered by another`() async throws {
-        let one = try ReplicaProcess("one", in: directory)
+        let one = try await ReplicaProcess("one", in: directory)
         try await withClient { client, events in
             await events.connected("one")
             async let answer = pull(client, seconds: 6)
             try await eventually { client.callsInFlight == 1 }
-            let two = try ReplicaProcess("two", in: directory)
+            let two = try await ReplicaProcess("two", in: directory)
             await events.connected("two")
-            one.kill9()
+            try await one.kill9()
             #expect(try await answer == "two")
             #expect(events.count { if case .callRetried = $0 { true } else { false } } == 1)
             withExtendedLifetime(two) {}
@@ -99,8 +99,8 @@ struct ReplicaTests {
     }
 
     @Test func `a frozen replica loses its traffic and gets it back when it thaws`() async throws {
-        let one = try ReplicaProcess("one", in: directory)
-        let two = try ReplicaProcess("two", in: directory)
+        let one = try await ReplicaProcess("one", in: directory)
+        let two = try await ReplicaProcess("two", in: directory)
         try await withClient { client, events in
             await events.connected("one")
             await events.connected("two")
@@ -125,14 +125,14 @@ struct ReplicaTests {
     @Test func `callers do not notice that a sole replica is killed and started again`()
         async throws
     {
-        let first = try ReplicaProcess("one", in: directory)
+        let first = try await ReplicaProcess("one", in: directory)
         try await withClient { client, events in
             await events.connected("one")
             async let answer = pull(client, seconds: 1)
             try await eventually { client.callsInFlight == 1 }
-            first.kill9()
+            try await first.kill9()
             // Its socket is still there: the next one removes it.
-            let second = try ReplicaProcess("one", in: directory)
+            let second = try await ReplicaProcess("one", in: directory)
             #expect(try await answer == "one")
             #expect(try await push(client) == "one")
             withExtendedLifetime(second) {}

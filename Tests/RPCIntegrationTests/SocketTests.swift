@@ -1,4 +1,5 @@
 import Foundation
+import Programs
 import Glibc
 import NIOCore
 import NIOPosix
@@ -55,9 +56,9 @@ struct SocketTests {
     }
 
     @Test func `a stale socket of its own does not keep a server from starting`() async throws {
-        let dead = try ReplicaProcess("one", in: directory)
+        let dead = try await ReplicaProcess("one", in: directory)
         try await eventually { (try? files().contains("one.sock")) == true }
-        dead.kill9()
+        try await dead.kill9()
         let left = try files()
         #expect(left.contains("one.sock"))
         let events = RecordedEvents()
@@ -67,12 +68,12 @@ struct SocketTests {
     @Test func `a starting server removes what dead replicas left, and nothing of living ones`()
         async throws
     {
-        let dead = try ReplicaProcess("dead", in: directory)
-        let living = try ReplicaProcess("living", in: directory)
+        let dead = try await ReplicaProcess("dead", in: directory)
+        let living = try await ReplicaProcess("living", in: directory)
         try await eventually {
             (try? files().isSuperset(of: ["dead.sock", "living.sock"])) == true
         }
-        dead.kill9()
+        try await dead.kill9()
         let events = RecordedEvents()
         try await withServices([server("one", events: events)]) { _ in
             await events.listening()
@@ -129,7 +130,7 @@ struct SocketTests {
     func `a client does not talk to a server of another user`() async throws {
         #expect(mkdir(directory.path, 0o777) == 0)
         #expect(chmod(directory.path, 0o777) == 0)
-        let stranger = try ReplicaProcess("one", in: directory, user: 65_534)
+        let stranger = try await ReplicaProcess("one", in: directory, user: 65_534)
         let events = RecordedEvents()
         let client = RPCClient(
             directory: directory.path, service: "test", logger: quiet, observer: events)
@@ -153,31 +154,23 @@ extension SocketTests {
             let path = "\(directory.path)/one.sock"
             #expect(chmod(directory.path, 0o777) == 0)
             #expect(chmod(path, 0o777) == 0)
-            let connector = Process()
-            connector.executableURL = URL(fileURLWithPath: "/usr/bin/perl")
             // Ends with 0 when the server has closed.
-            connector.arguments = [
-                "-MSocket", "-e",
-                """
-                $( = $) = 65534; $> = $< = 65534; alarm 20;
-                socket(S, PF_UNIX, SOCK_STREAM, 0) and connect(S, pack_sockaddr_un($ARGV[0])) or exit 2;
-                exit(sysread(S, $b, 1) ? 3 : 0);
-                """, path,
-            ]
-            let status = try await status(of: connector)
+            let connector = Program(
+                "perl",
+                [
+                    "-MSocket", "-e",
+                    """
+                    $( = $) = 65534; $> = $< = 65534; alarm 20;
+                    socket(S, PF_UNIX, SOCK_STREAM, 0) and connect(S, pack_sockaddr_un($ARGV[0])) or exit 2;
+                    exit(sysread(S, $b, 1) ? 3 : 0);
+                    """, path,
+                ])
+            let status = try await connector.run()
             #expect(status == 0)
             await events.first { event in
                 if case .peerRefused(65_534) = event { true } else { false }
             }
         }
-    }
-
-    private func status(of process: Process) async throws -> Int32 {
-        let (ends, end) = AsyncStream.makeStream(of: Void.self)
-        process.terminationHandler = { _ in end.finish() }
-        try process.run()
-        for await _ in ends {}
-        return process.terminationStatus
     }
 }
 

@@ -98,7 +98,7 @@ struct DatabasePasswordTests {
             let folder = try TestFolder()
             try await server.set("first")
             try Self.write("first", place, server, folder)
-            let run = try ServiceRun(
+            let run = try await ServiceRun(
                 .download, try Self.environment(place, server, folder), in: folder)
             try await eventually("sessions: \(run.text)") { try await !server.sessions().isEmpty }
 
@@ -136,9 +136,9 @@ struct DatabasePasswordTests {
                 "OVERSYNC_DATABASE_URL": server.url(nil), "OVERSYNC_DATABASE_PASSWORD": "first",
                 "OVERSYNC_ADMIN_PORT": "\(try FreePort.find())",
             ])
-            let run = try ServiceRun(.download, environment, in: folder)
+            let run = try await ServiceRun(.download, environment, in: folder)
             try await eventually("ready: \(run.text)") {
-                let health = try ServiceRun(.download, environment, ["--health"], in: folder)
+                let health = try await ServiceRun(.download, environment, ["--health"], in: folder)
                 let code = try await health.exitCode()
                 #expect((code == 0) == health.text.contains(#""status":"ready""#), "\(health.text)")
                 return code == 0

@@ -1,4 +1,5 @@
 import Foundation
+import Programs
 import Testing
 
 /// A way to configure a service so that it cannot run.
@@ -10,12 +11,12 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     /// Whether it shows without starting anything.
     var isForeseen = true
     /// What is set otherwise than in a good configuration; nil: not set.
-    let environment: @Sendable (TestFolder) throws -> [String: String?]
+    let environment: @Sendable (TestFolder) async throws -> [String: String?]
 
     init(
         _ description: String, _ setting: String,
         of isOf: @escaping @Sendable (ServiceName) -> Bool = { _ in true },
-        _ environment: @escaping @Sendable (TestFolder) throws -> [String: String?]
+        _ environment: @escaping @Sendable (TestFolder) async throws -> [String: String?]
     ) {
         testDescription = description
         self.setting = setting
@@ -114,15 +115,13 @@ struct Mistake: Sendable, CustomTestStringConvertible {
         key("a key that is not there") { $0.path + "/absent.key" },
         key("an encrypted key") { folder in
             let plain = try TestCertificate(in: folder, "plain")
-            let openssl = Process()
-            openssl.executableURL = URL(filePath: "/usr/bin/env")
-            openssl.arguments = [
-                "openssl", "pkey", "-in", plain.key, "-aes256", "-passout", "pass:secret", "-out",
-                folder.path + "/encrypted.key",
-            ]
-            try openssl.run()
-            openssl.waitUntilExit()
-            try #require(openssl.terminationStatus == 0)
+            let encrypt = Program(
+                "openssl",
+                [
+                    "pkey", "-in", plain.key, "-aes256", "-passout", "pass:secret", "-out",
+                    folder.path + "/encrypted.key",
+                ])
+            try #require(try await encrypt.run() == 0)
             return folder.path + "/encrypted.key"
         },
         certificate("an expired certificate") {
@@ -139,18 +138,18 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     ]
 
     private static func key(
-        _ description: String, _ path: @escaping @Sendable (TestFolder) throws -> String
+        _ description: String, _ path: @escaping @Sendable (TestFolder) async throws -> String
     ) -> Mistake {
         Mistake(description, "OVERSYNC_TLS_KEY", of: { $0 == .gateway }) {
-            ["OVERSYNC_TLS_KEY": try path($0)]
+            ["OVERSYNC_TLS_KEY": try await path($0)]
         }
     }
 
     private static func certificate(
-        _ description: String, _ path: @escaping @Sendable (TestFolder) throws -> String
+        _ description: String, _ path: @escaping @Sendable (TestFolder) async throws -> String
     ) -> Mistake {
         Mistake(description, "OVERSYNC_TLS_CERTIFICATE", of: { $0 == .gateway }) {
-            ["OVERSYNC_TLS_CERTIFICATE": try path($0)]
+            ["OVERSYNC_TLS_CERTIFICATE": try await path($0)]
         }
     }
 }

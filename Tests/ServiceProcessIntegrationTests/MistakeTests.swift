@@ -16,11 +16,11 @@ struct MistakeTests {
     ) async throws {
         for service in ServiceName.allCases where mistake.isOf(service) {
             let folder = try TestFolder()
-            let environment = try folder.environment(try mistake.environment(folder))
-            let run = try ServiceRun(service, environment, in: folder)
+            let environment = try folder.environment(try await mistake.environment(folder))
+            let run = try await ServiceRun(service, environment, in: folder)
             try await expectRefusal(of: run, mistake.setting, service)
             // What refuses to start is also what a check before the start finds.
-            let check = try ServiceRun(service, environment, ["--check"], in: folder)
+            let check = try await ServiceRun(service, environment, ["--check"], in: folder)
             let code = try await check.exitCode()
             guard mistake.isForeseen else { continue }
             #expect(code == Self.wrongConfiguration, "\(service): \(check.text)")
@@ -34,9 +34,9 @@ struct MistakeTests {
     ) async throws {
         let folder = try TestFolder()
         let environment = try folder.environment()
-        let first = try ServiceRun(service, environment, in: folder)
+        let first = try await ServiceRun(service, environment, in: folder)
         try await first.logged("rpc listening")
-        let second = try ServiceRun(service, environment, in: folder)
+        let second = try await ServiceRun(service, environment, in: folder)
         try await expectRefusal(of: second, "OVERSYNC_REPLICA", service)
         #expect(folder.exists("run/\(service.rawValue)/one.sock"))
         try await first.stop()
@@ -49,7 +49,7 @@ struct MistakeTests {
             .bind(host: "127.0.0.1", port: 0).get()
         let port = try #require(listener.localAddress?.port)
         let folder = try TestFolder()
-        let run = try ServiceRun(
+        let run = try await ServiceRun(
             service, try folder.environment(["OVERSYNC_ADMIN_PORT": "\(port)"]), in: folder)
         try await expectRefusal(of: run, "OVERSYNC_ADMIN_PORT", service)
         try await listener.close()
@@ -61,7 +61,7 @@ struct MistakeTests {
         service: ServiceName
     ) async throws {
         let folder = try TestFolder()
-        let run = try ServiceRun(service, try folder.environment(), in: folder)
+        let run = try await ServiceRun(service, try folder.environment(), in: folder)
         try await run.logged(service.hasSocket ? "rpc listening" : "listening")
         for signal in [SIGHUP, SIGPIPE] { run.send(signal) }
         try await run.logged("SIGHUP: files read again")

@@ -10,19 +10,19 @@ struct OptionTests {
         service: ServiceName
     ) async throws {
         let folder = try TestFolder()
-        let help = try ServiceRun(service, [:], ["--help"], in: folder)
+        let help = try await ServiceRun(service, [:], ["--help"], in: folder)
         #expect(try await help.exitCode() == 0)
         for word in ["--check", "OVERSYNC_RUN", "default /run/oversync", "default host name"] {
             #expect(help.text.contains(word), "\(help.text)")
         }
         #expect(help.text.contains("OVERSYNC_DATABASE_URL") == service.hasDatabase)
-        let version = try ServiceRun(service, [:], ["--version"], in: folder)
+        let version = try await ServiceRun(service, [:], ["--version"], in: folder)
         #expect(try await version.exitCode() == 0)
         #expect(
             version.text.wholeMatch(
                 of: /oversync-\w+ \d+\.\d+\.\d+ \(commit \w+, layout \d+, RPC \d+, protocol \d+\)\n/
             ) != nil, "\(version.text)")
-        let other = try ServiceRun(service, [:], ["--port=1"], in: folder)
+        let other = try await ServiceRun(service, [:], ["--port=1"], in: folder)
         #expect(try await other.exitCode() == 64)
         #expect(other.text.contains("does not know the option --port=1"))
     }
@@ -38,7 +38,7 @@ struct OptionTests {
             "OVERSYNC_TLS_CERTIFICATE": "/nowhere/c.pem", "OVERSYNC_TLS_KEY": "/nowhere/c.key",
             unknown: "3",
         ])
-        let check = try ServiceRun(service, environment, ["--check"], in: folder)
+        let check = try await ServiceRun(service, environment, ["--check"], in: folder)
         #expect(try await check.exitCode() == 78)
         let problems = check.lines.filter { $0.hasPrefix("problem: ") }
         var expected = ["OVERSYNC_LOG_LEVEL", "OVERSYNC_ADMIN_PORT", "OVERSYNC_REPLICA"]
@@ -60,7 +60,7 @@ struct OptionTests {
     @Test(arguments: ServiceName.allCases)
     func `check of a good configuration makes nothing`(service: ServiceName) async throws {
         let folder = try TestFolder()
-        let check = try ServiceRun(service, try folder.environment(), ["--check"], in: folder)
+        let check = try await ServiceRun(service, try folder.environment(), ["--check"], in: folder)
         #expect(try await check.exitCode() == 0, "\(check.text)")
         #expect(check.lines == ["\(service.program): the configuration can be used"])
         #expect(!folder.exists("run"))
@@ -69,7 +69,8 @@ struct OptionTests {
     @Test func `an unknown variable is a warning at the start`() async throws {
         let folder = try TestFolder()
         let unknown = "OVERSYNC" + "_RUNN"
-        let run = try ServiceRun(.upload, try folder.environment([unknown: "/run"]), in: folder)
+        let run = try await ServiceRun(
+            .upload, try folder.environment([unknown: "/run"]), in: folder)
         try await run.logged(
             "\(unknown) is not a setting of Oversync; did you mean OVERSYNC_RUN?")
         try await run.stop()
@@ -82,13 +83,13 @@ struct OptionTests {
         let port = try FreePort.find()
         let environment = try folder.environment(["OVERSYNC_ADMIN_PORT": "\(port)"])
         func health(_ environment: [String: String]) async throws -> (code: Int32?, text: String) {
-            let run = try ServiceRun(.gateway, environment, ["--health"], in: folder)
+            let run = try await ServiceRun(.gateway, environment, ["--health"], in: folder)
             return (try await run.exitCode(), run.text)
         }
         let absent = try await health(environment)
         #expect(absent.code == 1)
         #expect(absent.text.contains("127.0.0.1:\(port): Connection refused"), "\(absent.text)")
-        let gateway = try ServiceRun(.gateway, environment, in: folder)
+        let gateway = try await ServiceRun(.gateway, environment, in: folder)
         try await gateway.logged("listening")
         try await eventually("an answer") {
             let answer = try await health(environment)

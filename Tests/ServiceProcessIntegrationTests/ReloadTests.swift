@@ -36,7 +36,7 @@ struct ReloadTests {
         _ environment: [String: String], in folder: TestFolder,
         _ body: @Sendable (ServiceRun, _ url: String) async throws -> Void
     ) async throws {
-        let gateway = try ServiceRun(.gateway, environment, in: folder)
+        let gateway = try await ServiceRun(.gateway, environment, in: folder)
         try await gateway.logged("listening")
         let port = try #require(
             gateway.text.firstMatch(
@@ -132,10 +132,10 @@ struct ReloadTests {
         let environment = try folder.environment([
             "OVERSYNC_LOG_LEVEL_FILE": file, "OVERSYNC_ADMIN_PORT": "\(try FreePort.find())",
         ])
-        let run = try ServiceRun(service, environment, in: folder)
+        let run = try await ServiceRun(service, environment, in: folder)
         // It logs nothing at its start: that it runs shows in its answer.
         try await eventually("an answer: \(run.text)") {
-            let health = try ServiceRun(service, environment, ["--health"], in: folder)
+            let health = try await ServiceRun(service, environment, ["--health"], in: folder)
             _ = try await health.exitCode()
             return health.text.contains("status")
         }

@@ -1,5 +1,6 @@
 import DevStack
 import Foundation
+import Programs
 import Synchronization
 import Testing
 
@@ -27,13 +28,12 @@ struct LogLine: Decodable, Sendable {
     }
 }
 
-/// One run of a program, from its start to its end. Killed with the value.
-// @unchecked: `process` is set up in `init` and only asked and waited for afterwards.
-final class ServiceRun: @unchecked Sendable {
+/// One run of a service's program. Killed with the value.
+final class ServiceRun: Sendable {
     /// Longest time that any of these programs may take to do anything, on a machine with much else to do.
     static let patience: Duration = .seconds(60)
 
-    private let process = Process()
+    private let running: RunningProgram
     private let output: String
 
     /// - Parameters:
@@ -42,29 +42,17 @@ final class ServiceRun: @unchecked Sendable {
     init(
         _ service: ServiceName, _ environment: [String: String], _ arguments: [String] = [],
         in folder: TestFolder, wrapper: [String] = []
-    ) throws {
+    ) async throws {
         output = "\(folder.path)/output-\(UUID().uuidString.prefix(8))"
         try Data().write(to: URL(filePath: output))
         let command = wrapper + [try Executables.find(service.program)] + arguments
-        process.executableURL = URL(filePath: command[0])
-        process.arguments = Array(command.dropFirst())
-        process.environment = environment
-        let handle = try FileHandle(forWritingTo: URL(filePath: output))
-        process.standardOutput = handle
-        process.standardError = handle
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
+        running = try await RunningProgram(
+            Program(command[0], Array(command.dropFirst()), environment: environment),
+            output: output)
     }
 
-    deinit {
-        if process.isRunning {
-            kill(process.processIdentifier, SIGKILL)
-            process.waitUntilExit()
-        }
-    }
-
-    var id: Int32 { process.processIdentifier }
-    var isRunning: Bool { process.isRunning }
+    var id: Int32 { running.id }
+    var isRunning: Bool { running.isRunning }
 
     /// Everything that it wrote.
     var text: String { (try? String(contentsOfFile: output, encoding: .utf8)) ?? "" }
@@ -76,14 +64,14 @@ final class ServiceRun: @unchecked Sendable {
     /// How many lines have this in their message.
     func count(of message: String) -> Int { log.count { $0.message.contains(message) } }
 
-    func send(_ signal: Int32) { kill(id, signal) }
+    func send(_ signal: Int32) { running.send(signal) }
 
     /// Waits for its end.
     ///
-    /// - Returns: its exit code; nil when a signal ended it.
-    func exitCode() async throws -> Int32? {
-        try await eventually("the program ends") { !process.isRunning }
-        return process.terminationReason == .exit ? process.terminationStatus : nil
+    /// - Returns: its exit code; 128 and the signal's number when a signal ended it.
+    func exitCode() async throws -> Int32 {
+        try await eventually("the program ends") { !isRunning }
+        return try await running.end()
     }
 
     /// Waits for a line with this message.

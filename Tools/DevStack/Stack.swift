@@ -98,7 +98,7 @@ package struct Stack: Sendable {
         var group = ServiceGroupConfiguration(
             services: (services + [interruption]).map { .init(service: $0) }, logger: logger)
         group.gracefulShutdownSignals = [.sigint, .sigterm]
-        group.maximumGracefulShutdownDuration = .seconds(SupervisedProcess.patience)
+        group.maximumGracefulShutdownDuration = SupervisedProcess.patience
         let running = ServiceGroup(configuration: group)
         return try await withThrowingTaskGroup(of: R?.self) { tasks in
             tasks.addTask {

@@ -1,8 +1,8 @@
 import Foundation
 import Logging
 import OperatorKit
+import Programs
 import ServiceLifecycle
-import Synchronization
 
 /// Keeps one service process running: starts it, and starts it again when it ends by itself.
 package struct SupervisedProcess: Service {
@@ -11,8 +11,8 @@ package struct SupervisedProcess: Service {
     private static let longestPause: Duration = .seconds(5)
     /// A process that ran for this long was healthy: the pauses start anew.
     private static let healthyAfter: Duration = .seconds(10)
-    /// Seconds from SIGTERM to SIGKILL: as in a container, more than a service takes.
-    static let patience = 35
+    /// Time from SIGTERM to SIGKILL: as in a container, more than a service takes.
+    static let patience: Duration = .seconds(35)
 
     package let name: String
     let executable: String
@@ -42,13 +42,11 @@ package struct SupervisedProcess: Service {
         var pause = Self.firstPause
         while !Task.isShuttingDownGracefully, !Task.isCancelled {
             let start = ContinuousClock.now
-            let child = ChildProcess()
-            let status = try await withTaskCancellationOrGracefulShutdownHandler {
-                try await child.run(executable, environment: environment, log: log) { pid in
-                    logger.info("started", metadata: ["process": "\(name)", "pid": "\(pid)"])
-                }
-            } onCancelOrGracefulShutdown: {
-                child.stop()
+            let status: Int32
+            do {
+                status = try await cancelWhenGracefulShutdown { try await runOnce() }
+            } catch is CancellationError {
+                return
             }
             if Task.isShuttingDownGracefully || Task.isCancelled { return }
             if status == EX_CONFIG {
@@ -67,6 +65,20 @@ package struct SupervisedProcess: Service {
             let length = pause
             try? await cancelWhenGracefulShutdown { try await Task.sleep(for: length) }
             pause = min(pause * 2, Self.longestPause)
+        }
+    }
+
+    /// Runs it to its end and gives its status. A task that is cancelled ends it.
+    private func runOnce() async throws -> Int32 {
+        // Its end tells the service that this process is gone, however it went.
+        let lifeline = Pipe()
+        defer { withExtendedLifetime(lifeline) {} }
+        let program = Program(executable, environment: environment, patience: Self.patience)
+        return try await program.run(
+            input: lifeline.fileHandleForReading.fileDescriptor, output: log.fileDescriptor,
+            error: log.fileDescriptor
+        ) { pid in
+            logger.info("started", metadata: ["process": "\(name)", "pid": "\(pid)"])
         }
     }
 
@@ -95,50 +107,5 @@ package struct SupervisedProcess: Service {
             line.service == program, line.level == "critical"
         else { return nil }
         return "\(program): \(line.message)"
-    }
-}
-
-/// One run of one program.
-// @unchecked: `Process` is not Sendable; it is only touched inside the lock.
-final class ChildProcess: @unchecked Sendable {
-    private let lock = Mutex<Bool>(false)
-    private let process = Process()
-    private let lifeline = Pipe()
-
-    /// Runs the program to its end and gives its status; a signal counts as 128 and its number.
-    func run(
-        _ executable: String, environment: [String: String], log: FileHandle,
-        started: (Int32) -> Void
-    ) async throws -> Int32 {
-        process.executableURL = URL(fileURLWithPath: executable)
-        process.environment = environment
-        process.standardInput = lifeline
-        process.standardOutput = log
-        process.standardError = log
-        let (ends, end) = AsyncStream.makeStream(of: Void.self)
-        process.terminationHandler = { _ in end.finish() }
-        try lock.withLock { isStopped in
-            guard !isStopped else { throw CancellationError() }
-            try process.run()
-        }
-        started(process.processIdentifier)
-        // Not cancelled with the task: `stop` makes the process end, and its end is waited for.
-        await Task { for await _ in ends {} }.value
-        let status = process.terminationStatus
-        return process.terminationReason == .uncaughtSignal ? 128 + status : status
-    }
-
-    /// Asks the program to end, and insists after a while.
-    func stop() {
-        lock.withLock { isStopped in
-            isStopped = true
-            if process.isRunning { process.terminate() }
-        }
-        DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(SupervisedProcess.patience)) {
-            [self] in
-            lock.withLock { _ in
-                if process.isRunning { kill(process.processIdentifier, SIGKILL) }
-            }
-        }
     }
 }

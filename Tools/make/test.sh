@@ -19,6 +19,9 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 swift build --build-tests || exit 1
+# Run as it is, not by `swift test`, which shows nothing of a target before its end, and which a time limit would end
+# alone: the tests would run on.
+tests=$(swift build --show-bin-path)/oversyncPackageTests.xctest
 passed=0
 failed=0
 for target in $(grep -oE '"[A-Za-z]+Tests"' Package.swift | tr -d '"' | grep -E "$pattern"); do
@@ -26,8 +29,9 @@ for target in $(grep -oE '"[A-Za-z]+Tests"' Package.swift | tr -d '"' | grep -E 
     options=()
     [[ $target =~ $serial ]] && options=(--no-parallel)
     timeout --kill-after=10 "$target_seconds" \
-        swift test --skip-build "${options[@]}" --filter "^$target\." >"$log" 2>&1
+        "$tests" --testing-library swift-testing "${options[@]}" --filter "^$target\." >"$log" 2>&1 </dev/null
     status=$?
+    [[ $status -ne 124 && $status -ne 137 ]] || echo "it took longer than $target_seconds s and was ended" >>"$log"
     failures=$(grep -E '^✘ Test .* failed after' "$log" | grep -vc 'Test run with')
     successes=$(grep -E '^✔ Test .* passed after' "$log" | grep -vc 'Test run with')
     if [[ $status -ne 0 || $successes -eq 0 ]]; then
