@@ -75,14 +75,15 @@ struct DatabaseGone {
             defer { for process in processes { kill(process, SIGCONT) } }
             let took = try await doors.wait(for: 503, since: frozen)
             #expect(took < Self.limit, "not ready after \(took)")
-            for service in ["auth", "upload", "download", "gateway"] {
+            for service in AdminDoors.services {
+                // Auth's keys lie in the same database, and may be found late before it is.
+                try await doors.expect(
+                    service, 503, "PostgreSQL: does not answer within 600 ms")
                 let asked = ContinuousClock.now
-                let answer = try await doors.ask(service)
+                #expect(try await doors.ask(service).status == 503)
                 #expect(.now - asked < Self.atOnce)
-                #expect(
-                    answer.text.contains("PostgreSQL: does not answer within 600 ms"),
-                    "\(service): \(answer.text)")
             }
+            #expect(.now - frozen < Self.limit, "named after \(ContinuousClock.now - frozen)")
             #expect(try await wire.send(.GET, "/ready").status == 503)
             for process in processes { kill(process, SIGCONT) }
             let back = try await doors.wait(for: 200, since: .now)
