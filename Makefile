@@ -3,8 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CONFIGURATION ?= debug
-BUILD = swift build -c $(CONFIGURATION)
-BIN = $(shell swift build -c $(CONFIGURATION) --show-bin-path)
+BUILD = swift build --traits Server -c $(CONFIGURATION)
+BIN = $(shell swift build --traits Server -c $(CONFIGURATION) --show-bin-path)
 PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
 SERVICES := oversync-gateway oversync-upload oversync-download oversync-auth
 
@@ -27,8 +27,8 @@ unit: packages ## tests of rules and machines, no processes; and of the source t
 	Tools/make/test.sh '(Unit|Tidy)Tests'
 
 tidy-record: packages ## writes down that files break the rules of Tests/TidyTests less often than recorded
-	swift build --build-tests
-	TIDY_RECORD=1 swift test --skip-build --filter '^TidyTests\.'
+	swift build --traits Server --build-tests
+	TIDY_RECORD=1 swift test --traits Server --skip-build --filter '^TidyTests\.'
 
 integration: packages ## tests on a real PostgreSQL and real sockets
 	Tools/make/test.sh IntegrationTests
@@ -37,15 +37,15 @@ e2e: packages ## tests with every service as a process
 	Tools/make/test.sh EndToEndTests
 
 model: packages ## the model checks alone: DECISIONS=n without PostgreSQL, then SEEDS=n histories on it
-	swift build --build-tests
-	OVERSYNC_DECIDE_OPERATIONS=$(or $(DECISIONS),3000000) swift test --skip-build \
+	swift build --traits Server --build-tests
+	OVERSYNC_DECIDE_OPERATIONS=$(or $(DECISIONS),3000000) swift test --traits Server --skip-build \
 		--filter '^UploadUnitTests\.DecideModelTests'
-	OVERSYNC_MODEL_SEEDS=$(or $(SEEDS),200) swift test --skip-build --filter '^SyncIntegrationTests\.ModelTests'
+	OVERSYNC_MODEL_SEEDS=$(or $(SEEDS),200) swift test --traits Server --skip-build --filter '^SyncIntegrationTests\.ModelTests'
 
 client-chaos: packages ## kills a device at every commit and request, and again on its way back: CHAOS_SEEDS=n scripts (3)
-	swift build --build-tests
+	swift build --traits Server --build-tests
 	OVERSYNC_CHAOS_SEEDS=$(or $(CHAOS_SEEDS),3) timeout --kill-after=10 1800 \
-		swift test --skip-build --filter '^DeviceIntegrationTests\.ClientChaosTests'
+		swift test --traits Server --skip-build --filter '^DeviceIntegrationTests\.ClientChaosTests'
 
 format: ## formats all Swift
 	swift format --in-place --parallel --recursive Package.swift Client Services Shared Tests Tools

@@ -9,36 +9,55 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// Traits keep an app that depends on `OverSQLite` from fetching what only the server needs. Each
+/// condition names one trait: with several, Swift 6.2 requires all of them and 6.3 any of them.
+extension Trait {
+    /// The services, the tools and all tests: this repository is built with `--traits Server`.
+    static let server = "Server"
+    /// The product `OverSQLiteAsyncHTTP`.
+    static let asyncHTTP = "AsyncHTTP"
+}
+
 extension Target.Dependency {
-    static let argumentParser = product(name: "ArgumentParser", package: "swift-argument-parser")
-    static let asn1 = product(name: "SwiftASN1", package: "swift-asn1")
-    static let asyncHTTPClient = product(name: "AsyncHTTPClient", package: "async-http-client")
-    static let crypto = product(name: "Crypto", package: "swift-crypto")
     static let grdb = product(name: "GRDB", package: "GRDB.swift")
-    static let histogram = product(name: "Histogram", package: "hdrhistogram-swift")
-    static let http2 = product(name: "HummingbirdHTTP2", package: "hummingbird")
-    static let httpTypes = product(name: "HTTPTypes", package: "swift-http-types")
-    static let hummingbirdCore = product(name: "HummingbirdCore", package: "hummingbird")
-    static let hummingbird = product(name: "Hummingbird", package: "hummingbird")
-    static let jwtKit = product(name: "JWTKit", package: "jwt-kit")
-    static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
     static let sqlite = product(name: "GRDBSQLite", package: "GRDB.swift")
-    static let signals = product(name: "UnixSignals", package: "swift-service-lifecycle")
-    static let logging = product(name: "Logging", package: "swift-log")
-    static let nioCore = product(name: "NIOCore", package: "swift-nio")
-    static let nioEmbedded = product(name: "NIOEmbedded", package: "swift-nio")
-    static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
-    static let nioHTTP2 = product(name: "NIOHTTP2", package: "swift-nio-http2")
-    static let nioHTTPTypes = product(name: "NIOHTTPTypes", package: "swift-nio-extras")
-    static let nioHTTPTypesHTTP1 = product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
-    static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
-    static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
-    static let nioTLS = product(name: "NIOTLS", package: "swift-nio")
-    static let protobuf = product(name: "SwiftProtobuf", package: "swift-protobuf")
-    static let subprocess = product(name: "Subprocess", package: "swift-subprocess")
-    static let system = product(name: "SystemPackage", package: "swift-system")
-    static let x509 = product(name: "X509", package: "swift-certificates")
-    static let yams = product(name: "Yams", package: "Yams")
+
+    static let argumentParser = server("ArgumentParser", "swift-argument-parser")
+    static let asn1 = server("SwiftASN1", "swift-asn1")
+    static let asyncHTTPClient = server("AsyncHTTPClient", "async-http-client")
+    static let crypto = server("Crypto", "swift-crypto")
+    static let histogram = server("Histogram", "hdrhistogram-swift")
+    static let http2 = server("HummingbirdHTTP2", "hummingbird")
+    static let httpTypes = server("HTTPTypes", "swift-http-types")
+    static let hummingbird = server("Hummingbird", "hummingbird")
+    static let hummingbirdCore = server("HummingbirdCore", "hummingbird")
+    static let jwtKit = server("JWTKit", "jwt-kit")
+    static let lifecycle = server("ServiceLifecycle", "swift-service-lifecycle")
+    static let logging = server("Logging", "swift-log")
+    static let nioCore = server("NIOCore", "swift-nio")
+    static let nioEmbedded = server("NIOEmbedded", "swift-nio")
+    static let nioHTTP1 = server("NIOHTTP1", "swift-nio")
+    static let nioHTTP2 = server("NIOHTTP2", "swift-nio-http2")
+    static let nioHTTPTypes = server("NIOHTTPTypes", "swift-nio-extras")
+    static let nioHTTPTypesHTTP1 = server("NIOHTTPTypesHTTP1", "swift-nio-extras")
+    static let nioPosix = server("NIOPosix", "swift-nio")
+    static let nioSSL = server("NIOSSL", "swift-nio-ssl")
+    static let nioTLS = server("NIOTLS", "swift-nio")
+    static let protobuf = server("SwiftProtobuf", "swift-protobuf")
+    static let signals = server("UnixSignals", "swift-service-lifecycle")
+    static let subprocess = server("Subprocess", "swift-subprocess")
+    static let system = server("SystemPackage", "swift-system")
+    static let x509 = server("X509", "swift-certificates")
+    static let yams = server("Yams", "Yams")
+
+    private static func server(_ name: String, _ package: String) -> Self {
+        product(name: name, package: package, condition: .when(traits: [Trait.server]))
+    }
+
+    /// A product that `OverSQLiteAsyncHTTP` needs.
+    static func asyncHTTP(_ name: String, _ package: String) -> Self {
+        product(name: name, package: package, condition: .when(traits: [Trait.asyncHTTP]))
+    }
 }
 
 /// A module shared by services, tools and tests.
@@ -77,7 +96,8 @@ func tests(
 
 let sharedTargets: [Target] = [
     .systemLibrary(
-        name: "CLibPQ", path: "Shared/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        name: "CLibPQ", path: "Shared/CLibPQ", pkgConfig: "libpq",
+        providers: [.apt(["libpq-dev"])]),
     .systemLibrary(
         name: "CZlib", path: "Shared/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CAllocator", path: "Shared/CAllocator"),
@@ -152,12 +172,17 @@ let clientTargets: [Target] = [
         path: "Client/OverSQLiteTestSupport", swiftSettings: settings),
     .target(
         name: "OverSQLiteAsyncHTTP",
-        dependencies: ["OverSQLite", .asyncHTTPClient, .nioCore, .nioHTTP1, .nioSSL],
+        dependencies: [
+            "OverSQLite", .asyncHTTP("AsyncHTTPClient", "async-http-client"),
+            .asyncHTTP("NIOCore", "swift-nio"), .asyncHTTP("NIOHTTP1", "swift-nio"),
+            .asyncHTTP("NIOSSL", "swift-nio-ssl"),
+        ],
         path: "Client/OverSQLiteAsyncHTTP", swiftSettings: settings),
 ]
 
 let toolTargets: [Target] = [
-    // What both tools have. `oversync` must not reach SQLite, tests, the benchmark or a development stack through it.
+    // What both tools have. Through it `oversync` must not reach SQLite, tests, the benchmark or a
+    // development stack.
     .target(
         name: "OperatorKit",
         dependencies: ["Postgres", .argumentParser, .logging],
@@ -253,7 +278,7 @@ let toolTargets: [Target] = [
 ]
 
 let testTargets: [Target] = [
-    // The protos as protobuf-c reads and writes them: an implementation that shares nothing with ours.
+    // The protos as protobuf-c reads and writes them: an implementation independent of ours.
     .target(
         name: "ProtobufC", path: "Tests/ProtobufC", linkerSettings: [.linkedLibrary("protobuf-c")]),
     // A process for tests to freeze and kill.
@@ -345,7 +370,10 @@ let testTargets: [Target] = [
         ["Model", "ServerModel", "Sidecar", "TestSupport", "UploadService", .nioCore]),
     tests(
         "AuthIntegrationTests",
-        ["AuthService", "Postgres", "Sidecar", "TestSupport", "Tokens", .crypto, .jwtKit, .logging]),
+        [
+            "AuthService", "Postgres", "Sidecar", "TestSupport", "Tokens", .crypto, .jwtKit,
+            .logging,
+        ]),
     tests("SidecarUnitTests", ["Model", "Sidecar"]),
     tests(
         "SidecarIntegrationTests",
@@ -359,6 +387,8 @@ let testTargets: [Target] = [
         ]),
     // Rules that every file keeps, and lists of those that do not yet.
     tests("TidyTests", [], exclude: ["Recorded", "forbidden-phrases.txt"]),
+    // What an app fetches that depends on this package.
+    tests("ConsumerIntegrationTests", ["Programs"]),
     tests("GapCheckUnitTests", ["GapCheck", .nioCore]),
     tests("BenchUnitTests", ["Bench", "OperatorKit", "Tokens", .nioCore]),
     tests("ToolsUnitTests", ["Demo", "Load", "Model", "Sidecar", "oversync", "oversync-dev"]),
@@ -388,11 +418,24 @@ let testTargets: [Target] = [
 
 let package = Package(
     name: "oversync",
-    platforms: [.macOS(.v15), .iOS(.v18)],
+    // The first versions with the `Synchronization` module. The server runs on Linux and macOS.
+    platforms: [
+        .macOS(.v15), .iOS(.v18), .macCatalyst(.v18), .tvOS(.v18), .watchOS(.v11), .visionOS(.v2),
+    ],
     products: [
         .library(name: "OverSQLite", targets: ["OverSQLite"]),
         .library(name: "OverSQLiteAsyncHTTP", targets: ["OverSQLiteAsyncHTTP"]),
         .library(name: "OverSQLiteTestSupport", targets: ["OverSQLiteTestSupport"]),
+    ],
+    traits: [
+        .default(enabledTraits: []),
+        .trait(
+            name: Trait.asyncHTTP,
+            description: "OverSQLiteAsyncHTTP: a transport for Linux and private authorities."),
+        .trait(
+            name: Trait.server,
+            description: "Services, tools and tests. This repository is built with it.",
+            enabledTraits: [Trait.asyncHTTP]),
     ],
     targets: sharedTargets + serviceTargets + clientTargets + toolTargets + testTargets
 )

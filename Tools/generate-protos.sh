@@ -18,7 +18,7 @@ c_output=$root/Tests/ProtobufC/Generated
 plugin=${PROTOC_GEN_SWIFT:-}
 if [ -z "$plugin" ]; then
     checkout=$root/.build/checkouts/swift-protobuf
-    [ -d "$checkout" ] || swift package --package-path "$root" resolve
+    [ -d "$checkout" ] || swift package --package-path "$root" resolve --traits Server
     scratch=$root/.build/protoc-gen-swift
     swift build --package-path "$checkout" --scratch-path "$scratch" \
         --product protoc-gen-swift >&2

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 output=${1:-.oversync/binaries}
 # A scratch path of its own: other flags in .build would compile everything again, there and here.
-build=(swift build -c release --static-swift-stdlib --scratch-path .build-static)
+build=(swift build --traits Server -c release --static-swift-stdlib --scratch-path .build-static)
 programs=(oversync-gateway oversync-upload oversync-download oversync-auth oversync oversync-dev)
 
 for program in "${programs[@]}"; do "${build[@]}" --product "$program"; done

@@ -22,9 +22,10 @@ groups='"title":"(Classes|Structures|Enumerations|Protocols|Functions|Initialize
 convert() {
     local module=$1 archive=$work/$1.doccarchive graphs=$work/$1.graphs
     shift
-    swift build --target "$module"
+    swift build --traits Server --target "$module"
     mkdir "$graphs"
-    swift symbolgraph-extract -module-name "$module" -I "$(swift build --show-bin-path)/Modules" \
+    swift symbolgraph-extract -module-name "$module" \
+        -I "$(swift build --traits Server --show-bin-path)/Modules" \
         "${maps[@]}" -target "$target" -minimum-access-level public -skip-inherited-docs \
         -skip-synthesized-members -output-dir "$graphs"
     rm -f "$graphs/$module"@*.symbols.json

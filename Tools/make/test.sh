@@ -18,10 +18,10 @@ export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-swift build --build-tests || exit 1
+swift build --traits Server --build-tests || exit 1
 # Run as it is, not by `swift test`, which shows nothing of a target before its end, and which a time limit would end
 # alone: the tests would run on.
-tests=$(swift build --show-bin-path)/oversyncPackageTests.xctest
+tests=$(swift build --traits Server --show-bin-path)/oversyncPackageTests.xctest
 passed=0
 failed=0
 for target in $(grep -oE '"[A-Za-z]+Tests"' Package.swift | tr -d '"' | grep -E "$pattern"); do
