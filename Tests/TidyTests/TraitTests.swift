@@ -25,7 +25,7 @@ struct TraitTests {
 
     /// Whether a line has a command of SwiftPM with options, and is no comment. `$checkout` holds
     /// another package.
-    private static func isCommand(_ line: String) -> Bool {
+    private static func isCommand(_ line: Substring) -> Bool {
         let options = ["build -", "test -", "run -", "package -", "package resolve"]
         return options.contains { line.contains("swift " + $0) } && !line.hasPrefix("#")
             && !line.contains("--package-path \"$checkout\"")
