@@ -4,7 +4,8 @@ import NIOSSL
 import OverSQLite
 
 extension AsyncHTTPTransport {
-    /// What is likely to be wrong with the address or the certificate; nil if the error does not tell.
+    /// What is likely to be wrong with the address or the certificate; nil if the error does not
+    /// tell.
     ///
     /// BoringSSL's codes are in the texts alone.
     static func hint(about error: any Error, at url: URL) -> String? {

@@ -7,8 +7,8 @@ public import OverSQLite
 
 /// A transport over AsyncHTTPClient, for apps on Linux.
 ///
-/// Foundation's URLSession on Linux trusts the system's certificate authorities and no others; this one can
-/// be told to trust a development or company authority, and speaks HTTP/2.
+/// Foundation's URLSession on Linux trusts the system's certificate authorities and no others; this
+/// one can be told to trust a development or company authority, and speaks HTTP/2.
 public final class AsyncHTTPTransport: HTTPTransport {
     /// Largest answer that is read, in bytes: far above any page of a well configured gateway.
     public static let maximumAnswerBytes = 64 << 20
@@ -33,7 +33,8 @@ public final class AsyncHTTPTransport: HTTPTransport {
     }
 
     deinit {
-        // The client outlives this for as long as it takes; one that goes without is a mistake to AsyncHTTPClient.
+        // The client outlives this for as long as it takes; one that goes without is a mistake to
+        // AsyncHTTPClient.
         if ownsClient { Task { [client] in try? await client.shutdown() } }
     }
 
@@ -61,16 +62,16 @@ public final class AsyncHTTPTransport: HTTPTransport {
         }
     }
 
-    /// Ends the connections and returns when they have ended. A transport that made its client itself does so
-    /// too when nobody holds it any more, so that an app need not call this.
+    /// Ends the connections and returns when they have ended. A transport that made its client
+    /// itself does so too when nobody holds it any more, so that an app need not call this.
     ///
     /// - Throws: an error of the client's, as when it was shut down before.
     public func shutdown() async throws { try await client.shutdown() }
 
     /// Sends a request and collects the answer.
     ///
-    /// - Throws: the client's error if there is no answer; a `TransportFailure` around it where the address or
-    ///   the certificate is likely to be the cause.
+    /// - Throws: the client's error if there is no answer; a `TransportFailure` around it where the
+    ///   address or the certificate is likely to be the cause.
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
         let response: HTTPClientResponse
         do {
@@ -88,7 +89,8 @@ public final class AsyncHTTPTransport: HTTPTransport {
 
     /// Sends a request and hands on the answer as it comes.
     ///
-    /// - Throws: the client's error if the answer breaks off, `CancellationError`, or what `receive` threw.
+    /// - Throws: the client's error if the answer breaks off, `CancellationError`, or what
+    ///   `receive` threw.
     public func stream(
         _ request: TransportRequest,
         _ receive: @escaping @Sendable (TransportPart) async throws -> Void

@@ -24,8 +24,8 @@ struct FaultPlan: Sendable {
 
     mutating func clear() { self = FaultPlan() }
 
-    /// The fault that a request with this path meets: the first planned for the next one, else the first planned
-    /// for all.
+    /// The fault that a request with this path meets: the first planned for the next one, else the
+    /// first planned for all.
     mutating func fault(at path: String) -> NetworkFault? {
         if let index = once.firstIndex(where: { $0.endpoint.isMet(by: path) }) {
             return once.remove(at: index).fault

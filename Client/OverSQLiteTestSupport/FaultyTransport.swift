@@ -2,7 +2,8 @@ import Foundation
 import OverSQLite
 import Synchronization
 
-/// Goes wrong when told to: a transport around another, for tests of how an app behaves on bad networks.
+/// Goes wrong when told to: a transport around another, for tests of how an app behaves on bad
+/// networks.
 ///
 /// ```swift
 /// let network = FaultyTransport(InMemoryGateway())
@@ -23,13 +24,14 @@ public final class FaultyTransport: TestTransport {
     /// - Parameter base: where requests go that nothing happens to.
     public init(_ base: any HTTPTransport) { self.base = base }
 
-    /// Plans a fault for the next request to an endpoint. Faults of one endpoint are met in order, each once.
+    /// Plans a fault for the next request to an endpoint. Faults of one endpoint are met in order,
+    /// each once.
     public func next(_ endpoint: GatewayEndpoint, _ fault: NetworkFault) {
         state.withLock { $0.plan.next(endpoint, fault) }
     }
 
-    /// Plans a fault for every request to an endpoint, until ``clearFaults()``. What ``next(_:_:)`` planned comes
-    /// first.
+    /// Plans a fault for every request to an endpoint, until ``clearFaults()``. What ``next(_:_:)``
+    /// planned comes first.
     public func always(_ endpoint: GatewayEndpoint, _ fault: NetworkFault) {
         state.withLock { $0.plan.always(endpoint, fault) }
     }
@@ -57,10 +59,12 @@ public final class FaultyTransport: TestTransport {
     /// Whether the transport within can.
     public var canStream: Bool { base.canStream }
 
-    /// Opens a stream, unless a fault is planned for it. Of an answer that is lost nothing arrives; a fault that
-    /// cuts or alters the answer does so to each part of its body; one that holds the answer holds its head.
+    /// Opens a stream, unless a fault is planned for it. Of an answer that is lost nothing arrives;
+    /// a fault that cuts or alters the answer does so to each part of its body; one that holds the
+    /// answer holds its head.
     ///
-    /// - Throws: ``ConnectionLost``, or what the transport within, `receive` or a fault's closure throws.
+    /// - Throws: ``ConnectionLost``, or what the transport within, `receive` or a fault's closure
+    ///   throws.
     public func stream(
         _ request: TransportRequest,
         _ receive: @escaping @Sendable (TransportPart) async throws -> Void

@@ -1,5 +1,5 @@
-/// What a request asks of a gateway. Plans for requests name it, so that none is made for a path that nobody asks
-/// for.
+/// What a request asks of a gateway. Plans for requests name it, so that none is made for a path
+/// that nobody asks for.
 public enum GatewayEndpoint: String, Sendable, Hashable, CaseIterable {
     /// `POST /sync/upload`: the device sends changes.
     case upload

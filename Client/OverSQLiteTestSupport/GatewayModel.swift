@@ -54,7 +54,8 @@ struct GatewayModel: Sendable {
     private(set) var floor = 0
     /// What came under each change id; several contents, if devices used it again.
     private var known: [ChangeName: [Entry]] = [:]
-    /// The highest change id of each device that has ever sent one, kept also when its changes are not.
+    /// The highest change id of each device that has ever sent one, kept also when its changes are
+    /// not.
     private var highest: [String: Int] = [:]
 
     /// Knows a device from now on, whatever becomes of its changes.
@@ -67,7 +68,8 @@ struct GatewayModel: Sendable {
         }?.version
     }
 
-    /// The version a change must be on: its own base, or, where the row is as this very id made it, that (V3).
+    /// The version a change must be on: its own base, or, where the row is as this very id made it,
+    /// that (V3).
     func base(of change: Change, from source: String) -> Int {
         let earlier = known[ChangeName(source: source, id: change.id)] ?? []
         guard let row = rows[change.place], earlier.contains(where: { $0.sequence == row.sequence })

@@ -1,8 +1,8 @@
 extension InMemoryGateway {
     /// A table that a gateway serves, as far as its rules depend on it.
     ///
-    /// A gateway made without tables takes every row of every table. One that knows them refuses what the real
-    /// one would: rows without their parents, nulls, keys that are no UUIDs.
+    /// A gateway made without tables takes every row of every table. One that knows them refuses
+    /// what the real one would: rows without their parents, nulls, keys that are no UUIDs.
     public struct Table: Sendable, Hashable {
         /// What the key column holds.
         public enum Key: Sendable, Hashable {
@@ -57,15 +57,16 @@ struct GatewayTables: Sendable {
     /// Whether the table is served.
     func has(_ name: String) -> Bool { all == nil || byName[name] != nil }
 
-    /// A row's address by which plans and changes are compared: names in lower case, and UUIDs in one spelling unless
-    /// the table's keys are known to be text.
+    /// A row's address by which plans and changes are compared: names in lower case, and UUIDs in
+    /// one spelling unless the table's keys are known to be text.
     func place(_ table: String, _ pk: String) -> GatewayModel.Place {
         let name = table.lowercased()
         let key = self[name]?.key == .text ? pk : WireKey.uuid(pk) ?? pk
         return GatewayModel.Place(table: name, pk: key)
     }
 
-    /// The address of a row that a test writes: the key as given, unless the table's keys are known to be UUIDs.
+    /// The address of a row that a test writes: the key as given, unless the table's keys are known
+    /// to be UUIDs.
     func writtenPlace(_ table: String, _ pk: String) -> GatewayModel.Place {
         let name = table.lowercased()
         return self[name]?.key == .uuid ? place(name, pk) : GatewayModel.Place(table: name, pk: pk)

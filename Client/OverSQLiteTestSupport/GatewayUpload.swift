@@ -1,7 +1,8 @@
 import Foundation
 import WireJSON
 
-/// Reads uploads as the real server does, keeping payloads byte for byte, and judges each change by itself.
+/// Reads uploads as the real server does, keeping payloads byte for byte, and judges each change by
+/// itself.
 struct UploadBody {
     /// Most changes in an upload.
     let changeLimit: Int

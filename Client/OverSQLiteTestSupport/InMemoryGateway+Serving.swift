@@ -7,7 +7,8 @@ extension InMemoryGateway {
     /// Largest payload, in bytes.
     private static let payloadLimit = 1 << 20
 
-    /// Serves a request, unless a fault is planned for it. A request that waits for news is held until there is some.
+    /// Serves a request, unless a fault is planned for it. A request that waits for news is held
+    /// until there is some.
     ///
     /// - Throws: ``ConnectionLost``, or what a fault's closure throws; `CancellationError`.
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
@@ -15,7 +16,8 @@ extension InMemoryGateway {
         return try await meeting(call) { try await serve(call) }
     }
 
-    /// Notes a request, and answers it as the next fault planned for it says, or else with what serves it.
+    /// Notes a request, and answers it as the next fault planned for it says, or else with what
+    /// serves it.
     func meeting(
         _ call: Call, _ serve: () async throws -> TransportResponse
     ) async throws -> TransportResponse {

@@ -3,13 +3,14 @@ import OverSQLite
 import Synchronization
 
 extension InMemoryGateway {
-    /// The gateway as one that offers `/sync/watch`, and says in `/sync/capabilities` that it does. Each call makes
-    /// another door to the same rows: keep the one whose streams the test wants to break.
+    /// The gateway as one that offers `/sync/watch`, and says in `/sync/capabilities` that it does.
+    /// Each call makes another door to the same rows: keep the one whose streams the test wants to
+    /// break.
     public var watchable: WatchableGateway { WatchableGateway(self) }
 }
 
-/// An in-memory gateway with a watch stream that a test can break and silence, with compression, and with a limit on
-/// bodies. Faults are planned on its ``gateway``, for `.watch`, too.
+/// An in-memory gateway with a watch stream that a test can break and silence, with compression,
+/// and with a limit on bodies. Faults are planned on its ``gateway``, for `.watch`, too.
 public final class WatchableGateway: TestTransport {
     private typealias Parts = AsyncThrowingStream<TransportPart, any Error>
 
@@ -29,8 +30,8 @@ public final class WatchableGateway: TestTransport {
 
     init(_ gateway: InMemoryGateway) { self.gateway = gateway }
 
-    /// Sets the features that `/sync/capabilities` names, at first `watch` alone. With `gzip` among them bodies are
-    /// compressed both ways.
+    /// Sets the features that `/sync/capabilities` names, at first `watch` alone. With `gzip` among
+    /// them bodies are compressed both ways.
     public func offer(_ features: [String]) { state.withLock { $0.features = features } }
 
     /// The plans made on ``gateway`` that no request has met.
@@ -105,7 +106,8 @@ public final class WatchableGateway: TestTransport {
     /// True.
     public var canStream: Bool { true }
 
-    /// Serves `/sync/watch` until the stream is broken or the task cancelled, unless a fault is planned for it.
+    /// Serves `/sync/watch` until the stream is broken or the task cancelled, unless a fault is
+    /// planned for it.
     ///
     /// - Throws: ``ConnectionLost``, or what `receive` or a fault's closure throws.
     public func stream(

@@ -2,11 +2,11 @@ import Foundation
 import OverSQLite
 import Synchronization
 
-/// A gateway in memory, for tests of apps and of the library itself: one or several users, no SQL, no
-/// network. Tokens are made with `token(user:device:)`; nobody signs them.
+/// A gateway in memory, for tests of apps and of the library itself: one or several users, no SQL,
+/// no network. Tokens are made with `token(user:device:)`; nobody signs them.
 ///
-/// It answers as the real one does: the same suite of behaviours runs against both. Of the protocol it lacks
-/// protobuf and roles; the watch stream and compression are what ``watchable`` adds.
+/// It answers as the real one does: the same suite of behaviours runs against both. Of the protocol
+/// it lacks protobuf and roles; the watch stream and compression are what ``watchable`` adds.
 public final class InMemoryGateway: TestTransport {
     /// A request as it came.
     public struct Request: Sendable {
@@ -60,7 +60,8 @@ public final class InMemoryGateway: TestTransport {
     /// - Parameters:
     ///   - schema: the schema that all tables are in.
     ///   - tables: what is served; nil serves any table and takes any row.
-    ///   - clock: ends requests that wait when their time is over; without one they wait until there is news.
+    ///   - clock: ends requests that wait when their time is over; without one they wait until
+    ///     there is news.
     public init(
         schema: String = "business", tables: [Table]? = nil, clock: (any SyncClock)? = nil
     ) {
@@ -71,7 +72,8 @@ public final class InMemoryGateway: TestTransport {
 
     // MARK: What a test sets up
 
-    /// Plans a fault for the next request to an endpoint. Faults of one endpoint are met in order, each once.
+    /// Plans a fault for the next request to an endpoint. Faults of one endpoint are met in order,
+    /// each once.
     public func next(_ endpoint: GatewayEndpoint, _ fault: NetworkFault) {
         state.withLock { $0.plan.next(endpoint, fault) }
     }
@@ -84,7 +86,8 @@ public final class InMemoryGateway: TestTransport {
     /// - Parameters:
     ///   - table: the table's name.
     ///   - pk: the row's key; a UUID in any spelling.
-    ///   - reason: what the answer gives as its reason, such as `bad_payload`, `fk_missing`, `row_missing`,
+    ///   - reason: what the answer gives as its reason, such as `bad_payload`, `fk_missing`,
+    ///     `row_missing`,
     ///     `key_taken`, `unregistered_table`, or `materialize_error`; nil takes the row again.
     public func refuse(_ table: String, _ pk: String, reason: String?) {
         state.withLock { state in
@@ -93,7 +96,8 @@ public final class InMemoryGateway: TestTransport {
         }
     }
 
-    /// A line for each fault that no request has met, and for each refusal of a row that no device has sent.
+    /// A line for each fault that no request has met, and for each refusal of a row that no device
+    /// has sent.
     public var unusedPlans: [String] {
         state.withLock { state in
             let rows = state.store.refusals.filter { !$1.isMet }.map { place, refusal in
@@ -103,9 +107,10 @@ public final class InMemoryGateway: TestTransport {
         }
     }
 
-    /// Behaves as servers do that know the protocol's beginnings only: repeats are acknowledged without a version, a
-    /// server row does not say who wrote it, requests that wait for news are answered at once, and of
-    /// `/sync/bootstrap`, `/sync/capabilities` and epochs such a server knows nothing.
+    /// Behaves as servers do that know the protocol's beginnings only: repeats are acknowledged
+    /// without a version, a server row does not say who wrote it, requests that wait for news are
+    /// answered at once, and of `/sync/bootstrap`, `/sync/capabilities` and epochs such a server
+    /// knows nothing.
     public func actLikeOlderServer() { state.withLock { $0.isReference = true } }
 
     /// Sets the most changes that an upload may have; at first 1000.
@@ -114,8 +119,8 @@ public final class InMemoryGateway: TestTransport {
     /// Answers 401 to a token from now on, as when its time is over.
     public func expire(_ token: String) { state.withLock { _ = $0.expiredTokens.insert(token) } }
 
-    /// Goes back to what was after a sequence of the user's feed and begins a new history, as a server that
-    /// was restored from a backup.
+    /// Goes back to what was after a sequence of the user's feed and begins a new history, as a
+    /// server that was restored from a backup.
     public func restore(toSequence sequence: Int, user: String = "user") {
         state.withLock { state in
             state.store.users[user]?.restore(to: sequence)
@@ -123,7 +128,8 @@ public final class InMemoryGateway: TestTransport {
         }
     }
 
-    /// Forgets replaced changes and deletes: cursors before the last delete are answered `history_pruned`.
+    /// Forgets replaced changes and deletes: cursors before the last delete are answered
+    /// `history_pruned`.
     public func compact(user: String = "user") {
         state.withLock { $0.store.users[user]?.compact() }
     }

@@ -2,8 +2,8 @@ import Foundation
 import OverSQLite
 import Synchronization
 
-/// A clock that stands still until it is told to go on: retries, polls and the watchdog then happen when the test says
-/// so, and no test waits for time to pass.
+/// A clock that stands still until it is told to go on: retries, polls and the watchdog then happen
+/// when the test says so, and no test waits for time to pass.
 public final class ManualClock: SyncClock {
     private struct Sleeper {
         let id: UInt64
@@ -30,7 +30,8 @@ public final class ManualClock: SyncClock {
     /// The time of day, as it was set last.
     public var now: Date { state.withLock { $0.now } }
 
-    /// Returns once the clock has been advanced by so many seconds; at once if there are none to wait for.
+    /// Returns once the clock has been advanced by so many seconds; at once if there are none to
+    /// wait for.
     ///
     /// - Throws: `CancellationError` when the task is cancelled.
     public func sleep(seconds: Double) async throws {
@@ -65,8 +66,8 @@ public final class ManualClock: SyncClock {
         }
     }
 
-    /// Lets time pass and wakes everybody whose time has come. Who begins to sleep later counts from then: call
-    /// ``waitForSleeper()`` first where something is about to.
+    /// Lets time pass and wakes everybody whose time has come. Who begins to sleep later counts
+    /// from then: call ``waitForSleeper()`` first where something is about to.
     public func advance(seconds: Double) {
         let due = state.withLock { state in
             state.now += seconds
@@ -77,7 +78,8 @@ public final class ManualClock: SyncClock {
         for sleeper in due { sleeper.continuation.resume() }
     }
 
-    /// Sets the clock, as people and time servers do: those who sleep wake no sooner and no later for it.
+    /// Sets the clock, as people and time servers do: those who sleep wake no sooner and no later
+    /// for it.
     ///
     /// - Parameter seconds: by how many it goes ahead; negative sets it back.
     public func set(aheadBy seconds: Double) {

@@ -4,13 +4,13 @@ import OverSQLite
 public enum NetworkFault: Sendable {
     /// The connection breaks before the request arrives: the gateway never learns of it.
     case loseRequest
-    /// The gateway serves the request, and the connection breaks before the answer arrives: the device does not
-    /// know what became of its request.
+    /// The gateway serves the request, and the connection breaks before the answer arrives: the
+    /// device does not know what became of its request.
     case loseAnswer
     /// The request waits on its way until `until` returns. If that throws, the request is lost.
     case holdRequest(until: @Sendable () async throws -> Void)
-    /// The gateway serves the request, and the answer waits on its way until `until` returns. If that throws, the
-    /// answer is lost.
+    /// The gateway serves the request, and the answer waits on its way until `until` returns. If
+    /// that throws, the answer is lost.
     case holdAnswer(until: @Sendable () async throws -> Void)
     /// Of the answer's body only the first so many bytes arrive.
     case cutAnswer(bytes: Int)
@@ -19,7 +19,8 @@ public enum NetworkFault: Sendable {
     /// The request does not arrive: something on the way answers in the gateway's place.
     case answerInstead(TransportResponse)
 
-    /// The request does not arrive: it is answered with a status and a text, as by a proxy or an overloaded server.
+    /// The request does not arrive: it is answered with a status and a text, as by a proxy or an
+    /// overloaded server.
     ///
     /// - Parameters:
     ///   - status: the HTTP status.
@@ -32,8 +33,8 @@ public enum NetworkFault: Sendable {
             TransportResponse(status: status, headers: headers, body: Array(text.utf8)))
     }
 
-    /// The request does not arrive: a captive portal, as of an airport's network, answers with status 200 and a
-    /// page to sign in.
+    /// The request does not arrive: a captive portal, as of an airport's network, answers with
+    /// status 200 and a page to sign in.
     public static var captivePortal: NetworkFault {
         .answerInstead(
             status: 200, "<!DOCTYPE html><html><body>Accept the terms to go on.</body></html>",
@@ -41,7 +42,8 @@ public enum NetworkFault: Sendable {
     }
 }
 
-/// The error of a broken connection, as a transport throws it. The engine makes `SyncError.unreachable` of it.
+/// The error of a broken connection, as a transport throws it. The engine makes
+/// `SyncError.unreachable` of it.
 public struct ConnectionLost: Error, Sendable, Hashable {
     /// Makes the error, which holds nothing.
     public init() {}

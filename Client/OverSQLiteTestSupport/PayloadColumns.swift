@@ -44,8 +44,8 @@ enum WireKey {
     /// Longest text key, in bytes of UTF-8.
     static let maximumTextBytes = 512
 
-    /// The dashed lower-case form of a UUID written with or without dashes, in braces, as a URN, or as base64 of
-    /// its 16 bytes.
+    /// The dashed lower-case form of a UUID written with or without dashes, in braces, as a URN, or
+    /// as base64 of its 16 bytes.
     static func uuid(_ text: String) -> String? {
         var bare = text.lowercased()
         if bare.hasPrefix("urn:uuid:") { bare = String(bare.dropFirst(9)) }

@@ -6,8 +6,8 @@ import Synchronization
 /// A device in a test: a database in memory, its engine, and a clock that stands still.
 ///
 /// ``TestDevices/add(_:user:configure:)`` makes it. It lives as long as the scope of
-/// ``withTestDevices(_:tables:migrate:isolation:_:)``, whoever holds it or its parts: at the scope's end its engine is
-/// stopped and its database closed, so that what is used later fails.
+/// ``withTestDevices(_:tables:migrate:isolation:_:)``, whoever holds it or its parts: at the
+/// scope's end its engine is stopped and its database closed, so that what is used later fails.
 public final class TestDevice: Sendable {
     /// The name in its token, by which the server knows it.
     public let name: String
@@ -41,7 +41,8 @@ public final class TestDevice: Sendable {
             credentials: { InMemoryGateway.token(user: user, device: name) })
     }
 
-    /// Rows with edits that the server has not confirmed, as `table key: state`, with the reason if it refused them.
+    /// Rows with edits that the server has not confirmed, as `table key: state`, with the reason if
+    /// it refused them.
     ///
     /// - Throws: a database error.
     public func unsyncedRows() throws -> [String] {

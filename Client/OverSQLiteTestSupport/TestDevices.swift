@@ -28,10 +28,11 @@ public final class TestDevices: Sendable {
     /// - Parameters:
     ///   - name: the device's name in its token, another for each device of a user.
     ///   - user: the user in its token.
-    ///   - configure: changes the configuration, which has the gateway and the device's clock already, and `business` as
+    ///   - configure: changes the configuration, which has the gateway and the device's clock
+    ///     already, and `business` as
     ///     its schema, as an ``InMemoryGateway`` has.
-    /// - Throws: what the app's migrations throw; what `SyncEngine` throws when it is made; ``TestScopeEnded``;
-    ///   ``TestDeviceTwice``.
+    /// - Throws: what the app's migrations throw; what `SyncEngine` throws when it is made;
+    ///   ``TestScopeEnded``; ``TestDeviceTwice``.
     public func add(
         _ name: String, user: String = "user",
         configure: (inout SyncConfiguration) -> Void = { _ in }
@@ -69,8 +70,8 @@ public struct TestScopeEnded: Error, Sendable, Hashable {
     public init() {}
 }
 
-/// Thrown where a user's device is added under a name that another of that user's devices has. The server would take
-/// the two for one: each would pass over the other's changes as its own.
+/// Thrown where a user's device is added under a name that another of that user's devices has. The
+/// server would take the two for one: each would pass over the other's changes as its own.
 public struct TestDeviceTwice: Error, Sendable, Hashable, CustomStringConvertible {
     /// The name in both tokens.
     public let name: String
@@ -86,7 +87,8 @@ public struct TestDeviceTwice: Error, Sendable, Hashable, CustomStringConvertibl
 
 /// What a test has left behind that it should not, thrown at the end of its scope so that it fails.
 public struct TestLeftovers: Error, Sendable, Hashable, CustomStringConvertible {
-    /// A sentence for each: a device with rows that the server has not confirmed, a plan that no request has met.
+    /// A sentence for each: a device with rows that the server has not confirmed, a plan that no
+    /// request has met.
     public let findings: [String]
 
     /// All of them, as the test's report shows them.
@@ -95,8 +97,9 @@ public struct TestLeftovers: Error, Sendable, Hashable, CustomStringConvertible 
     }
 }
 
-/// Runs a test with devices, and fails it if it leaves changes pending or refused, so that no test passes by what was
-/// never sent; or if a planned fault or refusal was never met, so that none passes by what never happened.
+/// Runs a test with devices, and fails it if it leaves changes pending or refused, so that no test
+/// passes by what was never sent; or if a planned fault or refusal was never met, so that none
+/// passes by what never happened.
 ///
 /// ```swift
 /// try await withTestDevices(
@@ -109,11 +112,12 @@ public struct TestLeftovers: Error, Sendable, Hashable, CustomStringConvertible 
 /// }
 /// ```
 ///
-/// At the end all engines are stopped and all databases closed: an engine or a database that a helper let out of the
-/// scope fails when it is used.
+/// At the end all engines are stopped and all databases closed: an engine or a database that a
+/// helper let out of the scope fails when it is used.
 ///
 /// - Parameters:
-///   - gateway: an ``InMemoryGateway``, its ``InMemoryGateway/watchable``, or a ``FaultyTransport`` around one.
+///   - gateway: an ``InMemoryGateway``, its ``InMemoryGateway/watchable``, or a ``FaultyTransport``
+///     around one.
 ///   - tables: the tables to sync, as the app names them to its engine.
 ///   - migrate: makes the app's tables in a database that is empty.
 ///   - isolation: the caller's, in which `body` runs.

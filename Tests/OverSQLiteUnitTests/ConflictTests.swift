@@ -280,7 +280,7 @@ import Testing
                     table: "users", key: key(number), outcome: .merged, columns: [],
                     lost: ["age": number.databaseValue])
             }
-            for report in reports { try ConflictBook(db: db).note([report]) }
+            for report in reports { try ConflictBook(db: db).record([report]) }
             return try ConflictBook(db: db).all()
         }
         #expect(kept.count == ConflictBook.limit)

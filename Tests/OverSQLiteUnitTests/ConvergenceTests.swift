@@ -59,7 +59,7 @@ import Testing
         let schema = try #require(device.engine.session.catalog.table(wireName: table))
         return try device.database.read { db in
             let row = try RowEncoder(db: db).encode(
-                schema, local: key.databaseValue, key: RowKey(wire: key))
+                schema, local: key.databaseValue, key: DeviceRowKey(wire: key))
             guard case .payload(let bytes) = row else { return "" }
             return String(decoding: bytes, as: UTF8.self)
         }

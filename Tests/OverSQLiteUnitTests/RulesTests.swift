@@ -59,7 +59,7 @@ import Testing
         "an upload run ends after answers that confirm nothing, and tries refused rows again only on progress"
     )
     func sendRun() {
-        let row = PageApplier.TableKey(tableID: 1, key: RowKey(wire: "a"))
+        let row = TableKey(tableID: 1, key: DeviceRowKey(wire: "a"))
         var run = SendRun()
         #expect(run.answered(progress: 0, confirmed: 0, setAside: [row], isShrunk: false) == .go)
         #expect(run.emptied() == .stop)
@@ -77,9 +77,9 @@ import Testing
 
     @Test("an acknowledgement without a version stands for the base and one more")
     func versionless() {
-        func decide(_ operation: OverSQLite.Operation, base: Int64) -> PushRules.Action {
+        func decide(_ operation: CapturedOperation, base: Int64) -> PushRules.Action {
             let change = SentChange(
-                tableID: 1, key: RowKey(wire: "a"), changeID: 1, revision: 5, base: base,
+                tableID: 1, key: DeviceRowKey(wire: "a"), changeID: 1, revision: 5, base: base,
                 operation: operation)
             return PushRules.decide(
                 .applied(version: nil), for: change, waiting: (5, base), sent: [1: 5],

@@ -1,0 +1,173 @@
+import GRDB
+
+/// Reads the feed to the end of what is known now. Pages and the cursor past them commit together.
+struct Fetching {
+    let session: SyncSession
+
+    /// What became of the pages at hand.
+    private enum Outcome: Sendable {
+        case applied(PageApplier.Summary)
+        /// A row's parent has not come yet; the next page may bring it.
+        case needsNextPage
+        /// Another engine on the database has read on meanwhile, or begun anew, so these pages are
+        /// old.
+        case outdated
+    }
+
+    /// Undoes a transaction whose rows do not all have their parents.
+    private enum Undone: Error {
+        case needsNextPage
+        case openRows(PageApplier.HoldBack)
+    }
+
+    /// - Returns: rows applied.
+    /// - Throws: `SyncError`; pages before the failure stay applied.
+    @discardableResult
+    func run() async throws -> Int {
+        var applied = 0
+        var staged: [DownloadPage] = []
+        let start = try await Self.start(session)
+        while true {
+            let state = try await state()
+            let page = try await next(after: staged.last, state)
+            staged.append(page)
+            switch try await apply(staged, isHydrated: state.isHydrated) {
+            case .needsNextPage: continue
+            case .outdated:
+                staged = []
+                continue
+            case .applied(let summary):
+                staged = []
+                applied += summary.applied
+                report(summary, page, from: start, applied: applied)
+            }
+            if !page.hasMore { break }
+        }
+        session.board.update { $0.progress = nil }
+        try await session.refreshCounts(confirming: .all)
+        return applied
+    }
+
+    /// Where a reading of the feed begins.
+    struct Start: Sendable {
+        let isHydrated: Bool
+        let cursor: Int64
+        /// Rows that the same reading has brought before a relaunch.
+        let earlierRows: Int
+
+        /// - Parameters:
+        ///   - position: number of the last change read.
+        ///   - end: number of the last change there is.
+        func progress(at position: Int64, of end: Int64, applied: Int) -> SyncStatus.Progress {
+            let origin = isHydrated ? cursor : 0
+            var progress = SyncStatus.Progress()
+            progress.appliedRows = earlierRows + applied
+            progress.completedUnitCount = max(position, origin) - origin
+            progress.totalUnitCount = max(end, origin) - origin
+            progress.isFirstSync = !isHydrated
+            return progress
+        }
+    }
+
+    static func start(_ session: SyncSession) async throws -> Start {
+        try await session.read { db in
+            let state = try DeviceStateTable(db: db).read()
+            let goesOn = !state.isHydrated && state.cursor > 0 && state.reread == nil
+            let rows =
+                goesOn ? try Int.fetchOne(db, sql: "SELECT count(*) FROM _sync_rows") ?? 0 : 0
+            return Start(isHydrated: state.isHydrated, cursor: state.cursor, earlierRows: rows)
+        }
+    }
+
+    private func state() async throws -> DeviceState {
+        try await session.read { db in try DeviceStateTable(db: db).read() }
+    }
+
+    private func next(
+        after staged: DownloadPage?, _ state: DeviceState
+    ) async throws -> DownloadPage {
+        let after = staged?.nextAfter ?? state.cursor
+        let page = try await session.gateway.download(
+            after: after, limit: session.configuration.pageLimit,
+            until: staged?.windowUntil ?? state.window,
+            includeSelf: !state.isHydrated)
+        // A cursor that stands still would make the loop ask for the same page for ever.
+        if page.nextAfter < after || page.hasMore && page.nextAfter == after {
+            throw SyncError.notTheGateway("a page that does not move the cursor")
+        }
+        return page
+    }
+
+    /// - Parameter isHydrated: whether the pages were asked for without this device's own changes.
+    private func apply(_ pages: [DownloadPage], isHydrated: Bool) async throws -> Outcome {
+        var holdBack: PageApplier.HoldBack = []
+        let rows = pages.reduce(0) { $0 + $1.changes.count }
+        let mayWait = pages.last?.hasMore == true && rows < session.configuration.stagedRowLimit
+        while true {
+            do {
+                return try await transaction(
+                    pages, isHydrated: isHydrated, holdBack: holdBack, mayWait: mayWait)
+            } catch Undone.needsNextPage {
+                return .needsNextPage
+            } catch Undone.openRows(let rows) {
+                guard !rows.isEmpty else {
+                    throw SyncError.database("a foreign key of this database stays unmet")
+                }
+                holdBack.formUnion(rows)
+            }
+        }
+    }
+
+    private func transaction(
+        _ pages: [DownloadPage], isHydrated: Bool, holdBack: PageApplier.HoldBack, mayWait: Bool
+    ) async throws -> Outcome {
+        let (catalog, outcomes) = (session.catalog, session.outcomes)
+        return try await session.write { db in
+            guard let first = pages.first, let last = pages.last else { return .outdated }
+            let state = try DeviceStateTable(db: db).read()
+            try session.checkUser(state)
+            guard state.cursor == first.after, state.isHydrated == isHydrated else {
+                return .outdated
+            }
+            try db.execute(sql: "PRAGMA defer_foreign_keys = ON")
+            let log = ChangeLog(db: db, catalog: catalog)
+            try log.fold()
+            var applier = try PageApplier(
+                db, catalog, ownSource: state.sourceID, holdBack: holdBack,
+                reread: Reread.current(db, catalog, state))
+            try ApplyMode(db: db).during {
+                for page in pages { try applier.apply(page) }
+                try applier.finish(isEnd: !last.hasMore)
+            }
+            // Cascades of a server's delete are sent: the server may know nothing of this device's
+            // keys.
+            let lost = try log.fold()
+            if db.hasOpenForeignKeys {
+                throw mayWait
+                    ? Undone.needsNextPage : Undone.openRows(try applier.openRows(in: pages))
+            }
+            try DeviceStateTable(db: db).advance(
+                over: last, highestOwnChange: applier.highestOwnChange)
+            var summary = applier.summary
+            summary.reports += lost.map(ConflictReport.init(lost:))
+            try ConflictBook(db: db).record(summary.reports)
+            outcomes.record(applier.outcomes + lost.map(RowOutcome.init(lost:)), with: db)
+            return .applied(summary)
+        }
+    }
+
+    private func report(
+        _ summary: PageApplier.Summary, _ page: DownloadPage, from start: Start, applied: Int
+    ) {
+        // A look at the feed that brings nothing is no progress.
+        if page.hasMore || applied > 0 || !start.isHydrated {
+            session.board.update {
+                $0.progress = start.progress(
+                    at: page.nextAfter, of: page.windowUntil, applied: applied)
+            }
+        }
+        session.board.post(
+            summary.reports.map(SyncEvent.conflict) + summary.rejected.map(SyncEvent.rejected)
+                + (summary.reread.map { [.reread($0)] } ?? []))
+    }
+}

@@ -1,0 +1,181 @@
+import Foundation
+import GRDB
+import Synchronization
+
+/// The background loop: asks `LoopMachine` what to do, and does it.
+struct SyncLoop: Sendable {
+    let session: SyncSession
+    let wake: Signal
+    /// Raised with `.localChange`, for whoever looks for a standstill.
+    let touched: Signal
+    let fetch: @Sendable () async throws -> Void
+    /// Returns when the next refused row is due.
+    let send: @Sendable () async throws -> Double?
+
+    /// Runs until the task is cancelled.
+    func run() async {
+        let observer = LocalChangeObserver { [wake, touched] in
+            wake.raise(.localChange)
+            touched.raise(.localChange)
+        }
+        session.database.add(transactionObserver: observer)
+        // What was written before the observer was there.
+        wake.raise(.localChange)
+        await loop()
+        session.database.remove(transactionObserver: observer)
+    }
+
+    private func loop() async {
+        // The watch stream runs beside the loop, and no longer than it.
+        await withDiscardingTaskGroup { group in
+            await loop(&group)
+            group.cancelAll()
+        }
+    }
+
+    private func loop(_ group: inout DiscardingTaskGroup) async {
+        let configuration = session.configuration
+        let link = WatchLink(wake: wake)
+        var machine = LoopMachine(
+            pollInterval: configuration.pollInterval, canPoll: configuration.longPoll != nil,
+            canWatch: configuration.watch && configuration.transport.canStream,
+            backoff: configuration.backoff)
+        while !Task.isCancelled {
+            let reasons = wake.take()
+            if reasons.contains(.localChange) { machine.localChange() }
+            if reasons.contains(.nudge) { machine.nudged() }
+            machine.paused(session.pauses.withLock { $0 > 0 })
+            for report in link.take() {
+                machine.heard(report, now: session.now, jitter: configuration.randomness())
+            }
+            if machine.mustEndWatch { link.end() }
+            do {
+                let next = machine.next(now: session.now)
+                if next == .watch {
+                    machine.watchBegan()
+                    link.begin()
+                    let stream = WatchStream(session: session, link: link)
+                    group.addTask { await stream.run() }
+                } else {
+                    try await step(next, &machine, reasons)
+                }
+            } catch SyncError.paused {
+                // Paused while it waited for its turn; the machine hears of it.
+            } catch let error as SyncError {
+                await failed(error, &machine)
+            } catch {
+                if Task.isCancelled { return }
+                await failed(.database("\(error)"), &machine)
+            }
+        }
+    }
+
+    private var standstill: Standstill { Standstill(session: session, touched: touched) }
+
+    private func step(
+        _ next: LoopMachine.Step, _ machine: inout LoopMachine, _ reasons: WakeReasons
+    ) async throws {
+        switch next {
+        case .watch: break
+        case .fetch:
+            try await standstill.watch(fetch)
+            machine.fetched(now: session.now)
+            fetched()
+        case .send:
+            machine.sent(retryAt: try await standstill.watch(send))
+            exchanged()
+        case .wait(let until, let poll):
+            // Offline, too, people see their edits counted.
+            if reasons.contains(.localChange) { try await session.refreshCounts() }
+            showWaiting()
+            try await wait(until: until, poll: poll, &machine)
+        }
+    }
+
+    /// A failure is over once something has worked, also if nothing is to be sent. That rows are
+    /// stuck is not.
+    private func fetched() {
+        session.board.update { status in
+            if case .noProgress? = status.lastError { return }
+            status.lastError = nil
+        }
+    }
+
+    private func exchanged() {
+        session.board.update { status in
+            // Rows that the server keeps in limbo are not exchanged.
+            if case .noProgress? = status.lastError, session.isStuck { return }
+            status.lastError = nil
+            status.lastSynced = session.configuration.clock.now
+        }
+    }
+
+    private func showWaiting() {
+        let isPaused = session.pauses.withLock { $0 > 0 }
+        session.board.update { status in
+            if isPaused {
+                status.state = .paused
+            } else if status.lastError == nil {
+                status.state = .idle
+            }
+        }
+    }
+
+    private func failed(_ error: SyncError, _ machine: inout LoopMachine) async {
+        let next = machine.failed(
+            error, now: session.now, jitter: session.configuration.randomness())
+        session.board.update { status in
+            status.lastError = error
+            status.progress = nil
+            status.state = next.map { .waiting(until: Date(timeIntervalSince1970: $0)) } ?? .blocked
+        }
+        // Whatever failed, what waits is counted.
+        try? await session.refreshCounts()
+    }
+
+    /// What ended a wait.
+    private enum Waking: Sendable {
+        case time, signal
+        case news(Bool, seconds: Double)
+    }
+
+    /// Waits for the first of several things; the others are given up.
+    private func wait(until: Double?, poll: Bool, _ machine: inout LoopMachine) async throws {
+        let waking = try await withThrowingTaskGroup(of: Waking.self) { group in
+            group.addTask {
+                await wake.wait()
+                return .signal
+            }
+            if let until {
+                group.addTask {
+                    try await session.configuration.clock.sleep(seconds: until - session.now)
+                    return .time
+                }
+            }
+            if poll { group.addTask { try await askForNews() } }
+            defer { group.cancelAll() }
+            return try await group.next() ?? .time
+        }
+        if case .news(let hasNews, let seconds) = waking {
+            let held = Double(session.configuration.longPoll ?? 0)
+            machine.polled(hasNews: hasNews, early: seconds < held / 2, now: session.now)
+        }
+    }
+
+    /// Asks the gateway to answer when there is something after the cursor. The page itself is
+    /// fetched again in turn, so that a wait can be given up at any time.
+    private func askForNews() async throws -> Waking {
+        let start = session.now
+        let state = try await session.read { db in try DeviceStateTable(db: db).read() }
+        do {
+            let page = try await session.gateway.download(
+                after: state.cursor, limit: 1, until: 0, includeSelf: false,
+                wait: session.configuration.longPoll)
+            let hasNews = !page.changes.isEmpty || page.nextAfter > state.cursor
+            return .news(hasNews, seconds: session.now - start)
+        } catch let error as SyncError where error.asksForReread {
+            // The fetch that follows is told the same, and reads the log again.
+            return .news(true, seconds: session.now - start)
+        }
+    }
+}

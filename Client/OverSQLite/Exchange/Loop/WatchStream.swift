@@ -1,0 +1,143 @@
+import Foundation
+import Synchronization
+
+/// Holds `/sync/watch` open beside the loop and tells the loop what it says.
+struct WatchStream: Sendable {
+    /// Seconds until the stream must have begun.
+    static let patienceToOpen = 10.0
+    /// Seconds without a byte after which a stream is given up; the gateway sends a comment every
+    /// 25.
+    static let longestSilence = 60.0
+
+    let session: SyncSession
+    let link: WatchLink
+
+    /// The stream has said nothing for too long.
+    private struct Silent: Error {}
+    /// The answer is something other than the stream.
+    private struct Refused: Error { let retryAfter: Int? }
+
+    /// What has come of the stream so far.
+    private final class Hearing: Sendable {
+        private struct State {
+            var parser = EventStreamParser()
+            var deadline: Double
+        }
+        private let state: Mutex<State>
+
+        init(deadline: Double) { state = Mutex(State(deadline: deadline)) }
+
+        var deadline: Double { state.withLock { $0.deadline } }
+
+        func prolong(to deadline: Double) { state.withLock { $0.deadline = deadline } }
+
+        func events(in bytes: [UInt8]) throws -> [EventStreamParser.Event] {
+            try state.withLock { try $0.parser.events(in: bytes) }
+        }
+    }
+
+    /// Returns when the stream has ended; the loop was told why.
+    func run() async {
+        link.tell(.ended(await end()))
+    }
+
+    private func end() async -> WatchEnd {
+        let hearing = Hearing(deadline: session.now + Self.patienceToOpen)
+        do {
+            return try await withThrowingTaskGroup(of: WatchEnd.self) { group in
+                group.addTask { try await follow(hearing) }
+                group.addTask {
+                    await link.halted()
+                    return .halted
+                }
+                group.addTask {
+                    while session.now < hearing.deadline {
+                        try await session.configuration.clock.sleep(
+                            seconds: hearing.deadline - session.now)
+                    }
+                    throw Silent()
+                }
+                defer { group.cancelAll() }
+                return try await group.next() ?? .halted
+            }
+        } catch let rejection as Refused {
+            return .broken(retryAfter: rejection.retryAfter)
+        } catch {
+            return .broken(retryAfter: nil)
+        }
+    }
+
+    private func follow(_ hearing: Hearing) async throws -> WatchEnd {
+        guard try await session.capabilities().offers(.watch) else { return .unsupported }
+        let cursor = try await cursor()
+        try await session.gateway.watch(after: cursor) { part in
+            switch part {
+            case .head(let head):
+                try Self.check(head)
+                link.tell(.opened)
+            case .bytes(let bytes):
+                for event in try hearing.events(in: bytes) { try await take(event) }
+            }
+            hearing.prolong(to: session.now + Self.longestSilence)
+        }
+        return .broken(retryAfter: nil)
+    }
+
+    /// A stream that something on the way has compressed is not read: it would look open and say
+    /// nothing.
+    static func check(_ head: TransportResponse) throws {
+        let type = head.headers["content-type"]?.lowercased() ?? ""
+        let encoding = head.headers["content-encoding"]?.lowercased() ?? "identity"
+        let isStream = type.hasPrefix("text/event-stream") && encoding == "identity"
+        guard head.status == 200, isStream else {
+            throw Refused(retryAfter: head.retryAfter)
+        }
+    }
+
+    /// What the device has already is no news, as the echo of its own upload.
+    private func take(_ event: EventStreamParser.Event) async throws {
+        guard event.name == "change" else { return }
+        let change = try JSONDecoder().decode(Change.self, from: Data(event.data.utf8))
+        if try await cursor() != change.highest { link.tell(.news) }
+    }
+
+    private struct Change: Decodable {
+        let highest: Int64
+
+        enum CodingKeys: String, CodingKey { case highest = "highest_server_seq" }
+    }
+
+    private func cursor() async throws -> Int64 {
+        try await session.read { db in try DeviceStateTable(db: db).read().cursor }
+    }
+}
+
+/// Between the loop and the stream beside it.
+final class WatchLink: Sendable {
+    private let wake: Signal
+    private let reports = Mutex<[WatchReport]>([])
+    private let halt = Signal()
+
+    init(wake: Signal) { self.wake = wake }
+
+    func tell(_ report: WatchReport) {
+        reports.withLock { if $0.last != report { $0.append(report) } }
+        wake.raise(.watch)
+    }
+
+    /// The reports since the last time.
+    func take() -> [WatchReport] {
+        reports.withLock { reports in
+            defer { reports = [] }
+            return reports
+        }
+    }
+
+    /// A stream begins; an order to halt an earlier one is void.
+    func begin() { _ = halt.take() }
+
+    func end() { halt.raise(.pause) }
+
+    /// Returns when the loop wants the stream to end, or the task is cancelled.
+    func halted() async { await halt.wait() }
+}

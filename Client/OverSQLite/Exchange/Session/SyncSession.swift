@@ -1,0 +1,217 @@
+import Foundation
+import GRDB
+import Synchronization
+
+/// Everything the operations share: the database, the gateway, the status.
+final class SyncSession: Sendable {
+    let database: any DatabaseWriter
+    let catalog: DeviceCatalog
+    let configuration: SyncConfiguration
+    let gateway: GatewayClient
+    let board = StatusBoard()
+    /// Held by whatever exchanges rows, so that one page or one upload is under way at a time.
+    let lock = AsyncLock()
+    let pacer: Mutex<BatchPacer>
+    let watchdog: Mutex<Watchdog>
+    /// The server's history, as far as this process has asked.
+    let epoch: SharedEpoch
+    /// How often sync is paused; the app's own pause counts as one.
+    let pauses = Mutex(0)
+    /// Edits whose outcome the app waits for.
+    let outcomes = OutcomeWatch()
+    /// What the server offers; nil until it was asked.
+    private let offered = Mutex<Capabilities?>(nil)
+    private let bound = BoundClaims()
+
+    init(
+        database: any DatabaseWriter, tables: [SyncTable], configuration: SyncConfiguration,
+        credentials: @escaping @Sendable () async throws -> String
+    ) throws {
+        self.database = database
+        self.configuration = configuration
+        pacer = Mutex(
+            BatchPacer(
+                largest: configuration.uploadLimit, bytes: configuration.uploadBytes))
+        watchdog = Mutex(Watchdog(limit: configuration.watchdog))
+        catalog = try database.write { db in
+            let catalog = try Installation(db: db).install(
+                tables, defaultPolicy: configuration.conflictPolicy)
+            try DeviceStateTable(db: db).ensureSource()
+            return catalog
+        }
+        let bound = bound
+        let epoch = SharedEpoch()
+        self.epoch = epoch
+        gateway = GatewayClient(
+            base: configuration.gateway, schema: configuration.schema,
+            transport: configuration.transport, epoch: { epoch.name },
+            credentials: credentials
+        ) { claims in
+            let owner = try await Self.read(from: database) { db in
+                try DeviceStateTable(db: db).read().userID
+            }
+            if !bound.fits(owner) {
+                // The next exchange begins from nothing, as a new engine does.
+                bound.set(nil)
+                epoch.current = .unknown
+                throw SyncError.signedOutElsewhere
+            }
+            guard bound.isNew(claims) else { return }
+            try await Self.write(to: database) { db in try DeviceStateTable(db: db).bind(to: claims)
+            }
+            bound.set(claims)
+        }
+    }
+
+    /// Stops a transaction that would mix one user's answer with another's rows: another engine on
+    /// the database, in another process perhaps, may have signed the user out since the request.
+    func checkUser(_ state: DeviceState) throws {
+        if !bound.fits(state.userID) { throw SyncError.signedOutElsewhere }
+    }
+
+    /// After a sign-out the next token may be anybody's.
+    func forgetUser() {
+        bound.set(nil)
+        epoch.current = .unknown
+        offered.withLock { $0 = nil }
+    }
+
+    /// What the server offers, asked for once in a process.
+    ///
+    /// A server that refuses to say offers nothing.
+    ///
+    /// - Throws: `SyncError` if it could not be asked, or something else answered.
+    func capabilities() async throws -> Capabilities {
+        if let known = offered.withLock({ $0 }) { return known }
+        do {
+            let found = try await gateway.capabilities() ?? Capabilities.none
+            offered.withLock { $0 = found }
+            if let limits = found.limits { pacer.withLock { $0.keep(within: limits) } }
+            return found
+        } catch SyncError.refused(let status, _, _) where status < 500 {
+            let nothing = Capabilities.none
+            offered.withLock { $0 = nothing }
+            return nothing
+        }
+    }
+
+    /// The server has refused what it offered.
+    func forgetOffer(of feature: Capabilities.Feature) {
+        offered.withLock { $0?.features.removeAll { $0 == feature.rawValue } }
+    }
+
+    /// Runs an exchange as the only one, unless sync is paused once it is its turn.
+    ///
+    /// - Throws: `SyncError.paused`.
+    func inTurn<Value: Sendable>(_ exchange: () async throws -> Value) async throws -> Value {
+        try await lock.locked {
+            guard pauses.withLock({ $0 == 0 }) else { throw SyncError.paused }
+            return try await exchange()
+        }
+    }
+
+    var now: Double { configuration.clock.now.timeIntervalSince1970 }
+
+    /// Runs a transaction of sync. SQLite's errors come out as `SyncError`s.
+    func write<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value
+    {
+        try await Self.write(to: database, body)
+    }
+
+    private static func write<Value: Sendable>(
+        to database: any DatabaseWriter, _ body: @Sendable (Database) throws -> Value
+    ) async throws -> Value {
+        try await asSyncErrors {
+            try await withoutActuallyEscaping(body) { body in
+                try await database.write { db in try body(db) }
+            }
+        }
+    }
+
+    /// Runs a read of sync as one snapshot, without waiting for whoever writes. SQLite's errors
+    /// come out as `SyncError`s.
+    func read<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
+        try await Self.read(from: database, body)
+    }
+
+    /// Not by GRDB's `read`: of a queue that the app has closed that is the end of the process, not
+    /// an error.
+    private static func read<Value: Sendable>(
+        from database: any DatabaseReader, _ body: @Sendable (Database) throws -> Value
+    ) async throws -> Value {
+        try await asSyncErrors {
+            try await withoutActuallyEscaping(body) { body in
+                try await database.unsafeRead { db in
+                    var value: Value?
+                    try db.inTransaction(.deferred) {
+                        value = try body(db)
+                        return .commit
+                    }
+                    guard let value else { throw DatabaseError(resultCode: .SQLITE_ABORT) }
+                    return value
+                }
+            }
+        }
+    }
+
+    private static func asSyncErrors<Value: Sendable>(
+        _ body: () async throws -> Value
+    ) async throws -> Value {
+        do { return try await body() } catch let error as DatabaseError
+            where error.resultCode != .SQLITE_INTERRUPT
+        { throw SyncError(error) }
+    }
+
+    /// Whether rows wait and none has got through for too long.
+    var isStuck: Bool {
+        let due = watchdog.withLock { $0.dueAt }
+        return due.map { $0 <= now } ?? false
+    }
+
+    /// Counts what waits and shows it.
+    ///
+    /// - Parameter settling: the watched rows to look up, while at it.
+    func refreshCounts(
+        confirmed: Bool = false, confirming scope: OutcomeWatch.Scope = .none
+    ) async throws {
+        let (catalog, outcomes, now) = (catalog, outcomes, now)
+        let (counts, held, isHydrated) = try await write { db in
+            try ChangeLog(db: db, catalog: catalog).fold()
+            try outcomes.confirm(db, catalog, scope, now: now)
+            return (
+                try PendingQueue(db: db).counts(catalog), try HeldRows(db: db).count(),
+                try DeviceStateTable(db: db).read().isHydrated
+            )
+        }
+        let stuck = watchdog.withLock {
+            $0.observe(pending: counts.onTheirWay, confirmed: confirmed, now: now)
+        }
+        board.update { status in
+            status.pendingCount = counts.pending
+            status.rejectedCount = counts.rejected
+            status.heldCount = held
+            status.hasFinishedFirstSync = isHydrated
+            if let stuck, status.lastError == nil { status.lastError = .noProgress(seconds: stuck) }
+        }
+    }
+}
+
+/// The claims the database is bound to already.
+private final class BoundClaims: Sendable {
+    private let claims = Mutex<TokenClaims?>(nil)
+
+    func isNew(_ other: TokenClaims) -> Bool { claims.withLock { $0 != other } }
+
+    /// Whether the database is still that of the user whose tokens were used.
+    func fits(_ owner: String?) -> Bool {
+        claims.withLock { $0?.user.map { $0 == owner } ?? true }
+    }
+
+    func set(_ new: TokenClaims?) { claims.withLock { $0 = new } }
+}
+
+extension SyncError {
+    /// What ends an exchange whose user another engine has signed out; the loop begins anew.
+    static let signedOutElsewhere = SyncError.database(
+        "another engine on this database has signed the user out")
+}

@@ -1,0 +1,137 @@
+import Foundation
+import GRDB
+
+/// A row's key as it travels and as all metadata names it: a dashed lower-case UUID, or the app's
+/// text.
+struct DeviceRowKey: Hashable, Sendable {
+    let wire: String
+}
+
+/// How a table spells its keys, and how a spelling maps to the one on the wire.
+enum KeyForm: Sendable, Hashable {
+    case uuidText, uuidBlob, text
+
+    /// Longest text key the protocol takes, in bytes of UTF-8.
+    static let maximumTextBytes = 512
+
+    /// The wire key of a key as the row holds it; nil if it cannot travel.
+    func key(fromLocal value: DatabaseValue) -> DeviceRowKey? {
+        switch (self, value.storage) {
+        case (.uuidText, .string(let text)): Self.canonicalUUID(text).map(DeviceRowKey.init)
+        case (.uuidBlob, .blob(let data)) where data.count == 16:
+            DeviceRowKey(wire: Self.dashed(Array(data)))
+        case (.text, .string(let text)): Self.fits(text) ? DeviceRowKey(wire: text) : nil
+        default: nil
+        }
+    }
+
+    /// The key for a `pk` from the server; nil if it is not one for this table.
+    func key(fromWire text: String) -> DeviceRowKey? {
+        switch self {
+        case .uuidText, .uuidBlob: Self.canonicalUUID(text).map(DeviceRowKey.init)
+        case .text: Self.fits(text) ? DeviceRowKey(wire: text) : nil
+        }
+    }
+
+    /// The spelling a row gets when nothing on this device has spelled its key before.
+    func local(_ key: DeviceRowKey) -> DatabaseValue {
+        switch self {
+        case .uuidText, .text: key.wire.databaseValue
+        case .uuidBlob: Self.bytes(ofUUID: key.wire).map { Data($0).databaseValue } ?? .null
+        }
+    }
+
+    private static func fits(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.count <= maximumTextBytes
+    }
+
+    /// Dashed lower-case form of a UUID written with or without dashes, in any case; else nil.
+    static func canonicalUUID(_ text: String) -> String? {
+        if text.utf8.count == 36, isCanonical(text) { return text }
+        return bytes(ofUUID: text).map(dashed)
+    }
+
+    private static func isCanonical(_ text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { bytes in
+            let dash = UInt8(ascii: "-")
+            guard bytes.count == 36, bytes[8] == dash, bytes[13] == dash, bytes[18] == dash,
+                bytes[23] == dash
+            else { return false }
+            var hexDigits = 0
+            for byte in bytes where byte &- 0x30 < 10 || byte &- 0x61 < 6 { hexDigits += 1 }
+            return hexDigits == 32
+        }
+    }
+
+    /// The 16 bytes of a UUID written as 36 characters with dashes or 32 without; else nil.
+    static func bytes(ofUUID text: String) -> [UInt8]? {
+        bytes(ofUUID: Array(text.utf8)[...])
+    }
+
+    /// The same from UTF-8.
+    static func bytes(ofUUID text: ArraySlice<UInt8>) -> [UInt8]? {
+        guard text.count == 36 || text.count == 32 else { return nil }
+        var result: [UInt8] = []
+        result.reserveCapacity(16)
+        var high: UInt8?
+        for (offset, byte) in text.enumerated() {
+            if text.count == 36, [8, 13, 18, 23].contains(offset) {
+                guard byte == UInt8(ascii: "-") else { return nil }
+                continue
+            }
+            guard let digit = Hex.value(of: byte) else { return nil }
+            if let first = high {
+                result.append(first << 4 | digit)
+                high = nil
+            } else {
+                high = digit
+            }
+        }
+        return result
+    }
+
+    static func dashed(_ bytes: [UInt8]) -> String {
+        var text: [UInt8] = []
+        text.reserveCapacity(36)
+        for (index, byte) in bytes.enumerated() {
+            if [4, 6, 8, 10].contains(index) { text.append(UInt8(ascii: "-")) }
+            text.append(Hex.digit(byte >> 4))
+            text.append(Hex.digit(byte & 0xF))
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+}
+
+/// Hexadecimal digits.
+enum Hex {
+    static func value(of byte: UInt8) -> UInt8? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+        default: nil
+        }
+    }
+
+    static func digit(_ value: UInt8) -> UInt8 {
+        value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
+    }
+
+    /// The bytes written as an even number of digits; else nil.
+    static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
+        guard text.count.isMultiple(of: 2) else { return nil }
+        var result: [UInt8] = []
+        var high: UInt8?
+        for byte in text {
+            guard let digit = value(of: byte) else { return nil }
+            if let first = high {
+                result.append(first << 4 | digit)
+                high = nil
+            } else {
+                high = digit
+            }
+        }
+        return result
+    }
+}

@@ -1,0 +1,31 @@
+import Foundation
+
+/// What a bearer token says of its user and device, read without checking the signature: the
+/// gateway does that. Here it only keeps one user's rows from another and tells own changes from
+/// others'.
+struct TokenClaims: Hashable, Sendable {
+    /// The token's `sub`; nil if the token cannot be read.
+    var user: String?
+    /// The token's `did`.
+    var device: String?
+
+    init(token: String) {
+        let parts = token.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 3, let claims = Self.object(in: parts[1]) else { return }
+        user = claims.sub
+        device = claims.did
+    }
+
+    private struct Claims: Decodable {
+        var sub: String?
+        var did: String?
+    }
+
+    private static func object(in part: Substring) -> Claims? {
+        var text = String(part).replacing("-", with: "+").replacing("_", with: "/")
+        text += String(repeating: "=", count: (4 - text.count % 4) % 4)
+        return Data(base64Encoded: text).flatMap {
+            try? JSONDecoder().decode(Claims.self, from: $0)
+        }
+    }
+}

@@ -1,0 +1,85 @@
+import GRDB
+
+/// One entry of `_sync_log`: a row the app has touched.
+struct Touch {
+    enum Kind: Int {
+        /// The app wrote the row.
+        case app = 0
+        /// The row went while server rows were applied: the server's own delete, or a cascade of
+        /// it.
+        case duringApply = 1
+        /// A statement may have replaced the row; whether it did shows in whether it still stands.
+        case maybeReplaced = 2
+    }
+
+    let sequence: Int64
+    let kind: Kind
+    let tableID: Int64
+    /// The key as the row spells it.
+    let local: DatabaseValue
+    /// The row before the write, where the trigger took it.
+    let image: String?
+}
+
+/// What a change does to a row, as the wire names it.
+enum CapturedOperation: String, DatabaseValueConvertible {
+    case insert = "INSERT"
+    case update = "UPDATE"
+    case delete = "DELETE"
+}
+
+extension CapturedOperation {
+    /// The operation that carries this edit once `change` stands on the server.
+    func onTop(of change: SentChange) -> CapturedOperation {
+        if self == .delete { return .delete }
+        return change.operation == .delete ? .insert : .update
+    }
+}
+
+/// A row whose edits the server has not confirmed.
+struct PendingRow {
+    /// Place in the queue: the number of the first touch.
+    let sequence: Int64
+    let tableID: Int64
+    let key: DeviceRowKey
+    /// The key as the row spells it.
+    let local: DatabaseValue
+    var operation: CapturedOperation
+    /// The version the device edited; 0 for a row the server does not have.
+    var base: Int64
+    var image: String?
+    var sentImage: String?
+    /// Number of the last touch.
+    var revision: Int64
+    var reason: String?
+    var attempts: Int
+
+    init(
+        sequence: Int64, tableID: Int64, key: DeviceRowKey, local: DatabaseValue,
+        operation: CapturedOperation,
+        base: Int64, image: String? = nil, revision: Int64
+    ) {
+        self.sequence = sequence
+        self.tableID = tableID
+        self.key = key
+        self.local = local
+        self.operation = operation
+        self.base = base
+        self.image = image
+        self.revision = revision
+        attempts = 0
+    }
+}
+
+extension PendingRow {
+    /// Whether a refusal is nothing new: the same retries have met it before.
+    func wasRejected(for rejection: Rejection) -> Bool {
+        attempts > 0 && reason == rejection.reason
+    }
+}
+
+/// What this device knows of a row on the server.
+struct KnownRow: Hashable {
+    let version: Int64
+    let isDeleted: Bool
+}

@@ -1,0 +1,31 @@
+/// The synced tables, looked up by their names and numbers.
+struct DeviceCatalog: Sendable {
+    let tables: [TableSchema]
+    private let byWireName: [String: Int]
+    private let byID: [Int64: Int]
+    /// Parents have lower ranks than the tables that refer to them; tables in a cycle share theirs.
+    private let ranks: [Int64: Int]
+
+    init(_ tables: [TableSchema]) {
+        self.tables = tables
+        byWireName = Dictionary(uniqueKeysWithValues: tables.enumerated().map { ($1.wireName, $0) })
+        byID = Dictionary(uniqueKeysWithValues: tables.enumerated().map { ($1.id, $0) })
+        ranks = Self.rank(tables)
+    }
+
+    func table(wireName: String) -> TableSchema? { byWireName[wireName].map { tables[$0] } }
+    func table(id: Int64) -> TableSchema? { byID[id].map { tables[$0] } }
+    func rank(ofTable id: Int64) -> Int { ranks[id] ?? 0 }
+
+    /// Lifts every table above its parents, as often as a chain of tables can be long.
+    private static func rank(_ tables: [TableSchema]) -> [Int64: Int] {
+        var ranks = Dictionary(uniqueKeysWithValues: tables.map { ($0.wireName, 0) })
+        for _ in tables {
+            for table in tables {
+                let above = table.parents.compactMap { ranks[$0] }.max().map { $0 + 1 } ?? 0
+                ranks[table.wireName] = min(max(ranks[table.wireName] ?? 0, above), tables.count)
+            }
+        }
+        return Dictionary(uniqueKeysWithValues: tables.map { ($0.id, ranks[$0.wireName] ?? 0) })
+    }
+}

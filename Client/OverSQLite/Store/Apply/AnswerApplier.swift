@@ -1,0 +1,193 @@
+import Foundation
+import GRDB
+
+/// Deals with the answer to an upload in one transaction, all rows at once.
+struct AnswerApplier {
+    struct Summary {
+        /// Rows that wait no more, or wait on a newer base: the run gets on.
+        var progress = 0
+        /// Rows that wait no more.
+        var confirmed = 0
+        /// The request was too large for the server.
+        var mustShrink = false
+        /// Rows set aside for reasons that may pass as others get through.
+        var setAside: [TableKey] = []
+        var reports: [ConflictReport] = []
+        var rejected: [RejectedChange] = []
+    }
+
+    let db: Database
+    let catalog: DeviceCatalog
+    let ownSource: String
+    let now: Double
+    let jitter: () -> Double
+    /// False where settling conflicts left a row without its parent: they then wait for the feed.
+    let resolvesConflicts: Bool
+    private let tables: TableWriters
+    private let queue: PendingQueue
+    private let held: HeldRows
+    private let hasHeld: Bool
+    private(set) var summary = Summary()
+
+    /// What became of edits beyond what the queue shows.
+    var outcomes: [RowOutcome] { tables.outcomes }
+
+    init(
+        _ db: Database, _ catalog: DeviceCatalog, ownSource: String, now: Double,
+        jitter: @escaping () -> Double,
+        resolvesConflicts: Bool = true
+    ) throws {
+        self.resolvesConflicts = resolvesConflicts
+        self.db = db
+        self.catalog = catalog
+        self.ownSource = ownSource
+        self.now = now
+        self.jitter = jitter
+        tables = try TableWriters(db)
+        queue = PendingQueue(db: db)
+        held = HeldRows(db: db)
+        hasHeld = try held.count() > 0
+    }
+
+    /// The caller has folded the log, so that the queue knows every edit, and has set apply mode.
+    mutating func apply(_ statuses: [ChangeStatus], to batch: OutgoingBatch) throws {
+        for (status, change) in zip(statuses, batch.changes) {
+            guard let table = catalog.table(id: change.tableID) else { continue }
+            try apply(status, change, table, batchCount: batch.changes.count)
+        }
+        try tables.announce()
+    }
+
+    private mutating func apply(
+        _ status: ChangeStatus, _ change: SentChange, _ table: TableSchema, batchCount: Int
+    ) throws {
+        let pending = try queue.row(table, change.key)
+        let sent = try queue.sent.records(table, change.key)
+        let action = PushRules.decide(
+            status, for: change, waiting: pending.map { ($0.revision, $0.base) },
+            sent: Dictionary(sent.map { ($0.changeID, $0.revision) }, uniquingKeysWith: { $1 }),
+            ownSource: ownSource, batchCount: batchCount)
+        // Whoever discards the row later can be sure of it.
+        if case .invalid = status, action != .shrink {
+            try queue.sent.remove(table, change.key, change.changeID)
+        }
+        guard let pending else {
+            if case .confirm(let version?) = action {
+                try recordConfirmed(version, change, table, nil)
+            }
+            return
+        }
+        switch action {
+        case .leave:
+            // On another base it is another change, to be sent in this run.
+            if pending.base != change.base { summary.progress += 1 }
+        case .shrink: summary.mustShrink = true
+        case .confirm(let version):
+            try queue.remove(table, change.key)
+            if let version {
+                try recordConfirmed(version, change, table, pending)
+            } else {
+                try tables.known.forget(table, change.key)
+            }
+            try takePostponed(table, change.key, local: pending.local)
+            summary.progress += 1
+            summary.confirmed += 1
+        case .advance(let version):
+            try recordConfirmed(version, change, table, pending)
+            try queue.rebase(
+                table, change.key, onto: max(version, pending.base),
+                as: pending.operation.onTop(of: change),
+                image: pending.sentImage ?? pending.image)
+            tables.outcomes.append(
+                RowOutcome(
+                    row: .init(tableID: table.id, key: change.key),
+                    kind: .reached(revision: change.revision)))
+            summary.progress += 1
+        case .recreate:
+            try tables.known.forget(table, change.key)
+            try queue.rebase(table, change.key, onto: 0, as: .insert, image: nil)
+            summary.progress += 1
+        case .reject(let rejection, let retry): try reject(pending, table, rejection, retry)
+        case .rebase, .resolve: try meet(status, pending, table, isOwn: action == .rebase)
+        }
+    }
+
+    private func recordConfirmed(
+        _ version: Int64, _ change: SentChange, _ table: TableSchema, _ pending: PendingRow?
+    ) throws {
+        let known = try tables.known.find(table, change.key)
+        // A page may have brought a later version while the answer was under way.
+        if let known, known.row.version > version { return }
+        let spelling = pending?.local ?? known?.spelling ?? .null
+        try tables.known.record(
+            table, change.key, KnownRow(version: version, isDeleted: change.operation == .delete),
+            local: spelling)
+    }
+
+    /// Writes the version that came while it was not known what had become of the row's edits.
+    /// Where this database cannot take it, it is tried again with the next page.
+    private func takePostponed(_ table: TableSchema, _ key: DeviceRowKey, local: DatabaseValue)
+        throws
+    {
+        guard hasHeld, resolvesConflicts, let entry = try held.entry(table, key) else { return }
+        _ = try held.take(entry, table, local: local, tables)
+    }
+
+    private mutating func meet(
+        _ status: ChangeStatus, _ pending: PendingRow, _ table: TableSchema, isOwn: Bool
+    ) throws {
+        guard case .conflict(let row?) = status else { return }
+        if isOwn {
+            let sent = try queue.sent.records(table, pending.key).first {
+                $0.changeID == row.changeID
+            }
+            try OwnWrite(db: db, tables: tables).rebase(
+                pending, in: table, onto: row, sent: sent?.revision)
+            summary.progress += 1
+            return
+        }
+        guard resolvesConflicts else {
+            let rejection = Rejection(
+                reason: "conflict", message: "the server's row needs rows that are not here")
+            return try reject(pending, table, rejection, .soon)
+        }
+        do {
+            var resolution = Resolution.open(nil)
+            try db.inSavepoint {
+                resolution = try ConflictResolver(db: db, tables: tables).resolve(
+                    pending, in: table, against: row)
+                return .commit
+            }
+            if let report = resolution.report { summary.reports.append(report) }
+            if case .open(let refused?) = resolution { summary.rejected.append(refused) }
+            let left = try queue.row(table, pending.key)
+            if left?.reason == nil { summary.progress += 1 }
+            if left == nil { summary.confirmed += 1 }
+        } catch let flaw as RowFlaw {
+            try reject(
+                pending, table, Rejection(reason: "conflict", message: flaw.description), .soon)
+        } catch let error as DatabaseError
+            where error.isOfTheRow
+        {
+            try reject(pending, table, Rejection(reason: "conflict", message: error.message), .soon)
+        }
+    }
+
+    private mutating func reject(
+        _ pending: PendingRow, _ table: TableSchema, _ rejection: Rejection,
+        _ retry: PushRules.Retry
+    ) throws {
+        let retryAt = RetrySchedule.next(
+            retry, attempts: pending.attempts, now: now, jitter: jitter())
+        try queue.reject(table, pending.key, rejection, retryAt: retryAt)
+        // An answer has come, so nothing is in doubt about what was sent before.
+        if retry == .soon { summary.setAside.append(.init(tableID: table.id, key: pending.key)) }
+        // A retry that is refused for the same reason is nothing new.
+        if pending.wasRejected(for: rejection) { return }
+        summary.rejected.append(
+            RejectedChange(
+                table: table.name, key: pending.key.wire, reason: rejection.reason,
+                message: rejection.message, retryAt: retryAt.map(Date.init(timeIntervalSince1970:)))
+        )
+    }
+}

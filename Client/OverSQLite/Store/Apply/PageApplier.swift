@@ -1,0 +1,341 @@
+import GRDB
+
+/// Applies pages of the feed inside one transaction.
+struct PageApplier {
+    /// Rows to leave out because no page so far brought their parents.
+    typealias HoldBack = Set<TableKey>
+
+    /// What came of it.
+    struct Summary {
+        var applied = 0
+        var held = 0
+        var reports: [ConflictReport] = []
+        /// Edits that the app's resolver could not settle.
+        var rejected: [RejectedChange] = []
+        /// Set by the page that ends a second reading of the feed.
+        var reread: RereadReport?
+    }
+
+    let db: Database
+    let catalog: DeviceCatalog
+    let ownSource: String
+    let holdBack: HoldBack
+    /// The second reading of the feed that the pages belong to.
+    let reread: Reread?
+    private let tables: TableWriters
+    private let queue: PendingQueue
+    private let held: HeldRows
+    private var hasPending: Bool
+    private var hasHeld: Bool
+    private var likelyNew = LikelyNewRows()
+    /// Rows held before that were written now.
+    private(set) var retried: (upserts: HoldBack, deletes: HoldBack) = ([], [])
+    private(set) var summary = Summary()
+    /// The highest change id seen under this device's own name.
+    private(set) var highestOwnChange: Int64 = 0
+    /// What became of edits beyond what the queue shows.
+    var outcomes: [RowOutcome] { tables.outcomes }
+
+    init(
+        _ db: Database, _ catalog: DeviceCatalog, ownSource: String, holdBack: HoldBack = [],
+        reread: Reread? = nil
+    ) throws {
+        self.reread = reread
+        self.db = db
+        self.catalog = catalog
+        self.ownSource = ownSource
+        self.holdBack = holdBack
+        tables = try TableWriters(db)
+        queue = PendingQueue(db: db)
+        held = HeldRows(db: db)
+        hasPending = try !queue.isEmpty()
+        hasHeld = try held.count() > 0
+    }
+
+    /// Applies every change of the page in order. The caller has set apply mode.
+    mutating func apply(_ page: DownloadPage) throws {
+        try page.body.withUnsafeBufferPointer { bytes in
+            var name: String?
+            var table: TableSchema?
+            var mayCollect = false
+            for (index, change) in page.changes.enumerated() {
+                if name != change.table {
+                    name = change.table
+                    table = catalog.table(wireName: change.table)
+                    mayCollect = try table.map(takesPlainInserts) ?? false
+                }
+                guard let table else { continue }
+                if mayCollect, try collect(change, at: index, table) { continue }
+                try writeLikelyNew(page, bytes)
+                try apply(change, table, bytes)
+            }
+            try writeLikelyNew(page, bytes)
+        }
+    }
+
+    /// Tries the rows again that were refused before, and tells observers what changed.
+    ///
+    /// - Parameter isEnd: whether the feed has been read to its end.
+    mutating func finish(isEnd: Bool) throws {
+        if hasHeld { try retryHeld() }
+        if isEnd { summary.reread = try reread?.finish(tables) }
+        try tables.announce()
+    }
+
+    private mutating func apply(
+        _ change: RemoteChange, _ table: TableSchema, _ bytes: UnsafeBufferPointer<UInt8>
+    ) throws {
+        rememberOwn(change)
+        guard let key = table.keyForm.key(fromWire: change.key) else {
+            return try hold(
+                change, table, DeviceRowKey(wire: change.key), bytes,
+                "this is not a key of the table")
+        }
+        let known = try tables.known.find(table, key)
+        let pending = hasPending ? try queue.row(table, key) : nil
+        let sent = try pending == nil ? [] : queue.sent.records(table, key)
+        let meeting = try reread?.meet(change, table, key, known: known?.row)
+        if meeting == .compare, let known {
+            return try compare(change, table, key, known, pending: pending, bytes)
+        }
+        let action = PullRules.decide(
+            change, known: known?.row,
+            waiting: pending.map { .init(revision: $0.revision, sent: sent) },
+            ownSource: ownSource)
+        if action == .skip { return }
+        if action == .postpone {
+            return try hold(
+                change, table, key, bytes, "an edit of it was sent and not answered yet")
+        }
+        if holdBack.contains(TableKey(tableID: table.id, key: key)) {
+            return try hold(change, table, key, bytes, "its parent is missing")
+        }
+        let local = known.map { table.keyForm.spelled($0.spelling, for: key) }
+        // Whatever comes of this version, one that was held is older.
+        if hasHeld { try held.release(table, key) }
+        do {
+            try perform(action, change, table, key, local: local, pending: pending, bytes)
+            summary.applied += 1
+        } catch let flaw as RowFlaw {
+            try hold(change, table, key, bytes, flaw.description)
+        } catch let error as DatabaseError
+            where error.isOfTheRow
+        {
+            try hold(
+                change, table, key, bytes,
+                error.message ?? "a constraint of this database refuses it")
+        }
+    }
+
+    private mutating func perform(
+        _ action: PullRules.Action, _ change: RemoteChange, _ table: TableSchema,
+        _ key: DeviceRowKey,
+        local: DatabaseValue?, pending: PendingRow?, _ bytes: UnsafeBufferPointer<UInt8>
+    ) throws {
+        guard let pending, action != .apply else {
+            guard let payload = change.payload else {
+                return try tables.delete(version: change.version, table, key, local: local)
+            }
+            return try tables.upsert(
+                UnsafeBufferPointer(rebasing: bytes[payload]), version: change.version, table, key,
+                local: local)
+        }
+        let row = remoteRow(change, bytes)
+        switch action {
+        case .skip, .apply, .postpone: break
+        case .confirm:
+            try queue.remove(table, key)
+            try tables.known.record(table, key, row.known, local: pending.local)
+        case .rebase:
+            let sent = try queue.sent.records(table, key).first { $0.changeID == change.changeID }
+            try OwnWrite(db: db, tables: tables).rebase(
+                pending, in: table, onto: row, sent: sent?.revision)
+        case .resolve:
+            _ = try resolve(pending, in: table, against: row)
+        }
+    }
+
+    /// Where the app's resolver fails the server's row is kept: should the app give its edit up,
+    /// the row is to become that, and the feed does not bring it again.
+    ///
+    /// - Returns: whether it is settled.
+    private mutating func resolve(
+        _ pending: PendingRow, in table: TableSchema, against row: RemoteRow,
+        policy: ConflictPolicy? = nil
+    ) throws -> Bool {
+        var resolution = Resolution.open(nil)
+        try db.inSavepoint {
+            resolution = try ConflictResolver(db: db, tables: tables).resolve(
+                pending, in: table, against: row, policy: policy)
+            return .commit
+        }
+        if let report = resolution.report { summary.reports.append(report) }
+        guard case .open(let refused) = resolution else { return true }
+        if let refused { summary.rejected.append(refused) }
+        try held.hold(
+            table, pending.key, version: row.version, payload: row.payload,
+            reason: "the app's resolver has not settled it")
+        hasHeld = true
+        return false
+    }
+
+    /// One version in two histories: where they differ the server's stands, and what it replaced is
+    /// reported. A row with edits of its own meets it as any conflict.
+    private mutating func compare(
+        _ change: RemoteChange, _ table: TableSchema, _ key: DeviceRowKey, _ known: KnownRows.Entry,
+        pending: PendingRow?, _ bytes: UnsafeBufferPointer<UInt8>
+    ) throws {
+        let row = remoteRow(change, bytes)
+        let local = table.keyForm.spelled(known.spelling, for: key)
+        let standing =
+            pending
+            ?? PendingRow(
+                sequence: 0, tableID: table.id, key: key, local: local,
+                operation: known.row.isDeleted ? .delete : .update, base: change.version,
+                revision: 0)
+        var isResolved = false
+        do {
+            if holdBack.contains(TableKey(tableID: table.id, key: key)) {
+                try hold(change, table, key, bytes, "its parent is missing")
+            } else {
+                isResolved = try resolve(
+                    standing, in: table, against: row, policy: pending == nil ? .serverWins : nil)
+                summary.applied += 1
+            }
+        } catch let flaw as RowFlaw {
+            try hold(change, table, key, bytes, flaw.description)
+        } catch let error as DatabaseError
+            where error.isOfTheRow
+        {
+            try hold(change, table, key, bytes, error.message ?? "a constraint refuses it")
+        }
+        if !isResolved { try unlearn(change.version, table, key, known, pending: pending) }
+    }
+
+    /// What this device has at a version of a lost history is not what the server has at that
+    /// version: the row that is held is news, and an edit meets it as a conflict.
+    private func unlearn(
+        _ version: Int64, _ table: TableSchema, _ key: DeviceRowKey, _ known: KnownRows.Entry,
+        pending: PendingRow?
+    ) throws {
+        try tables.known.record(
+            table, key, KnownRow(version: version - 1, isDeleted: known.row.isDeleted),
+            local: known.spelling)
+        if pending?.base == version { try queue.setBase(table, key, version - 1) }
+    }
+
+    private func remoteRow(_ change: RemoteChange, _ bytes: UnsafeBufferPointer<UInt8>) -> RemoteRow
+    {
+        RemoteRow(
+            version: change.version, payload: change.payload.map { Array(bytes[$0]) },
+            sourceID: change.sourceID, changeID: change.changeID)
+    }
+
+    private mutating func hold(
+        _ change: RemoteChange, _ table: TableSchema, _ key: DeviceRowKey,
+        _ bytes: UnsafeBufferPointer<UInt8>,
+        _ reason: String
+    ) throws {
+        try held.hold(
+            table, key, version: change.version, payload: change.payload.map { Array(bytes[$0]) },
+            reason: reason)
+        hasHeld = true
+        summary.held += 1
+    }
+
+    private mutating func retryHeld() throws {
+        for entry in try held.next() {
+            guard let table = catalog.table(id: entry.tableID) else { continue }
+            if holdBack.contains(TableKey(tableID: table.id, key: entry.key)) { continue }
+            let known = try tables.known.find(table, entry.key)
+            if let known, known.row.version >= entry.row.version {
+                try held.release(table, entry.key)
+                continue
+            }
+            // A row that waits meets the server's version when it is sent.
+            if try queue.row(table, entry.key) != nil { continue }
+            let local = known.map {
+                table.keyForm.spelled($0.spelling, for: entry.key)
+            }
+            guard try held.take(entry, table, local: local, tables) else { continue }
+            summary.applied += 1
+            let name = TableKey(tableID: table.id, key: entry.key)
+            if entry.row.payload == nil {
+                retried.deletes.insert(name)
+            } else {
+                retried.upserts.insert(name)
+            }
+        }
+    }
+}
+
+// MARK: - Rows that are new here
+
+extension PageApplier {
+    private mutating func rememberOwn(_ change: RemoteChange) {
+        guard change.sourceID == ownSource else { return }
+        highestOwnChange = max(highestOwnChange, change.changeID)
+    }
+
+    private func takesPlainInserts(_ table: TableSchema) throws -> Bool {
+        try reread == nil && holdBack.isEmpty && !tables.writer(table).hasAppTriggers
+    }
+
+    /// Leaves a change to be written with others, if all it can be is the row as the server has it.
+    private mutating func collect(
+        _ change: RemoteChange, at index: Int, _ table: TableSchema
+    ) throws -> Bool {
+        guard likelyNew.areWorthTrying, let payload = change.payload,
+            let key = table.keyForm.key(fromWire: change.key),
+            try !hasPending || queue.row(table, key) == nil
+        else { return false }
+        rememberOwn(change)
+        likelyNew.append(
+            .init(
+                tableID: table.id, key: key, version: change.version, payload: payload, index: index
+            ))
+        return true
+    }
+
+    /// Writes what was collected; what turns out to be known, or is refused, goes the usual way, in
+    /// the feed's order.
+    private mutating func writeLikelyNew(
+        _ page: DownloadPage, _ bytes: UnsafeBufferPointer<UInt8>
+    ) throws {
+        if likelyNew.isEmpty { return }
+        let collected = likelyNew.take()
+        var left: [Int] = []
+        for run in collected.runs {
+            guard let table = catalog.table(id: run.tableID) else { continue }
+            var places = run.places[...]
+            while !places.isEmpty {
+                let slice = places.prefix(LikelyNewRows.rowsAtOnce)
+                places = places.dropFirst(slice.count)
+                guard likelyNew.areWorthTrying else {
+                    left += slice
+                    continue
+                }
+                let rows = slice.map { collected.row($0, bytes) }
+                let refused = try tables.insert(rows, table).map { slice[slice.startIndex + $0] }
+                likelyNew.count(tried: rows.count, missed: refused.count)
+                left += refused
+                try count(written: slice, except: Set(refused), of: collected, table)
+            }
+        }
+        for place in left.sorted() {
+            guard let table = catalog.table(id: collected.rows[place].tableID) else { continue }
+            try apply(page.changes[collected.rows[place].index], table, bytes)
+        }
+    }
+
+    private mutating func count(
+        written places: ArraySlice<Int>, except left: Set<Int>,
+        of collected: LikelyNewRows.Collected, _ table: TableSchema
+    ) throws {
+        summary.applied += places.count - left.count
+        guard hasHeld else { return }
+        for place in places where !left.contains(place) {
+            try held.release(table, collected.rows[place].key)
+        }
+    }
+}

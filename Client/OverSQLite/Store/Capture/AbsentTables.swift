@@ -1,0 +1,34 @@
+import GRDB
+
+/// Touches of tables that were synced and are not now. Their triggers stay, so that edits made
+/// meanwhile are sent when a table comes back, and meet what the server's rows have become.
+struct AbsentTables {
+    let db: Database
+
+    /// Puts a touch aside. The first of each row is enough: it has the row as the server knows it.
+    func keep(_ touch: Touch) throws {
+        try db.cachedStatement(
+            sql: "INSERT OR IGNORE INTO _sync_absent (tbl, key, kind, image) VALUES (?, ?, ?, ?)"
+        ).execute(arguments: [touch.tableID, touch.local, touch.kind.rawValue, touch.image])
+    }
+
+    /// Rows with edits that were put aside.
+    func count() throws -> Int {
+        try Int.fetchOne(
+            db,
+            sql: """
+                SELECT count(*) FROM (
+                  SELECT tbl, key FROM _sync_absent
+                  WHERE key IS NOT NULL AND tbl IN (\(SyncedTables.stillThere))
+                  EXCEPT SELECT tbl, coalesce(local, key) FROM _sync_pending)
+                """) ?? 0
+    }
+
+    /// Puts the touches of a table back into the log.
+    func restore(table id: Int64) throws {
+        try TouchLog(db: db).addAbsent(ofTable: id)
+        try db.execute(sql: "DELETE FROM _sync_absent WHERE tbl = ?", arguments: [id])
+    }
+
+    func removeAll() throws { try db.execute(sql: "DELETE FROM _sync_absent") }
+}

@@ -1,0 +1,130 @@
+import GRDB
+
+/// Folds what the triggers noted into the queue of pending rows.
+///
+/// Every transaction of the library begins with this, so that whatever it decides it decides
+/// knowing every edit the app has committed (hazards C4, C5, H2).
+struct ChangeLog {
+    /// Touches read at once, which bounds memory.
+    static let chunk = 2000
+
+    let db: Database
+    let catalog: DeviceCatalog
+
+    /// Folds all there is.
+    ///
+    /// - Parameter limit: the most touches to fold; nil folds them all.
+    /// - Returns: waiting edits that a server's delete took with it.
+    @discardableResult
+    func fold(limit: Int? = nil) throws -> [LostEdit] {
+        let log = TouchLog(db: db)
+        let state = DeviceStateTable(db: db)
+        var folded = try state.folded()
+        let start = folded
+        var lost: [LostEdit] = []
+        var budget = limit ?? Int.max
+        let queue = PendingQueue(db: db)
+        while budget > 0 {
+            let touches = try log.touches(after: folded, count: min(Self.chunk, budget))
+            guard let last = touches.last else { break }
+            for touch in touches { try fold(touch, into: queue, lost: &lost) }
+            folded = last.sequence
+            budget -= touches.count
+        }
+        if folded > start {
+            try state.setFolded(folded)
+            try log.remove(before: folded)
+        }
+        return lost
+    }
+
+    private func fold(_ touch: Touch, into queue: PendingQueue, lost: inout [LostEdit]) throws {
+        guard let table = catalog.table(id: touch.tableID) else {
+            return try AbsentTables(db: db).keep(touch)
+        }
+        let sendable = table.keyForm.key(fromLocal: touch.local)
+        let key = sendable ?? unsendableKey(touch.local)
+        let waiting = try queue.row(table, key)
+        let known = try KnownRows(db: db).find(table, key)
+        let isLive = try isLive(touch.local, in: table)
+        let sent = try waiting == nil ? [] : queue.sent.records(table, key)
+        let action = FoldRules.decide(
+            touch.kind, isLive: isLive, known: known?.row,
+            waiting: waiting.map { ($0.operation, $0.base) },
+            wasSent: !sent.isEmpty)
+        if touch.kind == .duringApply, let waiting, action != .ignore {
+            lost.append(
+                LostEdit(table: table, key: key, image: touch.image, sequence: waiting.sequence))
+        }
+        switch action {
+        case .ignore: break
+        case .enqueue(let operation, let base):
+            try queue.add(
+                PendingRow(
+                    sequence: touch.sequence, tableID: table.id, key: key, local: touch.local,
+                    operation: operation, base: base, image: base > 0 ? touch.image : nil,
+                    revision: touch.sequence),
+                form: table.keyForm)
+            if sendable == nil {
+                try queue.reject(table, key, .unsendableKey(touch.local, of: table.keyForm))
+            }
+        case .edit(let operation):
+            let isFirstSinceSent = sent.map(\.revision).max() == waiting?.revision
+            try queue.edit(
+                table, key, operation, touch: touch, sentImage: isFirstSinceSent ? touch.image : nil
+            )
+        case .forget:
+            try queue.remove(table, key)
+        }
+    }
+
+    private func isLive(_ local: DatabaseValue, in table: TableSchema) throws -> Bool {
+        let statement = try db.cachedStatement(
+            sql: "SELECT 1 FROM \(table.quotedName) WHERE \(table.quotedKey) IS ?")
+        return try Int.fetchOne(statement, arguments: [local]) != nil
+    }
+
+    /// The name of a row in the queue.
+    private func key(_ local: DatabaseValue, in table: TableSchema) -> DeviceRowKey {
+        table.keyForm.key(fromLocal: local) ?? unsendableKey(local)
+    }
+
+    /// Marks a name in the queue that is no wire key: the row is kept and shown, but cannot be
+    /// sent.
+    private static let unsendableMark = "?"
+
+    private func unsendableKey(_ local: DatabaseValue) -> DeviceRowKey {
+        DeviceRowKey(wire: Self.unsendableMark + SQLLiteral.text(of: local))
+    }
+}
+
+// MARK: - The edits of one transaction
+
+extension ChangeLog {
+    /// The last edit of each row the app has touched since, in the order of first touches. Runs in
+    /// the transaction that made them, so that they are not folded yet.
+    func edits(after start: Int64) throws -> [WatchedEdit] {
+        var order: [TableKey] = []
+        var revisions: [TableKey: Int64] = [:]
+        var last = start
+        while true {
+            let touches = try TouchLog(db: db).touches(after: last, count: Self.chunk)
+            for touch in touches {
+                last = touch.sequence
+                guard let row = try row(of: touch) else { continue }
+                if revisions.updateValue(touch.sequence, forKey: row) == nil { order.append(row) }
+            }
+            if touches.count < Self.chunk { break }
+        }
+        return order.map { WatchedEdit(row: $0, revision: revisions[$0] ?? start) }
+    }
+
+    /// - Returns: nil if the touch was no edit: a row that may have been replaced and still stands.
+    private func row(of touch: Touch) throws -> TableKey? {
+        guard touch.kind != .duringApply, let table = catalog.table(id: touch.tableID) else {
+            return nil
+        }
+        if touch.kind == .maybeReplaced, try isLive(touch.local, in: table) { return nil }
+        return .init(tableID: table.id, key: key(touch.local, in: table))
+    }
+}

@@ -1,0 +1,92 @@
+import GRDB
+
+/// `_sync_log`, the touches of rows in the order in which they happened. No other file writes it:
+/// triggers do so with ``append(_:)``.
+struct TouchLog {
+    let db: Database
+
+    /// The beginning of a statement that adds touches. Its text is part of the triggers' text:
+    /// with another text every device makes its triggers anew.
+    static func append(_ columns: String) -> String { "INSERT INTO _sync_log (\(columns))" }
+
+    // MARK: Reading
+
+    /// Number of the last touch so far.
+    func lastSequence() throws -> Int64 {
+        try Int64.fetchOne(db, sql: "SELECT max(seq) FROM _sync_log") ?? 0
+    }
+
+    func touches(after sequence: Int64, count: Int) throws -> [Touch] {
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT seq, tbl, key, kind, image FROM _sync_log
+                WHERE seq > ? ORDER BY seq LIMIT ?
+                """)
+        return try Row.fetchAll(statement, arguments: [sequence, count]).map {
+            Touch(
+                sequence: $0["seq"], kind: Touch.Kind(rawValue: $0["kind"]) ?? .app,
+                tableID: $0["tbl"], local: $0["key"], image: $0["image"])
+        }
+    }
+
+    // MARK: Touches of the library's own
+
+    /// - Parameter local: the key as the row spells it.
+    func add(_ local: DatabaseValue, in table: TableSchema) throws {
+        try db.cachedStatement(sql: "\(Self.append("tbl, key")) VALUES (?, ?)")
+            .execute(arguments: [table.id, local])
+    }
+
+    /// Touches every row that nothing is known of, so that rows older than the triggers are sent.
+    func addUnknown(in table: TableSchema) throws {
+        try db.execute(
+            sql: """
+                \(Self.append("tbl, key")) SELECT \(table.id), \(table.quotedKey)
+                FROM \(table.quotedName) AS t
+                WHERE t.\(table.quotedKey) IS NULL OR t.\(table.quotedKey) NOT IN (
+                  SELECT \(KeyForm.spelledSQL(in: "r")) FROM _sync_rows r
+                  WHERE r.tbl = \(table.id) AND r.deleted = 0)
+                """)
+    }
+
+    /// Touches the rows of which a reread has found that the server lost them, or their newest
+    /// version.
+    ///
+    /// - Returns: how many they are.
+    func addUnseen(in table: TableSchema) throws -> Int {
+        try db.execute(
+            sql: """
+                \(Self.append("tbl, key"))
+                SELECT u.tbl, \(KeyForm.spelledSQL(in: "r"))
+                FROM _sync_unseen u JOIN _sync_rows r USING (tbl, key)
+                WHERE u.tbl = ? AND (u.seen IS NOT NULL OR r.deleted = 0)
+                """, arguments: [table.id])
+        return db.changesCount
+    }
+
+    /// Adds the touches of a table that were put aside while it was not synced.
+    func addAbsent(ofTable id: Int64) throws {
+        // Later touches that nobody has folded are before them in the log now: the first has the
+        // image.
+        try db.execute(
+            sql: """
+                UPDATE _sync_log SET image = a.image FROM _sync_absent a
+                WHERE _sync_log.tbl = :id AND _sync_log.seq > (SELECT folded FROM _sync_state)
+                  AND a.tbl = :id AND a.kind = :app AND a.key IS _sync_log.key;
+                \(Self.append("tbl, key, kind, image"))
+                SELECT tbl, key, kind, image FROM _sync_absent WHERE tbl = :id ORDER BY seq;
+                """, arguments: ["id": id, "app": Touch.Kind.app.rawValue])
+    }
+
+    // MARK: Forgetting
+
+    /// Removes folded touches. The last one stays, for its number.
+    func remove(before sequence: Int64) throws {
+        try db.execute(sql: "DELETE FROM _sync_log WHERE seq < ?", arguments: [sequence])
+    }
+
+    /// Removes what the touches say of rows. The numbers stay.
+    func removeContents() throws {
+        try db.execute(sql: "UPDATE _sync_log SET key = NULL, image = NULL")
+    }
+}

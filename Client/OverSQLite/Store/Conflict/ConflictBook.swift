@@ -1,0 +1,62 @@
+import GRDB
+
+/// Reports of conflicts in which something written on this device was given up, kept in the
+/// database until the app has dealt with them: nothing a person wrote may go because nobody was
+/// listening at that moment.
+struct ConflictBook {
+    /// Reports kept; older ones go.
+    static let limit = 1000
+
+    let db: Database
+
+    /// Keeps those reports of a transaction that say of a loss.
+    func record(_ reports: [ConflictReport]) throws {
+        let losses = reports.filter { !$0.lost.isEmpty }
+        if losses.isEmpty { return }
+        let statement = try db.cachedStatement(
+            sql:
+                "INSERT INTO _sync_conflicts (tbl, key, outcome, columns, lost) VALUES (?, ?, ?, ?, ?)"
+        )
+        for report in losses {
+            try statement.execute(arguments: [
+                report.table, report.key, report.outcome.rawValue, Self.text(report.columns),
+                RowImage.text(of: report.lost),
+            ])
+        }
+        try db.execute(
+            sql:
+                "DELETE FROM _sync_conflicts WHERE id <= (SELECT max(id) FROM _sync_conflicts) - ?",
+            arguments: [Self.limit])
+    }
+
+    /// What is kept, oldest first.
+    func all() throws -> [ConflictReport] {
+        try Row.fetchAll(
+            db, sql: "SELECT tbl, key, outcome, columns, lost FROM _sync_conflicts ORDER BY id"
+        ).compactMap { row in
+            guard let outcome = ConflictReport.Outcome(rawValue: row["outcome"]) else { return nil }
+            return ConflictReport(
+                table: row["tbl"], key: row["key"], outcome: outcome,
+                columns: Self.names(in: row["columns"]),
+                lost: RowImage.values(of: row["lost"]) ?? [:])
+        }
+    }
+
+    func forget(_ report: ConflictReport) throws {
+        try db.execute(
+            sql:
+                "DELETE FROM _sync_conflicts WHERE tbl = ? AND key = ? AND outcome = ? AND lost = ?",
+            arguments: [
+                report.table, report.key, report.outcome.rawValue, RowImage.text(of: report.lost),
+            ])
+    }
+
+    func removeAll() throws { try db.execute(sql: "DELETE FROM _sync_conflicts") }
+
+    // One name a line, as in `_sync_tables`.
+    private static func text(_ columns: [String]) -> String { columns.joined(separator: "\n") }
+
+    private static func names(in text: String) -> [String] {
+        text.split(separator: "\n").map(String.init)
+    }
+}

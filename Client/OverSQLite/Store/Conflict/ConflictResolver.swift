@@ -1,0 +1,192 @@
+import GRDB
+
+/// What came of two versions of a row that met.
+enum Resolution {
+    /// One row stands; nil: both sides said the same, so that there is nothing to tell.
+    case resolved(ConflictReport?)
+    /// The app's resolver has failed. The edit is set aside, and the server's row is yet to be
+    /// taken. nil: it had failed before, so that there is nothing to tell.
+    case open(RejectedChange?)
+
+    var report: ConflictReport? {
+        guard case .resolved(let report) = self else { return nil }
+        return report
+    }
+}
+
+/// Settles conflicts inside the transaction that found them, so that what it reads is what stands
+/// (hazards C9, C10).
+struct ConflictResolver {
+    let db: Database
+    let tables: TableWriters
+
+    /// Settles a waiting row against the server's, under apply mode.
+    ///
+    /// - Parameter policy: nil: the table's.
+    /// - Throws: `RowFlaw` or the database's refusal of the server's row.
+    func resolve(
+        _ pending: PendingRow, in table: TableSchema, against server: RemoteRow,
+        policy: ConflictPolicy? = nil
+    ) throws -> Resolution {
+        let local = try LocalRow(db: db, table: table).values(pending.local)
+        var remote = try server.payload.map { payload in
+            try payload.withUnsafeBufferPointer { try tables.writer(table).values(of: $0) }
+        }
+        // One key in two spellings is no difference.
+        remote?[table.key.wireName] = pending.local
+        let base = FieldMerge.base(
+            RowImage.values(of: pending.image), sent: try unanswered(pending, table, server),
+            server: remote)
+        let merge = FieldMerge(base: base, local: local, server: remote)
+        let decision: FieldMerge.Decision
+        do {
+            decision = try merge.decide(policy ?? table.policy) {
+                [remote] in
+                Conflict(
+                    table: table.name, key: pending.local, base: base, local: local, server: remote)
+            }
+            try checkColumns(of: decision.verdict, table)
+        } catch {
+            let rejection = Rejection.resolverFailed(error)
+            try PendingQueue(db: db).reject(table, pending.key, rejection)
+            return .open(
+                pending.wasRejected(for: rejection)
+                    ? nil : RejectedChange(rejection, of: pending.key, in: table))
+        }
+        try perform(decision.verdict, pending, table, server, remote: remote)
+        guard decision.isConflict else { return .resolved(nil) }
+        let report = ConflictReport(
+            table: table.name, key: pending.key.wire, outcome: outcome(decision.verdict),
+            columns: decision.clashes,
+            lost: lost(decision.verdict, base: base, local: local, server: remote))
+        if decision.verdict == .takeServer {
+            tables.outcomes.append(
+                RowOutcome(
+                    row: .init(tableID: table.id, key: pending.key),
+                    kind: .overruled(report, sequence: pending.sequence)))
+        }
+        return .resolved(report)
+    }
+
+    /// - Throws: `UnknownColumn` if the app's resolver named one: its value would go nowhere.
+    private func checkColumns(of verdict: FieldMerge.Verdict, _ table: TableSchema) throws {
+        guard case .write(let values) = verdict else { return }
+        let columns = Set(table.columns.map(\.wireName))
+        if let unknown = values.keys.filter({ !columns.contains($0) }).min() {
+            throw UnknownColumn(table: table.name, column: unknown)
+        }
+    }
+
+    private struct UnknownColumn: Error, CustomStringConvertible {
+        let table: String
+        let column: String
+        var description: String {
+            "the resolver names a column that \(table) does not have: \(column)"
+        }
+    }
+
+    /// The row as it was sent before its last edit, if nobody answered and the server's version may
+    /// be on top of it.
+    private func unanswered(
+        _ pending: PendingRow, _ table: TableSchema, _ server: RemoteRow
+    ) throws -> RowValues? {
+        guard let image = pending.sentImage,
+            try SentChanges(db: db).records(table, pending.key)
+                .contains(where: { $0.mayBeBeneath(server.version) })
+        else { return nil }
+        return RowImage.values(of: image)
+    }
+
+    private func perform(
+        _ verdict: FieldMerge.Verdict, _ pending: PendingRow, _ table: TableSchema,
+        _ server: RemoteRow,
+        remote: RowValues?
+    ) throws {
+        let queue = PendingQueue(db: db)
+        let image = remote.map(RowImage.text(of:))
+        switch verdict {
+        case .takeServer:
+            try queue.remove(table, pending.key)
+            try tables.write(server, table, pending.key, local: pending.local)
+        case .keepClient:
+            let isGone = pending.operation == .delete
+            try rebase(pending, table, server, as: isGone ? .delete : nil, image: image)
+        case .write(let values):
+            try tables.writer(table).upsert(values, local: pending.local)
+            tables.rememberChange(in: table)
+            try rebase(pending, table, server, as: nil, image: image)
+        case .delete:
+            try tables.known.record(table, pending.key, server.known, local: pending.local)
+            try tables.writer(table).delete(local: pending.local)
+            tables.rememberChange(in: table)
+            try queue.rebase(table, pending.key, onto: server.version, as: .delete, image: image)
+        }
+    }
+
+    /// - Parameter operation: nil stands for "the row is here": an insert if the server has none.
+    private func rebase(
+        _ pending: PendingRow, _ table: TableSchema, _ server: RemoteRow,
+        as operation: CapturedOperation?,
+        image: String?
+    ) throws {
+        try tables.known.record(table, pending.key, server.known, local: pending.local)
+        if operation == .delete, server.payload == nil {
+            return try PendingQueue(db: db).remove(table, pending.key)
+        }
+        if let payload = server.payload {
+            try tables.setAsideUnknown(payload, table, pending.key)
+        }
+        try PendingQueue(db: db).rebase(
+            table, pending.key, onto: server.version,
+            as: operation ?? (server.payload == nil ? .insert : .update), image: image)
+    }
+
+    private func outcome(_ verdict: FieldMerge.Verdict) -> ConflictReport.Outcome {
+        switch verdict {
+        case .takeServer: .tookServer
+        case .keepClient: .keptClient
+        case .write, .delete: .merged
+        }
+    }
+
+    /// What the device had and no longer has: where the row is still there, of what it had edited.
+    private func lost(
+        _ verdict: FieldMerge.Verdict, base: RowValues?, local: RowValues?, server: RowValues?
+    ) -> RowValues {
+        guard let local else { return [:] }
+        let now: RowValues
+        switch verdict {
+        case .keepClient: return [:]
+        case .takeServer: now = server ?? [:]
+        case .write(let values): now = values
+        case .delete: now = [:]
+        }
+        return local.filter { column, value in
+            if server != nil, let before = base?[column], FieldMerge.areSame(before, value) {
+                return false
+            }
+            let isGone = server == nil || verdict == .delete
+            guard let stands = now[column] else { return isGone }
+            if FieldMerge.areSame(stands, value) { return false }
+            // A value that the app's resolver made of both sides, as a sum, has given up neither.
+            return server?[column].map { FieldMerge.areSame($0, stands) } ?? true
+        }
+    }
+}
+
+/// Reads one row of an app table.
+struct LocalRow {
+    let db: Database
+    let table: TableSchema
+
+    /// The row's values by lower-case column name; nil if there is no such row.
+    func values(_ local: DatabaseValue) throws -> RowValues? {
+        let names = table.columns.map(\.name.quotedIdentifier).joined(separator: ", ")
+        let statement = try db.cachedStatement(
+            sql: "SELECT \(names) FROM \(table.quotedName) WHERE \(table.quotedKey) IS ?")
+        guard let row = try Row.fetchOne(statement, arguments: [local]) else { return nil }
+        var values: RowValues = [:]
+        for (index, column) in table.columns.enumerated() { values[column.wireName] = row[index] }
+        return values
+    }
+}

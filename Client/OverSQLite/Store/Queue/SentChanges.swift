@@ -1,0 +1,52 @@
+import GRDB
+
+/// `_sync_sent`, the changes that were sent and whose answers have not been dealt with. No other
+/// file writes it.
+struct SentChanges {
+    let db: Database
+
+    /// Changes sent of a row.
+    func records(_ table: TableSchema, _ key: DeviceRowKey) throws -> [SentRecord] {
+        let statement = try db.cachedStatement(
+            sql: "SELECT change_id, revision, base, op FROM _sync_sent WHERE tbl = ? AND key = ?")
+        return try Row.fetchAll(statement, arguments: [table.id, key.wire]).map {
+            SentRecord(
+                changeID: $0["change_id"], revision: $0["revision"], base: $0["base"],
+                operation: $0["op"])
+        }
+    }
+
+    func add(_ table: TableSchema, _ key: DeviceRowKey, _ record: SentRecord) throws {
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO _sync_sent (tbl, key, change_id, revision, base, op)
+                VALUES (?, ?, ?, ?, ?, ?)
+                """
+        ).execute(arguments: [
+            table.id, key.wire, record.changeID, record.revision, record.base, record.operation,
+        ])
+    }
+
+    func remove(_ table: TableSchema, _ key: DeviceRowKey) throws {
+        try db.cachedStatement(sql: "DELETE FROM _sync_sent WHERE tbl = ? AND key = ?")
+            .execute(arguments: [table.id, key.wire])
+    }
+
+    /// Removes one change: the server has rejected it and has nothing of it.
+    func remove(_ table: TableSchema, _ key: DeviceRowKey, _ changeID: Int64) throws {
+        try db.cachedStatement(
+            sql: "DELETE FROM _sync_sent WHERE tbl = ? AND key = ? AND change_id = ?"
+        ).execute(arguments: [table.id, key.wire, changeID])
+    }
+
+    /// Removes the changes of rows that wait no more.
+    func removeOrphans() throws {
+        try db.execute(
+            sql: """
+                DELETE FROM _sync_sent
+                WHERE (tbl, key) NOT IN (SELECT tbl, key FROM _sync_pending)
+                """)
+    }
+
+    func removeAll() throws { try db.execute(sql: "DELETE FROM _sync_sent") }
+}

@@ -1,0 +1,132 @@
+import GRDB
+
+/// The second reading of a feed, beside the rows that are here: nothing is emptied, the app goes on
+/// working, and its edits stay. `_sync_unseen` holds the rows that the feed has not shown yet.
+///
+/// After `historyPruned` a row that the feed does not show was deleted on the server. After
+/// `newHistory` it, or its newest version, was lost there, although it had been confirmed: it is
+/// sent again (promise P7).
+struct Reread {
+    let db: Database
+    let catalog: DeviceCatalog
+    let reason: RereadReason
+
+    /// What to do with a change of the feed.
+    enum Meeting: Hashable {
+        /// As in any reading.
+        case usual
+        /// The histories met at this version: whether they say the same must be looked at.
+        case compare
+    }
+
+    /// The reading that is under way; nil if none is.
+    static func current(_ db: Database, _ catalog: DeviceCatalog, _ state: DeviceState) -> Reread? {
+        state.reread.map { Reread(db: db, catalog: catalog, reason: $0) }
+    }
+
+    /// Begins at the feed's start. A second beginning starts over; a lost history stays the reason.
+    ///
+    /// - Parameter epoch: of the server's history; nil leaves what was known.
+    func begin(epoch: String?) throws {
+        try UnseenRows(db: db).begin()
+        try HeldRows(db: db).removeAll()
+        if reason == .newHistory { try SyncedTables(db: db).recordNewHistory() }
+        try DeviceStateTable(db: db).beginReread(reason, epoch: epoch)
+    }
+
+    /// Notes that the feed has shown a row in some version.
+    func meet(
+        _ change: RemoteChange, _ table: TableSchema, _ key: DeviceRowKey, known: KnownRow?
+    ) throws -> Meeting {
+        guard let known else { return .usual }
+        let unseen = UnseenRows(db: db)
+        if reason == .newHistory, change.version < known.version {
+            try unseen.record(table, key, version: change.version, isDelete: change.isDelete)
+            return .usual
+        }
+        try unseen.remove(table, key)
+        return reason == .newHistory && change.version == known.version ? .compare : .usual
+    }
+
+    /// Deals with the rows that the feed has not shown. Runs under apply mode, in the transaction
+    /// of the last page.
+    func finish(_ tables: TableWriters) throws -> RereadReport {
+        let report =
+            switch reason {
+            case .newHistory:
+                RereadReport(reason: reason, resentRows: try resend(tables), removedRows: 0)
+            case .historyPruned, .deviceRestored:
+                RereadReport(reason: reason, resentRows: 0, removedRows: try remove(tables))
+            }
+        try UnseenRows(db: db).removeAll()
+        try DeviceStateTable(db: db).endReread()
+        return report
+    }
+
+    /// Puts the rows on what the server has of them, and into the log of touches as if the app had
+    /// edited them; parents first, as they must be sent.
+    private func resend(_ tables: TableWriters) throws -> Int {
+        var resent = 0
+        for table in ranked {
+            resent += try TouchLog(db: db).addUnseen(in: table)
+            try PendingQueue(db: db).rebaseUnseen(in: table)
+            try tables.known.takeSeenVersions(in: table)
+        }
+        return resent
+    }
+
+    /// Deletes the rows, children first. Rows with edits of their own stay: sent, they meet the
+    /// server's delete. A row that others here still need is created there again.
+    private func remove(_ tables: TableWriters) throws -> Int {
+        var removed = 0
+        for table in ranked.reversed() {
+            let rows = try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT r.key, r.local, r.deleted FROM _sync_unseen u JOIN _sync_rows r USING (tbl, key)
+                    WHERE u.tbl = ? AND NOT EXISTS (
+                      SELECT 1 FROM _sync_pending p WHERE p.tbl = u.tbl AND p.key = u.key)
+                    """, arguments: [table.id])
+            for row in rows where !(row["deleted"] as Bool) {
+                let key = DeviceRowKey(wire: row["key"])
+                let local = table.keyForm.spelled(row["local"], for: key)
+                // Forgotten first, so that the delete trigger's touch is not taken for the app's.
+                try tables.known.forget(table, key)
+                if try delete(local, table, tables) { removed += 1 }
+            }
+            try tables.known.forgetUnseenEdited(in: table)
+        }
+        return removed
+    }
+
+    private func delete(
+        _ local: DatabaseValue, _ table: TableSchema, _ tables: TableWriters
+    ) throws -> Bool {
+        let wasOpen = db.hasOpenForeignKeys
+        var isGone = false
+        do {
+            try db.inSavepoint {
+                try tables.writer(table).delete(local: local)
+                // Constraints are deferred while pages are applied: a child that stays shows only
+                // here.
+                isGone = wasOpen || !db.hasOpenForeignKeys
+                return isGone ? .commit : .rollback
+            }
+        } catch let error as DatabaseError
+            where error.isOfTheRow
+        {
+            isGone = false
+        }
+        if isGone {
+            tables.rememberChange(in: table)
+        } else {
+            try TouchLog(db: db).add(local, in: table)
+        }
+        return isGone
+    }
+
+    /// Parents before children.
+    private var ranked: [TableSchema] {
+        catalog.tables.sorted { catalog.rank(ofTable: $0.id) < catalog.rank(ofTable: $1.id) }
+    }
+}

@@ -1,0 +1,331 @@
+import Foundation
+import GRDB
+import GRDBSQLite
+import WireJSON
+
+/// Writes server rows into one app table, with one prepared statement for each set of columns met.
+///
+/// Statements name and quote their columns and are UPSERTs: a row is never replaced, so no cascade
+/// runs and no column the server did not name is reset (hazards C1, C11).
+final class RowWriter {
+    let table: TableSchema
+    private let db: Database
+    private var plans: [ColumnPlan] = []
+    private let deleteStatement: RawStatement
+    /// Whether the app has triggers of its own on the table.
+    let hasAppTriggers: Bool
+
+    init(_ db: Database, _ table: TableSchema) throws {
+        self.db = db
+        self.table = table
+        hasAppTriggers = try Self.hasAppTriggers(db, table)
+        deleteStatement = try RawStatement(
+            db, "DELETE FROM \(table.quotedName) WHERE \(table.quotedKey) = ?")
+    }
+
+    /// What became of the values of columns this table does not have: a JSON object, nil if there
+    /// were none.
+    typealias SetAside = [UInt8]
+
+    /// Writes a payload.
+    ///
+    /// - Parameters:
+    ///   - local: the key as the row spells it; nil lets the payload's own spelling stand, if it is
+    ///     the key.
+    /// - Returns: the spelling used, and the values of unknown columns.
+    /// - Throws: `RowFlaw` if the payload does not fit the table, or the database's refusal.
+    func upsert(
+        _ payload: UnsafeBufferPointer<UInt8>, key: DeviceRowKey, local: DatabaseValue?
+    ) throws -> (local: DatabaseValue, unknown: SetAside?) {
+        let row = try read(payload)
+        let spelling = local ?? spelling(of: key, in: row, payload)
+        let statement = try row.plan.statement(db, table)
+        var hasKey = false
+        for (value, target) in zip(row.values, row.plan.targets) {
+            guard let target else { continue }
+            if target.column.isKey {
+                hasKey = true
+                statement.bind(spelling, at: target.parameter)
+            } else {
+                value.bind(statement, at: target.parameter, bytes: payload)
+            }
+        }
+        if !hasKey { statement.bind(spelling, at: row.plan.keyParameter) }
+        defer { statement.clear() }
+        try statement.run(db)
+        return (spelling, row.plan.hasUnknown ? unknownColumns(payload) : nil)
+    }
+
+    /// Whether a payload's key needs no other spelling.
+    func isWire(
+        _ value: DecodedValue, _ key: DeviceRowKey, _ payload: UnsafeBufferPointer<UInt8>
+    ) -> Bool {
+        guard table.keyForm != .uuidBlob, case .slice(let range) = value else { return false }
+        var wire = key.wire
+        return wire.withUTF8 { $0.hasSameBytes(as: payload[range]) }
+    }
+
+    func delete(local: DatabaseValue) throws {
+        deleteStatement.bind(local, at: 1)
+        try deleteStatement.run(db)
+    }
+
+    /// Writes values that are SQLite's already, as a merge has them.
+    func upsert(_ values: RowValues, local: DatabaseValue) throws {
+        var values = values
+        values[table.key.wireName] = local
+        let columns = table.columns.filter { values[$0.wireName] != nil }
+        let statement = try RawStatement(db, ColumnPlan.sql(table, columns))
+        for (index, column) in columns.enumerated() {
+            statement.bind(values[column.wireName] ?? .null, at: Int32(index + 1))
+        }
+        try statement.run(db)
+    }
+
+    /// The values of a payload by column, as the table would hold them.
+    func values(of payload: UnsafeBufferPointer<UInt8>) throws(RowFlaw) -> RowValues {
+        let row = try read(payload)
+        var values: RowValues = [:]
+        for (value, target) in zip(row.values, row.plan.targets) {
+            if let column = target?.column { values[column.wireName] = value.value(in: payload) }
+        }
+        return values
+    }
+
+    // MARK: - Reading a payload
+
+    struct ReadRow {
+        let plan: ColumnPlan
+        let values: [DecodedValue]
+    }
+
+    func read(_ payload: UnsafeBufferPointer<UInt8>) throws(RowFlaw) -> ReadRow {
+        var values: [DecodedValue] = []
+        let plan = try read(payload, into: &values)
+        return ReadRow(plan: plan, values: values)
+    }
+
+    /// Reads a payload's values behind those that are there: rows that are written together need
+    /// one array.
+    ///
+    /// - Throws: with nothing added.
+    func read(
+        _ payload: UnsafeBufferPointer<UInt8>, into values: inout [DecodedValue]
+    ) throws(RowFlaw) -> ColumnPlan {
+        if let plan = plans.last, try read(payload, following: plan, into: &values) { return plan }
+        let names = try names(in: payload)
+        let plan: ColumnPlan
+        if let index = plans.firstIndex(where: { $0.hasNames(names.map(\.raw)) }) {
+            plan = plans.remove(at: index)
+        } else {
+            plan = ColumnPlan(names, table)
+        }
+        plans.append(plan)
+        guard try read(payload, following: plan, into: &values) else {
+            throw RowFlaw("the payload cannot be read")
+        }
+        return plan
+    }
+
+    /// - Returns: false, with nothing added, unless the payload has just the plan's keys in the
+    ///   plan's order.
+    private func read(
+        _ payload: UnsafeBufferPointer<UInt8>, following plan: ColumnPlan,
+        into values: inout [DecodedValue]
+    ) throws(RowFlaw) -> Bool {
+        var reader = JSONReader(payload, rules: JSONRules(refusesDuplicateKeys: false))
+        let start = values.count
+        var matches = true
+        var flaw: RowFlaw?
+        do throws(JSONError) {
+            try reader.readObject { reader, key throws(JSONError) in
+                let slice = try reader.skipValue()
+                let index = values.count - start
+                guard matches, plan.isName(index, payload[key.content]) else {
+                    matches = false
+                    return
+                }
+                guard let affinity = plan.affinities[index] else { return values.append(.null) }
+                do throws(RowFlaw) {
+                    values.append(try ValueDecoder(bytes: payload).decode(slice, as: affinity))
+                } catch {
+                    let name = plan.targets[index]?.column.wireName ?? ""
+                    flaw = flaw ?? RowFlaw("\(name) \(error)")
+                    values.append(.null)
+                }
+            }
+        } catch {
+            values.removeLast(values.count - start)
+            throw RowFlaw(error.description)
+        }
+        matches = matches && values.count - start == plan.nameCount
+        if matches, flaw == nil { return true }
+        values.removeLast(values.count - start)
+        if matches, let flaw { throw flaw }
+        return false
+    }
+
+    /// The payload's keys as they are written and as they read.
+    private func names(
+        in payload: UnsafeBufferPointer<UInt8>
+    ) throws(RowFlaw) -> [(raw: [UInt8], text: String?)] {
+        var reader = JSONReader(payload, rules: JSONRules(refusesDuplicateKeys: false))
+        var names: [(raw: [UInt8], text: String?)] = []
+        do throws(JSONError) {
+            try reader.readObject { reader, key throws(JSONError) in
+                names.append((Array(payload[key.content]), reader.text(of: key)))
+                _ = try reader.skipValue()
+            }
+        } catch { throw RowFlaw(error.description) }
+        return names
+    }
+
+    /// The payload's key if it is another spelling of `key`: rows that refer to it repeat that
+    /// spelling, so a lower-cased key would leave them without a parent.
+    func spelling(
+        of key: DeviceRowKey, in row: ReadRow, _ payload: UnsafeBufferPointer<UInt8>
+    ) -> DatabaseValue {
+        guard table.keyForm != .uuidBlob,
+            let index = row.plan.targets.firstIndex(where: { $0?.column.isKey == true })
+        else { return table.keyForm.local(key) }
+        if isWire(row.values[index], key, payload) { return key.wire.databaseValue }
+        return self.spelling(of: key, as: row.values[index], payload)
+    }
+
+    /// - Parameter value: the payload's key, which is not spelled as on the wire.
+    func spelling(
+        of key: DeviceRowKey, as value: DecodedValue, _ payload: UnsafeBufferPointer<UInt8>
+    ) -> DatabaseValue {
+        guard table.keyForm != .uuidBlob else { return table.keyForm.local(key) }
+        let value = value.value(in: payload)
+        return table.keyForm.key(fromLocal: value) == key ? value : table.keyForm.local(key)
+    }
+
+    func unknownColumns(_ payload: UnsafeBufferPointer<UInt8>) -> SetAside? {
+        let known = Set(table.columns.map(\.wireName))
+        var reader = JSONReader(payload, rules: JSONRules(refusesDuplicateKeys: false))
+        var object: [UInt8] = []
+        try? reader.readObject { reader, key throws(JSONError) in
+            let value = try reader.skipValue()
+            guard let name = reader.text(of: key), !known.contains(name) else { return }
+            object.append(byte: object.isEmpty ? UInt8(ascii: "{") : UInt8(ascii: ","))
+            object.append(contentsOf: payload[key.range])
+            object.append(byte: UInt8(ascii: ":"))
+            object.append(contentsOf: payload[value.range])
+        }
+        if object.isEmpty { return nil }
+        object.append(byte: UInt8(ascii: "}"))
+        return object
+    }
+}
+
+/// Where each key of a payload goes.
+final class ColumnPlan {
+    struct Target {
+        let column: Column
+        let parameter: Int32
+    }
+
+    /// The keys as they are written, one behind the other: a row's are compared without an array's
+    /// counting.
+    private let names: UnsafeMutableBufferPointer<UInt8>
+    /// Where each of them is.
+    private let nameRanges: [Range<Int>]
+    /// nil for a key that is no column here.
+    let targets: [Target?]
+    /// The targets' affinities and parameters, beside them for the same reason.
+    let affinities: [Affinity?]
+    let parameters: [Int32?]
+    let keyParameter: Int32
+    /// Which of the names is the row's key; nil if none is, or several are.
+    let keyIndex: Int?
+    let hasUnknown: Bool
+    private let columns: [Column]
+    private var prepared: RawStatement?
+    private var preparedInserts: [Int: RawStatement] = [:]
+
+    var columnCount: Int { columns.count }
+    var nameCount: Int { nameRanges.count }
+
+    init(_ names: [(raw: [UInt8], text: String?)], _ table: TableSchema) {
+        var nameRanges: [Range<Int>] = []
+        for name in names {
+            let start = nameRanges.last?.upperBound ?? 0
+            nameRanges.append(start..<start + name.raw.count)
+        }
+        self.nameRanges = nameRanges
+        self.names = .allocate(capacity: nameRanges.last?.upperBound ?? 0)
+        _ = self.names.initialize(from: names.flatMap(\.raw))
+        var columns: [Column] = []
+        let targets: [Target?] = names.map { name in
+            guard let column = table.columns.first(where: { $0.wireName == name.text }) else {
+                return nil
+            }
+            if let index = columns.firstIndex(of: column) {
+                return Target(column: column, parameter: Int32(index + 1))
+            }
+            columns.append(column)
+            return Target(column: column, parameter: Int32(columns.count))
+        }
+        if let index = columns.firstIndex(where: \.isKey) {
+            keyParameter = Int32(index + 1)
+        } else {
+            columns.append(table.key)
+            keyParameter = Int32(columns.count)
+        }
+        let keys = targets.indices.filter { targets[$0]?.column.isKey == true }
+        keyIndex = keys.count == 1 ? keys[0] : nil
+        hasUnknown = targets.contains { $0 == nil }
+        self.targets = targets
+        affinities = targets.map { $0?.column.affinity }
+        parameters = targets.map { $0?.parameter }
+        self.columns = columns
+    }
+
+    deinit { names.deallocate() }
+
+    /// Whether the key at a place is written so.
+    func isName(_ index: Int, _ name: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
+        guard index < nameRanges.count else { return false }
+        let own = UnsafeBufferPointer(rebasing: names[nameRanges[index]])
+        return own.hasSameBytes(as: name)
+    }
+
+    func hasNames(_ other: [[UInt8]]) -> Bool {
+        other.count == nameRanges.count
+            && zip(nameRanges, other).allSatisfy { range, name in names[range].elementsEqual(name) }
+    }
+
+    func statement(_ db: Database, _ table: TableSchema) throws -> RawStatement {
+        if let prepared { return prepared }
+        let statement = try RawStatement(db, Self.sql(table, columns))
+        prepared = statement
+        return statement
+    }
+
+    /// A plain insert of so many rows.
+    func insertStatement(_ db: Database, _ table: TableSchema, rows: Int) throws -> RawStatement {
+        if let prepared = preparedInserts[rows] { return prepared }
+        let values = Self.values(table, columns, rows: rows)
+        let statement = try RawStatement(db, "INSERT OR FAIL \(values)")
+        preparedInserts[rows] = statement
+        return statement
+    }
+
+    static func sql(_ table: TableSchema, _ columns: [Column]) -> String {
+        let sets = columns.filter { !$0.isKey }.map(\.name.quotedIdentifier).map {
+            "\($0) = excluded.\($0)"
+        }
+        return """
+            INSERT \(values(table, columns)) ON CONFLICT (\(table.quotedKey)) DO \
+            \(sets.isEmpty ? "NOTHING" : "UPDATE SET " + sets.joined(separator: ", "))
+            """
+    }
+
+    private static func values(_ table: TableSchema, _ columns: [Column], rows: Int = 1) -> String {
+        let names = columns.map(\.name.quotedIdentifier).joined(separator: ", ")
+        let row = Array(repeating: "?", count: columns.count).joined(separator: ", ")
+        let all = Array(repeating: "(\(row))", count: rows).joined(separator: ", ")
+        return "INTO \(table.quotedName) (\(names)) VALUES \(all)"
+    }
+}

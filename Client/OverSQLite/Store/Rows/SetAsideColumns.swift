@@ -1,0 +1,103 @@
+import GRDB
+import WireJSON
+
+/// Values of columns that the server has and this app's schema does not (hazard H8).
+///
+/// They go back with every upload of the row, or an old app's edit would erase what a newer one
+/// wrote.
+struct SetAsideColumns {
+    let db: Database
+
+    func store(_ object: [UInt8]?, _ table: TableSchema, _ key: DeviceRowKey) throws {
+        guard let object else { return }
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO _sync_extra (tbl, key, payload) VALUES (?, ?, ?)
+                ON CONFLICT (tbl, key) DO UPDATE SET payload = excluded.payload
+                """
+        ).execute(arguments: [table.id, key.wire, String(decoding: object, as: UTF8.self)])
+    }
+
+    /// The stored object; nil if the row has none.
+    func object(_ table: TableSchema, _ key: DeviceRowKey) throws -> [UInt8]? {
+        let statement = try db.cachedStatement(
+            sql: "SELECT payload FROM _sync_extra WHERE tbl = ? AND key = ?")
+        return try String.fetchOne(statement, arguments: [table.id, key.wire]).map {
+            Array($0.utf8)
+        }
+    }
+
+    /// Moves values into columns that the table has got meanwhile. Runs at start, as a sync write.
+    ///
+    /// A row that the values do not fit, or not yet, is read again, like every row that the table
+    /// rejects.
+    func unpack(_ columns: [Column], of table: TableSchema) throws {
+        guard !columns.isEmpty else { return }
+        let rows = try Row.fetchAll(
+            db, sql: "SELECT key, payload FROM _sync_extra WHERE tbl = ?", arguments: [table.id])
+        let writer = try RowWriter(db, table)
+        for row in rows {
+            let key = DeviceRowKey(wire: row["key"])
+            guard let known = try KnownRows(db: db).find(table, key), !known.row.isDeleted else {
+                continue
+            }
+            let local = table.keyForm.spelled(known.spelling, for: key)
+            let object = Array((row["payload"] as String).utf8)
+            do {
+                try db.inSavepoint {
+                    try ApplyMode(db: db).during {
+                        try unpack(columns, of: object, into: writer, local: local)
+                    }
+                    if db.hasOpenForeignKeys { throw Unfit() }
+                    return .commit
+                }
+            } catch let error where Self.isOfTheRow(error) {
+                try readAgain(table, key)
+            }
+        }
+        try forget(columns, of: table)
+    }
+
+    /// A parent is missing that may be missing only until the commit.
+    private struct Unfit: Error {}
+
+    private static func isOfTheRow(_ error: any Error) -> Bool {
+        error is RowFlaw || error is Unfit
+            || (error as? DatabaseError)?.isOfTheRow == true
+    }
+
+    private func readAgain(_ table: TableSchema, _ key: DeviceRowKey) throws {
+        try KnownRows(db: db).forgetVersion(table, key)
+        try DeviceStateTable(db: db).readAgain()
+    }
+
+    func removeAll() throws { try db.execute(sql: "DELETE FROM _sync_extra") }
+
+    /// A value that has a column now is no longer set aside: it would come back, old, with the next
+    /// new column.
+    private func forget(_ columns: [Column], of table: TableSchema) throws {
+        let paths = columns.map { "$.\"\($0.wireName)\"" }
+        let marks = databaseQuestionMarks(count: paths.count)
+        try db.execute(
+            sql: "UPDATE _sync_extra SET payload = json_remove(payload, \(marks)) WHERE tbl = ?",
+            arguments: StatementArguments(paths) + [table.id])
+        try db.execute(
+            sql: "DELETE FROM _sync_extra WHERE tbl = ? AND payload = '{}'", arguments: [table.id])
+    }
+
+    private func unpack(
+        _ columns: [Column], of object: [UInt8], into writer: RowWriter,
+        local: DatabaseValue
+    ) throws {
+        let table = writer.table
+        let names = try object.withUnsafeBufferPointer { try writer.values(of: $0) }
+        for column in columns where names[column.wireName] != nil {
+            try db.execute(
+                sql: """
+                    UPDATE \(table.quotedName) SET \(column.name.quotedIdentifier) = ?
+                    WHERE \(table.quotedKey) = ?
+                    """,
+                arguments: [names[column.wireName] ?? .null, local])
+        }
+    }
+}

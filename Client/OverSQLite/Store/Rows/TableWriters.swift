@@ -1,0 +1,90 @@
+import GRDB
+
+/// The writers of one transaction, and which tables they wrote.
+final class TableWriters {
+    private let db: Database
+    private var writers: [Int64: RowWriter] = [:]
+    private var changed: [Int64: String] = [:]
+
+    let known: KnownRows
+    /// What became of waiting edits, for whoever watches them.
+    var outcomes: [RowOutcome] = []
+
+    init(_ db: Database) throws {
+        self.db = db
+        known = try KnownRows(db: db)
+    }
+
+    func writer(_ table: TableSchema) throws -> RowWriter {
+        if let writer = writers[table.id] { return writer }
+        let writer = try RowWriter(db, table)
+        writers[table.id] = writer
+        return writer
+    }
+
+    /// Writes the server's row, or its absence, together with its version. Runs under apply mode.
+    ///
+    /// The version of a delete is noted first: so the delete trigger's touch is known for the
+    /// server's own, and only rows that go by a cascade are left to be sent (`FoldRules`).
+    ///
+    /// - Parameter local: the key as the row spells it; nil if the row is not here.
+    func write(_ row: RemoteRow, _ table: TableSchema, _ key: DeviceRowKey, local: DatabaseValue?)
+        throws
+    {
+        if let payload = row.payload {
+            try payload.withUnsafeBufferPointer {
+                try upsert($0, version: row.version, table, key, local: local)
+            }
+        } else {
+            try delete(version: row.version, table, key, local: local)
+        }
+    }
+
+    func upsert(
+        _ payload: UnsafeBufferPointer<UInt8>, version: Int64, _ table: TableSchema,
+        _ key: DeviceRowKey,
+        local: DatabaseValue?
+    ) throws {
+        let (spelling, unknown) = try writer(table).upsert(payload, key: key, local: local)
+        rememberChange(in: table)
+        try known.record(
+            table, key, KnownRow(version: version, isDeleted: false), local: spelling)
+        try SetAsideColumns(db: db).store(unknown, table, key)
+    }
+
+    /// Writes rows of which likely nothing is known here.
+    ///
+    /// - Returns: the places of those to be written as any other.
+    func insert(_ rows: [NewRow], _ table: TableSchema) throws -> [Int] {
+        let left = try NewRows(db: db, table: table, writer: try writer(table), known: known).write(
+            rows)
+        if left.count < rows.count { rememberChange(in: table) }
+        return left
+    }
+
+    func delete(version: Int64, _ table: TableSchema, _ key: DeviceRowKey, local: DatabaseValue?)
+        throws
+    {
+        let spelling = local ?? table.keyForm.local(key)
+        // A foreign key with ON DELETE RESTRICT may refuse; then the version must not stay noted.
+        try db.inSavepoint {
+            try known.record(
+                table, key, KnownRow(version: version, isDeleted: true), local: spelling)
+            try writer(table).delete(local: spelling)
+            return .commit
+        }
+        rememberChange(in: table)
+    }
+
+    func setAsideUnknown(_ payload: [UInt8], _ table: TableSchema, _ key: DeviceRowKey) throws {
+        let unknown = try payload.withUnsafeBufferPointer { try writer(table).unknownColumns($0) }
+        try SetAsideColumns(db: db).store(unknown, table, key)
+    }
+
+    func rememberChange(in table: TableSchema) { changed[table.id] = table.name }
+
+    /// Tells GRDB's observers what was written past them.
+    func announce() throws {
+        for name in changed.values { try db.notifyChanges(in: Table(name)) }
+    }
+}

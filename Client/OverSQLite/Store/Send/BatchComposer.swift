@@ -1,0 +1,135 @@
+import GRDB
+import WireJSON
+
+/// Takes rows from the queue and writes them down as sent, in one transaction.
+struct BatchComposer {
+    /// Bytes of a change beside its payload, its names and its key.
+    static let changeOverhead = 160
+
+    let db: Database
+    let catalog: DeviceCatalog
+    let schema: String
+
+    /// - Parameters:
+    ///   - limit: the most changes to take.
+    ///   - bytes: size after which no further change joins. The first always does: a large one goes
+    ///     alone.
+    ///   - now: seconds since 1970, for retries that are due.
+    /// - Returns: a batch of none if nothing may be sent now.
+    func compose(limit: Int, bytes: Int, now: Double) throws -> OutgoingBatch {
+        let queue = PendingQueue(db: db)
+        var rejected: [RejectedChange] = []
+        while true {
+            let rows = try queue.sendable(limit: limit, now: now, catalog: catalog)
+            if rows.isEmpty { return OutgoingBatch(changes: [], body: [], rejected: rejected) }
+            var size = 0
+            var changes: [(SentChange, payload: [UInt8]?)] = []
+            for row in rows {
+                guard let table = catalog.table(id: row.tableID) else { continue }
+                let content = try content(row, table)
+                if case .rejected(let rejection) = content {
+                    try queue.reject(table, row.key, rejection)
+                    rejected.append(RejectedChange(rejection, of: row.key, in: table))
+                    continue
+                }
+                let cost = cost(of: content, row, table)
+                if !changes.isEmpty, size + cost > bytes { break }
+                size += cost
+                changes.append(try take(row, content, table, queue))
+            }
+            // Every row may have turned out unfit to send; then the queue has others.
+            if !changes.isEmpty {
+                return batch(
+                    ordered(changes), cursor: try DeviceStateTable(db: db).cursor(), rejected)
+            }
+        }
+    }
+
+    private func content(_ row: PendingRow, _ table: TableSchema) throws -> RowContent {
+        // A missing row was removed behind the triggers' back.
+        row.operation == .delete
+            ? .missing : try RowEncoder(db: db).encode(table, local: row.local, key: row.key)
+    }
+
+    private func cost(of content: RowContent, _ row: PendingRow, _ table: TableSchema) -> Int {
+        var cost = Self.changeOverhead + schema.utf8.count + table.wireName.utf8.count
+        cost += row.key.wire.utf8.count
+        if case .payload(let bytes) = content { cost += bytes.count }
+        return cost
+    }
+
+    private func take(
+        _ row: PendingRow, _ content: RowContent, _ table: TableSchema, _ queue: PendingQueue
+    ) throws -> (SentChange, payload: [UInt8]?) {
+        var operation = row.operation
+        var payload: [UInt8]?
+        if case .payload(let bytes) = content { payload = bytes } else { operation = .delete }
+        let earlier = try queue.sent.records(table, row.key)
+        let same = earlier.first {
+            $0.revision == row.revision && $0.base == row.base && $0.operation == operation
+        }
+        // An id is fresh whenever what is sent differs from what was sent under it (hazard C8).
+        let changeID = try same?.changeID ?? DeviceStateTable(db: db).takeChangeID()
+        if same == nil {
+            try queue.recordSent(
+                table, row.key,
+                .init(
+                    changeID: changeID, revision: row.revision, base: row.base, operation: operation
+                ))
+        }
+        let change = SentChange(
+            tableID: table.id, key: row.key, changeID: changeID, revision: row.revision,
+            base: row.base,
+            operation: operation)
+        return (change, payload)
+    }
+
+    /// Parents before children; deletes last, children before parents. Within a table the queue's
+    /// order.
+    private func ordered(
+        _ changes: [(SentChange, payload: [UInt8]?)]
+    ) -> [(SentChange, payload: [UInt8]?)] {
+        changes.enumerated().map { offset, change in
+            let rank = catalog.rank(ofTable: change.0.tableID)
+            let isDelete = change.0.operation == .delete
+            return (place: isDelete ? (1, -rank, offset) : (0, rank, offset), change: change)
+        }
+        .sorted { $0.place < $1.place }
+        .map(\.change)
+    }
+
+    private func batch(
+        _ changes: [(SentChange, payload: [UInt8]?)], cursor: Int64, _ rejected: [RejectedChange]
+    ) -> OutgoingBatch {
+        var body: [UInt8] = []
+        body.append(literal: #"{"last_server_seq_seen":"#)
+        body.append(integer: cursor)
+        body.append(literal: #","changes":["#)
+        for (index, change) in changes.enumerated() {
+            if index > 0 { body.append(byte: UInt8(ascii: ",")) }
+            append(change.0, change.payload, to: &body)
+        }
+        body.append(literal: "]}")
+        return OutgoingBatch(changes: changes.map(\.0), body: body, rejected: rejected)
+    }
+
+    private func append(_ change: SentChange, _ payload: [UInt8]?, to body: inout [UInt8]) {
+        body.append(literal: #"{"source_change_id":"#)
+        body.append(integer: change.changeID)
+        body.append(literal: #","schema":"#)
+        body.append(jsonString: schema)
+        body.append(literal: #","table":"#)
+        body.append(jsonString: catalog.table(id: change.tableID)?.wireName ?? "")
+        body.append(literal: #","op":"#)
+        body.append(jsonString: change.operation.rawValue)
+        body.append(literal: #","pk":"#)
+        body.append(jsonString: change.key.wire)
+        body.append(literal: #","server_version":"#)
+        body.append(integer: change.base)
+        if let payload {
+            body.append(literal: #","payload":"#)
+            body.append(contentsOf: payload)
+        }
+        body.append(byte: UInt8(ascii: "}"))
+    }
+}

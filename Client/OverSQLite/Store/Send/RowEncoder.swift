@@ -1,0 +1,107 @@
+import Foundation
+import GRDB
+import WireJSON
+
+/// A row as an upload says it.
+enum RowContent {
+    /// The payload's bytes.
+    case payload([UInt8])
+    /// There is no such row.
+    case missing
+    /// The row holds a value with no form on the wire.
+    case rejected(Rejection)
+}
+
+/// Writes a row of an app table as the payload the protocol wants: the whole row, exactly.
+struct RowEncoder {
+    let db: Database
+
+    func encode(_ table: TableSchema, local: DatabaseValue, key: DeviceRowKey) throws -> RowContent
+    {
+        let names = table.columns.map(\.name.quotedIdentifier).joined(separator: ", ")
+        let statement = try db.cachedStatement(
+            sql: "SELECT \(names) FROM \(table.quotedName) WHERE \(table.quotedKey) IS ?")
+        guard let row = try Row.fetchOne(statement, arguments: [local]) else { return .missing }
+        var payload: [UInt8] = []
+        for (index, column) in table.columns.enumerated() {
+            payload.append(byte: index == 0 ? UInt8(ascii: "{") : UInt8(ascii: ","))
+            payload.append(jsonString: column.wireName)
+            payload.append(byte: UInt8(ascii: ":"))
+            if column.isKey, table.keyForm == .uuidBlob {
+                payload.append(jsonString: key.wire)
+            } else if let rejection = Self.append(row[index], of: column, to: &payload) {
+                return .rejected(rejection)
+            }
+        }
+        try appendSetAside(table, key, to: &payload)
+        payload.append(byte: UInt8(ascii: "}"))
+        return .payload(payload)
+    }
+
+    /// - Returns: why the value cannot be sent; nil if it was written.
+    static func append(_ value: DatabaseValue, of column: Column, to payload: inout [UInt8])
+        -> Rejection?
+    {
+        switch value.storage {
+        case .null: payload.append(literal: "null")
+        case .int64(let number): payload.append(integer: number)
+        case .double(let number):
+            guard number.isFinite else {
+                return .unsendableValue(column: column.wireName, "JSON has no form for \(number)")
+            }
+            // Swift's description is the shortest text that reads back as the same number.
+            payload.append(contentsOf: "\(number)".utf8)
+        case .string(let text):
+            guard column.affinity != .blob else {
+                return .unsendableValue(column: column.wireName, "a BLOB column holds text")
+            }
+            if column.affinity == .json { return append(json: text, of: column, to: &payload) }
+            payload.append(jsonString: text)
+        case .blob(let data):
+            guard column.affinity == .blob else {
+                return .unsendableValue(
+                    column: column.wireName, "bytes in a column not declared BLOB")
+            }
+            payload.append(jsonString: data.base64EncodedString())
+        }
+        return nil
+    }
+
+    private static func append(
+        json text: String, of column: Column, to payload: inout [UInt8]
+    ) -> Rejection? {
+        let isJSON = Array(text.utf8).withUnsafeBufferPointer { bytes in
+            var reader = JSONReader(bytes)
+            guard (try? reader.skipValue()) != nil, (try? reader.expectEnd()) != nil else {
+                return false
+            }
+            payload.append(compacting: bytes)
+            return true
+        }
+        return isJSON
+            ? nil
+            : .unsendableValue(column: column.wireName, "a JSON column holds text that is not JSON")
+    }
+
+    /// Adds what the server told of columns this table does not have.
+    private func appendSetAside(
+        _ table: TableSchema, _ key: DeviceRowKey, to payload: inout [UInt8]
+    )
+        throws
+    {
+        guard let object = try SetAsideColumns(db: db).object(table, key) else { return }
+        let own = Set(table.columns.map(\.wireName))
+        object.withUnsafeBufferPointer { bytes in
+            var reader = JSONReader(bytes)
+            // The object was cut from checked JSON, so there is nothing to report.
+            try? reader.readObject { reader, name throws(JSONError) in
+                let value = try reader.skipValue()
+                guard let text = reader.text(of: name), !own.contains(text) else { return }
+                payload.append(byte: UInt8(ascii: ","))
+                payload.append(contentsOf: bytes[name.range])
+                payload.append(byte: UInt8(ascii: ":"))
+                payload.append(contentsOf: bytes[value.range])
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+import GRDB
+
+/// Makes a database ready for sync; safe to repeat at every start.
+struct Installation {
+    let db: Database
+
+    /// Creates metadata and triggers, adopts rows that were there before, and returns the tables.
+    ///
+    /// - Throws: `SyncError.unusableTable`, `SyncError.newerMetadata`, or a database error.
+    func install(_ tables: [SyncTable], defaultPolicy: ConflictPolicy) throws -> DeviceCatalog {
+        try MetadataTables.create(in: db)
+        try ApplyMode(db: db).removeStrayMark()
+        var schemas: [TableSchema] = []
+        for table in tables {
+            let id = try number(of: table.name)
+            guard !schemas.contains(where: { $0.id == id }) else {
+                throw SyncError.unusableTable(table.name, "it is named twice")
+            }
+            let schema = try TableInspection(db: db).schema(
+                of: table, id: id, defaultPolicy: defaultPolicy)
+            try prepare(schema)
+            schemas.append(schema)
+        }
+        try SyncedTables(db: db).setAbsent(exceptFor: schemas)
+        return DeviceCatalog(schemas)
+    }
+
+    /// The table's number; a table that joins later, or comes back, makes the device read the feed
+    /// from its start again, since the rows of the table went past unread.
+    private func number(of name: String) throws -> Int64 {
+        let tables = SyncedTables(db: db)
+        if let entry = try tables.entry(named: name) {
+            if entry.absence != .none { try comeBack(entry.id, entry.absence) }
+            return entry.id
+        }
+        let id = try tables.add(name)
+        try DeviceStateTable(db: db).readAgain()
+        return id
+    }
+
+    /// Deletes may have gone past too, and be kept no more; that is the case of a device long away.
+    /// Where the server has begun another history, what it has lost of the table is yet to be sent
+    /// again.
+    private func comeBack(_ id: Int64, _ absence: SyncedTables.Absence) throws {
+        try SyncedTables(db: db).setPresent(id)
+        let reason: RereadReason = absence == .sinceOldHistory ? .newHistory : .historyPruned
+        try Reread(db: db, catalog: DeviceCatalog([]), reason: reason).begin(epoch: nil)
+        try AbsentTables(db: db).restore(table: id)
+    }
+
+    private func prepare(_ table: TableSchema) throws {
+        let wanted = CaptureTriggers(table: table).all
+        let (found, hasOwn) = try triggers(of: table)
+        let isCurrent =
+            wanted.count == found.count && wanted.allSatisfy { found[$0.name] == $0.sql }
+        if !isCurrent {
+            for name in found.keys { try db.execute(sql: "DROP TRIGGER \(name.quotedIdentifier)") }
+            for trigger in wanted { try db.execute(sql: trigger.sql) }
+        }
+        // Without its triggers the table may have been filled, or made anew by a migration.
+        if !hasOwn {
+            try forgetMissingRows(of: table)
+            try TouchLog(db: db).addUnknown(in: table)
+        }
+        try adoptNewColumns(of: table)
+    }
+
+    /// Triggers follow a table that is renamed: there may be some of this table on another, and
+    /// some of another on this.
+    ///
+    /// - Returns: the text of each by name, and whether any is this table's and on it.
+    private func triggers(of table: TableSchema) throws -> (all: [String: String], hasOwn: Bool) {
+        let rows = try Row.fetchAll(
+            db,
+            sql: """
+                SELECT name, sql, name GLOB :own AND lower(tbl_name) = lower(:table) AS is_own FROM sqlite_master
+                WHERE type = 'trigger' AND (
+                  name GLOB :own OR lower(tbl_name) = lower(:table) AND name GLOB '_sync_[0-9]*_*')
+                """, arguments: ["own": "_sync_\(table.id)_*", "table": table.name])
+        return (
+            Dictionary(uniqueKeysWithValues: rows.map { ($0["name"], $0["sql"]) }),
+            rows.contains { $0["is_own"] }
+        )
+    }
+
+    /// Of a row that is not in a table made anew nobody knows that it was deleted: it is read
+    /// again.
+    private func forgetMissingRows(of table: TableSchema) throws {
+        let queue = PendingQueue(db: db)
+        try queue.removeMissing(in: table)
+        guard try KnownRows(db: db).forgetMissing(in: table) else { return }
+        try queue.sent.removeOrphans()
+        try DeviceStateTable(db: db).readAgain()
+    }
+
+    /// Gives a new column the values the server sent before the column was here.
+    private func adoptNewColumns(of table: TableSchema) throws {
+        let names = table.columns.map(\.wireName)
+        let tables = SyncedTables(db: db)
+        let before = try tables.columns(of: table.id)
+        guard before != names else { return }
+        if let before, !before.isEmpty {
+            let new = table.columns.filter { !before.contains($0.wireName) && !$0.isKey }
+            try SetAsideColumns(db: db).unpack(new, of: table)
+        }
+        try tables.setColumns(names, of: table.id)
+    }
+}

@@ -1,0 +1,164 @@
+import GRDB
+
+/// The tables in which the library keeps its own books, in the app's database and so in its
+/// transactions.
+enum MetadataTables {
+    /// Goes up when the tables below change shape.
+    static let format = 4
+
+    /// Creates what is missing. A newer format than this code knows is refused.
+    static func create(in db: Database) throws {
+        try db.execute(sql: tables)
+        try db.execute(
+            sql:
+                "INSERT INTO _sync_state (id, format) SELECT 1, ? WHERE NOT EXISTS (SELECT 1 FROM _sync_state)",
+            arguments: [format])
+        let found = try Int.fetchOne(db, sql: "SELECT format FROM _sync_state") ?? 0
+        guard found <= format else { throw SyncError.newerMetadata(format: found) }
+        if found < format { try upgrade(db, from: found) }
+        try RowStatusView.create(in: db)
+    }
+
+    /// Format 2 brought the server's epoch, format 3 tables that come and go, format 4 what is kept
+    /// of conflicts, and of edits of tables that are not synced at present.
+    private static func upgrade(_ db: Database, from found: Int) throws {
+        if found < 2 {
+            try db.execute(
+                sql: """
+                    ALTER TABLE _sync_state ADD COLUMN epoch TEXT;
+                    ALTER TABLE _sync_state ADD COLUMN reread TEXT;
+                    """)
+        }
+        if found < 3 {
+            try db.execute(
+                sql: "ALTER TABLE _sync_tables ADD COLUMN is_absent INTEGER NOT NULL DEFAULT 0")
+        }
+        try db.execute(sql: "UPDATE _sync_state SET format = ?", arguments: [format])
+    }
+
+    private static let tables = """
+        -- What this device knows about itself; one row.
+        CREATE TABLE IF NOT EXISTS _sync_state (
+          id INTEGER PRIMARY KEY CHECK (id = 1),
+          format INTEGER NOT NULL,
+          user_id TEXT,
+          source_id TEXT,
+          next_change_id INTEGER NOT NULL DEFAULT 1,
+          -- Position in the feed, moved only with the rows it stands for.
+          cursor INTEGER NOT NULL DEFAULT 0,
+          -- End of the window being read, 0 between windows.
+          window INTEGER NOT NULL DEFAULT 0,
+          -- 1 once the first window has been read to its end.
+          hydrated INTEGER NOT NULL DEFAULT 0,
+          -- Last entry of _sync_log that _sync_pending knows of.
+          folded INTEGER NOT NULL DEFAULT 0,
+          -- The identity of the server's history; NULL until it was asked for.
+          epoch TEXT,
+          -- Why the feed is being read from its start again; NULL if it is not.
+          reread TEXT
+        );
+        CREATE TABLE IF NOT EXISTS _sync_tables (
+          id INTEGER PRIMARY KEY,
+          name TEXT NOT NULL UNIQUE,
+          -- Names of the columns the triggers were made for.
+          columns TEXT NOT NULL DEFAULT '',
+          -- 1 while the app does not sync the table, whose changes then go past unread; 2 if the server has begun
+          -- another history since.
+          is_absent INTEGER NOT NULL DEFAULT 0
+        );
+        -- Rows the app has touched, in order. The last entry always stays, so that numbers never repeat.
+        CREATE TABLE IF NOT EXISTS _sync_log (
+          seq INTEGER PRIMARY KEY,
+          tbl INTEGER NOT NULL,
+          key,
+          kind INTEGER NOT NULL DEFAULT 0,
+          image TEXT
+        );
+        -- Touches of tables that the app does not sync at present, the first of each row: for their return.
+        CREATE TABLE IF NOT EXISTS _sync_absent (
+          seq INTEGER PRIMARY KEY,
+          tbl INTEGER NOT NULL,
+          key,
+          kind INTEGER NOT NULL,
+          image TEXT,
+          UNIQUE (tbl, key, kind)
+        );
+        -- Holds a row only inside a transaction that writes server rows.
+        CREATE TABLE IF NOT EXISTS _sync_applying (mode INTEGER PRIMARY KEY);
+        -- The version of each row that this device last saw.
+        CREATE TABLE IF NOT EXISTS _sync_rows (
+          tbl INTEGER NOT NULL,
+          key TEXT NOT NULL,
+          version INTEGER NOT NULL,
+          deleted INTEGER NOT NULL,
+          -- The key as the row spells it, where that differs from the wire.
+          local,
+          PRIMARY KEY (tbl, key)
+        ) WITHOUT ROWID;
+        -- One entry per row with edits the server has not confirmed.
+        CREATE TABLE IF NOT EXISTS _sync_pending (
+          seq INTEGER PRIMARY KEY,
+          tbl INTEGER NOT NULL,
+          key TEXT NOT NULL,
+          local,
+          op TEXT NOT NULL CHECK (op IN ('INSERT', 'UPDATE', 'DELETE')),
+          base INTEGER NOT NULL,
+          -- The row at version `base`.
+          image TEXT,
+          -- The row as it was last sent, if it was edited after.
+          sent_image TEXT,
+          -- Number of the last touch: differs whenever the content may.
+          revision INTEGER NOT NULL,
+          -- Why the server refused it, and when to try again (seconds since 1970; NULL: not by itself).
+          reason TEXT,
+          message TEXT,
+          attempts INTEGER NOT NULL DEFAULT 0,
+          retry_at REAL,
+          UNIQUE (tbl, key)
+        );
+        -- What was sent under which change id and never answered.
+        CREATE TABLE IF NOT EXISTS _sync_sent (
+          tbl INTEGER NOT NULL,
+          key TEXT NOT NULL,
+          change_id INTEGER NOT NULL,
+          revision INTEGER NOT NULL,
+          base INTEGER NOT NULL,
+          op TEXT NOT NULL,
+          PRIMARY KEY (tbl, key, change_id)
+        ) WITHOUT ROWID;
+        -- Server rows that this database could not take yet, newest version of each.
+        CREATE TABLE IF NOT EXISTS _sync_held (
+          tbl INTEGER NOT NULL,
+          key TEXT NOT NULL,
+          version INTEGER NOT NULL,
+          payload TEXT,
+          reason TEXT NOT NULL,
+          PRIMARY KEY (tbl, key)
+        ) WITHOUT ROWID;
+        -- While the feed is read again: the rows it has yet to show, or has shown in an older version only.
+        CREATE TABLE IF NOT EXISTS _sync_unseen (
+          tbl INTEGER NOT NULL,
+          key TEXT NOT NULL,
+          seen INTEGER,
+          gone INTEGER,
+          PRIMARY KEY (tbl, key)
+        ) WITHOUT ROWID;
+        -- Reports of conflicts in which something of this device's was given up, until the app has seen them.
+        CREATE TABLE IF NOT EXISTS _sync_conflicts (
+          id INTEGER PRIMARY KEY,
+          tbl TEXT NOT NULL,
+          key TEXT NOT NULL,
+          outcome TEXT NOT NULL,
+          columns TEXT NOT NULL,
+          -- The values given up, as in an image.
+          lost TEXT NOT NULL
+        );
+        -- Values of columns that only the server has; they go back with the row's next upload.
+        CREATE TABLE IF NOT EXISTS _sync_extra (
+          tbl INTEGER NOT NULL,
+          key TEXT NOT NULL,
+          payload TEXT NOT NULL,
+          PRIMARY KEY (tbl, key)
+        ) WITHOUT ROWID;
+        """
+}

@@ -1,0 +1,76 @@
+import GRDB
+
+/// `_sync_tables`, the tables that are synced or were once. No other file writes it.
+struct SyncedTables {
+    /// What `_sync_tables.is_absent` says.
+    enum Absence: Int, DatabaseValueConvertible {
+        case none = 0
+        case absent = 1
+        /// Meanwhile the server has begun another history, or lost the end of its own.
+        case sinceOldHistory = 2
+    }
+
+    /// Numbers of the tables that are still in the database. What waits of one that was dropped
+    /// went with it.
+    static let stillThere = """
+        SELECT t.id FROM _sync_tables t
+        JOIN sqlite_master m ON m.type = 'table' AND lower(m.name) = t.name
+        """
+
+    let db: Database
+
+    /// - Parameter name: in any case.
+    func entry(named name: String) throws -> (id: Int64, absence: Absence)? {
+        try Row.fetchOne(
+            db, sql: "SELECT id, is_absent FROM _sync_tables WHERE name = lower(?)",
+            arguments: [name]
+        ).map { ($0["id"], $0["is_absent"]) }
+    }
+
+    /// - Returns: the new table's number.
+    func add(_ name: String) throws -> Int64 {
+        try db.execute(sql: "INSERT INTO _sync_tables (name) VALUES (lower(?))", arguments: [name])
+        return db.lastInsertedRowID
+    }
+
+    func setPresent(_ id: Int64) throws {
+        try db.execute(
+            sql: "UPDATE _sync_tables SET is_absent = 0 WHERE id = ?", arguments: [id])
+    }
+
+    /// A table that is no longer synced keeps its triggers: it may return, or another process may
+    /// sync it.
+    func setAbsent(exceptFor tables: [TableSchema]) throws {
+        let numbers = tables.map { String($0.id) }.joined(separator: ", ")
+        try db.execute(
+            sql: """
+                UPDATE _sync_tables SET is_absent = 1
+                WHERE is_absent = 0 AND id NOT IN (\(numbers))
+                """)
+    }
+
+    /// A table that comes back after this has to be compared with the new history.
+    func recordNewHistory() throws {
+        try db.execute(
+            sql: "UPDATE _sync_tables SET is_absent = ? WHERE is_absent = ?",
+            arguments: [Absence.sinceOldHistory, Absence.absent])
+    }
+
+    /// A device that begins anew has no old history.
+    func forgetOldHistory() throws {
+        try db.execute(sql: "UPDATE _sync_tables SET is_absent = min(is_absent, 1)")
+    }
+
+    /// The columns that the table had at the last start, by lower-case name; nil if none are noted.
+    func columns(of id: Int64) throws -> [String]? {
+        try String.fetchOne(
+            db, sql: "SELECT columns FROM _sync_tables WHERE id = ?", arguments: [id]
+        )?.split(separator: "\n").map(String.init)
+    }
+
+    func setColumns(_ names: [String], of id: Int64) throws {
+        try db.execute(
+            sql: "UPDATE _sync_tables SET columns = ? WHERE id = ?",
+            arguments: [names.joined(separator: "\n"), id])
+    }
+}

@@ -1,0 +1,148 @@
+import GRDB
+
+/// Reads what a synced table looks like from SQLite's own catalogue.
+struct TableInspection {
+    /// Longest name that a gateway takes, in bytes: PostgreSQL's own limit.
+    private static let maximumNameBytes = 63
+
+    let db: Database
+
+    /// - Throws: `SyncError.unusableTable` with what is wrong, in words for the developer.
+    func schema(of table: SyncTable, id: Int64, defaultPolicy: ConflictPolicy) throws -> TableSchema
+    {
+        guard let name = try storedName(of: table.name) else {
+            throw SyncError.unusableTable(table.name, try whatIsThere(of: table.name))
+        }
+        guard isWireName(name) else {
+            throw SyncError.unusableTable(
+                table.name,
+                "its name must be ASCII letters, digits and _, at most \(Self.maximumNameBytes) of them"
+            )
+        }
+        let infos = try columnInfos(of: name)
+        let keyName = try keyColumn(of: table, in: infos)
+        guard try isUnique(keyName, in: name, infos: infos) else {
+            throw SyncError.unusableTable(
+                table.name, "the key column \(keyName) must be the primary key or UNIQUE by itself")
+        }
+        let columns = infos.filter { $0.hidden == 0 }.map {
+            Column(
+                name: $0.name, affinity: Affinity(declaredType: $0.type), isKey: $0.name == keyName)
+        }
+        guard let keyIndex = columns.firstIndex(where: \.isKey) else {
+            throw SyncError.unusableTable(table.name, "the key column \(keyName) is generated")
+        }
+        return TableSchema(
+            id: id, name: name, columns: columns, keyIndex: keyIndex,
+            keyForm: try keyForm(of: columns[keyIndex], in: table),
+            parents: try parents(of: name),
+            otherUniqueColumns: try uniqueColumnSets(of: name).filter { $0 != [keyName] },
+            policy: table.conflictPolicy ?? defaultPolicy)
+    }
+
+    /// Whether gateways take the name, which travels in lower case.
+    private func isWireName(_ name: String) -> Bool {
+        name.utf8.count <= Self.maximumNameBytes
+            && name.utf8.allSatisfy { byte in
+                byte == UInt8(ascii: "_") || byte &- UInt8(ascii: "0") < 10
+                    || (byte | 0x20) &- UInt8(ascii: "a") < 26
+            }
+    }
+
+    private struct ColumnInfo {
+        let name: String
+        let type: String
+        /// Position in the primary key from 1, or 0.
+        let keyPosition: Int
+        /// 0 for an ordinary column; others are generated or hidden.
+        let hidden: Int
+    }
+
+    /// The name as it was declared; nil unless it is a table that stores rows itself, which has a
+    /// first page.
+    private func storedName(of name: String) throws -> String? {
+        try String.fetchOne(
+            db,
+            sql: """
+                SELECT name FROM sqlite_master
+                WHERE type = 'table' AND rootpage > 0 AND lower(name) = lower(?)
+                """, arguments: [name])
+    }
+
+    /// Why there is no table of a name.
+    private func whatIsThere(of name: String) throws -> String {
+        let type = try String.fetchOne(
+            db,
+            sql: """
+                SELECT type FROM sqlite_master
+                WHERE type IN ('table', 'view') AND lower(name) = lower(?)
+                """, arguments: [name])
+        return switch type {
+        case "view": "it is a view, and views hold no rows: name the tables that it reads"
+        case "table":
+            "it is a virtual table, and virtual tables do not sync: name the table that it is made from"
+        default: "there is no such table"
+        }
+    }
+
+    private func columnInfos(of table: String) throws -> [ColumnInfo] {
+        try Row.fetchAll(
+            db, sql: "SELECT name, type, pk, hidden FROM pragma_table_xinfo(?)", arguments: [table]
+        )
+        .map {
+            ColumnInfo(
+                name: $0["name"], type: $0["type"], keyPosition: $0["pk"], hidden: $0["hidden"])
+        }
+    }
+
+    private func keyColumn(of table: SyncTable, in infos: [ColumnInfo]) throws -> String {
+        if let wanted = table.keyColumn {
+            guard let info = infos.first(where: { $0.name.lowercased() == wanted.lowercased() })
+            else {
+                throw SyncError.unusableTable(table.name, "there is no column \(wanted)")
+            }
+            return info.name
+        }
+        let primary = infos.filter { $0.keyPosition > 0 }
+        guard primary.count == 1 else {
+            throw SyncError.unusableTable(
+                table.name, "it needs a primary key of one column, or a keyColumn that is unique")
+        }
+        return primary[0].name
+    }
+
+    private func keyForm(of key: Column, in table: SyncTable) throws -> KeyForm {
+        switch (table.keyKind, key.affinity) {
+        case (.uuid, .blob): return .uuidBlob
+        case (.uuid, .text), (.uuid, .none): return .uuidText
+        case (.text, .text), (.text, .none): return .text
+        default:
+            throw SyncError.unusableTable(
+                table.name, "the key column \(key.name) must be declared TEXT, or BLOB for UUIDs")
+        }
+    }
+
+    private func isUnique(_ column: String, in table: String, infos: [ColumnInfo]) throws -> Bool {
+        let primary = infos.filter { $0.keyPosition > 0 }.map(\.name)
+        return try primary == [column] || uniqueColumnSets(of: table).contains([column])
+    }
+
+    /// The column names of each unique index over plain columns, partial ones left out.
+    private func uniqueColumnSets(of table: String) throws -> [[String]] {
+        let indexes = try String.fetchAll(
+            db, sql: #"SELECT name FROM pragma_index_list(?) WHERE "unique" AND NOT partial"#,
+            arguments: [table])
+        return try indexes.compactMap { index in
+            let names = try Row.fetchAll(
+                db, sql: "SELECT name FROM pragma_index_info(?) ORDER BY seqno", arguments: [index]
+            ).map { $0["name"] as String? }
+            return names.contains(nil) ? nil : names.compactMap { $0 }
+        }
+    }
+
+    private func parents(of table: String) throws -> Set<String> {
+        let names = try String.fetchSet(
+            db, sql: #"SELECT lower("table") FROM pragma_foreign_key_list(?)"#, arguments: [table])
+        return names.subtracting([table.lowercased()])
+    }
+}

@@ -1,0 +1,134 @@
+import Foundation
+import GRDB
+
+/// `_sync_state`, the device's one row of state. No other file writes it.
+struct DeviceStateTable {
+    let db: Database
+
+    func read() throws -> DeviceState {
+        guard let row = try Row.fetchOne(db, sql: "SELECT * FROM _sync_state") else {
+            throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "_sync_state has no row")
+        }
+        return DeviceState(
+            userID: row["user_id"], sourceID: row["source_id"] ?? "", cursor: row["cursor"],
+            window: row["window"], isHydrated: row["hydrated"],
+            nextChangeID: row["next_change_id"], epoch: row["epoch"],
+            reread: (row["reread"] as String?).flatMap(RereadReason.init(rawValue:)))
+    }
+
+    // MARK: The user and the device
+
+    /// Names the device once, at its first start.
+    func ensureSource() throws {
+        try db.execute(
+            sql: "UPDATE _sync_state SET source_id = ? WHERE source_id IS NULL",
+            arguments: [UUID().uuidString.lowercased()])
+    }
+
+    /// Binds the database to the token's user and takes its name for this device.
+    ///
+    /// Rows made before anybody signed in go to the first user who does (hazard H7).
+    func bind(to claims: TokenClaims) throws {
+        let state = try read()
+        if let user = claims.user, let owner = state.userID, user != owner {
+            throw SyncError.differentUser(owner: owner, other: user)
+        }
+        try db.execute(
+            sql: """
+                UPDATE _sync_state
+                SET user_id = coalesce(?, user_id), source_id = coalesce(?, source_id)
+                """,
+            arguments: [claims.user, claims.device])
+    }
+
+    func setUser(_ userID: String) throws {
+        try db.execute(sql: "UPDATE _sync_state SET user_id = ?", arguments: [userID])
+    }
+
+    /// Begins as a new device that is nobody's. The log keeps its numbers, and so does `folded`.
+    func reset() throws {
+        try db.execute(
+            sql: """
+                UPDATE _sync_state SET user_id = NULL, source_id = NULL, next_change_id = 1,
+                  cursor = 0, window = 0, hydrated = 0, epoch = NULL, reread = NULL
+                """)
+        try ensureSource()
+    }
+
+    // MARK: The feed
+
+    /// Moves the cursor forward over applied pages, in their transaction (hazard C6). Nothing else
+    /// moves it forward; only ``readAgain()``, ``beginReread(_:epoch:)`` and ``reset()`` set it
+    /// back, and always to the feed's start.
+    func advance(over page: DownloadPage, highestOwnChange: Int64) throws {
+        try db.execute(
+            sql: """
+                UPDATE _sync_state SET cursor = max(cursor, ?), window = ?,
+                  hydrated = max(hydrated, ?), next_change_id = max(next_change_id, ?)
+                """,
+            arguments: [
+                page.nextAfter, page.hasMore ? page.windowUntil : 0, !page.hasMore,
+                highestOwnChange &+ 1,
+            ])
+    }
+
+    /// Makes the next fetch read the feed from its start.
+    func readAgain() throws {
+        try db.execute(sql: "UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0")
+    }
+
+    /// Begins a reread at the feed's start. Of two reasons a lost history stands.
+    ///
+    /// - Parameter epoch: of the server's history; nil leaves what was known.
+    func beginReread(_ reason: RereadReason, epoch: String?) throws {
+        try db.execute(
+            sql: """
+                UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0,
+                  epoch = coalesce(:epoch, epoch),
+                  reread = CASE WHEN reread = :lost THEN reread ELSE :reason END
+                """,
+            arguments: [
+                "epoch": epoch, "lost": RereadReason.newHistory.rawValue, "reason": reason.rawValue,
+            ])
+    }
+
+    func endReread() throws { try db.execute(sql: "UPDATE _sync_state SET reread = NULL") }
+
+    func setEpoch(_ epoch: String) throws {
+        try db.execute(sql: "UPDATE _sync_state SET epoch = ?", arguments: [epoch])
+    }
+
+    /// Continues where the server knows this device to be: with change ids that it has not seen,
+    /// and with the device's own rows read back from here on.
+    func continueFrom(_ standing: Standing) throws {
+        try db.execute(
+            sql: """
+                UPDATE _sync_state SET next_change_id = max(next_change_id, ?), window = 0,
+                  hydrated = 0, epoch = ?
+                """, arguments: [standing.nextChangeID, standing.epoch])
+    }
+
+    // MARK: Numbers
+
+    func takeChangeID() throws -> Int64 {
+        let statement = try db.cachedStatement(
+            sql: """
+                UPDATE _sync_state SET next_change_id = next_change_id + 1
+                RETURNING next_change_id - 1
+                """)
+        return try Int64.fetchOne(statement) ?? 1
+    }
+
+    func cursor() throws -> Int64 {
+        try Int64.fetchOne(db, sql: "SELECT cursor FROM _sync_state") ?? 0
+    }
+
+    /// The last touch of the log that the queue knows.
+    func folded() throws -> Int64 {
+        try Int64.fetchOne(db, sql: "SELECT folded FROM _sync_state") ?? 0
+    }
+
+    func setFolded(_ sequence: Int64) throws {
+        try db.execute(sql: "UPDATE _sync_state SET folded = ?", arguments: [sequence])
+    }
+}
