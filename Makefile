@@ -6,9 +6,11 @@ CONFIGURATION ?= debug
 BUILD = swift build --traits Server -c $(CONFIGURATION)
 BIN = $(shell swift build --traits Server -c $(CONFIGURATION) --show-bin-path)
 PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
+# Pools, wait lists, connections, balancers, loops.
+TSAN := ^(RPC|Postgres|Readiness|Gateway|Download|ServiceKit|OverSQLite|Compression)(Unit|Integration)Tests$$
 SERVICES := oversync-gateway oversync-upload oversync-download oversync-auth
 
-.PHONY: help packages build test unit tidy-record integration e2e model client-chaos format lint demo run notes bench bench-smoke gap docs protos binaries images compose-test clean
+.PHONY: help packages build test unit tidy-record tsan integration e2e model client-chaos format lint demo run notes bench bench-smoke gap docs protos binaries images compose-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 16
@@ -35,6 +37,9 @@ integration: packages ## tests on a real PostgreSQL and real sockets
 
 e2e: packages ## tests with every service as a process
 	Tools/make/test.sh EndToEndTests
+
+tsan: packages ## the targets in which tasks and threads meet, under ThreadSanitizer
+	SANITIZE=thread Tools/make/test.sh '$(TSAN)'
 
 model: packages ## the model checks alone: DECISIONS=n without PostgreSQL, then SEEDS=n histories on it
 	swift build --traits Server --build-tests
@@ -99,4 +104,4 @@ compose-test: $(if $(filter source,$(IMAGES)),,binaries) ## that the deployment 
 	Deploy/test/compose-test.sh $(or $(IMAGES),prebuilt)
 
 clean: ## removes what was built, and the private stack's data
-	rm -rf .build .build-static .oversync
+	rm -rf .build .build-static .build-thread .oversync

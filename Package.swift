@@ -102,6 +102,8 @@ let sharedTargets: [Target] = [
         name: "CZlib", path: "Shared/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CAllocator", path: "Shared/CAllocator"),
     shared("Compression", ["CZlib", .nioCore]),
+    // Numbers that are the same in every run of one seed: for checks by chance, in tools and tests.
+    shared("SeededRandom", []),
     shared("WireJSON", []),
     shared("Model", ["WireJSON"]),
     shared("Telemetry", ["WireJSON", .crypto, .logging]),
@@ -245,7 +247,7 @@ let toolTargets: [Target] = [
     .target(
         name: "GapCheck",
         dependencies: [
-            "DevStack", "Model", "OperatorKit", "Postgres", "Sidecar", "TestSupport", "Tokens",
+            "DevStack", "Model", "OperatorKit", "Postgres", "SeededRandom", "Sidecar", "Tokens",
             "WireJSON", .asyncHTTPClient, .nioCore, .nioHTTP1,
         ],
         path: "Tools/GapCheck",
@@ -292,7 +294,7 @@ let testTargets: [Target] = [
         swiftSettings: settings),
     // What the server must do, and histories to compare it with.
     .target(
-        name: "ServerModel", dependencies: ["TestSupport"], path: "Tests/ServerModel",
+        name: "ServerModel", dependencies: ["SeededRandom"], path: "Tests/ServerModel",
         swiftSettings: settings),
     // What every gateway does in the same way; run against the one in memory and the real stack.
     .target(
@@ -300,7 +302,7 @@ let testTargets: [Target] = [
         swiftSettings: settings),
     // A device's working day, and a process that lives it until it is killed.
     .target(
-        name: "DeviceScript", dependencies: ["TestSupport", .grdb], path: "Tests/DeviceScript",
+        name: "DeviceScript", dependencies: ["SeededRandom", .grdb], path: "Tests/DeviceScript",
         swiftSettings: settings),
     .executableTarget(
         name: "device-chaos",
@@ -313,7 +315,7 @@ let testTargets: [Target] = [
         "DeviceIntegrationTests",
         [
             "DeviceScript", "OverSQLite", "OverSQLiteAsyncHTTP", "OverSQLiteTestSupport",
-            "TestSupport", "WireJSON", "device-chaos", .asyncHTTPClient, .grdb, .httpTypes,
+            "SeededRandom", "WireJSON", "device-chaos", .asyncHTTPClient, .grdb, .httpTypes,
             .hummingbird, .logging, .nioCore,
         ]),
     tests(
@@ -322,19 +324,19 @@ let testTargets: [Target] = [
             "AuthService", "DownloadService", "Gateway", "ServiceKit", "Sidecar", "UploadService",
             .yams,
         ]),
-    tests("WireJSONUnitTests", ["TestSupport", "WireJSON"]),
+    tests("WireJSONUnitTests", ["SeededRandom", "WireJSON"]),
     tests("ProtosUnitTests", ["ProtobufC", "Protos", .protobuf]),
     tests(
         "ReadinessUnitTests",
         ["DatabaseKit", "Gateway", "Postgres", "RPC", "ServiceKit", .lifecycle, .logging]),
-    tests("RPCUnitTests", ["Protos", "RPC", .nioCore]),
+    tests("RPCUnitTests", ["Protos", "RPC", "SeededRandom", .nioCore]),
     tests(
         "RPCIntegrationTests",
         [
             "Programs", "Protos", "RPC", "rpc-test-replica", .lifecycle, .logging, .nioCore,
             .nioPosix, .protobuf,
         ]),
-    tests("PostgresUnitTests", ["Postgres"]),
+    tests("PostgresUnitTests", ["Postgres", "SeededRandom"]),
     tests(
         "PostgresIntegrationTests",
         ["LocalPostgres", "Postgres", "Programs", "TestSupport", .lifecycle, .logging]),
@@ -367,7 +369,7 @@ let testTargets: [Target] = [
     tests("DownloadUnitTests", ["DownloadService", "Model", "Postgres", "Protos", "RPC"]),
     tests(
         "UploadUnitTests",
-        ["Model", "ServerModel", "Sidecar", "TestSupport", "UploadService", .nioCore]),
+        ["Model", "SeededRandom", "ServerModel", "Sidecar", "UploadService", .nioCore]),
     tests(
         "AuthIntegrationTests",
         [
@@ -397,11 +399,11 @@ let testTargets: [Target] = [
         "OverSQLiteDocsUnitTests",
         ["OverSQLite", "OverSQLiteAsyncHTTP", "OverSQLiteTestSupport", .grdb]),
     tests("NotesUnitTests", ["Notes", "OverSQLite"]),
-    tests("CompressionUnitTests", ["Compression", "TestSupport", .nioCore]),
+    tests("CompressionUnitTests", ["Compression", "SeededRandom", .nioCore]),
     tests(
         "OverSQLiteUnitTests",
         [
-            "GatewayConformance", "OverSQLite", "OverSQLiteTestSupport", "TestSupport", .grdb,
+            "GatewayConformance", "OverSQLite", "OverSQLiteTestSupport", "SeededRandom", .grdb,
             .sqlite,
         ]),
     tests(
@@ -409,10 +411,10 @@ let testTargets: [Target] = [
         [
             "Demo", "DevStack", "GapCheck", "GatewayAccess", "GatewayConformance", "Load",
             "LocalPostgres", "Notes", "OperatorKit", "OverSQLite", "OverSQLiteAsyncHTTP",
-            "Postgres", "Programs", "ServerModel", "Sidecar", "TestSupport", "Tokens",
-            .asyncHTTPClient, .grdb, .logging, .nioCore,
-            .nioHTTP1, .nioPosix, .nioSSL, "oversync", "oversync-auth", "oversync-dev",
-            "oversync-download", "oversync-gateway", "oversync-upload",
+            "Postgres", "Programs", "SeededRandom", "ServerModel", "Sidecar", "TestSupport",
+            "Tokens", "oversync", "oversync-auth", "oversync-dev", "oversync-download",
+            "oversync-gateway", "oversync-upload", .asyncHTTPClient, .grdb, .logging, .nioCore,
+            .nioHTTP1, .nioPosix, .nioSSL,
         ]),
 ]
 

@@ -4,10 +4,10 @@ import NIOSSL
 import OverSQLite
 
 extension AsyncHTTPTransport {
-    /// What is likely to be wrong with the address or the certificate; nil if the error does not
-    /// tell.
+    /// Returns what is probably wrong with the address or the certificate; nil if the error does
+    /// not reveal it.
     ///
-    /// BoringSSL's codes are in the texts alone.
+    /// BoringSSL's error codes appear only in the texts.
     static func hint(about error: any Error, at url: URL) -> String? {
         if let error = error as? HTTPClientError {
             let isPlain = url.scheme?.lowercased() == "http"
@@ -22,7 +22,8 @@ extension AsyncHTTPTransport {
     }
 
     private static let untrusted = """
-        the gateway's certificate is not of an authority that this transport trusts, or not good any more: \
-        AsyncHTTPTransport(trusting:) takes the PEM file of the authority that signed it
+        the gateway presents a certificate that has expired, or one of an authority that this \
+        transport does not trust: pass the PEM file of the authority that signed it to \
+        AsyncHTTPTransport(trusting:)
         """
 }

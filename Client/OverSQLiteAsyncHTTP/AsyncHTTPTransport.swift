@@ -5,22 +5,25 @@ import NIOHTTP1
 import NIOSSL
 public import OverSQLite
 
-/// A transport over AsyncHTTPClient, for apps on Linux.
+/// A transport based on AsyncHTTPClient, for apps on Linux.
 ///
-/// Foundation's URLSession on Linux trusts the system's certificate authorities and no others; this
-/// one can be told to trust a development or company authority, and speaks HTTP/2.
+/// Foundation's URLSession on Linux trusts only the system's certificate authorities. This
+/// transport can trust a development or company authority, and it speaks HTTP/2.
 public final class AsyncHTTPTransport: HTTPTransport {
-    /// Largest answer that is read, in bytes: far above any page of a well configured gateway.
+    /// The maximum size of a response, in bytes; much larger than any page of a well-configured
+    /// gateway.
     public static let maximumAnswerBytes = 64 << 20
 
     private let client: HTTPClient
     private let timeout: TimeAmount
-    /// Whether the client was made here, and so is to be shut down here.
+    /// Whether this transport made the client and so must shut it down.
     private let ownsClient: Bool
 
+    /// Makes a transport with the app's client.
+    ///
     /// - Parameters:
-    ///   - client: shut down by whoever made it.
-    ///   - timeout: seconds for one request and its answer; longer than the long poll
+    ///   - client: the HTTP client. Whoever made it shuts it down.
+    ///   - timeout: seconds for a request and its response. It must be longer than the long poll
     ///     (`SyncConfiguration.longPoll`).
     public convenience init(client: HTTPClient, timeout: Int64 = 90) {
         self.init(client: client, timeout: timeout, ownsClient: false)
@@ -33,19 +36,24 @@ public final class AsyncHTTPTransport: HTTPTransport {
     }
 
     deinit {
-        // The client outlives this for as long as it takes; one that goes without is a mistake to
-        // AsyncHTTPClient.
+        // The task keeps the client alive until it has shut down; AsyncHTTPClient requires a
+        // shutdown.
         if ownsClient { Task { [client] in try? await client.shutdown() } }
     }
 
-    /// A transport that trusts the authority in a PEM file, and no other.
+    /// Makes a transport that trusts only the authority in a PEM file.
     ///
-    /// - Throws: a `TransportFailure` that names the file if there is no certificate in it.
+    /// - Parameters:
+    ///   - authorityPath: the path of the PEM file with the authority's certificate.
+    ///   - timeout: seconds for a request and its response. It must be longer than the long poll
+    ///     (`SyncConfiguration.longPoll`).
+    /// - Throws: a `TransportFailure` that names the file, if the file does not exist or holds no
+    ///   certificate.
     public convenience init(trusting authorityPath: String, timeout: Int64 = 90) throws {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.trustRoots = .certificates(try Self.certificates(in: authorityPath))
         var configuration = HTTPClient.Configuration(tlsConfiguration: tls)
-        // The engine tries again itself; until then the app should know that it is offline.
+        // The engine retries by itself, and until then the app should learn that it is offline.
         configuration.connectionPool.retryConnectionEstablishment = false
         self.init(
             client: HTTPClient(configuration: configuration), timeout: timeout, ownsClient: true)
@@ -62,16 +70,16 @@ public final class AsyncHTTPTransport: HTTPTransport {
         }
     }
 
-    /// Ends the connections and returns when they have ended. A transport that made its client
-    /// itself does so too when nobody holds it any more, so that an app need not call this.
+    /// Closes the connections and returns when they are closed. You need not call this for a
+    /// transport that made its own client: it shuts the client down when it is deallocated.
     ///
-    /// - Throws: an error of the client's, as when it was shut down before.
+    /// - Throws: the client's error, for example if it was already shut down.
     public func shutdown() async throws { try await client.shutdown() }
 
-    /// Sends a request and collects the answer.
+    /// Sends a request and returns the complete response.
     ///
-    /// - Throws: the client's error if there is no answer; a `TransportFailure` around it where the
-    ///   address or the certificate is likely to be the cause.
+    /// - Throws: the client's error if there is no response, wrapped in a `TransportFailure` if the
+    ///   address or the certificate is the probable cause.
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
         let response: HTTPClientResponse
         do {
@@ -84,13 +92,13 @@ public final class AsyncHTTPTransport: HTTPTransport {
         return Self.answer(response, Array(body.readableBytesView))
     }
 
-    /// True.
+    /// Always true.
     public var canStream: Bool { true }
 
-    /// Sends a request and hands on the answer as it comes.
+    /// Sends a request and passes on the response as it arrives.
     ///
-    /// - Throws: the client's error if the answer breaks off, `CancellationError`, or what
-    ///   `receive` threw.
+    /// - Throws: the client's error if the connection breaks, `CancellationError` if the task is
+    ///   cancelled, or what `receive` threw.
     public func stream(
         _ request: TransportRequest,
         _ receive: @escaping @Sendable (TransportPart) async throws -> Void

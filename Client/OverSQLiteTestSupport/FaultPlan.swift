@@ -24,8 +24,8 @@ struct FaultPlan: Sendable {
 
     mutating func clear() { self = FaultPlan() }
 
-    /// The fault that a request with this path meets: the first planned for the next one, else the
-    /// first planned for all.
+    /// The fault for a request to this path: the first one planned for the next request, otherwise
+    /// the first one planned for all requests.
     mutating func fault(at path: String) -> NetworkFault? {
         if let index = once.firstIndex(where: { $0.endpoint.isMet(by: path) }) {
             return once.remove(at: index).fault
@@ -37,6 +37,6 @@ struct FaultPlan: Sendable {
         return always[index].fault
     }
 
-    /// A line for each fault that no request has met.
+    /// One line for each fault that no request has met.
     var unused: [String] { (once + always.filter { !$0.isMet }).map(\.report) }
 }

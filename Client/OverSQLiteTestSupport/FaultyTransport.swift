@@ -2,8 +2,8 @@ import Foundation
 import OverSQLite
 import Synchronization
 
-/// Goes wrong when told to: a transport around another, for tests of how an app behaves on bad
-/// networks.
+/// A transport that wraps another one and fails when told to. Use it to test how an app behaves on
+/// bad networks.
 ///
 /// ```swift
 /// let network = FaultyTransport(InMemoryGateway())
@@ -19,51 +19,51 @@ public final class FaultyTransport: TestTransport {
     private let base: any HTTPTransport
     private let state = Mutex(State())
 
-    /// A transport on which nothing goes wrong yet.
+    /// Makes a transport without faults.
     ///
-    /// - Parameter base: where requests go that nothing happens to.
+    /// - Parameter base: the transport that carries requests without a fault.
     public init(_ base: any HTTPTransport) { self.base = base }
 
-    /// Plans a fault for the next request to an endpoint. Faults of one endpoint are met in order,
-    /// each once.
+    /// Plans a fault for the next request to an endpoint. Several faults for one endpoint apply to
+    /// one request each, in order.
     public func next(_ endpoint: GatewayEndpoint, _ fault: NetworkFault) {
         state.withLock { $0.plan.next(endpoint, fault) }
     }
 
-    /// Plans a fault for every request to an endpoint, until ``clearFaults()``. What ``next(_:_:)``
-    /// planned comes first.
+    /// Plans a fault for every request to an endpoint, until ``clearFaults()``. Faults planned with
+    /// ``next(_:_:)`` come first.
     public func always(_ endpoint: GatewayEndpoint, _ fault: NetworkFault) {
         state.withLock { $0.plan.always(endpoint, fault) }
     }
 
-    /// Forgets all plans: the network is good again.
+    /// Removes all planned faults.
     public func clearFaults() { state.withLock { $0.plan.clear() } }
 
-    /// How many requests there were, streams among them.
+    /// The number of requests so far, including streams.
     public var requestCount: Int { state.withLock { $0.count } }
 
-    /// A line for each fault that no request has met, and those of the transport within.
+    /// One line for each planned fault that no request has met, here and in the wrapped transport.
     public var unusedPlans: [String] {
         let within = (base as? any TestTransport)?.unusedPlans ?? []
         return state.withLock { $0.plan.unused } + within
     }
 
-    /// Sends a request, unless a fault is planned for it.
+    /// Sends a request, or applies the fault planned for it.
     ///
-    /// - Throws: ``ConnectionLost``, or what the transport within or a fault's closure throws.
+    /// - Throws: ``ConnectionLost``, or what the wrapped transport or a fault's closure throws.
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
         guard let fault = fault(for: request) else { return try await base.send(request) }
         return try await fault.meet { try await base.send(request) }
     }
 
-    /// Whether the transport within can.
+    /// Whether the wrapped transport can stream.
     public var canStream: Bool { base.canStream }
 
-    /// Opens a stream, unless a fault is planned for it. Of an answer that is lost nothing arrives;
-    /// a fault that cuts or alters the answer does so to each part of its body; one that holds the
-    /// answer holds its head.
+    /// Opens a stream, or applies the fault planned for it. A lost answer delivers nothing. A fault
+    /// that cuts or alters the answer applies to each part of the body; one that holds the answer
+    /// holds its head.
     ///
-    /// - Throws: ``ConnectionLost``, or what the transport within, `receive` or a fault's closure
+    /// - Throws: ``ConnectionLost``, or what the wrapped transport, `receive` or a fault's closure
     ///   throws.
     public func stream(
         _ request: TransportRequest,
@@ -95,7 +95,7 @@ public final class FaultyTransport: TestTransport {
 }
 
 extension NetworkFault {
-    /// What arrives of a part of a streamed answer.
+    /// The part of a streamed answer as it arrives with the fault.
     fileprivate func meet(_ part: TransportPart) async throws -> TransportPart {
         switch part {
         case .head(let head):

@@ -1,7 +1,7 @@
 import OverSQLite
 import WireJSON
 
-/// Writes answers as the wire has them.
+/// Writes answers in the protocol's format.
 enum GatewayAnswer {
     static func upload(
         _ statuses: [(id: Int, answer: GatewayStore.Answer, table: String, pk: String)],
@@ -68,7 +68,7 @@ enum GatewayAnswer {
         }
     }
 
-    /// Of every change: the gateway in memory has no clock.
+    /// The time of every change: the in-memory gateway has no clock of its own.
     private static let timestamp = "2026-01-01T00:00:00.000000Z"
 
     static func page(

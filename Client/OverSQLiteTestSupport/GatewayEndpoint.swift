@@ -1,19 +1,18 @@
-/// What a request asks of a gateway. Plans for requests name it, so that none is made for a path
-/// that nobody asks for.
+/// The endpoints of a gateway, to plan faults for.
 public enum GatewayEndpoint: String, Sendable, Hashable, CaseIterable {
     /// `POST /sync/upload`: the device sends changes.
     case upload
-    /// `GET /sync/download`: the device reads a page of its user's feed.
+    /// `GET /sync/download`: the device downloads a page of its user's log.
     case download
-    /// `GET /sync/bootstrap`: the device asks where it stands.
+    /// `GET /sync/bootstrap`: the device asks what the server knows about it.
     case bootstrap
     /// `GET /sync/capabilities`: the device asks what the gateway can do.
     case capabilities
-    /// `GET /sync/watch`: the device opens a stream on which the gateway tells of news.
+    /// `GET /sync/watch`: the device opens a stream on which the gateway announces new changes.
     case watch
-    /// Whichever comes.
+    /// Any endpoint.
     case any
 
-    /// Whether a request with this path is meant.
+    /// Whether a request to this path goes to this endpoint.
     func isMet(by path: String) -> Bool { self == .any || path.hasSuffix("/sync/" + rawValue) }
 }

@@ -1,4 +1,4 @@
-/// One user's rows and log on a server that keeps them in memory.
+/// One user's rows and log, in memory.
 struct GatewayModel: Sendable {
     /// A row's address.
     struct Place: Hashable, Sendable {
@@ -9,11 +9,12 @@ struct GatewayModel: Sendable {
     struct StoredRow: Sendable {
         var version: Int
         var sequence: Int
-        /// Payload text, byte for byte; nil for a tombstone.
+        /// The payload's text, byte for byte; nil for a tombstone.
         var payload: String?
-        /// As the business table has them: columns that no payload named lately keep what they had.
+        /// The columns of the business table. A column that a payload does not name keeps its
+        /// value.
         var columns: PayloadColumns = [:]
-        /// Who wrote it; empty when that is no longer kept.
+        /// The device that wrote the row; empty if that is no longer kept.
         var source: String
         var changeID: Int
 
@@ -50,26 +51,26 @@ struct GatewayModel: Sendable {
     private(set) var rows: [Place: StoredRow] = [:]
     private(set) var log: [Entry] = []
     private(set) var lastSequence = 0
-    /// Cursors below it miss deletes that are no longer kept.
+    /// Deletes up to this sequence may have been compacted away.
     private(set) var floor = 0
-    /// What came under each change id; several contents, if devices used it again.
+    /// The changes received under each change id; several if a device reused it.
     private var known: [ChangeName: [Entry]] = [:]
-    /// The highest change id of each device that has ever sent one, kept also when its changes are
-    /// not.
+    /// The highest change id of each device, kept even if its changes are compacted away.
     private var highest: [String: Int] = [:]
 
-    /// Knows a device from now on, whatever becomes of its changes.
+    /// Remembers a device, whatever the outcome of its changes.
     mutating func meet(_ source: String) { highest[source] = highest[source] ?? 0 }
 
-    /// The version that a repeat was applied as; nil for a change that is no repeat (V2).
+    /// The version with which a repeated change was applied; nil if the change is not a repeat
+    /// (V2).
     func versionOfSame(_ change: Change, from source: String) -> Int? {
         known[ChangeName(source: source, id: change.id)]?.first {
             $0.place == change.place && $0.payload == change.payload
         }?.version
     }
 
-    /// The version a change must be on: its own base, or, where the row is as this very id made it,
-    /// that (V3).
+    /// The version that a change must be based on: its own base or, if the row was last written
+    /// under the same change id, the row's version (V3).
     func base(of change: Change, from source: String) -> Int {
         let earlier = known[ChangeName(source: source, id: change.id)] ?? []
         guard let row = rows[change.place], earlier.contains(where: { $0.sequence == row.sequence })
@@ -100,7 +101,7 @@ struct GatewayModel: Sendable {
             source: entry.source, changeID: entry.changeID)
     }
 
-    /// Goes back to what was after a sequence, as a server that was restored from a backup.
+    /// Goes back to the state after a sequence, like a server restored from a backup.
     mutating func restore(to sequence: Int) {
         let kept = log.filter { $0.sequence <= sequence }
         self = GatewayModel()
@@ -109,7 +110,7 @@ struct GatewayModel: Sendable {
         }
     }
 
-    /// Forgets what newer changes have replaced, and deletes.
+    /// Removes replaced changes and deletes from the log.
     mutating func compact() {
         func isKept(_ entry: Entry) -> Bool {
             rows[entry.place]?.version == entry.version && entry.payload != nil
@@ -125,10 +126,10 @@ struct GatewayModel: Sendable {
         }
     }
 
-    /// How the server knows a device: its highest change id.
+    /// The highest change id of a device; nil if the device is unknown.
     func highestChangeID(of source: String) -> Int? { highest[source] }
 
-    /// Entries after `after` and up to `until`, one more than `limit` if there are so many.
+    /// The entries after `after` up to `until`: one more than `limit`, if there are so many.
     func page(after: Int, until: Int, limit: Int, excluding source: String?) -> [Entry] {
         Array(
             log.lazy.filter { $0.sequence > after && $0.sequence <= until && $0.source != source }

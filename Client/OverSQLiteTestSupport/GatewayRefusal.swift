@@ -1,7 +1,7 @@
 /// Why a change is `invalid`, in the real server's words.
 struct GatewayRefusal: Error, Hashable {
     enum Details: Hashable {
-        /// They repeat the message.
+        /// Repeats the message.
         case error
         case missing([String])
         case table(schema: String, String)
@@ -42,15 +42,15 @@ struct GatewayRefusal: Error, Hashable {
         .init("batch_too_large", "batch too large: changes=\(count) limit=\(limit)")
     }
 
-    /// Whether the answer as a whole then says that it was not accepted (V10).
+    /// Whether this makes the whole answer say that it was not accepted (V10).
     var refusesBatch: Bool {
         ["unregistered_table", "forbidden_table", "batch_too_large"].contains(reason)
     }
 }
 
-/// A refusal that a test asked for.
+/// A rejection that a test asked for.
 struct PlannedRefusal: Sendable {
     let reason: String
-    /// Whether a change of the row has come.
+    /// Whether a change of the row has arrived.
     var isMet = false
 }

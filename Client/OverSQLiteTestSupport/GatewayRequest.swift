@@ -1,16 +1,16 @@
 import Foundation
 import OverSQLite
 
-/// A request taken apart.
+/// A parsed request.
 struct Call {
     let method: String
     let path: String
     var query: [String: String]
     let authorization: String?
-    /// Whom the token names; nil if it is none.
+    /// The user and the device of the token; nil if there is no readable token.
     let caller: Caller?
     let body: [UInt8]
-    /// The history that the device names.
+    /// The epoch that the device names.
     let epoch: String?
 
     struct Caller: Hashable {
@@ -34,7 +34,7 @@ struct Call {
         epoch = Self.header("Oversync-Epoch", of: request)
     }
 
-    /// A header in any case, as HTTP has it.
+    /// A header's value; header names are case-insensitive.
     private static func header(_ name: String, of request: TransportRequest) -> String? {
         request.headers.first { $0.key.lowercased() == name.lowercased() }?.value
     }
@@ -64,7 +64,7 @@ struct Call {
     }
 }
 
-/// A request that cannot be served, as the wire says it.
+/// An error that refuses a request, as the protocol describes it.
 struct GatewayError: Error, Hashable {
     let status: Int
     let code: String
@@ -84,17 +84,17 @@ struct GatewayError: Error, Hashable {
 
 /// The parameters of a download.
 struct PageQuery {
-    /// Longest wait, in seconds.
+    /// The longest wait, in seconds.
     static let maximumWait = 55
     static let maximumRows = 1000
 
     let after: Int
     let limit: Int
-    /// nil: the end of the feed.
+    /// nil means the end of the log.
     let until: Int?
     let schema: String?
     let isForSelf: Bool
-    /// Seconds.
+    /// In seconds.
     let wait: Int
 
     init(_ query: [String: String]) throws(GatewayError) {
@@ -130,7 +130,7 @@ struct PageQuery {
     }
 }
 
-/// Whether a name can be one of a schema or a table.
+/// Whether a name is valid for a schema or a table.
 func isIdentifier(_ text: String) -> Bool {
     (1...63).contains(text.utf8.count)
         && text.utf8.allSatisfy { $0 &- 0x30 < 10 || $0 &- 0x61 < 26 || $0 == 0x5F }

@@ -1,8 +1,8 @@
 /// All users' rows, and the rules by which uploads change them.
 struct GatewayStore: Sendable {
-    /// What became of a change.
+    /// The outcome of a change.
     enum Answer: Sendable {
-        /// nil: a delete of a row that never was.
+        /// The new version; nil for a delete of a row that never existed.
         case applied(Int?)
         case conflict(GatewayModel.StoredRow)
         case invalid(GatewayRefusal)
@@ -15,16 +15,16 @@ struct GatewayStore: Sendable {
         }
     }
 
-    /// A change of a request, or why it is none.
+    /// A change of a request, or why it is invalid.
     typealias Verdict = Result<GatewayModel.Change, GatewayRefusal>
 
     let schema: String
     let tables: GatewayTables
     var users: [String: GatewayModel] = [:]
-    /// Rows to refuse, as a test asks for it.
+    /// Rows to reject, at the test's request.
     var refusals: [GatewayModel.Place: PlannedRefusal] = [:]
 
-    /// Answers in the order of the request.
+    /// Applies the changes and returns the answers in the order of the request.
     mutating func upload(
         _ verdicts: [Verdict], user: String, device: String, isAtomic: Bool
     ) -> [Answer] {
@@ -56,7 +56,8 @@ struct GatewayStore: Sendable {
         return answers
     }
 
-    /// Upserts parents first, if related tables share the request; then deletes, children first.
+    /// Upserts come first, with parents before children if related tables share the request. Then
+    /// come deletes, children first.
     private func ordered(
         _ changes: [(index: Int, change: GatewayModel.Change)]
     ) -> [(index: Int, change: GatewayModel.Change)] {
@@ -91,7 +92,7 @@ struct GatewayStore: Sendable {
         return write(change, on: base, user: user, device: device)
     }
 
-    /// The reason with which a test asked to refuse the row, which it now has.
+    /// The reason with which a test asked to reject the row; marks the plan as met.
     private mutating func refusalAsked(of place: GatewayModel.Place) -> String? {
         let place = tables.place(place.table, place.pk)
         refusals[place]?.isMet = true
@@ -110,7 +111,7 @@ struct GatewayStore: Sendable {
 
     // MARK: What PostgreSQL would say
 
-    /// The SQLSTATE with which the business table refuses a row; nil if it takes it.
+    /// The SQLSTATE with which the business table refuses a row; nil if it accepts the row.
     private func refusal(of change: GatewayModel.Change, user: String) -> String? {
         let rows = users[user]?.rows ?? [:]
         let place = change.place
@@ -145,7 +146,7 @@ struct GatewayStore: Sendable {
         return users.contains { $0.key != user && $0.value.rows[change.place]?.isDeleted == false }
     }
 
-    /// The answer that a test asked for by its reason.
+    /// The answer for the reason that a test asked for.
     private static func asked(
         _ reason: String, _ version: Int, _ place: GatewayModel.Place, _ schema: String
     ) -> Answer {
@@ -155,7 +156,7 @@ struct GatewayStore: Sendable {
         case "unregistered_table": .invalid(.unregistered(schema, place.table))
         case "row_missing": .invalid(.rowMissing(schema, place))
         case "key_taken": .invalid(.keyTaken(schema, place))
-        default: .invalid(.init(reason, "refused as the test asked"))
+        default: .invalid(.init(reason, "rejected, as the test asked"))
         }
     }
 }

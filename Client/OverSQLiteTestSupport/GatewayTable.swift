@@ -1,33 +1,34 @@
 extension InMemoryGateway {
-    /// A table that a gateway serves, as far as its rules depend on it.
+    /// A table that the gateway serves, as far as the gateway's rules depend on it.
     ///
-    /// A gateway made without tables takes every row of every table. One that knows them refuses
-    /// what the real one would: rows without their parents, nulls, keys that are no UUIDs.
+    /// A gateway without a list of tables accepts every row of every table. A gateway that knows
+    /// its tables rejects what the real one would: rows without their parents, nulls, and keys that
+    /// are not UUIDs.
     public struct Table: Sendable, Hashable {
-        /// What the key column holds.
+        /// The kind of key in the key column.
         public enum Key: Sendable, Hashable {
-            /// UUIDs, which all users share: a key that another has used is taken.
+            /// UUIDs. All users share one key space, so a key that another user has is taken.
             case uuid
-            /// Text of 1 to 512 bytes; each user has keys of his own.
+            /// Text of 1 to 512 bytes. Each user has a key space of their own.
             case text
         }
 
         /// The table's name, in lower case.
         public let name: String
-        /// What the key column holds.
+        /// The kind of key in the key column.
         public let key: Key
-        /// Columns that are declared NOT NULL and have no default.
+        /// Columns that are NOT NULL and have no default.
         public let required: Set<String>
-        /// Foreign keys: the table that each column points to.
+        /// Foreign keys: the parent table of each referring column.
         public let references: [String: String]
 
         /// Describes a table.
         ///
         /// - Parameters:
-        ///   - name: its name, in lower case.
-        ///   - key: what the key column holds.
-        ///   - required: columns that are declared NOT NULL and have no default.
-        ///   - references: foreign keys: the table that each column points to.
+        ///   - name: the table's name, in lower case.
+        ///   - key: the kind of key in the key column.
+        ///   - required: columns that are NOT NULL and have no default.
+        ///   - references: foreign keys: the parent table of each referring column.
         public init(
             _ name: String, key: Key = .uuid, required: Set<String> = [],
             references: [String: String] = [:]
@@ -40,9 +41,9 @@ extension InMemoryGateway {
     }
 }
 
-/// The tables of a gateway, or none, which stands for any.
+/// The tables of a gateway; without a list, any table is served.
 struct GatewayTables: Sendable {
-    /// Parents first.
+    /// The tables, parents first; nil means any table.
     let all: [InMemoryGateway.Table]?
     private let byName: [String: Int]
 
@@ -57,8 +58,8 @@ struct GatewayTables: Sendable {
     /// Whether the table is served.
     func has(_ name: String) -> Bool { all == nil || byName[name] != nil }
 
-    /// A row's address by which plans and changes are compared: names in lower case, and UUIDs in
-    /// one spelling unless the table's keys are known to be text.
+    /// The address by which plans and changes are compared: the table's name in lower case, and
+    /// UUIDs in one spelling unless the table's keys are known to be text.
     func place(_ table: String, _ pk: String) -> GatewayModel.Place {
         let name = table.lowercased()
         let key = self[name]?.key == .text ? pk : WireKey.uuid(pk) ?? pk
@@ -74,21 +75,21 @@ struct GatewayTables: Sendable {
 
     func rank(_ name: String) -> Int { byName[name] ?? 0 }
 
-    /// Whether one of these tables points to another.
+    /// Whether one of these tables refers to another of them.
     func areRelated(_ names: Set<String>) -> Bool {
         names.contains { name in
             self[name]?.references.values.contains { $0 != name && names.contains($0) } == true
         }
     }
 
-    /// The columns that point to a table.
+    /// The columns that refer to a table.
     func referring(to parent: String) -> [(table: String, column: String)] {
         (all ?? []).flatMap { table in
             table.references.filter { $0.value == parent }.map { (table.name, $0.key) }
         }
     }
 
-    /// Tables in a circle stay in the order they were given in.
+    /// Tables in a cycle stay in the given order.
     private static func parentsFirst(_ tables: [InMemoryGateway.Table]) -> [InMemoryGateway.Table] {
         var ordered: [InMemoryGateway.Table] = []
         var left = tables

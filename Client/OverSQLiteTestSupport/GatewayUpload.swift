@@ -1,12 +1,12 @@
 import Foundation
 import WireJSON
 
-/// Reads uploads as the real server does, keeping payloads byte for byte, and judges each change by
-/// itself.
+/// Parses uploads like the real server: payloads are kept byte for byte, and each change is judged
+/// on its own.
 struct UploadBody {
-    /// Most changes in an upload.
+    /// The maximum number of changes in an upload.
     let changeLimit: Int
-    /// Longest payload, in bytes.
+    /// The maximum size of a payload, in bytes.
     let payloadLimit: Int
     let schema: String
     let tables: GatewayTables
@@ -20,11 +20,11 @@ struct UploadBody {
         var pk = ""
         var operation = ""
         var payload: JSONSlice?
-        /// A field whose text is not Unicode.
+        /// The name of a field whose text is not valid Unicode.
         var broken: String?
     }
 
-    /// The ids of the changes, and what they are.
+    /// The changes' ids, each with its change or the reason why it is invalid.
     func changes(_ body: [UInt8]) throws(GatewayError) -> [(id: Int, verdict: GatewayStore.Verdict)]
     {
         let read = body.withUnsafeBufferPointer { bytes -> Result<[Sent], JSONError> in
@@ -114,7 +114,7 @@ struct UploadBody {
         }
     }
 
-    // MARK: Judging: names, operation, key, payload; the first fault counts
+    // MARK: Judging: names, operation, key, payload; the first error counts
 
     private func change(_ sent: Sent, _ body: [UInt8]) throws(GatewayRefusal) -> GatewayModel.Change
     {

@@ -2,13 +2,13 @@ import OverSQLite
 import Synchronization
 
 extension InMemoryGateway {
-    /// Largest body, in bytes.
+    /// The maximum size of a body, in bytes.
     private static let bodyLimit = 16 << 20
-    /// Largest payload, in bytes.
+    /// The maximum size of a payload, in bytes.
     private static let payloadLimit = 1 << 20
 
-    /// Serves a request, unless a fault is planned for it. A request that waits for news is held
-    /// until there is some.
+    /// Serves a request, or applies the fault planned for it. A request that waits for new changes
+    /// is held until there are some.
     ///
     /// - Throws: ``ConnectionLost``, or what a fault's closure throws; `CancellationError`.
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
@@ -16,8 +16,8 @@ extension InMemoryGateway {
         return try await meeting(call) { try await serve(call) }
     }
 
-    /// Notes a request, and answers it as the next fault planned for it says, or else with what
-    /// serves it.
+    /// Records a request. Answers it with the fault planned for it, otherwise with the result of
+    /// `serve`.
     func meeting(
         _ call: Call, _ serve: () async throws -> TransportResponse
     ) async throws -> TransportResponse {
@@ -47,7 +47,7 @@ extension InMemoryGateway {
         }
     }
 
-    /// What a reference server answers to a path that it does not know.
+    /// Thrown for a path that a reference server does not know.
     private struct NotThere: Error {}
 
     private func respond(
@@ -61,17 +61,17 @@ extension InMemoryGateway {
             status: status, headers: usual.merging(headers) { $1 }, body: Array((text + "\n").utf8))
     }
 
-    /// An answer with nothing but its type, for what stands in for a gateway.
+    /// An answer with only a content type, for what stands in for a gateway.
     static func json(_ status: Int, _ text: String) -> TransportResponse {
         TransportResponse(
             status: status, headers: ["content-type": "application/json"], body: Array(text.utf8))
     }
 
-    // MARK: Doors
+    // MARK: Routes
 
     private typealias Answering = (Call.Caller) async throws -> String
 
-    /// What answers a request, if it comes with a good token.
+    /// The handler for a request.
     private func route(_ call: Call) throws -> Answering {
         let routes: [String: (method: String, answer: Answering)] = [
             "/sync/upload": ("POST", { try self.upload(call, from: $0) }),
@@ -107,7 +107,7 @@ extension InMemoryGateway {
         return caller
     }
 
-    // MARK: Where a device stands
+    // MARK: Bootstrap and capabilities
 
     private func bootstrap(_ caller: Call.Caller) throws -> String {
         try state.withLock { state in
@@ -146,6 +146,8 @@ extension InMemoryGateway {
             + digits
     }
 
+    /// Checks the epoch and the cursor of a request.
+    ///
     /// - Parameter after: the cursor of a download.
     private static func check(
         _ call: Call, after: Int, of caller: Call.Caller, in state: inout State
@@ -258,7 +260,7 @@ extension InMemoryGateway {
 
     // MARK: Holding requests
 
-    /// Returns when there is something on the page, or the time is over.
+    /// Returns when the page has a change, or when the wait is over.
     private func waitForNews(_ query: PageQuery, _ caller: Call.Caller) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.hold(query, caller) }
@@ -271,7 +273,7 @@ extension InMemoryGateway {
         try Task.checkCancellation()
     }
 
-    /// Returns when the log of the caller's user has grown beyond the call's cursor, whoever wrote.
+    /// Returns when the user's log has grown beyond the call's cursor, whoever wrote the change.
     func waitForNews(_ call: Call) async throws {
         guard let caller = call.caller else { return }
         var parameters = call.query
@@ -295,7 +297,7 @@ extension InMemoryGateway {
         }
     }
 
-    /// Waits for the next write, unless there is news.
+    /// Waits for the next write, unless there is already a change.
     private func nextNews(_ query: PageQuery, _ caller: Call.Caller, waiter id: UInt64) async
         -> Bool
     {

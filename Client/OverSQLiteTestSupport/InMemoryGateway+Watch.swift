@@ -3,14 +3,15 @@ import OverSQLite
 import Synchronization
 
 extension InMemoryGateway {
-    /// The gateway as one that offers `/sync/watch`, and says in `/sync/capabilities` that it does.
-    /// Each call makes another door to the same rows: keep the one whose streams the test wants to
-    /// break.
+    /// This gateway with `/sync/watch`, which `/sync/capabilities` then announces.
+    ///
+    /// Each call returns another front end to the same rows. Keep the one whose streams the test
+    /// wants to break.
     public var watchable: WatchableGateway { WatchableGateway(self) }
 }
 
-/// An in-memory gateway with a watch stream that a test can break and silence, with compression,
-/// and with a limit on bodies. Faults are planned on its ``gateway``, for `.watch`, too.
+/// An in-memory gateway with a watch stream that a test can break or silence, with compression, and
+/// with a limit on body sizes. Plan faults on its ``gateway``, also those for `.watch`.
 public final class WatchableGateway: TestTransport {
     private typealias Parts = AsyncThrowingStream<TransportPart, any Error>
 
@@ -24,23 +25,23 @@ public final class WatchableGateway: TestTransport {
         var encodings: [String] = []
     }
 
-    /// What the streams are of.
+    /// The gateway whose changes the streams announce.
     public let gateway: InMemoryGateway
     private let state = Mutex(State())
 
     init(_ gateway: InMemoryGateway) { self.gateway = gateway }
 
-    /// Sets the features that `/sync/capabilities` names, at first `watch` alone. With `gzip` among
-    /// them bodies are compressed both ways.
+    /// Sets the features that `/sync/capabilities` announces. Initially, that is only `watch`. With
+    /// `gzip`, bodies are compressed in both directions.
     public func offer(_ features: [String]) { state.withLock { $0.features = features } }
 
-    /// The plans made on ``gateway`` that no request has met.
+    /// One line for each plan on ``gateway`` that no request has met.
     public var unusedPlans: [String] { gateway.unusedPlans }
 
-    /// From now on streams tell of nothing, as behind a proxy that keeps what it gets.
+    /// Makes all streams silent from now on, as if a proxy withheld what it receives.
     public func silence() { state.withLock { $0.isSilent = true } }
 
-    /// Breaks every stream.
+    /// Breaks every open stream.
     public func breakStreams() {
         let streams = state.withLock { state in
             defer { state.streams = [:] }
@@ -49,18 +50,21 @@ public final class WatchableGateway: TestTransport {
         for stream in streams { stream.finish(throwing: ConnectionLost()) }
     }
 
-    /// Bodies of more bytes, before compression, are answered 413.
+    /// Answers 413 to upload bodies of more than this many bytes, measured before compression.
     public func limitBodies(to bytes: Int) { state.withLock { $0.bodyLimit = bytes } }
 
-    /// The encoding of each upload so far: `gzip`, or `identity`.
+    /// The encoding of each upload so far: `gzip` or `identity`.
     public var uploadEncodings: [String] { state.withLock { $0.encodings } }
 
-    /// How many streams are open now, and how many ever were.
+    /// The number of streams that are open now, and of all streams opened so far.
     public var streams: (open: Int, opened: Int) {
         state.withLock { ($0.streams.count, $0.opened) }
     }
 
-    /// Serves a request as the gateway does, with capabilities, gzip and a limit on bodies.
+    /// Serves a request like ``gateway``, with the announced features, compression and the body
+    /// limit.
+    ///
+    /// - Throws: ``ConnectionLost``, or what a fault's closure throws; `CancellationError`.
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
         if request.url.path.hasSuffix("sync/upload") { return try await upload(request) }
         guard request.url.path.hasSuffix("sync/capabilities") else {
@@ -103,11 +107,11 @@ public final class WatchableGateway: TestTransport {
         return response
     }
 
-    /// True.
+    /// Always true.
     public var canStream: Bool { true }
 
-    /// Serves `/sync/watch` until the stream is broken or the task cancelled, unless a fault is
-    /// planned for it.
+    /// Serves `/sync/watch` until the stream is broken or the task is cancelled, or applies the
+    /// fault planned for it.
     ///
     /// - Throws: ``ConnectionLost``, or what `receive` or a fault's closure throws.
     public func stream(
@@ -140,7 +144,7 @@ public final class WatchableGateway: TestTransport {
         }
     }
 
-    /// Tells of each growth of the user's log beyond what the device has.
+    /// Announces each growth of the user's log beyond what the device has.
     private func tell(_ request: TransportRequest, _ parts: Parts.Continuation) async throws {
         var call = try Call(request)
         var told = Int(call.query["after"] ?? "") ?? 0

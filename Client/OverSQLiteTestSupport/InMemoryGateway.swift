@@ -2,39 +2,39 @@ import Foundation
 import OverSQLite
 import Synchronization
 
-/// A gateway in memory, for tests of apps and of the library itself: one or several users, no SQL,
-/// no network. Tokens are made with `token(user:device:)`; nobody signs them.
+/// A gateway in memory, for tests of apps and of the library itself: one or more users, no SQL, no
+/// network. `token(user:device:)` makes its tokens, which are not signed.
 ///
-/// It answers as the real one does: the same suite of behaviours runs against both. Of the protocol
-/// it lacks protobuf and roles; the watch stream and compression are what ``watchable`` adds.
+/// It behaves like the real gateway: the same test suite runs against both. It does not support the
+/// protocol's protobuf format and roles. ``watchable`` adds the watch stream and compression.
 public final class InMemoryGateway: TestTransport {
-    /// A request as it came.
+    /// A request that the gateway received.
     public struct Request: Sendable {
         /// The path, such as `/sync/upload`.
         public let path: String
-        /// The parameters behind the path, by name.
+        /// The query parameters, by name.
         public let query: [String: String]
         /// The body as text; empty if there was none.
         public let body: String
     }
 
-    /// A change as the log holds it.
+    /// A change in the log.
     public struct LoggedChange: Sendable, Hashable {
-        /// Its place in the user's feed, from 1 on.
+        /// The change's sequence in the user's log, from 1.
         public let sequence: Int
         /// The table's name, in lower case.
         public let table: String
-        /// The row's key as it travels: a UUID with dashes in lower case, or the app's text.
+        /// The row's key as it was sent: a lower-case UUID with dashes, or the app's text.
         public let pk: String
         /// `INSERT`, `UPDATE` or `DELETE`.
         public let operation: String
-        /// JSON text; nil for a delete.
+        /// The payload as JSON text; nil for a delete.
         public let payload: String?
-        /// The row's version after the change, from 1 on.
+        /// The row's version after the change, from 1.
         public let version: Int
-        /// The name of the device that sent it.
+        /// The name of the device that sent the change.
         public let device: String
-        /// What the device calls the change.
+        /// The change id that the device gave the change.
         public let changeID: Int
     }
 
@@ -48,20 +48,20 @@ public final class InMemoryGateway: TestTransport {
         var epoch = 1
         var isReference = false
         var expiredTokens: Set<String> = []
-        /// The floors at which devices began to read at 0.
+        /// The floor at the time when each device began to download from 0.
         var hydrations: [Call.Caller: Int] = [:]
     }
 
     let state: Mutex<State>
     let clock: (any SyncClock)?
 
-    /// A gateway without users and rows.
+    /// Makes a gateway without users and rows.
     ///
     /// - Parameters:
-    ///   - schema: the schema that all tables are in.
-    ///   - tables: what is served; nil serves any table and takes any row.
-    ///   - clock: ends requests that wait when their time is over; without one they wait until
-    ///     there is news.
+    ///   - schema: the schema of all tables.
+    ///   - tables: the tables to serve. The default, nil, serves any table and accepts any row.
+    ///   - clock: ends held requests when their wait is over. Without a clock they wait until there
+    ///     is a change.
     public init(
         schema: String = "business", tables: [Table]? = nil, clock: (any SyncClock)? = nil
     ) {
@@ -72,23 +72,22 @@ public final class InMemoryGateway: TestTransport {
 
     // MARK: What a test sets up
 
-    /// Plans a fault for the next request to an endpoint. Faults of one endpoint are met in order,
-    /// each once.
+    /// Plans a fault for the next request to an endpoint. Several faults for one endpoint apply to
+    /// one request each, in order.
     public func next(_ endpoint: GatewayEndpoint, _ fault: NetworkFault) {
         state.withLock { $0.plan.next(endpoint, fault) }
     }
 
-    /// Forgets faults that no request has met.
+    /// Removes planned faults that no request has met.
     public func clearFaults() { state.withLock { $0.plan.clear() } }
 
-    /// Refuses every change of a row until the reason is set to nil.
+    /// Rejects every change of a row until the reason is set to nil.
     ///
     /// - Parameters:
     ///   - table: the table's name.
-    ///   - pk: the row's key; a UUID in any spelling.
-    ///   - reason: what the answer gives as its reason, such as `bad_payload`, `fk_missing`,
-    ///     `row_missing`,
-    ///     `key_taken`, `unregistered_table`, or `materialize_error`; nil takes the row again.
+    ///   - pk: the row's key; a UUID may have any spelling.
+    ///   - reason: the reason in the answer, such as `bad_payload`, `fk_missing`, `row_missing`,
+    ///     `key_taken`, `unregistered_table` or `materialize_error`; nil accepts the row again.
     public func refuse(_ table: String, _ pk: String, reason: String?) {
         state.withLock { state in
             let place = state.store.tables.place(table, pk)
@@ -96,31 +95,33 @@ public final class InMemoryGateway: TestTransport {
         }
     }
 
-    /// A line for each fault that no request has met, and for each refusal of a row that no device
-    /// has sent.
+    /// One line for each fault that no request has met, and for each planned rejection of a row
+    /// that no device has sent.
     public var unusedPlans: [String] {
         state.withLock { state in
             let rows = state.store.refusals.filter { !$1.isMet }.map { place, refusal in
-                "no upload had the row \(place.table) \(place.pk), to be refused as \(refusal.reason)"
+                "no upload had the row \(place.table) \(place.pk), "
+                    + "to be rejected as \(refusal.reason)"
             }
             return state.plan.unused + rows.sorted()
         }
     }
 
-    /// Behaves as servers do that know the protocol's beginnings only: repeats are acknowledged
-    /// without a version, a server row does not say who wrote it, requests that wait for news are
-    /// answered at once, and of `/sync/bootstrap`, `/sync/capabilities` and epochs such a server
-    /// knows nothing.
+    /// Makes the gateway behave like a server that knows only the first version of the protocol.
+    ///
+    /// Repeats are acknowledged without a version, a server row does not say who wrote it, requests
+    /// that wait for changes are answered at once, and `/sync/bootstrap`, `/sync/capabilities` and
+    /// epochs are unknown.
     public func actLikeOlderServer() { state.withLock { $0.isReference = true } }
 
-    /// Sets the most changes that an upload may have; at first 1000.
+    /// Sets the maximum number of changes in an upload. Initially, it is 1000.
     public func setBatchLimit(_ limit: Int) { state.withLock { $0.batchLimit = limit } }
 
-    /// Answers 401 to a token from now on, as when its time is over.
+    /// Answers 401 to a token from now on, as if it had expired.
     public func expire(_ token: String) { state.withLock { _ = $0.expiredTokens.insert(token) } }
 
-    /// Goes back to what was after a sequence of the user's feed and begins a new history, as a
-    /// server that was restored from a backup.
+    /// Goes back to the state after a sequence of the user's log and begins a new epoch, like a
+    /// server restored from a backup.
     public func restore(toSequence sequence: Int, user: String = "user") {
         state.withLock { state in
             state.store.users[user]?.restore(to: sequence)
@@ -128,20 +129,20 @@ public final class InMemoryGateway: TestTransport {
         }
     }
 
-    /// Forgets replaced changes and deletes: cursors before the last delete are answered
-    /// `history_pruned`.
+    /// Removes replaced changes and deletes from the log. Cursors before the last removed delete
+    /// are answered with `history_pruned`.
     public func compact(user: String = "user") {
         state.withLock { $0.store.users[user]?.compact() }
     }
 
-    /// Writes a row as another device of the user would, on the version that stands.
+    /// Writes a row as if another device of the user had changed its current version.
     ///
     /// - Parameters:
     ///   - table: the table's name.
-    ///   - pk: the row's key as it travels; in a table of UUIDs in any spelling.
-    ///   - payload: the row as JSON text; nil deletes it.
-    ///   - user: whose row it is.
-    ///   - device: the name of the device that the feed gives as its writer.
+    ///   - pk: the row's key as it is sent; in a table of UUIDs in any spelling.
+    ///   - payload: the row as JSON text; nil deletes the row.
+    ///   - user: the user whose row it is.
+    ///   - device: the device that the log names as the writer.
     /// - Returns: the row's new version.
     @discardableResult
     public func write(
@@ -162,7 +163,7 @@ public final class InMemoryGateway: TestTransport {
         return version
     }
 
-    /// A token for a user's device, as the app's `credentials` would give it.
+    /// A token for a user's device, for the app's `credentials` closure.
     public static func token(user: String = "user", device: String) -> String {
         let claims = Data(#"{"sub":"\#(user)","did":"\#(device)"}"#.utf8).base64EncodedString()
         return "e30.\(claims.replacing("=", with: "")).unsigned"
@@ -173,10 +174,10 @@ public final class InMemoryGateway: TestTransport {
     /// Every request so far.
     public var requests: [Request] { state.withLock { $0.requests } }
 
-    /// Bodies of the uploads so far.
+    /// The bodies of the uploads so far.
     public var uploads: [String] { requests.filter { $0.path.hasSuffix("upload") }.map(\.body) }
 
-    /// The rows that are not deleted: payload text by key.
+    /// The payloads of a table's rows by key, without deleted rows.
     public func rows(_ table: String, user: String = "user") -> [String: String] {
         let rows = model(user).rows.filter { $0.key.table == table.lowercased() }
         return Dictionary(
@@ -185,7 +186,8 @@ public final class InMemoryGateway: TestTransport {
             })
     }
 
-    /// The version of a row, deleted or not, its key in any spelling; nil if it never was.
+    /// The version of a row, deleted or not; nil if the row never existed. The key may have any
+    /// spelling.
     public func version(_ table: String, _ pk: String, user: String = "user") -> Int? {
         state.withLock { state in
             let rows = state.store.users[user]?.rows ?? [:]
@@ -195,10 +197,10 @@ public final class InMemoryGateway: TestTransport {
         }
     }
 
-    /// How many changes the log has had.
+    /// The number of changes that the log has ever had.
     public func logCount(user: String = "user") -> Int { model(user).lastSequence }
 
-    /// The changes in the log, in their order.
+    /// The changes in the log, in order.
     public func log(user: String = "user") -> [LoggedChange] {
         model(user).log.map { entry in
             LoggedChange(

@@ -2,8 +2,8 @@ import Foundation
 import OverSQLite
 import Synchronization
 
-/// A clock that stands still until it is told to go on: retries, polls and the watchdog then happen
-/// when the test says so, and no test waits for time to pass.
+/// A clock that stands still until the test advances it. Retries, polls and the watchdog then
+/// happen when the test says so, and no test waits for real time to pass.
 public final class ManualClock: SyncClock {
     private struct Sleeper {
         let id: UInt64
@@ -20,20 +20,20 @@ public final class ManualClock: SyncClock {
 
     private let state: Mutex<State>
 
-    /// A clock that stands.
+    /// Makes a clock that stands still.
     ///
-    /// - Parameter now: the time of day at first.
+    /// - Parameter now: the initial time.
     public init(now: Date = Date(timeIntervalSince1970: 1_000_000)) {
         state = Mutex(State(now: now))
     }
 
-    /// The time of day, as it was set last.
+    /// The current time of this clock.
     public var now: Date { state.withLock { $0.now } }
 
-    /// Returns once the clock has been advanced by so many seconds; at once if there are none to
-    /// wait for.
+    /// Returns once the clock has been advanced by the given number of seconds; at once if it is
+    /// not positive.
     ///
-    /// - Throws: `CancellationError` when the task is cancelled.
+    /// - Throws: `CancellationError` if the task is cancelled.
     public func sleep(seconds: Double) async throws {
         let id = state.withLock { state in
             state.nextID += 1
@@ -66,8 +66,10 @@ public final class ManualClock: SyncClock {
         }
     }
 
-    /// Lets time pass and wakes everybody whose time has come. Who begins to sleep later counts
-    /// from then: call ``waitForSleeper()`` first where something is about to.
+    /// Advances the clock and wakes everyone whose time has come. A sleep that begins later starts
+    /// from the new time, so call ``waitForSleeper()`` first if something is about to sleep.
+    ///
+    /// - Parameter seconds: the number of seconds to advance.
     public func advance(seconds: Double) {
         let due = state.withLock { state in
             state.now += seconds
@@ -78,10 +80,10 @@ public final class ManualClock: SyncClock {
         for sleeper in due { sleeper.continuation.resume() }
     }
 
-    /// Sets the clock, as people and time servers do: those who sleep wake no sooner and no later
-    /// for it.
+    /// Sets the clock, as a person or a time server does. Sleepers do not wake earlier or later
+    /// because of it.
     ///
-    /// - Parameter seconds: by how many it goes ahead; negative sets it back.
+    /// - Parameter seconds: the number of seconds to set the clock ahead; negative sets it back.
     public func set(aheadBy seconds: Double) {
         state.withLock { state in
             state.now += seconds
@@ -93,7 +95,7 @@ public final class ManualClock: SyncClock {
         }
     }
 
-    /// Returns when somebody sleeps, at once if somebody does.
+    /// Returns when someone is sleeping; at once if someone already is.
     public func waitForSleeper() async {
         await withCheckedContinuation { continuation in
             let isThere = state.withLock { state in

@@ -1,31 +1,31 @@
 import OverSQLite
 
-/// What goes wrong with a request. `FaultyTransport` and `InMemoryGateway` know the same faults.
+/// What goes wrong with a request. `FaultyTransport` and `InMemoryGateway` support the same faults.
 public enum NetworkFault: Sendable {
-    /// The connection breaks before the request arrives: the gateway never learns of it.
+    /// The connection breaks before the request arrives. The gateway never sees it.
     case loseRequest
-    /// The gateway serves the request, and the connection breaks before the answer arrives: the
-    /// device does not know what became of its request.
+    /// The gateway serves the request, and the connection breaks before the answer arrives. The
+    /// device does not know whether its request took effect.
     case loseAnswer
-    /// The request waits on its way until `until` returns. If that throws, the request is lost.
+    /// The request is delayed until `until` returns. If `until` throws, the request is lost.
     case holdRequest(until: @Sendable () async throws -> Void)
-    /// The gateway serves the request, and the answer waits on its way until `until` returns. If
-    /// that throws, the answer is lost.
+    /// The gateway serves the request, and the answer is delayed until `until` returns. If `until`
+    /// throws, the answer is lost.
     case holdAnswer(until: @Sendable () async throws -> Void)
-    /// Of the answer's body only the first so many bytes arrive.
+    /// Only the first bytes of the answer's body arrive.
     case cutAnswer(bytes: Int)
-    /// The answer's body arrives as the closure makes it.
+    /// The closure replaces the answer's body.
     case alterAnswer(@Sendable ([UInt8]) -> [UInt8])
-    /// The request does not arrive: something on the way answers in the gateway's place.
+    /// The request does not arrive: something else answers in the gateway's place.
     case answerInstead(TransportResponse)
 
-    /// The request does not arrive: it is answered with a status and a text, as by a proxy or an
-    /// overloaded server.
+    /// The request does not arrive: a proxy or an overloaded server answers with a status and a
+    /// text.
     ///
     /// - Parameters:
     ///   - status: the HTTP status.
     ///   - text: the body.
-    ///   - headers: by lower-case name, such as `retry-after`.
+    ///   - headers: header values by lower-case name, such as `retry-after`.
     public static func answerInstead(
         status: Int, _ text: String = "", headers: [String: String] = [:]
     ) -> NetworkFault {
@@ -33,8 +33,8 @@ public enum NetworkFault: Sendable {
             TransportResponse(status: status, headers: headers, body: Array(text.utf8)))
     }
 
-    /// The request does not arrive: a captive portal, as of an airport's network, answers with
-    /// status 200 and a page to sign in.
+    /// The request does not arrive: a captive portal, such as an airport's, answers with status 200
+    /// and a sign-in page.
     public static var captivePortal: NetworkFault {
         .answerInstead(
             status: 200, "<!DOCTYPE html><html><body>Accept the terms to go on.</body></html>",
@@ -42,17 +42,17 @@ public enum NetworkFault: Sendable {
     }
 }
 
-/// The error of a broken connection, as a transport throws it. The engine makes
-/// `SyncError.unreachable` of it.
+/// The error of a broken connection, as a transport throws it. The engine reports it as
+/// `SyncError.unreachable`.
 public struct ConnectionLost: Error, Sendable, Hashable {
-    /// Makes the error, which holds nothing.
+    /// Makes the error.
     public init() {}
 }
 
 extension NetworkFault {
-    /// The answer that arrives.
+    /// Applies the fault and returns the answer that arrives.
     ///
-    /// - Parameter serve: what happens to the request where nothing goes wrong.
+    /// - Parameter serve: serves the request as if nothing went wrong.
     func meet(
         _ serve: () async throws -> TransportResponse
     ) async throws -> TransportResponse {

@@ -1,7 +1,7 @@
 import Foundation
 import WireJSON
 
-/// The top-level members of a payload, as far as rules ask for their values.
+/// The top-level members of a payload, as far as the rules need their values.
 typealias PayloadColumns = [String: PayloadValue]
 
 enum PayloadValue: Hashable, Sendable {
@@ -12,7 +12,7 @@ enum PayloadValue: Hashable, Sendable {
 }
 
 extension PayloadColumns {
-    /// Of JSON that has been checked already.
+    /// - Parameter json: JSON that has already been validated.
     init(json: String) {
         var columns: PayloadColumns = [:]
         var json = json
@@ -32,7 +32,7 @@ extension PayloadColumns {
         self = columns
     }
 
-    /// The key that a column points to; nil if it points nowhere.
+    /// The key that a column refers to; nil if it refers to none.
     func key(_ column: String) -> String? {
         guard case .text(let text)? = self[column], !text.isEmpty else { return nil }
         return WireKey.uuid(text) ?? text
@@ -41,11 +41,11 @@ extension PayloadColumns {
 
 /// Keys as clients spell them.
 enum WireKey {
-    /// Longest text key, in bytes of UTF-8.
+    /// The maximum length of a text key, in bytes of UTF-8.
     static let maximumTextBytes = 512
 
-    /// The dashed lower-case form of a UUID written with or without dashes, in braces, as a URN, or
-    /// as base64 of its 16 bytes.
+    /// The lower-case form with dashes of a UUID written with or without dashes, in braces, as a
+    /// URN, or as base64 of its 16 bytes.
     static func uuid(_ text: String) -> String? {
         var bare = text.lowercased()
         if bare.hasPrefix("urn:uuid:") { bare = String(bare.dropFirst(9)) }

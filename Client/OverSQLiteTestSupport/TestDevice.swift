@@ -3,21 +3,21 @@ import GRDB
 import OverSQLite
 import Synchronization
 
-/// A device in a test: a database in memory, its engine, and a clock that stands still.
+/// A device in a test: an in-memory database, its engine, and a clock that stands still.
 ///
-/// ``TestDevices/add(_:user:configure:)`` makes it. It lives as long as the scope of
-/// ``withTestDevices(_:tables:migrate:isolation:_:)``, whoever holds it or its parts: at the
-/// scope's end its engine is stopped and its database closed, so that what is used later fails.
+/// Make one with ``TestDevices/add(_:user:configure:)``. It lives until the end of the scope of
+/// ``withTestDevices(_:tables:migrate:isolation:_:)``, even if something still holds it or its
+/// parts. Then its engine is stopped and its database is closed, so any later use fails.
 public final class TestDevice: Sendable {
-    /// The name in its token, by which the server knows it.
+    /// The device's name in its token, by which the server knows it.
     public let name: String
-    /// The user in its token.
+    /// The user in the device's token.
     let user: String
-    /// The app's database, in memory, migrated.
+    /// The app's database, in memory, after its migrations.
     public let database: DatabaseQueue
-    /// The engine, which exchanges when the test says so, or in the background after `start()`.
+    /// The engine. It syncs when the test calls it, or in the background after `start()`.
     public let engine: SyncEngine
-    /// The time as the engine sees it.
+    /// The engine's clock.
     public let clock: ManualClock
     private let mayEndPending = Mutex(false)
 
@@ -41,8 +41,8 @@ public final class TestDevice: Sendable {
             credentials: { InMemoryGateway.token(user: user, device: name) })
     }
 
-    /// Rows with edits that the server has not confirmed, as `table key: state`, with the reason if
-    /// it refused them.
+    /// Returns the rows with edits that the server has not confirmed, as `table key: state`,
+    /// followed by the reason if the row was rejected.
     ///
     /// - Throws: a database error.
     public func unsyncedRows() throws -> [String] {
@@ -56,10 +56,10 @@ public final class TestDevice: Sendable {
         }
     }
 
-    /// Lets the test end with changes pending or refused, for tests of being offline.
+    /// Allows the test to end with pending or rejected changes, for tests of being offline.
     public func allowPendingAtEnd() { mayEndPending.withLock { $0 = true } }
 
-    /// Ends the device. What is done with it afterwards fails.
+    /// Ends the device. Any later use of it fails.
     ///
     /// - Returns: what is left that should not be, as sentences.
     func end() async throws -> [String] {

@@ -2,7 +2,7 @@ import GRDB
 import OverSQLite
 import Synchronization
 
-/// The devices of one test, which share an app's tables and a gateway.
+/// The devices of one test. They share an app's tables and a gateway.
 public final class TestDevices: Sendable {
     private enum State {
         case open([TestDevice])
@@ -23,16 +23,16 @@ public final class TestDevices: Sendable {
         self.migrate = migrate
     }
 
-    /// Makes a device with an empty database, which has exchanged nothing yet.
+    /// Makes a device with an empty database that has not synced yet.
     ///
     /// - Parameters:
-    ///   - name: the device's name in its token, another for each device of a user.
-    ///   - user: the user in its token.
-    ///   - configure: changes the configuration, which has the gateway and the device's clock
-    ///     already, and `business` as
-    ///     its schema, as an ``InMemoryGateway`` has.
-    /// - Throws: what the app's migrations throw; what `SyncEngine` throws when it is made;
-    ///   ``TestScopeEnded``; ``TestDeviceTwice``.
+    ///   - name: the device's name in its token. Each device of a user needs its own.
+    ///   - user: the user in the device's token.
+    ///   - configure: changes the configuration. It already has the gateway, the device's clock,
+    ///     and the schema `business`, which is also an ``InMemoryGateway``'s default.
+    /// - Throws: ``TestScopeEnded`` after the end of the test's scope; ``TestDeviceTwice`` if the
+    ///   user has a device of this name; what the app's migrations or `SyncEngine`'s initializer
+    ///   throw.
     public func add(
         _ name: String, user: String = "user",
         configure: (inout SyncConfiguration) -> Void = { _ in }
@@ -64,42 +64,45 @@ public final class TestDevices: Sendable {
     }
 }
 
-/// Thrown where a device is asked for after the test's scope has ended.
+/// Thrown if a device is added after the test's scope has ended.
 public struct TestScopeEnded: Error, Sendable, Hashable {
-    /// Makes the error, which holds nothing.
+    /// Makes the error.
     public init() {}
 }
 
-/// Thrown where a user's device is added under a name that another of that user's devices has. The
-/// server would take the two for one: each would pass over the other's changes as its own.
+/// Thrown if a device is added under a name that another device of the same user has. The server
+/// would not tell the two apart: each would skip the other's changes as its own.
 public struct TestDeviceTwice: Error, Sendable, Hashable, CustomStringConvertible {
     /// The name in both tokens.
     public let name: String
     /// The user in both tokens.
     public let user: String
 
-    /// What is wrong and what to do, as the test's report shows it.
+    /// What is wrong and what to do, for the test's report.
     public var description: String {
-        "\(user) has a device named \(name) already, and the server would take the two for one: "
-            + "give each its own name"
+        "\(user) already has a device named \(name), and the server could not tell them apart: "
+            + "give each device its own name"
     }
 }
 
-/// What a test has left behind that it should not, thrown at the end of its scope so that it fails.
+/// What a test left behind that it should not. Thrown at the end of the test's scope, so that the
+/// test fails.
 public struct TestLeftovers: Error, Sendable, Hashable, CustomStringConvertible {
-    /// A sentence for each: a device with rows that the server has not confirmed, a plan that no
-    /// request has met.
+    /// One sentence each: about a device with rows that the server has not confirmed, or a plan
+    /// that no request has met.
     public let findings: [String]
 
-    /// All of them, as the test's report shows them.
+    /// All findings, for the test's report.
     public var description: String {
-        "the test ends, but " + findings.joined(separator: "; ")
+        "the test ended, but " + findings.joined(separator: "; ")
     }
 }
 
-/// Runs a test with devices, and fails it if it leaves changes pending or refused, so that no test
-/// passes by what was never sent; or if a planned fault or refusal was never met, so that none
-/// passes by what never happened.
+/// Runs a test with devices.
+///
+/// The test fails if it leaves changes pending or rejected: it would pass without ever having sent
+/// them. It also fails if a planned fault or rejection was never met: it would pass without the
+/// fault ever having happened.
 ///
 /// ```swift
 /// try await withTestDevices(
@@ -112,16 +115,16 @@ public struct TestLeftovers: Error, Sendable, Hashable, CustomStringConvertible 
 /// }
 /// ```
 ///
-/// At the end all engines are stopped and all databases closed: an engine or a database that a
-/// helper let out of the scope fails when it is used.
+/// At the end, all engines are stopped and all databases are closed. An engine or a database that
+/// is used after the end of the scope fails.
 ///
 /// - Parameters:
 ///   - gateway: an ``InMemoryGateway``, its ``InMemoryGateway/watchable``, or a ``FaultyTransport``
 ///     around one.
-///   - tables: the tables to sync, as the app names them to its engine.
-///   - migrate: makes the app's tables in a database that is empty.
-///   - isolation: the caller's, in which `body` runs.
-///   - body: the test. What it throws is thrown, and then nothing is looked for.
+///   - tables: the tables to sync, as the app lists them for its engine.
+///   - migrate: creates the app's tables in an empty database.
+///   - isolation: the caller's isolation, in which `body` runs.
+///   - body: the test. If it throws, the error is rethrown and nothing is checked.
 /// - Returns: what `body` returns.
 /// - Throws: what `body` throws; ``TestLeftovers``; a database error.
 public func withTestDevices<Value>(

@@ -1,8 +1,8 @@
 import Compression
 import Foundation
 import NIOCore
+import SeededRandom
 import Testing
-import TestSupport
 
 /// Bodies in the gzip format.
 struct GzipTests {

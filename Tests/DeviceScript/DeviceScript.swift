@@ -1,5 +1,5 @@
 import GRDB
-import TestSupport
+import SeededRandom
 
 /// A working day of an app: edits of its tables, and exchanges in between. The same seed, the same day.
 package struct DeviceScript: Sendable {

@@ -1,8 +1,8 @@
 import Foundation
 import OperatorKit
+import SeededRandom
 import ServerModel
 import Sidecar
-import TestSupport
 import Testing
 
 @Suite("Answers lost on the way", .serialized, .timeLimit(.minutes(5)))

@@ -4,8 +4,8 @@ import Foundation
 import NIOSSL
 import OperatorKit
 import Postgres
+import SeededRandom
 import ServerModel
-import TestSupport
 import Testing
 
 /// Devices behind a bad network, the model, and how they compare.

@@ -183,7 +183,7 @@ import Testing
 
     @Test("a table that is named twice is refused, in whatever spelling")
     func twice() throws {
-        let error = SyncError.unusableTable("USERS", "it is named twice")
+        let error = SyncError.unusableTable("USERS", "it is listed twice")
         #expect(throws: error) { try Device(tables: [SyncTable("users"), SyncTable("USERS")]) }
     }
 

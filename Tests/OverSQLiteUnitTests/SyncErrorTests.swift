@@ -44,7 +44,7 @@ import Testing
         }
         #expect(Set(Self.all.map { "\($0.0)" }).count == Self.all.count)
         #expect(
-            "\(SyncError.busy(retryAfter: 4))" == "the gateway is busy; it asks to wait for 4 s")
+            "\(SyncError.busy(retryAfter: 4))" == "the gateway is busy and asks to retry after 4 s")
         #expect(SyncError.unreachable("x").recoverySuggestion?.contains("kept") == true)
         #expect(SyncError.databaseCorrupt("x").recoverySuggestion == nil)
     }
@@ -52,15 +52,18 @@ import Testing
     @Test("one is one, and users are named")
     func words() {
         let one = SyncError.pendingChanges(1, rejected: 0)
-        #expect("\(one)" == "1 row waits to be sent and would be lost")
+        #expect(
+            "\(one)"
+                == "signing out would lose 1 pending row: sync first, or call signOut(force: true)")
         #expect(one.errorDescription == "One change has not been sent yet.")
         #expect(one.recoverySuggestion == "Wait until everything is sent.")
         let refused = SyncError.pendingChanges(2, rejected: 2)
-        #expect("\(refused)" == "2 rows wait to be sent, 2 of them rejected, and would be lost")
-        #expect(refused.recoverySuggestion == "Correct or discard the changes that were refused.")
+        #expect(
+            "\(refused)".hasPrefix("signing out would lose 2 pending rows, 2 of them rejected: "))
+        #expect(refused.recoverySuggestion == "Correct or discard the rejected changes.")
         #expect(
             "\(SyncError.differentUser(owner: "ada", other: "bob"))"
-                == "the database belongs to the user ada, and not to bob")
+                == "the database belongs to the user ada, not to bob: sign out first")
     }
 
     @Test(
@@ -86,13 +89,16 @@ import Testing
     @Test("a view is called a view")
     func view() throws {
         let error = SyncError.unusableTable(
-            "Adults", "it is a view, and views hold no rows: name the tables that it reads")
+            "Adults", "it is a view and stores no rows: name the tables that it reads")
         #expect(throws: error) {
             try Device(
                 schema: "\(postsAndUsers); CREATE VIEW adults AS SELECT * FROM users",
                 tables: [SyncTable("Adults")])
         }
-        #expect(throws: SyncError.unusableTable("nothing", "there is no such table")) {
+        let absent = SyncError.unusableTable(
+            "nothing",
+            "there is no such table: check the name, and run migrations before making the engine")
+        #expect(throws: absent) {
             try Device(tables: [SyncTable("nothing")])
         }
     }
@@ -101,8 +107,7 @@ import Testing
     func virtualTable() throws {
         let error = SyncError.unusableTable(
             "Found",
-            "it is a virtual table, and virtual tables do not sync: name the table that it is made from"
-        )
+            "it is a virtual table, which cannot be synced: name the table that it is built from")
         #expect(throws: error) {
             try Device(
                 schema: "\(postsAndUsers); CREATE VIRTUAL TABLE found USING fts5 (title)",

@@ -100,7 +100,7 @@ import Testing
             _ = try devices.add("one")
             _ = try devices.add("one", user: "other")
             let error = #expect(throws: TestDeviceTwice.self) { try devices.add("one") }
-            #expect(error?.description.hasPrefix("user has a device named one already") == true)
+            #expect(error?.description.hasPrefix("user already has a device named one") == true)
         }
     }
 
@@ -133,7 +133,7 @@ import Testing
                 "no request to /sync/upload met the fault loseRequest",
                 "no request met the fault cutAnswer",
                 "no request to /sync/watch met the fault loseAnswer",
-                "no upload had the row users \(key(1)), to be refused as bad_payload",
+                "no upload had the row users \(key(1)), to be rejected as bad_payload",
             ])
         network.clearFaults()
         gateway.clearFaults()

@@ -1,7 +1,7 @@
 import Foundation
 import GRDB
 import OverSQLiteTestSupport
-import TestSupport
+import SeededRandom
 import Testing
 
 @testable import OverSQLite

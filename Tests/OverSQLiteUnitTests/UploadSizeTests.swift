@@ -1,8 +1,8 @@
 import Foundation
 import GRDB
 import OverSQLiteTestSupport
+import SeededRandom
 import Synchronization
-import TestSupport
 import Testing
 
 @testable import OverSQLite

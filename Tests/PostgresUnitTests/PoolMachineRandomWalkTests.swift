@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 
 @testable import Postgres
@@ -14,7 +15,7 @@ import Testing
 
 /// The machine together with a plain account of what it said.
 private struct Walk {
-    private var random: SplitMix
+    private var random: SeededGenerator
     private var pool: PoolMachine
     private let maximum: Int
     private let bridge: Duration
@@ -33,7 +34,7 @@ private struct Walk {
     private var isFinished = false
 
     init(seed: UInt64) throws {
-        random = SplitMix(state: seed)
+        random = SeededGenerator(seed: seed)
         maximum = Int.random(in: 1...6, using: &random)
         bridge = .milliseconds(Int.random(in: 0...3000, using: &random))
         pool = PoolMachine(
@@ -164,18 +165,5 @@ private struct Walk {
 
     private mutating func pick(_ set: Set<Int>) -> Int? {
         set.sorted().randomElement(using: &random)
-    }
-}
-
-/// A small generator, so that a failing walk can be repeated by its seed.
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

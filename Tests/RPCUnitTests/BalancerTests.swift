@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 
 @testable import RPC
@@ -172,7 +173,7 @@ extension BalancerTests {
     /// while there is a replica.
     @Test(arguments: 0..<50 as Range<UInt64>)
     func `random walks keep the books`(seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         var balancer = Balancer<Int>(limits: RPCLimits())
         var model: [Int: ModelLink] = [:]
         var (open, waiting, now) = ([Int](), Set<Int>(), start)
@@ -255,22 +256,5 @@ extension Balancer {
         at now: Instant
     ) -> (id: Int, resumed: [Resumption]) {
         connected(socket, connection, status: status, asked: now, now: now)
-    }
-}
-
-/// A generator that gives the same numbers for the same seed.
-struct Seeded: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(_ seed: UInt64) {
-        state = seed
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -1,5 +1,6 @@
 import NIOCore
 import Protos
+import SeededRandom
 import Testing
 
 @testable import RPC
@@ -23,7 +24,7 @@ struct FrameTests {
     /// However the socket cuts the bytes up.
     @Test(arguments: 0..<30 as Range<UInt64>)
     func `frames come out as they went in`(seed: UInt64) throws {
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         var stream = ByteBuffer()
         let frames = try (1...40).map { id in
             let frame = frame(
@@ -79,7 +80,7 @@ struct FrameTests {
     }
 
     @Test func `hostile bytes are an error or wait for more, never a crash`() throws {
-        var random = Seeded(1)
+        var random = SeededGenerator(seed: 1)
         let good = try bytes(frame(1, message: 20, body: 40))
         var refused = 0
         for _ in 0..<20_000 {

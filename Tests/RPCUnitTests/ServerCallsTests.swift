@@ -1,3 +1,4 @@
+import SeededRandom
 import Testing
 
 @testable import RPC
@@ -60,7 +61,7 @@ struct ServerCallsTests {
     /// cancelled, that did not expire and whose peer is there; parts never exceed their credit.
     @Test(arguments: 0..<50 as Range<UInt64>)
     func `random walks end every call once`(seed: UInt64) {
-        var random = Seeded(seed)
+        var random = SeededGenerator(seed: seed)
         var calls = ServerCalls()
         var model: [UInt32: (deadline: Int, credit: Int, heard: Bool)] = [:]
         var time = 0

@@ -1,4 +1,4 @@
-import TestSupport
+import SeededRandom
 
 /// Makes one batch of a device, or one statement of plain SQL.
 struct BatchMaker {

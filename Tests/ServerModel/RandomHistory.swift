@@ -1,4 +1,4 @@
-import TestSupport
+import SeededRandom
 
 /// A history of uploads and plain SQL, made from a seed.
 ///

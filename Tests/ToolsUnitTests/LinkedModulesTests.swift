@@ -4,10 +4,15 @@ import Testing
 /// What the two tools are made of, read from the programs themselves.
 @Suite("Linked modules")
 struct LinkedModulesTests {
-    /// Modules of SQLite, of tests, of the benchmark and of the development stack.
+    /// Modules of SQLite, of the benchmark and of the development stack.
     private static let development: Set = [
         "AsyncHTTPClient", "Bench", "Demo", "DevStack", "GRDB", "GapCheck", "LocalPostgres",
-        "Notes", "OverSQLite", "OverSQLiteAsyncHTTP", "TestSupport",
+        "Notes", "OverSQLite", "OverSQLiteAsyncHTTP", "SeededRandom",
+    ]
+    /// Modules that only tests use.
+    private static let tests: Set = [
+        "DeviceScript", "GatewayConformance", "OverSQLiteTestSupport", "ServerModel", "TestSupport",
+        "Testing",
     ]
 
     @Test("The operator's tool links nothing of the development stack; the developer's does")
@@ -16,6 +21,16 @@ struct LinkedModulesTests {
         #expect(operators.isDisjoint(with: Self.development))
         #expect(operators.contains("Sidecar"))
         #expect(try Program("oversync-dev").modules().isSuperset(of: Self.development))
+    }
+
+    @Test(
+        "No program contains what only tests use",
+        arguments: [
+            "oversync", "oversync-dev", "oversync-auth", "oversync-download", "oversync-gateway",
+            "oversync-upload",
+        ])
+    func testSupport(program: String) throws {
+        #expect(try Program(program).modules().isDisjoint(with: Self.tests))
     }
 
     @Test("The operator's tool loads no SQLite, and the developer's tool does")

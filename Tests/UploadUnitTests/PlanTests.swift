@@ -1,10 +1,10 @@
 import Model
+import SeededRandom
 import Sidecar
 import Synchronization
 import Testing
 
 @testable import UploadService
-import TestSupport
 
 @Suite("Upload plan")
 struct PlanTests {

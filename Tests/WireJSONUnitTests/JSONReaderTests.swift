@@ -1,7 +1,7 @@
 import Foundation
+import SeededRandom
 import Testing
 import WireJSON
-import TestSupport
 
 @Suite("JSON reader")
 struct JSONReaderTests {

@@ -2,7 +2,7 @@ import DevStack
 import Foundation
 import OperatorKit
 import Postgres
-import TestSupport
+import SeededRandom
 
 /// What goes wrong meanwhile: processes die by kill -9, and connections to PostgreSQL are cut.
 struct Chaos: Sendable {

@@ -2,7 +2,6 @@ import DevStack
 import Foundation
 import OperatorKit
 import Postgres
-import TestSupport
 
 /// Promise P3, on a running stack: many devices of one user and a back end write at once, while readers follow by
 /// cursor, long poll and watch; in the end each reader must have got every applied change once, in order.

@@ -1,7 +1,7 @@
 import Foundation
 import OperatorKit
 import Postgres
-import TestSupport
+import SeededRandom
 
 /// The writing half: devices, the back end, the bystander, and what strikes them.
 struct GapWriting: Sendable {

@@ -6,6 +6,8 @@
 #
 # Targets of `serial` run one test after the other: each of their tests starts several processes or moves many
 # megabytes, and what others measure meanwhile would be the machine's load.
+#
+# SANITIZE=thread compiles with ThreadSanitizer into .build-thread; a data race fails its target.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 pattern=${1:-.}
@@ -18,10 +20,13 @@ export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-swift build --traits Server --build-tests || exit 1
+build=(swift build --traits Server)
+# With a sanitizer everything is compiled in another way, and so elsewhere.
+[[ -z ${SANITIZE:-} ]] || build+=(--sanitize "$SANITIZE" --scratch-path ".build-$SANITIZE")
+"${build[@]}" --build-tests || exit 1
 # Run as it is, not by `swift test`, which shows nothing of a target before its end, and which a time limit would end
 # alone: the tests would run on.
-tests=$(swift build --traits Server --show-bin-path)/oversyncPackageTests.xctest
+tests=$("${build[@]}" --show-bin-path)/oversyncPackageTests.xctest
 passed=0
 failed=0
 for target in $(grep -oE '"[A-Za-z]+Tests"' Package.swift | tr -d '"' | grep -E "$pattern"); do

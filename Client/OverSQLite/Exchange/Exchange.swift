@@ -1,10 +1,11 @@
 import GRDB
 
-/// Fetching and sending, once the device and the server are known to speak of the same history.
+/// Fetches and sends, after checking that the device and the server share the same epoch.
 struct Exchange {
     let session: SyncSession
 
-    /// Reads the feed to its end; from its start if the server says that the cursor leads nowhere.
+    /// Downloads the log to its end. Rereads it from its start if the server cannot serve the
+    /// cursor.
     func fetch() async throws {
         try await orient()
         do {
@@ -15,9 +16,9 @@ struct Exchange {
         }
     }
 
-    /// Sends what may be sent now. Before the feed was read to its end nothing is sent.
+    /// Sends what may be sent now. On a device that is not hydrated yet, it fetches first.
     ///
-    /// - Returns: when the next refused row is due, in seconds since 1970.
+    /// - Returns: when the next rejected row is due, in seconds since 1970; nil if none is.
     func send() async throws -> Double? {
         try await orient()
         if try await !state().isHydrated { try await fetch() }
@@ -30,7 +31,7 @@ struct Exchange {
         }
     }
 
-    /// Asks once a process how the server knows this device.
+    /// Asks the server once per process what it knows about this device.
     private func orient() async throws {
         guard session.epoch.current == .unknown else { return }
         guard let standing = try await session.gateway.bootstrap() else {
@@ -66,7 +67,7 @@ struct Exchange {
         }
     }
 
-    /// Shows how much there is to read before the first page has come.
+    /// Shows how much there is to download, before the first page arrives.
     private func showBeginning(_ standing: Standing) async throws {
         let start = try await Fetching.start(session)
         guard !start.isHydrated else { return }
@@ -75,7 +76,7 @@ struct Exchange {
         }
     }
 
-    /// Begins to read the feed from its start.
+    /// Starts to reread the log, for the reason that the error gives.
     private func reread(_ error: SyncError) async throws {
         if error.isOfAnotherHistory {
             session.epoch.current = .unknown
@@ -102,7 +103,7 @@ extension SyncSession {
 
     /// Sends. The caller holds the lock.
     ///
-    /// - Returns: when the next refused row is due, in seconds since 1970.
+    /// - Returns: when the next rejected row is due, in seconds since 1970; nil if none is.
     func send() async throws -> Double? {
         board.update { $0.state = .sending }
         return try await Exchange(session: self).send()
@@ -110,7 +111,7 @@ extension SyncSession {
 }
 
 extension SyncError {
-    /// The server cannot serve this device's cursor truly.
+    /// Whether the server cannot serve this device's cursor, so that the log must be reread.
     var asksForReread: Bool {
         guard case .refused(_, let code, _) = self else { return false }
         return code == RereadReason.historyPruned.rawValue || isOfAnotherHistory

@@ -1,27 +1,27 @@
 import GRDB
 
-/// Reads the feed to the end of what is known now. Pages and the cursor past them commit together.
+/// Downloads the log to its current end. Each page and the cursor after it commit together.
 struct Fetching {
     let session: SyncSession
 
-    /// What became of the pages at hand.
+    /// The result of trying to apply the pages that were downloaded and are not applied yet.
     private enum Outcome: Sendable {
         case applied(PageApplier.Summary)
-        /// A row's parent has not come yet; the next page may bring it.
+        /// A row's parent is missing; the next page may contain it.
         case needsNextPage
-        /// Another engine on the database has read on meanwhile, or begun anew, so these pages are
-        /// old.
+        /// Another engine on the database has moved the cursor or started over, so these pages are
+        /// outdated.
         case outdated
     }
 
-    /// Undoes a transaction whose rows do not all have their parents.
+    /// Thrown to roll back a transaction that would leave rows without their parents.
     private enum Undone: Error {
         case needsNextPage
         case openRows(PageApplier.HoldBack)
     }
 
-    /// - Returns: rows applied.
-    /// - Throws: `SyncError`; pages before the failure stay applied.
+    /// - Returns: the number of rows applied.
+    /// - Throws: `SyncError`. Pages applied before the error stay applied.
     @discardableResult
     func run() async throws -> Int {
         var applied = 0
@@ -48,16 +48,17 @@ struct Fetching {
         return applied
     }
 
-    /// Where a reading of the feed begins.
+    /// Where a download starts.
     struct Start: Sendable {
         let isHydrated: Bool
         let cursor: Int64
-        /// Rows that the same reading has brought before a relaunch.
+        /// Rows that this download applied before a relaunch.
         let earlierRows: Int
 
         /// - Parameters:
-        ///   - position: number of the last change read.
-        ///   - end: number of the last change there is.
+        ///   - position: the sequence of the last change read.
+        ///   - end: the sequence of the last change there is.
+        ///   - applied: rows applied since the start.
         func progress(at position: Int64, of end: Int64, applied: Int) -> SyncStatus.Progress {
             let origin = isHydrated ? cursor : 0
             var progress = SyncStatus.Progress()
@@ -91,14 +92,14 @@ struct Fetching {
             after: after, limit: session.configuration.pageLimit,
             until: staged?.windowUntil ?? state.window,
             includeSelf: !state.isHydrated)
-        // A cursor that stands still would make the loop ask for the same page for ever.
+        // With a cursor that does not advance, the loop would request the same page forever.
         if page.nextAfter < after || page.hasMore && page.nextAfter == after {
-            throw SyncError.notTheGateway("a page that does not move the cursor")
+            throw SyncError.notTheGateway("a page that does not advance the cursor")
         }
         return page
     }
 
-    /// - Parameter isHydrated: whether the pages were asked for without this device's own changes.
+    /// - Parameter isHydrated: whether the pages were requested without this device's own changes.
     private func apply(_ pages: [DownloadPage], isHydrated: Bool) async throws -> Outcome {
         var holdBack: PageApplier.HoldBack = []
         let rows = pages.reduce(0) { $0 + $1.changes.count }
@@ -111,7 +112,7 @@ struct Fetching {
                 return .needsNextPage
             } catch Undone.openRows(let rows) {
                 guard !rows.isEmpty else {
-                    throw SyncError.database("a foreign key of this database stays unmet")
+                    throw SyncError.database("a foreign key of this database remains violated")
                 }
                 holdBack.formUnion(rows)
             }
@@ -139,8 +140,8 @@ struct Fetching {
                 for page in pages { try applier.apply(page) }
                 try applier.finish(isEnd: !last.hasMore)
             }
-            // Cascades of a server's delete are sent: the server may know nothing of this device's
-            // keys.
+            // Rows that a server's delete removed by a cascade become deletes to send: the server
+            // may not know this device's foreign keys.
             let lost = try log.fold()
             if db.hasOpenForeignKeys {
                 throw mayWait
@@ -159,7 +160,7 @@ struct Fetching {
     private func report(
         _ summary: PageApplier.Summary, _ page: DownloadPage, from start: Start, applied: Int
     ) {
-        // A look at the feed that brings nothing is no progress.
+        // A download that brings nothing new shows no progress.
         if page.hasMore || applied > 0 || !start.isHydrated {
             session.board.update {
                 $0.progress = start.progress(

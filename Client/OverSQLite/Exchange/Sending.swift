@@ -1,12 +1,13 @@
 import GRDB
 import Synchronization
 
-/// Sends what waits: compose in a transaction, send outside of it, deal with the answer in another.
+/// Sends pending changes: composes a batch in one transaction, sends it outside of any, and applies
+/// the answer in another.
 struct Sending {
     let session: SyncSession
 
-    /// - Returns: the time the next row is due, in seconds since 1970.
-    /// - Throws: `SyncError`; what was not answered stays in the queue under its change ids.
+    /// - Returns: when the next rejected row is due, in seconds since 1970; nil if none is.
+    /// - Throws: `SyncError`. Unanswered changes stay pending under their change ids.
     func run() async throws -> Double? {
         var run = SendRun()
         var isGivenUp = false
@@ -26,7 +27,7 @@ struct Sending {
         try await session.refreshCounts(confirming: .all)
         let catalog = session.catalog
         let next = try await session.read { db in try PendingQueue(db: db).nextRetry(catalog) }
-        // Rows may be left that are due, and to which nobody would come back.
+        // Due rows may be left over, and nothing else would send them.
         return isGivenUp ? session.now + RetrySchedule.soon : next
     }
 
@@ -58,7 +59,7 @@ struct Sending {
         case .answer(let answer):
             guard answer.statuses.count == batch.changes.count else {
                 throw SyncError.notTheGateway(
-                    "an answer with another number of statuses than changes")
+                    "an answer with fewer or more statuses than changes")
             }
             let summary = try await apply(answer, to: batch)
             if summary.mustShrink {
@@ -80,7 +81,8 @@ struct Sending {
         }
     }
 
-    /// Undoes a transaction whose conflicts, settled, left a row without its parent.
+    /// Thrown to roll back a transaction in which resolving a conflict left a row without its
+    /// parent.
     private struct HasOpenForeignKeys: Error {}
 
     private func apply(_ answer: UploadAnswer, to batch: OutgoingBatch) async throws
@@ -119,13 +121,13 @@ struct Sending {
         }
     }
 
-    /// Small bodies gain nothing.
+    /// Compressing a small body saves nothing.
     private func compresses(_ batch: OutgoingBatch) async throws -> Bool {
         guard let threshold = session.configuration.compressionThreshold,
             batch.body.count >= threshold
         else { return false }
         do { return try await session.capabilities().offers(.gzip) } catch SyncError.notTheGateway {
-            // The upload itself will tell whether the gateway is there.
+            // The upload itself will show whether the gateway is there.
             return false
         }
     }
@@ -133,7 +135,7 @@ struct Sending {
     private func refuseAsTooLarge(_ batch: OutgoingBatch) async throws {
         let catalog = session.catalog
         let rejected = try await session.write { db in
-            // An edit made while the row was under way may have made it smaller.
+            // An edit made while the row was being sent may have made it smaller.
             try ChangeLog(db: db, catalog: catalog).fold()
             let queue = PendingQueue(db: db)
             return try batch.changes.compactMap { change -> RejectedChange? in

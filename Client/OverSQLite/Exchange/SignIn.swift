@@ -1,6 +1,6 @@
 import GRDB
 
-/// Hands a database that is nobody's to its first user.
+/// Assigns a database that belongs to no user to its first user.
 struct SignIn {
     let db: Database
     let catalog: DeviceCatalog

@@ -1,24 +1,26 @@
 import Foundation
 
-/// Time as sync sees it, so that tests can hold it still.
+/// The time for sync. Tests can replace it with a clock that they control.
 public protocol SyncClock: Sendable {
-    /// The time of day.
+    /// The current time.
     var now: Date { get }
-    /// Returns after the time has passed; throws `CancellationError` when the task is cancelled.
+    /// Returns after the given number of seconds; at once if it is not positive.
+    ///
+    /// - Throws: `CancellationError` if the task is cancelled.
     func sleep(seconds: Double) async throws
 }
 
-/// The machine's clock.
+/// The system's clock.
 public struct SystemClock: SyncClock {
-    /// Makes the clock, which has no settings.
+    /// Makes the clock.
     public init() {}
 
-    /// The time of day.
+    /// The current time.
     public var now: Date { Date() }
 
-    /// Sleeps; a negative number of seconds has passed already.
+    /// Sleeps for the given number of seconds; a negative number counts as 0.
     public func sleep(seconds: Double) async throws {
-        // The one place where the SDK waits for time to pass; tests put a ManualClock here.
+        // The only place where the SDK waits for time to pass; tests use a ManualClock instead.
         try await Task.sleep(for: .seconds(max(0, seconds)))
     }
 }

@@ -1,12 +1,11 @@
 import Foundation
 
-/// What a bearer token says of its user and device, read without checking the signature: the
-/// gateway does that. Here it only keeps one user's rows from another and tells own changes from
-/// others'.
+/// The user and the device of a bearer token, read without checking the signature, which the
+/// gateway does. Here they only keep users' rows apart and tell own changes from others'.
 struct TokenClaims: Hashable, Sendable {
     /// The token's `sub`; nil if the token cannot be read.
     var user: String?
-    /// The token's `did`.
+    /// The token's `did`; nil if the token cannot be read or has none.
     var device: String?
 
     init(token: String) {

@@ -1,10 +1,10 @@
 import GRDB
 
-/// Edits of rows, and what becomes of them on the server.
+/// Edits of rows, and a way to learn what became of them on the server.
 ///
-/// The handle is the app's; it costs a few words for each row and may be dropped at any time. It
-/// does not outlive the process, the edits do: after a relaunch `SyncEngine.pendingChanges()` gives
-/// a handle on all that still waits.
+/// You can drop the handle at any time; it costs a few words of memory per row. The handle ends
+/// with the process, but the edits do not: after a relaunch, `SyncEngine.pendingChanges()` returns
+/// a handle to every edit that is still pending.
 public final class PendingChanges: Sendable {
     private let session: SyncSession
     private let edits: [WatchedEdit]
@@ -18,18 +18,20 @@ public final class PendingChanges: Sendable {
 
     deinit { session.outcomes.forget(id) }
 
-    /// How many rows they are of.
+    /// The number of rows.
     public var count: Int { edits.count }
 
-    /// Returns when it is known what became of each row, in the order they were written.
+    /// Waits until the outcome of every row is known, and returns the outcomes in the order the
+    /// rows were first written.
     ///
-    /// Offline that may take long: cancel the task that waits to wait no more. A row that was
-    /// rejected and is tried again by itself counts as rejected until then; after `retry(_:)` this
-    /// waits anew.
+    /// While the device is offline this can take any amount of time; cancel the waiting task to
+    /// give up. A rejected row counts as rejected until it is sent again, by an automatic retry or
+    /// after `retry(_:)`. From then on this method waits for its new outcome.
     ///
-    /// - Throws: `SyncError.stopped` if nothing runs that could settle a row that is still open, or
-    ///   once `stop()` is called: `start()` first, or ask after `sendChanges()`.
-    ///   `CancellationError`; a database error.
+    /// - Throws: `SyncError.stopped` if an outcome is still open and nothing is syncing, or if
+    ///   `stop()` is called meanwhile. Call `start()` first, or call this method after
+    ///   `sendChanges()`. `CancellationError` if the task is cancelled; a database error, as
+    ///   `SyncError`.
     public func confirmations() async throws -> [ChangeConfirmation] {
         try await session.refreshCounts(confirming: .watch(id))
         let outcomes = try await session.outcomes.outcomes(of: id)
@@ -40,24 +42,26 @@ public final class PendingChanges: Sendable {
         }
     }
 
-    /// Returns when the server has every row.
+    /// Waits until the server has accepted every row.
     ///
-    /// - Throws: `UnconfirmedChanges` with the rows that were rejected, overruled or discarded; and
-    ///   what ``confirmations()`` throws.
+    /// - Throws: `UnconfirmedChanges`, which lists the rows that were rejected, overruled or
+    ///   discarded; and every error of ``confirmations()``.
     public func confirmed() async throws {
         let failed = try await confirmations().filter { $0.outcome != .accepted }
         guard failed.isEmpty else { throw UnconfirmedChanges(changes: failed) }
     }
 }
 
-/// A write of the app's, done here and on its way to the server.
+/// The result of ``SyncEngine/write(_:)``: committed on this device, and pending for the server.
 public struct SyncWrite<Value: Sendable>: Sendable {
-    /// What the app's closure returned.
+    /// The value that the app's closure returned.
     public let value: Value
-    /// The rows of synced tables that it touched.
+    /// The rows of synced tables that the write changed.
     public let changes: PendingChanges
 
-    /// Returns the value once the server has every row; see `PendingChanges.confirmed()`.
+    /// Waits until the server has accepted every row, then returns the value.
+    ///
+    /// - Throws: `UnconfirmedChanges`, and every error of `PendingChanges.confirmed()`.
     @discardableResult
     public func confirmed() async throws -> Value {
         try await changes.confirmed()
@@ -66,17 +70,16 @@ public struct SyncWrite<Value: Sendable>: Sendable {
 }
 
 extension SyncEngine {
-    /// Writes in one transaction of the database, as GRDB's `write` does, and gives a handle on
-    /// what becomes of the rows it touches.
+    /// Runs a write transaction, like GRDB's `write`, and returns a handle to the rows it changed.
     ///
     /// ```swift
     /// let write = try await engine.write { db in try post.insert(db) }
     /// try await write.confirmed()
     /// ```
-    /// Writes through the database itself are noted and sent just the same. Rows of tables that are
-    /// not synced are none of the handle's.
+    /// Writes made directly through the database are captured and sent as well; this method only
+    /// adds the handle. The handle does not include rows of tables that are not synced.
     ///
-    /// - Throws: what the closure or the database throws; nothing was then written.
+    /// - Throws: what the closure or the database throws. The transaction is then rolled back.
     public func write<Value: Sendable>(
         _ updates: @escaping @Sendable (Database) throws -> Value
     ) async throws -> SyncWrite<Value> {
@@ -90,7 +93,8 @@ extension SyncEngine {
         }
     }
 
-    /// A handle on every edit that waits now, the rejected ones included, as after a relaunch.
+    /// Returns a handle to every edit that is pending now, including rejected ones. Use it after a
+    /// relaunch.
     ///
     /// - Throws: a database error, as `SyncError`.
     public func pendingChanges() async throws -> PendingChanges {

@@ -1,13 +1,14 @@
 public import GRDB
 
-/// A conflict put before the app, with the rows as its own records; see
+/// A conflict for the app to resolve, with the rows as the app's own records. See
 /// ``ConflictPolicy/resolver(_:_:)``.
 public struct RecordConflict<Record: FetchableRecord & EncodableRecord> {
     /// The table's name in SQLite.
     public let table: String
-    /// The key as this device's row spells it.
+    /// The row's key, spelled as in this device's row.
     public let key: DatabaseValue
-    /// The row both sides started from; nil if it is not known, as after two inserts of one key.
+    /// The row both sides started from; nil if it is unknown, for example after both sides inserted
+    /// the same key.
     public let base: Record?
     /// The row on this device; nil if it was deleted here.
     public let local: Record?
@@ -29,10 +30,11 @@ public struct RecordConflict<Record: FetchableRecord & EncodableRecord> {
         self.conflict = conflict
     }
 
-    /// The row with the columns of both sides, as ``Conflict/merged(clash:)`` has it; nil where a
-    /// side has deleted it.
+    /// Merges both sides' edits by column, like ``Conflict/merged(clash:)``. Returns nil if one
+    /// side deleted the row.
     ///
-    /// - Throws: the record's error if it cannot be made from the row.
+    /// - Parameter clash: the side whose value is used in a column that both sides changed.
+    /// - Throws: the record's error if it cannot be made from the merged row.
     public func merged(clash: ConflictSide = .client) throws -> Record? {
         try conflict.merged(clash: clash).map { try Record(row: Row($0)) }
     }
@@ -41,7 +43,7 @@ public struct RecordConflict<Record: FetchableRecord & EncodableRecord> {
 extension RecordConflict: Sendable where Record: Sendable {}
 
 extension ConflictPolicy {
-    /// The app decides, over records of its own.
+    /// The app resolves each conflict, with its own record type.
     ///
     /// ```swift
     /// SyncTable("counters", conflictPolicy: .resolver(Counter.self) { conflict in
@@ -53,10 +55,10 @@ extension ConflictPolicy {
     /// })
     /// ```
     /// - Parameters:
-    ///   - type: made from the table's rows by column name; it need not have every column.
-    ///   - resolve: decides. If it throws, or a record cannot be made, this one row is set aside as
-    ///     rejected,
-    ///     with the error as its reason.
+    ///   - type: the record type. It is decoded from the table's columns by name and need not have
+    ///     every column.
+    ///   - resolve: returns the decision. If it throws, or if a record cannot be decoded, this one
+    ///     change is rejected with the error as its message (reason `resolver_failed`).
     public static func resolver<Record: FetchableRecord & EncodableRecord>(
         _ type: Record.Type,
         _ resolve: @escaping @Sendable (RecordConflict<Record>) throws -> ConflictResolution
@@ -66,8 +68,8 @@ extension ConflictPolicy {
 }
 
 extension ConflictResolution {
-    /// Write and send this record; columns it does not have keep the server's value, and the key
-    /// stays as it is.
+    /// Writes and sends this record. Columns that the record does not have keep the server's value,
+    /// and the key stays as it is.
     ///
     /// - Throws: the record's error if it cannot be encoded.
     public static func row(_ record: some EncodableRecord) throws -> ConflictResolution {

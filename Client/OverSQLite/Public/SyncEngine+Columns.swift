@@ -1,13 +1,15 @@
 import GRDB
 
 extension SyncEngine {
-    /// Makes columns of a synced table ready to be dropped. SQLite refuses `ALTER TABLE … DROP
-    /// COLUMN` for a column that a trigger names, and the triggers that note the app's edits name
-    /// them all.
+    /// Prepares columns of a synced table for being dropped.
     ///
-    /// Call it in the migration, before the statement. Edits go on being noted, until the next
-    /// engine is made for the database without the row as it was before: should such an edit meet
-    /// another device's, all its columns count as edited.
+    /// SQLite refuses `ALTER TABLE … DROP COLUMN` for a column that a trigger names, and the
+    /// triggers that capture the app's edits name every column. Call this in the migration, before
+    /// the statement.
+    ///
+    /// Edits are still captured until the next engine is made for the database, but without a copy
+    /// of the row as it was before. If such an edit conflicts with another device's, all of its
+    /// columns count as edited.
     ///
     /// ```swift
     /// migrator.registerMigration("no more ages") { db in
@@ -17,8 +19,8 @@ extension SyncEngine {
     /// ```
     ///
     /// - Parameters:
-    ///   - table: does nothing if it is not synced.
-    ///   - db: of the migration that drops the columns.
+    ///   - table: the table's name. Nothing happens if the table is not synced.
+    ///   - db: the database of the migration that drops the columns.
     /// - Throws: a database error.
     public static func prepareToDropColumns(of table: String, in db: Database) throws {
         let triggers = try Row.fetchAll(

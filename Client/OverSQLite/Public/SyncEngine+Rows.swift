@@ -1,8 +1,9 @@
 import GRDB
 
-/// What the app can do about changes that were refused.
+/// What the app can do about rejected changes.
 extension SyncEngine {
-    /// Every change that was refused, oldest first. One that was edited since is no longer refused.
+    /// Every rejected change, oldest first. A change is no longer rejected once the app edits the
+    /// row again.
     ///
     /// - Throws: a database error, as `SyncError`.
     public var rejectedChanges: [RejectedChange] {
@@ -15,8 +16,9 @@ extension SyncEngine {
         }
     }
 
-    /// Sends a refused change again with the next exchange, which the background loop begins at
-    /// once. Does nothing if it is no longer refused.
+    /// Sends a rejected change again. The background loop does so at once; without one, the change
+    /// goes with the next `sendChanges()` or `syncChanges()`. Does nothing if the change is no
+    /// longer rejected.
     ///
     /// - Throws: a database error, as `SyncError`.
     public func retry(_ row: RejectedChange) async throws {
@@ -29,19 +31,22 @@ extension SyncEngine {
         retryNow()
     }
 
-    /// Gives a refused change up and takes it back: the row becomes what it was before the app's
-    /// edits, a row the server never had goes, a deleted one returns. If the server's row has
-    /// changed meanwhile, it becomes that. Does nothing if it is no longer refused.
+    /// Gives up a rejected change and restores the row.
     ///
-    /// The row as it was is not known of an edit made between `prepareToDropColumns(of:in:)` and
-    /// the next engine: such a row stays as it is until the server's next version of it arrives.
+    /// The row becomes what it was before the app's edits: a row that the server never had is
+    /// removed, and a deleted row comes back. If a newer version of the server's row has arrived
+    /// meanwhile, the row becomes that version. Does nothing if the change is no longer rejected.
     ///
-    /// A change that is sent again at this moment, or whose answer was lost, may have reached the
-    /// server: it is undone there with the next exchange. Rows that a foreign key takes along are
-    /// reported among the `events`, with what they held.
+    /// An edit made between `prepareToDropColumns(of:in:)` and the next engine has no copy of the
+    /// row as it was before. Such a row keeps its values until the server's next version of it
+    /// arrives.
     ///
-    /// - Throws: a database error, as `SyncError`: for example when rows of this device refer to
-    ///   one that would go.
+    /// If the change is being sent again at this moment, or if an earlier answer was lost, the
+    /// server may have it already. The next sync then undoes it there. Rows that a foreign key
+    /// removes together with this row are reported in `events`, with their values.
+    ///
+    /// - Throws: a database error, as `SyncError`, for example if other rows on this device refer
+    ///   to the row that would be removed.
     public func discard(_ row: RejectedChange) async throws {
         let (catalog, outcomes, now) = (session.catalog, session.outcomes, session.now)
         let reports = try await session.write { db -> [ConflictReport] in

@@ -1,10 +1,10 @@
 import GRDB
 
-/// Whose rows the database holds: nobody's or one user's, never two users'.
+/// The user whose rows the database holds. A database belongs to no user or to one, never to two.
 ///
-/// Without `signIn` a database becomes that of the first user whose token is used (the token's
-/// `sub`), and what was written before is merged. From then on a token of another user is refused
-/// with `SyncError.differentUser` before anything is sent or read.
+/// Without `signIn(as:localData:)`, the database belongs to the first user whose token is used (the
+/// token's `sub`), and rows written before are merged with that user's. After that, a token of
+/// another user fails with `SyncError.differentUser` before anything is sent or downloaded.
 extension SyncEngine {
     /// The user whose rows the database holds; nil before the first sign-in and after a sign-out.
     ///
@@ -15,19 +15,22 @@ extension SyncEngine {
         }
     }
 
-    /// Makes the database a user's, before any request is sent for the user. Does nothing if it is
-    /// already.
+    /// Assigns the database to a user before any request is sent for that user. Does nothing if the
+    /// database already belongs to that user.
     ///
-    /// `credentials` must give the user's tokens from now on. Exchanges that run are finished
-    /// first; a loop that waits for credentials tries at once.
+    /// From now on `credentials` must return this user's tokens. A running exchange finishes first.
+    /// A background loop that waits for credentials tries again at once.
     ///
     /// - Parameters:
-    ///   - userID: as tokens carry it in `sub`.
-    ///   - localData: what becomes of rows written before.
-    /// - Throws: `SyncError.noCredentials` for an empty name; `SyncError.differentUser` if it holds
-    ///   another user's rows: sign out first. A database error.
+    ///   - userID: the user's id, equal to `sub` in the tokens.
+    ///   - localData: what happens to rows written before the sign-in. The default merges them.
+    /// - Throws: `SyncError.noCredentials` if `userID` is empty; `SyncError.differentUser` if the
+    ///   database holds another user's rows (sign that user out first); a database error, as
+    ///   `SyncError`.
     public func signIn(as userID: String, localData: LocalData = .merge) async throws {
-        guard !userID.isEmpty else { throw SyncError.noCredentials("signIn(as:) names no user") }
+        guard !userID.isEmpty else {
+            throw SyncError.noCredentials("signIn(as:) was called with an empty user id")
+        }
         let (catalog, outcomes) = (session.catalog, session.outcomes)
         try await session.exclusively {
             try await session.write { db in
@@ -43,15 +46,18 @@ extension SyncEngine {
         retryNow()
     }
 
-    /// Removes the user's rows and all that is known of the user, so that the next one starts
-    /// afresh: every row of every table that is synced, or was once. Loops that `start()` began are
-    /// stopped; a loop in `run()` must be ended by its task.
+    /// Removes the user's rows and everything known about the user, so that another user can sign
+    /// in.
     ///
-    /// - Parameter force: also when edits wait that were never sent or were rejected; they are
+    /// This deletes every row of every table that is synced now or was synced before. It stops the
+    /// background loop that `start()` began. It does not end a loop in `run()`: cancel that task
+    /// yourself.
+    ///
+    /// - Parameter force: pass true to sign out although changes are pending or rejected. They are
     ///   lost.
-    /// - Throws: `SyncError.pendingChanges` with the numbers of such rows, unless forced; then
-    ///   nothing was removed. A database error, as when a table that is not synced refers to a row
-    ///   and restricts its deletion.
+    /// - Throws: `SyncError.pendingChanges`, with the number of such rows, unless `force` is true;
+    ///   nothing was removed then. A database error, as `SyncError`, for example if a table that is
+    ///   not synced refers to a row and restricts its deletion.
     public func signOut(force: Bool = false) async throws {
         await stop()
         let (catalog, outcomes, now) = (session.catalog, session.outcomes, session.now)

@@ -2,10 +2,10 @@ import Foundation
 import GRDB
 import Synchronization
 
-/// Keeps tables of an app's SQLite database in step with a gateway.
+/// Keeps tables of the app's SQLite database in sync with a gateway.
 ///
-/// From the moment an engine has been made for a database, triggers note every row the app writes
-/// to the synced tables, whoever writes it and whether or not an engine runs. Make one engine per
+/// Making an engine for a database installs triggers. From then on they capture every write to the
+/// synced tables, whoever makes it and whether or not an engine is running. Make one engine per
 /// database in a process.
 ///
 /// ```swift
@@ -20,16 +20,17 @@ public final class SyncEngine: Sendable {
     private let wake = Signal()
     private let loops = LoopKeeper()
 
-    /// Prepares the database and begins to note the app's writes.
+    /// Prepares the database and starts to capture the app's writes.
     ///
     /// - Parameters:
-    ///   - database: the app's own, after its migrations.
-    ///   - tables: the tables to sync; rows they hold already are sent.
+    ///   - database: the app's database, after its migrations have run.
+    ///   - tables: the tables to sync. Rows that they already hold are sent.
     ///   - configuration: where the gateway is, and how to sync.
-    ///   - credentials: gives the bearer token for a request. It is called for each one, so the app
-    ///     should
-    ///     keep the token it has; it is called again at once when the gateway answers 401.
-    /// - Throws: `SyncError.unusableTable`, `SyncError.newerMetadata`, or a database error.
+    ///   - credentials: returns the bearer token for a request. The engine calls it for every
+    ///     request, so the app should cache its token. If the gateway answers 401, the engine calls
+    ///     it once more and repeats the request.
+    /// - Throws: `SyncError.unusableTable` if a table cannot be synced, `SyncError.newerMetadata`
+    ///   if a newer version of this library has used the database, or a database error.
     public init(
         for database: any DatabaseWriter, tables: [SyncTable], configuration: SyncConfiguration,
         credentials: @escaping @Sendable () async throws -> String
@@ -46,25 +47,30 @@ public final class SyncEngine: Sendable {
 
     // MARK: Status
 
-    /// The status now.
+    /// The current status.
     public var status: SyncStatus { session.board.status }
 
-    /// The status now and every later one. A slow reader skips to the newest.
+    /// The current status and every later one. A slow reader receives only the newest.
     public var statusUpdates: AsyncStream<SyncStatus> { session.board.follow() }
 
     #if canImport(Observation)
-        /// The status for SwiftUI and whatever else observes: one object for the engine's life.
+        /// The status as an `@Observable` object for SwiftUI and other observers. An engine has one
+        /// such object for its whole life.
         @MainActor public var observableStatus: ObservableSyncStatus {
             session.board.observed.object(of: session.board)
         }
     #endif
 
-    /// Conflicts settled, rows rejected and re-readings of the feed from now on. What must not be
-    /// missed can be asked for at any time: ``settledConflicts``, ``rejectedChanges``.
+    /// Resolved conflicts, rejected changes and rereads of the log, from now on.
+    ///
+    /// Events that happen while nobody listens are not repeated. ``settledConflicts`` and
+    /// ``rejectedChanges`` return what the app must not miss.
     public var events: AsyncStream<SyncEvent> { session.board.listen() }
 
-    /// The name under which the server knows this device. Tokens for it carry it as `did`; if a
-    /// token carries another, that one is used from then on.
+    /// The name under which the server knows this device.
+    ///
+    /// Ask your back end for tokens that carry this name as `did`. If a token carries another name,
+    /// the engine uses that name from then on.
     ///
     /// - Throws: a database error, as `SyncError`.
     public var deviceID: String {
@@ -73,12 +79,13 @@ public final class SyncEngine: Sendable {
         }
     }
 
-    // MARK: Exchange by hand
+    // MARK: Sync once
 
-    /// Fetches, then sends, once. The first sync of a device reads the feed to its end before it
-    /// sends.
+    /// Fetches and then sends, once. On a new device the whole log is fetched before anything is
+    /// sent.
     ///
-    /// - Throws: `SyncError`. Whatever was exchanged before the failure stays.
+    /// - Throws: `SyncError`. What was applied or confirmed before the error stays;
+    ///   `CancellationError` if the task is cancelled.
     public func syncChanges() async throws {
         try await exchange {
             try await self.session.fetch()
@@ -87,31 +94,33 @@ public final class SyncEngine: Sendable {
         session.board.update { $0.lastSynced = self.session.configuration.clock.now }
     }
 
-    /// Sends what waits until nothing is left that may be sent now.
+    /// Sends pending changes until none is left that may be sent now.
     ///
-    /// - Throws: `SyncError`. Rows the server refused throw nothing; they are in `rejectedChanges`.
+    /// - Throws: `SyncError`. A rejected row is not an error; it is in `rejectedChanges`.
     public func sendChanges() async throws {
         try await exchange { _ = try await self.session.send() }
     }
 
-    /// Reads the feed to its end.
+    /// Downloads the log to its end.
     ///
-    /// - Throws: `SyncError`; `SyncError.paused` while the app has paused sync.
+    /// - Throws: `SyncError`, for example `SyncError.paused` while sync is paused.
     public func fetchChanges() async throws {
         try await exchange { try await self.session.fetch() }
     }
 
-    /// Seconds that ``waitForFirstSync()`` gives the app to begin to sync.
+    /// Seconds that ``waitForFirstSync()`` waits for a sync to begin.
     public static let startPatience = 5.0
 
-    /// Returns when the device has read the feed to its end for the first time, at once if it has.
+    /// Waits until the device has downloaded the whole log for the first time. Returns at once if
+    /// it already has.
     ///
-    /// Something must sync meanwhile: the loops, or a call of `syncChanges()`. Failures that may
-    /// pass are waited out, offline for as long as it takes; `statusUpdates` tells of them.
+    /// Something must sync meanwhile: the background loop, or a call of `syncChanges()`. This
+    /// method keeps waiting through errors that may pass, such as being offline; `statusUpdates`
+    /// shows them.
     ///
-    /// - Throws: `SyncError.stopped` if nothing has begun to sync within ``startPatience``, or once
-    ///   it has ended. `SyncError.paused` within ``withSyncPaused(_:)``. `CancellationError`; a
-    ///   database error, as `SyncError`.
+    /// - Throws: `SyncError.stopped` if no sync begins within ``startPatience`` seconds, or if
+    ///   syncing ends first. `SyncError.paused` inside ``withSyncPaused(_:)``. `CancellationError`
+    ///   if the task is cancelled; a database error, as `SyncError`.
     public func waitForFirstSync() async throws {
         if try await isHydrated { return }
         if Hold.isMine(session) { throw SyncError.paused }
@@ -135,14 +144,15 @@ public final class SyncEngine: Sendable {
         }
     }
 
-    /// Runs `body` with no exchange under way and none beginning, as for a large import. What the
-    /// app writes is noted as always and goes out afterwards. An exchange under way is finished
-    /// first. In `body` the app may pause again, and sign in or out; an exchange is refused with
-    /// `SyncError.paused`.
+    /// Runs `body` while nothing is sent or fetched, for example for a large import.
     ///
-    /// `body` runs where its caller does, as on the main actor.
+    /// A running exchange finishes first, and none begins until `body` returns. What the app writes
+    /// is captured as usual and is sent afterwards. Inside `body` the app may pause again, sign in
+    /// and sign out; a sync call throws `SyncError.paused`.
     ///
-    /// - Throws: what `body` throws; `CancellationError`.
+    /// `body` runs in the caller's isolation, such as the main actor.
+    ///
+    /// - Throws: what `body` throws; `CancellationError` if the task is cancelled while it waits.
     nonisolated(nonsending) public func withSyncPaused<Value: Sendable>(
         _ body: nonisolated(nonsending) () async throws -> Value
     ) async throws -> Value {
@@ -155,10 +165,10 @@ public final class SyncEngine: Sendable {
         session.outcomes.began()
         defer { session.outcomes.ended() }
         do {
-            // The lock is this very task's.
+            // This task already holds the lock, so waiting for it would never end.
             if Hold.isMine(session) { throw SyncError.paused }
             try await session.inTurn {
-                // The loops, which wait meanwhile, go on where they were.
+                // The background loop waits meanwhile and then continues in the same state.
                 let before = status.state
                 defer {
                     if loops.isRunning { show(before == .stopped ? .idle : before) }
@@ -167,15 +177,15 @@ public final class SyncEngine: Sendable {
             }
             showEnd(of: nil)
         } catch SyncError.paused {
-            // The app's own doing is no failure to be shown.
+            // The app paused sync itself, so the status shows no error.
             throw SyncError.paused
         } catch let error as SyncError {
             showEnd(of: error)
-            // Whatever failed, what waits is counted.
+            // Update the counts even though the exchange failed.
             try? await session.refreshCounts()
             throw error
         } catch {
-            // Cancelled: no failure, but over.
+            // A cancelled exchange is not an error, but it is over.
             showEnd(of: status.lastError)
             throw error
         }
@@ -201,9 +211,9 @@ public final class SyncEngine: Sendable {
 
     // MARK: In the background
 
-    /// Begins to sync in the background. Does nothing if that has begun already.
+    /// Starts syncing in the background. Does nothing if it is already running.
     ///
-    /// - Throws: a database error, as `SyncError`. What fails later is in the status.
+    /// - Throws: a database error, as `SyncError`. Later errors appear in the status.
     public func start() async throws {
         try await session.refreshCounts()
         await loops.start {
@@ -217,19 +227,20 @@ public final class SyncEngine: Sendable {
         }
     }
 
-    /// Ends the background loops and returns when they have ended. A request under way is given up;
-    /// what it was about is asked again at the next start.
+    /// Stops syncing in the background and returns when it has stopped. A running request is
+    /// cancelled; the next start repeats it.
     public func stop() async {
         guard await loops.stop() else { return }
         session.board.update { $0.state = .stopped }
     }
 
-    /// Syncs until the task is cancelled, as `start()` does, in the caller's own task: for apps
-    /// that keep their long-lived tasks in one place. `start()` does nothing meanwhile, and
-    /// `stop()` leaves it alone.
+    /// Syncs like `start()`, but in the caller's task, until that task is cancelled. Use it in apps
+    /// that keep their long-lived tasks in one place. While it runs, `start()` does nothing, and
+    /// `stop()` does not end it.
     ///
-    /// - Throws: before anything has begun: `SyncError.alreadyRunning` if a loop runs, a database
-    ///   error, as `SyncError`.
+    /// - Throws: `SyncError.alreadyRunning` if sync is already running in the background; a
+    ///   database error, as `SyncError`. Both are thrown before sync begins; later errors appear in
+    ///   the status.
     public func run() async throws {
         try await session.refreshCounts()
         try await loops.run {
@@ -240,13 +251,14 @@ public final class SyncEngine: Sendable {
         session.board.update { $0.state = .stopped }
     }
 
-    /// Begins no further exchange until `resume()`; one under way is finished.
+    /// Pauses sync until `resume()`. A running exchange finishes.
     public func pause() { pauseCount(1) }
 
-    /// Undoes one `pause()`.
+    /// Undoes one `pause()`. Sync resumes when every `pause()` has been undone.
     public func resume() { pauseCount(-1) }
 
-    /// Tries again now: the network is back, or the app has new credentials.
+    /// Tries again now, without waiting for the next retry. Call it when the network is back or the
+    /// app has new credentials.
     public func retryNow() { wake.raise(.nudge) }
 
     private func pauseCount(_ change: Int) {

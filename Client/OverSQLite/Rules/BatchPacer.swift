@@ -1,12 +1,12 @@
 /// How much goes into one upload.
 ///
-/// The number of changes is halved when the server finds it too much, and grown again after, since
-/// it may have been one busy moment. The bytes are halved for good: what stands in the way is a
-/// fixed limit, of the gateway or of a proxy before it.
+/// If the server answers that there are too many changes, their number is halved; it grows again
+/// later, because the server may only have been busy. If the body is too large, the size is halved
+/// for good, because the limit of the gateway, or of a proxy before it, does not change.
 struct BatchPacer {
     private(set) var largest: Int
     private(set) var limit: Int
-    /// Bytes after which no further change joins.
+    /// The size in bytes beyond which no further change is added.
     private(set) var bytes: Int
 
     init(largest: Int, bytes: Int = 4 << 20) {
@@ -15,7 +15,7 @@ struct BatchPacer {
         limit = self.largest
     }
 
-    /// The server has told its limits.
+    /// Applies the limits that the server announced.
     mutating func keep(within limits: Capabilities.Limits) {
         largest = max(1, min(largest, limits.changesPerUpload ?? largest))
         limit = min(limit, largest)
@@ -24,13 +24,13 @@ struct BatchPacer {
         }
     }
 
-    /// Most bytes of an upload beside its changes.
+    /// Upper bound for the bytes of an upload outside its changes.
     private static let envelopeBytes = 128
 
-    /// The server found the changes too many.
+    /// Halves the number of changes: the server found them too many.
     mutating func shrink(sent: Int) { limit = max(1, min(limit, sent) / 2) }
 
-    /// The server found the body too large.
+    /// Halves the size: the server found the body too large.
     mutating func shrink(bytesSent: Int) { bytes = max(1, min(bytes, bytesSent) / 2) }
 
     mutating func grow() { limit = min(largest, limit * 2) }

@@ -1,20 +1,20 @@
-/// What a server can do beyond what every server does: its answer to `/sync/capabilities`.
+/// The server's answer to `/sync/capabilities`: what it offers beyond what every server can do.
 struct Capabilities: Hashable, Sendable, Decodable {
-    /// A feature this library uses where it is offered.
+    /// Features that this library uses if the server offers them.
     enum Feature: String {
         case gzip, watch
     }
 
     struct Limits: Hashable, Sendable {
         var changesPerUpload: Int?
-        /// Bytes of one request body, before compression.
+        /// The maximum size of a request body, in bytes before compression.
         var bytesPerBody: Int?
     }
 
     var features: [String]
     var limits: Limits?
 
-    /// Of a server that says nothing of itself.
+    /// The capabilities of a server that announces none.
     static let none = Capabilities(features: [], limits: nil)
 
     func offers(_ feature: Feature) -> Bool { features.contains(feature.rawValue) }

@@ -1,37 +1,37 @@
-/// What a touch means for the queue, decided from the row as it stands now.
+/// Decides what a touch means for the queue, from the row as it is now.
 ///
-/// Because only "is there a row?" counts, and not the order of operations, no sequence of inserts,
-/// deletes, replacements and key changes can leave the queue saying something the table does not
-/// (hazard C3).
+/// Only whether the row exists now matters, not the order of operations. So no sequence of inserts,
+/// deletes, replacements and key changes can leave the queue in disagreement with the table (hazard
+/// C3).
 enum FoldRules {
     enum Action: Hashable {
-        /// Nothing to send, and nothing waits.
+        /// Nothing needs to be sent, and nothing is pending.
         case ignore
-        /// A first edit: it joins the end of the queue.
+        /// The first edit of a row: append it to the queue.
         case enqueue(CapturedOperation, base: Int64)
-        /// A further edit of a row that waits.
+        /// Another edit of a pending row.
         case edit(CapturedOperation)
-        /// The row came and went without the server ever hearing of it.
+        /// The row was inserted and deleted before the server ever heard of it.
         case forget
     }
 
     /// - Parameters:
     ///   - isLive: whether the table has the row now.
     ///   - known: what the server is known to have.
-    ///   - waiting: operation and base of the row's entry in the queue, if it has one.
+    ///   - waiting: the operation and base of the row's queue entry; nil if it has none.
     ///   - wasSent: whether the entry was ever sent, so that the server may have it.
     static func decide(
         _ kind: Touch.Kind, isLive: Bool, known: KnownRow?,
         waiting: (operation: CapturedOperation, base: Int64)?,
         wasSent: Bool
     ) -> Action {
-        // While applying, only a row that is gone though the server has it is news; a row that may
-        // have been replaced and still stands was not.
+        // While server rows are applied, the only news is a row that is gone although the server
+        // has it. A row that might have been replaced and still exists was not replaced.
         if kind != .app, isLive { return .ignore }
         guard let waiting else {
             return firstEdit(isLive: isLive, known: known)
         }
-        // The deletion that waits is a resolver's, which has just been carried out here.
+        // The pending delete comes from a resolver and was just carried out here.
         if kind == .duringApply, waiting.operation == .delete { return .ignore }
         if isLive {
             let isNew =

@@ -1,12 +1,12 @@
-/// Changes of the feed that wait to be written together, because each is likely a row that is new
-/// here.
+/// Changes of a page that are collected to be written together, because each is probably a row that
+/// is new on this device.
 ///
-/// They are written by table and in the order of their keys: neighbours in the feed are strangers
-/// in the database's trees, neighbours by key are not.
+/// They are written table by table in the order of their keys. Rows next to each other in the log
+/// are usually far apart in the database's B-trees; rows with neighboring keys are not.
 struct LikelyNewRows {
-    /// Rows written before it is looked at again whether that is worth it.
+    /// Rows to write before checking again whether collecting pays off.
     static let rowsAtOnce = 512
-    /// One row in so many may turn out to be known, and so have been tried in vain.
+    /// Collecting pays off as long as at most one in this many rows turns out to be known already.
     private static let rowsPerMiss = 8
 
     private var collected = Collected()
@@ -15,7 +15,7 @@ struct LikelyNewRows {
 
     var isEmpty: Bool { collected.rows.isEmpty }
 
-    /// False once too many rows turned out to be known.
+    /// False once too many rows turned out to be known already.
     var areWorthTrying: Bool { missed * Self.rowsPerMiss <= tried + Self.rowsPerMiss }
 
     mutating func count(tried: Int, missed: Int) {
@@ -33,14 +33,14 @@ struct LikelyNewRows {
     struct Collected {
         fileprivate(set) var rows: [LikelyNewRow] = []
 
-        /// Places of one table's changes.
+        /// The places of one table's changes.
         struct Run {
             let tableID: Int64
             fileprivate(set) var places: [Int]
         }
 
-        /// The places by table, in the order of the keys' beginnings. Changes of one key stay in
-        /// the feed's order.
+        /// The places by table, in the order of the first bytes of the keys. Changes of the same
+        /// key keep the order of the log.
         var runs: [Run] {
             let order = rows.indices.map { (rows[$0].tableID, Self.beginning(rows[$0].key), $0) }
                 .sorted(by: <)
@@ -59,30 +59,30 @@ struct LikelyNewRows {
                 payload: UnsafeBufferPointer(rebasing: bytes[row.payload]))
         }
 
-        /// The first eight bytes of a key, as a number that sorts as they do.
+        /// The first eight bytes of a key, as a number that sorts like the bytes.
         private static func beginning(_ key: DeviceRowKey) -> UInt64 {
             let bytes = key.wire.utf8.prefix(8)
-            // Shorter keys come before what they begin.
+            // A shorter key sorts before the keys that it is a prefix of.
             return bytes.reduce(0) { $0 << 8 | UInt64($1) } << UInt64(8 * (8 - bytes.count))
         }
     }
 }
 
-/// A row of a page of which likely nothing is known here.
+/// A row of a page that is probably unknown on this device.
 struct NewRow {
     let key: DeviceRowKey
     let version: Int64
-    /// In the page's bytes.
+    /// A part of the page's bytes.
     let payload: UnsafeBufferPointer<UInt8>
 }
 
-/// A change of the feed that is likely a row that is new here.
+/// A change of the log that is probably a new row on this device.
 struct LikelyNewRow {
     let tableID: Int64
     let key: DeviceRowKey
     let version: Int64
-    /// In the page's bytes.
+    /// The range in the page's bytes.
     let payload: Range<Int>
-    /// Of the change in its page.
+    /// The change's index in its page.
     let index: Int
 }

@@ -1,11 +1,11 @@
-/// What becomes, at a sign-in, of rows that were written before anybody had signed in.
+/// What a sign-in does with rows that were written before anyone signed in.
 public enum LocalData: Sendable, Hashable {
-    /// They are sent and become the user's. Rows of the same key meet the server's as in any
-    /// conflict.
+    /// Send the rows, so that they become the user's. A row whose key the server already has is a
+    /// normal conflict.
     case merge
-    /// They stay on this device and are not sent, until the app edits them. `sync_row_status` does
-    /// not show them. They go when the user signs out.
+    /// Keep the rows on this device and do not send them until the app edits them.
+    /// `sync_row_status` does not list them. The user's sign-out deletes them.
     case keep
-    /// They are deleted.
+    /// Delete the rows.
     case discard
 }

@@ -5,14 +5,15 @@ struct LoopMachine {
         case send
         /// Open the watch stream beside the loop.
         case watch
-        /// Wait for a signal, for the time, or, if `poll` is set, for news from the gateway.
+        /// Wait for a signal or until the given time. If `poll` is true, also wait for new changes
+        /// with a held request.
         case wait(until: Double?, poll: Bool)
     }
 
     let pollInterval: Double
-    /// Whether to ask the gateway to hold requests; off for a while if it turns out not to.
+    /// Whether to ask the gateway to hold requests. Set to false if the gateway turns out not to.
     private(set) var canPoll: Bool
-    /// The watch stream, which makes polling needless while it lasts.
+    /// The watch stream. While it is open, no polling is needed.
     private(set) var watch: WatchRules
     private var backoff: Backoff
     private var isPaused = false
@@ -20,7 +21,8 @@ struct LoopMachine {
     private var mustSend = true
     private var fetchAt: Double? = 0
     private var notBefore = 0.0
-    /// When the times above were set. A clock that shows less was set back, and they mean nothing.
+    /// When the times above were set. If the clock shows less, it was set back and the times are
+    /// void.
     private var setAt = 0.0
     private var retryAt: Double?
 
@@ -33,7 +35,7 @@ struct LoopMachine {
         self.backoff = Backoff(backoff)
     }
 
-    /// Fetching comes first: what is then sent has met the server's rows already.
+    /// Fetching comes first, so that conflicts are found before anything is sent.
     mutating func next(now: Double) -> Step {
         if now < setAt { clockSetBack(to: now) }
         if isPaused || isBlocked { return .wait(until: nil, poll: false) }
@@ -66,32 +68,33 @@ struct LoopMachine {
 
     mutating func watchBegan() { watch.began() }
 
-    /// What the stream has to say.
+    /// Handles a report of the watch stream.
     mutating func heard(_ report: WatchReport, now: Double, jitter: Double) {
         watch.heard(report, now: now, jitter: jitter)
         setAt = now
         switch report {
         case .opened: if let at = fetchAt, at > now { fetchAt = nil }
         case .news: fetchAt = now
-        // Nobody would look any more.
+        // Without this, nothing would look for new changes any more.
         case .ended: if fetchAt == nil, !canPoll { fetchAt = now }
         }
     }
 
-    /// Whether a stream is open that must not be: paused means no traffic at all.
+    /// Whether a stream is open that must be closed: paused means no traffic at all.
     var mustEndWatch: Bool { (isPaused || isBlocked) && watch.covers }
 
-    /// - Parameter retryAt: when the next refused row is due.
+    /// - Parameter retryAt: when the next rejected row is due.
     mutating func sent(retryAt: Double?) {
         backoff.succeeded()
         mustSend = false
         self.retryAt = retryAt
     }
 
-    /// A held request came back.
+    /// Handles the answer to a held request.
     ///
-    /// - Parameter early: it was answered with nothing long before its time, so the gateway does
-    ///   not hold requests: from now on it is polled, lest the loop spins (hazard H12).
+    /// - Parameter early: whether an empty answer came long before the wait was over. Then the
+    ///   gateway does not hold requests, and the loop polls at intervals, so that it does not spin
+    ///   (hazard H12).
     mutating func polled(hasNews: Bool, early: Bool, now: Double) {
         if hasNews {
             fetchAt = now
@@ -102,7 +105,7 @@ struct LoopMachine {
         setAt = now
     }
 
-    /// - Returns: the time of the next try; nil if there will be none until something is done.
+    /// - Returns: the time of the next try; nil if the loop waits for the app to act.
     mutating func failed(_ error: SyncError, now: Double, jitter: Double) -> Double? {
         guard error.retriesByItself else {
             isBlocked = true
@@ -122,7 +125,7 @@ struct LoopMachine {
         if isResumed { nudged() }
     }
 
-    /// The app asks for a try now: new credentials, or the network is back.
+    /// The app asks to try again now: it has new credentials, or the network is back.
     mutating func nudged() {
         isBlocked = false
         notBefore = 0

@@ -1,27 +1,28 @@
-/// What a change of the feed means for a row, decided from what this device knows.
+/// Decides what a downloaded change means for a row, from what this device knows.
 enum PullRules {
     enum Action: Hashable {
-        /// This version, or a later one, is here already.
+        /// The device already has this version or a later one.
         case skip
-        /// Nothing waits for the row: the server's state is written.
+        /// Nothing is pending for the row: write the server's state.
         case apply
-        /// This device's own write, and the row has not been edited since: it is confirmed.
+        /// The change is this device's own and the row was not edited since: it is confirmed.
         case confirm
-        /// This device's own write, and the row was edited since: the edits go on top of it.
+        /// The change is this device's own and the row was edited since: put the later edits on top
+        /// of it.
         case rebase
-        /// The row waits with edits of its own (hazards C5, H2).
+        /// The row has pending edits that conflict with the change (hazards C5, H2).
         case resolve
-        /// The row's edits were sent, nobody answered, and this version may have been made on top
-        /// of them: what became of them is asked first, by sending them once more.
+        /// The row's edits were sent and not answered, and this version may be based on them. First
+        /// send them again, to learn their outcome.
         case postpone
     }
 
-    /// What waits for a row: its revision, and what was sent of it and never answered.
+    /// A row's pending edits: their revision, and what was sent of the row and not answered.
     struct Waiting {
         let revision: Int64
         let sent: [SentRecord]
 
-        /// Whether the row as it waits was sent, and may be beneath the server's version.
+        /// Whether the pending edits were sent and the server's version may be based on them.
         func mayBeBeneath(_ version: Int64) -> Bool {
             sent.contains { $0.revision == revision && $0.mayBeBeneath(version) }
         }

@@ -1,40 +1,41 @@
-/// What an answer means for a row, decided from what was sent and what waits now.
+/// Decides what the answer to an upload means for a row, from what was sent and what is pending
+/// now.
 enum PushRules {
     enum Action: Hashable {
-        /// Nothing waits any more, or the row must be asked about again; it stays as it is.
+        /// Change nothing: nothing is pending any more, or the row must be sent again.
         case leave
-        /// The server has what waits: nothing waits any more. nil: it never had the row.
+        /// The server has what is pending, so remove the row from the queue. The version is nil if
+        /// the server never had the row.
         case confirm(version: Int64?)
-        /// The server has what was sent; the edits made since go on top of it.
+        /// The server has what was sent; put the edits made since on top of it.
         case advance(version: Int64)
-        /// As `advance`, from the row the server shows.
+        /// Like `advance`, but based on the row in the answer.
         case rebase
-        /// Two sides edited the row.
+        /// Both sides edited the row: resolve the conflict.
         case resolve
-        /// The server does not know the row: it is created.
+        /// The server does not know the row: insert it.
         case recreate
-        /// The row stands aside, to be tried again as the schedule has it.
+        /// Reject the row and schedule its next try.
         case reject(Rejection, Retry)
         /// The request was too large, not the row.
         case shrink
     }
 
-    /// When a refused row is sent again by itself.
+    /// When a rejected row is sent again without the app's help.
     enum Retry: Hashable {
         /// Only when the app edits or retries it.
         case never
-        /// Soon, since the cause is likely to pass, and in this very run if others have got
+        /// Soon, because the cause will probably pass; in the same run if other rows have got
         /// through.
         case soon
-        /// Now and then, since only people can remove the cause.
+        /// Now and then, because only people can remove the cause.
         case rarely
     }
 
     /// - Parameters:
-    ///   - waiting: revision and base of the row's entry in the queue; nil if it has none.
-    ///   - sent: revisions sent under change ids for this row whose answers never came, this one
-    ///     included.
-    ///   - batchCount: changes in the request.
+    ///   - waiting: the revision and base of the row's queue entry; nil if it has none.
+    ///   - sent: the revisions of the row's unanswered changes by change id, including this one.
+    ///   - batchCount: the number of changes in the request.
     static func decide(
         _ status: ChangeStatus, for change: SentChange, waiting: (revision: Int64, base: Int64)?,
         sent: [Int64: Int64], ownSource: String, batchCount: Int
@@ -46,8 +47,8 @@ enum PushRules {
             return .leave
         }
         let isUnchanged = waiting.revision == change.revision
-        // Another engine on the database has dealt with this version, or a later one, while the
-        // answer was under way.
+        // Whether another engine on the database has already processed this version, or a later
+        // one, since the request was sent.
         func isPast(_ version: Int64) -> Bool {
             waiting.base != change.base && version <= waiting.base
         }
@@ -59,7 +60,9 @@ enum PushRules {
         case .conflict(let row):
             guard let row else {
                 return .reject(
-                    Rejection(reason: "conflict", message: "the server shows no row"), .soon)
+                    Rejection(
+                        reason: "conflict",
+                        message: "the server reported a conflict without its row"), .soon)
             }
             if isPast(row.version) { return .leave }
             if row.sourceID == ownSource, let changeID = row.changeID, let revision = sent[changeID]
@@ -81,11 +84,11 @@ enum PushRules {
         _ rejection: Rejection, _ change: SentChange, isUnchanged: Bool, batchCount: Int
     ) -> Action {
         switch rejection.reason {
-        // A row that was written again while its delete was under way is not gone here.
+        // A row that was written again after its delete was sent exists on this device.
         case "row_missing":
             return change.operation == .delete && isUnchanged ? .confirm(version: nil) : .recreate
         case "batch_too_large" where batchCount > 1: return .shrink
-        // The refusal was of content that has changed meanwhile.
+        // The content has changed since it was rejected.
         case _ where !isUnchanged: return .leave
         case "bad_payload", "key_taken", "batch_too_large": return .reject(rejection, .never)
         case "unregistered_table", "forbidden_table": return .reject(rejection, .rarely)
@@ -93,8 +96,8 @@ enum PushRules {
         }
     }
 
-    /// A repeat may be acknowledged without a version by reference servers; the log then holds base
-    /// + 1 (hazard C17). A delete of a row that never was has no version at all.
+    /// Reference servers may acknowledge a repeat without a version; the log then holds base + 1
+    /// (hazard C17). A delete of a row that never existed has no version.
     private static func resulting(_ version: Int64?, _ change: SentChange) -> Int64? {
         if let version { return version }
         return change.operation == .delete && change.base == 0 ? nil : change.base + 1

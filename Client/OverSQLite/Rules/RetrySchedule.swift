@@ -1,17 +1,17 @@
-/// When a refused row is tried again.
+/// Decides when a rejected row is sent again.
 enum RetrySchedule {
-    /// Seconds before the first retry of a cause that is likely to pass.
+    /// Seconds before the first retry if the cause will probably pass.
     static let soon = 5.0
-    /// Seconds before the first retry of a cause that people must remove.
+    /// Seconds before the first retry if people must remove the cause.
     static let rare = 900.0
-    /// Longest time between retries, in seconds.
+    /// The maximum time between retries, in seconds.
     static let longest = 3600.0
 
-    /// Seconds since 1970 of the next try; nil: only when the app asks for one.
+    /// The time of the next retry in seconds since 1970; nil if only the app can cause one.
     ///
     /// - Parameters:
-    ///   - attempts: refusals so far.
-    ///   - jitter: from 0 to 1; spreads rows and devices that were refused together over half the
+    ///   - attempts: how often the row was rejected before.
+    ///   - jitter: from 0 to 1. Spreads rows and devices that were rejected together over half the
     ///     delay.
     static func next(_ retry: PushRules.Retry, attempts: Int, now: Double, jitter: Double)
         -> Double?

@@ -1,13 +1,13 @@
-/// One run of uploads, from a full queue to one with nothing more to send.
+/// A run of uploads, until nothing is left that may be sent.
 struct SendRun {
-    /// Answers in a row that confirm nothing, after which the run ends: a server that contradicts
-    /// itself must not keep a device busy.
+    /// The number of answers in a row without a confirmation after which the run ends, so that a
+    /// server that contradicts itself does not keep the device busy.
     static let barrenAnswers = 8
 
     enum Step: Hashable {
         /// Compose the next upload.
         case go
-        /// Try these rows once more, since others got through after they were refused.
+        /// Send these rows again, because others got through after they were rejected.
         case retry([TableKey])
         case stop
     }

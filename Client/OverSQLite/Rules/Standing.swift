@@ -1,21 +1,21 @@
-/// Where the server says that this device stands: its answer to `/sync/bootstrap`.
+/// The server's answer to `/sync/bootstrap`: what it knows about this device and the user's log.
 struct Standing: Hashable, Sendable {
-    /// Whether the server has ever had a change of this device.
+    /// Whether the server has ever received a change from this device.
     var isKnownSource: Bool
-    /// The lowest change id that the server has not seen of this device.
+    /// The lowest change id that the server has not seen from this device.
     var nextChangeID: Int64
-    /// The last sequence of the user's feed.
+    /// The last sequence of the user's log.
     var highest: Int64
-    /// The identity of the server's history.
+    /// The epoch of the server's log.
     var epoch: String
 
-    /// What the standing means for a device that believes otherwise.
+    /// What the answer means when compared with the device's own state.
     enum Finding: Hashable {
         case asBefore
-        /// The server knows changes that this device has not made: its database is an older copy
-        /// (P7).
+        /// The server knows changes that this device does not remember: its database is an older
+        /// copy (P7).
         case deviceRestored
-        /// The server tells another history, or has lost the end of its own (P7).
+        /// The server has another epoch, or its log ends before the cursor (P7).
         case newHistory
     }
 
@@ -36,24 +36,24 @@ extension Standing: Decodable {
     }
 }
 
-/// Why a device reads the feed again.
+/// Why a device rereads the log from its start.
 public enum RereadReason: String, Sendable, Hashable {
-    /// Deletes that this device had yet to hear of are no longer kept: it was away for too long.
+    /// The device was away for so long that the server no longer keeps deletes it has not seen.
     case historyPruned = "history_pruned"
-    /// The server was restored from a backup, or its database is another one.
+    /// The server was restored from a backup, or has another database.
     case newHistory = "new_history"
-    /// This database is an older copy: the server has changes of this device that it does not
-    /// remember.
+    /// This device's database is an older copy: the server has changes from this device that the
+    /// database does not contain.
     case deviceRestored = "device_restored"
 }
 
-/// What came of reading the feed again.
+/// The result of rereading the log.
 public struct RereadReport: Sendable, Hashable {
-    /// Why it was read again.
+    /// Why the log was reread.
     public let reason: RereadReason
-    /// Rows that the server no longer had, or had only in an older version, and that are sent
+    /// The number of rows that the server had lost, or had only in an older version. They are sent
     /// again.
     public let resentRows: Int
-    /// Rows that are gone here because the server has deleted them meanwhile.
+    /// The number of rows removed from this device because the server had deleted them.
     public let removedRows: Int
 }

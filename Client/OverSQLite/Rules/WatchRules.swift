@@ -1,16 +1,16 @@
 /// What the watch stream tells the loop.
 enum WatchReport: Hashable, Sendable {
     case opened
-    /// The log has grown, or is another.
+    /// The log has grown, or has been replaced.
     case news
     case ended(WatchEnd)
 }
 
 /// Why a watch stream ended.
 enum WatchEnd: Hashable, Sendable {
-    /// The server has none.
+    /// The server does not offer it.
     case unsupported
-    /// It broke, was refused, or said nothing for too long.
+    /// It broke, was refused, or was silent for too long.
     case broken(retryAfter: Int?)
     /// The loop ended it.
     case halted
@@ -18,10 +18,9 @@ enum WatchEnd: Hashable, Sendable {
 
 /// Decides when the watch stream is opened. Times are seconds since 1970.
 struct WatchRules {
-    /// Seconds before a broken stream is opened again; the long poll serves meanwhile.
+    /// Seconds before a broken stream is reopened. Meanwhile the loop uses long polling.
     static let backoff = 1.0...300.0
-    /// Seconds after which a stream has proved to work, so that the next delay is the shortest
-    /// again.
+    /// Seconds after which an open stream has proved to work, so that the backoff starts over.
     static let proof = 60.0
 
     private enum State: Hashable {
@@ -36,7 +35,7 @@ struct WatchRules {
 
     init(isPossible: Bool) { state = isPossible ? .wanted(from: 0) : .impossible }
 
-    /// Whether news comes by the stream, or will in a moment.
+    /// Whether new changes are announced by the stream, now or as soon as it opens.
     var covers: Bool {
         switch state {
         case .opening, .open: true

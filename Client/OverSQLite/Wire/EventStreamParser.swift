@@ -1,15 +1,15 @@
-/// Reads server-sent events (HTML Standard, section 9.2.6), as far as the protocol uses them.
+/// Parses server-sent events (HTML Standard, section 9.2.6), as far as the protocol uses them.
 struct EventStreamParser {
-    /// Longest line, in bytes; an event of the protocol has a few dozen.
+    /// The maximum length of a line, in bytes. The protocol's events have a few dozen.
     static let maximumLineBytes = 16 << 10
 
     struct Event: Hashable {
-        /// `message` if the stream did not name it.
+        /// `message` if the stream does not name the event.
         var name = "message"
         var data = ""
     }
 
-    /// Something that is no stream of events.
+    /// A line is too long, so this is not the protocol's event stream.
     struct LineTooLong: Error {}
 
     private var line: [UInt8] = []
@@ -42,7 +42,7 @@ struct EventStreamParser {
             defer { (event, hasData) = (Event(), false) }
             return hasData ? event : nil
         }
-        // A line that begins with a colon is a comment: its field has no name.
+        // A line that starts with a colon is a comment: its field has no name.
         let parts = line.split(
             separator: UInt8(ascii: ":"), maxSplits: 1, omittingEmptySubsequences: false)
         var value = parts.count > 1 ? parts[1] : []

@@ -1,32 +1,33 @@
 import Foundation
 import WireJSON
 
-/// Speaks the protocol over a transport: paths, credentials, and which answers mean what.
+/// Implements the protocol over a transport: paths, credentials, and the meaning of responses.
 struct GatewayClient: Sendable {
     let base: URL
     let schema: String
     let transport: any HTTPTransport
-    /// The server's history that this device's cursor and versions belong to, if it has one.
+    /// The epoch that this device's cursor and versions belong to; nil if none is known.
     let epoch: @Sendable () -> String?
     let credentials: @Sendable () async throws -> String
-    /// Sees each token before it is used; throws if it must not be.
+    /// Checks each token before it is used. Throws if it must not be used.
     let identify: @Sendable (TokenClaims) async throws -> Void
 
     enum UploadResult {
         case answer(UploadAnswer)
-        /// The body was over the gateway's limit.
+        /// The body was larger than the gateway accepts.
         case tooLarge
-        /// The gateway does not take compressed bodies after all.
+        /// The gateway does not accept compressed bodies after all.
         case notCompressed
     }
 
-    /// Largest answer after decompression, in bytes: far above any page of a well configured
-    /// gateway.
+    /// The maximum size of a decompressed response, in bytes; much larger than any page of a
+    /// well-configured gateway.
     static let maximumAnswerBytes = 64 << 20
 
-    /// - Throws: `SyncError`; nothing can then be said of the changes.
+    /// Uploads changes.
     ///
-    /// - Parameter compresses: whether the body goes out as gzip.
+    /// - Parameter compresses: whether to send the body as gzip.
+    /// - Throws: `SyncError`. The outcome of the changes is then unknown.
     func upload(_ body: [UInt8], compresses: Bool) async throws -> UploadResult {
         var request = TransportRequest(
             method: "POST", url: base.appending(path: "sync/upload"),
@@ -44,9 +45,14 @@ struct GatewayClient: Sendable {
             })
     }
 
+    /// Downloads a page.
+    ///
     /// - Parameters:
-    ///   - until: end of the window being read; 0 asks for a new one.
-    ///   - wait: seconds the gateway may hold the request until there is something.
+    ///   - after: the cursor.
+    ///   - limit: the maximum number of changes in the page.
+    ///   - until: the end of the current window; 0 asks for a new one.
+    ///   - includeSelf: whether to include this device's own changes.
+    ///   - wait: seconds for which the gateway may hold the request until there is a change.
     func download(
         after: Int64, limit: Int, until: Int64, includeSelf: Bool, wait: Int? = nil
     ) async throws -> DownloadPage {
@@ -65,20 +71,20 @@ struct GatewayClient: Sendable {
         }
     }
 
-    /// - Returns: nil if the server has no such thing, as older ones.
+    /// - Returns: nil if the server is older and does not have this route.
     func bootstrap() async throws -> Standing? {
         let request = TransportRequest(method: "GET", url: base.appending(path: "sync/bootstrap"))
         let response = try await send(request)
         if response.status == 404 { return nil }
         return try Self.read(response, from: request.url) { body throws(JSONError) in
             guard let standing = try? JSONDecoder().decode(Standing.self, from: Data(body)) else {
-                throw JSONError("this does not answer a bootstrap", at: 0)
+                throw JSONError("the body does not answer /sync/bootstrap", at: 0)
             }
             return standing
         }
     }
 
-    /// - Returns: nil if the server has no such thing, as older ones.
+    /// - Returns: nil if the server is older and does not have this route.
     func capabilities() async throws -> Capabilities? {
         let request = TransportRequest(
             method: "GET", url: base.appending(path: "sync/capabilities"))
@@ -86,15 +92,15 @@ struct GatewayClient: Sendable {
         if response.status == 404 { return nil }
         return try Self.read(response, from: request.url) { body throws(JSONError) in
             guard let found = try? JSONDecoder().decode(Capabilities.self, from: Data(body)) else {
-                throw JSONError("this does not answer a request for capabilities", at: 0)
+                throw JSONError("the body does not answer /sync/capabilities", at: 0)
             }
             return found
         }
     }
 
-    /// Holds a stream open on which the gateway tells of each growth of the log.
+    /// Keeps a stream open on which the gateway announces each growth of the log.
     ///
-    /// - Parameter after: the cursor; the gateway says at once if its log ends elsewhere.
+    /// - Parameter after: the cursor. The gateway sends an event at once if its log ends elsewhere.
     func watch(
         after: Int64, _ receive: @escaping @Sendable (TransportPart) async throws -> Void
     ) async throws {
@@ -102,12 +108,13 @@ struct GatewayClient: Sendable {
             .appending(queryItems: [URLQueryItem(name: "after", value: String(after))])
         var request = try await signed(TransportRequest(method: "GET", url: url))
         request.headers["Accept"] = "text/event-stream"
-        // A compressor would hold events back.
+        // A compressor would delay events.
         request.headers["Accept-Encoding"] = "identity"
         try await transport.stream(request, receive)
     }
 
-    /// Sends with credentials, which the app is asked for once more if they are refused.
+    /// Sends with credentials. If they are refused, asks the app for them again and repeats the
+    /// request once.
     private func send(_ request: TransportRequest) async throws -> TransportResponse {
         let response = try await sendOnce(request)
         return response.status == 401 ? try await sendOnce(request) : response
@@ -124,8 +131,7 @@ struct GatewayClient: Sendable {
         return try Self.inflated(response)
     }
 
-    /// Some transports decompress by themselves and leave the header; then the body is not gzip any
-    /// more.
+    /// Decompresses the body, unless the transport has already done so and only left the header.
     private static func inflated(_ response: TransportResponse) throws(SyncError)
         -> TransportResponse
     {
@@ -133,7 +139,7 @@ struct GatewayClient: Sendable {
             Gzip.isMember(response.body)
         else { return response }
         guard let body = Gzip.inflate(response.body, limit: maximumAnswerBytes) else {
-            throw .notTheGateway("an answer whose gzip cannot be read")
+            throw .notTheGateway("the body is not valid gzip")
         }
         var response = response
         response.body = body
@@ -151,7 +157,8 @@ struct GatewayClient: Sendable {
         return request
     }
 
-    /// The app's token, without white space around it, as it is when read from a file or a command.
+    /// The app's token, without the surrounding white space that a file or a command may have
+    /// added.
     private func token() async throws -> String {
         let given: String
         do { given = try await credentials() } catch {
@@ -159,30 +166,31 @@ struct GatewayClient: Sendable {
             throw SyncError.noCredentials("\(error)")
         }
         let token = given.trimmingCharacters(in: .whitespacesAndNewlines)
-        // Said here without the token: a transport might quote it.
+        // Report this without the token; a transport might quote it.
         guard !token.isEmpty, token.utf8.allSatisfy({ 0x20...0x7E ~= $0 }) else {
             throw SyncError.noCredentials(
                 token.isEmpty
-                    ? "the token is empty" : "the token holds characters that no header may have")
+                    ? "the token is empty"
+                    : "the token contains characters that an HTTP header cannot hold")
         }
         return token
     }
 
-    /// No gateway speaks HTML: a captive portal or a proxy does, and its status says nothing about
-    /// the request.
+    /// Gateways never send HTML. A captive portal or a proxy does, and its status says nothing
+    /// about the request.
     private static func checkOrigin(of response: TransportResponse) throws(SyncError) {
         let type = response.headers["content-type"]?.lowercased() ?? ""
         if type.hasPrefix("text/html") { throw .notTheGateway("HTML, status \(response.status)") }
     }
 
-    /// Reads an answer that should be one of the protocol's. Anything that is not JSON is not the
-    /// gateway's, whatever its status, and changes nothing.
+    /// Parses a response of the protocol. A response that is not JSON does not come from the
+    /// gateway, whatever its status, and changes nothing.
     private static func read<Value>(
         _ response: TransportResponse, from url: URL, _ parse: ([UInt8]) throws(JSONError) -> Value
     ) throws(SyncError) -> Value {
         switch response.status {
         case 200:
-            // A byte that is no text would go into rows as it is.
+            // Invalid UTF-8 would otherwise be written into rows.
             guard String(validating: response.body, as: UTF8.self) != nil else {
                 throw .notTheGateway("the answer is not UTF-8")
             }
@@ -191,7 +199,7 @@ struct GatewayClient: Sendable {
         case 429, 503: throw .busy(retryAfter: response.retryAfter)
         default:
             let detail = (try? JSONDecoder().decode(ErrorBody.self, from: Data(response.body)))
-            // A path that nothing is at is mostly due to a wrong address of the gateway.
+            // An unknown path usually means that the gateway's address is wrong.
             let asked = response.status == 404 ? address(of: url) : nil
             guard let detail else {
                 throw .notTheGateway(
@@ -203,7 +211,7 @@ struct GatewayClient: Sendable {
         }
     }
 
-    /// Where a request went, without what it asked and who asked it.
+    /// The address of a request, without its query and credentials.
     private static func address(of url: URL) -> String {
         var parts = URLComponents(url: url, resolvingAgainstBaseURL: true)
         parts?.query = nil
@@ -212,7 +220,7 @@ struct GatewayClient: Sendable {
         return parts?.string ?? url.path
     }
 
-    /// Longest quotation of an answer that is not the gateway's, in bytes.
+    /// The maximum number of bytes to quote from a response that is not the gateway's.
     private static let quotedBytes = 200
 
     /// Why a request was refused, in the server's words.
@@ -232,11 +240,11 @@ struct GatewayClient: Sendable {
 }
 
 extension TransportResponse {
-    /// Longest wait that an answer can impose, in seconds: what asks for more has its clock or its
-    /// mind wrong.
+    /// The longest wait, in seconds, that a response can ask for. A longer one is a mistake of the
+    /// server.
     private static let longestRetryAfter = 86_400
 
-    /// Seconds the server asks to wait, within reason; nil if it says nothing, or a date.
+    /// The seconds that the server asks to wait, within limits; nil if it gives none, or a date.
     var retryAfter: Int? {
         headers["retry-after"].flatMap { Int($0) }.map { min(max(0, $0), Self.longestRetryAfter) }
     }

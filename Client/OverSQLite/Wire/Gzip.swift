@@ -1,13 +1,13 @@
 import CZlib
 
-/// Bodies in the gzip format (RFC 1952).
+/// Compresses and decompresses bodies in the gzip format (RFC 1952).
 package enum Gzip {
-    /// zlib's fastest: a phone's time is dearer than the last tenth of a body.
+    /// zlib's fastest level: a phone's time is worth more than the last tenth of a body's size.
     private static let level: Int32 = 1
-    /// Bytes by which a result's room grows.
+    /// The number of bytes by which the output grows.
     private static let chunkBytes = 64 << 10
 
-    /// The bytes as one gzip member; nil if zlib is out of memory.
+    /// Compresses the bytes into one gzip member; nil if zlib is out of memory.
     package static func deflate(_ bytes: [UInt8]) -> [UInt8]? {
         var stream = z_stream()
         guard oversync_deflate_init(&stream, level) == Z_OK else { return nil }
@@ -15,8 +15,8 @@ package enum Gzip {
         return run(&stream, over: bytes, limit: .max) { CZlib.deflate(&$0, Z_FINISH) }
     }
 
-    /// The content of one gzip member; nil if it is none, is cut off, or holds more than `limit`
-    /// bytes.
+    /// Decompresses one gzip member; nil if the bytes are not gzip, are cut off, or decompress to
+    /// more than `limit` bytes.
     package static func inflate(_ bytes: [UInt8], limit: Int) -> [UInt8]? {
         var stream = z_stream()
         guard oversync_inflate_init(&stream) == Z_OK else { return nil }
@@ -24,10 +24,10 @@ package enum Gzip {
         return run(&stream, over: bytes, limit: limit) { CZlib.inflate(&$0, Z_NO_FLUSH) }
     }
 
-    /// Whether the bytes begin as a gzip member does; no JSON does.
+    /// Whether the bytes start like a gzip member. JSON never does.
     static func isMember(_ bytes: [UInt8]) -> Bool { bytes.starts(with: [0x1F, 0x8B]) }
 
-    /// Steps until the stream's end.
+    /// Calls `step` until the end of the stream.
     private static func run(
         _ stream: inout z_stream, over bytes: [UInt8], limit: Int,
         _ step: (inout z_stream) -> Int32
@@ -47,7 +47,8 @@ package enum Gzip {
                 result += chunk
                 if result.count > limit { return nil }
                 if status == Z_STREAM_END { return result }
-                // Without room left over there is more to come; otherwise the input has run out.
+                // A full chunk means that more output follows. Otherwise the input has ended too
+                // early.
                 if status != Z_OK || chunk.count < chunkBytes { return nil }
             }
         }

@@ -1,17 +1,17 @@
 import Foundation
 
-/// A request to the gateway.
+/// An HTTP request to the gateway.
 public struct TransportRequest: Sendable {
     /// `GET` or `POST`.
     public var method: String
     /// Scheme, host, path and query.
     public var url: URL
-    /// Values by name; a name stands once.
+    /// Header values by name. Each name occurs once.
     public var headers: [String: String]
-    /// The bytes to send, ready compressed if `Content-Encoding` says so; nil for none.
+    /// The body, already compressed if `Content-Encoding` says so; nil if there is none.
     public var body: [UInt8]?
 
-    /// A request as it is to be sent.
+    /// Makes a request.
     public init(method: String, url: URL, headers: [String: String] = [:], body: [UInt8]? = nil) {
         self.method = method
         self.url = url
@@ -20,17 +20,16 @@ public struct TransportRequest: Sendable {
     }
 }
 
-/// An answer, whatever its status.
+/// An HTTP response, whatever its status.
 public struct TransportResponse: Sendable {
     /// The HTTP status.
     public var status: Int
-    /// By lower-case name.
+    /// Header values by lower-case name.
     public var headers: [String: String]
-    /// The whole body; as it came if `content-encoding` is among the headers and the transport left
-    /// it so.
+    /// The whole body. It may still be compressed; then `content-encoding` is among the headers.
     public var body: [UInt8]
 
-    /// An answer as it came.
+    /// Makes a response.
     public init(status: Int, headers: [String: String] = [:], body: [UInt8] = []) {
         self.status = status
         self.headers = headers
@@ -38,49 +37,53 @@ public struct TransportResponse: Sendable {
     }
 }
 
-/// Carries requests to the gateway. The default is `URLSessionTransport`; an app may bring its own.
+/// Carries HTTP requests to the gateway. The default is `URLSessionTransport`; an app can provide
+/// its own.
 public protocol HTTPTransport: Sendable {
-    /// Sends a request and returns the whole answer. Must end soon when its task is cancelled.
-    ///
-    /// - Throws: any error if there is no answer; whether the request arrived is then unknown.
-    func send(_ request: TransportRequest) async throws -> TransportResponse
-
-    /// Whether ``stream(_:_:)`` works. Without it news is waited for by requests that the gateway
-    /// holds.
-    var canStream: Bool { get }
-
-    /// Sends a request and hands on its answer as it comes: the head, then bytes, until the answer
-    /// ends. The answer may take for ever: no time limit applies. Must end soon when its task is
+    /// Sends a request and returns the complete response. Must return soon after its task is
     /// cancelled.
     ///
+    /// - Throws: any error if there is no response. The engine then does not know whether the
+    ///   request arrived.
+    func send(_ request: TransportRequest) async throws -> TransportResponse
+
+    /// Whether ``stream(_:_:)`` works. If not, the engine waits for new changes by long polling.
+    var canStream: Bool { get }
+
+    /// Sends a request and passes on the response as it arrives: first the head, then bytes, until
+    /// the response ends. The response may last forever, so no timeout applies. Must return soon
+    /// after its task is cancelled.
+    ///
     /// - Parameters:
-    ///   - request: goes out once.
-    ///   - receive: is called with one part at a time; what it throws ends the stream.
-    /// - Throws: any error if the answer breaks off, or what `receive` threw.
+    ///   - request: the request, which is sent once.
+    ///   - receive: called with one part at a time. If it throws, the stream ends.
+    /// - Throws: any error if the connection breaks, or what `receive` threw.
     func stream(
         _ request: TransportRequest,
         _ receive: @escaping @Sendable (TransportPart) async throws -> Void
     ) async throws
 }
 
-/// A part of an answer that is read as it comes.
+/// A part of a response that is read as it arrives.
 public enum TransportPart: Sendable {
-    /// Status and headers; the body is empty.
+    /// The status and the headers; the body is empty.
     case head(TransportResponse)
     /// The next bytes of the body.
     case bytes([UInt8])
 }
 
-/// Thrown by a transport that reads answers as a whole only.
+/// Thrown by a transport that can only read a response as a whole.
 public struct StreamingUnsupported: Error, Sendable, Hashable {
-    /// Makes the error, which holds nothing.
+    /// Makes the error.
     public init() {}
 }
 
 extension HTTPTransport {
-    /// False: a transport says so when it can.
+    /// The default: false.
     public var canStream: Bool { false }
 
+    /// The default: always throws.
+    ///
     /// - Throws: `StreamingUnsupported`.
     public func stream(
         _ request: TransportRequest,

@@ -1,44 +1,45 @@
 import Foundation
 
-/// What a transport throws where it can say what is wrong with the way it was set up, and what to
-/// do about it.
+/// Thrown by a transport that can tell what is probably wrong with its setup and how to fix it.
 public struct TransportFailure: LocalizedError, Sendable, CustomStringConvertible {
-    /// What the HTTP client threw.
+    /// The HTTP client's error.
     public let underlying: any Error
-    /// What is likely to be wrong, for the app's developer.
+    /// What is probably wrong and how to fix it, for the app's developer.
     public let hint: String
 
+    /// Makes the error.
+    ///
     /// - Parameters:
-    ///   - underlying: what the HTTP client threw.
-    ///   - hint: what is likely to be wrong, and what to do about it.
+    ///   - underlying: the HTTP client's error.
+    ///   - hint: what is probably wrong and how to fix it.
     public init(_ underlying: any Error, hint: String) {
         self.underlying = underlying
         self.hint = hint
     }
 
-    /// The hint, and what the client said.
+    /// The hint, followed by the HTTP client's error.
     public var description: String { "\(hint) (\(underlying))" }
 
-    /// The ``description``: it is for developers, as the failure is.
+    /// The same as ``description``: this error is for developers.
     public var errorDescription: String? { description }
 }
 
-/// How an address can be wrong about TLS, as far as it shows in a client's error.
+/// A wrong scheme in the gateway's address, as far as the HTTP client's error reveals it.
 package enum AddressMistake: Sendable, Hashable {
     case httpToTLS, httpsToPlain
 
-    /// What to tell the app's developer.
+    /// The hint for the app's developer.
     package var hint: String {
         switch self {
         case .httpToTLS:
             """
-            the address begins with http:// and the connection was closed without an answer, as a gateway \
-            does that speaks TLS: try https://
+            the address begins with http://, but the server closed the connection without an \
+            answer, as a gateway does that speaks TLS: try https://
             """
         case .httpsToPlain:
             """
-            the address begins with https:// and what listens there does not speak TLS: try http://, or \
-            another port
+            the address begins with https://, but the server there does not speak TLS: try http:// \
+            or another port
             """
         }
     }

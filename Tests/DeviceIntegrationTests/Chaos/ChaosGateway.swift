@@ -2,8 +2,8 @@ import DeviceScript
 import Foundation
 import OverSQLite
 import OverSQLiteTestSupport
+import SeededRandom
 import Synchronization
-import TestSupport
 
 /// One gateway for each session, told apart by the first part of the path, and in each another device that writes
 /// between the requests of the one that is killed.

@@ -1,7 +1,7 @@
 import DeviceScript
 import Foundation
 import OverSQLiteTestSupport
-import TestSupport
+import SeededRandom
 import Testing
 
 /// ```

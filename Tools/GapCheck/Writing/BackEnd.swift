@@ -1,6 +1,6 @@
 import OperatorKit
 import Postgres
-import TestSupport
+import SeededRandom
 
 /// A back end that writes plain SQL to the business tables of both users, in bulk.
 ///

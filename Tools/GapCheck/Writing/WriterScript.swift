@@ -1,4 +1,4 @@
-import TestSupport
+import SeededRandom
 
 /// What one device writes: batches of changes to rows of its own, from a seed.
 ///

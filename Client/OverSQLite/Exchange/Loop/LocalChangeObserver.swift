@@ -1,15 +1,15 @@
 import GRDB
 import Synchronization
 
-/// Sees commits of this process that touched a synced row. Other processes' commits are found at
-/// the next exchange.
+/// Observes this process's commits that touch a synced row. The next exchange finds the commits of
+/// other processes.
 final class LocalChangeObserver: TransactionObserver, Sendable {
     private let onCommit: @Sendable () -> Void
     private let hasTouched = Mutex(false)
 
     init(onCommit: @escaping @Sendable () -> Void) { self.onCommit = onCommit }
 
-    /// Only new touches: what the library itself does to the log is no news.
+    /// Observes only inserts into the log: the library's other writes to it are no reason to sync.
     func observes(eventsOfKind eventKind: DatabaseEventKind) -> Bool {
         if case .insert("_sync_log") = eventKind { return true }
         return false

@@ -1,19 +1,20 @@
 import Synchronization
 
-/// Keeps an engine to one background loop at a time: two would take each other's reasons to wake.
+/// Allows an engine only one background loop at a time. Two loops would take each other's wake-up
+/// reasons.
 final class LoopKeeper: Sendable {
     private enum State {
         case none
         case started(Task<Void, Never>)
-        /// Told to end, and not over yet.
+        /// Told to end, but still running.
         case ending(Task<Void, Never>)
-        /// In a task of the app's.
+        /// Running in a task of the app.
         case callers
     }
 
     private let state = Mutex(State.none)
 
-    /// Whether a loop runs that nobody has told to end.
+    /// Whether a loop is running that has not been told to end.
     var isRunning: Bool {
         state.withLock { state in
             switch state {
@@ -23,7 +24,7 @@ final class LoopKeeper: Sendable {
         }
     }
 
-    /// Begins a loop, once one that was told to end has ended. Does nothing if one runs.
+    /// Starts a loop, after one that was told to end has ended. Does nothing if one is running.
     func start(_ begin: () -> Task<Void, Never>) async {
         while true {
             let ending = state.withLock { state -> Task<Void, Never>? in
@@ -39,9 +40,9 @@ final class LoopKeeper: Sendable {
         }
     }
 
-    /// Ends the loop that `start` has begun.
+    /// Ends the loop that `start` began.
     ///
-    /// - Returns: whether none runs now.
+    /// - Returns: whether no loop is running now.
     func stop() async -> Bool {
         let task = state.withLock { state -> Task<Void, Never>? in
             switch state {
@@ -67,7 +68,7 @@ final class LoopKeeper: Sendable {
 
     /// Runs a loop in the caller's task.
     ///
-    /// - Throws: `SyncError.alreadyRunning`.
+    /// - Throws: `SyncError.alreadyRunning` if a loop is running or ending.
     func run(_ loop: () async -> Void) async throws(SyncError) {
         let isFree = state.withLock { state in
             guard case .none = state else { return false }

@@ -1,22 +1,22 @@
 import Synchronization
 
-/// Looks, while an exchange goes on, whether rows wait and none gets through: a request may be held
-/// for minutes, and nobody else would notice (hazard H17). With nothing to send it sleeps until
-/// something is written.
+/// Watches, while an exchange runs, whether changes are pending and none is confirmed: a request
+/// can take minutes, and nothing else would notice (hazard H17). If nothing is pending, it sleeps
+/// until the app writes something.
 struct Standstill {
     let session: SyncSession
-    /// Raised by writes of the app; nil: nothing signals them, and only what waits already is
-    /// watched.
+    /// Raised when the app writes. If nil, nothing signals writes, and only what is already pending
+    /// is watched.
     let touched: Signal?
 
-    /// Runs `work`, and looks beside it.
+    /// Runs `work` and watches for a standstill beside it.
     func watch<Value: Sendable>(_ work: @escaping @Sendable () async throws -> Value) async throws
         -> Value
     {
         try await withThrowingTaskGroup(of: Value?.self) { group in
             group.addTask { try await work() }
             group.addTask {
-                // That it cannot be counted shows in the work itself.
+                // If counting fails, the work fails as well and reports it.
                 try? await look()
                 return nil
             }
@@ -28,7 +28,7 @@ struct Standstill {
         }
     }
 
-    /// Returns once it has been told that nothing gets through.
+    /// Returns once the status shows that nothing gets through.
     private func look() async throws {
         let clock = session.configuration.clock
         while !Task.isCancelled {

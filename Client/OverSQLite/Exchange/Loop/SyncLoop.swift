@@ -2,14 +2,14 @@ import Foundation
 import GRDB
 import Synchronization
 
-/// The background loop: asks `LoopMachine` what to do, and does it.
+/// The background loop: asks `LoopMachine` what to do next, and does it.
 struct SyncLoop: Sendable {
     let session: SyncSession
     let wake: Signal
-    /// Raised with `.localChange`, for whoever looks for a standstill.
+    /// Raised together with `.localChange`, for whoever watches for a standstill.
     let touched: Signal
     let fetch: @Sendable () async throws -> Void
-    /// Returns when the next refused row is due.
+    /// Returns when the next rejected row is due.
     let send: @Sendable () async throws -> Double?
 
     /// Runs until the task is cancelled.
@@ -19,14 +19,14 @@ struct SyncLoop: Sendable {
             touched.raise(.localChange)
         }
         session.database.add(transactionObserver: observer)
-        // What was written before the observer was there.
+        // The app may have written before the observer was added.
         wake.raise(.localChange)
         await loop()
         session.database.remove(transactionObserver: observer)
     }
 
     private func loop() async {
-        // The watch stream runs beside the loop, and no longer than it.
+        // The watch stream runs beside the loop and ends with it.
         await withDiscardingTaskGroup { group in
             await loop(&group)
             group.cancelAll()
@@ -60,7 +60,8 @@ struct SyncLoop: Sendable {
                     try await step(next, &machine, reasons)
                 }
             } catch SyncError.paused {
-                // Paused while it waited for its turn; the machine hears of it.
+                // Sync was paused while this waited for the lock; the machine learns of it in the
+                // next round.
             } catch let error as SyncError {
                 await failed(error, &machine)
             } catch {
@@ -85,15 +86,15 @@ struct SyncLoop: Sendable {
             machine.sent(retryAt: try await standstill.watch(send))
             exchanged()
         case .wait(let until, let poll):
-            // Offline, too, people see their edits counted.
+            // Update the counts of pending edits also while offline.
             if reasons.contains(.localChange) { try await session.refreshCounts() }
             showWaiting()
             try await wait(until: until, poll: poll, &machine)
         }
     }
 
-    /// A failure is over once something has worked, also if nothing is to be sent. That rows are
-    /// stuck is not.
+    /// Clears the last error: something worked, even if nothing needed to be sent. `noProgress`
+    /// stays, because fetching does not show that rows get through.
     private func fetched() {
         session.board.update { status in
             if case .noProgress? = status.lastError { return }
@@ -103,7 +104,7 @@ struct SyncLoop: Sendable {
 
     private func exchanged() {
         session.board.update { status in
-            // Rows that the server keeps in limbo are not exchanged.
+            // Rows that the server keeps rejecting do not count as exchanged.
             if case .noProgress? = status.lastError, session.isStuck { return }
             status.lastError = nil
             status.lastSynced = session.configuration.clock.now
@@ -129,7 +130,7 @@ struct SyncLoop: Sendable {
             status.progress = nil
             status.state = next.map { .waiting(until: Date(timeIntervalSince1970: $0)) } ?? .blocked
         }
-        // Whatever failed, what waits is counted.
+        // Update the counts even though the exchange failed.
         try? await session.refreshCounts()
     }
 
@@ -139,7 +140,7 @@ struct SyncLoop: Sendable {
         case news(Bool, seconds: Double)
     }
 
-    /// Waits for the first of several things; the others are given up.
+    /// Waits for the first of several events and cancels the other waits.
     private func wait(until: Double?, poll: Bool, _ machine: inout LoopMachine) async throws {
         let waking = try await withThrowingTaskGroup(of: Waking.self) { group in
             group.addTask {
@@ -162,8 +163,9 @@ struct SyncLoop: Sendable {
         }
     }
 
-    /// Asks the gateway to answer when there is something after the cursor. The page itself is
-    /// fetched again in turn, so that a wait can be given up at any time.
+    /// Asks the gateway to answer once there is something after the cursor. The answer is not
+    /// applied: the page is fetched again while the lock is held, so that this wait can be
+    /// cancelled at any time.
     private func askForNews() async throws -> Waking {
         let start = session.now
         let state = try await session.read { db in try DeviceStateTable(db: db).read() }
@@ -174,7 +176,7 @@ struct SyncLoop: Sendable {
             let hasNews = !page.changes.isEmpty || page.nextAfter > state.cursor
             return .news(hasNews, seconds: session.now - start)
         } catch let error as SyncError where error.asksForReread {
-            // The fetch that follows is told the same, and reads the log again.
+            // The following fetch receives the same error and rereads the log.
             return .news(true, seconds: session.now - start)
         }
     }

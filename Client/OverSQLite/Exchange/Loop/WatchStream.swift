@@ -1,23 +1,23 @@
 import Foundation
 import Synchronization
 
-/// Holds `/sync/watch` open beside the loop and tells the loop what it says.
+/// Keeps `/sync/watch` open beside the loop and reports to the loop what it says.
 struct WatchStream: Sendable {
-    /// Seconds until the stream must have begun.
+    /// Seconds within which the stream must begin.
     static let patienceToOpen = 10.0
-    /// Seconds without a byte after which a stream is given up; the gateway sends a comment every
-    /// 25.
+    /// Seconds without a byte after which the stream counts as broken. The gateway sends a comment
+    /// every 25 seconds.
     static let longestSilence = 60.0
 
     let session: SyncSession
     let link: WatchLink
 
-    /// The stream has said nothing for too long.
+    /// The stream was silent for too long.
     private struct Silent: Error {}
-    /// The answer is something other than the stream.
+    /// The answer is not an event stream.
     private struct Refused: Error { let retryAfter: Int? }
 
-    /// What has come of the stream so far.
+    /// The state of reading the stream.
     private final class Hearing: Sendable {
         private struct State {
             var parser = EventStreamParser()
@@ -36,7 +36,7 @@ struct WatchStream: Sendable {
         }
     }
 
-    /// Returns when the stream has ended; the loop was told why.
+    /// Returns when the stream has ended, after reporting the reason to the loop.
     func run() async {
         link.tell(.ended(await end()))
     }
@@ -83,8 +83,8 @@ struct WatchStream: Sendable {
         return .broken(retryAfter: nil)
     }
 
-    /// A stream that something on the way has compressed is not read: it would look open and say
-    /// nothing.
+    /// Refuses a compressed stream: if something in between compresses it, events may be delayed
+    /// while the stream looks open.
     static func check(_ head: TransportResponse) throws {
         let type = head.headers["content-type"]?.lowercased() ?? ""
         let encoding = head.headers["content-encoding"]?.lowercased() ?? "identity"
@@ -94,7 +94,7 @@ struct WatchStream: Sendable {
         }
     }
 
-    /// What the device has already is no news, as the echo of its own upload.
+    /// Ignores what the device already has, such as the echo of its own upload.
     private func take(_ event: EventStreamParser.Event) async throws {
         guard event.name == "change" else { return }
         let change = try JSONDecoder().decode(Change.self, from: Data(event.data.utf8))
@@ -112,7 +112,7 @@ struct WatchStream: Sendable {
     }
 }
 
-/// Between the loop and the stream beside it.
+/// Connects the loop with the stream beside it.
 final class WatchLink: Sendable {
     private let wake: Signal
     private let reports = Mutex<[WatchReport]>([])
@@ -125,7 +125,7 @@ final class WatchLink: Sendable {
         wake.raise(.watch)
     }
 
-    /// The reports since the last time.
+    /// The reports since the last call.
     func take() -> [WatchReport] {
         reports.withLock { reports in
             defer { reports = [] }
@@ -133,11 +133,11 @@ final class WatchLink: Sendable {
         }
     }
 
-    /// A stream begins; an order to halt an earlier one is void.
+    /// A stream begins. Forgets an order to halt an earlier one.
     func begin() { _ = halt.take() }
 
     func end() { halt.raise(.pause) }
 
-    /// Returns when the loop wants the stream to end, or the task is cancelled.
+    /// Returns when the loop wants the stream to end, or when the task is cancelled.
     func halted() async { await halt.wait() }
 }

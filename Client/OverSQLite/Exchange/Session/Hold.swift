@@ -1,13 +1,13 @@
 import Synchronization
 
-/// Says to a task, and to those it begins, that the session's lock is theirs, so that an import may
-/// pause once more, or sign somebody in, and does not wait for itself.
+/// Marks a task and its child tasks as holders of the session's lock. Inside `withSyncPaused`, the
+/// app can then pause again or sign in without waiting for itself.
 final class Hold: Sendable {
-    /// What this task holds, of one engine or of several.
+    /// The holds of this task, of one engine or several.
     @TaskLocal static var mine: [Hold] = []
 
     private let session: ObjectIdentifier
-    /// A task that was begun meanwhile may go on for longer.
+    /// True once `body` has returned. A task started inside it may run for longer.
     private let isOver = Mutex(false)
 
     private init(of session: SyncSession) { self.session = ObjectIdentifier(session) }
@@ -16,7 +16,7 @@ final class Hold: Sendable {
         mine.contains { $0.session == ObjectIdentifier(session) && !$0.isOver.withLock { $0 } }
     }
 
-    /// Runs `body`, whose caller has the lock.
+    /// Runs `body`. The caller holds the lock.
     nonisolated(nonsending) static func during<Value>(
         of session: SyncSession, _ body: nonisolated(nonsending) () async throws -> Value
     ) async throws -> Value {
@@ -27,7 +27,7 @@ final class Hold: Sendable {
 }
 
 extension SyncSession {
-    /// Runs `body` with no exchange under way; at once if this task sees to that already.
+    /// Runs `body` while no exchange is running; at once if this task already holds the lock.
     nonisolated(nonsending) func exclusively<Value: Sendable>(
         _ body: nonisolated(nonsending) () async throws -> Value
     ) async throws -> Value {

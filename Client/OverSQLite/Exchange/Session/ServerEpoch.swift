@@ -1,15 +1,15 @@
 import Synchronization
 
-/// What is known of the server's history in this process.
+/// What this process knows about the server's epoch.
 enum ServerEpoch: Hashable, Sendable {
-    /// It was not asked for yet.
+    /// Not asked for yet.
     case unknown
-    /// The server has none, as older ones.
+    /// The server is older and has no epochs.
     case none
     case known(String)
 }
 
-/// What is known of the server's history, for all that speak to it.
+/// The server's epoch, shared by everything that talks to the server.
 final class SharedEpoch: Sendable {
     private let epoch = Mutex(ServerEpoch.unknown)
 
@@ -18,7 +18,7 @@ final class SharedEpoch: Sendable {
         set { epoch.withLock { $0 = newValue } }
     }
 
-    /// As requests name it.
+    /// The epoch to send with requests; nil if none is known.
     var name: String? {
         guard case .known(let name) = current else { return nil }
         return name

@@ -2,48 +2,58 @@ import Foundation
 
 /// How a device syncs.
 public struct SyncConfiguration: Sendable {
-    /// Where the gateway is, such as `https://sync.example.com`.
+    /// The gateway's address, such as `https://sync.example.com`.
     public var gateway: URL
     /// The schema of the business tables on the server.
     public var schema: String
-    /// How conflicts are settled in tables that do not say otherwise.
+    /// How to resolve conflicts in tables that have no policy of their own. Defaults to
+    /// ``ConflictPolicy/fieldwise(clash:deletion:)``.
     public var conflictPolicy: ConflictPolicy = .fieldwise()
-    /// The most changes in one upload.
+    /// The maximum number of changes in one upload.
     public var uploadLimit = 200
-    /// Bytes of row values in one upload after which no further row joins; a larger row goes by
-    /// itself. Halved when the gateway finds a body too large.
+    /// The target size of an upload's changes, in bytes before compression. A row larger than this
+    /// is sent in an upload of its own. The engine halves the size when the gateway answers that a
+    /// body is too large. Defaults to 4 MiB.
     public var uploadBytes = 4 << 20
-    /// Bytes of an upload from which on it is compressed, where the gateway takes gzip; nil: never.
+    /// Uploads of at least this many bytes are compressed with gzip if the gateway accepts it; nil
+    /// never compresses. Defaults to 8 KiB.
     public var compressionThreshold: Int? = 8 << 10
-    /// The most changes in one page, 1 to 1000.
+    /// The maximum number of changes in one page, from 1 to 1000.
     public var pageLimit = 1000
-    /// Seconds between looks at the feed when the gateway does not hold requests.
+    /// Seconds between downloads when neither the watch stream nor long polling is available.
     public var pollInterval = 30.0
-    /// Whether to hold a stream open, while the loop runs, on which the gateway tells of news at
-    /// once, where gateway and transport can. Where not, or while it is broken, `longPoll` applies.
+    /// Whether the background loop keeps a stream open on which the gateway announces new changes.
+    /// If the gateway or the transport cannot stream, or while the stream is broken, `longPoll`
+    /// applies.
     public var watch = true
-    /// Seconds the gateway is asked to hold a request until there is news; nil polls instead.
+    /// Seconds for which the gateway is asked to hold a download until there are new changes (long
+    /// polling). With nil, the device polls every `pollInterval` seconds instead.
     public var longPoll: Int? = 25
-    /// Shortest and longest pause before a retry, in seconds. Actual times are drawn at random
-    /// between zero and these.
+    /// The shortest and longest delay before a retry, in seconds. The delay doubles with each
+    /// failure. The actual delay is a random part of it, so that devices do not all come back at
+    /// once.
     public var backoff: ClosedRange<Double> = 1...60
-    /// Seconds with rows waiting and none getting through after which the status shows
-    /// `noProgress`.
+    /// Seconds after which the status shows `noProgress` if changes are pending and none is
+    /// confirmed.
     public var watchdog = 120.0
-    /// Most rows that are read ahead while a row's parent has not come yet.
+    /// The maximum number of rows to keep in memory while the pages so far lack a row's parent.
+    /// Beyond it, rows without a parent are held.
     public var stagedRowLimit = 50_000
-    /// What carries requests; on Linux with an authority of one's own: `AsyncHTTPTransport`.
+    /// The transport that carries requests. Defaults to `URLSessionTransport`. On Linux with a
+    /// private certificate authority, use `AsyncHTTPTransport`.
     public var transport: any HTTPTransport = URLSessionTransport()
-    /// What tells the time and sleeps; tests hold it still.
+    /// The clock. Tests can replace it with one that they control.
     public var clock: any SyncClock = SystemClock()
-    /// Numbers from 0 to 1, for spreading retries.
+    /// Returns random numbers from 0 to 1, which spread retries over time.
     public var randomness: @Sendable () -> Double = { Double.random(in: 0...1) }
 
+    /// Makes a configuration with defaults for everything else.
+    ///
     /// - Parameters:
-    ///   - gateway: where the gateway is; `sync/…` is appended to its path.
-    ///   - schema: of the business tables on the server: lower-case ASCII letters, digits and `_`,
-    ///     at most 63. Each
-    ///     exchange fails with `400 invalid_request` for another name; an empty one means `public`.
+    ///   - gateway: the gateway's address. The engine appends `sync/…` to its path.
+    ///   - schema: the schema of the business tables on the server: 1 to 63 lower-case ASCII
+    ///     letters, digits and `_`. With any other name, every exchange fails with `400
+    ///     invalid_request`; an empty name means `public`.
     public init(gateway: URL, schema: String) {
         self.gateway = gateway
         self.schema = schema

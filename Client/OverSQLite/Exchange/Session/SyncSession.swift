@@ -2,20 +2,20 @@ import Foundation
 import GRDB
 import Synchronization
 
-/// Everything the operations share: the database, the gateway, the status.
+/// What all operations share: the database, the gateway and the status.
 final class SyncSession: Sendable {
     let database: any DatabaseWriter
     let catalog: DeviceCatalog
     let configuration: SyncConfiguration
     let gateway: GatewayClient
     let board = StatusBoard()
-    /// Held by whatever exchanges rows, so that one page or one upload is under way at a time.
+    /// Held by whatever exchanges rows, so that only one page or upload is processed at a time.
     let lock = AsyncLock()
     let pacer: Mutex<BatchPacer>
     let watchdog: Mutex<Watchdog>
-    /// The server's history, as far as this process has asked.
+    /// The server's epoch, as far as this process knows it.
     let epoch: SharedEpoch
-    /// How often sync is paused; the app's own pause counts as one.
+    /// The number of pauses in effect; the app's own pause counts as one.
     let pauses = Mutex(0)
     /// Edits whose outcome the app waits for.
     let outcomes = OutcomeWatch()
@@ -51,7 +51,7 @@ final class SyncSession: Sendable {
                 try DeviceStateTable(db: db).read().userID
             }
             if !bound.fits(owner) {
-                // The next exchange begins from nothing, as a new engine does.
+                // The next exchange starts from nothing, like a new engine.
                 bound.set(nil)
                 epoch.current = .unknown
                 throw SyncError.signedOutElsewhere
@@ -63,24 +63,24 @@ final class SyncSession: Sendable {
         }
     }
 
-    /// Stops a transaction that would mix one user's answer with another's rows: another engine on
-    /// the database, in another process perhaps, may have signed the user out since the request.
+    /// Aborts a transaction that would mix one user's answer with another user's rows. Another
+    /// engine on the database, perhaps in another process, may have signed the user out since the
+    /// request.
     func checkUser(_ state: DeviceState) throws {
         if !bound.fits(state.userID) { throw SyncError.signedOutElsewhere }
     }
 
-    /// After a sign-out the next token may be anybody's.
+    /// Allows the next token to be of any user, after a sign-out.
     func forgetUser() {
         bound.set(nil)
         epoch.current = .unknown
         offered.withLock { $0 = nil }
     }
 
-    /// What the server offers, asked for once in a process.
+    /// What the server offers; asked for once per process. A server that refuses to answer counts
+    /// as offering nothing.
     ///
-    /// A server that refuses to say offers nothing.
-    ///
-    /// - Throws: `SyncError` if it could not be asked, or something else answered.
+    /// - Throws: `SyncError` if the server could not be asked, or if something else answered.
     func capabilities() async throws -> Capabilities {
         if let known = offered.withLock({ $0 }) { return known }
         do {
@@ -95,12 +95,12 @@ final class SyncSession: Sendable {
         }
     }
 
-    /// The server has refused what it offered.
+    /// Remembers that the server refused a feature that it had offered.
     func forgetOffer(of feature: Capabilities.Feature) {
         offered.withLock { $0?.features.removeAll { $0 == feature.rawValue } }
     }
 
-    /// Runs an exchange as the only one, unless sync is paused once it is its turn.
+    /// Runs an exchange once no other is running, unless sync is paused then.
     ///
     /// - Throws: `SyncError.paused`.
     func inTurn<Value: Sendable>(_ exchange: () async throws -> Value) async throws -> Value {
@@ -112,7 +112,7 @@ final class SyncSession: Sendable {
 
     var now: Double { configuration.clock.now.timeIntervalSince1970 }
 
-    /// Runs a transaction of sync. SQLite's errors come out as `SyncError`s.
+    /// Runs a write transaction of the library. Throws SQLite's errors as `SyncError`.
     func write<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value
     {
         try await Self.write(to: database, body)
@@ -128,14 +128,14 @@ final class SyncSession: Sendable {
         }
     }
 
-    /// Runs a read of sync as one snapshot, without waiting for whoever writes. SQLite's errors
-    /// come out as `SyncError`s.
+    /// Runs a read of the library on one snapshot, without waiting for writers. Throws SQLite's
+    /// errors as `SyncError`.
     func read<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value {
         try await Self.read(from: database, body)
     }
 
-    /// Not by GRDB's `read`: of a queue that the app has closed that is the end of the process, not
-    /// an error.
+    /// Does not use GRDB's `read`, which ends the process if the app has closed a queue instead of
+    /// throwing an error.
     private static func read<Value: Sendable>(
         from database: any DatabaseReader, _ body: @Sendable (Database) throws -> Value
     ) async throws -> Value {
@@ -162,15 +162,17 @@ final class SyncSession: Sendable {
         { throw SyncError(error) }
     }
 
-    /// Whether rows wait and none has got through for too long.
+    /// Whether changes have been pending for too long and none was confirmed.
     var isStuck: Bool {
         let due = watchdog.withLock { $0.dueAt }
         return due.map { $0 <= now } ?? false
     }
 
-    /// Counts what waits and shows it.
+    /// Updates the counts in the status.
     ///
-    /// - Parameter settling: the watched rows to look up, while at it.
+    /// - Parameters:
+    ///   - confirmed: whether a change was confirmed since the last call.
+    ///   - scope: the watched rows whose outcome to look up in the same transaction.
     func refreshCounts(
         confirmed: Bool = false, confirming scope: OutcomeWatch.Scope = .none
     ) async throws {
@@ -196,13 +198,13 @@ final class SyncSession: Sendable {
     }
 }
 
-/// The claims the database is bound to already.
+/// The claims to which the database is already bound.
 private final class BoundClaims: Sendable {
     private let claims = Mutex<TokenClaims?>(nil)
 
     func isNew(_ other: TokenClaims) -> Bool { claims.withLock { $0 != other } }
 
-    /// Whether the database is still that of the user whose tokens were used.
+    /// Whether the database still belongs to the user whose tokens were used.
     func fits(_ owner: String?) -> Bool {
         claims.withLock { $0?.user.map { $0 == owner } ?? true }
     }
@@ -211,7 +213,7 @@ private final class BoundClaims: Sendable {
 }
 
 extension SyncError {
-    /// What ends an exchange whose user another engine has signed out; the loop begins anew.
+    /// Ends an exchange whose user another engine has signed out. The loop then starts over.
     static let signedOutElsewhere = SyncError.database(
         "another engine on this database has signed the user out")
 }

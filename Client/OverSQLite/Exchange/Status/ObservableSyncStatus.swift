@@ -2,7 +2,7 @@
     import Observation
     import Synchronization
 
-    /// The status as an object that views observe, on the main actor as they are.
+    /// The status as an object that views can observe on the main actor.
     ///
     /// ```swift
     /// struct SyncLabel: View {
@@ -10,12 +10,12 @@
     ///     var body: some View { Text("\(sync.pendingCount) to send") }
     /// }
     /// ```
-    /// Every property of `SyncStatus` is one of this object, too. Of changes that follow each other
-    /// quickly a view may see the last alone. Code outside of the main actor follows
+    /// Every property of `SyncStatus` is also a property of this object. If the status changes
+    /// several times quickly, a view may see only the last value. Outside the main actor, use
     /// `statusUpdates`.
     @MainActor @Observable @dynamicMemberLookup
     public final class ObservableSyncStatus {
-        /// The status as of the main actor's last turn.
+        /// The status at the main actor's last update.
         public private(set) var status: SyncStatus
 
         init(_ status: SyncStatus) { self.status = status }
@@ -25,14 +25,14 @@
             status[keyPath: path]
         }
 
-        /// Takes a status over, and tells observers if it is another one.
+        /// Takes over a new status and notifies observers if it differs.
         func update(to newest: SyncStatus) {
             if newest != status { status = newest }
         }
     }
 
-    /// Brings the status to the main actor once somebody observes it there, newest first and only
-    /// once a turn.
+    /// Passes the newest status to the main actor, at most once per turn, as soon as someone
+    /// observes it there.
     final class ObservedStatus: Sendable {
         private struct State {
             var object: ObservableSyncStatus?
@@ -41,17 +41,17 @@
 
         private let state = Mutex(State())
 
-        /// The one object; from its making on it is kept up to date.
+        /// The one object. It is kept up to date from its creation on.
         @MainActor func object(of board: StatusBoard) -> ObservableSyncStatus {
             if let object = state.withLock({ $0.object }) { return object }
             let object = ObservableSyncStatus(board.status)
             state.withLock { $0.object = object }
-            // What came between the two lines above.
+            // Catch a change between the two lines above.
             object.update(to: board.status)
             return object
         }
 
-        /// The board's status has changed.
+        /// Schedules an update of the object, if there is one.
         func changed(_ board: StatusBoard) {
             let object = state.withLock { state -> ObservableSyncStatus? in
                 guard let object = state.object, !state.isScheduled else { return nil }

@@ -1,7 +1,7 @@
 import GRDB
 import Synchronization
 
-/// The watched edits of a session and the tasks that wait for their outcomes.
+/// The watched edits of a session, and the tasks that wait for their outcomes.
 final class OutcomeWatch: Sendable {
     typealias Waiter = CheckedContinuation<[ChangeOutcome], any Error>
 
@@ -9,7 +9,7 @@ final class OutcomeWatch: Sendable {
         var book = OutcomeBook()
         var waiters: [UInt64: [(id: UInt64, waiter: Waiter)]] = [:]
         var nextWaiter: UInt64 = 0
-        /// Loops that run and exchanges under way: what could bring an outcome.
+        /// The number of running loops and exchanges, which can bring an outcome.
         var workers = 0
     }
 
@@ -21,8 +21,7 @@ final class OutcomeWatch: Sendable {
 
     // MARK: Outcomes
 
-    /// Takes outcomes in once the transaction they belong to is committed, and before any other
-    /// begins.
+    /// Records outcomes once their transaction is committed, before any other transaction begins.
     func record(_ outcomes: [RowOutcome], with db: Database) {
         guard !outcomes.isEmpty, !state.withLock({ $0.book.isEmpty }) else { return }
         db.afterNextTransaction { [self] _ in
@@ -30,7 +29,7 @@ final class OutcomeWatch: Sendable {
         }
     }
 
-    /// Every edit that waits is given up with this transaction.
+    /// Records that this transaction discards every pending edit.
     func discardAll(with db: Database) {
         let rows = rows(in: .all)
         record(rows.map { RowOutcome(row: $0, kind: .discarded) }, with: db)
@@ -39,10 +38,10 @@ final class OutcomeWatch: Sendable {
     /// Which rows to look up.
     enum Scope: Sendable {
         case none
-        /// Rows whose answer has come. A refusal may yet be followed by a retry in the same run, so
-        /// it is not taken for the last word.
+        /// Rows that have been answered. A rejected row may be retried in the same run, so its
+        /// rejection is not final yet.
         case answered([TableKey])
-        /// Every row; runs are over.
+        /// Every row; no run is in progress.
         case all
         /// The rows of one watch.
         case watch(UInt64)
@@ -50,7 +49,7 @@ final class OutcomeWatch: Sendable {
 
     /// Compares watched rows with the queue. The caller has folded the log.
     ///
-    /// - Parameter now: seconds since 1970; a refused row whose time has come waits again.
+    /// - Parameter now: seconds since 1970; a rejected row that is due counts as pending again.
     func confirm(_ db: Database, _ catalog: DeviceCatalog, _ scope: Scope, now: Double) throws {
         let rows = rows(in: scope)
         guard !rows.isEmpty else { return }
@@ -78,7 +77,7 @@ final class OutcomeWatch: Sendable {
         }
     }
 
-    /// Changes the book and wakes those whose watch has come to its end.
+    /// Changes the book and resumes the tasks whose watch is complete.
     private func tell(_ change: (inout OutcomeBook) -> [UInt64]) {
         let ready = state.withLock { state in
             change(&state.book).flatMap { id -> [(Waiter, [ChangeOutcome])] in
@@ -91,9 +90,10 @@ final class OutcomeWatch: Sendable {
 
     // MARK: Waiting
 
-    /// Returns when every edit of a watch has come to something.
+    /// Returns when every edit of a watch has an outcome.
     ///
-    /// - Throws: `SyncError.stopped` once nothing runs that could bring it; `CancellationError`.
+    /// - Throws: `SyncError.stopped` once nothing is running that could bring one;
+    ///   `CancellationError`.
     func outcomes(of id: UInt64) async throws -> [ChangeOutcome] {
         let name = state.withLock { state in
             state.nextWaiter += 1
@@ -121,13 +121,13 @@ final class OutcomeWatch: Sendable {
         }
     }
 
-    /// Whether anything runs that may bring outcomes.
+    /// Whether anything is running that may bring outcomes.
     var isWorking: Bool { state.withLock { $0.workers > 0 } }
 
-    /// Something begins that may bring outcomes.
+    /// Something starts that may bring outcomes.
     func began() { state.withLock { $0.workers += 1 } }
 
-    /// It is over. After the last one nobody is left waiting.
+    /// It has ended. After the last one, all waiting tasks are resumed with an error.
     func ended() {
         let left = state.withLock { state -> [Waiter] in
             state.workers -= 1

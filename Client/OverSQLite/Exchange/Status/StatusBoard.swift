@@ -1,9 +1,9 @@
 import Foundation
 import Synchronization
 
-/// The current status and everybody who follows it or the events.
+/// The current status, and everyone who follows the status or the events.
 final class StatusBoard: Sendable {
-    /// Events kept for a follower who does not read; older ones are dropped.
+    /// Events kept for a follower who does not read them. Older ones are dropped.
     static let eventBuffer = 1000
 
     private struct State {
@@ -26,7 +26,7 @@ final class StatusBoard: Sendable {
 
     var status: SyncStatus { state.withLock { $0.status } }
 
-    /// Changes the status and tells followers, if it is another one.
+    /// Changes the status and notifies followers if it differs.
     func update(_ change: (inout SyncStatus) -> Void) {
         state.withLock { state in
             let before = state.status
@@ -48,7 +48,7 @@ final class StatusBoard: Sendable {
         }
     }
 
-    /// The status now and each later one; a slow reader gets the newest.
+    /// The current status and each later one. A slow reader receives the newest.
     func follow() -> AsyncStream<SyncStatus> {
         let (stream, continuation) = AsyncStream.makeStream(
             of: SyncStatus.self, bufferingPolicy: .bufferingNewest(1))

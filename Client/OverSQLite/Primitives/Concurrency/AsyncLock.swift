@@ -1,6 +1,7 @@
 import Synchronization
 
-/// Lets one task at a time through, in the order they came, also across suspensions.
+/// Lets one task at a time through, in order of arrival. Unlike a mutex, it can be held across
+/// suspensions.
 final class AsyncLock: Sendable {
     private struct State {
         var isHeld = false
@@ -10,7 +11,7 @@ final class AsyncLock: Sendable {
 
     private let state = Mutex(State())
 
-    /// Tasks that wait to be let through.
+    /// The number of waiting tasks.
     var waitingCount: Int { state.withLock { $0.waiting.count } }
 
     nonisolated(nonsending) func locked<Value: Sendable>(

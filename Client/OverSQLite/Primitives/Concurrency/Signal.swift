@@ -1,23 +1,23 @@
 import Synchronization
 
-/// Why the loop should look again.
+/// Why the loop should wake up.
 struct WakeReasons: OptionSet, Sendable {
     let rawValue: Int
 
     /// The app has written a synced row.
     static let localChange = WakeReasons(rawValue: 1)
-    /// The app asks for a try now.
+    /// The app asks to try again now.
     static let nudge = WakeReasons(rawValue: 2)
     /// Sync was paused or resumed.
     static let pause = WakeReasons(rawValue: 4)
-    /// The watch stream has something to say.
+    /// The watch stream has something to report.
     static let watch = WakeReasons(rawValue: 8)
 }
 
-/// Collects reasons to wake until the loop takes them, so that none is lost while it is busy.
+/// Collects wake-up reasons until the loop takes them, so that none is lost while the loop is busy.
 ///
-/// An `AsyncStream` will not do: it ends for good when a task waiting on it is cancelled, and the
-/// loop gives up waits all the time.
+/// An `AsyncStream` does not work here: it ends for good when a waiting task is cancelled, and the
+/// loop cancels waits all the time.
 final class Signal: Sendable {
     private struct State {
         var reasons: WakeReasons = []
@@ -35,7 +35,7 @@ final class Signal: Sendable {
         waiter?.resume()
     }
 
-    /// The reasons since the last time, which are forgotten.
+    /// Returns the reasons since the last call and clears them.
     func take() -> WakeReasons {
         state.withLock { state in
             defer { state.reasons = [] }
@@ -43,7 +43,8 @@ final class Signal: Sendable {
         }
     }
 
-    /// Returns when there is a reason to take, or the task is cancelled. One task waits at a time.
+    /// Returns when there is a reason to take, or when the task is cancelled. Only one task may
+    /// wait at a time.
     func wait() async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in

@@ -1,49 +1,57 @@
 import Foundation
 
 extension SyncError: CustomStringConvertible {
-    /// For logs: everything that is known, and nothing of the user's data beside users' names.
+    /// Everything known about the error, for logs. It contains no user data except user ids.
     public var description: String {
         switch self {
         case .unusableTable(let table, let why): "the table \(table) cannot be synced: \(why)"
         case .newerMetadata(let format):
-            "the database has metadata of format \(format), newer than this library knows"
+            "a newer version of OverSQLite has used the database (metadata format \(format)): "
+                + "update the app"
         case .unreachable(let why): "the gateway could not be reached: \(why)"
         case .notTheGateway(let why): "something other than the gateway answered: \(why)"
         case .unauthorized(let why): "the gateway refused the credentials: \(why)"
-        case .noCredentials(let why): "the app gave no credentials: \(why)"
+        case .noCredentials(let why): "the app gave no usable credentials: \(why)"
         case .busy(let seconds):
-            "the gateway is busy" + (seconds.map { "; it asks to wait for \($0) s" } ?? "")
+            "the gateway is busy" + (seconds.map { " and asks to retry after \($0) s" } ?? "")
         case .refused(let status, let code, let message):
             "the gateway refused the request: \(status) \(code): \(message)"
         case .differentUser(let owner, let other):
-            "the database belongs to the user \(owner), and not to \(other)"
+            "the database belongs to the user \(owner), not to \(other): sign out first"
         case .pendingChanges(let count, let rejected):
-            (count == 1 ? "1 row waits" : "\(count) rows wait") + " to be sent"
-                + (rejected == 0 ? "" : ", \(rejected) of them rejected,") + " and would be lost"
-        case .noProgress(let seconds): "rows wait and none has got through for \(seconds) s"
+            "signing out would lose " + (count == 1 ? "1 pending row" : "\(count) pending rows")
+                + (rejected == 0 ? "" : ", \(rejected) of them rejected")
+                + ": sync first, or call signOut(force: true)"
+        case .noProgress(let seconds):
+            "changes are pending, and none has been confirmed for \(seconds) s"
         case .database(let why): "the database failed: \(why)"
-        case .diskFull: "the device has no room left"
-        case .databaseCorrupt(let why): "the database file is damaged: \(why)"
+        case .diskFull: "the device has no space left"
+        case .databaseCorrupt(let why):
+            "the database file is damaged or is not a database: \(why)"
         case .databaseClosed:
-            "the app has closed the database: stop the engine first, and make another for one that is open"
-        case .alreadyRunning: "sync runs already: call start() or run(), and once"
-        case .paused: "sync is paused"
-        case .stopped: "nothing syncs at present: call start(), or syncChanges() for once"
+            "the app has closed the database: stop the engine before closing it, and make a new "
+                + "engine after opening it again"
+        case .alreadyRunning: "sync is already running: call start() or run() only once"
+        case .paused:
+            "sync is paused: call resume(), or wait until withSyncPaused(_:) returns"
+        case .stopped: "nothing is syncing: call start(), or syncChanges() to sync once"
         }
     }
 }
 
-/// Sentences for people. An app with other words for them decides by the case or by ``advice``.
+/// Sentences for the app's user. An app that wants other words can switch over the case or
+/// ``advice``.
 extension SyncError: LocalizedError {
-    /// What is wrong, in one sentence without technicalities.
+    /// What is wrong, in one sentence without technical terms.
     public var errorDescription: String? {
         switch self {
         case .unreachable: "The server cannot be reached."
-        case .notTheGateway: "This network does not let sync through."
+        case .notTheGateway: "This network blocks sync."
         case .unauthorized, .noCredentials: "You are signed out."
         case .busy: "The server is busy."
         case .refused(let status, _, _) where status >= 500: "The server has a problem."
-        case .refused: "The server does not accept this version of the app's requests."
+        case .refused:
+            "The server does not accept requests from this version of the app."
         case .differentUser: "This device holds another user's data."
         case .pendingChanges(let count, _):
             count == 1
@@ -53,16 +61,16 @@ extension SyncError: LocalizedError {
         case .diskFull: "This device has no free space."
         case .databaseCorrupt: "The data on this device is damaged."
         case .unusableTable, .newerMetadata: "This version of the app cannot sync its data."
-        case .databaseClosed, .alreadyRunning: "This app has made a mistake with its data."
+        case .databaseClosed, .alreadyRunning: "This app has an internal error."
         case .paused: "Sync is paused."
         case .stopped: "Sync is not running."
         }
     }
 
-    /// The error's ``description``.
+    /// The same as ``description``.
     public var failureReason: String? { description }
 
-    /// What a user can do; nil where only the app's developers can do something.
+    /// What the user can do; nil if only the app's developers can do something.
     public var recoverySuggestion: String? {
         switch advice {
         case .wait: "It is tried again by itself. Your changes are kept."
@@ -70,11 +78,11 @@ extension SyncError: LocalizedError {
         case .signOut: "Sign out first."
         case .settleChanges:
             if case .pendingChanges(let count, let rejected) = self, count == rejected {
-                "Correct or discard the changes that were refused."
+                "Correct or discard the rejected changes."
             } else {
                 "Wait until everything is sent."
             }
-        case .freeSpace: "Delete what you no longer need."
+        case .freeSpace: "Free some space on this device."
         case .updateApp: "Update the app."
         case .resume: "Turn sync on."
         case .fixSchema, .report: nil

@@ -1,76 +1,79 @@
 import GRDB
 
-/// What can go wrong with sync.
+/// An error of sync.
 ///
-/// ``advice`` says what the app can do about an error, ``retriesByItself`` whether the background
-/// loop tries again without anybody's help. Nothing that is thrown has lost an edit: what was not
-/// confirmed stays in the queue.
+/// ``advice`` says what the app can do about an error. ``retriesByItself`` says whether the
+/// background loop tries again by itself. No error loses an edit: everything unconfirmed stays
+/// pending.
 public enum SyncError: Error, Sendable, Hashable {
-    /// A table cannot be synced as it is declared: its name, and why.
+    /// A table cannot be synced as it is declared. The values are the table's name and the reason.
     case unusableTable(String, String)
-    /// The database was used by a newer version of this library, whose metadata has this format.
+    /// A newer version of this library has used the database, and its metadata has this format.
     case newerMetadata(format: Int)
-    /// The gateway could not be reached, or the connection broke; the text is the transport's.
+    /// The gateway could not be reached, or the connection broke. The text is the transport's.
     case unreachable(String)
-    /// Something answered that is not the gateway, such as a captive portal. Nothing was changed.
+    /// Something other than the gateway answered, such as a captive portal. Nothing was changed.
     case notTheGateway(String)
-    /// The gateway refused the credentials, also after asking the app for them again.
+    /// The gateway refused the token, and also a second one from `credentials`. The text is the
+    /// server's.
     case unauthorized(String)
-    /// The app's `credentials` threw; the text is the error's.
+    /// The app's `credentials` threw an error or returned an unusable token. The text says which.
     case noCredentials(String)
-    /// The gateway asks to come back later; seconds, if it said how many.
+    /// The gateway asks the device to come back later. The value is the number of seconds, if it
+    /// gave one.
     case busy(retryAfter: Int?)
-    /// The gateway refused the request; the code is the protocol's, such as `invalid_request`.
+    /// The gateway refused the request. The code is the protocol's, such as `invalid_request`.
     case refused(status: Int, code: String, message: String)
-    /// The database belongs to one user, and the token, or the sign-in, is another's; sign out
-    /// first. The names are those of tokens (`sub`).
+    /// The database belongs to one user, and the token or the sign-in names another. Sign out
+    /// first. The values are user ids (`sub`).
     case differentUser(owner: String, other: String)
-    /// Signing out would lose this many rows that wait to be sent, the rejected ones included.
+    /// Signing out would lose this many pending rows. The count includes the rejected ones.
     case pendingChanges(Int, rejected: Int)
-    /// Rows wait and none has got through for this many seconds.
+    /// Changes are pending, and none has been confirmed for this many seconds.
     case noProgress(seconds: Int)
-    /// The database failed in a way that may pass, such as a lock; the text is SQLite's.
+    /// The database failed in a way that may pass, such as a lock. The text is SQLite's.
     case database(String)
-    /// The device has no room for what was to be written.
+    /// The device has no space left.
     case diskFull
-    /// The database file is damaged, or is no database; the text is SQLite's.
+    /// The database file is damaged or is not a database. The text is SQLite's.
     case databaseCorrupt(String)
     /// The app has closed the database.
     case databaseClosed
-    /// Sync runs in the background already, by `start()` or by another `run()`.
+    /// Sync is already running in the background, by `start()` or another `run()`.
     case alreadyRunning
     /// The app has paused sync.
     case paused
-    /// Nothing syncs that could settle what was waited for; see `PendingChanges.confirmations()`.
+    /// Nothing is syncing, so the awaited result cannot arrive. See
+    /// `PendingChanges.confirmations()` and `SyncEngine.waitForFirstSync()`.
     case stopped
 }
 
 extension SyncError {
     /// What an app can do about an error.
     public enum Advice: Sendable, Hashable {
-        /// Nothing: the cause is likely to pass, and the background loop tries again. Show it, if
-        /// it lasts.
+        /// Nothing: the cause will probably pass, and the background loop tries again. Show the
+        /// error if it lasts.
         case wait
-        /// Have the user sign in again, then call `retryNow()`.
+        /// Let the user sign in again, then call `retryNow()`.
         case signIn
-        /// Sign the present user out first.
+        /// Sign out the current user first.
         case signOut
-        /// Send what waits, and correct or discard what was rejected; then do it again.
+        /// Send the pending changes, correct or discard the rejected ones, and try again.
         case settleChanges
         /// Free space on the device, or ask the user to.
         case freeSpace
-        /// Mend the app's tables or the list of tables given to the engine: a mistake in the app's
-        /// code.
+        /// Correct the app's tables or the list of tables given to the engine. The mistake is in
+        /// the app's code.
         case fixSchema
-        /// Update the app: its library is older than the database or the server expects.
+        /// Update the app: the database was used by a newer version of its library.
         case updateApp
         /// Call `resume()` or `start()`.
         case resume
-        /// Report it, with its description, to the app's developers: waiting does not help.
+        /// Report the error, with its description, to the app's developers. Waiting does not help.
         case report
     }
 
-    /// What the app can do.
+    /// What the app can do about this error.
     public var advice: Advice {
         switch self {
         case .unreachable, .notTheGateway, .busy, .noProgress, .database: .wait
@@ -86,8 +89,8 @@ extension SyncError {
         }
     }
 
-    /// Whether the background loop tries again by itself. After any other error it waits for
-    /// `retryNow()`.
+    /// Whether the background loop tries again by itself. After any other error it waits until the
+    /// app calls `retryNow()`.
     public var retriesByItself: Bool {
         switch self {
         case .unreachable, .notTheGateway, .busy, .noProgress, .database, .diskFull, .noCredentials:
@@ -106,12 +109,12 @@ extension SyncError {
         }
     }
 
-    /// The error as an error of sync.
+    /// Translates SQLite's error.
     init(_ error: DatabaseError) {
         self =
             switch error.resultCode.primaryResultCode {
             case .SQLITE_FULL: .diskFull
-            // What SQLite says of a connection that is no more; the library misuses none that is.
+            // SQLite reports misuse for a closed connection. The library never misuses an open one.
             case .SQLITE_MISUSE: .databaseClosed
             case .SQLITE_CORRUPT, .SQLITE_NOTADB: .databaseCorrupt(error.description)
             default: .database(error.description)

@@ -1,20 +1,20 @@
 import Foundation
 import GRDB
 
-/// A row's key as it travels and as all metadata names it: a dashed lower-case UUID, or the app's
-/// text.
+/// A row's key as it is sent and as all metadata names it: a lower-case UUID with dashes, or the
+/// app's text.
 struct DeviceRowKey: Hashable, Sendable {
     let wire: String
 }
 
-/// How a table spells its keys, and how a spelling maps to the one on the wire.
+/// How a table spells its keys, and how the spelling maps to the wire's.
 enum KeyForm: Sendable, Hashable {
     case uuidText, uuidBlob, text
 
-    /// Longest text key the protocol takes, in bytes of UTF-8.
+    /// The maximum length of a text key in the protocol, in bytes of UTF-8.
     static let maximumTextBytes = 512
 
-    /// The wire key of a key as the row holds it; nil if it cannot travel.
+    /// The wire's key for a key as the row holds it; nil if it cannot be sent.
     func key(fromLocal value: DatabaseValue) -> DeviceRowKey? {
         switch (self, value.storage) {
         case (.uuidText, .string(let text)): Self.canonicalUUID(text).map(DeviceRowKey.init)
@@ -25,7 +25,7 @@ enum KeyForm: Sendable, Hashable {
         }
     }
 
-    /// The key for a `pk` from the server; nil if it is not one for this table.
+    /// The key for a `pk` from the server; nil if it does not fit this table.
     func key(fromWire text: String) -> DeviceRowKey? {
         switch self {
         case .uuidText, .uuidBlob: Self.canonicalUUID(text).map(DeviceRowKey.init)
@@ -33,7 +33,7 @@ enum KeyForm: Sendable, Hashable {
         }
     }
 
-    /// The spelling a row gets when nothing on this device has spelled its key before.
+    /// The spelling of a key that this device has not seen spelled before.
     func local(_ key: DeviceRowKey) -> DatabaseValue {
         switch self {
         case .uuidText, .text: key.wire.databaseValue
@@ -45,7 +45,8 @@ enum KeyForm: Sendable, Hashable {
         !text.isEmpty && text.utf8.count <= maximumTextBytes
     }
 
-    /// Dashed lower-case form of a UUID written with or without dashes, in any case; else nil.
+    /// The lower-case form with dashes of a UUID written with or without dashes, in any case;
+    /// otherwise nil.
     static func canonicalUUID(_ text: String) -> String? {
         if text.utf8.count == 36, isCanonical(text) { return text }
         return bytes(ofUUID: text).map(dashed)
@@ -64,12 +65,12 @@ enum KeyForm: Sendable, Hashable {
         }
     }
 
-    /// The 16 bytes of a UUID written as 36 characters with dashes or 32 without; else nil.
+    /// The 16 bytes of a UUID written as 36 characters with dashes or 32 without; otherwise nil.
     static func bytes(ofUUID text: String) -> [UInt8]? {
         bytes(ofUUID: Array(text.utf8)[...])
     }
 
-    /// The same from UTF-8.
+    /// The same, from UTF-8.
     static func bytes(ofUUID text: ArraySlice<UInt8>) -> [UInt8]? {
         guard text.count == 36 || text.count == 32 else { return nil }
         var result: [UInt8] = []
@@ -118,7 +119,7 @@ enum Hex {
         value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
     }
 
-    /// The bytes written as an even number of digits; else nil.
+    /// The bytes of an even number of hexadecimal digits; otherwise nil.
     static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
         guard text.count.isMultiple(of: 2) else { return nil }
         var result: [UInt8] = []

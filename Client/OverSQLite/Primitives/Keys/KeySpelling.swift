@@ -1,26 +1,26 @@
 import GRDB
 
-/// How the books keep the key as a row spells it: NULL stands for the spelling on the wire, which
-/// most rows use.
+/// How the metadata stores a key's spelling: NULL stands for the wire's spelling, which most rows
+/// use.
 extension KeyForm {
     /// The key as a row spells it.
     ///
-    /// - Parameter stored: what the books have of the spelling.
+    /// - Parameter stored: the spelling that the metadata holds.
     func spelled(_ stored: DatabaseValue, for key: DeviceRowKey) -> DatabaseValue {
         stored.isNull ? local(key) : stored
     }
 
-    /// What the books keep of a spelling.
+    /// The spelling to store in the metadata.
     static func stored(_ local: DatabaseValue, for key: DeviceRowKey) -> DatabaseValue {
         isWire(local, key) ? .null : local
     }
 
-    /// Whether a row spells its key as the wire does.
+    /// Whether a row spells its key like the wire.
     static func isWire(_ local: DatabaseValue, _ key: DeviceRowKey) -> Bool {
         guard case .string(let text) = local.storage else { return false }
         return text == key.wire
     }
 
-    /// SQL for the spelling of a row of the books, which names its table.
+    /// SQL for the spelling of a row in a metadata table, qualified with the table's name.
     static func spelledSQL(in books: String) -> String { "coalesce(\(books).local, \(books).key)" }
 }

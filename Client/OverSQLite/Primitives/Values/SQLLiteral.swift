@@ -2,7 +2,7 @@ import Foundation
 import GRDB
 import WireJSON
 
-/// SQL literals, in which base images keep values with their exact types.
+/// SQL literals. Base images use them to keep values with their exact types.
 enum SQLLiteral {
     static func text(of value: DatabaseValue) -> String {
         switch value.storage {
@@ -20,10 +20,10 @@ enum SQLLiteral {
         }
     }
 
-    /// The value of a literal as SQLite's `quote` writes it; nil if it is none.
+    /// The value of a literal as written by SQLite's `quote`; nil if it is not one.
     static func value(of text: String) -> DatabaseValue? {
         if text == "NULL" { return .null }
-        // Byte by byte: a combining mark behind a quote makes one character of both.
+        // Compares bytes: a combining mark after a quote would form one character with it.
         let bytes = Array(text.utf8)
         let quote = UInt8(ascii: "'")
         if bytes.count >= 2, bytes.first == quote, bytes.last == quote {
@@ -39,12 +39,12 @@ enum SQLLiteral {
     }
 }
 
-/// The values of a row by lower-case column name.
+/// A row's values by lower-case column name.
 typealias RowValues = [String: DatabaseValue]
 
-/// A row as it was at its base version, as `CaptureTriggers` write it.
+/// A row as it was at its base version, as written by `CaptureTriggers`.
 enum RowImage {
-    /// nil if there is no image, or none that can be read; then every column counts as edited.
+    /// nil if there is no image or it cannot be read. Then every column counts as edited.
     static func values(of image: String?) -> RowValues? {
         guard let image else { return nil }
         var values: RowValues = [:]
@@ -78,7 +78,7 @@ enum RowImage {
                     let literal = try reader.readString()
                     guard let name = reader.text(of: key), let value = SQLLiteral.value(of: literal)
                     else {
-                        throw JSONError("no SQL literal", at: reader.position)
+                        throw JSONError("not an SQL literal", at: reader.position)
                     }
                     values[name] = value
                 }

@@ -1,16 +1,16 @@
-/// An edit whose outcome somebody may want to know.
+/// An edit whose outcome the app may want to know.
 struct WatchedEdit: Hashable, Sendable {
     let row: TableKey
-    /// Number of the edit's touch.
+    /// The number of the edit's touch.
     let revision: Int64
 }
 
-/// What a transaction of sync has done to an edit, as far as the queue no longer shows it.
+/// What a transaction did to an edit, as far as the queue does not show it.
 struct RowOutcome: Sendable {
     enum Kind: Sendable {
-        /// The server has the row as it was at this revision, though it waits with later edits.
+        /// The server has the row at this revision; later edits are still pending.
         case reached(revision: Int64)
-        /// The row's entry in the queue, begun at `sequence`, gave way to the server's row.
+        /// The row's queue entry, which began at `sequence`, was replaced by the server's row.
         case overruled(ConflictReport, sequence: Int64)
         case discarded
     }
@@ -19,14 +19,14 @@ struct RowOutcome: Sendable {
     let kind: Kind
 }
 
-/// Which edits are watched and what became of them. Edits of one row are told apart by their
-/// revisions, which only ever rise.
+/// Which edits are watched, and their outcomes. Edits of one row are distinguished by their
+/// revisions, which only increase.
 struct OutcomeBook {
-    /// A row's entry in the queue.
+    /// A row's queue entry.
     struct Entry {
-        /// Number of its first touch.
+        /// The number of its first touch.
         let sequence: Int64
-        /// Set if it was refused and is not about to be sent again.
+        /// The rejection, unless the row is about to be sent again.
         let rejection: RejectedChange?
     }
 
@@ -37,13 +37,13 @@ struct OutcomeBook {
     }
 
     private var watches: [UInt64: Watch] = [:]
-    /// Places among the edits of each watch, by row and watch.
+    /// Indexes into the edits of each watch, by row and watch.
     private var places: [TableKey: [UInt64: [Int]]] = [:]
     private var lastID: UInt64 = 0
 
     var isEmpty: Bool { watches.isEmpty }
 
-    /// Begins to watch edits.
+    /// Starts to watch edits.
     mutating func watch(_ edits: [WatchedEdit]) -> UInt64 {
         lastID += 1
         watches[lastID] = Watch(
@@ -62,7 +62,7 @@ struct OutcomeBook {
         }
     }
 
-    /// Rows with edits that may still come to something else, of one watch or of all.
+    /// Rows with watched edits, of one watch or of all.
     func openRows(of id: UInt64? = nil) -> [TableKey] {
         guard let id else { return Array(places.keys) }
         return watches[id]?.edits.map(\.row) ?? []
@@ -70,18 +70,18 @@ struct OutcomeBook {
 
     func isWatched(_ row: TableKey) -> Bool { places[row] != nil }
 
-    /// What became of each edit; nil until every one has come to something.
+    /// The outcome of each edit; nil until every edit has one.
     func outcomes(of id: UInt64) -> [ChangeOutcome]? {
         guard let watch = watches[id], watch.undecided == 0 else { return nil }
         return watch.outcomes.compactMap { $0 }
     }
 
-    /// Takes in what a transaction did.
+    /// Records what a transaction did.
     ///
-    /// - Returns: the watches that came to their end.
+    /// - Returns: the watches that are complete now.
     mutating func record(_ outcome: RowOutcome) -> [UInt64] {
         decide(outcome.row) { edit, before in
-            // A refusal is the one outcome that another can follow.
+            // Only a rejection can be followed by another outcome.
             switch before {
             case nil, .rejected: break
             default: return before
@@ -95,16 +95,16 @@ struct OutcomeBook {
         }
     }
 
-    /// Compares with the queue: what is no longer in it was accepted.
+    /// Compares a row with the queue: an edit that is no longer in it was accepted.
     ///
-    /// - Returns: the watches that came to their end.
+    /// - Returns: the watches that are complete now.
     mutating func compare(_ row: TableKey, with entry: Entry?) -> [UInt64] {
         decide(row) { edit, before in
             switch before {
             case nil, .rejected: break
             default: return before
             }
-            // An entry begun after the edit is of a later edit: this one had left the queue.
+            // If the entry began after the edit, the edit has already left the queue.
             guard let entry, entry.sequence <= edit.revision else { return .accepted }
             return entry.rejection.map(ChangeOutcome.rejected)
         }

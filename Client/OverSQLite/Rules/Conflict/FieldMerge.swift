@@ -1,41 +1,43 @@
 import GRDB
 
-/// The rules of a merge, over values alone.
+/// The rules of a merge, as a function of values.
 struct FieldMerge {
-    /// What is to be done with the row.
+    /// What to do with the row.
     enum Verdict: Hashable {
-        /// The server's row stands, local edits end.
+        /// Write the server's row and drop the local edits.
         case takeServer
-        /// The local row or deletion stands and is sent again on the server's version.
+        /// Keep the local row or deletion and send it on top of the server's version.
         case keepClient
-        /// These values are written and sent.
+        /// Write and send these values.
         case write(RowValues)
-        /// The row is deleted here and on the server.
+        /// Delete the row here and on the server.
         case delete
     }
 
     struct Decision: Hashable {
         var verdict: Verdict
-        /// Columns both sides changed, to different values.
+        /// Columns that both sides changed to different values.
         var clashes: [String] = []
-        /// False if both sides say the same, so that there is nothing to report.
+        /// False if both sides agree, so that there is nothing to report.
         var isConflict = true
     }
 
     let base: RowValues?
-    /// nil: deleted here.
+    /// nil if the row was deleted here.
     let local: RowValues?
-    /// nil: deleted on the server.
+    /// nil if the row was deleted on the server.
     let server: RowValues?
 
-    /// What both sides began with, where the server may have got to know the row since and the
-    /// answer was lost: a column that it has as it was sent is no edit of somebody else's, and a
-    /// row that this device made has no other beginning.
+    /// The row both sides started from, if an unanswered upload may have reached the server.
+    ///
+    /// A column whose value on the server equals the value that was sent was not edited by someone
+    /// else. If this device inserted the row, what it sent is the only common base.
     ///
     /// - Parameters:
-    ///   - image: the row at the version that was edited; nil: the server had none, or it is not
-    ///     known.
-    ///   - sent: the row as it was sent; nil: nothing is in doubt.
+    ///   - image: the row at the version that was edited; nil if the server had none or it is
+    ///     unknown.
+    ///   - sent: the row as it was sent; nil if no upload is unanswered.
+    ///   - server: the row on the server; nil if it was deleted there.
     static func base(_ image: RowValues?, sent: RowValues?, server: RowValues?) -> RowValues? {
         guard let sent else { return image }
         guard let image else { return sent }
@@ -62,8 +64,8 @@ struct FieldMerge {
         }
     }
 
-    /// Whether the app's resolver is to see two rows that are equal: "one more" on both sides is
-    /// two more.
+    /// Whether to ask the app's resolver although both rows are equal: if both sides added one, the
+    /// sum is two more.
     private func mustAsk(
         _ policy: ConflictPolicy, _ local: RowValues, _ server: RowValues
     ) -> Bool {
@@ -99,8 +101,8 @@ struct FieldMerge {
             isConflict: !clashes.isEmpty || hasLocalEdits)
     }
 
-    /// The row with both sides' edits, and the columns that both edited; nil if a side has deleted
-    /// it.
+    /// The row with both sides' edits, and the columns that both edited; nil if one side deleted
+    /// the row.
     func mergedRow(_ clash: ConflictSide) -> (values: RowValues, clashes: [String])? {
         guard let local, let server else { return nil }
         var merged = server
@@ -120,14 +122,14 @@ struct FieldMerge {
         return differing(local, server).filter { isEdited($0, local) && isEdited($0, server) }
     }
 
-    /// Without a base every value counts as edited; a column the base does not have is one, too.
+    /// Without a base, every value counts as edited; so does a column that the base does not have.
     private func isEdited(_ column: String, _ side: RowValues) -> Bool {
         guard let before = base?[column], let now = side[column] else { return true }
         return !Self.areSame(before, now)
     }
 
-    /// Names of the columns that both rows have with different values, in alphabetical order. A
-    /// column that only one side has says nothing about an edit.
+    /// The columns in which both rows differ, in alphabetical order. A column that only one side
+    /// has is not an edit.
     private func differing(_ one: RowValues, _ other: RowValues) -> [String] {
         one.compactMap { column, value in
             guard let counterpart = other[column] else { return nil }
@@ -135,7 +137,7 @@ struct FieldMerge {
         }.sorted()
     }
 
-    /// Whether SQLite holds two values for equal: a whole number may come back as a real one.
+    /// Whether SQLite considers two values equal. A whole number may come back as a real number.
     static func areSame(_ one: DatabaseValue, _ other: DatabaseValue) -> Bool {
         switch (one.storage, other.storage) {
         case (.int64(let integer), .double(let real)), (.double(let real), .int64(let integer)):

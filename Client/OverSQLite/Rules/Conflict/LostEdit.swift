@@ -1,14 +1,14 @@
-/// A row that had waiting edits and was removed because the server removed its parent.
+/// A row with pending edits that was removed because the server deleted its parent.
 struct LostEdit {
     let table: TableSchema
     let key: DeviceRowKey
     let image: String?
-    /// Number of the first of the edits.
+    /// The number of the first pending edit's touch.
     let sequence: Int64
 }
 
 extension RowOutcome {
-    /// The same for whoever watches the edit.
+    /// The outcome for whoever watches the edit.
     init(lost: LostEdit) {
         self.init(
             row: .init(tableID: lost.table.id, key: lost.key),
@@ -17,7 +17,7 @@ extension RowOutcome {
 }
 
 extension ConflictReport {
-    /// The report of an edit whose row went with its parent, which the server had deleted.
+    /// The report of an edit whose row was removed with its parent, which the server had deleted.
     init(lost: LostEdit) {
         self.init(
             table: lost.table.name, key: lost.key.wire, outcome: .removedWithParent, columns: [],

@@ -1,18 +1,18 @@
-/// One change of the feed. Its payload stays in the page's bytes.
+/// One change of the log. Its payload stays in the page's bytes.
 struct RemoteChange {
     let table: String
     let key: String
     let version: Int64
     let isDelete: Bool
-    /// Where the payload lies in the page's body; nil for a delete.
+    /// The payload's range in the page's body; nil for a delete.
     let payload: Range<Int>?
     let sourceID: String
     let changeID: Int64
 }
 
-/// A page of the feed.
+/// A page of the log.
 struct DownloadPage {
-    /// The cursor the page was asked for with.
+    /// The cursor with which the page was requested.
     let after: Int64
     let changes: [RemoteChange]
     let hasMore: Bool

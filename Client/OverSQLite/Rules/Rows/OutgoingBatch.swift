@@ -1,4 +1,4 @@
-/// A change as it goes out; enough to deal with its answer.
+/// A change that was sent, with what is needed to process its answer.
 struct SentChange {
     let tableID: Int64
     let key: DeviceRowKey
@@ -8,11 +8,11 @@ struct SentChange {
     let operation: CapturedOperation
 }
 
-/// One upload: its changes and the body that says them.
+/// An upload: its changes and the request body.
 struct OutgoingBatch {
-    /// None if there was nothing to send.
+    /// Empty if there was nothing to send.
     let changes: [SentChange]
     let body: [UInt8]
-    /// Rows that turned out to have no form on the wire.
+    /// Rows that cannot be represented on the wire.
     var rejected: [RejectedChange] = []
 }

@@ -1,9 +1,9 @@
 /// A row as the server has it.
 struct RemoteRow {
     let version: Int64
-    /// The JSON object; nil when the row is deleted there.
+    /// The JSON object; nil if the row is deleted on the server.
     let payload: [UInt8]?
-    /// Who wrote this version, where the server says so.
+    /// The device that wrote this version; nil if the server does not say.
     let sourceID: String?
     let changeID: Int64?
 

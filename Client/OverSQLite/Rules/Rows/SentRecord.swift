@@ -1,11 +1,11 @@
-/// A change as it was sent, until its answer has been dealt with.
+/// A change that was sent and whose answer has not been processed.
 struct SentRecord {
     let changeID: Int64
     let revision: Int64
     let base: Int64
     let operation: CapturedOperation
 
-    /// Whether a version of somebody else's may have been made on top of this change: were it
-    /// applied, the server would have the version after the base.
+    /// Whether another writer's version may be based on this change. If the change was applied, its
+    /// version was base + 1.
     func mayBeBeneath(_ version: Int64) -> Bool { version > base + 1 }
 }

@@ -1,14 +1,14 @@
 import GRDB
 
-/// One entry of `_sync_log`: a row the app has touched.
+/// An entry of `_sync_log`: a row that the app has touched.
 struct Touch {
     enum Kind: Int {
         /// The app wrote the row.
         case app = 0
-        /// The row went while server rows were applied: the server's own delete, or a cascade of
-        /// it.
+        /// The row was deleted while server rows were applied, by the server's own delete or by its
+        /// cascade.
         case duringApply = 1
-        /// A statement may have replaced the row; whether it did shows in whether it still stands.
+        /// A statement may have replaced the row. If the row still exists, it did not.
         case maybeReplaced = 2
     }
 
@@ -17,11 +17,11 @@ struct Touch {
     let tableID: Int64
     /// The key as the row spells it.
     let local: DatabaseValue
-    /// The row before the write, where the trigger took it.
+    /// The row before the write, if the trigger recorded it.
     let image: String?
 }
 
-/// What a change does to a row, as the wire names it.
+/// What a change does to a row, as named on the wire.
 enum CapturedOperation: String, DatabaseValueConvertible {
     case insert = "INSERT"
     case update = "UPDATE"
@@ -29,7 +29,7 @@ enum CapturedOperation: String, DatabaseValueConvertible {
 }
 
 extension CapturedOperation {
-    /// The operation that carries this edit once `change` stands on the server.
+    /// The operation that sends this edit once the server has applied `change`.
     func onTop(of change: SentChange) -> CapturedOperation {
         if self == .delete { return .delete }
         return change.operation == .delete ? .insert : .update
@@ -38,18 +38,18 @@ extension CapturedOperation {
 
 /// A row whose edits the server has not confirmed.
 struct PendingRow {
-    /// Place in the queue: the number of the first touch.
+    /// The place in the queue: the number of the first touch.
     let sequence: Int64
     let tableID: Int64
     let key: DeviceRowKey
     /// The key as the row spells it.
     let local: DatabaseValue
     var operation: CapturedOperation
-    /// The version the device edited; 0 for a row the server does not have.
+    /// The base version; 0 for a row that the server does not have.
     var base: Int64
     var image: String?
     var sentImage: String?
-    /// Number of the last touch.
+    /// The number of the last touch.
     var revision: Int64
     var reason: String?
     var attempts: Int
@@ -72,13 +72,13 @@ struct PendingRow {
 }
 
 extension PendingRow {
-    /// Whether a refusal is nothing new: the same retries have met it before.
+    /// Whether the row was already rejected for the same reason, so that the rejection is not news.
     func wasRejected(for rejection: Rejection) -> Bool {
         attempts > 0 && reason == rejection.reason
     }
 }
 
-/// What this device knows of a row on the server.
+/// What this device knows about a row on the server.
 struct KnownRow: Hashable {
     let version: Int64
     let isDeleted: Bool

@@ -1,52 +1,51 @@
 import Foundation
 
-/// What sync is doing, for people to look at.
+/// The state of sync, for display.
 public struct SyncStatus: Sendable, Hashable {
     /// What the engine is doing.
     public enum State: Sendable, Hashable {
-        /// The loops do not run; calls such as `syncChanges()` still work.
+        /// The background loop is not running. Calls such as `syncChanges()` still work.
         case stopped
-        /// Everything known has been exchanged.
+        /// Everything known has been sent and fetched.
         case idle
-        /// An upload is under way, or being made.
+        /// An upload is being prepared or sent.
         case sending
-        /// The feed is being read.
+        /// The log is being downloaded.
         case fetching
-        /// Paused by the app.
+        /// The app has paused sync.
         case paused
-        /// The last attempt failed; the next is due at the time given.
+        /// The last attempt failed. The next one starts at the given time.
         case waiting(until: Date)
-        /// Nothing will happen until the app acts; `lastError` says on what.
+        /// The engine does nothing until the app acts; `lastError` and its `advice` say how.
         case blocked
     }
 
-    /// How far the reading of the feed has come.
+    /// How far a download has come.
     ///
-    /// The server numbers a user's changes and tells the last number, not how many of them a device
-    /// will get: some have been replaced by newer ones, some are the device's own. So the units are
-    /// the numbers, which are exact, and the count of rows to come is an estimate.
+    /// The units are sequences of the user's log. They are exact, but they are more than the rows
+    /// to download: some changes have been replaced by newer ones, and some are the device's own.
+    /// The number of rows to come is therefore an estimate.
     public struct Progress: Sendable, Hashable {
-        /// Rows applied since this reading began; of the first sync also those from before a
-        /// relaunch.
+        /// Rows applied since this download began. For the first sync this includes rows applied
+        /// before a relaunch.
         public var appliedRows = 0
-        /// How many of the feed's numbers are behind.
+        /// The number of sequences downloaded so far.
         public var completedUnitCount: Int64 = 0
-        /// How many there are in the part being read; 0 while nothing is known.
+        /// The number of sequences to download; 0 until it is known.
         public var totalUnitCount: Int64 = 0
-        /// Whether the device has not read the feed to its end yet.
+        /// Whether this is the device's first download of the whole log.
         public var isFirstSync = false
 
-        /// Nothing has been read, and nothing is known to be there.
+        /// Makes a progress of zero.
         public init() {}
 
-        /// How much has been read, from 0 to 1. It never goes back within one reading.
+        /// The part that is done, from 0 to 1. It never decreases during one download.
         public var fraction: Double {
             guard totalUnitCount > 0 else { return 0 }
             return min(1, Double(completedUnitCount) / Double(totalUnitCount))
         }
 
-        /// About how many rows there will be in all, going by those so far; nil before the first
-        /// page.
+        /// The estimated total number of rows, based on the rows so far; nil before the first page.
         public var estimatedRows: Int? {
             guard completedUnitCount > 0, appliedRows > 0 else { return nil }
             return max(appliedRows, Int((Double(appliedRows) / fraction).rounded()))
@@ -55,48 +54,50 @@ public struct SyncStatus: Sendable, Hashable {
 
     /// What the engine is doing.
     public var state: State = .stopped
-    /// Rows with edits the server has not confirmed, the rejected ones included.
+    /// The number of rows with edits that the server has not confirmed, including rejected ones.
     public var pendingCount = 0
-    /// Rows the server, or this device, has refused to send on; `rejectedChanges` lists them.
+    /// The number of rows whose change was rejected by the server or by this device.
+    /// `rejectedChanges` lists them.
     public var rejectedCount = 0
-    /// Server rows that this database could not take yet.
+    /// The number of downloaded rows that cannot be applied yet.
     public var heldCount = 0
-    /// Set while the feed is read.
+    /// The progress of a download; nil if none is running.
     public var progress: Progress?
-    /// What went wrong last; nil once things work again.
+    /// The last error; nil once sync works again.
     public var lastError: SyncError?
-    /// When everything was last exchanged in both directions without an error.
+    /// When everything was last sent and fetched without an error.
     public var lastSynced: Date?
-    /// Whether the device has read the feed to its end at least once.
+    /// Whether the device has downloaded the whole log at least once.
     public var hasFinishedFirstSync = false
 
-    /// A stopped engine of which nothing else is known.
+    /// Makes the status of a stopped engine with nothing known.
     public init() {}
 }
 
-/// A row whose edits were refused. The row itself stands on this device as the app wrote it.
+/// A rejected change of a row. The row on this device keeps the values that the app wrote.
 public struct RejectedChange: Sendable, Hashable {
     /// The table's name in SQLite.
     public let table: String
-    /// The key as it travels: a dashed lower-case UUID, or the text key.
+    /// The key as it is sent: a lower-case UUID with dashes, or the text key.
     public let key: String
-    /// The protocol's reason, such as `bad_payload`, or one of the library's: `unsendable_key`,
-    /// `unsendable_value`, `resolver_failed`, `materialize_error`, `conflict`, `too_large`.
+    /// The reason: one of the protocol's, such as `bad_payload`, or one of the library's:
+    /// `unsendable_key`, `unsendable_value`, `resolver_failed`, `materialize_error`, `conflict`,
+    /// `too_large`.
     public let reason: String
-    /// For people; nil if the server said no more.
+    /// A text for people; nil if the server gave only the reason.
     public let message: String?
-    /// When it is sent again by itself; nil if only an edit or `retry(_:)` sends it again.
+    /// When the engine sends the change again; nil if only an edit or `retry(_:)` sends it again.
     public let retryAt: Date?
 }
 
-/// Something that happened to a row and that the app may want to tell its user.
+/// An event that the app may want to tell its user about.
 public enum SyncEvent: Sendable, Hashable {
-    /// A conflict was settled; the report says how.
+    /// A conflict was resolved; the report says how.
     case conflict(ConflictReport)
-    /// A change was refused, by the server or by this device. It is told once: not again when the
-    /// retries that the engine makes by itself are refused for the same reason.
+    /// The server or this device rejected a change. The event is not repeated if automatic retries
+    /// are rejected for the same reason.
     case rejected(RejectedChange)
-    /// The feed was read from its start again, or, after `deviceRestored`, this device's own
-    /// changes are read back.
+    /// The log was reread from its start, or, with the reason `deviceRestored`, the device's own
+    /// changes are being downloaded again.
     case reread(RereadReport)
 }

@@ -1,9 +1,10 @@
-/// The synced tables, looked up by their names and numbers.
+/// The synced tables, by name and by number.
 struct DeviceCatalog: Sendable {
     let tables: [TableSchema]
     private let byWireName: [String: Int]
     private let byID: [Int64: Int]
-    /// Parents have lower ranks than the tables that refer to them; tables in a cycle share theirs.
+    /// Parents have lower ranks than the tables that refer to them. Tables in a cycle have equal
+    /// ranks.
     private let ranks: [Int64: Int]
 
     init(_ tables: [TableSchema]) {
@@ -17,7 +18,7 @@ struct DeviceCatalog: Sendable {
     func table(id: Int64) -> TableSchema? { byID[id].map { tables[$0] } }
     func rank(ofTable id: Int64) -> Int { ranks[id] ?? 0 }
 
-    /// Lifts every table above its parents, as often as a chain of tables can be long.
+    /// Raises every table above its parents. One pass per table is enough for the longest chain.
     private static func rank(_ tables: [TableSchema]) -> [Int64: Int] {
         var ranks = Dictionary(uniqueKeysWithValues: tables.map { ($0.wireName, 0) })
         for _ in tables {

@@ -1,27 +1,30 @@
-/// A table the app wants in step with the server.
+/// A table to sync.
 public struct SyncTable: Sendable {
-    /// What the key column holds, which decides how keys travel.
+    /// The kind of key, which decides how keys are sent.
     public enum KeyKind: Sendable, Hashable {
-        /// A UUID: text in any spelling, or a BLOB of 16 bytes when the column is declared BLOB.
+        /// A UUID: text in any spelling, or a BLOB of 16 bytes if the column is declared BLOB.
         case uuid
-        /// Any text, sent as it is; at most 512 bytes of UTF-8.
+        /// Any text, sent as it is: 1 to 512 bytes of UTF-8.
         case text
     }
 
     /// The table's name in SQLite.
     public var name: String
-    /// The column that names a row everywhere; nil means the table's only primary key column.
+    /// The column that identifies a row on all devices; nil means the single primary key column.
     public var keyColumn: String?
-    /// What the key column holds.
+    /// The kind of key in the key column.
     public var keyKind: KeyKind
-    /// How to settle a conflict in this table; nil means the configuration's default.
+    /// How to resolve conflicts in this table; nil uses the configuration's policy.
     public var conflictPolicy: ConflictPolicy?
 
+    /// Describes a table to sync.
+    ///
     /// - Parameters:
-    ///   - name: the table's name in SQLite; on the wire it is lower-cased.
-    ///   - keyColumn: a column that is unique by itself; nil takes the primary key.
-    ///   - keyKind: what the key column holds.
-    ///   - conflictPolicy: nil takes the configuration's.
+    ///   - name: the table's name in SQLite. On the wire it is in lower case.
+    ///   - keyColumn: a column that is unique by itself. The default, nil, takes the single primary
+    ///     key column.
+    ///   - keyKind: the kind of key in the key column.
+    ///   - conflictPolicy: how to resolve conflicts; nil uses the configuration's policy.
     public init(
         _ name: String, keyColumn: String? = nil, keyKind: KeyKind = .uuid,
         conflictPolicy: ConflictPolicy? = nil

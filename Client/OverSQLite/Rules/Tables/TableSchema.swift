@@ -1,15 +1,15 @@
-/// SQLite's type affinity of a column, as far as it changes how a value travels.
+/// The SQLite type affinity of a column, as far as it affects how values are sent.
 enum Affinity: Sendable, Hashable {
     case text, integer, real, numeric, blob
-    /// No declared type: a value keeps whatever type it came with.
+    /// No declared type: a value keeps its own type.
     case none
-    /// Declared JSON, which is no affinity of SQLite's: the text is a JSON value and travels as
-    /// that value.
+    /// Declared JSON. SQLite has no such affinity: the text is a JSON value and is sent as that
+    /// value.
     case json
 
     /// The affinity of a declared type, by the rules of SQLite's "Datatypes" page, section 3.1.
-    /// Unlike there, a column without a type is told apart from one declared BLOB, because only a
-    /// declared BLOB says how text from the wire is to be read.
+    /// Unlike SQLite, this distinguishes a column without a type from one declared BLOB: only a
+    /// declared BLOB says how to read text from the wire.
     init(declaredType: String) {
         let type = declaredType.uppercased()
         if type.isEmpty {
@@ -30,10 +30,10 @@ enum Affinity: Sendable, Hashable {
     }
 }
 
-/// A column whose value travels; generated columns have none of these.
+/// A column whose value is sent. Generated columns are not included.
 struct Column: Sendable, Hashable {
     let name: String
-    /// The key of the value in a payload: the name in lower case.
+    /// The column's name in a payload: its name in lower case.
     let wireName: String
     let affinity: Affinity
     let isKey: Bool
@@ -46,7 +46,7 @@ struct Column: Sendable, Hashable {
     }
 }
 
-/// A synced table as it stands in the database now.
+/// A synced table as it is in the database now.
 struct TableSchema: Sendable {
     /// The table's number in `_sync_tables`.
     let id: Int64
@@ -54,10 +54,10 @@ struct TableSchema: Sendable {
     let columns: [Column]
     let keyIndex: Int
     let keyForm: KeyForm
-    /// Lower-case names of the tables this one refers to, itself excluded.
+    /// Lower-case names of the tables that this one refers to, without itself.
     let parents: Set<String>
-    /// Column sets that are unique beside the key: a write with OR REPLACE can remove rows through
-    /// them.
+    /// Sets of columns that are unique, other than the key. A write with OR REPLACE can remove rows
+    /// through them.
     let otherUniqueColumns: [[String]]
     let policy: ConflictPolicy
 

@@ -2,7 +2,7 @@ import Foundation
 import GRDB
 import WireJSON
 
-/// A value from a payload in the form SQLite gets it; text may still lie in the page's bytes.
+/// A payload's value as it is bound to a statement. Text may still be a range of the page's bytes.
 enum DecodedValue {
     case null
     case integer(Int64)
@@ -23,18 +23,18 @@ enum DecodedValue {
     }
 }
 
-/// A payload that this table cannot take, with the reason.
+/// Why a payload does not fit this table.
 struct RowFlaw: Error, CustomStringConvertible {
     let description: String
 
     init(_ description: String) { self.description = description }
 }
 
-/// Reads payload values by the affinity of the column they go to, so that no digit is lost.
+/// Decodes a payload's values by the affinity of their columns, without losing digits.
 struct ValueDecoder {
     let bytes: UnsafeBufferPointer<UInt8>
 
-    /// - Throws: what is wrong with the value, to be read behind the column's name.
+    /// - Throws: what is wrong with the value, as a text to follow the column's name.
     func decode(_ slice: JSONSlice, as affinity: Affinity) throws(RowFlaw) -> DecodedValue {
         if let flaw = slice.flaw, slice.kind == .string, flaw != .nulCharacter {
             throw RowFlaw(flaw.description)
@@ -53,8 +53,8 @@ struct ValueDecoder {
         }
     }
 
-    /// A text column keeps the digits as they were written; a number column takes an exact integer
-    /// before a double.
+    /// A text column keeps the digits as they were written. A number column takes an exact integer
+    /// if possible, otherwise a double.
     private func number(_ slice: JSONSlice, as affinity: Affinity) -> DecodedValue {
         if affinity == .text { return .slice(slice.range) }
         if affinity != .real, let integer = JSONReader.integer(of: slice, in: bytes) {
@@ -78,8 +78,8 @@ struct ValueDecoder {
         return .blob(blob)
     }
 
-    /// The bytes a text stands for in a BLOB column: a dashed UUID, else base64 that encodes back
-    /// to the same text, else hexadecimal.
+    /// The bytes of a text in a BLOB column: a dashed UUID, else base64 that encodes back to the
+    /// same text, else hexadecimal.
     static func blob(_ text: String) -> [UInt8]? {
         if text.utf8.count == 36, let uuid = KeyForm.bytes(ofUUID: text) { return uuid }
         if let data = Data(base64Encoded: text), data.base64EncodedString() == text {

@@ -1,16 +1,16 @@
 import Foundation
 import GRDB
 
-/// Deals with the answer to an upload in one transaction, all rows at once.
+/// Processes the answer to an upload in one transaction, for all rows at once.
 struct AnswerApplier {
     struct Summary {
-        /// Rows that wait no more, or wait on a newer base: the run gets on.
+        /// Rows that are no longer pending, or pending on a newer base: the run makes progress.
         var progress = 0
-        /// Rows that wait no more.
+        /// Rows that are no longer pending.
         var confirmed = 0
-        /// The request was too large for the server.
+        /// Whether the request was too large for the server.
         var mustShrink = false
-        /// Rows set aside for reasons that may pass as others get through.
+        /// Rows rejected for reasons that may pass when other rows get through.
         var setAside: [TableKey] = []
         var reports: [ConflictReport] = []
         var rejected: [RejectedChange] = []
@@ -21,7 +21,8 @@ struct AnswerApplier {
     let ownSource: String
     let now: Double
     let jitter: () -> Double
-    /// False where settling conflicts left a row without its parent: they then wait for the feed.
+    /// False if resolving conflicts left a row without its parent. Then conflicts wait for the
+    /// download.
     let resolvesConflicts: Bool
     private let tables: TableWriters
     private let queue: PendingQueue
@@ -29,7 +30,7 @@ struct AnswerApplier {
     private let hasHeld: Bool
     private(set) var summary = Summary()
 
-    /// What became of edits beyond what the queue shows.
+    /// Outcomes of edits that the queue does not show.
     var outcomes: [RowOutcome] { tables.outcomes }
 
     init(
@@ -49,7 +50,8 @@ struct AnswerApplier {
         hasHeld = try held.count() > 0
     }
 
-    /// The caller has folded the log, so that the queue knows every edit, and has set apply mode.
+    /// Applies the answer. The caller has folded the log, so that the queue knows every edit, and
+    /// has set apply mode.
     mutating func apply(_ statuses: [ChangeStatus], to batch: OutgoingBatch) throws {
         for (status, change) in zip(statuses, batch.changes) {
             guard let table = catalog.table(id: change.tableID) else { continue }
@@ -67,7 +69,7 @@ struct AnswerApplier {
             status, for: change, waiting: pending.map { ($0.revision, $0.base) },
             sent: Dictionary(sent.map { ($0.changeID, $0.revision) }, uniquingKeysWith: { $1 }),
             ownSource: ownSource, batchCount: batchCount)
-        // Whoever discards the row later can be sure of it.
+        // The server has nothing of this change, so a later discard need not undo it there.
         if case .invalid = status, action != .shrink {
             try queue.sent.remove(table, change.key, change.changeID)
         }
@@ -116,7 +118,7 @@ struct AnswerApplier {
         _ version: Int64, _ change: SentChange, _ table: TableSchema, _ pending: PendingRow?
     ) throws {
         let known = try tables.known.find(table, change.key)
-        // A page may have brought a later version while the answer was under way.
+        // A page may have brought a later version while the request was running.
         if let known, known.row.version > version { return }
         let spelling = pending?.local ?? known?.spelling ?? .null
         try tables.known.record(
@@ -124,8 +126,8 @@ struct AnswerApplier {
             local: spelling)
     }
 
-    /// Writes the version that came while it was not known what had become of the row's edits.
-    /// Where this database cannot take it, it is tried again with the next page.
+    /// Writes the version that was held until the outcome of the row's edits was known. If this
+    /// database cannot take it, it is tried again with the next page.
     private func takePostponed(_ table: TableSchema, _ key: DeviceRowKey, local: DatabaseValue)
         throws
     {
@@ -148,7 +150,8 @@ struct AnswerApplier {
         }
         guard resolvesConflicts else {
             let rejection = Rejection(
-                reason: "conflict", message: "the server's row needs rows that are not here")
+                reason: "conflict",
+                message: "the server's row refers to rows that are not on this device yet")
             return try reject(pending, table, rejection, .soon)
         }
         do {
@@ -180,9 +183,9 @@ struct AnswerApplier {
         let retryAt = RetrySchedule.next(
             retry, attempts: pending.attempts, now: now, jitter: jitter())
         try queue.reject(table, pending.key, rejection, retryAt: retryAt)
-        // An answer has come, so nothing is in doubt about what was sent before.
+        // The server answered, so nothing that was sent earlier is uncertain.
         if retry == .soon { summary.setAside.append(.init(tableID: table.id, key: pending.key)) }
-        // A retry that is refused for the same reason is nothing new.
+        // A retry that is rejected for the same reason is not reported again.
         if pending.wasRejected(for: rejection) { return }
         summary.rejected.append(
             RejectedChange(

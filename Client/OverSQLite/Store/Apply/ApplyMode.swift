@@ -1,11 +1,11 @@
 import GRDB
 
-/// The mark that keeps the triggers from taking the library's own writes for the app's.
+/// The mark by which the triggers recognize the library's own writes.
 struct ApplyMode {
     let db: Database
 
-    /// Runs `body` with the mark set. It is part of the transaction: if that fails, the mark goes
-    /// with it.
+    /// Runs `body` with the mark set. The mark is part of the transaction and is rolled back with
+    /// it.
     func during<Value>(_ body: () throws -> Value) throws -> Value {
         try db.cachedStatement(sql: "INSERT INTO _sync_applying (mode) VALUES (1)").execute()
         let value = try body()
@@ -13,6 +13,6 @@ struct ApplyMode {
         return value
     }
 
-    /// Removes a mark from outside of any transaction, which could only be a stray one.
+    /// Removes a mark that was left behind. Outside a transaction there must be none.
     func removeStrayMark() throws { try db.execute(sql: "DELETE FROM _sync_applying") }
 }

@@ -1,18 +1,18 @@
 import GRDB
 
-/// Takes a refused edit back, so that this device and the server say the same again.
+/// Discards a rejected edit, so that this device and the server agree again.
 struct Discarding {
     let db: Database
     let catalog: DeviceCatalog
 
-    /// Edits that went with the row, as rows that hung on it did; nil if the row is not refused, or
-    /// no longer.
+    /// Restores the row and returns the edits that were lost with it, such as those of its
+    /// children; nil if the row is not rejected, or no longer.
     ///
-    /// What the server may have heard of all the same is taken back by a further edit, which waits
-    /// in the queue.
+    /// If the server may have received the edit anyway, another edit that undoes it is put into the
+    /// queue.
     ///
-    /// - Parameter now: seconds since 1970; a refused row that is due may be under way.
-    /// - Throws: the database's refusal, as when a row of this device's own still needs the row.
+    /// - Parameter now: seconds since 1970; a rejected row that is due may already be on its way.
+    /// - Throws: the database's error, for example if a row of this device still refers to the row.
     func takeBack(_ table: TableSchema, _ key: DeviceRowKey, now: Double) throws -> [LostEdit]? {
         let log = ChangeLog(db: db, catalog: catalog)
         try log.fold()
@@ -26,8 +26,8 @@ struct Discarding {
         } else {
             try queue.remove(table, key)
             try ApplyMode(db: db).during {
-                // What hangs on a row that only this device made stays, where the server has one of
-                // its own.
+                // The row's children stay if the row was made only here and the server has a row of
+                // its own with the same key.
                 if try isUnknown(table, key, tables), try takeHeld(pending, in: table, tables) {
                     return
                 }
@@ -39,10 +39,10 @@ struct Discarding {
         return try log.fold()
     }
 
-    /// Writes the server's version that this database, or the app's resolver, has not taken so far.
-    /// Where it still cannot be written it is tried again with the next page.
+    /// Writes the server's version that this database, or the app's resolver, could not take so
+    /// far. If it still cannot be written, it is tried again with the next page.
     ///
-    /// - Returns: whether there was one, and it was written.
+    /// - Returns: whether there was such a version and it was written.
     private func takeHeld(
         _ pending: PendingRow, in table: TableSchema, _ tables: TableWriters
     ) throws -> Bool {
@@ -58,10 +58,11 @@ struct Discarding {
         try tables.known.find(table, key).map(\.row.isDeleted) ?? true
     }
 
-    /// Without an image of the row as the server had it (`SyncEngine.prepareToDropColumns`) it
-    /// stays as it is until the server's next version comes.
+    /// Restores the row as the server had it. Without an image of it
+    /// (`SyncEngine.prepareToDropColumns`), the row stays as it is until the server's next version
+    /// arrives.
     ///
-    /// - Returns: whether the row is as the server had it.
+    /// - Returns: whether the row is now as the server had it.
     private func restore(
         _ pending: PendingRow, in table: TableSchema, _ tables: TableWriters
     ) throws -> Bool {

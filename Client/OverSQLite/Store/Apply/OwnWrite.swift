@@ -1,14 +1,15 @@
 import GRDB
 
-/// A version of a row that this very device wrote and whose answer it never got (hazard C17).
+/// A version of a row that this device wrote itself and for which it received no answer (hazard
+/// C17).
 struct OwnWrite {
     let db: Database
     let tables: TableWriters
 
-    /// Puts the edits made since on top of that version without a report: no one else has edited
-    /// the row.
+    /// Puts the edits made since on top of that version. There is no report, because nobody else
+    /// edited the row.
     ///
-    /// - Parameter sent: revision of the row as that version has it.
+    /// - Parameter sent: the row's revision in that version.
     func rebase(
         _ pending: PendingRow, in table: TableSchema, onto row: RemoteRow, sent: Int64?
     ) throws {
@@ -31,7 +32,8 @@ struct OwnWrite {
             image: image(row, table))
     }
 
-    /// The written row as a base; nil if it cannot be read, which only makes a later merge coarser.
+    /// The row of that version as a base; nil if it cannot be read, which only makes a later merge
+    /// coarser.
     private func image(_ row: RemoteRow, _ table: TableSchema) -> String? {
         guard let payload = row.payload else { return nil }
         let values = payload.withUnsafeBufferPointer { bytes in

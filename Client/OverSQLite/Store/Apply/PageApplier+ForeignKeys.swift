@@ -1,13 +1,14 @@
 import GRDB
 
-/// Which rows cannot stand yet because their parents are missing.
+/// Finds the rows that cannot be written yet because their parents are missing.
 extension PageApplier {
-    /// The changes of these pages without which every row has its parents, for this step: rows
-    /// whose parent is missing, and deletes of parents whose children are still here.
+    /// The changes of these pages to leave out so that every remaining row has its parents: rows
+    /// whose parent is missing, or deletes of parents whose children are still here.
     func openRows(in pages: [DownloadPage]) throws -> HoldBack {
         var open: HoldBack = []
         var bereft: Set<String> = []
-        // Of tables that are not synced, too: their rows keep parents from going.
+        // The check covers tables that are not synced too: their rows also prevent a parent's
+        // delete.
         let violations = try Row.fetchAll(
             db,
             sql: """
@@ -28,8 +29,8 @@ extension PageApplier {
         return changed(in: pages, among: open, parentsOf: bereft)
     }
 
-    /// The keys of rows whose parent is missing. Not by the check's rowid: a table may have none,
-    /// or a column of that name.
+    /// The keys of rows whose parent is missing. The check's rowid is not used: a table may have no
+    /// rowid, or a column of that name.
     private func orphans(of table: TableSchema, foreignKey: Int) throws -> [DatabaseValue] {
         let pairs = try Row.fetchAll(
             db,
@@ -56,8 +57,8 @@ extension PageApplier {
                 """)
     }
 
-    /// Of the open rows those that this transaction wrote, from a page or from those held before.
-    /// If there are none, it took the parents away, and those deletes are what must wait.
+    /// Those of the open rows that this transaction wrote, from a page or from the held rows. If
+    /// there are none, the transaction deleted the parents, and those deletes must wait.
     private func changed(
         in pages: [DownloadPage], among open: HoldBack, parentsOf bereft: Set<String>
     ) -> HoldBack {

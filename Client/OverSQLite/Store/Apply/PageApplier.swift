@@ -1,18 +1,18 @@
 import GRDB
 
-/// Applies pages of the feed inside one transaction.
+/// Applies pages of the log in one transaction.
 struct PageApplier {
-    /// Rows to leave out because no page so far brought their parents.
+    /// Rows to leave out because no page so far contains their parents.
     typealias HoldBack = Set<TableKey>
 
-    /// What came of it.
+    /// The result of applying pages.
     struct Summary {
         var applied = 0
         var held = 0
         var reports: [ConflictReport] = []
-        /// Edits that the app's resolver could not settle.
+        /// Edits that the app's resolver failed to resolve.
         var rejected: [RejectedChange] = []
-        /// Set by the page that ends a second reading of the feed.
+        /// Set by the page that ends a reread.
         var reread: RereadReport?
     }
 
@@ -20,7 +20,7 @@ struct PageApplier {
     let catalog: DeviceCatalog
     let ownSource: String
     let holdBack: HoldBack
-    /// The second reading of the feed that the pages belong to.
+    /// The reread that the pages belong to; nil if there is none.
     let reread: Reread?
     private let tables: TableWriters
     private let queue: PendingQueue
@@ -28,12 +28,12 @@ struct PageApplier {
     private var hasPending: Bool
     private var hasHeld: Bool
     private var likelyNew = LikelyNewRows()
-    /// Rows held before that were written now.
+    /// Held rows that were written now.
     private(set) var retried: (upserts: HoldBack, deletes: HoldBack) = ([], [])
     private(set) var summary = Summary()
-    /// The highest change id seen under this device's own name.
+    /// The highest change id seen under this device's name.
     private(set) var highestOwnChange: Int64 = 0
-    /// What became of edits beyond what the queue shows.
+    /// Outcomes of edits that the queue does not show.
     var outcomes: [RowOutcome] { tables.outcomes }
 
     init(
@@ -73,9 +73,9 @@ struct PageApplier {
         }
     }
 
-    /// Tries the rows again that were refused before, and tells observers what changed.
+    /// Tries the held rows again, and tells observers what changed.
     ///
-    /// - Parameter isEnd: whether the feed has been read to its end.
+    /// - Parameter isEnd: whether the log has been downloaded to its end.
     mutating func finish(isEnd: Bool) throws {
         if hasHeld { try retryHeld() }
         if isEnd { summary.reread = try reread?.finish(tables) }
@@ -89,7 +89,7 @@ struct PageApplier {
         guard let key = table.keyForm.key(fromWire: change.key) else {
             return try hold(
                 change, table, DeviceRowKey(wire: change.key), bytes,
-                "this is not a key of the table")
+                "the key does not fit the table's key column")
         }
         let known = try tables.known.find(table, key)
         let pending = hasPending ? try queue.row(table, key) : nil
@@ -105,13 +105,13 @@ struct PageApplier {
         if action == .skip { return }
         if action == .postpone {
             return try hold(
-                change, table, key, bytes, "an edit of it was sent and not answered yet")
+                change, table, key, bytes, "an edit of this row was sent and is not answered yet")
         }
         if holdBack.contains(TableKey(tableID: table.id, key: key)) {
             return try hold(change, table, key, bytes, "its parent is missing")
         }
         let local = known.map { table.keyForm.spelled($0.spelling, for: key) }
-        // Whatever comes of this version, one that was held is older.
+        // Whatever happens to this version, a held version is older.
         if hasHeld { try held.release(table, key) }
         do {
             try perform(action, change, table, key, local: local, pending: pending, bytes)
@@ -123,7 +123,7 @@ struct PageApplier {
         {
             try hold(
                 change, table, key, bytes,
-                error.message ?? "a constraint of this database refuses it")
+                error.message ?? "it violates a constraint of this database")
         }
     }
 
@@ -155,10 +155,10 @@ struct PageApplier {
         }
     }
 
-    /// Where the app's resolver fails the server's row is kept: should the app give its edit up,
-    /// the row is to become that, and the feed does not bring it again.
+    /// Resolves a conflict. If the app's resolver fails, the server's row is held: should the app
+    /// discard its edit, the row must become that version, and no later page brings it again.
     ///
-    /// - Returns: whether it is settled.
+    /// - Returns: whether the conflict is resolved.
     private mutating func resolve(
         _ pending: PendingRow, in table: TableSchema, against row: RemoteRow,
         policy: ConflictPolicy? = nil
@@ -174,13 +174,14 @@ struct PageApplier {
         if let refused { summary.rejected.append(refused) }
         try held.hold(
             table, pending.key, version: row.version, payload: row.payload,
-            reason: "the app's resolver has not settled it")
+            reason: "the app's resolver failed")
         hasHeld = true
         return false
     }
 
-    /// One version in two histories: where they differ the server's stands, and what it replaced is
-    /// reported. A row with edits of its own meets it as any conflict.
+    /// Compares a row whose version number is the same in two histories. If the contents differ,
+    /// the server's wins and the replaced values are reported. A row with pending edits is a normal
+    /// conflict.
     private mutating func compare(
         _ change: RemoteChange, _ table: TableSchema, _ key: DeviceRowKey, _ known: KnownRows.Entry,
         pending: PendingRow?, _ bytes: UnsafeBufferPointer<UInt8>
@@ -207,13 +208,14 @@ struct PageApplier {
         } catch let error as DatabaseError
             where error.isOfTheRow
         {
-            try hold(change, table, key, bytes, error.message ?? "a constraint refuses it")
+            try hold(change, table, key, bytes, error.message ?? "it violates a constraint")
         }
         if !isResolved { try unlearn(change.version, table, key, known, pending: pending) }
     }
 
-    /// What this device has at a version of a lost history is not what the server has at that
-    /// version: the row that is held is news, and an edit meets it as a conflict.
+    /// Lowers the known version. What this device has at a version of a lost history is not what
+    /// the server has at that version, so the held row must count as new, and an edit must conflict
+    /// with it.
     private func unlearn(
         _ version: Int64, _ table: TableSchema, _ key: DeviceRowKey, _ known: KnownRows.Entry,
         pending: PendingRow?
@@ -252,7 +254,7 @@ struct PageApplier {
                 try held.release(table, entry.key)
                 continue
             }
-            // A row that waits meets the server's version when it is sent.
+            // A pending row meets the server's version when it is sent.
             if try queue.row(table, entry.key) != nil { continue }
             let local = known.map {
                 table.keyForm.spelled($0.spelling, for: entry.key)
@@ -269,7 +271,7 @@ struct PageApplier {
     }
 }
 
-// MARK: - Rows that are new here
+// MARK: - Rows that are new on this device
 
 extension PageApplier {
     private mutating func rememberOwn(_ change: RemoteChange) {
@@ -281,7 +283,9 @@ extension PageApplier {
         try reread == nil && holdBack.isEmpty && !tables.writer(table).hasAppTriggers
     }
 
-    /// Leaves a change to be written with others, if all it can be is the row as the server has it.
+    /// Collects a change to be written with others, if it can only be a plain row of the server.
+    ///
+    /// - Returns: whether the change was collected.
     private mutating func collect(
         _ change: RemoteChange, at index: Int, _ table: TableSchema
     ) throws -> Bool {
@@ -297,8 +301,8 @@ extension PageApplier {
         return true
     }
 
-    /// Writes what was collected; what turns out to be known, or is refused, goes the usual way, in
-    /// the feed's order.
+    /// Writes the collected rows. Rows that are already known or are refused are applied one by
+    /// one, in the order of the log.
     private mutating func writeLikelyNew(
         _ page: DownloadPage, _ bytes: UnsafeBufferPointer<UInt8>
     ) throws {

@@ -1,20 +1,19 @@
 import Foundation
 
-/// The triggers that note which rows of a table the app has touched.
+/// The triggers that capture which rows of a table the app has touched.
 ///
-/// A trigger appends to `_sync_log` and decides nothing: the log has no constraint that could fail,
-/// so an OR-clause of the app's statement, which SQLite carries into triggers, finds nothing to act
-/// on (hazard C2), and an insert costs one append at the end of a tree, however many rows wait
-/// (hazard H11). What the touches mean is decided later, from the rows as they then stand
-/// (`FoldRules`).
+/// A trigger only appends to `_sync_log` and decides nothing. The log has no constraint that could
+/// fail, so an OR clause of the app's statement, which SQLite passes on to triggers, has nothing to
+/// act on (hazard C2). An insert costs one append at the end of a B-tree, however many rows are
+/// pending (hazard H11). `FoldRules` decides later what the touches mean, from the rows as they are
+/// then.
 struct CaptureTriggers {
-    /// Pairs given to one `json_object`, which takes at most 100 arguments in SQLite's default
-    /// build.
+    /// Pairs per `json_object`, which takes at most 100 arguments in SQLite's default build.
     static let imagePairsPerObject = 40
 
     let table: TableSchema
 
-    /// Name and full SQL of every trigger the table should have.
+    /// The name and the SQL of every trigger that the table should have.
     var all: [(name: String, sql: String)] {
         var triggers = [insert, update, delete]
         for (number, columns) in table.otherUniqueColumns.enumerated() {
@@ -34,7 +33,7 @@ struct CaptureTriggers {
             """)
     }
 
-    /// A changed key is two touches: the old row is gone, the new one is there.
+    /// A changed key is two touches: the old row is gone, and the new one exists.
     private var update: (name: String, sql: String) {
         let key = table.quotedKey
         return trigger(
@@ -49,8 +48,8 @@ struct CaptureTriggers {
             """)
     }
 
-    /// Runs while server rows are applied too: a foreign key with ON DELETE CASCADE may then remove
-    /// rows the server still has, and only here can they be seen to go.
+    /// Also runs while server rows are applied. A foreign key with ON DELETE CASCADE may then
+    /// remove rows that the server still has, and only this trigger sees them go.
     private var delete: (name: String, sql: String) {
         let applying = "EXISTS (SELECT 1 FROM _sync_applying)"
         return trigger(
@@ -66,9 +65,9 @@ struct CaptureTriggers {
 
     private enum Write: String { case insert = "INSERT", update = "UPDATE" }
 
-    /// Notes the rows that a write with OR REPLACE may remove through another unique index. SQLite
-    /// runs no delete trigger for them unless `recursive_triggers` is on, and gives no later chance
-    /// to see them.
+    /// Captures the rows that a write with OR REPLACE may remove through another unique index.
+    /// SQLite runs no delete trigger for them unless `recursive_triggers` is on, and they cannot be
+    /// seen later.
     private func replacedBy(_ write: Write, _ columns: [String], number: Int) -> (
         name: String, sql: String
     ) {
@@ -98,9 +97,10 @@ struct CaptureTriggers {
         return (name, sql)
     }
 
-    /// The image is wanted at the first edit of a row, and at the first edit after it was sent:
-    /// then it is what the server gets to know. Looking up the spelling used here finds nothing for
-    /// a key spelled differently on the wire, which costs an image too many and harms nothing.
+    /// The condition for recording an image: the first edit of a row, or an edit after the row was
+    /// sent, because then the image is what the server receives. The lookup uses the row's spelling
+    /// of the key. It finds nothing for a key that is spelled differently on the wire, which
+    /// records an unnecessary image and does no harm.
     private var imageIsNew: String {
         let place = "tbl = \(table.id) AND key = OLD.\(table.quotedKey)"
         return """
@@ -109,10 +109,10 @@ struct CaptureTriggers {
             """
     }
 
-    /// The row before the edit: JSON objects of column name → SQL literal, one object a line.
-    /// Literals, because they alone keep every type and every digit. It is kept under every policy:
-    /// also where nothing is merged it tells which columns the device has edited, and what a
-    /// discarded edit goes back to.
+    /// The row before the edit: JSON objects of column name → SQL literal, one object per line.
+    /// Only literals keep every type and every digit. The image is recorded under every policy:
+    /// even without a merge it tells which columns the device has edited, and what a discarded edit
+    /// is restored to.
     private func image(when condition: String) -> String {
         var objects: [String] = []
         var rest = table.columns[...]
@@ -127,11 +127,12 @@ struct CaptureTriggers {
         return "\(Self.imageStart)CASE WHEN \(condition) THEN \(image) END\(Self.imageEnd)"
     }
 
-    /// Around what names the table's columns; SQLite keeps comments in the text of a trigger.
+    /// Comments around the part that names the table's columns. SQLite keeps comments in a
+    /// trigger's text.
     private static let imageStart = "/* image */ "
     private static let imageEnd = " /* end of image */"
 
-    /// The text of a trigger that takes no image; nil if it takes none anyway.
+    /// The text of a trigger without its image; nil if it records none.
     static func withoutImage(_ sql: String) -> String? {
         guard let start = sql.range(of: imageStart),
             let end = sql.range(of: imageEnd, options: .backwards)

@@ -1,20 +1,20 @@
 import GRDB
 
-/// Folds what the triggers noted into the queue of pending rows.
+/// Folds what the triggers captured into the queue of pending rows.
 ///
-/// Every transaction of the library begins with this, so that whatever it decides it decides
-/// knowing every edit the app has committed (hazards C4, C5, H2).
+/// Every transaction of the library starts with this, so that its decisions take into account every
+/// edit that the app has committed (hazards C4, C5, H2).
 struct ChangeLog {
-    /// Touches read at once, which bounds memory.
+    /// Touches read at once, to limit memory.
     static let chunk = 2000
 
     let db: Database
     let catalog: DeviceCatalog
 
-    /// Folds all there is.
+    /// Folds all touches.
     ///
-    /// - Parameter limit: the most touches to fold; nil folds them all.
-    /// - Returns: waiting edits that a server's delete took with it.
+    /// - Parameter limit: the maximum number of touches to fold; nil folds all.
+    /// - Returns: pending edits that were lost to a server's delete.
     @discardableResult
     func fold(limit: Int? = nil) throws -> [LostEdit] {
         let log = TouchLog(db: db)
@@ -84,13 +84,12 @@ struct ChangeLog {
         return try Int.fetchOne(statement, arguments: [local]) != nil
     }
 
-    /// The name of a row in the queue.
+    /// The row's key in the queue.
     private func key(_ local: DatabaseValue, in table: TableSchema) -> DeviceRowKey {
         table.keyForm.key(fromLocal: local) ?? unsendableKey(local)
     }
 
-    /// Marks a name in the queue that is no wire key: the row is kept and shown, but cannot be
-    /// sent.
+    /// Marks a key in the queue that cannot be sent. The row is kept and shown.
     private static let unsendableMark = "?"
 
     private func unsendableKey(_ local: DatabaseValue) -> DeviceRowKey {
@@ -101,8 +100,8 @@ struct ChangeLog {
 // MARK: - The edits of one transaction
 
 extension ChangeLog {
-    /// The last edit of each row the app has touched since, in the order of first touches. Runs in
-    /// the transaction that made them, so that they are not folded yet.
+    /// The last edit of each row that the app has touched since `start`, in the order of the first
+    /// touches. Runs in the transaction that made the edits, so that they are not folded yet.
     func edits(after start: Int64) throws -> [WatchedEdit] {
         var order: [TableKey] = []
         var revisions: [TableKey: Int64] = [:]
@@ -119,7 +118,8 @@ extension ChangeLog {
         return order.map { WatchedEdit(row: $0, revision: revisions[$0] ?? start) }
     }
 
-    /// - Returns: nil if the touch was no edit: a row that may have been replaced and still stands.
+    /// - Returns: nil if the touch was not an edit: a row that might have been replaced and still
+    ///   exists.
     private func row(of touch: Touch) throws -> TableKey? {
         guard touch.kind != .duringApply, let table = catalog.table(id: touch.tableID) else {
             return nil

@@ -1,17 +1,17 @@
 import GRDB
 
-/// `_sync_log`, the touches of rows in the order in which they happened. No other file writes it:
-/// triggers do so with ``append(_:)``.
+/// `_sync_log`, the touches of rows in the order in which they happened. No other file writes it;
+/// the triggers use ``append(_:)``.
 struct TouchLog {
     let db: Database
 
-    /// The beginning of a statement that adds touches. Its text is part of the triggers' text:
-    /// with another text every device makes its triggers anew.
+    /// The start of a statement that adds touches. It is part of the triggers' text: if it changes,
+    /// every device creates its triggers anew.
     static func append(_ columns: String) -> String { "INSERT INTO _sync_log (\(columns))" }
 
     // MARK: Reading
 
-    /// Number of the last touch so far.
+    /// The number of the last touch so far.
     func lastSequence() throws -> Int64 {
         try Int64.fetchOne(db, sql: "SELECT max(seq) FROM _sync_log") ?? 0
     }
@@ -29,15 +29,18 @@ struct TouchLog {
         }
     }
 
-    // MARK: Touches of the library's own
+    // MARK: The library's own touches
 
+    /// Adds a touch of a row.
+    ///
     /// - Parameter local: the key as the row spells it.
     func add(_ local: DatabaseValue, in table: TableSchema) throws {
         try db.cachedStatement(sql: "\(Self.append("tbl, key")) VALUES (?, ?)")
             .execute(arguments: [table.id, local])
     }
 
-    /// Touches every row that nothing is known of, so that rows older than the triggers are sent.
+    /// Touches every row about which nothing is known, so that rows older than the triggers are
+    /// sent.
     func addUnknown(in table: TableSchema) throws {
         try db.execute(
             sql: """
@@ -49,10 +52,10 @@ struct TouchLog {
                 """)
     }
 
-    /// Touches the rows of which a reread has found that the server lost them, or their newest
-    /// version.
+    /// Touches the rows that the server has lost, or whose newest version it has lost, according to
+    /// a reread.
     ///
-    /// - Returns: how many they are.
+    /// - Returns: the number of rows.
     func addUnseen(in table: TableSchema) throws -> Int {
         try db.execute(
             sql: """
@@ -64,10 +67,10 @@ struct TouchLog {
         return db.changesCount
     }
 
-    /// Adds the touches of a table that were put aside while it was not synced.
+    /// Adds the touches of a table that were stored while it was not synced.
     func addAbsent(ofTable id: Int64) throws {
-        // Later touches that nobody has folded are before them in the log now: the first has the
-        // image.
+        // Newer touches that are not folded yet come before them in the log now. The first touch of
+        // a row must have the image.
         try db.execute(
             sql: """
                 UPDATE _sync_log SET image = a.image FROM _sync_absent a
@@ -80,12 +83,12 @@ struct TouchLog {
 
     // MARK: Forgetting
 
-    /// Removes folded touches. The last one stays, for its number.
+    /// Removes folded touches. The last one stays, to keep its number.
     func remove(before sequence: Int64) throws {
         try db.execute(sql: "DELETE FROM _sync_log WHERE seq < ?", arguments: [sequence])
     }
 
-    /// Removes what the touches say of rows. The numbers stay.
+    /// Removes keys and images from the touches. The numbers stay.
     func removeContents() throws {
         try db.execute(sql: "UPDATE _sync_log SET key = NULL, image = NULL")
     }

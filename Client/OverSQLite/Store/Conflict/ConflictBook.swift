@@ -1,15 +1,15 @@
 import GRDB
 
-/// Reports of conflicts in which something written on this device was given up, kept in the
-/// database until the app has dealt with them: nothing a person wrote may go because nobody was
-/// listening at that moment.
+/// Reports of conflicts in which a value written on this device was lost. They are kept in the
+/// database until the app dismisses them, so that nothing a person wrote is lost because nobody was
+/// listening.
 struct ConflictBook {
-    /// Reports kept; older ones go.
+    /// The number of reports to keep. Older ones are deleted.
     static let limit = 1000
 
     let db: Database
 
-    /// Keeps those reports of a transaction that say of a loss.
+    /// Keeps those of a transaction's reports that contain lost values.
     func record(_ reports: [ConflictReport]) throws {
         let losses = reports.filter { !$0.lost.isEmpty }
         if losses.isEmpty { return }
@@ -29,7 +29,7 @@ struct ConflictBook {
             arguments: [Self.limit])
     }
 
-    /// What is kept, oldest first.
+    /// All kept reports, oldest first.
     func all() throws -> [ConflictReport] {
         try Row.fetchAll(
             db, sql: "SELECT tbl, key, outcome, columns, lost FROM _sync_conflicts ORDER BY id"
@@ -53,7 +53,7 @@ struct ConflictBook {
 
     func removeAll() throws { try db.execute(sql: "DELETE FROM _sync_conflicts") }
 
-    // One name a line, as in `_sync_tables`.
+    // One name per line, as in `_sync_tables`.
     private static func text(_ columns: [String]) -> String { columns.joined(separator: "\n") }
 
     private static func names(in text: String) -> [String] {

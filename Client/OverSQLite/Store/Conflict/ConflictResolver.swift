@@ -1,11 +1,11 @@
 import GRDB
 
-/// What came of two versions of a row that met.
+/// The result of a conflict.
 enum Resolution {
-    /// One row stands; nil: both sides said the same, so that there is nothing to tell.
+    /// The conflict is resolved. The report is nil if both sides agreed.
     case resolved(ConflictReport?)
-    /// The app's resolver has failed. The edit is set aside, and the server's row is yet to be
-    /// taken. nil: it had failed before, so that there is nothing to tell.
+    /// The app's resolver failed. The edit is rejected, and the server's row is not written yet.
+    /// The value is nil if the resolver failed before, so that the rejection is not news.
     case open(RejectedChange?)
 
     var report: ConflictReport? {
@@ -14,16 +14,16 @@ enum Resolution {
     }
 }
 
-/// Settles conflicts inside the transaction that found them, so that what it reads is what stands
+/// Resolves conflicts inside the transaction that found them, so that it reads the current rows
 /// (hazards C9, C10).
 struct ConflictResolver {
     let db: Database
     let tables: TableWriters
 
-    /// Settles a waiting row against the server's, under apply mode.
+    /// Resolves a conflict between a pending row and the server's. Runs under apply mode.
     ///
-    /// - Parameter policy: nil: the table's.
-    /// - Throws: `RowFlaw` or the database's refusal of the server's row.
+    /// - Parameter policy: the policy to use; nil uses the table's.
+    /// - Throws: `RowFlaw`, or the database's error if it refuses the server's row.
     func resolve(
         _ pending: PendingRow, in table: TableSchema, against server: RemoteRow,
         policy: ConflictPolicy? = nil
@@ -32,7 +32,7 @@ struct ConflictResolver {
         var remote = try server.payload.map { payload in
             try payload.withUnsafeBufferPointer { try tables.writer(table).values(of: $0) }
         }
-        // One key in two spellings is no difference.
+        // Two spellings of the same key are not a difference.
         remote?[table.key.wireName] = pending.local
         let base = FieldMerge.base(
             RowImage.values(of: pending.image), sent: try unanswered(pending, table, server),
@@ -68,7 +68,8 @@ struct ConflictResolver {
         return .resolved(report)
     }
 
-    /// - Throws: `UnknownColumn` if the app's resolver named one: its value would go nowhere.
+    /// - Throws: `UnknownColumn` if the app's resolver returned a column that the table does not
+    ///   have.
     private func checkColumns(of verdict: FieldMerge.Verdict, _ table: TableSchema) throws {
         guard case .write(let values) = verdict else { return }
         let columns = Set(table.columns.map(\.wireName))
@@ -81,12 +82,12 @@ struct ConflictResolver {
         let table: String
         let column: String
         var description: String {
-            "the resolver names a column that \(table) does not have: \(column)"
+            "the resolver returned a column that the table \(table) does not have: \(column)"
         }
     }
 
-    /// The row as it was sent before its last edit, if nobody answered and the server's version may
-    /// be on top of it.
+    /// The row as it was sent before its last edit, if that upload was not answered and the
+    /// server's version may be based on it.
     private func unanswered(
         _ pending: PendingRow, _ table: TableSchema, _ server: RemoteRow
     ) throws -> RowValues? {
@@ -123,7 +124,8 @@ struct ConflictResolver {
         }
     }
 
-    /// - Parameter operation: nil stands for "the row is here": an insert if the server has none.
+    /// - Parameter operation: nil means that the row exists here: an insert if the server has none,
+    ///   otherwise an update.
     private func rebase(
         _ pending: PendingRow, _ table: TableSchema, _ server: RemoteRow,
         as operation: CapturedOperation?,
@@ -149,7 +151,8 @@ struct ConflictResolver {
         }
     }
 
-    /// What the device had and no longer has: where the row is still there, of what it had edited.
+    /// The values that the device had and no longer has. If the row still exists, only those that
+    /// the device had edited.
     private func lost(
         _ verdict: FieldMerge.Verdict, base: RowValues?, local: RowValues?, server: RowValues?
     ) -> RowValues {
@@ -168,13 +171,14 @@ struct ConflictResolver {
             let isGone = server == nil || verdict == .delete
             guard let stands = now[column] else { return isGone }
             if FieldMerge.areSame(stands, value) { return false }
-            // A value that the app's resolver made of both sides, as a sum, has given up neither.
+            // A value that the app's resolver computed from both sides, such as a sum, loses
+            // neither.
             return server?[column].map { FieldMerge.areSame($0, stands) } ?? true
         }
     }
 }
 
-/// Reads one row of an app table.
+/// Reads one row of an app's table.
 struct LocalRow {
     let db: Database
     let table: TableSchema

@@ -16,15 +16,13 @@ struct PendingQueue {
         try Int.fetchOne(db.cachedStatement(sql: "SELECT 1 FROM _sync_pending LIMIT 1")) == nil
     }
 
-    /// How many rows wait.
+    /// The numbers of pending rows.
     struct Counts {
-        /// All of them, those of tables that are not synced at present included, but not of dropped
-        /// ones.
+        /// All of them. Includes tables that are not synced at present, but not dropped ones.
         let pending: Int
-        /// Those that were refused.
+        /// Those that are rejected.
         let rejected: Int
-        /// Those that should be on their way: neither refused nor of a table that is no longer
-        /// synced.
+        /// Those that should be sent: not rejected, and of a table that is synced.
         let onTheirWay: Int
     }
 
@@ -40,7 +38,8 @@ struct PendingQueue {
             onTheirWay: row?[2] ?? 0)
     }
 
-    /// The time of the next retry of a refused row, in seconds since 1970; nil if none is due ever.
+    /// The time of the next retry of a rejected row, in seconds since 1970; nil if none is
+    /// scheduled.
     func nextRetry(_ catalog: DeviceCatalog) throws -> Double? {
         try Double.fetchOne(
             db,
@@ -49,17 +48,17 @@ struct PendingQueue {
                 """)
     }
 
-    /// Rows of tables that are no longer synced stay for their return, and must not take the place
-    /// of others.
+    /// SQL that selects the synced tables. Rows of tables that are no longer synced stay in the
+    /// queue for their return and must not take the place of others.
     private func isOf(_ catalog: DeviceCatalog) -> String {
         "tbl IN (\(catalog.tables.map { String($0.id) }.joined(separator: ", ")))"
     }
 
     /// The oldest rows that may be sent now, in queue order.
     ///
-    /// Refused rows are passed over until their time, so they never take the place of others
-    /// (hazard C14). A time further off than any schedule sets was set by a clock that has been set
-    /// back since.
+    /// Rejected rows are skipped until they are due, so they never take the place of others (hazard
+    /// C14). A time further ahead than any schedule sets comes from a clock that has been set back
+    /// since, so the row counts as due.
     func sendable(limit: Int, now: Double, catalog: DeviceCatalog) throws -> [PendingRow] {
         let statement = try db.cachedStatement(
             sql: """
@@ -86,7 +85,7 @@ struct PendingQueue {
         ])
     }
 
-    /// Notes another edit: a refusal no longer stands, since it was of other content.
+    /// Records another edit. This clears a rejection, which was about the earlier content.
     ///
     /// - Parameter sentImage: the row as it was sent, if this is the first edit since.
     func edit(
@@ -105,7 +104,7 @@ struct PendingQueue {
         ])
     }
 
-    /// Puts a row on a new base, keeping its edits.
+    /// Gives a row a new base and keeps its edits.
     func rebase(
         _ table: TableSchema, _ key: DeviceRowKey, onto base: Int64,
         as operation: CapturedOperation,
@@ -120,7 +119,7 @@ struct PendingQueue {
         try sent.remove(table, key)
     }
 
-    /// Puts a row on another base and leaves all else as it is, its refusal too.
+    /// Gives a row another base and leaves everything else as it is, including a rejection.
     func setBase(_ table: TableSchema, _ key: DeviceRowKey, _ base: Int64) throws {
         try db.cachedStatement(sql: "UPDATE _sync_pending SET base = ? WHERE tbl = ? AND key = ?")
             .execute(arguments: [base, table.id, key.wire])
@@ -132,9 +131,10 @@ struct PendingQueue {
         try sent.remove(table, key)
     }
 
-    /// Sets a row aside with the reason.
+    /// Rejects a row.
     ///
-    /// - Parameter retryAt: seconds since 1970; nil leaves it to the app or to the next edit.
+    /// - Parameter retryAt: when to send it again, in seconds since 1970; nil leaves that to the
+    ///   app or to the next edit.
     func reject(
         _ table: TableSchema, _ key: DeviceRowKey, _ rejection: Rejection, retryAt: Double? = nil
     )
@@ -150,10 +150,10 @@ struct PendingQueue {
 }
 
 extension PendingQueue {
-    /// Lets a refused row be sent again at once.
+    /// Lets a rejected row be sent again at once.
     ///
-    /// - Parameter isAnew: as if it had never been refused: its schedule begins again, and a
-    ///   refusal is news.
+    /// - Parameter isAnew: whether to treat the row as if it had never been rejected: its retry
+    ///   schedule starts over, and another rejection is news.
     func makeDue(_ table: TableSchema, _ key: DeviceRowKey, at now: Double, isAnew: Bool = false)
         throws
     {
@@ -171,8 +171,8 @@ extension PendingQueue {
         return try Int.fetchOne(statement, arguments: [table.id, key.wire]) != nil
     }
 
-    /// Whether the server may have edits of the row whose answer has not come: earlier ones, or
-    /// these, which are sent again.
+    /// Whether the server may have unanswered edits of the row: earlier ones, or the current ones
+    /// that are being sent again.
     func isInDoubt(_ table: TableSchema, _ pending: PendingRow, now: Double) throws -> Bool {
         let sent = try sent.records(table, pending.key)
         if sent.contains(where: { $0.revision != pending.revision }) { return true }
@@ -187,7 +187,7 @@ extension PendingQueue {
         return !sent.isEmpty && isDue != nil
     }
 
-    /// Every refused row, oldest first.
+    /// Every rejected row, oldest first.
     func rejected(_ catalog: DeviceCatalog) throws -> [RejectedChange] {
         try Row.fetchAll(
             db, sql: "SELECT * FROM _sync_pending WHERE reason IS NOT NULL ORDER BY seq"
@@ -196,9 +196,9 @@ extension PendingQueue {
         }
     }
 
-    /// How a row's edits stand in the queue; nil if none wait.
+    /// The state of a row's edits; nil if none are pending.
     ///
-    /// - Parameter now: seconds since 1970; a refused row that is due is about to be sent again.
+    /// - Parameter now: seconds since 1970; a rejected row that is due counts as about to be sent.
     func entry(_ table: TableSchema, _ key: DeviceRowKey, now: Double) throws -> OutcomeBook.Entry?
     {
         let statement = try db.cachedStatement(
@@ -212,7 +212,7 @@ extension PendingQueue {
         }
     }
 
-    /// Every edit that waits.
+    /// Every pending edit.
     func edits(_ catalog: DeviceCatalog) throws -> [WatchedEdit] {
         try Row.fetchAll(db, sql: "SELECT tbl, key, revision FROM _sync_pending ORDER BY seq")
             .filter { catalog.table(id: $0["tbl"]) != nil }
@@ -229,10 +229,10 @@ extension PendingQueue {
 extension PendingQueue {
     var sent: SentChanges { SentChanges(db: db) }
 
-    /// Notes a row as sent.
+    /// Records that a row is being sent.
     func recordSent(_ table: TableSchema, _ key: DeviceRowKey, _ record: SentRecord) throws {
         try sent.add(table, key, record)
-        // What the server may get to know from now on is the row as it is now.
+        // From now on, the server may know the row as it is now.
         try db.cachedStatement(
             sql: "UPDATE _sync_pending SET sent_image = NULL WHERE tbl = ? AND key = ?"
         )
@@ -240,10 +240,10 @@ extension PendingQueue {
     }
 }
 
-// MARK: - What a reread and a new start do with many rows
+// MARK: - Many rows at once
 
 extension PendingQueue {
-    /// Forgets edits of rows that are no longer in a table made anew. Deletes stay.
+    /// Forgets edits of rows that are missing from a table that was created anew. Deletes stay.
     func removeMissing(in table: TableSchema) throws {
         try db.execute(
             sql: """
@@ -252,7 +252,8 @@ extension PendingQueue {
                 """)
     }
 
-    /// Puts the rows that a reread has seen in an older version, or not at all, on that version.
+    /// Sets the base of rows that a reread has found only in an older version, or not at all, to
+    /// that version.
     func rebaseUnseen(in table: TableSchema) throws {
         try db.execute(
             sql: """
@@ -269,7 +270,7 @@ extension PendingQueue {
 }
 
 extension PendingRow {
-    /// - Parameter row: of `_sync_pending`.
+    /// - Parameter row: a row of `_sync_pending`.
     init(row: Row, form: KeyForm) {
         let key = DeviceRowKey(wire: row["key"])
         self.init(
@@ -283,14 +284,14 @@ extension PendingRow {
 }
 
 extension RejectedChange {
-    /// A refusal of this device's own, which only the app can lift.
+    /// A rejection by this device, which only the app can clear.
     init(_ rejection: Rejection, of key: DeviceRowKey, in table: TableSchema) {
         self.init(
             table: table.name, key: key.wire, reason: rejection.reason, message: rejection.message,
             retryAt: nil)
     }
 
-    /// - Parameter row: of `_sync_pending`, with a reason.
+    /// - Parameter row: a row of `_sync_pending` with a reason.
     init(_ row: Row, in table: TableSchema) {
         self.init(
             table: table.name, key: row["key"], reason: row["reason"], message: row["message"],

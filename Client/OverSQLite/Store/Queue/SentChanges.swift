@@ -1,11 +1,11 @@
 import GRDB
 
-/// `_sync_sent`, the changes that were sent and whose answers have not been dealt with. No other
+/// `_sync_sent`, the changes that were sent and whose answers have not been processed. No other
 /// file writes it.
 struct SentChanges {
     let db: Database
 
-    /// Changes sent of a row.
+    /// The sent changes of a row.
     func records(_ table: TableSchema, _ key: DeviceRowKey) throws -> [SentRecord] {
         let statement = try db.cachedStatement(
             sql: "SELECT change_id, revision, base, op FROM _sync_sent WHERE tbl = ? AND key = ?")
@@ -32,14 +32,14 @@ struct SentChanges {
             .execute(arguments: [table.id, key.wire])
     }
 
-    /// Removes one change: the server has rejected it and has nothing of it.
+    /// Removes one change that the server has rejected and therefore does not have.
     func remove(_ table: TableSchema, _ key: DeviceRowKey, _ changeID: Int64) throws {
         try db.cachedStatement(
             sql: "DELETE FROM _sync_sent WHERE tbl = ? AND key = ? AND change_id = ?"
         ).execute(arguments: [table.id, key.wire, changeID])
     }
 
-    /// Removes the changes of rows that wait no more.
+    /// Removes the changes of rows that are no longer pending.
     func removeOrphans() throws {
         try db.execute(
             sql: """

@@ -1,32 +1,33 @@
 import GRDB
 
-/// The second reading of a feed, beside the rows that are here: nothing is emptied, the app goes on
-/// working, and its edits stay. `_sync_unseen` holds the rows that the feed has not shown yet.
+/// A reread of the log, beside the existing rows: no table is emptied, the app keeps working, and
+/// its edits stay. `_sync_unseen` holds the rows that the reread has not found yet.
 ///
-/// After `historyPruned` a row that the feed does not show was deleted on the server. After
-/// `newHistory` it, or its newest version, was lost there, although it had been confirmed: it is
-/// sent again (promise P7).
+/// After `historyPruned`, a row that is not found was deleted on the server. After `newHistory`,
+/// the server has lost the row or its newest version although it had confirmed it; the row is sent
+/// again (promise P7).
 struct Reread {
     let db: Database
     let catalog: DeviceCatalog
     let reason: RereadReason
 
-    /// What to do with a change of the feed.
+    /// What to do with a change of the log.
     enum Meeting: Hashable {
-        /// As in any reading.
+        /// The same as without a reread.
         case usual
-        /// The histories met at this version: whether they say the same must be looked at.
+        /// Compare the contents: both histories have this version.
         case compare
     }
 
-    /// The reading that is under way; nil if none is.
+    /// The current reread; nil if there is none.
     static func current(_ db: Database, _ catalog: DeviceCatalog, _ state: DeviceState) -> Reread? {
         state.reread.map { Reread(db: db, catalog: catalog, reason: $0) }
     }
 
-    /// Begins at the feed's start. A second beginning starts over; a lost history stays the reason.
+    /// Starts at the beginning of the log. A second start replaces the first, but keeps
+    /// `newHistory` as the reason.
     ///
-    /// - Parameter epoch: of the server's history; nil leaves what was known.
+    /// - Parameter epoch: the server's epoch; nil keeps the known one.
     func begin(epoch: String?) throws {
         try UnseenRows(db: db).begin()
         try HeldRows(db: db).removeAll()
@@ -34,7 +35,7 @@ struct Reread {
         try DeviceStateTable(db: db).beginReread(reason, epoch: epoch)
     }
 
-    /// Notes that the feed has shown a row in some version.
+    /// Records that the log contains a row in some version.
     func meet(
         _ change: RemoteChange, _ table: TableSchema, _ key: DeviceRowKey, known: KnownRow?
     ) throws -> Meeting {
@@ -48,8 +49,8 @@ struct Reread {
         return reason == .newHistory && change.version == known.version ? .compare : .usual
     }
 
-    /// Deals with the rows that the feed has not shown. Runs under apply mode, in the transaction
-    /// of the last page.
+    /// Processes the rows that were not found. Runs under apply mode, in the transaction of the
+    /// last page.
     func finish(_ tables: TableWriters) throws -> RereadReport {
         let report =
             switch reason {
@@ -63,8 +64,8 @@ struct Reread {
         return report
     }
 
-    /// Puts the rows on what the server has of them, and into the log of touches as if the app had
-    /// edited them; parents first, as they must be sent.
+    /// Sets the rows to what the server has of them and touches them as if the app had edited them.
+    /// Parents come first, in the order in which they must be sent.
     private func resend(_ tables: TableWriters) throws -> Int {
         var resent = 0
         for table in ranked {
@@ -75,8 +76,9 @@ struct Reread {
         return resent
     }
 
-    /// Deletes the rows, children first. Rows with edits of their own stay: sent, they meet the
-    /// server's delete. A row that others here still need is created there again.
+    /// Deletes the rows, children first. Rows with pending edits stay: when they are sent, they
+    /// conflict with the server's delete. A row that other rows here still refer to is created on
+    /// the server again.
     private func remove(_ tables: TableWriters) throws -> Int {
         var removed = 0
         for table in ranked.reversed() {
@@ -90,7 +92,7 @@ struct Reread {
             for row in rows where !(row["deleted"] as Bool) {
                 let key = DeviceRowKey(wire: row["key"])
                 let local = table.keyForm.spelled(row["local"], for: key)
-                // Forgotten first, so that the delete trigger's touch is not taken for the app's.
+                // Forgotten first, so that the delete trigger's touch does not count as the app's.
                 try tables.known.forget(table, key)
                 if try delete(local, table, tables) { removed += 1 }
             }
@@ -107,8 +109,8 @@ struct Reread {
         do {
             try db.inSavepoint {
                 try tables.writer(table).delete(local: local)
-                // Constraints are deferred while pages are applied: a child that stays shows only
-                // here.
+                // Foreign keys are deferred while pages are applied, so a remaining child shows
+                // only here.
                 isGone = wasOpen || !db.hasOpenForeignKeys
                 return isGone ? .commit : .rollback
             }
@@ -125,7 +127,7 @@ struct Reread {
         return isGone
     }
 
-    /// Parents before children.
+    /// The tables, parents before children.
     private var ranked: [TableSchema] {
         catalog.tables.sorted { catalog.rank(ofTable: $0.id) < catalog.rank(ofTable: $1.id) }
     }

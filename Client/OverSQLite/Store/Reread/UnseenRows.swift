@@ -1,11 +1,11 @@
 import GRDB
 
-/// `_sync_unseen`, the rows that a reread of the feed has not shown so far, or only in an older
+/// `_sync_unseen`, the rows that a reread of the log has not found so far, or only in an older
 /// version. No other file writes it.
 struct UnseenRows {
     let db: Database
 
-    /// Begins with every row that the device knows.
+    /// Starts with every row that the device knows.
     func begin() throws {
         try db.execute(
             sql: """
@@ -14,14 +14,14 @@ struct UnseenRows {
                 """)
     }
 
-    /// The feed has shown the row in an older version than the device knows.
+    /// Records that the log contains the row in an older version than the device knows.
     func record(_ table: TableSchema, _ key: DeviceRowKey, version: Int64, isDelete: Bool) throws {
         try db.cachedStatement(
             sql: "UPDATE _sync_unseen SET seen = ?, gone = ? WHERE tbl = ? AND key = ?"
         ).execute(arguments: [version, isDelete, table.id, key.wire])
     }
 
-    /// The feed has shown the row.
+    /// Records that the log contains the row.
     func remove(_ table: TableSchema, _ key: DeviceRowKey) throws {
         try db.cachedStatement(sql: "DELETE FROM _sync_unseen WHERE tbl = ? AND key = ?")
             .execute(arguments: [table.id, key.wire])

@@ -1,9 +1,10 @@
 import GRDB
 
-/// Server rows that this database refused: a missing parent, a constraint of its own, a value no
-/// column takes. They are kept, shown and tried again with every page, and hold up nobody.
+/// Downloaded rows that this database cannot take yet, because of a missing parent, a constraint,
+/// or a value that does not fit its column. They are tried again with every page and do not hold up
+/// others.
 struct HeldRows {
-    /// Rows tried again in one transaction.
+    /// The number of held rows to try again per transaction.
     static let retriesPerPage = 500
 
     let db: Database
@@ -43,10 +44,10 @@ struct HeldRows {
             .execute(arguments: [table.id, key.wire])
     }
 
-    /// Writes the row, unless a version as new is here, and keeps it no longer.
+    /// Writes the row, unless the same or a newer version is here, and no longer holds it.
     ///
     /// - Parameter local: the key as the row spells it; nil if the row is not here.
-    /// - Returns: false if this database still refuses it.
+    /// - Returns: false if this database still refuses the row.
     func take(
         _ entry: Entry, _ table: TableSchema, local: DatabaseValue?, _ tables: TableWriters
     ) throws -> Bool {
@@ -73,8 +74,8 @@ struct HeldRows {
 
     func removeAll() throws { try db.execute(sql: "DELETE FROM _sync_held") }
 
-    /// Some to try again. Of more than one transaction tries it takes others each time, so that
-    /// rows which can be written now are not behind those that never can.
+    /// Some rows to try again. If there are too many for one transaction, the choice is random, so
+    /// that rows that can be written now are not stuck behind rows that never can.
     func next() throws -> [Entry] {
         try Row.fetchAll(
             db,

@@ -2,14 +2,14 @@ import Foundation
 import GRDB
 import GRDBSQLite
 
-/// `_sync_rows`, the versions this device last saw, and how rows spell their keys. No other file
-/// writes it.
+/// `_sync_rows`, the versions that this device last saw, and how rows spell their keys. No other
+/// file writes it.
 final class KnownRows {
     private let db: Database
     private let findStatement: RawStatement
     private let recordStatement: RawStatement
-    /// By their number of rows: to look one up by its text is most of what noting takes outside
-    /// SQLite.
+    /// Statements by their number of rows. Looking a statement up by its text would take most of
+    /// the time that recording spends outside SQLite.
     private var newStatements: [Int: RawStatement] = [:]
 
     init(db: Database) throws {
@@ -25,7 +25,7 @@ final class KnownRows {
             """)
     }
 
-    /// A known row and its key's spelling; null where it is the wire's.
+    /// A known row and its key's spelling; null if it is the wire's spelling.
     struct Entry {
         let row: KnownRow
         let spelling: DatabaseValue
@@ -43,7 +43,7 @@ final class KnownRows {
         }
     }
 
-    /// Notes a version and how the row spells its key.
+    /// Records a version and how the row spells its key.
     func record(_ table: TableSchema, _ key: DeviceRowKey, _ row: KnownRow, local: DatabaseValue)
         throws
     {
@@ -55,12 +55,12 @@ final class KnownRows {
         try recordStatement.run(db)
     }
 
-    /// Parameters of each row of `newStatement`: table, key, version, and the key as the row spells
-    /// it if otherwise.
+    /// The parameters per row of `newStatement`: table, key, version, and the key's spelling if it
+    /// differs from the wire's.
     static let newParameters = 4
 
-    /// Notes live rows of which nothing is known, up to the first that is: one search of the table
-    /// instead of two.
+    /// Records rows about which nothing is known. Stops at the first row that is known. This
+    /// searches the table once per row instead of twice.
     func newStatement(rows: Int) throws -> RawStatement {
         if let statement = newStatements[rows] { return statement }
         let row = "(?, ?, ?, 0, ?)"
@@ -72,7 +72,7 @@ final class KnownRows {
         return statement
     }
 
-    /// Forgets a row the server turned out not to have.
+    /// Forgets a row that the server turned out not to have.
     func forget(_ table: TableSchema, _ key: DeviceRowKey) throws {
         try db.cachedStatement(sql: "DELETE FROM _sync_rows WHERE tbl = ? AND key = ?")
             .execute(arguments: [table.id, key.wire])
@@ -82,14 +82,15 @@ final class KnownRows {
 // MARK: - Many rows at once
 
 extension KnownRows {
-    /// Makes the row's version news when the feed brings it again.
+    /// Makes the row's version count as new when the log brings it again.
     func forgetVersion(_ table: TableSchema, _ key: DeviceRowKey) throws {
         try db.execute(
             sql: "UPDATE _sync_rows SET version = version - 1 WHERE tbl = ? AND key = ?",
             arguments: [table.id, key.wire])
     }
 
-    /// Forgets rows that are no longer in a table made anew, but for those with edits.
+    /// Forgets rows that are missing from a table that was created anew, except rows with pending
+    /// edits.
     ///
     /// - Returns: whether there were any.
     func forgetMissing(in table: TableSchema) throws -> Bool {
@@ -102,7 +103,7 @@ extension KnownRows {
         return db.changesCount > 0
     }
 
-    /// Takes over what a reread has seen of rows: an older version, or nothing.
+    /// Takes over what a reread has found of rows: an older version, or nothing.
     func takeSeenVersions(in table: TableSchema) throws {
         try db.execute(
             sql: """
@@ -114,8 +115,8 @@ extension KnownRows {
                 """, arguments: ["id": table.id])
     }
 
-    /// Forgets rows that a reread has not seen and that have edits. Should the app discard such an
-    /// edit, the row goes: the server no longer has it.
+    /// Forgets rows that a reread has not found and that have pending edits. If the app discards
+    /// such an edit, the row is removed, because the server no longer has it.
     func forgetUnseenEdited(in table: TableSchema) throws {
         try db.execute(
             sql: """
@@ -129,8 +130,8 @@ extension KnownRows {
 }
 
 extension TableSchema {
-    /// SQL for the rows of the books that are not in the table. It names the books' columns in
-    /// full: the app's table may have columns `key` and `local`.
+    /// SQL for the rows of a metadata table that are missing from this table. It qualifies the
+    /// metadata table's columns, because the app's table may have columns `key` and `local`.
     func isMissingSQL(from books: String) -> String {
         """
         tbl = \(id) AND NOT EXISTS (

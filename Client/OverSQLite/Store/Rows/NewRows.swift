@@ -1,28 +1,28 @@
 import GRDB
 
-/// Writes rows that are new here, as most of a first sync are, some dozen with one statement and
-/// without looking them up first.
+/// Writes rows that are new on this device, like most rows of a first sync, a few dozen per
+/// statement and without looking them up first.
 ///
-/// The statements are INSERT OR FAIL: all that can refuse a row is looked at before anything of it
-/// is written, the rows before it stay, and SQLite keeps no journal of the statement, which costs
-/// more than the rows.
+/// The statements are INSERT OR FAIL. Everything that can refuse a row is checked before any part
+/// of it is written, and the rows before it stay. SQLite then keeps no statement journal, which
+/// would cost more than the rows.
 struct NewRows {
-    /// Rows of one statement.
+    /// Rows per statement.
     static let rowsPerStatement = 32
-    /// Parameters of one statement that every build of SQLite takes.
+    /// The maximum number of parameters per statement that every build of SQLite allows.
     private static let maximumParameters = 999
 
     let db: Database
     let table: TableSchema
     let writer: RowWriter
     let known: KnownRows
-    /// The columns of rows whose values the table has no place for are kept here.
+    /// Keeps the values of columns that the table does not have.
     private var extra: SetAsideColumns { SetAsideColumns(db: db) }
 
     /// Writes rows with their versions.
     ///
-    /// - Returns: the places of those that are left as they were: rows that are known after all,
-    ///   that the table refuses, or that are for other reasons rows to be written as any other.
+    /// - Returns: the places of the rows that were not written: rows that are already known, that
+    ///   the table refuses, or that must be written one by one for another reason.
     func write(_ rows: [NewRow]) throws -> [Int] {
         var left: [Int] = []
         var batch = Batch()
@@ -42,25 +42,27 @@ struct NewRows {
         return left
     }
 
-    /// Rows that go into one statement, or would if they were enough.
+    /// Rows for one statement.
     private struct Batch {
         struct Read {
             let row: NewRow
             let place: Int
-            /// The key as the row spells it; nil if as the wire does.
+            /// The key as the row spells it; nil if it is the wire's spelling.
             let spelling: DatabaseValue?
-            /// Where its values begin.
+            /// Where the row's values begin.
             let start: Int
         }
 
         private(set) var rows: [Read] = []
-        /// Of all of them.
+        /// The values of all rows.
         private(set) var values: [DecodedValue] = []
         private(set) var plan: ColumnPlan?
 
-        /// - Returns: what the row's values follow; another plan than the batch's if it begins a
-        ///   new one. nil, with nothing added, if the row is one for `upsert`, which may find out
-        ///   what is wrong with it.
+        /// Adds a row.
+        ///
+        /// - Returns: the plan of the row's values. If it differs from the batch's plan, the row
+        ///   starts a new batch. nil if the row was not added and must be written with `upsert`,
+        ///   which reports what is wrong with it.
         mutating func add(_ row: NewRow, at place: Int, from writer: RowWriter) -> ColumnPlan? {
             let start = values.count
             guard let plan = try? writer.read(row.payload, into: &values) else { return nil }
@@ -77,7 +79,7 @@ struct NewRows {
             return plan
         }
 
-        /// Takes the last row out, as the first of a batch of its own.
+        /// Removes the last row and returns it as the first of a new batch.
         mutating func removeLast(_ plan: ColumnPlan) -> Batch {
             let last = rows.removeLast()
             var next = Batch()
@@ -108,7 +110,7 @@ struct NewRows {
         if rest.count == size(for: plan), rest.count > 1 {
             let noted = try record(rest, of: batch, plan)
             let written = noted == rest.count ? try insert(rest, of: batch, plan) : 0
-            // What is noted must be written, and what is not written must not stay noted.
+            // What is recorded must be written, and what is not written must not stay recorded.
             for index in rest[written..<max(written, noted)] {
                 try known.forget(table, batch.rows[index].row.key)
             }
@@ -125,7 +127,7 @@ struct NewRows {
         }
     }
 
-    /// - Returns: how many were noted, up to the first that is known.
+    /// - Returns: the number of rows recorded, up to the first that is already known.
     private func record(_ part: Range<Int>, of batch: Batch, _ plan: ColumnPlan) throws -> Int {
         let statement = try known.newStatement(rows: part.count)
         defer { statement.clear() }
@@ -146,7 +148,7 @@ struct NewRows {
         return try count(of: statement)
     }
 
-    /// - Returns: how many were written, up to the first that the table refuses.
+    /// - Returns: the number of rows written, up to the first that the table refuses.
     private func insert(_ part: Range<Int>, of batch: Batch, _ plan: ColumnPlan) throws -> Int {
         let statement = try plan.insertStatement(db, table, rows: part.count)
         defer { statement.clear() }
@@ -162,8 +164,8 @@ struct NewRows {
         return count
     }
 
-    /// Binds a row's values as those of a statement's `row`th row. The payload's bytes must stay
-    /// until it has run.
+    /// Binds a row's values as those of the statement's row number `row`. The payload's bytes must
+    /// stay valid until the statement has run.
     private func bind(
         _ read: Batch.Read, of batch: Batch, _ plan: ColumnPlan, to statement: RawStatement,
         row: Int
@@ -189,8 +191,8 @@ struct NewRows {
 }
 
 extension RowWriter {
-    /// Whether the app has triggers of its own on the table. They would inherit an OR-clause, and
-    /// with it what a refusal inside of them leaves behind.
+    /// Whether the app has its own triggers on the table. They would inherit the OR clause, and
+    /// with it the way a failing statement inside them is handled.
     static func hasAppTriggers(_ db: Database, _ table: TableSchema) throws -> Bool {
         let statement = try db.cachedStatement(
             sql: """

@@ -3,16 +3,16 @@ import GRDB
 import GRDBSQLite
 import WireJSON
 
-/// Writes server rows into one app table, with one prepared statement for each set of columns met.
+/// Writes server rows into one app table, with one prepared statement per set of columns.
 ///
-/// Statements name and quote their columns and are UPSERTs: a row is never replaced, so no cascade
-/// runs and no column the server did not name is reset (hazards C1, C11).
+/// Statements name and quote their columns and are UPSERTs. A row is never replaced, so no cascade
+/// runs and no column that the server did not name is reset (hazards C1, C11).
 final class RowWriter {
     let table: TableSchema
     private let db: Database
     private var plans: [ColumnPlan] = []
     private let deleteStatement: RawStatement
-    /// Whether the app has triggers of its own on the table.
+    /// Whether the app has its own triggers on the table.
     let hasAppTriggers: Bool
 
     init(_ db: Database, _ table: TableSchema) throws {
@@ -23,17 +23,16 @@ final class RowWriter {
             db, "DELETE FROM \(table.quotedName) WHERE \(table.quotedKey) = ?")
     }
 
-    /// What became of the values of columns this table does not have: a JSON object, nil if there
-    /// were none.
+    /// The values of columns that this table does not have, as a JSON object.
     typealias SetAside = [UInt8]
 
     /// Writes a payload.
     ///
     /// - Parameters:
-    ///   - local: the key as the row spells it; nil lets the payload's own spelling stand, if it is
-    ///     the key.
+    ///   - local: the key as the row spells it; nil uses the payload's spelling if it is the same
+    ///     key.
     /// - Returns: the spelling used, and the values of unknown columns.
-    /// - Throws: `RowFlaw` if the payload does not fit the table, or the database's refusal.
+    /// - Throws: `RowFlaw` if the payload does not fit the table, or the database's error.
     func upsert(
         _ payload: UnsafeBufferPointer<UInt8>, key: DeviceRowKey, local: DatabaseValue?
     ) throws -> (local: DatabaseValue, unknown: SetAside?) {
@@ -56,7 +55,7 @@ final class RowWriter {
         return (spelling, row.plan.hasUnknown ? unknownColumns(payload) : nil)
     }
 
-    /// Whether a payload's key needs no other spelling.
+    /// Whether a payload's key is spelled as on the wire.
     func isWire(
         _ value: DecodedValue, _ key: DeviceRowKey, _ payload: UnsafeBufferPointer<UInt8>
     ) -> Bool {
@@ -70,7 +69,7 @@ final class RowWriter {
         try deleteStatement.run(db)
     }
 
-    /// Writes values that are SQLite's already, as a merge has them.
+    /// Writes values that are already SQLite's, such as those of a merge.
     func upsert(_ values: RowValues, local: DatabaseValue) throws {
         var values = values
         values[table.key.wireName] = local
@@ -82,7 +81,7 @@ final class RowWriter {
         try statement.run(db)
     }
 
-    /// The values of a payload by column, as the table would hold them.
+    /// A payload's values by column, as the table would store them.
     func values(of payload: UnsafeBufferPointer<UInt8>) throws(RowFlaw) -> RowValues {
         let row = try read(payload)
         var values: RowValues = [:]
@@ -105,10 +104,10 @@ final class RowWriter {
         return ReadRow(plan: plan, values: values)
     }
 
-    /// Reads a payload's values behind those that are there: rows that are written together need
-    /// one array.
+    /// Appends a payload's values to the array, so that rows that are written together share one
+    /// array.
     ///
-    /// - Throws: with nothing added.
+    /// - Throws: `RowFlaw`; nothing was appended then.
     func read(
         _ payload: UnsafeBufferPointer<UInt8>, into values: inout [DecodedValue]
     ) throws(RowFlaw) -> ColumnPlan {
@@ -127,8 +126,8 @@ final class RowWriter {
         return plan
     }
 
-    /// - Returns: false, with nothing added, unless the payload has just the plan's keys in the
-    ///   plan's order.
+    /// - Returns: false, with nothing appended, unless the payload has exactly the plan's keys in
+    ///   the plan's order.
     private func read(
         _ payload: UnsafeBufferPointer<UInt8>, following plan: ColumnPlan,
         into values: inout [DecodedValue]
@@ -165,7 +164,7 @@ final class RowWriter {
         return false
     }
 
-    /// The payload's keys as they are written and as they read.
+    /// The payload's keys, as raw bytes and as text.
     private func names(
         in payload: UnsafeBufferPointer<UInt8>
     ) throws(RowFlaw) -> [(raw: [UInt8], text: String?)] {
@@ -180,8 +179,8 @@ final class RowWriter {
         return names
     }
 
-    /// The payload's key if it is another spelling of `key`: rows that refer to it repeat that
-    /// spelling, so a lower-cased key would leave them without a parent.
+    /// The payload's key if it is another spelling of `key`. Rows that refer to it repeat that
+    /// spelling, so a lower-case key would leave them without a parent.
     func spelling(
         of key: DeviceRowKey, in row: ReadRow, _ payload: UnsafeBufferPointer<UInt8>
     ) -> DatabaseValue {
@@ -219,25 +218,25 @@ final class RowWriter {
     }
 }
 
-/// Where each key of a payload goes.
+/// Which column and parameter each key of a payload belongs to.
 final class ColumnPlan {
     struct Target {
         let column: Column
         let parameter: Int32
     }
 
-    /// The keys as they are written, one behind the other: a row's are compared without an array's
-    /// counting.
+    /// The keys as they are written, one after the other. Comparing them this way avoids an array's
+    /// reference counting.
     private let names: UnsafeMutableBufferPointer<UInt8>
-    /// Where each of them is.
+    /// The range of each key in `names`.
     private let nameRanges: [Range<Int>]
-    /// nil for a key that is no column here.
+    /// nil for a key that is not a column here.
     let targets: [Target?]
-    /// The targets' affinities and parameters, beside them for the same reason.
+    /// The targets' affinities and parameters, separate for the same reason.
     let affinities: [Affinity?]
     let parameters: [Int32?]
     let keyParameter: Int32
-    /// Which of the names is the row's key; nil if none is, or several are.
+    /// The index of the row's key; nil if none or several of the names are the key.
     let keyIndex: Int?
     let hasUnknown: Bool
     private let columns: [Column]
@@ -284,7 +283,7 @@ final class ColumnPlan {
 
     deinit { names.deallocate() }
 
-    /// Whether the key at a place is written so.
+    /// Whether the key at an index is written like `name`.
     func isName(_ index: Int, _ name: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
         guard index < nameRanges.count else { return false }
         let own = UnsafeBufferPointer(rebasing: names[nameRanges[index]])
@@ -303,7 +302,7 @@ final class ColumnPlan {
         return statement
     }
 
-    /// A plain insert of so many rows.
+    /// A plain insert of the given number of rows.
     func insertStatement(_ db: Database, _ table: TableSchema, rows: Int) throws -> RawStatement {
         if let prepared = preparedInserts[rows] { return prepared }
         let values = Self.values(table, columns, rows: rows)

@@ -3,8 +3,8 @@ import WireJSON
 
 /// Values of columns that the server has and this app's schema does not (hazard H8).
 ///
-/// They go back with every upload of the row, or an old app's edit would erase what a newer one
-/// wrote.
+/// They are sent back with every upload of the row. Otherwise an old app's edit would erase what a
+/// newer app wrote.
 struct SetAsideColumns {
     let db: Database
 
@@ -27,10 +27,11 @@ struct SetAsideColumns {
         }
     }
 
-    /// Moves values into columns that the table has got meanwhile. Runs at start, as a sync write.
+    /// Moves values into columns that the table has gained. Runs at start, as a write of the
+    /// library.
     ///
-    /// A row that the values do not fit, or not yet, is read again, like every row that the table
-    /// rejects.
+    /// If the values do not fit a row, or not yet, the row is downloaded again, like every row that
+    /// the table refuses.
     func unpack(_ columns: [Column], of table: TableSchema) throws {
         guard !columns.isEmpty else { return }
         let rows = try Row.fetchAll(
@@ -58,7 +59,7 @@ struct SetAsideColumns {
         try forget(columns, of: table)
     }
 
-    /// A parent is missing that may be missing only until the commit.
+    /// A parent is missing, perhaps only until the commit.
     private struct Unfit: Error {}
 
     private static func isOfTheRow(_ error: any Error) -> Bool {
@@ -73,8 +74,8 @@ struct SetAsideColumns {
 
     func removeAll() throws { try db.execute(sql: "DELETE FROM _sync_extra") }
 
-    /// A value that has a column now is no longer set aside: it would come back, old, with the next
-    /// new column.
+    /// Removes values that have a column now. Otherwise they would be written again, outdated, with
+    /// the next new column.
     private func forget(_ columns: [Column], of table: TableSchema) throws {
         let paths = columns.map { "$.\"\($0.wireName)\"" }
         let marks = databaseQuestionMarks(count: paths.count)

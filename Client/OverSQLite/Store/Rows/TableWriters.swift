@@ -7,7 +7,7 @@ final class TableWriters {
     private var changed: [Int64: String] = [:]
 
     let known: KnownRows
-    /// What became of waiting edits, for whoever watches them.
+    /// Outcomes of pending edits, for whoever watches them.
     var outcomes: [RowOutcome] = []
 
     init(_ db: Database) throws {
@@ -22,10 +22,10 @@ final class TableWriters {
         return writer
     }
 
-    /// Writes the server's row, or its absence, together with its version. Runs under apply mode.
+    /// Writes the server's row, or its deletion, together with its version. Runs under apply mode.
     ///
-    /// The version of a delete is noted first: so the delete trigger's touch is known for the
-    /// server's own, and only rows that go by a cascade are left to be sent (`FoldRules`).
+    /// The version of a delete is recorded first. So the delete trigger's touch counts as the
+    /// server's, and only rows deleted by a cascade remain to be sent (`FoldRules`).
     ///
     /// - Parameter local: the key as the row spells it; nil if the row is not here.
     func write(_ row: RemoteRow, _ table: TableSchema, _ key: DeviceRowKey, local: DatabaseValue?)
@@ -52,9 +52,9 @@ final class TableWriters {
         try SetAsideColumns(db: db).store(unknown, table, key)
     }
 
-    /// Writes rows of which likely nothing is known here.
+    /// Writes rows that are probably unknown on this device.
     ///
-    /// - Returns: the places of those to be written as any other.
+    /// - Returns: the places of the rows that must be written one by one.
     func insert(_ rows: [NewRow], _ table: TableSchema) throws -> [Int] {
         let left = try NewRows(db: db, table: table, writer: try writer(table), known: known).write(
             rows)
@@ -66,7 +66,8 @@ final class TableWriters {
         throws
     {
         let spelling = local ?? table.keyForm.local(key)
-        // A foreign key with ON DELETE RESTRICT may refuse; then the version must not stay noted.
+        // A foreign key with ON DELETE RESTRICT may refuse the delete; then the version must not
+        // stay recorded.
         try db.inSavepoint {
             try known.record(
                 table, key, KnownRow(version: version, isDeleted: true), local: spelling)
@@ -83,7 +84,7 @@ final class TableWriters {
 
     func rememberChange(in table: TableSchema) { changed[table.id] = table.name }
 
-    /// Tells GRDB's observers what was written past them.
+    /// Tells GRDB's observers about the tables that were written without GRDB noticing.
     func announce() throws {
         for name in changed.values { try db.notifyChanges(in: Table(name)) }
     }

@@ -2,8 +2,8 @@ import GRDB
 import GRDBSQLite
 
 extension Database {
-    /// Whether a row written so far refers to a parent that is not there. Constraints are deferred
-    /// while pages are applied, and SQLite counts what is open, so this costs nothing.
+    /// Whether a row written so far refers to a missing parent. Foreign keys are deferred while
+    /// pages are applied, and SQLite counts the open ones, so this costs nothing.
     var hasOpenForeignKeys: Bool {
         var open: Int32 = 0
         var highest: Int32 = 0
@@ -13,7 +13,6 @@ extension Database {
 }
 
 extension DatabaseError {
-    /// Whether a constraint of the database refused a row: the fault is the row's, and other rows
-    /// may still be written.
+    /// Whether a constraint of the database refused a row. Then other rows may still be written.
     var isOfTheRow: Bool { resultCode.primaryResultCode == .SQLITE_CONSTRAINT }
 }

@@ -1,6 +1,6 @@
 extension DecodedValue {
-    /// Binds without copying text that lies in `bytes`, which must stay until the statement has
-    /// run.
+    /// Binds the value. Text in `bytes` is not copied, so `bytes` must stay valid until the
+    /// statement has run.
     func bind(_ statement: RawStatement, at index: Int32, bytes: UnsafeBufferPointer<UInt8>) {
         switch self {
         case .null: statement.bindNull(at: index)

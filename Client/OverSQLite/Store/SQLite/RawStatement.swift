@@ -1,11 +1,9 @@
 import GRDB
 import GRDBSQLite
 
-/// A statement driven through SQLite's C interface, for the paths where a page of rows goes
-/// through.
+/// A statement that is run through SQLite's C interface, where pages of rows need speed.
 ///
-/// GRDB sees nothing of what runs here: whoever writes this way tells it with
-/// `Database.notifyChanges(in:)`.
+/// GRDB does not see these writes: the caller reports them with `Database.notifyChanges(in:)`.
 struct RawStatement {
     /// Keeps the compiled statement alive.
     private let statement: Statement
@@ -16,9 +14,9 @@ struct RawStatement {
         handle = statement.sqliteStatement
     }
 
-    /// Binds without copying; `bytes` must stay until the statement has run.
+    /// Binds without copying; `bytes` must stay valid until the statement has run.
     func bind(text bytes: UnsafeBufferPointer<UInt8>, at index: Int32) {
-        // An empty slice has no base address, and SQLite takes a null pointer for NULL.
+        // An empty slice has no base address, and SQLite reads a null pointer as NULL.
         guard let base = bytes.baseAddress, !bytes.isEmpty else { return bind(text: "", at: index) }
         _ = base.withMemoryRebound(to: CChar.self, capacity: bytes.count) {
             sqlite3_bind_text(handle, index, $0, Int32(bytes.count), nil)
@@ -26,7 +24,7 @@ struct RawStatement {
     }
 
     func bind(text: String, at index: Int32) {
-        // A literal, since the buffer of an empty string may have no address.
+        // A literal, because the buffer of an empty string may have no address.
         if text.isEmpty { _ = sqlite3_bind_text(handle, index, "", 0, Self.copied) }
         var text = text
         text.withUTF8 { bytes in
@@ -61,12 +59,12 @@ struct RawStatement {
         }
     }
 
-    /// Runs a statement that returns no row, and makes it ready for the next time.
+    /// Runs a statement that returns no row, and resets it for the next run.
     ///
-    /// - Throws: the database's error; SQLite has then undone this statement and nothing else.
+    /// - Throws: the database's error. SQLite has then undone this statement and nothing else.
     func run(_ db: Database) throws {
         let code = sqlite3_step(handle)
-        // The message belongs to the step, so it is taken before the reset.
+        // The message belongs to the step, so it is read before the reset.
         let message = code == SQLITE_DONE || code == SQLITE_ROW ? nil : db.lastErrorMessage
         let extended = sqlite3_extended_errcode(db.sqliteConnection)
         sqlite3_reset(handle)
@@ -75,7 +73,7 @@ struct RawStatement {
         }
     }
 
-    /// Runs a query, giving `read` its first row, if there is one.
+    /// Runs a query and passes its first row, if any, to `read`.
     func first<Value>(_ db: Database, _ read: (OpaquePointer) throws -> Value) throws -> Value? {
         defer { sqlite3_reset(handle) }
         switch sqlite3_step(handle) {
@@ -88,10 +86,10 @@ struct RawStatement {
         }
     }
 
-    /// Lets go of what is bound, before the bytes go away.
+    /// Releases the bound values before their bytes become invalid.
     func clear() { sqlite3_clear_bindings(handle) }
 
-    /// Makes SQLite copy a bound value (SQLITE_TRANSIENT, which C's macro hides from Swift).
+    /// Makes SQLite copy a bound value (SQLITE_TRANSIENT, a C macro that Swift cannot import).
     private static var copied: sqlite3_destructor_type {
         unsafeBitCast(-1, to: sqlite3_destructor_type.self)
     }

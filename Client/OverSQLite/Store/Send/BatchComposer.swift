@@ -1,9 +1,9 @@
 import GRDB
 import WireJSON
 
-/// Takes rows from the queue and writes them down as sent, in one transaction.
+/// Takes rows from the queue and records them as sent, in one transaction.
 struct BatchComposer {
-    /// Bytes of a change beside its payload, its names and its key.
+    /// Bytes of a change in addition to its payload, names and key.
     static let changeOverhead = 160
 
     let db: Database
@@ -11,11 +11,11 @@ struct BatchComposer {
     let schema: String
 
     /// - Parameters:
-    ///   - limit: the most changes to take.
-    ///   - bytes: size after which no further change joins. The first always does: a large one goes
-    ///     alone.
-    ///   - now: seconds since 1970, for retries that are due.
-    /// - Returns: a batch of none if nothing may be sent now.
+    ///   - limit: the maximum number of changes.
+    ///   - bytes: the size beyond which no further change is added. The first change is always
+    ///     added, so a large one is sent alone.
+    ///   - now: seconds since 1970, to find retries that are due.
+    /// - Returns: a batch without changes if nothing may be sent now.
     func compose(limit: Int, bytes: Int, now: Double) throws -> OutgoingBatch {
         let queue = PendingQueue(db: db)
         var rejected: [RejectedChange] = []
@@ -37,7 +37,7 @@ struct BatchComposer {
                 size += cost
                 changes.append(try take(row, content, table, queue))
             }
-            // Every row may have turned out unfit to send; then the queue has others.
+            // If none of these rows can be sent, there may be others in the queue.
             if !changes.isEmpty {
                 return batch(
                     ordered(changes), cursor: try DeviceStateTable(db: db).cursor(), rejected)
@@ -46,7 +46,7 @@ struct BatchComposer {
     }
 
     private func content(_ row: PendingRow, _ table: TableSchema) throws -> RowContent {
-        // A missing row was removed behind the triggers' back.
+        // A row can be missing if it was deleted without the triggers noticing.
         row.operation == .delete
             ? .missing : try RowEncoder(db: db).encode(table, local: row.local, key: row.key)
     }
@@ -68,7 +68,8 @@ struct BatchComposer {
         let same = earlier.first {
             $0.revision == row.revision && $0.base == row.base && $0.operation == operation
         }
-        // An id is fresh whenever what is sent differs from what was sent under it (hazard C8).
+        // A change needs a new id whenever its content differs from what was sent under the old one
+        // (hazard C8).
         let changeID = try same?.changeID ?? DeviceStateTable(db: db).takeChangeID()
         if same == nil {
             try queue.recordSent(
@@ -84,7 +85,7 @@ struct BatchComposer {
         return (change, payload)
     }
 
-    /// Parents before children; deletes last, children before parents. Within a table the queue's
+    /// Parents before children; deletes last, children before parents. Within a table, the queue's
     /// order.
     private func ordered(
         _ changes: [(SentChange, payload: [UInt8]?)]

@@ -2,17 +2,17 @@ import Foundation
 import GRDB
 import WireJSON
 
-/// A row as an upload says it.
+/// A row as it is sent.
 enum RowContent {
     /// The payload's bytes.
     case payload([UInt8])
     /// There is no such row.
     case missing
-    /// The row holds a value with no form on the wire.
+    /// The row has a value that cannot be represented on the wire.
     case rejected(Rejection)
 }
 
-/// Writes a row of an app table as the payload the protocol wants: the whole row, exactly.
+/// Encodes a row of an app table as the protocol's payload: the whole row, exactly.
 struct RowEncoder {
     let db: Database
 
@@ -38,7 +38,7 @@ struct RowEncoder {
         return .payload(payload)
     }
 
-    /// - Returns: why the value cannot be sent; nil if it was written.
+    /// - Returns: why the value cannot be sent; nil if it was appended.
     static func append(_ value: DatabaseValue, of column: Column, to payload: inout [UInt8])
         -> Rejection?
     {
@@ -47,20 +47,22 @@ struct RowEncoder {
         case .int64(let number): payload.append(integer: number)
         case .double(let number):
             guard number.isFinite else {
-                return .unsendableValue(column: column.wireName, "JSON has no form for \(number)")
+                return .unsendableValue(column: column.wireName, "JSON cannot represent \(number)")
             }
             // Swift's description is the shortest text that reads back as the same number.
             payload.append(contentsOf: "\(number)".utf8)
         case .string(let text):
             guard column.affinity != .blob else {
-                return .unsendableValue(column: column.wireName, "a BLOB column holds text")
+                return .unsendableValue(
+                    column: column.wireName, "the column is declared BLOB but holds text")
             }
             if column.affinity == .json { return append(json: text, of: column, to: &payload) }
             payload.append(jsonString: text)
         case .blob(let data):
             guard column.affinity == .blob else {
                 return .unsendableValue(
-                    column: column.wireName, "bytes in a column not declared BLOB")
+                    column: column.wireName,
+                    "the value is a BLOB, but the column is not declared BLOB")
             }
             payload.append(jsonString: data.base64EncodedString())
         }
@@ -80,10 +82,11 @@ struct RowEncoder {
         }
         return isJSON
             ? nil
-            : .unsendableValue(column: column.wireName, "a JSON column holds text that is not JSON")
+            : .unsendableValue(
+                column: column.wireName, "the column is declared JSON but holds other text")
     }
 
-    /// Adds what the server told of columns this table does not have.
+    /// Appends the server's values for columns that this table does not have.
     private func appendSetAside(
         _ table: TableSchema, _ key: DeviceRowKey, to payload: inout [UInt8]
     )
@@ -93,7 +96,7 @@ struct RowEncoder {
         let own = Set(table.columns.map(\.wireName))
         object.withUnsafeBufferPointer { bytes in
             var reader = JSONReader(bytes)
-            // The object was cut from checked JSON, so there is nothing to report.
+            // The object comes from validated JSON, so no error can occur.
             try? reader.readObject { reader, name throws(JSONError) in
                 let value = try reader.skipValue()
                 guard let text = reader.text(of: name), !own.contains(text) else { return }

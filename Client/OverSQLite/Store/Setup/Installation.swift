@@ -1,10 +1,10 @@
 import GRDB
 
-/// Makes a database ready for sync; safe to repeat at every start.
+/// Prepares a database for sync. Runs at every start; repeating it is safe.
 struct Installation {
     let db: Database
 
-    /// Creates metadata and triggers, adopts rows that were there before, and returns the tables.
+    /// Creates metadata and triggers, adopts existing rows, and returns the tables.
     ///
     /// - Throws: `SyncError.unusableTable`, `SyncError.newerMetadata`, or a database error.
     func install(_ tables: [SyncTable], defaultPolicy: ConflictPolicy) throws -> DeviceCatalog {
@@ -14,7 +14,7 @@ struct Installation {
         for table in tables {
             let id = try number(of: table.name)
             guard !schemas.contains(where: { $0.id == id }) else {
-                throw SyncError.unusableTable(table.name, "it is named twice")
+                throw SyncError.unusableTable(table.name, "it is listed twice")
             }
             let schema = try TableInspection(db: db).schema(
                 of: table, id: id, defaultPolicy: defaultPolicy)
@@ -25,8 +25,8 @@ struct Installation {
         return DeviceCatalog(schemas)
     }
 
-    /// The table's number; a table that joins later, or comes back, makes the device read the feed
-    /// from its start again, since the rows of the table went past unread.
+    /// The table's number. A table that is added later, or comes back, makes the device reread the
+    /// log from its start, because the device skipped the table's rows.
     private func number(of name: String) throws -> Int64 {
         let tables = SyncedTables(db: db)
         if let entry = try tables.entry(named: name) {
@@ -38,9 +38,9 @@ struct Installation {
         return id
     }
 
-    /// Deletes may have gone past too, and be kept no more; that is the case of a device long away.
-    /// Where the server has begun another history, what it has lost of the table is yet to be sent
-    /// again.
+    /// The device may also have missed deletes that the server no longer keeps, like a device that
+    /// was away for long. If the server has a new history, rows of the table that it has lost must
+    /// be sent again.
     private func comeBack(_ id: Int64, _ absence: SyncedTables.Absence) throws {
         try SyncedTables(db: db).setPresent(id)
         let reason: RereadReason = absence == .sinceOldHistory ? .newHistory : .historyPruned
@@ -57,7 +57,7 @@ struct Installation {
             for name in found.keys { try db.execute(sql: "DROP TRIGGER \(name.quotedIdentifier)") }
             for trigger in wanted { try db.execute(sql: trigger.sql) }
         }
-        // Without its triggers the table may have been filled, or made anew by a migration.
+        // Without its triggers, the table may have been filled, or created anew by a migration.
         if !hasOwn {
             try forgetMissingRows(of: table)
             try TouchLog(db: db).addUnknown(in: table)
@@ -65,10 +65,11 @@ struct Installation {
         try adoptNewColumns(of: table)
     }
 
-    /// Triggers follow a table that is renamed: there may be some of this table on another, and
-    /// some of another on this.
+    /// Triggers follow a renamed table: this table's triggers may be on another table, and another
+    /// table's on this one.
     ///
-    /// - Returns: the text of each by name, and whether any is this table's and on it.
+    /// - Returns: the text of each trigger by name, and whether any of this table's triggers is on
+    ///   it.
     private func triggers(of table: TableSchema) throws -> (all: [String: String], hasOwn: Bool) {
         let rows = try Row.fetchAll(
             db,
@@ -83,8 +84,8 @@ struct Installation {
         )
     }
 
-    /// Of a row that is not in a table made anew nobody knows that it was deleted: it is read
-    /// again.
+    /// Forgets rows that are missing from a table that was created anew. Nobody knows whether they
+    /// were deleted, so they are downloaded again.
     private func forgetMissingRows(of table: TableSchema) throws {
         let queue = PendingQueue(db: db)
         try queue.removeMissing(in: table)
@@ -93,7 +94,7 @@ struct Installation {
         try DeviceStateTable(db: db).readAgain()
     }
 
-    /// Gives a new column the values the server sent before the column was here.
+    /// Gives a new column the values that the server sent before the column existed here.
     private func adoptNewColumns(of table: TableSchema) throws {
         let names = table.columns.map(\.wireName)
         let tables = SyncedTables(db: db)

@@ -1,12 +1,12 @@
 import GRDB
 
-/// The tables in which the library keeps its own books, in the app's database and so in its
+/// The tables with the library's metadata. They are in the app's database, and so part of its
 /// transactions.
 enum MetadataTables {
-    /// Goes up when the tables below change shape.
+    /// Increases when the tables below change.
     static let format = 4
 
-    /// Creates what is missing. A newer format than this code knows is refused.
+    /// Creates what is missing. Throws if the database has a newer format than this code knows.
     static func create(in db: Database) throws {
         try db.execute(sql: tables)
         try db.execute(
@@ -19,8 +19,8 @@ enum MetadataTables {
         try RowStatusView.create(in: db)
     }
 
-    /// Format 2 brought the server's epoch, format 3 tables that come and go, format 4 what is kept
-    /// of conflicts, and of edits of tables that are not synced at present.
+    /// Format 2 added the server's epoch, format 3 tables that come and go, format 4 reports of
+    /// conflicts and edits of tables that are not synced at present.
     private static func upgrade(_ db: Database, from found: Int) throws {
         if found < 2 {
             try db.execute(

@@ -1,6 +1,6 @@
 import GRDB
 
-/// The view `sync_row_status`: what became of each row, for the app to join to its tables.
+/// The view `sync_row_status`: the sync state of each row, for the app to join to its tables.
 ///
 /// ```sql
 /// SELECT post.*, s.state, s.reason FROM post
@@ -10,20 +10,20 @@ import GRDB
 /// |---|---|
 /// | `table_name` | the table's name in lower case |
 /// | `key` | the key as the row spells it |
-/// | `state` | `pending`, `synced` or `rejected`; a row deleted here is `pending` until the server knows |
+/// | `state` | `pending`, `synced` or `rejected`; `pending` also until a delete is confirmed |
 /// | `reason`, `message` | why it was rejected, as in `RejectedChange`; else NULL |
-/// | `retry_at` | when it is sent again by itself, in seconds since 1970; else NULL |
+/// | `retry_at` | when the engine sends it again, in seconds since 1970; else NULL |
 enum RowStatusView {
-    /// Made anew at every installation: it holds nothing.
+    /// Created anew at every installation; it stores nothing.
     ///
-    /// - Throws: `SyncError.unusableTable` if the app has something of its own under the view's
-    ///   name.
+    /// - Throws: `SyncError.unusableTable` if the app has a table or view of this name.
     static func create(in db: Database) throws {
         let found = try String.fetchOne(
             db, sql: "SELECT sql FROM sqlite_master WHERE lower(name) = '\(name)'")
-        // Every version of the view reads the queue, whose name is the library's.
+        // Every version of the view reads the queue, whose name only the library uses.
         guard found?.contains("_sync_pending") != false else {
-            throw SyncError.unusableTable(name, "the library keeps a view of this name")
+            throw SyncError.unusableTable(
+                name, "the library makes a view of this name: rename the app's table or view")
         }
         try db.execute(sql: "DROP VIEW IF EXISTS \(name); \(view)")
     }
@@ -31,11 +31,11 @@ enum RowStatusView {
     private static let name = "sync_row_status"
 
     /// `key` is the key as the row spells it, so that the app can join the view to its tables. A
-    /// touched row is in it as pending at once, also before its touch is folded, and also if it was
+    /// touched row shows as pending at once, even before its touch is folded and even if it was
     /// rejected before.
     ///
-    /// Each set is looked into through an index, which SQLite makes for a query where there is
-    /// none: the time grows with the rows, and not with rows times touches.
+    /// Each set is searched through an index; if there is none, SQLite builds one for the query. So
+    /// the time grows with the number of rows, not with rows times touches.
     private static let view = """
         CREATE VIEW sync_row_status (table_name, key, state, reason, message, retry_at) AS
           WITH touched (tbl, key) AS (

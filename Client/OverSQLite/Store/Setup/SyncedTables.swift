@@ -1,17 +1,17 @@
 import GRDB
 
-/// `_sync_tables`, the tables that are synced or were once. No other file writes it.
+/// `_sync_tables`, the tables that are synced now or were synced before. No other file writes it.
 struct SyncedTables {
-    /// What `_sync_tables.is_absent` says.
+    /// The values of `_sync_tables.is_absent`.
     enum Absence: Int, DatabaseValueConvertible {
         case none = 0
         case absent = 1
-        /// Meanwhile the server has begun another history, or lost the end of its own.
+        /// While the table was absent, the server began a new history or lost the end of its own.
         case sinceOldHistory = 2
     }
 
-    /// Numbers of the tables that are still in the database. What waits of one that was dropped
-    /// went with it.
+    /// SQL for the numbers of the tables that still exist in the database. Pending edits of a
+    /// dropped table were lost with it.
     static let stillThere = """
         SELECT t.id FROM _sync_tables t
         JOIN sqlite_master m ON m.type = 'table' AND lower(m.name) = t.name
@@ -19,7 +19,7 @@ struct SyncedTables {
 
     let db: Database
 
-    /// - Parameter name: in any case.
+    /// - Parameter name: the table's name, in any case.
     func entry(named name: String) throws -> (id: Int64, absence: Absence)? {
         try Row.fetchOne(
             db, sql: "SELECT id, is_absent FROM _sync_tables WHERE name = lower(?)",
@@ -38,8 +38,8 @@ struct SyncedTables {
             sql: "UPDATE _sync_tables SET is_absent = 0 WHERE id = ?", arguments: [id])
     }
 
-    /// A table that is no longer synced keeps its triggers: it may return, or another process may
-    /// sync it.
+    /// Marks all other tables as absent. They keep their triggers: they may come back, or another
+    /// process may sync them.
     func setAbsent(exceptFor tables: [TableSchema]) throws {
         let numbers = tables.map { String($0.id) }.joined(separator: ", ")
         try db.execute(
@@ -49,19 +49,20 @@ struct SyncedTables {
                 """)
     }
 
-    /// A table that comes back after this has to be compared with the new history.
+    /// Records that a table that comes back later must be compared with the new history.
     func recordNewHistory() throws {
         try db.execute(
             sql: "UPDATE _sync_tables SET is_absent = ? WHERE is_absent = ?",
             arguments: [Absence.sinceOldHistory, Absence.absent])
     }
 
-    /// A device that begins anew has no old history.
+    /// A device that starts over has no old history.
     func forgetOldHistory() throws {
         try db.execute(sql: "UPDATE _sync_tables SET is_absent = min(is_absent, 1)")
     }
 
-    /// The columns that the table had at the last start, by lower-case name; nil if none are noted.
+    /// The columns that the table had at the last start, by lower-case name; nil if none are
+    /// recorded.
     func columns(of id: Int64) throws -> [String]? {
         try String.fetchOne(
             db, sql: "SELECT columns FROM _sync_tables WHERE id = ?", arguments: [id]

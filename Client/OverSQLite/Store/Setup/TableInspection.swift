@@ -1,13 +1,13 @@
 import GRDB
 
-/// Reads what a synced table looks like from SQLite's own catalogue.
+/// Reads the structure of a synced table from SQLite's schema.
 struct TableInspection {
-    /// Longest name that a gateway takes, in bytes: PostgreSQL's own limit.
+    /// The maximum length of a name that gateways accept, in bytes: PostgreSQL's limit.
     private static let maximumNameBytes = 63
 
     let db: Database
 
-    /// - Throws: `SyncError.unusableTable` with what is wrong, in words for the developer.
+    /// - Throws: `SyncError.unusableTable`, with the reason as a text for the developer.
     func schema(of table: SyncTable, id: Int64, defaultPolicy: ConflictPolicy) throws -> TableSchema
     {
         guard let name = try storedName(of: table.name) else {
@@ -16,8 +16,8 @@ struct TableInspection {
         guard isWireName(name) else {
             throw SyncError.unusableTable(
                 table.name,
-                "its name must be ASCII letters, digits and _, at most \(Self.maximumNameBytes) of them"
-            )
+                "its name must consist of at most \(Self.maximumNameBytes) ASCII letters, digits "
+                    + "and underscores")
         }
         let infos = try columnInfos(of: name)
         let keyName = try keyColumn(of: table, in: infos)
@@ -30,7 +30,8 @@ struct TableInspection {
                 name: $0.name, affinity: Affinity(declaredType: $0.type), isKey: $0.name == keyName)
         }
         guard let keyIndex = columns.firstIndex(where: \.isKey) else {
-            throw SyncError.unusableTable(table.name, "the key column \(keyName) is generated")
+            throw SyncError.unusableTable(
+                table.name, "the key column \(keyName) is generated: use an ordinary column")
         }
         return TableSchema(
             id: id, name: name, columns: columns, keyIndex: keyIndex,
@@ -40,7 +41,7 @@ struct TableInspection {
             policy: table.conflictPolicy ?? defaultPolicy)
     }
 
-    /// Whether gateways take the name, which travels in lower case.
+    /// Whether gateways accept the name, which is sent in lower case.
     private func isWireName(_ name: String) -> Bool {
         name.utf8.count <= Self.maximumNameBytes
             && name.utf8.allSatisfy { byte in
@@ -52,14 +53,14 @@ struct TableInspection {
     private struct ColumnInfo {
         let name: String
         let type: String
-        /// Position in the primary key from 1, or 0.
+        /// The position in the primary key, from 1; 0 if the column is not part of it.
         let keyPosition: Int
-        /// 0 for an ordinary column; others are generated or hidden.
+        /// 0 for an ordinary column. Other values mark generated or hidden columns.
         let hidden: Int
     }
 
-    /// The name as it was declared; nil unless it is a table that stores rows itself, which has a
-    /// first page.
+    /// The name as it was declared; nil unless it is a table that stores rows itself and so has a
+    /// root page.
     private func storedName(of name: String) throws -> String? {
         try String.fetchOne(
             db,
@@ -69,7 +70,7 @@ struct TableInspection {
                 """, arguments: [name])
     }
 
-    /// Why there is no table of a name.
+    /// Why there is no table of this name.
     private func whatIsThere(of name: String) throws -> String {
         let type = try String.fetchOne(
             db,
@@ -78,10 +79,11 @@ struct TableInspection {
                 WHERE type IN ('table', 'view') AND lower(name) = lower(?)
                 """, arguments: [name])
         return switch type {
-        case "view": "it is a view, and views hold no rows: name the tables that it reads"
+        case "view": "it is a view and stores no rows: name the tables that it reads"
         case "table":
-            "it is a virtual table, and virtual tables do not sync: name the table that it is made from"
-        default: "there is no such table"
+            "it is a virtual table, which cannot be synced: name the table that it is built from"
+        default:
+            "there is no such table: check the name, and run migrations before making the engine"
         }
     }
 
@@ -99,14 +101,16 @@ struct TableInspection {
         if let wanted = table.keyColumn {
             guard let info = infos.first(where: { $0.name.lowercased() == wanted.lowercased() })
             else {
-                throw SyncError.unusableTable(table.name, "there is no column \(wanted)")
+                throw SyncError.unusableTable(
+                    table.name, "it has no column \(wanted): check keyColumn")
             }
             return info.name
         }
         let primary = infos.filter { $0.keyPosition > 0 }
         guard primary.count == 1 else {
             throw SyncError.unusableTable(
-                table.name, "it needs a primary key of one column, or a keyColumn that is unique")
+                table.name,
+                "it has no primary key of one column: add one, or set keyColumn to a UNIQUE column")
         }
         return primary[0].name
     }
@@ -127,7 +131,7 @@ struct TableInspection {
         return try primary == [column] || uniqueColumnSets(of: table).contains([column])
     }
 
-    /// The column names of each unique index over plain columns, partial ones left out.
+    /// The column names of each unique index on plain columns, except partial indexes.
     private func uniqueColumnSets(of table: String) throws -> [[String]] {
         let indexes = try String.fetchAll(
             db, sql: #"SELECT name FROM pragma_index_list(?) WHERE "unique" AND NOT partial"#,

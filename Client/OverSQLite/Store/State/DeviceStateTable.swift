@@ -18,16 +18,16 @@ struct DeviceStateTable {
 
     // MARK: The user and the device
 
-    /// Names the device once, at its first start.
+    /// Gives the device a name, once, at its first start.
     func ensureSource() throws {
         try db.execute(
             sql: "UPDATE _sync_state SET source_id = ? WHERE source_id IS NULL",
             arguments: [UUID().uuidString.lowercased()])
     }
 
-    /// Binds the database to the token's user and takes its name for this device.
+    /// Binds the database to the token's user and takes over the token's device name.
     ///
-    /// Rows made before anybody signed in go to the first user who does (hazard H7).
+    /// Rows written before any sign-in become the first user's (hazard H7).
     func bind(to claims: TokenClaims) throws {
         let state = try read()
         if let user = claims.user, let owner = state.userID, user != owner {
@@ -45,7 +45,7 @@ struct DeviceStateTable {
         try db.execute(sql: "UPDATE _sync_state SET user_id = ?", arguments: [userID])
     }
 
-    /// Begins as a new device that is nobody's. The log keeps its numbers, and so does `folded`.
+    /// Starts over as a new device without a user. The log and `folded` keep their numbers.
     func reset() throws {
         try db.execute(
             sql: """
@@ -55,11 +55,11 @@ struct DeviceStateTable {
         try ensureSource()
     }
 
-    // MARK: The feed
+    // MARK: The log
 
     /// Moves the cursor forward over applied pages, in their transaction (hazard C6). Nothing else
-    /// moves it forward; only ``readAgain()``, ``beginReread(_:epoch:)`` and ``reset()`` set it
-    /// back, and always to the feed's start.
+    /// moves it forward. Only ``readAgain()``, ``beginReread(_:epoch:)`` and ``reset()`` move it
+    /// back, always to the log's start.
     func advance(over page: DownloadPage, highestOwnChange: Int64) throws {
         try db.execute(
             sql: """
@@ -72,14 +72,14 @@ struct DeviceStateTable {
             ])
     }
 
-    /// Makes the next fetch read the feed from its start.
+    /// Makes the next fetch read the log from its start.
     func readAgain() throws {
         try db.execute(sql: "UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0")
     }
 
-    /// Begins a reread at the feed's start. Of two reasons a lost history stands.
+    /// Starts a reread at the log's start. The reason `newHistory` is kept over a later one.
     ///
-    /// - Parameter epoch: of the server's history; nil leaves what was known.
+    /// - Parameter epoch: the server's epoch; nil keeps the known one.
     func beginReread(_ reason: RereadReason, epoch: String?) throws {
         try db.execute(
             sql: """
@@ -98,8 +98,8 @@ struct DeviceStateTable {
         try db.execute(sql: "UPDATE _sync_state SET epoch = ?", arguments: [epoch])
     }
 
-    /// Continues where the server knows this device to be: with change ids that it has not seen,
-    /// and with the device's own rows read back from here on.
+    /// Continues where the server knows this device to be: with change ids that the server has not
+    /// seen, and including the device's own changes in downloads from now on.
     func continueFrom(_ standing: Standing) throws {
         try db.execute(
             sql: """
@@ -123,7 +123,7 @@ struct DeviceStateTable {
         try Int64.fetchOne(db, sql: "SELECT cursor FROM _sync_state") ?? 0
     }
 
-    /// The last touch of the log that the queue knows.
+    /// The last touch that was folded into the queue.
     func folded() throws -> Int64 {
         try Int64.fetchOne(db, sql: "SELECT folded FROM _sync_state") ?? 0
     }

@@ -1,6 +1,6 @@
 import GRDB
 
-/// Empties the synced tables and the books about them.
+/// Empties the synced tables and their metadata.
 struct SignOut {
     let db: Database
     let catalog: DeviceCatalog
@@ -13,8 +13,7 @@ struct SignOut {
                 try db.execute(sql: "DELETE FROM \(name.quotedIdentifier)")
             }
         }
-        // The deletes were noted as going on during an apply; with the books empty they mean
-        // nothing.
+        // The deletes were captured as part of an apply. Without metadata they mean nothing.
         try KnownRows(db: db).forgetAll()
         try PendingQueue(db: db).removeAll()
         try HeldRows(db: db).removeAll()
@@ -22,15 +21,15 @@ struct SignOut {
         try UnseenRows(db: db).removeAll()
         try ConflictBook(db: db).removeAll()
         try ChangeLog(db: db, catalog: catalog).fold()
-        // The fold has put the touches of former tables there.
+        // The fold has stored the touches of former tables there.
         try AbsentTables(db: db).removeAll()
         try TouchLog(db: db).removeContents()
         try DeviceStateTable(db: db).reset()
         try SyncedTables(db: db).forgetOldHistory()
     }
 
-    /// Tables that were synced once and are still here, under another name perhaps, which their
-    /// triggers have followed: they hold the user's rows, too.
+    /// Tables that were synced before and still exist, perhaps under another name, which their
+    /// triggers have followed. They also hold the user's rows.
     private func formerTables() throws -> [String] {
         let present = Set(catalog.tables.map(\.wireName))
         return try String.fetchAll(

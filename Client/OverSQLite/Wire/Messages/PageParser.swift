@@ -1,7 +1,7 @@
 import WireJSON
 
 extension DownloadPage {
-    /// - Throws: `JSONError` if the body is not a page; nothing has then been used of it.
+    /// - Throws: `JSONError` if the body is not a page; nothing of it is used then.
     init(body: [UInt8], after: Int64) throws(JSONError) {
         let parsed = body.withUnsafeBufferPointer { bytes -> Result<Fields, JSONError> in
             var parser = PageParser(bytes)
@@ -23,7 +23,7 @@ extension DownloadPage {
     }
 }
 
-/// Reads a page, taking strings that repeat from row to row only once.
+/// Parses a page. Strings that repeat from row to row are created only once.
 private struct PageParser {
     private var reader: JSONReader
     private var table = RepeatedText()
@@ -31,11 +31,11 @@ private struct PageParser {
     private var operation = RepeatedText()
 
     init(_ bytes: UnsafeBufferPointer<UInt8>) {
-        // Payloads are read key by key when they are applied, the last of two equal keys counting.
+        // Payloads are parsed when they are applied; the last of two equal keys counts.
         reader = JSONReader(bytes, rules: JSONRules(refusesDuplicateKeys: false))
     }
 
-    /// Bytes of a change about, by which room is made for all of them at once.
+    /// The approximate size of a change in bytes, to reserve space for all changes at once.
     private static let bytesPerChange = 300
 
     mutating func page() throws(JSONError) -> DownloadPage.Fields {
@@ -66,7 +66,7 @@ private struct PageParser {
             }
         }
         try reader.expectEnd()
-        guard seen == 4 else { throw JSONError("this is not a page of changes", at: 0) }
+        guard seen == 4 else { throw JSONError("the body is not a page of changes", at: 0) }
         return fields
     }
 
@@ -104,7 +104,7 @@ private struct PageParser {
     }
 }
 
-/// A string that is mostly the same as the time before.
+/// A string that is usually equal to the previous one.
 private struct RepeatedText {
     private var text = ""
 

@@ -1,10 +1,10 @@
 import WireJSON
 
-/// An answer to an upload: one status for each change, in the order sent.
+/// The answer to an upload: one status per change, in the order in which they were sent.
 struct UploadAnswer {
     let statuses: [ChangeStatus]
 
-    /// - Throws: `JSONError` if the body is no such answer; then nothing of it counts.
+    /// - Throws: `JSONError` if the body is not such an answer; nothing of it is used then.
     init(body: [UInt8]) throws(JSONError) {
         let parsed = body.withUnsafeBufferPointer { bytes -> Result<[ChangeStatus], JSONError> in
             do throws(JSONError) { return .success(try Self.parse(bytes)) } catch {
@@ -29,7 +29,9 @@ struct UploadAnswer {
             statuses = read
         }
         try reader.expectEnd()
-        guard let statuses else { throw JSONError("this does not answer an upload", at: 0) }
+        guard let statuses else {
+            throw JSONError("the body does not answer /sync/upload", at: 0)
+        }
         return statuses
     }
 

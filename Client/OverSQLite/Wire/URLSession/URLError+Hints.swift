@@ -5,10 +5,11 @@ import Foundation
 #endif
 
 extension URLError {
-    /// What is likely to be wrong with the address or the certificate; nil if the error does not
-    /// tell.
+    /// Returns what is probably wrong with the address or the certificate; nil if the error does
+    /// not reveal it.
     ///
-    /// Foundation on Linux has codes for few failures of TLS; the rest is in libcurl's text.
+    /// Foundation on Linux has codes for only a few TLS errors; the others appear in libcurl's
+    /// text.
     func hint(for url: URL) -> String? {
         let text = localizedDescription
         let isPlain = url.scheme?.lowercased() == "http"
@@ -23,23 +24,24 @@ extension URLError {
         return isNoTLS ? AddressMistake.httpsToPlain.hint : nil
     }
 
-    /// What libcurl says of a certificate whose authority is unknown.
+    /// libcurl's texts for a certificate of an unknown authority.
     private static let untrustedTexts = [
         "unable to get local issuer certificate", "self-signed certificate",
         "self signed certificate",
     ]
 
     private static var untrusted: String {
-        let what = "the gateway's certificate is of an authority that this device does not trust. "
+        let what =
+            "the gateway presents a certificate of an authority that this device does not trust. "
         #if canImport(FoundationNetworking)
             return what + """
-                URLSession on Linux takes the system's authorities alone: for a private one use \
-                AsyncHTTPTransport(trusting:), of the product OverSQLiteAsyncHTTP
+                URLSession on Linux trusts only the system's authorities. For a private one, use \
+                AsyncHTTPTransport(trusting:) from the product OverSQLiteAsyncHTTP
                 """
         #else
             return what + """
-                Install a private one on the device and trust it in its settings, or give \
-                URLSessionTransport(session:) a session whose delegate checks it
+                Install a private authority on the device and trust it in the settings, or pass \
+                URLSessionTransport(session:) a session whose delegate checks the certificate
                 """
         #endif
     }

@@ -4,14 +4,16 @@ import Foundation
     import FoundationNetworking
 #endif
 
-/// The default transport, over URLSession.
+/// The default transport, based on URLSession.
 ///
-/// Certificates are checked against the system's authorities. For a development authority: on Apple
-/// platforms install it in the keychain; on Linux use `AsyncHTTPTransport` (product
-/// `OverSQLiteAsyncHTTP`), since Foundation there trusts no other.
+/// It checks certificates against the system's authorities. For a development authority, install it
+/// in the keychain on Apple platforms. On Linux use `AsyncHTTPTransport` (product
+/// `OverSQLiteAsyncHTTP`), because Foundation there trusts only the system's authorities.
 public struct URLSessionTransport: HTTPTransport {
     private let session: URLSession
 
+    /// Makes a transport with a session of its own, without cookies and caches.
+    ///
     /// - Parameter timeout: seconds without a byte after which a request fails. It must be longer
     ///   than the long poll (`SyncConfiguration.longPoll`).
     public init(timeout: Double = 90) {
@@ -23,14 +25,16 @@ public struct URLSessionTransport: HTTPTransport {
         session = URLSession(configuration: configuration)
     }
 
-    /// - Parameter session: a session the app has set up, for example with its own certificate
-    ///   checks.
+    /// Makes a transport with the app's session.
+    ///
+    /// - Parameter session: a session that the app has configured, for example with its own
+    ///   certificate checks.
     public init(session: URLSession) { self.session = session }
 
-    /// Sends a request and collects the answer.
+    /// Sends a request and returns the complete response.
     ///
-    /// - Throws: the client's error if there is no answer; a `TransportFailure` around it where the
-    ///   address or the certificate is likely to be the cause.
+    /// - Throws: URLSession's error if there is no response, wrapped in a `TransportFailure` if the
+    ///   address or the certificate is the probable cause.
     public func send(_ request: TransportRequest) async throws -> TransportResponse {
         do {
             let (data, response) = try await session.data(for: Self.native(request))
@@ -41,13 +45,13 @@ public struct URLSessionTransport: HTTPTransport {
         }
     }
 
-    /// True.
+    /// Always true.
     public var canStream: Bool { true }
 
-    /// Sends a request and hands on the answer as it comes.
+    /// Sends a request and passes on the response as it arrives.
     ///
-    /// - Throws: the client's error if the answer breaks off, `CancellationError`, or what
-    ///   `receive` threw.
+    /// - Throws: URLSession's error if the connection breaks, `CancellationError` if the task is
+    ///   cancelled, or what `receive` threw.
     public func stream(
         _ request: TransportRequest,
         _ receive: @escaping @Sendable (TransportPart) async throws -> Void
@@ -55,7 +59,7 @@ public struct URLSessionTransport: HTTPTransport {
         let (parts, continuation) = AsyncThrowingStream.makeStream(of: TransportPart.self)
         let delegate = StreamDelegate(continuation)
         #if canImport(FoundationNetworking)
-            // Foundation on Linux asks the session's delegate alone, never the task's.
+            // Foundation on Linux ignores a task's delegate and asks only the session's.
             let session = URLSession(
                 configuration: session.configuration, delegate: delegate, delegateQueue: nil)
             defer { session.finishTasksAndInvalidate() }
@@ -92,7 +96,7 @@ public struct URLSessionTransport: HTTPTransport {
     }
 }
 
-/// Hands on what URLSession tells of one task. Foundation on Linux has no `bytes(for:)`.
+/// Passes on what URLSession reports about one task. Foundation on Linux has no `bytes(for:)`.
 private final class StreamDelegate: NSObject, URLSessionDataDelegate {
     private let parts: AsyncThrowingStream<TransportPart, any Error>.Continuation
 
