@@ -1,9 +1,10 @@
 import Model
 import NIOCore
 
-/// A request that was read and judged change by change: what is left is for the plan and the database.
+/// A request that was read and judged change by change: the rest is for the plan and the database.
 struct UploadBatch: Sendable {
-    /// Different names in the payloads of one upload that are no columns: each is looked up again behind the writes.
+    /// The most different names in the payloads of one upload that are not columns: each is looked
+    /// up again after the writes.
     static let maximumUnknownNames = 10_000
 
     let schema: UploadSchema
@@ -78,7 +79,7 @@ struct UploadBatch: Sendable {
                 device: device.value, changeID: change.id, timestamp: now())
         }
         var plan = UploadPlan(schema: schema, request: writer, facts: facts, count: count)
-        for (index, refusal) in refused { plan.settle(index, as: .invalid(refusal)) }
+        for (index, refusal) in refused { plan.conclude(index, as: .invalid(refusal)) }
         return plan
     }
 }
@@ -105,7 +106,8 @@ private struct UnknownNames {
 extension Refusal {
     fileprivate static func tooManyUnknownNames(limit: Int) -> Refusal {
         .badPayload(
-            "bad_payload: the upload's payloads have more than \(limit) different members that are no columns; send fewer changes at once, or leave them out"
+            "bad_payload: the upload's payloads have more than \(limit) different members "
+                + "that are no columns; send fewer changes at once, or leave them out"
         )
     }
 }

@@ -29,7 +29,7 @@ package final class UploadExecutor: Sendable {
     private let source: CatalogSource
     private let limits: WireLimits
     private let timeouts: UploadTimeouts
-    private let prepared = Mutex<UploadSchema?>(nil)
+    private let prepared = Mutex<BusinessStatements?>(nil)
 
     init(pool: PostgresPool, source: CatalogSource, limits: WireLimits, timeouts: UploadTimeouts) {
         self.pool = pool
@@ -50,16 +50,17 @@ package final class UploadExecutor: Sendable {
         do {
             // Refused before it is parsed if the queue is already full.
             guard !pool.isFull else { throw PostgresError(.poolExhausted) }
-            let batch = try await read(body, caller, options)
+            let statements = try await preparedStatements()
+            let batch = try read(body, caller, options, statements.schema)
             do {
-                return (batch, try await transact(batch, caller, options, deadline))
+                return (batch, try await transact(batch, statements, caller, options, deadline))
             } catch is OutdatedSchema {
                 _ = try await source.refresh()
-                let batch = try await read(body, caller, options)
-                return (
-                    batch,
-                    try await transact(batch, caller, options, deadline, trustsSchema: true)
-                )
+                let statements = try await preparedStatements()
+                let batch = try read(body, caller, options, statements.schema)
+                let result = try await transact(
+                    batch, statements, caller, options, deadline, trustsSchema: true)
+                return (batch, result)
             }
         } catch let error as UndecodableUpload where error.isTooLarge {
             throw RPCFailure(.tooLarge, code: "payload_too_large", message: error.reason)
@@ -74,11 +75,11 @@ package final class UploadExecutor: Sendable {
     }
 
     private func read(
-        _ body: ByteBuffer, _ caller: CallerIdentity, _ options: UploadOptions
-    ) async throws -> UploadBatch {
+        _ body: ByteBuffer, _ caller: CallerIdentity, _ options: UploadOptions,
+        _ schema: UploadSchema
+    ) throws -> UploadBatch {
         try UploadBatch(
-            body, format: options.format, roles: Set(caller.roles), schema: try await schema(),
-            limits: limits)
+            body, format: options.format, roles: Set(caller.roles), schema: schema, limits: limits)
     }
 
     /// PostgreSQL knows a table or column otherwise than the catalog that was read seconds ago, or may do so.
@@ -86,8 +87,8 @@ package final class UploadExecutor: Sendable {
 
     /// - Parameter trustsSchema: what is wrong with names and types is the row's fault, or ours.
     private func transact(
-        _ batch: UploadBatch, _ caller: CallerIdentity, _ options: UploadOptions,
-        _ deadline: ContinuousClock.Instant, trustsSchema: Bool = false
+        _ batch: UploadBatch, _ statements: BusinessStatements, _ caller: CallerIdentity,
+        _ options: UploadOptions, _ deadline: ContinuousClock.Instant, trustsSchema: Bool = false
     ) async throws -> UploadResult {
         var isolates = false
         var attempt = 1
@@ -96,8 +97,8 @@ package final class UploadExecutor: Sendable {
                 return try await pool.withConnection(deadline: deadline) { connection in
                     let transaction = UploadTransaction(
                         connection: connection, user: UserID(caller.user),
-                        device: DeviceID(caller.device), batch: batch, options: options,
-                        timeouts: timeouts, deadline: deadline)
+                        device: DeviceID(caller.device), batch: batch, statements: statements,
+                        options: options, timeouts: timeouts, deadline: deadline)
                     return isolates
                         ? try await transaction.isolating() : try await transaction.direct()
                 }
@@ -129,12 +130,15 @@ package final class UploadExecutor: Sendable {
         try await Task.sleep(for: longest * Double.random(in: 0.2...1))
     }
 
-    /// The catalog prepared for uploads; made anew only when the catalog was read anew.
-    private func schema() async throws -> UploadSchema {
+    /// The catalog prepared for uploads, with the statements built for it so far. Prepared again
+    /// only after the catalog was read again.
+    private func preparedStatements() async throws -> BusinessStatements {
         let catalog = try await source.catalog()
         return prepared.withLock { prepared in
-            if let prepared, prepared.catalog.generation == catalog.generation { return prepared }
-            let fresh = UploadSchema(catalog: catalog)
+            if let prepared, prepared.schema.catalog.generation == catalog.generation {
+                return prepared
+            }
+            let fresh = BusinessStatements(UploadSchema(catalog: catalog))
             prepared = fresh
             return fresh
         }

@@ -7,14 +7,16 @@ import Telemetry
 
 /// One attempt at one upload on one connection.
 ///
-/// The usual way takes two round trips: everything is read under the scope's lock, decided, and written with
-/// the commit behind it. When PostgreSQL refuses a row, or a business row is not what the sidecar says, the
-/// attempt is repeated with isolation: savepoints, halving the batch until each offending row is alone.
+/// The usual way takes two round trips: everything is read under the scope's lock, decided, and
+/// written together with the commit. When PostgreSQL refuses a row, or a business row is not what
+/// the sidecar says, the attempt is repeated with isolation: savepoints, and halves of the batch,
+/// until each offending row is alone.
 struct UploadTransaction {
     let connection: PostgresConnection
     let user: UserID
     let device: DeviceID
     let batch: UploadBatch
+    let statements: BusinessStatements
     let options: UploadOptions
     let timeouts: UploadTimeouts
     let deadline: ContinuousClock.Instant
@@ -45,7 +47,7 @@ struct UploadTransaction {
         var failures: [Command] = []
         func refuse(_ change: Change, _ version: RowVersion, _ refusal: RowRefusal) {
             let table = batch.schema.tables[change.table].registered.name
-            plan.settle(
+            plan.conclude(
                 change.index, as: refusal.outcome(of: change, version: version, in: table))
             guard let state = refusal.sqlState else { return }
             failures.append(failure(change, version, state, refusal.detail, scope, source))
@@ -99,11 +101,11 @@ struct UploadTransaction {
         return UploadResult(plan: plan, facts: facts)
     }
 
-    /// Fewer rows than there should be say that the key is another's, or that a trigger left the row out; here it
-    /// is looked up which.
+    /// Finds out which of two causes a row count that is too small has: the key is another user's,
+    /// or a trigger left the row out.
     private func attributed(_ refusal: RowRefusal, to change: Change) async throws -> RowRefusal {
         guard refusal.sqlState == nil else { return refusal }
-        guard let statement = batch.schema.keyUseStatement(change.table) else { return .leftOut }
+        guard let statement = statements.keyUse(change.table) else { return .leftOut }
         var bindings = Bindings()
         change.row.key.withStoredBytes { bindings.bind(bytes: $0) }
         bindings.bind(user.value)
@@ -123,10 +125,10 @@ struct UploadTransaction {
         return UploadResult(plan: plan, facts: facts)
     }
 
-    /// Opens the transaction, locks and reads. A user's first upload, or a device's, is registered here.
+    /// Opens the transaction, locks and reads. Registers a user at the first upload, and a device.
     private func readFacts() async throws -> (scope: Int64, source: Int32, facts: UploadFacts) {
         let request = FactsRequest(
-            user: user, device: device, changes: batch.changes, schema: batch.schema)
+            user: user, device: device, changes: batch.changes, statements: statements)
         let opening =
             [
                 Command(UploadStatements.begin),
@@ -166,13 +168,14 @@ struct UploadTransaction {
     /// Reads the facts once more, inside the transaction.
     private func readAgain() async throws -> UploadFacts {
         let request = FactsRequest(
-            user: user, device: device, changes: batch.changes, schema: batch.schema)
+            user: user, device: device, changes: batch.changes, statements: statements)
         var answer = try request.read(try await run(request.commands)[...])
         try await readPayloads(request, &answer)
         return answer.facts
     }
 
-    /// Reads large rows that a conflict may have to show: rarely needed, hence a round trip of its own.
+    /// Reads large rows that a conflict may have to show. Rarely needed, hence a round trip of its
+    /// own.
     private func readPayloads(
         _ request: FactsRequest, _ answer: inout FactsRequest.Answer
     ) async throws(PostgresError) {
@@ -209,12 +212,13 @@ struct UploadTransaction {
         let commands = batch.body.withBytes { bytes in
             WriteRequest(
                 scope: scope, source: source, user: user, changes: batch.changes, entries: entries,
-                schema: batch.schema, expected: rows, body: bytes
+                statements: statements, expected: rows, body: bytes
             ).commands
         }
         let unseen = UnseenColumns(of: entries.map { batch.changes[$0.change] }, in: batch.schema)
-        // From here on this transaction holds the scope and meets locks of plain SQL, whose own capture
-        // waits for the scope: it must be the one that steps back, before PostgreSQL calls it a deadlock.
+        // From here on this transaction holds the scope and meets locks of plain SQL, whose capture
+        // waits for the scope. This transaction must step back first, before PostgreSQL reports a
+        // deadlock.
         return [Command(UploadStatements.enterWrites, entering(entries, scope))] + commands
             + unseen.commands
     }

@@ -2,8 +2,8 @@ import Model
 
 /// What became of one change: one entry of the answer's `statuses`.
 package enum ChangeOutcome: Hashable, Sendable {
-    /// It is in the log. The version is that of its own effect, on a repeat the original one; nil for a
-    /// delete of a row that never was.
+    /// It is in the log. The version is the one that it gave its row, also when it is repeated; nil
+    /// for a delete of a row that never existed.
     case applied(version: RowVersion?)
     /// The row is at another version than the device edited.
     case conflict(ServerRow)
@@ -115,7 +115,8 @@ package struct Refusal: Hashable, Sendable {
         Refusal(
             reason: .batchTooLarge,
             message:
-                "batch too large: its conflicts have rows of more than \(limit) bytes; send fewer changes",
+                "batch too large: its conflicts have rows of more than \(limit) bytes; "
+                + "send fewer changes",
             details: .error)
     }
 

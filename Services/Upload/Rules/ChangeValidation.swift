@@ -3,7 +3,8 @@ import Model
 import Sidecar
 import WireJSON
 
-/// Judges each change by itself: names, operation, key, payload, in that order; the first failure wins.
+/// Judges each change by itself: names, operation, key, payload, in that order. The first flaw is
+/// the reason.
 struct ChangeValidation {
     let schema: UploadSchema
     let limits: WireLimits
@@ -45,7 +46,8 @@ struct ChangeValidation {
                 shape = try PayloadShape.read(bytes, of: upload, key: key, in: schema)
             } catch {
                 throw .badPayload(
-                    "bad payload for \(upload.registered.name) pk=\(key.text): \(error.column) \(error.reason)"
+                    "bad payload for \(upload.registered.name) pk=\(key.text): "
+                        + "\(error.column) \(error.reason)"
                 )
             }
         }
@@ -124,7 +126,8 @@ struct ChangeValidation {
         switch kind {
         case .uuid: "bad_payload: invalid UUID format: \(key.quotable)"
         case .text:
-            "bad_payload: invalid key: a text key has 1 to \(RowKey.maximumTextBytes) bytes and no U+0000"
+            "bad_payload: invalid key: a text key has 1 to \(RowKey.maximumTextBytes) bytes "
+                + "and no U+0000"
         }
     }
 }
@@ -132,7 +135,7 @@ struct ChangeValidation {
 extension Refusal: Error {}
 
 extension String {
-    /// Longest text that white space is looked for around, in bytes: no name or operation is as long.
+    /// The longest text that is trimmed, in bytes: no name or operation is as long.
     private static let longestTrimmed = 256
     /// Most of a text that an answer repeats.
     private static let quotedScalars = 64

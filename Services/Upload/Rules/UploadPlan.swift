@@ -3,9 +3,9 @@ import Sidecar
 
 /// Decides what becomes of each change of a batch, from facts alone (decision D2).
 ///
-/// A value: an attempt at writing keeps a copy and goes back to it when PostgreSQL refuses a row. It sees
-/// each change with the effects of those before it, so chains on one row, parents in the same batch and
-/// repeated change ids are judged as if each had come by itself.
+/// A value: an attempt at writing keeps a copy and goes back to it when PostgreSQL refuses a row. It
+/// sees each change with the effects of those before it, so chains on one row, parents in the same
+/// batch and repeated change ids are judged as if each had come by itself.
 package struct UploadPlan: Sendable {
     /// What became of each change, by its place in the request; nil while undecided.
     package private(set) var outcomes: [ChangeOutcome?]
@@ -14,8 +14,9 @@ package struct UploadPlan: Sendable {
     /// Changes found in the log already.
     package private(set) var duplicates = 0
 
-    /// How often a batch with cycles is decided again because some of them cannot be applied. Cycles that depend on
-    /// each other could take a trial each; those left after so many are refused for now, for want of parents.
+    /// How often a batch with cycles is decided again because some of them cannot be applied. Cycles
+    /// that depend on each other could take a trial each; those left after so many are refused for
+    /// now, for want of parents.
     private static let maximumTrials = 16
 
     /// The last sequence before this batch.
@@ -25,7 +26,8 @@ package struct UploadPlan: Sendable {
     private var facts: UploadFacts
     /// References that rows written by this batch satisfy.
     private var provided: Set<ParentReference> = []
-    /// References that later changes of the batch are expected to satisfy, with those changes' positions.
+    /// References that later changes of the batch are expected to satisfy, each with the position of
+    /// that change.
     private var promised: [ParentReference: Int] = [:]
     /// The positions of changes that a decision rests on, though they are decided later.
     private var relied: Set<Int> = []
@@ -43,8 +45,8 @@ package struct UploadPlan: Sendable {
 
     /// Decides the given changes in their order.
     ///
-    /// Rows that point at each other are taken at their word, and all is decided again without the promises
-    /// that were not kept: a cycle is applied wholly or not at all.
+    /// First expects every row of a cycle to be applied, then decides again without the rows that
+    /// were not: a cycle is applied wholly or not at all.
     ///
     /// - Returns: what must be written for those that are applied, in sequence order.
     package mutating func decide(_ changes: ArraySlice<Change>) -> [LogEntry] {
@@ -74,8 +76,8 @@ package struct UploadPlan: Sendable {
         return entries
     }
 
-    /// Settles a change without writing it: refused by validation, or by the business table.
-    package mutating func settle(_ index: Int, as outcome: ChangeOutcome) {
+    /// Gives a change its outcome without writing it: validation refuses it, or the business table.
+    package mutating func conclude(_ index: Int, as outcome: ChangeOutcome) {
         outcomes[index] = outcome
     }
 
@@ -113,7 +115,7 @@ package struct UploadPlan: Sendable {
                 outcomes[change.index] = .applied(version: repeated.version)
                 return nil
             }
-            // Another edit under a used id. If the row still is what that id made it, this is its successor.
+            // Another edit under a used id. It succeeds that id's edit if the row has not changed since.
             if let row = facts.rows[change.row],
                 known.contains(where: { $0.sequence == row.sequence })
             {
@@ -186,7 +188,8 @@ package struct UploadPlan: Sendable {
         case .stored(let stored): writer = stored
         case .batch(let position):
             writer = request.writer(position)
-            // Kept: its payload is copied from the request once, however many changes conflict with it.
+            // Kept, so that its payload is copied from the request once, however many changes
+            // conflict with it.
             facts.rows[change.row] = RowFact(
                 version: row.version, sequence: row.sequence, isDeleted: row.isDeleted,
                 writer: .stored(writer))

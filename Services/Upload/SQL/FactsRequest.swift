@@ -2,8 +2,8 @@ import Model
 import Postgres
 import Sidecar
 
-/// The first round trip of an upload: opens the transaction, locks the user's scope and reads all that the
-/// plan needs to know.
+/// The first round trip of an upload: opens the transaction, locks the user's scope and reads all
+/// that the plan needs to know.
 struct FactsRequest {
     /// What came back beside the facts themselves.
     struct Answer {
@@ -20,14 +20,16 @@ struct FactsRequest {
     let user: UserID
     let device: DeviceID
     let changes: [Change]
-    let schema: UploadSchema
+    let statements: BusinessStatements
     private let references: [(foreignKey: Int, values: [ParentReference])]
 
-    init(user: UserID, device: DeviceID, changes: [Change], schema: UploadSchema) {
+    init(
+        user: UserID, device: DeviceID, changes: [Change], statements: BusinessStatements
+    ) {
         self.user = user
         self.device = device
         self.changes = changes
-        self.schema = schema
+        self.statements = statements
         var seen: Set<ParentReference> = []
         var byKey: [Int: [ParentReference]] = [:]
         for reference in changes.lazy.flatMap(\.needs) where seen.insert(reference).inserted {
@@ -49,10 +51,10 @@ struct FactsRequest {
             Command(UploadStatements.readRows, rowBindings(lock)),
         ]
         for (index, values) in references {
-            let foreignKey = schema.foreignKeys[index]
+            let foreignKey = statements.schema.foreignKeys[index]
             commands.append(
                 Command(
-                    schema.parentStatement(index),
+                    statements.parents(index),
                     ParentStatement.bindings(user: user.value, foreignKey, values)))
         }
         return commands
@@ -114,7 +116,8 @@ struct FactsRequest {
         return answer
     }
 
-    /// Highest sequence and version that an upload can go on from. None comes so high but by SQL by hand.
+    /// The highest sequence and version that an upload can continue from. Only SQL written manually
+    /// brings one so high.
     private static let highestNumber = Int64.max - Int64(WireLimits.answeredChanges)
 
     /// A sequence or version, which the plan counts on from.
@@ -177,8 +180,8 @@ struct FactsRequest {
         return Command(UploadStatements.readPayloads, bindings)
     }
 
-    /// Takes the answer of `payloadCommand`. Rows that it does not have stay without: the answer to the device has
-    /// no room for them.
+    /// Takes the answer of `payloadCommand`. Rows that are not in it stay without a payload: the
+    /// answer to the device has no room for them.
     func readPayloads(_ result: PostgresResult, into answer: inout Answer) throws(PostgresError) {
         for row in 0..<result.rowCount {
             let id = answer.withoutPayload[Int(try result.int64(row, 0)) - 1]

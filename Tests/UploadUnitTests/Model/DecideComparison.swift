@@ -61,7 +61,7 @@ struct DecideComparison {
             let entries = trial.decide(changes[range])
             if let refusal = store.write(entries, of: upload, changes) {
                 for change in changes[range] {
-                    plan.settle(change.index, as: Self.outcome(refusal, change))
+                    plan.conclude(change.index, as: Self.outcome(refusal, change))
                 }
                 continue
             }
