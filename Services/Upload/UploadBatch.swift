@@ -24,17 +24,30 @@ struct UploadBatch: Sendable {
         _ body: ByteBuffer, format: BodyFormat = .json, roles: Set<String> = [],
         schema: UploadSchema, limits: WireLimits
     ) throws(UndecodableUpload) {
-        self.schema = schema
-        let wire: [WireChange]
         switch format {
         case .json:
-            self.body = body
-            wire = try body.withBytes { bytes throws(UndecodableUpload) in
+            let changes = try body.withBytes { bytes throws(UndecodableUpload) in
                 try UploadDecoder.decode(bytes)
             }
-        case .protobuf: (wire, self.body) = try ProtobufUploadDecoder.decode(body)
+            self.init(changes, payloads: body, roles: roles, schema: schema, limits: limits)
+        case .protobuf:
+            let (changes, payloads) = try ProtobufUploadDecoder.decode(body)
+            self.init(changes, payloads: payloads, roles: roles, schema: schema, limits: limits)
         }
-        let verdicts = self.body.withBytes { bytes in
+    }
+
+    /// Judges changes that were read.
+    ///
+    /// - Parameters:
+    ///   - payloads: the bytes that the changes' payloads are places in.
+    ///   - roles: the caller's.
+    init(
+        _ wire: [WireChange], payloads: ByteBuffer, roles: Set<String>, schema: UploadSchema,
+        limits: WireLimits
+    ) {
+        self.schema = schema
+        body = payloads
+        let verdicts = body.withBytes { bytes in
             guard wire.count <= limits.changesPerUpload else {
                 let refusal = Refusal.batchTooLarge(
                     changes: wire.count, limit: limits.changesPerUpload)

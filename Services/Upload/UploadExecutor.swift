@@ -2,6 +2,7 @@ import DatabaseKit
 import Model
 import NIOCore
 import Postgres
+import Protos
 import RPC
 import Sidecar
 import Synchronization
@@ -22,7 +23,8 @@ package final class UploadExecutor: Sendable {
     /// The first pause between attempts; each further one is up to twice as long.
     static let firstPause: Duration = .milliseconds(10)
 
-    /// When to come back after there were too many: about the time in which those that wait have their turn.
+    /// When to come back after there were too many uploads: about the time in which those that wait
+    /// are served.
     static let pauseWhenFull: Duration = .seconds(5)
 
     private let pool: PostgresPool
@@ -40,26 +42,62 @@ package final class UploadExecutor: Sendable {
 
     /// Reads, judges, decides and writes.
     ///
-    /// - Parameter trouble: called with PostgreSQL's error before it becomes the caller's, who is not told of it.
-    /// - Throws: `RPCFailure` when the request as a whole cannot be answered: then nothing was kept, or the
-    ///   outcome of the commit is unknown and a repeat of the request settles it.
+    /// - Parameter trouble: called with PostgreSQL's error, which the caller does not get.
+    /// - Throws: `RPCFailure` when the request as a whole cannot be answered: then nothing was kept,
+    ///   or the outcome of the commit is unknown and a repeat of the request finds it out.
     func upload(
         _ body: ByteBuffer, from caller: CallerIdentity, _ options: UploadOptions = .init(),
         deadline: ContinuousClock.Instant, trouble: (PostgresError) -> Void = { _ in }
+    ) async throws -> (batch: UploadBatch, result: UploadResult) {
+        let sender = Sender(user: UserID(caller.user), device: DeviceID(caller.device))
+        return try await write(
+            from: sender, options, deadline, trouble
+        ) { [limits] schema throws(UndecodableUpload) in
+            try UploadBatch(
+                body, format: options.format, roles: Set(caller.roles), schema: schema,
+                limits: limits)
+        }
+    }
+
+    /// Judges a refused change again, decides and writes, as the upload of its own device.
+    ///
+    /// - Throws: as `upload` does.
+    func retry(
+        _ failure: MaterializeFailure, deadline: ContinuousClock.Instant
+    ) async throws -> UploadResult {
+        let sender = Sender(user: UserID(failure.user), device: DeviceID(failure.device))
+        return try await write(
+            from: sender, UploadOptions(), deadline
+        ) { [limits] schema throws(UndecodableUpload) in
+            UploadBatch(retrying: failure, schema: schema, limits: limits)
+        }.result
+    }
+
+    /// Whose log is written.
+    private struct Sender {
+        let user: UserID
+        let device: DeviceID
+    }
+
+    /// - Parameter read: makes the batch for the schema as it is; called again if that was outdated.
+    private func write(
+        from sender: Sender, _ options: UploadOptions, _ deadline: ContinuousClock.Instant,
+        _ trouble: (PostgresError) -> Void = { _ in },
+        read: (UploadSchema) throws(UndecodableUpload) -> UploadBatch
     ) async throws -> (batch: UploadBatch, result: UploadResult) {
         do {
             // Refused before it is parsed if the queue is already full.
             guard !pool.isFull else { throw PostgresError(.poolExhausted) }
             let statements = try await preparedStatements()
-            let batch = try read(body, caller, options, statements.schema)
+            let batch = try read(statements.schema)
             do {
-                return (batch, try await transact(batch, statements, caller, options, deadline))
+                return (batch, try await transact(batch, statements, sender, options, deadline))
             } catch is OutdatedSchema {
                 _ = try await source.refresh()
                 let statements = try await preparedStatements()
-                let batch = try read(body, caller, options, statements.schema)
+                let batch = try read(statements.schema)
                 let result = try await transact(
-                    batch, statements, caller, options, deadline, trustsSchema: true)
+                    batch, statements, sender, options, deadline, trustsSchema: true)
                 return (batch, result)
             }
         } catch let error as UndecodableUpload where error.isTooLarge {
@@ -74,20 +112,12 @@ package final class UploadExecutor: Sendable {
         }
     }
 
-    private func read(
-        _ body: ByteBuffer, _ caller: CallerIdentity, _ options: UploadOptions,
-        _ schema: UploadSchema
-    ) throws -> UploadBatch {
-        try UploadBatch(
-            body, format: options.format, roles: Set(caller.roles), schema: schema, limits: limits)
-    }
-
-    /// PostgreSQL knows a table or column otherwise than the catalog that was read seconds ago, or may do so.
+    /// The catalog, which was read seconds ago, may differ from PostgreSQL's in a table or column.
     private struct OutdatedSchema: Error {}
 
-    /// - Parameter trustsSchema: what is wrong with names and types is the row's fault, or ours.
+    /// - Parameter trustsSchema: whether errors about names and types are the row's fault, or ours.
     private func transact(
-        _ batch: UploadBatch, _ statements: BusinessStatements, _ caller: CallerIdentity,
+        _ batch: UploadBatch, _ statements: BusinessStatements, _ sender: Sender,
         _ options: UploadOptions, _ deadline: ContinuousClock.Instant, trustsSchema: Bool = false
     ) async throws -> UploadResult {
         var isolates = false
@@ -96,9 +126,9 @@ package final class UploadExecutor: Sendable {
             do {
                 return try await pool.withConnection(deadline: deadline) { connection in
                     let transaction = UploadTransaction(
-                        connection: connection, user: UserID(caller.user),
-                        device: DeviceID(caller.device), batch: batch, statements: statements,
-                        options: options, timeouts: timeouts, deadline: deadline)
+                        connection: connection, user: sender.user, device: sender.device,
+                        batch: batch, statements: statements, options: options,
+                        timeouts: timeouts, deadline: deadline)
                     return isolates
                         ? try await transaction.isolating() : try await transaction.direct()
                 }
@@ -108,7 +138,8 @@ package final class UploadExecutor: Sendable {
                     isolates = true
                     continue
                 }
-                // Whoever waited for a connection in vain has waited enough: trying on would keep others from theirs.
+                // A caller that waited for a connection in vain does not wait again: others would
+                // wait longer for theirs.
                 guard error.isTransient, error.kind != .poolExhausted, !error.isUnreachable,
                     attempt < Self.maximumAttempts, .now < deadline
                 else { throw error }
@@ -155,13 +186,15 @@ package final class UploadExecutor: Sendable {
             RPCFailure(
                 .unavailable, code: "unavailable",
                 message:
-                    "The database has no free connection; nothing of the upload is lost, send it again later",
+                    "The database has no free connection; nothing of the upload is lost, "
+                    + "send it again later",
                 retryAfter: pauseWhenFull)
         case .server(let error) where error.sqlState == .insufficientPrivilege:
             RPCFailure(
                 .unavailable, code: "unavailable",
                 message:
-                    "The service lacks a privilege in its database; nothing of the upload is lost, send it again later",
+                    "The service lacks a privilege in its database; nothing of the upload is lost, "
+                    + "send it again later",
                 retryAfter: pauseWhenFull)
         default:
             RPCFailure(

@@ -35,7 +35,7 @@ enum ProtobufUploadDecoder {
             wire.key = change.pk
             wire.base = change.serverVersion
             if !change.payload.isEmpty {
-                wire.payload = slice(change.payload, at: payloads.writerIndex)
+                wire.payload = JSONSlice(payload: change.payload, at: payloads.writerIndex)
                 payloads.writeBytes(change.payload)
             }
             return wire
@@ -64,10 +64,13 @@ enum ProtobufUploadDecoder {
         }
         return count
     }
+}
 
-    /// A payload, to stand at a place. One that is not a JSON value counts as a string, which no payload may be.
-    private static func slice(_ payload: Data, at offset: Int) -> JSONSlice {
-        payload.withUnsafeBytes { raw in
+extension JSONSlice {
+    /// A payload that came without a body around it, as a slice of a body in which it stands at
+    /// `offset`. A payload that is not a JSON value counts as a string, which no payload may be.
+    init(payload: some ContiguousBytes, at offset: Int) {
+        self = payload.withUnsafeBytes { raw in
             var reader = JSONReader(raw.bindMemory(to: UInt8.self))
             guard let value = try? reader.skipValue(), (try? reader.expectEnd()) != nil else {
                 return JSONSlice(
