@@ -15,7 +15,7 @@ struct UploadBatch: Sendable {
     /// Those that are well formed, in the order in which they take effect.
     let changes: [Change]
     /// Those that are not, by their place in the request.
-    let refused: [(index: Int, refusal: Refusal)]
+    let rejected: [(index: Int, rejection: Rejection)]
 
     /// Reads and judges a body.
     ///
@@ -49,9 +49,9 @@ struct UploadBatch: Sendable {
         body = payloads
         let verdicts = body.withBytes { bytes in
             guard wire.count <= limits.changesPerUpload else {
-                let refusal = Refusal.batchTooLarge(
+                let rejection = Rejection.batchTooLarge(
                     changes: wire.count, limit: limits.changesPerUpload)
-                return wire.map { _ in ChangeValidation.Verdict.refused(refusal) }
+                return wire.map { _ in ChangeValidation.Verdict.rejected(rejection) }
             }
             let validation = ChangeValidation(
                 schema: schema, limits: limits, roles: roles, body: bytes)
@@ -61,38 +61,38 @@ struct UploadBatch: Sendable {
         changeIDs = wire.map(\.id)
         var valid: [Change] = []
         valid.reserveCapacity(wire.count)
-        var refused: [(Int, Refusal)] = []
+        var rejected: [(Int, Rejection)] = []
         var names = UnknownNames(limit: Self.maximumUnknownNames)
         for (index, verdict) in verdicts.enumerated() {
             switch verdict {
             case .valid(let change):
                 guard names.admit(change.strangers, of: change.table) else {
-                    refused.append((index, .tooManyUnknownNames(limit: Self.maximumUnknownNames)))
+                    rejected.append((index, .tooManyUnknownNames(limit: Self.maximumUnknownNames)))
                     continue
                 }
                 valid.append(change)
-            case .refused(let refusal): refused.append((index, refusal))
+            case .rejected(let rejection): rejected.append((index, rejection))
             }
         }
         changes = ProcessingOrder.of(valid, in: schema)
-        self.refused = refused
+        self.rejected = rejected
     }
 
     /// The change ids in the order of the request.
     let changeIDs: [ChangeID]
 
     /// The plan before anything is decided but the refusals.
-    func plan(_ facts: UploadFacts, device: DeviceID, now: @escaping @Sendable () -> String)
+    func plan(_ reading: UploadReading, device: DeviceID, now: @escaping @Sendable () -> String)
         -> UploadPlan
     {
-        let writer = UploadRequestFacts { [changes, body] position in
+        let writer = UploadRequest { [changes, body] position in
             let change = changes[position]
             return StoredWriter(
                 payload: change.payload.map { range in body.withBytes { Array($0[range]) } },
                 device: device.value, changeID: change.id, timestamp: now())
         }
-        var plan = UploadPlan(schema: schema, request: writer, facts: facts, count: count)
-        for (index, refusal) in refused { plan.conclude(index, as: .invalid(refusal)) }
+        var plan = UploadPlan(schema: schema, request: writer, reading: reading, count: count)
+        for (index, rejection) in rejected { plan.conclude(index, as: .invalid(rejection)) }
         return plan
     }
 }
@@ -116,8 +116,8 @@ private struct UnknownNames {
     }
 }
 
-extension Refusal {
-    fileprivate static func tooManyUnknownNames(limit: Int) -> Refusal {
+extension Rejection {
+    fileprivate static func tooManyUnknownNames(limit: Int) -> Rejection {
         .badPayload(
             "bad_payload: the upload's payloads have more than \(limit) different members "
                 + "that are no columns; send fewer changes at once, or leave them out"

@@ -6,6 +6,7 @@ import Protos
 import RPC
 import Sidecar
 import Synchronization
+import Waiting
 
 /// What a caller asks of an upload beside its changes.
 struct UploadOptions: Sendable {
@@ -20,12 +21,10 @@ struct UploadOptions: Sendable {
 package final class UploadExecutor: Sendable {
     /// How often a transaction is tried before the caller is asked to come back.
     static let maximumAttempts = 6
-    /// The first pause between attempts; each further one is up to twice as long.
-    static let firstPause: Duration = .milliseconds(10)
-
-    /// When to come back after there were too many uploads: about the time in which those that wait
-    /// are served.
-    static let pauseWhenFull: Duration = .seconds(5)
+    /// The pauses between attempts. They are spread widely: transactions that met in a deadlock
+    /// must not meet again.
+    private static let backoff = Backoff(
+        first: .milliseconds(20), longest: .milliseconds(320), steadyShare: 0.2)
 
     private let pool: PostgresPool
     private let source: CatalogSource
@@ -43,8 +42,8 @@ package final class UploadExecutor: Sendable {
     /// Reads, judges, decides and writes.
     ///
     /// - Parameter trouble: called with PostgreSQL's error, which the caller does not get.
-    /// - Throws: `RPCFailure` when the request as a whole cannot be answered: then nothing was kept,
-    ///   or the outcome of the commit is unknown and a repeat of the request finds it out.
+    /// - Throws: `RPCFailure` when the request as a whole cannot be answered: then nothing was
+    ///   kept, or the outcome of the commit is unknown and a repeat of the request finds it out.
     func upload(
         _ body: ByteBuffer, from caller: CallerIdentity, _ options: UploadOptions = .init(),
         deadline: ContinuousClock.Instant, trouble: (PostgresError) -> Void = { _ in }
@@ -79,7 +78,7 @@ package final class UploadExecutor: Sendable {
         let device: DeviceID
     }
 
-    /// - Parameter read: makes the batch for the schema as it is; called again if that was outdated.
+    /// - Parameter read: makes the batch for a schema; called again if the schema was outdated.
     private func write(
         from sender: Sender, _ options: UploadOptions, _ deadline: ContinuousClock.Instant,
         _ trouble: (PostgresError) -> Void = { _ in },
@@ -108,7 +107,7 @@ package final class UploadExecutor: Sendable {
                 message: "Failed to parse upload request: \(error.reason)")
         } catch let error as PostgresError {
             trouble(error)
-            throw Self.failure(error)
+            throw DatabaseFailures.upload.failure(of: error)
         }
     }
 
@@ -121,7 +120,7 @@ package final class UploadExecutor: Sendable {
         _ options: UploadOptions, _ deadline: ContinuousClock.Instant, trustsSchema: Bool = false
     ) async throws -> UploadResult {
         var isolates = false
-        var attempt = 1
+        var backoff = Self.backoff
         while true {
             do {
                 return try await pool.withConnection(deadline: deadline) { connection in
@@ -141,10 +140,9 @@ package final class UploadExecutor: Sendable {
                 // A caller that waited for a connection in vain does not wait again: others would
                 // wait longer for theirs.
                 guard error.isTransient, error.kind != .poolExhausted, !error.isUnreachable,
-                    attempt < Self.maximumAttempts, .now < deadline
+                    backoff.failures + 1 < Self.maximumAttempts, .now < deadline
                 else { throw error }
-                try await pause(before: attempt)
-                attempt += 1
+                try await Task.sleep(for: backoff.fail(jitter: .random(in: 0...1)))
             }
         }
     }
@@ -153,12 +151,6 @@ package final class UploadExecutor: Sendable {
         // A missing privilege is of class 42, too, and is missing whatever the catalog says.
         if state == .insufficientPrivilege { return false }
         return state?.errorClass == "42" || state == UnseenColumns.state
-    }
-
-    private func pause(before attempt: Int) async throws {
-        let longest = Self.firstPause * (1 << attempt)
-        // Spread at random: transactions that met in a deadlock must not meet again.
-        try await Task.sleep(for: longest * Double.random(in: 0.2...1))
     }
 
     /// The catalog prepared for uploads, with the statements built for it so far. Prepared again
@@ -172,36 +164,6 @@ package final class UploadExecutor: Sendable {
             let fresh = BusinessStatements(UploadSchema(catalog: catalog))
             prepared = fresh
             return fresh
-        }
-    }
-
-    /// Trouble of ours, as the caller may know it. The log has the rest.
-    static func failure(_ error: PostgresError) -> RPCFailure {
-        switch error.kind {
-        case .cancelled: .cancelled
-        case .deadlineExceeded: .deadlineExceeded
-        case .misuse, .decoding:
-            RPCFailure(.internal, code: "upload_failed", message: "Failed to process upload")
-        case .poolExhausted:
-            RPCFailure(
-                .unavailable, code: "unavailable",
-                message:
-                    "The database has no free connection; nothing of the upload is lost, "
-                    + "send it again later",
-                retryAfter: pauseWhenFull)
-        case .server(let error) where error.sqlState == .insufficientPrivilege:
-            RPCFailure(
-                .unavailable, code: "unavailable",
-                message:
-                    "The service lacks a privilege in its database; nothing of the upload is lost, "
-                    + "send it again later",
-                retryAfter: pauseWhenFull)
-        default:
-            RPCFailure(
-                .unavailable, code: "unavailable",
-                message:
-                    "The upload could not be processed now; nothing of it is lost, send it again",
-                retryAfter: .seconds(1))
         }
     }
 }

@@ -1,3 +1,4 @@
+import Model
 import Telemetry
 
 /// What uploads came to, as metrics.

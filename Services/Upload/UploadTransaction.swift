@@ -25,25 +25,25 @@ struct UploadTransaction {
     ///
     /// - Throws: `PostgresError`; one that `RowRefusal` recognises asks for `isolating()`.
     func direct() async throws -> UploadResult {
-        let (scope, source, facts) = try await readFacts()
-        var plan = newPlan(facts)
+        let (scope, source, reading) = try await read()
+        var plan = newPlan(reading)
         let entries = plan.decide(batch.changes[...])
-        if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, facts) }
+        if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, reading) }
         guard !entries.isEmpty else {
             try await run([Command(UploadStatements.rollback)])
-            return UploadResult(plan: plan, facts: facts)
+            return UploadResult(plan: plan, reading: reading)
         }
         let results = try await run(
             writes(entries, scope, source, expecting: .asRecorded) + constraintCheck
                 + [readHead(scope), Command(UploadStatements.commit)])
         let head = try results[results.count - 2].int64(0, 0)
-        return UploadResult(plan: plan, facts: facts, head: head)
+        return UploadResult(plan: plan, reading: reading, head: head)
     }
 
     /// Finds the rows that PostgreSQL refuses and writes the others.
     func isolating() async throws -> UploadResult {
-        let (scope, source, facts) = try await readFacts()
-        var plan = newPlan(facts)
+        let (scope, source, reading) = try await read()
+        var plan = newPlan(reading)
         var failures: [Command] = []
         func refuse(_ change: Change, _ version: RowVersion, _ refusal: RowRefusal) {
             let table = batch.schema.tables[change.table].registered.name
@@ -96,9 +96,9 @@ struct UploadTransaction {
                 }
             }
         }
-        if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, facts) }
+        if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, reading) }
         try await run(failures + [Command(UploadStatements.commit)])
-        return UploadResult(plan: plan, facts: facts)
+        return UploadResult(plan: plan, reading: reading)
     }
 
     /// Finds out which of two causes a row count that is too small has: the key is another user's,
@@ -113,21 +113,22 @@ struct UploadTransaction {
         return isOthers ? refusal : .leftOut
     }
 
-    private func newPlan(_ facts: UploadFacts) -> UploadPlan {
-        batch.plan(facts, device: device) { Timestamp.now() }
+    private func newPlan(_ reading: UploadReading) -> UploadPlan {
+        batch.plan(reading, device: device) { Timestamp.now() }
     }
 
     /// An all-or-nothing upload that cannot be whole leaves nothing.
-    private func abandon(_ plan: UploadPlan, _ facts: UploadFacts) async throws -> UploadResult {
+    private func abandon(_ plan: UploadPlan, _ reading: UploadReading) async throws -> UploadResult
+    {
         try await run([Command(UploadStatements.rollback)])
         var plan = plan
         plan.abortApplied()
-        return UploadResult(plan: plan, facts: facts)
+        return UploadResult(plan: plan, reading: reading)
     }
 
     /// Opens the transaction, locks and reads. Registers a user at the first upload, and a device.
-    private func readFacts() async throws -> (scope: Int64, source: Int32, facts: UploadFacts) {
-        let request = FactsRequest(
+    private func read() async throws -> (scope: Int64, source: Int32, reading: UploadReading) {
+        let request = UploadReadingStatements(
             user: user, device: device, changes: batch.changes, statements: statements)
         let opening =
             [
@@ -153,9 +154,9 @@ struct UploadTransaction {
         if answer.isRevoked { throw RPCFailure.deviceRevoked }
         try await readPayloads(request, &answer)
         guard let source = answer.source else {
-            return (scope, try await register(scope), answer.facts)
+            return (scope, try await register(scope), answer.reading)
         }
-        return (scope, source, answer.facts)
+        return (scope, source, answer.reading)
     }
 
     private func register(_ scope: Int64) async throws -> Int32 {
@@ -165,19 +166,19 @@ struct UploadTransaction {
         return try await run([Command(UploadStatements.createSource, bindings)])[0].int32(0, 0)
     }
 
-    /// Reads the facts once more, inside the transaction.
-    private func readAgain() async throws -> UploadFacts {
-        let request = FactsRequest(
+    /// Reads once more, inside the transaction.
+    private func readAgain() async throws -> UploadReading {
+        let request = UploadReadingStatements(
             user: user, device: device, changes: batch.changes, statements: statements)
         var answer = try request.read(try await run(request.commands)[...])
         try await readPayloads(request, &answer)
-        return answer.facts
+        return answer.reading
     }
 
     /// Reads large rows that a conflict may have to show. Rarely needed, hence a round trip of its
     /// own.
     private func readPayloads(
-        _ request: FactsRequest, _ answer: inout FactsRequest.Answer
+        _ request: UploadReadingStatements, _ answer: inout UploadReadingStatements.Answer
     ) async throws(PostgresError) {
         guard let command = request.payloadCommand(answer) else { return }
         try request.readPayloads(try await run([command])[0], into: &answer)
@@ -273,12 +274,12 @@ struct UploadResult: Sendable {
     let sequences: ClosedRange<Sequence64>?
 
     /// - Parameter head: the user's last sequence, if the writes caused further changes.
-    init(plan: UploadPlan, facts: UploadFacts, head: Sequence64? = nil) {
+    init(plan: UploadPlan, reading: UploadReading, head: Sequence64? = nil) {
         outcomes = AnswerRoom.fitting(plan.outcomes.map { $0 ?? .aborted })
         duplicates = plan.duplicates
         highestSequence = head ?? plan.lastSequence
         sequences =
-            plan.lastSequence > facts.lastSequence
-            ? facts.lastSequence + 1...plan.lastSequence : nil
+            plan.lastSequence > reading.lastSequence
+            ? reading.lastSequence + 1...plan.lastSequence : nil
     }
 }

@@ -1,9 +1,11 @@
+import DatabaseKit
 import Model
 import NIOCore
 import Postgres
 import Protos
 import RPC
 import ServiceKit
+import WireJSON
 
 /// The `ListFailures` call.
 struct ListFailures: Sendable {
@@ -17,13 +19,13 @@ struct ListFailures: Sendable {
             reply.failures = try await store.list(request, deadline: context.deadline)
             return RPCReply(reply)
         } catch let error as PostgresError {
-            throw UploadExecutor.failure(error)
+            throw DatabaseFailures.upload.failure(of: error)
         }
     }
 }
 
-/// The `RetryFailure` call: decides a refused change again, under its own device and change id. If the
-/// device sends it too, that is a repeat.
+/// The `RetryFailure` call: decides a refused change again, under its own device and change id. If
+/// the device sends it too, that is a repeat.
 struct RetryFailure: Sendable {
     let store: FailureStore
     let executor: UploadExecutor
@@ -57,13 +59,15 @@ struct RetryFailure: Sendable {
                 deadline: context.deadline)
             return RPCReply(RetryFailureReply(), body: UploadAnswer.status(outcome, changeID: 0))
         } catch let error as PostgresError {
-            throw UploadExecutor.failure(error)
+            throw DatabaseFailures.upload.failure(of: error)
         }
     }
 
     private static func stale(_ version: RowVersion) -> ByteBuffer {
-        ByteBuffer(
-            string: #"{"source_change_id":0,"status":"applied","new_server_version":\#(version),"#
-                + #""message":"failure was stale; removed"}"# + "\n")
+        let status: JSONDocument = [
+            "source_change_id": 0, "status": "applied", "new_server_version": .integer(version),
+            "message": "failure was stale; removed",
+        ]
+        return ByteBuffer(string: status.text + "\n")
     }
 }

@@ -14,18 +14,18 @@ struct ChangeValidation {
 
     enum Verdict {
         case valid(Change)
-        case refused(Refusal)
+        case rejected(Rejection)
     }
 
     func judge(_ wire: WireChange, at index: Int) -> Verdict {
         do {
             return .valid(try change(wire, at: index))
         } catch {
-            return .refused(error)
+            return .rejected(error)
         }
     }
 
-    private func change(_ wire: WireChange, at index: Int) throws(Refusal) -> Change {
+    private func change(_ wire: WireChange, at index: Int) throws(Rejection) -> Change {
         if let field = wire.brokenField {
             throw .badPayload("bad_payload: \(field) is not valid Unicode text")
         }
@@ -58,7 +58,7 @@ struct ChangeValidation {
             strangers: shape.strangers, needs: shape.needs, provides: shape.provides)
     }
 
-    private func table(_ wire: WireChange) throws(Refusal) -> Int {
+    private func table(_ wire: WireChange) throws(Rejection) -> Int {
         let schemaName = wire.schema.trimmed.lowercased()
         let name = TableName(
             schema: schemaName.isEmpty ? "public" : schemaName,
@@ -76,8 +76,9 @@ struct ChangeValidation {
         return table
     }
 
-    private func payload(_ wire: WireChange, _ operation: Operation) throws(Refusal) -> Range<Int>?
-    {
+    private func payload(_ wire: WireChange, _ operation: Operation) throws(Rejection) -> Range<
+        Int
+    >? {
         if operation == .delete {
             guard wire.payload == nil else { throw .badPayload("DELETE must not include payload") }
             return nil
@@ -131,8 +132,6 @@ struct ChangeValidation {
         }
     }
 }
-
-extension Refusal: Error {}
 
 extension String {
     /// The longest text that is trimmed, in bytes: no name or operation is as long.

@@ -20,7 +20,7 @@ struct PayloadShape {
 
     /// - Parameters:
     ///   - payload: the JSON object's own bytes, already known to be valid.
-    /// - Throws: a refusal when a foreign key's value cannot be one.
+    /// - Throws: a rejection when a foreign key's value cannot be one.
     static func read(
         _ payload: UnsafeBufferPointer<UInt8>, of table: UploadTable, key: RowKey,
         in schema: UploadSchema

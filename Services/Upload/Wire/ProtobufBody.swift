@@ -16,7 +16,8 @@ enum ProtobufUploadDecoder {
     static func decode(
         _ body: ByteBuffer
     ) throws(UndecodableUpload) -> (changes: [WireChange], payloads: ByteBuffer) {
-        // Counted before any is made: an empty one takes two bytes of the body and a hundred in memory.
+        // Counted before any is made: an empty change takes two bytes of the body and a hundred in
+        // memory.
         guard countChanges(in: body) <= WireLimits.answeredChanges else { throw .tooManyChanges }
         let request: BodyUploadRequest
         do {
@@ -43,7 +44,8 @@ enum ProtobufUploadDecoder {
         return (changes, payloads)
     }
 
-    /// The fields of `changes` in a body, as far as it can be read: never fewer than are made of it.
+    /// The fields of `changes` in a body, as far as it can be read: never fewer than the decoder
+    /// makes of it.
     private static func countChanges(in body: ByteBuffer) -> Int {
         var rest = body
         var count = 0
@@ -137,10 +139,10 @@ extension BodyChangeStatus {
         switch outcome {
         case .applied(let version): newServerVersion = version ?? 0
         case .conflict(let row): serverRow = BodyServerRow(row)
-        case .invalid(let refusal):
-            message = refusal.message ?? ""
-            invalid.reason = refusal.reason.rawValue
-            if case .missing(let labels) = refusal.details { invalid.missing = labels }
+        case .invalid(let rejection):
+            message = rejection.message ?? ""
+            invalid.reason = rejection.reason.rawValue
+            if case .missing(let labels) = rejection.details { invalid.missing = labels }
         case .materializeError(let version, let text):
             newServerVersion = version
             message = text

@@ -285,7 +285,7 @@ struct SyncedDatabase {
 struct DirectHydrationNotes: HydrationNotes {
     let pool: PostgresPool
 
-    func note(floor: Sequence64, _ context: CallContext) async throws(RPCFailure) {
+    func record(floor: Sequence64, _ context: CallContext) async throws(RPCFailure) {
         var request = NoteHydrationRequest()
         request.floor = floor
         do {

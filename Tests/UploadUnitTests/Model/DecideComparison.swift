@@ -4,7 +4,8 @@ import Sidecar
 
 @testable import UploadService
 
-/// Decides one step after the other from facts, as `UploadTransaction` does, and compares with the model's answers.
+/// Decides one step after the other from a reading, as `UploadTransaction` does, and compares with
+/// the model's answers.
 struct DecideComparison {
     private(set) var store = FactStore()
 
@@ -27,14 +28,14 @@ struct DecideComparison {
 
     private mutating func decide(_ upload: ModelServer.Upload) -> [ChangeOutcome?] {
         let changes = ProcessingOrder.of(ModelChanges.make(upload.changes), in: modelSchema)
-        let writer = UploadRequestFacts { position in
+        let writer = UploadRequest { position in
             let sent = upload.changes[changes[position].index]
             return StoredWriter(
                 payload: sent.payload.flatMap { ModelServer.Entry.Content.sent($0).bytes },
                 device: upload.device.name, changeID: ChangeID(sent.id), timestamp: "")
         }
         let start = UploadPlan(
-            schema: modelSchema, request: writer, facts: store.facts(for: upload, changes),
+            schema: modelSchema, request: writer, reading: store.reading(for: upload, changes),
             count: changes.count)
         var plan = start
         let entries = plan.decide(changes[...])
@@ -67,7 +68,7 @@ struct DecideComparison {
             }
             plan = trial
             if store.log(of: upload.user).count != plan.lastSequence {
-                plan.learn(store.facts(for: upload, changes))
+                plan.learn(store.reading(for: upload, changes))
             }
         }
         if upload.isAtomic, plan.hasUnapplied {

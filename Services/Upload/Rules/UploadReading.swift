@@ -2,7 +2,7 @@ import Model
 
 /// What the database held about a batch when the user's scope was locked. The plan rests on nothing
 /// else.
-package struct UploadFacts: Sendable {
+package struct UploadReading: Sendable {
     /// The last sequence in the user's change log.
     package var lastSequence: Sequence64
     /// The changes in the log under the ids that this device sent.
