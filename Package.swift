@@ -102,25 +102,37 @@ let sharedTargets: [Target] = [
         name: "CZlib", path: "Shared/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CAllocator", path: "Shared/CAllocator"),
     shared("Compression", ["CZlib", .nioCore]),
+    shared("LogFields", [.logging]),
     // Numbers that are the same in every run of one seed: for checks by chance, in tools and tests.
     shared("SeededRandom", []),
+    shared("Waiting", []),
     shared("WireJSON", []),
     shared("Model", ["WireJSON"]),
     shared("Telemetry", ["WireJSON", .crypto, .logging]),
     shared("Protos", [.protobuf], exclude: ["Definitions"]),
-    shared("RPC", ["Protos", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf]),
+    shared(
+        "RPC",
+        [
+            "LogFields", "Protos", "Waiting", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf,
+        ]),
     shared(
         "ServiceKit",
         [
-            "CAllocator", "Model", "RPC", "Telemetry", "WireJSON", .hummingbird, .httpTypes,
+            "CAllocator", "LogFields", "Model", "RPC", "Telemetry", "WireJSON", .hummingbird,
+            .httpTypes,
             .lifecycle, .logging, .nioCore, .nioPosix, .signals,
         ]),
-    shared("Postgres", ["CLibPQ", .lifecycle, .logging]),
+    shared("Postgres", ["CLibPQ", "LogFields", "Waiting", .lifecycle, .logging]),
     shared("Tokens", [.jwtKit]),
     shared(
-        "DatabaseKit", ["Postgres", "ServiceKit", "Sidecar", "Telemetry", .lifecycle, .logging]),
+        "DatabaseKit",
+        [
+            "LogFields", "Postgres", "RPC", "ServiceKit", "Sidecar", "Telemetry", .lifecycle,
+            .logging,
+        ]),
     shared(
-        "Sidecar", ["Model", "Postgres", .lifecycle, .logging, .yams], exclude: ["schema.sql"],
+        "Sidecar", ["LogFields", "Model", "Postgres", .lifecycle, .logging, .yams],
+        exclude: ["schema.sql"],
         resources: [
             .embedInCode("Migrations/0001_sidecar.sql"), .embedInCode("Migrations/0002_auth.sql"),
             .embedInCode("Migrations/0003_capture.sql"), .embedInCode("Migrations/0004_access.sql"),
@@ -137,29 +149,29 @@ let serviceTargets: [Target] =
     service(
         "Upload", library: "UploadService", executable: "oversync-upload",
         [
-            "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
-            "Telemetry", "WireJSON",
+            "DatabaseKit", "LogFields", "Model", "Postgres", "Protos", "RPC", "ServiceKit",
+            "Sidecar", "Telemetry", "Waiting", "WireJSON",
             .crypto, .lifecycle, .logging, .nioCore, .protobuf,
         ])
     + service(
         "Download", library: "DownloadService", executable: "oversync-download",
         [
-            "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
-            "Telemetry", "WireJSON",
+            "DatabaseKit", "LogFields", "Model", "Postgres", "Protos", "RPC", "ServiceKit",
+            "Sidecar", "Telemetry", "Waiting", "WireJSON",
             .lifecycle, .logging, .nioCore, .protobuf,
         ])
     + service(
         "Auth", library: "AuthService", executable: "oversync-auth",
         [
-            "DatabaseKit", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
-            "Telemetry", "Tokens", "WireJSON",
+            "DatabaseKit", "LogFields", "Model", "Postgres", "Protos", "RPC", "ServiceKit",
+            "Sidecar", "Telemetry", "Tokens", "WireJSON",
             .crypto, .jwtKit, .lifecycle, .logging, .nioCore,
         ])
     + service(
         "Gateway", library: "Gateway", executable: "oversync-gateway",
         [
-            "Compression", "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens",
-            "WireJSON", .crypto, .http2, .httpTypes,
+            "Compression", "LogFields", "Model", "Protos", "RPC", "ServiceKit", "Telemetry",
+            "Tokens", "Waiting", "WireJSON", .crypto, .http2, .httpTypes,
             .hummingbird, .hummingbirdCore, .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1,
             .nioHTTP2, .nioHTTPTypes, .nioHTTPTypesHTTP1, .nioPosix, .nioSSL, .nioTLS,
         ],
@@ -197,7 +209,7 @@ let toolTargets: [Target] = [
     .target(
         name: "DevStack",
         dependencies: [
-            "LocalPostgres", "OperatorKit", "Postgres", "Programs", "Sidecar", .asn1,
+            "LocalPostgres", "OperatorKit", "Postgres", "Programs", "Sidecar", "Waiting", .asn1,
             .asyncHTTPClient, .crypto, .lifecycle, .logging, .nioCore, .nioHTTP1, .nioSSL, .signals,
             .x509,
         ],
@@ -248,7 +260,7 @@ let toolTargets: [Target] = [
         name: "GapCheck",
         dependencies: [
             "DevStack", "Model", "OperatorKit", "Postgres", "SeededRandom", "Sidecar", "Tokens",
-            "WireJSON", .asyncHTTPClient, .nioCore, .nioHTTP1,
+            "Waiting", "WireJSON", .asyncHTTPClient, .nioCore, .nioHTTP1,
         ],
         path: "Tools/GapCheck",
         resources: [
@@ -259,7 +271,8 @@ let toolTargets: [Target] = [
     .target(
         name: "Load",
         dependencies: [
-            "GapCheck", "GatewayAccess", "OperatorKit", .asyncHTTPClient, .nioCore, .nioHTTP1,
+            "GapCheck", "GatewayAccess", "OperatorKit", "Waiting", .asyncHTTPClient, .nioCore,
+            .nioHTTP1,
         ],
         path: "Tools/Load", swiftSettings: settings),
     .executableTarget(
@@ -324,6 +337,7 @@ let testTargets: [Target] = [
             "AuthService", "DownloadService", "Gateway", "ServiceKit", "Sidecar", "UploadService",
             .yams,
         ]),
+    tests("WaitingUnitTests", ["Waiting"]),
     tests("WireJSONUnitTests", ["SeededRandom", "WireJSON"]),
     tests("ProtosUnitTests", ["ProtobufC", "Protos", .protobuf]),
     tests(
@@ -336,7 +350,7 @@ let testTargets: [Target] = [
             "Programs", "Protos", "RPC", "rpc-test-replica", .lifecycle, .logging, .nioCore,
             .nioPosix, .protobuf,
         ]),
-    tests("PostgresUnitTests", ["Postgres", "SeededRandom"]),
+    tests("PostgresUnitTests", ["Postgres", "SeededRandom", "Waiting"]),
     tests(
         "PostgresIntegrationTests",
         ["LocalPostgres", "Postgres", "Programs", "TestSupport", .lifecycle, .logging]),

@@ -68,7 +68,7 @@ package enum DownloadService {
             router.on(DownloadRPC.pullChanges) { try await pull($0, $1, $2) }
             router.onStream(DownloadRPC.watchHead) { try await watch($0, $2, $3) }
             router.on(DownloadRPC.noteHeads) { request, _, _ in
-                for head in request.heads { heads.note(head.lastSeq, of: UserID(head.user)) }
+                for head in request.heads { heads.remember(head.lastSeq, of: UserID(head.user)) }
                 return RPCReply(NoteHeadsReply())
             }
             let bootstrap = ReadBootstrap(pool: pool)

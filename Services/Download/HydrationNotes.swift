@@ -8,14 +8,14 @@ protocol HydrationNotes: Sendable {
     ///
     /// - Parameter floor: of the log, in the snapshot that the device's first page was read from.
     /// - Throws: `RPCFailure.unavailable`: the page must not be answered.
-    func note(floor: Sequence64, _ context: CallContext) async throws(RPCFailure)
+    func record(floor: Sequence64, _ context: CallContext) async throws(RPCFailure)
 }
 
 /// Upload keeps the records: this service writes nothing.
 struct UploadsHydrationNotes: HydrationNotes {
     let upload: RPCClient
 
-    func note(floor: Sequence64, _ context: CallContext) async throws(RPCFailure) {
+    func record(floor: Sequence64, _ context: CallContext) async throws(RPCFailure) {
         var request = NoteHydrationRequest()
         request.floor = floor
         do {

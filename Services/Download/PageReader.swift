@@ -4,6 +4,7 @@ import Postgres
 import RPC
 import ServiceKit
 import Sidecar
+import Waiting
 
 /// Reads pages of change logs.
 struct PageReader: Sendable {
@@ -40,12 +41,12 @@ struct PageReader: Sendable {
 
     /// Longest wait until this database shows what was written to the primary.
     private static let replayLimit = Duration.seconds(5)
-    /// The first pause between two looks; each further one is twice as long, up to the longest.
-    private static let firstReplayPause = Duration.milliseconds(20)
-    private static let longestReplayPause = Duration.milliseconds(320)
+    /// The pauses between two looks.
+    private static let replayBackoff = Backoff(
+        first: .milliseconds(20), longest: .milliseconds(320))
 
-    /// Returns when this database shows the record that Upload has just made: the device's next page is read here, too,
-    /// and would be refused without it. A hot standby has to replay it first.
+    /// Returns when this database shows the record that Upload has just made: the device's next page
+    /// is read here too, and would be refused without it. A hot standby has to replay it first.
     ///
     /// - Parameter floor: that was recorded.
     /// - Throws: `RPCFailure.unavailable` when it does not come in time; `PostgresError`.
@@ -54,8 +55,8 @@ struct PageReader: Sendable {
         deadline: ContinuousClock.Instant
     ) async throws {
         // Leaves time to answer.
-        let end = min(ContinuousClock.now + Self.replayLimit, deadline - Self.longestReplayPause)
-        var pause = Self.firstReplayPause
+        let end = min(ContinuousClock.now + Self.replayLimit, deadline - Self.replayBackoff.longest)
+        var backoff = Self.replayBackoff
         while true {
             let recorded = try await readScope(user, device, deadline: deadline).hydratedFrom
             if let recorded, recorded >= floor { return }
@@ -64,8 +65,7 @@ struct PageReader: Sendable {
                     "The replica's database has not caught up with its primary; try again")
             }
             // PostgreSQL does not signal what a standby has replayed.
-            try await Task.sleep(for: pause)
-            pause = min(pause * 2, Self.longestReplayPause)
+            try await Task.sleep(for: backoff.fail())
         }
     }
 

@@ -1,3 +1,4 @@
+import LogFields
 import Logging
 import Model
 import Postgres
@@ -83,7 +84,7 @@ final class ScopeHeads: Service {
     }
 
     /// Upload has committed up to this sequence.
-    func note(_ head: Sequence64, of user: UserID, now: Instant = .now) {
+    func remember(_ head: Sequence64, of user: UserID, now: Instant = .now) {
         update(user) { entry in
             guard head > entry.told else { return }
             entry.toldAt = now
@@ -298,7 +299,7 @@ final class ScopeHeads: Service {
             }
             if isNews {
                 logger.warning(
-                    "the last sequences could not be read", metadata: ["error": "\(error)"])
+                    "the last sequences could not be read", metadata: .fields([.error: "\(error)"]))
             }
             return .failed
         }
@@ -320,7 +321,7 @@ final class ScopeHeads: Service {
         let result = try await connection.run(
             Command(DownloadStatements.readGrown, bindings), deadline: deadline)
         for row in 0..<result.rowCount {
-            note(try result.int64(row, 1), of: UserID(try result.string(row, 0)))
+            remember(try result.int64(row, 1), of: UserID(try result.string(row, 0)))
         }
         state.withLock { state in
             state.readings.grown += 1

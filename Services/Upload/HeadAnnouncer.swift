@@ -6,11 +6,12 @@ import SwiftProtobuf
 import Synchronization
 import Telemetry
 
-/// Tells every Download replica what was committed, before the device that made the change is answered: a
-/// download that starts after an upload was acknowledged sees it, whichever replica serves it.
+/// Tells every Download replica what was committed, before the device that made the change is
+/// answered: a download that starts after an upload was acknowledged sees it, whichever replica
+/// serves it.
 ///
-/// Commits that come while an announcement is under way go out together with the next. A replica that
-/// does not answer is not waited for long: it finds out by its own poll.
+/// Commits that come while an announcement is under way go out together with the next one. The wait
+/// for a replica that does not answer is short: it finds out by its own poll.
 final class HeadAnnouncer: Service {
     /// Longest time that one announcement holds up the uploads it tells of.
     static let patience: Duration = .milliseconds(100)

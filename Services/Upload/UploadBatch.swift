@@ -1,9 +1,10 @@
 import Model
 import NIOCore
 
-/// A request that was read and judged change by change: what is left is for the plan and the database.
+/// A request that was read and judged change by change: the rest is for the plan and the database.
 struct UploadBatch: Sendable {
-    /// Different names in the payloads of one upload that are no columns: each is looked up again behind the writes.
+    /// The most different names in the payloads of one upload that are not columns: each is looked
+    /// up again after the writes.
     static let maximumUnknownNames = 10_000
 
     let schema: UploadSchema
@@ -14,7 +15,7 @@ struct UploadBatch: Sendable {
     /// Those that are well formed, in the order in which they take effect.
     let changes: [Change]
     /// Those that are not, by their place in the request.
-    let refused: [(index: Int, refusal: Refusal)]
+    let rejected: [(index: Int, rejection: Rejection)]
 
     /// Reads and judges a body.
     ///
@@ -23,21 +24,34 @@ struct UploadBatch: Sendable {
         _ body: ByteBuffer, format: BodyFormat = .json, roles: Set<String> = [],
         schema: UploadSchema, limits: WireLimits
     ) throws(UndecodableUpload) {
-        self.schema = schema
-        let wire: [WireChange]
         switch format {
         case .json:
-            self.body = body
-            wire = try body.withBytes { bytes throws(UndecodableUpload) in
+            let changes = try body.withBytes { bytes throws(UndecodableUpload) in
                 try UploadDecoder.decode(bytes)
             }
-        case .protobuf: (wire, self.body) = try ProtobufUploadDecoder.decode(body)
+            self.init(changes, payloads: body, roles: roles, schema: schema, limits: limits)
+        case .protobuf:
+            let (changes, payloads) = try ProtobufUploadDecoder.decode(body)
+            self.init(changes, payloads: payloads, roles: roles, schema: schema, limits: limits)
         }
-        let verdicts = self.body.withBytes { bytes in
+    }
+
+    /// Judges changes that were read.
+    ///
+    /// - Parameters:
+    ///   - payloads: the bytes that the changes' payloads are places in.
+    ///   - roles: the caller's.
+    init(
+        _ wire: [WireChange], payloads: ByteBuffer, roles: Set<String>, schema: UploadSchema,
+        limits: WireLimits
+    ) {
+        self.schema = schema
+        body = payloads
+        let verdicts = body.withBytes { bytes in
             guard wire.count <= limits.changesPerUpload else {
-                let refusal = Refusal.batchTooLarge(
+                let rejection = Rejection.batchTooLarge(
                     changes: wire.count, limit: limits.changesPerUpload)
-                return wire.map { _ in ChangeValidation.Verdict.refused(refusal) }
+                return wire.map { _ in ChangeValidation.Verdict.rejected(rejection) }
             }
             let validation = ChangeValidation(
                 schema: schema, limits: limits, roles: roles, body: bytes)
@@ -47,38 +61,38 @@ struct UploadBatch: Sendable {
         changeIDs = wire.map(\.id)
         var valid: [Change] = []
         valid.reserveCapacity(wire.count)
-        var refused: [(Int, Refusal)] = []
+        var rejected: [(Int, Rejection)] = []
         var names = UnknownNames(limit: Self.maximumUnknownNames)
         for (index, verdict) in verdicts.enumerated() {
             switch verdict {
             case .valid(let change):
                 guard names.admit(change.strangers, of: change.table) else {
-                    refused.append((index, .tooManyUnknownNames(limit: Self.maximumUnknownNames)))
+                    rejected.append((index, .tooManyUnknownNames(limit: Self.maximumUnknownNames)))
                     continue
                 }
                 valid.append(change)
-            case .refused(let refusal): refused.append((index, refusal))
+            case .rejected(let rejection): rejected.append((index, rejection))
             }
         }
         changes = ProcessingOrder.of(valid, in: schema)
-        self.refused = refused
+        self.rejected = rejected
     }
 
     /// The change ids in the order of the request.
     let changeIDs: [ChangeID]
 
     /// The plan before anything is decided but the refusals.
-    func plan(_ facts: UploadFacts, device: DeviceID, now: @escaping @Sendable () -> String)
+    func plan(_ reading: UploadReading, device: DeviceID, now: @escaping @Sendable () -> String)
         -> UploadPlan
     {
-        let writer = UploadRequestFacts { [changes, body] position in
+        let writer = UploadRequest { [changes, body] position in
             let change = changes[position]
             return StoredWriter(
                 payload: change.payload.map { range in body.withBytes { Array($0[range]) } },
                 device: device.value, changeID: change.id, timestamp: now())
         }
-        var plan = UploadPlan(schema: schema, request: writer, facts: facts, count: count)
-        for (index, refusal) in refused { plan.settle(index, as: .invalid(refusal)) }
+        var plan = UploadPlan(schema: schema, request: writer, reading: reading, count: count)
+        for (index, rejection) in rejected { plan.conclude(index, as: .invalid(rejection)) }
         return plan
     }
 }
@@ -102,10 +116,11 @@ private struct UnknownNames {
     }
 }
 
-extension Refusal {
-    fileprivate static func tooManyUnknownNames(limit: Int) -> Refusal {
+extension Rejection {
+    fileprivate static func tooManyUnknownNames(limit: Int) -> Rejection {
         .badPayload(
-            "bad_payload: the upload's payloads have more than \(limit) different members that are no columns; send fewer changes at once, or leave them out"
+            "bad_payload: the upload's payloads have more than \(limit) different members "
+                + "that are no columns; send fewer changes at once, or leave them out"
         )
     }
 }

@@ -2,9 +2,11 @@ import DatabaseKit
 import Model
 import NIOCore
 import Postgres
+import Protos
 import RPC
 import Sidecar
 import Synchronization
+import Waiting
 
 /// What a caller asks of an upload beside its changes.
 struct UploadOptions: Sendable {
@@ -19,17 +21,16 @@ struct UploadOptions: Sendable {
 package final class UploadExecutor: Sendable {
     /// How often a transaction is tried before the caller is asked to come back.
     static let maximumAttempts = 6
-    /// The first pause between attempts; each further one is up to twice as long.
-    static let firstPause: Duration = .milliseconds(10)
-
-    /// When to come back after there were too many: about the time in which those that wait have their turn.
-    static let pauseWhenFull: Duration = .seconds(5)
+    /// The pauses between attempts. They are spread widely: transactions that met in a deadlock
+    /// must not meet again.
+    private static let backoff = Backoff(
+        first: .milliseconds(20), longest: .milliseconds(320), steadyShare: 0.2)
 
     private let pool: PostgresPool
     private let source: CatalogSource
     private let limits: WireLimits
     private let timeouts: UploadTimeouts
-    private let prepared = Mutex<UploadSchema?>(nil)
+    private let prepared = Mutex<BusinessStatements?>(nil)
 
     init(pool: PostgresPool, source: CatalogSource, limits: WireLimits, timeouts: UploadTimeouts) {
         self.pool = pool
@@ -40,26 +41,63 @@ package final class UploadExecutor: Sendable {
 
     /// Reads, judges, decides and writes.
     ///
-    /// - Parameter trouble: called with PostgreSQL's error before it becomes the caller's, who is not told of it.
-    /// - Throws: `RPCFailure` when the request as a whole cannot be answered: then nothing was kept, or the
-    ///   outcome of the commit is unknown and a repeat of the request settles it.
+    /// - Parameter trouble: called with PostgreSQL's error, which the caller does not get.
+    /// - Throws: `RPCFailure` when the request as a whole cannot be answered: then nothing was
+    ///   kept, or the outcome of the commit is unknown and a repeat of the request finds it out.
     func upload(
         _ body: ByteBuffer, from caller: CallerIdentity, _ options: UploadOptions = .init(),
         deadline: ContinuousClock.Instant, trouble: (PostgresError) -> Void = { _ in }
     ) async throws -> (batch: UploadBatch, result: UploadResult) {
+        let sender = Sender(user: UserID(caller.user), device: DeviceID(caller.device))
+        return try await write(
+            from: sender, options, deadline, trouble
+        ) { [limits] schema throws(UndecodableUpload) in
+            try UploadBatch(
+                body, format: options.format, roles: Set(caller.roles), schema: schema,
+                limits: limits)
+        }
+    }
+
+    /// Judges a refused change again, decides and writes, as the upload of its own device.
+    ///
+    /// - Throws: as `upload` does.
+    func retry(
+        _ failure: MaterializeFailure, deadline: ContinuousClock.Instant
+    ) async throws -> UploadResult {
+        let sender = Sender(user: UserID(failure.user), device: DeviceID(failure.device))
+        return try await write(
+            from: sender, UploadOptions(), deadline
+        ) { [limits] schema throws(UndecodableUpload) in
+            UploadBatch(retrying: failure, schema: schema, limits: limits)
+        }.result
+    }
+
+    /// Whose log is written.
+    private struct Sender {
+        let user: UserID
+        let device: DeviceID
+    }
+
+    /// - Parameter read: makes the batch for a schema; called again if the schema was outdated.
+    private func write(
+        from sender: Sender, _ options: UploadOptions, _ deadline: ContinuousClock.Instant,
+        _ trouble: (PostgresError) -> Void = { _ in },
+        read: (UploadSchema) throws(UndecodableUpload) -> UploadBatch
+    ) async throws -> (batch: UploadBatch, result: UploadResult) {
         do {
             // Refused before it is parsed if the queue is already full.
             guard !pool.isFull else { throw PostgresError(.poolExhausted) }
-            let batch = try await read(body, caller, options)
+            let statements = try await preparedStatements()
+            let batch = try read(statements.schema)
             do {
-                return (batch, try await transact(batch, caller, options, deadline))
+                return (batch, try await transact(batch, statements, sender, options, deadline))
             } catch is OutdatedSchema {
                 _ = try await source.refresh()
-                let batch = try await read(body, caller, options)
-                return (
-                    batch,
-                    try await transact(batch, caller, options, deadline, trustsSchema: true)
-                )
+                let statements = try await preparedStatements()
+                let batch = try read(statements.schema)
+                let result = try await transact(
+                    batch, statements, sender, options, deadline, trustsSchema: true)
+                return (batch, result)
             }
         } catch let error as UndecodableUpload where error.isTooLarge {
             throw RPCFailure(.tooLarge, code: "payload_too_large", message: error.reason)
@@ -69,34 +107,26 @@ package final class UploadExecutor: Sendable {
                 message: "Failed to parse upload request: \(error.reason)")
         } catch let error as PostgresError {
             trouble(error)
-            throw Self.failure(error)
+            throw DatabaseFailures.upload.failure(of: error)
         }
     }
 
-    private func read(
-        _ body: ByteBuffer, _ caller: CallerIdentity, _ options: UploadOptions
-    ) async throws -> UploadBatch {
-        try UploadBatch(
-            body, format: options.format, roles: Set(caller.roles), schema: try await schema(),
-            limits: limits)
-    }
-
-    /// PostgreSQL knows a table or column otherwise than the catalog that was read seconds ago, or may do so.
+    /// The catalog, which was read seconds ago, may differ from PostgreSQL's in a table or column.
     private struct OutdatedSchema: Error {}
 
-    /// - Parameter trustsSchema: what is wrong with names and types is the row's fault, or ours.
+    /// - Parameter trustsSchema: whether errors about names and types are the row's fault, or ours.
     private func transact(
-        _ batch: UploadBatch, _ caller: CallerIdentity, _ options: UploadOptions,
-        _ deadline: ContinuousClock.Instant, trustsSchema: Bool = false
+        _ batch: UploadBatch, _ statements: BusinessStatements, _ sender: Sender,
+        _ options: UploadOptions, _ deadline: ContinuousClock.Instant, trustsSchema: Bool = false
     ) async throws -> UploadResult {
         var isolates = false
-        var attempt = 1
+        var backoff = Self.backoff
         while true {
             do {
                 return try await pool.withConnection(deadline: deadline) { connection in
                     let transaction = UploadTransaction(
-                        connection: connection, user: UserID(caller.user),
-                        device: DeviceID(caller.device), batch: batch, options: options,
+                        connection: connection, user: sender.user, device: sender.device,
+                        batch: batch, statements: statements, options: options,
                         timeouts: timeouts, deadline: deadline)
                     return isolates
                         ? try await transaction.isolating() : try await transaction.direct()
@@ -107,12 +137,12 @@ package final class UploadExecutor: Sendable {
                     isolates = true
                     continue
                 }
-                // Whoever waited for a connection in vain has waited enough: trying on would keep others from theirs.
+                // A caller that waited for a connection in vain does not wait again: others would
+                // wait longer for theirs.
                 guard error.isTransient, error.kind != .poolExhausted, !error.isUnreachable,
-                    attempt < Self.maximumAttempts, .now < deadline
+                    backoff.failures + 1 < Self.maximumAttempts, .now < deadline
                 else { throw error }
-                try await pause(before: attempt)
-                attempt += 1
+                try await Task.sleep(for: backoff.fail(jitter: .random(in: 0...1)))
             }
         }
     }
@@ -123,48 +153,17 @@ package final class UploadExecutor: Sendable {
         return state?.errorClass == "42" || state == UnseenColumns.state
     }
 
-    private func pause(before attempt: Int) async throws {
-        let longest = Self.firstPause * (1 << attempt)
-        // Spread at random: transactions that met in a deadlock must not meet again.
-        try await Task.sleep(for: longest * Double.random(in: 0.2...1))
-    }
-
-    /// The catalog prepared for uploads; made anew only when the catalog was read anew.
-    private func schema() async throws -> UploadSchema {
+    /// The catalog prepared for uploads, with the statements built for it so far. Prepared again
+    /// only after the catalog was read again.
+    private func preparedStatements() async throws -> BusinessStatements {
         let catalog = try await source.catalog()
         return prepared.withLock { prepared in
-            if let prepared, prepared.catalog.generation == catalog.generation { return prepared }
-            let fresh = UploadSchema(catalog: catalog)
+            if let prepared, prepared.schema.catalog.generation == catalog.generation {
+                return prepared
+            }
+            let fresh = BusinessStatements(UploadSchema(catalog: catalog))
             prepared = fresh
             return fresh
-        }
-    }
-
-    /// Trouble of ours, as the caller may know it. The log has the rest.
-    static func failure(_ error: PostgresError) -> RPCFailure {
-        switch error.kind {
-        case .cancelled: .cancelled
-        case .deadlineExceeded: .deadlineExceeded
-        case .misuse, .decoding:
-            RPCFailure(.internal, code: "upload_failed", message: "Failed to process upload")
-        case .poolExhausted:
-            RPCFailure(
-                .unavailable, code: "unavailable",
-                message:
-                    "The database has no free connection; nothing of the upload is lost, send it again later",
-                retryAfter: pauseWhenFull)
-        case .server(let error) where error.sqlState == .insufficientPrivilege:
-            RPCFailure(
-                .unavailable, code: "unavailable",
-                message:
-                    "The service lacks a privilege in its database; nothing of the upload is lost, send it again later",
-                retryAfter: pauseWhenFull)
-        default:
-            RPCFailure(
-                .unavailable, code: "unavailable",
-                message:
-                    "The upload could not be processed now; nothing of it is lost, send it again",
-                retryAfter: .seconds(1))
         }
     }
 }

@@ -1,3 +1,4 @@
+import Model
 import Telemetry
 
 /// What uploads came to, as metrics.
@@ -33,7 +34,7 @@ struct UploadMetrics: Sendable {
         duration.observe(time, ["outcome": "failed"])
     }
 
-    private func labels(_ outcome: ChangeOutcome) -> MetricLabels {
+    private func labels(_ outcome: ChangeVerdict) -> MetricLabels {
         if case .invalid(let refusal) = outcome {
             return ["outcome": outcome.status, "reason": refusal.reason.rawValue]
         }

@@ -65,8 +65,7 @@ package enum UploadService {
             router.on(UploadRPC.listFailures) { request, _, context in
                 try await list(request, context)
             }
-            let retry = RetryFailure(
-                store: failures, executor: executor, announcer: announcer, source: source)
+            let retry = RetryFailure(store: failures, executor: executor, announcer: announcer)
             router.on(UploadRPC.retryFailure) { request, _, context in
                 try await retry(request, context)
             }

@@ -7,14 +7,16 @@ import Telemetry
 
 /// One attempt at one upload on one connection.
 ///
-/// The usual way takes two round trips: everything is read under the scope's lock, decided, and written with
-/// the commit behind it. When PostgreSQL refuses a row, or a business row is not what the sidecar says, the
-/// attempt is repeated with isolation: savepoints, halving the batch until each offending row is alone.
+/// The usual way takes two round trips: everything is read under the scope's lock, decided, and
+/// written together with the commit. When PostgreSQL refuses a row, or a business row is not what
+/// the sidecar says, the attempt is repeated with isolation: savepoints, and halves of the batch,
+/// until each offending row is alone.
 struct UploadTransaction {
     let connection: PostgresConnection
     let user: UserID
     let device: DeviceID
     let batch: UploadBatch
+    let statements: BusinessStatements
     let options: UploadOptions
     let timeouts: UploadTimeouts
     let deadline: ContinuousClock.Instant
@@ -23,29 +25,29 @@ struct UploadTransaction {
     ///
     /// - Throws: `PostgresError`; one that `RowRefusal` recognises asks for `isolating()`.
     func direct() async throws -> UploadResult {
-        let (scope, source, facts) = try await readFacts()
-        var plan = newPlan(facts)
+        let (scope, source, reading) = try await read()
+        var plan = newPlan(reading)
         let entries = plan.decide(batch.changes[...])
-        if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, facts) }
+        if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, reading) }
         guard !entries.isEmpty else {
             try await run([Command(UploadStatements.rollback)])
-            return UploadResult(plan: plan, facts: facts)
+            return UploadResult(plan: plan, reading: reading)
         }
         let results = try await run(
             writes(entries, scope, source, expecting: .asRecorded) + constraintCheck
                 + [readHead(scope), Command(UploadStatements.commit)])
         let head = try results[results.count - 2].int64(0, 0)
-        return UploadResult(plan: plan, facts: facts, head: head)
+        return UploadResult(plan: plan, reading: reading, head: head)
     }
 
     /// Finds the rows that PostgreSQL refuses and writes the others.
     func isolating() async throws -> UploadResult {
-        let (scope, source, facts) = try await readFacts()
-        var plan = newPlan(facts)
+        let (scope, source, reading) = try await read()
+        var plan = newPlan(reading)
         var failures: [Command] = []
         func refuse(_ change: Change, _ version: RowVersion, _ refusal: RowRefusal) {
             let table = batch.schema.tables[change.table].registered.name
-            plan.settle(
+            plan.conclude(
                 change.index, as: refusal.outcome(of: change, version: version, in: table))
             guard let state = refusal.sqlState else { return }
             failures.append(failure(change, version, state, refusal.detail, scope, source))
@@ -94,16 +96,16 @@ struct UploadTransaction {
                 }
             }
         }
-        if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, facts) }
+        if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, reading) }
         try await run(failures + [Command(UploadStatements.commit)])
-        return UploadResult(plan: plan, facts: facts)
+        return UploadResult(plan: plan, reading: reading)
     }
 
-    /// Fewer rows than there should be say that the key is another's, or that a trigger left the row out; here it
-    /// is looked up which.
+    /// Finds out which of two causes a row count that is too small has: the key is another user's,
+    /// or a trigger left the row out.
     private func attributed(_ refusal: RowRefusal, to change: Change) async throws -> RowRefusal {
         guard refusal.sqlState == nil else { return refusal }
-        guard let statement = batch.schema.keyUseStatement(change.table) else { return .leftOut }
+        guard let statement = statements.keyUse(change.table) else { return .leftOut }
         var bindings = Bindings()
         change.row.key.withStoredBytes { bindings.bind(bytes: $0) }
         bindings.bind(user.value)
@@ -111,22 +113,23 @@ struct UploadTransaction {
         return isOthers ? refusal : .leftOut
     }
 
-    private func newPlan(_ facts: UploadFacts) -> UploadPlan {
-        batch.plan(facts, device: device) { Timestamp.now() }
+    private func newPlan(_ reading: UploadReading) -> UploadPlan {
+        batch.plan(reading, device: device) { Timestamp.now() }
     }
 
     /// An all-or-nothing upload that cannot be whole leaves nothing.
-    private func abandon(_ plan: UploadPlan, _ facts: UploadFacts) async throws -> UploadResult {
+    private func abandon(_ plan: UploadPlan, _ reading: UploadReading) async throws -> UploadResult
+    {
         try await run([Command(UploadStatements.rollback)])
         var plan = plan
         plan.abortApplied()
-        return UploadResult(plan: plan, facts: facts)
+        return UploadResult(plan: plan, reading: reading)
     }
 
-    /// Opens the transaction, locks and reads. A user's first upload, or a device's, is registered here.
-    private func readFacts() async throws -> (scope: Int64, source: Int32, facts: UploadFacts) {
-        let request = FactsRequest(
-            user: user, device: device, changes: batch.changes, schema: batch.schema)
+    /// Opens the transaction, locks and reads. Registers a user at the first upload, and a device.
+    private func read() async throws -> (scope: Int64, source: Int32, reading: UploadReading) {
+        let request = UploadReadingStatements(
+            user: user, device: device, changes: batch.changes, statements: statements)
         let opening =
             [
                 Command(UploadStatements.begin),
@@ -151,9 +154,9 @@ struct UploadTransaction {
         if answer.isRevoked { throw RPCFailure.deviceRevoked }
         try await readPayloads(request, &answer)
         guard let source = answer.source else {
-            return (scope, try await register(scope), answer.facts)
+            return (scope, try await register(scope), answer.reading)
         }
-        return (scope, source, answer.facts)
+        return (scope, source, answer.reading)
     }
 
     private func register(_ scope: Int64) async throws -> Int32 {
@@ -163,18 +166,19 @@ struct UploadTransaction {
         return try await run([Command(UploadStatements.createSource, bindings)])[0].int32(0, 0)
     }
 
-    /// Reads the facts once more, inside the transaction.
-    private func readAgain() async throws -> UploadFacts {
-        let request = FactsRequest(
-            user: user, device: device, changes: batch.changes, schema: batch.schema)
+    /// Reads once more, inside the transaction.
+    private func readAgain() async throws -> UploadReading {
+        let request = UploadReadingStatements(
+            user: user, device: device, changes: batch.changes, statements: statements)
         var answer = try request.read(try await run(request.commands)[...])
         try await readPayloads(request, &answer)
-        return answer.facts
+        return answer.reading
     }
 
-    /// Reads large rows that a conflict may have to show: rarely needed, hence a round trip of its own.
+    /// Reads large rows that a conflict may have to show. Rarely needed, hence a round trip of its
+    /// own.
     private func readPayloads(
-        _ request: FactsRequest, _ answer: inout FactsRequest.Answer
+        _ request: UploadReadingStatements, _ answer: inout UploadReadingStatements.Answer
     ) async throws(PostgresError) {
         guard let command = request.payloadCommand(answer) else { return }
         try request.readPayloads(try await run([command])[0], into: &answer)
@@ -209,12 +213,13 @@ struct UploadTransaction {
         let commands = batch.body.withBytes { bytes in
             WriteRequest(
                 scope: scope, source: source, user: user, changes: batch.changes, entries: entries,
-                schema: batch.schema, expected: rows, body: bytes
+                statements: statements, expected: rows, body: bytes
             ).commands
         }
         let unseen = UnseenColumns(of: entries.map { batch.changes[$0.change] }, in: batch.schema)
-        // From here on this transaction holds the scope and meets locks of plain SQL, whose own capture
-        // waits for the scope: it must be the one that steps back, before PostgreSQL calls it a deadlock.
+        // From here on this transaction holds the scope and meets locks of plain SQL, whose capture
+        // waits for the scope. This transaction must step back first, before PostgreSQL reports a
+        // deadlock.
         return [Command(UploadStatements.enterWrites, entering(entries, scope))] + commands
             + unseen.commands
     }
@@ -261,7 +266,7 @@ struct UploadTransaction {
 
 /// What an upload came to.
 struct UploadResult: Sendable {
-    let outcomes: [ChangeOutcome]
+    let outcomes: [ChangeVerdict]
     let duplicates: Int
     /// The user's last sequence now.
     let highestSequence: Sequence64
@@ -269,12 +274,12 @@ struct UploadResult: Sendable {
     let sequences: ClosedRange<Sequence64>?
 
     /// - Parameter head: the user's last sequence, if the writes caused further changes.
-    init(plan: UploadPlan, facts: UploadFacts, head: Sequence64? = nil) {
+    init(plan: UploadPlan, reading: UploadReading, head: Sequence64? = nil) {
         outcomes = AnswerRoom.fitting(plan.outcomes.map { $0 ?? .aborted })
         duplicates = plan.duplicates
         highestSequence = head ?? plan.lastSequence
         sequences =
-            plan.lastSequence > facts.lastSequence
-            ? facts.lastSequence + 1...plan.lastSequence : nil
+            plan.lastSequence > reading.lastSequence
+            ? reading.lastSequence + 1...plan.lastSequence : nil
     }
 }

@@ -1,3 +1,4 @@
+import LogFields
 import Logging
 import Postgres
 import ServiceKit
@@ -40,7 +41,7 @@ final class DatabasePassword: Sendable {
             if isNews {
                 logger.error(
                     "database password not reloaded; the old value stays: \(error)",
-                    metadata: ["setting": "\(error.key)"])
+                    metadata: .fields([.setting: "\(error.key)"]))
             }
             return last
         }

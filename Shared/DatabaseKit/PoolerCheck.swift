@@ -1,3 +1,4 @@
+import LogFields
 import Logging
 import Postgres
 import ServiceKit
@@ -127,7 +128,7 @@ package final class PoolerCheck: Service {
                 let pooling = try await Pooling.find(configuration)
                 logger.debug(
                     "looked for a pooler",
-                    metadata: ["pooling": "\(pooling)", "told": "\(isPooled)"])
+                    metadata: .fields([.pooling: "\(pooling)", .told: "\(isPooled)"]))
                 return pooling.problem(isTold: isPooled)
             } catch {
                 // Why the database does not answer is the pool's to say.

@@ -80,7 +80,7 @@ extension PostgresConnection {
         reading.isReadOnly = try results[0].bool(0, 2)
         for row in 0..<results[1].rowCount {
             let (object, privilege) = single[Int(try results[1].int64(row, 0)) - 1]
-            reading.note(object, lacks: privilege, isAbsent: try results[1].bool(row, 1))
+            reading.record(object, lacks: privilege, isAbsent: try results[1].bool(row, 1))
         }
         if !reading.missing.contains(where: { table.objects.contains($0.what.object) }) {
             let version = try await run(
@@ -110,7 +110,7 @@ extension PostgresConnection {
 }
 
 extension DatabaseReading {
-    fileprivate mutating func note(
+    fileprivate mutating func record(
         _ object: RequiredPrivileges, lacks privilege: RequiredPrivileges.Privilege, isAbsent: Bool
     ) {
         if let last = missing.indices.last, missing[last].what.object == object.object {

@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import LogFields
 import Logging
 import NIOCore
 import RPC
@@ -7,7 +8,8 @@ import ServiceLifecycle
 import Telemetry
 import WireJSON
 
-/// The operator's side door of a service: `/live`, `/ready` and `/metrics` on plain HTTP, for the host only.
+/// The operator's side door of a service: `/live`, `/ready` and `/metrics` on plain HTTP, for the
+/// host only.
 package struct AdminServer: Service {
     private let listener: Listener
 
@@ -15,7 +17,7 @@ package struct AdminServer: Service {
         host: String, port: Int, metrics: MetricsRegistry, readiness: Readiness, logger: Logger
     ) {
         let router = Router(context: BasicRequestContext.self)
-        router.get("/live") { _, _ in Self.json(.ok, "{\"status\":\"live\"}") }
+        router.get("/live") { _, _ in Self.json(.ok, ["status": "live"]) }
         router.get("/ready") { _, _ in Self.ready(readiness.status) }
         router.get("/metrics") { _, _ in
             Response(
@@ -27,7 +29,7 @@ package struct AdminServer: Service {
             configuration: .init(address: .hostname(host, port: port)),
             onServerRunning: { channel in
                 let address = channel.localAddress?.port.map(String.init) ?? "?"
-                logger.debug("admin listener is up", metadata: ["port": "\(address)"])
+                logger.debug("admin listener is up", metadata: .fields([.port: "\(address)"]))
             },
             logger: Logger(label: "admin", factory: { _ in SwiftLogNoOpLogHandler() }))
         listener = Listener(
@@ -40,25 +42,18 @@ package struct AdminServer: Service {
 
     /// 200 while the service can serve, if not everything; else 503.
     static func ready(_ status: ServiceStatus) -> Response {
-        var body: [UInt8] = []
-        body.append(contentsOf: Array("{\"status\":".utf8))
-        body.append(jsonString: status.state.rawValue)
-        if !status.problems.isEmpty {
-            body.append(contentsOf: Array(",\"problems\":[".utf8))
-            for (index, problem) in status.problems.enumerated() {
-                if index > 0 { body.append(UInt8(ascii: ",")) }
-                body.append(jsonString: problem)
-            }
-            body.append(UInt8(ascii: "]"))
-        }
-        body.append(UInt8(ascii: "}"))
+        let problems = status.problems.map { JSONDocument.string($0) }
         return json(
-            status.canServe ? .ok : .serviceUnavailable, String(decoding: body, as: UTF8.self))
+            status.canServe ? .ok : .serviceUnavailable,
+            [
+                "status": .string(status.state.rawValue),
+                "problems": problems.isEmpty ? nil : .array(problems),
+            ])
     }
 
-    private static func json(_ status: HTTPResponse.Status, _ body: String) -> Response {
+    private static func json(_ status: HTTPResponse.Status, _ document: JSONDocument) -> Response {
         Response(
             status: status, headers: [.contentType: "application/json"],
-            body: ResponseBody(byteBuffer: ByteBuffer(string: body + "\n")))
+            body: ResponseBody(byteBuffer: ByteBuffer(string: document.text + "\n")))
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import LogFields
 import Logging
 import NIOCore
 import RPC
@@ -111,15 +112,15 @@ package struct ServiceProcess: Sendable {
         configuration.maximumGracefulShutdownDuration = .seconds(Self.shutdownSeconds - 1)
         logger.info(
             "starting",
-            metadata: [
-                "pid": .stringConvertible(getpid()), "version": "\(BuildInfo.version)",
-                "commit": "\(BuildInfo.commit)",
-            ])
+            metadata: .fields([
+                .processID: .stringConvertible(getpid()), .version: "\(BuildInfo.version)",
+                .commit: "\(BuildInfo.commit)",
+            ]))
         let group = ServiceGroup(configuration: configuration)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask {
                 for await _ in signals.stop {
-                    Self.noteStop()
+                    Self.recordStop()
                     await group.triggerGracefulShutdown()
                 }
             }

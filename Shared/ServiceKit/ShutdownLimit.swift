@@ -1,5 +1,6 @@
 import Dispatch
 import Foundation
+import LogFields
 import Logging
 import ServiceLifecycle
 
@@ -17,7 +18,7 @@ struct ShutdownLimit: Service {
         // Not by an event loop or a task: one that is stuck is what this is for.
         DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(seconds)) {
             logger.critical(
-                "not stopped in time; ending now", metadata: ["seconds": "\(seconds)"])
+                "not stopped in time; ending now", metadata: .fields([.seconds: "\(seconds)"]))
             exit(EX_SOFTWARE)
         }
     }

@@ -73,20 +73,20 @@ extension JSONReader {
         position += 1
         let unit = try scanHexUnit()
         switch unit {
-        case 0: note(.nulCharacter)
+        case 0: remember(.nulCharacter)
         case 0xD800..<0xDC00:
             let isPair =
                 position + 1 < bytes.count && bytes[position] == UInt8(ascii: "\\")
                 && bytes[position + 1] == UInt8(ascii: "u")
-            guard isPair else { return note(.loneSurrogate) }
+            guard isPair else { return remember(.loneSurrogate) }
             let second = position
             position += 2
             if !(0xDC00..<0xE000).contains(try scanHexUnit()) {
                 // The second escape may start a pair of its own: judge it alone.
                 position = second
-                note(.loneSurrogate)
+                remember(.loneSurrogate)
             }
-        case 0xDC00..<0xE000: note(.loneSurrogate)
+        case 0xDC00..<0xE000: remember(.loneSurrogate)
         default: break
         }
     }

@@ -70,7 +70,7 @@ extension JSONReader {
         containers.append(kind)
         if kind == .object, comparesKeys { keys.enterObject() }
         if containers.count > rules.maximumDepth {
-            note(.nestedTooDeeply(limit: rules.maximumDepth))
+            remember(.nestedTooDeeply(limit: rules.maximumDepth))
         }
     }
 
@@ -107,12 +107,12 @@ extension JSONReader {
             throw error("a key in quotes was expected")
         }
         let key = try scanString()
-        if comparesKeys, !keys.insert(key, in: bytes) { note(.duplicateKey) }
+        if comparesKeys, !keys.insert(key, in: bytes) { remember(.duplicateKey) }
         guard consume(UInt8(ascii: ":")) else { throw error("':' was expected") }
     }
 
     /// Keeps the first flaw: one clear reason is enough to refuse a value.
-    mutating func note(_ found: JSONFlaw) {
+    mutating func remember(_ found: JSONFlaw) {
         if flaw == nil { flaw = found }
     }
 

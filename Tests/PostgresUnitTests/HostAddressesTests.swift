@@ -65,10 +65,11 @@ struct HostAddressesTests {
     @Test("An address that let a deadline pass is tried last, for a while")
     func silent() throws {
         let hosts = ["host": "one,two", "port": "6500"]
-        HostAddresses.noteSilence(of: "192.0.2.1", port: "6500")
+        HostAddresses.rememberSilence(of: "192.0.2.1", port: "6500")
         #expect(
             try addresses.adding(to: hosts)["hostaddr"] == "192.0.2.2,2001:db8::2,192.0.2.1")
-        HostAddresses.noteSilence(of: "192.0.2.2", port: "6500", now: .now - HostAddresses.silence)
+        HostAddresses.rememberSilence(
+            of: "192.0.2.2", port: "6500", now: .now - HostAddresses.silence)
         #expect(
             try addresses.adding(to: hosts)["hostaddr"] == "192.0.2.2,2001:db8::2,192.0.2.1")
         // The same address with another port is another server.

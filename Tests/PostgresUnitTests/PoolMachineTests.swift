@@ -1,4 +1,5 @@
 import Testing
+import Waiting
 
 @testable import Postgres
 
@@ -71,9 +72,9 @@ import Testing
             now = next
             #expect(pool.tick(now: now) == [.open(attempt + 1)])
         }
-        #expect(pauses.first == PoolMachine.firstBackoff)
-        #expect(pauses[1] == PoolMachine.firstBackoff * 2)
-        #expect(pauses.last == PoolMachine.longestBackoff)
+        #expect(pauses.first == PoolMachine.backoff.first)
+        #expect(pauses[1] == PoolMachine.backoff.first * 2)
+        #expect(pauses.last == PoolMachine.backoff.longest)
         #expect(pool.opened(10, now: now, jitter: 0) == [.hand(10, to: waiter)])
     }
 

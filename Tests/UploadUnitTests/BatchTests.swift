@@ -70,7 +70,7 @@ struct BatchTests {
         }
     }
 
-    @Test("A refusal shows no more than the beginning of what was sent")
+    @Test("A rejection shows no more than the beginning of what was sent")
     func clipped() throws {
         let long = String(repeating: "x", count: 100_000)
         for change in [
@@ -78,9 +78,9 @@ struct BatchTests {
             #"{"schema":"s","table":"t","op":"\#(long)"}"#,
             #"{"schema":"s","table":"t","op":"DELETE","pk":"\#(long)"}"#,
         ] {
-            let refusal = try #require(try batch(change).refused.first?.refusal)
-            #expect(refusal.reason == .badPayload)
-            #expect((refusal.message ?? "").utf8.count < 200)
+            let rejection = try #require(try batch(change).rejected.first?.rejection)
+            #expect(rejection.reason == .badPayload)
+            #expect((rejection.message ?? "").utf8.count < 200)
         }
     }
 
@@ -90,7 +90,7 @@ struct BatchTests {
         let batch = try batch(
             #"{"Source_Change_ID":7,"Schema":" S ","TABLE":"T","op":" insert ","PK":"\#(hex)","payload":{}}"#
         )
-        #expect(batch.refused.isEmpty)
+        #expect(batch.rejected.isEmpty)
         #expect(batch.changes.map(\.row.key.text) == [key])
         #expect(batch.changeIDs == [7])
     }
@@ -126,7 +126,7 @@ struct BatchTests {
             ),
         ]
         for (members, message) in cases {
-            #expect(try batch("{\(members)}").refused.map(\.refusal.message) == [message])
+            #expect(try batch("{\(members)}").rejected.map(\.rejection.message) == [message])
         }
     }
 
@@ -139,8 +139,8 @@ struct BatchTests {
             #"{"schema":"s","table":"t","op":"INSERT","pk":"\#(key)","payload":\#($0)}"#
         }
         let batch = try batch(([good] + bad + [good]).joined(separator: ","))
-        #expect(batch.refused.map(\.index) == [1, 2, 3])
-        #expect(batch.refused.allSatisfy { $0.refusal.reason == .badPayload })
+        #expect(batch.rejected.map(\.index) == [1, 2, 3])
+        #expect(batch.rejected.allSatisfy { $0.rejection.reason == .badPayload })
         #expect(batch.changes.count == 2)
     }
 
@@ -151,7 +151,7 @@ struct BatchTests {
         let body = ByteBuffer(string: #"{"changes":[{},{}]}"#)
         let batch = try UploadBatch(body, schema: schema, limits: limits)
         #expect(
-            batch.refused.map(\.refusal.message)
+            batch.rejected.map(\.rejection.message)
                 == Array(repeating: "batch too large: changes=2 limit=1", count: 2))
     }
 
@@ -168,9 +168,9 @@ struct BatchTests {
         let batch = try UploadBatch(
             ByteBuffer(string: #"{"changes":[\#(changes)]}"#), schema: schema, limits: limits)
         #expect(batch.changes.count == 2)
-        #expect(batch.refused.map(\.index) == [1])
+        #expect(batch.rejected.map(\.index) == [1])
         #expect(
-            batch.refused.map(\.refusal.message) == ["bad_payload: payload too large: 21 > 20"])
+            batch.rejected.map(\.rejection.message) == ["bad_payload: payload too large: 21 > 20"])
     }
 
     private func batch(_ changes: String) throws -> UploadBatch {

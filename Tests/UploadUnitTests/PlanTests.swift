@@ -18,11 +18,11 @@ struct PlanTests {
 
     @Test("V9: an unknown row on another base is row_missing, never a conflict without a row")
     func rowMissing() {
-        guard case .invalid(let refusal) = decide([change(1, row: 1, base: 4)])[0] else {
+        guard case .invalid(let rejection) = decide([change(1, row: 1, base: 4)])[0] else {
             Issue.record("not refused")
             return
         }
-        #expect(refusal.reason == .rowMissing)
+        #expect(rejection.reason == .rowMissing)
     }
 
     @Test("S3: changes of one row in one batch are judged in order, each with those before it")
@@ -48,11 +48,11 @@ struct PlanTests {
         let taken = Mutex(0)
         var plan = UploadPlan(
             schema: schema,
-            request: UploadRequestFacts { position in
+            request: UploadRequest { position in
                 taken.withLock { $0 += 1 }
                 return StoredWriter(
                     payload: [1, 2], device: "own", changeID: Int64(position), timestamp: "")
-            }, facts: UploadFacts(), count: 100)
+            }, reading: UploadReading(), count: 100)
         let changes = (0..<100).map { index in
             change(
                 Int64(index), at: index, row: 1, index == 0 ? .insert : .update, base: 0,
@@ -68,9 +68,9 @@ struct PlanTests {
 
     @Test("V2: a repeat is applied with its original version and writes nothing")
     func repeated() {
-        var facts = UploadFacts(lastSequence: 9)
-        facts.known[1] = [KnownChange(sequence: 4, version: 7, contentHash: 1)]
-        var plan = plan(facts, count: 1)
+        var reading = UploadReading(lastSequence: 9)
+        reading.known[1] = [KnownChange(sequence: 4, version: 7, contentHash: 1)]
+        var plan = plan(reading, count: 1)
         let entries = plan.decide([change(1, row: 1, base: 6, hash: 1)])
         #expect(entries.isEmpty)
         #expect(plan.outcomes == [.applied(version: 7)])
@@ -82,17 +82,17 @@ struct PlanTests {
         "V3: another edit under a known id succeeds that id's write, and conflicts with anybody else's"
     )
     func reusedID() {
-        var facts = UploadFacts(lastSequence: 9)
-        facts.known[1] = [KnownChange(sequence: 4, version: 7, contentHash: 1)]
-        facts.rows[rowID(1)] = RowFact(
+        var reading = UploadReading(lastSequence: 9)
+        reading.known[1] = [KnownChange(sequence: 4, version: 7, contentHash: 1)]
+        reading.rows[rowID(1)] = RowFact(
             version: 7, sequence: 4, isDeleted: false, writer: .stored(nil))
-        var own = plan(facts, count: 1)
+        var own = plan(reading, count: 1)
         #expect(own.decide([change(1, row: 1, .update, base: 6, hash: 2)]).map(\.version) == [8])
 
-        facts.rows[rowID(1)] = RowFact(
+        reading.rows[rowID(1)] = RowFact(
             version: 8, sequence: 9, isDeleted: false,
             writer: .stored(StoredWriter(payload: [], device: "other", changeID: 3, timestamp: "")))
-        var others = plan(facts, count: 1)
+        var others = plan(reading, count: 1)
         #expect(others.decide([change(1, row: 1, .update, base: 6, hash: 2)]).isEmpty)
         guard case .conflict(let row)? = others.outcomes[0] else {
             Issue.record("a lost edit was called \(String(describing: others.outcomes[0]))")
@@ -103,15 +103,15 @@ struct PlanTests {
 
     @Test("A tombstone comes back on its own version only")
     func resurrection() {
-        var facts = UploadFacts(lastSequence: 2)
-        facts.rows[rowID(1)] = RowFact(
+        var reading = UploadReading(lastSequence: 2)
+        reading.rows[rowID(1)] = RowFact(
             version: 2, sequence: 2, isDeleted: true,
             writer: .stored(StoredWriter(payload: nil, device: "d", changeID: 2, timestamp: "")))
-        var right = plan(facts, count: 1)
+        var right = plan(reading, count: 1)
         let entries = right.decide([change(5, row: 1, base: 2)])
         #expect(entries.map(\.version) == [3])
         #expect(entries.map(\.isCreation) == [true])
-        var wrong = plan(facts, count: 1)
+        var wrong = plan(reading, count: 1)
         _ = wrong.decide([change(5, row: 1, base: 0)])
         guard case .conflict(let row)? = wrong.outcomes[0] else {
             Issue.record("no conflict")
@@ -129,12 +129,12 @@ struct PlanTests {
         #expect(decide([parent, child]) == [.applied(version: 1), .applied(version: 1)])
 
         let refusedParent = change(1, row: 1, base: 5, provides: [reference])
-        guard case .invalid(let refusal) = decide([refusedParent, child])[1] else {
+        guard case .invalid(let rejection) = decide([refusedParent, child])[1] else {
             Issue.record("a child without a parent was applied")
             return
         }
-        #expect(refusal.reason == .foreignKeyMissing)
-        #expect(refusal.details == .missing(["s.parents:p"]))
+        #expect(rejection.reason == .foreignKeyMissing)
+        #expect(rejection.details == .missing(["s.parents:p"]))
     }
 
     @Test("A batch decided at once comes to the same as its changes one by one", arguments: 0..<200)
@@ -148,9 +148,9 @@ struct PlanTests {
                 base: Int64.random(in: 0...3, using: &generator),
                 hash: Int64.random(in: 1...4, using: &generator))
         }
-        var whole = plan(UploadFacts(), count: changes.count)
+        var whole = plan(UploadReading(), count: changes.count)
         let entries = whole.decide(changes[...])
-        var single = plan(UploadFacts(), count: changes.count)
+        var single = plan(UploadReading(), count: changes.count)
         let parts = changes.indices.flatMap { single.decide(changes[$0...$0]) }
         #expect(whole.outcomes == single.outcomes)
         #expect(entries == parts)
@@ -203,8 +203,8 @@ struct PlanTests {
             Self.link(3, from: "c", to: "a", base: 5), Self.link(4, from: "d", to: "a"),
             Self.link(5, from: "e", to: "f"), Self.link(6, from: "f", to: "e"),
         ])
-        let reasons = outcomes.map { outcome -> Refusal.Reason? in
-            if case .invalid(let refusal) = outcome { refusal.reason } else { nil }
+        let reasons = outcomes.map { outcome -> Rejection.Reason? in
+            if case .invalid(let rejection) = outcome { rejection.reason } else { nil }
         }
         #expect(
             reasons[..<4].allSatisfy { $0 == .foreignKeyMissing }
@@ -270,16 +270,16 @@ private func change(
         provides: provides)
 }
 
-private func plan(_ facts: UploadFacts, count: Int) -> UploadPlan {
+private func plan(_ reading: UploadReading, count: Int) -> UploadPlan {
     UploadPlan(
         schema: schema,
-        request: UploadRequestFacts { position in
+        request: UploadRequest { position in
             StoredWriter(payload: [], device: "own", changeID: Int64(position) + 1, timestamp: "")
-        }, facts: facts, count: count)
+        }, reading: reading, count: count)
 }
 
 /// Decides changes in the order given and returns their outcomes in that order.
-private func decide(_ changes: [Change]) -> [ChangeOutcome] {
+private func decide(_ changes: [Change]) -> [ChangeVerdict] {
     let placed = changes.enumerated().map { index, change in
         Change(
             index: index, id: change.id, row: change.row, table: change.table,
@@ -287,7 +287,7 @@ private func decide(_ changes: [Change]) -> [ChangeOutcome] {
             base: change.base, payload: nil, contentHash: change.contentHash, needs: change.needs,
             provides: change.provides)
     }
-    var plan = plan(UploadFacts(), count: placed.count)
+    var plan = plan(UploadReading(), count: placed.count)
     _ = plan.decide(placed[...])
     return plan.outcomes.compactMap { $0 }
 }

@@ -3,13 +3,13 @@ import Logging
 import OperatorKit
 import Programs
 import ServiceLifecycle
+import Waiting
 
 /// Keeps one service process running: starts it, and starts it again when it ends by itself.
 package struct SupervisedProcess: Service {
-    /// Pause before a restart; doubled for each one in quick succession.
-    private static let firstPause: Duration = .milliseconds(100)
-    private static let longestPause: Duration = .seconds(5)
-    /// A process that ran for this long was healthy: the pauses start anew.
+    /// The pauses before restarts that follow each other quickly.
+    private static let backoff = Backoff(first: .milliseconds(100), longest: .seconds(5))
+    /// A process that ran for this long was healthy: the pauses start again with the first.
     private static let healthyAfter: Duration = .seconds(10)
     /// Time from SIGTERM to SIGKILL: as in a container, more than a service takes.
     static let patience: Duration = .seconds(35)
@@ -39,7 +39,7 @@ package struct SupervisedProcess: Service {
 
     /// - Throws: `StackError` with the process's own words if it refuses its configuration.
     package func run() async throws {
-        var pause = Self.firstPause
+        var backoff = Self.backoff
         while !Task.isShuttingDownGracefully, !Task.isCancelled {
             let start = ContinuousClock.now
             let status: Int32
@@ -55,16 +55,15 @@ package struct SupervisedProcess: Service {
             if status == 0 {
                 // Somebody has sent it SIGTERM, and it has ended in order: that asks for a restart.
                 logger.info("stopped; starting it again", metadata: ["process": "\(name)"])
-                pause = Self.firstPause
+                backoff.reset()
                 continue
             }
-            if ContinuousClock.now - start > Self.healthyAfter { pause = Self.firstPause }
+            if ContinuousClock.now - start > Self.healthyAfter { backoff.reset() }
             logger.warning(
                 "ended by itself; starting it again",
                 metadata: ["process": "\(name)", "status": "\(status)"])
-            let length = pause
-            try? await cancelWhenGracefulShutdown { try await Task.sleep(for: length) }
-            pause = min(pause * 2, Self.longestPause)
+            let pause = backoff.fail()
+            try? await cancelWhenGracefulShutdown { try await Task.sleep(for: pause) }
         }
     }
 

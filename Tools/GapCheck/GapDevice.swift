@@ -4,15 +4,15 @@ import NIOCore
 import NIOHTTP1
 import OperatorKit
 import Tokens
+import Waiting
 
 /// One device of a user, as the gateway knows it. It asks until it is answered, as devices do.
 struct GapDevice: Sendable {
     private static let tokenSeconds = 43_200
     /// For the head of one answer; a long poll may take its `wait` more.
     static let timeout: TimeAmount = .seconds(30)
-    /// Pause before a request is sent again; doubles up to the longest.
-    private static let firstPause: Duration = .milliseconds(20)
-    private static let longestPause: Duration = .milliseconds(500)
+    /// The pauses before a request is sent again.
+    private static let backoff = Backoff(first: .milliseconds(20), longest: .milliseconds(500))
     /// A page of a thousand rows is a third of that.
     private static let maximumBodyBytes = 1 << 20
 
@@ -69,7 +69,7 @@ struct GapDevice: Sendable {
 
     /// The body of the answer, however often it takes.
     private func answer(_ request: HTTPClientRequest) async throws -> ByteBuffer {
-        var pause = Self.firstPause
+        var backoff = Self.backoff
         while true {
             let body = try await attempt {
                 let response = try await client.execute(request, timeout: Self.timeout)
@@ -78,8 +78,7 @@ struct GapDevice: Sendable {
             }
             if let body { return body }
             progress.sendAgain()
-            try await Task.sleep(for: pause)
-            pause = min(pause * 2, Self.longestPause)
+            try await Task.sleep(for: backoff.fail())
         }
     }
 

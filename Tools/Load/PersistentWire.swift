@@ -3,15 +3,15 @@ import Foundation
 import GatewayAccess
 import NIOCore
 import NIOHTTP1
+import Waiting
 
 /// The requests of one device. Each is sent until it is answered, as the protocol asks of devices: after a broken
 /// connection with growing pauses, after 429 and 503 when `Retry-After` has passed.
 package struct PersistentWire: Sendable {
     /// For the head of one answer; a long poll may take its `wait` more.
     static let timeout: TimeAmount = .seconds(40)
-    /// Pause after a broken connection; doubles up to the longest.
-    private static let firstPause: Duration = .milliseconds(20)
-    private static let longestPause: Duration = .milliseconds(500)
+    /// The pauses after broken connections.
+    private static let backoff = Backoff(first: .milliseconds(20), longest: .milliseconds(500))
     /// Up to so much more than asked for, so that devices do not come back all at once.
     private static let jitter = 0.2
     /// Largest answer that is read, in bytes.
@@ -52,15 +52,14 @@ package struct PersistentWire: Sendable {
     }
 
     private func persist(_ request: HTTPClientRequest) async throws -> Data? {
-        var pause = Self.firstPause
+        var backoff = Self.backoff
         while !tally.isPastGrace {
             switch try await attempt({ try await client.execute(request, timeout: Self.timeout) }) {
             case .answer(let data): return data
             case .later(let seconds):
                 try await Task.sleep(for: .seconds(seconds * (1 + .random(in: 0..<Self.jitter))))
             case .broken:
-                try await Task.sleep(for: pause)
-                pause = min(pause * 2, Self.longestPause)
+                try await Task.sleep(for: backoff.fail())
             }
         }
         return nil
@@ -75,7 +74,7 @@ package struct PersistentWire: Sendable {
         } catch {
             try Task.checkCancellation()
             tally.broke(error)
-            return try await Task.sleep(for: Self.firstPause)
+            return try await Task.sleep(for: Self.backoff.first)
         }
         guard response.status == .ok else {
             if case .later(let seconds) = try await read(response) {

@@ -1,6 +1,7 @@
 import Crypto
 import Foundation
 import JWTKit
+import LogFields
 import Logging
 import Postgres
 import RPC
@@ -55,7 +56,8 @@ final class KeyRing: Service {
         do {
             return try await snapshot()
         } catch let error where !(error is CancellationError) {
-            logger.error("the signing keys could not be read", metadata: ["error": "\(error)"])
+            logger.error(
+                "the signing keys could not be read", metadata: .fields([.error: "\(error)"]))
             throw RPCFailure.unavailable("The signing keys cannot be read now; try again")
         }
     }
@@ -87,7 +89,8 @@ final class KeyRing: Service {
                     try await self.refresh(by: .now + Self.readLimit, makesFirstKey: true)
                 } catch  where !Task.isCancelled {
                     self.logger.error(
-                        "the signing keys could not be read", metadata: ["error": "\(error)"])
+                        "the signing keys could not be read",
+                        metadata: .fields([.error: "\(error)"]))
                 } catch {
                     return
                 }
@@ -115,14 +118,9 @@ final class KeyRing: Service {
         guard let signer = keys.last(where: { $0.activeFrom <= now }) ?? keys.first else {
             throw NoKeys()
         }
-        var jwks: [UInt8] = Array(#"{"keys":["#.utf8)
-        for (index, key) in keys.enumerated() {
-            if index > 0 { jwks.append(UInt8(ascii: ",")) }
-            key.appendJWK(to: &jwks)
-        }
-        jwks += Array("]}".utf8)
+        let jwks: JSONDocument = ["keys": .array(keys.map(\.publicJWK))]
         let fresh = Snapshot(
-            jwks: String(decoding: jwks, as: UTF8.self),
+            jwks: jwks.text,
             mint: await TokenMint(
                 es256: try ES256PrivateKey(backing: signer.privateKey), kid: signer.kid),
             kid: signer.kid, asked: asked)
@@ -166,7 +164,7 @@ final class KeyRing: Service {
         _ = try await connection.run(
             [Command(AuthStatements.insertKey, bindings), Command(AuthStatements.commit)],
             deadline: deadline)
-        logger.notice("signing key created", metadata: ["kid": "\(key.kid)"])
+        logger.notice("signing key created", metadata: .fields([.keyID: "\(key.kid)"]))
         return [key]
     }
 }

@@ -26,16 +26,12 @@ struct SigningKey: Sendable {
     }
 
     /// The public half as a JSON Web Key (RFC 7517, RFC 7518 §6.2).
-    func appendJWK(to json: inout [UInt8]) {
+    var publicJWK: JSONDocument {
         let point = privateKey.publicKey.rawRepresentation
-        json.append(
-            literal: "{\"kty\":\"EC\",\"crv\":\"P-256\",\"alg\":\"ES256\",\"use\":\"sig\",\"kid\":")
-        json.append(jsonString: kid)
-        json.append(literal: ",\"x\":")
-        json.append(jsonString: point.prefix(32).base64URL)
-        json.append(literal: ",\"y\":")
-        json.append(jsonString: point.suffix(32).base64URL)
-        json.append(literal: "}")
+        return [
+            "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": .string(kid),
+            "x": .string(point.prefix(32).base64URL), "y": .string(point.suffix(32).base64URL),
+        ]
     }
 }
 

@@ -1,4 +1,5 @@
 import Foundation
+import LogFields
 import Logging
 import Model
 import NIOCore
@@ -58,12 +59,12 @@ struct IssueToken: Sendable {
         reply.kid = snapshot.kid
         logger.info(
             "token issued",
-            metadata: [
-                "request_id": "\(context.requestID)", "user": "\(userHash(user))",
-                "source": "\(device)",
-                "kid": "\(snapshot.kid)", "seconds": .stringConvertible(lifetime),
-                "roles": "\(roles.joined(separator: " "))",
-            ])
+            metadata: .fields([
+                .requestID: "\(context.requestID)", .user: "\(userHash(user))",
+                .source: "\(device)",
+                .keyID: "\(snapshot.kid)", .seconds: .stringConvertible(lifetime),
+                .roles: "\(roles.joined(separator: " "))",
+            ]))
         return RPCReply(reply)
     }
 

@@ -1,3 +1,5 @@
+import DatabaseKit
+import LogFields
 import Logging
 import Model
 import NIOCore
@@ -33,12 +35,12 @@ struct PullChanges: Sendable {
             metrics.countFailure(after: .now - start)
             logger.warning(
                 "download failed",
-                metadata: [
-                    "request_id": .string(context.requestID),
-                    "user": .string(userHash(caller.user)),
-                    "source": .string(caller.device), "error": "\(error)",
-                ])
-            throw Self.failure(error)
+                metadata: .fields([
+                    .requestID: .string(context.requestID),
+                    .user: .string(userHash(caller.user)),
+                    .source: .string(caller.device), .error: "\(error)",
+                ]))
+            throw DatabaseFailures.download.failure(of: error)
         }
     }
 
@@ -71,7 +73,7 @@ struct PullChanges: Sendable {
         heads.learn(page.scope, of: request.user, asked: asked)
         // The device's next cursor may be below the floor: that it began at 0 must be on record before it has one.
         if request.after == 0, page.hasMore, page.scope.floor > 0 {
-            try await hydrations.note(floor: page.scope.floor, context)
+            try await hydrations.record(floor: page.scope.floor, context)
             try await reader.expectHydration(
                 of: request.user, request.device, from: page.scope.floor,
                 deadline: context.deadline)
@@ -91,32 +93,23 @@ struct PullChanges: Sendable {
     private func log(
         _ page: Page, _ request: PageRequest, _ context: CallContext, _ duration: Duration
     ) {
-        var metadata: Logger.Metadata = [
-            "request_id": .string(context.requestID), "user": .string(userHash(request.user.value)),
-            "source": .string(request.device.value), "after": .stringConvertible(request.after),
-            "next_after": .stringConvertible(page.nextAfter),
-            "until": .stringConvertible(page.windowUntil),
-            "limit": .stringConvertible(request.limit),
-            "has_more": .stringConvertible(page.hasMore),
-            "rows": .stringConvertible(page.rows), "ms": .stringConvertible(duration.milliseconds),
-        ]
-        if let traceparent = context.traceparent { metadata["traceparent"] = .string(traceparent) }
+        var metadata: Logger.Metadata = .fields([
+            .requestID: .string(context.requestID), .user: .string(userHash(request.user.value)),
+            .source: .string(request.device.value), .after: .stringConvertible(request.after),
+            .nextAfter: .stringConvertible(page.nextAfter),
+            .until: .stringConvertible(page.windowUntil),
+            .limit: .stringConvertible(request.limit),
+            .hasMore: .stringConvertible(page.hasMore),
+            .rows: .stringConvertible(page.rows),
+            .milliseconds: .stringConvertible(duration.milliseconds),
+        ])
+        if let traceparent = context.traceparent { metadata[.traceparent] = .string(traceparent) }
         guard page.leftOut == 0 else {
-            metadata["left_out"] = .stringConvertible(page.leftOut)
+            metadata[.leftOut] = .stringConvertible(page.leftOut)
             return logger.warning(
                 "download without rows that are too large for devices; oversync verify names them",
                 metadata: metadata)
         }
         logger.info("download", metadata: metadata)
-    }
-
-    static func failure(_ error: PostgresError) -> RPCFailure {
-        switch error.kind {
-        case .cancelled: .cancelled
-        case .deadlineExceeded: .deadlineExceeded
-        case .misuse, .decoding:
-            RPCFailure(.internal, code: "download_failed", message: "Failed to process download")
-        default: .unavailable("The download could not be processed now; try again")
-        }
     }
 }

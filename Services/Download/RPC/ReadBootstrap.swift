@@ -1,3 +1,4 @@
+import DatabaseKit
 import Model
 import Postgres
 import Protos
@@ -14,7 +15,7 @@ struct ReadBootstrap: Sendable {
             return RPCReply(
                 try await read(UserID(caller.user), DeviceID(caller.device), context.deadline))
         } catch let error as PostgresError {
-            throw PullChanges.failure(error)
+            throw DatabaseFailures.download.failure(of: error)
         }
     }
 

@@ -1,3 +1,5 @@
+import DatabaseKit
+import LogFields
 import Logging
 import Model
 import Postgres
@@ -57,8 +59,8 @@ struct WatchHead: Sendable {
         } catch let error as PostgresError {
             logger.warning(
                 "a watch could not read its user's last sequence",
-                metadata: ["request_id": "\(context.requestID)", "error": "\(error)"])
-            throw PullChanges.failure(error)
+                metadata: .fields([.requestID: "\(context.requestID)", .error: "\(error)"]))
+            throw DatabaseFailures.download.failure(of: error)
         }
     }
 

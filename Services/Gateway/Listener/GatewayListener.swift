@@ -1,3 +1,4 @@
+import LogFields
 import Logging
 import NIOCore
 import NIOPosix
@@ -22,7 +23,7 @@ struct GatewayListener: Service {
     func run() async throws {
         let listener = try await bind()
         let address = listener.channel.localAddress
-        logger.info("listening", metadata: ["address": "\(address?.description ?? host)"])
+        logger.info("listening", metadata: .fields([.address: "\(address?.description ?? host)"]))
         listening(address?.port ?? port)
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await end(listener.channel) }
@@ -51,7 +52,8 @@ struct GatewayListener: Service {
                     }
                 }
             } catch {
-                logger.error("no more connections are accepted", metadata: ["error": "\(error)"])
+                logger.error(
+                    "no more connections are accepted", metadata: .fields([.error: "\(error)"]))
             }
         }
     }
@@ -62,7 +64,7 @@ struct GatewayListener: Service {
         } catch {
             return drain.cut(port)
         }
-        logger.info("draining", metadata: ["requests": "\(drain.requestsInFlight)"])
+        logger.info("draining", metadata: .fields([.requests: "\(drain.requestsInFlight)"]))
         await drain.run(port: port)
     }
 

@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import LogFields
 import Logging
 import RPC
 import Telemetry
@@ -43,7 +44,7 @@ struct GatewayResponder: Sendable {
             if wire.status == .internalServerError {
                 logger.error(
                     "request failed",
-                    metadata: ["request_id": .string(scope.requestID), "error": "\(error)"])
+                    metadata: .fields([.requestID: .string(scope.requestID), .error: "\(error)"]))
             }
             response = wire.response(requestID: scope.requestID)
         }
@@ -83,21 +84,21 @@ struct GatewayResponder: Sendable {
         _ request: Request, _ path: String, _ response: Response, _ scope: RequestScope,
         _ duration: Duration
     ) {
-        var metadata: Logger.Metadata = [
-            "request_id": .string(scope.requestID), "method": .string(request.method.rawValue),
-            "route": .string(path),
-            "status": .stringConvertible(response.status.code),
-            "ms": .stringConvertible(duration.milliseconds),
-            "bytes_out": .stringConvertible(response.body.contentLength ?? 0),
-        ]
+        var metadata: Logger.Metadata = .fields([
+            .requestID: .string(scope.requestID), .method: .string(request.method.rawValue),
+            .route: .string(path),
+            .status: .stringConvertible(response.status.code),
+            .milliseconds: .stringConvertible(duration.milliseconds),
+            .bytesOut: .stringConvertible(response.body.contentLength ?? 0),
+        ])
         if let length = request.headers[.contentLength].flatMap({ Int($0) }) {
-            metadata["bytes_in"] = .stringConvertible(length)
+            metadata[.bytesIn] = .stringConvertible(length)
         }
         if let caller = scope.caller {
-            metadata["user"] = .string(userHash(caller.user))
-            metadata["source"] = .string(caller.device)
+            metadata[.user] = .string(userHash(caller.user))
+            metadata[.source] = .string(caller.device)
         }
-        if let traceparent = scope.traceparent { metadata["traceparent"] = .string(traceparent) }
+        if let traceparent = scope.traceparent { metadata[.traceparent] = .string(traceparent) }
         let isProbe = path == "/health" || path == "/ready"
         logger.log(level: isProbe ? .debug : .info, "request", metadata: metadata)
     }

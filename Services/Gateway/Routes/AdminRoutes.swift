@@ -40,13 +40,23 @@ struct AdminRoutes: Sendable {
         message.limit = Int32((1...Self.maximumLimit).contains(limit) ? limit : Self.defaultLimit)
         let reply = try await upload.call(
             UploadRPC.listFailures, message, context: scope.context())
-        var json: [UInt8] = [UInt8(ascii: "[")]
-        for (index, failure) in reply.message.failures.enumerated() {
-            if index > 0 { json.append(byte: UInt8(ascii: ",")) }
-            json.append(failure)
-        }
-        json.append(literal: "]\n")
-        return .json(.ok, ByteBuffer(bytes: json))
+        return .json(.ok, .array(reply.message.failures.map(Self.document)))
+    }
+
+    private static func document(_ failure: MaterializeFailure) -> JSONDocument {
+        [
+            "id": .integer(failure.id), "user_id": .string(failure.user),
+            "source_id": .string(failure.device),
+            "source_change_id": .integer(failure.sourceChangeID),
+            "schema": .string(failure.schema), "table": .string(failure.table),
+            "pk": .string(failure.key), "attempted_version": .integer(failure.attemptedVersion),
+            "op": .string(failure.operation),
+            // As its device sent it.
+            "payload": failure.payload.isEmpty ? nil : .written(failure.payload),
+            "sqlstate": .string(failure.sqlstate), "error": .string(failure.error),
+            "first_seen": .string(failure.firstSeen),
+            "retry_count": .integer(Int64(failure.retryCount)),
+        ]
     }
 
     private func retry(_ request: Request, _ scope: RequestScope) async throws -> Response {
@@ -82,41 +92,5 @@ struct AdminRoutes: Sendable {
                 return nil
             }
         }
-    }
-}
-
-extension [UInt8] {
-    fileprivate mutating func append(_ failure: MaterializeFailure) {
-        append(literal: "{\"id\":")
-        append(integer: failure.id)
-        append(literal: ",\"user_id\":")
-        append(jsonString: failure.user)
-        append(literal: ",\"source_id\":")
-        append(jsonString: failure.device)
-        append(literal: ",\"source_change_id\":")
-        append(integer: failure.sourceChangeID)
-        append(literal: ",\"schema\":")
-        append(jsonString: failure.schema)
-        append(literal: ",\"table\":")
-        append(jsonString: failure.table)
-        append(literal: ",\"pk\":")
-        append(jsonString: failure.key)
-        append(literal: ",\"attempted_version\":")
-        append(integer: failure.attemptedVersion)
-        append(literal: ",\"op\":")
-        append(jsonString: failure.operation)
-        if !failure.payload.isEmpty {
-            append(literal: ",\"payload\":")
-            append(contentsOf: failure.payload.utf8)
-        }
-        append(literal: ",\"sqlstate\":")
-        append(jsonString: failure.sqlstate)
-        append(literal: ",\"error\":")
-        append(jsonString: failure.error)
-        append(literal: ",\"first_seen\":")
-        append(jsonString: failure.firstSeen)
-        append(literal: ",\"retry_count\":")
-        append(integer: Int64(failure.retryCount))
-        append(byte: UInt8(ascii: "}"))
     }
 }

@@ -43,17 +43,12 @@ struct AuthRoutes: Sendable {
         let reply = try await auth.call(
             AuthRPC.developmentSignIn, message, context: scope.context()
         ).message
-        var json: [UInt8] = []
-        json.append(literal: "{\"token\":")
-        json.append(jsonString: reply.token)
-        json.append(literal: ",\"expires_in\":")
-        json.append(integer: reply.expiresIn)
-        json.append(literal: ",\"user\":")
-        json.append(jsonString: message.user)
-        json.append(literal: ",\"device\":")
-        json.append(jsonString: message.device)
-        json.append(literal: "}\n")
-        return .json(.ok, ByteBuffer(bytes: json))
+        return .json(
+            .ok,
+            [
+                "token": .string(reply.token), "expires_in": .integer(Int64(reply.expiresIn)),
+                "user": .string(message.user), "device": .string(message.device),
+            ])
     }
 
     private static func message(_ body: ByteBuffer) throws(WireError) -> DevelopmentSignInRequest {

@@ -1,6 +1,5 @@
 import Hummingbird
 import Model
-import NIOCore
 import Protos
 import RPC
 import WireJSON
@@ -32,62 +31,40 @@ struct DeviceRoutes: Sendable {
         let reply = try await download.call(
             DownloadRPC.readBootstrap, ReadBootstrapRequest(), context: scope.context()
         ).message
-        var json: [UInt8] = []
-        json.append(literal: "{\"known_source\":")
-        json.append(bool: reply.knownSource)
-        json.append(literal: ",\"next_change_id\":")
-        json.append(integer: reply.nextChangeID)
-        json.append(literal: ",\"highest_server_seq\":")
-        json.append(integer: reply.highestServerSeq)
-        json.append(literal: ",\"floor\":")
-        json.append(integer: reply.floor)
-        json.append(literal: ",\"epoch\":")
-        json.append(jsonString: reply.epoch)
-        json.append(literal: "}\n")
-        return .json(.ok, ByteBuffer(bytes: json))
+        return .json(
+            .ok,
+            [
+                "known_source": .bool(reply.knownSource),
+                "next_change_id": .integer(reply.nextChangeID),
+                "highest_server_seq": .integer(reply.highestServerSeq),
+                "floor": .integer(reply.floor), "epoch": .string(reply.epoch),
+            ])
     }
 
     private func capabilities(_ scope: RequestScope) async throws -> Response {
         let reply = try await upload.call(
             UploadRPC.readCapabilities, ReadCapabilitiesRequest(), context: scope.context()
         ).message
-        var json: [UInt8] = []
-        json.append(literal: "{\"api_versions\":[1],\"features\":[")
-        append(Self.features, to: &json) { $1.append(jsonString: $0) }
-        json.append(literal: "],\"limits\":{\"changes_per_upload\":")
-        json.append(integer: Int64(reply.changesPerUpload))
-        json.append(literal: ",\"bytes_per_payload\":")
-        json.append(integer: Int64(reply.bytesPerPayload))
-        json.append(literal: ",\"bytes_per_body\":")
-        json.append(integer: Int64(maximumBodyBytes))
-        json.append(literal: ",\"rows_per_page\":")
-        json.append(integer: Int64(maximumPageRows))
-        json.append(literal: ",\"wait_seconds\":")
-        json.append(integer: Int64(WireLimits.maximumWaitSeconds))
-        json.append(literal: "},\"tables\":[")
-        append(reply.tables, to: &json) { table, json in
-            json.append(literal: "{\"schema\":")
-            json.append(jsonString: table.schema)
-            json.append(literal: ",\"table\":")
-            json.append(jsonString: table.table)
-            json.append(literal: ",\"key_kind\":")
-            json.append(jsonString: table.keyKind)
-            json.append(literal: ",\"read\":")
-            json.append(bool: table.mayRead)
-            json.append(literal: ",\"write\":")
-            json.append(bool: table.mayWrite)
-            json.append(byte: UInt8(ascii: "}"))
-        }
-        json.append(literal: "]}\n")
-        return .json(.ok, ByteBuffer(bytes: json))
+        return .json(
+            .ok,
+            [
+                "api_versions": [1], "features": .array(Self.features.map { .string($0) }),
+                "limits": [
+                    "changes_per_upload": .integer(Int64(reply.changesPerUpload)),
+                    "bytes_per_payload": .integer(Int64(reply.bytesPerPayload)),
+                    "bytes_per_body": .integer(Int64(maximumBodyBytes)),
+                    "rows_per_page": .integer(Int64(maximumPageRows)),
+                    "wait_seconds": .integer(Int64(WireLimits.maximumWaitSeconds)),
+                ],
+                "tables": .array(reply.tables.map(Self.document)),
+            ])
     }
 
-    private func append<Element>(
-        _ elements: [Element], to json: inout [UInt8], _ write: (Element, inout [UInt8]) -> Void
-    ) {
-        for (index, element) in elements.enumerated() {
-            if index > 0 { json.append(byte: UInt8(ascii: ",")) }
-            write(element, &json)
-        }
+    private static func document(_ table: TableCapability) -> JSONDocument {
+        [
+            "schema": .string(table.schema), "table": .string(table.table),
+            "key_kind": .string(table.keyKind), "read": .bool(table.mayRead),
+            "write": .bool(table.mayWrite),
+        ]
     }
 }

@@ -1,6 +1,5 @@
 import HTTPTypes
 import Hummingbird
-import NIOCore
 import RPC
 import ServiceKit
 import WireJSON
@@ -12,7 +11,7 @@ struct HealthRoutes: Sendable {
 
     var routes: [Route] {
         [
-            Route(.get, "/health", isProbe: true) { _, _ in .json(#"{"status":"ok"}"#) },
+            Route(.get, "/health", isProbe: true) { _, _ in .json(.ok, ["status": "ok"]) },
             Route(.get, "/ready", isProbe: true) { _, _ in
                 drain.isDraining ? Self.draining : ready()
             },
@@ -21,21 +20,16 @@ struct HealthRoutes: Sendable {
 
     private func ready() -> Response {
         let missing = missing
-        guard !missing.isEmpty else { return .json(#"{"status":"ready"}"#) }
-        var json: [UInt8] = Array(#"{"status":"not ready","missing":["#.utf8)
-        for (index, name) in missing.enumerated() {
-            if index > 0 { json.append(UInt8(ascii: ",")) }
-            json.append(jsonString: name)
-        }
-        json += Array("]}\n".utf8)
-        var response = Response.json(.serviceUnavailable, ByteBuffer(bytes: json))
+        guard !missing.isEmpty else { return .json(.ok, ["status": "ready"]) }
+        var response = Response.json(
+            .serviceUnavailable,
+            ["status": "not ready", "missing": .array(missing.map { .string($0) })])
         response.headers[.retryAfter] = "1"
         return response
     }
 
     private static var draining: Response {
-        var response = Response.json(
-            .serviceUnavailable, ByteBuffer(string: #"{"status":"draining"}"# + "\n"))
+        var response = Response.json(.serviceUnavailable, ["status": "draining"])
         response.headers[.retryAfter] = "1"
         return response
     }
@@ -43,8 +37,8 @@ struct HealthRoutes: Sendable {
     /// Services without a replica that can serve.
     private var missing: [String] { upstreams.filter { !$0.client.isReady }.map(\.name) }
 
-    /// What an operator should know of the services: why one is missing, and which replicas are not as they should be
-    /// while others do their work.
+    /// What an operator should know of the services: why one is missing, and what is wrong with
+    /// replicas while others do their work.
     var problems: [ReadinessProblem] {
         upstreams.flatMap { name, client in
             UpstreamProblems.of(name, client.replicas, canServe: client.isReady)

@@ -78,17 +78,12 @@ struct WireError: Error, Hashable {
     }
 
     func response(requestID: String) -> Response {
-        var json = ByteBuffer()
-        var text: [UInt8] = []
-        text.append(literal: "{\"error\":")
-        text.append(jsonString: code)
-        text.append(literal: ",\"message\":")
-        text.append(jsonString: message)
-        text.append(literal: ",\"request_id\":")
-        text.append(jsonString: requestID)
-        text.append(literal: "}\n")
-        json.writeBytes(text)
-        var response = Response.json(status, json)
+        var response = Response.json(
+            status,
+            [
+                "error": .string(code), "message": .string(message),
+                "request_id": .string(requestID),
+            ])
         if let retryAfter { response.headers[.retryAfter] = String(retryAfter) }
         if let allow { response.headers[.allow] = allow }
         if status == .unauthorized { response.headers[.wwwAuthenticate] = "Bearer" }
@@ -104,4 +99,9 @@ extension Response {
     }
 
     static func json(_ body: String) -> Response { json(.ok, ByteBuffer(string: body + "\n")) }
+
+    /// An answer that is rarely sent.
+    static func json(_ status: HTTPResponse.Status, _ document: JSONDocument) -> Response {
+        json(status, ByteBuffer(bytes: document.bytes + [UInt8(ascii: "\n")]))
+    }
 }

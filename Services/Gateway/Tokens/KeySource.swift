@@ -1,5 +1,6 @@
 import Foundation
 import JWTKit
+import LogFields
 import Logging
 import Protos
 import RPC
@@ -123,7 +124,7 @@ final class KeySource: Service {
                 } catch  where !Task.isCancelled {
                     self.logger.warning(
                         "the keys could not be read; keeping the last ones",
-                        metadata: ["error": "\(error)"])
+                        metadata: .fields([.error: "\(error)"]))
                 } catch {
                     return
                 }

@@ -163,10 +163,10 @@ final class Watch: Sendable {
 
     /// Asks another replica, after a pause: a task of its own, as nobody waits for it, that ends with the watch.
     private func reopen() {
-        let pause = state.withLock { $0.words.takePause() }
+        let jitter = Double.random(in: 0...1)
+        let pause = state.withLock { $0.words.takePause(jitter: jitter) }
         let task = Task { [weak self] in
-            // Spread at random: the watchers of a lost replica must not all come back at once.
-            try? await Task.sleep(for: pause * Double.random(in: 0.5...1))
+            try? await Task.sleep(for: pause)
             await self?.tryAgain()
         }
         let isOver = state.withLock { state in

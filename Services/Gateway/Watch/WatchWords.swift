@@ -1,13 +1,14 @@
 import RPC
 import Telemetry
+import Waiting
 
 /// What one watch has heard and has not told its device yet. Decides; performs nothing.
 ///
 /// A device that takes its events slowly hears of the newest growth only: it says all that the ones before it said.
 struct WatchWords: Hashable, Sendable {
-    /// First pause before another replica is asked; doubles up to the longest.
-    private static let firstPause: Duration = .milliseconds(100)
-    private static let longestPause: Duration = .seconds(5)
+    /// The pauses before another replica is asked.
+    private static let backoff = Backoff(
+        first: .milliseconds(100), longest: .seconds(5), steadyShare: 0.5)
 
     /// How a watch began.
     enum Opening: Hashable, Sendable {
@@ -32,7 +33,7 @@ struct WatchWords: Hashable, Sendable {
     /// How long the device is to wait before it comes back; told as the last word.
     private var goodbye: Duration?
     private var feed = Feed.beginning
-    private var pause = Self.firstPause
+    private var backoff = Self.backoff
 
     /// - Parameter after: what the device has: news is what differs from it.
     init(after: Int64) {
@@ -44,7 +45,7 @@ struct WatchWords: Hashable, Sendable {
     mutating func hear(_ head: Int64) {
         self.head = head
         opening = opening ?? .open
-        pause = Self.firstPause
+        backoff.reset()
     }
 
     /// It is time for a sign of life.
@@ -78,11 +79,13 @@ struct WatchWords: Hashable, Sendable {
         return feed == .running
     }
 
-    /// How long to wait before another replica is asked; that is to begin now.
-    mutating func takePause() -> Duration {
-        defer { pause = min(pause * 2, Self.longestPause) }
+    /// How long to wait before another replica is asked, which begins now.
+    ///
+    /// - Parameter jitter: from 0 to 1: the watchers of a lost replica must not all come back at
+    ///   once.
+    mutating func takePause(jitter: Double) -> Duration {
         feed = .beginning
-        return pause
+        return backoff.fail(jitter: jitter)
     }
 
     /// Nothing is to come any more; what was heard is still told.

@@ -11,8 +11,8 @@ struct UploadAnswer {
     /// as a whole.
     var isAccepted: Bool {
         !result.outcomes.contains { outcome in
-            guard case .invalid(let refusal) = outcome else { return false }
-            switch refusal.reason {
+            guard case .invalid(let rejection) = outcome else { return false }
+            switch rejection.reason {
             case .unregisteredTable, .forbiddenTable, .batchTooLarge: return true
             case .foreignKeyMissing, .badPayload, .rowMissing, .keyTaken: return false
             }
@@ -20,7 +20,7 @@ struct UploadAnswer {
     }
 
     /// One status by itself.
-    static func status(_ outcome: ChangeOutcome, changeID: ChangeID) -> ByteBuffer {
+    static func status(_ outcome: ChangeVerdict, changeID: ChangeID) -> ByteBuffer {
         var json: [UInt8] = []
         json.append(outcome, id: changeID)
         json.append(literal: "\n")
@@ -45,7 +45,7 @@ struct UploadAnswer {
 }
 
 extension [UInt8] {
-    fileprivate mutating func append(_ outcome: ChangeOutcome, id: ChangeID) {
+    fileprivate mutating func append(_ outcome: ChangeVerdict, id: ChangeID) {
         append(literal: "{\"source_change_id\":")
         append(integer: id)
         appendMembers(outcome)
@@ -53,7 +53,7 @@ extension [UInt8] {
     }
 
     /// The members of a status behind its change id.
-    private mutating func appendMembers(_ outcome: ChangeOutcome) {
+    private mutating func appendMembers(_ outcome: ChangeVerdict) {
         append(literal: ",\"status\":\"")
         append(contentsOf: outcome.status.utf8)
         append(byte: UInt8(ascii: "\""))
@@ -66,7 +66,7 @@ extension [UInt8] {
         case .conflict(let row):
             append(literal: ",\"server_row\":")
             append(row)
-        case .invalid(let refusal): append(refusal)
+        case .invalid(let rejection): append(rejection)
         case .materializeError(let version, let message):
             append(literal: ",\"new_server_version\":")
             append(integer: version)
@@ -104,18 +104,18 @@ extension [UInt8] {
         append(byte: UInt8(ascii: "}"))
     }
 
-    private mutating func append(_ refusal: Refusal) {
-        if let message = refusal.message {
+    private mutating func append(_ rejection: Rejection) {
+        if let message = rejection.message {
             append(literal: ",\"message\":")
             append(jsonString: message)
         }
         append(literal: ",\"invalid\":{\"reason\":")
-        append(jsonString: refusal.reason.rawValue)
+        append(jsonString: rejection.reason.rawValue)
         append(literal: ",\"details\":{")
-        switch refusal.details {
+        switch rejection.details {
         case .error:
             append(literal: "\"error\":")
-            append(jsonString: refusal.message ?? refusal.reason.rawValue)
+            append(jsonString: rejection.message ?? rejection.reason.rawValue)
         case .missing(let labels):
             append(literal: "\"missing\":[")
             for (index, label) in labels.enumerated() {

@@ -1,10 +1,10 @@
+import DatabaseKit
 import Model
 import NIOCore
 import Postgres
 import Protos
 import RPC
 import ServiceKit
-import Sidecar
 import WireJSON
 
 /// The `ListFailures` call.
@@ -19,18 +19,17 @@ struct ListFailures: Sendable {
             reply.failures = try await store.list(request, deadline: context.deadline)
             return RPCReply(reply)
         } catch let error as PostgresError {
-            throw UploadExecutor.failure(error)
+            throw DatabaseFailures.upload.failure(of: error)
         }
     }
 }
 
-/// The `RetryFailure` call: a change that was refused, sent again under its own device and change id. Should
-/// the device send it too, it is a repeat.
+/// The `RetryFailure` call: decides a refused change again, under its own device and change id. If
+/// the device sends it too, that is a repeat.
 struct RetryFailure: Sendable {
     let store: FailureStore
     let executor: UploadExecutor
     let announcer: HeadAnnouncer
-    let source: CatalogSource
 
     func callAsFunction(
         _ request: RetryFailureRequest, _ context: CallContext
@@ -48,7 +47,10 @@ struct RetryFailure: Sendable {
                     deadline: context.deadline)
                 return RPCReply(RetryFailureReply(), body: Self.stale(entry.rowVersion))
             }
-            let result = try await upload(entry.failure, context)
+            let result = try await executor.retry(entry.failure, deadline: context.deadline)
+            if result.sequences != nil {
+                await announcer.announce(result.highestSequence, of: UserID(entry.failure.user))
+            }
             guard let outcome = result.outcomes.first else { throw RPCFailure.internal }
             var isApplied = false
             if case .applied = outcome { isApplied = true }
@@ -57,53 +59,15 @@ struct RetryFailure: Sendable {
                 deadline: context.deadline)
             return RPCReply(RetryFailureReply(), body: UploadAnswer.status(outcome, changeID: 0))
         } catch let error as PostgresError {
-            throw UploadExecutor.failure(error)
+            throw DatabaseFailures.upload.failure(of: error)
         }
-    }
-
-    private func upload(
-        _ failure: MaterializeFailure, _ context: CallContext
-    ) async throws -> UploadResult {
-        // The change was let in when its device sent it; an administrator sends it now.
-        let tables = try await source.catalog().tables
-        let roles = tables.flatMap { table in
-            (table.access.readRoles ?? []).union(table.access.writeRoles ?? [])
-        }
-        let (_, result) = try await executor.upload(
-            Self.body(failure),
-            from: CallerIdentity(user: failure.user, device: failure.device, roles: roles),
-            deadline: context.deadline)
-        if result.sequences != nil {
-            await announcer.announce(result.highestSequence, of: UserID(failure.user))
-        }
-        return result
-    }
-
-    private static func body(_ failure: MaterializeFailure) -> ByteBuffer {
-        var json: [UInt8] = []
-        json.append(literal: "{\"changes\":[{\"source_change_id\":")
-        json.append(integer: failure.sourceChangeID)
-        json.append(literal: ",\"schema\":")
-        json.append(jsonString: failure.schema)
-        json.append(literal: ",\"table\":")
-        json.append(jsonString: failure.table)
-        json.append(literal: ",\"op\":")
-        json.append(jsonString: failure.operation)
-        json.append(literal: ",\"pk\":")
-        json.append(jsonString: failure.key)
-        json.append(literal: ",\"server_version\":")
-        json.append(integer: failure.attemptedVersion - 1)
-        if !failure.payload.isEmpty {
-            json.append(literal: ",\"payload\":")
-            json.append(contentsOf: failure.payload.utf8)
-        }
-        json.append(literal: "}]}")
-        return ByteBuffer(bytes: json)
     }
 
     private static func stale(_ version: RowVersion) -> ByteBuffer {
-        ByteBuffer(
-            string: #"{"source_change_id":0,"status":"applied","new_server_version":\#(version),"#
-                + #""message":"failure was stale; removed"}"# + "\n")
+        let status: JSONDocument = [
+            "source_change_id": 0, "status": "applied", "new_server_version": .integer(version),
+            "message": "failure was stale; removed",
+        ]
+        return ByteBuffer(string: status.text + "\n")
     }
 }

@@ -1,3 +1,5 @@
+import DatabaseKit
+import LogFields
 import Logging
 import Model
 import Postgres
@@ -6,7 +8,8 @@ import RPC
 import ServiceKit
 import Telemetry
 
-/// The `NoteHydration` call: puts on record that the caller's device begins to read at 0, below the log's floor.
+/// The `NoteHydration` call: puts on record that the caller's device begins to read at 0, below the
+/// log's floor.
 struct NoteHydration: Sendable {
     let pool: PostgresPool
     let logger: Logger
@@ -27,12 +30,12 @@ struct NoteHydration: Sendable {
         } catch let error as PostgresError {
             logger.warning(
                 "a hydration could not be noted",
-                metadata: [
-                    "request_id": .string(context.requestID),
-                    "user": .string(userHash(caller.user)), "source": .string(caller.device),
-                    "error": "\(error)",
-                ])
-            throw UploadExecutor.failure(error)
+                metadata: .fields([
+                    .requestID: .string(context.requestID),
+                    .user: .string(userHash(caller.user)), .source: .string(caller.device),
+                    .error: "\(error)",
+                ]))
+            throw DatabaseFailures.upload.failure(of: error)
         }
         return RPCReply(NoteHydrationReply())
     }

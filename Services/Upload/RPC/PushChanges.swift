@@ -1,3 +1,4 @@
+import LogFields
 import Logging
 import Model
 import NIOCore
@@ -44,22 +45,23 @@ struct PushChanges: Sendable {
         }
     }
 
-    /// What an operator needs to find the cause: PostgreSQL's code, the statement and the table; never a value.
+    /// What an operator needs to find the cause: PostgreSQL's code, the statement and the table, but
+    /// no value.
     private func failure(
         _ error: any Error, _ trouble: PostgresError?, _ caller: CallerIdentity,
         _ context: CallContext, _ duration: Duration
     ) -> Logger.Metadata {
-        var metadata: Logger.Metadata = [
-            "request_id": .string(context.requestID), "user": .string(userHash(caller.user)),
-            "source": .string(caller.device), "error": "\(error)",
-            "ms": .stringConvertible(duration.milliseconds),
-        ]
+        var metadata: Logger.Metadata = .fields([
+            .requestID: .string(context.requestID), .user: .string(userHash(caller.user)),
+            .source: .string(caller.device), .error: "\(error)",
+            .milliseconds: .stringConvertible(duration.milliseconds),
+        ])
         guard let trouble else { return metadata }
-        metadata["cause"] = "\(trouble)"
+        metadata[.cause] = "\(trouble)"
         if let server = trouble.serverError {
-            metadata["sqlstate"] = "\(server.sqlState.rawValue)"
+            metadata[.sqlState] = "\(server.sqlState.rawValue)"
             if let schema = server.schema, let table = server.table {
-                metadata["table"] = "\(schema).\(table)"
+                metadata[.table] = "\(schema).\(table)"
             }
         }
         return metadata
@@ -70,20 +72,20 @@ struct PushChanges: Sendable {
         _ context: CallContext,
         _ duration: Duration
     ) {
-        var metadata: Logger.Metadata = [
-            "request_id": .string(context.requestID), "user": .string(userHash(caller.user)),
-            "source": .string(caller.device), "changes": .stringConvertible(result.outcomes.count),
-            "applied": .stringConvertible(tally.applied),
-            "duplicates": .stringConvertible(result.duplicates),
-            "conflicts": .stringConvertible(tally.conflicts),
-            "invalid": .stringConvertible(tally.invalid),
-            "materialize_errors": .stringConvertible(tally.materializeErrors),
-            "ms": .stringConvertible(duration.milliseconds),
-        ]
+        var metadata: Logger.Metadata = .fields([
+            .requestID: .string(context.requestID), .user: .string(userHash(caller.user)),
+            .source: .string(caller.device), .changes: .stringConvertible(result.outcomes.count),
+            .applied: .stringConvertible(tally.applied),
+            .duplicates: .stringConvertible(result.duplicates),
+            .conflicts: .stringConvertible(tally.conflicts),
+            .invalid: .stringConvertible(tally.invalid),
+            .materializeErrors: .stringConvertible(tally.materializeErrors),
+            .milliseconds: .stringConvertible(duration.milliseconds),
+        ])
         if let sequences = result.sequences {
-            metadata["seq"] = "\(sequences.lowerBound)-\(sequences.upperBound)"
+            metadata[.sequences] = "\(sequences.lowerBound)-\(sequences.upperBound)"
         }
-        if let traceparent = context.traceparent { metadata["traceparent"] = .string(traceparent) }
+        if let traceparent = context.traceparent { metadata[.traceparent] = .string(traceparent) }
         logger.info("upload", metadata: metadata)
     }
 }

@@ -1,3 +1,4 @@
+import DatabaseKit
 import Model
 import Postgres
 import Protos
@@ -25,7 +26,7 @@ struct ReadCapabilities: Sendable {
                 return capability
             }
         } catch let error as PostgresError {
-            throw UploadExecutor.failure(error)
+            throw DatabaseFailures.upload.failure(of: error)
         }
         reply.changesPerUpload = UInt32(limits.changesPerUpload)
         reply.bytesPerPayload = UInt32(limits.bytesPerPayload)

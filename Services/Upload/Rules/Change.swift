@@ -42,11 +42,12 @@ package struct Change: Sendable {
         self.provides = provides
     }
 
-    /// The version that it would have made of its row. A device may name any base, the highest number too.
+    /// The version that the change gives its row if it is applied. A device may name any base, even
+    /// the highest number.
     var attemptedVersion: RowVersion { base == .max ? base : base + 1 }
 }
 
-/// The values of one foreign key, in its columns' order without those that the server writes itself.
+/// The values of one foreign key, in the order of its columns, without those that the server writes.
 package struct ParentReference: Hashable, Sendable {
     /// Index in `UploadSchema.foreignKeys`.
     package let foreignKey: Int

@@ -3,7 +3,8 @@ import Model
 import Sidecar
 import WireJSON
 
-/// Judges each change by itself: names, operation, key, payload, in that order; the first failure wins.
+/// Judges each change by itself: names, operation, key, payload, in that order. The first flaw is
+/// the reason.
 struct ChangeValidation {
     let schema: UploadSchema
     let limits: WireLimits
@@ -13,18 +14,18 @@ struct ChangeValidation {
 
     enum Verdict {
         case valid(Change)
-        case refused(Refusal)
+        case rejected(Rejection)
     }
 
     func judge(_ wire: WireChange, at index: Int) -> Verdict {
         do {
             return .valid(try change(wire, at: index))
         } catch {
-            return .refused(error)
+            return .rejected(error)
         }
     }
 
-    private func change(_ wire: WireChange, at index: Int) throws(Refusal) -> Change {
+    private func change(_ wire: WireChange, at index: Int) throws(Rejection) -> Change {
         if let field = wire.brokenField {
             throw .badPayload("bad_payload: \(field) is not valid Unicode text")
         }
@@ -45,7 +46,8 @@ struct ChangeValidation {
                 shape = try PayloadShape.read(bytes, of: upload, key: key, in: schema)
             } catch {
                 throw .badPayload(
-                    "bad payload for \(upload.registered.name) pk=\(key.text): \(error.column) \(error.reason)"
+                    "bad payload for \(upload.registered.name) pk=\(key.text): "
+                        + "\(error.column) \(error.reason)"
                 )
             }
         }
@@ -56,7 +58,7 @@ struct ChangeValidation {
             strangers: shape.strangers, needs: shape.needs, provides: shape.provides)
     }
 
-    private func table(_ wire: WireChange) throws(Refusal) -> Int {
+    private func table(_ wire: WireChange) throws(Rejection) -> Int {
         let schemaName = wire.schema.trimmed.lowercased()
         let name = TableName(
             schema: schemaName.isEmpty ? "public" : schemaName,
@@ -74,8 +76,9 @@ struct ChangeValidation {
         return table
     }
 
-    private func payload(_ wire: WireChange, _ operation: Operation) throws(Refusal) -> Range<Int>?
-    {
+    private func payload(_ wire: WireChange, _ operation: Operation) throws(Rejection) -> Range<
+        Int
+    >? {
         if operation == .delete {
             guard wire.payload == nil else { throw .badPayload("DELETE must not include payload") }
             return nil
@@ -124,15 +127,14 @@ struct ChangeValidation {
         switch kind {
         case .uuid: "bad_payload: invalid UUID format: \(key.quotable)"
         case .text:
-            "bad_payload: invalid key: a text key has 1 to \(RowKey.maximumTextBytes) bytes and no U+0000"
+            "bad_payload: invalid key: a text key has 1 to \(RowKey.maximumTextBytes) bytes "
+                + "and no U+0000"
         }
     }
 }
 
-extension Refusal: Error {}
-
 extension String {
-    /// Longest text that white space is looked for around, in bytes: no name or operation is as long.
+    /// The longest text that is trimmed, in bytes: no name or operation is as long.
     private static let longestTrimmed = 256
     /// Most of a text that an answer repeats.
     private static let quotedScalars = 64

@@ -20,7 +20,7 @@ struct PayloadShape {
 
     /// - Parameters:
     ///   - payload: the JSON object's own bytes, already known to be valid.
-    /// - Throws: a refusal when a foreign key's value cannot be one.
+    /// - Throws: a rejection when a foreign key's value cannot be one.
     static func read(
         _ payload: UnsafeBufferPointer<UInt8>, of table: UploadTable, key: RowKey,
         in schema: UploadSchema
@@ -33,7 +33,7 @@ struct PayloadShape {
             try reader.readObject { reader, member throws(JSONError) in
                 let slice = try reader.skipValue()
                 guard let column = column(member, reader, table, hint: next) else {
-                    shape.note(stranger: member, reader)
+                    shape.remember(stranger: member, reader)
                     return
                 }
                 next = column + 1
@@ -60,7 +60,7 @@ struct PayloadShape {
         return shape
     }
 
-    private mutating func note(stranger member: JSONSlice, _ reader: JSONReader) {
+    private mutating func remember(stranger member: JSONSlice, _ reader: JSONReader) {
         guard strangers.count < Self.maximumStrangers,
             let name = reader.text(of: member), name.utf8.count <= Self.maximumNameBytes
         else { return }
@@ -137,7 +137,8 @@ struct PayloadShape {
         }
     }
 
-    /// A uuid as clients write it: in text, or as base64 of its 16 bytes (a BLOB column on the device).
+    /// A uuid as clients write it: as text, or as the base64 of its 16 bytes, which a BLOB column on
+    /// the device gives.
     private static func uuid(_ text: String) -> RowKey? {
         if let key = RowKey.uuid(from: text) { return key }
         guard text.utf8.count == 24, let data = Data(base64Encoded: text), data.count == 16 else {

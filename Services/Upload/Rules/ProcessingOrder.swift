@@ -2,8 +2,9 @@ import Model
 
 /// The order in which a batch takes effect, which is the order of its sequences.
 ///
-/// Upserts come first, deletes after them. Upserts stand parents-first when related tables share the batch,
-/// else as they were sent; deletes stand children-first. Equals keep the order of the request.
+/// Upserts come first, deletes after them. Upserts stand parents-first when related tables share
+/// the batch, else as they were sent; deletes stand children-first. Equals keep the order of the
+/// request.
 package enum ProcessingOrder {
     package static func of(_ changes: [Change], in schema: UploadSchema) -> [Change] {
         var upserts = changes.filter { $0.operation != .delete }
@@ -15,8 +16,9 @@ package enum ProcessingOrder {
         return parentsBeforeChildren(upserts) + deletes
     }
 
-    /// Within what the order of tables leaves open (a table that refers to itself, tables in a cycle), puts
-    /// a row after the rows of the batch that it points to, and never before an earlier change of itself.
+    /// Orders what the order of tables leaves open: rows of a table that refers to itself, or of
+    /// tables in a cycle. Puts a row after the rows of the batch that it points to, and never before
+    /// an earlier change of the same row.
     private static func parentsBeforeChildren(_ upserts: [Change]) -> [Change] {
         var providers: [ParentReference: Int] = [:]
         for (index, change) in upserts.enumerated() {
@@ -34,8 +36,8 @@ package enum ProcessingOrder {
         ordered.reserveCapacity(upserts.count)
         var isEntered = [Bool](repeating: false, count: upserts.count)
         for start in upserts.indices where !isEntered[start] {
-            // Depth first with a stack of its own: a batch may be one chain of a thousand rows. A row that
-            // is entered and not placed yet is an ancestor; going there again would be a cycle.
+            // Depth first, with a stack in memory: a batch may be one chain of a thousand rows. A row
+            // that is entered and not placed yet is an ancestor; entering it again would be a cycle.
             var stack = [(index: start, next: -1)]
             isEntered[start] = true
             while let (index, next) = stack.last {

@@ -1,13 +1,15 @@
 import Model
 import Sidecar
 
-/// Rows of a batch that point at each other, such as a → b → a: no order has every parent before its child.
+/// Rows of a batch that point at each other, such as a → b → a: no order has every parent before
+/// its child.
 ///
 /// Over foreign keys that wait for the commit they can be applied together or not at all.
 struct RowCycles: Sendable {
     /// References to rows that the batch itself brings, but later, with the first change that does.
     let promised: [ParentReference: Int]
-    /// Stretches of the batch, as indexes into it, in which all of a cycle lies. In order, none overlaps.
+    /// Stretches of the batch, as indexes into it, each with all of a cycle. In order, without
+    /// overlaps.
     let spans: [Range<Int>]
     /// The first change of the batch that brings each row; none where no tables can make a cycle.
     private let providers: [ParentReference: Int]
@@ -38,8 +40,8 @@ struct RowCycles: Sendable {
         self.providers = providers
     }
 
-    /// Where to part a stretch of several changes in two: near its middle, and not within a cycle if there is
-    /// another place.
+    /// Where to part a stretch of several changes in two: near its middle, and within a cycle only
+    /// if there is no other place.
     func middle(of range: Range<Int>) -> Int {
         let middle = range.lowerBound + range.count / 2
         guard let span = span(of: middle), span.lowerBound < middle else { return middle }
@@ -50,7 +52,8 @@ struct RowCycles: Sendable {
     /// The stretch that a change lies in.
     func span(of position: Int) -> Range<Int>? { spans.first { $0.contains(position) } }
 
-    /// The stretch that a change lies in and points into: parted from it, the change may be without a parent.
+    /// The stretch that a change lies in and points into: parted from it, the change may lack a
+    /// parent.
     func span(neededBy change: Change, at position: Int) -> Range<Int>? {
         guard let span = span(of: position) else { return nil }
         let pointsIntoIt = change.needs.contains { need in

@@ -1,14 +1,17 @@
 import Model
 import Postgres
 
-/// PostgreSQL's no to a row, as opposed to trouble of ours.
+/// Why PostgreSQL refuses a row, as opposed to trouble of ours.
 ///
-/// A refusal is answered for that row alone and is final for its content (promise P5). Everything else,
-/// such as a lock timeout, a lost connection or a missing privilege, fails the request and is repeated.
+/// A refusal is answered for that row alone and is final for its content (promise P5). Everything
+/// else, such as a lock timeout, a lost connection or a missing privilege, fails the request, and
+/// the device repeats it.
 struct RowRefusal: Sendable {
-    /// Raised by `sync.expect_rows`: the key belongs to somebody else's row, or a trigger left the row out.
+    /// Raised by `sync.expect_rows`: the key belongs to another user's row, or a trigger left the
+    /// row out.
     static let keyTakenState = SQLState(rawValue: "OV001")
-    /// PostgreSQL has no code for it: a BEFORE trigger that returns NULL leaves its row out and says nothing.
+    /// A BEFORE trigger that returns NULL leaves its row out without an error, so PostgreSQL has no
+    /// code for it.
     static let leftOutState = SQLState(rawValue: "OV003")
 
     /// A row that the table did not take although its key is free, or the user's own.
@@ -37,28 +40,25 @@ struct RowRefusal: Sendable {
         self.detail = detail
     }
 
-    init?(_ error: PostgresError) {
-        guard let server = error.serverError, server.sqlState != UnseenColumns.state else {
-            return nil
-        }
-        let state = server.sqlState
-        detail = server.constraint.map { "\(server.message) (constraint \($0))" } ?? server.message
+    /// - Parameter isOfBusinessRows: whether the statement that failed writes rows of business
+    ///   tables, or checks their constraints.
+    init?(_ error: ServerError, isOfBusinessRows: Bool) {
+        let state = error.sqlState
+        detail = error.constraint.map { "\(error.message) (constraint \($0))" } ?? error.message
         if state == Self.keyTakenState {
             sqlState = nil
             return
         }
-        // One row may be too slow by itself, in its own table; elsewhere it is our statement that was.
-        let isTooSlow =
-            state == .queryCanceled && Self.concernsBusinessRows(error.statementName)
-        // A table or column that is gone concerns the rows of that table; the caller has looked at the catalog again.
-        let isGone =
-            [.undefinedTable, .undefinedColumn].contains(state)
-            && Self.concernsBusinessRows(error.statementName)
-        // A trigger of the team's own may raise any code, and means its row even by one that speaks of the server
-        // elsewhere; but what asks for another try gets one.
+        // One row can be too slow by itself in its own table; elsewhere our statement is too slow.
+        let isTooSlow = state == .queryCanceled && isOfBusinessRows
+        // A missing table or column is about the rows of that table: the caller has read the
+        // catalog again by now.
+        let isGone = [.undefinedTable, .undefinedColumn].contains(state) && isOfBusinessRows
+        // A trigger of the team's may raise any code, and means its row even by a code that speaks
+        // of the server elsewhere. A code that asks for another try gets one.
         let isRaised =
-            server.routine == Self.raiseRoutine && state.errorClass != Self.rollbackClass
-            && Self.concernsBusinessRows(error.statementName)
+            error.routine == Self.raiseRoutine && state.errorClass != Self.rollbackClass
+            && isOfBusinessRows
         let isRefusal =
             state.isDataTrouble || isTooSlow || isGone || isRaised
             || !Self.ourClasses.contains(state.errorClass)
@@ -66,13 +66,7 @@ struct RowRefusal: Sendable {
         sqlState = state
     }
 
-    private static func concernsBusinessRows(_ statement: String?) -> Bool {
-        guard let statement else { return false }
-        return statement.hasPrefix(MaterializeStatement.namePrefix)
-            || statement == UploadStatements.checkConstraints.name
-    }
-
-    func outcome(of change: Change, version: RowVersion, in table: TableName) -> ChangeOutcome {
+    func outcome(of change: Change, version: RowVersion, in table: TableName) -> ChangeVerdict {
         guard let sqlState else { return .invalid(.keyTaken(table, change.row.key)) }
         return .materializeError(
             version: version,
@@ -82,7 +76,8 @@ struct RowRefusal: Sendable {
 }
 
 extension SQLState {
-    /// What the code means, in the words of PostgreSQL's manual; by class where the code has none here.
+    /// What the code means, in the words of PostgreSQL's manual: of the code if it is listed here,
+    /// else of its class.
     var meaning: String {
         switch self {
         case .uniqueViolation: "unique violation"

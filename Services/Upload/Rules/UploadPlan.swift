@@ -1,50 +1,51 @@
 import Model
 import Sidecar
 
-/// Decides what becomes of each change of a batch, from facts alone (decision D2).
+/// Decides what becomes of each change of a batch, from a reading alone (decision D2).
 ///
-/// A value: an attempt at writing keeps a copy and goes back to it when PostgreSQL refuses a row. It sees
-/// each change with the effects of those before it, so chains on one row, parents in the same batch and
-/// repeated change ids are judged as if each had come by itself.
+/// A value: an attempt at writing keeps a copy and goes back to it when PostgreSQL refuses a row. It
+/// sees each change with the effects of those before it, so chains on one row, parents in the same
+/// batch and repeated change ids are judged as if each had come by itself.
 package struct UploadPlan: Sendable {
     /// What became of each change, by its place in the request; nil while undecided.
-    package private(set) var outcomes: [ChangeOutcome?]
+    package private(set) var outcomes: [ChangeVerdict?]
     /// The last sequence given out.
     package private(set) var lastSequence: Sequence64
     /// Changes found in the log already.
     package private(set) var duplicates = 0
 
-    /// How often a batch with cycles is decided again because some of them cannot be applied. Cycles that depend on
-    /// each other could take a trial each; those left after so many are refused for now, for want of parents.
+    /// How often a batch with cycles is decided again because some of them cannot be applied. Cycles
+    /// that depend on each other could take a trial each; those left after so many are refused for
+    /// now, for want of parents.
     private static let maximumTrials = 16
 
     /// The last sequence before this batch.
     private let firstSequence: Sequence64
     private let schema: UploadSchema
-    private let request: UploadRequestFacts
-    private var facts: UploadFacts
+    private let request: UploadRequest
+    private var reading: UploadReading
     /// References that rows written by this batch satisfy.
     private var provided: Set<ParentReference> = []
-    /// References that later changes of the batch are expected to satisfy, with those changes' positions.
+    /// References that later changes of the batch are expected to satisfy, each with the position of
+    /// that change.
     private var promised: [ParentReference: Int] = [:]
     /// The positions of changes that a decision rests on, though they are decided later.
     private var relied: Set<Int> = []
 
     /// - Parameter count: changes in the request, well formed or not.
-    package init(schema: UploadSchema, request: UploadRequestFacts, facts: UploadFacts, count: Int)
-    {
+    package init(schema: UploadSchema, request: UploadRequest, reading: UploadReading, count: Int) {
         self.schema = schema
         self.request = request
-        self.facts = facts
+        self.reading = reading
         outcomes = Array(repeating: nil, count: count)
-        lastSequence = facts.lastSequence
-        firstSequence = facts.lastSequence
+        lastSequence = reading.lastSequence
+        firstSequence = reading.lastSequence
     }
 
     /// Decides the given changes in their order.
     ///
-    /// Rows that point at each other are taken at their word, and all is decided again without the promises
-    /// that were not kept: a cycle is applied wholly or not at all.
+    /// First expects every row of a cycle to be applied, then decides again without the rows that
+    /// were not: a cycle is applied wholly or not at all.
     ///
     /// - Returns: what must be written for those that are applied, in sequence order.
     package mutating func decide(_ changes: ArraySlice<Change>) -> [LogEntry] {
@@ -74,21 +75,21 @@ package struct UploadPlan: Sendable {
         return entries
     }
 
-    /// Settles a change without writing it: refused by validation, or by the business table.
-    package mutating func settle(_ index: Int, as outcome: ChangeOutcome) {
+    /// Gives a change its outcome without writing it: validation refuses it, or the business table.
+    package mutating func conclude(_ index: Int, as outcome: ChangeVerdict) {
         outcomes[index] = outcome
     }
 
-    /// Takes facts that were read after what is decided so far was written.
-    package mutating func learn(_ facts: UploadFacts) {
-        self.facts = facts
-        lastSequence = facts.lastSequence
+    /// Takes what was read after the changes decided so far were written.
+    package mutating func learn(_ reading: UploadReading) {
+        self.reading = reading
+        lastSequence = reading.lastSequence
     }
 
     /// Whether a change was refused for want of a parent.
     func isOrphan(_ change: Change) -> Bool {
-        guard case .invalid(let refusal)? = outcomes[change.index] else { return false }
-        return refusal.reason == .foreignKeyMissing
+        guard case .invalid(let rejection)? = outcomes[change.index] else { return false }
+        return rejection.reason == .foreignKeyMissing
     }
 
     /// Whether some change is decided and not applied.
@@ -107,14 +108,14 @@ package struct UploadPlan: Sendable {
     }
 
     private mutating func decide(_ change: Change, at position: Int) -> LogEntry? {
-        if let known = facts.known[change.id] {
+        if let known = reading.known[change.id] {
             if let repeated = known.first(where: { $0.contentHash == change.contentHash }) {
                 duplicates += 1
                 outcomes[change.index] = .applied(version: repeated.version)
                 return nil
             }
-            // Another edit under a used id. If the row still is what that id made it, this is its successor.
-            if let row = facts.rows[change.row],
+            // Another edit under a used id. It succeeds that id's edit if the row has not changed since.
+            if let row = reading.rows[change.row],
                 known.contains(where: { $0.sequence == row.sequence })
             {
                 return judge(change, at: position, base: row.version)
@@ -125,7 +126,7 @@ package struct UploadPlan: Sendable {
 
     private mutating func judge(_ change: Change, at position: Int, base: RowVersion) -> LogEntry? {
         let absent = change.needs.filter {
-            !provided.contains($0) && !facts.parents.contains($0) && !isOwn($0, change)
+            !provided.contains($0) && !reading.parents.contains($0) && !isOwn($0, change)
         }
         let providers = absent.map { promised[$0].flatMap { $0 > position ? $0 : nil } }
         let missing = zip(absent, providers).filter { $1 == nil }.map(\.0)
@@ -134,7 +135,7 @@ package struct UploadPlan: Sendable {
             return nil
         }
         relied.formUnion(providers.compactMap(\.self))
-        guard let row = facts.rows[change.row] else {
+        guard let row = reading.rows[change.row] else {
             if change.operation == .delete {
                 outcomes[change.index] = .applied(version: nil)
                 return nil
@@ -158,10 +159,10 @@ package struct UploadPlan: Sendable {
     ) -> LogEntry {
         lastSequence += 1
         outcomes[change.index] = .applied(version: version)
-        facts.rows[change.row] = RowFact(
+        reading.rows[change.row] = RowFact(
             version: version, sequence: lastSequence, isDeleted: change.operation == .delete,
             writer: .batch(position))
-        facts.known[change.id, default: []].append(
+        reading.known[change.id, default: []].append(
             KnownChange(sequence: lastSequence, version: version, contentHash: change.contentHash))
         if change.operation != .delete { provided.formUnion(change.provides) }
         return LogEntry(
@@ -186,8 +187,9 @@ package struct UploadPlan: Sendable {
         case .stored(let stored): writer = stored
         case .batch(let position):
             writer = request.writer(position)
-            // Kept: its payload is copied from the request once, however many changes conflict with it.
-            facts.rows[change.row] = RowFact(
+            // Kept, so that its payload is copied from the request once, however many changes
+            // conflict with it.
+            reading.rows[change.row] = RowFact(
                 version: row.version, sequence: row.sequence, isDeleted: row.isDeleted,
                 writer: .stored(writer))
         }
@@ -199,7 +201,7 @@ package struct UploadPlan: Sendable {
 }
 
 /// What the plan must know of the request beside its changes.
-package struct UploadRequestFacts: Sendable {
+package struct UploadRequest: Sendable {
     /// The writer that a change of this batch is, should a later one conflict with it.
     package let writer: @Sendable (_ position: Int) -> StoredWriter?
 

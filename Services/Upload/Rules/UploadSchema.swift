@@ -1,28 +1,17 @@
 import Model
 import Postgres
 import Sidecar
-import Synchronization
 
-/// The catalog as the rules of an upload use it: names resolved to indexes once, not once a change.
-package final class UploadSchema: Sendable {
+/// The catalog as the rules of an upload use it: names are resolved to indexes once, not once a
+/// change.
+package struct UploadSchema: Sendable {
     package let catalog: Catalog
     package let tables: [UploadTable]
     /// Every foreign key that can be checked before the write, of all tables.
     package let foreignKeys: [CheckedForeignKey]
-    /// Whether rows of a batch may point at each other over keys that wait for the commit: a table's to itself,
-    /// or those of tables in a cycle.
+    /// Whether rows of a batch may point at each other over keys that are checked at the commit:
+    /// keys of a table to itself, or keys of tables that form a cycle.
     let mayHaveCycles: Bool
-    private let statements = Mutex<[StatementKey: Statement]>([:])
-
-    /// Most statements kept: the sets of columns that payloads name are up to the clients.
-    private static let maximumStatements = 256
-
-    private enum StatementKey: Hashable {
-        case parents(foreignKey: Int)
-        case keyUse(table: Int)
-        case rows(
-            table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation)
-    }
 
     package init(catalog: Catalog) {
         self.catalog = catalog
@@ -46,38 +35,6 @@ package final class UploadSchema: Sendable {
 
     /// The table of a wire name, as an index into `tables`.
     package func table(_ name: TableName) -> Int? { catalog[name]?.position }
-
-    /// The look-up of a foreign key's parents.
-    func parentStatement(_ foreignKey: Int) -> Statement {
-        statement(.parents(foreignKey: foreignKey)) {
-            ParentStatement.make(foreignKeys[foreignKey], in: self)
-        }
-    }
-
-    /// The write of a set of rows into a business table.
-    func materializeStatement(
-        _ table: Int, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
-        expecting rows: MaterializeStatement.Expectation
-    ) -> Statement {
-        let columns = kind == .delete ? ColumnSet() : columns
-        let rows = kind == .delete ? .asRecorded : rows
-        return statement(.rows(table: table, kind, columns, rows)) {
-            MaterializeStatement.make(tables[table], kind, columns, expecting: rows)
-        }
-    }
-
-    /// Asks whether a key's row is another's; nil where that cannot be in the way.
-    func keyUseStatement(_ table: Int) -> Statement? {
-        guard let made = MaterializeStatement.isOthers(tables[table]) else { return nil }
-        return statement(.keyUse(table: table)) { made }
-    }
-
-    private func statement(_ key: StatementKey, make: () -> Statement) -> Statement {
-        if let known = statements.withLock({ $0[key] }) { return known }
-        let made = make()
-        statements.withLock { if $0.count < Self.maximumStatements { $0[key] = made } }
-        return made
-    }
 
     /// Whether some of these tables are parents of others among them.
     package func areRelated(_ indexes: Set<Int>) -> Bool {
@@ -111,7 +68,7 @@ package struct UploadTable: Sendable {
         valueColumns = Set(pointing + pointedAt)
     }
 
-    /// The column that a payload key names, looked for first at `hint`: payloads keep the table's order.
+    /// The column that a payload key names. Looks at `hint` first: payloads keep the table's order.
     func column(_ key: UnsafeBufferPointer<UInt8>, hint: Int) -> Int? {
         if hint < wireNames.count, wireNames[hint].elementsEqual(key) { return hint }
         return wireNames.firstIndex { $0.elementsEqual(key) }
@@ -143,13 +100,13 @@ package struct CheckedForeignKey: Sendable {
     package enum ValueType: Sendable {
         case uuid, integer, text
 
+        /// - Parameter type: PostgreSQL's object identifier of the type.
         init?(_ type: UInt32) {
             switch PostgresType(rawValue: type) {
             case .uuid: self = .uuid
             case .int2, .int4, .int8: self = .integer
-            default:
-                guard [25, 1043, 1042].contains(type) else { return nil }
-                self = .text
+            case .text, .varchar, .bpchar: self = .text
+            default: return nil
             }
         }
     }

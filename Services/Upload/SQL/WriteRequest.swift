@@ -10,7 +10,7 @@ struct WriteRequest {
     let user: UserID
     let changes: [Change]
     let entries: [LogEntry]
-    let schema: UploadSchema
+    let statements: BusinessStatements
     /// What the business rows are taken to be.
     let expected: MaterializeStatement.Expectation
     let body: UnsafeBufferPointer<UInt8>
@@ -28,7 +28,9 @@ struct WriteRequest {
     }
 
     private var businessCommands: [Command] {
-        let groups = BusinessWrites(changes: changes, entries: entries, schema: schema).groups
+        let groups = BusinessWrites(
+            changes: changes, entries: entries, schema: statements.schema
+        ).groups
         let deletes = groups.firstIndex { $0.kind == .delete } ?? groups.endIndex
         let commands = groups.map(command)
         guard deletes < groups.endIndex else { return commands }
@@ -100,7 +102,7 @@ struct WriteRequest {
     }
 
     private func command(_ group: BusinessWrites.Group) -> Command {
-        let table = schema.tables[group.table].registered
+        let table = statements.schema.tables[group.table].registered
         var bindings = Bindings()
         if group.kind == .delete {
             var keys = ArrayBinding(
@@ -115,7 +117,7 @@ struct WriteRequest {
         bindings.bind(user.value)
         bindings.bind(Int64(group.entries.count))
         return Command(
-            schema.materializeStatement(
+            statements.rows(
                 group.table, group.kind, group.columns, expecting: expected), bindings)
     }
 

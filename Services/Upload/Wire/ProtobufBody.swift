@@ -16,7 +16,8 @@ enum ProtobufUploadDecoder {
     static func decode(
         _ body: ByteBuffer
     ) throws(UndecodableUpload) -> (changes: [WireChange], payloads: ByteBuffer) {
-        // Counted before any is made: an empty one takes two bytes of the body and a hundred in memory.
+        // Counted before any is made: an empty change takes two bytes of the body and a hundred in
+        // memory.
         guard countChanges(in: body) <= WireLimits.answeredChanges else { throw .tooManyChanges }
         let request: BodyUploadRequest
         do {
@@ -35,7 +36,7 @@ enum ProtobufUploadDecoder {
             wire.key = change.pk
             wire.base = change.serverVersion
             if !change.payload.isEmpty {
-                wire.payload = slice(change.payload, at: payloads.writerIndex)
+                wire.payload = JSONSlice(payload: change.payload, at: payloads.writerIndex)
                 payloads.writeBytes(change.payload)
             }
             return wire
@@ -43,7 +44,8 @@ enum ProtobufUploadDecoder {
         return (changes, payloads)
     }
 
-    /// The fields of `changes` in a body, as far as it can be read: never fewer than are made of it.
+    /// The fields of `changes` in a body, as far as it can be read: never fewer than the decoder
+    /// makes of it.
     private static func countChanges(in body: ByteBuffer) -> Int {
         var rest = body
         var count = 0
@@ -64,10 +66,13 @@ enum ProtobufUploadDecoder {
         }
         return count
     }
+}
 
-    /// A payload, to stand at a place. One that is not a JSON value counts as a string, which no payload may be.
-    private static func slice(_ payload: Data, at offset: Int) -> JSONSlice {
-        payload.withUnsafeBytes { raw in
+extension JSONSlice {
+    /// A payload that came without a body around it, as a slice of a body in which it stands at
+    /// `offset`. A payload that is not a JSON value counts as a string, which no payload may be.
+    init(payload: some ContiguousBytes, at offset: Int) {
+        self = payload.withUnsafeBytes { raw in
             var reader = JSONReader(raw.bindMemory(to: UInt8.self))
             guard let value = try? reader.skipValue(), (try? reader.expectEnd()) != nil else {
                 return JSONSlice(
@@ -127,17 +132,17 @@ extension UploadAnswer {
 }
 
 extension BodyChangeStatus {
-    fileprivate init(_ outcome: ChangeOutcome, id: ChangeID) {
+    fileprivate init(_ outcome: ChangeVerdict, id: ChangeID) {
         self.init()
         sourceChangeID = id
         status = outcome.status
         switch outcome {
         case .applied(let version): newServerVersion = version ?? 0
         case .conflict(let row): serverRow = BodyServerRow(row)
-        case .invalid(let refusal):
-            message = refusal.message ?? ""
-            invalid.reason = refusal.reason.rawValue
-            if case .missing(let labels) = refusal.details { invalid.missing = labels }
+        case .invalid(let rejection):
+            message = rejection.message ?? ""
+            invalid.reason = rejection.reason.rawValue
+            if case .missing(let labels) = rejection.details { invalid.missing = labels }
         case .materializeError(let version, let text):
             newServerVersion = version
             message = text

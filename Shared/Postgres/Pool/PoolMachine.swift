@@ -1,3 +1,5 @@
+import Waiting
+
 /// The rules of a connection pool: who gets which connection, what is opened, what is closed.
 ///
 /// A value without clock, sockets or tasks. Each function says what happened and returns what to do,
@@ -25,10 +27,10 @@ struct PoolMachine {
         case finished
     }
 
-    /// The first wait after a failed attempt to connect; doubled by each further one.
-    static let firstBackoff = Duration.milliseconds(100)
-    /// A server that is back is found within this time, well below the 3 s in which a service must be ready again.
-    static let longestBackoff = Duration.milliseconds(500)
+    /// The pauses after failed attempts to connect. The longest bounds how late a server that is
+    /// back is found: well below the 3 s in which a service must be ready again.
+    static let backoff = Backoff(
+        first: .milliseconds(100), longest: .milliseconds(500), steadyShare: 0.5)
     /// How long an attempt to connect is hoped for during an outage: a server that is there answers well within it, and
     /// one that is silent must not let everybody wait for the attempt's own end.
     static let attemptPatience = Duration.milliseconds(500)
@@ -69,10 +71,10 @@ struct PoolMachine {
     private var connections: [ConnectionID: Connection] = [:]
     /// Free connections; the last one was used last and is handed out first.
     private var idle: [ConnectionID] = []
-    private var queue = WaiterQueue()
+    private var queue = WaitList<Patience>()
     private var lastConnection = 0
     private var lastWaiter = 0
-    private var failures = 0
+    private var backoff = Self.backoff
     private var retryAt: Instant?
     private var outage: Outage?
 
@@ -84,7 +86,7 @@ struct PoolMachine {
     mutating func start(now: Instant) -> [Action] {
         guard life == .unattended else { return [] }
         life = .running
-        return settle(now)
+        return serve(now)
     }
 
     /// Whether so many wait that no other one may.
@@ -102,11 +104,11 @@ struct PoolMachine {
         if isFull(now: now) { return (waiter, [.refuse(waiter, .poolExhausted)]) }
         let latest = now + configuration.acquireTimeout
         if let deadline, deadline <= latest {
-            queue.append(waiter, deadline: deadline, reason: .deadlineExceeded)
+            queue.append(waiter, Patience(end: deadline, reason: .deadlineExceeded))
         } else {
-            queue.append(waiter, deadline: latest, reason: .poolExhausted)
+            queue.append(waiter, Patience(end: latest, reason: .poolExhausted))
         }
-        return (waiter, settle(now))
+        return (waiter, serve(now))
     }
 
     /// The waiter's task was cancelled. Nothing happens if it has been served.
@@ -117,13 +119,13 @@ struct PoolMachine {
     /// A connection is open. `jitter` within 0 and 1 shortens its life.
     mutating func opened(_ id: ConnectionID, now: Instant, jitter: Double) -> [Action] {
         guard connections[id]?.phase == .opening else { return [] }
-        failures = 0
+        backoff.reset()
         retryAt = nil
         outage = nil
         let lifetime = configuration.maximumLifetime * (1 - Self.lifetimeSpread * jitter)
         connections[id] = Connection(phase: .idle(since: now), expiry: now + lifetime)
         idle.append(id)
-        return settle(now)
+        return serve(now)
     }
 
     /// A connection could not be made. `jitter` within 0 and 1 lengthens the pause before the next.
@@ -133,11 +135,8 @@ struct PoolMachine {
         guard connections[id]?.phase == .opening else { return [] }
         connections[id] = nil
         outage = Outage(since: outage?.since ?? now, cause: cause)
-        let doublings = min(failures, 10)
-        let pause = min(Self.firstBackoff * (1 << doublings), Self.longestBackoff)
-        failures += 1
-        retryAt = now + pause * (0.5 + jitter / 2)
-        return [.close(id)] + settle(now)
+        retryAt = now + backoff.fail(jitter: jitter)
+        return [.close(id)] + serve(now)
     }
 
     /// Somebody else has reached the server: the pause after a failed attempt is over, and an attempt that hangs since
@@ -151,7 +150,7 @@ struct PoolMachine {
             connections[id] = nil
             actions.append(.close(id))
         }
-        actions += settle(now)
+        actions += serve(now)
         // Also where nobody waits and no minimum is kept: the outage stands until a connection is made.
         if connections.isEmpty { actions.append(open(now)) }
         return actions
@@ -167,10 +166,10 @@ struct PoolMachine {
         guard let connection = connections[id], connection.phase == .borrowed else { return [] }
         if !isReusable || life == .draining || isExpired(connection, now) {
             connections[id] = nil
-            return [.close(id)] + settle(now)
+            return [.close(id)] + serve(now)
         }
         becomeIdle(id, now)
-        return settle(now)
+        return serve(now)
     }
 
     /// The answer to ``Action/check(_:)``.
@@ -178,10 +177,10 @@ struct PoolMachine {
         guard connections[id]?.phase == .checking else { return [] }
         if !isHealthy || life == .draining {
             connections[id] = nil
-            return [.close(id)] + settle(now)
+            return [.close(id)] + serve(now)
         }
         becomeIdle(id, now)
-        return settle(now)
+        return serve(now)
     }
 
     /// The connection broke. Its place is free at once, even while somebody still holds it.
@@ -189,21 +188,21 @@ struct PoolMachine {
         guard let connection = connections[id], connection.phase != .opening else { return [] }
         connections[id] = nil
         idle.removeAll { $0 == id }
-        return [.close(id)] + settle(now)
+        return [.close(id)] + serve(now)
     }
 
     /// Does what time brings: waits that end, connections that are too old or idle too long.
     mutating func tick(now: Instant) -> [Action] {
         if let retryAt, retryAt <= now { self.retryAt = nil }
         var actions = queue.removeExpired(now: now).map {
-            Action.refuse($0.waiter, $0.reason)
+            Action.refuse($0.id, $0.value.reason)
         }
         for id in idle where isOverdue(id, now) {
             connections[id] = nil
             actions.append(.close(id))
         }
         idle.removeAll { connections[$0] == nil }
-        return actions + settle(now)
+        return actions + serve(now)
     }
 
     /// When ``tick(now:)`` has something to do next.
@@ -242,7 +241,7 @@ struct PoolMachine {
             actions.append(.close(id))
         }
         idle = []
-        return actions + settle(now)
+        return actions + serve(now)
     }
 
     var statistics: PoolStatistics {
@@ -282,7 +281,7 @@ struct PoolMachine {
     }
 
     /// After every change: serve who waits, open what is missing, notice the end.
-    private mutating func settle(_ now: Instant) -> [Action] {
+    private mutating func serve(_ now: Instant) -> [Action] {
         if life == .draining {
             if !connections.isEmpty { return [] }
             life = .drained
@@ -348,7 +347,7 @@ struct PoolMachine {
     private func mayOpen(_ now: Instant) -> Bool {
         guard connections.count < configuration.maximumConnections else { return false }
         if let retryAt, retryAt > now { return false }
-        return failures == 0 || count(of: .opening) == 0
+        return backoff.failures == 0 || count(of: .opening) == 0
     }
 
     private func count(of phase: Phase) -> Int {

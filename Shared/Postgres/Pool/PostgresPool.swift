@@ -1,3 +1,4 @@
+import LogFields
 import Logging
 import ServiceLifecycle
 import Synchronization
@@ -164,7 +165,7 @@ package final class PostgresPool: Service, Timed {
             return (effects, state.machine.nextTick)
         }
         for effect in effects { perform(effect) }
-        if let next { Poller.shared.note(next) }
+        if let next { Poller.shared.remember(next) }
     }
 
     private func resolve(_ action: PoolMachine.Action, _ state: inout State) -> Effect? {
@@ -215,11 +216,11 @@ package final class PostgresPool: Service, Timed {
             let jitter = Double.random(in: 0...1)
             guard let error else {
                 observer?.poolDid(.opened(after: now - start))
-                self?.noteReached()
+                self?.recordReached()
                 self?.decide { $0.opened(id, now: now, jitter: jitter) }
                 return
             }
-            self?.noteFailure(error, now: now)
+            self?.recordFailure(error, now: now)
             observer?.poolDid(.openFailed(error))
             self?.decide {
                 $0.openFailed(id, because: error.kind, now: now, jitter: jitter)
@@ -228,7 +229,7 @@ package final class PostgresPool: Service, Timed {
     }
 
     /// Attempts are made all the time: one line tells of those that fail alike.
-    private func noteFailure(_ error: PostgresError, now: Instant) {
+    private func recordFailure(_ error: PostgresError, now: Instant) {
         let isNews = state.withLock { state in
             if let told = state.toldFailure, told.error == error,
                 now - told.at < Self.failureReminder
@@ -239,10 +240,10 @@ package final class PostgresPool: Service, Timed {
             return true
         }
         guard isNews else { return }
-        logger.warning("postgres connection failed", metadata: ["error": "\(error)"])
+        logger.warning("postgres connection failed", metadata: .fields([.error: "\(error)"]))
     }
 
-    private func noteReached() {
+    private func recordReached() {
         let wasFailing = state.withLock { state in
             defer { state.toldFailure = nil }
             return state.toldFailure != nil

@@ -51,7 +51,7 @@ final class Channel: Timed {
         case complete(Completion, PostgresError?)
         case closed(PostgresError)
         case cancel(CancelRequest?, any Exchange)
-        case note(Instant)
+        case remember(Instant)
     }
 
     private let state = Mutex(State())
@@ -115,7 +115,7 @@ final class Channel: Timed {
             return true
         }
         guard isFirst else { return completion(PostgresError(.connectionLost)) }
-        poller.note(deadline)
+        poller.remember(deadline)
         DispatchQueue.blocking("postgres.resolve").async {
             do throws(PostgresError) {
                 let connection = Self.startConnecting(try addresses.adding(to: keywords()))
@@ -158,7 +158,7 @@ final class Channel: Timed {
                 Running(exchange: exchange, completion: completion, interruption: interruption))
             let effects = drive(&state)
             guard let deadline, case .running = state.phase else { return effects }
-            return effects + [.note(deadline)]
+            return effects + [.remember(deadline)]
         }
         perform(effects)
     }
@@ -302,7 +302,7 @@ final class Channel: Timed {
         case .sendCancel:
             running.exchange.discardRest()
             let request = Effect.cancel(CancelRequest(connection), running.exchange)
-            return [request] + (running.interruption.nextTick.map { [.note($0)] } ?? [])
+            return [request] + (running.interruption.nextTick.map { [.remember($0)] } ?? [])
         }
     }
 
@@ -314,7 +314,7 @@ final class Channel: Timed {
                 running.interruption.cancelReturned(now: .now)
                 state.phase = .running(running)
                 if let outcome = running.outcome { return finish(&state, running, outcome) }
-                return running.interruption.nextTick.map { [.note($0)] } ?? []
+                return running.interruption.nextTick.map { [.remember($0)] } ?? []
             })
     }
 
@@ -326,7 +326,7 @@ final class Channel: Timed {
             if running.exchange is ConnectExchange, error.kind == .deadlineExceeded,
                 let connection = state.connection, let address = PQhostaddr(connection)
             {
-                HostAddresses.noteSilence(
+                HostAddresses.rememberSilence(
                     of: String(cString: address), port: String(cString: PQport(connection)))
             }
             effects.append(.complete(running.completion, running.verdict(on: outcome)))
@@ -367,7 +367,7 @@ final class Channel: Timed {
             switch effect {
             case .complete(let completion, let error): completion(error)
             case .closed(let error): onClose(error)
-            case .note(let instant): poller.note(instant)
+            case .remember(let instant): poller.remember(instant)
             case .cancel(let request, let exchange):
                 if let request {
                     request.send { self.cancelReturned(exchange) }

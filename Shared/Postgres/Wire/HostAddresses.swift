@@ -27,7 +27,9 @@ struct HostAddresses {
     var lookUp: LookUp = Self.system
 
     /// An attempt to connect to this address has passed its deadline.
-    static func noteSilence(of address: String, port: String, now: ContinuousClock.Instant = .now) {
+    static func rememberSilence(
+        of address: String, port: String, now: ContinuousClock.Instant = .now
+    ) {
         silent.withLock { silent in
             silent = silent.filter { now - $0.value < silence }
             silent["\(address) \(port)"] = now

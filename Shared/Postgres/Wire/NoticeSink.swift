@@ -1,4 +1,5 @@
 import CLibPQ
+import LogFields
 import Logging
 
 /// Writes what the server remarks to the log, at debug level.
@@ -13,7 +14,8 @@ final class NoticeSink: Sendable {
     static let processor: PQnoticeProcessor = { context, message in
         guard let context, let message else { return }
         let sink = Unmanaged<NoticeSink>.fromOpaque(context).takeUnretainedValue()
-        sink.logger.debug("postgres notice", metadata: ["notice": "\(String(cString: message))"])
+        sink.logger.debug(
+            "postgres notice", metadata: .fields([.notice: "\(String(cString: message))"]))
     }
 
     /// Valid as long as this object is; the channel that owns both ends the connection first.

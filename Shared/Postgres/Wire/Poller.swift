@@ -70,7 +70,7 @@ final class Poller: Sendable {
     }
 
     /// Makes sure that ticks are due no later than `instant`.
-    func note(_ instant: Instant) {
+    func remember(_ instant: Instant) {
         let isEarlier = members.withLock { members in
             if let next = members.nextTick, next <= instant { return false }
             members.nextTick = instant
@@ -153,6 +153,6 @@ final class Poller: Sendable {
             return members.channels.values.map { $0 as any Timed }
                 + members.others.values.compactMap(\.object)
         }
-        if let next = due.compactMap({ $0.tick(now: now) }).min() { note(next) }
+        if let next = due.compactMap({ $0.tick(now: now) }).min() { remember(next) }
     }
 }

@@ -1,3 +1,4 @@
+import LogFields
 import Logging
 
 /// How a call went, as seen by one end.
@@ -61,59 +62,63 @@ struct RPCEventSink: Sendable {
     private func log(_ event: RPCEvent) {
         switch event {
         case .listening(let path):
-            logger.info("rpc listening", metadata: ["path": "\(path)"])
+            logger.info("rpc listening", metadata: .fields([.path: "\(path)"]))
         case .abandonedSocketRemoved(let path):
-            logger.info("rpc socket of a dead replica removed", metadata: ["path": "\(path)"])
+            logger.info(
+                "rpc socket of a dead replica removed", metadata: .fields([.path: "\(path)"]))
         case .connectionAccepted:
             logger.debug("rpc connection accepted")
         case .connectionEnded:
             logger.debug("rpc connection ended")
         case .peerRefused(let user):
-            logger.error("rpc peer refused: not an allowed user", metadata: ["uid": "\(user)"])
+            logger.error(
+                "rpc peer refused: not an allowed user", metadata: .fields([.peerUser: "\(user)"]))
         case .protocolViolation(let what):
             logger.error("rpc connection closed: \(what)")
         case .draining(let calls):
-            logger.info("rpc draining", metadata: ["calls_in_flight": "\(calls)"])
+            logger.info("rpc draining", metadata: .fields([.callsInFlight: "\(calls)"]))
         case .drainTimedOut(let calls):
-            logger.warning("rpc drain timed out", metadata: ["calls_in_flight": "\(calls)"])
+            logger.warning("rpc drain timed out", metadata: .fields([.callsInFlight: "\(calls)"]))
         case .handlerFailed(let method, let requestID, let error):
             logger.error(
                 "rpc handler failed",
-                metadata: [
-                    "method": "\(method)", "request_id": "\(requestID)", "error": "\(error)",
-                ])
+                metadata: .fields([
+                    .method: "\(method)", .requestID: "\(requestID)", .error: "\(error)",
+                ]))
         case .callHandled, .callMade:
             break  // A line per request is its service's to write, with what it knows of it.
         case .replicaConnected(let name):
-            logger.info("rpc replica connected", metadata: ["replica": "\(name)"])
+            logger.info("rpc replica connected", metadata: .fields([.replica: "\(name)"]))
         case .replicaLost(let name, let reason):
             logger.warning(
-                "rpc replica lost", metadata: ["replica": "\(name)", "reason": "\(reason)"])
+                "rpc replica lost", metadata: .fields([.replica: "\(name)", .reason: "\(reason)"]))
         case .replicaDraining(let name):
-            logger.info("rpc replica draining", metadata: ["replica": "\(name)"])
+            logger.info("rpc replica draining", metadata: .fields([.replica: "\(name)"]))
         case .replicaStatus(let name, let status):
             logger.log(
                 level: status.canServe ? .info : .warning,
                 "rpc replica is \(status.state.rawValue)",
-                metadata: [
-                    "replica": "\(name)", "problems": .array(status.problems.map { "\($0)" }),
-                ])
+                metadata: .fields([
+                    .replica: "\(name)", .problems: .array(status.problems.map { "\($0)" }),
+                ]))
         case .replicaIncompatible(let name, let ours, let theirs):
             logger.error(
                 "rpc replica refused: it is \(theirs), which does not work with this program, \(ours)",
-                metadata: ["replica": "\(name)"])
+                metadata: .fields([.replica: "\(name)"]))
         case .replicaLeft(let name):
-            logger.info("rpc replica left", metadata: ["replica": "\(name)"])
+            logger.info("rpc replica left", metadata: .fields([.replica: "\(name)"]))
         case .connectFailed(let name, let reason):
             logger.debug(
-                "rpc connect failed", metadata: ["replica": "\(name)", "reason": "\(reason)"])
+                "rpc connect failed",
+                metadata: .fields([.replica: "\(name)", .reason: "\(reason)"]))
         case .directoryUnreadable(let path, let reason):
             logger.warning(
-                "rpc directory unreadable", metadata: ["path": "\(path)", "reason": "\(reason)"])
+                "rpc directory unreadable",
+                metadata: .fields([.path: "\(path)", .reason: "\(reason)"]))
         case .callRetried(let method, let requestID):
             logger.info(
                 "rpc call retried elsewhere",
-                metadata: ["method": "\(method)", "request_id": "\(requestID)"])
+                metadata: .fields([.method: "\(method)", .requestID: "\(requestID)"]))
         }
     }
 }

@@ -1,3 +1,5 @@
+import Waiting
+
 /// How good a choice a connection is for a call.
 enum LinkGrade: Hashable, Comparable {
     /// Its replica says that it cannot serve, or has not said anything lately.
@@ -56,21 +58,21 @@ struct Balancer<Connection> {
 
     private let silentAfter: Duration
     private let statusMaximumAge: Duration
-    private let minimumBackoff: Duration
-    private let maximumBackoff: Duration
+    /// The pauses after attempts to connect; each replica counts its own failures.
+    private let backoff: Backoff
     private let maximumWaiters: Int
     private var replicas: [SocketFile: Replica] = [:]
     /// Few: a list is quicker than a dictionary, and has an order.
     private var links: [Link] = []
-    private var waiters: [Int] = []
+    private var waiters = WaitList<Void>()
     private var lastID = 0
     private var turn = 0
 
     init(limits: RPCLimits) {
         silentAfter = limits.silentAfter
         statusMaximumAge = limits.statusMaximumAge
-        minimumBackoff = limits.minimumBackoff
-        maximumBackoff = limits.maximumBackoff
+        backoff = Backoff(
+            first: limits.minimumBackoff, longest: limits.maximumBackoff, steadyShare: 0.5)
         maximumWaiters = limits.maximumWaitingCalls
     }
 
@@ -183,13 +185,9 @@ extension Balancer {
             return
         }
         replica.failures = failed ? replica.failures + 1 : 0
-        replica.phase = .waiting(until: now + backoff(replica.failures, jitter: jitter))
+        replica.phase = .waiting(
+            until: now + backoff.pause(afterFailures: replica.failures, jitter: jitter))
         replicas[socket] = replica
-    }
-
-    private func backoff(_ failures: Int, jitter: Double) -> Duration {
-        let doubled = minimumBackoff * (1 << min(failures, 16))
-        return min(doubled, maximumBackoff) * (0.5 + jitter / 2)
     }
 
     private func index(_ id: Int) -> Int? {
@@ -279,24 +277,20 @@ extension Balancer {
     mutating func wait() -> Int? {
         guard waiters.count < maximumWaiters else { return nil }
         let id = makeID()
-        waiters.append(id)
+        waiters.append(id, ())
         return id
     }
 
     /// - Returns: false when the waiter has been resumed already.
     mutating func stopWaiting(_ waiter: Int) -> Bool {
-        guard let index = waiters.firstIndex(of: waiter) else { return false }
-        waiters.remove(at: index)
-        return true
+        waiters.remove(waiter)
     }
 
     private mutating func resumeWaiters(now: Instant) -> [Resumption] {
         var resumed: [Resumption] = []
-        for waiter in waiters {
-            guard let lease = lease(now: now) else { break }
+        while !waiters.isEmpty, let lease = lease(now: now), let waiter = waiters.popFirst() {
             resumed.append(Resumption(waiter: waiter, lease: lease))
         }
-        waiters.removeFirst(resumed.count)
         return resumed
     }
 }

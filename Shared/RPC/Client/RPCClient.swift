@@ -1,4 +1,5 @@
 import Glibc
+import LogFields
 import Logging
 import NIOCore
 import NIOPosix
@@ -73,7 +74,7 @@ package final class RPCClient: Service {
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     ) {
         var logger = logger
-        logger[metadataKey: "service"] = "\(service)"
+        logger[metadataKey: LogField.service.rawValue] = "\(service)"
         self.directory = SocketDirectory(path: directory)
         self.limits = limits
         self.hello = hello

@@ -1,4 +1,5 @@
 import Foundation
+import LogFields
 import Logging
 import RPC
 import ServiceLifecycle
@@ -11,7 +12,7 @@ extension ServiceProcess {
     private static let isStopping = Atomic<Bool>(false)
 
     /// From now on a service that fails does not end the process at once: others may still be answering.
-    static func noteStop() { isStopping.store(true, ordering: .releasing) }
+    static func recordStop() { isStopping.store(true, ordering: .releasing) }
 
     static var wasStopped: Bool { isStopping.load(ordering: .acquiring) }
 
@@ -19,13 +20,13 @@ extension ServiceProcess {
     ///
     /// - Parameter more: problems that `--check` lists besides.
     func refuse(_ error: ConfigurationError, more: Int = 0) -> Never {
-        var metadata: Logger.Metadata = [
-            "setting": "\(error.key)",
-            "source": "\(configuration.source(of: error.key, among: program.allSettings))",
-        ]
+        var metadata: Logger.Metadata = .fields([
+            .setting: "\(error.key)",
+            .source: "\(configuration.source(of: error.key, among: program.allSettings))",
+        ])
         if more > 0 {
-            metadata["more_problems"] = .stringConvertible(more)
-            metadata["hint"] = "\(name) --check lists all"
+            metadata[.moreProblems] = .stringConvertible(more)
+            metadata[.hint] = "\(name) --check lists all"
         }
         end(ExitCode.configuration, "wrong configuration: \(error)", metadata)
     }
@@ -75,7 +76,7 @@ struct EssentialService: Service {
             // The process ends anyway, in the order that it was told to.
             process.logger.warning(
                 "a component failed while the process ended",
-                metadata: ["component": "\(type(of: service))", "error": "\(error)"])
+                metadata: .fields([.component: "\(type(of: service))", .error: "\(error)"]))
         }
     }
 

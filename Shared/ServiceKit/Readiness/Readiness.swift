@@ -57,22 +57,22 @@ package final class Readiness: Service {
             }
         }
         try? await gracefulShutdown()
-        note { $0.stop() }
+        update { $0.stop() }
         probes.cancel()
     }
 
     private func watch(_ number: Int, _ check: ReadinessCheck) async {
         while !Task.isCancelled {
-            note { $0.began(number, now: .now) }
+            update { $0.began(number, now: .now) }
             await withDiscardingTaskGroup { group in
                 group.addTask {
                     // A probe that is late is news by itself.
                     guard (try? await Task.sleep(for: ReadinessCheck.limit)) != nil else { return }
-                    self.note { _ in }
+                    self.update { _ in }
                 }
                 let problems = await check.probe()
                 // What a cancelled probe found is no finding.
-                if !Task.isCancelled { note { $0.answered(number, problems, now: .now) } }
+                if !Task.isCancelled { update { $0.answered(number, problems, now: .now) } }
                 group.cancelAll()
             }
             // What is probed signals nothing by itself.
@@ -81,7 +81,7 @@ package final class Readiness: Service {
     }
 
     /// Changes what is known, and tells if the status is another one then.
-    private func note(_ change: (inout ReadinessRules) -> Void) {
+    private func update(_ change: (inout ReadinessRules) -> Void) {
         state.withLock { state in
             change(&state.rules)
             let status = state.rules.status(now: .now)

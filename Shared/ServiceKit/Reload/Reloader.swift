@@ -1,3 +1,4 @@
+import LogFields
 import Logging
 import ServiceLifecycle
 import UnixSignals
@@ -58,7 +59,7 @@ struct Reloader: Service {
             if event == .hangup {
                 logger.notice(
                     "SIGHUP: files read again",
-                    metadata: ["changed": .array(changed.map { .string($0) })])
+                    metadata: .fields([.changed: .array(changed.map { .string($0) })]))
             }
         }
     }
@@ -84,7 +85,7 @@ struct Reloader: Service {
             if watched.failure != "\(error)" {
                 logger.error(
                     "\(name) not reloaded; the old value stays: \(error)",
-                    metadata: ["setting": "\(error.key)"])
+                    metadata: .fields([.setting: "\(error.key)"]))
             }
             watched.failure = "\(error)"
             return false

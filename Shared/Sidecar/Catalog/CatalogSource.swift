@@ -1,3 +1,4 @@
+import LogFields
 import Logging
 import Model
 import Postgres
@@ -82,7 +83,7 @@ package final class CatalogSource: Service {
                     if text != told {
                         self.logger.warning(
                             "the catalog could not be read; keeping the last one",
-                            metadata: ["error": "\(text)"])
+                            metadata: .fields([.error: "\(text)"]))
                     }
                     told = text
                 } catch {

@@ -59,15 +59,15 @@ struct HeadsTests {
             #expect(Self.rows(try await database.pull("ann") { $0.after = 0 }) == 1)
             #expect(Self.rows(try await database.pull("ann") { $0.after = 1 }) == 0)
             let second = try await database.upload("ann", Self.note(2))
-            database.heads.note(second.highestSequence, of: UserID("ann"))
+            database.heads.remember(second.highestSequence, of: UserID("ann"))
             #expect(Self.rows(try await database.pull("ann") { $0.after = 1 }) == 1)
             // An older word changes nothing.
-            database.heads.note(first.highestSequence, of: UserID("ann"))
+            database.heads.remember(first.highestSequence, of: UserID("ann"))
             #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 2)
             // A reading that began before the commit does not take it back.
             let before = ContinuousClock.now
             let known = try #require(database.heads.known(UserID("ann"), for: DeviceID("x")))
-            database.heads.note(3, of: UserID("ann"))
+            database.heads.remember(3, of: UserID("ann"))
             database.heads.learn(known, of: UserID("ann"), asked: before)
             #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 3)
             // One that began after the word does: it was false, or the database was restored since.
@@ -82,7 +82,7 @@ struct HeadsTests {
             // The page is asked for: from now on the user is followed.
             #expect(database.heads.known(UserID("ann"), for: DeviceID("x")) == nil)
             let asked = ContinuousClock.now
-            database.heads.note(7, of: UserID("ann"))
+            database.heads.remember(7, of: UserID("ann"))
             database.heads.learn(
                 ScopeState(epoch: "e", head: 6, floor: 0), of: UserID("ann"), asked: asked)
             #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 7)
@@ -128,7 +128,7 @@ struct HeadsTests {
                 while database.heads.waiting == 0 { await Task.yield() }
                 if round == 1 {
                     let result = try await database.upload("ann", Self.note(2))
-                    database.heads.note(result.highestSequence, of: UserID("ann"))
+                    database.heads.remember(result.highestSequence, of: UserID("ann"))
                 } else {
                     try await database.execute("UPDATE s.notes SET title = 'plain'")
                     await database.heads.poll()

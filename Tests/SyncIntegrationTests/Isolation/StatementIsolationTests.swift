@@ -116,6 +116,7 @@ struct StatementIsolationTests {
     func parents() async throws {
         try await Self.withVictim { database, _, _ in
             let schema = UploadSchema(catalog: try await database.source.catalog())
+            let statements = BusinessStatements(schema)
             #expect(schema.foreignKeys.count == 4)
             for (index, key) in schema.foreignKeys.enumerated() {
                 let value = key.payloadPairs.map { pair -> ParentValue in
@@ -128,7 +129,7 @@ struct StatementIsolationTests {
                 for (user, rows) in [(Victim.user, 1), (Stranger.user, 0)] {
                     let found = try await database.sql.run(
                         Command(
-                            schema.parentStatement(index),
+                            statements.parents(index),
                             ParentStatement.bindings(
                                 user: user, key, [ParentReference(foreignKey: index, values: value)]
                             )))
@@ -154,6 +155,7 @@ struct StatementIsolationTests {
         try await Self.withVictim { database, victim, _ in
             let before = try await victim.everything()
             let schema = UploadSchema(catalog: try await database.source.catalog())
+            let statements = BusinessStatements(schema)
             // A row of every table to collide with.
             for (index, table) in schema.tables.enumerated() {
                 var columns = ColumnSet()
@@ -161,7 +163,7 @@ struct StatementIsolationTests {
                 for (kind, rows) in Self.writes {
                     let key = Self.key(of: table.registered.name.table, kind)
                     let command = Command(
-                        schema.materializeStatement(index, kind, columns, expecting: rows),
+                        statements.rows(index, kind, columns, expecting: rows),
                         Self.bindings(table.registered.keyKind, kind, key))
                     let name = "\(table.registered.name) \(kind) \(rows)"
                     do {
@@ -181,8 +183,9 @@ struct StatementIsolationTests {
     func keyUse() async throws {
         try await Self.withVictim { database, victim, _ in
             let schema = UploadSchema(catalog: try await database.source.catalog())
+            let statements = BusinessStatements(schema)
             for (index, table) in schema.tables.enumerated() {
-                guard let statement = schema.keyUseStatement(index) else { continue }
+                guard let statement = statements.keyUse(index) else { continue }
                 let isUUID = table.registered.keyKind == .uuid
                 for (key, isTaken) in [
                     (Self.key(of: table.registered.name.table, .create), true),

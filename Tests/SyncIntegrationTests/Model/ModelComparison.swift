@@ -47,7 +47,7 @@ struct ModelComparison {
     }
 
     /// Plain SQL has no change ids; the sidecar gives it the sequence.
-    private static func line(_ outcome: ChangeOutcome) -> String {
+    private static func line(_ outcome: ChangeVerdict) -> String {
         guard case .conflict(let row) = outcome, row.device.isEmpty else { return outcome.line }
         return outcome.line.replacing("by /\(row.changeID) ", with: "by server ")
     }

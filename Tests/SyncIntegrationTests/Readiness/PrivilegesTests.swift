@@ -74,6 +74,7 @@ struct PrivilegesTests {
 
     /// Every statement that reads or writes business rows, for every registered table.
     private static func generated(_ schema: UploadSchema) -> [Command] {
+        let statements = BusinessStatements(schema)
         var commands: [Command] = []
         for (index, table) in schema.tables.enumerated() {
             let kind = table.registered.keyKind
@@ -84,11 +85,11 @@ struct PrivilegesTests {
                 for rows in [MaterializeStatement.Expectation.asRecorded, .anything] {
                     commands.append(
                         Command(
-                            schema.materializeStatement(index, write, columns, expecting: rows),
+                            statements.rows(index, write, columns, expecting: rows),
                             rowBindings(kind, write, key)))
                 }
             }
-            if let statement = schema.keyUseStatement(index) {
+            if let statement = statements.keyUse(index) {
                 var bindings = Bindings()
                 bindings.bind(bytes: kind == .uuid ? Stranger.bytes(ofUUID: key) : Array(key.utf8))
                 bindings.bind(Stranger.user)
@@ -105,7 +106,7 @@ struct PrivilegesTests {
             }
             commands.append(
                 Command(
-                    schema.parentStatement(index),
+                    statements.parents(index),
                     ParentStatement.bindings(
                         user: Stranger.user, key,
                         [ParentReference(foreignKey: index, values: value)])))

@@ -89,7 +89,7 @@ struct ForeignRoleTests {
     @Test("A first page that begins a hydration is not answered before it is on record")
     func hydration() async throws {
         struct NoUpload: HydrationNotes {
-            func note(floor: Sequence64, _ context: CallContext) async throws(RPCFailure) {
+            func record(floor: Sequence64, _ context: CallContext) async throws(RPCFailure) {
                 throw .unavailable("no Upload")
             }
         }

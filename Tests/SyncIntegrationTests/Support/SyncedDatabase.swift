@@ -285,7 +285,7 @@ struct SyncedDatabase {
 struct DirectHydrationNotes: HydrationNotes {
     let pool: PostgresPool
 
-    func note(floor: Sequence64, _ context: CallContext) async throws(RPCFailure) {
+    func record(floor: Sequence64, _ context: CallContext) async throws(RPCFailure) {
         var request = NoteHydrationRequest()
         request.floor = floor
         do {
@@ -310,7 +310,7 @@ func change(
         #"{"source_change_id":\#(id),"schema":"s","table":"\#(table)","op":"\#(op)","pk":"\#(key)","server_version":\#(base)\#(tail)}"#
 }
 
-extension ChangeOutcome {
+extension ChangeVerdict {
     /// A short form for comparisons.
     var line: String {
         switch self {

@@ -35,8 +35,7 @@ struct FailureTests {
             let running = Task { try await announcer.run() }
             defer { running.cancel() }
             let retry = RetryFailure(
-                store: store, executor: database.executor, announcer: announcer,
-                source: database.source)
+                store: store, executor: database.executor, announcer: announcer)
             let list = ListFailures(store: store)
             try await body(
                 database,

@@ -1,3 +1,4 @@
+import DatabaseKit
 import Foundation
 import Model
 import NIOCore
@@ -214,7 +215,7 @@ struct TimeoutTests {
                             deadline: .now + .seconds(60))
                     }
                     #expect(failure?.status == .unavailable, "\(kind)")
-                    #expect(failure?.retryAfter == UploadExecutor.pauseWhenFull, "\(kind)")
+                    #expect(failure?.retryAfter == DatabaseFailures.uploadPauseWhenFull, "\(kind)")
                 }
                 // Tried again, it would have kept its place from others.
                 #expect(refusals.count == waiters, "\(kind)")

@@ -4,7 +4,8 @@ import Sidecar
 
 @testable import UploadService
 
-/// Decides one step after the other from facts, as `UploadTransaction` does, and compares with the model's answers.
+/// Decides one step after the other from a reading, as `UploadTransaction` does, and compares with
+/// the model's answers.
 struct DecideComparison {
     private(set) var store = FactStore()
 
@@ -25,16 +26,16 @@ struct DecideComparison {
         }
     }
 
-    private mutating func decide(_ upload: ModelServer.Upload) -> [ChangeOutcome?] {
+    private mutating func decide(_ upload: ModelServer.Upload) -> [ChangeVerdict?] {
         let changes = ProcessingOrder.of(ModelChanges.make(upload.changes), in: modelSchema)
-        let writer = UploadRequestFacts { position in
+        let writer = UploadRequest { position in
             let sent = upload.changes[changes[position].index]
             return StoredWriter(
                 payload: sent.payload.flatMap { ModelServer.Entry.Content.sent($0).bytes },
                 device: upload.device.name, changeID: ChangeID(sent.id), timestamp: "")
         }
         let start = UploadPlan(
-            schema: modelSchema, request: writer, facts: store.facts(for: upload, changes),
+            schema: modelSchema, request: writer, reading: store.reading(for: upload, changes),
             count: changes.count)
         var plan = start
         let entries = plan.decide(changes[...])
@@ -49,7 +50,7 @@ struct DecideComparison {
     /// Some row is refused: each change is tried by itself, rows that point at each other together.
     private mutating func isolate(
         _ upload: ModelServer.Upload, _ changes: [Change], _ start: UploadPlan
-    ) -> [ChangeOutcome?] {
+    ) -> [ChangeVerdict?] {
         var plan = start
         let before = store
         let cycles = RowCycles(changes[...], in: modelSchema)
@@ -61,13 +62,13 @@ struct DecideComparison {
             let entries = trial.decide(changes[range])
             if let refusal = store.write(entries, of: upload, changes) {
                 for change in changes[range] {
-                    plan.settle(change.index, as: Self.outcome(refusal, change))
+                    plan.conclude(change.index, as: Self.outcome(refusal, change))
                 }
                 continue
             }
             plan = trial
             if store.log(of: upload.user).count != plan.lastSequence {
-                plan.learn(store.facts(for: upload, changes))
+                plan.learn(store.reading(for: upload, changes))
             }
         }
         if upload.isAtomic, plan.hasUnapplied {
@@ -77,7 +78,7 @@ struct DecideComparison {
         return plan.outcomes
     }
 
-    private static func outcome(_ refusal: FactStore.Refusal, _ change: Change) -> ChangeOutcome {
+    private static func outcome(_ refusal: FactStore.Refusal, _ change: Change) -> ChangeVerdict {
         switch refusal {
         case .keyTaken:
             .invalid(
@@ -88,7 +89,7 @@ struct DecideComparison {
     }
 
     private static func isSame(
-        _ outcome: ChangeOutcome?, _ answer: ModelServer.Answer, _ change: ModelServer.Change
+        _ outcome: ChangeVerdict?, _ answer: ModelServer.Answer, _ change: ModelServer.Change
     ) -> Bool {
         switch (answer, outcome) {
         case (.applied(let version), .applied(let own)),

@@ -5,7 +5,8 @@ import ServerModel
 
 /// What PostgreSQL holds, in dictionaries: the log, the state of rows and the business tables.
 ///
-/// It answers what `FactsRequest` asks, and refuses the rows that PostgreSQL would. It decides nothing.
+/// It answers what `UploadReadingStatements` asks, and refuses the rows that PostgreSQL would. It
+/// decides nothing.
 struct FactStore {
     private struct Scope {
         var log: [Logged] = []
@@ -33,28 +34,28 @@ struct FactStore {
 
     func log(of user: ModelServer.User) -> [Logged] { scopes[user.rawValue].log }
 
-    func facts(for upload: ModelServer.Upload, _ changes: [Change]) -> UploadFacts {
+    func reading(for upload: ModelServer.Upload, _ changes: [Change]) -> UploadReading {
         let scope = scopes[upload.user.rawValue]
-        var facts = UploadFacts(lastSequence: Int64(scope.log.count))
+        var reading = UploadReading(lastSequence: Int64(scope.log.count))
         for change in changes {
             if let known = scope.known[Name(device: upload.device, id: change.id)] {
-                facts.known[change.id] = known
+                reading.known[change.id] = known
             }
             if let index = scope.state[change.row] {
                 // Read for each change of the row; the reading that has its writer is kept.
                 let isConflictLikely = scope.log[index].version != change.base
-                if isConflictLikely || facts.rows[change.row] == nil {
-                    facts.rows[change.row] = row(scope, index, withWriter: isConflictLikely)
+                if isConflictLikely || reading.rows[change.row] == nil {
+                    reading.rows[change.row] = row(scope, index, withWriter: isConflictLikely)
                 }
             }
             if let need = change.needs.first,
                 case .note(let note)? = upload.changes[change.index].payload?.reference,
                 rows[.init(.notes, note)]?.owner == upload.user
             {
-                facts.parents.insert(need)
+                reading.parents.insert(need)
             }
         }
-        return facts
+        return reading
     }
 
     private func row(_ scope: Scope, _ index: Int, withWriter: Bool) -> RowFact {

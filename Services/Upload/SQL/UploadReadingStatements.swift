@@ -2,17 +2,17 @@ import Model
 import Postgres
 import Sidecar
 
-/// The first round trip of an upload: opens the transaction, locks the user's scope and reads all that the
-/// plan needs to know.
-struct FactsRequest {
-    /// What came back beside the facts themselves.
+/// The first round trip of an upload: opens the transaction, locks the user's scope and reads all
+/// that the plan needs to know.
+struct UploadReadingStatements {
+    /// What came back, the reading itself included.
     struct Answer {
         /// Nil for a user without a scope: it must be created before anything can be locked.
         var scope: Int64?
         /// Nil for a device that never uploaded.
         var source: Int32?
         var isRevoked = false
-        var facts = UploadFacts()
+        var reading = UploadReading()
         /// Rows whose payloads are still to be read: `payloadCommand`.
         var withoutPayload: [RowID] = []
     }
@@ -20,14 +20,16 @@ struct FactsRequest {
     let user: UserID
     let device: DeviceID
     let changes: [Change]
-    let schema: UploadSchema
+    let statements: BusinessStatements
     private let references: [(foreignKey: Int, values: [ParentReference])]
 
-    init(user: UserID, device: DeviceID, changes: [Change], schema: UploadSchema) {
+    init(
+        user: UserID, device: DeviceID, changes: [Change], statements: BusinessStatements
+    ) {
         self.user = user
         self.device = device
         self.changes = changes
-        self.schema = schema
+        self.statements = statements
         var seen: Set<ParentReference> = []
         var byKey: [Int: [ParentReference]] = [:]
         for reference in changes.lazy.flatMap(\.needs) where seen.insert(reference).inserted {
@@ -49,10 +51,10 @@ struct FactsRequest {
             Command(UploadStatements.readRows, rowBindings(lock)),
         ]
         for (index, values) in references {
-            let foreignKey = schema.foreignKeys[index]
+            let foreignKey = statements.schema.foreignKeys[index]
             commands.append(
                 Command(
-                    schema.parentStatement(index),
+                    statements.parents(index),
                     ParentStatement.bindings(user: user.value, foreignKey, values)))
         }
         return commands
@@ -98,23 +100,24 @@ struct FactsRequest {
         let first = results.startIndex
         guard results[first].rowCount > 0 else { return answer }
         answer.scope = try results[first].int64(0, 0)
-        answer.facts.lastSequence = try number(results[first], 0, 1)
+        answer.reading.lastSequence = try number(results[first], 0, 1)
         if results[first + 1].rowCount > 0 {
             answer.source = try results[first + 1].int32(0, 0)
             answer.isRevoked = try results[first + 1].bool(0, 1)
         }
-        try readKnown(results[first + 2], into: &answer.facts)
+        try readKnown(results[first + 2], into: &answer.reading)
         try readRows(results[first + 3], into: &answer)
         for (offset, entry) in references.enumerated() {
             let result = results[first + 4 + offset]
             for row in 0..<result.rowCount {
-                answer.facts.parents.insert(entry.values[Int(try result.int64(row, 0)) - 1])
+                answer.reading.parents.insert(entry.values[Int(try result.int64(row, 0)) - 1])
             }
         }
         return answer
     }
 
-    /// Highest sequence and version that an upload can go on from. None comes so high but by SQL by hand.
+    /// The highest sequence and version that an upload can continue from. Only SQL written manually
+    /// brings one so high.
     private static let highestNumber = Int64.max - Int64(WireLimits.answeredChanges)
 
     /// A sequence or version, which the plan counts on from.
@@ -129,14 +132,14 @@ struct FactsRequest {
         return number
     }
 
-    private func readKnown(_ result: PostgresResult, into facts: inout UploadFacts)
+    private func readKnown(_ result: PostgresResult, into reading: inout UploadReading)
         throws(PostgresError)
     {
         for row in 0..<result.rowCount {
             let known = KnownChange(
                 sequence: try result.int64(row, 1), version: try result.int64(row, 2),
                 contentHash: try result.int64(row, 3))
-            facts.known[try result.int64(row, 0), default: []].append(known)
+            reading.known[try result.int64(row, 0), default: []].append(known)
         }
     }
 
@@ -146,7 +149,7 @@ struct FactsRequest {
         for row in 0..<result.rowCount {
             let change = changes[Int(try result.int64(row, 0)) - 1]
             // Read for another change too, with its writer.
-            if case .stored(.some)? = answer.facts.rows[change.row]?.writer { continue }
+            if case .stored(.some)? = answer.reading.rows[change.row]?.writer { continue }
             let isDeleted = try result.bool(row, 3)
             var writer: StoredWriter?
             if try result.bool(row, 4) {
@@ -156,11 +159,11 @@ struct FactsRequest {
                     changeID: try result.int64(row, 7),
                     timestamp: timestampFromPostgres(try result.string(row, 8)))
                 if writer?.payload == nil, !isDeleted { answer.withoutPayload.append(change.row) }
-            } else if answer.facts.rows[change.row] != nil {
+            } else if answer.reading.rows[change.row] != nil {
                 // The row was read for another change too; keep the reading that has its writer.
                 continue
             }
-            answer.facts.rows[change.row] = RowFact(
+            answer.reading.rows[change.row] = RowFact(
                 version: try number(result, row, 1), sequence: try result.int64(row, 2),
                 isDeleted: isDeleted, writer: .stored(writer))
         }
@@ -170,25 +173,27 @@ struct FactsRequest {
     func payloadCommand(_ answer: Answer) -> Command? {
         guard !answer.withoutPayload.isEmpty else { return nil }
         var sequences = ArrayBinding(of: .int8, reserving: answer.withoutPayload.count)
-        for row in answer.withoutPayload { sequences.append(answer.facts.rows[row]?.sequence ?? 0) }
+        for row in answer.withoutPayload {
+            sequences.append(answer.reading.rows[row]?.sequence ?? 0)
+        }
         var bindings = Bindings()
         bindings.bind(user.value)
         bindings.bind(sequences)
         return Command(UploadStatements.readPayloads, bindings)
     }
 
-    /// Takes the answer of `payloadCommand`. Rows that it does not have stay without: the answer to the device has
-    /// no room for them.
+    /// Takes the answer of `payloadCommand`. Rows that are not in it stay without a payload: the
+    /// answer to the device has no room for them.
     func readPayloads(_ result: PostgresResult, into answer: inout Answer) throws(PostgresError) {
         for row in 0..<result.rowCount {
             let id = answer.withoutPayload[Int(try result.int64(row, 0)) - 1]
-            guard let fact = answer.facts.rows[id], case .stored(let writer?) = fact.writer else {
+            guard let fact = answer.reading.rows[id], case .stored(let writer?) = fact.writer else {
                 continue
             }
             let whole = StoredWriter(
                 payload: result.withBytes(row, 1) { $0.map(Array.init) }, device: writer.device,
                 changeID: writer.changeID, timestamp: writer.timestamp)
-            answer.facts.rows[id] = RowFact(
+            answer.reading.rows[id] = RowFact(
                 version: fact.version, sequence: fact.sequence, isDeleted: fact.isDeleted,
                 writer: .stored(whole))
         }

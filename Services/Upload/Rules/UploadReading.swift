@@ -1,7 +1,8 @@
 import Model
 
-/// What the database knew about a batch when the user's scope was locked. The plan rests on nothing else.
-package struct UploadFacts: Sendable {
+/// What the database held about a batch when the user's scope was locked. The plan rests on nothing
+/// else.
+package struct UploadReading: Sendable {
     /// The last sequence in the user's change log.
     package var lastSequence: Sequence64
     /// The changes in the log under the ids that this device sent.
@@ -45,7 +46,8 @@ package struct RowFact: Hashable, Sendable {
 
     /// Where the row's present content came from.
     package enum Writer: Hashable, Sendable {
-        /// The log. The row is there whenever the batch holds a change that is not based on this version.
+        /// The log. The writer is there whenever the batch has a change that is not based on this
+        /// version.
         case stored(StoredWriter?)
         /// A change of this very batch, as an index into it.
         case batch(Int)

@@ -1,0 +1,42 @@
+import Model
+import NIOCore
+import Protos
+import Sidecar
+import WireJSON
+
+extension UploadBatch {
+    /// A refused change, judged again by what its table is now.
+    ///
+    /// It was let in when its device sent it. So it is judged with the roles that its own table
+    /// asks for, whoever retries it.
+    init(retrying failure: MaterializeFailure, schema: UploadSchema, limits: WireLimits) {
+        let payload = ByteBuffer(string: failure.payload)
+        let table = TableName(schema: failure.schema, table: failure.table)
+        let access = schema.table(table).map { schema.tables[$0].registered.access }
+        self.init(
+            [WireChange(failure)], payloads: payload, roles: access?.namedRoles ?? [],
+            schema: schema, limits: limits)
+    }
+}
+
+extension WireChange {
+    /// The change as its device sent it, with its payload alone as the body.
+    fileprivate init(_ failure: MaterializeFailure) {
+        id = failure.sourceChangeID
+        schema = failure.schema
+        table = failure.table
+        operation = failure.operation
+        key = failure.key
+        base = failure.attemptedVersion - 1
+        if !failure.payload.isEmpty {
+            payload = JSONSlice(payload: Array(failure.payload.utf8), at: 0)
+        }
+    }
+}
+
+extension TableAccess {
+    /// Every role that the table is open to by name.
+    fileprivate var namedRoles: Set<String> {
+        (readRoles ?? []).union(writeRoles ?? [])
+    }
+}

@@ -1,0 +1,54 @@
+import Model
+
+/// What became of one change: one entry of the answer's `statuses`.
+package enum ChangeVerdict: Hashable, Sendable {
+    /// It is in the log. The version is the one that it gave its row, also when it is repeated; nil
+    /// for a delete of a row that never existed.
+    case applied(version: RowVersion?)
+    /// The row is at another version than the device edited.
+    case conflict(ServerRow)
+    case invalid(Rejection)
+    /// The business table refused the row; the version is the one it would have had.
+    case materializeError(version: RowVersion, message: String)
+    /// Another change of an all-or-nothing upload could not be applied.
+    case aborted
+
+    /// The wire's name for it.
+    package var status: String {
+        switch self {
+        case .applied: "applied"
+        case .conflict: "conflict"
+        case .invalid: "invalid"
+        case .materializeError: "materialize_error"
+        case .aborted: "aborted"
+        }
+    }
+}
+
+/// A row as the server has it, in the answer to a conflict.
+package struct ServerRow: Hashable, Sendable {
+    package let table: TableName
+    package let key: RowKey
+    package let version: RowVersion
+    package let isDeleted: Bool
+    /// JSON as it was sent; nil when the row is deleted.
+    package let payload: [UInt8]?
+    package let device: String
+    package let changeID: ChangeID
+    /// RFC 3339; empty where compaction has removed the row's last change, and its time with it.
+    package let timestamp: String
+
+    package init(
+        table: TableName, key: RowKey, version: RowVersion, isDeleted: Bool, payload: [UInt8]?,
+        device: String, changeID: ChangeID, timestamp: String
+    ) {
+        self.table = table
+        self.key = key
+        self.version = version
+        self.isDeleted = isDeleted
+        self.payload = payload
+        self.device = device
+        self.changeID = changeID
+        self.timestamp = timestamp
+    }
+}

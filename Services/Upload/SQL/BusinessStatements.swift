@@ -1,0 +1,57 @@
+import Postgres
+import Synchronization
+
+/// The statements on the team's tables that an upload needs, each built once for a schema.
+///
+/// Their SQL depends on the registered tables, and on the columns that payloads name, so it is put
+/// together at run time.
+final class BusinessStatements: Sendable {
+    /// The most statements that are kept: clients choose the sets of columns that payloads name.
+    private static let maximumStatements = 256
+
+    private enum Key: Hashable {
+        case parents(foreignKey: Int)
+        case keyUse(table: Int)
+        case rows(
+            table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation)
+    }
+
+    let schema: UploadSchema
+    private let kept = Mutex<[Key: Statement]>([:])
+
+    init(_ schema: UploadSchema) {
+        self.schema = schema
+    }
+
+    /// Looks up the parents of a foreign key.
+    func parents(_ foreignKey: Int) -> Statement {
+        statement(.parents(foreignKey: foreignKey)) {
+            ParentStatement.make(schema.foreignKeys[foreignKey], in: schema)
+        }
+    }
+
+    /// Writes a set of rows into a business table.
+    func rows(
+        _ table: Int, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
+        expecting rows: MaterializeStatement.Expectation
+    ) -> Statement {
+        let columns = kind == .delete ? ColumnSet() : columns
+        let rows = kind == .delete ? .asRecorded : rows
+        return statement(.rows(table: table, kind, columns, rows)) {
+            MaterializeStatement.make(schema.tables[table], kind, columns, expecting: rows)
+        }
+    }
+
+    /// Asks whether a key's row belongs to another user; nil where such a row cannot be in the way.
+    func keyUse(_ table: Int) -> Statement? {
+        guard let made = MaterializeStatement.isOthers(schema.tables[table]) else { return nil }
+        return statement(.keyUse(table: table)) { made }
+    }
+
+    private func statement(_ key: Key, make: () -> Statement) -> Statement {
+        if let known = kept.withLock({ $0[key] }) { return known }
+        let made = make()
+        kept.withLock { if $0.count < Self.maximumStatements { $0[key] = made } }
+        return made
+    }
+}
