@@ -384,7 +384,7 @@ let testTargets: [Target] = [
             "AuthService", "DatabaseKit", "DownloadService", "LocalPostgres", "Model", "Postgres",
             "Protos", "RPC", "ServerModel", "ServiceKit", "Sidecar", "Telemetry", "TestSupport",
             "UploadService", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf,
-        ]),
+        ], exclude: ["Golden"]),
     // Rules that every file keeps, and lists of those that do not yet.
     tests("TidyTests", [], exclude: ["Recorded", "forbidden-phrases.txt"]),
     // What an app fetches that depends on this package.
@@ -403,7 +403,7 @@ let testTargets: [Target] = [
         [
             "GatewayConformance", "OverSQLite", "OverSQLiteTestSupport", "TestSupport", .grdb,
             .sqlite,
-        ]),
+        ], exclude: ["Golden"]),
     tests(
         "EndToEndTests",
         [
