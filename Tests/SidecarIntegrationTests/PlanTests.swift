@@ -135,6 +135,7 @@ private struct PlanFixture: Sendable {
     /// Roles belong to the whole cluster, which tests share.
     let prefix: String
     let url: String
+    let databaseName: String
 
     static let registrations = ["notes", "items", "odd"].map {
         TableRegistration(
@@ -158,17 +159,14 @@ private struct PlanFixture: Sendable {
         }
     }
 
+    /// - Parameter prefix: that of the twin's roles; nil for one of its own.
     static func with(
-        prefix: String = "p\(String(UInt32.random(in: 0...UInt32.max), radix: 36))",
-        _ body: (PlanFixture) async throws -> Void
+        prefix: String? = nil, _ body: (PlanFixture) async throws -> Void
     ) async throws {
         try await TestDatabase.withDatabase(template: template) { url in
-            try await body(PlanFixture(prefix: prefix, url: url))
+            let name = url.split(separator: "/").last?.removingPercentEncoding ?? ""
+            try await body(PlanFixture(prefix: prefix ?? name, url: url, databaseName: name))
         }
-    }
-
-    var databaseName: String {
-        url.split(separator: "/").last?.removingPercentEncoding ?? ""
     }
 
     func plan(
