@@ -10,7 +10,7 @@ PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
 TSAN := ^(RPC|Postgres|Readiness|Gateway|Download|ServiceKit|OverSQLite|Compression)(Unit|Integration)Tests$$
 SERVICES := oversync-gateway oversync-upload oversync-download oversync-auth
 
-.PHONY: help packages build test unit tidy-record tsan integration e2e model client-chaos format lint demo run notes bench bench-smoke gap docs protos binaries images compose-test clean
+.PHONY: help packages build test unit tidy-record golden-record tsan integration e2e model client-chaos format lint demo run notes bench bench-smoke gap docs protos binaries images compose-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 16
@@ -31,6 +31,12 @@ unit: packages ## tests of rules and machines, no processes; and of the source t
 tidy-record: packages ## writes down that files break the rules of Tests/TidyTests less often than recorded
 	swift build --traits Server --build-tests
 	TIDY_RECORD=1 swift test --traits Server --skip-build --filter '^TidyTests\.'
+
+golden-record: packages ## records the generated SQL in Tests/*/Golden, for review
+	swift build --traits Server --build-tests
+	-GOLDEN_RECORD=1 swift test --traits Server --skip-build --filter '\.Golden'
+	swift test --traits Server --skip-build --filter '\.Golden'
+	git status --short -- 'Tests/*/Golden'
 
 integration: packages ## tests on a real PostgreSQL and real sockets
 	Tools/make/test.sh IntegrationTests

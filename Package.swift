@@ -400,7 +400,7 @@ let testTargets: [Target] = [
             "AuthService", "DatabaseKit", "DownloadService", "LocalPostgres", "Model", "Postgres",
             "Protos", "RPC", "ServerModel", "ServiceKit", "Sidecar", "Telemetry", "TestSupport",
             "UploadService", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf,
-        ]),
+        ], exclude: ["Golden"]),
     // Rules that every file keeps, and lists of those that do not yet.
     tests("TidyTests", [], exclude: ["Recorded", "forbidden-phrases.txt"]),
     // What an app fetches that depends on this package.
@@ -419,7 +419,7 @@ let testTargets: [Target] = [
         [
             "GatewayConformance", "OverSQLite", "OverSQLiteTestSupport", "SeededRandom", .grdb,
             .sqlite,
-        ]),
+        ], exclude: ["Golden"]),
     tests(
         "EndToEndTests",
         [

@@ -28,6 +28,14 @@ package struct Migration: Sendable {
         self.name = name
         self.sql = String(decoding: sql, as: UTF8.self)
     }
+
+    /// The step, and the record of it.
+    fileprivate var script: String {
+        """
+        \(sql)
+        UPDATE sync.meta SET layout_version = \(version);
+        """
+    }
 }
 
 /// Brings a database to the current layout.
@@ -38,10 +46,15 @@ package struct Migrator: Sendable {
     /// Waits for whoever else changes the layout, the registered tables or the roles of this database.
     static let lock = "SELECT pg_advisory_xact_lock(\(lockKey));"
 
-    private let connection: PostgresConnection
+    private let run: MigrationRun
+    private var connection: PostgresConnection { run.connection }
 
     package init(connection: PostgresConnection) {
-        self.connection = connection
+        self.init(in: MigrationRun(on: connection))
+    }
+
+    package init(in run: MigrationRun) {
+        self.run = run
     }
 
     /// What a database has and what it lacks.
@@ -49,7 +62,8 @@ package struct Migrator: Sendable {
         /// 0 for a database without the sidecar.
         package let version: Int
         package let pending: [String]
-        /// The database is one layout ahead: the services of this program work with it, and there is nothing to apply.
+        /// The database is one layout ahead: the services of this program work with it, and there
+        /// is nothing to apply.
         package var isOneAhead: Bool { version == Migration.currentVersion + 1 }
     }
 
@@ -70,18 +84,17 @@ package struct Migrator: Sendable {
         }
         var applied: [String] = []
         for migration in Migration.all where migration.version > installed {
-            try await connection.execute(script: "BEGIN; \(Self.lock)")
-            if try await installedVersion() >= migration.version {
-                try await connection.execute(script: "COMMIT")
-                continue
+            try await run.transaction {
+                // Another migrator may have been faster.
+                if try await installedVersion() >= migration.version { return }
+                try await run.execute(
+                    migration.script,
+                    for:
+                        "Layout \(migration.version) of \(Migration.currentVersion): "
+                        + migration.name
+                )
+                applied.append(migration.name)
             }
-            try await connection.execute(
-                script: """
-                    \(migration.sql)
-                    UPDATE sync.meta SET layout_version = \(migration.version);
-                    COMMIT;
-                    """)
-            applied.append(migration.name)
         }
         return applied
     }

@@ -19,7 +19,7 @@ struct ProtocolPageTests {
     }
 
     @Test func `every reason and status of a change is on the page, and no other`() throws {
-        let source = try Repository.text(of: "Services/Upload/Rules/ChangeOutcome.swift")
+        let source = try Repository.text(of: "Services/Upload/Rules/ChangeVerdict.swift")
         let reasons = source.matches(of: /case \w+ = "([a-z_]+)"/).map { String($0.output.1) }
         let statuses = source.matches(of: /case \.\w+: "([a-z_]+)"/).map { String($0.output.1) }
         #expect(reasons.count == 7 && statuses.count == 5)

@@ -23,7 +23,7 @@ struct OneStackAFolder {
                 _ = try await Stack(second, logger: Logger(label: "second"))
             }
             #expect(
-                error?.description.contains("another oversync runs a stack in \(folder)") == true)
+                error?.description.contains("another process runs a stack in \(folder)") == true)
             #expect(FileManager.default.fileExists(atPath: stack.authority))
             #expect(StackAddress.running(in: StackDirectory(folder)) != nil)
         }

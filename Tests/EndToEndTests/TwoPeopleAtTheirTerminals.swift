@@ -58,7 +58,7 @@ struct TwoPeopleAtTheirTerminals {
         bob.type("conflicts\r")
         try await bob.expect("yours:           “on Friday”")
         bob.type("mine 1\r")
-        try await bob.expect("yours is back")
+        try await bob.expect("yours is restored")
         try await ada.expect("* note 1 “Shopping” now says “on Friday”")
         bob.type("conflicts\r")
         try await bob.expect("no conflicts")
@@ -74,7 +74,7 @@ struct TwoPeopleAtTheirTerminals {
         bob.type("rejected\r")
         try await bob.expect("take the change back with `discard 1`")
         bob.type("discard 1\r")
-        try await bob.expect("the change of 1 is taken back")
+        try await bob.expect("the change to 1 is undone")
         bob.type("rejected\rlist\r")
         try await bob.expect("nothing is rejected")
         try await bob.expect("  1  Shopping")
@@ -151,7 +151,7 @@ struct TwoPeopleAtTheirTerminals {
                     Notebook “home”: 0 notes, 0 tasks. `help` lists the commands.
                     added note 1 “Shopping”
                     added task 2 “milk”
-                    there is no command “nonsense”; `help` lists them
+                    no command “nonsense”; `help` lists the commands
                       1  Shopping  [0 of 1 done]
                     Everything is synced. Bye.
 
@@ -160,7 +160,7 @@ struct TwoPeopleAtTheirTerminals {
             #expect(second.contains("  2  [ ] milk\nEverything is synced. Bye.\n"))
             let long = String(repeating: "long ", count: 16)
             let third = try await run("rename 1 \(long)\nsync\nstatus\n", "bob", folder)
-            #expect(third.contains("all but what is `rejected` is synced\n"))
+            #expect(third.contains("everything is synced but what `rejected` shows\n"))
             #expect(third.contains("to send: 0 changes; rejected: 1 change\n"))
             #expect(!third.contains("verything is synced"))
             #expect(third.hasSuffix("1 change rejected; all others are synced. Bye.\n"))
@@ -176,7 +176,7 @@ struct TwoPeopleAtTheirTerminals {
             + UUID().uuidString.prefix(8)
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let empty = try await run("offline\nstatus\nquit\n", "carl", folder)
-        #expect(empty.contains("offline, not synced yet; `online` ends that\n"))
+        #expect(empty.contains("offline, not synced yet; `online` starts syncing again\n"))
         #expect(empty.hasSuffix("Not synced yet. Bye.\n"))
         let written = try await run("offline\nadd X\nstatus\nquit\n", "carl", folder)
         #expect(written.contains("to send: 1 change; rejected: 0 changes\n"))

@@ -22,7 +22,7 @@ struct WordsTests {
         arguments: [
             ("add", "type it as: add TITLE"), ("task milk", "type it as: task NOTE TEXT"),
             ("done 1 2", "type it as: done TASK"),
-            ("dance", "there is no command “dance”; `help` lists them"),
+            ("dance", "no command “dance”; `help` lists the commands"),
         ])
     func misunderstood(line: String, advice: String) {
         #expect(throws: Command.Misunderstood(advice: advice)) { try Command.parse(line) }
@@ -45,7 +45,7 @@ struct WordsTests {
         status.heldCount = 1
         #expect(
             Standing(isOffline: false, status: status).full
-                .contains("1 row from the server waits for others"))
+                .contains("1 row from the server waits for other rows"))
         status.heldCount = 2
         var progress = SyncStatus.Progress()
         progress.appliedRows = 1

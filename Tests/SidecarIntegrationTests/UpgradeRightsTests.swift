@@ -106,8 +106,10 @@ struct UpgradeRightsTests {
                     (schema_name, table_name, key_kind, key_column, mode, owner_column)
                 VALUES ('b', 'notes', 'uuid', 'id', 'table', 'owner');
                 """)
-        try await CaptureInstallation.apply(
-            try await Catalog.readTables(on: connection), on: connection,
-            lockTimeout: .seconds(5))
+        let run = MigrationRun(on: connection)
+        try await run.transaction {
+            try await CaptureInstallation.apply(
+                try await Catalog.readTables(on: connection), in: run, lockTimeout: .seconds(5))
+        }
     }
 }

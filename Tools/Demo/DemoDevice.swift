@@ -16,7 +16,7 @@ struct DemoDevice: Sendable {
         database = try DatabasePool(path: "\(folder)/\(user)-\(name).sqlite")
         try database.write { try $0.execute(sql: DemoTables.deviceSchema) }
         guard let url = URL(string: server.gateway) else {
-            throw StackError("\(server.gateway) is no URL")
+            throw StackError("\(server.gateway) is not a URL")
         }
         let credentials = server.credentials(user, name)
         transport = try CountingTransport(trusting: server.authority)
@@ -40,7 +40,7 @@ struct DemoDevice: Sendable {
                 switch error {
                 case .unreachable, .busy, .notTheGateway:
                     guard attempt < Self.attempts else { throw error }
-                    say("  \(name): the server is away (\(error)); tries again")
+                    say("  \(name): no answer from the server (\(error)); trying again")
                     try await Task.sleep(for: Self.retryPause)
                 default: throw error
                 }

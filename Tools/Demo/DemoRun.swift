@@ -74,7 +74,7 @@ package struct DemoRun {
         }
         let sent = first.transport.total.rowsSent - before
         guard sent >= waiting else {
-            throw StackError("\(waiting) rows waited, and only \(sent) went over the wire")
+            throw StackError("\(waiting) rows were waiting, but only \(sent) were sent")
         }
     }
 
@@ -98,7 +98,7 @@ package struct DemoRun {
             let waiting = try first.pendingCount() + second.pendingCount()
             if waiting == 0, try before == [first.digests(), second.digests()] { return }
         }
-        throw StackError("the devices did not come to rest in \(Self.maximumRounds) rounds")
+        throw StackError("the devices still exchange changes after \(Self.maximumRounds) rounds")
     }
 
     private func proveEqual() async throws -> Bool {

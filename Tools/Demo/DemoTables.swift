@@ -24,8 +24,8 @@ package enum DemoTables {
     package static func advice(schema: String) -> String {
         let option = schema == Self.schema ? "" : " --schema \(schema)"
         return """
-            As the owner of the database run the SQL of `oversync-dev demo --print-schema\(option)`, add the lines \
-            of `oversync-dev demo --print-config\(option)` to oversync.yaml, and run oversync migrate
+            As the owner of the database, run the SQL that `oversync-dev demo --print-schema\(option)` prints, \
+            add the lines of `oversync-dev demo --print-config\(option)` to oversync.yaml, and run oversync migrate
             """
     }
 

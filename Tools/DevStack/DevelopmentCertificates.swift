@@ -77,6 +77,6 @@ package struct DevelopmentCertificates: Sendable {
     private func write(_ text: String, to path: String, mode: Int) throws {
         let created = FileManager.default.createFile(
             atPath: path, contents: Data((text + "\n").utf8), attributes: [.posixPermissions: mode])
-        guard created else { throw StackError("\(path) cannot be written") }
+        guard created else { throw StackError("cannot write \(path)") }
     }
 }

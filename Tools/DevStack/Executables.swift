@@ -19,7 +19,7 @@ package enum Executables {
             return folder + "/" + name
         }
         throw StackError(
-            "\(name) is not beside this program; run `make build`, or set OVERSYNC_BIN to its folder"
+            "\(name) is not in this program's folder: run `make build`, or set OVERSYNC_BIN to its folder"
         )
     }
 }

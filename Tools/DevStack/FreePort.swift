@@ -36,13 +36,13 @@ package enum FreePort {
         guard try bound(port) == nil else { return }
         throw StackError(
             "the gateway cannot listen on 127.0.0.1:\(port): \(String(cString: strerror(errno))). "
-                + "End the process that does, or choose another port with --port")
+                + "Stop the process that does, or use --port to choose another port")
     }
 
     /// - Returns: the port that could be had for a moment; nil, and `errno`, if it could not.
     private static func bound(_ port: Int) throws -> Int? {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        guard descriptor >= 0 else { throw StackError("no socket can be made") }
+        guard descriptor >= 0 else { throw StackError("cannot create a socket") }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = inet_addr("127.0.0.1")

@@ -215,14 +215,14 @@ package struct Stack: Sendable {
 
     private static func openLog(_ path: String) throws -> FileHandle {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o640)
-        guard descriptor >= 0 else { throw StackError("\(path) cannot be written") }
+        guard descriptor >= 0 else { throw StackError("cannot write \(path)") }
         return FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
     }
 }
 
 /// A signal ended a stack before what it was started for was done.
 package struct StackInterrupted: Error, CustomStringConvertible {
-    package let description = "ended by a signal before it was done"
+    package let description = "a signal ended the command before it was done"
 }
 
 /// Knows whether a signal has asked for the end.

@@ -16,12 +16,12 @@ final class StackClaim: Sendable {
         let path = directory.root + "/" + Self.fileName
         descriptor = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
-            throw StackError("\(path) cannot be opened: \(String(cString: strerror(errno)))")
+            throw StackError("cannot open \(path): \(String(cString: strerror(errno)))")
         }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             close(descriptor)
             throw StackError(
-                "another oversync runs a stack in \(directory.root): end it first, or name another folder with --directory"
+                "another process runs a stack in \(directory.root): stop it first, or use --directory to choose another folder"
             )
         }
     }

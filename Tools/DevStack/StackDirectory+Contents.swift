@@ -38,7 +38,7 @@ extension StackDirectory {
         let text = key.withUnsafeBytes { Data($0).base64EncodedString() }
         let created = FileManager.default.createFile(
             atPath: path, contents: Data(text.utf8), attributes: [.posixPermissions: 0o600])
-        guard created else { throw StackError("\(path) cannot be written") }
+        guard created else { throw StackError("cannot write \(path)") }
         return path
     }
 }

@@ -60,7 +60,7 @@ package struct SupervisedProcess: Service {
             }
             if ContinuousClock.now - start > Self.healthyAfter { backoff.reset() }
             logger.warning(
-                "ended by itself; starting it again",
+                "ended unexpectedly; starting it again",
                 metadata: ["process": "\(name)", "status": "\(status)"])
             let pause = backoff.fail()
             try? await cancelWhenGracefulShutdown { try await Task.sleep(for: pause) }

@@ -36,8 +36,8 @@ extension GatewayAccess {
         guard closed.isEmpty else {
             let names = closed.sorted().map { "\(schema).\($0)" }.joined(separator: ", ")
             throw StackError(
-                "\(names) may be written by certain roles only: remove `write` of these tables from "
-                    + "oversync.yaml and run oversync migrate")
+                "only certain roles may write \(names): remove `write` of these tables from "
+                    + "oversync.yaml, and run oversync migrate")
         }
     }
 
@@ -110,6 +110,6 @@ extension GatewayAccess {
             return "\(url): the port does not speak TLS. Check the port of --gateway"
         }
         return "\(url) cannot be reached: \(connectionTrouble(error)). "
-            + "Check --gateway, and that the gateway runs"
+            + "Check --gateway, and whether the gateway is running"
     }
 }

@@ -33,16 +33,16 @@ package struct GatewayAccess: Sendable {
         self.url = url.hasSuffix("/") ? String(url.dropLast()) : url
         if let authority {
             guard let found = try? NIOSSLCertificate.fromPEMFile(authority), !found.isEmpty else {
-                throw StackError("--ca \(authority): is not a readable certificate in PEM format")
+                throw StackError("--ca: \(authority) is not a readable PEM certificate")
             }
         }
         self.authority = authority
         guard let text = try? String(contentsOfFile: secretFile, encoding: .utf8) else {
-            throw StackError("--token-secret-file \(secretFile): cannot be read")
+            throw StackError("--token-secret-file: cannot read \(secretFile)")
         }
         let secret = text.trimmingCharacters(in: .whitespacesAndNewlines)
         guard !secret.isEmpty else {
-            throw StackError("--token-secret-file \(secretFile): is empty")
+            throw StackError("--token-secret-file: \(secretFile) is empty")
         }
         self.secretFile = secretFile
         mint = await TokenMint(hs256: secret)

@@ -14,7 +14,7 @@ package final class AcknowledgedFile: Sendable {
         self.path = path
         descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else {
-            throw StackError("--acknowledged \(path): cannot be written: \(Self.reason)")
+            throw StackError("--acknowledged: cannot write \(path): \(Self.reason)")
         }
     }
 
@@ -53,7 +53,7 @@ package final class AcknowledgedFile: Sendable {
     ///   acknowledged to the device, and does not count.
     package static func read(_ path: String) throws -> [PersistentDevice.Acknowledged] {
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-            throw StackError("--verify \(path): cannot be read")
+            throw StackError("--verify: cannot read \(path)")
         }
         let whole = text[..<(text.lastIndex(of: "\n") ?? text.startIndex)]
         return try whole.split(separator: "\n").enumerated().map { index, line in
@@ -61,7 +61,8 @@ package final class AcknowledgedFile: Sendable {
                 return try JSONDecoder().decode(
                     PersistentDevice.Acknowledged.self, from: Data(line.utf8))
             } catch {
-                throw StackError("\(path), line \(index + 1): is no acknowledged change: \(line)")
+                throw StackError(
+                    "\(path), line \(index + 1) is not an acknowledged change: \(line)")
             }
         }
     }

@@ -83,7 +83,7 @@ struct LogPage: Decodable {
             self = try JSONDecoder().decode(LogPage.self, from: answer)
         } catch {
             let text = String(decoding: answer.prefix(500), as: UTF8.self)
-            throw FatalAnswer("a download was answered with what is no page: \(text)")
+            throw FatalAnswer("the answer to a download is not a page: \(text)")
         }
     }
 }

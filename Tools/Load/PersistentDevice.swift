@@ -73,7 +73,7 @@ package struct PersistentDevice: Sendable {
         guard let answer = try await wire.upload(#"{"changes":[\#(body)]}"#) else { return nil }
         let statuses = (try? JSONDecoder().decode(Statuses.self, from: answer))?.statuses ?? []
         guard statuses.map(\.source_change_id) == changes.map(\.id) else {
-            throw FatalAnswer("an upload of \(device) was answered \(text(answer))")
+            throw FatalAnswer("unexpected answer to an upload of \(device): \(text(answer))")
         }
         return try zip(statuses, changes).map { status, change in
             guard status.status == "applied", status.new_server_version == change.base + 1 else {

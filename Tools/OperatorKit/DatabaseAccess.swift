@@ -41,7 +41,9 @@ private func advice(_ error: PostgresError, role: String?) -> String? {
         return
             "\(sentence): \(who) lacks this right: GRANT it, or connect as the owner of the tables"
     case .lockNotAvailable, .deadlockDetected:
-        return "\(sentence): others were using the tables, nothing was changed: run it again"
+        return
+            "\(sentence): other sessions are using the tables. Nothing has changed: "
+            + "run the command again"
     default: return nil
     }
 }

@@ -2,7 +2,7 @@ import ArgumentParser
 
 /// Where a command finds the private stack of `oversync-dev dev`.
 package struct StackOptions: ParsableArguments {
-    @Option(name: .customLong("directory"), help: "The private stack's folder.")
+    @Option(name: .customLong("directory"), help: "Folder of the private stack.")
     package var path = ".oversync"
 
     package init() {}

@@ -6,7 +6,7 @@ import ServiceKit
 struct OversyncDev: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "oversync-dev",
-        abstract: "Runs, tries out and measures Oversync. `oversync` is the operator's tool.",
+        abstract: "Runs, demonstrates and measures Oversync. Operators use `oversync`.",
         version: BuildInfo.line("oversync-dev"),
         subcommands: [
             DevCommand.self, DemoCommand.self, NotesCommand.self, BenchCommand.self,

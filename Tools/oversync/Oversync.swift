@@ -8,7 +8,7 @@ struct Oversync: AsyncParsableCommand {
         commandName: "oversync",
         abstract: "Two-way, offline-first sync between SQLite on devices and your own PostgreSQL.",
         discussion:
-            "`oversync-dev` runs a whole stack for development, the demo and the benchmark.",
+            "For development, `oversync-dev` runs a whole stack, the demo and the benchmark.",
         version: BuildInfo.line("oversync"),
         subcommands: [
             MigrateCommand.self, AdoptCommand.self, VerifyCommand.self, CompactCommand.self,

@@ -9,28 +9,35 @@ enum CaptureInstallation {
     ///
     /// - Throws: `TableInUse` for a table that others keep locked; `PostgresError`.
     static func apply(
-        _ tables: [RegisteredTable], on connection: PostgresConnection, lockTimeout: Duration
+        _ tables: [RegisteredTable], in run: MigrationRun, lockTimeout: Duration
     ) async throws {
-        try await connection.execute(
-            script: "SET LOCAL lock_timeout = \(lockTimeout.wholeMilliseconds)")
+        let connection = run.connection
+        try await run.set("SET LOCAL lock_timeout = \(lockTimeout.wholeMilliseconds)")
         let strays = try await connection.run(Command(SidecarStatements.strayTriggers))
         for row in 0..<strays.rowCount {
             let name = TableName(
                 schema: try strays.string(row, 0), table: try strays.string(row, 1))
-            try await run(try strays.string(row, 2), on: name, connection)
+            try await execute(
+                try strays.string(row, 2), on: name,
+                for: "Capture trigger left on \(name), which was renamed", in: run)
         }
         let installed = try await read(on: connection)
         for table in tables {
+            let purpose =
+                CaptureFunction(table) == nil
+                ? "Ends the capture of plain SQL writes to \(table.name)"
+                : "Captures plain SQL writes to \(table.name) into the change log"
             guard let script = script(for: table, installed[table.id]) else { continue }
-            try await run(script, on: table.name, connection)
+            try await execute(script, on: table.name, for: purpose, in: run)
         }
     }
 
-    private static func run(
-        _ script: String, on table: TableName, _ connection: PostgresConnection
+    /// Not in a rehearsal: making a trigger, or dropping one, would hold up the table's writers.
+    private static func execute(
+        _ script: String, on table: TableName, for purpose: String, in run: MigrationRun
     ) async throws {
         do throws(PostgresError) {
-            try await connection.execute(script: script)
+            try await run.execute(script, for: purpose, isRehearsed: false)
         } catch {
             if let inUse = TableInUse(error, of: table) { throw inUse }
             throw error
@@ -91,7 +98,8 @@ enum CaptureInstallation {
         return installed
     }
 
-    private static func install(_ function: CaptureFunction, hasTriggers: Bool) -> String {
+    /// The function of a table and, unless it has them, the triggers that call it.
+    static func install(_ function: CaptureFunction, hasTriggers: Bool) -> String {
         let table = function.table
         let triggers = CaptureTrigger.all.map { trigger in
             """
@@ -99,14 +107,13 @@ enum CaptureInstallation {
                 REFERENCING \(trigger.transitions) FOR EACH STATEMENT EXECUTE FUNCTION \(function.name)();
             """
         }
-        return """
-            \(function.create);
-            REVOKE ALL ON FUNCTION \(function.name)() FROM PUBLIC;
-            \(hasTriggers ? "" : triggers.joined(separator: "\n"))
+        let access = "REVOKE ALL ON FUNCTION \(function.name)() FROM PUBLIC;"
+        let record = """
             UPDATE sync.catalog SET capture_fingerprint = \(literal(function.fingerprint))
                 WHERE table_id = \(table.id);
-
             """
+        let statements = ["\(function.create);", access] + (hasTriggers ? [] : triggers) + [record]
+        return statements.joined(separator: "\n")
     }
 
     private static func remove(_ id: TableID, from table: TableName) -> String {

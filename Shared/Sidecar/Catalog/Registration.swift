@@ -16,33 +16,55 @@ package enum Registration {
         _ registrations: [TableRegistration], on connection: PostgresConnection,
         lockTimeout: Duration = .seconds(5)
     ) async throws {
+        try await apply(
+            registrations, in: MigrationRun(on: connection), lockTimeout: lockTimeout)
+    }
+
+    /// See ``apply(_:on:lockTimeout:)``.
+    package static func apply(
+        _ registrations: [TableRegistration], in run: MigrationRun,
+        lockTimeout: Duration = .seconds(5)
+    ) async throws {
+        let connection = run.connection
         let facts = try await Introspection.read(registrations.map(\.name), on: connection)
-        var commands = [
-            Command(Statement(name: "begin", sql: "BEGIN")),
-            Command(Statement(name: "migrator_lock", sql: Migrator.lock)),
-        ]
-        var names = ArrayBinding(of: .text, reserving: registrations.count)
         for registration in registrations {
             try await refuseOtherKeys(registration, facts, on: connection)
-            commands.append(
-                Command(SidecarStatements.register, try bindings(of: registration, facts)))
-            names.append(registration.name.description)
         }
-        var kept = Bindings()
-        kept.bind(names)
-        commands.append(Command(SidecarStatements.removeOthers, kept))
         do {
-            _ = try await connection.run(commands)
-            let tables = try await Catalog.readTables(on: connection)
-            try await CaptureInstallation.apply(
-                tables, on: connection, lockTimeout: lockTimeout)
-            try await RoleGrants.apply(tables, on: connection)
-            try await connection.execute(script: "COMMIT")
-        } catch {
-            try? await connection.execute(script: "ROLLBACK")
-            guard let inUse = error as? TableInUse else { throw error }
+            try await run.transaction {
+                try await record(registrations, facts, in: run)
+                let tables = try await Catalog.readTables(on: connection)
+                try await CaptureInstallation.apply(tables, in: run, lockTimeout: lockTimeout)
+                try await RoleGrants.apply(tables, in: run)
+            }
+        } catch let inUse as TableInUse {
             throw await inUse.naming(holdersOn: connection)
         }
+    }
+
+    /// Writes to `sync.catalog` what it does not say already.
+    private static func record(
+        _ registrations: [TableRegistration], _ facts: Introspection, in run: MigrationRun
+    ) async throws {
+        let known = try await Catalog.readTables(on: run.connection)
+        try await run.spareNumbers(of: "sync.catalog_table_id_seq")
+        for registration in registrations {
+            let (key, kind) = try resolve(registration, facts)
+            let name = registration.name
+            let present = known.first { $0.name == name }
+            if let present, present.isRegistered(registration, key: key, kind: kind) { continue }
+            try await run.execute(
+                statement(for: registration, key: key, kind: kind),
+                for: present == nil
+                    ? "Registers \(name)" : "Changes the registration of \(name)")
+        }
+        let names = registrations.map(\.name.description)
+        let others = known.filter { !$0.isRemoved }.map(\.name.description)
+            .filter { !names.contains($0) }
+        guard !others.isEmpty else { return }
+        try await run.execute(
+            BoundStatement(SidecarStatements.removeOthers, [.texts(names)]),
+            for: "No longer registered: \(others.joined(separator: ", ")). Rows and log stay")
     }
 
     /// Keys are stored as bytes, and read as what the catalog says they are.
@@ -61,27 +83,17 @@ package enum Registration {
                 + "would be \(kind.rawValue): keep the column's type, or make a new table")
     }
 
-    private static func bindings(
-        of registration: TableRegistration, _ facts: Introspection
-    ) throws(RegistrationError) -> Bindings {
-        let resolved = try resolve(registration, facts)
-        var bindings = Bindings()
-        bindings.bind(registration.name.schema)
-        bindings.bind(registration.name.table)
-        bindings.bind(resolved.kind.rawValue)
-        bindings.bind(resolved.key)
-        bindings.bind(registration.mode.rawValue)
-        bindings.bind(registration.owner)
-        for roles in [registration.access.readRoles, registration.access.writeRoles] {
-            guard let roles else {
-                bindings.bind(bytes: nil)
-                continue
-            }
-            var names = ArrayBinding(of: .text)
-            for role in roles.sorted() { names.append(role) }
-            bindings.bind(names)
-        }
-        return bindings
+    private static func statement(
+        for registration: TableRegistration, key: String, kind: KeyKind
+    ) -> BoundStatement {
+        BoundStatement(
+            SidecarStatements.register,
+            [
+                .text(registration.name.schema), .text(registration.name.table),
+                .text(kind.rawValue), .text(key), .text(registration.mode.rawValue),
+                .text(registration.owner), .texts(registration.access.readRoles?.sorted()),
+                .texts(registration.access.writeRoles?.sorted()),
+            ])
     }
 
     /// The key column and its kind, from the registration and what the table is.
@@ -132,6 +144,19 @@ package enum Registration {
             )
         }
         return candidates[0]
+    }
+}
+
+extension RegisteredTable {
+    /// Whether `sync.catalog` says of the table what a registration asks for.
+    fileprivate func isRegistered(
+        _ registration: TableRegistration, key: String, kind: KeyKind
+    ) -> Bool {
+        // PostgreSQL compares bytes: names that only look the same are two.
+        !isRemoved && keyKind == kind && mode == registration.mode
+            && keyColumn.utf8.elementsEqual(key.utf8)
+            && ownerColumn.map { Array($0.utf8) } == registration.owner.map { Array($0.utf8) }
+            && access == registration.access
     }
 }
 

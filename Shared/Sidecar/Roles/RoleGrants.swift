@@ -37,9 +37,9 @@ package enum RoleGrants {
     /// - Parameter former: whether roles that are no longer on record lose their rights.
     /// - Throws: `RoleError` where the connection's role cannot grant; `PostgresError`.
     static func apply(
-        _ tables: [RegisteredTable], former: FormerRoles = .keep,
-        on connection: PostgresConnection
+        _ tables: [RegisteredTable], former: FormerRoles = .keep, in run: MigrationRun
     ) async throws {
+        let connection = run.connection
         let roles = try await installed(on: connection)
         guard !roles.isEmpty else { return }
         if let lost = roles.first(where: { !$0.exists }) {
@@ -49,12 +49,15 @@ package enum RoleGrants {
         }
         let needed = needs(of: roles, tables)
         try await revoke(
-            keeping: Set(needed), former, current: Set(roles.map(\.name)), on: connection)
+            keeping: Set(needed), former, current: Set(roles.map(\.name)), in: run)
         let missing = try await missing(needed, on: connection)
         guard !missing.isEmpty else { return }
-        try await run(missing.map { statement("GRANT", $0, "TO") }, on: connection)
-        try await connection.run(
-            Command(RoleStatements.recordGrants, bindings(of: missing)))
+        try await run.execute(
+            script(missing.map { statement("GRANT", $0, "TO") }),
+            for: "Rights that the services' roles lack")
+        try await run.execute(
+            BoundStatement(RoleStatements.recordGrants, values(of: missing)),
+            for: "Records these grants, so that a later run can revoke them")
         // PostgreSQL only warns where the connection's role may grant less than it was asked to.
         if let failed = try await self.missing(missing, on: connection).first {
             throw RoleError(
@@ -104,7 +107,7 @@ package enum RoleGrants {
         _ grants: [RoleGrant], on connection: PostgresConnection
     ) async throws(PostgresError) -> [RoleGrant] {
         let result = try await connection.run(
-            Command(RoleStatements.missing, bindings(of: grants)))
+            BoundStatement(RoleStatements.missing, values(of: grants)).command)
         var missing: [RoleGrant] = []
         for row in 0..<result.rowCount { missing.append(grants[Int(try result.int64(row, 0)) - 1]) }
         return missing
@@ -113,11 +116,11 @@ package enum RoleGrants {
     /// Only what was granted here: what an operator has granted by hand is the operator's.
     private static func revoke(
         keeping needed: Set<RoleGrant>, _ former: FormerRoles, current: Set<String>,
-        on connection: PostgresConnection
+        in run: MigrationRun
     ) async throws {
-        let result = try await connection.run(Command(RoleStatements.granted))
+        let result = try await run.connection.run(Command(RoleStatements.granted))
         var obsolete: [RoleGrant] = []
-        var statements: [RevokedStatement] = []
+        var statements: [String] = []
         for row in 0..<result.rowCount {
             guard let privilege = try privilege(result, row, first: 1) else { continue }
             let grant = RoleGrant(role: try result.string(row, 0), privilege: privilege)
@@ -126,17 +129,17 @@ package enum RoleGrants {
             if try result.bool(row, 4) { statements.append(statement("REVOKE", grant, "FROM")) }
         }
         guard !obsolete.isEmpty else { return }
-        try await run(statements, on: connection)
-        try await connection.run(Command(RoleStatements.forgetGrants, bindings(of: obsolete)))
+        if !statements.isEmpty {
+            try await run.execute(
+                script(statements), for: "Rights that are no longer needed")
+        }
+        try await run.execute(
+            BoundStatement(RoleStatements.forgetGrants, values(of: obsolete)),
+            for: "Removes the records of grants that are revoked or have gone")
     }
 
-    private typealias RevokedStatement = String
-
-    private static func run(
-        _ statements: [String], on connection: PostgresConnection
-    ) async throws(PostgresError) {
-        guard !statements.isEmpty else { return }
-        try await connection.execute(script: statements.joined(separator: ";\n"))
+    private static func script(_ statements: [String]) -> String {
+        statements.map { "\($0);" }.joined(separator: "\n")
     }
 
     private static func statement(_ verb: String, _ grant: RoleGrant, _ link: String) -> String {
@@ -158,17 +161,11 @@ package enum RoleGrants {
             kind, try result.string(row, first + 1), try result.string(row, first + 2))
     }
 
-    private static func bindings(of grants: [RoleGrant]) -> Bindings {
-        var bindings = Bindings()
-        let columns: [(RoleGrant) -> String] = [
-            { $0.role }, { $0.privilege.kind.rawValue }, { $0.privilege.object },
-            { $0.privilege.right },
+    /// In the order of the statements' parameters: role, kind, object, right.
+    private static func values(of grants: [RoleGrant]) -> [BoundStatement.Value] {
+        [
+            .texts(grants.map(\.role)), .texts(grants.map(\.privilege.kind.rawValue)),
+            .texts(grants.map(\.privilege.object)), .texts(grants.map(\.privilege.right)),
         ]
-        for column in columns {
-            var array = ArrayBinding(of: .text, reserving: grants.count)
-            for grant in grants { array.append(column(grant)) }
-            bindings.bind(array)
-        }
-        return bindings
     }
 }

@@ -19,11 +19,16 @@ package struct RoleInstallation {
         .duplicateObject, .uniqueViolation, .internalError,
     ]
 
-    private let connection: PostgresConnection
+    private let run: MigrationRun
     private let request: RoleRequest
+    private var connection: PostgresConnection { run.connection }
 
     package init(_ request: RoleRequest = .standard, connection: PostgresConnection) {
-        self.connection = connection
+        self.init(request, in: MigrationRun(on: connection))
+    }
+
+    package init(_ request: RoleRequest = .standard, in run: MigrationRun) {
+        self.run = run
         self.request = request
     }
 
@@ -54,18 +59,12 @@ package struct RoleInstallation {
         let replaced = recorded.filter { $0.exists && !names.contains($0.name) }
         var remarks = try await create(roles, session)
         let existing = try await readExisting(roles)
-        try await inTransaction {
-            for role in roles {
-                var bindings = Bindings()
-                bindings.bind(role.purpose.rawValue)
-                bindings.bind(role.name.description)
-                bindings.bind(existing.isManaged(role))
-                try await connection.run(Command(RoleStatements.record, bindings))
-            }
+        try await run.transaction {
+            try await record(roles, existing)
             // Replicas that run now are still connected as the role before.
             try await RoleGrants.apply(
                 Catalog.readTables(on: connection),
-                former: .revoke(except: Set(replaced.map(\.name))), on: connection)
+                former: .revoke(except: Set(replaced.map(\.name))), in: run)
         }
         for former in replaced {
             let role = roles.first { $0.purpose == former.purpose }
@@ -90,6 +89,24 @@ package struct RoleInstallation {
         return remarks
     }
 
+    /// Writes into the database's records which role each service has, where they do not say so.
+    private func record(_ roles: [RoleRequest.Resolved], _ existing: Existing) async throws {
+        let recorded = try await RoleGrants.installed(on: connection)
+        for role in roles {
+            let (name, isManaged) = (role.name.description, existing.isManaged(role))
+            if recorded.contains(where: {
+                $0.purpose == role.purpose && $0.name == name && $0.isManaged == isManaged
+            }) {
+                continue
+            }
+            try await run.execute(
+                BoundStatement(
+                    RoleStatements.record,
+                    [.text(role.purpose.rawValue), .text(name), .bool(isManaged)]),
+                for: "Records \(name) as the role for \(role.purpose.rawValue)")
+        }
+    }
+
     private static func remark(on former: InstalledRole, replacedBy role: String) -> String {
         "role \(role) replaces \(former.name) for \(former.purpose.rawValue): \(former.name) keeps "
             + "its rights for now. Restart the services as \(role), then run oversync migrate "
@@ -110,12 +127,12 @@ package struct RoleInstallation {
             // In one transaction: nobody sees the role without its comment.
             try await repeating {
                 guard try await readExisting(roles).managed[name] == nil else { return }
-                try await inTransaction {
-                    try await connection.execute(
-                        script: """
-                            CREATE ROLE \(quoted(name)) LOGIN;
-                            COMMENT ON ROLE \(quoted(name)) IS \(literal(RoleStatements.comment));
-                            """)
+                try await run.transaction {
+                    try await run.execute(
+                        """
+                        CREATE ROLE \(quoted(name)) LOGIN;
+                        COMMENT ON ROLE \(quoted(name)) IS \(literal(RoleStatements.comment));
+                        """, for: "Role \(name), which a service connects as")
                 }
                 created.append("created role \(name)")
             }
@@ -135,27 +152,45 @@ package struct RoleInstallation {
     private func configure(
         _ role: RoleRequest.Resolved, _ session: Session
     ) async throws {
-        let place = "ALTER ROLE \(role.name.quoted) IN DATABASE \(quoted(session.database))"
-        var statements = role.purpose.sessionSettings.sorted { $0.key < $1.key }.map {
-            name, value in
-            "\(place) SET \(name) = \(literal(value))"
-        }
-        if let password = role.password {
-            // Encrypted here: the server may write statements to its log.
-            let encrypted = try connection.encryptedPassword(
-                password, of: role.name.description)
-            statements.append("ALTER ROLE \(role.name.quoted) PASSWORD \(literal(encrypted))")
-        }
-        let script = statements.joined(separator: ";\n")
         do {
             try await repeating {
-                try await inTransaction { try await connection.execute(script: script) }
+                try await run.transaction {
+                    try await setSession(of: role, session)
+                    try await setPassword(of: role)
+                }
             }
         } catch let error as PostgresError where error.sqlState == .insufficientPrivilege {
             throw RoleError(
                 "the role \(session.user) may not alter \(role.name), which another owner's oversync migrate created: "
                     + "connect as that one, or as one with CREATEROLE")
         }
+    }
+
+    private func setSession(of role: RoleRequest.Resolved, _ session: Session) async throws {
+        var bindings = Bindings()
+        bindings.bind(role.name.description)
+        let rows = try await connection.run(Command(RoleStatements.settings, bindings))
+        let present = Set(try (0..<rows.rowCount).map { try rows.string($0, 0).lowercased() })
+        let missing = role.purpose.sessionSettings.sorted { $0.key < $1.key }.filter {
+            !present.contains("\($0.key)=\($0.value)".lowercased())
+        }
+        guard !missing.isEmpty else { return }
+        let place = "ALTER ROLE \(role.name.quoted) IN DATABASE \(quoted(session.database))"
+        try await run.execute(
+            missing.map { "\(place) SET \($0.key) = \(literal($0.value));" }
+                .joined(separator: "\n"),
+            for: "Session settings of \(role.name) in this database")
+    }
+
+    /// Encrypted here: the server may write statements to its log.
+    private func setPassword(of role: RoleRequest.Resolved) async throws {
+        guard let password = role.password else { return }
+        let encrypted = try connection.encryptedPassword(password, of: role.name.description)
+        let statement = "ALTER ROLE \(role.name.quoted) PASSWORD "
+        try await run.execute(
+            statement + literal(encrypted),
+            for: "Password of \(role.name), which only oversync migrate sets", isRehearsed: false,
+            shown: "-- \(statement)'********';")
     }
 
     private func rowSecurityRemarks(_ upload: RoleName) async throws -> [String] {
@@ -189,17 +224,6 @@ package struct RoleInstallation {
             existing.managed[try result.string(row, 0)] = try result.bool(row, 1)
         }
         return existing
-    }
-
-    private func inTransaction(_ body: () async throws -> Void) async throws {
-        try await connection.execute(script: "BEGIN; \(Migrator.lock)")
-        do {
-            try await body()
-            try await connection.execute(script: "COMMIT")
-        } catch {
-            try? await connection.execute(script: "ROLLBACK")
-            throw error
-        }
     }
 
     private func repeating(_ step: () async throws -> Void) async throws {

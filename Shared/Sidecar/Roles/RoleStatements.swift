@@ -37,6 +37,18 @@ enum RoleStatements {
             """,
         parameters: [.text, .text, .bool])
 
+    /// The session settings that a role has in the database at hand, as `name=value`.
+    static let settings = Statement(
+        name: "roles_settings",
+        sql: """
+            SELECT unnest(s.setconfig)
+            FROM pg_catalog.pg_db_role_setting s
+            JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
+            JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase
+            WHERE r.rolname = $1 AND d.datname = current_database()
+            """,
+        parameters: [.text])
+
     /// Which of some privileges (role, kind, object, right) the roles lack. A role has one also as an owner, a
     /// superuser or a member of another. An object or a role that does not exist counts as lacking.
     static let missing = Statement(
@@ -101,7 +113,7 @@ enum RoleStatements {
         parameters: [.text])
 
     static let all = [
-        session, existing, installed, record, missing, recordGrants, granted, forgetGrants,
-        rowSecurity,
+        session, existing, installed, record, settings, missing, recordGrants, granted,
+        forgetGrants, rowSecurity,
     ]
 }

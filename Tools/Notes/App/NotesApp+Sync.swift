@@ -103,7 +103,7 @@ extension NotesApp {
         try await engine.discard(try await rejected(number))
         // The row is back as it was: no news, but the person's own doing.
         seen = try await database.write { try Notebook.read($0) }
-        screen.say("the change of \(number) is taken back")
+        screen.say("the change to \(number) is undone")
     }
 
     private func rejected(_ number: Int) async throws -> RejectedChange {

@@ -51,7 +51,7 @@ package actor NotesApp {
         let signIn = DevelopmentSignIn(
             stack: options.address, user: options.notebook, device: options.person)
         guard let gateway = URL(string: StackTransport.placeholder) else {
-            throw StackError("\(StackTransport.placeholder) is no URL")
+            throw StackError("\(StackTransport.placeholder) is not a URL")
         }
         var configuration = SyncConfiguration(gateway: gateway, schema: NotesTables.schema)
         configuration.transport = transport

@@ -56,9 +56,9 @@ actor StackTransport: HTTPTransport {
     private static func url(_ url: URL, at gateway: String) throws -> URL {
         guard var parts = URLComponents(url: url, resolvingAgainstBaseURL: false),
             let base = URLComponents(string: gateway)
-        else { throw StackError("\(gateway) is no URL") }
+        else { throw StackError("\(gateway) is not a URL") }
         (parts.scheme, parts.host, parts.port) = (base.scheme, base.host, base.port)
-        guard let moved = parts.url else { throw StackError("\(gateway) is no URL") }
+        guard let moved = parts.url else { throw StackError("\(gateway) is not a URL") }
         return moved
     }
 }

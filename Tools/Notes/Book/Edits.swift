@@ -78,7 +78,7 @@ struct Edits {
                 arguments: [conflict.yours, conflict.id])
         }
         try close(number)
-        return "yours is back"
+        return "yours is restored"
     }
 
     private func close(_ number: Int) throws {
@@ -110,7 +110,7 @@ struct Edits {
     private func entry(_ number: Int) throws -> Notebook.Entry {
         guard let entry = book.entry(number) else {
             throw Command.Misunderstood(
-                advice: "there is no number \(number); `list` and `show` tell the numbers")
+                advice: "there is no number \(number); `list` and `show` show the numbers")
         }
         return entry
     }

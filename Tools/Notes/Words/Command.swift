@@ -21,27 +21,27 @@ enum Command: Hashable, Sendable {
 
     /// The commands as `help` lists them: how to type each, and what it does.
     static let usages: [(usage: String, what: String)] = [
-        ("add TITLE", "makes a note"),
+        ("add TITLE", "creates a note"),
         ("task NOTE TEXT", "adds a task to a note"),
-        ("edit NUMBER TEXT", "writes a note's body, or a task's text"),
-        ("rename NOTE TITLE", "gives a note another title"),
-        ("done TASK", "ticks a task, or opens it again"),
+        ("edit NUMBER TEXT", "replaces a note's body, or a task's text"),
+        ("rename NOTE TITLE", "changes a note's title"),
+        ("done TASK", "marks a task as done, or as open again"),
         ("rm NUMBER", "removes a task, or a note with its tasks"),
         ("list", "shows the notes"),
         ("show NOTE", "shows a note with its tasks"),
-        ("tasks", "shows what is to do"),
-        ("offline", "stops talking to the server; you can go on working"),
-        ("online", "talks to the server again"),
-        ("sync", "exchanges everything now"),
-        ("status", "tells how things stand"),
-        ("conflicts", "shows what you and others changed at once"),
-        ("mine NUMBER", "puts your side of a conflict back"),
-        ("theirs NUMBER", "leaves the other side's, and closes the conflict"),
-        ("rejected", "shows changes that the server did not take"),
+        ("tasks", "shows the tasks, open ones first"),
+        ("offline", "stops syncing; you can go on working"),
+        ("online", "starts syncing again"),
+        ("sync", "syncs now"),
+        ("status", "shows the state of sync"),
+        ("conflicts", "shows fields that both you and others changed"),
+        ("mine NUMBER", "restores your side of a conflict"),
+        ("theirs NUMBER", "keeps the other side of a conflict"),
+        ("rejected", "shows changes that the server rejected"),
         ("retry NUMBER", "sends a rejected change again"),
-        ("discard NUMBER", "takes a rejected change back"),
+        ("discard NUMBER", "undoes a rejected change"),
         ("help", "shows this"),
-        ("quit", "ends; everything is kept"),
+        ("quit", "quits; everything is kept"),
     ]
 
     /// - Returns: nil for an empty line.
@@ -85,7 +85,7 @@ enum Command: Hashable, Sendable {
         case "quit", "exit": return .quit
         default:
             throw Misunderstood(
-                advice: "there is no command \(Words.quoted(word)); `help` lists them")
+                advice: "no command \(Words.quoted(word)); `help` lists the commands")
         }
     }
 

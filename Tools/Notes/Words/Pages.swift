@@ -3,7 +3,7 @@ struct Pages {
     let book: Notebook
 
     var list: [String] {
-        guard !book.notes.isEmpty else { return ["no notes yet; `add TITLE` makes one"] }
+        guard !book.notes.isEmpty else { return ["no notes yet; `add TITLE` creates one"] }
         return book.sortedNotes.map { note in
             let tasks = book.sortedTasks(of: note.id)
             let done = tasks.count { $0.done }
@@ -38,7 +38,7 @@ struct Pages {
             "\(name): the \(conflict.field) was changed here and elsewhere",
             "  theirs (stands): \(Words.quoted(conflict.theirs))",
             "  yours:           \(Words.quoted(conflict.yours))",
-            "  `mine \(number)` puts yours back, `theirs \(number)` leaves theirs",
+            "  `mine \(number)` restores yours, `theirs \(number)` keeps theirs",
         ]
     }
 

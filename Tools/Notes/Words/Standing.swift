@@ -33,7 +33,7 @@ struct Standing: Sendable {
     private var settled: String {
         if !status.hasFinishedFirstSync { return "not synced yet" }
         return status.rejectedCount > 0
-            ? "all but what is `rejected` is synced" : "everything is synced"
+            ? "everything is synced but what `rejected` shows" : "everything is synced"
     }
 
     /// At the end.
@@ -53,7 +53,7 @@ struct Standing: Sendable {
         if status.heldCount > 0 {
             let held = Words.count(status.heldCount, "row")
             let verb = status.heldCount == 1 ? "waits" : "wait"
-            lines.append("\(held) from the server \(verb) for others")
+            lines.append("\(held) from the server \(verb) for other rows")
         }
         let last = status.lastSynced.map { "at \(Words.time($0))" }
         lines.append("last synced: \(last ?? "not since the start")")
@@ -63,7 +63,7 @@ struct Standing: Sendable {
     private var state: String {
         if isOffline {
             let first = status.hasFinishedFirstSync ? "" : ", not synced yet"
-            return "offline\(first); `online` ends that"
+            return "offline\(first); `online` starts syncing again"
         }
         if let error = status.lastError { return "no sync: \(Words.trouble(error))" }
         if let progress = status.progress {
@@ -87,7 +87,7 @@ extension Words {
     /// What is wrong, and what becomes of the person's work.
     static func trouble(_ error: SyncError) -> String {
         switch error {
-        case .paused: return "you are offline; `online` ends that"
+        case .paused: return "you are offline; `online` starts syncing again"
         case .noCredentials(let why):
             // The sign-in is the server's: without the one there is no other.
             let same = SyncError.unreachable(why)

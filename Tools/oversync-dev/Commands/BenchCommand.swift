@@ -12,69 +12,71 @@ struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract:
-            "Measures the whole stack through HTTPS, beside what PostgreSQL, nginx and SQLite do alone.",
+            "Measures the whole stack through HTTPS, next to PostgreSQL, nginx and SQLite alone.",
         discussion: """
-            Starts a stack of its own with durable commits and removes it. With --smoke: a short look without \
-            floors, on the running stack of `oversync-dev dev` if there is one. Ends with status 1 when the load \
-            itself was the bottleneck of a scenario. `make bench` installs what it needs.
+            Starts its own stack with durable commits, and removes it at the end. With --smoke: a short run \
+            without floors, on the running stack of `oversync-dev dev` if there is one. Exits with 1 if the \
+            load generator was the bottleneck of a scenario. `make bench` installs what it needs.
             """)
 
     @Flag(help: "A short run without floors or targets.")
     var smoke = false
-    @Flag(help: "Lists the scenarios.")
+    @Flag(help: "List the scenarios.")
     var list = false
-    @Option(help: "Only these scenarios: ids with commas between.")
+    @Option(help: "Run only these scenarios: ids, separated by commas.")
     var only: String?
-    @Option(help: "Seconds of one measurement.")
+    @Option(help: "Seconds per measurement.")
     var seconds = 10.0
-    @Option(help: "Measurements of each kind; the tables show medians.")
+    @Option(help: "Measurements per scenario; the tables show medians.")
     var rounds = 3
-    @Option(help: "How many devices watch at once.")
+    @Option(help: "Devices that watch at the same time.")
     var watchers = 1000
-    @Flag(help: "Also the cost of a change with up to 5 million changes in the log; takes long.")
+    @Flag(help: "Also measure a change with up to 5 million changes in the log, which takes long.")
     var growth = false
-    @Option(help: "Most changes that --growth loads: 10000 at least.")
+    @Option(help: "The most changes that --growth loads (at least 10000).")
     var growthLimit = 5_000_000
     @Option(
         help:
-            "A setting of the services to try, such as OVERSYNC_UPLOAD_POOL_MAX=4; may be repeated."
+            "A setting of the services, such as OVERSYNC_UPLOAD_POOL_MAX=4; repeat the option for more."
     )
     var setting: [String] = []
-    @Option(help: "Folder of the floors' SQL scripts.")
+    @Option(help: "Folder with the SQL scripts of the floors.")
     var floors = "Tests/Bench"
-    @Option(help: "Writes everything that was seen to this file, as JSON.")
+    @Option(help: "Write all measurements to this file, as JSON.")
     var json: String?
-    @Option(help: "Writes a plot to this file, as SVG.")
+    @Option(help: "Write a plot to this file, as SVG.")
     var svg: String?
-    @Option(help: "Writes the tables of Docs/performance.md to this file, as Markdown.")
+    @Option(help: "Write the tables of Docs/performance.md to this file, as Markdown.")
     var markdown: String?
     @OptionGroup var stack: StackOptions
 
     func validate() throws {
         guard (0.5...3600).contains(seconds) else {
-            throw ValidationError("--seconds must be 0.5 to 3600")
+            throw ValidationError("--seconds must be between 0.5 and 3600")
         }
-        guard (1...100).contains(rounds) else { throw ValidationError("--rounds must be 1 to 100") }
+        guard (1...100).contains(rounds) else {
+            throw ValidationError("--rounds must be between 1 and 100")
+        }
         guard (0...100_000).contains(watchers) else {
-            throw ValidationError("--watchers must be 0 to 100000")
+            throw ValidationError("--watchers must be between 0 and 100000")
         }
         guard growthLimit >= 10_000 else {
-            throw ValidationError("--growth-limit must be 10000 at least")
+            throw ValidationError("--growth-limit must be at least 10000")
         }
         for text in setting where !text.hasPrefix("OVERSYNC_") || !text.contains("=") {
             throw ValidationError("--setting \(text): must be OVERSYNC_<NAME>=<value>")
         }
         guard only == nil || !plan.only.isEmpty else {
-            throw ValidationError("--only names no scenario; --list names them all")
+            throw ValidationError("--only names no scenario: use --list to see them")
         }
         let unknown = plan.only.subtracting(Scenarios.ids)
         guard unknown.isEmpty else {
             let names = unknown.sorted().joined(separator: ", ")
-            throw ValidationError("no such scenario: \(names); --list names them all")
+            throw ValidationError("no such scenario: \(names). Use --list to see them")
         }
         guard smoke || list || FileManager.default.fileExists(atPath: floors) else {
             throw ValidationError(
-                "--floors: there is no folder \(floors); it is Tests/Bench of the repository")
+                "--floors: there is no folder \(floors). Use Tests/Bench of the repository")
         }
         for (option, path) in [("--json", json), ("--svg", svg), ("--markdown", markdown)] {
             guard let path, let trouble = OutputFile.trouble(path) else { continue }

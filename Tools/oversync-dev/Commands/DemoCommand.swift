@@ -11,46 +11,47 @@ struct DemoCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo",
         abstract:
-            "Syncs the ISO code lists between three devices and PostgreSQL, and proves that all agree.",
+            "Syncs the ISO code lists between three devices and PostgreSQL, and checks that all agree.",
         discussion: """
             Uses the stack that `oversync-dev dev` runs in the folder, or starts one and stops it at the end. \
-            What a run leaves is kept for the next. The exit code is 1 if anything differs.
+            Each run keeps its data for the next one. Exits with 1 if anything differs.
 
-            With --gateway it uses any running stack, with users that the stack has not seen before. The \
-            demo's tables must be registered there: --print-schema and --print-config print what makes them.
+            With --gateway it uses any running stack, with users that are new to it. The demo's tables must be \
+            registered there: --print-schema and --print-config print the SQL and the lines of oversync.yaml.
             """)
 
     @OptionGroup var stack: StackOptions
-    @Option(help: "Port of the gateway when the demo starts the stack; 0 chooses a free one.")
+    @Option(help: "The gateway's port if the demo starts the stack; 0 picks a free one.")
     var port = 0
-    @Option(help: "How many Download replicas the demo starts.")
+    @Option(help: "Download replicas if the demo starts the stack (1 to 16).")
     var downloads = 2
     @OptionGroup var gateway: GatewayOptions
     @Option(help: "With --gateway: the PostgreSQL schema with the demo's tables.")
     var schema = DemoTables.schema
-    @Option(help: "With --gateway: connection string, to compare PostgreSQL's copy too.")
+    @Option(
+        help: "With --gateway: PostgreSQL connection string, to compare the copy there as well.")
     var database: String?
-    @Flag(help: "Prints the SQL that makes the demo's tables, and ends.")
+    @Flag(help: "Print the SQL that creates the demo's tables, and exit.")
     var printSchema = false
-    @Flag(help: "Prints the oversync.yaml that registers the demo's tables, and ends.")
+    @Flag(help: "Print the oversync.yaml that registers the demo's tables, and exit.")
     var printConfig = false
 
     func validate() throws {
         guard (0...65_535).contains(port) else {
-            throw ValidationError("--port must be 0 to 65535")
+            throw ValidationError("--port must be between 0 and 65535")
         }
         guard (1...16).contains(downloads) else {
-            throw ValidationError("--downloads must be 1 to 16")
+            throw ValidationError("--downloads must be between 1 and 16")
         }
         try checkSchema(schema)
         guard !(printSchema && printConfig) else {
-            throw ValidationError("--print-schema and --print-config: give one of them")
+            throw ValidationError("use --print-schema or --print-config, not both")
         }
         guard gateway.url != nil || database == nil else {
-            throw ValidationError("--database goes with --gateway")
+            throw ValidationError("--database needs --gateway")
         }
         guard gateway.url != nil || printSchema || printConfig || schema == DemoTables.schema
-        else { throw ValidationError("--schema goes with --gateway") }
+        else { throw ValidationError("--schema needs --gateway") }
     }
 
     func run() async throws {

@@ -14,8 +14,8 @@ struct DevCommand: AsyncParsableCommand {
         abstract:
             "Runs the whole stack on a private PostgreSQL, with development certificates and sign-in.",
         discussion: """
-            Everything lives under one folder and is kept between runs. Without --config and --schema it \
-            serves the tables of `oversync-dev demo` and `oversync-dev notes`. Ctrl-C stops everything.
+            Keeps everything in one folder between runs. Without --config and --schema it serves the tables \
+            of `oversync-dev demo` and `oversync-dev notes`. Ctrl-C stops everything.
             """)
 
     @OptionGroup var stack: StackOptions
@@ -24,7 +24,7 @@ struct DevCommand: AsyncParsableCommand {
     func run() async throws {
         let logger = ConsoleLogHandler.logger()
         if let running = StackAddress.running(in: stack.directory) {
-            throw StackError("a stack runs there already: \(running.gateway)")
+            throw StackError("a stack already runs in this folder: \(running.gateway)")
         }
         let prepared = try await Stack(try options.plan(stack.directory), logger: logger)
         do {
@@ -75,21 +75,21 @@ struct DevCommand: AsyncParsableCommand {
 
 /// How `dev` and `demo` start a stack.
 struct StackRunOptions: ParsableArguments {
-    @Option(help: "Port of the gateway on loopback; 0 chooses a free one.")
+    @Option(help: "The gateway's port on loopback; 0 picks a free one.")
     var port = 8443
-    @Option(help: "How many Download replicas to run (1 to 16).")
+    @Option(help: "Download replicas to run (1 to 16).")
     var downloads = 2
-    @Option(help: "oversync.yaml: the tables that sync.")
+    @Option(help: "Path of oversync.yaml, which lists the tables that sync.")
     var config: String?
-    @Option(help: "SQL file that makes the business tables; it runs at every start.")
+    @Option(help: "SQL file that creates the business tables; it runs at every start.")
     var schema: String?
 
     func validate() throws {
         guard (0...65_535).contains(port) else {
-            throw ValidationError("--port must be 0 to 65535")
+            throw ValidationError("--port must be between 0 and 65535")
         }
         guard (1...16).contains(downloads) else {
-            throw ValidationError("--downloads must be 1 to 16")
+            throw ValidationError("--downloads must be between 1 and 16")
         }
     }
 
@@ -113,7 +113,7 @@ struct StackRunOptions: ParsableArguments {
     private func text(_ path: String?) throws -> String? {
         guard let path else { return nil }
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-            throw StackError("\(path) cannot be read")
+            throw StackError("cannot read \(path)")
         }
         return text
     }

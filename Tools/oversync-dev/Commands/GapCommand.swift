@@ -10,30 +10,31 @@ import OperatorKit
 struct GapCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "gap",
-        abstract: "Proves that readers get every applied change exactly once and in order.",
+        abstract: "Checks that readers get every applied change exactly once and in order.",
         discussion: """
-            Starts a stack of its own. Devices of one user, a bystander's, and a back end's plain SQL write at \
-            once, while readers follow by cursor, long poll and watch. The exit code is 1 if a reader missed a \
-            change, got one twice or out of order, or one that is not its user's; the stack's folder is then kept.
+            Starts its own stack. Devices of one user, a device of another, and a back end's plain SQL write \
+            at the same time, while readers follow by cursor, long poll and watch. Exits with 1, and keeps the \
+            stack's folder, if a reader misses a change, gets one twice or out of order, or gets another \
+            user's change.
             """)
 
-    @Option(help: "Changes of the user, at least.")
+    @Option(help: "The least number of changes of the user.")
     var changes: Int64 = 10_000
-    @Option(help: "Devices of the user that write at once.")
+    @Option(help: "Devices of the user that write at the same time.")
     var writers = 8
     @Flag(
-        help: "Meanwhile kill -9 upload and download processes, and cut connections to PostgreSQL.")
+        help: "Also kill -9 upload and download processes, and cut connections to PostgreSQL.")
     var kill = false
-    @Option(help: "The seed of what is written and killed.")
+    @Option(help: "Seed of what is written and killed.")
     var seed: UInt64 = 1
     @OptionGroup var stack: StackOptions
 
     func validate() throws {
         guard (1...100_000_000).contains(changes) else {
-            throw ValidationError("--changes must be 1 to 100000000")
+            throw ValidationError("--changes must be between 1 and 100000000")
         }
         guard (1...200).contains(writers) else {
-            throw ValidationError("--writers must be 1 to 200")
+            throw ValidationError("--writers must be between 1 and 200")
         }
     }
 

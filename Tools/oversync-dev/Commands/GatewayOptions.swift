@@ -11,7 +11,9 @@ struct GatewayOptions: ParsableArguments {
     var url: String?
     @Option(
         name: .customLong("ca"),
-        help: "PEM file of the authority that signed the gateway's certificate; else public ones.")
+        help:
+            "PEM file of the authority that signed the gateway's certificate (default: public)."
+    )
     var authority: String?
     @Option(help: "File with the gateway's OVERSYNC_JWT_HS256_SECRET, which signs the tokens.")
     var tokenSecretFile: String?
@@ -19,7 +21,7 @@ struct GatewayOptions: ParsableArguments {
     func validate() throws {
         guard url != nil else {
             guard authority == nil, tokenSecretFile == nil else {
-                throw ValidationError("--ca and --token-secret-file go with --gateway")
+                throw ValidationError("--ca and --token-secret-file need --gateway")
             }
             return
         }
@@ -40,6 +42,6 @@ struct GatewayOptions: ParsableArguments {
 func checkSchema(_ schema: String) throws {
     guard isWireIdentifier(schema) else {
         throw ValidationError(
-            "--schema \(schema): must be lower-case letters, digits and _, as in oversync.yaml")
+            "--schema \(schema): use lower-case letters, digits and _, as in oversync.yaml")
     }
 }

@@ -10,16 +10,16 @@ import UnixSignals
 struct LoadCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "load",
-        abstract: "Writes and reads through HTTPS, and proves that nothing acknowledged was lost.",
+        abstract: "Writes and reads through HTTPS, and checks that no acknowledged change is lost.",
         discussion: """
-            Devices of new users write to the demo's table `users`; each sends a request until it is answered, \
-            and takes note of every acknowledged change in a file before it sends the next. Others follow the \
-            logs by long poll and watch. Prints counts as JSON; SIGINT and SIGTERM end it early. Broken \
-            connections, and 429 and 503 with Retry-After, are sent again; the exit code is 1 after any other \
-            answer.
+            Devices of new users write to the demo's table `users`. Each repeats a request until it is \
+            answered, and records every acknowledged change in a file before it sends the next request. Other \
+            devices follow the logs by long poll and watch. Prints counts as JSON; SIGINT and SIGTERM end it \
+            early. Devices repeat requests after broken connections and after 429 and 503 with Retry-After. \
+            Any other error answer ends the run; the exit code is then 1.
 
-            With --verify it reads the logs of all users in the file instead: each acknowledged change must be \
-            there once. The exit code is 1 if one is not. Without --gateway it uses the stack that \
+            With --verify it reads the logs of all users in the file instead, and exits with 1 unless each \
+            acknowledged change is there exactly once. Without --gateway it uses the stack that \
             `oversync-dev dev` runs in the folder.
             """)
 
@@ -33,24 +33,24 @@ struct LoadCommand: AsyncParsableCommand {
     var writers = LoadRun.Plan().writers
     @Option(help: "Devices that read (0 to 1000).")
     var readers = LoadRun.Plan().readers
-    @Option(help: "File that acknowledged changes are appended to, a JSON object a line.")
+    @Option(help: "File to append acknowledged changes to, one JSON object per line.")
     var acknowledged: String?
-    @Option(help: "Compares the changes of this file with the logs, and writes nothing.")
+    @Option(help: "Compare the changes in this file with the logs, and write nothing.")
     var verify: String?
 
     func validate() throws {
         guard (0.1...86_400).contains(seconds) else {
-            throw ValidationError("--seconds must be 0.1 to 86400")
+            throw ValidationError("--seconds must be between 0.1 and 86400")
         }
         guard (1...1000).contains(writers) else {
-            throw ValidationError("--writers must be 1 to 1000")
+            throw ValidationError("--writers must be between 1 and 1000")
         }
         guard (0...1000).contains(readers) else {
-            throw ValidationError("--readers must be 0 to 1000")
+            throw ValidationError("--readers must be between 0 and 1000")
         }
         try checkSchema(schema)
         guard (acknowledged == nil) != (verify == nil) else {
-            throw ValidationError("give --acknowledged FILE to write, or --verify FILE to compare")
+            throw ValidationError("use --acknowledged FILE to write, or --verify FILE to compare")
         }
     }
 
@@ -71,7 +71,7 @@ struct LoadCommand: AsyncParsableCommand {
     private func access() async throws -> GatewayAccess {
         if let named = try await gateway.access() { return named }
         guard let running = StackAddress.running(in: stack.directory) else {
-            throw StackError("no stack: give --gateway, or run oversync-dev dev")
+            throw StackError("no stack: use --gateway, or run oversync-dev dev")
         }
         return try await GatewayAccess(running)
     }

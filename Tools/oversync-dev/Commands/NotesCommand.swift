@@ -9,18 +9,18 @@ struct NotesCommand: AsyncParsableCommand {
         commandName: "notes",
         abstract: "Notes and tasks that several people share: an example of an app on OverSQLite.",
         discussion: """
-            Each person has an SQLite file of their own and goes on working without the server, which is the \
-            stack of `oversync-dev dev` in the folder. Who opens the same notebook shares it. Without a terminal \
-            it reads commands from standard input.
+            Each person has their own SQLite file and can work without the server, which is the stack of \
+            `oversync-dev dev` in the folder. Everyone who opens a notebook shares it. Without a terminal it \
+            reads commands from standard input.
             """)
 
     @Option(name: .customLong("as"), help: "Who you are: letters, digits, - and _.")
     var person: String
     @Option(help: "The notebook, shared by all who open it: letters, digits, - and _.")
     var notebook = "home"
-    @Option(help: "Your SQLite file; by default one under the stack's folder.")
+    @Option(help: "Your SQLite file (default: one under the stack's folder).")
     var file: String?
-    @Flag(help: "Begin without talking to the server.")
+    @Flag(help: "Start offline.")
     var offline = false
     @OptionGroup var stack: StackOptions
 

@@ -10,15 +10,18 @@ struct AdoptCommand: AsyncParsableCommand {
         commandName: "adopt",
         abstract: "Sends a registered table's existing rows to their users' devices.",
         discussion: """
-            Works online in small transactions. Interrupted, it is simply run again. Also brings over what \
-            plain SQL inserted and updated while the table was not registered, or its triggers were off; not \
-            what it deleted: `oversync verify --repair --accept-deletes` tells the devices of that. The exit \
-            code is 1 if rows were left out, since devices cannot take them.
+            Runs online in small transactions; if interrupted, run it again. It also sends what plain SQL \
+            inserted or updated while the table was not registered or its triggers were off, but not what \
+            plain SQL deleted: `oversync verify --repair --accept-deletes` sends those deletes. Exits with 1 \
+            if rows were left out because devices cannot take them.
             """)
 
-    @Argument(help: "schema.table", transform: TableName.init(argument:))
+    @Argument(help: "The table, as schema.table.", transform: TableName.init(argument:))
     var table: TableName
-    @Option(help: "For a table without an owner column: the user who gets the rows nobody has.")
+    @Option(
+        help:
+            "For a table without an owner column: the user who gets the rows that belong to no one."
+    )
     var user: String?
     @OptionGroup var database: MigrateCommand.Database
 

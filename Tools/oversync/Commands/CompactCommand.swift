@@ -10,18 +10,18 @@ struct CompactCommand: AsyncParsableCommand {
         commandName: "compact",
         abstract: "Removes replaced changes and old deletes from the change logs.",
         discussion: """
-            Works online in small transactions. A device that was away for longer than deletes are kept is told \
-            so (history_pruned) and starts again from 0; a change that a device sends again after its log entry \
-            has gone is judged like a new one. Choose the times longer than any device stays offline.
+            Runs online in small transactions. A device that was away longer than deletes are kept gets \
+            history_pruned and starts again from 0. A change that a device repeats after its log entry is \
+            gone is judged like a new one. Choose times longer than any device stays offline.
             """)
 
     /// Longest time that can be asked for, in days.
     private static let maximumDays = 36_500
     private static let secondsPerDay: Int64 = 86_400
 
-    @Option(help: "Days that replaced changes are kept.")
+    @Option(help: "Days to keep replaced changes.")
     var supersededDays = 30
-    @Option(help: "Days that deletes are kept; at least as many.")
+    @Option(help: "Days to keep deletes; not fewer than --superseded-days.")
     var tombstoneDays = 90
     @Option(help: "Only this user's log.")
     var user: String?

@@ -9,15 +9,16 @@ struct DeferrableKeysCommand: AsyncParsableCommand {
         commandName: "fk-deferrable",
         abstract: "Makes foreign keys of and to registered tables DEFERRABLE INITIALLY DEFERRED.",
         discussion: """
-            Then rows that point at each other can come in one upload. Works online, in place, in one short \
-            transaction a key; running services notice within seconds. What is converted already is left alone. \
-            The exit code is 1 if any key could not be converted. See Docs/runbooks/foreign-keys-deferrable.md.
+            Rows that reference each other can then arrive in one upload. Runs online and alters keys in \
+            place, each in its own short transaction; running services notice within seconds. Keys that are \
+            already deferred stay as they are. Exits with 1 if a key could not be converted. See \
+            Docs/runbooks/foreign-keys-deferrable.md.
             """)
 
     @OptionGroup var database: MigrateCommand.Database
-    @Flag(help: "Only print the statements.")
+    @Flag(help: "Print the statements and change nothing.")
     var dryRun = false
-    @Option(help: "How often a table that is in use is tried (1 to 1000).")
+    @Option(help: "Attempts for a table that is in use (1 to 1000).")
     var attempts = DeferrableKeys.Patience().attempts
 
     func validate() throws {
@@ -33,7 +34,7 @@ struct DeferrableKeysCommand: AsyncParsableCommand {
             let keys = DeferrableKeys(connection: connection, patience: patience)
             if dryRun {
                 let pending = try await keys.pending()
-                if pending.isEmpty { print("nothing to do: every key is deferred already") }
+                if pending.isEmpty { print("nothing to do: every key is already deferred") }
                 for key in pending {
                     let owner = key.isOurs ? "" : "  -- as \(key.owner)"
                     print("\(key.statement);\(owner)")

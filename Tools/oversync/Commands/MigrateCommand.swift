@@ -10,15 +10,25 @@ import Sidecar
 struct MigrateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "migrate",
-        abstract:
-            "Creates or updates the sidecar and the services' roles, and registers the tables of oversync.yaml.",
+        abstract: """
+            Creates or updates the sidecar and the services' roles, and registers the tables of \
+            oversync.yaml.
+            """,
+        discussion: """
+            With --plan it changes nothing and prints the SQL that it would run, for review or for \
+            psql. The plan never contains passwords: a comment stands where migrate sets one. Nor \
+            does it contain what fk-deferrable does, which has --dry-run. See \
+            Docs/runbooks/review-a-migration.md.
+            """,
         subcommands: [Up.self, Status.self, DeferrableKeysCommand.self], defaultSubcommand: Up.self)
 
     /// Where the database is.
     struct Database: ParsableArguments {
         @Option(
             name: .customLong("database"),
-            help: "Connection string; else OVERSYNC_DATABASE_URL, else the running dev stack's.")
+            help:
+                "PostgreSQL connection string (default: OVERSYNC_DATABASE_URL, then the running dev stack)."
+        )
         var url: String?
         @OptionGroup var stack: StackOptions
 
@@ -27,7 +37,7 @@ struct MigrateCommand: AsyncParsableCommand {
             let settings = Configuration()
             let named = try url ?? settings.optional(CommonSettings.databaseURL)
             guard let text = named ?? StackAddress.running(in: stack.directory)?.database else {
-                throw StackError("no database named: give --database or set OVERSYNC_DATABASE_URL")
+                throw StackError("no database: use --database or set OVERSYNC_DATABASE_URL")
             }
             var configuration: PostgresConfiguration
             do throws(PostgresError) {
@@ -47,36 +57,60 @@ struct MigrateCommand: AsyncParsableCommand {
 
     struct Up: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Applies what is missing (the default).")
+            abstract: "Applies what is missing (the default).",
+            discussion: """
+                --plan takes the same steps in a transaction, rolls it back, and prints the SQL of \
+                each step. It prints statements on triggers without trying them, because they lock \
+                business tables. It never prints passwords. The plan holds for the database as it \
+                is: make a new one if anything changes before it is run.
+                """)
         @OptionGroup var database: Database
         @Option(
-            help:
-                "Path of oversync.yaml; else the one in this folder, else the running dev stack's.")
+            help: """
+                Path of oversync.yaml (default: the one in this folder, then the running dev \
+                stack's).
+                """)
         var config: String?
+        @Flag(help: "Print the SQL that would run, without passwords, and change nothing.")
+        var plan = false
 
         func run() async throws {
             let registrations = try RegistrationFile.read(path: try file())
             let roles = try RoleSettings.request(Configuration())
             try await withConnection(to: try database.resolve()) { connection in
-                let migrator = Migrator(connection: connection)
-                let status = try await migrator.status()
+                let status = try await Migrator(connection: connection).status()
                 // While a new version is rolled out, or taken back, compose runs the old version's job, too.
                 if status.isOneAhead {
-                    return print(
-                        "layout \(status.version), one ahead of this program: left as it is, tables and roles too"
-                    )
+                    let remark =
+                        "layout \(status.version) is one ahead of this program: "
+                        + "layout, roles and tables stay as they are"
+                    return print(plan ? "-- Nothing to do: \(remark)" : remark)
                 }
-                let applied = try await migrator.migrate()
-                for name in applied { print("applied \(name)") }
-                let remarks = try await RoleInstallation(roles, connection: connection).apply()
-                for remark in remarks { print(remark) }
-                let before = try await Self.registered(on: connection)
-                try await Registration.apply(registrations, on: connection)
-                for name in before.subtracting(try await Self.registered(on: connection)).sorted() {
-                    print("removed \(name): its rows and its log stay, its changes stop")
+                guard plan else {
+                    let run = MigrationRun(on: connection)
+                    try await Self.migrate(registrations, roles, in: run) { print($0) }
+                    return print(
+                        "layout \(Migration.currentVersion), "
+                            + "\(registrations.count) tables registered")
                 }
                 print(
-                    "layout \(Migration.currentVersion), \(registrations.count) tables registered")
+                    try await MigrationRun.rehearse(on: connection) { run in
+                        try await Self.migrate(registrations, roles, in: run) { _ in }
+                    })
+            }
+        }
+
+        /// The steps, the same whether they are executed or rehearsed.
+        private static func migrate(
+            _ registrations: [TableRegistration], _ roles: RoleRequest, in run: MigrationRun,
+            report: (String) -> Void
+        ) async throws {
+            for name in try await Migrator(in: run).migrate() { report("applied \(name)") }
+            try await RoleInstallation(roles, in: run).apply().forEach(report)
+            let before = try await registered(on: run.connection)
+            try await Registration.apply(registrations, in: run)
+            for name in before.subtracting(try await registered(on: run.connection)).sorted() {
+                report("removed \(name): its rows and log stay, its changes no longer sync")
             }
         }
 
@@ -86,7 +120,7 @@ struct MigrateCommand: AsyncParsableCommand {
             if FileManager.default.fileExists(atPath: here) { return here }
             let ofStack = database.stack.directory.registrations
             if StackAddress.running(in: database.stack.directory) != nil { return ofStack }
-            throw StackError("there is no \(here) in this folder: name one with --config")
+            throw StackError("there is no \(here) in this folder: use --config to name one")
         }
 
         private static func registered(on connection: PostgresConnection) async throws -> Set<
@@ -99,7 +133,7 @@ struct MigrateCommand: AsyncParsableCommand {
 
     struct Status: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Says what is missing; exit code 1 if anything is.")
+            abstract: "Shows what is missing, and exits with 1 if anything is.")
         @OptionGroup var database: Database
 
         func run() async throws {

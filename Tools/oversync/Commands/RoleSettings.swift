@@ -19,13 +19,14 @@ enum RoleSettings {
     private static func name(_ key: String, _ purpose: ServiceRole) -> Setting<String> {
         .text(
             key,
-            "PostgreSQL role for \(purpose.rawValue); created unless it is there. Not set: the one in use, at first "
-                + purpose.defaultName)
+            "PostgreSQL role for \(purpose.rawValue), created if it does not exist (default: the role in use, "
+                + "initially \(purpose.defaultName))")
     }
 
     private static func password(_ key: String, _ purpose: ServiceRole) -> Setting<String> {
         .secret(
-            key, "password of the role for \(purpose.rawValue), set if Oversync created the role")
+            key,
+            "password of the role for \(purpose.rawValue), set only if Oversync created the role")
     }
 
     /// - Throws: `ConfigurationError` naming the key.

@@ -13,8 +13,9 @@ struct TokenCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "token", abstract: "Prints a device token.",
         discussion: """
-            es256 asks the Auth service over its socket (OVERSYNC_RUN, or the running dev stack). hs256 signs \
-            with the shared secret (OVERSYNC_JWT_HS256_SECRET or its _FILE, or the dev stack's).
+            With es256, the Auth service issues the token, over its socket (in OVERSYNC_RUN, or the running \
+            dev stack's). With hs256, this command signs it with the shared secret \
+            (OVERSYNC_JWT_HS256_SECRET, OVERSYNC_JWT_HS256_SECRET_FILE, or the running dev stack's).
             """)
 
     enum Algorithm: String, ExpressibleByArgument, CaseIterable {
@@ -27,22 +28,23 @@ struct TokenCommand: AsyncParsableCommand {
     var device: String
     @Option(name: .customLong("alg"), help: "es256 or hs256.")
     var algorithm = Algorithm.es256
-    @Option(help: "Seconds until it expires (1 to 86400).")
+    @Option(help: "Seconds until the token expires (1 to 86400).")
     var lifetime = 900
-    @Option(help: "A role of the bearer, such as admin; may be given several times.")
+    @Option(help: "A role of the user, such as admin; repeat the option for more.")
     var role: [String] = []
     @OptionGroup var stack: StackOptions
 
     func validate() throws {
         guard (1...TokenMint.maximumLifetimeSeconds).contains(lifetime) else {
-            throw ValidationError("--lifetime must be 1 to \(TokenMint.maximumLifetimeSeconds)")
+            throw ValidationError(
+                "--lifetime must be between 1 and \(TokenMint.maximumLifetimeSeconds)")
         }
         guard !user.isEmpty, !device.isEmpty else {
             throw ValidationError("--user and --device must not be empty")
         }
         for name in role where !isRoleName(name) {
             throw ValidationError(
-                "--role \(name): a role has 1 to 63 letters, digits, . _ : or -")
+                "--role \(name): must be 1 to 63 letters, digits, . _ : or -")
         }
     }
 

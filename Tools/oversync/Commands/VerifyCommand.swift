@@ -8,11 +8,11 @@ import Sidecar
 struct VerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
-        abstract: "Proves that change log, row states and business tables say the same.",
+        abstract: "Checks that change log, row states and business tables agree.",
         discussion: """
-            Reads one snapshot while the services run, and prints a line for each difference as it is found. \
-            The exit code is 1 if any is left. At the end it says how many rows of each table belong to no user; \
-            they are no differences.
+            Reads one snapshot while the services run, and prints each difference as it finds it. Exits with \
+            1 if any is left. At the end it says how many rows of each table belong to no user; they are not \
+            differences.
             """)
 
     @OptionGroup var database: MigrateCommand.Database
@@ -20,13 +20,13 @@ struct VerifyCommand: AsyncParsableCommand {
     var user: String?
     @Option(help: "Only this business table (schema.table).", transform: TableName.init(argument:))
     var table: TableName?
-    @Flag(help: "Mend what has one plain truth; what is mended reaches the devices.")
+    @Flag(help: "Mend differences that have one clear answer; the devices get the result.")
     var repair = false
-    @Flag(help: "With --repair: rows that have gone from a business table are deleted on devices.")
+    @Flag(help: "With --repair: delete rows on devices that are gone from their business table.")
     var acceptDeletes = false
 
     func validate() throws {
-        if acceptDeletes, !repair { throw ValidationError("--accept-deletes goes with --repair") }
+        if acceptDeletes, !repair { throw ValidationError("--accept-deletes needs --repair") }
     }
 
     func run() async throws {
@@ -68,7 +68,7 @@ extension TableName {
     init(argument: String) throws {
         let parts = argument.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 2, parts.allSatisfy({ isWireIdentifier($0) }) else {
-            throw ValidationError("\"\(argument)\" must be schema.table")
+            throw ValidationError("\"\(argument)\" is not a table name: use schema.table")
         }
         self.init(schema: String(parts[0]), table: String(parts[1]))
     }
