@@ -334,7 +334,7 @@ let testTargets: [Target] = [
             "Programs", "Protos", "RPC", "rpc-test-replica", .lifecycle, .logging, .nioCore,
             .nioPosix, .protobuf,
         ]),
-    tests("PostgresUnitTests", ["Postgres"]),
+    tests("PostgresUnitTests", ["CLibPQ", "Postgres"]),
     tests(
         "PostgresIntegrationTests",
         ["LocalPostgres", "Postgres", "Programs", "TestSupport", .lifecycle, .logging]),
