@@ -13,12 +13,8 @@ enum CaptureInstallation {
     ) async throws {
         try await connection.execute(
             script: "SET LOCAL lock_timeout = \(lockTimeout.wholeMilliseconds)")
-        let strays = try await connection.run(Command(SidecarStatements.strayTriggers))
-        for row in 0..<strays.rowCount {
-            let name = TableName(
-                schema: try strays.string(row, 0), table: try strays.string(row, 1))
-            try await run(try strays.string(row, 2), on: name, connection)
-        }
+        let strays = try await connection.run(SidecarStatements.ReadStrayTriggers()).all()
+        for stray in strays { try await run(stray.removal, on: stray.table, connection) }
         let installed = try await read(on: connection)
         for table in tables {
             guard let script = script(for: table, installed[table.id]) else { continue }
@@ -80,13 +76,11 @@ enum CaptureInstallation {
     private static func read(
         on connection: PostgresConnection
     ) async throws(PostgresError) -> [TableID: Installed] {
-        let result = try await connection.run(Command(SidecarStatements.captureTriggers))
+        var rows = try await connection.run(SidecarStatements.ReadCaptureTriggers())
         var installed: [TableID: Installed] = [:]
-        for row in 0..<result.rowCount {
-            installed[try result.int16(row, 0)] = Installed(
-                table: TableName(
-                    schema: try result.string(row, 1), table: try result.string(row, 2)),
-                fingerprint: try result.optionalString(row, 3), triggers: try result.int64(row, 4))
+        while let row = try rows.next() {
+            installed[row.id] = Installed(
+                table: row.table, fingerprint: row.fingerprint, triggers: row.triggers)
         }
         return installed
     }

@@ -36,11 +36,7 @@ package struct RoleInstallation {
         }
     }
 
-    private struct Session {
-        let user: String
-        let database: String
-        let mayCreateRoles: Bool
-    }
+    private typealias Session = RoleStatements.ReadSession.Row
 
     /// Makes what is missing, writes the roles into the database's records, and grants what their services need.
     ///
@@ -159,35 +155,24 @@ package struct RoleInstallation {
     }
 
     private func rowSecurityRemarks(_ upload: RoleName) async throws -> [String] {
-        var bindings = Bindings()
-        bindings.bind(upload.description)
-        let tables = try await connection.run(Command(RoleStatements.rowSecurity, bindings))
-        return try (0..<tables.rowCount).map { row in
-            "\(try tables.string(row, 0)) has row-level security, which \(upload) is subject to: give it a policy for "
+        let statement = RoleStatements.ReadRowSecurity(role: upload.description)
+        return try await connection.run(statement).all().map { table in
+            "\(table) has row-level security, which \(upload) is subject to: give it a policy for "
                 + "this role, or run ALTER ROLE \(upload.quoted) BYPASSRLS"
         }
     }
 
     private func readSession() async throws(PostgresError) -> Session {
-        let result = try await connection.run(Command(RoleStatements.session))
-        return Session(
-            user: try result.string(0, 0), database: try result.string(0, 1),
-            mayCreateRoles: try result.bool(0, 2))
+        try await connection.run(RoleStatements.ReadSession()).one()
     }
 
     private func readExisting(
         _ roles: [RoleRequest.Resolved]
     ) async throws(PostgresError) -> Existing {
-        var names = ArrayBinding(of: .text)
-        for role in roles { names.append(role.name.description) }
-        var bindings = Bindings()
-        bindings.bind(names)
-        bindings.bind(RoleStatements.comment)
-        let result = try await connection.run(Command(RoleStatements.existing, bindings))
+        var rows = try await connection.run(
+            RoleStatements.ReadExisting(names: roles.map(\.name.description)))
         var existing = Existing()
-        for row in 0..<result.rowCount {
-            existing.managed[try result.string(row, 0)] = try result.bool(row, 1)
-        }
+        while let (name, isManaged) = try rows.next() { existing.managed[name] = isManaged }
         return existing
     }
 
