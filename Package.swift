@@ -350,7 +350,7 @@ let testTargets: [Target] = [
             "Programs", "Protos", "RPC", "rpc-test-replica", .lifecycle, .logging, .nioCore,
             .nioPosix, .protobuf,
         ]),
-    tests("PostgresUnitTests", ["Postgres", "SeededRandom", "Waiting"]),
+    tests("PostgresUnitTests", ["CLibPQ", "Postgres", "SeededRandom", "Waiting"]),
     tests(
         "PostgresIntegrationTests",
         ["LocalPostgres", "Postgres", "Programs", "TestSupport", .lifecycle, .logging]),
@@ -417,7 +417,8 @@ let testTargets: [Target] = [
     tests(
         "OverSQLiteUnitTests",
         [
-            "GatewayConformance", "OverSQLite", "OverSQLiteTestSupport", "SeededRandom", .grdb,
+            "GatewayConformance", "OverSQLite", "OverSQLiteTestSupport", "SeededRandom",
+            "TestSupport", .grdb,
             .sqlite,
         ], exclude: ["Golden"]),
     tests(

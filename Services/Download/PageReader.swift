@@ -32,11 +32,11 @@ struct PageReader: Sendable {
     func readScope(
         _ user: UserID, _ device: DeviceID, deadline: ContinuousClock.Instant
     ) async throws -> ScopeReading {
-        let command = Command(DownloadStatements.readScope, scopeBindings(user, device))
-        let result = try await pool.withConnection(deadline: deadline) {
-            try await $0.run(command, deadline: deadline)
+        let statement = DownloadStatements.ReadScope(user: user, device: device)
+        let rows = try await pool.withConnection(deadline: deadline) {
+            try await $0.run(statement, deadline: deadline)
         }
-        return try scope(result)
+        return try scope(try rows.all())
     }
 
     /// Longest wait until this database shows what was written to the primary.
@@ -73,18 +73,28 @@ struct PageReader: Sendable {
         _ request: PageRequest, _ catalog: Catalog, _ deadline: ContinuousClock.Instant
     ) async throws -> Page {
         try await pool.withConnection(deadline: deadline) { connection in
-            let results = try await connection.run(
-                commands(request, catalog), deadline: deadline)
-            let reading = try scope(results[1])
+            var pipeline = Pipeline()
+            pipeline.add(DownloadStatements.begin)
+            let asked = pipeline.add(
+                DownloadStatements.ReadScope(user: request.user, device: request.device))
+            let page = pipeline.add(
+                DownloadStatements.ReadPage(
+                    range: range(
+                        request, catalog, after: request.after, count: request.limit + 1)))
+            pipeline.add(DownloadStatements.commit)
+            let results = try await connection.run(pipeline, deadline: deadline)
+            let scopeRows = try results[asked].all()
+            let reading = try self.scope(scopeRows)
             try request.cursor.check(reading)
             let scope = reading.state
             guard request.after < request.window(of: scope) else {
                 return Page(emptyFor: request, scope)
             }
-            let devices = try devices(results[1])
+            let devices = devices(scopeRows)
+            let rows = try results[page]
             func filled(_ writer: some PageWriter) async throws -> Page {
                 var filling = PageFilling(writer, request, scope)
-                if try filling.add(results[2]) == .largeRow {
+                if try filling.add(rows) == .largeRow {
                     try await addLargeRows(to: &filling, request, catalog, connection, deadline)
                     try await expectNoCompaction(since: scope, request, connection, deadline)
                 }
@@ -95,7 +105,7 @@ struct PageReader: Sendable {
                 return try await filled(
                     JSONPageWriter(
                         catalog: catalog, devices: devices,
-                        expecting: min(results[2].rowCount, request.limit)))
+                        expecting: min(rows.count, request.limit)))
             case .protobuf:
                 return try await filled(ProtobufPageWriter(catalog: catalog, devices: devices))
             }
@@ -110,11 +120,10 @@ struct PageReader: Sendable {
         to filling: inout PageFilling<some PageWriter>, _ request: PageRequest, _ catalog: Catalog,
         _ connection: PostgresConnection, _ deadline: ContinuousClock.Instant
     ) async throws {
-        let command = Command(
-            DownloadStatements.readLargeRows,
-            rows(request, catalog, after: filling.after, count: filling.room + 1))
+        let statement = DownloadStatements.ReadLargeRows(
+            range: range(request, catalog, after: filling.after, count: filling.room + 1))
         do {
-            try await connection.stream(command, deadline: deadline) { row in
+            try await connection.stream(statement, deadline: deadline) { row in
                 guard try filling.add(whole: row) else { throw PageIsFull() }
             }
         } catch is PageIsFull {}
@@ -127,80 +136,41 @@ struct PageReader: Sendable {
         since before: ScopeState, _ request: PageRequest, _ connection: PostgresConnection,
         _ deadline: ContinuousClock.Instant
     ) async throws {
-        let command = Command(
-            DownloadStatements.readScope, scopeBindings(request.user, request.device))
-        let now = try scope(try await connection.run(command, deadline: deadline)).state
+        let statement = DownloadStatements.ReadScope(user: request.user, device: request.device)
+        let now = try scope(
+            try await connection.run(statement, deadline: deadline).all()
+        ).state
         guard now.floor == before.floor, now.epoch == before.epoch else {
             throw RPCFailure.unavailable("The log was compacted while it was read; try again")
         }
     }
 
-    private func commands(_ request: PageRequest, _ catalog: Catalog) -> [Command] {
-        let page = rows(request, catalog, after: request.after, count: request.limit + 1)
-        return [
-            Command(DownloadStatements.begin),
-            Command(DownloadStatements.readScope, scopeBindings(request.user, request.device)),
-            Command(DownloadStatements.readPage, page),
-            Command(DownloadStatements.commit),
-        ]
-    }
-
-    /// The parameters of `readPage` and `readLargeRows`.
-    private func rows(
+    private func range(
         _ request: PageRequest, _ catalog: Catalog, after: Sequence64, count: Int
-    ) -> Bindings {
-        var page = Bindings()
-        page.bind(request.user.value)
-        page.bind(after)
-        page.bind(request.until ?? .max)
-        page.bind(Int64(count))
-        if let visible = catalog.visibleTables(inSchema: request.schema, to: request.roles) {
-            var tables = ArrayBinding(of: .int2)
-            for table in visible { tables.append(table) }
-            page.bind(tables)
-        } else {
-            page.bind(bytes: nil)
+    ) -> PageRange {
+        PageRange(
+            user: request.user, after: after, until: request.until ?? .max, count: count,
+            tables: catalog.visibleTables(inSchema: request.schema, to: request.roles),
+            excluding: request.includesOwn ? nil : request.device)
+    }
+
+    /// - Throws: `RPCFailure.deviceRevoked`; `PostgresError` if there is no row, as after half a
+    ///   restore.
+    private func scope(_ rows: [DownloadStatements.ReadScope.Row]) throws -> ScopeReading {
+        if rows.contains(where: \.isRevoked) { throw RPCFailure.deviceRevoked }
+        guard let first = rows.first else {
+            throw PostgresError(
+                .decoding("the state of a log: sync.meta has no row"),
+                statementName: DownloadStatements.ReadScope.statement.name)
         }
-        page.bind(request.includesOwn ? nil : request.device.value)
-        return page
+        return first.reading
     }
 
-    private func scopeBindings(_ user: UserID, _ device: DeviceID) -> Bindings {
-        var bindings = Bindings()
-        bindings.bind(user.value)
-        bindings.bind(device.value)
-        return bindings
-    }
-
-    private func scope(_ result: PostgresResult) throws -> ScopeReading {
-        for row in 0..<result.rowCount where try result.bool(row, ScopeColumn.isRevoked) {
-            throw RPCFailure.deviceRevoked
-        }
-        return ScopeReading(
-            state: ScopeState(
-                epoch: try result.string(0, ScopeColumn.epoch),
-                head: try result.int64(0, ScopeColumn.head),
-                floor: try result.int64(0, ScopeColumn.floor)),
-            hydratedFrom: try result.optionalInt64(0, ScopeColumn.hydratedFrom))
-    }
-
-    private func devices(_ result: PostgresResult) throws -> [Int32: String] {
+    private func devices(_ rows: [DownloadStatements.ReadScope.Row]) -> [Int32: String] {
         var devices: [Int32: String] = [:]
-        for row in 0..<result.rowCount {
-            guard let number = try result.optionalInt32(row, ScopeColumn.source) else { continue }
-            devices[number] = try result.string(row, ScopeColumn.device)
+        for row in rows {
+            if let (number, device) = row.source { devices[number] = device }
         }
         return devices
     }
-}
-
-/// The columns of `DownloadStatements.readScope`.
-private enum ScopeColumn {
-    static let epoch = 0
-    static let head = 1
-    static let floor = 2
-    static let hydratedFrom = 3
-    static let source = 4
-    static let device = 5
-    static let isRevoked = 6
 }

@@ -279,8 +279,8 @@ final class ScopeHeads: Service {
         do {
             let users = try await pool.withConnection(deadline: deadline) { connection in
                 let mark = try await connection.run(
-                    Command(DownloadStatements.readMark), deadline: deadline
-                ).string(0, 0)
+                    DownloadStatements.ReadMark(), deadline: deadline
+                ).one()
                 return try await read(
                     connection, state.withLock { $0.generation(of: mark) }, deadline)
             }
@@ -309,20 +309,9 @@ final class ScopeHeads: Service {
         _ users: ArraySlice<(UserID, Sequence64)>, _ generation: Int,
         on connection: PostgresConnection, by deadline: Instant
     ) async throws {
-        var names = ArrayBinding(of: .text, reserving: users.count)
-        var known = ArrayBinding(of: .int8, reserving: users.count)
-        for (user, head) in users {
-            names.append(user.value)
-            known.append(head)
-        }
-        var bindings = Bindings()
-        bindings.bind(names)
-        bindings.bind(known)
-        let result = try await connection.run(
-            Command(DownloadStatements.readGrown, bindings), deadline: deadline)
-        for row in 0..<result.rowCount {
-            remember(try result.int64(row, 1), of: UserID(try result.string(row, 0)))
-        }
+        var rows = try await connection.run(
+            DownloadStatements.ReadGrown(users: users), deadline: deadline)
+        while let (user, head) = try rows.next() { remember(head, of: user) }
         state.withLock { state in
             state.readings.grown += 1
             for (user, _) in users { state.entries[user]?.grownIn = generation }
@@ -333,8 +322,6 @@ final class ScopeHeads: Service {
         _ users: ArraySlice<UserID>, _ asked: Instant, _ generation: Int,
         on connection: PostgresConnection, by deadline: Instant
     ) async throws {
-        var names = ArrayBinding(of: .text, reserving: users.count)
-        for user in users { names.append(user.value) }
         // A word that comes meanwhile takes this back.
         state.withLock { state in
             state.readings.states += 1
@@ -343,19 +330,10 @@ final class ScopeHeads: Service {
                 state.entries[user]?.grownIn = generation
             }
         }
-        var bindings = Bindings()
-        bindings.bind(names)
-        let result = try await connection.run(
-            Command(DownloadStatements.readHeads, bindings), deadline: deadline)
-        for row in 0..<result.rowCount {
-            let state = ScopeState(
-                epoch: try result.string(row, 1), head: try result.int64(row, 2),
-                floor: try result.int64(row, 3))
-            let revoked = try result.string(row, 4)
-                .split(separator: DownloadStatements.deviceSeparator)
-            learn(
-                state, of: UserID(try result.string(row, 0)),
-                revoked: Set(revoked.map { DeviceID(String($0)) }), asked: asked)
+        var rows = try await connection.run(
+            DownloadStatements.ReadHeads(users: users), deadline: deadline)
+        while let row = try rows.next() {
+            learn(row.state, of: row.user, revoked: row.revoked, asked: asked)
         }
     }
 }

@@ -33,11 +33,13 @@ struct UploadTransaction {
             try await run([Command(UploadStatements.rollback)])
             return UploadResult(plan: plan, reading: reading)
         }
-        let results = try await run(
-            writes(entries, scope, source, expecting: .asRecorded) + constraintCheck
-                + [readHead(scope), Command(UploadStatements.commit)])
-        let head = try results[results.count - 2].int64(0, 0)
-        return UploadResult(plan: plan, reading: reading, head: head)
+        var pipeline = Pipeline()
+        pipeline.add(
+            contentsOf: writes(entries, scope, source, expecting: .asRecorded) + constraintCheck)
+        let head = pipeline.add(UploadStatements.ReadHead(scope: scope))
+        pipeline.add(UploadStatements.commit)
+        let results = try await run(pipeline)
+        return UploadResult(plan: plan, reading: reading, head: try results[head].one())
     }
 
     /// Finds the rows that PostgreSQL refuses and writes the others.
@@ -109,7 +111,9 @@ struct UploadTransaction {
         var bindings = Bindings()
         change.row.key.withStoredBytes { bindings.bind(bytes: $0) }
         bindings.bind(user.value)
-        let isOthers = try await run([Command(statement, bindings)])[0].bool(0, 0)
+        let isOthers = try await connection.rows(
+            Command(statement, bindings), of: Bool.self, deadline: deadline
+        ).one()
         return isOthers ? refusal : .leftOut
     }
 
@@ -130,25 +134,26 @@ struct UploadTransaction {
     private func read() async throws -> (scope: Int64, source: Int32, reading: UploadReading) {
         let request = UploadReadingStatements(
             user: user, device: device, changes: batch.changes, statements: statements)
-        let opening =
-            [
-                Command(UploadStatements.begin),
-                Command(UploadStatements.configure, timeouts.bindings),
-            ]
-            + (batch.schema.catalog.hasDeferrableConstraints
-                ? [Command(UploadStatements.deferConstraints)] : [])
-            + (options.epoch == nil ? [] : [Command(UploadStatements.readEpoch)])
-        let results = try await run(opening + request.commands)
-        if let epoch = options.epoch, try results[opening.count - 1].string(0, 0) != epoch {
+        var pipeline = Pipeline()
+        pipeline.add(UploadStatements.begin)
+        pipeline.add(Command(UploadStatements.configure, timeouts.bindings))
+        if batch.schema.catalog.hasDeferrableConstraints {
+            pipeline.add(UploadStatements.deferConstraints)
+        }
+        let epoch = options.epoch.map { ($0, pipeline.add(UploadStatements.ReadEpoch())) }
+        let tickets = request.add(to: &pipeline)
+        let results = try await run(pipeline)
+        if let (expected, ticket) = epoch, try results[ticket].one() != expected {
             throw RPCFailure.epochChanged
         }
-        var answer = try request.read(results[opening.count...])
+        var answer = try request.read(results, tickets)
         if answer.scope == nil {
             var bindings = Bindings()
             bindings.bind(user.value)
-            let created = try await run(
-                [Command(UploadStatements.createScope, bindings)] + request.commands)
-            answer = try request.read(created[1...])
+            var creation = Pipeline()
+            creation.add(Command(UploadStatements.createScope, bindings))
+            let tickets = request.add(to: &creation)
+            answer = try request.read(try await run(creation), tickets)
         }
         guard let scope = answer.scope else { throw PostgresError(.connectionLost) }
         if answer.isRevoked { throw RPCFailure.deviceRevoked }
@@ -160,17 +165,17 @@ struct UploadTransaction {
     }
 
     private func register(_ scope: Int64) async throws -> Int32 {
-        var bindings = Bindings()
-        bindings.bind(scope)
-        bindings.bind(device.value)
-        return try await run([Command(UploadStatements.createSource, bindings)])[0].int32(0, 0)
+        let statement = UploadStatements.CreateSource(scope: scope, device: device)
+        return try await connection.run(statement, deadline: deadline).one()
     }
 
     /// Reads once more, inside the transaction.
     private func readAgain() async throws -> UploadReading {
         let request = UploadReadingStatements(
             user: user, device: device, changes: batch.changes, statements: statements)
-        var answer = try request.read(try await run(request.commands)[...])
+        var pipeline = Pipeline()
+        let tickets = request.add(to: &pipeline)
+        var answer = try request.read(try await run(pipeline), tickets)
         try await readPayloads(request, &answer)
         return answer.reading
     }
@@ -180,8 +185,9 @@ struct UploadTransaction {
     private func readPayloads(
         _ request: UploadReadingStatements, _ answer: inout UploadReadingStatements.Answer
     ) async throws(PostgresError) {
-        guard let command = request.payloadCommand(answer) else { return }
-        try request.readPayloads(try await run([command])[0], into: &answer)
+        guard let statement = request.payloadStatement(answer) else { return }
+        let rows = try await connection.run(statement, deadline: deadline)
+        try request.readPayloads(rows, into: &answer)
     }
 
     /// Writes inside a savepoint, constraints checked before it closes.
@@ -192,18 +198,14 @@ struct UploadTransaction {
     ) async throws -> Sequence64? {
         guard !entries.isEmpty else { return nil }
         let rearm = constraintCheck.isEmpty ? [] : [Command(UploadStatements.deferConstraints)]
-        let results = try await run(
-            [Command(UploadStatements.savepoint)]
-                + writes(entries, scope, source, expecting: .anything) + constraintCheck + rearm + [
-                    readHead(scope), Command(UploadStatements.releaseSavepoint),
-                ])
-        return try results[results.count - 2].int64(0, 0)
-    }
-
-    private func readHead(_ scope: Int64) -> Command {
-        var bindings = Bindings()
-        bindings.bind(scope)
-        return Command(UploadStatements.readHead, bindings)
+        var pipeline = Pipeline()
+        pipeline.add(UploadStatements.savepoint)
+        pipeline.add(
+            contentsOf: writes(entries, scope, source, expecting: .anything) + constraintCheck
+                + rearm)
+        let head = pipeline.add(UploadStatements.ReadHead(scope: scope))
+        pipeline.add(UploadStatements.releaseSavepoint)
+        return try await run(pipeline)[head].one()
     }
 
     private func writes(
@@ -258,9 +260,12 @@ struct UploadTransaction {
         return Command(UploadStatements.recordFailure, bindings)
     }
 
-    @discardableResult
-    private func run(_ commands: [Command]) async throws(PostgresError) -> [PostgresResult] {
-        try await connection.run(commands, deadline: deadline)
+    private func run(_ commands: [Command]) async throws(PostgresError) {
+        _ = try await connection.run(commands, deadline: deadline)
+    }
+
+    private func run(_ pipeline: Pipeline) async throws(PostgresError) -> PipelineResults {
+        try await connection.run(pipeline, deadline: deadline)
     }
 }
 

@@ -91,7 +91,7 @@ package enum Pooling: Sendable, Hashable {
     private static func process(
         of connection: PostgresConnection
     ) async throws(PostgresError) -> Int64 {
-        try await connection.run(Command(process), deadline: .now + answerLimit).int64(0, 0)
+        try await connection.rows(process, of: Int64.self, deadline: .now + answerLimit).one()
     }
 }
 

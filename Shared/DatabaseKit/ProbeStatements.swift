@@ -4,38 +4,74 @@ import Postgres
 /// except the last one.
 package enum ProbeStatements {
     /// Who the service is, and whether it may write.
-    package static let session = Statement(
-        name: "probe_session",
-        sql: """
-            SELECT current_user::text, pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'
-            """)
+    struct ReadSession: TypedStatement {
+        static let statement = Statement(
+            name: "probe_session",
+            sql: """
+                SELECT current_user::text, pg_is_in_recovery(),
+                    current_setting('transaction_read_only') = 'on'
+                """)
 
-    /// Those of the wanted privileges (`$1` kinds, `$2` schemas, `$3` names, `$4` privileges) that the role does not
-    /// have, by their place; and whether the object is absent. By the system's tables and not by names as text:
-    /// looking one of those up fails in a schema that the role may not use.
-    package static let missingPrivileges = Statement(
-        name: "probe_privileges",
-        sql: """
-            SELECT w.place::int8, bool_and(o.oid IS NULL)
-            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
-                WITH ORDINALITY AS w(kind, schema, name, privilege, place)
-            LEFT JOIN LATERAL (
-                SELECT n.oid FROM pg_namespace n WHERE w.kind = 'SCHEMA' AND n.nspname = w.schema
-                UNION ALL
-                SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                WHERE w.kind IN ('TABLE', 'SEQUENCE') AND n.nspname = w.schema AND c.relname = w.name
-                UNION ALL
-                SELECT p.oid FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-                WHERE w.kind = 'FUNCTION' AND n.nspname = w.schema AND p.proname = w.name
-            ) AS o ON true
-            WHERE o.oid IS NULL OR NOT CASE w.kind
-                WHEN 'SCHEMA' THEN has_schema_privilege(o.oid, w.privilege)
-                WHEN 'TABLE' THEN has_table_privilege(o.oid, w.privilege)
-                WHEN 'SEQUENCE' THEN has_sequence_privilege(o.oid, w.privilege)
-                ELSE has_function_privilege(o.oid, w.privilege) END
-            GROUP BY w.place ORDER BY w.place
-            """,
-        parameters: [.textArray, .textArray, .textArray, .textArray])
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> DatabaseReading {
+            var reading = DatabaseReading(role: try columns.next(String.self))
+            reading.isStandby = try columns.next(Bool.self)
+            reading.isReadOnly = try columns.next(Bool.self)
+            return reading
+        }
+    }
+
+    /// Those of the wanted privileges that the role does not have, and whether the object is
+    /// absent. By the system's tables and not by names as text: looking one of those up fails in a
+    /// schema that the role may not use.
+    struct FindMissingPrivileges: TypedStatement {
+        static let statement = Statement(
+            name: "probe_privileges",
+            sql: """
+                SELECT w.place::int8, bool_and(o.oid IS NULL)
+                FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+                    WITH ORDINALITY AS w(kind, schema, name, privilege, place)
+                LEFT JOIN LATERAL (
+                    SELECT n.oid FROM pg_namespace n WHERE w.kind = 'SCHEMA' AND n.nspname = w.schema
+                    UNION ALL
+                    SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                    WHERE w.kind IN ('TABLE', 'SEQUENCE')
+                        AND n.nspname = w.schema AND c.relname = w.name
+                    UNION ALL
+                    SELECT p.oid FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+                    WHERE w.kind = 'FUNCTION' AND n.nspname = w.schema AND p.proname = w.name
+                ) AS o ON true
+                WHERE o.oid IS NULL OR NOT CASE w.kind
+                    WHEN 'SCHEMA' THEN has_schema_privilege(o.oid, w.privilege)
+                    WHEN 'TABLE' THEN has_table_privilege(o.oid, w.privilege)
+                    WHEN 'SEQUENCE' THEN has_sequence_privilege(o.oid, w.privilege)
+                    ELSE has_function_privilege(o.oid, w.privilege) END
+                GROUP BY w.place ORDER BY w.place
+                """,
+            parameters: [.textArray, .textArray, .textArray, .textArray])
+
+        let wanted: [(RequiredPrivileges, RequiredPrivileges.Privilege)]
+
+        func bind(to bindings: inout Bindings) {
+            var kinds = ArrayBinding(of: .text)
+            var schemas = ArrayBinding(of: .text)
+            var names = ArrayBinding(of: .text)
+            var privileges = ArrayBinding(of: .text)
+            for (object, privilege) in wanted {
+                kinds.append(object.kind.rawValue)
+                schemas.append(object.schema)
+                names.append(object.name)
+                privileges.append(privilege.rawValue)
+            }
+            for binding in [kinds, schemas, names, privileges] { bindings.bind(binding) }
+        }
+
+        /// - Returns: the place among the wanted privileges, from 1.
+        static func row(
+            _ columns: inout RowColumns
+        ) throws(PostgresError) -> (place: Int64, isAbsent: Bool) {
+            (try columns.next(Int64.self), try columns.next(Bool.self))
+        }
+    }
 
     static func layoutVersion(_ table: LayoutTable) -> Statement {
         Statement(
@@ -44,7 +80,8 @@ package enum ProbeStatements {
     }
 
     package static let all =
-        [session, missingPrivileges] + LayoutTable.allCases.map(layoutVersion)
+        [ReadSession.statement, FindMissingPrivileges.statement]
+        + LayoutTable.allCases.map(layoutVersion)
 }
 
 extension PostgresConnection {
@@ -58,34 +95,20 @@ extension PostgresConnection {
         deadline: ContinuousClock.Instant
     ) async throws(PostgresError) -> DatabaseReading {
         let single = Self.single(wanted)
-        var kinds = ArrayBinding(of: .text)
-        var schemas = ArrayBinding(of: .text)
-        var names = ArrayBinding(of: .text)
-        var privileges = ArrayBinding(of: .text)
-        for (object, privilege) in single {
-            kinds.append(object.kind.rawValue)
-            schemas.append(object.schema)
-            names.append(object.name)
-            privileges.append(privilege.rawValue)
-        }
-        var bindings = Bindings()
-        for binding in [kinds, schemas, names, privileges] { bindings.bind(binding) }
-        let results = try await run(
-            [
-                Command(ProbeStatements.session),
-                Command(ProbeStatements.missingPrivileges, bindings),
-            ], deadline: deadline)
-        var reading = DatabaseReading(role: try results[0].string(0, 0))
-        reading.isStandby = try results[0].bool(0, 1)
-        reading.isReadOnly = try results[0].bool(0, 2)
-        for row in 0..<results[1].rowCount {
-            let (object, privilege) = single[Int(try results[1].int64(row, 0)) - 1]
-            reading.record(object, lacks: privilege, isAbsent: try results[1].bool(row, 1))
+        var pipeline = Pipeline()
+        let session = pipeline.add(ProbeStatements.ReadSession())
+        let missing = pipeline.add(ProbeStatements.FindMissingPrivileges(wanted: single))
+        let results = try await run(pipeline, deadline: deadline)
+        var reading = try results[session].one()
+        var lacking = try results[missing]
+        while let (place, isAbsent) = try lacking.next() {
+            let (object, privilege) = single[Int(place) - 1]
+            reading.record(object, lacks: privilege, isAbsent: isAbsent)
         }
         if !reading.missing.contains(where: { table.objects.contains($0.what.object) }) {
-            let version = try await run(
-                Command(ProbeStatements.layoutVersion(table)), deadline: deadline)
-            reading.layout = version.rowCount > 0 ? Int(try version.int64(0, 0)) : 0
+            let version = try await rows(
+                ProbeStatements.layoutVersion(table), of: Int64.self, deadline: deadline)
+            reading.layout = Int(try version.first() ?? 0)
         }
         return reading
     }

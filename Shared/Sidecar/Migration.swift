@@ -100,9 +100,10 @@ package struct Migrator: Sendable {
     }
 
     private func installedVersion() async throws(PostgresError) -> Int {
-        let exists = try await connection.run(Command(SidecarStatements.metaExists))
-        guard try exists.bool(0, 0) else { return 0 }
-        return Int(try await connection.run(Command(SidecarStatements.layoutVersion)).int64(0, 0))
+        let exists = try await connection.rows(SidecarStatements.metaExists, of: Bool.self).one()
+        guard exists else { return 0 }
+        let version = try await connection.rows(SidecarStatements.layoutVersion, of: Int64.self)
+        return Int(try version.one())
     }
 }
 

@@ -8,7 +8,8 @@ struct ProtocolPageTests {
     @Test func `every error code that a source gives is on the page, and no other`() throws {
         var given: Set<String> = []
         for (_, text) in try Repository.texts(ofKinds: ["swift"], in: ["Services", "Shared"]) {
-            given.formUnion(text.matches(of: /\bcode: "([a-z_]+)"/).map { String($0.output.1) })
+            let codes = text.matches(of: /\b(?:code|faultCode): "([a-z_]+)"/)
+            given.formUnion(codes.map { String($0.output.1) })
         }
         let lines = try Repository.text(of: Self.page).matches(of: /(?m)^\| [45]\d\d \| ([^|]+) \|/)
         let listed = lines.flatMap { line in
@@ -20,7 +21,8 @@ struct ProtocolPageTests {
 
     @Test func `every reason and status of a change is on the page, and no other`() throws {
         let source = try Repository.text(of: "Services/Upload/Rules/ChangeVerdict.swift")
-        let reasons = source.matches(of: /case \w+ = "([a-z_]+)"/).map { String($0.output.1) }
+        let rejection = try Repository.text(of: "Shared/Model/Rejection.swift")
+        let reasons = rejection.matches(of: /case \w+ = "([a-z_]+)"/).map { String($0.output.1) }
         let statuses = source.matches(of: /case \.\w+: "([a-z_]+)"/).map { String($0.output.1) }
         #expect(reasons.count == 7 && statuses.count == 5)
         #expect(try Self.names(inTable: "| `invalid.reason` |") == Set(reasons))

@@ -25,14 +25,14 @@ struct GoldenServerTests {
     @Test(arguments: GoldenSchema.all)
     func upload(schema: GoldenSchema) async throws {
         let catalog = Catalog(tables: try await Self.tables(of: schema))
-        let upload = UploadSchema(catalog: catalog)
+        let upload = BusinessStatements(UploadSchema(catalog: catalog))
         var parts: [String] = []
         for (index, table) in catalog.tables.enumerated() {
             parts += Self.writes(to: table, index, upload)
         }
-        for (index, key) in upload.foreignKeys.enumerated() {
+        for (index, key) in upload.schema.foreignKeys.enumerated() {
             let child = catalog.tables[key.child].name
-            let sql = upload.parentStatement(index).sql
+            let sql = upload.parents(index).sql
             parts.append("-- \(child): parents of the key \(key.key.name)\n\(sql);")
         }
         let text = parts.joined(separator: "\n\n") + "\n"
@@ -42,7 +42,7 @@ struct GoldenServerTests {
 
     /// The statements that write changes of all columns.
     private static func writes(
-        to table: RegisteredTable, _ index: Int, _ upload: UploadSchema
+        to table: RegisteredTable, _ index: Int, _ upload: BusinessStatements
     ) -> [String] {
         var all = ColumnSet()
         for column in table.columns.indices { all.insert(column) }
@@ -52,10 +52,10 @@ struct GoldenServerTests {
             ("delete", .delete, .asRecorded),
         ]
         var parts = kinds.map { title, kind, expectation in
-            let statement = upload.materializeStatement(index, kind, all, expecting: expectation)
+            let statement = upload.rows(index, kind, all, expecting: expectation)
             return "-- \(table.name): \(title)\n\(statement.sql);"
         }
-        if let keyUse = upload.keyUseStatement(index) {
+        if let keyUse = upload.keyUse(index) {
             parts.append("-- \(table.name): whether a key is another user's\n\(keyUse.sql);")
         }
         return parts

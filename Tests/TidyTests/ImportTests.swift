@@ -19,7 +19,10 @@ struct ImportTests {
         var found: [String: [String]] = [:]
         for target in manifest.targets where target.type != "system-target" {
             let files = SourceTree.swift(below: target.path).filter { file in
-                !target.exclude.contains { file.path.hasPrefix("\(target.path)/\($0)") }
+                !target.exclude.contains { excluded in
+                    let place = "\(target.path)/\(excluded)"
+                    return file.path == place || file.path.hasPrefix(place + "/")
+                }
             }
             guard !files.isEmpty else { continue }
             let imports = Set(files.flatMap { Self.imports(in: $0.code) })

@@ -154,27 +154,26 @@ package struct Bench: Sendable {
     /// The registered tables' numbers in our database.
     func tables() async throws -> Preload.Tables {
         try await withConnection(to: stack.database) { connection in
-            let found = try await connection.run(
-                Command(
-                    Statement(
-                        name: "bench_tables",
-                        sql: """
-                            SELECT max(table_id) FILTER (WHERE table_name = 'users')::int8,
-                                max(table_id) FILTER (WHERE table_name = 'posts')::int8
-                            FROM sync.catalog WHERE schema_name = 'business'
-                            """)))
-            return Preload.Tables(
-                users: Int(try found.int64(0, 0)), posts: Int(try found.int64(0, 1)))
+            let statement = Statement(
+                name: "bench_tables",
+                sql: """
+                    SELECT max(table_id) FILTER (WHERE table_name = 'users')::int8,
+                        max(table_id) FILTER (WHERE table_name = 'posts')::int8
+                    FROM sync.catalog WHERE schema_name = 'business'
+                    """)
+            return try await connection.rows(statement) { columns throws(PostgresError) in
+                Preload.Tables(
+                    users: Int(try columns.next(Int64.self)),
+                    posts: Int(try columns.next(Int64.self)))
+            }.one()
         }
     }
 
     private func postgresVersion() async throws -> String {
         try await withConnection(to: stack.database) { connection in
-            try await connection.run(
-                Command(
-                    Statement(
-                        name: "bench_version", sql: "SELECT current_setting('server_version')"))
-            ).string(0, 0)
+            let statement = Statement(
+                name: "bench_version", sql: "SELECT current_setting('server_version')")
+            return try await connection.rows(statement, of: String.self).one()
         }
     }
 }

@@ -18,10 +18,13 @@ struct ServerSide {
                     name: "demo_\(table.name)",
                     sql: "SELECT \(columns) FROM \(schema).\(table.name) WHERE owner_id = $1",
                     parameters: [.text])
-                let result = try await connection.run(Command(statement, bindings))
-                let rows = try (0..<result.rowCount).map { row in
-                    try (0..<result.columnCount).map { try result.optionalString(row, $0) }
-                }
+                let command = Command(statement, bindings)
+                let width = table.columns.count
+                let rows = try await connection.rows(command) { columns throws(PostgresError) in
+                    var values: [String?] = []
+                    for _ in 0..<width { values.append(try columns.next(String?.self)) }
+                    return values
+                }.all()
                 digests[table.name] = TableDigest(rows.sorted { ($0[0] ?? "") < ($1[0] ?? "") })
             }
             return digests

@@ -142,12 +142,10 @@ package struct Stack: Sendable {
         try Data(plan.registrations.utf8).write(
             to: URL(fileURLWithPath: plan.directory.registrations), options: .atomic)
         try await withConnection(to: postgres.connectionURL()) { connection in
-            let exists = try await connection.run(
-                Command(
-                    Statement(
-                        name: "dev_database",
-                        sql: "SELECT 1 FROM pg_database WHERE datname = '\(databaseName)'")))
-            if exists.rowCount == 0 {
+            let statement = Statement(
+                name: "dev_database",
+                sql: "SELECT 1 FROM pg_database WHERE datname = '\(databaseName)'")
+            if try await connection.rows(statement, of: Int64.self).isEmpty {
                 try await connection.execute(script: "CREATE DATABASE \(databaseName)")
             }
         }

@@ -56,7 +56,7 @@ struct Chaos: Sendable {
                         WHERE datname = current_database() AND pid <> pg_backend_pid()
                             AND backend_type = 'client backend'
                         """)
-                return try await connection.run(Command(statement)).int64(0, 0) > 0
+                return try await connection.rows(statement, of: Int64.self).one() > 0
             }
         }
     }

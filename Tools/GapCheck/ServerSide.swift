@@ -59,19 +59,24 @@ struct ServerSide {
         // Two names: a prepared FETCH keeps the types of the cursor that it was made for.
         let statement = Statement(
             name: "gap_fetch_\(table.name)", sql: "FETCH \(Self.batchRows) FROM held")
-        let rows = try await connection.run(Command(statement))
-        for index in 0..<rows.rowCount {
-            guard let row = GapRow(table, key: try rows.string(index, 0)) else { continue }
-            state[row] = RowContent(
-                n: try rows.string(index, 1).utf8, label: try rows.string(index, 2).utf8,
-                item: try rows.string(index, 3).utf8)
+        var rows = try await connection.rows(statement) { columns throws(PostgresError) in
+            (
+                key: try columns.next(String.self),
+                content: RowContent(
+                    n: try columns.next(String.self).utf8,
+                    label: try columns.next(String.self).utf8,
+                    item: try columns.next(String.self).utf8)
+            )
         }
-        return rows.rowCount > 0
+        while let (key, content) = try rows.next() {
+            if let row = GapRow(table, key: key) { state[row] = content }
+        }
+        return !rows.isEmpty
     }
 
     private func number(_ statement: Statement, _ user: GapUser) async throws -> Int64 {
         var bindings = Bindings()
         bindings.bind(user.name)
-        return try await connection.run(Command(statement, bindings)).int64(0, 0)
+        return try await connection.rows(Command(statement, bindings), of: Int64.self).one()
     }
 }

@@ -135,13 +135,11 @@ final class KeyRing: Service {
     private func read(
         _ connection: PostgresConnection, _ deadline: ContinuousClock.Instant
     ) async throws -> [SigningKey] {
-        let result = try await connection.run(
-            Command(AuthStatements.readKeys), deadline: deadline)
-        return try (0..<result.rowCount).map { row in
-            let kid = try result.string(row, 0)
-            return SigningKey(
-                kid: kid, privateKey: try seal.open(try result.bytea(row, 1), kid: kid),
-                activeFrom: Date(timeIntervalSince1970: try result.double(row, 2)))
+        let rows = try await connection.run(AuthStatements.ReadKeys(), deadline: deadline).all()
+        return try rows.map { row in
+            SigningKey(
+                kid: row.kid, privateKey: try seal.open(row.sealedKey, kid: row.kid),
+                activeFrom: Date(timeIntervalSince1970: row.activeFrom))
         }
     }
 
@@ -157,13 +155,13 @@ final class KeyRing: Service {
             return existing
         }
         let key = SigningKey(activeFrom: Date())
-        var bindings = Bindings()
-        bindings.bind(key.kid)
-        bindings.bind(bytes: Array(key.privateKey.publicKey.x963Representation))
-        bindings.bind(bytes: try seal.seal(key))
-        _ = try await connection.run(
-            [Command(AuthStatements.insertKey, bindings), Command(AuthStatements.commit)],
-            deadline: deadline)
+        var pipeline = Pipeline()
+        pipeline.add(
+            AuthStatements.InsertKey(
+                kid: key.kid, publicKey: Array(key.privateKey.publicKey.x963Representation),
+                sealedKey: try seal.seal(key)))
+        pipeline.add(AuthStatements.commit)
+        try await connection.run(pipeline, deadline: deadline)
         logger.notice("signing key created", metadata: .fields([.keyID: "\(key.kid)"]))
         return [key]
     }

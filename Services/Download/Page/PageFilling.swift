@@ -2,11 +2,11 @@ import Model
 import Postgres
 import Sidecar
 
-/// Why no more rows were taken from an answer of `DownloadStatements.readPage`.
+/// Why no more rows were taken from an answer of `DownloadStatements.ReadPage`.
 enum PageFillingEnd {
     /// The page is full, or the rows are in.
     case pageOrRows
-    /// The next row's payload is too large to come with others: `readLargeRows` has it.
+    /// The next row's payload is too large to come with others: `ReadLargeRows` has it.
     case largeRow
 }
 
@@ -31,13 +31,13 @@ struct PageFilling<Writer: PageWriter> {
     /// Rows that may still come.
     var room: Int { limit - seen }
 
-    /// Adds rows of `readPage`.
+    /// Adds rows of `ReadPage`.
     ///
     /// - Returns: what ended it.
-    mutating func add(_ rows: PostgresResult) throws -> PageFillingEnd {
+    mutating func add(_ rows: Rows<PageRow>) throws -> PageFillingEnd {
         defer { withExtendedLifetime(rows) {} }
-        for index in 0..<rows.rowCount {
-            let row = try PageRow(rows, index)
+        var rows = rows
+        while let row = try rows.next() {
             if row.isWithoutPayload { return .largeRow }
             guard begins(row) else { break }
             try add(row)
@@ -45,12 +45,10 @@ struct PageFilling<Writer: PageWriter> {
         return .pageOrRows
     }
 
-    /// Adds a row of `readLargeRows`.
+    /// Adds a row of `ReadLargeRows`, whose bytes are valid during the call.
     ///
     /// - Returns: false when the page is full.
-    mutating func add(whole single: PostgresRow) throws -> Bool {
-        defer { withExtendedLifetime(single.result) {} }
-        let row = try PageRow(single.result, single.index)
+    mutating func add(whole row: PageRow) throws -> Bool {
         guard begins(row) else { return false }
         if row.isWithoutPayload {
             page.leftOut += 1

@@ -1,43 +1,18 @@
 import Model
 import Postgres
 
-/// A row of `DownloadStatements.readPage` or `readLargeRows`, each of its values read once.
+/// A row of `DownloadStatements.ReadPage` or `ReadLargeRows`, each of its values read once.
 ///
-/// Its bytes lie in the result's memory, which must be kept alive beside it.
+/// Its bytes lie in the result's memory: the `Rows` it came from must be kept alive beside it.
 struct PageRow {
-    private enum Column {
-        static let sequence = 0
-        static let origin = 1
-        static let key = 2
-        static let payload = 3
-        static let version = 4
-        static let changeID = 5
-        static let timestamp = 6
-    }
-
     let sequence: Sequence64
     let origin: RowOrigin
-    private let storedKey: UnsafeRawBufferPointer
+    let storedKey: UnsafeRawBufferPointer
     /// JSON; nil for a delete, and where the statement left it out.
     let payload: UnsafeRawBufferPointer?
     let version: RowVersion
     let changeID: ChangeID
     let microsecondsSince2000: Int64
-
-    /// - Throws: `PostgresError` when a value has another form.
-    init(_ result: PostgresResult, _ row: Int) throws {
-        sequence = try result.int64(row, Column.sequence)
-        origin = try RowOrigin(packed: try result.int64(row, Column.origin))
-        guard let key = result.unsafeBytes(row, Column.key) else {
-            throw PostgresError(.decoding("a change without a key"))
-        }
-        storedKey = key
-        payload =
-            origin.operation == .delete ? nil : result.unsafeBytes(row, Column.payload)
-        version = try result.int64(row, Column.version)
-        changeID = try result.int64(row, Column.changeID)
-        microsecondsSince2000 = try result.microsecondsSince2000(row, Column.timestamp)
-    }
 
     /// - Throws: `PostgresError` when it is not a key of this kind, as SQL by hand can leave it.
     func key(_ kind: KeyKind) throws(PostgresError) -> RowKey {
@@ -52,7 +27,8 @@ struct PageRow {
     var isWithoutPayload: Bool { payload == nil && origin.operation != .delete }
 }
 
-/// What a row did, in which table, and which device it came from: one number in the answer of a page's statement.
+/// What a row did, in which table, and which device it came from: one number in the answer of a
+/// page's statement.
 struct RowOrigin: Hashable {
     /// Bits below the table's number: the operation's letter.
     static let tableShift = 8

@@ -23,21 +23,18 @@ struct ReadBootstrap: Sendable {
     func read(
         _ user: UserID, _ device: DeviceID, _ deadline: ContinuousClock.Instant
     ) async throws -> ReadBootstrapReply {
-        var bindings = Bindings()
-        bindings.bind(user.value)
-        bindings.bind(device.value)
-        let command = Command(DownloadStatements.readBootstrap, bindings)
+        let statement = DownloadStatements.ReadBootstrap(user: user, device: device)
         let row = try await pool.withConnection(deadline: deadline) { connection in
-            try await connection.run(command, deadline: deadline)
-        }
-        guard try !row.bool(0, 5) else { throw RPCFailure.deviceRevoked }
+            try await connection.run(statement, deadline: deadline)
+        }.one()
+        guard !row.isRevoked else { throw RPCFailure.deviceRevoked }
         var reply = ReadBootstrapReply()
-        reply.epoch = try row.string(0, 0)
-        reply.highestServerSeq = try row.int64(0, 1)
-        reply.floor = try row.int64(0, 2)
-        reply.knownSource = try row.bool(0, 3)
+        reply.epoch = row.state.epoch
+        reply.highestServerSeq = row.state.head
+        reply.floor = row.state.floor
+        reply.knownSource = row.isKnown
         // An id below 1 is a device's own invention: counting goes on from 1.
-        reply.nextChangeID = try Self.next(after: row.int64(0, 4))
+        reply.nextChangeID = Self.next(after: row.highestChangeID)
         return reply
     }
 

@@ -19,11 +19,10 @@ struct FailureStore: Sendable {
     func list(
         _ request: ListFailuresRequest, deadline: ContinuousClock.Instant
     ) async throws -> [MaterializeFailure] {
-        var bindings = Bindings()
-        for text in [request.schema, request.table, request.user] { bindings.bind(text) }
-        bindings.bind(Int64(0))
-        bindings.bind(Int64(request.limit))
-        return Self.fitting(try await read(bindings, deadline).map(\.failure))
+        let statement = FailureStatements.ReadFailures(
+            schema: request.schema, table: request.table, user: request.user,
+            limit: Int64(request.limit))
+        return Self.fitting(try await read(statement, deadline).all().map(\.failure))
     }
 
     /// The first failures, as many as one answer can carry.
@@ -37,11 +36,7 @@ struct FailureStore: Sendable {
 
     /// One failure that is not marked resolved.
     func failure(_ id: Int64, deadline: ContinuousClock.Instant) async throws -> Entry? {
-        var bindings = Bindings()
-        for _ in 0..<3 { bindings.bind("") }
-        bindings.bind(id)
-        bindings.bind(Int64(1))
-        return try await read(bindings, deadline).first
+        try await read(FailureStatements.ReadFailures(id: id, limit: 1), deadline).first()
     }
 
     /// Marks a failure resolved if it is, and writes down who tried.
@@ -62,28 +57,10 @@ struct FailureStore: Sendable {
     }
 
     private func read(
-        _ bindings: Bindings, _ deadline: ContinuousClock.Instant
-    ) async throws -> [Entry] {
-        let rows = try await pool.withConnection(deadline: deadline) {
-            try await $0.run(Command(FailureStatements.list, bindings), deadline: deadline)
-        }
-        return try (0..<rows.rowCount).map { row in
-            var failure = MaterializeFailure()
-            failure.id = try rows.int64(row, 0)
-            failure.user = try rows.string(row, 1)
-            failure.device = try rows.string(row, 2)
-            failure.schema = try rows.string(row, 3)
-            failure.table = try rows.string(row, 4)
-            failure.key = try rows.string(row, 5)
-            failure.attemptedVersion = try rows.int64(row, 6)
-            failure.operation = try rows.string(row, 7)
-            failure.payload = try rows.string(row, 8)
-            failure.sourceChangeID = try rows.int64(row, 9)
-            failure.sqlstate = try rows.string(row, 10)
-            failure.error = try rows.string(row, 11)
-            failure.firstSeen = try rows.string(row, 12)
-            failure.retryCount = try rows.int32(row, 13)
-            return Entry(failure: failure, rowVersion: try rows.int64(row, 14))
+        _ statement: FailureStatements.ReadFailures, _ deadline: ContinuousClock.Instant
+    ) async throws -> Rows<Entry> {
+        try await pool.withConnection(deadline: deadline) {
+            try await $0.run(statement, deadline: deadline)
         }
     }
 }

@@ -13,7 +13,7 @@ struct UploadReadingStatements {
         var source: Int32?
         var isRevoked = false
         var reading = UploadReading()
-        /// Rows whose payloads are still to be read: `payloadCommand`.
+        /// Rows whose payloads are still to be read: `payloadStatement`.
         var withoutPayload: [RowID] = []
     }
 
@@ -38,79 +38,55 @@ struct UploadReadingStatements {
         references = byKey.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 
-    /// Lock and reads; `BEGIN` and the timeouts go before them.
-    var commands: [Command] {
-        var lock = Bindings()
-        lock.bind(user.value)
-        var source = lock
-        source.bind(device.value)
-        var commands = [
-            Command(UploadStatements.lockScope, lock),
-            Command(UploadStatements.readSource, source),
-            Command(UploadStatements.readKnownChanges, knownBindings(source)),
-            Command(UploadStatements.readRows, rowBindings(lock)),
-        ]
+    /// Where the answers of one sending are.
+    struct Tickets {
+        fileprivate let scope: Ticket<UploadStatements.LockScope.Row>
+        fileprivate let source: Ticket<UploadStatements.ReadSource.Row>
+        fileprivate let known: Ticket<UploadStatements.ReadKnownChanges.Row>
+        fileprivate let rows: Ticket<UploadStatements.ReadRows.Row>
+        /// For each foreign key: the places, from 1, of the parents that exist.
+        fileprivate var parents: [Ticket<Int64>] = []
+    }
+
+    /// Adds the lock and the reads; `BEGIN` and the timeouts go before them.
+    func add(to pipeline: inout Pipeline) -> Tickets {
+        var tickets = Tickets(
+            scope: pipeline.add(UploadStatements.LockScope(user: user)),
+            source: pipeline.add(UploadStatements.ReadSource(user: user, device: device)),
+            known: pipeline.add(
+                UploadStatements.ReadKnownChanges(user: user, device: device, changes: changes)),
+            rows: pipeline.add(UploadStatements.ReadRows(user: user, changes: changes)))
         for (index, values) in references {
             let foreignKey = statements.schema.foreignKeys[index]
-            commands.append(
-                Command(
-                    statements.parents(index),
-                    ParentStatement.bindings(user: user.value, foreignKey, values)))
+            let command = Command(
+                statements.parents(index),
+                ParentStatement.bindings(user: user.value, foreignKey, values))
+            tickets.parents.append(pipeline.add(command, of: Int64.self))
         }
-        return commands
+        return tickets
     }
 
-    private func knownBindings(_ source: Bindings) -> Bindings {
-        var bindings = source
-        // Each once: a client may give all of its changes one id.
-        let distinct = Set(changes.map(\.id))
-        var ids = ArrayBinding(of: .int8, reserving: distinct.count)
-        for id in distinct { ids.append(id) }
-        var hashes = ArrayBinding(of: .int8, reserving: changes.count)
-        var keys = ArrayBinding(of: .bytea, reserving: changes.count, bytes: changes.count * 20)
-        for change in changes {
-            hashes.append(change.contentHash)
-            change.row.key.withStoredBytes { keys.append(bytes: $0) }
-        }
-        bindings.bind(ids)
-        bindings.bind(hashes)
-        bindings.bind(keys)
-        return bindings
-    }
-
-    private func rowBindings(_ user: Bindings) -> Bindings {
-        var bindings = user
-        var tables = ArrayBinding(of: .int2, reserving: changes.count)
-        var keys = ArrayBinding(of: .bytea, reserving: changes.count, bytes: changes.count * 20)
-        var bases = ArrayBinding(of: .int8, reserving: changes.count)
-        for change in changes {
-            tables.append(change.row.table)
-            change.row.key.withStoredBytes { keys.append(bytes: $0) }
-            bases.append(change.base)
-        }
-        bindings.bind(tables)
-        bindings.bind(keys)
-        bindings.bind(bases)
-        return bindings
-    }
-
-    /// Reads the results of `commands`.
-    func read(_ results: ArraySlice<PostgresResult>) throws(PostgresError) -> Answer {
+    /// Reads the answers of what `add(to:)` added.
+    func read(
+        _ results: PipelineResults, _ tickets: Tickets
+    ) throws(PostgresError) -> Answer {
         var answer = Answer()
-        let first = results.startIndex
-        guard results[first].rowCount > 0 else { return answer }
-        answer.scope = try results[first].int64(0, 0)
-        answer.reading.lastSequence = try number(results[first], 0, 1)
-        if results[first + 1].rowCount > 0 {
-            answer.source = try results[first + 1].int32(0, 0)
-            answer.isRevoked = try results[first + 1].bool(0, 1)
+        guard let (scope, lastSequence) = try results[tickets.scope].first() else { return answer }
+        answer.scope = scope
+        answer.reading.lastSequence = try continued(lastSequence, "last_seq")
+        if let (source, isRevoked) = try results[tickets.source].first() {
+            answer.source = source
+            answer.isRevoked = isRevoked
         }
-        try readKnown(results[first + 2], into: &answer.reading)
-        try readRows(results[first + 3], into: &answer)
-        for (offset, entry) in references.enumerated() {
-            let result = results[first + 4 + offset]
-            for row in 0..<result.rowCount {
-                answer.reading.parents.insert(entry.values[Int(try result.int64(row, 0)) - 1])
+        var known = try results[tickets.known]
+        while let (id, change) = try known.next() {
+            answer.reading.known[id, default: []].append(change)
+        }
+        try readRows(results[tickets.rows], into: &answer)
+        for (entry, ticket) in zip(references, tickets.parents) {
+            var places = try results[ticket]
+            while let place = try places.next() {
+                answer.reading.parents.insert(entry.values[Int(place) - 1])
             }
         }
         return answer
@@ -121,77 +97,64 @@ struct UploadReadingStatements {
     private static let highestNumber = Int64.max - Int64(WireLimits.answeredChanges)
 
     /// A sequence or version, which the plan counts on from.
-    private func number(
-        _ result: PostgresResult, _ row: Int, _ column: Int
+    private func continued(
+        _ number: Int64, _ column: String
     ) throws(PostgresError) -> Int64 {
-        let number = try result.int64(row, column)
         guard number <= Self.highestNumber else {
-            throw PostgresError(
-                .decoding("\(result.columnName(column)) \(number): no number can follow it"))
+            throw PostgresError(.decoding("\(column) \(number): no number can follow it"))
         }
         return number
     }
 
-    private func readKnown(_ result: PostgresResult, into reading: inout UploadReading)
-        throws(PostgresError)
-    {
-        for row in 0..<result.rowCount {
-            let known = KnownChange(
-                sequence: try result.int64(row, 1), version: try result.int64(row, 2),
-                contentHash: try result.int64(row, 3))
-            reading.known[try result.int64(row, 0), default: []].append(known)
-        }
-    }
-
-    private func readRows(_ result: PostgresResult, into answer: inout Answer)
-        throws(PostgresError)
-    {
-        for row in 0..<result.rowCount {
-            let change = changes[Int(try result.int64(row, 0)) - 1]
+    private func readRows(
+        _ rows: Rows<UploadStatements.ReadRows.Row>, into answer: inout Answer
+    ) throws(PostgresError) {
+        defer { withExtendedLifetime(rows) {} }
+        var rows = rows
+        while let row = try rows.next() {
+            let change = changes[Int(row.place) - 1]
             // Read for another change too, with its writer.
             if case .stored(.some)? = answer.reading.rows[change.row]?.writer { continue }
-            let isDeleted = try result.bool(row, 3)
             var writer: StoredWriter?
-            if try result.bool(row, 4) {
+            if let stored = row.writer {
                 writer = StoredWriter(
-                    payload: result.withBytes(row, 5) { $0.map(Array.init) },
-                    device: try result.optionalString(row, 6) ?? "",
-                    changeID: try result.int64(row, 7),
-                    timestamp: timestampFromPostgres(try result.string(row, 8)))
-                if writer?.payload == nil, !isDeleted { answer.withoutPayload.append(change.row) }
+                    payload: stored.payload.map(Array.init), device: stored.device ?? "",
+                    changeID: stored.changeID, timestamp: timestampFromPostgres(stored.time))
+                if stored.payload == nil, !row.isDeleted {
+                    answer.withoutPayload.append(change.row)
+                }
             } else if answer.reading.rows[change.row] != nil {
                 // The row was read for another change too; keep the reading that has its writer.
                 continue
             }
             answer.reading.rows[change.row] = RowFact(
-                version: try number(result, row, 1), sequence: try result.int64(row, 2),
-                isDeleted: isDeleted, writer: .stored(writer))
+                version: try continued(row.version, "version"), sequence: row.sequence,
+                isDeleted: row.isDeleted, writer: .stored(writer))
         }
     }
 
     /// Reads the payloads that did not come with their rows; nil if all did.
-    func payloadCommand(_ answer: Answer) -> Command? {
+    func payloadStatement(_ answer: Answer) -> UploadStatements.ReadPayloads? {
         guard !answer.withoutPayload.isEmpty else { return nil }
-        var sequences = ArrayBinding(of: .int8, reserving: answer.withoutPayload.count)
-        for row in answer.withoutPayload {
-            sequences.append(answer.reading.rows[row]?.sequence ?? 0)
-        }
-        var bindings = Bindings()
-        bindings.bind(user.value)
-        bindings.bind(sequences)
-        return Command(UploadStatements.readPayloads, bindings)
+        return UploadStatements.ReadPayloads(
+            user: user,
+            sequences: answer.withoutPayload.map { answer.reading.rows[$0]?.sequence ?? 0 })
     }
 
-    /// Takes the answer of `payloadCommand`. Rows that are not in it stay without a payload: the
+    /// Takes the answer of `payloadStatement`. Rows that are not in it stay without a payload: the
     /// answer to the device has no room for them.
-    func readPayloads(_ result: PostgresResult, into answer: inout Answer) throws(PostgresError) {
-        for row in 0..<result.rowCount {
-            let id = answer.withoutPayload[Int(try result.int64(row, 0)) - 1]
+    func readPayloads(
+        _ rows: Rows<UploadStatements.ReadPayloads.Row>, into answer: inout Answer
+    ) throws(PostgresError) {
+        defer { withExtendedLifetime(rows) {} }
+        var rows = rows
+        while let row = try rows.next() {
+            let id = answer.withoutPayload[Int(row.place) - 1]
             guard let fact = answer.reading.rows[id], case .stored(let writer?) = fact.writer else {
                 continue
             }
             let whole = StoredWriter(
-                payload: result.withBytes(row, 1) { $0.map(Array.init) }, device: writer.device,
+                payload: row.payload.map(Array.init), device: writer.device,
                 changeID: writer.changeID, timestamp: writer.timestamp)
             answer.reading.rows[id] = RowFact(
                 version: fact.version, sequence: fact.sequence, isDeleted: fact.isDeleted,

@@ -44,121 +44,10 @@ package enum UploadStatements {
     package static let enterDeletes = Statement(
         name: "upload_enter_deletes", sql: "SELECT set_config('oversync.writes', 'D', true)")
 
-    /// The last sequence after the writes: beyond the upload's own where they caused others.
-    package static let readHead = Statement(
-        name: "upload_read_head", sql: "SELECT last_seq FROM sync.scope WHERE scope_id = $1",
-        parameters: [.int8])
-
-    /// The identity of the database's history.
-    package static let readEpoch = Statement(
-        name: "upload_read_epoch", sql: "SELECT epoch::text FROM sync.meta")
-
-    /// The user's one door (decision D1). What follows reads what was committed before it opened.
-    package static let lockScope = Statement(
-        name: "upload_lock_scope",
-        sql: "SELECT scope_id, last_seq FROM sync.scope WHERE user_id = $1 FOR NO KEY UPDATE",
-        parameters: [.text])
-
     package static let createScope = Statement(
         name: "upload_create_scope",
         sql: "INSERT INTO sync.scope (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING",
         parameters: [.text])
-
-    package static let readSource = Statement(
-        name: "upload_read_source",
-        sql: """
-            SELECT d.source_no, d.revoked_at IS NOT NULL FROM sync.source d
-            WHERE d.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1) AND d.device = $2
-            """,
-        parameters: [.text, .text])
-
-    /// Runs under the scope's lock, so two devices never get one number.
-    package static let createSource = Statement(
-        name: "upload_create_source",
-        sql: """
-            INSERT INTO sync.source (scope_id, source_no, device)
-            SELECT $1, coalesce(max(source_no), 0) + 1, $2 FROM sync.source WHERE scope_id = $1
-            RETURNING source_no
-            """,
-        parameters: [.int8, .text])
-
-    /// Devices count upwards: an id above the highest one known needs no look-up of its own. One that is used again
-    /// and again has any number of changes: only those with the content (`$4`) or the key (`$5`) of one at hand matter.
-    /// Nothing repeats those as often as the LIMIT says.
-    package static let readKnownChanges = Statement(
-        name: "upload_read_known",
-        sql: """
-            SELECT l.source_change_id, l.seq, l.version, l.content_hash
-            FROM sync.source d
-            CROSS JOIN LATERAL (
-                SELECT m.source_change_id AS id FROM sync.change_log m
-                WHERE m.scope_id = d.scope_id AND m.source_no = d.source_no
-                ORDER BY m.scope_id DESC, m.source_no DESC, m.source_change_id DESC LIMIT 1
-            ) AS highest
-            JOIN unnest($3::int8[]) AS k(id) ON k.id <= highest.id
-            CROSS JOIN LATERAL (
-                SELECT e.source_change_id, e.seq, e.version, e.content_hash FROM sync.change_log e
-                WHERE e.scope_id = d.scope_id AND e.source_no = d.source_no AND e.source_change_id = k.id
-                    AND (e.content_hash IN (SELECT unnest($4::int8[]))
-                        OR e.key IN (SELECT unnest($5::bytea[])))
-                LIMIT 1000000
-            ) AS l
-            WHERE d.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1) AND d.device = $2
-            ORDER BY l.seq
-            """,
-        parameters: [.text, .text, .int8Array, .int8Array, .byteaArray])
-
-    /// Bytes of a stored payload up to which it comes with the other rows. See `readPayloads`.
-    private static let smallPayloadBytes = 512
-
-    /// The rows concerned; with what made them so where the device's base is not their version, since only
-    /// then can the answer be a conflict that shows it. A payload that is large, or may be once it is unpacked, is
-    /// left to `readPayloads`.
-    package static let readRows = Statement(
-        name: "upload_read_rows",
-        sql: """
-            SELECT k.n::int8, r.version, r.seq, r.deleted, l.seq IS NOT NULL,
-                CASE WHEN pg_column_size(l.payload) <= \(smallPayloadBytes) THEN l.payload END, d.device,
-                l.source_change_id, l.ts AT TIME ZONE 'UTC'
-            FROM unnest($2::int2[], $3::bytea[], $4::int8[]) WITH ORDINALITY AS k(table_id, key, base, n)
-            CROSS JOIN LATERAL (
-                SELECT s.scope_id, s.version, s.seq, s.deleted FROM sync.row_state s
-                WHERE s.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
-                    AND s.table_id = k.table_id AND s.key = k.key
-                LIMIT 1
-            ) AS r
-            LEFT JOIN LATERAL (
-                SELECT * FROM sync.change_log e
-                WHERE e.scope_id = r.scope_id AND e.seq = r.seq AND r.version <> k.base
-                LIMIT 1
-            ) AS l ON true
-            LEFT JOIN LATERAL (
-                SELECT e.device FROM sync.source e
-                WHERE e.scope_id = l.scope_id AND e.source_no = l.source_no
-                LIMIT 1
-            ) AS d ON true
-            """,
-        parameters: [.text, .int2Array, .byteaArray, .int8Array])
-
-    /// The payloads of some of the user's changes, in the order given, as far as one answer has room for them; the
-    /// first one in any case that devices can take.
-    package static let readPayloads = Statement(
-        name: "upload_read_payloads",
-        sql: """
-            SELECT n::int8, payload FROM (
-                SELECT k.n, l.payload, octet_length(l.payload::text) AS bytes,
-                    sum(octet_length(l.payload::text)) OVER (ORDER BY k.n) AS total
-                FROM unnest($2::int8[]) WITH ORDINALITY AS k(seq, n)
-                CROSS JOIN LATERAL (
-                    SELECT e.payload FROM sync.change_log e
-                    WHERE e.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1) AND e.seq = k.seq
-                    LIMIT 1
-                ) AS l
-            ) AS p
-            WHERE total <= \(WireLimits.payloadBytesPerAnswer)
-                OR total = bytes AND bytes <= \(WireLimits.largestRowBytes)
-            """,
-        parameters: [.text, .int8Array])
 
     /// Stops the transaction, with `UnseenColumns.state`, if a table has a column that the service has not seen.
     package static let expectNoColumns = Statement(
@@ -222,11 +111,10 @@ package enum UploadStatements {
     /// All of them, for the test that prepares each on a real server.
     package static let all = [
         begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint, deferConstraints,
-        checkConstraints, configure, enterWrites, enterDeletes, readHead, readEpoch, lockScope,
-        createScope,
-        readSource,
-        createSource,
-        readKnownChanges, readRows, readPayloads, expectNoColumns, advanceScope, appendLog,
-        writeRowState, recordFailure, noteHydration,
+        checkConstraints, configure, enterWrites, enterDeletes, ReadHead.statement,
+        ReadEpoch.statement, LockScope.statement, createScope, ReadSource.statement,
+        CreateSource.statement, ReadKnownChanges.statement, ReadRows.statement,
+        ReadPayloads.statement, expectNoColumns, advanceScope, appendLog, writeRowState,
+        recordFailure, noteHydration,
     ]
 }

@@ -106,18 +106,18 @@ package final class PostgresPool: Service, Timed {
 
     private func acquire(_ deadline: Instant?) async throws(PostgresError) -> Lease {
         let start = Instant.now
-        let ticket = Ticket()
+        let number = WaiterNumber()
         let outcome = await withTaskCancellationHandler {
             await withCheckedContinuation { (waiter: Waiter) in
                 act { state in
                     let (id, actions) = state.machine.acquire(deadline: deadline, now: start)
                     state.waiters[id] = waiter
                     // Cancelled before it had a number: the handler could not name it.
-                    return ticket.begin(id) ? actions : actions + state.machine.abandon(id)
+                    return number.begin(id) ? actions : actions + state.machine.abandon(id)
                 }
             }
         } onCancel: {
-            guard let id = ticket.cancel() else { return }
+            guard let id = number.cancel() else { return }
             decide { $0.abandon(id) }
         }
         switch outcome {
@@ -261,7 +261,7 @@ package final class PostgresPool: Service, Timed {
 }
 
 /// The number of a waiter, which a cancellation may want before there is one.
-private final class Ticket: Sendable {
+private final class WaiterNumber: Sendable {
     private enum Phase {
         case none
         case waiting(PoolMachine.WaiterID)

@@ -3,107 +3,115 @@
 extension PostgresResult {
     /// An `int2`, `int4` or `int8`, in either format.
     package func int64(_ row: Int, _ column: Int) throws(PostgresError) -> Int64 {
-        try required(row, column, "an integer", ValueDecoding.integer)
+        try value(row, column, as: Int64.self)
     }
 
     package func optionalInt64(_ row: Int, _ column: Int) throws(PostgresError) -> Int64? {
-        try optional(row, column, "an integer", ValueDecoding.integer)
+        try optionalValue(row, column, as: Int64.self)
     }
 
     package func int32(_ row: Int, _ column: Int) throws(PostgresError) -> Int32 {
-        try required(row, column, "a 32-bit integer", ValueDecoding.narrow)
+        try value(row, column, as: Int32.self)
     }
 
     package func optionalInt32(_ row: Int, _ column: Int) throws(PostgresError) -> Int32? {
-        try optional(row, column, "a 32-bit integer", ValueDecoding.narrow)
+        try optionalValue(row, column, as: Int32.self)
     }
 
     package func int16(_ row: Int, _ column: Int) throws(PostgresError) -> Int16 {
-        try required(row, column, "a 16-bit integer", ValueDecoding.narrow)
+        try value(row, column, as: Int16.self)
     }
 
     package func optionalInt16(_ row: Int, _ column: Int) throws(PostgresError) -> Int16? {
-        try optional(row, column, "a 16-bit integer", ValueDecoding.narrow)
+        try optionalValue(row, column, as: Int16.self)
     }
 
     /// A `timestamptz` in binary format.
     package func microsecondsSince2000(
         _ row: Int, _ column: Int
     ) throws(PostgresError) -> Int64 {
-        try required(row, column, "a time in binary format") { bytes, format in
-            guard format == .binary, bytes.count == 8 else { return nil }
-            return ValueDecoding.integer(bytes, format)
-        }
+        try value(row, column, as: PostgresTime.self).microsecondsSince2000
     }
 
     package func bool(_ row: Int, _ column: Int) throws(PostgresError) -> Bool {
-        try required(row, column, "a boolean", ValueDecoding.bool)
+        try value(row, column, as: Bool.self)
     }
 
     package func optionalBool(_ row: Int, _ column: Int) throws(PostgresError) -> Bool? {
-        try optional(row, column, "a boolean", ValueDecoding.bool)
+        try optionalValue(row, column, as: Bool.self)
     }
 
     package func double(_ row: Int, _ column: Int) throws(PostgresError) -> Double {
-        try required(row, column, "a double", ValueDecoding.double)
+        try value(row, column, as: Double.self)
     }
 
     package func optionalDouble(_ row: Int, _ column: Int) throws(PostgresError) -> Double? {
-        try optional(row, column, "a double", ValueDecoding.double)
+        try optionalValue(row, column, as: Double.self)
     }
 
     /// Any type in text format, or a type whose binary form is its text.
     package func string(_ row: Int, _ column: Int) throws(PostgresError) -> String {
-        try required(row, column, "UTF-8 text", ValueDecoding.string)
+        try value(row, column, as: String.self)
     }
 
     package func optionalString(_ row: Int, _ column: Int) throws(PostgresError) -> String? {
-        try optional(row, column, "UTF-8 text", ValueDecoding.string)
+        try optionalValue(row, column, as: String.self)
     }
 
     /// A `bytea`, in either format (in text format only `\x…`, the server's default output).
     package func bytea(_ row: Int, _ column: Int) throws(PostgresError) -> [UInt8] {
-        try required(row, column, "a bytea", ValueDecoding.bytea)
+        try value(row, column, as: [UInt8].self)
     }
 
     package func optionalBytea(_ row: Int, _ column: Int) throws(PostgresError) -> [UInt8]? {
-        try optional(row, column, "a bytea", ValueDecoding.bytea)
+        try optionalValue(row, column, as: [UInt8].self)
     }
 
     /// A `"char"`: one byte.
     package func char(_ row: Int, _ column: Int) throws(PostgresError) -> UInt8 {
-        try required(row, column, "one byte") { bytes, _ in bytes.count == 1 ? bytes[0] : nil }
+        try value(row, column, as: UInt8.self)
     }
 
-    private func required<Value>(
-        _ row: Int, _ column: Int, _ what: String,
-        _ decode: (UnsafeRawBufferPointer, ResultFormat) -> Value?
+    /// The value, which must not be NULL.
+    @inlinable
+    func value<Value: ColumnValue>(
+        _ row: Int, _ column: Int, as type: Value.Type
     ) throws(PostgresError) -> Value {
-        guard let value = try optional(row, column, what, decode) else {
-            throw failure(row, column, "NULL where \(what) is needed")
+        guard let value = try optionalValue(row, column, as: type) else {
+            throw failure(row, column, "NULL where \(type.columnForm) is needed")
         }
         return value
     }
 
-    private func optional<Value>(
-        _ row: Int, _ column: Int, _ what: String,
-        _ decode: (UnsafeRawBufferPointer, ResultFormat) -> Value?
+    /// The value; nil for NULL.
+    @inlinable
+    func optionalValue<Value: ColumnValue>(
+        _ row: Int, _ column: Int, as type: Value.Type
     ) throws(PostgresError) -> Value? {
-        // A table that always has a row may have been emptied, by hand or by half a restore.
+        guard let bytes = try bytes(row, column, type) else { return nil }
+        defer { withExtendedLifetime(self) {} }
+        guard let value = type.decoded(from: bytes, format) else {
+            throw failure(row, column, "not \(type.columnForm)")
+        }
+        return value
+    }
+
+    /// - Throws: if there is no such row: a table that always has one may have been emptied, by
+    ///   hand or by half a restore.
+    @usableFromInline
+    func bytes(
+        _ row: Int, _ column: Int, _ type: any ColumnValue.Type
+    ) throws(PostgresError) -> UnsafeRawBufferPointer? {
         guard row < rowCount else {
             throw PostgresError(
-                .decoding("row \(row) of \(rowCount): there is no \(what) to read"),
+                .decoding("row \(row) of \(rowCount): there is no \(type.columnForm) to read"),
                 statementName: statementName)
         }
-        guard let bytes = unsafeBytes(row, column) else { return nil }
-        defer { withExtendedLifetime(self) {} }
-        guard let value = decode(bytes, format) else {
-            throw failure(row, column, "not \(what)")
-        }
-        return value
+        return unsafeBytes(row, column)
     }
 
-    private func failure(_ row: Int, _ column: Int, _ what: String) -> PostgresError {
+    @usableFromInline
+    func failure(_ row: Int, _ column: Int, _ what: String) -> PostgresError {
         let place = "column \(columnName(column)) (\(column)) of row \(row): \(what)"
         return PostgresError(.decoding(place), statementName: statementName)
     }

@@ -13,13 +13,11 @@ enum CaptureInstallation {
     ) async throws {
         let connection = run.connection
         try await run.set("SET LOCAL lock_timeout = \(lockTimeout.wholeMilliseconds)")
-        let strays = try await connection.run(Command(SidecarStatements.strayTriggers))
-        for row in 0..<strays.rowCount {
-            let name = TableName(
-                schema: try strays.string(row, 0), table: try strays.string(row, 1))
+        let strays = try await connection.run(SidecarStatements.ReadStrayTriggers()).all()
+        for stray in strays {
             try await execute(
-                try strays.string(row, 2), on: name,
-                for: "Capture trigger left on \(name), which was renamed", in: run)
+                stray.removal, on: stray.table,
+                for: "Capture trigger left on \(stray.table), which was renamed", in: run)
         }
         let installed = try await read(on: connection)
         for table in tables {
@@ -87,13 +85,11 @@ enum CaptureInstallation {
     private static func read(
         on connection: PostgresConnection
     ) async throws(PostgresError) -> [TableID: Installed] {
-        let result = try await connection.run(Command(SidecarStatements.captureTriggers))
+        var rows = try await connection.run(SidecarStatements.ReadCaptureTriggers())
         var installed: [TableID: Installed] = [:]
-        for row in 0..<result.rowCount {
-            installed[try result.int16(row, 0)] = Installed(
-                table: TableName(
-                    schema: try result.string(row, 1), table: try result.string(row, 2)),
-                fingerprint: try result.optionalString(row, 3), triggers: try result.int64(row, 4))
+        while let row = try rows.next() {
+            installed[row.id] = Installed(
+                table: row.table, fingerprint: row.fingerprint, triggers: row.triggers)
         }
         return installed
     }

@@ -26,7 +26,9 @@ package struct TableInUse: Error, CustomStringConvertible {
         var bindings = Bindings()
         bindings.bind(table.quotedName)
         let command = Command(SidecarStatements.lockHolders, bindings)
-        let found = try? await connection.run(command).optionalString(0, 0)
+        let found = try? await connection.rows(command) { columns throws(PostgresError) in
+            try columns.next(String?.self)
+        }.one()
         return TableInUse(cause, table, holders: (found ?? nil) ?? "")
     }
 

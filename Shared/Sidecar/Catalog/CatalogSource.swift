@@ -131,46 +131,30 @@ extension Catalog {
         on connection: PostgresConnection, deadline: ContinuousClock.Instant? = nil
     ) async throws(PostgresError) -> [RegisteredTable] {
         let rows = try await connection.run(
-            Command(SidecarStatements.registeredTables), deadline: deadline)
-        var names: [TableName] = []
-        for row in 0..<rows.rowCount {
-            names.append(TableName(schema: try rows.string(row, 1), table: try rows.string(row, 2)))
+            SidecarStatements.ReadRegisteredTables(), deadline: deadline
+        ).all()
+        let facts = try await Introspection.read(
+            rows.map(\.name), on: connection, deadline: deadline)
+        return rows.map { row in
+            let isTable = row.mode == .table
+            return RegisteredTable(
+                id: row.id, name: row.name, keyKind: row.keyKind, keyColumn: row.keyColumn,
+                mode: row.mode, ownerColumn: row.ownerColumn,
+                columns: isTable ? facts.columns[row.name] ?? [] : [],
+                foreignKeys: isTable ? facts.foreignKeys[row.name] ?? [] : [],
+                columnNeeds: isTable ? facts.columnNeeds[row.name] ?? [] : [],
+                keyIndexColumns: facts.keyIndex(
+                    of: row.name, key: row.keyColumn, owner: row.ownerColumn) ?? [row.keyColumn],
+                isRemoved: row.isRemoved, access: row.access)
         }
-        let facts = try await Introspection.read(names, on: connection, deadline: deadline)
-        var tables: [RegisteredTable] = []
-        for (row, name) in names.enumerated() {
-            let key = try rows.string(row, 4)
-            let owner = try rows.optionalString(row, 6)
-            let mode = TableMode(rawValue: try rows.string(row, 5)) ?? .sidecar
-            let isTable = mode == .table
-            tables.append(
-                RegisteredTable(
-                    id: try rows.int16(row, 0), name: name,
-                    keyKind: KeyKind(rawValue: try rows.string(row, 3)) ?? .uuid, keyColumn: key,
-                    mode: mode,
-                    ownerColumn: owner, columns: isTable ? facts.columns[name] ?? [] : [],
-                    foreignKeys: isTable ? facts.foreignKeys[name] ?? [] : [],
-                    columnNeeds: isTable ? facts.columnNeeds[name] ?? [] : [],
-                    keyIndexColumns: facts.keyIndex(of: name, key: key, owner: owner) ?? [key],
-                    isRemoved: try rows.bool(row, 7),
-                    access: TableAccess(
-                        readRoles: roles(try rows.optionalString(row, 8)),
-                        writeRoles: roles(try rows.optionalString(row, 9)))))
-        }
-        return tables
     }
 
     /// See ``hasDeferrableConstraints``.
     package static func readHasDeferrableConstraints(
         on connection: PostgresConnection, deadline: ContinuousClock.Instant? = nil
     ) async throws(PostgresError) -> Bool {
-        try await connection.run(
-            Command(SidecarStatements.hasDeferrableConstraints), deadline: deadline
-        ).bool(0, 0)
-    }
-
-    /// The names of roles have no comma in them.
-    private static func roles(_ joined: String?) -> Set<String>? {
-        joined.map { Set($0.split(separator: ",").map(String.init)) }
+        try await connection.rows(
+            SidecarStatements.hasDeferrableConstraints, of: Bool.self, deadline: deadline
+        ).one()
     }
 }

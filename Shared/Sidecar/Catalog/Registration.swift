@@ -76,10 +76,12 @@ package enum Registration {
         var bindings = Bindings()
         bindings.bind(registration.name.description)
         bindings.bind(kind.rawValue)
-        let found = try await connection.run(Command(SidecarStatements.otherKeyKind, bindings))
-        guard found.rowCount > 0 else { return }
+        let command = Command(SidecarStatements.otherKeyKind, bindings)
+        guard let known = try await connection.rows(command, of: String.self).first() else {
+            return
+        }
         throw RegistrationError(
-            "\(registration.name).key: devices know its rows by \(try found.string(0, 0)) keys, now they "
+            "\(registration.name).key: devices know its rows by \(known) keys, now they "
                 + "would be \(kind.rawValue): keep the column's type, or make a new table")
     }
 

@@ -5,63 +5,141 @@ package enum CompactionStatements {
     static let begin = Statement(name: "compact_begin", sql: "BEGIN")
     static let commit = Statement(name: "compact_commit", sql: "COMMIT")
 
-    package static let nextScope = Statement(
-        name: "compact_next_scope",
-        sql: """
-            SELECT scope_id, user_id FROM sync.scope
-            WHERE scope_id > $1 AND ($2::text IS NULL OR user_id = $2) ORDER BY scope_id LIMIT 1
-            """,
-        parameters: [.int8, .text])
+    /// The scope after another one, in the order of their ids.
+    struct ReadNextScope: TypedStatement {
+        static let statement = Statement(
+            name: "compact_next_scope",
+            sql: """
+                SELECT scope_id, user_id FROM sync.scope
+                WHERE scope_id > $1 AND ($2::text IS NULL OR user_id = $2) ORDER BY scope_id LIMIT 1
+                """,
+            parameters: [.int8, .text])
 
-    package static let lockScope = Statement(
-        name: "compact_lock_scope",
-        sql: "SELECT FROM sync.scope WHERE scope_id = $1 FOR NO KEY UPDATE", parameters: [.int8])
+        let after: Int64
+        /// Nil for the scopes of all users.
+        let user: String?
 
-    /// Of the `$3` changes after `$2`: removes those that are not their row's newest, up to the first that is
-    /// younger than `$4` seconds. Gives how many, and where the next stretch begins, if there is one.
+        func bind(to bindings: inout Bindings) {
+            bindings.bind(after)
+            bindings.bind(user)
+        }
+
+        static func row(
+            _ columns: inout RowColumns
+        ) throws(PostgresError) -> (id: Int64, user: String) {
+            (try columns.next(Int64.self), try columns.next(String.self))
+        }
+    }
+
+    struct LockScope: TypedStatement {
+        static let statement = Statement(
+            name: "compact_lock_scope",
+            sql: "SELECT FROM sync.scope WHERE scope_id = $1 FOR NO KEY UPDATE",
+            parameters: [.int8])
+
+        let scope: Int64
+
+        func bind(to bindings: inout Bindings) {
+            bindings.bind(scope)
+        }
+    }
+
+    /// A part of a scope's log in which a statement removes changes, up to the first change that is
+    /// too young.
+    struct Stretch {
+        let scope: Int64
+        /// The part begins behind this sequence.
+        let after: Int64
+        /// The largest number of changes in the part.
+        let changes: Int64
+        /// The youngest age of a change that may go, in seconds.
+        let age: Int64
+    }
+
+    /// What a statement did to a stretch of a log.
+    struct Removal {
+        /// How many changes it removed.
+        let count: Int64
+        /// The sequence behind which the next stretch begins; nil after the last stretch.
+        let next: Int64?
+    }
+
+    /// Removes the changes of a stretch that are not their row's newest.
     ///
-    /// A device may send only the columns that it edited: a change stays as long as the newest lacks one of its
-    /// members, and so does a delete before a row that came back, which ends what stood before it.
-    package static let removeSuperseded = Statement(
-        name: "compact_superseded",
-        sql: """
-            WITH \(stretch), doomed AS (
-                SELECT l.seq FROM stretch l JOIN sync.row_state r
-                    ON r.scope_id = $1 AND r.table_id = l.table_id AND r.key = l.key
-                LEFT JOIN LATERAL (
-                    SELECT n.payload FROM sync.change_log n
-                    WHERE n.scope_id = $1 AND n.seq = r.seq AND n.op <> 'D' LIMIT 1
-                ) AS newest ON true
-                WHERE l.seq < r.seq AND l.seq < (SELECT seq FROM stop)
-                    AND (newest.payload IS NULL OR l.op <> 'D'
-                        AND ARRAY(SELECT json_object_keys(l.payload))
-                            <@ ARRAY(SELECT json_object_keys(newest.payload)))
-            ), \(removal(raisesFloor: false))
-            """,
-        parameters: [.int8, .int8, .int8, .int8])
+    /// A device may send only the columns that it edited: a change stays as long as the newest
+    /// lacks one of its members, and so does a delete before a row that came back, which ends what
+    /// stood before it.
+    struct RemoveSuperseded: TypedStatement {
+        static let statement = Statement(
+            name: "compact_superseded",
+            sql: """
+                WITH \(stretchSQL), doomed AS (
+                    SELECT l.seq FROM stretch l JOIN sync.row_state r
+                        ON r.scope_id = $1 AND r.table_id = l.table_id AND r.key = l.key
+                    LEFT JOIN LATERAL (
+                        SELECT n.payload FROM sync.change_log n
+                        WHERE n.scope_id = $1 AND n.seq = r.seq AND n.op <> 'D' LIMIT 1
+                    ) AS newest ON true
+                    WHERE l.seq < r.seq AND l.seq < (SELECT seq FROM stop)
+                        AND (newest.payload IS NULL OR l.op <> 'D'
+                            AND ARRAY(SELECT json_object_keys(l.payload))
+                                <@ ARRAY(SELECT json_object_keys(newest.payload)))
+                ), \(removalSQL(raisesFloor: false))
+                """,
+            parameters: [.int8, .int8, .int8, .int8])
 
-    /// The same for deletes that are their row's newest change. From then on a cursor before them is too old.
-    /// The row's state stays: should the row come back, its versions go on where they were, and no device
-    /// that knew it takes the new row for an old one.
-    package static let removeTombstones = Statement(
-        name: "compact_tombstones",
-        sql: """
-            WITH \(stretch), doomed AS (
-                SELECT l.seq FROM stretch l JOIN sync.row_state r
-                    ON r.scope_id = $1 AND r.table_id = l.table_id AND r.key = l.key
-                WHERE l.op = 'D' AND l.seq = r.seq AND l.seq < (SELECT seq FROM stop)
-            ), \(removal(raisesFloor: true))
-            """,
-        parameters: [.int8, .int8, .int8, .int8])
+        let stretch: Stretch
 
-    /// A hydration takes no longer than a day (`DownloadStatements.readScope`).
+        func bind(to bindings: inout Bindings) {
+            stretch.bind(to: &bindings)
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Removal {
+            try removal(&columns)
+        }
+    }
+
+    /// The same for deletes that are their row's newest change. From then on a cursor before them
+    /// is too old. The row's state stays: should the row come back, its versions go on where they
+    /// were, and no device that knew it takes the new row for an old one.
+    struct RemoveTombstones: TypedStatement {
+        static let statement = Statement(
+            name: "compact_tombstones",
+            sql: """
+                WITH \(stretchSQL), doomed AS (
+                    SELECT l.seq FROM stretch l JOIN sync.row_state r
+                        ON r.scope_id = $1 AND r.table_id = l.table_id AND r.key = l.key
+                    WHERE l.op = 'D' AND l.seq = r.seq AND l.seq < (SELECT seq FROM stop)
+                ), \(removalSQL(raisesFloor: true))
+                """,
+            parameters: [.int8, .int8, .int8, .int8])
+
+        let stretch: Stretch
+
+        func bind(to bindings: inout Bindings) {
+            stretch.bind(to: &bindings)
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Removal {
+            try removal(&columns)
+        }
+    }
+
+    /// A hydration takes no longer than a day (`DownloadStatements.ReadScope`).
     package static let forgetHydrations = Statement(
         name: "compact_forget_hydrations",
         sql: "DELETE FROM sync.hydration WHERE started_at < now() - interval '1 day'")
 
-    /// The end is found by sequence, not by each change's time: nothing behind a change that stays for being young
-    /// goes before it, whatever the server's clock has done.
-    private static let stretch = """
+    package static let all = [
+        ReadNextScope.statement, LockScope.statement, RemoveSuperseded.statement,
+        RemoveTombstones.statement, forgetHydrations,
+    ]
+}
+
+extension CompactionStatements {
+    /// The end is found by sequence, not by each change's time: nothing behind a change that stays
+    /// for being young goes before it, whatever the server's clock has done.
+    private static let stretchSQL = """
         stretch AS (
             SELECT seq, table_id, key, op, payload, ts FROM sync.change_log
             WHERE scope_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
@@ -71,9 +149,9 @@ package enum CompactionStatements {
         )
         """
 
-    /// What goes stays counted: for `oversync verify`, and its change ids, so that a device is given no used
-    /// one.
-    private static func removal(raisesFloor: Bool) -> String {
+    /// What goes stays counted: for `oversync verify`, and its change ids, so that a device is given
+    /// no used one.
+    private static func removalSQL(raisesFloor: Bool) -> String {
         """
         removed AS (
             DELETE FROM sync.change_log WHERE scope_id = $1 AND seq IN (SELECT seq FROM doomed)
@@ -95,7 +173,14 @@ package enum CompactionStatements {
         """
     }
 
-    package static let all = [
-        nextScope, lockScope, removeSuperseded, removeTombstones, forgetHydrations,
-    ]
+    /// Reads the columns that `removalSQL(raisesFloor:)` ends with.
+    private static func removal(_ columns: inout RowColumns) throws(PostgresError) -> Removal {
+        Removal(count: try columns.next(Int64.self), next: try columns.next(Int64?.self))
+    }
+}
+
+extension CompactionStatements.Stretch {
+    fileprivate func bind(to bindings: inout Bindings) {
+        for value in [scope, after, changes, age] { bindings.bind(value) }
+    }
 }

@@ -32,11 +32,6 @@ package struct Compactor {
         package internal(set) var tombstones: Int64 = 0
     }
 
-    private struct Scope {
-        let id: Int64
-        let user: String
-    }
-
     private let connection: PostgresConnection
     private let retention: Retention
 
@@ -53,63 +48,56 @@ package struct Compactor {
     ) async throws(PostgresError) -> Summary {
         var summary = Summary()
         var last: Int64 = 0
-        while let scope = try await next(after: last, user) {
-            last = scope.id
+        while let (scope, name) = try await connection.run(
+            CompactionStatements.ReadNextScope(after: last, user: user)
+        ).first() {
+            last = scope
             var one = Summary(users: 1)
-            one.superseded = try await remove(
-                CompactionStatements.removeSuperseded, scope, olderThan: retention.superseded)
-            one.tombstones = try await remove(
-                CompactionStatements.removeTombstones, scope, olderThan: retention.tombstones)
+            one.superseded = try await remove(from: scope, olderThan: retention.superseded) {
+                CompactionStatements.RemoveSuperseded(stretch: $0)
+            }
+            one.tombstones = try await remove(from: scope, olderThan: retention.tombstones) {
+                CompactionStatements.RemoveTombstones(stretch: $0)
+            }
             guard one.superseded + one.tombstones > 0 else { continue }
             summary.users += 1
             summary.superseded += one.superseded
             summary.tombstones += one.tombstones
-            progress(scope.user, one)
+            progress(name, one)
         }
         try await connection.run(Command(CompactionStatements.forgetHydrations))
         return summary
     }
 
-    private func next(after id: Int64, _ user: String?) async throws(PostgresError) -> Scope? {
-        var bindings = Bindings()
-        bindings.bind(id)
-        bindings.bind(user)
-        let rows = try await connection.run(Command(CompactionStatements.nextScope, bindings))
-        return rows.rowCount == 0
-            ? nil : Scope(id: try rows.int64(0, 0), user: try rows.string(0, 1))
-    }
-
     /// Walks once along a log and removes what the statement finds in each stretch of it.
-    private func remove(
-        _ statement: Statement, _ scope: Scope, olderThan seconds: Int64
-    ) async throws(PostgresError) -> Int64 {
-        var lock = Bindings()
-        lock.bind(scope.id)
+    ///
+    /// - Returns: how many changes were removed.
+    private func remove<Removing: TypedStatement>(
+        from scope: Int64, olderThan seconds: Int64,
+        with removing: (CompactionStatements.Stretch) -> Removing
+    ) async throws(PostgresError) -> Int64 where Removing.Row == CompactionStatements.Removal {
         var total: Int64 = 0
         var after: Int64? = 0
         while let start = after {
-            var stretch = lock
-            stretch.bind(start)
-            stretch.bind(Self.batchChanges)
-            stretch.bind(seconds)
-            let result = try await inTransaction([
-                Command(CompactionStatements.lockScope, lock), Command(statement, stretch),
-            ])
-            total += try result.int64(0, 0)
-            after = try result.optionalInt64(0, 1)
+            let stretch = CompactionStatements.Stretch(
+                scope: scope, after: start, changes: Self.batchChanges, age: seconds)
+            let removal = try await inTransaction(removing(stretch), locking: scope)
+            total += removal.count
+            after = removal.next
         }
         return total
     }
 
-    /// - Returns: the last command's result.
-    private func inTransaction(
-        _ commands: [Command]
-    ) async throws(PostgresError) -> PostgresResult {
+    private func inTransaction<Typed: TypedStatement>(
+        _ statement: Typed, locking scope: Int64
+    ) async throws(PostgresError) -> Typed.Row {
+        var pipeline = Pipeline()
+        pipeline.add(CompactionStatements.begin)
+        pipeline.add(CompactionStatements.LockScope(scope: scope))
+        let ticket = pipeline.add(statement)
+        pipeline.add(CompactionStatements.commit)
         do {
-            let results = try await connection.run(
-                [Command(CompactionStatements.begin)] + commands
-                    + [Command(CompactionStatements.commit)])
-            return results[results.count - 2]
+            return try await connection.run(pipeline)[ticket].one()
         } catch {
             try? await connection.execute(script: "ROLLBACK")
             throw error

@@ -38,17 +38,7 @@ package struct DeferrableKeys: Sendable {
 
     /// The keys that are not deferred yet.
     package func pending() async throws(PostgresError) -> [ImmediateKey] {
-        let rows = try await connection.run(Command(ForeignKeyStatements.immediateKeys))
-        var keys: [ImmediateKey] = []
-        for row in 0..<rows.rowCount {
-            keys.append(
-                ImmediateKey(
-                    table: TableName(
-                        schema: try rows.string(row, 0), table: try rows.string(row, 1)),
-                    name: try rows.string(row, 2), owner: try rows.string(row, 3),
-                    isOurs: try rows.bool(row, 4)))
-        }
-        return keys
+        try await connection.run(ForeignKeyStatements.ReadImmediateKeys()).all()
     }
 
     /// Converts every key that is not deferred yet, each on its own.

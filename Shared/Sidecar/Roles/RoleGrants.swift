@@ -78,16 +78,7 @@ package enum RoleGrants {
     package static func installed(
         on connection: PostgresConnection
     ) async throws(PostgresError) -> [InstalledRole] {
-        let result = try await connection.run(Command(RoleStatements.installed))
-        var roles: [InstalledRole] = []
-        for row in 0..<result.rowCount {
-            guard let purpose = ServiceRole(rawValue: try result.string(row, 0)) else { continue }
-            roles.append(
-                InstalledRole(
-                    purpose: purpose, name: try result.string(row, 1),
-                    isManaged: try result.bool(row, 2), exists: try result.bool(row, 3)))
-        }
-        return roles
+        try await connection.run(RoleStatements.ReadInstalled()).all().compactMap { $0 }
     }
 
     private static func needs(
@@ -106,11 +97,9 @@ package enum RoleGrants {
     private static func missing(
         _ grants: [RoleGrant], on connection: PostgresConnection
     ) async throws(PostgresError) -> [RoleGrant] {
-        let result = try await connection.run(
-            BoundStatement(RoleStatements.missing, values(of: grants)).command)
-        var missing: [RoleGrant] = []
-        for row in 0..<result.rowCount { missing.append(grants[Int(try result.int64(row, 0)) - 1]) }
-        return missing
+        try await connection.run(RoleStatements.FindMissing(grants: grants)).all().map {
+            grants[Int($0) - 1]
+        }
     }
 
     /// Only what was granted here: what an operator has granted by hand is the operator's.
@@ -118,15 +107,15 @@ package enum RoleGrants {
         keeping needed: Set<RoleGrant>, _ former: FormerRoles, current: Set<String>,
         in run: MigrationRun
     ) async throws {
-        let result = try await run.connection.run(Command(RoleStatements.granted))
+        var granted = try await run.connection.run(RoleStatements.ReadGranted())
         var obsolete: [RoleGrant] = []
         var statements: [String] = []
-        for row in 0..<result.rowCount {
-            guard let privilege = try privilege(result, row, first: 1) else { continue }
-            let grant = RoleGrant(role: try result.string(row, 0), privilege: privilege)
+        while let row = try granted.next() {
+            guard let privilege = row.privilege else { continue }
+            let grant = RoleGrant(role: row.role, privilege: privilege)
             if needed.contains(grant) || former.keeps(grant.role, current: current) { continue }
             obsolete.append(grant)
-            if try result.bool(row, 4) { statements.append(statement("REVOKE", grant, "FROM")) }
+            if row.isRevocable { statements.append(statement("REVOKE", grant, "FROM")) }
         }
         guard !obsolete.isEmpty else { return }
         if !statements.isEmpty {
@@ -151,14 +140,6 @@ package enum RoleGrants {
         let text =
             "\(verb) \(privilege.right) ON DATABASE %I \(link) \(role.replacing("%", with: "%%"))"
         return "DO $do$ BEGIN EXECUTE format(\(literal(text)), current_database()); END $do$"
-    }
-
-    private static func privilege(
-        _ result: PostgresResult, _ row: Int, first: Int
-    ) throws(PostgresError) -> Privilege? {
-        guard let kind = Privilege.Kind(rawValue: try result.string(row, first)) else { return nil }
-        return Privilege(
-            kind, try result.string(row, first + 1), try result.string(row, first + 2))
     }
 
     /// In the order of the statements' parameters: role, kind, object, right.

@@ -41,11 +41,7 @@ package struct RoleInstallation {
         }
     }
 
-    private struct Session {
-        let user: String
-        let database: String
-        let mayCreateRoles: Bool
-    }
+    private typealias Session = RoleStatements.ReadSession.Row
 
     /// Makes what is missing, writes the roles into the database's records, and grants what their services need.
     ///
@@ -167,10 +163,8 @@ package struct RoleInstallation {
     }
 
     private func setSession(of role: RoleRequest.Resolved, _ session: Session) async throws {
-        var bindings = Bindings()
-        bindings.bind(role.name.description)
-        let rows = try await connection.run(Command(RoleStatements.settings, bindings))
-        let present = Set(try (0..<rows.rowCount).map { try rows.string($0, 0).lowercased() })
+        let settings = RoleStatements.ReadSettings(role: role.name.description)
+        let present = Set(try await connection.run(settings).all().map { $0.lowercased() })
         let missing = role.purpose.sessionSettings.sorted { $0.key < $1.key }.filter {
             !present.contains("\($0.key)=\($0.value)".lowercased())
         }
@@ -194,35 +188,24 @@ package struct RoleInstallation {
     }
 
     private func rowSecurityRemarks(_ upload: RoleName) async throws -> [String] {
-        var bindings = Bindings()
-        bindings.bind(upload.description)
-        let tables = try await connection.run(Command(RoleStatements.rowSecurity, bindings))
-        return try (0..<tables.rowCount).map { row in
-            "\(try tables.string(row, 0)) has row-level security, which \(upload) is subject to: give it a policy for "
+        let statement = RoleStatements.ReadRowSecurity(role: upload.description)
+        return try await connection.run(statement).all().map { table in
+            "\(table) has row-level security, which \(upload) is subject to: give it a policy for "
                 + "this role, or run ALTER ROLE \(upload.quoted) BYPASSRLS"
         }
     }
 
     private func readSession() async throws(PostgresError) -> Session {
-        let result = try await connection.run(Command(RoleStatements.session))
-        return Session(
-            user: try result.string(0, 0), database: try result.string(0, 1),
-            mayCreateRoles: try result.bool(0, 2))
+        try await connection.run(RoleStatements.ReadSession()).one()
     }
 
     private func readExisting(
         _ roles: [RoleRequest.Resolved]
     ) async throws(PostgresError) -> Existing {
-        var names = ArrayBinding(of: .text)
-        for role in roles { names.append(role.name.description) }
-        var bindings = Bindings()
-        bindings.bind(names)
-        bindings.bind(RoleStatements.comment)
-        let result = try await connection.run(Command(RoleStatements.existing, bindings))
+        var rows = try await connection.run(
+            RoleStatements.ReadExisting(names: roles.map(\.name.description)))
         var existing = Existing()
-        for row in 0..<result.rowCount {
-            existing.managed[try result.string(row, 0)] = try result.bool(row, 1)
-        }
+        while let (name, isManaged) = try rows.next() { existing.managed[name] = isManaged }
         return existing
     }
 

@@ -106,13 +106,21 @@ enum LogChecks {
         """
 
     /// How much there is to check, for the summary.
-    static let totals = Statement(
-        name: "verify_totals",
-        sql: """
-            SELECT count(*), coalesce(sum(last_seq), 0)::bigint,
-                (SELECT count(*) FROM sync.row_state r WHERE NOT r.deleted AND \(ofUser("r")))
-            FROM sync.scope s WHERE \(ofUser("s"))
-            """)
+    struct ReadTotals: TypedStatement {
+        static let statement = Statement(
+            name: "verify_totals",
+            sql: """
+                SELECT count(*), coalesce(sum(last_seq), 0)::bigint,
+                    (SELECT count(*) FROM sync.row_state r WHERE NOT r.deleted AND \(ofUser("r")))
+                FROM sync.scope s WHERE \(ofUser("s"))
+                """)
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Verifier.Summary {
+            Verifier.Summary(
+                users: try columns.next(Int64.self), changes: try columns.next(Int64.self),
+                rows: try columns.next(Int64.self))
+        }
+    }
 
     static let lockScopes = Statement(
         name: "repair_lock", sql: "SELECT sync.lock_scopes($1)", parameters: [.textArray])

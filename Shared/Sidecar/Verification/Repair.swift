@@ -77,15 +77,16 @@ package struct Repair {
         }
         let statement =
             isState ? LogChecks.repairStates : BusinessComparison(table: table).reconcile
+        var pipeline = Pipeline()
+        pipeline.add(Statement(name: "repair_begin", sql: "BEGIN"))
+        // As capture renders rows.
+        pipeline.add(Statement(name: "repair_zone", sql: "SET LOCAL TimeZone = 'UTC'"))
+        pipeline.add(Command(LogChecks.lockScopes, lock))
+        let mended = pipeline.add(Command(statement, bindings), of: Int64.self)
+        pipeline.add(Statement(name: "repair_commit", sql: "COMMIT"))
         do {
-            let results = try await connection.run([
-                Command(Statement(name: "repair_begin", sql: "BEGIN")),
-                // As capture renders rows.
-                Command(Statement(name: "repair_zone", sql: "SET LOCAL TimeZone = 'UTC'")),
-                Command(LogChecks.lockScopes, lock), Command(statement, bindings),
-                Command(Statement(name: "repair_commit", sql: "COMMIT")),
-            ])
-            return isState ? Int64(results[3].affectedRows) : try results[3].int64(0, 0)
+            let rows = try await connection.run(pipeline)[mended]
+            return isState ? Int64(rows.affectedRows) : try rows.one()
         } catch {
             try? await connection.execute(script: "ROLLBACK")
             throw error

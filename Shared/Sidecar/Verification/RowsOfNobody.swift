@@ -13,9 +13,8 @@ package struct RowsOfNobody: Hashable, Sendable, CustomStringConvertible {
     init?(of table: RegisteredTable, on connection: PostgresConnection) async throws(PostgresError)
     {
         let sql = Self.query(table)
-        let result = try await connection.run(
-            Command(Statement(name: statementName("verify_nobody", for: sql), sql: sql)))
-        count = try result.int64(0, 0)
+        let statement = Statement(name: statementName("verify_nobody", for: sql), sql: sql)
+        count = try await connection.rows(statement, of: Int64.self).one()
         guard count > 0 else { return nil }
         self.table = table.name
         ownerColumn = table.ownerColumn

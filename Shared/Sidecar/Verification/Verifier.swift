@@ -67,10 +67,7 @@ package struct Verifier {
         try await connection.run(Command(LogChecks.setUser, userBinding))
         let catalog = Catalog(tables: try await Catalog.readTables(on: connection))
         if let table, catalog[table] == nil { throw UnknownName(text: "table \(table)") }
-        let totals = try await connection.run(Command(LogChecks.totals))
-        var summary = Summary(
-            users: try totals.int64(0, 0), changes: try totals.int64(0, 1),
-            rows: try totals.int64(0, 2))
+        var summary = try await connection.run(LogChecks.ReadTotals()).one()
         if let user, summary.users == 0 { throw UnknownName(text: "user \(user)") }
         let flaws = try await CaptureInstallation.flaws(catalog.tables, on: connection).filter {
             table == nil || $0.table == table
@@ -125,33 +122,50 @@ package struct Verifier {
         try await connection.execute(
             script: "DECLARE differences NO SCROLL CURSOR FOR \(query)")
         while true {
-            let rows = try await connection.run(
-                Command(
-                    Statement(
-                        name: "verify_fetch", sql: "FETCH \(Self.batchRows) FROM differences")))
-            if rows.rowCount == 0 { break }
-            count += Int64(rows.rowCount)
-            try await each((0..<rows.rowCount).map { try difference(rows, $0, catalog) })
+            let rows = try await connection.run(FetchDifferences())
+            if rows.isEmpty { break }
+            count += Int64(rows.count)
+            try await each(try rows.all().map { try difference($0, catalog) })
         }
         try await connection.execute(script: "CLOSE differences")
         return count
     }
 
-    private func difference(
-        _ rows: PostgresResult, _ row: Int, _ catalog: Catalog
-    ) throws -> Difference {
-        let table = try rows.optionalInt16(row, 1).flatMap(catalog.identity)
-        let key = try rows.optionalBytea(row, 2)
-        let kind = try rows.string(row, 3)
-        guard let kind = Difference.Kind(rawValue: kind) else {
-            throw PostgresError(.decoding("an unknown kind of difference: \(kind)"))
+    /// The next rows of the cursor: every check's query has these columns.
+    private struct FetchDifferences: TypedStatement {
+        static let statement = Statement(
+            name: "verify_fetch", sql: "FETCH \(batchRows) FROM differences")
+
+        struct Row {
+            let user: String?
+            let table: TableID?
+            let key: [UInt8]?
+            let kind: String
+            let detail: String?
+            let sequence: Sequence64
         }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
+            Row(
+                user: try columns.next(String?.self), table: try columns.next(Int16?.self),
+                key: try columns.next([UInt8]?.self), kind: try columns.next(String.self),
+                detail: try columns.next(String?.self), sequence: try columns.next(Int64.self))
+        }
+    }
+
+    private func difference(
+        _ row: FetchDifferences.Row, _ catalog: Catalog
+    ) throws(PostgresError) -> Difference {
+        guard let kind = Difference.Kind(rawValue: row.kind) else {
+            throw PostgresError(.decoding("an unknown kind of difference: \(row.kind)"))
+        }
+        let table = row.table.flatMap(catalog.identity)
         return Difference(
-            kind: kind, user: try rows.optionalString(row, 0) ?? "", table: table?.name,
+            kind: kind, user: row.user ?? "", table: table?.name,
             key: table.flatMap { table in
-                key?.withUnsafeBufferPointer { RowKey(stored: $0, kind: table.keyKind) }
+                row.key?.withUnsafeBufferPointer { RowKey(stored: $0, kind: table.keyKind) }
             },
-            detail: try rows.optionalString(row, 4) ?? "", sequence: try rows.int64(row, 5))
+            detail: row.detail ?? "", sequence: row.sequence)
     }
 }
 

@@ -317,6 +317,6 @@ struct HeadsTests {
 extension SyncedDatabase {
     /// What changes as soon as anybody has written to the cluster.
     fileprivate func mark() async throws -> String {
-        try await sql.run(Command(DownloadStatements.readMark)).string(0, 0)
+        try await sql.run(DownloadStatements.ReadMark()).one()
     }
 }

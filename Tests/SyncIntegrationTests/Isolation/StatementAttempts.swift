@@ -106,11 +106,13 @@ struct StatementAttempt: Sendable {
     private static let catalog =
         [
             SidecarStatements.metaExists, SidecarStatements.layoutVersion,
-            SidecarStatements.registeredTables, SidecarStatements.hasDeferrableConstraints,
-            UploadStatements.readEpoch,
+            SidecarStatements.ReadRegisteredTables.statement,
+            SidecarStatements.hasDeferrableConstraints, UploadStatements.ReadEpoch.statement,
         ].map { StatementAttempt($0, .nobodysRows) }
-        + [SidecarStatements.columns, SidecarStatements.foreignKeys, SidecarStatements.uniqueKeys]
-        .map { statement in
+        + [
+            SidecarStatements.ReadColumns.statement, SidecarStatements.ReadForeignKeys.statement,
+            SidecarStatements.ReadUniqueKeys.statement,
+        ].map { statement in
             StatementAttempt(statement, .nobodysRows) { bindings, stranger in
                 var names = ArrayBinding(of: .text)
                 for table in stranger.tables.keys { names.append(table.description) }
@@ -120,8 +122,8 @@ struct StatementAttempt: Sendable {
 
     private static let keys = [
         StatementAttempt(AuthStatements.lockKeys, .nobodysRows),
-        StatementAttempt(AuthStatements.readKeys, .nobodysRows),
-        StatementAttempt(AuthStatements.insertKey, .nobodysRows) { bindings, _ in
+        StatementAttempt(AuthStatements.ReadKeys.statement, .nobodysRows),
+        StatementAttempt(AuthStatements.InsertKey.statement, .nobodysRows) { bindings, _ in
             bindings.bind("kid")
             bindings.bind(bytes: [1])
             bindings.bind(bytes: [2])
@@ -135,20 +137,22 @@ struct StatementAttempt: Sendable {
         StatementAttempt(UploadStatements.enterWrites, .nobodysRows) { bindings, stranger in
             for text in ["5000", "\(stranger.scope)", "1", "9"] { bindings.bind(text) }
         },
-        StatementAttempt(UploadStatements.lockScope, .user("user_id = $1")) { bindings, _ in
+        StatementAttempt(UploadStatements.LockScope.statement, .user("user_id = $1")) {
+            bindings, _ in
             bindings.bind(Stranger.user)
         },
         StatementAttempt(UploadStatements.createScope, .user("VALUES ($1)")) { bindings, _ in
             bindings.bind(Stranger.user)
         },
-        StatementAttempt(UploadStatements.readHead, .scope("scope_id = $1")) {
+        StatementAttempt(UploadStatements.ReadHead.statement, .scope("scope_id = $1")) {
             $0.bind($1.scope)
         },
-        StatementAttempt(UploadStatements.readSource, .user("user_id = $1")) { bindings, _ in
+        StatementAttempt(UploadStatements.ReadSource.statement, .user("user_id = $1")) {
+            bindings, _ in
             bindings.bind(Stranger.user)
             bindings.bind(Stranger.victimsDevice)
         },
-        StatementAttempt(UploadStatements.readKnownChanges, .user("user_id = $1")) {
+        StatementAttempt(UploadStatements.ReadKnownChanges.statement, .user("user_id = $1")) {
             bindings, stranger in
             bindings.bind(Stranger.user)
             bindings.bind(Stranger.victimsDevice)
@@ -161,12 +165,13 @@ struct StatementAttempt: Sendable {
             for row in stranger.victimsRows { row.key.withUnsafeBytes { keys.append(bytes: $0) } }
             bindings.bind(keys)
         },
-        StatementAttempt(UploadStatements.readRows, .user("user_id = $1")) {
+        StatementAttempt(UploadStatements.ReadRows.statement, .user("user_id = $1")) {
             bindings, stranger in
             bindings.bind(Stranger.user)
             bindRows(&bindings, stranger)
         },
-        StatementAttempt(UploadStatements.readPayloads, .user("user_id = $1")) { bindings, _ in
+        StatementAttempt(UploadStatements.ReadPayloads.statement, .user("user_id = $1")) {
+            bindings, _ in
             bindings.bind(Stranger.user)
             var sequences = ArrayBinding(of: .int8)
             for sequence in 1...20 { sequences.append(Int64(sequence)) }
@@ -202,19 +207,22 @@ struct StatementAttempt: Sendable {
     }
 
     private static let downloads = [
-        StatementAttempt(DownloadStatements.readScope, .user("user_id = $1"), bindDevice),
-        StatementAttempt(DownloadStatements.readBootstrap, .user("user_id = $1"), bindDevice),
-        StatementAttempt(DownloadStatements.readPage, .user("user_id = $1"), bindPage),
-        StatementAttempt(DownloadStatements.readLargeRows, .user("user_id = $1"), bindPage),
-        StatementAttempt(DownloadStatements.readHeads, .user("unnest($1::text[])")) {
+        StatementAttempt(DownloadStatements.ReadScope.statement, .user("user_id = $1"), bindDevice),
+        StatementAttempt(
+            DownloadStatements.ReadBootstrap.statement, .user("user_id = $1"), bindDevice),
+        StatementAttempt(DownloadStatements.ReadPage.statement, .user("user_id = $1"), bindPage),
+        StatementAttempt(
+            DownloadStatements.ReadLargeRows.statement, .user("user_id = $1"), bindPage),
+        StatementAttempt(DownloadStatements.ReadHeads.statement, .user("unnest($1::text[])")) {
             bindings, _ in
             var users = ArrayBinding(of: .text)
             users.append(Stranger.user)
             bindings.bind(users)
         },
-        StatementAttempt(DownloadStatements.readMark, .nobodysRows) { _, _ in },
-        StatementAttempt(DownloadStatements.readGrown, .user("unnest($1::text[], $2::int8[])")) {
-            bindings, _ in
+        StatementAttempt(DownloadStatements.ReadMark.statement, .nobodysRows) { _, _ in },
+        StatementAttempt(
+            DownloadStatements.ReadGrown.statement, .user("unnest($1::text[], $2::int8[])")
+        ) { bindings, _ in
             var users = ArrayBinding(of: .text)
             users.append(Stranger.user)
             bindings.bind(users)
@@ -235,7 +243,7 @@ struct StatementAttempt: Sendable {
     }
 
     private static let administration = [
-        StatementAttempt(FailureStatements.list, .administrators) { bindings, _ in
+        StatementAttempt(FailureStatements.ReadFailures.statement, .administrators) { bindings, _ in
             for text in ["", "", Stranger.user] { bindings.bind(text) }
             for number in [0, Int64(100)] { bindings.bind(number) }
         },
@@ -243,22 +251,23 @@ struct StatementAttempt: Sendable {
         StatementAttempt(FailureStatements.audit, .administrators) { bindings, _ in
             for text in ["bob", "test", "1", "done"] { bindings.bind(text) }
         },
-        StatementAttempt(CompactionStatements.nextScope, .administrators) { bindings, _ in
+        StatementAttempt(CompactionStatements.ReadNextScope.statement, .administrators) {
+            bindings, _ in
             bindings.bind(Int64(0))
             bindings.bind(Stranger.user)
         },
-        StatementAttempt(CompactionStatements.lockScope, .scope("scope_id = $1")) {
+        StatementAttempt(CompactionStatements.LockScope.statement, .scope("scope_id = $1")) {
             $0.bind($1.scope)
         },
-        StatementAttempt(CompactionStatements.removeSuperseded, .scope("scope_id = $1")) {
+        StatementAttempt(CompactionStatements.RemoveSuperseded.statement, .scope("scope_id = $1")) {
             bindStretch(&$0, $1)
         },
-        StatementAttempt(CompactionStatements.removeTombstones, .scope("scope_id = $1")) {
+        StatementAttempt(CompactionStatements.RemoveTombstones.statement, .scope("scope_id = $1")) {
             bindStretch(&$0, $1)
         },
         // Of everybody, but only what has no meaning any more.
         StatementAttempt(CompactionStatements.forgetHydrations, .administrators),
-        StatementAttempt(ForeignKeyStatements.immediateKeys, .nobodysRows),
+        StatementAttempt(ForeignKeyStatements.ReadImmediateKeys.statement, .nobodysRows),
     ]
 
     private static func bindStretch(_ bindings: inout Bindings, _ stranger: Stranger) {
@@ -295,7 +304,7 @@ struct StatementAttempt: Sendable {
             bindings.bind(Int64(5))
             for text in ["23514", "mine"] { bindings.bind(text) }
         },
-        StatementAttempt(UploadStatements.createSource, .scope("scope_id = $1")) {
+        StatementAttempt(UploadStatements.CreateSource.statement, .scope("scope_id = $1")) {
             $0.bind($1.scope)
             $0.bind(Stranger.victimsDevice)
         },

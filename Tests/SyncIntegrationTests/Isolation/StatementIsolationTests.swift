@@ -99,12 +99,15 @@ struct StatementIsolationTests {
     @Test("What the services' own words would show of the victim is seen by this test")
     func control() async throws {
         try await Self.withVictim { database, victim, _ in
+            let device = "\(Victim.mark)-phone"
+            let scope = try await database.sql.run(
+                Command(
+                    DownloadStatements.ReadScope(
+                        user: UserID(Victim.user), device: DeviceID(device))))
+            #expect(Victim.shows(in: scope))
             var bindings = Bindings()
             bindings.bind(Victim.user)
-            bindings.bind("\(Victim.mark)-phone")
-            let scope = try await database.sql.run(
-                Command(DownloadStatements.readScope, bindings))
-            #expect(Victim.shows(in: scope))
+            bindings.bind(device)
             let before = try await victim.everything()
             bindings.bind(Int64(1))
             try await database.sql.run(Command(UploadStatements.noteHydration, bindings))

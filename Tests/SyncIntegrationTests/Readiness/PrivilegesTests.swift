@@ -60,8 +60,9 @@ struct PrivilegesTests {
     }
 
     private static let catalogStatements = [
-        SidecarStatements.registeredTables, SidecarStatements.hasDeferrableConstraints,
-        SidecarStatements.columns, SidecarStatements.foreignKeys, SidecarStatements.uniqueKeys,
+        SidecarStatements.ReadRegisteredTables.statement,
+        SidecarStatements.hasDeferrableConstraints, SidecarStatements.ReadColumns.statement,
+        SidecarStatements.ReadForeignKeys.statement, SidecarStatements.ReadUniqueKeys.statement,
         SidecarStatements.layoutVersion,
     ]
 

@@ -31,8 +31,7 @@ struct Preload: Sendable {
             let statement = Statement(
                 name: "bench_first_scope",
                 sql: "SELECT min(scope_id) FROM sync.scope WHERE \(isOurs)")
-            let first = try await connection.run(Command(statement))
-            return Int(try first.int64(0, 0))
+            return Int(try await connection.rows(statement, of: Int64.self).one())
         }
     }
 

@@ -62,20 +62,20 @@ struct GrowthScenario: Scenario {
     /// What the sidecar's tables take on disk for each change, while there are about so many.
     private func bytes(of size: Int, _ bench: Bench) async throws -> String {
         let tables = ["change_log", "row_state"]
-        let found = try await withConnection(to: bench.stack.database) { connection in
-            try await connection.run(
-                Command(
-                    Statement(
-                        name: "bench_sizes",
-                        sql: tables.map { table in
-                            """
-                            SELECT '\(table)' AS name, pg_table_size('sync.\(table)') / count(*),
-                                pg_indexes_size('sync.\(table)') / count(*) FROM sync.\(table)
-                            """
-                        }.joined(separator: " UNION ALL ") + " ORDER BY name")))
-        }
-        let parts = try tables.indices.map { row in
-            "\(try found.string(row, 0)) \(try found.int64(row, 1)) and \(try found.int64(row, 2)) of indexes"
+        let statement = Statement(
+            name: "bench_sizes",
+            sql: tables.map { table in
+                """
+                SELECT '\(table)' AS name, pg_table_size('sync.\(table)') / count(*),
+                    pg_indexes_size('sync.\(table)') / count(*) FROM sync.\(table)
+                """
+            }.joined(separator: " UNION ALL ") + " ORDER BY name")
+        let parts = try await withConnection(to: bench.stack.database) { connection in
+            try await connection.rows(statement) { columns throws(PostgresError) in
+                let name = try columns.next(String.self)
+                let bytes = try columns.next(Int64.self)
+                return "\(name) \(bytes) and \(try columns.next(Int64.self)) of indexes"
+            }.all()
         }
         return "bytes a row, \(size) changes: \(parts.joined(separator: ", "))"
     }

@@ -106,7 +106,7 @@ struct IdlePollScenario: Scenario {
                     SELECT xact_commit + xact_rollback FROM pg_stat_database
                     WHERE datname = current_database()
                     """)
-            return Int(try await connection.run(Command(statement)).int64(0, 0))
+            return Int(try await connection.rows(statement, of: Int64.self).one())
         }
     }
 }

@@ -63,6 +63,4 @@ struct TableSchema: Sendable {
 
     var wireName: String { name.lowercased() }
     var key: Column { columns[keyIndex] }
-    var quotedName: String { name.quotedIdentifier }
-    var quotedKey: String { key.name.quotedIdentifier }
 }

@@ -1,0 +1,49 @@
+import Model
+import Postgres
+
+extension DownloadStatements {
+    /// Where a device stands. Of a user or a device that never uploaded, all but the epoch is 0 or
+    /// false.
+    struct ReadBootstrap: TypedStatement {
+        static let statement = Statement(
+            name: "download_bootstrap",
+            sql: """
+                SELECT m.epoch::text, coalesce(s.last_seq, 0), coalesce(s.floor_seq, 0),
+                    d.source_no IS NOT NULL,
+                    greatest(d.max_change_id, (SELECT max(l.source_change_id) FROM sync.change_log l
+                        WHERE l.scope_id = d.scope_id AND l.source_no = d.source_no), 0),
+                    d.revoked_at IS NOT NULL
+                FROM sync.meta m
+                LEFT JOIN sync.scope s ON s.user_id = $1
+                LEFT JOIN sync.source d ON d.scope_id = s.scope_id AND d.device = $2
+                """,
+            parameters: [.text, .text])
+
+        let user: UserID
+        let device: DeviceID
+
+        struct Row {
+            let state: ScopeState
+            /// The device has uploaded.
+            let isKnown: Bool
+            /// The highest change id of the device's.
+            let highestChangeID: ChangeID
+            let isRevoked: Bool
+        }
+
+        func bind(to bindings: inout Bindings) {
+            bindings.bind(user.value)
+            bindings.bind(device.value)
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
+            Row(
+                state: ScopeState(
+                    epoch: try columns.next(String.self), head: try columns.next(Int64.self),
+                    floor: try columns.next(Int64.self)),
+                isKnown: try columns.next(Bool.self),
+                highestChangeID: try columns.next(Int64.self),
+                isRevoked: try columns.next(Bool.self))
+        }
+    }
+}

@@ -1,0 +1,100 @@
+import Model
+import Postgres
+
+extension DownloadStatements {
+    /// The states of many users at once, with their revoked devices.
+    struct ReadHeads: TypedStatement {
+        static let statement = Statement(
+            name: "download_heads",
+            sql: """
+                SELECT u, m.epoch::text, coalesce(s.last_seq, 0), coalesce(s.floor_seq, 0),
+                    coalesce((SELECT string_agg(d.device, E'\\x1F') FROM sync.source d
+                        WHERE d.scope_id = s.scope_id AND d.revoked_at IS NOT NULL), '')
+                FROM unnest($1::text[]) AS u CROSS JOIN sync.meta m
+                LEFT JOIN LATERAL (SELECT * FROM sync.scope WHERE user_id = u LIMIT 1) AS s ON true
+                """,
+            parameters: [.textArray])
+
+        /// Between the names of devices: a character that no name has, for names come from tokens,
+        /// in which control characters are refused.
+        private static let deviceSeparator: Character = "\u{1F}"
+
+        let users: ArraySlice<UserID>
+
+        struct Row {
+            let user: UserID
+            let state: ScopeState
+            let revoked: Set<DeviceID>
+        }
+
+        func bind(to bindings: inout Bindings) {
+            var names = ArrayBinding(of: .text, reserving: users.count)
+            for user in users { names.append(user.value) }
+            bindings.bind(names)
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
+            let user = UserID(try columns.next(String.self))
+            let state = ScopeState(
+                epoch: try columns.next(String.self), head: try columns.next(Int64.self),
+                floor: try columns.next(Int64.self))
+            let revoked = try columns.next(String.self).split(separator: deviceSeparator)
+            return Row(
+                user: user, state: state, revoked: Set(revoked.map { DeviceID(String($0)) }))
+        }
+    }
+
+    /// A text that changes as soon as a transaction that wrote anything has become visible.
+    ///
+    /// A snapshot names all transactions whose effects it shows, and changes in the same instant as
+    /// what can be seen. (A position in a primary's log would not do: a commit is written there
+    /// before others see it.) A standby's snapshot does not name transactions in progress; there
+    /// commits are seen before the replay position moves.
+    struct ReadMark: TypedStatement {
+        static let statement = Statement(
+            name: "download_mark",
+            sql: """
+                SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text
+                    ELSE pg_current_snapshot()::text END
+                """)
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> String {
+            try columns.next(String.self)
+        }
+    }
+
+    /// Of many users, those whose last sequence is beyond the one that is known of them.
+    struct ReadGrown: TypedStatement {
+        static let statement = Statement(
+            name: "download_grown",
+            sql: """
+                SELECT u.name, s.last_seq
+                FROM unnest($1::text[], $2::int8[]) AS u (name, known)
+                CROSS JOIN LATERAL (
+                    SELECT last_seq FROM sync.scope WHERE user_id = u.name LIMIT 1
+                ) AS s
+                WHERE s.last_seq > u.known
+                """,
+            parameters: [.textArray, .int8Array])
+
+        /// Each user with the last sequence that is known.
+        let users: ArraySlice<(UserID, Sequence64)>
+
+        func bind(to bindings: inout Bindings) {
+            var names = ArrayBinding(of: .text, reserving: users.count)
+            var known = ArrayBinding(of: .int8, reserving: users.count)
+            for (user, head) in users {
+                names.append(user.value)
+                known.append(head)
+            }
+            bindings.bind(names)
+            bindings.bind(known)
+        }
+
+        static func row(
+            _ columns: inout RowColumns
+        ) throws(PostgresError) -> (user: UserID, head: Sequence64) {
+            (UserID(try columns.next(String.self)), try columns.next(Int64.self))
+        }
+    }
+}

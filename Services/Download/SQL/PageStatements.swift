@@ -1,0 +1,128 @@
+import Model
+import Postgres
+import Sidecar
+
+/// Which rows of a user's log a page's statement reads.
+struct PageRange {
+    let user: UserID
+    /// The rows' sequences are above this one, up to `until`.
+    let after: Sequence64
+    let until: Sequence64
+    /// The largest number of rows.
+    let count: Int
+    /// The tables whose rows are read; nil reads those of all.
+    let tables: [TableID]?
+    /// A device whose own changes are left out.
+    let excluding: DeviceID?
+}
+
+extension DownloadStatements {
+    /// A page of a user's log, and one row more, which tells whether there is another page.
+    ///
+    /// The answer is binary, and has a row's small numbers in one (`RowOrigin`): making text of
+    /// times and numbers is a fifth of what PostgreSQL spends on such a page, and two columns more
+    /// are a tenth.
+    ///
+    /// A payload that is large, or may be once it is unpacked, is left null: a page of such rows
+    /// could have any size, and is read with ``ReadLargeRows``. Seeing how a value is stored costs
+    /// nothing that can be measured.
+    struct ReadPage: TypedStatement {
+        /// Bytes of a payload as stored, up to which it comes with its page at once, compressed or
+        /// not.
+        private static let smallPayloadBytes = 512
+        /// The same for a payload that is not compressed: a page of such rows stays in memory as a
+        /// whole.
+        private static let plainPayloadBytes = 8000
+
+        static let statement = pageStatement(
+            "download_page",
+            payload: """
+                CASE WHEN pg_column_size(l.payload) <= \(smallPayloadBytes)
+                        OR pg_column_size(l.payload) <= \(plainPayloadBytes)
+                        AND pg_column_compression(l.payload) IS NULL
+                    THEN l.payload END
+                """)
+
+        let range: PageRange
+
+        func bind(to bindings: inout Bindings) {
+            range.bind(to: &bindings)
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> PageRow {
+            try pageRow(&columns)
+        }
+    }
+
+    /// The same with payloads of any size that devices can take, to be read row by row. A larger
+    /// payload, which the log has from before capture refused such, is null.
+    struct ReadLargeRows: TypedStatement {
+        static let statement = pageStatement(
+            "download_large_rows",
+            payload: """
+                CASE WHEN octet_length(l.payload::text) <= \(WireLimits.largestRowBytes)
+                    THEN l.payload END
+                """)
+
+        let range: PageRange
+
+        func bind(to bindings: inout Bindings) {
+            range.bind(to: &bindings)
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> PageRow {
+            try pageRow(&columns)
+        }
+    }
+
+    /// - Parameter payload: the expression of the payload's column.
+    private static func pageStatement(_ name: String, payload: String) -> Statement {
+        Statement(
+            name: name,
+            sql: """
+                SELECT l.seq, \(RowOrigin.expression),
+                    l.key, \(payload), l.version, l.source_change_id, l.ts
+                FROM sync.change_log l
+                WHERE l.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
+                    AND l.seq > $2 AND l.seq <= $3
+                    AND ($5::int2[] IS NULL OR l.table_id = ANY ($5))
+                    AND ($6::text IS NULL OR l.source_no IS DISTINCT FROM (
+                        SELECT d.source_no FROM sync.source d
+                        WHERE d.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
+                            AND d.device = $6))
+                ORDER BY l.seq LIMIT $4
+                """,
+            parameters: [.text, .int8, .int8, .int8, .int2Array, .text], results: .binary)
+    }
+
+    private static func pageRow(_ columns: inout RowColumns) throws(PostgresError) -> PageRow {
+        let sequence = try columns.next(Int64.self)
+        let origin = try RowOrigin(packed: try columns.next(Int64.self))
+        guard let key = try columns.nextUnsafeBytes() else {
+            throw PostgresError(.decoding("a change without a key"))
+        }
+        let payload = try columns.nextUnsafeBytes()
+        return PageRow(
+            sequence: sequence, origin: origin, storedKey: key,
+            payload: origin.operation == .delete ? nil : payload,
+            version: try columns.next(Int64.self), changeID: try columns.next(Int64.self),
+            microsecondsSince2000: try columns.next(PostgresTime.self).microsecondsSince2000)
+    }
+}
+
+extension PageRange {
+    fileprivate func bind(to bindings: inout Bindings) {
+        bindings.bind(user.value)
+        bindings.bind(after)
+        bindings.bind(until)
+        bindings.bind(Int64(count))
+        if let tables {
+            var ids = ArrayBinding(of: .int2)
+            for table in tables { ids.append(table) }
+            bindings.bind(ids)
+        } else {
+            bindings.bind(bytes: nil)
+        }
+        bindings.bind(excluding?.value)
+    }
+}

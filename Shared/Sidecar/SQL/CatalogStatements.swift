@@ -1,0 +1,210 @@
+import Model
+import Postgres
+
+extension SidecarStatements {
+    /// The tables that are or were registered.
+    struct ReadRegisteredTables: TypedStatement {
+        static let statement = Statement(
+            name: "sidecar_registered_tables",
+            sql: """
+                SELECT table_id, schema_name, table_name, key_kind, key_column, mode, owner_column,
+                    removed_at IS NOT NULL, array_to_string(read_roles, ','),
+                    array_to_string(write_roles, ',')
+                FROM sync.catalog ORDER BY schema_name, table_name
+                """)
+
+        struct Row {
+            let id: TableID
+            let name: TableName
+            let keyKind: KeyKind
+            let keyColumn: String
+            let mode: TableMode
+            let ownerColumn: String?
+            let isRemoved: Bool
+            let access: TableAccess
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
+            Row(
+                id: try columns.next(Int16.self), name: try TableName(columns: &columns),
+                keyKind: KeyKind(rawValue: try columns.next(String.self)) ?? .uuid,
+                keyColumn: try columns.next(String.self),
+                mode: TableMode(rawValue: try columns.next(String.self)) ?? .sidecar,
+                ownerColumn: try columns.next(String?.self),
+                isRemoved: try columns.next(Bool.self),
+                access: TableAccess(
+                    readRoles: roles(try columns.next(String?.self)),
+                    writeRoles: roles(try columns.next(String?.self))))
+        }
+
+        /// The names of roles have no comma in them.
+        private static func roles(_ joined: String?) -> Set<String>? {
+            joined.map { Set($0.split(separator: ",").map(String.init)) }
+        }
+    }
+
+    /// The columns of the given tables, with the schema of the type and the sequence of the
+    /// default; a column whose default calls several sequences has a row for each. `pg_catalog` and
+    /// not `information_schema`, which hides what the role does not own.
+    struct ReadColumns: TypedStatement {
+        static let statement = Statement(
+            name: "sidecar_columns",
+            sql: """
+                SELECT n.nspname || '.' || c.relname, a.attname,
+                    format_type(a.atttypid, a.atttypmod),
+                    CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::bigint,
+                    a.attgenerated <> '' OR a.attidentity = 'a',
+                    a.attnotnull AND NOT a.atthasdef AND a.attidentity = '', t.oid::bigint,
+                    tn.nspname, s.schema_name, s.sequence_name
+                FROM pg_class c
+                JOIN pg_namespace n ON n.oid = c.relnamespace
+                JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                JOIN pg_type t ON t.oid = a.atttypid
+                JOIN pg_namespace tn ON tn.oid = t.typnamespace
+                LEFT JOIN LATERAL (
+                    SELECT sn.nspname AS schema_name, r.relname AS sequence_name
+                    FROM pg_attrdef d
+                    JOIN pg_depend p ON p.objid = d.oid
+                        AND p.classid = 'pg_catalog.pg_attrdef'::regclass
+                        AND p.refclassid = 'pg_catalog.pg_class'::regclass
+                    JOIN pg_class r ON r.oid = p.refobjid AND r.relkind = 'S'
+                    JOIN pg_namespace sn ON sn.oid = r.relnamespace
+                    WHERE d.adrelid = c.oid AND d.adnum = a.attnum
+                ) AS s ON true
+                WHERE c.relkind IN ('r', 'p') AND n.nspname || '.' || c.relname = ANY ($1)
+                ORDER BY 1, a.attnum, s.schema_name, s.sequence_name
+                """,
+            parameters: [.textArray])
+
+        let tables: ArrayBinding
+
+        struct Row {
+            /// As `TableName.description`.
+            let table: String
+            let column: Column
+            let typeSchema: String
+            let sequence: TableName?
+        }
+
+        func bind(to bindings: inout Bindings) {
+            bindings.bind(tables)
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
+            let table = try columns.next(String.self)
+            let name = try columns.next(String.self)
+            let typeName = try columns.next(String.self)
+            let baseType = UInt32(truncatingIfNeeded: try columns.next(Int64.self))
+            let isReadOnly = try columns.next(Bool.self)
+            let isRequired = try columns.next(Bool.self)
+            let type = UInt32(truncatingIfNeeded: try columns.next(Int64.self))
+            let typeSchema = try columns.next(String.self)
+            let sequence = (
+                schema: try columns.next(String?.self), name: try columns.next(String?.self)
+            )
+            return Row(
+                table: table,
+                column: Column(
+                    name: name, typeName: typeName, type: type, baseType: baseType,
+                    isReadOnly: isReadOnly, isRequired: isRequired),
+                typeSchema: typeSchema,
+                sequence: sequence.schema.map {
+                    TableName(schema: $0, table: sequence.name ?? "")
+                })
+        }
+    }
+
+    /// The foreign keys of the given tables, one row a column pair in key order.
+    struct ReadForeignKeys: TypedStatement {
+        static let statement = Statement(
+            name: "sidecar_foreign_keys",
+            sql: """
+                SELECT n.nspname || '.' || c.relname, k.conname, pn.nspname, p.relname,
+                    ca.attname, pa.attname,
+                    CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::bigint,
+                    k.condeferrable
+                FROM pg_constraint k
+                JOIN pg_class c ON c.oid = k.conrelid
+                JOIN pg_namespace n ON n.oid = c.relnamespace
+                JOIN pg_class p ON p.oid = k.confrelid
+                JOIN pg_namespace pn ON pn.oid = p.relnamespace
+                CROSS JOIN LATERAL unnest(k.conkey, k.confkey)
+                    WITH ORDINALITY AS pair(child, parent, position)
+                JOIN pg_attribute ca ON ca.attrelid = k.conrelid AND ca.attnum = pair.child
+                JOIN pg_attribute pa ON pa.attrelid = k.confrelid AND pa.attnum = pair.parent
+                JOIN pg_type t ON t.oid = pa.atttypid
+                WHERE k.contype = 'f' AND k.conparentid = 0
+                    AND n.nspname || '.' || c.relname = ANY ($1)
+                ORDER BY 1, k.conname, pair.position
+                """,
+            parameters: [.textArray])
+
+        let tables: ArrayBinding
+
+        struct Row {
+            /// As `TableName.description`.
+            let table: String
+            let name: String
+            let parent: TableName
+            let pair: ForeignKey.Pair
+            let isDeferrable: Bool
+        }
+
+        func bind(to bindings: inout Bindings) {
+            bindings.bind(tables)
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
+            Row(
+                table: try columns.next(String.self), name: try columns.next(String.self),
+                parent: try TableName(columns: &columns),
+                pair: ForeignKey.Pair(
+                    child: try columns.next(String.self), parent: try columns.next(String.self),
+                    parentType: UInt32(truncatingIfNeeded: try columns.next(Int64.self))),
+                isDeferrable: try columns.next(Bool.self))
+        }
+    }
+
+    /// Unique indexes (constraints or not) without a condition or expression: what a key can rest
+    /// on. One row a column, in the index's order.
+    struct ReadUniqueKeys: TypedStatement {
+        static let statement = Statement(
+            name: "sidecar_unique_keys",
+            sql: """
+                SELECT n.nspname || '.' || c.relname, i.indexrelid::bigint, a.attname,
+                    i.indisprimary
+                FROM pg_index i
+                JOIN pg_class c ON c.oid = i.indrelid
+                JOIN pg_namespace n ON n.oid = c.relnamespace
+                CROSS JOIN LATERAL unnest(i.indkey::smallint[])
+                    WITH ORDINALITY AS k(attnum, position)
+                JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+                WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
+                    AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
+                    AND n.nspname || '.' || c.relname = ANY ($1)
+                ORDER BY 1, NOT i.indisprimary, 2, k.position
+                """,
+            parameters: [.textArray])
+
+        let tables: ArrayBinding
+
+        struct Row {
+            /// As `TableName.description`.
+            let table: String
+            /// Tells one index from another.
+            let index: Int64
+            let column: String
+            let isPrimary: Bool
+        }
+
+        func bind(to bindings: inout Bindings) {
+            bindings.bind(tables)
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
+            Row(
+                table: try columns.next(String.self), index: try columns.next(Int64.self),
+                column: try columns.next(String.self), isPrimary: try columns.next(Bool.self))
+        }
+    }
+}
