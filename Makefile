@@ -2,13 +2,13 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
+# Demo, run, notes and tests share one build. What measures is built for release.
 CONFIGURATION ?= debug
 BUILD = swift build --traits Server -c $(CONFIGURATION)
 BIN = $(shell swift build --traits Server -c $(CONFIGURATION) --show-bin-path)
 PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
 # Pools, wait lists, connections, balancers, loops.
 TSAN := ^(RPC|Postgres|Readiness|Gateway|Download|ServiceKit|OverSQLite|Compression)(Unit|Integration)Tests$$
-SERVICES := oversync-gateway oversync-upload oversync-download oversync-auth
 
 .PHONY: help packages build test unit tidy-record golden-record tsan integration e2e model client-chaos format lint demo run notes bench bench-smoke gap docs protos binaries images compose-test clean
 
@@ -20,7 +20,7 @@ packages: ## installs the system packages that are missing (apt, as root or with
 
 build: packages ## builds everything
 	@Tools/make/waiting.sh
-	@set -e; for product in oversync oversync-dev $(SERVICES); do $(BUILD) --product $$product; done
+	$(BUILD)
 
 test: packages ## all tests: unit, integration on a real PostgreSQL, end to end with all processes
 	Tools/make/test.sh
@@ -66,15 +66,12 @@ lint: packages ## fails on unformatted Swift, or on generated protobuf code that
 	swift format lint --strict --parallel --recursive Package.swift Client Services Shared Tests Tools
 	Tools/generate-protos.sh --check
 
-demo: CONFIGURATION = release
 demo: build ## the main job on real data: ISO code lists on three devices, through HTTPS; exit 0 if all agree
 	$(BIN)/oversync-dev demo
 
-run: CONFIGURATION = release
 run: build ## the whole stack on a private PostgreSQL under .oversync/, until Ctrl-C
 	$(BIN)/oversync-dev dev
 
-notes: CONFIGURATION = release
 notes: build ## the example app on the stack of `make run`: notes that ME=ada and others share, offline too
 	@$(BIN)/oversync-dev notes --as $(or $(ME),$(shell whoami))
 

@@ -8,7 +8,7 @@ struct UploadBatch: Sendable {
     static let maximumUnknownNames = 10_000
 
     let schema: UploadSchema
-    /// What the changes' payloads are places in.
+    /// The bytes of the changes' payloads. A change has the place of its payload in them.
     let body: ByteBuffer
     /// Changes in the request, refused ones included.
     let count: Int
@@ -39,7 +39,7 @@ struct UploadBatch: Sendable {
     /// Judges changes that were read.
     ///
     /// - Parameters:
-    ///   - payloads: the bytes that the changes' payloads are places in.
+    ///   - payloads: the bytes of the changes' payloads.
     ///   - roles: the caller's.
     init(
         _ wire: [WireChange], payloads: ByteBuffer, roles: Set<String>, schema: UploadSchema,

@@ -30,7 +30,8 @@ extension UploadStatements {
         }
     }
 
-    /// The user's one door (decision D1). What follows reads what was committed before it opened.
+    /// Locks the user's scope, so that uploads of one user follow each other (decision D1). The
+    /// statements after it see all that was committed before the lock was granted.
     struct LockScope: TypedStatement {
         static let statement = Statement(
             name: "upload_lock_scope",

@@ -16,7 +16,8 @@ struct WireRendering {
         "(SELECT row_to_json(w.*) FROM (SELECT \(columns)) AS w)"
     }
 
-    /// The items of a SELECT. `sync.wire_columns` writes the same of a row `t`, with the columns of the moment.
+    /// The items of a SELECT. `sync.wire_columns` writes the same for a row `t`, with the columns
+    /// that the table has at that time.
     static func columns(of table: RegisteredTable, row: String) -> String {
         shown(of: table).map { "\(expression($0, row)) AS \(quoted($0.name.lowercased()))" }
             .joined(separator: ", ")
