@@ -28,4 +28,26 @@ struct GoodbyeLimitTests {
         channel.embeddedEventLoop.advanceTime(by: .seconds(1))
         #expect(!channel.isActive)
     }
+
+    /// Closes at any error, as Hummingbird's handler behind it does.
+    private final class Closing: ChannelInboundHandler {
+        typealias InboundIn = HTTP2Frame
+
+        func errorCaught(context: ChannelHandlerContext, error: any Error) {
+            context.close(promise: nil)
+        }
+    }
+
+    @Test(
+        "an error of one stream leaves the others their connection, one of the connection ends it")
+    func streamError() throws {
+        let channel = EmbeddedChannel(handlers: [GoodbyeLimit(.seconds(20)), Closing()])
+        try channel.connect(to: SocketAddress(unixDomainSocketPath: "/tmp/x")).wait()
+        let cause = NIOHTTP2Errors.createdStreamAfterGoaway()
+        channel.pipeline.fireErrorCaught(
+            NIOHTTP2Errors.streamError(streamID: 3, baseError: cause))
+        #expect(channel.isActive)
+        channel.pipeline.fireErrorCaught(NIOHTTP2Errors.excessiveStreamErrors())
+        #expect(!channel.isActive)
+    }
 }

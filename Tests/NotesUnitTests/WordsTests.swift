@@ -51,7 +51,7 @@ struct WordsTests {
         progress.appliedRows = 1
         status.progress = progress
         let full = Standing(isOffline: false, status: status).full
-        #expect(full.contains("2 rows from the server wait for others"))
+        #expect(full.contains("2 rows from the server wait for other rows"))
         #expect(full[0].hasPrefix("reading: 1 row, "))
     }
 

@@ -134,9 +134,9 @@ import Testing
         "a UUID written in the other form than its column's is refused with what to do",
         arguments: [
             ("TEXT", "x'00112233445566778899aabbccddeeff'", "databaseUUIDEncodingStrategy"),
-            ("TEXT", "'no uuid'", "no UUID, written as text"),
+            ("TEXT", "'no uuid'", "not a UUID: use one"),
             ("BLOB", "'\(key(1))'", "as 16 bytes, or declare the column TEXT"),
-            ("BLOB", "x'00'", "no UUID, written as 16 bytes"),
+            ("BLOB", "x'00'", "not a UUID of 16 bytes"),
         ])
     func otherForm(type: String, literal: String, words: String) async throws {
         let device = try Device(

@@ -33,7 +33,7 @@ struct Standing: Sendable {
     private var settled: String {
         if !status.hasFinishedFirstSync { return "not synced yet" }
         return status.rejectedCount > 0
-            ? "everything is synced but what `rejected` shows" : "everything is synced"
+            ? "all changes are synced except those that `rejected` shows" : "everything is synced"
     }
 
     /// At the end.
