@@ -63,7 +63,7 @@ struct PlanTests {
     @Test("What psql makes of a plan is what a run makes of a twin of the database")
     func psql() async throws {
         try await PlanFixture.with { database in
-            let plan = try await database.plan().description
+            let plan = try await database.plan().script
             try await PlanFixture.with(prefix: database.prefix) { twin in
                 let script = plan.replacing(
                     quoted(database.databaseName), with: quoted(twin.databaseName))
@@ -75,6 +75,33 @@ struct PlanTests {
                 #expect(try await twin.plan().isEmpty)
             }
         }
+    }
+
+    @Test("A printed plan is whole, and psql executes nothing of it", arguments: [true, false])
+    func review(stopsAtErrors: Bool) async throws {
+        try await PlanFixture.with { database in
+            let before = try await database.snapshot()
+            let text = try await database.plan().description
+            #expect(text.hasSuffix("\nCOMMIT;\n\n-- End of the plan."))
+            // With ON_ERROR_STOP it fails as well; without, psql ends at the line after.
+            try? await database.psql(text, stopsAtErrors: stopsAtErrors)
+            #expect(try await database.snapshot() == before)
+        }
+    }
+
+    @Test("Names that look like comments, or steer a terminal, do neither in a plan")
+    func names() throws {
+        var plan = MigrationPlan()
+        let drop = "DROP TRIGGER t ON app.\"user\n--\""
+        plan.append(
+            MigrationPlan.Transaction(
+                opening: [],
+                parts: [
+                    .init(purpose: "Trigger on \"a\u{1B}[2J\u{202E}\n\"", sql: drop),
+                    .init(purpose: "Password", sql: "-- ALTER ROLE a PASSWORD '********';"),
+                ]))
+        #expect(plan.script.contains("\n-- Trigger on \"a [2J  \"\n\(drop);\n"))
+        #expect(plan.script.contains("\n-- ALTER ROLE a PASSWORD '********';\n\nCOMMIT;"))
     }
 
     @Test("A plan shows where passwords are set, and none of them")
@@ -206,13 +233,14 @@ private struct PlanFixture: Sendable {
     }
 
     /// Executes a script as an operator does.
-    func psql(_ script: String) async throws {
+    func psql(_ script: String, stopsAtErrors: Bool = true) async throws {
         let file = FileManager.default.temporaryDirectory
             .appending(path: "plan-\(prefix).sql").path
         try script.write(toFile: file, atomically: true, encoding: .utf8)
         defer { try? FileManager.default.removeItem(atPath: file) }
         _ = try await LocalPostgres.run(
-            program: "psql", ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-f", file])
+            program: "psql",
+            ["-X", "-q", "-v", "ON_ERROR_STOP=\(stopsAtErrors ? 1 : 0)", "-d", url, "-f", file])
     }
 
     /// All that a migration could change, a line each.

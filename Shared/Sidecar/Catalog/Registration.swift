@@ -47,7 +47,10 @@ package enum Registration {
         _ registrations: [TableRegistration], _ facts: Introspection, in run: MigrationRun
     ) async throws {
         let known = try await Catalog.readTables(on: run.connection)
-        try await run.spareNumbers(of: "sync.catalog_table_id_seq")
+        let names = Set(known.map(\.name))
+        if registrations.contains(where: { !names.contains($0.name) }) {
+            try await run.spareNumbers(of: "sync.catalog_table_id_seq")
+        }
         for registration in registrations {
             let (key, kind) = try resolve(registration, facts)
             let name = registration.name
@@ -58,12 +61,12 @@ package enum Registration {
                 for: present == nil
                     ? "Registers \(name)" : "Changes the registration of \(name)")
         }
-        let names = registrations.map(\.name.description)
+        let wanted = registrations.map(\.name.description)
         let others = known.filter { !$0.isRemoved }.map(\.name.description)
-            .filter { !names.contains($0) }
+            .filter { !wanted.contains($0) }
         guard !others.isEmpty else { return }
         try await run.execute(
-            BoundStatement(SidecarStatements.removeOthers, [.texts(names)]),
+            BoundStatement(SidecarStatements.removeOthers, [.texts(wanted)]),
             for: "No longer registered: \(others.joined(separator: ", ")). Rows and log stay")
     }
 

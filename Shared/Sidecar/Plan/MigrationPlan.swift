@@ -27,18 +27,34 @@ package struct MigrationPlan: Hashable, Sendable {
 }
 
 extension MigrationPlan: CustomStringConvertible {
-    /// SQL that psql takes, with a comment above each part.
+    /// The plan for a reader: the script with a comment above each part. psql executes none of it.
     package var description: String {
         guard !isEmpty else {
             return "-- Nothing to do: layout, roles, grants, tables and triggers are up to date."
         }
         let count = transactions.count == 1 ? "1 transaction" : "\(transactions.count) transactions"
-        let header = """
+        return """
             -- The SQL that oversync migrate runs: \(count). Nothing has been changed yet.
+            -- This is for review. `oversync migrate` executes it: the numbers of tables and the
+            -- state of the database may be others by then, and it takes those of that time.
             -- Passwords are never printed: a placeholder in a comment stands where one is set.
+            \(Self.guardOfText)
+
+            \(script)
+
+            -- End of the plan.
             """
-        return ([header] + transactions.map(\.text)).joined(separator: "\n\n")
     }
+
+    /// Ends psql before it executes anything. A plan that is executed late, or again after a
+    /// failure, would number tables in another way than their triggers.
+    private static let guardOfText = """
+        DO $do$ BEGIN RAISE EXCEPTION 'this plan is for review: run oversync migrate'; END $do$;
+        \\quit
+        """
+
+    /// The transactions alone.
+    package var script: String { transactions.map(\.text).joined(separator: "\n\n") }
 }
 
 extension MigrationPlan.Transaction {
@@ -50,8 +66,8 @@ extension MigrationPlan.Transaction {
 
 extension MigrationPlan.Part {
     fileprivate var text: String {
-        // A line break in a name must not end the comment.
-        let line = String(purpose.map { $0.isNewline ? " " : $0 })
+        // A line break in a name must not end the comment, nor may a name steer the terminal.
+        let line = String(purpose.map { $0.isPlain ? $0 : " " })
         return "-- \(line)\n\(ended(sql))"
     }
 }
@@ -60,6 +76,19 @@ extension MigrationPlan.Part {
 private func ended(_ sql: String) -> String {
     var text = sql
     while text.last?.isWhitespace == true { text.removeLast() }
-    let isComment = text.split(separator: "\n").last?.hasPrefix("--") == true
+    // Each line: a name can have a line that begins like a comment.
+    let isComment = text.split(separator: "\n").allSatisfy { $0.hasPrefix("--") }
     return isComment || text.hasSuffix(";") ? text : text + ";"
+}
+
+extension Character {
+    /// Whether it can stand in a line of text: no line break, no control, no formatting.
+    fileprivate var isPlain: Bool {
+        unicodeScalars.allSatisfy {
+            switch $0.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator: false
+            default: true
+            }
+        }
+    }
 }

@@ -15,8 +15,8 @@ struct MigrateCommand: AsyncParsableCommand {
             oversync.yaml.
             """,
         discussion: """
-            With --plan it changes nothing and prints the SQL that it would run, for review or for \
-            psql. The plan never contains passwords: a comment stands where migrate sets one. Nor \
+            With --plan it changes nothing and prints the SQL that it would run, for review. The \
+            plan never contains passwords: a comment stands where migrate sets one. Nor \
             does it contain what fk-deferrable does, which has --dry-run. See \
             Docs/runbooks/review-a-migration.md.
             """,
@@ -61,8 +61,8 @@ struct MigrateCommand: AsyncParsableCommand {
             discussion: """
                 --plan takes the same steps in a transaction, rolls it back, and prints the SQL of \
                 each step. It prints statements on triggers without trying them, because they lock \
-                business tables. It never prints passwords. The plan holds for the database as it \
-                is: make a new one if anything changes before it is run.
+                business tables. It never prints passwords. The plan is for review: psql executes \
+                nothing of it.
                 """)
         @OptionGroup var database: Database
         @Option(
@@ -93,10 +93,11 @@ struct MigrateCommand: AsyncParsableCommand {
                         "layout \(Migration.currentVersion), "
                             + "\(registrations.count) tables registered")
                 }
-                print(
-                    try await MigrationRun.rehearse(on: connection) { run in
-                        try await Self.migrate(registrations, roles, in: run) { _ in }
-                    })
+                let text = try await MigrationRun.rehearse(on: connection) { run in
+                    try await Self.migrate(registrations, roles, in: run) { _ in }
+                }.description
+                // Not `print`, which says nothing of a full disk: half a plan must not look whole.
+                try FileHandle.standardOutput.write(contentsOf: Data("\(text)\n".utf8))
             }
         }
 
