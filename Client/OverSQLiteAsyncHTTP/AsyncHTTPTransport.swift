@@ -22,7 +22,7 @@ public final class AsyncHTTPTransport: HTTPTransport {
     /// Makes a transport with the app's client.
     ///
     /// - Parameters:
-    ///   - client: the HTTP client. Whoever made it shuts it down.
+    ///   - client: the HTTP client. The caller shuts it down.
     ///   - timeout: seconds for a request and its response. It must be longer than the long poll
     ///     (`SyncConfiguration.longPoll`).
     public convenience init(client: HTTPClient, timeout: Int64 = 90) {

@@ -129,7 +129,8 @@ struct GatewayModel: Sendable {
     /// The highest change id of a device; nil if the device is unknown.
     func highestChangeID(of source: String) -> Int? { highest[source] }
 
-    /// The entries after `after` up to `until`: one more than `limit`, if there are so many.
+    /// The entries after `after` up to `until`, at most one more than `limit`: the extra one tells
+    /// that there is another page.
     func page(after: Int, until: Int, limit: Int, excluding source: String?) -> [Entry] {
         Array(
             log.lazy.filter { $0.sequence > after && $0.sequence <= until && $0.source != source }

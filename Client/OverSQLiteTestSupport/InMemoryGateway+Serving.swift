@@ -273,7 +273,7 @@ extension InMemoryGateway {
         try Task.checkCancellation()
     }
 
-    /// Returns when the user's log has grown beyond the call's cursor, whoever wrote the change.
+    /// Returns when the user's log has grown beyond the call's cursor, through any device's change.
     func waitForNews(_ call: Call) async throws {
         guard let caller = call.caller else { return }
         var parameters = call.query

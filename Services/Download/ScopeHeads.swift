@@ -219,6 +219,7 @@ final class ScopeHeads: Service {
             return
         }
         await withTaskGroup(of: Void.self) { group in
+            // Until the next probe is due, or a caller arrives.
             group.addTask { try? await Task.sleep(for: pause) }
             group.addTask { for await _ in arrivals { return } }
             await group.next()

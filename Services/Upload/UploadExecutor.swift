@@ -142,6 +142,8 @@ package final class UploadExecutor: Sendable {
                 guard error.isTransient, error.kind != .poolExhausted, !error.isUnreachable,
                     backoff.failures + 1 < Self.maximumAttempts, .now < deadline
                 else { throw error }
+                // PostgreSQL does not signal the end of a failover, and devices that failed
+                // together must not come back together.
                 try await Task.sleep(for: backoff.fail(jitter: .random(in: 0...1)))
             }
         }

@@ -131,7 +131,8 @@ package final class PoolerCheck: Service {
                     metadata: .fields([.pooling: "\(pooling)", .told: "\(isPooled)"]))
                 return pooling.problem(isTold: isPooled)
             } catch {
-                // Why the database does not answer is the pool's to say.
+                // The pool reports why the database does not answer, and nothing signals that it
+                // does again.
                 try? await Task.sleep(for: Self.pause)
             }
         }

@@ -112,6 +112,7 @@ package struct Program: Sendable {
                 try await run(input: read, output: write, error: withErrors ? write : nil)
             }
             group.addTask {
+                // Ends first if the program takes too long.
                 try await Task.sleep(for: limit)
                 return nil
             }

@@ -83,8 +83,12 @@ struct PlanTests {
             let before = try await database.snapshot()
             let text = try await database.plan().description
             #expect(text.hasSuffix("\nCOMMIT;\n\n-- End of the plan."))
-            // With ON_ERROR_STOP it fails as well; without, psql ends at the line after.
-            try? await database.psql(text, stopsAtErrors: stopsAtErrors)
+            if stopsAtErrors {
+                await #expect(throws: (any Error).self) { try await database.psql(text) }
+            } else {
+                // The error alone would not end psql: the line after it does.
+                try await database.psql(text, stopsAtErrors: false)
+            }
             #expect(try await database.snapshot() == before)
         }
     }

@@ -5,7 +5,7 @@ import Synchronization
 /// Keeps tables of the app's SQLite database in sync with a gateway.
 ///
 /// Making an engine for a database installs triggers. From then on they capture every write to the
-/// synced tables, whoever makes it and whether or not an engine is running. Make one engine per
+/// synced tables, from any code and any process, also while no engine runs. Make one engine per
 /// database in a process.
 ///
 /// ```swift

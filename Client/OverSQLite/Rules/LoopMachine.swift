@@ -3,7 +3,7 @@ struct LoopMachine {
     enum Step: Hashable {
         case fetch
         case send
-        /// Open the watch stream beside the loop.
+        /// Open the watch stream, in a task of its own.
         case watch
         /// Wait for a signal or until the given time. If `poll` is true, also wait for new changes
         /// with a held request.

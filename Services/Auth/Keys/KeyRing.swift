@@ -94,7 +94,7 @@ final class KeyRing: Service {
                 } catch {
                     return
                 }
-                // Another replica may rotate the keys, and tells nobody.
+                // Another replica may rotate the keys without telling this one.
                 try? await Task.sleep(for: Self.refreshInterval)
             }
         }

@@ -26,7 +26,7 @@ extension DownloadStatements {
     /// A payload that is large, or may be once it is unpacked, is left null: a page of such rows
     /// could have any size, and is read with ``ReadLargeRows``. Seeing how a value is stored costs
     /// nothing that can be measured.
-    struct ReadPage: TypedStatement {
+    struct ReadPage: PageStatement {
         /// Bytes of a payload as stored, up to which it comes with its page at once, compressed or
         /// not.
         private static let smallPayloadBytes = 512
@@ -44,19 +44,11 @@ extension DownloadStatements {
                 """)
 
         let range: PageRange
-
-        func bind(to bindings: inout Bindings) {
-            range.bind(to: &bindings)
-        }
-
-        static func row(_ columns: inout RowColumns) throws(PostgresError) -> PageRow {
-            try pageRow(&columns)
-        }
     }
 
     /// The same with payloads of any size that devices can take, to be read row by row. A larger
     /// payload, which the log has from before capture refused such, is null.
-    struct ReadLargeRows: TypedStatement {
+    struct ReadLargeRows: PageStatement {
         static let statement = pageStatement(
             "download_large_rows",
             payload: """
@@ -65,14 +57,6 @@ extension DownloadStatements {
                 """)
 
         let range: PageRange
-
-        func bind(to bindings: inout Bindings) {
-            range.bind(to: &bindings)
-        }
-
-        static func row(_ columns: inout RowColumns) throws(PostgresError) -> PageRow {
-            try pageRow(&columns)
-        }
     }
 
     /// - Parameter payload: the expression of the payload's column.
@@ -94,8 +78,19 @@ extension DownloadStatements {
                 """,
             parameters: [.text, .int8, .int8, .int8, .int2Array, .text], results: .binary)
     }
+}
 
-    private static func pageRow(_ columns: inout RowColumns) throws(PostgresError) -> PageRow {
+/// A statement that reads rows of a page.
+protocol PageStatement: TypedStatement where Row == PageRow {
+    var range: PageRange { get }
+}
+
+extension PageStatement {
+    func bind(to bindings: inout Bindings) {
+        range.bind(to: &bindings)
+    }
+
+    static func row(_ columns: inout RowColumns) throws(PostgresError) -> PageRow {
         let sequence = try columns.next(Int64.self)
         let origin = try RowOrigin(packed: try columns.next(Int64.self))
         guard let key = try columns.nextUnsafeBytes() else {

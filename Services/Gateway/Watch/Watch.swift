@@ -161,7 +161,8 @@ final class Watch: Sendable {
         }
     }
 
-    /// Asks another replica, after a pause: a task of its own, as nobody waits for it, that ends with the watch.
+    /// Asks another replica after a pause, so that watches whose replica has gone do not all ask at
+    /// the same moment. Nobody waits for it: it is a task of its own, which ends with the watch.
     private func reopen() {
         let jitter = Double.random(in: 0...1)
         let pause = state.withLock { $0.words.takePause(jitter: jitter) }

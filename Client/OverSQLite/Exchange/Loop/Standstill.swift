@@ -9,7 +9,7 @@ struct Standstill {
     /// is watched.
     let touched: Signal?
 
-    /// Runs `work` and watches for a standstill beside it.
+    /// Runs `work`, and reports a standstill while it runs.
     func watch<Value: Sendable>(_ work: @escaping @Sendable () async throws -> Value) async throws
         -> Value
     {

@@ -6,7 +6,7 @@ import Synchronization
 struct SyncLoop: Sendable {
     let session: SyncSession
     let wake: Signal
-    /// Raised together with `.localChange`, for whoever watches for a standstill.
+    /// Raised together with `.localChange`, so that `Standstill` hears of writes.
     let touched: Signal
     let fetch: @Sendable () async throws -> Void
     /// Returns when the next rejected row is due.

@@ -1,7 +1,7 @@
 import Foundation
 import Synchronization
 
-/// Keeps `/sync/watch` open beside the loop and reports to the loop what it says.
+/// Keeps `/sync/watch` open while the loop runs, and reports its events to the loop.
 struct WatchStream: Sendable {
     /// Seconds within which the stream must begin.
     static let patienceToOpen = 10.0
@@ -112,7 +112,7 @@ struct WatchStream: Sendable {
     }
 }
 
-/// Connects the loop with the stream beside it.
+/// Carries reports from the stream to the loop, and the order to end from the loop to the stream.
 final class WatchLink: Sendable {
     private let wake: Signal
     private let reports = Mutex<[WatchReport]>([])

@@ -8,7 +8,7 @@ struct LostEdit {
 }
 
 extension RowOutcome {
-    /// The outcome for whoever watches the edit.
+    /// The outcome for a caller that waits for the edit.
     init(lost: LostEdit) {
         self.init(
             row: .init(tableID: lost.table.id, key: lost.key),

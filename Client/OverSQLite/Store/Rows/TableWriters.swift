@@ -7,7 +7,7 @@ final class TableWriters {
     private var changed: [Int64: String] = [:]
 
     let known: KnownRows
-    /// Outcomes of pending edits, for whoever watches them.
+    /// Outcomes of pending edits, for callers that wait for them.
     var outcomes: [RowOutcome] = []
 
     init(_ db: Database) throws {
