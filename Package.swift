@@ -118,8 +118,8 @@ let sharedTargets: [Target] = [
     shared(
         "ServiceKit",
         [
-            "CAllocator", "LogFields", "Model", "RPC", "Telemetry", "WireJSON", .hummingbird,
-            .httpTypes,
+            "CAllocator", "LogFields", "Model", "RPC", "Telemetry", "Waiting", "WireJSON",
+            .hummingbird, .httpTypes,
             .lifecycle, .logging, .nioCore, .nioPosix, .signals,
         ]),
     shared("Postgres", ["CLibPQ", "LogFields", "Waiting", .lifecycle, .logging]),
@@ -337,7 +337,7 @@ let testTargets: [Target] = [
             "AuthService", "DownloadService", "Gateway", "ServiceKit", "Sidecar", "UploadService",
             .yams,
         ]),
-    tests("WaitingUnitTests", ["Waiting"]),
+    tests("WaitingUnitTests", ["SeededRandom", "Waiting"]),
     tests("WireJSONUnitTests", ["SeededRandom", "WireJSON"]),
     tests("ProtosUnitTests", ["ProtobufC", "Protos", .protobuf]),
     tests(
@@ -369,7 +369,7 @@ let testTargets: [Target] = [
             .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, .protobuf,
             .x509,
         ]),
-    tests("ServiceKitUnitTests", ["RPC", "ServiceKit"]),
+    tests("ServiceKitUnitTests", ["RPC", "ServiceKit", "Waiting"]),
     // Programs as an operator runs them: with mistakes, signals and files that change.
     tests(
         "ServiceProcessIntegrationTests",

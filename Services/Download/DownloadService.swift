@@ -22,7 +22,7 @@ package enum DownloadService {
 
     /// What Download reads beside what every service does.
     package static let settings: [any DescribedSetting] =
-        [CommonSettings.maximumPageRows] + DatabaseSettings.download.all
+        [CommonSettings.maximumPageRows] + PageTurns.all + DatabaseSettings.download.all
 
     package static let program = ServiceProgram(
         name: "oversync-download", purpose: "serves a user's changes to the devices, in pages",
@@ -59,8 +59,12 @@ package enum DownloadService {
             let upload = RPCClient(
                 directory: sockets + "/upload", service: "upload", hello: BuildInfo.hello,
                 logger: process.logger, observer: observer)
+            let turns = try PageTurns(configuration)
+            process.metrics.gauge("oversync_download_queued", "Pages that wait for their turn") {
+                [(.none, Double(turns.waiting))]
+            }
             let pull = PullChanges(
-                reader: reader, heads: heads,
+                reader: reader, turns: turns, heads: heads,
                 hydrations: UploadsHydrationNotes(upload: upload), limits: limits,
                 metrics: DownloadMetrics(process.metrics), logger: process.logger)
             let watch = WatchHead(reader: reader, heads: heads, logger: process.logger)

@@ -4,6 +4,7 @@ import NIOCore
 import Postgres
 import Protos
 import RPC
+import ServiceKit
 import Sidecar
 import Synchronization
 import Waiting
@@ -30,16 +31,22 @@ package final class UploadExecutor: Sendable {
     private let source: CatalogSource
     private let limits: WireLimits
     private let timeouts: UploadTimeouts
+    let queue: UploadQueue
     private let prepared = Mutex<BusinessStatements?>(nil)
 
-    init(pool: PostgresPool, source: CatalogSource, limits: WireLimits, timeouts: UploadTimeouts) {
+    /// - Parameter configuration: names the bounds of the queue and the timeouts.
+    init(
+        pool: PostgresPool, source: CatalogSource, limits: WireLimits,
+        _ configuration: Configuration
+    ) throws(ConfigurationError) {
         self.pool = pool
         self.source = source
         self.limits = limits
-        self.timeouts = timeouts
+        timeouts = try UploadTimeouts(configuration)
+        queue = try UploadQueue(configuration)
     }
 
-    /// Reads, judges, decides and writes.
+    /// Waits for the upload's turn; then reads, judges, decides and writes.
     ///
     /// - Parameter trouble: called with PostgreSQL's error, which the caller does not get.
     /// - Throws: `RPCFailure` when the request as a whole cannot be answered: then nothing was
@@ -47,15 +54,18 @@ package final class UploadExecutor: Sendable {
     func upload(
         _ body: ByteBuffer, from caller: CallerIdentity, _ options: UploadOptions = .init(),
         deadline: ContinuousClock.Instant, trouble: (PostgresError) -> Void = { _ in }
-    ) async throws -> (batch: UploadBatch, result: UploadResult) {
-        let sender = Sender(user: UserID(caller.user), device: DeviceID(caller.device))
-        return try await write(
-            from: sender, options, deadline, trouble
-        ) { [limits] schema throws(UndecodableUpload) in
-            try UploadBatch(
-                body, format: options.format, roles: Set(caller.roles), schema: schema,
-                limits: limits)
-        }
+    ) async throws -> AnsweredUpload {
+        let user = UserID(caller.user)
+        let upload = QueuedUpload(
+            user: user, device: DeviceID(caller.device), options: options, deadline: deadline,
+            latestStart: latestStart(deadline),
+            read: { [limits] schema throws(UndecodableUpload) in
+                try UploadBatch(
+                    body, format: options.format, roles: Set(caller.roles), schema: schema,
+                    limits: limits)
+            },
+            bytes: try queue.admit(body, of: user))
+        return try await submit(upload, trouble)
     }
 
     /// Judges a refused change again, decides and writes, as the upload of its own device.
@@ -64,41 +74,28 @@ package final class UploadExecutor: Sendable {
     func retry(
         _ failure: MaterializeFailure, deadline: ContinuousClock.Instant
     ) async throws -> UploadResult {
-        let sender = Sender(user: UserID(failure.user), device: DeviceID(failure.device))
-        return try await write(
-            from: sender, UploadOptions(), deadline
-        ) { [limits] schema throws(UndecodableUpload) in
-            UploadBatch(retrying: failure, schema: schema, limits: limits)
-        }.result
+        let user = UserID(failure.user)
+        let upload = QueuedUpload(
+            user: user, device: DeviceID(failure.device), options: UploadOptions(),
+            deadline: deadline, latestStart: latestStart(deadline),
+            read: { [limits] schema throws(UndecodableUpload) in
+                UploadBatch(retrying: failure, schema: schema, limits: limits)
+            },
+            bytes: try queue.admit(ByteBuffer(string: failure.payload), of: user))
+        return try await submit(upload) { _ in }.result
     }
 
-    /// Whose log is written.
-    private struct Sender {
-        let user: UserID
-        let device: DeviceID
+    private func latestStart(_ deadline: ContinuousClock.Instant) -> ContinuousClock.Instant {
+        min(deadline, .now + .milliseconds(timeouts.scopeLock))
     }
 
-    /// - Parameter read: makes the batch for a schema; called again if the schema was outdated.
-    private func write(
-        from sender: Sender, _ options: UploadOptions, _ deadline: ContinuousClock.Instant,
-        _ trouble: (PostgresError) -> Void = { _ in },
-        read: (UploadSchema) throws(UndecodableUpload) -> UploadBatch
-    ) async throws -> (batch: UploadBatch, result: UploadResult) {
+    private func submit(
+        _ upload: QueuedUpload, _ trouble: (PostgresError) -> Void
+    ) async throws -> AnsweredUpload {
         do {
             // Refused before it is parsed if the queue is already full.
             guard !pool.isFull else { throw PostgresError(.poolExhausted) }
-            let statements = try await preparedStatements()
-            let batch = try read(statements.schema)
-            do {
-                return (batch, try await transact(batch, statements, sender, options, deadline))
-            } catch is OutdatedSchema {
-                _ = try await source.refresh()
-                let statements = try await preparedStatements()
-                let batch = try read(statements.schema)
-                let result = try await transact(
-                    batch, statements, sender, options, deadline, trustsSchema: true)
-                return (batch, result)
-            }
+            return try await queue.submit(upload) { try await write($0) }
         } catch let error as UndecodableUpload where error.isTooLarge {
             throw RPCFailure(.tooLarge, code: "payload_too_large", message: error.reason)
         } catch let error as UndecodableUpload {
@@ -107,7 +104,20 @@ package final class UploadExecutor: Sendable {
                 message: "Failed to parse upload request: \(error.reason)")
         } catch let error as PostgresError {
             trouble(error)
-            throw DatabaseFailures.upload.failure(of: error)
+            throw error.isOfScopeLock ? .userIsBusy : DatabaseFailures.upload.failure(of: error)
+        }
+    }
+
+    private func write(_ upload: QueuedUpload) async throws -> AnsweredUpload {
+        let statements = try await preparedStatements()
+        let batch = try upload.read(statements.schema)
+        do {
+            return (batch, try await transact(batch, statements, upload))
+        } catch is OutdatedSchema {
+            _ = try await source.refresh()
+            let statements = try await preparedStatements()
+            let batch = try upload.read(statements.schema)
+            return (batch, try await transact(batch, statements, upload, trustsSchema: true))
         }
     }
 
@@ -116,18 +126,17 @@ package final class UploadExecutor: Sendable {
 
     /// - Parameter trustsSchema: whether errors about names and types are the row's fault, or ours.
     private func transact(
-        _ batch: UploadBatch, _ statements: BusinessStatements, _ sender: Sender,
-        _ options: UploadOptions, _ deadline: ContinuousClock.Instant, trustsSchema: Bool = false
+        _ batch: UploadBatch, _ statements: BusinessStatements, _ upload: QueuedUpload,
+        trustsSchema: Bool = false
     ) async throws -> UploadResult {
         var isolates = false
         var backoff = Self.backoff
         while true {
             do {
-                return try await pool.withConnection(deadline: deadline) { connection in
+                return try await pool.withConnection(deadline: upload.deadline) { connection in
                     let transaction = UploadTransaction(
-                        connection: connection, user: sender.user, device: sender.device,
-                        batch: batch, statements: statements, options: options,
-                        timeouts: timeouts, deadline: deadline)
+                        connection: connection, upload: upload, batch: batch,
+                        statements: statements, timeouts: timeouts)
                     return isolates
                         ? try await transaction.isolating() : try await transaction.direct()
                 }
@@ -137,10 +146,11 @@ package final class UploadExecutor: Sendable {
                     isolates = true
                     continue
                 }
-                // A caller that waited for a connection in vain does not wait again: others would
-                // wait longer for theirs.
+                // A caller that waited for a connection or for its user's lock in vain does not
+                // wait again: others would wait longer for theirs.
                 guard error.isTransient, error.kind != .poolExhausted, !error.isUnreachable,
-                    backoff.failures + 1 < Self.maximumAttempts, .now < deadline
+                    !error.isOfScopeLock, backoff.failures + 1 < Self.maximumAttempts,
+                    .now < upload.deadline
                 else { throw error }
                 // PostgreSQL does not signal the end of a failover, and devices that failed
                 // together must not come back together.
@@ -167,5 +177,12 @@ package final class UploadExecutor: Sendable {
             prepared = fresh
             return fresh
         }
+    }
+}
+
+extension PostgresError {
+    /// Somebody else held the user's log for longer than an upload may wait.
+    fileprivate var isOfScopeLock: Bool {
+        sqlState == .lockNotAvailable && statementName == UploadStatements.LockScope.statement.name
     }
 }

@@ -5,6 +5,7 @@ import RPC
 import ServiceKit
 import ServiceLifecycle
 import Sidecar
+import Telemetry
 
 extension DatabaseSettings {
     /// Uploads write and wait for commits: few connections keep the disk busy.
@@ -14,6 +15,9 @@ extension DatabaseSettings {
 
 /// The Upload service: accepts changes, decides about them and writes them.
 package enum UploadService {
+    /// Calls at once. Most of them wait for their turn, within the bounds of `UploadQueue`.
+    private static let maximumCallsInFlight = 8192
+
     static let changesSetting = Setting.integer(
         "OVERSYNC_MAX_UPLOAD_CHANGES", "most changes in one upload",
         default: WireLimits().changesPerUpload,
@@ -24,7 +28,8 @@ package enum UploadService {
         in: 256...WireLimits.largestRowBytes, unit: "bytes")
     /// What Upload reads beside what every service does.
     package static let settings: [any DescribedSetting] =
-        [changesSetting, payloadSetting] + UploadTimeouts.all + DatabaseSettings.upload.all
+        [changesSetting, payloadSetting] + UploadTimeouts.all + UploadQueue.all
+        + DatabaseSettings.upload.all
 
     package static let program = ServiceProgram(
         name: "oversync-upload", purpose: "accepts the devices' changes and writes them",
@@ -40,9 +45,14 @@ package enum UploadService {
             var limits = WireLimits()
             limits.changesPerUpload = try configuration.value(changesSetting)
             limits.bytesPerPayload = try configuration.value(payloadSetting)
-            let executor = UploadExecutor(
-                pool: pool, source: source, limits: limits,
-                timeouts: try UploadTimeouts(configuration))
+            let executor = try UploadExecutor(
+                pool: pool, source: source, limits: limits, configuration)
+            process.metrics.gauge("oversync_upload_waiting", "Uploads that wait for their turn") {
+                [(.none, Double(executor.queue.waiting))]
+            }
+            process.metrics.gauge(
+                "oversync_upload_buffer_bytes", "Bytes of uploads that wait or are written"
+            ) { [(.none, Double(executor.queue.bytes))] }
             let sockets = try configuration.value(CommonSettings.runDirectory)
             let observer = RPCMetrics(process.metrics, service: process.name)
             let download = RPCClient(
@@ -69,10 +79,12 @@ package enum UploadService {
             router.on(UploadRPC.retryFailure) { request, _, context in
                 try await retry(request, context)
             }
+            var rpcLimits = RPCLimits()
+            rpcLimits.maximumCallsInFlight = maximumCallsInFlight
             let server = RPCServer(
                 directory: sockets + "/upload",
                 replica: try configuration.value(CommonSettings.replica), router: router,
-                hello: BuildInfo.hello, status: Readiness.starting,
+                limits: rpcLimits, hello: BuildInfo.hello, status: Readiness.starting,
                 currentStatus: { process.readiness.status },
                 logger: process.logger, observer: observer)
             process.readiness.onChange { server.publish($0) }

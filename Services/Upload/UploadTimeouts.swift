@@ -1,6 +1,7 @@
 import DatabaseKit
 import Postgres
 import ServiceKit
+import Telemetry
 
 /// How long an upload's transaction may take at each of its waits.
 struct UploadTimeouts: Sendable {
@@ -34,11 +35,16 @@ struct UploadTimeouts: Sendable {
         idle = try configuration.value(Self.idleSetting)
     }
 
+    /// PostgreSQL waits without an end for 0, and an upload whose turn came late has a chance.
+    private static let leastLockMilliseconds = 10
+
     /// For `UploadStatements.configure`.
-    var bindings: Bindings {
+    ///
+    /// - Parameter scopeLock: what is left of the wait for the user's other uploads.
+    func bindings(scopeLock: Duration) -> Bindings {
         var bindings = Bindings()
         bindings.bind("\(statement)")
-        bindings.bind("\(scopeLock)")
+        bindings.bind("\(max(Self.leastLockMilliseconds, scopeLock.milliseconds))")
         bindings.bind("\(idle)")
         return bindings
     }

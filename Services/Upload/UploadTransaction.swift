@@ -13,13 +13,15 @@ import Telemetry
 /// until each offending row is alone.
 struct UploadTransaction {
     let connection: PostgresConnection
-    let user: UserID
-    let device: DeviceID
+    let upload: QueuedUpload
     let batch: UploadBatch
     let statements: BusinessStatements
-    let options: UploadOptions
     let timeouts: UploadTimeouts
-    let deadline: ContinuousClock.Instant
+
+    private var user: UserID { upload.user }
+    private var device: DeviceID { upload.device }
+    private var options: UploadOptions { upload.options }
+    private var deadline: ContinuousClock.Instant { upload.deadline }
 
     /// Writes everything in one go.
     ///
@@ -136,7 +138,10 @@ struct UploadTransaction {
             user: user, device: device, changes: batch.changes, statements: statements)
         var pipeline = Pipeline()
         pipeline.add(UploadStatements.begin)
-        pipeline.add(Command(UploadStatements.configure, timeouts.bindings))
+        pipeline.add(
+            Command(
+                UploadStatements.configure,
+                timeouts.bindings(scopeLock: upload.latestStart - .now)))
         if batch.schema.catalog.hasDeferrableConstraints {
             pipeline.add(UploadStatements.deferConstraints)
         }

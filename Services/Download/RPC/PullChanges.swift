@@ -12,6 +12,7 @@ import Telemetry
 /// The `PullChanges` call: a cursor in, a page out, one log line about both.
 struct PullChanges: Sendable {
     let reader: PageReader
+    let turns: PageTurns
     let heads: ScopeHeads
     let hydrations: any HydrationNotes
     let limits: WireLimits
@@ -69,7 +70,7 @@ struct PullChanges: Sendable {
             return Page(emptyFor: request, scope)
         }
         let asked = ContinuousClock.now
-        let page = try await reader.read(request, deadline: context.deadline)
+        let page = try await turns.read(request, with: reader, deadline: context.deadline)
         heads.learn(page.scope, of: request.user, asked: asked)
         // The device's next cursor may be below the floor: that it began at 0 must be on record before it has one.
         if request.after == 0, page.hasMore, page.scope.floor > 0 {

@@ -233,9 +233,9 @@ struct PrivilegesTests {
                 let pool = PostgresPool(
                     try role.configuration, pool: try PoolConfiguration(),
                     logger: SyncedDatabase.logger)
-                let executor = UploadExecutor(
+                let executor = try UploadExecutor(
                     pool: pool, source: CatalogSource(pool: pool, logger: SyncedDatabase.logger),
-                    limits: .init(), timeouts: try UploadTimeouts(.init(environment: [:])))
+                    limits: .init(), Configuration(environment: [:]))
                 let body = [
                     change(900, "INSERT", "notes", id("77"), #"{"title":"x"}"#),
                     change(901, "INSERT", "tags", "t77", #"{"label":"x"}"#),

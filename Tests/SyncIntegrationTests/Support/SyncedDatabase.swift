@@ -65,6 +65,7 @@ struct SyncedDatabase {
     let sql: PostgresConnection
     let source: CatalogSource
     let executor: UploadExecutor
+    let turns: PageTurns
     let reader: PageReader
     /// Upload's.
     let pool: PostgresPool
@@ -117,9 +118,10 @@ struct SyncedDatabase {
         self.pool = try pool(.upload)
         downloadPool = try pool(.download)
         source = CatalogSource(pool: self.pool, logger: Self.logger)
-        executor = UploadExecutor(
-            pool: self.pool, source: source, limits: .init(),
-            timeouts: try UploadTimeouts(Configuration(environment: settings)))
+        let configuration = Configuration(environment: settings)
+        executor = try UploadExecutor(
+            pool: self.pool, source: source, limits: .init(), configuration)
+        turns = try PageTurns(configuration)
         reader = PageReader(
             pool: downloadPool, source: CatalogSource(pool: downloadPool, logger: Self.logger))
         heads = ScopeHeads(pool: downloadPool, logger: Self.logger)
@@ -238,7 +240,7 @@ struct SyncedDatabase {
         request.limit = 1000
         fill(&request)
         let pull = PullChanges(
-            reader: reader, heads: heads,
+            reader: reader, turns: turns, heads: heads,
             hydrations: hydrations ?? DirectHydrationNotes(pool: pool), limits: .init(),
             metrics: DownloadMetrics(MetricsRegistry()), logger: Self.logger)
         return try await pull(

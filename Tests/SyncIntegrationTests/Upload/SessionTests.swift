@@ -49,7 +49,8 @@ struct UploadOnPostgresTests {
                 try await connection.execute(script: "SET synchronous_commit = \(configured)")
                 let results = try await connection.run([
                     Command(UploadStatements.begin),
-                    Command(UploadStatements.configure, timeouts.bindings),
+                    Command(
+                        UploadStatements.configure, timeouts.bindings(scopeLock: .seconds(1))),
                     Command(Statement(name: "show", sql: "SHOW synchronous_commit")),
                     Command(UploadStatements.rollback),
                 ])
@@ -68,9 +69,8 @@ struct UploadOnPostgresTests {
             let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
             let pool = PostgresPool(configuration, pool: try PoolConfiguration(), logger: logger)
             let source = CatalogSource(pool: pool, logger: logger)
-            let executor = UploadExecutor(
-                pool: pool, source: source, limits: .init(),
-                timeouts: try UploadTimeouts(Configuration(environment: [:])))
+            let executor = try UploadExecutor(
+                pool: pool, source: source, limits: .init(), Configuration(environment: [:]))
             let deadline = ContinuousClock.now + .seconds(30)
             func upload(_ id: Int) async throws -> UploadResult {
                 let change =

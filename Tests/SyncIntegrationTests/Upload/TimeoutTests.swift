@@ -204,9 +204,9 @@ struct TimeoutTests {
                         // Also bounds how long the first connection may take to open.
                         acquireTimeout: .seconds(3)),
                     logger: SyncedDatabase.logger, observer: refusals)
-                let executor = UploadExecutor(
+                let executor = try UploadExecutor(
                     pool: pool, source: database.source, limits: .init(),
-                    timeouts: try UploadTimeouts(Configuration(environment: [:])))
+                    Configuration(environment: [:]))
                 try await pool.withConnection { _ in
                     let failure = await #expect(throws: RPCFailure.self, "\(kind)") {
                         _ = try await executor.upload(

@@ -1,0 +1,133 @@
+import DatabaseKit
+import Model
+import NIOCore
+import RPC
+import ServiceKit
+import Waiting
+
+/// One upload from the moment it is admitted to its answer.
+struct QueuedUpload: Sendable {
+    /// Whose log is written, and by which device.
+    let user: UserID
+    let device: DeviceID
+    let options: UploadOptions
+    let deadline: ContinuousClock.Instant
+    /// When the wait for the user's other uploads ends, here and at the scope's lock.
+    let latestStart: ContinuousClock.Instant
+    /// Makes the batch for a schema; called again if the schema was outdated.
+    let read: @Sendable (UploadSchema) throws(UndecodableUpload) -> UploadBatch
+    /// The body's bytes, in the budget until the answer.
+    let bytes: ByteBudget.Reservation
+}
+
+/// An upload that came to its end: what was read, and what became of it.
+typealias AnsweredUpload = (batch: UploadBatch, result: UploadResult)
+
+/// In front of the pool: uploads of one user take turns in order of arrival, and users take turns by
+/// the time that their uploads need at the database.
+///
+/// So a user that sends more than can be written waits for itself, in memory, within its share of
+/// the bytes. It holds one connection at most, and nobody else waits for its lock.
+struct UploadQueue: Sendable {
+    static let perUserSetting = Setting.integer(
+        "OVERSYNC_UPLOADS_PER_USER", "uploads of one user at the database at once", default: 1,
+        in: 1...64, unit: "uploads")
+    static let waitingSetting = Setting.integer(
+        "OVERSYNC_UPLOAD_QUEUE_PER_USER",
+        "uploads of one user that wait for its others; over it 429", default: 256,
+        in: 0...10_000, unit: "uploads")
+    static let bufferSetting = Setting.integer(
+        "OVERSYNC_UPLOAD_BUFFER_BYTES",
+        "bytes of uploads that wait or are written, of all users; over it 503",
+        default: 256 << 20, in: (1 << 20)...(1 << 40), unit: "bytes")
+    static let shareSetting = Setting.integer(
+        "OVERSYNC_UPLOAD_BUFFER_BYTES_PER_USER", "one user's share of these bytes; over it 429",
+        default: 64 << 20, in: (1 << 20)...(1 << 40), unit: "bytes")
+    static let all: [any DescribedSetting] = [
+        perUserSetting, waitingSetting, bufferSetting, shareSetting,
+    ]
+
+    /// Uploads of all users that wait.
+    private static let maximumWaiting = 4096
+    /// When to come back after there was no room: about the time in which a queue is served.
+    private static let pauseWhenFull: Duration = .seconds(5)
+
+    let waitingPerUser: Int
+    private let gate: FairGate<QueuedUpload, AnsweredUpload>
+    private let budget: ByteBudget
+
+    /// As many uploads are at the database at once as the pool has connections.
+    init(_ configuration: Configuration) throws(ConfigurationError) {
+        waitingPerUser = try configuration.value(Self.waitingSetting)
+        gate = FairGate(
+            FairQueue.Limits(
+                turns: try configuration.value(DatabaseSettings.upload.maximumConnections),
+                turnsPerUser: try configuration.value(Self.perUserSetting),
+                waiting: Self.maximumWaiting, waitingPerUser: waitingPerUser))
+        budget = ByteBudget(
+            total: try configuration.value(Self.bufferSetting),
+            share: try configuration.value(Self.shareSetting))
+    }
+
+    /// Uploads that wait for their turn.
+    var waiting: Int { gate.waiting }
+    /// Bytes of the uploads that wait or are written.
+    var bytes: Int { budget.inUse }
+
+    /// Room for a body; before it is read.
+    ///
+    /// - Throws: `RPCFailure` if there is none.
+    func admit(_ body: ByteBuffer, of user: UserID) throws(RPCFailure) -> ByteBudget.Reservation {
+        do throws(ByteBudget.Excess) {
+            return try budget.reserve(body.readableBytes, for: user.value)
+        } catch {
+            switch error {
+            case .share: throw .tooManyOfUser("\(budget.share) bytes of this user's uploads wait")
+            case .total: throw .tooManyUploads(after: Self.pauseWhenFull)
+            }
+        }
+    }
+
+    /// Waits for the upload's turn, and answers.
+    ///
+    /// - Throws: `RPCFailure` if its turn does not come; what `write` throws.
+    func submit(
+        _ upload: QueuedUpload, write: (QueuedUpload) async throws -> AnsweredUpload
+    ) async throws -> AnsweredUpload {
+        do {
+            return try await gate.submit(
+                upload, of: upload.user.value, by: upload.latestStart, answer: write)
+        } catch let refusal as TurnRefusal {
+            switch refusal {
+            case .userIsFull:
+                throw RPCFailure.tooManyOfUser("\(waitingPerUser) uploads of this user wait")
+            case .full: throw RPCFailure.tooManyUploads(after: Self.pauseWhenFull)
+            case .late: throw RPCFailure.userIsBusy
+            case .cancelled: throw RPCFailure.cancelled
+            }
+        }
+    }
+}
+
+extension RPCFailure {
+    /// The user's other uploads, or whoever holds its log in the database, took too long.
+    static let userIsBusy = RPCFailure.unavailable(
+        "Other uploads of this user have not ended in time; nothing of this one is lost, "
+            + "send it again later")
+
+    fileprivate static func tooManyOfUser(_ what: String) -> RPCFailure {
+        RPCFailure(
+            .resourceExhausted, code: "rate_limited",
+            message: "\(what) already; nothing of this one was taken up, "
+                + "send it again when they are answered",
+            retryAfter: .seconds(1))
+    }
+
+    fileprivate static func tooManyUploads(after pause: Duration) -> RPCFailure {
+        RPCFailure(
+            .unavailable, code: "overloaded",
+            message: "Too many uploads wait; nothing of this one was taken up, "
+                + "send it again later",
+            retryAfter: pause)
+    }
+}

@@ -1,0 +1,210 @@
+/// Who works next, among the requests of many users: in order of arrival within a user, and fair
+/// between users by the work that each has caused.
+///
+/// A value without clock, tasks or chance. Invariants, which random walks of its tests check:
+///
+/// 1. Never more turns are under way than `Limits.turns`, nor of one user than `turnsPerUser`.
+/// 2. The requests of one user begin in the order in which they came.
+/// 3. A request waits only while all turns are taken, or its user's are.
+/// 4. Two users that always have requests waiting cause the same work, up to one turn each.
+///
+/// Start-time fair queuing: each user has a mark on a scale of work, and the user with the lowest
+/// mark is next. A turn moves its user's mark by the work it caused, which is known at its end only.
+/// A user that had nothing to do joins at the mark of the latest turn: it is served soon, and saves
+/// up nothing.
+package struct FairQueue: Sendable {
+    /// The number of a request, which whoever asks chooses: no two that wait have the same.
+    package typealias ID = Int
+
+    package struct Limits: Hashable, Sendable {
+        /// Turns under way at once.
+        package var turns: Int
+        /// Turns of one user under way at once.
+        package var turnsPerUser: Int
+        /// Requests that wait.
+        package var waiting: Int
+        /// Requests of one user that wait.
+        package var waitingPerUser: Int
+        /// Most requests of one turn. They are of one user.
+        package var requestsPerTurn: Int
+
+        package init(
+            turns: Int, turnsPerUser: Int, waiting: Int, waitingPerUser: Int,
+            requestsPerTurn: Int = 1
+        ) {
+            self.turns = turns
+            self.turnsPerUser = turnsPerUser
+            self.waiting = waiting
+            self.waitingPerUser = waitingPerUser
+            self.requestsPerTurn = requestsPerTurn
+        }
+    }
+
+    /// Requests that are worked on together.
+    package struct Turn: Equatable, Sendable {
+        package let user: String
+        /// In order of arrival; at least one.
+        package let requests: [ID]
+    }
+
+    /// What becomes of a request that arrives.
+    package enum Arrival: Equatable {
+        case begins(Turn)
+        case waits
+        /// Too many wait.
+        case refused(Refusal)
+    }
+
+    package enum Refusal: Error, Equatable, Sendable {
+        /// As many of the user's requests wait as may.
+        case user
+        /// As many requests wait as may, of all users.
+        case all
+    }
+
+    private struct User {
+        var waiting = WaitList<Void>()
+        var turns = 0
+        /// Work caused, on the scale of all users.
+        var mark: Double
+        /// Its number in `next`; nil if it is not there.
+        var candidate: Int?
+    }
+
+    /// A user that could begin a turn.
+    private struct Candidate: Comparable {
+        let mark: Double
+        /// Candidates with one mark take turns in the order in which they became candidates.
+        let number: Int
+        let user: String
+
+        static func < (left: Candidate, right: Candidate) -> Bool {
+            (left.mark, left.number) < (right.mark, right.number)
+        }
+    }
+
+    /// Users that are remembered though they have no request. Over it the work of all such is
+    /// forgotten.
+    static let maximumIdleUsers = 10_000
+
+    private let limits: Limits
+    private var users: [String: User] = [:]
+    private var next = Heap<Candidate>()
+    private var lastCandidate = 0
+    /// The mark of the user whose turn began last.
+    private var currentMark = 0.0
+    /// Turns under way.
+    package private(set) var turns = 0
+    /// Requests that wait.
+    package private(set) var waiting = 0
+
+    package init(_ limits: Limits) {
+        self.limits = limits
+    }
+
+    /// Requests of a user that wait.
+    package func waiting(of user: String) -> Int { users[user]?.waiting.count ?? 0 }
+
+    /// Users that are remembered: those with requests, and those that worked since the queue was
+    /// last empty.
+    var rememberedUsers: Int { users.count }
+
+    /// A request arrives.
+    package mutating func arrive(_ id: ID, from name: String) -> Arrival {
+        var user = users[name] ?? User(mark: currentMark)
+        if turns < limits.turns, user.turns < limits.turnsPerUser, user.waiting.isEmpty {
+            return .begins(begin(name, &user, [id]))
+        }
+        guard user.waiting.count < limits.waitingPerUser else { return .refused(.user) }
+        guard waiting < limits.waiting else { return .refused(.all) }
+        user.waiting.append(id, ())
+        waiting += 1
+        offer(name, &user)
+        users[name] = user
+        return .waits
+    }
+
+    /// A request no longer waits for its turn.
+    ///
+    /// - Returns: whether it was waiting. One whose turn has begun was not.
+    package mutating func leave(_ id: ID, of name: String) -> Bool {
+        guard users[name]?.waiting.remove(id) == true else { return false }
+        waiting -= 1
+        return true
+    }
+
+    /// A turn is over.
+    ///
+    /// - Parameter work: what it caused, in any unit that is the same for all.
+    /// - Returns: the turns that begin now.
+    package mutating func finish(_ turn: Turn, work: Double) -> [Turn] {
+        turns -= 1
+        if var user = users[turn.user] {
+            user.turns -= 1
+            user.mark += max(0, work)
+            offer(turn.user, &user)
+            users[turn.user] = user
+        }
+        var begun: [Turn] = []
+        while turns < limits.turns, let turn = takeNext() { begun.append(turn) }
+        if turns == 0, waiting == 0 {
+            forget()
+        } else if users.count > Self.maximumIdleUsers + turns + waiting {
+            users = users.filter { $0.value.turns > 0 || !$0.value.waiting.isEmpty }
+        }
+        return begun
+    }
+
+    private mutating func takeNext() -> Turn? {
+        while let candidate = next.popFirst() {
+            guard var user = users[candidate.user], user.candidate == candidate.number else {
+                continue
+            }
+            user.candidate = nil
+            guard !user.waiting.isEmpty, user.turns < limits.turnsPerUser else {
+                users[candidate.user] = user
+                continue
+            }
+            guard user.mark <= candidate.mark else {
+                // Its other turns have caused work meanwhile.
+                offer(candidate.user, &user)
+                users[candidate.user] = user
+                continue
+            }
+            var requests: [ID] = []
+            while requests.count < limits.requestsPerTurn, let id = user.waiting.popFirst() {
+                requests.append(id)
+            }
+            waiting -= requests.count
+            return begin(candidate.user, &user, requests)
+        }
+        return nil
+    }
+
+    private mutating func begin(_ name: String, _ user: inout User, _ requests: [ID]) -> Turn {
+        turns += 1
+        user.turns += 1
+        user.mark = max(user.mark, currentMark)
+        currentMark = user.mark
+        offer(name, &user)
+        users[name] = user
+        return Turn(user: name, requests: requests)
+    }
+
+    /// Makes a user a candidate if it could begin a turn and is none.
+    private mutating func offer(_ name: String, _ user: inout User) {
+        guard !user.waiting.isEmpty, user.turns < limits.turnsPerUser, user.candidate == nil
+        else { return }
+        lastCandidate += 1
+        user.mark = max(user.mark, currentMark)
+        user.candidate = lastCandidate
+        next.insert(Candidate(mark: user.mark, number: lastCandidate, user: name))
+    }
+
+    /// Nobody works or waits: who caused what no longer matters.
+    private mutating func forget() {
+        users.removeAll(keepingCapacity: true)
+        next.removeAll()
+        currentMark = 0
+    }
+}

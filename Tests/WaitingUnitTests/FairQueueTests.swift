@@ -1,0 +1,223 @@
+import SeededRandom
+import Testing
+
+@testable import Waiting
+
+@Suite("Fair queue") struct FairQueueTests {
+    @Test(
+        "Random arrivals: nothing idles while somebody could begin, each user's requests begin in order",
+        arguments: 0..<300)
+    func walk(seed: UInt64) throws {
+        var walk = QueueWalk(seed: seed)
+        for _ in 0..<500 { try walk.step() }
+        try walk.drain()
+    }
+
+    /// Users that always have requests waiting, whose turns cause `work` by a generator of theirs.
+    private static func shares(
+        seed: UInt64, users: Int, turns: Int, until end: Double
+    ) -> (work: [String: Double], largest: Double) {
+        var random = SeededGenerator(seed: seed)
+        var queue = FairQueue(
+            .init(turns: turns, turnsPerUser: 1, waiting: 10_000, waitingPerUser: 1000))
+        var work: [String: Double] = [:]
+        var largest = 0.0
+        var begun: [FairQueue.Turn] = []
+        var id = 0
+        for user in 0..<users {
+            // Each keeps requests waiting; who has more connections gets no more work done.
+            for _ in 0..<(user == 0 ? 50 : 2) {
+                id += 1
+                if case .begins(let turn) = queue.arrive(id, from: "u\(user)") {
+                    begun.append(turn)
+                }
+            }
+        }
+        while work.values.reduce(0, +) < end {
+            let turn = begun.remove(at: Int.random(in: 0..<begun.count, using: &random))
+            // The first user's turns are the largest.
+            let caused = Double.random(in: 0.001...(turn.user == "u0" ? 1 : 0.1), using: &random)
+            largest = max(largest, caused)
+            work[turn.user, default: 0] += caused
+            id += 1
+            _ = queue.arrive(id, from: turn.user)
+            begun += queue.finish(turn, work: caused)
+        }
+        return (work, largest)
+    }
+
+    @Test(
+        "Users that always have requests waiting cause the same work, whatever a turn of theirs costs",
+        arguments: [(5, 1), (5, 3), (40, 16)], 0..<5 as Range<UInt64>)
+    func fairness(users: (count: Int, turns: Int), seed: UInt64) {
+        let (work, largest) = Self.shares(
+            seed: seed, users: users.count, turns: users.turns, until: Double(users.count) * 20)
+        #expect(work.count == users.count)
+        let least = work.values.min() ?? 0
+        let most = work.values.max() ?? 0
+        // One turn each way, and one that was under way when the count ended.
+        #expect(most - least <= 3 * largest, "\(work)")
+    }
+
+    @Test("Who had nothing to do is served next, and saves up nothing")
+    func newcomer() {
+        var queue = FairQueue(.init(turns: 1, turnsPerUser: 1, waiting: 100, waitingPerUser: 50))
+        guard case .begins(var turn) = queue.arrive(0, from: "greedy") else {
+            Issue.record("the first request waits")
+            return
+        }
+        for id in 1...20 { #expect(queue.arrive(id, from: "greedy") == .waits) }
+        for _ in 0..<5 { turn = queue.finish(turn, work: 10)[0] }
+        #expect(queue.arrive(100, from: "new") == .waits)
+        #expect(queue.arrive(101, from: "new") == .waits)
+        var order: [String] = []
+        for _ in 0..<4 {
+            turn = queue.finish(turn, work: turn.user == "new" ? 1 : 10)[0]
+            order.append(turn.user)
+        }
+        // Both of its small requests come before the next large one, and no more than that.
+        #expect(order == ["new", "new", "greedy", "greedy"])
+    }
+
+    @Test("The requests of a user that wait are one turn, as many as may be")
+    func groups() {
+        var queue = FairQueue(
+            .init(
+                turns: 2, turnsPerUser: 1, waiting: 100, waitingPerUser: 50, requestsPerTurn: 3))
+        guard case .begins(let first) = queue.arrive(1, from: "ada") else {
+            Issue.record("the first request waits")
+            return
+        }
+        #expect(first.requests == [1])
+        for id in 2...6 { #expect(queue.arrive(id, from: "ada") == .waits) }
+        #expect(queue.leave(3, of: "ada") == true)
+        let second = queue.finish(first, work: 1)
+        #expect(second.map(\.requests) == [[2, 4, 5]])
+        #expect(queue.leave(4, of: "ada") == false)
+        #expect(queue.finish(second[0], work: 1).map(\.requests) == [[6]])
+    }
+
+    @Test("Too many of one user, and too many of all, are refused")
+    func bounds() {
+        var queue = FairQueue(.init(turns: 1, turnsPerUser: 1, waiting: 3, waitingPerUser: 2))
+        _ = queue.arrive(1, from: "ada")
+        #expect(queue.arrive(2, from: "ada") == .waits)
+        #expect(queue.arrive(3, from: "ada") == .waits)
+        #expect(queue.arrive(4, from: "ada") == .refused(.user))
+        #expect(queue.arrive(5, from: "ben") == .waits)
+        #expect(queue.arrive(6, from: "eva") == .refused(.all))
+        #expect(queue.waiting == 3)
+    }
+
+    @Test("What is remembered of users without requests is bounded")
+    func memory() {
+        var queue = FairQueue(.init(turns: 2, turnsPerUser: 1, waiting: 10, waitingPerUser: 5))
+        guard case .begins = queue.arrive(0, from: "always there") else {
+            Issue.record("the first request waits")
+            return
+        }
+        for id in 1...(3 * FairQueue.maximumIdleUsers) {
+            guard case .begins(let turn) = queue.arrive(id, from: "user \(id)") else {
+                Issue.record("a request waits, though a turn is free")
+                return
+            }
+            _ = queue.finish(turn, work: 1)
+            guard queue.rememberedUsers <= FairQueue.maximumIdleUsers + 2 else {
+                Issue.record("\(queue.rememberedUsers) users are remembered")
+                return
+            }
+        }
+    }
+}
+
+/// The queue together with a plain account of what it said.
+private struct QueueWalk {
+    private var random: SeededGenerator
+    private let limits: FairQueue.Limits
+    private var queue: FairQueue
+    private var lastID = 0
+    /// Requests that wait, in order of arrival.
+    private var waiting: [String: [Int]] = [:]
+    private var turns: [FairQueue.Turn] = []
+
+    init(seed: UInt64) {
+        random = SeededGenerator(seed: seed)
+        limits = FairQueue.Limits(
+            turns: Int.random(in: 1...6, using: &random),
+            turnsPerUser: Int.random(in: 1...3, using: &random),
+            waiting: Int.random(in: 0...30, using: &random),
+            waitingPerUser: Int.random(in: 0...10, using: &random),
+            requestsPerTurn: Int.random(in: 1...4, using: &random))
+        queue = FairQueue(limits)
+    }
+
+    private var waitingCount: Int { waiting.values.reduce(0) { $0 + $1.count } }
+
+    private func turnCount(of user: String) -> Int { turns.count { $0.user == user } }
+
+    mutating func step() throws {
+        switch Int.random(in: 0..<10, using: &random) {
+        case 0..<5: try arrive()
+        case 5:
+            let user = "u\(Int.random(in: 0..<5, using: &random))"
+            guard let id = waiting[user]?.randomElement(using: &random) else { return }
+            try #require(queue.leave(id, of: user) == true)
+            waiting[user]?.removeAll { $0 == id }
+            try #require(queue.leave(id, of: user) == false)
+        default: try finish()
+        }
+        try check()
+    }
+
+    /// Everything that waits gets its turn.
+    mutating func drain() throws {
+        while !turns.isEmpty {
+            try finish()
+            try check()
+        }
+        try #require(waitingCount == 0)
+        try #require(queue.rememberedUsers == 0)
+    }
+
+    private mutating func arrive() throws {
+        lastID += 1
+        let user = "u\(Int.random(in: 0..<5, using: &random))"
+        let own = waiting[user]?.count ?? 0
+        switch queue.arrive(lastID, from: user) {
+        case .begins(let turn):
+            try #require(own == 0)
+            try #require(turn == FairQueue.Turn(user: user, requests: [lastID]))
+            turns.append(turn)
+        case .waits:
+            waiting[user, default: []].append(lastID)
+        case .refused(.user): try #require(own == limits.waitingPerUser)
+        case .refused(.all): try #require(waitingCount == limits.waiting)
+        }
+    }
+
+    private mutating func finish() throws {
+        guard !turns.isEmpty else { return }
+        let turn = turns.remove(at: Int.random(in: 0..<turns.count, using: &random))
+        for begun in queue.finish(turn, work: Double.random(in: 0...1, using: &random)) {
+            let expected = (waiting[begun.user] ?? []).prefix(limits.requestsPerTurn)
+            try #require(begun.requests == Array(expected))
+            try #require(!begun.requests.isEmpty)
+            waiting[begun.user]?.removeFirst(begun.requests.count)
+            turns.append(begun)
+        }
+    }
+
+    private func check() throws {
+        try #require(queue.turns == turns.count)
+        try #require(queue.waiting == waitingCount)
+        try #require(turns.count <= limits.turns)
+        for (user, ids) in waiting {
+            try #require(queue.waiting(of: user) == ids.count)
+            try #require(turnCount(of: user) <= limits.turnsPerUser)
+            // Nobody waits who could begin.
+            try #require(
+                ids.isEmpty || turns.count == limits.turns
+                    || turnCount(of: user) == limits.turnsPerUser)
+        }
+    }
+}
