@@ -6,12 +6,12 @@
 /// 1. Never more turns are under way than `Limits.turns`, nor of one user than `turnsPerUser`.
 /// 2. The requests of one user begin in the order in which they came.
 /// 3. A request waits only while all turns are taken, or its user's are.
-/// 4. Two users that always have requests waiting cause the same work, up to one turn each.
+/// 4. Two users that always have requests waiting cause the same work, up to a few turns each.
 ///
 /// Start-time fair queuing: each user has a mark on a scale of work, and the user with the lowest
 /// mark is next. A turn moves its user's mark by the work it caused, which is known at its end only.
-/// A user that had nothing to do joins at the mark of the latest turn: it is served soon, and saves
-/// up nothing.
+/// A user that had no request joins at the mark of the latest turn: it is served soon, and saves up
+/// nothing.
 package struct FairQueue: Sendable {
     /// The number of a request, which whoever asks chooses: no two that wait have the same.
     package typealias ID = Int
@@ -112,6 +112,7 @@ package struct FairQueue: Sendable {
     /// A request arrives.
     package mutating func arrive(_ id: ID, from name: String) -> Arrival {
         var user = users[name] ?? User(mark: currentMark)
+        if user.turns == 0, user.waiting.isEmpty { user.mark = max(user.mark, currentMark) }
         if turns < limits.turns, user.turns < limits.turnsPerUser, user.waiting.isEmpty {
             return .begins(begin(name, &user, [id]))
         }
@@ -184,7 +185,6 @@ package struct FairQueue: Sendable {
     private mutating func begin(_ name: String, _ user: inout User, _ requests: [ID]) -> Turn {
         turns += 1
         user.turns += 1
-        user.mark = max(user.mark, currentMark)
         currentMark = user.mark
         offer(name, &user)
         users[name] = user
@@ -196,7 +196,6 @@ package struct FairQueue: Sendable {
         guard !user.waiting.isEmpty, user.turns < limits.turnsPerUser, user.candidate == nil
         else { return }
         lastCandidate += 1
-        user.mark = max(user.mark, currentMark)
         user.candidate = lastCandidate
         next.insert(Candidate(mark: user.mark, number: lastCandidate, user: name))
     }

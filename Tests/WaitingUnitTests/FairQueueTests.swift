@@ -55,8 +55,8 @@ import Testing
         #expect(work.count == users.count)
         let least = work.values.min() ?? 0
         let most = work.values.max() ?? 0
-        // One turn each way, and one that was under way when the count ended.
-        #expect(most - least <= 3 * largest, "\(work)")
+        // One turn of difference, and one that was under way when the count ended.
+        #expect(most - least <= 2 * largest, "\(work)")
     }
 
     @Test("Who had nothing to do is served next, and saves up nothing")
