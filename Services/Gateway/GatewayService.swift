@@ -56,6 +56,7 @@ package enum GatewayService {
         /// What it reads again while it runs.
         package let reloadables: [Reloadable]
         let drain: Drain
+        let limits: GatewayLimits
     }
 
     /// Makes a gateway.
@@ -111,7 +112,8 @@ package enum GatewayService {
         let draining = ReadinessCheck("drain") { drain.isDraining ? "the gateway goes down" : nil }
         return Parts(
             run: [auth, upload, download, keys, server, limits.watchers], ready: [ready, draining],
-            routes: routes, reloadables: reloadables(settings, identity, keys), drain: drain)
+            routes: routes, reloadables: reloadables(settings, identity, keys), drain: drain,
+            limits: limits)
     }
 
     private static func reloadables(
