@@ -35,7 +35,7 @@ package enum Gzip {
             while true {
                 if output.writableBytes < chunkBytes {
                     // Twice as much each time: a large body asks a few times only.
-                    let capacity = max(2 * output.capacity, 2 * chunkBytes)
+                    let capacity = max(2 * output.capacity, chunkBytes)
                     guard mayTake(min(capacity, limit + chunkBytes)) else { return .noRoom }
                     output.reserveCapacity(capacity)
                 }
