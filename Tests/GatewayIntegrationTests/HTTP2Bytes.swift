@@ -20,7 +20,8 @@ enum HTTP2Bytes {
             (":path", path), ("authorization", "Bearer \(token)"),
         ]
         for (name, value) in fields {
-            headers.writeInteger(UInt8(0))  // Literal, not indexed, with its name (RFC 7541, 6.2.2).
+            // A literal that is not indexed, with its name (RFC 7541, 6.2.2).
+            headers.writeInteger(UInt8(0))
             write(name, to: &headers)
             write(value, to: &headers)
         }

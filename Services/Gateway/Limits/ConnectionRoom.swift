@@ -1,9 +1,10 @@
 import ServiceKit
 
-/// How many connections the files that a process may open leave room for. Decides; performs nothing.
+/// How many connections the files that a process may open leave room for. Decides; performs
+/// nothing.
 enum ConnectionRoom {
-    /// Most files that are kept for everything else: sockets to the services, event loops, the admin
-    /// listener.
+    /// Most files that are kept for everything else: sockets to the services, event loops, the
+    /// admin listener.
     static let mostReserved = 1000
     /// Most connections when nobody says how many: each takes some 40 kB.
     static let mostDerived = 50_000

@@ -1,7 +1,7 @@
 import NIOCore
 
-/// A client's address, as far as limits tell clients apart: an IPv4 address, or the first 64 bits of
-/// an IPv6 address, which are one customer's.
+/// A client's address, as far as limits tell clients apart: an IPv4 address, or the first 64 bits
+/// of an IPv6 address, which are one customer's.
 struct PeerAddress: Hashable, Sendable {
     /// Of a client that has gone before it could be asked.
     static let unknown = PeerAddress(bits: 0, isIPv6: false)

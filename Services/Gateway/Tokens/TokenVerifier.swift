@@ -23,8 +23,8 @@ struct TokenVerifier: Sendable {
     /// - Parameters:
     ///   - authorization: the header's value.
     ///   - address: whose rejected tokens are counted.
-    /// - Throws: `WireError` 401, or 429 unchecked when too many tokens of the address were rejected;
-    ///   `RPCFailure` when the keys cannot be had.
+    /// - Throws: `WireError` 401; 429 for a token that is not checked, as too many of its address
+    ///   were rejected; `RPCFailure` when the keys cannot be had.
     func caller(
         authorization: String?, from address: PeerAddress = .unknown
     ) async throws -> VerifiedCaller {

@@ -1,7 +1,7 @@
 /// When the freed memory of a process goes back to the system. Decides; performs nothing.
 ///
-/// The allocator keeps what was freed for the next use, and what lies between blocks in use it keeps
-/// for ever: after a burst of work a process would stay as large as it was in the burst.
+/// The allocator keeps what was freed for the next use, and what lies between blocks in use it
+/// keeps for ever: after a burst of work a process would stay as large as it was in the burst.
 struct FreedMemory {
     /// Free bytes for which the work is worth it.
     static let least = 8 << 20

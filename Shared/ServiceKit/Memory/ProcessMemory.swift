@@ -14,8 +14,8 @@ enum ProcessMemory {
 
     static func keepFreed() { oversync_keep_freed_memory(largestBlockKept, endKept) }
 
-    /// Gives free memory back to the system. Takes milliseconds, in which nobody else allocates: not
-    /// for an event loop.
+    /// Gives free memory back to the system. Takes milliseconds, in which others that allocate
+    /// wait: nothing for an event loop.
     static func returnFreed() { oversync_return_freed_memory() }
 
     /// Bytes that are resident and belong to no file, and those of them that are in use; nil where
