@@ -67,6 +67,17 @@ struct ConnectionBookTests {
         #expect(open(&book) == .refused)
     }
 
+    @Test("When the system has no file left, the one that has been silent longest goes")
+    func noFile() {
+        var book = book(9)
+        for _ in 1...3 { _ = open(&book) }
+        book.prove(1, user: "ada")
+        #expect(book.makeRoom() == 2)
+        #expect(book.makeRoom() == 3)
+        #expect(book.makeRoom() == nil)
+        #expect(book.count == 1)
+    }
+
     @Test("What is closed, refused or replaced leaves nothing behind")
     func forgotten() {
         var book = book(2)

@@ -10,7 +10,8 @@ struct RejectionAllowance {
 
     /// Seconds' worth that may be used at once.
     private static let burstSeconds = 4.0
-    /// Addresses remembered. Over it those go whose allowance is whole, and if there are none, all.
+    /// Addresses remembered. Over it those go whose allowance is whole, and if that is less than
+    /// half, all: else each further address would cost a look at all of them.
     static let maximumAddresses = 10_000
 
     /// Tokens each second.
@@ -51,7 +52,7 @@ struct RejectionAllowance {
             var bucket = bucket
             return !bucket.isFull(now: now)
         }
-        if buckets.count >= Self.maximumAddresses { buckets = [:] }
+        if buckets.count > Self.maximumAddresses / 2 { buckets = [:] }
     }
 }
 

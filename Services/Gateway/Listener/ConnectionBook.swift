@@ -86,6 +86,15 @@ struct ConnectionBook: Sendable {
         return (id, victim.map { .replaces($0) } ?? .stays)
     }
 
+    /// The system has no file for a further connection.
+    ///
+    /// - Returns: the connection that goes, and is forgotten; nil if none is silent.
+    mutating func makeRoom() -> ID? {
+        guard let victim = silent.popFirst() else { return nil }
+        close(victim)
+        return victim
+    }
+
     /// A request came by it with a good token.
     mutating func prove(_ id: ID, user: String) {
         guard let connection = connections[id], connection.user == nil else { return }

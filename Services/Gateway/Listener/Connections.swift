@@ -42,6 +42,16 @@ final class Connections: Sendable {
         return Peer(connections: self, id: id, address: address)
     }
 
+    /// Closes a silent connection, as there is no file left for a new one.
+    func makeRoom() {
+        let victim: (any Channel)? = state.withLock { state in
+            state.book.makeRoom().flatMap { state.channels.removeValue(forKey: $0) }
+        }
+        guard let victim else { return refusals.count(.connection) }
+        refusals.count(.silentConnection)
+        victim.cut()
+    }
+
     private func closed(_ id: ConnectionBook.ID) {
         state.withLock { state in
             state.book.close(id)

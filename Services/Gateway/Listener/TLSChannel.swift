@@ -32,7 +32,7 @@ struct TLSChannel: ServerChildChannel {
     let limits: GatewayLimits
     let answer: HTTP1Handler.Answer
 
-    /// - Note: of each connection, so that its requests know by which one they came.
+    /// HTTP/2 on one connection: its requests know by which one they came.
     private func http2(_ peer: Peer) -> HTTP2Channel {
         let (drain, answer, requestTimeout) = (drain, answer, requestTimeout)
         let (limits, idle) = (limits, idleTimeout.components.seconds)

@@ -23,7 +23,7 @@ struct BodyReader: Sendable {
     ///   503 when it does not arrive in time, or not before the gateway goes down.
     func body(of request: Request, _ scope: RequestScope) async throws -> ByteBuffer {
         let isCompressed = try isGzip(request.headers[.contentEncoding])
-        let length = request.headers[.contentLength].flatMap { Int($0) } ?? 0
+        let length = max(0, request.headers[.contentLength].flatMap { Int($0) } ?? 0)
         guard length <= maximumBytes else { throw WireError.tooLarge(limit: maximumBytes) }
         try scope.held?.hold(length, leavesRoom: true)
         let body = try await arrived(request, length, scope)
