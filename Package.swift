@@ -357,15 +357,15 @@ let testTargets: [Target] = [
     tests(
         "GatewayUnitTests",
         [
-            "Gateway", "Protos", "RPC", "ServiceKit", "Telemetry", .crypto, .httpTypes,
+            "Gateway", "Protos", "RPC", "ServiceKit", "Telemetry", "Waiting", .crypto, .httpTypes,
             .hummingbird, .hummingbirdCore, .jwtKit, .logging, .nioCore, .nioEmbedded, .nioHTTP2,
-            .nioPosix,
+            .nioHTTPTypes, .nioPosix,
         ]),
     tests(
         "GatewayIntegrationTests",
         [
-            "Compression", "Gateway", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens", .asn1,
-            .asyncHTTPClient, .crypto, .httpTypes, .yams,
+            "Compression", "Gateway", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens",
+            "Waiting", .asn1, .asyncHTTPClient, .crypto, .httpTypes, .yams,
             .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, .protobuf,
             .x509,
         ]),

@@ -60,9 +60,7 @@ package enum DownloadService {
                 directory: sockets + "/upload", service: "upload", hello: BuildInfo.hello,
                 logger: process.logger, observer: observer)
             let turns = try PageTurns(configuration)
-            process.metrics.gauge("oversync_download_queued", "Pages that wait for their turn") {
-                [(.none, Double(turns.waiting))]
-            }
+            turns.report(to: process.metrics)
             let pull = PullChanges(
                 reader: reader, turns: turns, heads: heads,
                 hydrations: UploadsHydrationNotes(upload: upload), limits: limits,

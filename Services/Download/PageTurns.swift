@@ -3,6 +3,7 @@ import Model
 import Postgres
 import RPC
 import ServiceKit
+import Telemetry
 import Waiting
 
 /// In front of the pool: users take turns at reading pages, by the time that theirs need, and one
@@ -39,10 +40,16 @@ struct PageTurns: Sendable {
     /// Pages that wait for their turn.
     var waiting: Int { gate.waiting }
 
+    func report(to metrics: MetricsRegistry) {
+        metrics.gauge("oversync_download_queued", "Pages that wait for their turn") {
+            [(.none, Double(waiting))]
+        }
+    }
+
     /// Waits for the page's turn, and reads it.
     ///
-    /// - Throws: what `PageReader.read` throws; `RPCFailure` and `PostgresError` if its turn does not
-    ///   come.
+    /// - Throws: what `PageReader.read` throws; `RPCFailure` and `PostgresError` if its turn does
+    ///   not come.
     func read(
         _ request: PageRequest, with reader: PageReader, deadline: ContinuousClock.Instant
     ) async throws -> Page {
@@ -62,7 +69,7 @@ struct PageTurns: Sendable {
 
     private var tooManyOfUser: RPCFailure {
         RPCFailure(
-            .resourceExhausted, code: "rate_limited",
+            .resourceExhausted, code: "too_many_waiting",
             message: "\(waitingPerUser) pages of this user wait already; "
                 + "send the request again when they are answered",
             retryAfter: .seconds(1))

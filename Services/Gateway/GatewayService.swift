@@ -21,7 +21,14 @@ package enum GatewayService {
     package static let program = ServiceProgram(
         name: "oversync-gateway",
         purpose: "ends TLS, checks tokens, applies limits and forwards to the other services",
-        settings: GatewaySettings.all, socketFolder: nil
+        settings: GatewaySettings.all, socketFolder: nil,
+        suspicions: { configuration in
+            guard let limits = try? LimitSettings(configuration) else { return [] }
+            let hasWatchers = configuration.isSet(LimitSettings.watcherSetting.key)
+            return ConnectionRoom.warnings(
+                connections: limits.connections,
+                watchers: hasWatchers ? limits.watchers.total : nil, files: OpenFiles.limit)
+        }
     ) { configuration in
         guard let settings = try? GatewaySettings(configuration) else { return [] }
         return TLSIdentity.problems(settings.tls)
@@ -49,6 +56,7 @@ package enum GatewayService {
         /// What it reads again while it runs.
         package let reloadables: [Reloadable]
         let drain: Drain
+        let limits: GatewayLimits
     }
 
     /// Makes a gateway.
@@ -81,34 +89,31 @@ package enum GatewayService {
         }
         let health = HealthRoutes(
             upstreams: [("auth", auth), ("upload", upload), ("download", download)], drain: drain)
-        let watchers = Watchers(limit: settings.maximumWatchers)
-        metrics.gauge("oversync_gateway_watchers", "Devices that watch") {
-            [(.none, Double(watchers.open))]
-        }
+        let limits = GatewayLimits(settings.limits, files: OpenFiles.limit, metrics)
         let tokens = AuthRoutes(
             auth: auth, keys: keys, allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
-        let limits = RateLimits(
-            requestsPerSecond: settings.requestsPerSecond, bytesPerSecond: settings.bytesPerSecond)
         let routes =
             health.routes + tokens.routes
-            + routes(settings, upload: upload, download: download, watchers: watchers, limits)
+            + routes(settings, upload: upload, download: download, limits)
         let responder = GatewayResponder(
             routes: RouteTable(routes),
             verifier: TokenVerifier(
                 keys: keys, cache: cache, issuer: settings.issuer, audience: settings.audience,
-                skewSeconds: settings.skewSeconds, now: { Date().timeIntervalSince1970 }),
+                skewSeconds: settings.skewSeconds, now: { Date().timeIntervalSince1970 },
+                rejections: limits.rejections),
             limits: limits, adminRole: settings.adminRole, timeout: settings.requestTimeout,
             metrics: GatewayMetrics(metrics), logger: logger)
         let identity = try TLSIdentity(settings.tls)
         let server = Listener(
-            listener(responder, settings, identity, drain, logger, listening),
+            listener(responder, settings, identity, limits, drain, logger, listening),
             host: (GatewaySettings.hostSetting, settings.host),
             port: (GatewaySettings.portSetting, settings.port))
         let ready = ReadinessCheck("services", probe: { health.problems })
         let draining = ReadinessCheck("drain") { drain.isDraining ? "the gateway goes down" : nil }
         return Parts(
-            run: [auth, upload, download, keys, server, watchers], ready: [ready, draining],
-            routes: routes, reloadables: reloadables(settings, identity, keys), drain: drain)
+            run: [auth, upload, download, keys, server, limits.watchers], ready: [ready, draining],
+            routes: routes, reloadables: reloadables(settings, identity, keys), drain: drain,
+            limits: limits)
     }
 
     private static func reloadables(
@@ -128,31 +133,33 @@ package enum GatewayService {
 
     /// What devices and administrators ask for.
     private static func routes(
-        _ settings: GatewaySettings, upload: RPCClient, download: RPCClient, watchers: Watchers,
-        _ limits: RateLimits
+        _ settings: GatewaySettings, upload: RPCClient, download: RPCClient,
+        _ limits: GatewayLimits
     ) -> [Route] {
         let sync = SyncRoutes(
             upload: upload, download: download,
-            bodies: BodyReader(maximumBytes: settings.maximumBodyBytes, limits: limits),
+            bodies: BodyReader(maximumBytes: settings.maximumBodyBytes, limits: limits.rates),
+            longPolls: limits.longPolls,
             maximumPageRows: settings.maximumPageRows)
         let devices = DeviceRoutes(
             upload: upload, download: download, maximumBodyBytes: settings.maximumBodyBytes,
             maximumPageRows: settings.maximumPageRows)
-        let watch = WatchRoute(download: download, watchers: watchers)
+        let watch = WatchRoute(download: download, watchers: limits.watchers)
         return sync.routes + devices.routes + watch.routes + AdminRoutes(upload: upload).routes
             + DocumentRoutes().routes
     }
 
     private static func listener(
         _ responder: GatewayResponder, _ settings: GatewaySettings, _ identity: TLSIdentity,
-        _ drain: Drain, _ logger: Logger, _ listening: @escaping @Sendable (Int) -> Void
+        _ limits: GatewayLimits, _ drain: Drain, _ logger: Logger,
+        _ listening: @escaping @Sendable (Int) -> Void
     ) -> GatewayListener {
         let date = HTTPDate()
         let channel = TLSChannel(
             identity: identity, idleTimeout: idleTimeout,
-            requestTimeout: settings.requestTimeout, drain: drain
-        ) { request, admission in
-            var response = await responder.answer(request, admission)
+            requestTimeout: settings.requestTimeout, drain: drain, limits: limits
+        ) { request, peer, admission in
+            var response = await responder.answer(request, from: peer, admission)
             response.headers[.date] = date.text()
             return response
         }

@@ -31,27 +31,18 @@ package struct GatewaySettings: Sendable {
         "longest time of one request, waiting for news not counted",
         default: 30, in: 1...600, unit: "seconds")
 
-    static let requestRateSetting = Setting.integer(
-        "OVERSYNC_RATE_REQUESTS",
-        "requests of one user each second, four seconds' worth at once; 0: no limit",
-        default: 500, in: 0...1_000_000, unit: "requests/s")
-    static let byteRateSetting = Setting.integer(
-        "OVERSYNC_RATE_BYTES",
-        "bytes of one user each second, both ways, four seconds' worth at once; 0: no limit",
-        default: 64 << 20, in: 0...(1 << 40), unit: "bytes/s")
-    static let watcherSetting = Setting.integer(
-        "OVERSYNC_MAX_WATCHERS", "devices that may watch at once", default: 20_000,
-        in: 0...1_000_000, unit: "watchers")
     static let adminRoleSetting = Setting.text(
         "OVERSYNC_ADMIN_ROLE", "the role in a token's roles that opens /admin", default: "admin")
 
     /// What the gateway reads beside what every service does.
-    package static let all: [any DescribedSetting] = [
-        hostSetting, portSetting, certificateSetting, keySetting, secretSetting, skewSetting,
-        bodySetting, timeoutSetting, requestRateSetting, byteRateSetting, watcherSetting,
-        adminRoleSetting, CommonSettings.maximumPageRows, TokenSettings.issuer,
-        TokenSettings.audience, TokenSettings.developmentSignIn,
-    ]
+    package static let all: [any DescribedSetting] =
+        [
+            hostSetting, portSetting, certificateSetting, keySetting, secretSetting, skewSetting,
+            bodySetting, timeoutSetting,
+        ] + LimitSettings.all + [
+            adminRoleSetting, CommonSettings.maximumPageRows, TokenSettings.issuer,
+            TokenSettings.audience, TokenSettings.developmentSignIn,
+        ]
 
     /// Where what can change while the gateway runs is read again.
     let configuration: Configuration
@@ -66,9 +57,7 @@ package struct GatewaySettings: Sendable {
     let maximumPageRows: Int
     let requestTimeout: Duration
     let allowsDevelopmentSignIn: Bool
-    let requestsPerSecond: Int
-    let bytesPerSecond: Int
-    let maximumWatchers: Int
+    let limits: LimitSettings
     let adminRole: String
 
     package init(_ configuration: Configuration) throws(ConfigurationError) {
@@ -85,9 +74,7 @@ package struct GatewaySettings: Sendable {
         maximumBodyBytes = try configuration.value(Self.bodySetting)
         maximumPageRows = try configuration.value(CommonSettings.maximumPageRows)
         requestTimeout = .seconds(try configuration.value(Self.timeoutSetting))
-        requestsPerSecond = try configuration.value(Self.requestRateSetting)
-        bytesPerSecond = try configuration.value(Self.byteRateSetting)
-        maximumWatchers = try configuration.value(Self.watcherSetting)
+        limits = try LimitSettings(configuration)
         adminRole = try configuration.value(Self.adminRoleSetting)
         allowsDevelopmentSignIn = try configuration.value(TokenSettings.developmentSignIn)
     }

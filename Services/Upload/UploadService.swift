@@ -5,7 +5,6 @@ import RPC
 import ServiceKit
 import ServiceLifecycle
 import Sidecar
-import Telemetry
 
 extension DatabaseSettings {
     /// Uploads write and wait for commits: few connections keep the disk busy.
@@ -47,12 +46,7 @@ package enum UploadService {
             limits.bytesPerPayload = try configuration.value(payloadSetting)
             let executor = try UploadExecutor(
                 pool: pool, source: source, limits: limits, configuration)
-            process.metrics.gauge("oversync_upload_waiting", "Uploads that wait for their turn") {
-                [(.none, Double(executor.queue.waiting))]
-            }
-            process.metrics.gauge(
-                "oversync_upload_buffer_bytes", "Bytes of uploads that wait or are written"
-            ) { [(.none, Double(executor.queue.bytes))] }
+            executor.queue.report(to: process.metrics)
             let sockets = try configuration.value(CommonSettings.runDirectory)
             let observer = RPCMetrics(process.metrics, service: process.name)
             let download = RPCClient(

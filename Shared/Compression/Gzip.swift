@@ -6,6 +6,8 @@ package enum GzipError: Error, Hashable, Sendable {
     case corrupt
     case truncated
     case tooLarge(limit: Int)
+    /// Whoever inflates it did not let the result take more memory.
+    case noRoom
 }
 
 /// Bodies in the gzip format (RFC 1952).
@@ -17,9 +19,12 @@ package enum Gzip {
 
     /// The contents of one or more gzip members, one behind the other.
     ///
-    /// - Parameter limit: most bytes of the result. Memory stays within it, whatever the body claims.
+    /// - Parameters:
+    ///   - limit: most bytes of the result. Memory stays within it, whatever the body claims.
+    ///   - mayTake: is asked before the result takes more memory, with all the bytes that it takes
+    ///     then; false ends it.
     package static func inflate(
-        _ body: ByteBuffer, limit: Int
+        _ body: ByteBuffer, limit: Int, mayTake: (Int) -> Bool = { _ in true }
     ) throws(GzipError) -> ByteBuffer {
         var stream = z_stream()
         guard oversync_inflate_init(&stream) == Z_OK else { throw .corrupt }
@@ -28,6 +33,12 @@ package enum Gzip {
         let failure: GzipError? = body.withUnsafeReadableBytes { input in
             stream.feed(input)
             while true {
+                if output.writableBytes < chunkBytes {
+                    // Twice as much each time: a large body asks a few times only.
+                    let capacity = max(2 * output.capacity, chunkBytes)
+                    guard mayTake(min(capacity, limit + chunkBytes)) else { return .noRoom }
+                    output.reserveCapacity(capacity)
+                }
                 let (status, written) = output.append { inflate(&stream, Z_NO_FLUSH, into: $0) }
                 guard output.readableBytes <= limit else { return .tooLarge(limit: limit) }
                 switch status {

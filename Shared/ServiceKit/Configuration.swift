@@ -27,6 +27,9 @@ package struct Configuration: Sendable {
         }
     }
 
+    /// Whether a key is configured, by a file or by itself, and not by its default.
+    package func isSet(_ key: String) -> Bool { file(of: key) != nil || text(key) != nil }
+
     /// The file that holds a key's value, if one does.
     package func file(of key: String) -> String? { text(key + Self.fileSuffix) }
 

@@ -16,8 +16,8 @@ package enum TurnRefusal: Error, Hashable, Sendable {
 /// Lets requests in, in the order of a ``FairQueue``: in order of arrival within a user, and fair
 /// between users by the time that their turns take.
 ///
-/// A turn may have several requests (`FairQueue.Limits.requestsPerTurn`): the first one leads, works
-/// on all of them in its own task, and hands the others their answers.
+/// A turn may have several requests (`FairQueue.Limits.requestsPerTurn`): the first one leads,
+/// works on all of them in its own task, and hands the others their answers.
 package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     package typealias Instant = ContinuousClock.Instant
     package typealias Outcome = Result<Answer, any Error>
@@ -126,7 +126,8 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
             return arrival
         }
         switch arrival {
-        case .begins(let turn): waiter.continuation.resume(returning: .leads(turn, [waiter.request]))
+        case .begins(let turn):
+            waiter.continuation.resume(returning: .leads(turn, [waiter.request]))
         case .refused(.user): waiter.continuation.resume(returning: .refused(.userIsFull))
         case .refused(.all): waiter.continuation.resume(returning: .refused(.full))
         case .waits:

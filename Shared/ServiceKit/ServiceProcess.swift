@@ -39,6 +39,7 @@ package struct ServiceProcess: Sendable {
         _ program: ServiceProgram, _ services: (ServiceProcess) async throws -> Parts
     ) async {
         let configuration = Configuration()
+        OpenFiles.raise()
         switch ProgramCommand(Array(CommandLine.arguments.dropFirst())) {
         case .serve: await serve(program, configuration, services)
         case .help: print(program.help, terminator: "")
@@ -81,7 +82,7 @@ package struct ServiceProcess: Sendable {
             if let first = problems.first {
                 process.refuse(first, more: problems.count - 1)
             }
-            for warning in UnknownVariables(configuration).warnings {
+            for warning in program.warnings(in: configuration) {
                 process.logger.warning("\(warning)")
             }
             let watch = try ParentWatch.start(configuration)
@@ -106,7 +107,7 @@ package struct ServiceProcess: Sendable {
         let limit = ShutdownLimit(seconds: Self.shutdownSeconds, logger: logger)
         var configuration = ServiceGroupConfiguration(
             // Shut down from the last to the first: nobody is to send anything to what is ending.
-            services: ([admin, reloader] + services + [readiness, limit]).map {
+            services: ([admin, reloader, MemoryReturn()] + services + [readiness, limit]).map {
                 .init(service: EssentialService(service: $0, process: self))
             }, logger: Self.quiet(logger))
         configuration.maximumGracefulShutdownDuration = .seconds(Self.shutdownSeconds - 1)

@@ -15,6 +15,12 @@ package final class ByteBudget: Sendable {
     private struct Held {
         var total = 0
         var users: [String: Int] = [:]
+
+        mutating func change(by count: Int, for user: String) {
+            total += count
+            let own = (users[user] ?? 0) + count
+            users[user] = own > 0 ? own : nil
+        }
     }
 
     /// Bytes of all users together.
@@ -42,9 +48,14 @@ package final class ByteBudget: Sendable {
     /// The only reservation of a user may exceed its share, and the only one of all may exceed the
     /// total: a body that is within the limits of the protocol is never refused for ever.
     package func reserve(_ bytes: Int, for user: String) throws(Excess) -> Reservation {
-        let reservation = Reservation(budget: self, user: user)
+        let reservation = open(for: user)
         try reservation.hold(bytes)
         return reservation
+    }
+
+    /// A reservation of nothing yet.
+    package func open(for user: String) -> Reservation {
+        Reservation(budget: self, user: user)
     }
 
     /// Bytes of one user, given back when this goes.
@@ -60,38 +71,45 @@ package final class ByteBudget: Sendable {
 
         /// Changes how many bytes are held.
         ///
+        /// - Parameter room: bytes that must fit as well, for what is to come; they are not held.
         /// - Throws: `Excess` if they are more and do not fit; then as many are held as before.
-        package func hold(_ count: Int) throws(Excess) {
+        package func hold(_ count: Int, room: Int = 0) throws(Excess) {
             try bytes.withLock { bytes throws(Excess) in
-                try budget.change(from: bytes, to: max(0, count), for: user)
+                try budget.change(from: bytes, to: max(0, count), room: room, for: user)
+                bytes = max(0, count)
+            }
+        }
+
+        /// The same for bytes that are there already, whether they fit or not.
+        package func holdAnyway(_ count: Int) {
+            bytes.withLock { bytes in
+                budget.changeAnyway(from: bytes, to: max(0, count), for: user)
                 bytes = max(0, count)
             }
         }
 
         deinit {
             let count = bytes.withLock { $0 }
-            budget.giveBack(count, of: user)
+            budget.changeAnyway(from: count, to: 0, for: user)
         }
     }
 
-    private func change(from before: Int, to after: Int, for user: String) throws(Excess) {
-        guard after > before else { return giveBack(before - after, of: user) }
+    private func change(
+        from before: Int, to after: Int, room: Int, for user: String
+    ) throws(Excess) {
+        let needed = max(after, room)
+        guard needed > before else { return changeAnyway(from: before, to: after, for: user) }
         try held.withLock { held throws(Excess) in
             let othersOfUser = (held.users[user] ?? 0) - before
-            if othersOfUser > 0, othersOfUser + after > share { throw .share }
+            if othersOfUser > 0, othersOfUser + needed > share { throw .share }
             let others = held.total - before
-            if others > 0, others + after > total { throw .total }
-            held.total = others + after
-            held.users[user] = othersOfUser + after
+            if others > 0, others + needed > total { throw .total }
+            held.change(by: after - before, for: user)
         }
     }
 
-    private func giveBack(_ count: Int, of user: String) {
-        guard count > 0 else { return }
-        held.withLock { held in
-            held.total -= count
-            let own = (held.users[user] ?? 0) - count
-            held.users[user] = own > 0 ? own : nil
-        }
+    private func changeAnyway(from before: Int, to after: Int, for user: String) {
+        guard after != before else { return }
+        held.withLock { $0.change(by: after - before, for: user) }
     }
 }

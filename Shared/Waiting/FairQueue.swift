@@ -9,9 +9,9 @@
 /// 4. Two users that always have requests waiting cause the same work, up to a few turns each.
 ///
 /// Start-time fair queuing: each user has a mark on a scale of work, and the user with the lowest
-/// mark is next. A turn moves its user's mark by the work it caused, which is known at its end only.
-/// A user that had no request joins at the mark of the latest turn: it is served soon, and saves up
-/// nothing.
+/// mark is next. A turn moves its user's mark by the work it caused, which is known only at its
+/// end. A user that had no request joins at the mark of the latest turn: it is served soon, and
+/// saves up nothing.
 package struct FairQueue: Sendable {
     /// The number of a request, which whoever asks chooses: no two that wait have the same.
     package typealias ID = Int

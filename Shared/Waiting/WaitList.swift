@@ -42,7 +42,13 @@ package struct WaitList<Value> {
     /// - Returns: whether the caller was waiting.
     package mutating func remove(_ id: ID) -> Bool {
         guard waiting.removeValue(forKey: id) != nil else { return false }
-        if waiting.isEmpty { (order, head) = ([], 0) }
+        if waiting.isEmpty {
+            (order, head) = ([], 0)
+        } else if order.count - head > 2 * waiting.count + Self.keptPlaces {
+            // Else one caller that waits for long would keep the places of all who came after it.
+            order = order[head...].filter { waiting[$0] != nil }
+            head = 0
+        }
         return true
     }
 

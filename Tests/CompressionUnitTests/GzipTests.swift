@@ -64,6 +64,27 @@ struct GzipTests {
         }
     }
 
+    @Test func `memory is asked for before it is taken, and a refusal ends it`() throws {
+        let packed = try #require(Gzip.deflate(ByteBuffer(repeating: 0, count: 1_000_000)))
+        var asked: [Int] = []
+        let whole = try Gzip.inflate(packed, limit: 1_000_000) { bytes in
+            asked.append(bytes)
+            return true
+        }
+        #expect(whole.readableBytes == 1_000_000)
+        #expect(asked == asked.sorted() && asked.count < 8)
+        #expect(try #require(asked.last) >= 1_000_000)
+        var granted: [Int] = []
+        #expect(throws: GzipError.noRoom) {
+            try Gzip.inflate(packed, limit: 1_000_000) { bytes in
+                guard bytes <= 300_000 else { return false }
+                granted.append(bytes)
+                return true
+            }
+        }
+        #expect(granted == asked.filter { $0 <= 300_000 })
+    }
+
     @Test func `a stream that is cut off or damaged anywhere is refused`() throws {
         let text = ByteBuffer(string: String(repeating: "Some text to pack. ", count: 40))
         let packed = try #require(Gzip.deflate(text))

@@ -17,15 +17,27 @@ struct RawConnection {
     ///
     /// - Parameters:
     ///   - speaksTLS: false stays silent after the TCP connection is there.
+    ///   - alpn: `h2` or `http/1.1`.
     ///   - resets: ends with a reset and not in order, as a device does that is gone.
+    ///   - receiveBufferBytes: what the system takes before the test does; nil leaves it to the
+    ///     system.
     static func with<Result>(
-        _ gateway: RunningGateway, speaksTLS: Bool = true, resets: Bool = false,
+        _ gateway: RunningGateway, speaksTLS: Bool = true, alpn: String = "http/1.1",
+        resets: Bool = false, receiveBufferBytes: Int? = nil,
         _ body: (RawConnection) async throws -> Result
     ) async throws -> Result {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.trustRoots = .file(gateway.certificate)
+        tls.applicationProtocols = [alpn]
         let context = try NIOSSLContext(configuration: tls)
-        let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+        var bootstrap = ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+        if let receiveBufferBytes {
+            bootstrap = bootstrap.channelOption(
+                .socketOption(.so_rcvbuf),
+                value: receiveBufferBytes)
+        }
+        let channel =
+            try await bootstrap
             .connect(host: "localhost", port: gateway.port) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if speaksTLS {
@@ -43,6 +55,19 @@ struct RawConnection {
         return try await channel.executeThenClose { inbound, outbound in
             try await body(RawConnection(inbound: inbound, outbound: outbound))
         }
+    }
+
+    /// A whole GET request of HTTP/1.1.
+    ///
+    /// - Parameter headers: further lines, each with its end.
+    static func get(_ path: String, token: String, _ headers: String = "") -> String {
+        """
+        GET \(path) HTTP/1.1\r
+        Host: localhost\r
+        Authorization: Bearer \(token)\r
+        \(headers)\r
+
+        """
     }
 
     /// Sends and reads until the gateway closes.

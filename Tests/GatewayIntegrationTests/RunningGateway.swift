@@ -11,6 +11,7 @@ import Synchronization
 import Telemetry
 import Testing
 import Tokens
+import Waiting
 
 @testable import Gateway
 
@@ -26,10 +27,16 @@ struct RunningGateway: Sendable {
     let ended: Signal
     let certificate: String
     let routes: [Route]
+    let metrics: MetricsRegistry
     fileprivate let drain: Drain
+    fileprivate let limits: GatewayLimits
 
     /// Requests whose answers have not left.
     var requestsInFlight: Int { drain.requestsInFlight }
+    /// Bytes of bodies and unread answers that it holds.
+    var heldBytes: Int { limits.bytes.inUse }
+    /// Long polls that wait.
+    var longPolls: Int { limits.longPolls.open }
     /// Connections that the gateway has closed without their clients.
     var connectionsCut: Int { drain.connectionsCut }
 
@@ -73,6 +80,13 @@ struct RunningGateway: Sendable {
             headers.add(name: "Authorization", value: "Bearer \(try await Self.token())")
         }
         return try await send(method, path, headers: headers, body: body, client: client)
+    }
+
+    /// How often a limit has refused or ended something for this reason.
+    func refusals(_ reason: String) -> Int {
+        let line = "oversync_gateway_refused_total{reason=\"\(reason)\"} "
+        let count = metrics.rendered().split(separator: "\n").first { $0.hasPrefix(line) }
+        return count.flatMap { Int($0.dropFirst(line.count)) } ?? 0
     }
 
     /// Waits until new requests are refused, as the gateway goes down.
@@ -129,9 +143,10 @@ func withGateway(
                 "OVERSYNC_TLS_KEY": certificate.key,
                 "OVERSYNC_JWT_HS256_SECRET": RunningGateway.secret,
             ].merging(environment) { $1 }))
+    let metrics = MetricsRegistry()
     let (ports, port) = AsyncStream<Int>.makeStream()
     let gateway = try await GatewayService.services(
-        settings, sockets: directory, metrics: MetricsRegistry(), logger: logger
+        settings, sockets: directory, metrics: metrics, logger: logger
     ) { port.yield($0) }
     let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let servers = upstreams.map { name, router in
@@ -153,8 +168,8 @@ func withGateway(
         try await body(
             RunningGateway(
                 port: listening, client: client, log: log, group: group, ended: ended,
-                certificate: certificate.certificate, routes: gateway.routes,
-                drain: gateway.drain))
+                certificate: certificate.certificate, routes: gateway.routes, metrics: metrics,
+                drain: gateway.drain, limits: gateway.limits))
     } catch {
         try? await client.shutdown()
         await group.triggerGracefulShutdown()

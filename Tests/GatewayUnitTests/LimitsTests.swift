@@ -58,15 +58,4 @@ struct LimitsTests {
         let limits = RateLimits(requestsPerSecond: 0, bytesPerSecond: 0)
         for _ in 0..<10_000 { try limits.enter("ann", now: start) }
     }
-
-    @Test func `watchers have a number of places, and give them back`() throws {
-        let watchers = Watchers(limit: 2)
-        var places = [try watchers.enter(), try watchers.enter()]
-        #expect(throws: WireError.self) { try watchers.enter() }
-        places.removeLast()
-        #expect(watchers.open == 1)
-        places.append(try watchers.enter())
-        #expect(throws: WireError.self) { try watchers.enter() }
-        withExtendedLifetime(places) {}
-    }
 }

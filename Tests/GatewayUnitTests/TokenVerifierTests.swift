@@ -21,6 +21,7 @@ struct TokenVerifierTests {
 
     private func verifier(
         secret: String? = secret, issuer: String? = nil, audience: String? = nil, skew: Int = 5,
+        rejections: RejectedTokens? = nil,
         now: @escaping @Sendable () -> TimeInterval = { Self.now }
     ) async -> TokenVerifier {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
@@ -29,7 +30,8 @@ struct TokenVerifierTests {
         let auth = RPCClient(directory: "/nonexistent", service: "auth", logger: logger)
         return TokenVerifier(
             keys: await KeySource(auth: auth, hs256Secret: secret, cache: cache, logger: logger),
-            cache: cache, issuer: issuer, audience: audience, skewSeconds: skew, now: now)
+            cache: cache, issuer: issuer, audience: audience, skewSeconds: skew, now: now,
+            rejections: rejections)
     }
 
     private func token(
@@ -190,5 +192,26 @@ struct TokenVerifierTests {
         #expect(
             await refusal(await verifier(), "Bearer \(long)")
                 == "Invalid authorization header format")
+    }
+
+    @Test func `after too many rejected tokens only those are taken that were verified before`()
+        async throws
+    {
+        let verifier = await verifier(rejections: RejectedTokens(tokensPerSecond: 1))
+        let known = "Bearer \(try token(Self.good))"
+        #expect(await refusal(verifier, known) == nil)
+        let forged = "Bearer \(try token(Self.good, secret: "another secret"))"
+        for _ in 1...4 { #expect(await refusal(verifier, forged) == "Invalid token") }
+        var refused: WireError?
+        for _ in 1...3 where refused?.status != .tooManyRequests {
+            refused = await #expect(throws: WireError.self) {
+                try await verifier.caller(authorization: forged)
+            }
+        }
+        #expect(refused?.status == .tooManyRequests && refused?.code == "too_many_rejections")
+        #expect(refused?.retryAfter != nil)
+        #expect(await refusal(verifier, known) == nil)
+        // Without a token nothing is checked.
+        #expect(await refusal(verifier, nil) == "Authorization header required")
     }
 }

@@ -39,4 +39,32 @@ import Waiting
         #expect(throws: ByteBudget.Excess.total) { try budget.reserve(1, for: "ben") }
         withExtendedLifetime(larger) {}
     }
+
+    @Test("Room for what is to come must be there, and is not held")
+    func room() throws {
+        let budget = ByteBudget(total: 100, share: 40)
+        let first = try budget.reserve(15, for: "ada")
+        let second = budget.open(for: "ada")
+        #expect(throws: ByteBudget.Excess.share) { try second.hold(0, room: 26) }
+        try second.hold(5, room: 25)
+        #expect(budget.inUse(by: "ada") == 20)
+        let others = try ["ben", "eva"].map { try budget.reserve(30, for: $0) }
+        let third = budget.open(for: "joe")
+        #expect(throws: ByteBudget.Excess.total) { try third.hold(0, room: 21) }
+        try third.hold(0, room: 20)
+        withExtendedLifetime((first, second, others, third)) {}
+        #expect(budget.inUse == 80)
+    }
+
+    @Test("What is there already is held in any case, and keeps others out")
+    func anyway() throws {
+        let budget = ByteBudget(total: 100, share: 40)
+        var first: ByteBudget.Reservation? = try budget.reserve(10, for: "ada")
+        first?.holdAnyway(70)
+        #expect(budget.inUse == 70 && budget.inUse(by: "ada") == 70)
+        #expect(throws: ByteBudget.Excess.share) { try budget.reserve(1, for: "ada") }
+        #expect(throws: ByteBudget.Excess.total) { try budget.reserve(31, for: "ben") }
+        first = nil
+        #expect(budget.inUse == 0)
+    }
 }

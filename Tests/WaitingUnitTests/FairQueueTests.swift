@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Fair queue") struct FairQueueTests {
     @Test(
-        "Random arrivals: nothing idles while somebody could begin, each user's requests begin in order",
+        "Random arrivals: nobody waits who could begin, each user's requests begin in order",
         arguments: 0..<300)
     func walk(seed: UInt64) throws {
         var walk = QueueWalk(seed: seed)
@@ -47,7 +47,7 @@ import Testing
     }
 
     @Test(
-        "Users that always have requests waiting cause the same work, whatever a turn of theirs costs",
+        "Users that always have requests waiting cause the same work, whatever their turns cost",
         arguments: [(5, 1), (5, 3), (40, 16)], 0..<5 as Range<UInt64>)
     func fairness(users: (count: Int, turns: Int), seed: UInt64) {
         let (work, largest) = Self.shares(

@@ -39,4 +39,14 @@ struct WaitListTests {
         list.append(3, 30)
         #expect(list.popFirst() == 3)
     }
+
+    @Test func `many that come and go beside one that waits change nothing of the order`() {
+        var list = list(1...1)
+        for id in 2...1000 {
+            list.append(id, id)
+            if id % 100 != 0 { _ = list.remove(id) }
+        }
+        #expect((0...10).map { _ in list.popFirst() } == [1] + (1...10).map { $0 * 100 })
+        #expect(list.popFirst() == nil)
+    }
 }

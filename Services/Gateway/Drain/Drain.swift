@@ -49,6 +49,7 @@ final class Drain: Sendable {
     final class Admission: Sendable {
         fileprivate let id: Int
         private let drain: Drain
+        private let kept = Mutex<HeldBytes?>(nil)
 
         fileprivate init(id: Int, drain: Drain) {
             self.id = id
@@ -56,6 +57,9 @@ final class Drain: Sendable {
         }
 
         var isDraining: Bool { drain.isDraining }
+
+        /// Keeps the request's bytes for as long as the admission is kept.
+        func keep(_ bytes: HeldBytes) { kept.withLock { $0 = bytes } }
 
         /// The request waits for something that a drain gives up.
         ///

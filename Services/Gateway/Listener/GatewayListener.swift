@@ -1,3 +1,4 @@
+import Foundation
 import LogFields
 import Logging
 import NIOCore
@@ -10,6 +11,8 @@ import ServiceLifecycle
 /// than a refused connection.
 struct GatewayListener: Service {
     private static let backlog: Int32 = 256
+    /// Pause before the next connection is accepted when the system had nothing left for the last.
+    private static let acceptPause: TimeAmount = .milliseconds(10)
 
     let host: String
     let port: Int
@@ -34,11 +37,29 @@ struct GatewayListener: Service {
 
     private func bind() async throws -> NIOAsyncChannel<TLSChannel.Value, Never> {
         let quiet = quiet
+        let connections = channel.limits.connections
         return try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.backlog, value: Self.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(Self.acceptErrors(connections))
+                }
+            }
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .bind(host: host, port: port) { [channel] in channel.setup(channel: $0, logger: quiet) }
+    }
+
+    /// Keeps errors of single connections from what accepts them all, which would end at the first.
+    private static func acceptErrors(_ connections: Connections) -> AcceptBackoffHandler {
+        AcceptBackoffHandler(shouldForwardIOErrorCaught: false) { error in
+            switch error.errnoCode {
+            case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+                connections.makeRoom()
+                return acceptPause
+            default: return nil  // The client has gone again.
+            }
+        }
     }
 
     /// Serves until the port is closed and every connection with it.

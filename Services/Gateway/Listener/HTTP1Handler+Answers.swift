@@ -39,11 +39,11 @@ extension HTTP1Handler {
             return close(context, in: idleTimeout)
         }
         let loopBound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        let answer = answer
+        let (answer, peer) = (answer, peer)
         let admission = drain.admit(deadline: .now + requestTimeout)
         // Goes on when the device hangs up, as work in the services does; the request's own deadline ends it.
         Task(executorPreference: EventLoopExecutor.of(context.eventLoop)) {
-            let response = await answer(request, admission)
+            let response = await answer(request, peer, admission)
             let bytes = await CollectedBody.bytes(of: response.body)
             loopBound.eventLoop.execute {
                 let (handler, context) = loopBound.value

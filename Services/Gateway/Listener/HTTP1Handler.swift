@@ -13,7 +13,7 @@ final class HTTP1Handler: ChannelDuplexHandler {
     typealias InboundIn = HTTPRequestPart
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
-    typealias Answer = @Sendable (Request, Drain.Admission?) async -> Response
+    typealias Answer = @Sendable (Request, Peer, Drain.Admission?) async -> Response
 
     /// Longest time that the rest of a request may take that is answered already: it is read for the client's sake, who
     /// may look at the answer only then.
@@ -24,6 +24,7 @@ final class HTTP1Handler: ChannelDuplexHandler {
     /// Longest time of one request.
     let requestTimeout: Duration
     let drain: Drain
+    let peer: Peer
     let answer: Answer
     /// The head of a request that has come so far without a body.
     private var head: HTTPRequest?
@@ -46,11 +47,13 @@ final class HTTP1Handler: ChannelDuplexHandler {
     var admission: Drain.Admission?
 
     init(
-        idleTimeout: TimeAmount, requestTimeout: Duration, drain: Drain, answer: @escaping Answer
+        idleTimeout: TimeAmount, requestTimeout: Duration, drain: Drain, peer: Peer,
+        answer: @escaping Answer
     ) {
         self.idleTimeout = idleTimeout
         self.requestTimeout = requestTimeout
         self.drain = drain
+        self.peer = peer
         self.answer = answer
     }
 

@@ -15,7 +15,7 @@ struct TLSChannel: ServerChildChannel {
     /// How a connection goes on once TLS is agreed on.
     enum Negotiated: Sendable {
         case http1
-        indirect case http2(HTTP2Channel.Value)
+        indirect case http2(HTTP2Channel, HTTP2Channel.Value)
     }
 
     struct Value: ServerChildChannelValue {
@@ -29,22 +29,17 @@ struct TLSChannel: ServerChildChannel {
     /// Longest time of one request; a connection that was told its end has as long for the last of them.
     let requestTimeout: Duration
     let drain: Drain
+    let limits: GatewayLimits
     let answer: HTTP1Handler.Answer
-    private let http2: HTTP2Channel
 
-    init(
-        identity: TLSIdentity, idleTimeout: Duration, requestTimeout: Duration, drain: Drain,
-        answer: @escaping HTTP1Handler.Answer
-    ) {
-        self.identity = identity
-        self.idleTimeout = idleTimeout
-        self.requestTimeout = requestTimeout
-        self.drain = drain
-        self.answer = answer
-        http2 = HTTP2Channel(
+    /// HTTP/2 on one connection: its requests know by which one they came.
+    private func http2(_ peer: Peer) -> HTTP2Channel {
+        let (drain, answer, requestTimeout) = (drain, answer, requestTimeout)
+        let (limits, idle) = (limits, idleTimeout.components.seconds)
+        return HTTP2Channel(
             responder: { (request, writer: consuming ResponseWriter, stream) in
                 let admission = drain.admit(deadline: .now + requestTimeout)
-                let response = await answer(request, admission)
+                let response = await answer(request, peer, admission)
                 if let admission { Self.keep(admission, until: stream) }
                 try await writer.write(response: response.head, body: response.body)
                 // Behind the answer: clients drop a request whose new connection begins with a goodbye.
@@ -55,10 +50,21 @@ struct TLSChannel: ServerChildChannel {
             configuration: .init(
                 idleTimeout: idleTimeout, gracefulCloseTimeout: requestTimeout,
                 streamConfiguration: .init(
-                    idleTimeout: .seconds(idleTimeout.components.seconds))))
+                    additionalChannelHandlers: [Self.stalledReaderLimit(limits, isStream: true)],
+                    idleTimeout: .seconds(idle))))
+    }
+
+    private static func stalledReaderLimit(
+        _ limits: GatewayLimits, isStream: Bool
+    ) -> StalledReaderLimit {
+        let refusals = limits.refusals
+        return StalledReaderLimit(limits.stalledReader, isStream: isStream) {
+            refusals.count(.stalledReader)
+        }
     }
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
+        let peer = limits.connections.open(channel)
         drain.opened(channel)
         return channel.eventLoop.makeCompletedFuture {
             let pipeline = channel.pipeline.syncOperations
@@ -66,7 +72,7 @@ struct TLSChannel: ServerChildChannel {
             try pipeline.addHandler(CloseAfterFlush(patience: TimeAmount(requestTimeout)))
             try pipeline.addHandler(HandshakeLimit())
             let negotiation = NIOTypedApplicationProtocolNegotiationHandler<Negotiated> {
-                self.goOn(with: $0, on: channel, logger)
+                self.goOn(with: $0, on: channel, peer, logger)
             }
             try pipeline.addHandler(negotiation)
             return Value(channel: channel, negotiated: negotiation.protocolNegotiationResult)
@@ -74,15 +80,16 @@ struct TLSChannel: ServerChildChannel {
     }
 
     private func goOn(
-        with result: ALPNResult, on channel: any Channel, _ logger: Logger
+        with result: ALPNResult, on channel: any Channel, _ peer: Peer, _ logger: Logger
     ) -> EventLoopFuture<Negotiated> {
         if case .negotiated("h2") = result {
+            let http2 = http2(peer)
             return http2.setup(channel: channel, logger: logger).flatMapThrowing { value in
                 let pipeline = channel.pipeline.syncOperations
                 let frames = try pipeline.handler(type: NIOHTTP2Handler.self)
                 try pipeline.addHandler(
                     GoodbyeLimit(TimeAmount(requestTimeout)), position: .after(frames))
-                return .http2(value)
+                return .http2(http2, value)
             }
         }
         return channel.eventLoop.makeCompletedFuture {
@@ -92,12 +99,13 @@ struct TLSChannel: ServerChildChannel {
                 withOutboundHeaderValidation: false)
             try pipeline.addHandler(OldClients())
             try pipeline.addHandler(HTTP1ToHTTPServerCodec(secure: true))
+            try pipeline.addHandler(Self.stalledReaderLimit(limits, isStream: false))
             try pipeline.addHandler(
                 HTTPConnectionStateHandler(idleTimeout: idleTimeout, logger: logger))
             try pipeline.addHandler(
                 HTTP1Handler(
                     idleTimeout: TimeAmount(idleTimeout), requestTimeout: requestTimeout,
-                    drain: drain, answer: answer))
+                    drain: drain, peer: peer, answer: answer))
             return .http1
         }
     }
@@ -136,7 +144,7 @@ struct TLSChannel: ServerChildChannel {
 
     @inline(never)
     private func handle(_ negotiated: Negotiated, _ logger: Logger) async {
-        guard case .http2(let connection) = negotiated else { return }
+        guard case .http2(let http2, let connection) = negotiated else { return }
         await http2.handle(value: connection, logger: logger)
     }
 }

@@ -4,32 +4,38 @@ import Hummingbird
 import NIOCore
 import NIOPosix
 import RPC
+import Synchronization
 
 /// Reads request bodies within the gateway's limits, and charges them to the caller: what came, and what it became.
 struct BodyReader: Sendable {
+    /// Bytes in which room for a body of unknown length grows at least.
+    private static let step = 64 << 10
+
     let maximumBytes: Int
     /// Nil charges nobody: bodies that are small, or come before the caller is known.
     var limits: RateLimits?
 
     /// The whole body.
     ///
-    /// - Throws: `WireError` 413 for a body over the limit, as it comes or inflated, at once where its length is
-    ///   announced; 415 for an encoding that is not gzip; 400 for one that says so and is not; 503 when it
-    ///   does not arrive in time, or not before the gateway goes down.
+    /// - Throws: `WireError` 413 for a body over the limit, as it comes or inflated, at once where
+    ///   its length is announced; 429 or 503 for one that the gateway has no memory for, likewise
+    ///   (`HeldBytes`); 415 for an encoding that is not gzip; 400 for one that says so and is not;
+    ///   503 when it does not arrive in time, or not before the gateway goes down.
     func body(of request: Request, _ scope: RequestScope) async throws -> ByteBuffer {
         let isCompressed = try isGzip(request.headers[.contentEncoding])
-        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > maximumBytes
-        {
-            throw WireError.tooLarge(limit: maximumBytes)
-        }
-        let body = try await arrived(request, scope)
+        let length = max(0, request.headers[.contentLength].flatMap { Int($0) } ?? 0)
+        guard length <= maximumBytes else { throw WireError.tooLarge(limit: maximumBytes) }
+        try scope.held?.hold(length, leavesRoom: true)
+        let body = try await arrived(request, length, scope)
         guard isCompressed else { return body }
-        let whole = try await inflated(body)
+        let whole = try await inflated(body, scope)
+        // What came compressed is needed no more.
+        scope.held?.holdAnyway(whole.readableBytes)
         charge(whole.readableBytes - body.readableBytes, to: scope)
         return whole
     }
 
-    private func charge(_ bytes: Int, to scope: RequestScope) {
+    func charge(_ bytes: Int, to scope: RequestScope) {
         guard let limits, let caller = scope.caller else { return }
         limits.charge(caller.user, bytes: bytes)
     }
@@ -47,21 +53,36 @@ struct BodyReader: Sendable {
         }
     }
 
-    private func inflated(_ body: ByteBuffer) async throws(WireError) -> ByteBuffer {
-        switch await LongWork.inflate(body, limit: maximumBytes) {
+    private func inflated(
+        _ body: ByteBuffer, _ scope: RequestScope
+    ) async throws(WireError) -> ByteBuffer {
+        let refusal = Mutex<WireError?>(nil)
+        let result = await LongWork.inflate(body, limit: maximumBytes) { bytes in
+            do throws(WireError) {
+                try scope.held?.hold(body.readableBytes + bytes)
+                return true
+            } catch {
+                refusal.withLock { $0 = error }
+                return false
+            }
+        }
+        switch result {
         case .success(let whole): return whole
         case .failure(.tooLarge): throw .tooLarge(limit: maximumBytes)
+        case .failure(.noRoom): throw refusal.withLock { $0 } ?? .internalError
         case .failure(.corrupt), .failure(.truncated):
             throw .invalid("the body is not a whole gzip stream, as its Content-Encoding says")
         }
     }
 
     /// A body that trickles in has the request's time and no more.
-    private func arrived(_ request: Request, _ scope: RequestScope) async throws -> ByteBuffer {
+    private func arrived(
+        _ request: Request, _ length: Int, _ scope: RequestScope
+    ) async throws -> ByteBuffer {
         // Where the body comes, which spares a change of threads for each of its parts.
         let executor = MultiThreadedEventLoopGroup.currentEventLoop.map(EventLoopExecutor.of)
         let collecting = Task(executorPreference: executor) {
-            try await collect(request.body, scope)
+            try await collect(request.body, length, scope)
         }
         // By the event loop: a second task that sleeps would cost more than most bodies take.
         let alarm = MultiThreadedEventLoopGroup.singleton.any().scheduleTask(
@@ -78,17 +99,27 @@ struct BodyReader: Sendable {
         return body
     }
 
+    /// - Parameter length: as announced, and held for; 0 where it is not known.
     private func collect(
-        _ body: RequestBody, _ scope: RequestScope
+        _ body: RequestBody, _ length: Int, _ scope: RequestScope
     ) async throws -> ByteBuffer {
         var whole = ByteBuffer()
+        var held = length
         do {
             for try await var part in body {
                 charge(part.readableBytes, to: scope)
-                guard whole.readableBytes + part.readableBytes <= maximumBytes else {
-                    throw WireError.tooLarge(limit: maximumBytes)
+                let bytes = whole.readableBytes + part.readableBytes
+                guard bytes <= maximumBytes else { throw WireError.tooLarge(limit: maximumBytes) }
+                if bytes > held {
+                    held = min(max(bytes, 2 * held, Self.step), maximumBytes)
+                    try scope.held?.hold(held)
                 }
-                if whole.readableBytes == 0 { whole = part } else { whole.writeBuffer(&part) }
+                guard whole.readableBytes > 0 else {
+                    whole = part
+                    continue
+                }
+                whole.reserveCapacity(length)
+                whole.writeBuffer(&part)
             }
         } catch {
             if Task.isCancelled { throw Self.givenUp(scope) }

@@ -13,7 +13,7 @@ struct GatewayResponder: Sendable {
 
     let routes: RouteTable
     let verifier: TokenVerifier
-    let limits: RateLimits
+    let limits: GatewayLimits
     /// The role that opens what is for administrators.
     let adminRole: String
     let timeout: Duration
@@ -21,7 +21,9 @@ struct GatewayResponder: Sendable {
     let logger: Logger
 
     /// - Parameter admission: nil when the gateway goes down: only probes are answered.
-    func answer(_ request: Request, _ admission: Drain.Admission?) async -> Response {
+    func answer(
+        _ request: Request, from peer: Peer, _ admission: Drain.Admission?
+    ) async -> Response {
         let start = ContinuousClock.now
         var scope = RequestScope(request, timeout: timeout, admission)
         var response: Response
@@ -32,15 +34,19 @@ struct GatewayResponder: Sendable {
             guard admission != nil || route.isProbe else { throw WireError.draining }
             if route.access != .open {
                 let verified = try await verifier.caller(
-                    authorization: request.headers[.authorization])
+                    authorization: request.headers[.authorization], from: peer.address)
                 scope.verified = verified
-                try limits.enter(verified.identity.user)
+                let user = verified.identity.user
+                peer.prove(user)
+                try limits.rates.enter(user)
+                scope.hold(HeldBytes(limits.bytes, of: user))
                 if route.access == .administrators { try admit(verified.identity) }
             }
             response = try await route.answer(request, scope)
             if request.method == .head { response.body = ResponseBody() }
         } catch {
             let wire = Self.wireError(error)
+            limits.refusals.count(wire)
             if wire.status == .internalServerError {
                 logger.error(
                     "request failed",
@@ -50,9 +56,12 @@ struct GatewayResponder: Sendable {
         }
         response.headers[.apiVersion] = Self.apiVersion
         response.headers[.requestID] = scope.requestID
+        let bytes = response.body.contentLength ?? 0
+        // In place of the body, and of a page before it was compressed.
+        scope.held?.holdAnyway(bytes)
         // What came was charged as it was read; whoever is sent away has used nothing up.
         if let caller = scope.caller, response.status != .tooManyRequests {
-            limits.charge(caller.user, bytes: response.body.contentLength ?? 0)
+            limits.rates.charge(caller.user, bytes: bytes)
         }
         metrics.count(request.method, path, response.status, after: .now - start)
         log(request, path, response, scope, .now - start)
@@ -101,29 +110,5 @@ struct GatewayResponder: Sendable {
         if let traceparent = scope.traceparent { metadata[.traceparent] = .string(traceparent) }
         let isProbe = path == "/health" || path == "/ready"
         logger.log(level: isProbe ? .debug : .info, "request", metadata: metadata)
-    }
-}
-
-/// The gateway's own metrics.
-struct GatewayMetrics: Sendable {
-    private let requests: Histogram
-
-    init(_ registry: MetricsRegistry) {
-        requests = registry.histogram(
-            "oversync_gateway_request_seconds", "Requests by method, route and status")
-    }
-
-    func count(
-        _ method: HTTPRequest.Method, _ path: String, _ status: HTTPResponse.Status,
-        after time: Duration
-    ) {
-        // An unknown method is a caller's invention: it must not make a label of its own.
-        let isKnown = method == .get || method == .post || method == .head
-        requests.observe(
-            time,
-            [
-                "method": isKnown ? method.rawValue : "other", "route": path,
-                "status": String(status.code),
-            ])
     }
 }

@@ -14,6 +14,8 @@ struct RequestScope: Sendable {
     /// Set once the token is checked.
     var verified: VerifiedCaller?
     var caller: CallerIdentity? { verified?.identity }
+    /// What the gateway holds for the request, once it is known whose it is.
+    private(set) var held: HeldBytes?
 
     /// Longest request id taken over from a caller, in characters.
     private static let maximumIDLength = 64
@@ -24,6 +26,12 @@ struct RequestScope: Sendable {
         requestID = given.flatMap { Self.isSane($0) ? $0 : nil } ?? Self.freshID()
         traceparent = request.headers[.traceparent].flatMap { Self.isTraceparent($0) ? $0 : nil }
         deadline = .now + timeout
+    }
+
+    /// From now on bytes are held for the request, until its answer has left.
+    mutating func hold(_ bytes: HeldBytes) {
+        held = bytes
+        admission?.keep(bytes)
     }
 
     /// The context of calls to services, some time longer than the request's own limit where it waits.

@@ -13,9 +13,15 @@ enum LongWork {
     }
 
     /// However small it comes, it may become as large as the limit.
-    static func inflate(_ body: ByteBuffer, limit: Int) async -> Result<ByteBuffer, GzipError> {
+    ///
+    /// - Parameter mayTake: see `Gzip.inflate(_:limit:mayTake:)`.
+    static func inflate(
+        _ body: ByteBuffer, limit: Int, mayTake: @Sendable (Int) -> Bool = { _ in true }
+    ) async -> Result<ByteBuffer, GzipError> {
         await elsewhere {
-            do throws(GzipError) { return .success(try Gzip.inflate(body, limit: limit)) } catch {
+            do throws(GzipError) {
+                return .success(try Gzip.inflate(body, limit: limit, mayTake: mayTake))
+            } catch {
                 return .failure(error)
             }
         }

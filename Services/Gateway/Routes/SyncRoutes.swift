@@ -15,6 +15,7 @@ struct SyncRoutes: Sendable {
     let upload: RPCClient
     let download: RPCClient
     let bodies: BodyReader
+    let longPolls: LongPolls
     let maximumPageRows: Int
 
     var routes: [Route] {
@@ -36,7 +37,19 @@ struct SyncRoutes: Sendable {
         let body = try await bodies.body(of: request, scope)
         let reply = try await upload.call(
             UploadRPC.pushChanges, message, body: body, context: scope.context())
+        try hold(reply.body, scope)
         return await .sync(reply.body, type, for: request)
+    }
+
+    /// Holds an answer that is there. What does not fit is let go, and has cost the user its bytes
+    /// all the same: else it could be asked for again and again.
+    private func hold(_ answer: ByteBuffer, _ scope: RequestScope) throws(WireError) {
+        do throws(WireError) {
+            try scope.held?.hold(answer.readableBytes)
+        } catch {
+            bodies.charge(answer.readableBytes, to: scope)
+            throw error
+        }
     }
 
     /// A word that would be taken for no is a mistake that loses what was asked for.
@@ -55,7 +68,11 @@ struct SyncRoutes: Sendable {
         message.epoch = try request.epoch
         let type = BodyType(accept: request.headers[.accept])
         message.asProtobuf = type == .protobuf
+        // A poll that waits may do so for a minute: it holds nothing before its page is there.
+        let estimate = message.waitSeconds > 0 ? 0 : Int(message.limit) * HeldBytes.bytesPerRow
+        try scope.held?.hold(estimate, leavesRoom: true)
         let reply = try await page(message, scope)
+        try hold(reply.body, scope)
         return await .sync(reply.body, type, for: request)
     }
 
@@ -67,6 +84,10 @@ struct SyncRoutes: Sendable {
         guard message.waitSeconds > 0, let admission = scope.admission else {
             return try await download.call(DownloadRPC.pullChanges, message, context: context)
         }
+        let place = try scope.caller.map { caller throws(WireError) in
+            try longPolls.enter(caller)
+        }
+        defer { withExtendedLifetime(place) {} }
         let executor = MultiThreadedEventLoopGroup.currentEventLoop.map(EventLoopExecutor.of)
         let waiting = Task(executorPreference: executor) {
             try await download.call(DownloadRPC.pullChanges, message, context: context)

@@ -12,20 +12,36 @@ struct TokenVerifier: Sendable {
     let skewSeconds: Int
     /// Seconds since 1970.
     let now: @Sendable () -> TimeInterval
+    /// How many tokens of an address may be rejected; nil: any number.
+    var rejections: RejectedTokens?
 
     /// Longest token, in bytes: nobody's claims need more.
     private static let maximumTokenBytes = 8192
     /// Most roles of one token.
     private static let maximumRoles = 64
 
-    /// - Parameter authorization: the header's value.
-    /// - Throws: `WireError` 401; `RPCFailure` when the keys cannot be had.
-    func caller(authorization: String?) async throws -> VerifiedCaller {
+    /// - Parameters:
+    ///   - authorization: the header's value.
+    ///   - address: whose rejected tokens are counted.
+    /// - Throws: `WireError` 401; 429 for a token that is not checked, as too many of its address
+    ///   were rejected; `RPCFailure` when the keys cannot be had.
+    func caller(
+        authorization: String?, from address: PeerAddress = .unknown
+    ) async throws -> VerifiedCaller {
         let token = try Self.bearer(authorization)
         let key = TokenCache.key(of: token)
         if let known = cache.caller(key, now: now()) { return known }
+        try rejections?.begin(address)
         let generation = cache.generation
-        let verified = try await verify(token)
+        let verified: VerifiedCaller
+        do {
+            verified = try await verify(token)
+        } catch {
+            // That the keys cannot be had is not the token's fault.
+            if !(error is WireError) { rejections?.accept(address) }
+            throw error
+        }
+        rejections?.accept(address)
         cache.keep(verified, under: key, generation: generation)
         return verified
     }

@@ -29,7 +29,7 @@ struct WatchRoute: Sendable {
             context: CallContext(
                 requestID: scope.requestID, traceparent: scope.traceparent,
                 deadline: .now + life, caller: verified.identity),
-            place: try watchers.enter())
+            place: try watchers.enter(verified.identity))
         // What is wrong with the request is answered with its status, before the stream begins.
         try await watch.open(by: scope.deadline)
         var response = Response(

@@ -3,6 +3,7 @@ import Model
 import NIOCore
 import RPC
 import ServiceKit
+import Telemetry
 import Waiting
 
 /// One upload from the moment it is admitted to its answer.
@@ -23,8 +24,8 @@ struct QueuedUpload: Sendable {
 /// An upload that came to its end: what was read, and what became of it.
 typealias AnsweredUpload = (batch: UploadBatch, result: UploadResult)
 
-/// In front of the pool: uploads of one user take turns in order of arrival, and users take turns by
-/// the time that their uploads need at the database.
+/// In front of the pool: uploads of one user take turns in order of arrival, and users take turns
+/// by the time that their uploads need at the database.
 ///
 /// So a user that sends more than can be written waits for itself, in memory, within its share of
 /// the bytes. It holds one connection at most, and nobody else waits for its lock.
@@ -74,6 +75,15 @@ struct UploadQueue: Sendable {
     /// Bytes of the uploads that wait or are written.
     var bytes: Int { budget.inUse }
 
+    func report(to metrics: MetricsRegistry) {
+        metrics.gauge("oversync_upload_waiting", "Uploads that wait for their turn") {
+            [(.none, Double(waiting))]
+        }
+        metrics.gauge(
+            "oversync_upload_buffer_bytes", "Bytes of uploads that wait or are written"
+        ) { [(.none, Double(bytes))] }
+    }
+
     /// Room for a body; before it is read.
     ///
     /// - Throws: `RPCFailure` if there is none.
@@ -82,7 +92,9 @@ struct UploadQueue: Sendable {
             return try budget.reserve(body.readableBytes, for: user.value)
         } catch {
             switch error {
-            case .share: throw .tooManyOfUser("\(budget.share) bytes of this user's uploads wait")
+            case .share:
+                throw .tooMuchOfUser(
+                    "share_used_up", "\(budget.share) bytes of this user's uploads wait")
             case .total: throw .tooManyUploads(after: Self.pauseWhenFull)
             }
         }
@@ -100,7 +112,8 @@ struct UploadQueue: Sendable {
         } catch let refusal as TurnRefusal {
             switch refusal {
             case .userIsFull:
-                throw RPCFailure.tooManyOfUser("\(waitingPerUser) uploads of this user wait")
+                throw RPCFailure.tooMuchOfUser(
+                    "too_many_waiting", "\(waitingPerUser) uploads of this user wait")
             case .full: throw RPCFailure.tooManyUploads(after: Self.pauseWhenFull)
             case .late: throw RPCFailure.userIsBusy
             case .cancelled: throw RPCFailure.cancelled
@@ -115,9 +128,9 @@ extension RPCFailure {
         "Other uploads of this user have not ended in time; nothing of this one is lost, "
             + "send it again later")
 
-    fileprivate static func tooManyOfUser(_ what: String) -> RPCFailure {
+    fileprivate static func tooMuchOfUser(_ code: String, _ what: String) -> RPCFailure {
         RPCFailure(
-            .resourceExhausted, code: "rate_limited",
+            .resourceExhausted, code: code,
             message: "\(what) already; nothing of this one was taken up, "
                 + "send it again when they are answered",
             retryAfter: .seconds(1))

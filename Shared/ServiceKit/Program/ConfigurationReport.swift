@@ -16,7 +16,7 @@ struct ConfigurationReport {
         var lines = problems.map { problem in
             "problem: \(problem) (\(configuration.source(of: problem.key, among: program.allSettings)))"
         }
-        lines += UnknownVariables(configuration).warnings.map { "warning: \($0)" }
+        lines += program.warnings(in: configuration).map { "warning: \($0)" }
         switch problems.count {
         case 0: lines.append("\(program.name): the configuration can be used")
         case 1: lines.append("\(program.name): 1 problem")

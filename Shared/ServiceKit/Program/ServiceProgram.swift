@@ -11,17 +11,22 @@ package struct ServiceProgram: Sendable {
     /// The subdirectory of its sockets; nil for a service that only calls others.
     let socketFolder: String?
     private let check: @Sendable (Configuration) -> [ConfigurationError]
+    private let suspicions: @Sendable (Configuration) -> [String]
 
-    /// - Parameter check: finds what no single setting shows: files, and settings that do not fit together. It does not
-    ///   repeat what is wrong with a single value, and connects nowhere.
+    /// - Parameters:
+    ///   - suspicions: finds what the service can run with, and an operator should know of.
+    ///   - check: finds what no single setting shows: files, and settings that do not fit together.
+    ///     It does not repeat what is wrong with a single value, and connects nowhere.
     package init(
         name: String, purpose: String, settings: [any DescribedSetting], socketFolder: String?,
+        suspicions: @escaping @Sendable (Configuration) -> [String] = { _ in [] },
         check: @escaping @Sendable (Configuration) -> [ConfigurationError]
     ) {
         self.name = name
         self.purpose = purpose
         self.settings = settings
         self.socketFolder = socketFolder
+        self.suspicions = suspicions
         self.check = check
     }
 
@@ -36,6 +41,11 @@ package struct ServiceProgram: Sendable {
             !known.contains($0.key)
         }
         return single + more
+    }
+
+    /// What is suspicious in a configuration that can be used.
+    package func warnings(in configuration: Configuration) -> [String] {
+        UnknownVariables(configuration).warnings + suspicions(configuration)
     }
 
     private func socketProblems(in configuration: Configuration) -> [ConfigurationError] {

@@ -13,7 +13,7 @@ import Testing
         "OVERSYNC_UPLOAD_BUFFER_BYTES_PER_USER": "\(1 << 20)",
     ]
 
-    private static func note(_ number: Int) -> String {
+    private static func insert(_ number: Int) -> String {
         change(1, "INSERT", "notes", id("a\(number)"), "{}")
     }
 
@@ -24,7 +24,7 @@ import Testing
     ) async throws {
         let settings = settings.merging(changed) { $1 }
         try await SyncedDatabase.with(settings: settings) { database in
-            try await database.upload("ann", device: "first", note(0))
+            try await database.upload("ann", device: "first", insert(0))
             let other = try await SyncedDatabase.connect(database.url)
             defer { other.close() }
             try await other.execute(
@@ -62,7 +62,7 @@ import Testing
                 for number in 1...20 {
                     group.addTask {
                         try await database.upload(
-                            "ann", device: "device \(number)", Self.note(number))
+                            "ann", device: "device \(number)", Self.insert(number))
                     }
                     // The first is at the database; the others wait here, one after the other.
                     try await Self.expect { database.executor.queue.waiting == number - 1 }
@@ -87,7 +87,7 @@ import Testing
                 for number in 1...200 {
                     group.addTask {
                         try await database.upload(
-                            "ann", device: "device \(number)", Self.note(number))
+                            "ann", device: "device \(number)", Self.insert(number))
                     }
                 }
                 try await Self.expect { database.executor.queue.waiting == 199 }
@@ -124,7 +124,7 @@ import Testing
                     group.addTask {
                         await Self.failure(
                             database, device: "d\(number)",
-                            body: #"{"changes":[\#(Self.note(number))]}"#)
+                            body: #"{"changes":[\#(Self.insert(number))]}"#)
                     }
                 }
                 return await group.reduce(into: [RPCFailure?]()) { $0.append($1) }
@@ -134,7 +134,7 @@ import Testing
             let time = ContinuousClock.now - start
             #expect(time >= limit && time < limit * 5, "\(time)")
             try await release()
-            #expect(try await database.outcomes("ann", Self.note(30)) == ["applied 1"])
+            #expect(try await database.outcomes("ann", Self.insert(30)) == ["applied 1"])
         }
     }
 
@@ -143,12 +143,12 @@ import Testing
         try await Self.withLockedLog { database, release in
             let padding = String(repeating: " ", count: 900 << 10)
             async let first = Self.failure(
-                database, device: "one", body: #"{"changes":[\#(Self.note(1))]}"# + padding)
+                database, device: "one", body: #"{"changes":[\#(Self.insert(1))]}"# + padding)
             try await Self.expect { database.executor.queue.bytes > padding.utf8.count }
             let refused = await Self.failure(
                 database, device: "two", body: "no JSON" + String(padding.prefix(200 << 10)))
             #expect(refused?.status == .resourceExhausted)
-            #expect(refused?.code == "rate_limited")
+            #expect(refused?.code == "share_used_up")
             #expect(refused?.message.hasPrefix("1048576 bytes of this user's uploads wait") == true)
             // Somebody else has a share of its own.
             #expect(
@@ -164,18 +164,18 @@ import Testing
     func full() async throws {
         let setting = ["OVERSYNC_UPLOAD_QUEUE_PER_USER": "1"]
         try await Self.withLockedLog(setting) { database, release in
-            async let first = database.outcomes("ann", device: "one", Self.note(1))
+            async let first = database.outcomes("ann", device: "one", Self.insert(1))
             try await Self.expect { database.executor.queue.bytes > 0 }
-            async let second = database.outcomes("ann", device: "two", Self.note(2))
+            async let second = database.outcomes("ann", device: "two", Self.insert(2))
             try await Self.expect { database.executor.queue.waiting == 1 }
             let refused = await Self.failure(
-                database, device: "three", body: #"{"changes":[\#(Self.note(3))]}"#)
-            #expect(refused?.code == "rate_limited")
+                database, device: "three", body: #"{"changes":[\#(Self.insert(3))]}"#)
+            #expect(refused?.code == "too_many_waiting")
             try await release()
             #expect(try await first == ["applied 1"])
             #expect(try await second == ["applied 1"])
             #expect(
-                try await database.outcomes("ann", device: "three", Self.note(3)) == ["applied 1"])
+                try await database.outcomes("ann", device: "three", Self.insert(3)) == ["applied 1"])
         }
     }
 }

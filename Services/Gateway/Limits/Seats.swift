@@ -1,0 +1,79 @@
+/// Who waits at once, within limits of all, of each user and of each device. Decides; performs
+/// nothing.
+struct Seats: Sendable {
+    typealias ID = Int
+
+    /// How many may wait at once.
+    struct Limits: Hashable, Sendable {
+        let total: Int
+        let perUser: Int
+        let perDevice: Int
+    }
+
+    /// Which limit leaves no seat.
+    enum Full: Error, Hashable {
+        case device, user, total
+    }
+
+    /// A seat that was taken, and the one that was given up for it.
+    struct Taken: Hashable {
+        let id: ID
+        var replaced: ID?
+    }
+
+    private struct Device: Hashable {
+        let user: String
+        let device: String
+    }
+
+    private let limits: Limits
+    private var seats: [ID: Device] = [:]
+    /// The oldest first.
+    private var devices: [Device: [ID]] = [:]
+    private var users: [String: Int] = [:]
+    private var lastID = 0
+
+    init(_ limits: Limits) {
+        self.limits = limits
+    }
+
+    /// Seats that are taken.
+    var count: Int { seats.count }
+
+    func isTaken(_ id: ID) -> Bool { seats[id] != nil }
+
+    /// Takes a seat.
+    ///
+    /// - Parameter replacesOldest: a device that has all its seats gives up its oldest. It may be
+    ///   one that comes back after a change of networks, and nobody has told of the end of its
+    ///   former connections: it must get in.
+    mutating func take(
+        user: String, device: String, replacesOldest: Bool
+    ) throws(Full) -> Taken {
+        let device = Device(user: user, device: device)
+        var replaced: ID?
+        if let own = devices[device], own.count >= limits.perDevice {
+            guard replacesOldest else { throw .device }
+            replaced = own.first
+        }
+        if replaced == nil {
+            if users[user, default: 0] >= limits.perUser { throw .user }
+            if seats.count >= limits.total { throw .total }
+        }
+        if let replaced { leave(replaced) }
+        lastID += 1
+        seats[lastID] = device
+        devices[device, default: []].append(lastID)
+        users[user, default: 0] += 1
+        return Taken(id: lastID, replaced: replaced)
+    }
+
+    /// Gives a seat back; nothing happens if it was given up before.
+    mutating func leave(_ id: ID) {
+        guard let device = seats.removeValue(forKey: id) else { return }
+        devices[device]?.removeAll { $0 == id }
+        if devices[device]?.isEmpty == true { devices[device] = nil }
+        let left = users[device.user, default: 0] - 1
+        users[device.user] = left > 0 ? left : nil
+    }
+}

@@ -1,0 +1,130 @@
+import Waiting
+
+/// The connections that are open, and which of them goes when there are too many. Decides; performs
+/// nothing.
+///
+/// A connection is silent until a request came by it whose token was good. Silent ones are closed
+/// first, the oldest before the others: whoever opens connections and says nothing locks nobody
+/// out, from the same address or another.
+struct ConnectionBook: Sendable {
+    typealias ID = Int
+
+    struct Limits: Hashable, Sendable {
+        let total: Int
+        /// 0: no limit.
+        let perAddress: Int
+        /// Connections of one user that are not silent. Over it the user's oldest counts as silent
+        /// again: a token is no licence to lock the others out.
+        let perUser: Int
+
+        /// A user's part of all connections, when there are not enough.
+        private static let userPart = 20
+        /// What every user may have.
+        private static let leastPerUser = 16
+
+        init(total: Int, perAddress: Int, perUser: Int? = nil) {
+            self.total = total
+            self.perAddress = perAddress
+            self.perUser = perUser ?? max(Self.leastPerUser, total / Self.userPart)
+        }
+    }
+
+    /// What becomes of a new connection.
+    enum Verdict: Hashable {
+        case stays
+        /// It stays, and this one is closed for it.
+        case replaces(ID)
+        /// It is closed: no connection is silent.
+        case refused
+    }
+
+    private struct Connection {
+        let address: PeerAddress
+        /// Whose token was good, while that counts.
+        var user: String?
+    }
+
+    private struct Address {
+        var count = 0
+        var silent = WaitList<Void>()
+    }
+
+    private let limits: Limits
+    private var connections: [ID: Connection] = [:]
+    private var silent = WaitList<Void>()
+    private var addresses: [PeerAddress: Address] = [:]
+    /// Each user's connections that are not silent.
+    private var users: [String: WaitList<Void>] = [:]
+    private var lastID = 0
+
+    init(_ limits: Limits) {
+        self.limits = limits
+    }
+
+    var count: Int { connections.count }
+    /// Addresses with a connection.
+    var addressCount: Int { addresses.count }
+
+    /// A connection has come. One that is refused, or closed for another, is forgotten at once.
+    mutating func open(from address: PeerAddress) -> (id: ID, verdict: Verdict) {
+        lastID += 1
+        let id = lastID
+        let ofAddress = addresses[address]?.count ?? 0
+        var victim: ID?
+        if limits.perAddress > 0, ofAddress >= limits.perAddress {
+            // Within the address, which leaves the others alone.
+            victim = addresses[address]?.silent.popFirst()
+            guard victim != nil else { return (id, .refused) }
+        } else if count >= limits.total {
+            victim = silent.popFirst()
+            guard victim != nil else { return (id, .refused) }
+        }
+        if let victim { close(victim) }
+        connections[id] = Connection(address: address)
+        addresses[address, default: Address()].count += 1
+        beSilent(id, address)
+        return (id, victim.map { .replaces($0) } ?? .stays)
+    }
+
+    /// The system has no file for a further connection.
+    ///
+    /// - Returns: the connection that goes, and is forgotten; nil if none is silent.
+    mutating func makeRoom() -> ID? {
+        guard let victim = silent.popFirst() else { return nil }
+        close(victim)
+        return victim
+    }
+
+    /// A request came by it with a good token.
+    mutating func prove(_ id: ID, user: String) {
+        guard let connection = connections[id], connection.user == nil else { return }
+        connections[id]?.user = user
+        _ = silent.remove(id)
+        _ = addresses[connection.address]?.silent.remove(id)
+        users[user, default: WaitList()].append(id, ())
+        guard let own = users[user]?.count, own > limits.perUser,
+            let oldest = users[user]?.popFirst(), let its = connections[oldest]
+        else { return }
+        connections[oldest]?.user = nil
+        beSilent(oldest, its.address)
+    }
+
+    /// A connection has ended; nothing happens if it is forgotten.
+    mutating func close(_ id: ID) {
+        guard let connection = connections.removeValue(forKey: id) else { return }
+        _ = silent.remove(id)
+        // In place: a copy of an address's list would cost as much as it has connections.
+        _ = addresses[connection.address]?.silent.remove(id)
+        addresses[connection.address]?.count -= 1
+        if addresses[connection.address]?.count == 0 { addresses[connection.address] = nil }
+        if let user = connection.user {
+            _ = users[user]?.remove(id)
+            if users[user]?.isEmpty == true { users[user] = nil }
+        }
+    }
+
+    private mutating func beSilent(_ id: ID, _ address: PeerAddress) {
+        silent.append(id, ())
+        addresses[address]?.silent.append(id, ())
+    }
+}

@@ -1,0 +1,87 @@
+import NIOCore
+import Synchronization
+
+/// Keeps the connections within their limits, as `ConnectionBook` says.
+final class Connections: Sendable {
+    private struct State {
+        var book: ConnectionBook
+        var channels: [ConnectionBook.ID: any Channel] = [:]
+    }
+
+    private let state: Mutex<State>
+    private let refusals: GatewayRefusals
+
+    init(_ limits: ConnectionBook.Limits, refusals: GatewayRefusals) {
+        state = Mutex(State(book: ConnectionBook(limits)))
+        self.refusals = refusals
+    }
+
+    /// Connections that are open.
+    var open: Int { state.withLock { $0.book.count } }
+
+    /// A connection has come; it, or another, is closed if there are too many.
+    func open(_ channel: any Channel) -> Peer {
+        let address = PeerAddress(channel.remoteAddress)
+        let (id, verdict, victim) = state.withLock { state in
+            let (id, verdict) = state.book.open(from: address)
+            if verdict != .refused { state.channels[id] = channel }
+            guard case .replaces(let other) = verdict else {
+                return (id, verdict, nil as (any Channel)?)
+            }
+            return (id, verdict, state.channels.removeValue(forKey: other))
+        }
+        switch verdict {
+        case .stays: break
+        case .replaces: refusals.count(.silentConnection)
+        case .refused:
+            refusals.count(.connection)
+            channel.cut()
+        }
+        victim?.cut()
+        if verdict != .refused { channel.closeFuture.whenComplete { _ in self.closed(id) } }
+        return Peer(connections: self, id: id, address: address)
+    }
+
+    /// Closes a silent connection, as there is no file left for a new one.
+    func makeRoom() {
+        let victim: (any Channel)? = state.withLock { state in
+            state.book.makeRoom().flatMap { state.channels.removeValue(forKey: $0) }
+        }
+        guard let victim else { return refusals.count(.connection) }
+        refusals.count(.silentConnection)
+        victim.cut()
+    }
+
+    private func closed(_ id: ConnectionBook.ID) {
+        state.withLock { state in
+            state.book.close(id)
+            state.channels[id] = nil
+        }
+    }
+
+    fileprivate func prove(_ id: ConnectionBook.ID, _ user: String) {
+        state.withLock { $0.book.prove(id, user: user) }
+    }
+}
+
+/// A client's connection, as the requests that come by it know it.
+final class Peer: Sendable {
+    let address: PeerAddress
+    private let id: ConnectionBook.ID
+    private let connections: Connections
+    private let isProved = Atomic(false)
+
+    fileprivate init(connections: Connections, id: ConnectionBook.ID, address: PeerAddress) {
+        self.connections = connections
+        self.id = id
+        self.address = address
+    }
+
+    /// A request came with a good token of this user.
+    func prove(_ user: String) {
+        // Only the first time is more than this one look.
+        guard !isProved.load(ordering: .relaxed) else { return }
+        guard !isProved.exchange(true, ordering: .relaxed) else { return }
+        connections.prove(id, user)
+    }
+}

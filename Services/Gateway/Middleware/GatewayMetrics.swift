@@ -1,0 +1,63 @@
+import HTTPTypes
+import Telemetry
+
+/// The gateway's own metrics of its requests.
+struct GatewayMetrics: Sendable {
+    private let requests: Histogram
+
+    init(_ registry: MetricsRegistry) {
+        requests = registry.histogram(
+            "oversync_gateway_request_seconds", "Requests by method, route and status")
+    }
+
+    func count(
+        _ method: HTTPRequest.Method, _ path: String, _ status: HTTPResponse.Status,
+        after time: Duration
+    ) {
+        // An unknown method is a caller's invention: it must not make a label of its own.
+        let isKnown = method == .get || method == .post || method == .head
+        requests.observe(
+            time,
+            [
+                "method": isKnown ? method.rawValue : "other", "route": path,
+                "status": String(status.code),
+            ])
+    }
+}
+
+/// Counts what limits refuse and end.
+struct GatewayRefusals: Sendable {
+    /// What no error code tells of.
+    enum Reason: String {
+        /// A new connection, as none of those that are open was silent.
+        case connection
+        /// A silent connection, closed for a new one.
+        case silentConnection = "silent_connection"
+        /// An answer that its client does not take.
+        case stalledReader = "stalled_reader"
+        /// A device's oldest watch, ended for its newest.
+        case replacedWatch = "replaced_watch"
+    }
+
+    /// The codes of errors by which a limit refuses a request.
+    private static let codes: Set = [
+        "overloaded", "rate_limited", "share_used_up", "too_many_rejections", "too_many_waiting",
+        "too_many_watchers",
+    ]
+
+    private let counter: Counter
+
+    init(_ registry: MetricsRegistry) {
+        counter = registry.counter(
+            "oversync_gateway_refused_total",
+            "Requests, connections, streams and watches that a limit refused or ended, by reason")
+    }
+
+    func count(_ reason: Reason) { counter.add(1, ["reason": reason.rawValue]) }
+
+    /// Counts a refused request, if a limit refused it.
+    func count(_ error: WireError) {
+        guard Self.codes.contains(error.code) else { return }
+        counter.add(1, ["reason": error.code])
+    }
+}
