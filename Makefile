@@ -10,7 +10,7 @@ PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
 # Pools, wait lists, connections, balancers, loops.
 TSAN := ^(RPC|Postgres|Readiness|Gateway|Download|ServiceKit|OverSQLite|Compression)(Unit|Integration)Tests$$
 
-.PHONY: help packages build test unit tidy-record golden-record tsan integration e2e model client-chaos format lint demo run notes bench bench-smoke gap docs protos binaries images compose-test clean
+.PHONY: help packages build test unit tidy-record golden-record tsan integration e2e model client-chaos format lint demo run notes bench bench-smoke siege gap docs protos binaries images compose-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 16
@@ -84,6 +84,11 @@ bench: build ## every line of Docs/performance.md beside its floor; options in B
 bench-smoke: CONFIGURATION = release
 bench-smoke: build ## changes/s and rows/s through the gateway, with each process's share of CPU
 	$(BIN)/oversync-dev bench --smoke
+
+siege: CONFIGURATION = release
+siege: build ## that no user can hurt another: attacks, and what another user notices; options in SIEGE, such as SIEGE="--only locked-log"
+	@mkdir -p .oversync
+	$(BIN)/oversync-dev siege --json .oversync/siege.json --markdown .oversync/siege.md $(SIEGE)
 
 gap: CONFIGURATION = release
 gap: build ## that readers miss no change of GAP_CHANGES=n (a million); GAP_KILL=1 kills processes meanwhile

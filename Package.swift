@@ -249,7 +249,8 @@ let toolTargets: [Target] = [
     .target(
         name: "Bench",
         dependencies: [
-            "DevStack", "LocalPostgres", "OperatorKit", "OverSQLite", "Postgres", "Sidecar",
+            "Compression", "DevStack", "GatewayAccess", "LocalPostgres", "OperatorKit",
+            "OverSQLite", "Postgres", "Sidecar",
             "Tokens",
             .asyncHTTPClient, .grdb, .histogram, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL,
             .sqlite,
@@ -424,7 +425,7 @@ let testTargets: [Target] = [
     tests(
         "EndToEndTests",
         [
-            "Demo", "DevStack", "GapCheck", "GatewayAccess", "GatewayConformance", "Load",
+            "Bench", "Demo", "DevStack", "GapCheck", "GatewayAccess", "GatewayConformance", "Load",
             "LocalPostgres", "Notes", "OperatorKit", "OverSQLite", "OverSQLiteAsyncHTTP",
             "Postgres", "Programs", "SeededRandom", "ServerModel", "Sidecar", "TestSupport",
             "Tokens", "oversync", "oversync-auth", "oversync-dev", "oversync-download",

@@ -5,7 +5,7 @@ import Testing
 @testable import Bench
 
 @Suite struct ReportTests {
-    private static let machine = MachineDescription(
+    static let machine = MachineDescription(
         date: "2026-01-01T00:00:00Z", cores: 2, processor: "a processor", memory: 8 << 30,
         kernel: "6.1", postgres: "15.1", swift: "Swift 6.3", commit: "abc", build: "release")
 

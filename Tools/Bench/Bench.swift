@@ -3,8 +3,6 @@ import Foundation
 import LocalPostgres
 import Logging
 import OperatorKit
-import Postgres
-import Tokens
 
 /// What to measure and how long.
 package struct BenchPlan: Sendable {
@@ -54,10 +52,8 @@ package struct Bench: Sendable {
     let target: LoadTarget
     let groups: ProcessGroups
     let cores = ProcessInfo.processInfo.activeProcessorCount
-    private let mint: TokenMint
+    private let users: LoadUsers
     private let say: @Sendable (String) -> Void
-    /// Users of each run are new, whatever the database holds.
-    private let run = Int(Date().timeIntervalSince1970)
 
     /// - Parameters:
     ///   - started: a stack with `postgresSettings` and `environment`, which runs.
@@ -78,8 +74,9 @@ package struct Bench: Sendable {
             throw StackError("PostgreSQL does not run")
         }
         groups = ProcessGroups(postmaster: postmaster, supervisor: started.address.processID)
-        mint = await TokenMint(
-            hs256: try String(contentsOfFile: started.address.hs256SecretFile, encoding: .utf8))
+        // Users of each run are new, whatever the database holds.
+        users = try await LoadUsers(
+            of: started.address, run: Int(Date().timeIntervalSince1970))
     }
 
     /// Runs every scenario that the plan wants.
@@ -87,7 +84,7 @@ package struct Bench: Sendable {
     /// - Parameter settings: those of the services that are tried, for the report.
     package func measure(_ settings: [String: String] = [:]) async throws -> BenchReport {
         var report = BenchReport(
-            machine: await .read(postgres: try await postgresVersion()), seconds: plan.seconds,
+            machine: try await .read(database: stack.database), seconds: plan.seconds,
             rounds: plan.rounds, postgresSettings: Self.postgresSettings, settings: settings)
         if MachineDescription.isDebugBuild {
             say("this is a debug build: its numbers say nothing about speed")
@@ -108,7 +105,7 @@ package struct Bench: Sendable {
 
     /// A device of a user of this run alone.
     func device(_ user: String, _ device: String) async throws -> LoadDevice {
-        try await LoadDevice(user: "\(user)-\(run)", device: device, mint: mint)
+        try await users.device(user, device)
     }
 
     /// Lends the gateway of a second stack with the same database, as on another host.
@@ -128,7 +125,7 @@ package struct Bench: Sendable {
 
     /// A device of a user named elsewhere.
     func device(ofUser user: String, _ device: String) async throws -> LoadDevice {
-        try await LoadDevice(user: user, device: device, mint: mint)
+        try await users.device(ofUser: user, device)
     }
 
     /// The absolute path of a floor's script.
@@ -137,7 +134,7 @@ package struct Bench: Sendable {
     }
 
     /// Names that were used in no run before.
-    func unique(_ name: String) -> String { "\(name)-\(run)" }
+    func unique(_ name: String) -> String { users.unique(name) }
 
     /// Ours and the floor's in alternation, so that what else happens on the machine meets both.
     func alternate(
@@ -152,28 +149,5 @@ package struct Bench: Sendable {
     }
 
     /// The registered tables' numbers in our database.
-    func tables() async throws -> Preload.Tables {
-        try await withConnection(to: stack.database) { connection in
-            let statement = Statement(
-                name: "bench_tables",
-                sql: """
-                    SELECT max(table_id) FILTER (WHERE table_name = 'users')::int8,
-                        max(table_id) FILTER (WHERE table_name = 'posts')::int8
-                    FROM sync.catalog WHERE schema_name = 'business'
-                    """)
-            return try await connection.rows(statement) { columns throws(PostgresError) in
-                Preload.Tables(
-                    users: Int(try columns.next(Int64.self)),
-                    posts: Int(try columns.next(Int64.self)))
-            }.one()
-        }
-    }
-
-    private func postgresVersion() async throws -> String {
-        try await withConnection(to: stack.database) { connection in
-            let statement = Statement(
-                name: "bench_version", sql: "SELECT current_setting('server_version')")
-            return try await connection.rows(statement, of: String.self).one()
-        }
-    }
+    func tables() async throws -> Preload.Tables { try await .read(from: stack.database) }
 }

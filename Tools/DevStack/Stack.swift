@@ -26,6 +26,9 @@ package struct Stack: Sendable {
         package var environment: [String: String] = [:]
         /// More environment for one service, such as `gateway`, or one replica, such as `download-2`.
         package var environmentOf: [String: [String: String]] = [:]
+        /// Most files that a service, such as `gateway`, may have open; the others inherit this
+        /// process's own limit.
+        package var openFilesOf: [String: Int] = [:]
         /// PostgreSQL's settings beyond its defaults.
         package var postgresSettings: [String: String] = [:]
         /// A running stack whose database this one uses too, as on another host; nil runs a PostgreSQL of its own.
@@ -179,7 +182,7 @@ package struct Stack: Sendable {
                 name: name,
                 executable: try Executables.find("oversync-" + service), environment: environment,
                 log: log, logPath: plan.directory.log,
-                logger: logger)
+                logger: logger, openFiles: plan.openFilesOf[name])
         }
         func database(_ purpose: ServiceRole) -> [String: String] {
             let url = postgres.connectionURL(database: databaseName, role: purpose.defaultName)

@@ -21,13 +21,16 @@ package struct SupervisedProcess: Service {
     /// Where a person finds `log`.
     let logPath: String
     let logger: Logger
+    /// Most files that it may have open; nil for as many as this process may.
+    let openFiles: Int?
 
     /// - Parameters:
     ///   - log: what the process writes is appended to it.
     ///   - logPath: where `log` can be read.
+    ///   - openFiles: most files that it may have open; nil for as many as this process may.
     package init(
         name: String, executable: String, environment: [String: String], log: FileHandle,
-        logPath: String, logger: Logger
+        logPath: String, logger: Logger, openFiles: Int? = nil
     ) {
         self.name = name
         self.executable = executable
@@ -35,6 +38,7 @@ package struct SupervisedProcess: Service {
         self.log = log
         self.logPath = logPath
         self.logger = logger
+        self.openFiles = openFiles
     }
 
     /// - Throws: `StackError` with the process's own words if it refuses its configuration.
@@ -72,13 +76,22 @@ package struct SupervisedProcess: Service {
         // Its end tells the service that this process is gone, however it went.
         let lifeline = Pipe()
         defer { withExtendedLifetime(lifeline) {} }
-        let program = Program(executable, environment: environment, patience: Self.patience)
         return try await program.run(
             input: lifeline.fileHandleForReading.fileDescriptor, output: log.fileDescriptor,
             error: log.fileDescriptor
         ) { pid in
             logger.info("started", metadata: ["process": "\(name)", "pid": "\(pid)"])
         }
+    }
+
+    /// A limit is set by a shell that then becomes the program, under the same process number.
+    private var program: Program {
+        guard let openFiles else {
+            return Program(executable, environment: environment, patience: Self.patience)
+        }
+        return Program(
+            "/bin/sh", ["-c", "ulimit -n \(openFiles) && exec \"$0\"", executable],
+            environment: environment, patience: Self.patience)
     }
 
     /// Bytes at the log's end in which a process's last line is looked for.

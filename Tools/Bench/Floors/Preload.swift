@@ -11,12 +11,32 @@ struct Preload: Sendable {
 
         /// In a database without a catalog any numbers will do.
         static let unregistered = Tables(users: 1, posts: 2)
+
+        /// Those of the load in a stack's database.
+        static func read(from url: String) async throws -> Tables {
+            try await withConnection(to: url) { connection in
+                let statement = Statement(
+                    name: "bench_tables",
+                    sql: """
+                        SELECT max(table_id) FILTER (WHERE table_name = 'users')::int8,
+                            max(table_id) FILTER (WHERE table_name = 'posts')::int8
+                        FROM sync.catalog WHERE schema_name = 'business'
+                        """)
+                return try await connection.rows(statement) { columns throws(PostgresError) in
+                    Tables(
+                        users: Int(try columns.next(Int64.self)),
+                        posts: Int(try columns.next(Int64.self)))
+                }.one()
+            }
+        }
     }
 
     /// Users are named by it and a number from 0.
     let prefix: String
     let users: Int
     let changesPerUser: Int
+    /// How often a post says its content: for rows that are large.
+    var contentTimes = 1
 
     func user(_ index: Int) -> String { "\(prefix)-\(index % users)" }
 
@@ -51,7 +71,8 @@ struct Preload: Sendable {
                 || md5(scope_id || '-' || n)::uuid || '@example.org"}'
             ELSE '{"id":"' || md5(scope_id || '-' || n)::uuid || '","author_id":"'
                 || md5(scope_id || '-' || n - (n + 9) % 10)::uuid
-                || '","title":"\(LoadText.title)","content":"\(LoadText.content)"}' END::json,
+                || '","title":"\(LoadText.title)","content":"'
+                || repeat('\(LoadText.content)', \(contentTimes)) || '"}' END::json,
             1, n, n
         FROM sync.scope, generate_series(1, \(changesPerUser)) AS n WHERE \(isOurs)
         ORDER BY scope_id, n;

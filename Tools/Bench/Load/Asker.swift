@@ -4,6 +4,7 @@ import OperatorKit
 /// Asks single questions on one keep-alive connection, each when it is told to.
 struct Asker: Sendable {
     struct Answer: Sendable {
+        let status: Int
         let body: ByteBuffer
         /// When the request's first byte went and the answer's last came, by the event loop.
         let sent: NIODeadline
@@ -18,8 +19,26 @@ struct Asker: Sendable {
 
     /// - Throws: `StackError` for any status but 200.
     func ask(_ request: ByteBuffer) async throws -> Answer {
+        let answer = try await exchange(request)
+        guard answer.status == 200 else {
+            throw StackError("\(answer.status): \(String(buffer: answer.body).prefix(300))")
+        }
+        return answer
+    }
+
+    /// Takes whatever status the answer has.
+    ///
+    /// - Parameter limit: when it closes the connection if there is no answer; nil waits on.
+    func exchange(_ request: ByteBuffer, within limit: TimeAmount? = nil) async throws -> Answer {
         let promise = channel.eventLoop.makePromise(of: Answer.self)
         channel.writeAndFlush(Question(request: request, answer: promise), promise: nil)
+        let end = limit.map { limit in
+            channel.eventLoop.scheduleTask(in: limit) { [channel] in
+                promise.fail(StackError("no answer in time"))
+                channel.close(promise: nil)
+            }
+        }
+        defer { end?.cancel() }
         return try await promise.futureResult.get()
     }
 
@@ -53,11 +72,10 @@ private final class AskingHandler: ChannelInboundHandler, ChannelOutboundHandler
         do {
             guard let response = try framer.next(), let open else { return }
             self.open = nil
-            guard response.status == 200 else {
-                let text = String(buffer: response.body).prefix(300)
-                return open.answer.fail(StackError("\(response.status): \(text)"))
-            }
-            open.answer.succeed(.init(body: response.body, sent: open.sent, received: .now()))
+            open.answer.succeed(
+                .init(
+                    status: response.status, body: response.body, sent: open.sent,
+                    received: .now()))
         } catch {
             errorCaught(context: context, error: error)
         }

@@ -8,39 +8,53 @@ struct LoadTarget: Sendable {
     /// The load's own threads: more would take the processor from what is measured.
     private static let threads = 1
     static let host = "127.0.0.1"
-    private static let connectTimeout: TimeAmount = .seconds(30)
 
-    let port: Int
-    private let tls: NIOSSLContext
+    var port: Int
+    var connectTimeout: TimeAmount = .seconds(30)
+    private let authority: String
+    private var tls: NIOSSLContext
     private let group: MultiThreadedEventLoopGroup
 
     /// - Parameter authority: path of the certificate of the authority to trust.
     init(port: Int, authority: String) throws {
         self.port = port
-        var configuration = TLSConfiguration.makeClientConfiguration()
-        configuration.trustRoots = .file(authority)
-        tls = try NIOSSLContext(configuration: configuration)
+        self.authority = authority
+        tls = try Self.context(authority)
         group = MultiThreadedEventLoopGroup(numberOfThreads: Self.threads)
     }
 
-    private init(_ other: LoadTarget, port: Int) {
-        self.port = port
-        tls = other.tls
-        group = other.group
+    /// The same with another port.
+    func with(port: Int) -> LoadTarget {
+        var other = self
+        other.port = port
+        return other
     }
 
-    /// The same with another port.
-    func with(port: Int) -> LoadTarget { LoadTarget(self, port: port) }
+    /// The same on connections that agree on a protocol of TLS's list, such as `h2`.
+    func speaking(_ name: String) throws -> LoadTarget {
+        var other = self
+        other.tls = try Self.context(authority, protocols: [name])
+        return other
+    }
+
+    private static func context(
+        _ authority: String, protocols: [String] = []
+    ) throws -> NIOSSLContext {
+        var configuration = TLSConfiguration.makeClientConfiguration()
+        configuration.trustRoots = .file(authority)
+        configuration.applicationProtocols = protocols
+        return try NIOSSLContext(configuration: configuration)
+    }
 
     var eventLoop: any EventLoop { group.any() }
 
-    /// Connects a channel with what `handlers` makes behind the TLS.
+    /// Connects a channel with what `handler` makes behind the TLS.
     func connect(
         _ handler: @escaping @Sendable () -> any ChannelInboundHandler
     ) async throws -> any Channel {
         let tls = tls
-        return try await ClientBootstrap(group: group)
-            .connectTimeout(Self.connectTimeout)
+        return
+            try await bootstrap
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
@@ -49,6 +63,15 @@ struct LoadTarget: Sendable {
                 }
             }
             .connect(host: Self.host, port: port).get()
+    }
+
+    /// Connects and says nothing: not even the first word of TLS.
+    func connectSilently() async throws -> any Channel {
+        try await bootstrap.connect(host: Self.host, port: port).get()
+    }
+
+    private var bootstrap: ClientBootstrap {
+        ClientBootstrap(group: group).connectTimeout(connectTimeout)
     }
 
     func shutDown() async throws { try await group.shutdownGracefully() }

@@ -20,8 +20,9 @@ struct UploadTemplate: Sendable {
     private let request: ByteBuffer
     private let holes: [Hole]
 
-    init(_ slots: [UploadMix.Slot], token: String) {
-        var body = Body()
+    /// - Parameter name: what every author is called.
+    init(_ slots: [UploadMix.Slot], token: String, name: String = LoadText.name) {
+        var body = Body(name: name)
         body.text(#"{"last_server_seq_seen":0,"changes":["#)
         for (index, slot) in slots.enumerated() {
             if index > 0 { body.text(",") }
@@ -74,6 +75,7 @@ struct UploadTemplate: Sendable {
 
     /// The body as it grows.
     private struct Body {
+        let name: String
         var bytes: [UInt8] = []
         var holes: [Hole] = []
 
@@ -101,7 +103,7 @@ struct UploadTemplate: Sendable {
                 hole(.key(slot.rows, author), keyWidth)
                 text(#"","title":"\#(LoadText.title)","content":"\#(LoadText.content)"}"#)
             } else {
-                text(#"","name":"\#(LoadText.name)","email":""#)
+                text(#"","name":"\#(name)","email":""#)
                 hole(.key(slot.rows, slot.row), keyWidth)
                 text(#"@example.org"}"#)
             }

@@ -1,5 +1,7 @@
 import Foundation
 import LocalPostgres
+import OperatorKit
+import Postgres
 
 /// The machine and the programs that a run was made with: numbers mean little without them.
 struct MachineDescription: Codable, Hashable, Sendable {
@@ -16,7 +18,13 @@ struct MachineDescription: Codable, Hashable, Sendable {
 
     static let unknown = "unknown"
 
-    static func read(postgres: String) async -> MachineDescription {
+    /// - Parameter database: a PostgreSQL whose version is told.
+    static func read(database: String) async throws -> MachineDescription {
+        let postgres = try await withConnection(to: database) { connection in
+            let statement = Statement(
+                name: "bench_version", sql: "SELECT current_setting('server_version')")
+            return try await connection.rows(statement, of: String.self).one()
+        }
         let folder = FileManager.default.currentDirectoryPath
         let information = ProcessInfo.processInfo
         let kernel = try? String(contentsOfFile: "/proc/sys/kernel/osrelease", encoding: .utf8)

@@ -12,14 +12,22 @@ struct ProcessUsage: Codable, Hashable, Sendable {
     var seconds: [String: Double] = [:]
     /// Resident bytes by group; memory that a group's processes share is counted once.
     var resident: [String: Int] = [:]
+    /// Open file descriptors by group.
+    var descriptors: [String: Int] = [:]
 
-    /// What was used since an earlier moment; memory as it is now.
+    /// What was used since an earlier moment; memory and descriptors as they are now.
     func since(_ earlier: ProcessUsage) -> ProcessUsage {
         var difference = self
         for (name, before) in earlier.seconds {
             difference.seconds[name, default: before] -= before
         }
         return difference
+    }
+
+    /// The larger of both in memory and descriptors, group by group.
+    mutating func raise(to other: ProcessUsage) {
+        resident.merge(other.resident, uniquingKeysWith: max)
+        descriptors.merge(other.descriptors, uniquingKeysWith: max)
     }
 
     /// Seconds of our own services together.
@@ -53,15 +61,17 @@ struct ProcessGroups: Sendable {
     func usage() -> ProcessUsage {
         let pageSize = sysconf(Int32(_SC_PAGESIZE))
         return usage(
-            of: Self.entries(), ticksPerSecond: Double(sysconf(Int32(_SC_CLK_TCK)))
-        ) { id in
-            Self.read("\(id)/statm").flatMap { ProcessMemory(statm: $0, pageSize: pageSize) }
-        }
+            of: Self.entries(), ticksPerSecond: Double(sysconf(Int32(_SC_CLK_TCK))),
+            memory: { id in
+                Self.read("\(id)/statm").flatMap { ProcessMemory(statm: $0, pageSize: pageSize) }
+            }, descriptors: Self.descriptors)
     }
 
     func usage(
-        of entries: [ProcessEntry], ticksPerSecond: Double, memory: (Int32) -> ProcessMemory?
+        of entries: [ProcessEntry], ticksPerSecond: Double, memory: (Int32) -> ProcessMemory?,
+        descriptors: (Int32) -> Int = { _ in 0 }
     ) -> ProcessUsage {
+        var open: [String: Int] = [:]
         var ticks: [String: Int] = [:]
         var memories: [String: [ProcessMemory]] = [:]
         for entry in entries {
@@ -70,13 +80,14 @@ struct ProcessGroups: Sendable {
             let ended = entry.id == postmaster || entry.id == nginx ? entry.childTicks : 0
             ticks[group, default: 0] += entry.ticks + ended
             if entry.id == own { ticks[ProcessUsage.pgbench, default: 0] += entry.childTicks }
+            open[group, default: 0] += descriptors(entry.id)
             if let memory = memory(entry.id) { memories[group, default: []].append(memory) }
         }
         return ProcessUsage(
             seconds: ticks.mapValues { Double($0) / ticksPerSecond },
             resident: memories.mapValues { group in
                 group.reduce(0) { $0 + $1.resident - $1.shared } + (group.map(\.shared).max() ?? 0)
-            })
+            }, descriptors: open)
     }
 
     private func group(of entry: ProcessEntry) -> String? {
@@ -107,6 +118,10 @@ struct ProcessGroups: Sendable {
         return folders.lazy.filter { Int32($0) != nil }.compactMap { folder in
             read("\(folder)/stat").flatMap(ProcessEntry.init(stat:))
         }
+    }
+
+    private static func descriptors(of id: Int32) -> Int {
+        (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/fd"))?.count ?? 0
     }
 
     private static func read(_ path: String) -> String? {

@@ -51,25 +51,30 @@ struct ReportLine: Hashable, Sendable {
     }
 
     private static func line(_ judgement: Judgement, _ work: String) -> ReportLine {
-        let (sign, bound) =
-            switch judgement.bound {
-            case .atLeast(let least): ("≥", least)
-            case .atMost(let most): ("≤", most)
-            }
-        return ReportLine(
+        ReportLine(
             work: "\(work): \(judgement.what)", ours: Number.text(judgement.ours),
             floor: judgement.floor.map(Number.text) ?? "",
-            ratio: ratio(judgement),
-            target: "\(sign) \(Number.text(bound))", reached: judgement.isReached ? "yes" : "no")
+            ratio: judgement.comparison, target: judgement.bound.text,
+            reached: judgement.isReached ? "yes" : "no")
     }
 }
 
-extension ReportLine {
-    private static func ratio(_ judgement: Judgement) -> String {
-        switch judgement.form {
-        case .ratio: Number.text(judgement.value)
-        case .difference: (judgement.value < 0 ? "" : "+") + Number.text(judgement.value)
+extension Judgement {
+    /// The ratio to the floor or the difference from it; empty where there is no floor.
+    var comparison: String {
+        switch form {
+        case .ratio: Number.text(value)
+        case .difference: (value < 0 ? "" : "+") + Number.text(value)
         case .plain: ""
+        }
+    }
+}
+
+extension Judgement.Bound {
+    var text: String {
+        switch self {
+        case .atLeast(let least): "≥ \(Number.text(least))"
+        case .atMost(let most): "≤ \(Number.text(most))"
         }
     }
 }

@@ -1,4 +1,4 @@
-/// One thing a scenario is held against. It is reported; nothing fails by it.
+/// One thing a scenario is held against. The benchmark reports it; `siege` fails by it.
 struct Judgement: Codable, Hashable, Sendable {
     enum Bound: Codable, Hashable, Sendable {
         case atLeast(Double)

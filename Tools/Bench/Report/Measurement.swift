@@ -27,6 +27,7 @@ struct Measurement: Codable, Sendable {
 struct LatencySummary: Codable, Hashable, Sendable {
     var p50: Double
     var p90: Double
+    var p95: Double
     var p99: Double
     var p999: Double
     var max: Double
@@ -39,6 +40,7 @@ struct LatencySummary: Codable, Hashable, Sendable {
         }
         p50 = milliseconds(50)
         p90 = milliseconds(90)
+        p95 = milliseconds(95)
         p99 = milliseconds(99)
         p999 = milliseconds(99.9)
         max = Double(histogram.max) / 1000

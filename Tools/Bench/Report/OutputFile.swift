@@ -15,4 +15,9 @@ package enum OutputFile {
         let isWritable = files.isWritableFile(atPath: exists ? path : folder)
         return isWritable ? nil : "\(path) cannot be written"
     }
+
+    /// Writes the whole file, or leaves the former one.
+    package static func write(_ data: Data, to path: String) throws {
+        try data.write(to: URL(fileURLWithPath: path), options: .atomic)
+    }
 }

@@ -4,15 +4,10 @@ package struct ReportTables: Sendable {
 
     package init(_ report: BenchReport) { self.report = report }
 
-    private struct Table {
-        let titles: [String]
-        var rows: [[String]] = []
-    }
-
     /// For a terminal.
     package var text: String {
         var text = report.machine.text + "\n"
-        for table in [targets, costs] { text += "\n" + Self.aligned(table) }
+        for table in [targets, costs] { text += "\n" + table.aligned }
         return text + "\n" + notes.map { "\($0)\n" }.joined()
     }
 
@@ -21,26 +16,22 @@ package struct ReportTables: Sendable {
         var text = "\(report.machine.text)\n"
         text +=
             "Medians of \(report.rounds) measurements of \(Number.text(report.seconds)) s, in alternation with the floor.\n"
-        text += "PostgreSQL, ours and the floor's alike: \(Self.list(report.postgresSettings)).\n"
-        if !report.settings.isEmpty { text += "Services: \(Self.list(report.settings)).\n" }
-        for table in [targets, costs] { text += "\n" + Self.markdown(table) }
+        text +=
+            "PostgreSQL, ours and the floor's alike: \(TextTable.list(report.postgresSettings)).\n"
+        if !report.settings.isEmpty { text += "Services: \(TextTable.list(report.settings)).\n" }
+        for table in [targets, costs] { text += "\n" + table.markdown }
         return text + "\n" + notes.map { "- \($0)\n" }.joined()
     }
 
-    private static func list(_ settings: [String: String]) -> String {
-        settings.sorted { $0.key < $1.key }.map { "`\($0.key) = \($0.value)`" }
-            .joined(separator: ", ")
-    }
-
-    private var targets: Table {
-        Table(
+    private var targets: TextTable {
+        TextTable(
             titles: ReportLine.titles.cells,
             rows: report.results.flatMap { ReportLine.lines($0).map(\.cells) })
     }
 
     /// Rates, latencies and what each process used.
-    private var costs: Table {
-        var table = Table(titles: [
+    private var costs: TextTable {
+        var table = TextTable(titles: [
             "id", "rate", "p50 ms", "p99 ms", "CPU ms per 1000", "resident", "load's share",
         ])
         for result in report.results {
@@ -73,24 +64,4 @@ package struct ReportTables: Sendable {
     }
 
     private static func percent(_ share: Double) -> String { Number.text(share * 100) + " %" }
-
-    private static func aligned(_ table: Table) -> String {
-        let all = [table.titles] + table.rows
-        let widths = table.titles.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
-        return all.map { row in
-            let cells = zip(row, widths).map { text, width in
-                text + String(repeating: " ", count: width - text.count)
-            }
-            var line = cells.joined(separator: "  ")
-            while line.last == " " { line.removeLast() }
-            return line + "\n"
-        }.joined()
-    }
-
-    private static func markdown(_ table: Table) -> String {
-        let rule = table.titles.map { _ in "---" }
-        return ([table.titles, rule] + table.rows).map { row in
-            "| " + row.map { $0.replacing("|", with: "\\|") }.joined(separator: " | ") + " |\n"
-        }.joined()
-    }
 }

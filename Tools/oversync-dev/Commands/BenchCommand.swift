@@ -1,10 +1,7 @@
 import ArgumentParser
 import Bench
-import Demo
 import DevStack
 import Foundation
-import LocalPostgres
-import Logging
 import OperatorKit
 
 /// `oversync-dev bench`: how fast a stack is on this machine.
@@ -35,11 +32,7 @@ struct BenchCommand: AsyncParsableCommand {
     var growth = false
     @Option(help: "The most changes that --growth loads (at least 10000).")
     var growthLimit = 5_000_000
-    @Option(
-        help:
-            "A setting of the services, such as OVERSYNC_UPLOAD_POOL_MAX=4; repeat the option for more."
-    )
-    var setting: [String] = []
+    @OptionGroup var services: ServiceSettingOptions
     @Option(help: "Folder with the SQL scripts of the floors.")
     var floors = "Tests/Bench"
     @Option(help: "Write all measurements to this file, as JSON.")
@@ -63,9 +56,6 @@ struct BenchCommand: AsyncParsableCommand {
         guard growthLimit >= 10_000 else {
             throw ValidationError("--growth-limit must be at least 10000")
         }
-        for text in setting where !text.hasPrefix("OVERSYNC_") || !text.contains("=") {
-            throw ValidationError("--setting \(text): must be OVERSYNC_<NAME>=<value>")
-        }
         guard only == nil || !plan.only.isEmpty else {
             throw ValidationError("--only names no scenario: use --list to see them")
         }
@@ -78,10 +68,7 @@ struct BenchCommand: AsyncParsableCommand {
             throw ValidationError(
                 "--floors: there is no folder \(floors). Use Tests/Bench of the repository")
         }
-        for (option, path) in [("--json", json), ("--svg", svg), ("--markdown", markdown)] {
-            guard let path, let trouble = OutputFile.trouble(path) else { continue }
-            throw ValidationError("\(option): \(trouble)")
-        }
+        try checkOutputs([("--json", json), ("--svg", svg), ("--markdown", markdown)])
     }
 
     func run() async throws {
@@ -110,17 +97,17 @@ struct BenchCommand: AsyncParsableCommand {
         if let running = StackAddress.running(in: stack.directory) {
             return try await SmokeBench(stack: running) { print($0) }.run()
         }
-        try await withStack(stackPlan) { started in
+        try await withDisposableStack(stackPlan) { started in
             try await SmokeBench(stack: started.address) { print($0) }.run()
         }
     }
 
     private func runAll() async throws {
         var stackPlan = stackPlan
-        stackPlan.environment = Bench.environment.merging(settings) { _, new in new }
+        stackPlan.environment = Bench.environment.merging(services.settings) { _, new in new }
         stackPlan.postgresSettings = Bench.postgresSettings
-        let plan = plan
-        let report = try await withStack(stackPlan) { started in
+        let (plan, settings) = (plan, services.settings)
+        let report = try await withDisposableStack(stackPlan) { started in
             try await Bench(plan, on: started) { line in
                 print(line)
                 fflush(nil)
@@ -128,53 +115,16 @@ struct BenchCommand: AsyncParsableCommand {
         }
         let tables = ReportTables(report)
         print("\n" + tables.text)
-        if let json { try write(try report.json(), to: json) }
-        if let svg { try write(Data(ReportPlot(report).svg.utf8), to: svg) }
-        if let markdown { try write(Data(tables.markdown.utf8), to: markdown) }
+        if let json { try OutputFile.write(try report.json(), to: json) }
+        if let svg { try OutputFile.write(Data(ReportPlot(report).svg.utf8), to: svg) }
+        if let markdown { try OutputFile.write(Data(tables.markdown.utf8), to: markdown) }
         guard report.bottlenecks.isEmpty else {
             print("bottleneck: generator: \(report.bottlenecks.joined(separator: ", "))")
             throw ExitCode.failure
         }
     }
 
-    private var settings: [String: String] {
-        var all: [String: String] = [:]
-        for text in setting {
-            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            all[String(parts[0])] = String(parts[1])
-        }
-        return all
-    }
-
     private var stackPlan: Stack.Plan {
-        var plan = Stack.Plan(
-            directory: StackDirectory(stack.directory.root + "/bench"),
-            registrations: DemoTables.registrations, businessSchema: DemoTables.businessSchema)
-        plan.port = 0
-        plan.startsEmpty = true
-        return plan
+        disposableStack(in: stack.directory.root + "/bench")
     }
-
-    private func write(_ data: Data, to path: String) throws {
-        try data.write(to: URL(fileURLWithPath: path), options: .atomic)
-    }
-}
-
-/// Starts a stack, lends it and removes it with all its files.
-private func withStack<R: Sendable>(
-    _ plan: Stack.Plan, _ body: @escaping @Sendable (Stack) async throws -> R
-) async throws -> R {
-    let started = try await Stack(plan, logger: ConsoleLogHandler.logger(.notice))
-    let outcome: Result<R, any Error>
-    do {
-        let value = try await started.run(logger: ConsoleLogHandler.logger(.warning)) { _ in
-            try await body(started)
-        }
-        outcome = .success(value)
-    } catch {
-        outcome = .failure(error)
-    }
-    try await started.postgres.destroy()
-    try FileManager.default.removeItem(atPath: plan.directory.root)
-    return try outcome.get()
 }

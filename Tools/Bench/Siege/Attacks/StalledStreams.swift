@@ -1,0 +1,147 @@
+import NIOCore
+import OperatorKit
+import Synchronization
+
+/// Streams of HTTP/2 that ask for large pages and let the gateway send nothing of them.
+struct StalledStreams: Attack {
+    private static let users = 4
+    private static let streamsPerUser = 25
+    /// A page ends at 8 MiB of payloads: rows of about 1 MiB, and one more than fit.
+    private static let rows = 10
+    private static let contentTimes = 13_000
+    /// Beyond the time in which streams must end, in seconds, for timers and a busy machine.
+    private static let grace = 5.0
+    /// What the gateway may take beside its budget, in bytes: connections, buffers on their way.
+    private static let margin = 64 << 20
+    private static let budget = "budget, bytes"
+
+    let id = "stalled-streams"
+    let work = "100 HTTP/2 streams with window 0 ask for pages of 8 MB"
+
+    func prepare(_ field: SiegeField) async throws -> Assault {
+        // Several users, so that no user's share of bytes a second is what holds them off.
+        let devices = try await field.readers(
+            "attacker", users: Self.users, changes: Self.rows, contentTimes: Self.contentTimes)
+        let path = "/sync/download?after=0&limit=1000&include_self=true"
+        try await field.ask(RequestBytes.get(path, token: devices[0].token))
+        let target = try field.target.speaking("h2")
+        let plan = field.plan
+        let end = plan.stallSeconds + Self.grace
+        return {
+            let record = AttackRecord()
+            record.figure(Self.budget, Double(plan.gatewayBudget))
+            await withTaskGroup(of: Void.self) { group in
+                for device in devices {
+                    group.addTask {
+                        await Self.stall(
+                            target, HTTP2.head(path, token: device.token), for: end, record)
+                    }
+                }
+            }
+            return record.report
+        }
+    }
+
+    func requirements(_ seen: SiegeObservation) -> [Judgement] {
+        [
+            .plain("attacker: streams that were opened", Double(seen.attack.all), .atLeast(1)),
+            .plain(
+                "attacker: streams that did not end",
+                Double(seen.attack.count(AttackRecord.unanswered)), .atMost(0)),
+            seen.memoryGrows(
+                of: "gateway",
+                atMost: Int(seen.attack.figures[Self.budget] ?? 0) + Self.margin),
+            seen.memoryReturns(of: "gateway"),
+        ]
+    }
+
+    private static func stall(
+        _ target: LoadTarget, _ head: ByteBuffer, for seconds: Double, _ record: AttackRecord
+    ) async {
+        let deadline = NIODeadline.now() + .nanoseconds(Int64(seconds * 1e9))
+        let over = target.eventLoop.makePromise(of: Void.self)
+        do {
+            _ = try await target.connect {
+                StalledConnection(head, streamsPerUser, until: deadline, record, over: over)
+            }
+        } catch {
+            record.failed(AttackTrouble.name(error))
+            over.succeed()
+        }
+        try? await over.futureResult.get()
+    }
+}
+
+/// One connection whose streams all wait for room that is never given.
+private final class StalledConnection: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let head: ByteBuffer
+    private let streams: Int
+    private let deadline: NIODeadline
+    private let record: AttackRecord
+    private let over: EventLoopPromise<Void>
+    private var framer = HTTP2Framer()
+    private var open: Set<Int> = []
+    private var began = NIODeadline.now()
+    private var isOver = false
+
+    init(
+        _ head: ByteBuffer, _ streams: Int, until deadline: NIODeadline, _ record: AttackRecord,
+        over: EventLoopPromise<Void>
+    ) {
+        self.head = head
+        self.streams = streams
+        self.deadline = deadline
+        self.record = record
+        self.over = over
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(deadline: deadline) {
+            let (connection, context) = bound.value
+            connection.finish(context)
+        }
+        began = .now()
+        context.write(wrapOutboundOut(HTTP2.greeting(window: 0)), promise: nil)
+        for index in 0..<streams {
+            let stream = 2 * index + 1
+            open.insert(stream)
+            context.write(wrapOutboundOut(HTTP2.get(stream: stream, head)), promise: nil)
+        }
+        context.flush()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        framer.append(unwrapInboundIn(data))
+        while let frame = framer.next() {
+            if let reply = HTTP2Framer.reply(to: frame) {
+                context.writeAndFlush(wrapOutboundOut(reply), promise: nil)
+            }
+            guard frame.endsStream, open.remove(frame.stream) != nil else { continue }
+            record.failed(frame.isA(.resetStream) ? "reset" : "answered without a body")
+        }
+        if open.isEmpty { finish(context) }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        for _ in open { record.failed("closed with the connection") }
+        open = []
+        finish(context)
+    }
+
+    private func finish(_ context: ChannelHandlerContext) {
+        guard !isOver else { return }
+        isOver = true
+        for _ in open { record.cut(after: .now() - began) }
+        open = []
+        over.succeed()
+        context.close(promise: nil)
+    }
+}
