@@ -26,7 +26,7 @@ extension Attack {
     var gatewayFiles: Int? { nil }
 }
 
-/// Attacks for a time that it knows, then ends.
+/// The attack itself: returns when it is over.
 typealias Assault = @Sendable () async throws -> AttackReport
 
 /// What one attack may use: a running stack, its own event loop, and users that are its own.
@@ -89,7 +89,7 @@ struct SiegeField: Sendable {
         return devices
     }
 
-    /// Asks once, so that a user is known, or buffers and caches are as ordinary use leaves them.
+    /// Asks once, as ordinary users do, so that the user is known and buffers and caches are warm.
     func ask(_ request: ByteBuffer) async throws {
         let asker = try await Asker(target)
         defer { asker.close() }

@@ -48,7 +48,7 @@ extension SiegeObservation {
         return [.plain("other user: \(what)", value(during), bound(idle))]
     }
 
-    /// The attack was told to come back later, and no fault came of it.
+    /// Whoever is refused is told when to come back, and nothing else fails.
     var refusalsAreClean: [Judgement] {
         [
             .plain("attacker: answers 5xx other than 503", Double(attack.faults), .atMost(0)),

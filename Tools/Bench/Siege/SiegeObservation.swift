@@ -5,9 +5,9 @@ struct SiegeObservation: Codable, Sendable {
     /// Seconds of the attack.
     var seconds: Double
     /// What another user met before, during and after it.
-    var idle: VictimReport
-    var during: VictimReport
-    var after: VictimReport
+    var idle = VictimReport()
+    var during = VictimReport()
+    var after = VictimReport()
     /// The processes before it.
     var before: ProcessUsage
     /// The most memory and descriptors during it; the processor seconds are those it took.
@@ -42,7 +42,7 @@ package struct SiegeResult: Codable, Sendable {
                 + "must be \(judgement.bound.text)"
         }
     }
-    /// The other user's requests during the attack, and those that were not answered as they should.
+    /// The other user's requests during the attack, and how many of them failed.
     package var victim: (requests: Int, failed: Int) {
         (seen.during.requests, seen.during.failed)
     }
