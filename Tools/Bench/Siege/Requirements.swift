@@ -87,6 +87,11 @@ extension SiegeObservation {
         return [.ratio(what, value, to: floor, bound)]
     }
 
+    /// No process ended: its successor would have little memory, and answer again soon.
+    var everyProcessLives: Judgement {
+        .plain("services: processes that ended", Double(ended), .atMost(0))
+    }
+
     /// The attack did not take the processors away by itself.
     var attackerIsBounded: Judgement {
         .plain(

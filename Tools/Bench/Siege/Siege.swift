@@ -99,6 +99,7 @@ package struct Siege: Sendable {
         try await Task.sleep(for: .seconds(SiegePlan.warmUpSeconds))
         victim.enter(.idle)
         try await Task.sleep(for: .seconds(plan.idleSeconds))
+        let processes = field.processes
         let before = field.groups.usage()
         victim.enter(.during)
         let start = ContinuousClock.now
@@ -111,6 +112,7 @@ package struct Siege: Sendable {
         return SiegeObservation(
             id: attack.id, work: attack.work, seconds: seconds, before: before,
             peak: highest, settled: field.groups.usage(), attack: report,
+            ended: processes.subtracting(field.processes).count,
             cores: ProcessInfo.processInfo.activeProcessorCount)
     }
 

@@ -15,6 +15,8 @@ struct SiegeObservation: Codable, Sendable {
     /// The processes some time after it.
     var settled: ProcessUsage
     var attack: AttackReport
+    /// Services' processes that were there before it and were gone after it.
+    var ended = 0
     /// Processors of the machine.
     var cores: Int
 
@@ -51,6 +53,6 @@ package struct SiegeResult: Codable, Sendable {
 
     init(_ seen: SiegeObservation, _ requirements: [Judgement]) {
         self.seen = seen
-        self.requirements = requirements + [seen.attackerIsBounded]
+        self.requirements = requirements + [seen.everyProcessLives, seen.attackerIsBounded]
     }
 }
