@@ -14,6 +14,8 @@ struct HTTP2Tests {
             ([0x48, 0x83, 0x68, 0x4f, 0xff], 429),
             // 5, 0, 3: 011011 00000 011001.
             ([0x48, 0x83, 0x6c, 0x0c, 0xff], 503),
+            // As the gateway sends it.
+            ([0x48, 0x82, 0x68, 0x01], 401),
             ([0x40, 0x01, 0x61, 0x01, 0x62], nil), ([], nil),
         ] as [([UInt8], Int?)])
     func status(_ head: [UInt8], _ expected: Int?) {

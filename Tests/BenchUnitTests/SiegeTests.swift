@@ -146,6 +146,14 @@ struct SiegeTests {
         #expect(!SiegeResult(Self.seen(generator: 5.2), []).holds)
     }
 
+    @Test("A process that ended fails every attack: its successor has little memory")
+    func ended() {
+        var seen = Self.seen()
+        #expect(SiegeResult(seen, []).holds)
+        seen.ended = 1
+        #expect(!SiegeResult(seen, []).holds)
+    }
+
     @Test("Attacks have names of their own, which --only takes")
     func names() {
         #expect(Set(Siege.ids).count == Attacks.all.count)

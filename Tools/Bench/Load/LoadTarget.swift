@@ -65,6 +65,20 @@ struct LoadTarget: Sendable {
             .connect(host: Self.host, port: port).get()
     }
 
+    /// Connects a channel whose handler keeps a promise.
+    func connect<Value: Sendable>(
+        promising _: Value.Type,
+        _ handler: @escaping @Sendable (EventLoopPromise<Value>) -> any ChannelInboundHandler
+    ) async throws -> (channel: any Channel, kept: EventLoopFuture<Value>) {
+        let promise = eventLoop.makePromise(of: Value.self)
+        do {
+            return (try await connect { handler(promise) }, promise.futureResult)
+        } catch {
+            promise.fail(error)
+            throw error
+        }
+    }
+
     /// Connects and says nothing: not even the first word of TLS.
     func connectSilently() async throws -> any Channel {
         try await bootstrap.connect(host: Self.host, port: port).get()

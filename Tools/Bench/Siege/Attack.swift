@@ -26,11 +26,16 @@ extension Attack {
     var gatewayFiles: Int? { nil }
 }
 
-/// Attacks for a time that it knows, then ends.
+/// The attack itself: returns when it is over.
 typealias Assault = @Sendable () async throws -> AttackReport
 
 /// What one attack may use: a running stack, its own event loop, and users that are its own.
 struct SiegeField: Sendable {
+    /// An attacker that gets no connection tries again: it does not wait as long as a device does.
+    private static let connectTimeout: TimeAmount = .seconds(5)
+    /// The programs of a stack.
+    private static let services = ["auth", "upload", "download", "gateway"]
+
     let plan: SiegePlan
     let stack: Stack
     /// Where attacks go, on an event loop that the victim does not share.
@@ -43,15 +48,20 @@ struct SiegeField: Sendable {
         self.plan = plan
         self.stack = stack
         self.attack = attack
-        target = try Self.target(stack, patience: Self.connectTimeout)
         guard let postmaster = stack.postgres.process else {
             throw StackError("PostgreSQL does not run")
         }
         groups = ProcessGroups(postmaster: postmaster, supervisor: stack.address.processID)
         users = try await LoadUsers(of: stack.address, run: Int(plan.seed))
+        target = try Self.target(stack, patience: Self.connectTimeout)
     }
 
     var database: String { stack.address.database }
+
+    /// The numbers of the services' processes: one that ends is replaced by another.
+    var processes: Set<Int32> {
+        Set(Self.services.flatMap { ServiceProcesses.named("oversync-\($0)", of: stack.address) })
+    }
 
     /// A target with an event loop of its own.
     func target(patience: TimeAmount) throws -> LoadTarget {
@@ -63,9 +73,6 @@ struct SiegeField: Sendable {
         target.connectTimeout = patience
         return target
     }
-
-    /// An attacker that gets no connection tries again: it does not wait as long as a device does.
-    private static let connectTimeout: TimeAmount = .seconds(5)
 
     /// A device of a user that only this attack has.
     func device(_ user: String, _ device: String = "device") async throws -> LoadDevice {
@@ -89,7 +96,7 @@ struct SiegeField: Sendable {
         return devices
     }
 
-    /// Asks once, so that a user is known, or buffers and caches are as ordinary use leaves them.
+    /// Asks once, as ordinary users do, so that the user is known and buffers and caches are warm.
     func ask(_ request: ByteBuffer) async throws {
         let asker = try await Asker(target)
         defer { asker.close() }

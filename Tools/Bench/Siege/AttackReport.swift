@@ -39,7 +39,7 @@ final class AttackRecord: Sendable {
     func answered(_ answer: AttackAnswer, after time: TimeAmount) {
         count("\(answer.status)", after: time)
         guard answer.status == 429 || answer.status == 503, answer.retryAfter == nil,
-            !answer.isOfHTTP2
+            !answer.isStatusAlone
         else { return }
         state.withLock { $0.report.withoutRetryAfter += 1 }
     }
@@ -79,6 +79,6 @@ final class AttackRecord: Sendable {
 struct AttackAnswer: Hashable, Sendable {
     let status: Int
     var retryAfter: Int?
-    /// Of HTTP/2 the other fields of the head are not read.
-    var isOfHTTP2 = false
+    /// Whether the other fields of the head were not read.
+    var isStatusAlone = false
 }

@@ -48,7 +48,7 @@ extension SiegeObservation {
         return [.plain("other user: \(what)", value(during), bound(idle))]
     }
 
-    /// The attack was told to come back later, and no fault came of it.
+    /// Whoever is refused is told when to come back, and nothing else fails.
     var refusalsAreClean: [Judgement] {
         [
             .plain("attacker: answers 5xx other than 503", Double(attack.faults), .atMost(0)),
@@ -85,6 +85,11 @@ extension SiegeObservation {
             return [.plain("\(what): measurements", 0, .atLeast(2))]
         }
         return [.ratio(what, value, to: floor, bound)]
+    }
+
+    /// No process ended: its successor would have little memory, and answer again soon.
+    var everyProcessLives: Judgement {
+        .plain("services: processes that ended", Double(ended), .atMost(0))
     }
 
     /// The attack did not take the processors away by itself.

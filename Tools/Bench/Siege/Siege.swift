@@ -19,14 +19,15 @@ package struct SiegePlan: Sendable {
 
     package init() {}
 
-    /// Seconds in which the other user works alone, and again before these, which do not count.
-    var idleSeconds: Double { max(2, seconds / 2) }
+    /// Seconds before anything counts: connections and caches are made.
     static let warmUpSeconds = 1.0
+    /// Seconds in which the other user works alone.
+    var idleSeconds: Double { max(2, seconds / 2) }
 }
 
 /// Attacks by one user on a stack, while another user works: no user can hurt another.
 package struct Siege: Sendable {
-    private static let sampleEvery: Duration = .milliseconds(250)
+    private static let sampleEvery: Duration = .milliseconds(500)
 
     private let plan: SiegePlan
 
@@ -73,7 +74,7 @@ package struct Siege: Sendable {
         let assault = try await attack.prepare(field)
         let victim = try await Victim(field, also: attack.alsoByVictim)
         async let working: Void = victim.run()
-        let seen: SiegeObservation
+        var seen: SiegeObservation
         do {
             seen = try await conduct(attack, assault, field, victim.record)
         } catch {
@@ -83,6 +84,10 @@ package struct Siege: Sendable {
         }
         victim.stop()
         await working
+        // Not before: what it asked during the attack may have been answered long after.
+        seen.idle = victim.record.report(.idle)
+        seen.during = victim.record.report(.during)
+        seen.after = victim.record.report(.after)
         return SiegeResult(seen, attack.requirements(seen))
     }
 
@@ -94,6 +99,7 @@ package struct Siege: Sendable {
         try await Task.sleep(for: .seconds(SiegePlan.warmUpSeconds))
         victim.enter(.idle)
         try await Task.sleep(for: .seconds(plan.idleSeconds))
+        let processes = field.processes
         let before = field.groups.usage()
         victim.enter(.during)
         let start = ContinuousClock.now
@@ -104,9 +110,9 @@ package struct Siege: Sendable {
         highest.raise(to: peak)
         try await Task.sleep(for: .seconds(plan.settleSeconds))
         return SiegeObservation(
-            id: attack.id, work: attack.work, seconds: seconds, idle: victim.report(.idle),
-            during: victim.report(.during), after: victim.report(.after), before: before,
+            id: attack.id, work: attack.work, seconds: seconds, before: before,
             peak: highest, settled: field.groups.usage(), attack: report,
+            ended: processes.subtracting(field.processes).count,
             cores: ProcessInfo.processInfo.activeProcessorCount)
     }
 

@@ -5,9 +5,9 @@ struct SiegeObservation: Codable, Sendable {
     /// Seconds of the attack.
     var seconds: Double
     /// What another user met before, during and after it.
-    var idle: VictimReport
-    var during: VictimReport
-    var after: VictimReport
+    var idle = VictimReport()
+    var during = VictimReport()
+    var after = VictimReport()
     /// The processes before it.
     var before: ProcessUsage
     /// The most memory and descriptors during it; the processor seconds are those it took.
@@ -15,6 +15,8 @@ struct SiegeObservation: Codable, Sendable {
     /// The processes some time after it.
     var settled: ProcessUsage
     var attack: AttackReport
+    /// Services' processes that were there before it and were gone after it.
+    var ended = 0
     /// Processors of the machine.
     var cores: Int
 
@@ -42,7 +44,7 @@ package struct SiegeResult: Codable, Sendable {
                 + "must be \(judgement.bound.text)"
         }
     }
-    /// The other user's requests during the attack, and those that were not answered as they should.
+    /// The other user's requests during the attack, and how many of them failed.
     package var victim: (requests: Int, failed: Int) {
         (seen.during.requests, seen.during.failed)
     }
@@ -51,6 +53,6 @@ package struct SiegeResult: Codable, Sendable {
 
     init(_ seen: SiegeObservation, _ requirements: [Judgement]) {
         self.seen = seen
-        self.requirements = requirements + [seen.attackerIsBounded]
+        self.requirements = requirements + [seen.everyProcessLives, seen.attackerIsBounded]
     }
 }

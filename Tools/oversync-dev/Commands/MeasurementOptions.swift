@@ -5,7 +5,7 @@ import Bench
 struct ServiceSettingOptions: ParsableArguments {
     @Option(
         help:
-            "A setting of the services, such as OVERSYNC_UPLOAD_POOL_MAX=4; repeat the option for more."
+            "A setting of the services, such as OVERSYNC_UPLOAD_POOL_MAX=4; may be repeated."
     )
     var setting: [String] = []
 

@@ -10,9 +10,9 @@ struct SiegeCommand: AsyncParsableCommand {
         commandName: "siege",
         abstract: "Attacks a stack as one user, and measures what another user notices.",
         discussion: """
-            Starts a stack of its own for each attack, on loopback, with the services' default limits, \
-            and removes it at the end. Another user works steadily before, during and after the attack. \
-            Exits with 1 if a requirement does not hold: Docs/security.md lists them.
+            Starts a stack of its own for each attack, on loopback, with the services' default \
+            limits, and removes it at the end. Another user works steadily before, during and \
+            after the attack. Exits with 1 if a requirement of Docs/security.md does not hold.
             """)
 
     @Flag(help: "List the attacks.")

@@ -1,5 +1,4 @@
 import NIOCore
-import OperatorKit
 
 /// One token that opens as many watches and long polls as it gets, and keeps them.
 struct HeldRequestAttack: Attack {
@@ -65,9 +64,8 @@ struct HeldRequestAttack: Attack {
             status.whenComplete { outcome in
                 switch outcome {
                 case .success(let status):
-                    // Its other fields, Retry-After among them, are not read.
                     record.answered(
-                        AttackAnswer(status: status, isOfHTTP2: true), after: .now() - start)
+                        AttackAnswer(status: status, isStatusAlone: true), after: .now() - start)
                 case .failure(let error): record.failed(AttackTrouble.name(error))
                 }
             }

@@ -12,9 +12,10 @@ import Postgres
 struct LockedLogAttack: Attack {
     private static let connections = 200
     private static let pace: TimeAmount = .milliseconds(500)
-    /// The lock is held this many times as long as other attacks last, and no less than the least.
+    /// The lock is held this many times as long as other attacks last, or until a wait must have
+    /// ended and a second more.
     private static let lockTimes = 1.5
-    private static let leastLockSeconds = 5.0
+    private static let moreSeconds = 1.0
     /// Beyond the time that an upload may wait, in milliseconds.
     private static let grace = 1000.0
     private static let mostVictim = 100.0
@@ -33,8 +34,8 @@ struct LockedLogAttack: Attack {
         let plan = field.plan
         let database = field.database
         return {
-            let lockSeconds = max(Self.leastLockSeconds, Self.lockTimes * plan.seconds)
             let waitSeconds = (Double(plan.uploadLockMilliseconds) + Self.grace) / 1000
+            let lockSeconds = max(waitSeconds + Self.moreSeconds, Self.lockTimes * plan.seconds)
             async let report = loop.run(for: lockSeconds + waitSeconds)
             try await Self.hold(user, in: database, for: .seconds(lockSeconds))
             var answered = await report

@@ -1,6 +1,4 @@
 import NIOCore
-import OperatorKit
-import Synchronization
 
 /// Connections that say nothing, more of them than the gateway may have files open.
 struct SilentConnections: Attack {

@@ -1,6 +1,4 @@
 import NIOCore
-import OperatorKit
-import Synchronization
 
 /// Streams of HTTP/2 that ask for large pages and let the gateway send nothing of them.
 struct StalledStreams: Attack {
@@ -59,16 +57,14 @@ struct StalledStreams: Attack {
         _ target: LoadTarget, _ head: ByteBuffer, for seconds: Double, _ record: AttackRecord
     ) async {
         let deadline = NIODeadline.now() + .nanoseconds(Int64(seconds * 1e9))
-        let over = target.eventLoop.makePromise(of: Void.self)
         do {
-            _ = try await target.connect {
-                StalledConnection(head, streamsPerUser, until: deadline, record, over: over)
+            let connection = try await target.connect(promising: Void.self) {
+                StalledConnection(head, streamsPerUser, until: deadline, record, over: $0)
             }
+            try await connection.kept.get()
         } catch {
             record.failed(AttackTrouble.name(error))
-            over.succeed()
         }
-        try? await over.futureResult.get()
     }
 }
 

@@ -1,5 +1,4 @@
 import NIOCore
-import OperatorKit
 import Synchronization
 
 /// Another user, who works steadily and asks for little, while somebody attacks.

@@ -1,7 +1,7 @@
 import Histogram
 import Synchronization
 
-/// Where an attack stands, seen by the user who has no part in it.
+/// Where a measurement stands.
 enum SiegePhase: String, Codable, Sendable {
     /// Connections and caches are made; nothing counts.
     case warmingUp
@@ -24,7 +24,7 @@ struct VictimReport: Codable, Hashable, Sendable {
     var failed: Int { failures.values.reduce(0, +) }
 }
 
-/// Takes down every request of the other user, under the phase that it began in.
+/// Keeps every request of the other user, under the phase in which it began.
 final class VictimRecord: Sendable {
     struct Request: Sendable {
         let work: Victim.Work

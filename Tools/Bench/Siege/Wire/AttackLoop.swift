@@ -14,7 +14,7 @@ struct AttackLoop: Sendable {
     let target: LoadTarget
     let connections: Int
     /// Shortest time from one request of a connection to its next. It keeps the attack from taking
-    /// the processors from the servers: a refusal costs the one who asks as much as the one who refuses.
+    /// the processors from the servers: to be refused costs as much as to refuse.
     let pace: TimeAmount
     let request: Request
 
@@ -41,16 +41,10 @@ struct AttackLoop: Sendable {
     ) async {
         while NIODeadline.now() < end, !Task.isCancelled {
             do {
-                let over = target.eventLoop.makePromise(of: Void.self)
-                do {
-                    _ = try await target.connect { [pace] in
-                        AttackConnection(wire(), pace: pace, until: end, record, over: over)
-                    }
-                } catch {
-                    over.succeed()
-                    throw error
+                let connection = try await target.connect(promising: Void.self) { [pace] in
+                    AttackConnection(wire(), pace: pace, until: end, record, over: $0)
                 }
-                try await over.futureResult.get()
+                try await connection.kept.get()
             } catch {
                 record.failed(AttackTrouble.name(error))
                 try? await Task.sleep(for: Self.pause)

@@ -1,8 +1,7 @@
 import NIOCore
-import OperatorKit
 
-/// HTTP/2 (RFC 9113) byte by byte, as far as an attack needs it. A library would keep the rules that
-/// an attacker breaks: it gives windows back.
+/// HTTP/2 (RFC 9113) byte by byte, as far as an attack needs it. A library would open a stream's
+/// window again, which an attacker does not.
 enum HTTP2 {
     enum FrameType: UInt8 {
         case data = 0
@@ -30,7 +29,7 @@ enum HTTP2 {
     /// Room for this many bytes more on the connection, so that only the streams' windows stall.
     private static let connectionWindow: UInt32 = 0x7fff_ffff - 65_535
 
-    /// What a client says first. Without a dynamic table, the server's heads can be read one by one.
+    /// What a client says first. Without a dynamic table, each head can be read by itself.
     ///
     /// - Parameter window: how many bytes each stream may send before it is given more.
     static func greeting(window: UInt32) -> ByteBuffer {

@@ -28,7 +28,7 @@ struct HTTP2Wire: AttackWire {
             if frame.isA(.headers), status == nil { status = HTTP2.status(in: frame.payload) }
             guard frame.endsStream else { continue }
             guard !frame.isA(.resetStream) else { throw StackError("a stream was reset") }
-            answers.append(AttackAnswer(status: status ?? 0, isOfHTTP2: true))
+            answers.append(AttackAnswer(status: status ?? 0, isStatusAlone: true))
             status = nil
         }
         return answers

@@ -1,8 +1,7 @@
 import NIOCore
 import OperatorKit
 
-/// A connection with one request whose answer has a head at once and may have no end: only the
-/// status is read.
+/// Sends one request, and reads only the status of its answer, which may never end.
 final class HeldConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -59,13 +58,9 @@ extension LoadTarget {
     func hold(
         _ request: ByteBuffer
     ) async throws -> (channel: any Channel, status: EventLoopFuture<Int>) {
-        let began = eventLoop.makePromise(of: Int.self)
-        do {
-            let channel = try await connect { HeldConnection(request, began: began) }
-            return (channel, began.futureResult)
-        } catch {
-            began.fail(error)
-            throw error
+        let (channel, status) = try await connect(promising: Int.self) {
+            HeldConnection(request, began: $0)
         }
+        return (channel, status)
     }
 }
