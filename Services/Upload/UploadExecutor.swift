@@ -31,6 +31,7 @@ package final class UploadExecutor: Sendable {
     private let limits: WireLimits
     private let timeouts: UploadTimeouts
     private let prepared = Mutex<BusinessStatements?>(nil)
+    private let scopes = ScopeIDs()
 
     init(pool: PostgresPool, source: CatalogSource, limits: WireLimits, timeouts: UploadTimeouts) {
         self.pool = pool
@@ -125,9 +126,9 @@ package final class UploadExecutor: Sendable {
             do {
                 return try await pool.withConnection(deadline: deadline) { connection in
                     let transaction = UploadTransaction(
-                        connection: connection, user: sender.user, device: sender.device,
-                        batch: batch, statements: statements, options: options,
-                        timeouts: timeouts, deadline: deadline)
+                        connection: connection, scopes: scopes, user: sender.user,
+                        device: sender.device, batch: batch, statements: statements,
+                        options: options, timeouts: timeouts, deadline: deadline)
                     return isolates
                         ? try await transaction.isolating() : try await transaction.direct()
                 }
