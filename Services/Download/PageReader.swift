@@ -12,8 +12,8 @@ struct PageReader: Sendable {
     let source: CatalogSource
     var scopes = ScopeIDs()
 
-    /// Reads the page after a cursor: in one round trip, unless it has large rows, or changes of many
-    /// devices, or the user's scope has to be found first.
+    /// Reads the page after a cursor: in one round trip, unless it has large rows or changes of
+    /// many devices, or the user's scope must be found first.
     ///
     /// - Throws: `RPCFailure` for a cursor or a device that is not served; `PostgresError`.
     func read(_ request: PageRequest, deadline: ContinuousClock.Instant) async throws -> Page {

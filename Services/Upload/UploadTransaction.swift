@@ -137,8 +137,8 @@ struct UploadTransaction {
 
     /// Opens the transaction, locks and reads. Registers a user at the first upload, and a device.
     ///
-    /// One round trip where the user's scope is remembered, two where it must be found first. A
-    /// remembered scope that is not the user's any more is found anew, and so is one to be made.
+    /// One round trip if the user's scope is remembered, two if it must be found first. If the
+    /// remembered scope is no longer the user's, it is found again in the same transaction.
     private func read() async throws -> (scope: NamedScope, source: Int32, reading: UploadReading) {
         var pipeline = Pipeline()
         pipeline.add(UploadStatements.begin)
@@ -164,7 +164,7 @@ struct UploadTransaction {
         if let found { asked = try results[found] }
         let scope = try await findScope(asked)
         let answer = try await lock(scope)
-        // Also one that this transaction makes: should it roll back, the next finds out.
+        // Also one that this transaction makes: if it rolls back, the next one finds out.
         scopes.remember(scope)
         return try await complete(scope, answer)
     }
@@ -182,7 +182,8 @@ struct UploadTransaction {
         var pipeline = Pipeline()
         pipeline.add(Command(UploadStatements.createScope, bindings))
         let ticket = pipeline.add(find)
-        guard let id = try (try await run(pipeline))[ticket].first() else { throw scopeGone }
+        let results = try await run(pipeline)
+        guard let id = try results[ticket].first() else { throw scopeGone }
         return NamedScope(id: id, user: user)
     }
 

@@ -9,9 +9,9 @@ extension DownloadStatements {
     /// Answers a row for each of the user's newest devices, up to `names`, since their names tell
     /// where changes came from; and one row where there are none.
     struct ReadScope: TypedStatement {
-        // Whether the asking device is revoked is read from its own row, if that is here. It is, if
-        // it exists, where all numbers are from 1 to `$4 - 1`: there are fewer rows than asked for
-        // then, so no device is left out. Any other number looks the device up, once.
+        // Whether the asking device is revoked stands in its own row, unless that is left out. If
+        // every row's number is from 1 to `$4 - 1`, there are fewer rows than asked for, so none is
+        // left out. A row with any other number looks the device up instead.
         static let statement = Statement(
             name: "download_scope",
             sql: """

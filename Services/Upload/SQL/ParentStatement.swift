@@ -7,8 +7,8 @@ import Sidecar
 /// A registered parent counts only if it is the user's own (promise P6): by its owner column, or, where the
 /// table has none, by the sidecar. A parent that is not registered is shared reference data.
 ///
-/// `$1` is the user, then come the values, an array for each column. Last comes the scope, where it is the
-/// sidecar that knows whose the parents are.
+/// `$1` is the user; then come the values, an array for each column. Where it is the sidecar that
+/// knows whose the parents are, the scope comes last.
 enum ParentStatement {
     static func make(_ foreignKey: CheckedForeignKey, in schema: UploadSchema) -> Statement {
         let parent = foreignKey.key.parent

@@ -9,8 +9,8 @@ import Sidecar
 ///
 /// Each names its scope by number (`$1`) and user (`$2`), and finds nothing where the two do not
 /// belong together (`NamedScope`). The reads are sent behind `LockScope` without waiting for its
-/// answer, so each checks for itself. `appendLog`, `writeRowState`, `recordFailure` and the writes of
-/// business rows name the number alone: they are sent after `LockScope` has answered in the same
+/// answer, so each checks for itself. `appendLog`, `writeRowState`, `recordFailure` and the writes
+/// of business rows name the number alone: they are sent after `LockScope` has answered in the same
 /// transaction, and its lock keeps the scope the user's until that ends.
 package enum UploadStatements {
     package static let begin = Statement(name: "upload_begin", sql: "BEGIN")

@@ -14,18 +14,19 @@ package struct NamedScope: Hashable, Sendable {
         self.user = user
     }
 
-    /// True if scope `$1` is the scope of user `$2`. Refers to nothing else, so that PostgreSQL asks
-    /// once per execution and does not begin with the rest where the answer is no.
+    /// True if scope `$1` is the scope of user `$2`. It depends on the parameters alone, so
+    /// PostgreSQL asks once per execution, and reads nothing else if the answer is no.
     package static let isUsers = "EXISTS (SELECT FROM sync.scope s WHERE \(condition("s")))"
 
     /// True of the row of `sync.scope` that is scope `$1`, if it is the scope of user `$2`.
     ///
-    /// - Parameter alias: what the statement calls `sync.scope`.
-    package static func condition(
-        _ alias: String, scope: Int = 1, user: Int = 2
-    ) -> String {
-        // In another collation than the index on users, so that the row is found by its number:
-        // that is cheaper than comparing texts.
+    /// - Parameters:
+    ///   - alias: what the statement calls `sync.scope`.
+    ///   - scope: the number of the scope's parameter.
+    ///   - user: that of the user's.
+    package static func condition(_ alias: String, scope: Int = 1, user: Int = 2) -> String {
+        // PostgreSQL cannot use its index on users for a comparison in this collation, so it finds
+        // the row by its number, which is cheaper.
         "\(alias).scope_id = $\(scope) AND \(alias).user_id COLLATE \"C\" = $\(user)"
     }
 
@@ -36,8 +37,7 @@ package struct NamedScope: Hashable, Sendable {
     }
 }
 
-/// The number of a user's scope. The one statement that finds a scope by its user on the way of
-/// each request; `ScopeIDs` remembers what it answers.
+/// Finds the number of a user's scope, where ``ScopeIDs`` does not remember it.
 package struct FindScope: TypedStatement {
     package static let statement = Statement(
         name: "scope_find", sql: "SELECT scope_id FROM sync.scope WHERE user_id = $1",

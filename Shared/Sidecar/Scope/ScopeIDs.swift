@@ -3,16 +3,17 @@ import Synchronization
 
 /// The scopes of the users who were met lately, so that a statement can name its scope by number.
 ///
-/// What is remembered may be outdated: statements check it (``NamedScope``), and whoever learns from
-/// one that a scope is no longer its user's forgets it here and looks it up.
+/// What is remembered may be outdated. Statements check it (``NamedScope``); a caller that learns
+/// from one that a scope is no longer its user's forgets it here and looks it up.
 package final class ScopeIDs: Sendable {
-    /// Users who are remembered; some 150 bytes each. Twice as many while half of them are idle.
+    /// Users of one generation, some 150 bytes each. There are two: at most twice as many users are
+    /// remembered.
     package static let usersPerGeneration = 50_000
 
     private struct State {
-        /// Users who were met since the last generation was full.
+        /// Users who were met since the generation before was full.
         var young: [UserID: ScopeID] = [:]
-        /// Those before them. Whoever is not met again goes when the next generation is full.
+        /// Those who were not met since. They go when the young generation is full, too.
         var old: [UserID: ScopeID] = [:]
     }
 
