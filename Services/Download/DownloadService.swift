@@ -53,7 +53,8 @@ package enum DownloadService {
             var limits = WireLimits()
             limits.rowsPerPage = try configuration.value(
                 CommonSettings.maximumPageRows)
-            let reader = PageReader(pool: pool, source: source)
+            let scopes = ScopeIDs()
+            let reader = PageReader(pool: pool, source: source, scopes: scopes)
             let sockets = try configuration.value(CommonSettings.runDirectory)
             let observer = RPCMetrics(process.metrics, service: process.name)
             let upload = RPCClient(
@@ -73,7 +74,7 @@ package enum DownloadService {
                 for head in request.heads { heads.remember(head.lastSeq, of: UserID(head.user)) }
                 return RPCReply(NoteHeadsReply())
             }
-            let bootstrap = ReadBootstrap(pool: pool)
+            let bootstrap = ReadBootstrap(pool: pool, scopes: scopes)
             router.on(DownloadRPC.readBootstrap) { _, _, context in try await bootstrap(context) }
             var rpcLimits = RPCLimits()
             rpcLimits.maximumCallsInFlight = maximumCallsInFlight

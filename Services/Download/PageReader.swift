@@ -10,8 +10,10 @@ import Waiting
 struct PageReader: Sendable {
     let pool: PostgresPool
     let source: CatalogSource
+    var scopes = ScopeIDs()
 
-    /// Reads the page after a cursor: in one round trip, unless it has large rows.
+    /// Reads the page after a cursor: in one round trip, unless it has large rows or changes of
+    /// many devices, or the user's scope must be found first.
     ///
     /// - Throws: `RPCFailure` for a cursor or a device that is not served; `PostgresError`.
     func read(_ request: PageRequest, deadline: ContinuousClock.Instant) async throws -> Page {
@@ -32,11 +34,11 @@ struct PageReader: Sendable {
     func readScope(
         _ user: UserID, _ device: DeviceID, deadline: ContinuousClock.Instant
     ) async throws -> ScopeReading {
-        let statement = DownloadStatements.ReadScope(user: user, device: device)
-        let rows = try await pool.withConnection(deadline: deadline) {
-            try await $0.run(statement, deadline: deadline)
+        try await scopes.read(of: user, from: pool, deadline) { connection, scope in
+            let statement = DownloadStatements.ReadScope(scope: scope, device: device)
+            let rows = try await connection.run(statement, deadline: deadline).all()
+            return try reading(rows, of: scope)
         }
-        return try scope(try rows.all())
     }
 
     /// Longest wait until this database shows what was written to the primary.
@@ -72,44 +74,77 @@ struct PageReader: Sendable {
     private func read(
         _ request: PageRequest, _ catalog: Catalog, _ deadline: ContinuousClock.Instant
     ) async throws -> Page {
-        try await pool.withConnection(deadline: deadline) { connection in
-            var pipeline = Pipeline()
-            pipeline.add(DownloadStatements.begin)
-            let asked = pipeline.add(
-                DownloadStatements.ReadScope(user: request.user, device: request.device))
-            let page = pipeline.add(
-                DownloadStatements.ReadPage(
-                    range: range(
-                        request, catalog, after: request.after, count: request.limit + 1)))
-            pipeline.add(DownloadStatements.commit)
-            let results = try await connection.run(pipeline, deadline: deadline)
-            let scopeRows = try results[asked].all()
-            let reading = try self.scope(scopeRows)
-            try request.cursor.check(reading)
-            let scope = reading.state
-            guard request.after < request.window(of: scope) else {
-                return Page(emptyFor: request, scope)
+        try await scopes.read(of: request.user, from: pool, deadline) { connection, scope in
+            guard let scope else {
+                let statement = DownloadStatements.ReadScope(scope: nil, device: request.device)
+                let rows = try await connection.run(statement, deadline: deadline).all()
+                guard let reading = try reading(rows, of: nil) else { return nil }
+                try request.cursor.check(reading)
+                return Page(emptyFor: request, reading.state)
             }
-            let devices = devices(scopeRows)
-            let rows = try results[page]
-            func filled(_ writer: some PageWriter) async throws -> Page {
-                var filling = PageFilling(writer, request, scope)
-                if try filling.add(rows) == .largeRow {
-                    try await addLargeRows(to: &filling, request, catalog, connection, deadline)
-                    try await expectNoCompaction(since: scope, request, connection, deadline)
-                }
-                return filling.finish()
-            }
-            switch request.format {
-            case .json:
-                return try await filled(
-                    JSONPageWriter(
-                        catalog: catalog, devices: devices,
-                        expecting: min(rows.count, request.limit)))
-            case .protobuf:
-                return try await filled(ProtobufPageWriter(catalog: catalog, devices: devices))
-            }
+            return try await page(of: scope, request, catalog, connection, deadline)
         }
+    }
+
+    /// - Returns: nil if the scope is not the user's.
+    private func page(
+        of scope: NamedScope, _ request: PageRequest, _ catalog: Catalog,
+        _ connection: PostgresConnection, _ deadline: ContinuousClock.Instant
+    ) async throws -> Page? {
+        var pipeline = Pipeline()
+        pipeline.add(DownloadStatements.begin)
+        let asked = pipeline.add(
+            DownloadStatements.ReadScope(
+                scope: scope, device: request.device, names: SourceNames.alongWithPage))
+        let page = pipeline.add(
+            DownloadStatements.ReadPage(
+                range: range(
+                    scope, request, catalog, after: request.after, count: request.limit + 1)))
+        pipeline.add(DownloadStatements.commit)
+        let results = try await connection.run(pipeline, deadline: deadline)
+        let scopeRows = try results[asked].all()
+        guard let reading = try reading(scopeRows, of: scope) else { return nil }
+        try request.cursor.check(reading)
+        guard request.after < request.window(of: reading.state) else {
+            return Page(emptyFor: request, reading.state)
+        }
+        let rows = try results[page]
+        var names = SourceNames(scopeRows.lazy.compactMap(\.source))
+        try await complete(&names, for: rows, scope, connection, deadline)
+        func filled(_ writer: some PageWriter) async throws -> Page {
+            var filling = PageFilling(writer, request, reading.state)
+            if try filling.add(rows) == .largeRow {
+                try await addLargeRows(
+                    to: &filling, names, scope, request, catalog, connection, deadline)
+                try await expectNoCompaction(
+                    since: reading.state, scope, request, connection, deadline)
+            }
+            return filling.finish()
+        }
+        switch request.format {
+        case .json:
+            return try await filled(
+                JSONPageWriter(
+                    catalog: catalog, devices: names.names,
+                    expecting: min(rows.count, request.limit)))
+        case .protobuf:
+            return try await filled(ProtobufPageWriter(catalog: catalog, devices: names.names))
+        }
+    }
+
+    /// Reads the names that did not come along with the page.
+    ///
+    /// - Throws: `RPCFailure.unavailable` if the scope is not the user's any more.
+    private func complete(
+        _ names: inout SourceNames, for rows: Rows<PageRow>, _ scope: NamedScope,
+        _ connection: PostgresConnection, _ deadline: ContinuousClock.Instant
+    ) async throws {
+        let missing = try names.missing(in: rows)
+        if missing.isEmpty { return }
+        var answer = try await connection.run(
+            DownloadStatements.ReadSourceNames(scope: scope, numbers: missing), deadline: deadline)
+        if answer.isEmpty { throw RPCFailure.logReplaced }
+        while let (number, device) = try answer.next() { names.learn(device, of: number) }
     }
 
     /// Ends the reading of further rows.
@@ -117,13 +152,16 @@ struct PageReader: Sendable {
 
     /// Goes on row by row: no more than one row is in memory beside the page.
     private func addLargeRows(
-        to filling: inout PageFilling<some PageWriter>, _ request: PageRequest, _ catalog: Catalog,
-        _ connection: PostgresConnection, _ deadline: ContinuousClock.Instant
+        to filling: inout PageFilling<some PageWriter>, _ names: SourceNames, _ scope: NamedScope,
+        _ request: PageRequest, _ catalog: Catalog, _ connection: PostgresConnection,
+        _ deadline: ContinuousClock.Instant
     ) async throws {
         let statement = DownloadStatements.ReadLargeRows(
-            range: range(request, catalog, after: filling.after, count: filling.room + 1))
+            range: range(scope, request, catalog, after: filling.after, count: filling.room + 1))
         do {
             try await connection.stream(statement, deadline: deadline) { row in
+                // A row that was no part of the page at first moves up where others are compacted.
+                guard names.covers(row.origin.source) else { throw RPCFailure.logCompacted }
                 guard try filling.add(whole: row) else { throw PageIsFull() }
             }
         } catch is PageIsFull {}
@@ -133,44 +171,45 @@ struct PageReader: Sendable {
     ///
     /// - Throws: `RPCFailure.unavailable` when it has been raised meanwhile: the page could lack one.
     private func expectNoCompaction(
-        since before: ScopeState, _ request: PageRequest, _ connection: PostgresConnection,
-        _ deadline: ContinuousClock.Instant
+        since before: ScopeState, _ scope: NamedScope, _ request: PageRequest,
+        _ connection: PostgresConnection, _ deadline: ContinuousClock.Instant
     ) async throws {
-        let statement = DownloadStatements.ReadScope(user: request.user, device: request.device)
-        let now = try scope(
-            try await connection.run(statement, deadline: deadline).all()
-        ).state
+        let statement = DownloadStatements.ReadScope(scope: scope, device: request.device)
+        let rows = try await connection.run(statement, deadline: deadline).all()
+        guard let now = try reading(rows, of: scope)?.state else { throw RPCFailure.logReplaced }
         guard now.floor == before.floor, now.epoch == before.epoch else {
-            throw RPCFailure.unavailable("The log was compacted while it was read; try again")
+            throw RPCFailure.logCompacted
         }
     }
 
     private func range(
-        _ request: PageRequest, _ catalog: Catalog, after: Sequence64, count: Int
+        _ scope: NamedScope, _ request: PageRequest, _ catalog: Catalog, after: Sequence64,
+        count: Int
     ) -> PageRange {
         PageRange(
-            user: request.user, after: after, until: request.until ?? .max, count: count,
+            scope: scope, after: after, until: request.until ?? .max, count: count,
             tables: catalog.visibleTables(inSchema: request.schema, to: request.roles),
             excluding: request.includesOwn ? nil : request.device)
     }
 
+    /// - Returns: nil if the scope is not the user's.
     /// - Throws: `RPCFailure.deviceRevoked`; `PostgresError` if there is no row, as after half a
     ///   restore.
-    private func scope(_ rows: [DownloadStatements.ReadScope.Row]) throws -> ScopeReading {
-        if rows.contains(where: \.isRevoked) { throw RPCFailure.deviceRevoked }
+    private func reading(
+        _ rows: [DownloadStatements.ReadScope.Row], of scope: NamedScope?
+    ) throws -> ScopeReading? {
         guard let first = rows.first else {
             throw PostgresError(
                 .decoding("the state of a log: sync.meta has no row"),
                 statementName: DownloadStatements.ReadScope.statement.name)
         }
+        if scope != nil, !first.isUsers { return nil }
+        if rows.contains(where: \.isRevoked) { throw RPCFailure.deviceRevoked }
         return first.reading
     }
+}
 
-    private func devices(_ rows: [DownloadStatements.ReadScope.Row]) -> [Int32: String] {
-        var devices: [Int32: String] = [:]
-        for row in rows {
-            if let (number, device) = row.source { devices[number] = device }
-        }
-        return devices
-    }
+extension RPCFailure {
+    fileprivate static let logCompacted = RPCFailure.unavailable(
+        "The log was compacted while it was read; try again")
 }

@@ -33,6 +33,7 @@ package final class UploadExecutor: Sendable {
     private let timeouts: UploadTimeouts
     let queue: UploadQueue
     private let prepared = Mutex<BusinessStatements?>(nil)
+    private let scopes = ScopeIDs()
 
     /// - Parameter configuration: names the bounds of the queue and the timeouts.
     init(
@@ -135,7 +136,7 @@ package final class UploadExecutor: Sendable {
             do {
                 return try await pool.withConnection(deadline: upload.deadline) { connection in
                     let transaction = UploadTransaction(
-                        connection: connection, upload: upload, batch: batch,
+                        connection: connection, scopes: scopes, upload: upload, batch: batch,
                         statements: statements, timeouts: timeouts)
                     return isolates
                         ? try await transaction.isolating() : try await transaction.direct()

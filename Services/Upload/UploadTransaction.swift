@@ -13,6 +13,7 @@ import Telemetry
 /// until each offending row is alone.
 struct UploadTransaction {
     let connection: PostgresConnection
+    let scopes: ScopeIDs
     let upload: QueuedUpload
     let batch: UploadBatch
     let statements: BusinessStatements
@@ -68,7 +69,7 @@ struct UploadTransaction {
                 plan = trial
                 if let head, head != plan.lastSequence {
                     // The writes caused others, which may concern rows that are still to be judged.
-                    plan.learn(try await readAgain())
+                    plan.learn(try await readAgain(scope))
                 }
                 for position in range where !broken.isEmpty {
                     // Parted from what PostgreSQL refused with it: that is what is wrong.
@@ -96,7 +97,8 @@ struct UploadTransaction {
                     }
                 } else if let entry = entries.first {
                     let change = batch.changes[range.lowerBound]
-                    refuse(change, entry.version, try await attributed(refusal, to: change))
+                    refuse(
+                        change, entry.version, try await attributed(refusal, to: change, scope))
                 }
             }
         }
@@ -107,12 +109,15 @@ struct UploadTransaction {
 
     /// Finds out which of two causes a row count that is too small has: the key is another user's,
     /// or a trigger left the row out.
-    private func attributed(_ refusal: RowRefusal, to change: Change) async throws -> RowRefusal {
+    private func attributed(
+        _ refusal: RowRefusal, to change: Change, _ scope: NamedScope
+    ) async throws -> RowRefusal {
         guard refusal.sqlState == nil else { return refusal }
         guard let statement = statements.keyUse(change.table) else { return .leftOut }
         var bindings = Bindings()
         change.row.key.withStoredBytes { bindings.bind(bytes: $0) }
-        bindings.bind(user.value)
+        MaterializeStatement.bind(
+            owner: scope, of: batch.schema.tables[change.table].registered, to: &bindings)
         let isOthers = try await connection.rows(
             Command(statement, bindings), of: Bool.self, deadline: deadline
         ).one()
@@ -133,9 +138,10 @@ struct UploadTransaction {
     }
 
     /// Opens the transaction, locks and reads. Registers a user at the first upload, and a device.
-    private func read() async throws -> (scope: Int64, source: Int32, reading: UploadReading) {
-        let request = UploadReadingStatements(
-            user: user, device: device, changes: batch.changes, statements: statements)
+    ///
+    /// One round trip if the user's scope is remembered, two if it must be found first. If the
+    /// remembered scope is no longer the user's, it is found again in the same transaction.
+    private func read() async throws -> (scope: NamedScope, source: Int32, reading: UploadReading) {
         var pipeline = Pipeline()
         pipeline.add(UploadStatements.begin)
         pipeline.add(
@@ -146,42 +152,86 @@ struct UploadTransaction {
             pipeline.add(UploadStatements.deferConstraints)
         }
         let epoch = options.epoch.map { ($0, pipeline.add(UploadStatements.ReadEpoch())) }
-        let tickets = request.add(to: &pipeline)
+        let remembered = scopes.scope(of: user)
+        let tickets = remembered.map { request($0).add(to: &pipeline) }
+        let found = remembered == nil ? pipeline.add(FindScope(user: user)) : nil
         let results = try await run(pipeline)
         if let (expected, ticket) = epoch, try results[ticket].one() != expected {
             throw RPCFailure.epochChanged
         }
-        var answer = try request.read(results, tickets)
-        if answer.scope == nil {
-            var bindings = Bindings()
-            bindings.bind(user.value)
-            var creation = Pipeline()
-            creation.add(Command(UploadStatements.createScope, bindings))
-            let tickets = request.add(to: &creation)
-            answer = try request.read(try await run(creation), tickets)
+        if let remembered, let tickets {
+            if let answer = try request(remembered).read(results, tickets) {
+                return try await complete(remembered, answer)
+            }
+            scopes.forget(remembered)
         }
-        guard let scope = answer.scope else { throw PostgresError(.connectionLost) }
+        var asked: Rows<ScopeID>?
+        if let found { asked = try results[found] }
+        let scope = try await findScope(asked)
+        let answer = try await lock(scope)
+        // Also one that this transaction makes: if it rolls back, the next one finds out.
+        scopes.remember(scope)
+        return try await complete(scope, answer)
+    }
+
+    /// The user's scope as the database has it now; makes it for a new user.
+    ///
+    /// - Parameter asked: what `FindScope` has answered, if it was asked already.
+    private func findScope(_ asked: Rows<ScopeID>?) async throws(PostgresError) -> NamedScope {
+        let find = FindScope(user: user)
+        var rows = asked
+        if rows == nil { rows = try await connection.run(find, deadline: deadline) }
+        if let id = try rows?.first() { return NamedScope(id: id, user: user) }
+        var bindings = Bindings()
+        bindings.bind(user.value)
+        var pipeline = Pipeline()
+        pipeline.add(Command(UploadStatements.createScope, bindings))
+        let ticket = pipeline.add(find)
+        let results = try await run(pipeline)
+        guard let id = try results[ticket].first() else { throw scopeGone }
+        return NamedScope(id: id, user: user)
+    }
+
+    /// A scope was removed just after it was found, as while a backup is put in place: the whole
+    /// transaction is tried again.
+    private var scopeGone: PostgresError { PostgresError(.connectionLost) }
+
+    /// Locks a scope and reads what the plan needs to know.
+    private func lock(
+        _ scope: NamedScope
+    ) async throws(PostgresError) -> UploadReadingStatements.Answer {
+        let request = request(scope)
+        var pipeline = Pipeline()
+        let tickets = request.add(to: &pipeline)
+        guard let answer = try request.read(try await run(pipeline), tickets) else {
+            throw scopeGone
+        }
+        return answer
+    }
+
+    /// What is read under the lock of a scope.
+    private func request(_ scope: NamedScope) -> UploadReadingStatements {
+        UploadReadingStatements(
+            scope: scope, device: device, changes: batch.changes, statements: statements)
+    }
+
+    /// Reads what the first answer leaves out, and registers a new device.
+    private func complete(
+        _ scope: NamedScope, _ answer: UploadReadingStatements.Answer
+    ) async throws -> (scope: NamedScope, source: Int32, reading: UploadReading) {
         if answer.isRevoked { throw RPCFailure.deviceRevoked }
-        try await readPayloads(request, &answer)
-        guard let source = answer.source else {
-            return (scope, try await register(scope), answer.reading)
-        }
+        var answer = answer
+        try await readPayloads(request(scope), &answer)
+        if let source = answer.source { return (scope, source, answer.reading) }
+        let statement = UploadStatements.CreateSource(scope: scope, device: device)
+        let source = try await connection.run(statement, deadline: deadline).one()
         return (scope, source, answer.reading)
     }
 
-    private func register(_ scope: Int64) async throws -> Int32 {
-        let statement = UploadStatements.CreateSource(scope: scope, device: device)
-        return try await connection.run(statement, deadline: deadline).one()
-    }
-
     /// Reads once more, inside the transaction.
-    private func readAgain() async throws -> UploadReading {
-        let request = UploadReadingStatements(
-            user: user, device: device, changes: batch.changes, statements: statements)
-        var pipeline = Pipeline()
-        let tickets = request.add(to: &pipeline)
-        var answer = try request.read(try await run(pipeline), tickets)
-        try await readPayloads(request, &answer)
+    private func readAgain(_ scope: NamedScope) async throws(PostgresError) -> UploadReading {
+        var answer = try await lock(scope)
+        try await readPayloads(request(scope), &answer)
         return answer.reading
     }
 
@@ -199,7 +249,7 @@ struct UploadTransaction {
     ///
     /// - Returns: the last sequence after it; nil if there was nothing to write.
     private func write(
-        _ entries: [LogEntry], _ scope: Int64, _ source: Int32
+        _ entries: [LogEntry], _ scope: NamedScope, _ source: Int32
     ) async throws -> Sequence64? {
         guard !entries.isEmpty else { return nil }
         let rearm = constraintCheck.isEmpty ? [] : [Command(UploadStatements.deferConstraints)]
@@ -214,12 +264,12 @@ struct UploadTransaction {
     }
 
     private func writes(
-        _ entries: [LogEntry], _ scope: Int64, _ source: Int32,
+        _ entries: [LogEntry], _ scope: NamedScope, _ source: Int32,
         expecting rows: MaterializeStatement.Expectation
     ) -> [Command] {
         let commands = batch.body.withBytes { bytes in
             WriteRequest(
-                scope: scope, source: source, user: user, changes: batch.changes, entries: entries,
+                scope: scope, source: source, changes: batch.changes, entries: entries,
                 statements: statements, expected: rows, body: bytes
             ).commands
         }
@@ -231,10 +281,10 @@ struct UploadTransaction {
             + unseen.commands
     }
 
-    private func entering(_ entries: [LogEntry], _ scope: Int64) -> Bindings {
+    private func entering(_ entries: [LogEntry], _ scope: NamedScope) -> Bindings {
         var bindings = Bindings()
         bindings.bind("\(timeouts.businessLock)")
-        bindings.bind("\(scope)")
+        bindings.bind("\(scope.id)")
         bindings.bind("\(entries.first?.sequence ?? 0)")
         bindings.bind("\(entries.last?.sequence ?? 0)")
         return bindings
@@ -248,10 +298,10 @@ struct UploadTransaction {
 
     private func failure(
         _ change: Change, _ version: RowVersion, _ state: SQLState, _ detail: String,
-        _ scope: Int64, _ source: Int32
+        _ scope: NamedScope, _ source: Int32
     ) -> Command {
         var bindings = Bindings()
-        bindings.bind(scope)
+        bindings.bind(scope.id)
         bindings.bind(change.row.table)
         change.row.key.withStoredBytes { bindings.bind(bytes: $0) }
         bindings.bind(version)

@@ -30,6 +30,9 @@ package struct DeviceID: Hashable, Sendable {
     package init(_ value: String) { text = ExactText(value) }
 }
 
+/// The number of a user's scope in the sidecar. After a restore it may be another user's.
+package typealias ScopeID = Int64
+
 /// The number a device gave a change; with the device it names the change for ever.
 package typealias ChangeID = Int64
 

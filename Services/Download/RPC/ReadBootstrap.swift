@@ -4,10 +4,12 @@ import Postgres
 import Protos
 import RPC
 import ServiceKit
+import Sidecar
 
 /// The `ReadBootstrap` call: where the caller's device stands.
 struct ReadBootstrap: Sendable {
     let pool: PostgresPool
+    var scopes = ScopeIDs()
 
     func callAsFunction(_ context: CallContext) async throws -> RPCReply<ReadBootstrapReply> {
         let caller = try context.requiredCaller()
@@ -23,10 +25,11 @@ struct ReadBootstrap: Sendable {
     func read(
         _ user: UserID, _ device: DeviceID, _ deadline: ContinuousClock.Instant
     ) async throws -> ReadBootstrapReply {
-        let statement = DownloadStatements.ReadBootstrap(user: user, device: device)
-        let row = try await pool.withConnection(deadline: deadline) { connection in
-            try await connection.run(statement, deadline: deadline)
-        }.one()
+        let row = try await scopes.read(of: user, from: pool, deadline) { connection, scope in
+            let statement = DownloadStatements.ReadBootstrap(scope: scope, device: device)
+            let row = try await connection.run(statement, deadline: deadline).one()
+            return row.isUsers || scope == nil ? row : nil
+        }
         guard !row.isRevoked else { throw RPCFailure.deviceRevoked }
         var reply = ReadBootstrapReply()
         reply.epoch = row.state.epoch

@@ -1,10 +1,15 @@
 import Postgres
+import Sidecar
 
 /// The statements of a download. Those of a page run in one round trip and see one state of the
 /// database: it holds everything up to the last sequence that was read before it (D1), and no
 /// delete is missing above the floor.
 ///
 /// They only read: the service's role may do nothing else, and a hot standby would answer them too.
+///
+/// Each names its scope by number (`$1`) and user (`$2`), and finds nothing where the two do not
+/// belong together (`NamedScope`). `ReadHeads` and `ReadGrown` alone concern many scopes at once:
+/// those of the users who are followed.
 package enum DownloadStatements {
     /// Each statement by itself would see what was committed before it: compaction could remove
     /// deletes from the page after the floor was read that tells of it. The level is the
@@ -15,7 +20,8 @@ package enum DownloadStatements {
 
     /// All of them, for the tests that run each on a real server.
     package static let all = [
-        begin, commit, ReadScope.statement, ReadPage.statement, ReadLargeRows.statement,
-        ReadHeads.statement, ReadMark.statement, ReadGrown.statement, ReadBootstrap.statement,
+        begin, commit, FindScope.statement, ReadScope.statement, ReadPage.statement,
+        ReadLargeRows.statement, ReadSourceNames.statement, ReadHeads.statement,
+        ReadMark.statement, ReadGrown.statement, ReadBootstrap.statement,
     ]
 }

@@ -4,7 +4,7 @@ import Sidecar
 
 /// Which rows of a user's log a page's statement reads.
 struct PageRange {
-    let user: UserID
+    let scope: NamedScope
     /// The rows' sequences are above this one, up to `until`.
     let after: Sequence64
     let until: Sequence64
@@ -67,16 +67,15 @@ extension DownloadStatements {
                 SELECT l.seq, \(RowOrigin.expression),
                     l.key, \(payload), l.version, l.source_change_id, l.ts
                 FROM sync.change_log l
-                WHERE l.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
-                    AND l.seq > $2 AND l.seq <= $3
-                    AND ($5::int2[] IS NULL OR l.table_id = ANY ($5))
-                    AND ($6::text IS NULL OR l.source_no IS DISTINCT FROM (
+                WHERE l.scope_id = $1 AND \(NamedScope.isUsers)
+                    AND l.seq > $3 AND l.seq <= $4
+                    AND ($6::int2[] IS NULL OR l.table_id = ANY ($6))
+                    AND ($7::text IS NULL OR l.source_no IS DISTINCT FROM (
                         SELECT d.source_no FROM sync.source d
-                        WHERE d.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
-                            AND d.device = $6))
-                ORDER BY l.seq LIMIT $4
+                        WHERE d.scope_id = $1 AND d.device = $7))
+                ORDER BY l.seq LIMIT $5
                 """,
-            parameters: [.text, .int8, .int8, .int8, .int2Array, .text], results: .binary)
+            parameters: [.int8, .text, .int8, .int8, .int8, .int2Array, .text], results: .binary)
     }
 }
 
@@ -107,7 +106,7 @@ extension PageStatement {
 
 extension PageRange {
     fileprivate func bind(to bindings: inout Bindings) {
-        bindings.bind(user.value)
+        scope.bind(to: &bindings)
         bindings.bind(after)
         bindings.bind(until)
         bindings.bind(Int64(count))

@@ -48,7 +48,23 @@ enum MaterializeStatement {
         let sql = Parts(registered, wireNames: table.wireNames, ColumnSet()).isOthers
         return Statement(
             name: statementName("upload_key_use", for: sql), sql: sql,
-            parameters: [registered.keyKind == .uuid ? .uuid : .text, .text])
+            parameters: [registered.keyKind == .uuid ? .uuid : .text, ownerType(registered)])
+    }
+
+    /// Binds whose rows a statement concerns: the user, who is in the owner column, or, where the
+    /// table has none, the scope, which the sidecar keeps for each key.
+    static func bind(
+        owner scope: NamedScope, of table: RegisteredTable, to bindings: inout Bindings
+    ) {
+        if table.ownerColumn == nil {
+            bindings.bind(scope.id)
+        } else {
+            bindings.bind(scope.user.value)
+        }
+    }
+
+    private static func ownerType(_ table: RegisteredTable) -> PostgresType {
+        table.ownerColumn == nil ? .int8 : .text
     }
 
     /// Rows that are otherwise than expected, or another's, or left out by a trigger, stop the statement with
@@ -69,11 +85,13 @@ enum MaterializeStatement {
             kind == .delete ? (table.registered.keyKind == .uuid ? .uuidArray : .textArray) : .json
         return Statement(
             name: name(of: sql, table), sql: sql,
-            parameters: [source, .text, .int8])
+            parameters: [source, ownerType(table.registered), .int8])
     }
 }
 
-/// The pieces of SQL that the kinds share. `$1` rows or keys, `$2` user, `$3` number of rows.
+/// The pieces of SQL that the kinds share. `$1` rows or keys, `$2` their owner, `$3` number of rows.
+///
+/// These run under the lock of the user's scope, so the scope that they are given is the user's.
 private struct Parts {
     let target: String
     let key: String
@@ -154,8 +172,7 @@ private struct Parts {
         return """
             , owned AS (
                 INSERT INTO sync.key_owner (table_id, key, scope_id)
-                SELECT \(ownership.table), w.key, s.scope_id
-                FROM \(inserted) w JOIN sync.scope s ON s.user_id = $2
+                SELECT \(ownership.table), w.key, $2 FROM \(inserted) w
                 ON CONFLICT (table_id, key) DO UPDATE SET scope_id = excluded.scope_id
             )
             """
@@ -167,8 +184,9 @@ private struct Parts {
         guard let ownership else { return "" }
         return """
              AND EXISTS (
-                SELECT FROM sync.key_owner o JOIN sync.scope s ON s.scope_id = o.scope_id
-                WHERE o.table_id = \(ownership.table) AND o.key = \(ownership.key) AND s.user_id = $2)
+                SELECT FROM sync.key_owner o
+                WHERE o.table_id = \(ownership.table) AND o.key = \(ownership.key)
+                    AND o.scope_id = $2)
             """
     }
 
@@ -180,12 +198,15 @@ private struct Parts {
             : "length(\(key)) BETWEEN 0 AND \(RowKey.maximumTextBytes)"
     }
 
+    /// True, and names `$2` with its type where nothing else does.
+    private var isOwned: String { "$2::\(ownership == nil ? "text" : "int8") IS NOT NULL" }
+
     private var returning: String { "RETURNING \(ownership?.key ?? "1") AS key" }
 
     func create(onConflict: String) -> String {
         """
         WITH written AS (\(insert) \(onConflict) \(returning))\(noteOwner("written"))
-        SELECT sync.expect_rows((SELECT count(*) FROM written), $3) WHERE $2::text IS NOT NULL
+        SELECT sync.expect_rows((SELECT count(*) FROM written), $3) WHERE \(isOwned)
         """
     }
 
@@ -203,7 +224,7 @@ private struct Parts {
     var update: String {
         """
         WITH updated AS (\(updateRows))
-        SELECT sync.expect_rows((SELECT count(*) FROM updated), $3) WHERE $2::text IS NOT NULL
+        SELECT sync.expect_rows((SELECT count(*) FROM updated), $3) WHERE \(isOwned)
         """
     }
 
@@ -216,7 +237,7 @@ private struct Parts {
         )\(noteOwner("inserted"))
         SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted)
             + (\(countOfUnchanged)), $3)
-        WHERE $2::text IS NOT NULL
+        WHERE \(isOwned)
         """
     }
 
@@ -241,7 +262,7 @@ private struct Parts {
         let row = "FROM \(target) AS t WHERE t.\(key) = $1"
         return """
             SELECT EXISTS (SELECT \(row)) AND NOT EXISTS (SELECT \(row)\(own))
-            WHERE $2::text IS NOT NULL
+            WHERE \(isOwned)
             """
     }
 
@@ -249,7 +270,7 @@ private struct Parts {
     /// there are keys; in the statement's own snapshot the others are there still.
     var delete: String {
         let these = "unnest($1) AS k(key)"
-        let match = "t.\(key) = k.key AND \(isAny("k.key")) AND $2::text IS NOT NULL\(own)"
+        let match = "t.\(key) = k.key AND \(isAny("k.key")) AND \(isOwned)\(own)"
         return """
             WITH gone AS (DELETE FROM \(target) AS t USING \(these) WHERE \(match) \(returning))\(disown)
             SELECT sync.expect_rows((SELECT count(*) FROM gone),

@@ -6,6 +6,9 @@ import Sidecar
 ///
 /// A registered parent counts only if it is the user's own (promise P6): by its owner column, or, where the
 /// table has none, by the sidecar. A parent that is not registered is shared reference data.
+///
+/// `$1` is the user; then come the values, an array for each column. Where it is the sidecar that
+/// knows whose the parents are, the scope comes last.
 enum ParentStatement {
     static func make(_ foreignKey: CheckedForeignKey, in schema: UploadSchema) -> Statement {
         let parent = foreignKey.key.parent
@@ -17,11 +20,17 @@ enum ParentStatement {
         let child = schema.tables[foreignKey.child].registered
         conditions += foreignKey.ownerColumns.map { "p.\(quoted($0)) = \(child.ownerValue("$1"))" }
         var join = ""
+        var isConfined = "$1::text IS NOT NULL"
+        let scope = pairs.count + 2
         if let registered = foreignKey.parent.map({ schema.tables[$0].registered }) {
             if let owner = registered.ownerColumn {
                 conditions.append("p.\(quoted(owner)) = \(registered.ownerValue("$1"))")
             } else {
-                join = " " + ownRow(registered)
+                join = " " + ownRow(registered, scope: scope)
+                isConfined = """
+                    EXISTS (SELECT FROM sync.scope s
+                        WHERE \(NamedScope.condition("s", scope: scope, user: 1)))
+                    """
             }
         }
         let sql = """
@@ -30,16 +39,25 @@ enum ParentStatement {
                 SELECT FROM \(quoted(parent.schema)).\(quoted(parent.table)) AS p\(join)
                 WHERE \(conditions.joined(separator: " AND ")) LIMIT 1
             ) AS found
-            WHERE $1::text IS NOT NULL
+            WHERE \(isConfined)
             """
+        let isOfScope = isOfScope(foreignKey, in: schema)
         return Statement(
             name: statementName("upload_parents", for: sql), sql: sql,
-            parameters: [.text] + pairs.map { arrayOID($0.type) })
+            parameters: [.text] + pairs.map { arrayOID($0.type) } + (isOfScope ? [.int8] : []))
     }
 
-    private static func ownRow(_ table: RegisteredTable) -> String {
+    /// Whether it is the sidecar that knows whose the parents are.
+    private static func isOfScope(
+        _ foreignKey: CheckedForeignKey, in schema: UploadSchema
+    ) -> Bool {
+        guard let parent = foreignKey.parent else { return false }
+        return schema.tables[parent].registered.ownerColumn == nil
+    }
+
+    private static func ownRow(_ table: RegisteredTable, scope: Int) -> String {
         return """
-            JOIN sync.row_state r ON r.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
+            JOIN sync.row_state r ON r.scope_id = $\(scope)
                 AND r.table_id = \(table.id) AND r.key = \(table.storedKey(of: "p")) AND NOT r.deleted
             """
     }
@@ -62,10 +80,11 @@ enum ParentStatement {
 
     /// The values to look for, and the order in which the answer's numbers count them.
     static func bindings(
-        user: String, _ foreignKey: CheckedForeignKey, _ references: [ParentReference]
+        _ scope: NamedScope, _ foreignKey: CheckedForeignKey, _ references: [ParentReference],
+        in schema: UploadSchema
     ) -> Bindings {
         var bindings = Bindings()
-        bindings.bind(user)
+        bindings.bind(scope.user.value)
         for (position, pair) in foreignKey.payloadPairs.enumerated() {
             var array = ArrayBinding(
                 of: arrayOID(pair.type).arrayElement ?? .text, reserving: references.count)
@@ -78,6 +97,7 @@ enum ParentStatement {
             }
             bindings.bind(array)
         }
+        if isOfScope(foreignKey, in: schema) { bindings.bind(scope.id) }
         return bindings
     }
 }

@@ -1,11 +1,12 @@
 import Model
 import Postgres
+import Sidecar
 
 /// The statements that read what an upload's decision needs of its changes and their rows.
 extension UploadStatements {
     /// Devices count upwards: an id above the highest one known needs no look-up of its own. An id
-    /// that is used again and again has any number of changes: only those with the content (`$4`)
-    /// or the key (`$5`) of a change at hand matter. Nothing repeats those as often as the LIMIT
+    /// that is used again and again has any number of changes: only those with the content (`$5`)
+    /// or the key (`$6`) of a change at hand matter. Nothing repeats those as often as the LIMIT
     /// says.
     struct ReadKnownChanges: TypedStatement {
         static let statement = Statement(
@@ -15,31 +16,30 @@ extension UploadStatements {
                 FROM sync.source d
                 CROSS JOIN LATERAL (
                     SELECT m.source_change_id AS id FROM sync.change_log m
-                    WHERE m.scope_id = d.scope_id AND m.source_no = d.source_no
+                    WHERE m.scope_id = $1 AND m.source_no = d.source_no
                     ORDER BY m.scope_id DESC, m.source_no DESC, m.source_change_id DESC LIMIT 1
                 ) AS highest
-                JOIN unnest($3::int8[]) AS k(id) ON k.id <= highest.id
+                JOIN unnest($4::int8[]) AS k(id) ON k.id <= highest.id
                 CROSS JOIN LATERAL (
                     SELECT e.source_change_id, e.seq, e.version, e.content_hash
                     FROM sync.change_log e
-                    WHERE e.scope_id = d.scope_id AND e.source_no = d.source_no
+                    WHERE e.scope_id = $1 AND e.source_no = d.source_no
                         AND e.source_change_id = k.id
-                        AND (e.content_hash IN (SELECT unnest($4::int8[]))
-                            OR e.key IN (SELECT unnest($5::bytea[])))
+                        AND (e.content_hash IN (SELECT unnest($5::int8[]))
+                            OR e.key IN (SELECT unnest($6::bytea[])))
                     LIMIT 1000000
                 ) AS l
-                WHERE d.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
-                    AND d.device = $2
+                WHERE d.scope_id = $1 AND d.device = $3 AND \(NamedScope.isUsers)
                 ORDER BY l.seq
                 """,
-            parameters: [.text, .text, .int8Array, .int8Array, .byteaArray])
+            parameters: [.int8, .text, .text, .int8Array, .int8Array, .byteaArray])
 
-        let user: UserID
+        let scope: NamedScope
         let device: DeviceID
         let changes: [Change]
 
         func bind(to bindings: inout Bindings) {
-            bindings.bind(user.value)
+            scope.bind(to: &bindings)
             bindings.bind(device.value)
             // Each once: a client may give all of its changes one id.
             let distinct = Set(changes.map(\.id))
@@ -82,28 +82,28 @@ extension UploadStatements {
                     CASE WHEN pg_column_size(l.payload) <= \(smallPayloadBytes)
                         THEN l.payload END,
                     d.device, l.source_change_id, l.ts AT TIME ZONE 'UTC'
-                FROM unnest($2::int2[], $3::bytea[], $4::int8[])
+                FROM unnest($3::int2[], $4::bytea[], $5::int8[])
                     WITH ORDINALITY AS k(table_id, key, base, n)
                 CROSS JOIN LATERAL (
-                    SELECT s.scope_id, s.version, s.seq, s.deleted FROM sync.row_state s
-                    WHERE s.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
-                        AND s.table_id = k.table_id AND s.key = k.key
+                    SELECT s.version, s.seq, s.deleted FROM sync.row_state s
+                    WHERE s.scope_id = $1 AND s.table_id = k.table_id AND s.key = k.key
                     LIMIT 1
                 ) AS r
                 LEFT JOIN LATERAL (
                     SELECT * FROM sync.change_log e
-                    WHERE e.scope_id = r.scope_id AND e.seq = r.seq AND r.version <> k.base
+                    WHERE e.scope_id = $1 AND e.seq = r.seq AND r.version <> k.base
                     LIMIT 1
                 ) AS l ON true
                 LEFT JOIN LATERAL (
                     SELECT e.device FROM sync.source e
-                    WHERE e.scope_id = l.scope_id AND e.source_no = l.source_no
+                    WHERE e.scope_id = $1 AND e.source_no = l.source_no
                     LIMIT 1
                 ) AS d ON true
+                WHERE \(NamedScope.isUsers)
                 """,
-            parameters: [.text, .int2Array, .byteaArray, .int8Array])
+            parameters: [.int8, .text, .int2Array, .byteaArray, .int8Array])
 
-        let user: UserID
+        let scope: NamedScope
         let changes: [Change]
 
         struct Row {
@@ -128,7 +128,7 @@ extension UploadStatements {
         }
 
         func bind(to bindings: inout Bindings) {
-            bindings.bind(user.value)
+            scope.bind(to: &bindings)
             var tables = ArrayBinding(of: .int2, reserving: changes.count)
             var keys = ArrayBinding(of: .bytea, reserving: changes.count, bytes: changes.count * 20)
             var bases = ArrayBinding(of: .int8, reserving: changes.count)
@@ -171,20 +171,20 @@ extension UploadStatements {
                 SELECT n::int8, payload FROM (
                     SELECT k.n, l.payload, octet_length(l.payload::text) AS bytes,
                         sum(octet_length(l.payload::text)) OVER (ORDER BY k.n) AS total
-                    FROM unnest($2::int8[]) WITH ORDINALITY AS k(seq, n)
+                    FROM unnest($3::int8[]) WITH ORDINALITY AS k(seq, n)
                     CROSS JOIN LATERAL (
                         SELECT e.payload FROM sync.change_log e
-                        WHERE e.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
-                            AND e.seq = k.seq
+                        WHERE e.scope_id = $1 AND e.seq = k.seq
                         LIMIT 1
                     ) AS l
+                    WHERE \(NamedScope.isUsers)
                 ) AS p
                 WHERE total <= \(WireLimits.payloadBytesPerAnswer)
                     OR total = bytes AND bytes <= \(WireLimits.largestRowBytes)
                 """,
-            parameters: [.text, .int8Array])
+            parameters: [.int8, .text, .int8Array])
 
-        let user: UserID
+        let scope: NamedScope
         let sequences: [Sequence64]
 
         struct Row {
@@ -195,7 +195,7 @@ extension UploadStatements {
         }
 
         func bind(to bindings: inout Bindings) {
-            bindings.bind(user.value)
+            scope.bind(to: &bindings)
             var array = ArrayBinding(of: .int8, reserving: sequences.count)
             for sequence in sequences { array.append(sequence) }
             bindings.bind(array)

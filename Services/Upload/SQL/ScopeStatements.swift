@@ -1,18 +1,20 @@
 import Model
 import Postgres
+import Sidecar
 
-/// The statements that read or make a user's scope and the number of a device.
+/// The statements that lock or read a user's scope and the number of a device.
 extension UploadStatements {
     /// The last sequence after the writes: beyond the upload's own where they caused others.
     struct ReadHead: TypedStatement {
         static let statement = Statement(
-            name: "upload_read_head", sql: "SELECT last_seq FROM sync.scope WHERE scope_id = $1",
-            parameters: [.int8])
+            name: "upload_read_head",
+            sql: "SELECT s.last_seq FROM sync.scope s WHERE \(NamedScope.condition("s"))",
+            parameters: [.int8, .text])
 
-        let scope: Int64
+        let scope: NamedScope
 
         func bind(to bindings: inout Bindings) {
-            bindings.bind(scope)
+            scope.bind(to: &bindings)
         }
 
         static func row(_ columns: inout RowColumns) throws(PostgresError) -> Sequence64 {
@@ -32,24 +34,27 @@ extension UploadStatements {
 
     /// Locks the user's scope, so that uploads of one user follow each other (decision D1). The
     /// statements after it see all that was committed before the lock was granted.
+    ///
+    /// Answers the scope's last sequence; no row if the scope is not the user's. Once it has
+    /// answered one, the scope stays the user's until the transaction ends: whoever deletes the row
+    /// or gives it to another user waits for this lock.
     struct LockScope: TypedStatement {
         static let statement = Statement(
             name: "upload_lock_scope",
             sql: """
-                SELECT scope_id, last_seq FROM sync.scope WHERE user_id = $1 FOR NO KEY UPDATE
+                SELECT s.last_seq FROM sync.scope s WHERE \(NamedScope.condition("s"))
+                FOR NO KEY UPDATE
                 """,
-            parameters: [.text])
+            parameters: [.int8, .text])
 
-        let user: UserID
+        let scope: NamedScope
 
         func bind(to bindings: inout Bindings) {
-            bindings.bind(user.value)
+            scope.bind(to: &bindings)
         }
 
-        static func row(
-            _ columns: inout RowColumns
-        ) throws(PostgresError) -> (scope: Int64, lastSequence: Sequence64) {
-            (try columns.next(Int64.self), try columns.next(Int64.self))
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Sequence64 {
+            try columns.next(Int64.self)
         }
     }
 
@@ -59,16 +64,15 @@ extension UploadStatements {
             name: "upload_read_source",
             sql: """
                 SELECT d.source_no, d.revoked_at IS NOT NULL FROM sync.source d
-                WHERE d.scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = $1)
-                    AND d.device = $2
+                WHERE d.scope_id = $1 AND d.device = $3 AND \(NamedScope.isUsers)
                 """,
-            parameters: [.text, .text])
+            parameters: [.int8, .text, .text])
 
-        let user: UserID
+        let scope: NamedScope
         let device: DeviceID
 
         func bind(to bindings: inout Bindings) {
-            bindings.bind(user.value)
+            scope.bind(to: &bindings)
             bindings.bind(device.value)
         }
 
@@ -80,23 +84,26 @@ extension UploadStatements {
     }
 
     /// Gives a device its number. Runs under the scope's lock, so two devices never get the same
-    /// one.
+    /// one. The highest number is found by one probe of the index, whatever the user's number of
+    /// devices: `max(source_no)` would leave the planner the choice to read them all.
     struct CreateSource: TypedStatement {
         static let statement = Statement(
             name: "upload_create_source",
             sql: """
                 INSERT INTO sync.source (scope_id, source_no, device)
-                SELECT $1, coalesce(max(source_no), 0) + 1, $2
-                FROM sync.source WHERE scope_id = $1
+                SELECT $1, 1 + coalesce((
+                    SELECT d.source_no FROM sync.source d WHERE d.scope_id = $1
+                    ORDER BY d.scope_id DESC, d.source_no DESC LIMIT 1), 0), $3
+                WHERE \(NamedScope.isUsers)
                 RETURNING source_no
                 """,
-            parameters: [.int8, .text])
+            parameters: [.int8, .text, .text])
 
-        let scope: Int64
+        let scope: NamedScope
         let device: DeviceID
 
         func bind(to bindings: inout Bindings) {
-            bindings.bind(scope)
+            scope.bind(to: &bindings)
             bindings.bind(device.value)
         }
 

@@ -7,8 +7,6 @@ import Sidecar
 struct UploadReadingStatements {
     /// What came back, the reading itself included.
     struct Answer {
-        /// Nil for a user without a scope: it must be created before anything can be locked.
-        var scope: Int64?
         /// Nil for a device that never uploaded.
         var source: Int32?
         var isRevoked = false
@@ -17,16 +15,16 @@ struct UploadReadingStatements {
         var withoutPayload: [RowID] = []
     }
 
-    let user: UserID
+    let scope: NamedScope
     let device: DeviceID
     let changes: [Change]
     let statements: BusinessStatements
     private let references: [(foreignKey: Int, values: [ParentReference])]
 
     init(
-        user: UserID, device: DeviceID, changes: [Change], statements: BusinessStatements
+        scope: NamedScope, device: DeviceID, changes: [Change], statements: BusinessStatements
     ) {
-        self.user = user
+        self.scope = scope
         self.device = device
         self.changes = changes
         self.statements = statements
@@ -51,28 +49,29 @@ struct UploadReadingStatements {
     /// Adds the lock and the reads; `BEGIN` and the timeouts go before them.
     func add(to pipeline: inout Pipeline) -> Tickets {
         var tickets = Tickets(
-            scope: pipeline.add(UploadStatements.LockScope(user: user)),
-            source: pipeline.add(UploadStatements.ReadSource(user: user, device: device)),
+            scope: pipeline.add(UploadStatements.LockScope(scope: scope)),
+            source: pipeline.add(UploadStatements.ReadSource(scope: scope, device: device)),
             known: pipeline.add(
-                UploadStatements.ReadKnownChanges(user: user, device: device, changes: changes)),
-            rows: pipeline.add(UploadStatements.ReadRows(user: user, changes: changes)))
+                UploadStatements.ReadKnownChanges(scope: scope, device: device, changes: changes)),
+            rows: pipeline.add(UploadStatements.ReadRows(scope: scope, changes: changes)))
         for (index, values) in references {
             let foreignKey = statements.schema.foreignKeys[index]
             let command = Command(
                 statements.parents(index),
-                ParentStatement.bindings(user: user.value, foreignKey, values))
+                ParentStatement.bindings(scope, foreignKey, values, in: statements.schema))
             tickets.parents.append(pipeline.add(command, of: Int64.self))
         }
         return tickets
     }
 
     /// Reads the answers of what `add(to:)` added.
+    ///
+    /// - Returns: nil if the scope is not the user's: nothing was locked, and nothing read.
     func read(
         _ results: PipelineResults, _ tickets: Tickets
-    ) throws(PostgresError) -> Answer {
+    ) throws(PostgresError) -> Answer? {
+        guard let lastSequence = try results[tickets.scope].first() else { return nil }
         var answer = Answer()
-        guard let (scope, lastSequence) = try results[tickets.scope].first() else { return answer }
-        answer.scope = scope
         answer.reading.lastSequence = try continued(lastSequence, "last_seq")
         if let (source, isRevoked) = try results[tickets.source].first() {
             answer.source = source
@@ -137,7 +136,7 @@ struct UploadReadingStatements {
     func payloadStatement(_ answer: Answer) -> UploadStatements.ReadPayloads? {
         guard !answer.withoutPayload.isEmpty else { return nil }
         return UploadStatements.ReadPayloads(
-            user: user,
+            scope: scope,
             sequences: answer.withoutPayload.map { answer.reading.rows[$0]?.sequence ?? 0 })
     }
 

@@ -1,10 +1,17 @@
 import Model
 import Postgres
+import Sidecar
 
 /// The fixed statements of an upload, in the order in which they run.
 ///
 /// They are planned once a session, perhaps when the tables are empty, and must do as well when those hold millions
 /// of rows: look-ups stand in LATERAL with a LIMIT, which leaves the planner nothing but a probe of the index for each.
+///
+/// Each names its scope by number (`$1`) and user (`$2`), and finds nothing where the two do not
+/// belong together (`NamedScope`). The reads are sent behind `LockScope` without waiting for its
+/// answer, so each checks for itself. `appendLog`, `writeRowState`, `recordFailure` and the writes
+/// of business rows name the number alone: they are sent after `LockScope` has answered in the same
+/// transaction, and its lock keeps the scope the user's until that ends.
 package enum UploadStatements {
     package static let begin = Statement(name: "upload_begin", sql: "BEGIN")
     package static let commit = Statement(name: "upload_commit", sql: "COMMIT")
@@ -56,8 +63,8 @@ package enum UploadStatements {
 
     package static let advanceScope = Statement(
         name: "upload_advance_scope",
-        sql: "UPDATE sync.scope SET last_seq = $2 WHERE scope_id = $1",
-        parameters: [.int8, .int8])
+        sql: "UPDATE sync.scope AS s SET last_seq = $3 WHERE \(NamedScope.condition("s"))",
+        parameters: [.int8, .text, .int8])
 
     package static let appendLog = Statement(
         name: "upload_append_log",
@@ -98,6 +105,7 @@ package enum UploadStatements {
 
     /// A device was given the first page of a log that deletes were removed from, and will come back with cursors
     /// below its floor. Download, which may not write, asks for it (`NoteHydration`).
+    /// It finds the scope by its user: it is rare, and one scope's.
     package static let noteHydration = Statement(
         name: "upload_note_hydration",
         sql: """
@@ -112,9 +120,9 @@ package enum UploadStatements {
     package static let all = [
         begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint, deferConstraints,
         checkConstraints, configure, enterWrites, enterDeletes, ReadHead.statement,
-        ReadEpoch.statement, LockScope.statement, createScope, ReadSource.statement,
-        CreateSource.statement, ReadKnownChanges.statement, ReadRows.statement,
-        ReadPayloads.statement, expectNoColumns, advanceScope, appendLog, writeRowState,
-        recordFailure, noteHydration,
+        ReadEpoch.statement, FindScope.statement, LockScope.statement, createScope,
+        ReadSource.statement, CreateSource.statement, ReadKnownChanges.statement,
+        ReadRows.statement, ReadPayloads.statement, expectNoColumns, advanceScope, appendLog,
+        writeRowState, recordFailure, noteHydration,
     ]
 }

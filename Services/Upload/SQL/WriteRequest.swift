@@ -5,9 +5,8 @@ import WireJSON
 
 /// The writes of an upload: scope, log, row states and business rows, in this order, set-wise.
 struct WriteRequest {
-    let scope: Int64
+    let scope: NamedScope
     let source: Int32
-    let user: UserID
     let changes: [Change]
     let entries: [LogEntry]
     let statements: BusinessStatements
@@ -18,7 +17,7 @@ struct WriteRequest {
     var commands: [Command] {
         guard let last = entries.last else { return [] }
         var advance = Bindings()
-        advance.bind(scope)
+        scope.bind(to: &advance)
         advance.bind(last.sequence)
         return [
             Command(UploadStatements.advanceScope, advance),
@@ -66,7 +65,7 @@ struct WriteRequest {
             hashes.append(change.contentHash)
         }
         var bindings = Bindings(reserving: 10, bytes: payloadBytes + count * 100)
-        bindings.bind(scope)
+        bindings.bind(scope.id)
         bindings.bind(source)
         for array in [sequences, tables, operations, keys, versions, payloads, ids, hashes] {
             bindings.bind(array)
@@ -96,7 +95,7 @@ struct WriteRequest {
             deleted.append(change.operation == .delete)
         }
         var bindings = Bindings()
-        bindings.bind(scope)
+        bindings.bind(scope.id)
         for array in [tables, keys, versions, sequences, deleted] { bindings.bind(array) }
         return bindings
     }
@@ -114,7 +113,7 @@ struct WriteRequest {
         } else {
             bindings.bind(bytes: rows(group))
         }
-        bindings.bind(user.value)
+        MaterializeStatement.bind(owner: scope, of: table, to: &bindings)
         bindings.bind(Int64(group.entries.count))
         return Command(
             statements.rows(

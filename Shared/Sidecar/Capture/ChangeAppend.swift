@@ -4,9 +4,9 @@ import Model
 ///
 /// The caller has locked the scopes in an earlier statement, so that this one reads what was committed
 /// before it got them.
-struct ChangeAppend {
+package struct ChangeAppend {
     /// The number of the writer that plain SQL counts as: no device has it, and none has its empty name.
-    static let sourceNumber: Int32 = 0
+    package static let sourceNumber: Int32 = 0
 
     let table: RegisteredTable
 

@@ -37,65 +37,68 @@ WHERE $2::text IS NOT NULL;
 -- business.tags: create
 WITH written AS (INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text) ON CONFLICT ("code") DO NOTHING RETURNING convert_to(t."code"::text, 'UTF8') AS key), owned AS (
     INSERT INTO sync.key_owner (table_id, key, scope_id)
-    SELECT 2, w.key, s.scope_id
-    FROM written w JOIN sync.scope s ON s.user_id = $2
+    SELECT 2, w.key, $2 FROM written w
     ON CONFLICT (table_id, key) DO UPDATE SET scope_id = excluded.scope_id
 )
-SELECT sync.expect_rows((SELECT count(*) FROM written), $3) WHERE $2::text IS NOT NULL;
+SELECT sync.expect_rows((SELECT count(*) FROM written), $3) WHERE $2::int8 IS NOT NULL;
 
 -- business.tags: create, whatever is there
 WITH written AS (INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text) ON CONFLICT ("code") DO NOTHING RETURNING convert_to(t."code"::text, 'UTF8') AS key), owned AS (
     INSERT INTO sync.key_owner (table_id, key, scope_id)
-    SELECT 2, w.key, s.scope_id
-    FROM written w JOIN sync.scope s ON s.user_id = $2
+    SELECT 2, w.key, $2 FROM written w
     ON CONFLICT (table_id, key) DO UPDATE SET scope_id = excluded.scope_id
 )
-SELECT sync.expect_rows((SELECT count(*) FROM written), $3) WHERE $2::text IS NOT NULL;
+SELECT sync.expect_rows((SELECT count(*) FROM written), $3) WHERE $2::int8 IS NOT NULL;
 
 -- business.tags: update
 WITH updated AS (UPDATE "business"."tags" AS t SET "label" = r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text)
 WHERE t."code" = r."KEY" AND length(r."KEY") BETWEEN 0 AND 512 AND EXISTS (
-    SELECT FROM sync.key_owner o JOIN sync.scope s ON s.scope_id = o.scope_id
-    WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8') AND s.user_id = $2) RETURNING t."code" AS key)
-SELECT sync.expect_rows((SELECT count(*) FROM updated), $3) WHERE $2::text IS NOT NULL;
+    SELECT FROM sync.key_owner o
+    WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8')
+        AND o.scope_id = $2) RETURNING t."code" AS key)
+SELECT sync.expect_rows((SELECT count(*) FROM updated), $3) WHERE $2::int8 IS NOT NULL;
 
 -- business.tags: update, whatever is there
 WITH updated AS (UPDATE "business"."tags" AS t SET "label" = r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text)
 WHERE t."code" = r."KEY" AND length(r."KEY") BETWEEN 0 AND 512 AND EXISTS (
-    SELECT FROM sync.key_owner o JOIN sync.scope s ON s.scope_id = o.scope_id
-    WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8') AND s.user_id = $2) RETURNING t."code" AS key), inserted AS (
+    SELECT FROM sync.key_owner o
+    WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8')
+        AND o.scope_id = $2) RETURNING t."code" AS key), inserted AS (
     INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text) WHERE (SELECT count(*) FROM updated) < $3
         AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY")
     ON CONFLICT ("code") DO NOTHING RETURNING convert_to(t."code"::text, 'UTF8') AS key
 ), owned AS (
     INSERT INTO sync.key_owner (table_id, key, scope_id)
-    SELECT 2, w.key, s.scope_id
-    FROM inserted w JOIN sync.scope s ON s.user_id = $2
+    SELECT 2, w.key, $2 FROM inserted w
     ON CONFLICT (table_id, key) DO UPDATE SET scope_id = excluded.scope_id
 )
 SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted)
     + (SELECT count(*) FROM "business"."tags" AS t JOIN json_to_recordset($1) AS r("label" text, "KEY" text) ON t."code" = r."KEY"
 WHERE (SELECT count(*) FROM updated) < $3 AND length(r."KEY") BETWEEN 0 AND 512 AND EXISTS (
-    SELECT FROM sync.key_owner o JOIN sync.scope s ON s.scope_id = o.scope_id
-    WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8') AND s.user_id = $2) AND ROW(CAST(t."label" AS text))::record *= ROW(CAST(r."label" AS text))::record
+    SELECT FROM sync.key_owner o
+    WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8')
+        AND o.scope_id = $2) AND ROW(CAST(t."label" AS text))::record *= ROW(CAST(r."label" AS text))::record
     AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY")), $3)
-WHERE $2::text IS NOT NULL;
+WHERE $2::int8 IS NOT NULL;
 
 -- business.tags: delete
-WITH gone AS (DELETE FROM "business"."tags" AS t USING unnest($1) AS k(key) WHERE t."code" = k.key AND length(k.key) BETWEEN 0 AND 512 AND $2::text IS NOT NULL AND EXISTS (
-    SELECT FROM sync.key_owner o JOIN sync.scope s ON s.scope_id = o.scope_id
-    WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8') AND s.user_id = $2) RETURNING convert_to(t."code"::text, 'UTF8') AS key), disowned AS (
+WITH gone AS (DELETE FROM "business"."tags" AS t USING unnest($1) AS k(key) WHERE t."code" = k.key AND length(k.key) BETWEEN 0 AND 512 AND $2::int8 IS NOT NULL AND EXISTS (
+    SELECT FROM sync.key_owner o
+    WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8')
+        AND o.scope_id = $2) RETURNING convert_to(t."code"::text, 'UTF8') AS key), disowned AS (
     DELETE FROM sync.key_owner o USING gone
     WHERE o.table_id = 2 AND o.key = gone.key
 )
 SELECT sync.expect_rows((SELECT count(*) FROM gone),
     CASE WHEN (SELECT count(*) FROM gone) = $3 THEN $3
-    ELSE (SELECT count(*) FROM "business"."tags" AS t JOIN unnest($1) AS k(key) ON t."code" = k.key AND length(k.key) BETWEEN 0 AND 512 AND $2::text IS NOT NULL AND EXISTS (
-    SELECT FROM sync.key_owner o JOIN sync.scope s ON s.scope_id = o.scope_id
-    WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8') AND s.user_id = $2)) END);
+    ELSE (SELECT count(*) FROM "business"."tags" AS t JOIN unnest($1) AS k(key) ON t."code" = k.key AND length(k.key) BETWEEN 0 AND 512 AND $2::int8 IS NOT NULL AND EXISTS (
+    SELECT FROM sync.key_owner o
+    WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8')
+        AND o.scope_id = $2)) END);
 
 -- business.tags: whether a key is another user's
 SELECT EXISTS (SELECT FROM "business"."tags" AS t WHERE t."code" = $1) AND NOT EXISTS (SELECT FROM "business"."tags" AS t WHERE t."code" = $1 AND EXISTS (
-    SELECT FROM sync.key_owner o JOIN sync.scope s ON s.scope_id = o.scope_id
-    WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8') AND s.user_id = $2))
-WHERE $2::text IS NOT NULL;
+    SELECT FROM sync.key_owner o
+    WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8')
+        AND o.scope_id = $2))
+WHERE $2::int8 IS NOT NULL;

@@ -7,9 +7,13 @@ import Postgres
 
 /// What keeps a statement to one user's rows.
 enum Confinement: Sendable {
+    /// It names a scope and the user, bound from the token, and finds nothing where they do not
+    /// belong together.
+    case named
     /// It names the user, bound from the token: its text has this condition.
     case user(String)
-    /// It names a scope, which was taken under the user's lock: its text has this condition.
+    /// It names a scope, which is locked and was found to be the user's: its text has this
+    /// condition.
     case scope(String)
     /// Administrators alone cause it.
     case administrators
@@ -19,6 +23,7 @@ enum Confinement: Sendable {
     /// The part of the text that does it, if the text does.
     var condition: String? {
         switch self {
+        case .named: NamedScope.condition("s")
         case .user(let condition), .scope(let condition): condition
         case .administrators, .nobodysRows: nil
         }
@@ -31,7 +36,10 @@ struct Stranger: Sendable {
     static let device = "phone"
     static let victimsDevice = "\(Victim.mark)-phone"
 
-    let scope: Int64
+    let scope: ScopeID
+    /// The number that is bound as the scope of this user: one's own, or the victim's, as a service
+    /// may remember it after a restore.
+    var claimed: ScopeID
     let source: Int32
     let failure: Int64
     let tables: [TableName: TableID]
@@ -45,6 +53,7 @@ struct Stranger: Sendable {
         }
         let scopes = "SELECT scope_id FROM sync.scope WHERE user_id = '\(Self.user)'"
         scope = try await number("SELECT scope_id::text FROM (\(scopes)) AS s")
+        claimed = scope
         source = Int32(
             try await number(
                 "SELECT source_no::text FROM sync.source WHERE scope_id = (\(scopes))"))
@@ -54,6 +63,14 @@ struct Stranger: Sendable {
             uniqueKeysWithValues: try await database.source.catalog().tables.map {
                 ($0.name, $0.id)
             })
+    }
+
+    /// One's own scope.
+    var named: NamedScope { NamedScope(id: scope, user: UserID(Self.user)) }
+
+    /// Binds a scope and the user it is said to belong to.
+    func claim(_ bindings: inout Bindings) {
+        NamedScope(id: claimed, user: UserID(Self.user)).bind(to: &bindings)
     }
 
     /// All keys of ann's, and where they are.
@@ -137,24 +154,18 @@ struct StatementAttempt: Sendable {
         StatementAttempt(UploadStatements.enterWrites, .nobodysRows) { bindings, stranger in
             for text in ["5000", "\(stranger.scope)", "1", "9"] { bindings.bind(text) }
         },
-        StatementAttempt(UploadStatements.LockScope.statement, .user("user_id = $1")) {
-            bindings, _ in
+        StatementAttempt(FindScope.statement, .user("user_id = $1")) { bindings, _ in
             bindings.bind(Stranger.user)
         },
+        StatementAttempt(UploadStatements.LockScope.statement, .named) { $1.claim(&$0) },
         StatementAttempt(UploadStatements.createScope, .user("VALUES ($1)")) { bindings, _ in
             bindings.bind(Stranger.user)
         },
-        StatementAttempt(UploadStatements.ReadHead.statement, .scope("scope_id = $1")) {
-            $0.bind($1.scope)
-        },
-        StatementAttempt(UploadStatements.ReadSource.statement, .user("user_id = $1")) {
-            bindings, _ in
-            bindings.bind(Stranger.user)
-            bindings.bind(Stranger.victimsDevice)
-        },
-        StatementAttempt(UploadStatements.ReadKnownChanges.statement, .user("user_id = $1")) {
+        StatementAttempt(UploadStatements.ReadHead.statement, .named) { $1.claim(&$0) },
+        StatementAttempt(UploadStatements.ReadSource.statement, .named) { bindDevice(&$0, $1) },
+        StatementAttempt(UploadStatements.ReadKnownChanges.statement, .named) {
             bindings, stranger in
-            bindings.bind(Stranger.user)
+            stranger.claim(&bindings)
             bindings.bind(Stranger.victimsDevice)
             var ids = ArrayBinding(of: .int8)
             for id in 1...8 { ids.append(Int64(id)) }
@@ -165,14 +176,12 @@ struct StatementAttempt: Sendable {
             for row in stranger.victimsRows { row.key.withUnsafeBytes { keys.append(bytes: $0) } }
             bindings.bind(keys)
         },
-        StatementAttempt(UploadStatements.ReadRows.statement, .user("user_id = $1")) {
-            bindings, stranger in
-            bindings.bind(Stranger.user)
+        StatementAttempt(UploadStatements.ReadRows.statement, .named) { bindings, stranger in
+            stranger.claim(&bindings)
             bindRows(&bindings, stranger)
         },
-        StatementAttempt(UploadStatements.ReadPayloads.statement, .user("user_id = $1")) {
-            bindings, _ in
-            bindings.bind(Stranger.user)
+        StatementAttempt(UploadStatements.ReadPayloads.statement, .named) { bindings, stranger in
+            stranger.claim(&bindings)
             var sequences = ArrayBinding(of: .int8)
             for sequence in 1...20 { sequences.append(Int64(sequence)) }
             bindings.bind(sequences)
@@ -199,20 +208,28 @@ struct StatementAttempt: Sendable {
     }
 
     @Sendable
-    private static func bindPage(_ bindings: inout Bindings, _: Stranger) {
-        bindings.bind(Stranger.user)
+    private static func bindPage(_ bindings: inout Bindings, _ stranger: Stranger) {
+        stranger.claim(&bindings)
         for number in [0, Int64.max, 1000] { bindings.bind(number) }
         bindings.bind(bytes: nil)
         bindings.bind(Stranger.victimsDevice)
     }
 
     private static let downloads = [
-        StatementAttempt(DownloadStatements.ReadScope.statement, .user("user_id = $1"), bindDevice),
-        StatementAttempt(
-            DownloadStatements.ReadBootstrap.statement, .user("user_id = $1"), bindDevice),
-        StatementAttempt(DownloadStatements.ReadPage.statement, .user("user_id = $1"), bindPage),
-        StatementAttempt(
-            DownloadStatements.ReadLargeRows.statement, .user("user_id = $1"), bindPage),
+        StatementAttempt(DownloadStatements.ReadScope.statement, .named) {
+            bindDevice(&$0, $1)
+            $0.bind(Int64(SourceNames.alongWithPage))
+        },
+        StatementAttempt(DownloadStatements.ReadSourceNames.statement, .named) {
+            bindings, stranger in
+            stranger.claim(&bindings)
+            var numbers = ArrayBinding(of: .int4)
+            for number in 1...3 { numbers.append(Int32(number)) }
+            bindings.bind(numbers)
+        },
+        StatementAttempt(DownloadStatements.ReadBootstrap.statement, .named, bindDevice),
+        StatementAttempt(DownloadStatements.ReadPage.statement, .named, bindPage),
+        StatementAttempt(DownloadStatements.ReadLargeRows.statement, .named, bindPage),
         StatementAttempt(DownloadStatements.ReadHeads.statement, .user("unnest($1::text[])")) {
             bindings, _ in
             var users = ArrayBinding(of: .text)
@@ -230,15 +247,15 @@ struct StatementAttempt: Sendable {
             known.append(Int64(0))
             bindings.bind(known)
         },
-        StatementAttempt(UploadStatements.noteHydration, .user("user_id = $1")) {
-            bindings, stranger in
-            bindDevice(&bindings, stranger)
+        StatementAttempt(UploadStatements.noteHydration, .user("user_id = $1")) { bindings, _ in
+            bindings.bind(Stranger.user)
+            bindings.bind(Stranger.victimsDevice)
             bindings.bind(Int64(1))
         },
     ]
 
     @Sendable private static func bindDevice(_ bindings: inout Bindings, _ stranger: Stranger) {
-        bindings.bind(Stranger.user)
+        stranger.claim(&bindings)
         bindings.bind(Stranger.victimsDevice)
     }
 
@@ -275,8 +292,8 @@ struct StatementAttempt: Sendable {
     }
 
     private static let writes = [
-        StatementAttempt(UploadStatements.advanceScope, .scope("scope_id = $1")) {
-            $0.bind($1.scope)
+        StatementAttempt(UploadStatements.advanceScope, .named) {
+            $1.claim(&$0)
             $0.bind(Int64(1000))
         },
         StatementAttempt(UploadStatements.appendLog, .scope("SELECT $1, $2, u.*")) {
@@ -304,10 +321,7 @@ struct StatementAttempt: Sendable {
             bindings.bind(Int64(5))
             for text in ["23514", "mine"] { bindings.bind(text) }
         },
-        StatementAttempt(UploadStatements.CreateSource.statement, .scope("scope_id = $1")) {
-            $0.bind($1.scope)
-            $0.bind(Stranger.victimsDevice)
-        },
+        StatementAttempt(UploadStatements.CreateSource.statement, .named, bindDevice),
     ]
 
     private static func bindLog(_ bindings: inout Bindings, _ stranger: Stranger) {

@@ -76,24 +76,36 @@ struct StatementIsolationTests {
         try await Self.withVictim { database, victim, stranger in
             let before = try await victim.everything()
             for attempt in StatementAttempt.all {
-                let name = attempt.statement.name
-                if let condition = attempt.confinement.condition {
-                    #expect(attempt.statement.sql.contains(condition), "\(name)")
-                }
-                var bindings = Bindings()
-                attempt.bind(&bindings, stranger)
-                // Inside of a transaction PostgreSQL refuses one that chooses its level.
-                let opening =
-                    attempt.statement.sql.hasPrefix("BEGIN ISOLATION LEVEL")
-                    ? [] : [Command(UploadStatements.begin), Command(UploadStatements.savepoint)]
-                let results = try await database.sql.run(
-                    opening + [
-                        Command(attempt.statement, bindings), Command(UploadStatements.commit),
-                    ])
-                #expect(!Victim.shows(in: results[opening.count]), "\(name)")
-                #expect(try await victim.everything() == before, "\(name)")
+                try await Self.attempt(attempt, as: stranger, database, victim, before)
+                guard case .named = attempt.confinement else { continue }
+                // As a service would have it that remembers a number which was issued again.
+                var mistaken = stranger
+                mistaken.claimed = victim.scope
+                try await Self.attempt(attempt, as: mistaken, database, victim, before)
             }
         }
+    }
+
+    private static func attempt(
+        _ attempt: StatementAttempt, as stranger: Stranger, _ database: SyncedDatabase,
+        _ victim: Victim, _ before: [String?]
+    ) async throws {
+        let name = attempt.statement.name
+        if let condition = attempt.confinement.condition {
+            #expect(attempt.statement.sql.contains(condition), "\(name)")
+        }
+        var bindings = Bindings()
+        attempt.bind(&bindings, stranger)
+        // Inside of a transaction PostgreSQL refuses one that chooses its level.
+        let opening =
+            attempt.statement.sql.hasPrefix("BEGIN ISOLATION LEVEL")
+            ? [] : [Command(UploadStatements.begin), Command(UploadStatements.savepoint)]
+        let results = try await database.sql.run(
+            opening + [
+                Command(attempt.statement, bindings), Command(UploadStatements.commit),
+            ])
+        #expect(!Victim.shows(in: results[opening.count]), "\(name)")
+        #expect(try await victim.everything() == before, "\(name)")
     }
 
     @Test("What the services' own words would show of the victim is seen by this test")
@@ -103,7 +115,8 @@ struct StatementIsolationTests {
             let scope = try await database.sql.run(
                 Command(
                     DownloadStatements.ReadScope(
-                        user: UserID(Victim.user), device: DeviceID(device))))
+                        scope: victim.named, device: DeviceID(device),
+                        names: SourceNames.alongWithPage)))
             #expect(Victim.shows(in: scope))
             var bindings = Bindings()
             bindings.bind(Victim.user)
@@ -117,9 +130,10 @@ struct StatementIsolationTests {
 
     @Test("The look-up of parents finds the user's own and no stranger's, over every foreign key")
     func parents() async throws {
-        try await Self.withVictim { database, _, _ in
+        try await Self.withVictim { database, victim, stranger in
             let schema = UploadSchema(catalog: try await database.source.catalog())
             let statements = BusinessStatements(schema)
+            let mistaken = NamedScope(id: victim.scope, user: UserID(Stranger.user))
             #expect(schema.foreignKeys.count == 4)
             for (index, key) in schema.foreignKeys.enumerated() {
                 let value = key.payloadPairs.map { pair -> ParentValue in
@@ -129,14 +143,14 @@ struct StatementIsolationTests {
                     case .text: .text(ExactText("\(Victim.textKey)1"))
                     }
                 }
-                for (user, rows) in [(Victim.user, 1), (Stranger.user, 0)] {
+                for (scope, rows) in [(victim.named, 1), (stranger.named, 0), (mistaken, 0)] {
                     let found = try await database.sql.run(
                         Command(
                             statements.parents(index),
                             ParentStatement.bindings(
-                                user: user, key, [ParentReference(foreignKey: index, values: value)]
-                            )))
-                    #expect(found.rowCount == rows, "\(key.key.name) for \(user)")
+                                scope, key, [ParentReference(foreignKey: index, values: value)],
+                                in: schema)))
+                    #expect(found.rowCount == rows, "\(key.key.name) for \(scope)")
                 }
             }
         }
@@ -155,7 +169,7 @@ struct StatementIsolationTests {
         "A write into a business table takes no row of another's, whatever its kind and its table's keys"
     )
     func writes() async throws {
-        try await Self.withVictim { database, victim, _ in
+        try await Self.withVictim { database, victim, stranger in
             let before = try await victim.everything()
             let schema = UploadSchema(catalog: try await database.source.catalog())
             let statements = BusinessStatements(schema)
@@ -167,7 +181,7 @@ struct StatementIsolationTests {
                     let key = Self.key(of: table.registered.name.table, kind)
                     let command = Command(
                         statements.rows(index, kind, columns, expecting: rows),
-                        Self.bindings(table.registered.keyKind, kind, key))
+                        Self.bindings(table.registered, kind, key, stranger))
                     let name = "\(table.registered.name) \(kind) \(rows)"
                     do {
                         let result = try await database.sql.run(command)
@@ -184,7 +198,7 @@ struct StatementIsolationTests {
 
     @Test("Whether a key is another's is all that a stranger learns of its row")
     func keyUse() async throws {
-        try await Self.withVictim { database, victim, _ in
+        try await Self.withVictim { database, victim, stranger in
             let schema = UploadSchema(catalog: try await database.source.catalog())
             let statements = BusinessStatements(schema)
             for (index, table) in schema.tables.enumerated() {
@@ -197,7 +211,8 @@ struct StatementIsolationTests {
                     var bindings = Bindings()
                     bindings.bind(
                         bytes: isUUID ? Stranger.bytes(ofUUID: key) : Array(key.utf8))
-                    bindings.bind(Stranger.user)
+                    MaterializeStatement.bind(
+                        owner: stranger.named, of: table.registered, to: &bindings)
                     let result = try await database.sql.run(Command(statement, bindings))
                     #expect(try result.bool(0, 0) == isTaken, "\(table.registered.name) \(key)")
                     #expect(!Victim.shows(in: result))
@@ -213,18 +228,20 @@ struct StatementIsolationTests {
     ]
 
     private static func bindings(
-        _ keyKind: KeyKind, _ kind: MaterializeStatement.Kind, _ key: String
+        _ table: RegisteredTable, _ kind: MaterializeStatement.Kind, _ key: String,
+        _ stranger: Stranger
     ) -> Bindings {
         var bindings = Bindings()
         if kind == .delete {
-            var keys = ArrayBinding(of: keyKind == .uuid ? .uuid : .text)
-            let bytes = keyKind == .uuid ? Stranger.bytes(ofUUID: key) : Array(key.utf8)
+            let isUUID = table.keyKind == .uuid
+            var keys = ArrayBinding(of: isUUID ? .uuid : .text)
+            let bytes = isUUID ? Stranger.bytes(ofUUID: key) : Array(key.utf8)
             bytes.withUnsafeBytes { keys.append(bytes: $0) }
             bindings.bind(keys)
         } else {
             bindings.bind(bytes: Array(#"[{"\#(MaterializeStatement.keyMember)":"\#(key)"}]"#.utf8))
         }
-        bindings.bind(Stranger.user)
+        MaterializeStatement.bind(owner: stranger.named, of: table, to: &bindings)
         bindings.bind(Int64(1))
         return bindings
     }

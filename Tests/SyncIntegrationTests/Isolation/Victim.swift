@@ -1,6 +1,7 @@
 import Foundation
 import Model
 import Postgres
+import Sidecar
 
 /// ann, whose rows are everywhere and carry a mark, so that wherever any of it comes out it is seen.
 struct Victim {
@@ -55,6 +56,8 @@ struct Victim {
                     "SELECT scope_id::text FROM sync.scope WHERE user_id = '\(Self.user)'") ?? "")
             ?? 0
     }
+
+    var named: NamedScope { NamedScope(id: scope, user: UserID(Self.user)) }
 
     private static func label(_ n: Int) -> String {
         #"{"tag":"\#(textKey)\#(n)","pref":"\#(textKey)\#(n)"}"#

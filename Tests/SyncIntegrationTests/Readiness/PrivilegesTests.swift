@@ -39,7 +39,7 @@ struct PrivilegesTests {
                             + Set(catalog.tables.flatMap(UploadPrivileges.business)),
                         statements: attempts(
                             UploadStatements.all + FailureStatements.all + catalogStatements),
-                        generated: generated(schema))
+                        generated: generated(schema, stranger.named))
                 ),
                 (
                     "download",
@@ -74,7 +74,9 @@ struct PrivilegesTests {
     }
 
     /// Every statement that reads or writes business rows, for every registered table.
-    private static func generated(_ schema: UploadSchema) -> [Command] {
+    private static func generated(
+        _ schema: UploadSchema, _ scope: NamedScope
+    ) -> [Command] {
         let statements = BusinessStatements(schema)
         var commands: [Command] = []
         for (index, table) in schema.tables.enumerated() {
@@ -87,13 +89,13 @@ struct PrivilegesTests {
                     commands.append(
                         Command(
                             statements.rows(index, write, columns, expecting: rows),
-                            rowBindings(kind, write, key)))
+                            rowBindings(table.registered, write, key, scope)))
                 }
             }
             if let statement = statements.keyUse(index) {
                 var bindings = Bindings()
                 bindings.bind(bytes: kind == .uuid ? Stranger.bytes(ofUUID: key) : Array(key.utf8))
-                bindings.bind(Stranger.user)
+                MaterializeStatement.bind(owner: scope, of: table.registered, to: &bindings)
                 commands.append(Command(statement, bindings))
             }
         }
@@ -109,25 +111,27 @@ struct PrivilegesTests {
                 Command(
                     statements.parents(index),
                     ParentStatement.bindings(
-                        user: Stranger.user, key,
-                        [ParentReference(foreignKey: index, values: value)])))
+                        scope, key, [ParentReference(foreignKey: index, values: value)],
+                        in: schema)))
         }
         return commands
     }
 
     private static func rowBindings(
-        _ keyKind: KeyKind, _ kind: MaterializeStatement.Kind, _ key: String
+        _ table: RegisteredTable, _ kind: MaterializeStatement.Kind, _ key: String,
+        _ scope: NamedScope
     ) -> Bindings {
         var bindings = Bindings()
         if kind == .delete {
-            var keys = ArrayBinding(of: keyKind == .uuid ? .uuid : .text)
-            let bytes = keyKind == .uuid ? Stranger.bytes(ofUUID: key) : Array(key.utf8)
+            let isUUID = table.keyKind == .uuid
+            var keys = ArrayBinding(of: isUUID ? .uuid : .text)
+            let bytes = isUUID ? Stranger.bytes(ofUUID: key) : Array(key.utf8)
             bytes.withUnsafeBytes { keys.append(bytes: $0) }
             bindings.bind(keys)
         } else {
             bindings.bind(bytes: Array(#"[{"\#(MaterializeStatement.keyMember)":"\#(key)"}]"#.utf8))
         }
-        bindings.bind(Stranger.user)
+        MaterializeStatement.bind(owner: scope, of: table, to: &bindings)
         bindings.bind(Int64(1))
         return bindings
     }

@@ -44,6 +44,35 @@ struct CostTests {
         }
     }
 
+    @Test(
+        "The first upload and the first page of a user take one round trip more: to find the scope")
+    func firstRoundTrips() async throws {
+        try await SyncedDatabase.with { direct in
+            for user in ["ann", "bob"] {
+                try await direct.upload(user, change(1, "INSERT", "prefs", "k", "{}"))
+            }
+            try await direct.throughProxy { proxy, database in
+                // The catalog is read and the connections are made for bob.
+                try await database.upload("bob", change(2, "INSERT", "prefs", "l", "{}"))
+                _ = try await database.pull("bob")
+                for (number, trips) in [(2, 3), (3, 2)] {
+                    let upload = try await proxy.roundTrips {
+                        try await database.upload(
+                            "ann", change(number, "INSERT", "prefs", "k\(number)", "{}"))
+                    }
+                    #expect(upload == trips)
+                }
+                for trips in [2, 1] {
+                    let page = try await proxy.roundTrips {
+                        let answer = try await database.pull("ann") { $0.includeSelf = true }
+                        #expect(answer.message.rows == 3)
+                    }
+                    #expect(page == trips)
+                }
+            }
+        }
+    }
+
     // PostgreSQL keeps a notification for a listener that is inside a transaction, and says how full that
     // queue is by pages of 8 kB: some 400 notifications, however short, fill one.
     @Test("H9: neither uploads nor captured plain SQL notify anybody")
