@@ -41,3 +41,22 @@ struct DownloadMetrics: Sendable {
         duration.observe(time, ["outcome": "failed"])
     }
 }
+
+extension ScopeHeads {
+    func report(to metrics: MetricsRegistry) {
+        metrics.gauge("oversync_download_waiting", "Downloads waiting for news") {
+            [(.none, Double(self.waiting))]
+        }
+        metrics.gauge(
+            "oversync_download_head_readings",
+            "Statements that asked for users' last sequences, by kind"
+        ) {
+            let readings = self.readings
+            return [
+                (["kind": "mark"], Double(readings.marks)),
+                (["kind": "states"], Double(readings.states)),
+                (["kind": "grown"], Double(readings.grown)),
+            ]
+        }
+    }
+}

@@ -6,7 +6,6 @@ import RPC
 import ServiceKit
 import ServiceLifecycle
 import Sidecar
-import Telemetry
 
 extension DatabaseSettings {
     /// Downloads are short reads: more connections than PostgreSQL has processors to answer them only wait.
@@ -36,20 +35,7 @@ package enum DownloadService {
             let pool = database.pool
             let source = CatalogSource(pool: pool, logger: process.logger)
             let heads = ScopeHeads(pool: pool, logger: process.logger)
-            process.metrics.gauge("oversync_download_waiting", "Downloads waiting for news") {
-                [(.none, Double(heads.waiting))]
-            }
-            process.metrics.gauge(
-                "oversync_download_head_readings",
-                "Statements that asked for users' last sequences, by kind"
-            ) {
-                let readings = heads.readings
-                return [
-                    (["kind": "mark"], Double(readings.marks)),
-                    (["kind": "states"], Double(readings.states)),
-                    (["kind": "grown"], Double(readings.grown)),
-                ]
-            }
+            heads.report(to: process.metrics)
             var limits = WireLimits()
             limits.rowsPerPage = try configuration.value(
                 CommonSettings.maximumPageRows)
