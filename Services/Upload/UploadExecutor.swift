@@ -137,7 +137,8 @@ package final class UploadExecutor: Sendable {
                 return try await pool.withConnection(deadline: upload.deadline) { connection in
                     let transaction = UploadTransaction(
                         connection: connection, scopes: scopes, upload: upload, batch: batch,
-                        statements: statements, timeouts: timeouts)
+                        statements: statements, timeouts: timeouts,
+                        isRepeated: isolates || backoff.failures > 0)
                     return isolates
                         ? try await transaction.isolating() : try await transaction.direct()
                 }

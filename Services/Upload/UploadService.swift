@@ -53,9 +53,10 @@ package enum UploadService {
                 directory: sockets + "/download", service: "download",
                 hello: BuildInfo.hello, logger: process.logger, observer: observer)
             let announcer = HeadAnnouncer(download: download, metrics: process.metrics)
+            let tables = TableTroubles(metrics: process.metrics, logger: process.logger)
             let push = PushChanges(
                 executor: executor, announcer: announcer, metrics: UploadMetrics(process.metrics),
-                logger: process.logger)
+                tables: tables, logger: process.logger)
             var router = RPCRouter()
             router.on(UploadRPC.pushChanges) { try await push($0, $1, $2) }
             let hydration = NoteHydration(pool: pool, logger: process.logger)
@@ -82,7 +83,7 @@ package enum UploadService {
                 currentStatus: { process.readiness.status },
                 logger: process.logger, observer: observer)
             process.readiness.onChange { server.publish($0) }
-            let probe = try database.probe(UploadPrivileges.needs(source))
+            let probe = try database.probe(UploadPrivileges.needs(source, tables))
             return (
                 [
                     pool, database.poolerCheck, probe.connection,

@@ -35,16 +35,23 @@ struct UploadTimeouts: Sendable {
         idle = try configuration.value(Self.idleSetting)
     }
 
-    /// PostgreSQL waits without an end for 0, and an upload whose turn came late has a chance.
-    private static let leastLockMilliseconds = 10
+    /// PostgreSQL takes 0 for no end, and an upload whose turn came late has a chance.
+    private static let leastMilliseconds = 10
+
+    /// The part of what is left of a request that its first statements may take: the rest is for
+    /// finding the rows that are too slow.
+    private static let firstShare = 2.0 / 3
 
     /// For `UploadStatements.configure`.
     ///
-    /// - Parameter scopeLock: what is left of the wait for the user's other uploads.
-    func bindings(scopeLock: Duration) -> Bindings {
+    /// - Parameters:
+    ///   - scopeLock: what is left of the wait for the user's other uploads; nil for all of it.
+    ///   - left: until the request's deadline.
+    func bindings(scopeLock: Duration?, left: Duration) -> Bindings {
+        let least = Self.leastMilliseconds
         var bindings = Bindings()
-        bindings.bind("\(statement)")
-        bindings.bind("\(max(Self.leastLockMilliseconds, scopeLock.milliseconds))")
+        bindings.bind("\(max(least, min(statement, (left * Self.firstShare).milliseconds)))")
+        bindings.bind("\(max(least, scopeLock?.milliseconds ?? self.scopeLock))")
         bindings.bind("\(idle)")
         return bindings
     }

@@ -18,6 +18,8 @@ struct UploadTransaction {
     let batch: UploadBatch
     let statements: BusinessStatements
     let timeouts: UploadTimeouts
+    /// An earlier attempt had the user's lock already: this one's wait is its own.
+    let isRepeated: Bool
 
     private var user: UserID { upload.user }
     private var device: DeviceID { upload.device }
@@ -45,71 +47,25 @@ struct UploadTransaction {
         return UploadResult(plan: plan, reading: reading, head: try results[head].one())
     }
 
-    /// Finds the rows that PostgreSQL refuses and writes the others.
+    /// Finds the rows that PostgreSQL does not take and writes the others.
+    ///
+    /// - Throws: `PostgresError`, none that `RowRefusal` recognises.
     func isolating() async throws -> UploadResult {
         let (scope, source, reading) = try await read()
-        var plan = newPlan(reading)
-        var failures: [Command] = []
-        func refuse(_ change: Change, _ version: RowVersion, _ refusal: RowRefusal) {
-            let table = batch.schema.tables[change.table].registered.name
-            plan.conclude(
-                change.index, as: refusal.outcome(of: change, version: version, in: table))
-            guard let state = refusal.sqlState else { return }
-            failures.append(failure(change, version, state, refusal.detail, scope, source))
+        var isolation = UploadIsolation(
+            transaction: self, scope: scope, source: source, plan: newPlan(reading))
+        try await isolation.run()
+        if options.isAtomic, isolation.plan.hasUnapplied {
+            return try await abandon(isolation.plan, reading)
         }
-        let cycles = RowCycles(batch.changes[...], in: batch.schema)
-        // Why a cycle could not be written, by where it begins.
-        var broken: [Int: RowRefusal] = [:]
-        var waiting = [0..<batch.changes.count]
-        while let range = waiting.popLast() {
-            var trial = plan
-            let entries = trial.decide(batch.changes[range])
-            do {
-                let head = try await write(entries, scope, source)
-                plan = trial
-                if let head, head != plan.lastSequence {
-                    // The writes caused others, which may concern rows that are still to be judged.
-                    plan.learn(try await readAgain(scope))
-                }
-                for position in range where !broken.isEmpty {
-                    // Parted from what PostgreSQL refused with it: that is what is wrong.
-                    let change = batch.changes[position]
-                    guard plan.isOrphan(change),
-                        let span = cycles.span(neededBy: change, at: position),
-                        let refusal = broken[span.lowerBound]
-                    else { continue }
-                    refuse(change, change.attemptedVersion, refusal)
-                }
-            } catch let error as PostgresError {
-                guard let refusal = RowRefusal(error) else { throw error }
-                try await run([
-                    Command(UploadStatements.rollbackToSavepoint),
-                    Command(UploadStatements.releaseSavepoint),
-                ])
-                if range.count > 1 {
-                    let middle = cycles.middle(of: range)
-                    waiting += [middle..<range.upperBound, range.lowerBound..<middle]
-                    if let span = cycles.span(of: range.lowerBound),
-                        span.lowerBound <= range.lowerBound, range.upperBound <= span.upperBound,
-                        refusal.sqlState != nil
-                    {
-                        broken[span.lowerBound] = refusal
-                    }
-                } else if let entry = entries.first {
-                    let change = batch.changes[range.lowerBound]
-                    refuse(
-                        change, entry.version, try await attributed(refusal, to: change, scope))
-                }
-            }
-        }
-        if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, reading) }
-        try await run(failures + [Command(UploadStatements.commit)])
-        return UploadResult(plan: plan, reading: reading)
+        try await run(isolation.failures + [Command(UploadStatements.commit)])
+        return UploadResult(
+            plan: isolation.plan, reading: reading, blockedTables: isolation.blockedTables)
     }
 
     /// Finds out which of two causes a row count that is too small has: the key is another user's,
     /// or a trigger left the row out.
-    private func attributed(
+    func attributed(
         _ refusal: RowRefusal, to change: Change, _ scope: NamedScope
     ) async throws -> RowRefusal {
         guard refusal.sqlState == nil else { return refusal }
@@ -147,7 +103,9 @@ struct UploadTransaction {
         pipeline.add(
             Command(
                 UploadStatements.configure,
-                timeouts.bindings(scopeLock: upload.latestStart - .now)))
+                timeouts.bindings(
+                    scopeLock: isRepeated ? nil : upload.latestStart - .now,
+                    left: deadline - .now)))
         if batch.schema.catalog.hasDeferrableConstraints {
             pipeline.add(UploadStatements.deferConstraints)
         }
@@ -229,7 +187,7 @@ struct UploadTransaction {
     }
 
     /// Reads once more, inside the transaction.
-    private func readAgain(_ scope: NamedScope) async throws(PostgresError) -> UploadReading {
+    func readAgain(_ scope: NamedScope) async throws(PostgresError) -> UploadReading {
         var answer = try await lock(scope)
         try await readPayloads(request(scope), &answer)
         return answer.reading
@@ -247,20 +205,60 @@ struct UploadTransaction {
 
     /// Writes inside a savepoint, constraints checked before it closes.
     ///
+    /// - Parameters:
+    ///   - time: how long each of its statements may take.
+    ///   - lockTime: how long it may wait for rows that plain SQL holds.
     /// - Returns: the last sequence after it; nil if there was nothing to write.
-    private func write(
-        _ entries: [LogEntry], _ scope: NamedScope, _ source: Int32
+    func attempt(
+        _ entries: [LogEntry], _ scope: NamedScope, _ source: Int32, within time: Duration,
+        lockTime: Duration
     ) async throws -> Sequence64? {
         guard !entries.isEmpty else { return nil }
         let rearm = constraintCheck.isEmpty ? [] : [Command(UploadStatements.deferConstraints)]
+        var bindings = Bindings()
+        bindings.bind("\(time.milliseconds)")
+        bindings.bind("\(lockTime.milliseconds)")
         var pipeline = Pipeline()
         pipeline.add(UploadStatements.savepoint)
-        pipeline.add(
-            contentsOf: writes(entries, scope, source, expecting: .anything) + constraintCheck
-                + rearm)
+        var writes = writes(entries, scope, source, expecting: .anything)
+        writes.insert(Command(UploadStatements.boundAttempt, bindings), at: 1)
+        pipeline.add(contentsOf: writes + constraintCheck + rearm)
         let head = pipeline.add(UploadStatements.ReadHead(scope: scope))
         pipeline.add(UploadStatements.releaseSavepoint)
         return try await run(pipeline)[head].one()
+    }
+
+    /// Takes back an attempt that failed.
+    func takeBack() async throws(PostgresError) {
+        try await run([
+            Command(UploadStatements.rollbackToSavepoint),
+            Command(UploadStatements.releaseSavepoint),
+        ])
+    }
+
+    /// Runs the statement that writes a change, without any row.
+    ///
+    /// - Returns: the error that it meets all the same; nil if the table takes rows.
+    func probe(
+        _ change: Change, isCreation: Bool, _ scope: NamedScope, _ source: Int32
+    ) async throws(PostgresError) -> PostgresError? {
+        let write = batch.body.withBytes { bytes in
+            WriteRequest(
+                scope: scope, source: source, changes: batch.changes, entries: [],
+                statements: statements, expected: .anything, body: bytes
+            ).withoutRows(like: change, isCreation: isCreation)
+        }
+        do {
+            try await run([
+                Command(UploadStatements.savepoint), write,
+                Command(UploadStatements.releaseSavepoint),
+            ])
+            return nil
+        } catch {
+            guard error.serverError != nil else { throw error }
+            try await takeBack()
+            return error
+        }
     }
 
     private func writes(
@@ -296,7 +294,8 @@ struct UploadTransaction {
             ? [Command(UploadStatements.checkConstraints)] : []
     }
 
-    private func failure(
+    /// Records a refused row for the operator.
+    func failure(
         _ change: Change, _ version: RowVersion, _ state: SQLState, _ detail: String,
         _ scope: NamedScope, _ source: Int32
     ) -> Command {
@@ -332,9 +331,15 @@ struct UploadResult: Sendable {
     let highestSequence: Sequence64
     /// Sequences that this upload took; nil if it took none.
     let sequences: ClosedRange<Sequence64>?
+    /// Tables that took no rows at all, and why.
+    let blockedTables: [TableName: SQLState]
 
     /// - Parameter head: the user's last sequence, if the writes caused further changes.
-    init(plan: UploadPlan, reading: UploadReading, head: Sequence64? = nil) {
+    init(
+        plan: UploadPlan, reading: UploadReading, head: Sequence64? = nil,
+        blockedTables: [TableName: SQLState] = [:]
+    ) {
+        self.blockedTables = blockedTables
         outcomes = AnswerRoom.fitting(plan.outcomes.map { $0 ?? .aborted })
         duplicates = plan.duplicates
         highestSequence = head ?? plan.lastSequence

@@ -13,6 +13,7 @@ struct PushChanges: Sendable {
     let executor: UploadExecutor
     let announcer: HeadAnnouncer
     let metrics: UploadMetrics
+    let tables: TableTroubles
     let logger: Logger
 
     func callAsFunction(
@@ -32,6 +33,7 @@ struct PushChanges: Sendable {
             }
             let tally = OutcomeTally(result)
             metrics.count(result, after: .now - start)
+            tables.record(result.blockedTables)
             log(tally, result, caller, context, .now - start)
             let answer = UploadAnswer(result: result, changeIDs: batch.changeIDs)
             return RPCReply(

@@ -1,11 +1,11 @@
 import Model
 import Postgres
 
-/// Why PostgreSQL refuses a row, as opposed to trouble of ours.
+/// Why PostgreSQL does not take a row, as opposed to trouble of the server's.
 ///
-/// A refusal is answered for that row alone and is final for its content (promise P5). Everything
-/// else, such as a lock timeout, a lost connection or a missing privilege, fails the request, and
-/// the device repeats it.
+/// A row is refused for its content, or because its table takes no rows at all (promise P5), or it
+/// is postponed: it may be taken later as it is. Each is answered for the row alone. Trouble of the
+/// server's, such as a lost connection or a full disk, fails the request, and the device repeats it.
 struct RowRefusal: Sendable {
     /// Raised by `sync.expect_rows`: the key belongs to another user's row, or a trigger left the
     /// row out.
@@ -23,55 +23,90 @@ struct RowRefusal: Sendable {
     /// For the operator's record; may quote the row. Never for the wire.
     let detail: String
 
-    /// Classes that speak of the server, the session or our own SQL, never of a row's values.
-    private static let ourClasses: Set<Substring> = [
-        "08", "0A", "25", "26", "28", "2D", "3B", "3D", "3F", "40", "42", "53", "55", "57", "58",
-        "72",
-        "F0", "XX",
+    /// Classes that speak of the server or the session, never of a row or its table.
+    private static let serverClasses: Set<Substring> = [
+        "08", "25", "26", "28", "2D", "3B", "3D", "40", "53", "57", "58", "72", "F0", "XX",
     ]
+    /// Classes that speak of our own SQL where it does not name a business table.
+    private static let statementClasses: Set<Substring> = ["0A", "3F", "42", "55"]
+
+    /// What may go by itself: a lock of somebody else's, a table that is being altered, a row that
+    /// took too long beside others.
+    private static let passing: Set<SQLState> = [.lockNotAvailable, .objectInUse, .queryCanceled]
 
     /// Where PL/pgSQL's RAISE reports from.
     private static let raiseRoutine = "exec_stmt_raise"
     /// Deadlocks and failed serializations.
     private static let rollbackClass: Substring = "40"
 
+    /// The row may be taken later as it is: the device is asked to send it again, and the operator
+    /// has nothing to do.
+    var isPostponed: Bool { sqlState.map(Self.passing.contains) ?? false }
+
+    /// The error may be about the whole table: a missing privilege, a rewrite rule, a function that
+    /// a trigger calls and that is gone.
+    var mayConcernTable: Bool {
+        sqlState.map { Self.statementClasses.contains($0.errorClass) } ?? false
+    }
+
+    /// A row that there was no time left for.
+    static let outOfTime = RowRefusal(
+        sqlState: .queryCanceled, detail: "the request's time was used up before this row")
+
     private init(sqlState: SQLState, detail: String) {
         self.sqlState = sqlState
         self.detail = detail
     }
 
-    /// - Parameter isOfBusinessRows: whether the statement that failed writes rows of business
-    ///   tables, or checks their constraints.
-    init?(_ error: ServerError, isOfBusinessRows: Bool) {
+    /// Who sent the statement that failed.
+    enum Origin {
+        /// It writes rows of business tables, or checks their constraints.
+        case business
+        /// It is the sidecar's own, beside statements on few business rows, in the time of an
+        /// attempt at them.
+        case attempt
+        /// It is the sidecar's own.
+        case sidecar
+    }
+
+    /// - Returns: nil for trouble of the server's.
+    init?(_ error: ServerError, from origin: Origin) {
         let state = error.sqlState
         detail = error.constraint.map { "\(error.message) (constraint \($0))" } ?? error.message
         if state == Self.keyTakenState {
             sqlState = nil
             return
         }
-        // One row can be too slow by itself in its own table; elsewhere our statement is too slow.
-        let isTooSlow = state == .queryCanceled && isOfBusinessRows
-        // A missing table or column is about the rows of that table: the caller has read the
-        // catalog again by now.
-        let isGone = [.undefinedTable, .undefinedColumn].contains(state) && isOfBusinessRows
-        // A trigger of the team's may raise any code, and means its row even by a code that speaks
-        // of the server elsewhere. A code that asks for another try gets one.
-        let isRaised =
-            error.routine == Self.raiseRoutine && state.errorClass != Self.rollbackClass
-            && isOfBusinessRows
-        let isRefusal =
-            state.isDataTrouble || isTooSlow || isGone || isRaised
-            || !Self.ourClasses.contains(state.errorClass)
-        guard isRefusal else { return nil }
+        guard !error.isStalePlan, Self.isOfRow(error, from: origin) else { return nil }
         sqlState = state
+    }
+
+    private static func isOfRow(_ error: ServerError, from origin: Origin) -> Bool {
+        let state = error.sqlState
+        switch origin {
+        case .sidecar:
+            return state.isDataTrouble
+                || !serverClasses.union(statementClasses).contains(state.errorClass)
+        case .attempt:
+            return passing.contains(state) || isOfRow(error, from: .sidecar)
+        case .business:
+            // A trigger of the team's may raise any code, and means its row even by a code that
+            // speaks of the server elsewhere. A code that asks for another try gets one.
+            let isRaised =
+                error.routine == raiseRoutine && state.errorClass != rollbackClass
+            return isRaised || passing.contains(state)
+                || !serverClasses.contains(state.errorClass)
+        }
     }
 
     func outcome(of change: Change, version: RowVersion, in table: TableName) -> ChangeVerdict {
         guard let sqlState else { return .invalid(.keyTaken(table, change.row.key)) }
+        let cause = "SQLSTATE \(sqlState.rawValue) (\(sqlState.meaning))"
         return .materializeError(
             version: version,
-            message: "\(table) refused the row: SQLSTATE \(sqlState.rawValue) (\(sqlState.meaning))"
-        )
+            message: isPostponed
+                ? "\(table) could not take the row now: \(cause); send it again later"
+                : "\(table) refused the row: \(cause)")
     }
 }
 
@@ -85,12 +120,16 @@ extension SQLState {
         case .notNullViolation: "not null violation"
         case .checkViolation: "check violation"
         case .queryCanceled: "statement timeout"
+        case .lockNotAvailable: "lock timeout"
+        case .insufficientPrivilege: "insufficient privilege"
         case .raisedException: "raised by a trigger"
         case RowRefusal.leftOutState: "left out by a trigger"
         default:
             switch errorClass {
+            case "0A": "feature not supported"
             case "22": "data exception"
             case "23": "integrity constraint violation"
+            case "42": "syntax error or access rule violation"
             case "44": "with check option violation"
             case "54": "program limit exceeded"
             default: "refused by the database"

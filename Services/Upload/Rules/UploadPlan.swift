@@ -31,6 +31,8 @@ package struct UploadPlan: Sendable {
     private var promised: [ParentReference: Int] = [:]
     /// The positions of changes that a decision rests on, though they are decided later.
     private var relied: Set<Int> = []
+    /// What becomes of changes that would be applied, by table; under nil, of those of any table.
+    private var bars: [Int?: Bar] = [:]
 
     /// - Parameter count: changes in the request, well formed or not.
     package init(schema: UploadSchema, request: UploadRequest, reading: UploadReading, count: Int) {
@@ -73,6 +75,16 @@ package struct UploadPlan: Sendable {
             if let entry = decide(changes[position], at: position) { entries.append(entry) }
         }
         return entries
+    }
+
+    /// The outcome of a change that is not applied though nothing is wrong with it, by the version
+    /// that it would have given its row.
+    typealias Bar = @Sendable (Change, RowVersion) -> ChangeVerdict
+
+    /// No further changes of a table are applied, nor of any table if it is nil: each gets this
+    /// outcome instead. Repeats, conflicts and refusals are answered as ever.
+    mutating func bar(_ table: Int?, with outcome: @escaping Bar) {
+        bars[table] = outcome
     }
 
     /// Gives a change its outcome without writing it: validation refuses it, or the business table.
@@ -156,7 +168,11 @@ package struct UploadPlan: Sendable {
 
     private mutating func apply(
         _ change: Change, at position: Int, version: RowVersion, isCreation: Bool
-    ) -> LogEntry {
+    ) -> LogEntry? {
+        if !bars.isEmpty, let bar = bars[change.table] ?? bars[nil] {
+            outcomes[change.index] = bar(change, version)
+            return nil
+        }
         lastSequence += 1
         outcomes[change.index] = .applied(version: version)
         reading.rows[change.row] = RowFact(

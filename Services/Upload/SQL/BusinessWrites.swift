@@ -29,8 +29,7 @@ struct BusinessWrites {
         for entry in entries {
             let change = changes[entry.change]
             guard schema.tables[change.table].registered.mode == .table else { continue }
-            let kind: MaterializeStatement.Kind =
-                change.operation == .delete ? .delete : entry.isCreation ? .create : .update
+            let kind = MaterializeStatement.Kind(change, isCreation: entry.isCreation)
             let rowCount = RowCount(row: change.row, isDelete: kind == .delete)
             let wave = waves[rowCount, default: 0]
             waves[rowCount] = wave + 1

@@ -20,6 +20,10 @@ enum MaterializeStatement {
         /// Rows that it had: updated.
         case update
         case delete
+
+        init(_ change: Change, isCreation: Bool) {
+            self = change.operation == .delete ? .delete : isCreation ? .create : .update
+        }
     }
 
     /// What the business rows are taken to be.

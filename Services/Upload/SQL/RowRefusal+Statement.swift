@@ -1,15 +1,18 @@
 import Postgres
 
 extension RowRefusal {
-    /// Tells a refused row from trouble of ours, by the error and the statement that met it.
+    /// Tells a row that PostgreSQL does not take from trouble of the server's, by the error and the
+    /// statement that met it.
     ///
+    /// - Parameter isAttempt: whether the statement ran in the short time of an attempt at few rows.
     /// - Returns: nil for everything that is not about a row. So is a column that the catalog did
     ///   not have yet: the upload is then read again.
-    init?(_ error: PostgresError) {
+    init?(_ error: PostgresError, isAttempt: Bool = false) {
         guard let server = error.serverError, server.sqlState != UnseenColumns.state else {
             return nil
         }
-        self.init(server, isOfBusinessRows: Self.concernsBusinessRows(error.statementName))
+        let isOfBusiness = Self.concernsBusinessRows(error.statementName)
+        self.init(server, from: isOfBusiness ? .business : isAttempt ? .attempt : .sidecar)
     }
 
     private static func concernsBusinessRows(_ statement: String?) -> Bool {

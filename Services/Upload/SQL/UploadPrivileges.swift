@@ -18,10 +18,11 @@ package enum UploadPrivileges {
 
     /// What Upload needs of its database. The registered tables are those in memory: a probe reads
     /// no catalog.
-    static func needs(_ source: CatalogSource) -> DatabaseNeeds {
-        DatabaseNeeds(
+    static func needs(_ source: CatalogSource, _ tables: TableTroubles) -> DatabaseNeeds {
+        let catalog = DatabaseNeeds.state(of: source)
+        return DatabaseNeeds(
             layout: Migration.currentVersion, privileges: sidecar, writes: true,
-            remembered: DatabaseNeeds.state(of: source),
+            remembered: { catalog() + tables.problems() },
             business: {
                 (source.known?.tables ?? []).map(UploadPrivileges.business)
                     .filter { !$0.isEmpty }

@@ -48,6 +48,14 @@ package enum UploadStatements {
                 set_config('oversync.writes', 'U', true)
             """,
         parameters: [.text, .text, .text, .text])
+    /// Shortens the statements and the waits for locks of one attempt: rolling back to its savepoint
+    /// ends that, and so does the next attempt's.
+    package static let boundAttempt = Statement(
+        name: "upload_bound_attempt",
+        sql: """
+            SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true)
+            """,
+        parameters: [.text, .text])
     package static let enterDeletes = Statement(
         name: "upload_enter_deletes", sql: "SELECT set_config('oversync.writes', 'D', true)")
 
@@ -119,7 +127,7 @@ package enum UploadStatements {
     /// All of them, for the test that prepares each on a real server.
     package static let all = [
         begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint, deferConstraints,
-        checkConstraints, configure, enterWrites, enterDeletes, ReadHead.statement,
+        checkConstraints, configure, enterWrites, boundAttempt, enterDeletes, ReadHead.statement,
         ReadEpoch.statement, FindScope.statement, LockScope.statement, createScope,
         ReadSource.statement, CreateSource.statement, ReadKnownChanges.statement,
         ReadRows.statement, ReadPayloads.statement, expectNoColumns, advanceScope, appendLog,

@@ -100,6 +100,15 @@ struct WriteRequest {
         return bindings
     }
 
+    /// The statement that writes a change, with no rows.
+    func withoutRows(like change: Change, isCreation: Bool) -> Command {
+        command(
+            BusinessWrites.Group(
+                table: change.table,
+                kind: MaterializeStatement.Kind(change, isCreation: isCreation),
+                columns: change.columns, entries: []))
+    }
+
     private func command(_ group: BusinessWrites.Group) -> Command {
         let table = statements.schema.tables[group.table].registered
         var bindings = Bindings()

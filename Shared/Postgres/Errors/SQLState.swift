@@ -33,6 +33,7 @@ package struct SQLState: RawRepresentable, Hashable, Sendable {
     package static let duplicateObject = SQLState(rawValue: "42710")
     package static let undefinedSchema = SQLState(rawValue: "3F000")
     package static let tooManyConnections = SQLState(rawValue: "53300")
+    package static let objectInUse = SQLState(rawValue: "55006")
     package static let lockNotAvailable = SQLState(rawValue: "55P03")
     package static let queryCanceled = SQLState(rawValue: "57014")
     package static let adminShutdown = SQLState(rawValue: "57P01")

@@ -1,6 +1,7 @@
 import DatabaseKit
 import Postgres
 import ServiceKit
+import Telemetry
 @testable import Sidecar
 import Testing
 @testable import UploadService
@@ -19,7 +20,9 @@ struct CatalogAgeTests {
                 logger: SyncedDatabase.logger)
             let probe = DatabaseProbe(
                 connection: connection, pool: database.pool, configuration: configuration,
-                needs: UploadPrivileges.needs(source))
+                needs: UploadPrivileges.needs(
+                    source, TableTroubles(metrics: MetricsRegistry(), logger: SyncedDatabase.logger)
+                ))
             let unread = [ReadinessProblem.blocking("the catalog has not been read yet")]
             #expect(await probe.problems() == unread)
             #expect(source.known == nil)

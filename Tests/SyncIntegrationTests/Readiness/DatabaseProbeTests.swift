@@ -6,6 +6,7 @@ import Model
 import Postgres
 import RPC
 import ServiceKit
+import Telemetry
 @testable import Sidecar
 import Testing
 import TestSupport
@@ -24,7 +25,8 @@ struct DatabaseProbeTests {
             configuration,
             pool: try PoolConfiguration(maximumConnections: 1, outageBridge: .zero), logger: logger)
         let source = source ?? CatalogSource(pool: pool, logger: logger)
-        var needs = UploadPrivileges.needs(source)
+        var needs = UploadPrivileges.needs(
+            source, TableTroubles(metrics: MetricsRegistry(), logger: SyncedDatabase.logger))
         // Nobody reads the catalog again here, however long a test takes.
         needs.remembered = { [] }
         return DatabaseProbe(

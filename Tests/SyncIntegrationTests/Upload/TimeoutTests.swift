@@ -85,11 +85,17 @@ struct TimeoutTests {
         }
     }
 
-    @Test("Plain SQL holds a row: 503 after the row lock timeout")
+    @Test("Plain SQL holds a row: it alone is postponed, and taken when it is free")
     func rowLocked() async throws {
         try await Self.withNote([Self.rowLock: "20"]) { database, other in
             try await other.execute(script: "BEGIN; SELECT FROM s.notes FOR UPDATE")
-            try await Self.expectBusy(database)
+            #expect(
+                try await database.outcomes("ann", Self.batch)
+                    == ["applied 1", "materialize_error 55P03"])
+            // Nothing that an operator has to see to.
+            #expect(
+                try await database.value("SELECT count(*)::text FROM sync.materialize_failures")
+                    == "0")
             try await other.execute(script: "ROLLBACK")
             #expect(try await database.outcomes("ann", Self.batch) == ["applied 1", "applied 2"])
             #expect(try await database.verify().0 == [])
@@ -127,7 +133,7 @@ struct TimeoutTests {
         }
     }
 
-    @Test("A row that is too slow by itself is refused alone, and recorded")
+    @Test("A row that is too slow by itself is postponed alone")
     func slowRow() async throws {
         try await Self.withNote(
             [Self.statement: "150"], tables: PoisonTests.tables, registered: PoisonTests.yaml
@@ -137,8 +143,8 @@ struct TimeoutTests {
                 change(3, "INSERT", "rows", id("a3"), "{}"))
             #expect(answer == ["materialize_error 57014", "applied 1"])
             #expect(
-                try await database.value("SELECT sqlstate FROM sync.materialize_failures")
-                    == "57014")
+                try await database.value("SELECT count(*)::text FROM sync.materialize_failures")
+                    == "0")
         }
     }
 

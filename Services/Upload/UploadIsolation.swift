@@ -1,0 +1,196 @@
+import Model
+import Postgres
+import Sidecar
+
+/// Finds the rows of a batch that PostgreSQL does not take, and writes the others.
+///
+/// ```
+/// 8 rows, the 6th is refused      1─8 ✘   1─4 ✔   5─8 ✘   5─6 ✘   5 ✔   6 refused   7─8 ✔
+/// ```
+///
+/// Each attempt is a savepoint with a part of the batch: what fails is taken back and parted in two.
+/// The time of an attempt is a share of what is left of the request, so that the answer comes in
+/// time: a row that is too slow, or locked, is postponed, and so are the rows that no time is left
+/// for. A table that takes no rows at all is tried once more without any, and then no more.
+struct UploadIsolation {
+    /// Kept of the request's time for the commit and the answer.
+    private static let reserve: Duration = .seconds(1)
+    /// The shortest time of a statement that is worth an attempt.
+    private static let leastTime: Duration = .milliseconds(100)
+    /// How long parts of the batch wait for locked rows: the whole of it has waited already.
+    private static let partLockTime: Duration = .milliseconds(20)
+    /// How long locked rows are looked for. Whoever holds them may wait for this user's log, which
+    /// is locked meanwhile: the upload must step back before PostgreSQL finds a deadlock (after
+    /// `deadlock_timeout`, a second) and ends the other transaction.
+    private static let lockWindow: Duration = .milliseconds(500)
+
+    let transaction: UploadTransaction
+    let scope: NamedScope
+    let source: Int32
+    private(set) var plan: UploadPlan
+    /// What records the refused rows.
+    private(set) var failures: [Command] = []
+    /// Tables that took no rows at all, by their place in the schema, and why.
+    private var blocked: [Int: RowRefusal] = [:]
+    /// Changes whose rows were refused or postponed by themselves, by their place in the request.
+    private var concluded: Set<Int> = []
+    /// Parts of the batch that are not decided, the next one last.
+    private var waiting: [Range<Int>]
+    private let cycles: RowCycles
+    /// Why a cycle could not be written, by where it begins.
+    private var broken: [Int: RowRefusal] = [:]
+    /// The first refusal because of a lock, and when it came.
+    private var locked: (refusal: RowRefusal, since: ContinuousClock.Instant)?
+    private let end: ContinuousClock.Instant
+
+    init(
+        transaction: UploadTransaction, scope: NamedScope, source: Int32, plan: UploadPlan
+    ) {
+        self.transaction = transaction
+        self.scope = scope
+        self.source = source
+        self.plan = plan
+        let batch = transaction.batch
+        waiting = [0..<batch.changes.count]
+        cycles = RowCycles(batch.changes[...], in: batch.schema)
+        end = transaction.upload.deadline - Self.reserve
+    }
+
+    var blockedTables: [TableName: SQLState] {
+        var states: [TableName: SQLState] = [:]
+        for (table, refusal) in blocked {
+            states[schema.tables[table].registered.name] = refusal.sqlState
+        }
+        return states
+    }
+
+    private var schema: UploadSchema { transaction.batch.schema }
+    private var changes: [Change] { transaction.batch.changes }
+
+    /// Decides every change, and writes those that PostgreSQL takes.
+    ///
+    /// - Throws: `PostgresError` for trouble of the server's.
+    mutating func run() async throws {
+        while let range = waiting.popLast() {
+            let left = end - .now
+            if left < Self.leastTime {
+                postpone(range, because: .outOfTime)
+            } else if let (refusal, since) = locked, .now - since > Self.lockWindow {
+                postpone(range, because: refusal)
+            } else {
+                try await decide(range, within: left)
+            }
+        }
+        for change in changes where !concluded.contains(change.index) {
+            guard let refusal = blocked[change.table],
+                case .materializeError(let version, _)? = plan.outcomes[change.index]
+            else { continue }
+            record(change, version, refusal)
+        }
+    }
+
+    private mutating func decide(_ range: Range<Int>, within left: Duration) async throws {
+        var trial = plan
+        let entries = trial.decide(changes[range])
+        do {
+            let head = try await transaction.attempt(
+                entries, scope, source, within: statementTime(for: range, of: left),
+                lockTime: range.count == changes.count
+                    ? .milliseconds(transaction.timeouts.businessLock)
+                    : min(.milliseconds(transaction.timeouts.businessLock), Self.partLockTime))
+            plan = trial
+            if let head, head != plan.lastSequence {
+                // The writes caused others, which may concern rows that are still to be judged.
+                plan.learn(try await transaction.readAgain(scope))
+            }
+            refuseOrphansOfCycles(in: range)
+        } catch let error as PostgresError {
+            guard let refusal = RowRefusal(error, isAttempt: true) else { throw error }
+            try await transaction.takeBack()
+            if refusal.sqlState == .lockNotAvailable, locked == nil { locked = (refusal, .now) }
+            if range.count > 1 {
+                part(range, because: refusal)
+            } else if let entry = entries.first {
+                try await refuse(entry, because: refusal)
+            }
+        }
+    }
+
+    /// Halves of halves down to one row, each with the time of its statements, must fit into what is
+    /// left; and so must as many again, for a second row that is too slow.
+    private func statementTime(for range: Range<Int>, of left: Duration) -> Duration {
+        let levels = range.count.bitWidth - range.count.leadingZeroBitCount
+        let share = left / (2 * levels)
+        return max(Self.leastTime, min(share, .milliseconds(transaction.timeouts.statement)))
+    }
+
+    private mutating func part(_ range: Range<Int>, because refusal: RowRefusal) {
+        let middle = cycles.middle(of: range)
+        waiting += [middle..<range.upperBound, range.lowerBound..<middle]
+        if let span = cycles.span(of: range.lowerBound),
+            span.lowerBound <= range.lowerBound, range.upperBound <= span.upperBound,
+            refusal.sqlState != nil
+        {
+            broken[span.lowerBound] = refusal
+        }
+    }
+
+    private mutating func refuse(_ entry: LogEntry, because refusal: RowRefusal) async throws {
+        let change = changes[entry.change]
+        let refusal = try await transaction.attributed(refusal, to: change, scope)
+        if refusal.mayConcernTable {
+            let error = try await transaction.probe(
+                change, isCreation: entry.isCreation, scope, source)
+            if let error, error.sqlState == refusal.sqlState { return block(entry, refusal) }
+        }
+        conclude(change, entry.version, refusal)
+    }
+
+    /// No row of the table is tried any more: each gets the answer that this one gets.
+    private mutating func block(_ entry: LogEntry, _ refusal: RowRefusal) {
+        let table = changes[entry.change].table
+        let name = schema.tables[table].registered.name
+        blocked[table] = refusal
+        plan.bar(table) { refusal.outcome(of: $0, version: $1, in: name) }
+        _ = plan.decide(changes[entry.change...entry.change])
+    }
+
+    /// Nothing more is applied: what would be is to be sent again.
+    private mutating func postpone(_ range: Range<Int>, because refusal: RowRefusal) {
+        plan.bar(nil) { [schema] change, version in
+            refusal.outcome(
+                of: change, version: version, in: schema.tables[change.table].registered.name)
+        }
+        _ = plan.decide(changes[range])
+    }
+
+    /// Rows that lack a parent which PostgreSQL refused with them: that is what is wrong.
+    private mutating func refuseOrphansOfCycles(in range: Range<Int>) {
+        for position in range where !broken.isEmpty {
+            let change = changes[position]
+            guard plan.isOrphan(change),
+                let span = cycles.span(neededBy: change, at: position),
+                let refusal = broken[span.lowerBound]
+            else { continue }
+            conclude(change, change.attemptedVersion, refusal)
+        }
+    }
+
+    private mutating func conclude(
+        _ change: Change, _ version: RowVersion, _ refusal: RowRefusal
+    ) {
+        let table = schema.tables[change.table].registered.name
+        plan.conclude(change.index, as: refusal.outcome(of: change, version: version, in: table))
+        concluded.insert(change.index)
+        record(change, version, refusal)
+    }
+
+    /// Records a refused row for the operator. Nothing has to be done for one that is postponed.
+    private mutating func record(
+        _ change: Change, _ version: RowVersion, _ refusal: RowRefusal
+    ) {
+        guard let state = refusal.sqlState, !refusal.isPostponed else { return }
+        failures.append(
+            transaction.failure(change, version, state, refusal.detail, scope, source))
+    }
+}
