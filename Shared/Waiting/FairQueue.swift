@@ -10,8 +10,8 @@
 ///
 /// Start-time fair queuing: each user has a mark on a scale of work, and the user with the lowest
 /// mark is next. A turn moves its user's mark by the work it caused, which is known only at its
-/// end. A user that had no request joins at the mark of the latest turn: it is served soon, and
-/// saves up nothing.
+/// end. A user that had no request joins at the highest mark with which a turn began: it is served
+/// soon, and saves up nothing.
 package struct FairQueue: Sendable {
     /// The number of a request, which whoever asks chooses: no two that wait have the same.
     package typealias ID = Int
@@ -21,7 +21,8 @@ package struct FairQueue: Sendable {
         package var turns: Int
         /// Turns of one user under way at once.
         package var turnsPerUser: Int
-        /// Requests that wait.
+        /// Requests that wait. As many users again may have one each, so that those who fill the
+        /// queue do not keep out who has none in it.
         package var waiting: Int
         /// Requests of one user that wait.
         package var waitingPerUser: Int
@@ -91,7 +92,7 @@ package struct FairQueue: Sendable {
     private var users: [String: User] = [:]
     private var next = Heap<Candidate>()
     private var lastCandidate = 0
-    /// The mark of the user whose turn began last.
+    /// The highest mark of a user whose turn has begun.
     private var currentMark = 0.0
     /// Turns under way.
     package private(set) var turns = 0
@@ -117,7 +118,8 @@ package struct FairQueue: Sendable {
             return .begins(begin(name, &user, [id]))
         }
         guard user.waiting.count < limits.waitingPerUser else { return .refused(.user) }
-        guard waiting < limits.waiting else { return .refused(.all) }
+        let places = user.waiting.isEmpty ? 2 * limits.waiting : limits.waiting
+        guard waiting < places else { return .refused(.all) }
         user.waiting.append(id, ())
         waiting += 1
         offer(name, &user)
@@ -185,7 +187,7 @@ package struct FairQueue: Sendable {
     private mutating func begin(_ name: String, _ user: inout User, _ requests: [ID]) -> Turn {
         turns += 1
         user.turns += 1
-        currentMark = user.mark
+        currentMark = max(currentMark, user.mark)
         offer(name, &user)
         users[name] = user
         return Turn(user: name, requests: requests)

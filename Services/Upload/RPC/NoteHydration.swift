@@ -7,12 +7,28 @@ import Protos
 import RPC
 import ServiceKit
 import Telemetry
+import Waiting
 
 /// The `NoteHydration` call: puts on record that the caller's device begins to read at 0, below the
 /// log's floor.
+///
+/// All records of one user's devices are few rows, whose locks they would wait for with a connection
+/// each: so one of a user is written at a time, and few of all.
 struct NoteHydration: Sendable {
+    /// Of a pool that uploads need, too.
+    private static let limits = FairQueue.Limits(
+        turns: 2, turnsPerUser: 1, waiting: 1024, waitingPerUser: 64)
+    /// Longest wait for a turn.
+    private static let patience: Duration = .seconds(3)
+
     let pool: PostgresPool
     let logger: Logger
+    private let gate = FairGate<Command, Bool>(limits)
+
+    init(pool: PostgresPool, logger: Logger) {
+        self.pool = pool
+        self.logger = logger
+    }
 
     func callAsFunction(
         _ request: NoteHydrationRequest, _ context: CallContext
@@ -24,9 +40,15 @@ struct NoteHydration: Sendable {
         bindings.bind(request.floor)
         let command = Command(UploadStatements.noteHydration, bindings)
         do {
-            _ = try await pool.withConnection(deadline: context.deadline) {
-                try await $0.run(command, deadline: context.deadline)
+            let latest = min(context.deadline, .now + Self.patience)
+            _ = try await gate.submit(command, of: caller.user, by: latest) { command in
+                try await pool.withConnection(deadline: context.deadline) {
+                    _ = try await $0.run(command, deadline: context.deadline)
+                }
+                return true
             }
+        } catch is TurnRefusal {
+            throw DatabaseFailures.upload.failure(of: PostgresError(.poolExhausted))
         } catch let error as PostgresError {
             logger.warning(
                 "a hydration could not be noted",

@@ -121,6 +121,8 @@ package enum UploadStatements {
             SELECT scope_id, $2, $3 FROM sync.scope WHERE user_id = $1
             ON CONFLICT (scope_id, device) DO UPDATE
             SET floor_seq = excluded.floor_seq, started_at = excluded.started_at
+            WHERE hydration.floor_seq <> excluded.floor_seq
+                OR hydration.started_at < excluded.started_at - interval '1 hour'
             """,
         parameters: [.text, .text, .int8])
 
