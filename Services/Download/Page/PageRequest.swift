@@ -14,6 +14,9 @@ struct PageRequest: Sendable {
     let schema: String?
     let includesOwn: Bool
     let wait: Duration
+    /// Everything that was committed before the request is to be in the page, also what this replica
+    /// has not noticed yet.
+    let isFresh: Bool
     /// The history that the cursor belongs to; nil when the caller did not say.
     let epoch: String?
     let format: PageFormat
@@ -34,6 +37,7 @@ struct PageRequest: Sendable {
         limit = min(asked, limits.rowsPerPage)
         schema = request.schema.isEmpty ? nil : request.schema
         includesOwn = request.includeSelf
+        isFresh = request.fresh
         wait = .seconds(min(Int(request.waitSeconds), WireLimits.maximumWaitSeconds))
     }
 }

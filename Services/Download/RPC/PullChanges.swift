@@ -58,10 +58,11 @@ struct PullChanges: Sendable {
         return page
     }
 
-    /// The page as it is now, without the database where this replica knows that it is empty.
+    /// The page as it is now, without the database where this replica knows that it is empty: but
+    /// for what plain SQL wrote a moment ago, which it notices at its next look.
     private func page(_ request: PageRequest, _ context: CallContext) async throws -> Page {
         let cursor = request.cursor
-        if let scope = heads.known(request.user, for: request.device),
+        if !request.isFresh, let scope = heads.known(request.user, for: request.device),
             request.window(of: scope)...scope.head ~= request.after,
             !cursor.isBelowFloor(of: scope)
         {

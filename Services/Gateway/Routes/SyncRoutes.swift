@@ -144,6 +144,7 @@ struct DownloadQuery {
             message.waitSeconds = UInt32(value)
         }
         message.includeSelf = parameters["include_self"] == "true"
+        message.fresh = parameters["fresh"] == "true"
         self.message = message
     }
 

@@ -48,6 +48,10 @@ package nonisolated struct PullChangesRequest: Sendable {
   /// The page as oversync.wire.v1.DownloadResponse instead of JSON.
   package var asProtobuf: Bool = false
 
+  /// Everything that was committed before the request must be seen, also what plain SQL committed a
+  /// moment ago, which replicas notice a little later.
+  package var fresh: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -177,7 +181,7 @@ fileprivate nonisolated let _protobuf_package = "oversync.download.v1"
 
 nonisolated extension PullChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PullChangesRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}until\0\u{1}limit\0\u{1}schema\0\u{3}include_self\0\u{3}wait_seconds\0\u{1}epoch\0\u{3}as_protobuf\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}until\0\u{1}limit\0\u{1}schema\0\u{3}include_self\0\u{3}wait_seconds\0\u{1}epoch\0\u{3}as_protobuf\0\u{1}fresh\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -193,6 +197,7 @@ nonisolated extension PullChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self.waitSeconds) }()
       case 7: try { try decoder.decodeSingularStringField(value: &self.epoch) }()
       case 8: try { try decoder.decodeSingularBoolField(value: &self.asProtobuf) }()
+      case 9: try { try decoder.decodeSingularBoolField(value: &self.fresh) }()
       default: break
       }
     }
@@ -223,6 +228,9 @@ nonisolated extension PullChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if self.asProtobuf != false {
       try visitor.visitSingularBoolField(value: self.asProtobuf, fieldNumber: 8)
     }
+    if self.fresh != false {
+      try visitor.visitSingularBoolField(value: self.fresh, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -235,6 +243,7 @@ nonisolated extension PullChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.waitSeconds != rhs.waitSeconds {return false}
     if lhs.epoch != rhs.epoch {return false}
     if lhs.asProtobuf != rhs.asProtobuf {return false}
+    if lhs.fresh != rhs.fresh {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -412,7 +412,7 @@ void   oversync__download__v1__read_bootstrap_reply__free_unpacked
   assert(message->base.descriptor == &oversync__download__v1__read_bootstrap_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_request__field_descriptors[8] =
+static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_request__field_descriptors[9] =
 {
   {
     "after",
@@ -510,11 +510,24 @@ static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_reque
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "fresh",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__PullChangesRequest, fresh),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__download__v1__pull_changes_request__field_indices_by_name[] = {
   0,   /* field[0] = after */
   7,   /* field[7] = as_protobuf */
   6,   /* field[6] = epoch */
+  8,   /* field[8] = fresh */
   4,   /* field[4] = include_self */
   2,   /* field[2] = limit */
   3,   /* field[3] = schema */
@@ -524,7 +537,7 @@ static const unsigned oversync__download__v1__pull_changes_request__field_indice
 static const ProtobufCIntRange oversync__download__v1__pull_changes_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_request__descriptor =
 {
@@ -534,7 +547,7 @@ const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_request__d
   "Oversync__Download__V1__PullChangesRequest",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__PullChangesRequest),
-  8,
+  9,
   oversync__download__v1__pull_changes_request__field_descriptors,
   oversync__download__v1__pull_changes_request__field_indices_by_name,
   1,  oversync__download__v1__pull_changes_request__number_ranges,

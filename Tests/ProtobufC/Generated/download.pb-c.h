@@ -63,10 +63,15 @@ struct  Oversync__Download__V1__PullChangesRequest
    * The page as oversync.wire.v1.DownloadResponse instead of JSON.
    */
   protobuf_c_boolean as_protobuf;
+  /*
+   * Everything that was committed before the request must be seen, also what plain SQL committed a
+   * moment ago, which replicas notice a little later.
+   */
+  protobuf_c_boolean fresh;
 };
 #define OVERSYNC__DOWNLOAD__V1__PULL_CHANGES_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__pull_changes_request__descriptor) \
-    , 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0 }
+    , 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0, 0 }
 
 
 struct  Oversync__Download__V1__PullChangesReply
