@@ -14,7 +14,7 @@ struct OneUserCannotHurtAnother {
             return plan
         }) { stack in
             var plan = SiegePlan()
-            plan.seconds = 2
+            plan.seconds = 6
             plan.settleSeconds = 0
             plan.uploadLockMilliseconds = 1000
             for (attack, answer) in [("locked-log", "503"), ("good-60", "200")] {
