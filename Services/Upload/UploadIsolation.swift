@@ -5,10 +5,10 @@ import Sidecar
 /// Finds the rows of a batch that PostgreSQL does not take, and writes the others.
 ///
 /// ```
-/// 8 rows, the 6th is refused      1─8 ✘   1─4 ✔   5─8 ✘   5─6 ✘   5 ✔   6 refused   7─8 ✔
+/// 8 rows, the 6th is refused    1-8 no   1-4 yes   5-8 no   5-6 no   5 yes   6 refused   7-8 yes
 /// ```
 ///
-/// Each attempt is a savepoint with a part of the batch: what fails is taken back and parted in two.
+/// Each attempt is a savepoint with a part of the batch: what fails is taken back and split in two.
 /// The time of an attempt is a share of what is left of the request, so that the answer comes in
 /// time: a row that is too slow, or locked, is postponed, and so are the rows that no time is left
 /// for. A table that takes no rows at all is tried once more without any, and then no more.
@@ -116,8 +116,8 @@ struct UploadIsolation {
         }
     }
 
-    /// Halves of halves down to one row, each with the time of its statements, must fit into what is
-    /// left; and so must as many again, for a second row that is too slow.
+    /// Halves of halves down to one row, each with the time of its statements, must fit into what
+    /// is left; and so must as many again, for a second row that is too slow.
     private func statementTime(for range: Range<Int>, of left: Duration) -> Duration {
         let levels = range.count.bitWidth - range.count.leadingZeroBitCount
         let share = left / (2 * levels)

@@ -14,8 +14,8 @@ struct PageRequest: Sendable {
     let schema: String?
     let includesOwn: Bool
     let wait: Duration
-    /// Everything that was committed before the request is to be in the page, also what this replica
-    /// has not noticed yet.
+    /// Everything that was committed before the request is to be in the page, also what this
+    /// replica has not noticed yet.
     let isFresh: Bool
     /// The history that the cursor belongs to; nil when the caller did not say.
     let epoch: String?

@@ -12,8 +12,8 @@ import Waiting
 /// The `NoteHydration` call: puts on record that the caller's device begins to read at 0, below the
 /// log's floor.
 ///
-/// All records of one user's devices are few rows, whose locks they would wait for with a connection
-/// each: so one of a user is written at a time, and few of all.
+/// The records of one user's devices are few rows: written at once, each would wait for a lock and
+/// hold a connection meanwhile. So one of a user is written at a time, and few of all.
 struct NoteHydration: Sendable {
     /// Of a pool that uploads need, too.
     private static let limits = FairQueue.Limits(

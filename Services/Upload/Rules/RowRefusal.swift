@@ -5,7 +5,8 @@ import Postgres
 ///
 /// A row is refused for its content, or because its table takes no rows at all (promise P5), or it
 /// is postponed: it may be taken later as it is. Each is answered for the row alone. Trouble of the
-/// server's, such as a lost connection or a full disk, fails the request, and the device repeats it.
+/// server's, such as a lost connection or a full disk, fails the request, and the device repeats
+/// that.
 struct RowRefusal: Sendable {
     /// Raised by `sync.expect_rows`: the key belongs to another user's row, or a trigger left the
     /// row out.

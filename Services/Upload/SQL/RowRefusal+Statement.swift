@@ -4,7 +4,7 @@ extension RowRefusal {
     /// Tells a row that PostgreSQL does not take from trouble of the server's, by the error and the
     /// statement that met it.
     ///
-    /// - Parameter isAttempt: whether the statement ran in the short time of an attempt at few rows.
+    /// - Parameter isAttempt: whether the statement had the short time of an attempt at few rows.
     /// - Returns: nil for everything that is not about a row. So is a column that the catalog did
     ///   not have yet: the upload is then read again.
     init?(_ error: PostgresError, isAttempt: Bool = false) {

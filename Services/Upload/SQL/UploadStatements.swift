@@ -48,8 +48,8 @@ package enum UploadStatements {
                 set_config('oversync.writes', 'U', true)
             """,
         parameters: [.text, .text, .text, .text])
-    /// Shortens the statements and the waits for locks of one attempt: rolling back to its savepoint
-    /// ends that, and so does the next attempt's.
+    /// Shortens the statements and the waits for locks of one attempt, until its savepoint is
+    /// rolled back or the next attempt has its own.
     package static let boundAttempt = Statement(
         name: "upload_bound_attempt",
         sql: """

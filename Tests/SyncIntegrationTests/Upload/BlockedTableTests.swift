@@ -146,7 +146,7 @@ import Testing
     }
 
     @Test(
-        "Rows that are too slow together: some are applied, the others are postponed, in one request's time"
+        "Rows that are too slow together: some are applied, others postponed, in one request's time"
     )
     func slowTogether() async throws {
         let settings = [UploadTimeouts.statementSetting.key: "2000"]
