@@ -17,12 +17,17 @@ struct OneUserCannotHurtAnother {
             plan.seconds = 6
             plan.settleSeconds = 0
             plan.uploadLockMilliseconds = 1000
-            for (attack, answer) in [("locked-log", "503"), ("good-60", "200")] {
+            // The large uploads may not be answered in that time: they only have to be there.
+            for (attack, answers) in [
+                ("locked-log", ["503"]), ("good-60", ["200", "unanswered"]),
+            ] {
                 let result = try await Siege(plan).measure(attack, on: stack)
                 let told = result.broken.joined(separator: "\n")
                 #expect(result.victim.requests > 10, "\(attack): \(told)")
                 #expect(result.victim.failed == 0, "\(attack): \(told)")
-                #expect(result.answers[answer, default: 0] > 0, "\(attack): \(result.answers)")
+                #expect(
+                    answers.contains { result.answers[$0, default: 0] > 0 },
+                    "\(attack): \(result.answers)")
             }
         }
     }
