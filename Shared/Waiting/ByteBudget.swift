@@ -12,6 +12,11 @@ package final class ByteBudget: Sendable {
         case total
     }
 
+    /// The part of what other users leave that one user may have: this fraction.
+    package static let part = 4
+    /// The same for a request of a user that holds nothing else.
+    static let firstPart = 2
+
     private let held: Mutex<HeldShares>
 
     /// Bytes of all users together.
@@ -93,11 +98,6 @@ package final class ByteBudget: Sendable {
 /// others leave. So users that take whatever they get take ever smaller parts, and something is
 /// left for the next one. A user's first request has a larger part than its further ones.
 struct HeldShares {
-    /// The part of what other users leave that one user may have: this fraction.
-    static let part = 4
-    /// The same for a request of a user that holds nothing else.
-    static let firstPart = 2
-
     let total: Int
     let share: Int
     private(set) var inUse = 0
@@ -122,9 +122,9 @@ struct HeldShares {
         let own = inUse(by: user)
         let (elsewhere, left) = (own - before, total - (inUse - own))
         if elsewhere > 0 {
-            let most = min(share, left / Self.part)
+            let most = min(share, left / ByteBudget.part)
             if elsewhere + max(after, room) > most { throw .share }
-        } else if left < total, after > left / Self.firstPart {
+        } else if left < total, after > left / ByteBudget.firstPart {
             throw .total
         }
     }

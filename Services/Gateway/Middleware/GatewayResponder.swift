@@ -36,7 +36,7 @@ struct GatewayResponder: Sendable {
                 let verified = try await verifier.caller(
                     authorization: request.headers[.authorization], from: peer.address)
                 scope.verified = verified
-                let user = verified.identity.user
+                let user = verified.identity.userID
                 peer.prove(user)
                 try limits.rates.enter(user)
                 scope.hold(HeldBytes(limits.bytes, of: user))
@@ -56,16 +56,23 @@ struct GatewayResponder: Sendable {
         }
         response.headers[.apiVersion] = Self.apiVersion
         response.headers[.requestID] = scope.requestID
-        let bytes = response.body.contentLength ?? 0
-        // In place of the body, and of a page before it was compressed.
-        scope.held?.holdAnyway(bytes)
-        // What came was charged as it was read; whoever is sent away has used nothing up.
-        if let caller = scope.caller, response.status != .tooManyRequests {
-            limits.rates.charge(caller.user, bytes: bytes)
-        }
+        account(for: response, scope)
         metrics.count(request.method, path, response.status, after: .now - start)
         log(request, path, response, scope, .now - start)
         return response
+    }
+
+    /// Holds the answer, and charges it. What came was charged as it was read.
+    private func account(for response: Response, _ scope: RequestScope) {
+        let bytes = response.body.contentLength ?? 0
+        // In place of the body, and of a page before it was compressed.
+        scope.held?.holdAnyway(bytes)
+        guard let caller = scope.caller else { return }
+        // A page costs what was read and compressed of it, though its client gets less, or nothing.
+        let read = scope.held?.answeredBytes ?? 0
+        // Whoever is sent away before has used nothing up.
+        guard response.status != .tooManyRequests || read > 0 else { return }
+        limits.rates.charge(caller.userID, bytes: max(bytes, read))
     }
 
     private func admit(_ caller: CallerIdentity) throws(WireError) {
