@@ -4,10 +4,10 @@ import Synchronization
 
 /// The downloads that wait for news at once, within limits.
 ///
-/// A device that has all that it may have ends its oldest poll with a further one: that is most
-/// likely one that it has given up. Beyond the other limits a poll is refused, with the time to come
-/// back after. An empty page at once would be what the protocol allows too, but a client that takes
-/// it for the end of its wait asks again at once, and so for ever.
+/// A device that has all that it may have ends its oldest poll with a further one: most likely it
+/// has given that one up. Beyond the other limits a poll is refused, with the time to come back
+/// after. An empty page at once would be what the protocol allows too, but a client that takes it
+/// for the end of its wait asks again at once, and so for ever.
 final class LongPolls: Sendable {
     /// Seconds after which one who was refused may come back: some of the polls have ended by then.
     private static let retryAfter = 5

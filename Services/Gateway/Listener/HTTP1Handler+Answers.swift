@@ -43,8 +43,8 @@ extension HTTP1Handler {
         let admission = drain.admit(deadline: .now + requestTimeout)
         self.admission = admission
         if isInputClosed { admission?.clientIs(.silent) }
-        // Goes on when the device hangs up, as work in the services does; the request's own deadline ends it. Only
-        // what waits for news hears of that.
+        // Goes on when the device hangs up, as work in the services does; the request's own deadline ends it.
+        // Only what waits for news hears of that.
         Task(executorPreference: EventLoopExecutor.of(context.eventLoop)) {
             let response = await answer(request, peer, admission)
             let bytes = await CollectedBody.bytes(of: response.body)

@@ -110,8 +110,8 @@ struct TLSChannel: ServerChildChannel {
         }
     }
 
-    /// Keeps an admission until the stream's last frame has gone out. What waits for news hears of a
-    /// client that has reset the stream, or gone.
+    /// Keeps an admission until the stream's last frame has gone out. What waits for news hears when
+    /// its client resets the stream, or goes.
     private static func keep(_ admission: Drain.Admission, until stream: any Channel) {
         stream.closeFuture.whenComplete { _ in
             admission.clientIs(.gone)

@@ -43,7 +43,6 @@ struct GatewayResponder: Sendable {
                 if route.access == .administrators { try admit(verified.identity) }
             }
             response = try await route.answer(request, scope)
-            if request.method == .head { response.body = ResponseBody() }
         } catch {
             let wire = Self.wireError(error)
             limits.refusals.count(wire)
@@ -54,6 +53,7 @@ struct GatewayResponder: Sendable {
             }
             response = wire.response(requestID: scope.requestID)
         }
+        if request.method == .head { response.body = ResponseBody() }
         response.headers[.apiVersion] = Self.apiVersion
         response.headers[.requestID] = scope.requestID
         account(for: response, scope)

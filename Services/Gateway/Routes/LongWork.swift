@@ -3,7 +3,9 @@ import Model
 import NIOCore
 
 /// Compression of bodies, off the event loop that serves many connections: the largest take some 50 ms, in which
-/// nobody else on the loop would be answered. A user takes turns with itself, so that it leaves the pool to others.
+/// nobody else on the loop would be answered.
+///
+/// A user takes turns with itself, and so leaves the pool to others.
 struct LongWork: Sendable {
     /// Bytes of a body under which a change of threads costs more than others could gain.
     static let leastBytes = 16 << 10

@@ -4,8 +4,8 @@ import SwiftProtobuf
 
 /// Cuts received bytes into frames, without copying those that arrived whole.
 ///
-/// A frame lives as long as its body, and keeps the storage that it lies in: that is its own, or not
-/// much larger than the frame. Whoever counts the bytes of a body counts what it really keeps.
+/// A frame lives as long as its body, and keeps the storage that it lies in: its own, or one that
+/// is not much larger than the frame. Whoever counts the bytes of a body counts what it keeps.
 struct FrameDecoder {
     /// Bytes before a frame that say how long it is.
     private static let lengthBytes = 4
