@@ -24,7 +24,8 @@ package struct LimitSettings: Sendable {
         default: 64 << 20, in: 65_536...(1 << 40), unit: "bytes")
     static let stallSetting = Setting.integer(
         "OVERSYNC_STALLED_READER_SECONDS",
-        "how long a client may take next to nothing of an answer; then its stream or connection ends",
+        "how long a client may take next to nothing of an answer; then its stream, or connection, "
+            + "ends",
         default: 30, in: 1...600, unit: "seconds")
 
     static let watcherSetting = Setting.integer(

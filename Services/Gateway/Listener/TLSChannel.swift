@@ -110,8 +110,8 @@ struct TLSChannel: ServerChildChannel {
         }
     }
 
-    /// Keeps an admission until the stream's last frame has gone out. What waits for news hears when
-    /// its client resets the stream, or goes.
+    /// Keeps an admission until the stream's last frame has gone out. What waits for news hears of
+    /// the end of a stream, or of its connection.
     private static func keep(_ admission: Drain.Admission, until stream: any Channel) {
         stream.closeFuture.whenComplete { _ in
             admission.clientIs(.gone)
