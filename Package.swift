@@ -358,9 +358,9 @@ let testTargets: [Target] = [
     tests(
         "GatewayUnitTests",
         [
-            "Gateway", "Protos", "RPC", "ServiceKit", "Telemetry", "Waiting", .crypto, .httpTypes,
-            .hummingbird, .hummingbirdCore, .jwtKit, .logging, .nioCore, .nioEmbedded, .nioHTTP2,
-            .nioHTTPTypes, .nioPosix,
+            "Gateway", "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "Waiting", .crypto,
+            .httpTypes, .hummingbird, .hummingbirdCore, .jwtKit, .logging, .nioCore, .nioEmbedded,
+            .nioHTTP2, .nioHTTPTypes, .nioPosix,
         ]),
     tests(
         "GatewayIntegrationTests",

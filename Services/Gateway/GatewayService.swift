@@ -22,16 +22,23 @@ package enum GatewayService {
         name: "oversync-gateway",
         purpose: "ends TLS, checks tokens, applies limits and forwards to the other services",
         settings: GatewaySettings.all, socketFolder: nil,
-        suspicions: { configuration in
-            guard let limits = try? LimitSettings(configuration) else { return [] }
-            let hasWatchers = configuration.isSet(LimitSettings.watcherSetting.key)
-            return ConnectionRoom.warnings(
-                connections: limits.connections,
-                watchers: hasWatchers ? limits.watchers.total : nil, files: OpenFiles.limit)
-        }
+        suspicions: suspicions
     ) { configuration in
         guard let settings = try? GatewaySettings(configuration) else { return [] }
         return TLSIdentity.problems(settings.tls)
+    }
+
+    /// What the gateway can run with, and an operator should know of.
+    @Sendable private static func suspicions(_ configuration: Configuration) -> [String] {
+        guard let limits = try? LimitSettings(configuration) else { return [] }
+        let hasWatchers = configuration.isSet(LimitSettings.watcherSetting.key)
+        let files = ConnectionRoom.warnings(
+            connections: limits.connections,
+            watchers: hasWatchers ? limits.watchers.total : nil, files: OpenFiles.limit)
+        guard let body = try? configuration.value(GatewaySettings.bodySetting) else { return files }
+        return files
+            + HeldBytes.warnings(
+                body: body, share: limits.userBufferBytes, total: limits.bufferBytes)
     }
 
     /// Does what the program's arguments say; without any, runs the service until a signal ends it.
@@ -91,7 +98,8 @@ package enum GatewayService {
             upstreams: [("auth", auth), ("upload", upload), ("download", download)], drain: drain)
         let limits = GatewayLimits(settings.limits, files: OpenFiles.limit, metrics)
         let tokens = AuthRoutes(
-            auth: auth, keys: keys, allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
+            auth: auth, keys: keys, work: limits.work,
+            allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
         let routes =
             health.routes + tokens.routes
             + routes(settings, upload: upload, download: download, limits)
@@ -138,15 +146,16 @@ package enum GatewayService {
     ) -> [Route] {
         let sync = SyncRoutes(
             upload: upload, download: download,
-            bodies: BodyReader(maximumBytes: settings.maximumBodyBytes, limits: limits.rates),
-            longPolls: limits.longPolls,
+            bodies: BodyReader(
+                maximumBytes: settings.maximumBodyBytes, work: limits.work, limits: limits.rates),
+            work: limits.work, longPolls: limits.longPolls,
             maximumPageRows: settings.maximumPageRows)
         let devices = DeviceRoutes(
             upload: upload, download: download, maximumBodyBytes: settings.maximumBodyBytes,
             maximumPageRows: settings.maximumPageRows)
         let watch = WatchRoute(download: download, watchers: limits.watchers)
-        return sync.routes + devices.routes + watch.routes + AdminRoutes(upload: upload).routes
-            + DocumentRoutes().routes
+        return sync.routes + devices.routes + watch.routes
+            + AdminRoutes(upload: upload, work: limits.work).routes + DocumentRoutes().routes
     }
 
     private static func listener(

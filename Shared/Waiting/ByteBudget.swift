@@ -8,26 +8,21 @@ package final class ByteBudget: Sendable {
     package enum Excess: Error, Equatable {
         /// The user holds its share already.
         case share
-        /// All users together hold the total.
+        /// All users together leave too little.
         case total
     }
 
-    private struct Held {
-        var total = 0
-        var users: [String: Int] = [:]
+    /// The part of what other users leave that one user may have: this fraction.
+    package static let part = 4
+    /// The same for a request of a user that holds nothing else.
+    static let firstPart = 2
 
-        mutating func change(by count: Int, for user: String) {
-            total += count
-            let own = (users[user] ?? 0) + count
-            users[user] = own > 0 ? own : nil
-        }
-    }
+    private let held: Mutex<HeldShares>
 
     /// Bytes of all users together.
     package let total: Int
-    /// Bytes of one user.
+    /// Most bytes of one user. It may have fewer while others hold theirs.
     package let share: Int
-    private let held = Mutex(Held())
 
     /// - Parameters:
     ///   - total: bytes of all users together.
@@ -35,18 +30,16 @@ package final class ByteBudget: Sendable {
     package init(total: Int, share: Int) {
         self.total = total
         self.share = min(share, total)
+        held = Mutex(HeldShares(total: total, share: min(share, total)))
     }
 
     /// Bytes that are held now.
-    package var inUse: Int { held.withLock { $0.total } }
+    package var inUse: Int { held.withLock { $0.inUse } }
 
     /// Bytes that one user holds now.
-    package func inUse(by user: String) -> Int { held.withLock { $0.users[user] ?? 0 } }
+    package func inUse(by user: String) -> Int { held.withLock { $0.inUse(by: ByteKey(user)) } }
 
     /// Takes bytes until the reservation goes.
-    ///
-    /// The only reservation of a user may exceed its share, and the only one of all may exceed the
-    /// total: a body that is within the limits of the protocol is never refused for ever.
     package func reserve(_ bytes: Int, for user: String) throws(Excess) -> Reservation {
         let reservation = open(for: user)
         try reservation.hold(bytes)
@@ -55,61 +48,107 @@ package final class ByteBudget: Sendable {
 
     /// A reservation of nothing yet.
     package func open(for user: String) -> Reservation {
-        Reservation(budget: self, user: user)
+        Reservation(budget: self, user: ByteKey(user))
     }
 
-    /// Bytes of one user, given back when this goes.
+    /// Bytes of one user, given back when this goes. For one caller at a time.
     package final class Reservation: Sendable {
         private let budget: ByteBudget
-        private let user: String
-        private let bytes = Mutex(0)
+        private let user: ByteKey
+        private let bytes = Atomic(0)
 
-        fileprivate init(budget: ByteBudget, user: String) {
+        fileprivate init(budget: ByteBudget, user: ByteKey) {
             self.budget = budget
             self.user = user
         }
 
         /// Changes how many bytes are held.
         ///
-        /// - Parameter room: bytes that must fit as well, for what is to come; they are not held.
+        /// - Parameters:
+        ///   - expected: bytes that it is to grow to, which must fit now; they are not held.
+        ///   - room: the same for what comes later. It is not asked of a user that holds nothing
+        ///     else.
         /// - Throws: `Excess` if they are more and do not fit; then as many are held as before.
-        package func hold(_ count: Int, room: Int = 0) throws(Excess) {
-            try bytes.withLock { bytes throws(Excess) in
-                try budget.change(from: bytes, to: max(0, count), room: room, for: user)
-                bytes = max(0, count)
+        package func hold(_ count: Int, expected: Int = 0, room: Int = 0) throws(Excess) {
+            let (before, after) = (bytes.load(ordering: .relaxed), max(0, count))
+            guard max(after, expected, room) > before else { return holdAnyway(count) }
+            try budget.held.withLock { held throws(Excess) in
+                try held.check(
+                    from: before, to: max(after, expected), room: room, for: user)
+                held.change(by: after - before, for: user)
             }
+            bytes.store(after, ordering: .relaxed)
         }
 
         /// The same for bytes that are there already, whether they fit or not.
         package func holdAnyway(_ count: Int) {
-            bytes.withLock { bytes in
-                budget.changeAnyway(from: bytes, to: max(0, count), for: user)
-                bytes = max(0, count)
-            }
+            let (before, after) = (bytes.load(ordering: .relaxed), max(0, count))
+            guard after != before else { return }
+            budget.held.withLock { $0.change(by: after - before, for: user) }
+            bytes.store(after, ordering: .relaxed)
         }
 
-        deinit {
-            let count = bytes.withLock { $0 }
-            budget.changeAnyway(from: count, to: 0, for: user)
+        deinit { holdAnyway(0) }
+    }
+}
+
+/// Who holds how many bytes, and who may have more. Decides; performs nothing.
+///
+/// The fuller the total is, the less of it each user may have: what one takes depends on what the
+/// others leave. So users that take whatever they get take ever smaller parts, and something is
+/// left for the next one. A user's first request has a larger part than its further ones.
+struct HeldShares {
+    let total: Int
+    let share: Int
+    private(set) var inUse = 0
+    private var users: [ByteKey: Int] = [:]
+
+    init(total: Int, share: Int) {
+        self.total = total
+        self.share = share
+    }
+
+    func inUse(by user: ByteKey) -> Int { users[user] ?? 0 }
+
+    /// Whether a user's reservation may grow.
+    ///
+    /// The only reservation of a user may exceed its share, and the only one of all may exceed the
+    /// total: a body that is within the limits of the protocol is never refused for ever.
+    ///
+    /// - Parameter room: see `ByteBudget.Reservation.hold(_:expected:room:)`.
+    func check(
+        from before: Int, to after: Int, room: Int, for user: ByteKey
+    ) throws(ByteBudget.Excess) {
+        let own = inUse(by: user)
+        let (elsewhere, left) = (own - before, total - (inUse - own))
+        if elsewhere > 0 {
+            let most = min(share, left / ByteBudget.part)
+            if elsewhere + max(after, room) > most { throw .share }
+        } else if left < total, after > left / ByteBudget.firstPart {
+            throw .total
         }
     }
 
-    private func change(
-        from before: Int, to after: Int, room: Int, for user: String
-    ) throws(Excess) {
-        let needed = max(after, room)
-        guard needed > before else { return changeAnyway(from: before, to: after, for: user) }
-        try held.withLock { held throws(Excess) in
-            let othersOfUser = (held.users[user] ?? 0) - before
-            if othersOfUser > 0, othersOfUser + needed > share { throw .share }
-            let others = held.total - before
-            if others > 0, others + needed > total { throw .total }
-            held.change(by: after - before, for: user)
-        }
+    mutating func change(by count: Int, for user: ByteKey) {
+        inUse += count
+        let own = inUse(by: user) + count
+        users[user] = own > 0 ? own : nil
+    }
+}
+
+/// A user's name as PostgreSQL compares it, byte for byte. Swift's own equality joins all spellings
+/// of one Unicode text, and with them users that are different ones.
+struct ByteKey: Hashable, Sendable {
+    private let text: String
+
+    init(_ text: String) { self.text = text }
+
+    static func == (left: ByteKey, right: ByteKey) -> Bool {
+        left.text.utf8.elementsEqual(right.text.utf8)
     }
 
-    private func changeAnyway(from before: Int, to after: Int, for user: String) {
-        guard after != before else { return }
-        held.withLock { $0.change(by: after - before, for: user) }
+    func hash(into hasher: inout Hasher) {
+        var text = text
+        text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
     }
 }

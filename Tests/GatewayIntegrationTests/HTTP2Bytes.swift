@@ -12,11 +12,13 @@ enum HTTP2Bytes {
         return bytes
     }
 
-    /// A whole GET request.
-    static func get(_ path: String, token: String, stream: UInt32) -> ByteBuffer {
+    /// A whole request without a body.
+    static func get(
+        _ path: String, token: String, stream: UInt32, method: String = "GET"
+    ) -> ByteBuffer {
         var headers = ByteBuffer()
         let fields = [
-            (":method", "GET"), (":scheme", "https"), (":authority", "localhost"),
+            (":method", method), (":scheme", "https"), (":authority", "localhost"),
             (":path", path), ("authorization", "Bearer \(token)"),
         ]
         for (name, value) in fields {
@@ -28,6 +30,14 @@ enum HTTP2Bytes {
         var bytes = ByteBuffer()
         // END_STREAM and END_HEADERS.
         write(headers, type: 1, flags: 0x1 | 0x4, stream: stream, to: &bytes)
+        return bytes
+    }
+
+    /// The end of a stream whose client wants no answer any more.
+    static func reset(stream: UInt32) -> ByteBuffer {
+        var bytes = ByteBuffer()
+        // RST_STREAM with CANCEL.
+        write(ByteBuffer(integer: UInt32(8)), type: 3, flags: 0, stream: stream, to: &bytes)
         return bytes
     }
 

@@ -21,26 +21,71 @@ struct HeldBodyTests {
         return ["upload": router]
     }
 
-    /// Runs `body` while the user announces a body of so many bytes and does not send it.
+    private static func head(_ token: String, length: Int) -> String {
+        """
+        POST /sync/upload HTTP/1.1\r
+        Host: localhost\r
+        Authorization: Bearer \(token)\r
+        Content-Length: \(length)\r
+        \r
+
+        """
+    }
+
+    /// Runs `body` while the user has sent so many bytes of a body, but for the last one.
     private static func holding(
         _ bytes: Int, _ gateway: RunningGateway, _ body: () async throws -> Void
     ) async throws {
         let token = try await RunningGateway.token()
         try await RawConnection.with(gateway) { connection in
-            let request = """
-                POST /sync/upload HTTP/1.1\r
-                Host: localhost\r
-                Authorization: Bearer \(token)\r
-                Content-Length: \(bytes)\r
-                \r
-
-                """
-            try await connection.outbound.write(ByteBuffer(string: request))
-            // Before a byte of it has come.
-            try await eventually { gateway.heldBytes == bytes }
+            var request = ByteBuffer(string: head(token, length: bytes))
+            request.writeRepeatingByte(32, count: bytes - 1)
+            try await connection.outbound.write(request)
+            // Never more than what has come and a step.
+            try await eventually { gateway.heldBytes >= bytes - 1 }
+            #expect(gateway.heldBytes <= bytes)
             try await body()
         }
         try await eventually { gateway.heldBytes == 0 }
+    }
+
+    @Test("Bodies that are announced and do not come keep nobody out")
+    func announcedOnly() async throws {
+        try await withGateway(
+            [
+                "OVERSYNC_MAX_BUFFER_BYTES": "67108864",
+                "OVERSYNC_MAX_USER_BUFFER_BYTES": "33554432",
+            ],
+            upstreams: Self.answering
+        ) { gateway in
+            let length = 16 << 20
+            var requests: [String] = []
+            for user in 1...4 {
+                let token = try await RunningGateway.token(user: "greedy-\(user)")
+                requests.append(Self.head(token, length: length))
+            }
+            try await Self.withOpen(4, gateway) { connections in
+                for (connection, request) in zip(connections, requests) {
+                    try await connection.outbound.write(ByteBuffer(string: request))
+                }
+                try await eventually { gateway.requestsInFlight == 4 }
+                #expect(gateway.heldBytes == 0)
+                let answer = try await gateway.sendSigned(
+                    .POST, "/sync/upload", body: .bytes(ByteBuffer(repeating: 32, count: length)))
+                #expect(answer.status == 200)
+            }
+        }
+    }
+
+    /// So many connections at once.
+    private static func withOpen(
+        _ count: Int, _ gateway: RunningGateway, _ open: [RawConnection] = [],
+        _ body: ([RawConnection]) async throws -> Void
+    ) async throws {
+        guard open.count < count else { return try await body(open) }
+        try await RawConnection.with(gateway) { connection in
+            try await withOpen(count, gateway, open + [connection], body)
+        }
     }
 
     private static func withClient(
@@ -60,7 +105,7 @@ struct HeldBodyTests {
     }
 
     @Test(
-        "What a user announces counts before it comes; more of its own is refused",
+        "What a user has sent counts before it is whole; more of its own is refused",
         arguments: [true, false], ["application/json", "application/x-protobuf"])
     func announced(isHTTP2: Bool, type: String) async throws {
         try await withGateway(
@@ -82,6 +127,30 @@ struct HeldBodyTests {
                 }
                 #expect(try await upload("user-1", 200_000).status == 200)
             }
+        }
+    }
+
+    @Test("A body of unknown length holds no more than its bytes once it is whole")
+    func complete() async throws {
+        let (asked, answer) = (Signal(), Signal())
+        var router = RPCRouter()
+        router.on(UploadRPC.pushChanges) { _, _, _ in
+            asked.fire()
+            await answer.wait()
+            return RPCReply(PushChangesReply(), body: ByteBuffer(string: "{}"))
+        }
+        try await withGateway(upstreams: ["upload": router]) { gateway in
+            let parts = AsyncStream { stream in
+                for _ in 1...100 { stream.yield(ByteBuffer(repeating: 32, count: 4096)) }
+                stream.finish()
+            }
+            async let upload = gateway.sendSigned(
+                .POST, "/sync/upload", body: .stream(parts, length: .unknown))
+            await asked.wait()
+            #expect(gateway.heldBytes == 100 * 4096)
+            answer.fire()
+            let answered = try await upload
+            #expect(answered.status == 200)
         }
     }
 
@@ -141,20 +210,29 @@ struct HeldBodyTests {
         ) { gateway in
             let token = try await RunningGateway.token()
             try await Self.holding(900_000, gateway) {
-                let upload = """
-                    POST /sync/upload HTTP/1.1\r
-                    Host: localhost\r
-                    Authorization: Bearer \(token)\r
-                    Content-Length: 200000\r
-                    \r
-
-                    """
+                let upload = Self.head(token, length: 200_000)
                 let answer = try await RawConnection.exchange(
                     gateway,
                     upload + String(repeating: "x", count: 200_000)
                         + RawConnection.get("/health", token: token, "Connection: close\r\n"))
                 #expect(answer.hasPrefix("HTTP/1.1 429 "))
                 #expect(answer.contains("HTTP/1.1 200 "))
+            }
+        }
+    }
+
+    @Test("An upload that was written is answered, however little its user may hold then")
+    func answered() async throws {
+        var router = RPCRouter()
+        let reply = ByteBuffer(repeating: 32, count: 2 << 20)
+        router.on(UploadRPC.pushChanges) { _, _, _ in RPCReply(PushChangesReply(), body: reply) }
+        try await withGateway(
+            ["OVERSYNC_MAX_USER_BUFFER_BYTES": Self.share], upstreams: ["upload": router]
+        ) { gateway in
+            try await Self.holding(400_000, gateway) {
+                let answer = try await gateway.sendSigned(
+                    .POST, "/sync/upload", body: .bytes(ByteBuffer(repeating: 32, count: 2000)))
+                #expect(answer.status == 200 && answer.body.utf8.count == 2 << 20)
             }
         }
     }

@@ -37,6 +37,8 @@ struct RunningGateway: Sendable {
     var heldBytes: Int { limits.bytes.inUse }
     /// Long polls that wait.
     var longPolls: Int { limits.longPolls.open }
+    /// Open connections.
+    var connections: Int { limits.connections.open }
     /// Connections that the gateway has closed without their clients.
     var connectionsCut: Int { drain.connectionsCut }
 

@@ -109,6 +109,26 @@ struct UnreadAnswerTests {
         }
     }
 
+    @Test("A page costs its user what was read of it, for HEAD and compressed too")
+    func charged() async throws {
+        let page = 8 << 20
+        for (method, headers) in [
+            (HTTPMethod.HEAD, HTTPHeaders()), (.GET, ["Accept-Encoding": "gzip"]),
+        ] {
+            try await withGateway(
+                ["OVERSYNC_RATE_BYTES": "1048576"], upstreams: ["download": Self.pages(page)]
+            ) { gateway in
+                func ask() async throws -> Int {
+                    try await gateway.sendSigned(method, "/sync/download", headers: headers).status
+                }
+                let first = try await ask()
+                // It was twice what may be used at once.
+                let second = try await ask()
+                #expect(first == 200 && second == 429)
+            }
+        }
+    }
+
     @Test("A stream whose client takes nothing is reset, and a watch without news goes on")
     func stalledStream() async throws {
         let (heads, grow) = AsyncStream<Int64>.makeStream()

@@ -3,6 +3,7 @@ import NIOHTTP1
 import Protos
 import RPC
 import SwiftProtobuf
+import Synchronization
 import Testing
 
 @testable import Gateway
@@ -68,36 +69,126 @@ struct WaitingLimitTests {
         }
     }
 
-    @Test("A device's further long poll is refused, and gets in when the first is answered")
-    func polls() async throws {
-        let answer = Signal()
+    /// A Download whose long polls wait until they are cancelled.
+    private static func waitingPolls(_ waiting: Waiting = Waiting()) -> [String: RPCRouter] {
         var router = RPCRouter()
         router.on(DownloadRPC.pullChanges) { request, _, _ in
-            if request.waitSeconds > 0 { await answer.wait() }
+            if request.waitSeconds > 0 {
+                waiting.change(1)
+                defer { waiting.change(-1) }
+                // Ends with its task alone.
+                for await _ in AsyncStream<Void>.makeStream().stream {}
+                throw CancellationError()
+            }
             return RPCReply(PullChangesReply(), body: ByteBuffer(string: "{}"))
         }
+        return ["download": router]
+    }
+
+    /// Polls that wait in the service.
+    private final class Waiting: Sendable {
+        private let number = Atomic(0)
+
+        var count: Int { number.load(ordering: .relaxed) }
+        func change(_ by: Int) { number.add(by, ordering: .relaxed) }
+    }
+
+    @Test(
+        "A device's further long poll ends its oldest with a page; a user's further one is refused")
+    func polls() async throws {
         try await withGateway(
             ["OVERSYNC_MAX_DEVICE_LONG_POLLS": "1", "OVERSYNC_MAX_USER_LONG_POLLS": "1"],
-            upstreams: ["download": router]
+            upstreams: Self.waitingPolls()
         ) { gateway in
-            async let first = gateway.sendSigned(.GET, "/sync/download?wait=50")
+            let first = Task { try await gateway.sendSigned(.GET, "/sync/download?wait=50") }
             try await eventually { gateway.longPolls == 1 }
             let laptop = try await RunningGateway.token(device: "laptop")
-            for (headers, word) in [
-                (HTTPHeaders(), "device"), (["Authorization": "Bearer \(laptop)"], "user"),
-            ] {
-                let refused = try await gateway.sendSigned(
-                    .GET, "/sync/download?wait=50", headers: headers)
-                #expect(refused.status == 429 && refused.text("error") == "too_many_waiting")
-                #expect(refused.text("message")?.contains(word) == true)
-                #expect(refused.headers.contains(name: "Retry-After"))
-            }
+            let refused = try await gateway.sendSigned(
+                .GET, "/sync/download?wait=50", headers: ["Authorization": "Bearer \(laptop)"])
+            #expect(refused.status == 429 && refused.text("error") == "too_many_waiting")
+            #expect(refused.text("message")?.contains("user") == true)
+            #expect(refused.headers.contains(name: "Retry-After"))
             // Without a wait there is nothing to wait for.
             #expect(try await gateway.sendSigned(.GET, "/sync/download").status == 200)
-            answer.fire()
-            #expect(try await first.status == 200)
+            let token = try await RunningGateway.token()
+            try await RawConnection.with(gateway) { connection in
+                let poll = RawConnection.get("/sync/download?wait=50", token: token)
+                try await connection.outbound.write(ByteBuffer(string: poll))
+                let answer = try await first.value
+                #expect(answer.status == 200 && answer.body == "{}")
+                #expect(gateway.refusals("replaced_poll") == 1 && gateway.longPolls == 1)
+            }
             try await eventually { gateway.longPolls == 0 }
-            #expect(try await gateway.sendSigned(.GET, "/sync/download?wait=50").status == 200)
+        }
+    }
+
+    /// How a client leaves a poll.
+    enum Leaving: CaseIterable {
+        case reset, close, resetStream, closeHTTP2
+    }
+
+    @Test("The seat of a poll whose client has gone is free at once", arguments: Leaving.allCases)
+    func clientGone(_ leaving: Leaving) async throws {
+        let waiting = Waiting()
+        try await withGateway(upstreams: Self.waitingPolls(waiting)) { gateway in
+            let token = try await RunningGateway.token()
+            let isHTTP2 = leaving == .resetStream || leaving == .closeHTTP2
+            try await RawConnection.with(
+                gateway, alpn: isHTTP2 ? "h2" : "http/1.1", resets: leaving == .reset
+            ) { connection in
+                let path = "/sync/download?wait=50"
+                if isHTTP2 {
+                    try await connection.outbound.write(HTTP2Bytes.preface(window: 65_535))
+                    try await connection.outbound.write(
+                        HTTP2Bytes.get(path, token: token, stream: 1))
+                } else {
+                    let poll = RawConnection.get(path, token: token)
+                    try await connection.outbound.write(ByteBuffer(string: poll))
+                }
+                try await eventually { waiting.count == 1 }
+                guard leaving == .resetStream else { return }
+                try await connection.outbound.write(HTTP2Bytes.reset(stream: 1))
+                try await eventually { gateway.longPolls == 0 && waiting.count == 0 }
+            }
+            try await eventually { gateway.longPolls == 0 && waiting.count == 0 }
+        }
+    }
+
+    @Test("An upload goes on to its answer although its client has gone", arguments: [true, false])
+    func uploadGoesOn(isHTTP2: Bool) async throws {
+        let (begun, goOn, ended) = (Signal(), Signal(), Signal())
+        let wasCancelled = Atomic(false)
+        var router = RPCRouter()
+        router.on(UploadRPC.pushChanges) { _, _, _ in
+            begun.fire()
+            await goOn.wait()
+            wasCancelled.store(Task.isCancelled, ordering: .relaxed)
+            ended.fire()
+            return RPCReply(PushChangesReply(), body: ByteBuffer(string: "{}"))
+        }
+        try await withGateway(upstreams: ["upload": router]) { gateway in
+            let token = try await RunningGateway.token()
+            try await RawConnection.with(gateway, alpn: isHTTP2 ? "h2" : "http/1.1", resets: true) {
+                connection in
+                if isHTTP2 {
+                    try await connection.outbound.write(HTTP2Bytes.preface(window: 65_535))
+                    try await connection.outbound.write(
+                        HTTP2Bytes.get("/sync/upload", token: token, stream: 1, method: "POST"))
+                } else {
+                    let upload = RawConnection.get("/sync/upload", token: token)
+                        .replacing("GET ", with: "POST ")
+                    try await connection.outbound.write(ByteBuffer(string: upload))
+                }
+                await begun.wait()
+            }
+            // The gateway knows that the connection has ended.
+            try await eventually(within: .seconds(20)) { gateway.connections == 0 }
+            #expect(gateway.requestsInFlight == 1)
+            goOn.fire()
+            await ended.wait()
+            let hasHeard = wasCancelled.load(ordering: .relaxed)
+            #expect(!hasHeard)
+            try await eventually { gateway.requestsInFlight == 0 }
         }
     }
 }

@@ -1,3 +1,4 @@
+import Model
 import NIOCore
 import Testing
 
@@ -27,13 +28,13 @@ struct ConnectionBookTests {
     func silentGoes() {
         var book = book(3)
         for _ in 1...3 { #expect(open(&book) == .stays) }
-        book.prove(1, user: "ada")
+        book.prove(1, user: UserID("ada"))
         #expect(open(&book) == .replaces(2))
         #expect(open(&book, from: there) == .replaces(3))
         #expect(open(&book) == .replaces(4))
         #expect(book.count == 3)
-        book.prove(5, user: "ada")
-        book.prove(6, user: "ada")
+        book.prove(5, user: UserID("ada"))
+        book.prove(6, user: UserID("ada"))
         #expect(open(&book) == .refused)
         book.close(1)
         #expect(open(&book) == .stays)
@@ -45,8 +46,8 @@ struct ConnectionBookTests {
         #expect(open(&book, from: there) == .stays)
         for _ in 1...2 { #expect(open(&book) == .stays) }
         #expect(open(&book) == .replaces(2))
-        book.prove(3, user: "ada")
-        book.prove(4, user: "ada")
+        book.prove(3, user: UserID("ada"))
+        book.prove(4, user: UserID("ada"))
         #expect(open(&book) == .refused)
         #expect(open(&book, from: there) == .stays)
         #expect(book.count == 4 && book.addressCount == 2)
@@ -57,21 +58,45 @@ struct ConnectionBookTests {
         var book = book(4, perUser: 2)
         for id in 1...4 {
             #expect(open(&book) == .stays)
-            book.prove(id, user: id < 4 ? "ada" : "ben")
+            book.prove(id, user: UserID(id < 4 ? "ada" : "ben"))
         }
         #expect(open(&book) == .replaces(1))
-        book.prove(5, user: "ada")
+        book.prove(5, user: UserID("ada"))
         #expect(open(&book) == .replaces(2))
-        book.prove(6, user: "ben")
+        book.prove(6, user: UserID("ben"))
         // Two of each are left: neither can be driven out.
         #expect(open(&book) == .refused)
+    }
+
+    @Test(
+        "One that is made silent again is the last of the silent ones, and may prove itself again")
+    func silentAgain() {
+        var book = book(5, perUser: 2)
+        for _ in 1...5 { _ = open(&book) }
+        let ada = UserID("ada")
+        for id in [1, 2] { #expect(book.prove(id, user: ada) == nil) }
+        #expect(book.prove(3, user: ada) == 1)
+        // Not where the first was when it came.
+        #expect(open(&book) == .replaces(4))
+        #expect(book.prove(1, user: ada) == 2)
+        for id in [5, 6, 2] { #expect(open(&book) == .replaces(id)) }
+        #expect(book.count == 5)
+    }
+
+    @Test("Users whose names are the same text in other bytes have parts of their own")
+    func spellings() {
+        var book = book(4, perUser: 1)
+        for id in 1...2 {
+            _ = open(&book)
+            #expect(book.prove(id, user: UserID(id == 1 ? "\u{E9}va" : "e\u{301}va")) == nil)
+        }
     }
 
     @Test("When the system has no file left, the one that has been silent longest goes")
     func noFile() {
         var book = book(9)
         for _ in 1...3 { _ = open(&book) }
-        book.prove(1, user: "ada")
+        book.prove(1, user: UserID("ada"))
         #expect(book.makeRoom() == 2)
         #expect(book.makeRoom() == 3)
         #expect(book.makeRoom() == nil)
@@ -82,11 +107,11 @@ struct ConnectionBookTests {
     func forgotten() {
         var book = book(2)
         _ = open(&book)
-        book.prove(1, user: "ada")
+        book.prove(1, user: UserID("ada"))
         _ = open(&book, from: there)
-        book.prove(2, user: "ben")
+        book.prove(2, user: UserID("ben"))
         #expect(open(&book) == .refused)
-        book.prove(3, user: "eva")
+        book.prove(3, user: UserID("eva"))
         book.close(3)
         for id in [1, 2, 2] { book.close(id) }
         #expect(book.count == 0 && book.addressCount == 0)
@@ -99,7 +124,7 @@ struct ConnectionBookTests {
         _ = open(&book)
         for id in 2...5000 {
             #expect(open(&book, from: there) == .stays)
-            book.prove(id, user: "ada")
+            book.prove(id, user: UserID("ada"))
             book.close(id)
         }
         for _ in 1...2 { _ = open(&book) }

@@ -1,4 +1,5 @@
 import HTTPTypes
+import Model
 import Testing
 
 @testable import Gateway
@@ -37,25 +38,35 @@ struct LimitsTests {
     @Test func `one user's allowance is not another's`() throws {
         let limits = RateLimits(requestsPerSecond: 2, bytesPerSecond: 0)
         var served = 0
-        while (try? limits.enter("ann", now: start)) != nil { served += 1 }
+        while (try? limits.enter(UserID("ann"), now: start)) != nil { served += 1 }
         #expect(served == 8)
-        try limits.enter("bob", now: start)
-        let refused = #expect(throws: WireError.self) { try limits.enter("ann", now: start) }
+        try limits.enter(UserID("bob"), now: start)
+        let refused = #expect(throws: WireError.self) {
+            try limits.enter(UserID("ann"), now: start)
+        }
         #expect(refused?.status.code == 429 && refused?.retryAfter == 1)
-        try limits.enter("ann", now: start + .seconds(1))
+        try limits.enter(UserID("ann"), now: start + .seconds(1))
+    }
+
+    @Test func `users whose names are the same text in other bytes are different ones`() throws {
+        let limits = RateLimits(requestsPerSecond: 1, bytesPerSecond: 0)
+        while (try? limits.enter(UserID("\u{E9}va"), now: start)) != nil {}
+        try limits.enter(UserID("e\u{301}va"), now: start)
     }
 
     @Test func `bytes count too, both ways`() throws {
         let limits = RateLimits(requestsPerSecond: 0, bytesPerSecond: 1000)
-        try limits.enter("ann", now: start)
-        limits.charge("ann", bytes: 5000, now: start)
-        let refused = #expect(throws: WireError.self) { try limits.enter("ann", now: start) }
+        try limits.enter(UserID("ann"), now: start)
+        limits.charge(UserID("ann"), bytes: 5000, now: start)
+        let refused = #expect(throws: WireError.self) {
+            try limits.enter(UserID("ann"), now: start)
+        }
         #expect(refused?.retryAfter == 2)
-        try limits.enter("ann", now: start + .seconds(2))
+        try limits.enter(UserID("ann"), now: start + .seconds(2))
     }
 
     @Test func `without limits nobody is counted`() throws {
         let limits = RateLimits(requestsPerSecond: 0, bytesPerSecond: 0)
-        for _ in 0..<10_000 { try limits.enter("ann", now: start) }
+        for _ in 0..<10_000 { try limits.enter(UserID("ann"), now: start) }
     }
 }

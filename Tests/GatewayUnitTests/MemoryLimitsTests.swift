@@ -1,4 +1,5 @@
 import HTTPTypes
+import Model
 import NIOCore
 import Testing
 import Waiting
@@ -15,37 +16,67 @@ struct MemoryLimitsTests {
         return PeerAddress(try? SocketAddress(ipAddress: text, port: 1))
     }
 
+    private static func held(_ budget: ByteBudget, _ user: String) -> HeldBytes {
+        HeldBytes(budget, of: UserID(user))
+    }
+
     @Test("A user's bytes are refused by its share, all together by the total")
     func held() throws {
-        let budget = ByteBudget(total: 100, share: 60)
-        let first = HeldBytes(budget, of: "ada")
-        try first.hold(40)
-        let share = #expect(throws: WireError.self) { try HeldBytes(budget, of: "ada").hold(30) }
+        let budget = ByteBudget(total: 400_000, share: 60_000)
+        let first = Self.held(budget, "ada")
+        try first.hold(40_000)
+        let share = #expect(throws: WireError.self) { try Self.held(budget, "ada").hold(30_000) }
         #expect(share?.status == .tooManyRequests && share?.code == "share_used_up")
-        #expect(share?.message.contains("60 bytes") == true && share?.retryAfter != nil)
-        let second = HeldBytes(budget, of: "ben")
-        try second.hold(50)
-        let total = #expect(throws: WireError.self) { try HeldBytes(budget, of: "eva").hold(20) }
+        #expect(share?.message.contains("60000 bytes") == true && share?.retryAfter != nil)
+        let second = Self.held(budget, "ben")
+        try second.hold(180_000)
+        let total = #expect(throws: WireError.self) { try Self.held(budget, "eva").hold(100_000) }
         #expect(total?.status == .serviceUnavailable && total?.code == "overloaded")
-        #expect(total?.message.contains("100 bytes") == true && total?.retryAfter != nil)
-        first.holdAnyway(70)
-        #expect(budget.inUse == 120)
+        #expect(total?.message.contains("400000 bytes") == true && total?.retryAfter != nil)
+        first.holdAnyway(270_000)
+        #expect(budget.inUse == 450_000)
         withExtendedLifetime((first, second)) {}
     }
 
     @Test("Nothing is asked for whose answer would not fit")
     func room() throws {
-        let budget = ByteBudget(total: 1000, share: 100)
-        let first = HeldBytes(budget, of: "ada")
-        try first.hold(51)
-        let second = HeldBytes(budget, of: "ada")
+        let budget = ByteBudget(total: 1_000_000, share: 100_000)
+        let first = Self.held(budget, "ada")
+        try first.hold(51_000)
+        let second = Self.held(budget, "ada")
         // Half of a small share is what an answer may need.
         #expect(throws: WireError.self) { try second.hold(0, leavesRoom: true) }
+        #expect(throws: WireError.self) { try second.hold(0, expected: 50_000) }
         try second.hold(0)
-        try first.hold(50)
-        try second.hold(0, leavesRoom: true)
-        #expect(budget.inUse == 50)
+        try first.hold(50_000)
+        try second.hold(0, expected: 50_000, leavesRoom: true)
+        #expect(budget.inUse == 50_000)
         withExtendedLifetime((first, second)) {}
+    }
+
+    @Test("What is smaller than the request itself is not counted")
+    func uncounted() throws {
+        let budget = ByteBudget(total: 1_000_000, share: 100_000)
+        let held = Self.held(budget, "ada")
+        try held.hold(HeldBytes.uncountedBytes)
+        #expect(budget.inUse == 0)
+        held.holdAnyway(HeldBytes.uncountedBytes + 1)
+        #expect(budget.inUse == HeldBytes.uncountedBytes + 1)
+        held.holdAnyway(1)
+        #expect(budget.inUse == 0)
+    }
+
+    @Test("A share that does not hold the largest body is told with both settings and numbers")
+    func bodyBeyondShare() throws {
+        #expect(HeldBytes.warnings(body: 16 << 20, share: 64 << 20, total: 256 << 20).isEmpty)
+        let share = HeldBytes.warnings(body: 1000, share: 600, total: 8000)
+        #expect(share.count == 1)
+        let text = try #require(share.first)
+        #expect(text.contains("OVERSYNC_MAX_USER_BUFFER_BYTES is 600"))
+        #expect(text.contains("OVERSYNC_MAX_BODY_BYTES is 1000") && text.contains("429"))
+        let total = try #require(HeldBytes.warnings(body: 1000, share: 2000, total: 2000).first)
+        #expect(total.contains("OVERSYNC_MAX_BUFFER_BYTES is 2000") && total.contains("500"))
+        #expect(total.contains("to 4000 or more"))
     }
 
     @Test("An address has so many rejected tokens, others have theirs, and good ones cost nothing")
@@ -53,7 +84,10 @@ struct MemoryLimitsTests {
         var allowance = RejectionAllowance(tokensPerSecond: 2)
         let (bad, good) = (Self.address(1), Self.address(2))
         for _ in 1...8 { #expect(allowance.begin(bad, now: start) == nil) }
+        #expect(allowance.wait(bad, now: start) == .seconds(0.5))
         #expect(allowance.begin(bad, now: start) == .seconds(0.5))
+        // Looking takes nothing.
+        for _ in 1...100 { #expect(allowance.wait(good, now: start) == nil) }
         for _ in 1...100 {
             #expect(allowance.begin(good, now: start) == nil)
             allowance.accept(good, now: start)

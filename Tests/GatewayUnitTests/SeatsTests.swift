@@ -1,5 +1,7 @@
 import HTTPTypes
+import Model
 import RPC
+import Synchronization
 import Telemetry
 import Testing
 
@@ -9,11 +11,10 @@ import Testing
 @Suite("Seats")
 struct SeatsTests {
     private func take(
-        _ seats: inout Seats, _ user: String, _ device: String, replacing: Bool = false
+        _ seats: inout Seats, _ user: String, _ device: String
     ) -> Result<Seats.Taken, Seats.Full> {
         do throws(Seats.Full) {
-            return .success(
-                try seats.take(user: user, device: device, replacesOldest: replacing))
+            return .success(try seats.take(user: UserID(user), device: DeviceID(device)))
         } catch {
             return .failure(error)
         }
@@ -24,7 +25,6 @@ struct SeatsTests {
         var seats = Seats(Seats.Limits(total: 4, perUser: 3, perDevice: 2))
         let first = try take(&seats, "ada", "phone").get()
         #expect(take(&seats, "ada", "phone") == .success(Seats.Taken(id: 2)))
-        #expect(take(&seats, "ada", "phone") == .failure(.device))
         #expect(take(&seats, "ada", "laptop") == .success(Seats.Taken(id: 3)))
         #expect(take(&seats, "ada", "watch") == .failure(.user))
         #expect(take(&seats, "ben", "phone") == .success(Seats.Taken(id: 4)))
@@ -38,23 +38,21 @@ struct SeatsTests {
     @Test("A device that comes back takes its oldest seat, even where nobody else gets one")
     func replacing() {
         var seats = Seats(Seats.Limits(total: 2, perUser: 2, perDevice: 2))
-        for id in 1...2 {
-            #expect(take(&seats, "ada", "phone", replacing: true) == .success(.init(id: id)))
-        }
-        #expect(
-            take(&seats, "ada", "phone", replacing: true) == .success(.init(id: 3, replaced: 1)))
+        for id in 1...2 { #expect(take(&seats, "ada", "phone") == .success(.init(id: id))) }
+        #expect(take(&seats, "ada", "phone") == .success(.init(id: 3, replaced: 1)))
         #expect(!seats.isTaken(1) && seats.isTaken(2) && seats.isTaken(3))
-        #expect(take(&seats, "ada", "laptop", replacing: true) == .failure(.user))
+        #expect(take(&seats, "ada", "laptop") == .failure(.user))
         // Its former holder leaves a seat that it has no more.
         seats.leave(1)
         #expect(seats.count == 2)
     }
 
-    @Test("Devices of the same name are different ones for different users")
+    @Test("Devices of the same name are different ones for different users, byte for byte")
     func sameName() {
-        var seats = Seats(Seats.Limits(total: 9, perUser: 9, perDevice: 1))
-        #expect(take(&seats, "ada", "phone") == .success(.init(id: 1)))
-        #expect(take(&seats, "ben", "phone", replacing: true) == .success(.init(id: 2)))
+        var seats = Seats(Seats.Limits(total: 9, perUser: 1, perDevice: 1))
+        for (id, user) in ["ada", "ben", "\u{E9}va", "e\u{301}va"].enumerated() {
+            #expect(take(&seats, user, "phone") == .success(.init(id: id + 1)))
+        }
     }
 
     @Test("Places of watches are given back, and refused by the limit that is reached")
@@ -79,20 +77,31 @@ struct SeatsTests {
         withExtendedLifetime(places) {}
     }
 
-    @Test("Long polls beyond a limit are refused and not replaced")
+    @Test("A device's further long poll ends its oldest; a further device's is refused")
     func polls() throws {
-        let polls = LongPolls(Seats.Limits(total: 2, perUser: 2, perDevice: 1))
+        let registry = MetricsRegistry()
+        let polls = LongPolls(
+            Seats.Limits(total: 2, perUser: 2, perDevice: 1), refusals: GatewayRefusals(registry))
         func enter(_ user: String, _ device: String) throws -> LongPolls.Place {
             try polls.enter(CallerIdentity(user: user, device: device))
         }
+        let ended = Atomic(0)
+        let first = try enter("ada", "phone")
+        first.whenReplaced { ended.add(1, ordering: .relaxed) }
         var places = [try enter("ada", "phone")]
-        let device = #expect(throws: WireError.self) { try enter("ada", "phone") }
-        #expect(device?.status.code == 429 && device?.code == "too_many_waiting")
-        #expect(device?.message.contains("device") == true && device?.retryAfter == 5)
+        #expect(ended.load(ordering: .relaxed) == 1 && first.isReplaced && polls.open == 1)
+        // Who asks afterwards hears of it too.
+        first.whenReplaced { ended.add(1, ordering: .relaxed) }
+        #expect(ended.load(ordering: .relaxed) == 2)
+        #expect(registry.rendered().contains("{reason=\"replaced_poll\"} 1"))
         places.append(try enter("ada", "laptop"))
+        let user = #expect(throws: WireError.self) { try enter("ada", "watch") }
+        #expect(user?.status.code == 429 && user?.code == "too_many_waiting")
+        #expect(user?.retryAfter == 5)
         let total = #expect(throws: WireError.self) { try enter("ben", "phone") }
         #expect(total?.status.code == 503 && total?.code == "overloaded")
         places.removeAll()
         #expect(polls.open == 0)
+        withExtendedLifetime(first) {}
     }
 }

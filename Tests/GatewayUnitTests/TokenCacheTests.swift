@@ -33,6 +33,31 @@ struct TokenCacheTests {
         #expect(cache.caller(key(2), now: 0) == nil)
     }
 
+    @Test func `that a token was good is remembered when the keys change, until it is refused`() {
+        let cache = TokenCache()
+        cache.keep(caller(1, until: future), under: key(1), generation: cache.generation)
+        #expect(!cache.wasGood(key(1)))
+        cache.clear()
+        cache.clear()
+        #expect(cache.wasGood(key(1)) && !cache.wasGood(key(2)))
+        cache.forget(key(1))
+        #expect(!cache.wasGood(key(1)))
+    }
+
+    @Test func `no more former tokens are remembered than may be known`() {
+        let cache = TokenCache(maximumTokens: 10)
+        for round in 0..<5 {
+            for number in 0..<8 {
+                cache.keep(
+                    caller(number, until: future), under: key(10 * round + number),
+                    generation: cache.generation)
+            }
+            cache.clear()
+            #expect((0..<8).allSatisfy { cache.wasGood(key(10 * round + $0)) })
+            #expect((0..<50).count { cache.wasGood(key($0)) } <= 10)
+        }
+    }
+
     @Test func `it never holds more than it may, and keeps the newest`() {
         let cache = TokenCache(maximumTokens: 10)
         for number in 0..<100 {

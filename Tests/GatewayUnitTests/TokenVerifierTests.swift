@@ -214,4 +214,37 @@ struct TokenVerifierTests {
         // Without a token nothing is checked.
         #expect(await refusal(verifier, nil) == "Authorization header required")
     }
+
+    @Test func `a token that was good before the keys changed is checked, whatever others sent`()
+        async throws
+    {
+        let verifier = await verifier(rejections: RejectedTokens(tokensPerSecond: 1))
+        let known = "Bearer \(try token(Self.good))"
+        #expect(await refusal(verifier, known) == nil)
+        let forged = "Bearer \(try token(Self.good, secret: "another secret"))"
+        for _ in 1...4 { #expect(await refusal(verifier, forged) == "Invalid token") }
+        verifier.cache.clear()
+        #expect(await refusal(verifier, known) == nil)
+        // One that is refused then counts as any other.
+        await verifier.keys.use(hs256Secret: "a new secret for everyone")
+        #expect(await refusal(verifier, known) == "Invalid token")
+        var refused: WireError?
+        for _ in 1...3 where refused?.status != .tooManyRequests {
+            refused = await #expect(throws: WireError.self) {
+                try await verifier.caller(authorization: known)
+            }
+        }
+        #expect(refused?.status == .tooManyRequests)
+    }
+
+    @Test func `tokens that wait for keys are not counted as rejected`() async throws {
+        let verifier = await verifier(rejections: RejectedTokens(tokensPerSecond: 1))
+        // Nobody has the key of this name, as Auth cannot be asked.
+        let waiting = "Bearer \(try token(Self.good, header: ["alg": "ES256", "kid": "k"]))"
+        for _ in 1...20 {
+            await #expect(throws: RPCFailure.self) {
+                try await verifier.caller(authorization: waiting)
+            }
+        }
+    }
 }

@@ -62,6 +62,48 @@ struct FrameTests {
         #expect(slice == original + UInt(whole.readableBytes - body.readableBytes))
     }
 
+    /// What the bytes of a frame keep alive.
+    private func kept(_ frame: Frame?) throws -> Int {
+        let frame = try #require(frame)
+        return max(frame.body.storageCapacity, frame.message.storageCapacity)
+    }
+
+    @Test func `a small frame behind a large one does not keep the large one's storage`() throws {
+        let (large, small) = (
+            frame(1, message: 10, body: 8 << 20), frame(2, message: 10, body: 300)
+        )
+        var stream = try bytes(large, limit: 16 << 20)
+        for _ in 1...20 { stream.writeImmutableBuffer(try bytes(small)) }
+        var decoder = FrameDecoder(limit: 16 << 20)
+        var sizes: [Int] = []
+        while var part = stream.readSlice(length: min(stream.readableBytes, 64 << 10)) {
+            guard part.readableBytes > 0 else { break }
+            // As the socket gives it: in storage of its own.
+            part = ByteBuffer(bytes: part.readableBytesView)
+            decoder.append(part)
+            while let frame = try decoder.next() {
+                sizes.append(frame.body.readableBytes)
+                #expect(try kept(frame) <= max(2 * frame.body.readableBytes + 1024, 4096))
+            }
+        }
+        #expect(sizes == [8 << 20] + Array(repeating: 300, count: 20))
+    }
+
+    @Test func `small frames that came with many others are copied out`() throws {
+        let small = frame(1, message: 10, body: 300)
+        var stream = ByteBuffer()
+        while stream.readableBytes < 60_000 { stream.writeImmutableBuffer(try bytes(small)) }
+        var decoder = FrameDecoder(limit: 1 << 20)
+        decoder.append(stream)
+        var count = 0
+        while let frame = try decoder.next() {
+            count += 1
+            #expect(frame.body == small.body)
+            #expect(try kept(frame) <= ByteBuffer.smallStorageBytes)
+        }
+        #expect(count > 100)
+    }
+
     @Test func `a frame at the limit passes and one over it does not, at both ends`() throws {
         let sent = frame(1, message: 0, body: 1000)
         let size = try bytes(sent).readableBytes - 4

@@ -3,7 +3,7 @@ import Synchronization
 
 /// Takes a gateway down as `DrainMachine` says: knows each request in flight and each connection.
 final class Drain: Sendable {
-    private struct State {
+    struct State {
         var machine: DrainMachine
         /// How to give up what a request waits for, by the request's number.
         var interruptions: [Int: @Sendable () -> Void] = [:]
@@ -13,11 +13,11 @@ final class Drain: Sendable {
         var connectionsCut = 0
     }
 
-    private let state: Mutex<State>
+    let state: Mutex<State>
     /// The same as the machine's, for those who ask often.
     private let hasBegun = Atomic(false)
     private let wakeUps: AsyncStream<Void>
-    private let wakeUp: AsyncStream<Void>.Continuation
+    let wakeUp: AsyncStream<Void>.Continuation
 
     /// - Parameter longest: time for all requests in flight to end.
     init(longest: Duration) {
@@ -42,54 +42,6 @@ final class Drain: Sendable {
     func admit(deadline: ContinuousClock.Instant) -> Admission? {
         state.withLock { $0.machine.requestBegan(deadline: deadline) }
             .map { Admission(id: $0, drain: self) }
-    }
-
-    /// A request that was let in. The gateway stays until it goes: whoever writes the answer keeps it until the last
-    /// byte has left.
-    final class Admission: Sendable {
-        fileprivate let id: Int
-        private let drain: Drain
-        private let kept = Mutex<HeldBytes?>(nil)
-
-        fileprivate init(id: Int, drain: Drain) {
-            self.id = id
-            self.drain = drain
-        }
-
-        var isDraining: Bool { drain.isDraining }
-
-        /// Keeps the request's bytes for as long as the admission is kept.
-        func keep(_ bytes: HeldBytes) { kept.withLock { $0 = bytes } }
-
-        /// The request waits for something that a drain gives up.
-        ///
-        /// - Parameter giveUp: called at most once, at once if a drain has begun.
-        func begin(
-            _ activity: DrainMachine.Activity, giveUp: (@Sendable () -> Void)? = nil
-        ) {
-            let goesOn = drain.state.withLock { state in
-                let goesOn = state.machine.goOn(id, with: activity, now: .now)
-                if goesOn, let giveUp { state.interruptions[id] = giveUp }
-                return goesOn
-            }
-            if !goesOn { giveUp?() }
-        }
-
-        /// What it waited for is there. Not called when it was given up, or failed.
-        func goOn() {
-            drain.state.withLock { state in
-                state.interruptions[id] = nil
-                _ = state.machine.goOn(id, with: .working, now: .now)
-            }
-        }
-
-        deinit {
-            drain.state.withLock { state in
-                state.interruptions[id] = nil
-                state.machine.requestEnded(id)
-            }
-            if drain.isDraining { drain.wakeUp.yield() }
-        }
     }
 
     // MARK: - Connections

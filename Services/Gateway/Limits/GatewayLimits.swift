@@ -7,6 +7,7 @@ struct GatewayLimits: Sendable {
     let rates: RateLimits
     let rejections: RejectedTokens?
     let bytes: ByteBudget
+    let work = LongWork()
     let watchers: Watchers
     let longPolls: LongPolls
     let connections: Connections
@@ -24,7 +25,7 @@ struct GatewayLimits: Sendable {
             ? RejectedTokens(tokensPerSecond: settings.rejectedTokensPerSecond) : nil
         bytes = ByteBudget(total: settings.bufferBytes, share: settings.userBufferBytes)
         watchers = Watchers(settings.watchers, refusals: refusals)
-        longPolls = LongPolls(settings.longPolls)
+        longPolls = LongPolls(settings.longPolls, refusals: refusals)
         connections = Connections(
             ConnectionBook.Limits(
                 total: ConnectionRoom.connections(settings.connections, files: files),

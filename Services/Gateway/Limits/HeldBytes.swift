@@ -1,5 +1,7 @@
 import HTTPTypes
 import Model
+import ServiceKit
+import Synchronization
 import Waiting
 
 /// The bytes that the gateway holds for one request: its body, then its answer until the client has
@@ -14,31 +16,47 @@ final class HeldBytes: Sendable {
     /// about what devices sync most, and keeps hundreds of small polls of one user within its
     /// share.
     static let bytesPerRow = 256
+    /// A body or an answer of so few bytes is not counted: the request itself takes more, and how
+    /// many of those there are is limited elsewhere.
+    static let uncountedBytes = 1024
 
     private let budget: ByteBudget
     private let reservation: ByteBudget.Reservation
+    private let answered = Atomic(0)
 
-    init(_ budget: ByteBudget, of user: String) {
+    init(_ budget: ByteBudget, of user: UserID) {
         self.budget = budget
-        reservation = budget.open(for: user)
+        reservation = budget.open(for: user.value)
     }
+
+    /// Bytes of the answer as a service gave it, before it was compressed or left out.
+    var answeredBytes: Int { answered.load(ordering: .relaxed) }
+
+    /// A service has answered with so many bytes, whatever becomes of them.
+    func answer(_ bytes: Int) { answered.store(bytes, ordering: .relaxed) }
 
     /// Holds this many bytes from now on, in place of those before.
     ///
-    /// - Parameter leavesRoom: refuses unless the largest answer would fit too, so that no service
-    ///   is asked for what could not be held.
+    /// - Parameters:
+    ///   - expected: bytes that they are to grow to; refuses if so many do not fit now.
+    ///   - leavesRoom: refuses unless the largest answer would fit too, so that no service is asked
+    ///     for what could not be held.
     /// - Throws: `WireError` 429 when they exceed what the user may have, 503 when they exceed what
     ///   all together may; then as many are held as before.
-    func hold(_ bytes: Int, leavesRoom: Bool = false) throws(WireError) {
+    func hold(_ bytes: Int, expected: Int = 0, leavesRoom: Bool = false) throws(WireError) {
         do throws(ByteBudget.Excess) {
-            try reservation.hold(bytes, room: leavesRoom ? Self.room(in: budget) : 0)
+            try reservation.hold(
+                Self.counted(bytes), expected: Self.counted(expected),
+                room: leavesRoom ? Self.room(in: budget) : 0)
         } catch {
             throw refusal(error)
         }
     }
 
     /// The same for an answer that is there in any case.
-    func holdAnyway(_ bytes: Int) { reservation.holdAnyway(bytes) }
+    func holdAnyway(_ bytes: Int) { reservation.holdAnyway(Self.counted(bytes)) }
+
+    private static func counted(_ bytes: Int) -> Int { bytes > uncountedBytes ? bytes : 0 }
 
     /// Bytes of the largest answer, unless the user's share is so small that it holds no two.
     private static func room(in budget: ByteBudget) -> Int {
@@ -51,15 +69,42 @@ final class HeldBytes: Sendable {
             WireError(
                 status: .tooManyRequests, code: "share_used_up",
                 message: "This user's requests and unread answers take up its share of the "
-                    + "gateway's memory, \(budget.share) bytes; read the answers that are open, "
-                    + "or send less at once, and repeat this request",
+                    + "gateway's memory, \(budget.share) bytes or what others leave of it; read "
+                    + "the answers that are open, or send less at once, and repeat this request",
                 retryAfter: Self.retryAfter)
         case .total:
             WireError(
                 status: .serviceUnavailable, code: "overloaded",
-                message: "All requests and unread answers together take up the gateway's memory "
-                    + "for them, \(budget.total) bytes; repeat this request later",
+                message: "All requests and unread answers together leave too little of the "
+                    + "gateway's memory for them, \(budget.total) bytes; repeat this request later",
                 retryAfter: Self.retryAfter)
         }
+    }
+}
+
+extension HeldBytes {
+    /// Settings that do not go together: the largest body does not fit beside what other devices of
+    /// its user hold.
+    ///
+    /// - Parameters: bytes of the largest body, of one user's share, and of the total.
+    static func warnings(body: Int, share: Int, total: Int) -> [String] {
+        let key = GatewaySettings.bodySetting.key
+        func warning(_ setting: String, _ bytes: Int, _ most: Int, _ needed: Int) -> String {
+            "\(setting) is \(bytes), and \(key) is \(body): a body of more than \(most) bytes is "
+                + "refused (429) for as long as other devices of its user are busy; set "
+                + "\(setting) to \(needed) or more, or \(key) to \(most) or less"
+        }
+        var warnings: [String] = []
+        if share < body {
+            warnings.append(warning(LimitSettings.userBufferSetting.key, share, share, body))
+        }
+        // What one user may have of an empty total.
+        if total / ByteBudget.part < body {
+            warnings.append(
+                warning(
+                    LimitSettings.bufferSetting.key, total, total / ByteBudget.part,
+                    body * ByteBudget.part))
+        }
+        return warnings
     }
 }

@@ -19,11 +19,13 @@ package struct LimitSettings: Sendable {
         "OVERSYNC_MAX_BUFFER_BYTES", "bytes of bodies and unread answers held at once",
         default: 256 << 20, in: 65_536...(1 << 40), unit: "bytes")
     static let userBufferSetting = Setting.integer(
-        "OVERSYNC_MAX_USER_BUFFER_BYTES", "the part of them that one user may have",
+        "OVERSYNC_MAX_USER_BUFFER_BYTES",
+        "the part of them that one user may have, at most a quarter of what others leave",
         default: 64 << 20, in: 65_536...(1 << 40), unit: "bytes")
     static let stallSetting = Setting.integer(
         "OVERSYNC_STALLED_READER_SECONDS",
-        "how long a client may take nothing of an answer before its stream or connection ends",
+        "how long a client may take next to nothing of an answer; then its stream, or connection, "
+            + "ends",
         default: 30, in: 1...600, unit: "seconds")
 
     static let watcherSetting = Setting.integer(
@@ -43,7 +45,8 @@ package struct LimitSettings: Sendable {
         "OVERSYNC_MAX_USER_LONG_POLLS", "long polls of one user at once", default: 500,
         in: 1...1_000_000, unit: "polls")
     static let devicePollSetting = Setting.integer(
-        "OVERSYNC_MAX_DEVICE_LONG_POLLS", "long polls of one device at once", default: 8,
+        "OVERSYNC_MAX_DEVICE_LONG_POLLS",
+        "long polls of one device at once; a further one ends its oldest", default: 8,
         in: 1...1000, unit: "polls")
 
     static let connectionSetting = Setting.integer(

@@ -1,4 +1,5 @@
 import HTTPTypes
+import Model
 import Synchronization
 
 /// How many requests and bytes each user may have a second, over all of its devices at this gateway. It holds
@@ -17,7 +18,7 @@ final class RateLimits: Sendable {
     /// Each second, for each user; 0: no limit.
     private let requests: Double
     private let bytes: Double
-    private let state = Mutex<[String: Allowance]>([:])
+    private let state = Mutex<[UserID: Allowance]>([:])
 
     init(requestsPerSecond: Int, bytesPerSecond: Int) {
         requests = Double(requestsPerSecond)
@@ -29,7 +30,7 @@ final class RateLimits: Sendable {
     /// A request begins.
     ///
     /// - Throws: `WireError` 429 when the user has used up its allowance.
-    func enter(_ user: String, now: ContinuousClock.Instant = .now) throws(WireError) {
+    func enter(_ user: UserID, now: ContinuousClock.Instant = .now) throws(WireError) {
         guard isOn else { return }
         let refused: Duration? = state.withLock { users in
             if users[user] == nil { makeRoom(&users, now) }
@@ -46,7 +47,7 @@ final class RateLimits: Sendable {
     }
 
     /// A request brought or got these bytes.
-    func charge(_ user: String, bytes count: Int, now: ContinuousClock.Instant = .now) {
+    func charge(_ user: UserID, bytes count: Int, now: ContinuousClock.Instant = .now) {
         guard bytes > 0, count > 0 else { return }
         state.withLock { $0[user]?.bytes.charge(Double(count), now: now) }
     }
@@ -57,7 +58,7 @@ final class RateLimits: Sendable {
             bytes: TokenBucket(rate: bytes, capacity: bytes * Self.burstSeconds, now: now))
     }
 
-    private func makeRoom(_ users: inout [String: Allowance], _ now: ContinuousClock.Instant) {
+    private func makeRoom(_ users: inout [UserID: Allowance], _ now: ContinuousClock.Instant) {
         guard users.count >= Self.maximumUsers else { return }
         users = users.filter { _, allowance in
             var allowance = allowance

@@ -25,6 +25,13 @@ struct RejectionAllowance {
     /// Addresses that are remembered.
     var count: Int { buckets.count }
 
+    /// The time until a token may be checked; nil if one may be now. Counts nothing.
+    func wait(_ address: PeerAddress, now: Instant) -> Duration? {
+        // Of a copy: nothing is taken.
+        guard var bucket = buckets[address] else { return nil }
+        return bucket.take(1, now: now)
+    }
+
     /// A token is to be checked; it counts as rejected until it is accepted, so that many at once
     /// do not get past.
     ///
@@ -65,9 +72,22 @@ final class RejectedTokens: Sendable {
         allowance = Mutex(RejectionAllowance(tokensPerSecond: tokensPerSecond))
     }
 
+    /// Before what a check needs is there.
+    ///
     /// - Throws: `WireError` 429 when the address has used up its allowance.
+    func check(_ address: PeerAddress) throws(WireError) {
+        try refuse(for: allowance.withLock { $0.wait(address, now: .now) })
+    }
+
+    /// A token is checked now.
+    ///
+    /// - Throws: as `check` does.
     func begin(_ address: PeerAddress) throws(WireError) {
-        guard let wait = allowance.withLock({ $0.begin(address, now: .now) }) else { return }
+        try refuse(for: allowance.withLock { $0.begin(address, now: .now) })
+    }
+
+    private func refuse(for wait: Duration?) throws(WireError) {
+        guard let wait else { return }
         throw WireError(
             status: .tooManyRequests, code: "too_many_rejections",
             message: "Too many tokens from this address were rejected; a token that was accepted "

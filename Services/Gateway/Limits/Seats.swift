@@ -1,3 +1,5 @@
+import Model
+
 /// Who waits at once, within limits of all, of each user and of each device. Decides; performs
 /// nothing.
 struct Seats: Sendable {
@@ -12,7 +14,7 @@ struct Seats: Sendable {
 
     /// Which limit leaves no seat.
     enum Full: Error, Hashable {
-        case device, user, total
+        case user, total
     }
 
     /// A seat that was taken, and the one that was given up for it.
@@ -22,15 +24,15 @@ struct Seats: Sendable {
     }
 
     private struct Device: Hashable {
-        let user: String
-        let device: String
+        let user: UserID
+        let device: DeviceID
     }
 
     private let limits: Limits
     private var seats: [ID: Device] = [:]
     /// The oldest first.
     private var devices: [Device: [ID]] = [:]
-    private var users: [String: Int] = [:]
+    private var users: [UserID: Int] = [:]
     private var lastID = 0
 
     init(_ limits: Limits) {
@@ -44,18 +46,13 @@ struct Seats: Sendable {
 
     /// Takes a seat.
     ///
-    /// - Parameter replacesOldest: a device that has all its seats gives up its oldest. It may be
-    ///   one that comes back after a change of networks, and nobody has told of the end of its
-    ///   former connections: it must get in.
-    mutating func take(
-        user: String, device: String, replacesOldest: Bool
-    ) throws(Full) -> Taken {
+    /// A device that has all its seats gives up its oldest. It may be one that comes back after a
+    /// change of networks, and nobody has told of the end of its former connections: it must get
+    /// in.
+    mutating func take(user: UserID, device: DeviceID) throws(Full) -> Taken {
         let device = Device(user: user, device: device)
         var replaced: ID?
-        if let own = devices[device], own.count >= limits.perDevice {
-            guard replacesOldest else { throw .device }
-            replaced = own.first
-        }
+        if let own = devices[device], own.count >= limits.perDevice { replaced = own.first }
         if replaced == nil {
             if users[user, default: 0] >= limits.perUser { throw .user }
             if seats.count >= limits.total { throw .total }

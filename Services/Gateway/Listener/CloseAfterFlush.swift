@@ -18,9 +18,16 @@ final class CloseAfterFlush: ChannelDuplexHandler {
     private let patience: TimeAmount
     /// The client has been told that the connection ends.
     private var hasSaidGoodbye = false
+    /// Bytes that were written, before TLS.
+    private(set) var writtenBytes = 0
 
     init(patience: TimeAmount) {
         self.patience = patience
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        writtenBytes += unwrapOutboundIn(data).readableBytes
+        context.write(data, promise: promise)
     }
 
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {

@@ -1,3 +1,4 @@
+import Model
 import Waiting
 
 /// The connections that are open, and which of them goes when there are too many. Decides; performs
@@ -41,7 +42,9 @@ struct ConnectionBook: Sendable {
     private struct Connection {
         let address: PeerAddress
         /// Whose token was good, while that counts.
-        var user: String?
+        var user: UserID?
+        /// Its place in the lists that it is in: a fresh one each time that it joins others.
+        var place: Int
     }
 
     private struct Address {
@@ -54,8 +57,11 @@ struct ConnectionBook: Sendable {
     private var silent = WaitList<Void>()
     private var addresses: [PeerAddress: Address] = [:]
     /// Each user's connections that are not silent.
-    private var users: [String: WaitList<Void>] = [:]
+    private var users: [UserID: WaitList<Void>] = [:]
+    /// The connections by their places.
+    private var places: [Int: ID] = [:]
     private var lastID = 0
+    private var lastPlace = 0
 
     init(_ limits: Limits) {
         self.limits = limits
@@ -70,7 +76,7 @@ struct ConnectionBook: Sendable {
         lastID += 1
         let id = lastID
         let ofAddress = addresses[address]?.count ?? 0
-        var victim: ID?
+        var victim: Int?
         if limits.perAddress > 0, ofAddress >= limits.perAddress {
             // Within the address, which leaves the others alone.
             victim = addresses[address]?.silent.popFirst()
@@ -79,52 +85,73 @@ struct ConnectionBook: Sendable {
             victim = silent.popFirst()
             guard victim != nil else { return (id, .refused) }
         }
-        if let victim { close(victim) }
-        connections[id] = Connection(address: address)
+        let replaced = victim.flatMap { places[$0] }
+        if let replaced { close(replaced) }
+        connections[id] = Connection(address: address, place: 0)
         addresses[address, default: Address()].count += 1
-        beSilent(id, address)
-        return (id, victim.map { .replaces($0) } ?? .stays)
+        beSilent(id)
+        return (id, replaced.map { .replaces($0) } ?? .stays)
     }
 
     /// The system has no file for a further connection.
     ///
     /// - Returns: the connection that goes, and is forgotten; nil if none is silent.
     mutating func makeRoom() -> ID? {
-        guard let victim = silent.popFirst() else { return nil }
+        guard let victim = silent.popFirst().flatMap({ places[$0] }) else { return nil }
         close(victim)
         return victim
     }
 
     /// A request came by it with a good token.
-    mutating func prove(_ id: ID, user: String) {
-        guard let connection = connections[id], connection.user == nil else { return }
+    ///
+    /// - Returns: the connection of the user that counts as silent from now on.
+    @discardableResult
+    mutating func prove(_ id: ID, user: UserID) -> ID? {
+        guard let connection = connections[id], connection.user == nil else { return nil }
+        leaveLists(connection)
         connections[id]?.user = user
-        _ = silent.remove(id)
-        _ = addresses[connection.address]?.silent.remove(id)
-        users[user, default: WaitList()].append(id, ())
+        let place = takePlace(id)
+        users[user, default: WaitList()].append(place, ())
         guard let own = users[user]?.count, own > limits.perUser,
-            let oldest = users[user]?.popFirst(), let its = connections[oldest]
-        else { return }
-        connections[oldest]?.user = nil
-        beSilent(oldest, its.address)
+            let oldest = users[user]?.popFirst().flatMap({ places[$0] })
+        else { return nil }
+        beSilent(oldest)
+        return oldest
     }
 
     /// A connection has ended; nothing happens if it is forgotten.
     mutating func close(_ id: ID) {
         guard let connection = connections.removeValue(forKey: id) else { return }
-        _ = silent.remove(id)
+        leaveLists(connection)
+        places[connection.place] = nil
         // In place: a copy of an address's list would cost as much as it has connections.
-        _ = addresses[connection.address]?.silent.remove(id)
         addresses[connection.address]?.count -= 1
         if addresses[connection.address]?.count == 0 { addresses[connection.address] = nil }
+    }
+
+    private mutating func leaveLists(_ connection: Connection) {
+        _ = silent.remove(connection.place)
+        _ = addresses[connection.address]?.silent.remove(connection.place)
         if let user = connection.user {
-            _ = users[user]?.remove(id)
+            _ = users[user]?.remove(connection.place)
             if users[user]?.isEmpty == true { users[user] = nil }
         }
     }
 
-    private mutating func beSilent(_ id: ID, _ address: PeerAddress) {
-        silent.append(id, ())
-        addresses[address]?.silent.append(id, ())
+    private mutating func beSilent(_ id: ID) {
+        connections[id]?.user = nil
+        guard let address = connections[id]?.address else { return }
+        let place = takePlace(id)
+        silent.append(place, ())
+        addresses[address]?.silent.append(place, ())
+    }
+
+    /// A place behind all others.
+    private mutating func takePlace(_ id: ID) -> Int {
+        if let former = connections[id]?.place { places[former] = nil }
+        lastPlace += 1
+        connections[id]?.place = lastPlace
+        places[lastPlace] = id
+        return lastPlace
     }
 }

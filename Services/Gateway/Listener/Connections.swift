@@ -1,3 +1,4 @@
+import Model
 import NIOCore
 import Synchronization
 
@@ -5,7 +6,12 @@ import Synchronization
 final class Connections: Sendable {
     private struct State {
         var book: ConnectionBook
-        var channels: [ConnectionBook.ID: any Channel] = [:]
+        var open: [ConnectionBook.ID: Open] = [:]
+    }
+
+    private struct Open {
+        let channel: any Channel
+        let peer: Peer
     }
 
     private let state: Mutex<State>
@@ -22,13 +28,12 @@ final class Connections: Sendable {
     /// A connection has come; it, or another, is closed if there are too many.
     func open(_ channel: any Channel) -> Peer {
         let address = PeerAddress(channel.remoteAddress)
-        let (id, verdict, victim) = state.withLock { state in
+        let (peer, verdict, victim) = state.withLock { state in
             let (id, verdict) = state.book.open(from: address)
-            if verdict != .refused { state.channels[id] = channel }
-            guard case .replaces(let other) = verdict else {
-                return (id, verdict, nil as (any Channel)?)
-            }
-            return (id, verdict, state.channels.removeValue(forKey: other))
+            let peer = Peer(connections: self, id: id, address: address)
+            if verdict != .refused { state.open[id] = Open(channel: channel, peer: peer) }
+            guard case .replaces(let other) = verdict else { return (peer, verdict, nil as Open?) }
+            return (peer, verdict, state.open.removeValue(forKey: other))
         }
         switch verdict {
         case .stays: break
@@ -37,37 +42,41 @@ final class Connections: Sendable {
             refusals.count(.connection)
             channel.cut()
         }
-        victim?.cut()
-        if verdict != .refused { channel.closeFuture.whenComplete { _ in self.closed(id) } }
-        return Peer(connections: self, id: id, address: address)
+        victim?.channel.cut()
+        if verdict != .refused { channel.closeFuture.whenComplete { _ in self.closed(peer.id) } }
+        return peer
     }
 
     /// Closes a silent connection, as there is no file left for a new one.
     func makeRoom() {
-        let victim: (any Channel)? = state.withLock { state in
-            state.book.makeRoom().flatMap { state.channels.removeValue(forKey: $0) }
+        let victim = state.withLock { state in
+            state.book.makeRoom().flatMap { state.open.removeValue(forKey: $0) }
         }
         guard let victim else { return refusals.count(.connection) }
         refusals.count(.silentConnection)
-        victim.cut()
+        victim.channel.cut()
     }
 
     private func closed(_ id: ConnectionBook.ID) {
         state.withLock { state in
             state.book.close(id)
-            state.channels[id] = nil
+            state.open[id] = nil
         }
     }
 
-    fileprivate func prove(_ id: ConnectionBook.ID, _ user: String) {
-        state.withLock { $0.book.prove(id, user: user) }
+    fileprivate func prove(_ id: ConnectionBook.ID, _ user: UserID) {
+        state.withLock { state in
+            guard let silenced = state.book.prove(id, user: user) else { return }
+            // Its next request proves it again.
+            state.open[silenced]?.peer.beSilent()
+        }
     }
 }
 
 /// A client's connection, as the requests that come by it know it.
 final class Peer: Sendable {
     let address: PeerAddress
-    private let id: ConnectionBook.ID
+    fileprivate let id: ConnectionBook.ID
     private let connections: Connections
     private let isProved = Atomic(false)
 
@@ -78,10 +87,12 @@ final class Peer: Sendable {
     }
 
     /// A request came with a good token of this user.
-    func prove(_ user: String) {
+    func prove(_ user: UserID) {
         // Only the first time is more than this one look.
         guard !isProved.load(ordering: .relaxed) else { return }
         guard !isProved.exchange(true, ordering: .relaxed) else { return }
         connections.prove(id, user)
     }
+
+    fileprivate func beSilent() { isProved.store(false, ordering: .relaxed) }
 }

@@ -41,7 +41,10 @@ extension HTTP1Handler {
         let loopBound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let (answer, peer) = (answer, peer)
         let admission = drain.admit(deadline: .now + requestTimeout)
+        self.admission = admission
+        if isInputClosed { admission?.clientIs(.silent) }
         // Goes on when the device hangs up, as work in the services does; the request's own deadline ends it.
+        // Only what waits for news hears of that.
         Task(executorPreference: EventLoopExecutor.of(context.eventLoop)) {
             let response = await answer(request, peer, admission)
             let bytes = await CollectedBody.bytes(of: response.body)
@@ -58,7 +61,6 @@ extension HTTP1Handler {
         _ context: ChannelHandlerContext
     ) {
         guard context.channel.isActive else { return }
-        self.admission = admission
         if drain.isDraining { closesAfterAnswer = true }
         // One that was not told to send its body, and has no further request, sends nothing more.
         if isClientWaiting, closesAfterAnswer { endBody() }

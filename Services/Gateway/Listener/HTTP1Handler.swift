@@ -43,8 +43,10 @@ final class HTTP1Handler: ChannelDuplexHandler {
     var isOver = false
     /// Writes an answer whose end is not known when it begins.
     var streaming: Task<Void, Never>?
-    /// Of the request whose answer is being written.
+    /// Of the request that is being answered, until the answer is written.
     var admission: Drain.Admission?
+    /// The client has closed its end.
+    var isInputClosed = false
 
     init(
         idleTimeout: TimeAmount, requestTimeout: Duration, drain: Drain, peer: Peer,
@@ -68,6 +70,7 @@ final class HTTP1Handler: ChannelDuplexHandler {
         waiting = nil
         ending?.cancel()
         streaming?.cancel()
+        admission?.clientIs(.gone)
         admission = nil
     }
 
@@ -118,6 +121,8 @@ final class HTTP1Handler: ChannelDuplexHandler {
             endBody(ChannelError.inputClosed)
             // Whoever says no more may still listen.
             closesAfterAnswer = true
+            isInputClosed = true
+            admission?.clientIs(.silent)
             if !isAnswering { context.close(promise: nil) }
         case is DrainBegan:
             closesAfterAnswer = true

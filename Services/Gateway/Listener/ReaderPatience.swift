@@ -1,10 +1,17 @@
-/// Whether the client of an answer still takes it. Decides; performs nothing.
+/// Whether the client of an answer still takes it, and fast enough. Decides; performs nothing.
 ///
 /// Somebody looks from time to time while parts of an answer wait to be taken. Nothing is to be
-/// looked at while no part waits: a watch without news may last for ever.
-struct ReaderPatience: Hashable {
-    /// Looks without progress after which the client counts as stalled.
+/// looked at while no part waits: a watch without news may last for ever. Else a period begins, of
+/// so many looks at most, in which the client must take some bytes: all that wait if they are few.
+/// Once it has, the next period begins.
+struct ReaderPatience {
+    /// Looks of a period.
     static let looks = 3
+    /// Bytes that a client must take in a period; with one of 30 s that is 17 kbit/s.
+    static let leastBytes = 64 << 10
+    /// The part of what waits that it must take at least, if that is more: this fraction. So a
+    /// large answer is held for an hour at most, and not for as long as its client likes.
+    static let leastPart = 64
 
     /// What a look finds.
     enum Verdict: Hashable {
@@ -14,35 +21,70 @@ struct ReaderPatience: Hashable {
         case stalled
     }
 
-    private var waiting = 0
+    /// The connection that the answer goes out by, which others may share.
+    struct Connection: Hashable {
+        /// Bytes that its socket has taken.
+        var sent = 0
+        /// Bytes that its socket has not taken, as the client takes no more.
+        var buffered = 0
+    }
+
+    /// Parts that wait, and their bytes.
+    private var parts = 0
+    private var bytes = 0
     private var takenSinceLook = 0
-    private var buffered = 0
-    private var silentLooks = 0
+    /// As it was at the last look.
+    private var connection = Connection()
+    private var taken = 0
+    /// What waited when the period began: of this answer, and of the connection.
+    private var waiting = (own: 0, all: 0)
+    private var looksOfPeriod = 0
 
     /// Whether something was written that has not been taken.
-    var isWaiting: Bool { waiting > 0 }
+    var isWaiting: Bool { parts > 0 }
 
-    mutating func wrote() { waiting += 1 }
+    mutating func wrote(_ bytes: Int) {
+        parts += 1
+        self.bytes += bytes
+    }
 
     /// The system has a part, or it is lost.
-    mutating func took() {
-        waiting -= 1
-        takenSinceLook += 1
+    mutating func took(_ bytes: Int) {
+        parts -= 1
+        self.bytes -= bytes
+        takenSinceLook += bytes
     }
 
     /// Looks begin.
-    ///
-    /// - Parameter buffered: bytes that the connection holds back, as the client takes no more.
-    mutating func begin(buffered: Int) {
-        (takenSinceLook, silentLooks, self.buffered) = (0, 0, buffered)
+    mutating func begin(_ connection: Connection) {
+        takenSinceLook = 0
+        self.connection = connection
+        beginPeriod()
     }
 
-    mutating func look(buffered: Int) -> Verdict {
+    private mutating func beginPeriod() {
+        waiting = (bytes, max(bytes, connection.buffered))
+        (taken, looksOfPeriod) = (0, 0)
+    }
+
+    /// Bytes to take of so many that wait.
+    private static func due(of waiting: Int) -> Int {
+        min(max(1, waiting), max(leastBytes, waiting / leastPart))
+    }
+
+    mutating func look(_ connection: Connection) -> Verdict {
         guard isWaiting else { return .nothingWaits }
-        // Large parts go in pieces that only the connection's buffer shows.
-        let hasMoved = takenSinceLook > 0 || buffered != self.buffered
-        (takenSinceLook, self.buffered) = (0, buffered)
-        silentLooks = hasMoved ? 0 : silentLooks + 1
-        return silentLooks < Self.looks ? .goesOn : .stalled
+        // Large parts go in pieces that only the connection shows, but not while it holds nothing
+        // back: then the client gives this answer no room, whatever else it takes.
+        let isBlocked = connection.buffered > 0 && self.connection.buffered > 0
+        taken += max(takenSinceLook, isBlocked ? connection.sent - self.connection.sent : 0)
+        takenSinceLook = 0
+        self.connection = connection
+        looksOfPeriod += 1
+        if taken >= Self.due(of: isBlocked ? waiting.all : waiting.own) {
+            beginPeriod()
+            return .goesOn
+        }
+        return looksOfPeriod < Self.looks ? .goesOn : .stalled
     }
 }

@@ -2,7 +2,7 @@ import NIOCore
 import NIOHTTPTypes
 
 /// Ends an HTTP/2 stream, or an HTTP/1.1 connection, whose client takes nothing of its answer for
-/// some time: what is held for it would stay for as long as the client likes.
+/// some time, or next to nothing: what is held for it would stay for as long as the client likes.
 ///
 /// An answer that leaves at once, as nearly all do, costs a promise and no timer.
 final class StalledReaderLimit: ChannelOutboundHandler, RemovableChannelHandler {
@@ -19,6 +19,8 @@ final class StalledReaderLimit: ChannelOutboundHandler, RemovableChannelHandler 
     private let stalled: @Sendable () -> Void
     private var patience = ReaderPatience()
     private var look: Scheduled<Void>?
+    /// Bytes written without a promise of their own.
+    private var unobserved = 0
 
     /// - Parameters:
     ///   - time: for which a client may take nothing.
@@ -42,30 +44,37 @@ final class StalledReaderLimit: ChannelOutboundHandler, RemovableChannelHandler 
             while bytes.readableBytes > Self.pieceBytes,
                 let piece = bytes.readSlice(length: Self.pieceBytes)
             {
-                context.write(wrapOutboundOut(.body(piece)), promise: observed(nil, context))
+                let promise = observed(nil, piece.readableBytes, context)
+                context.write(wrapOutboundOut(.body(piece)), promise: promise)
             }
-            context.write(wrapOutboundOut(.body(bytes)), promise: observed(promise, context))
-        case .body where promise == nil:
+            let promise = observed(promise, bytes.readableBytes, context)
+            context.write(wrapOutboundOut(.body(bytes)), promise: promise)
+        case .body(let bytes) where promise == nil:
             // The end of the answer comes behind it, in the same turn.
+            unobserved += bytes.readableBytes
             context.write(data, promise: nil)
-        case .body, .end:
-            context.write(data, promise: observed(promise, context))
+        case .body(let bytes):
+            context.write(data, promise: observed(promise, bytes.readableBytes, context))
+        case .end:
+            context.write(data, promise: observed(promise, 0, context))
         }
     }
 
     func flush(context: ChannelHandlerContext) {
         context.flush()
         guard patience.isWaiting, look == nil else { return }
-        patience.begin(buffered: bufferedBytes(context))
+        patience.begin(connection(context))
         scheduleLook(context)
     }
 
     private func observed(
-        _ promise: EventLoopPromise<Void>?, _ context: ChannelHandlerContext
+        _ promise: EventLoopPromise<Void>?, _ bytes: Int, _ context: ChannelHandlerContext
     ) -> EventLoopPromise<Void> {
         let promise = promise ?? context.eventLoop.makePromise(of: Void.self)
-        patience.wrote()
-        promise.futureResult.assumeIsolated().whenComplete { _ in self.patience.took() }
+        let bytes = bytes + unobserved
+        unobserved = 0
+        patience.wrote(bytes)
+        promise.futureResult.assumeIsolated().whenComplete { _ in self.patience.took(bytes) }
         return promise
     }
 
@@ -79,7 +88,7 @@ final class StalledReaderLimit: ChannelOutboundHandler, RemovableChannelHandler 
 
     private func look(_ context: ChannelHandlerContext) {
         look = nil
-        switch patience.look(buffered: bufferedBytes(context)) {
+        switch patience.look(connection(context)) {
         case .nothingWaits: break
         case .goesOn: scheduleLook(context)
         case .stalled:
@@ -88,9 +97,13 @@ final class StalledReaderLimit: ChannelOutboundHandler, RemovableChannelHandler 
         }
     }
 
-    /// Bytes that the connection's socket has not taken.
-    private func bufferedBytes(_ context: ChannelHandlerContext) -> Int {
-        let connection = isStream ? context.channel.parent : context.channel
-        return (try? connection?.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    private func connection(_ context: ChannelHandlerContext) -> ReaderPatience.Connection {
+        guard let connection = isStream ? context.channel.parent : context.channel else {
+            return ReaderPatience.Connection()
+        }
+        let buffered = (try? connection.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        let written = try? connection.pipeline.syncOperations
+            .handler(type: CloseAfterFlush.self).writtenBytes
+        return ReaderPatience.Connection(sent: (written ?? 0) - buffered, buffered: buffered)
     }
 }

@@ -39,8 +39,8 @@ struct TLSChannel: ServerChildChannel {
         return HTTP2Channel(
             responder: { (request, writer: consuming ResponseWriter, stream) in
                 let admission = drain.admit(deadline: .now + requestTimeout)
-                let response = await answer(request, peer, admission)
                 if let admission { Self.keep(admission, until: stream) }
+                let response = await answer(request, peer, admission)
                 try await writer.write(response: response.head, body: response.body)
                 // Behind the answer: clients drop a request whose new connection begins with a goodbye.
                 if admission == nil, let connection = stream.parent {
@@ -110,9 +110,11 @@ struct TLSChannel: ServerChildChannel {
         }
     }
 
-    /// Keeps an admission until the stream's last frame has gone out.
+    /// Keeps an admission until the stream's last frame has gone out. What waits for news hears of
+    /// the end of a stream, or of its connection.
     private static func keep(_ admission: Drain.Admission, until stream: any Channel) {
         stream.closeFuture.whenComplete { _ in
+            admission.clientIs(.gone)
             guard admission.isDraining, let connection = stream.parent else { return }
             connection.eventLoop.execute {
                 let pipeline = connection.pipeline.syncOperations

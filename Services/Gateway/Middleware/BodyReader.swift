@@ -8,10 +8,11 @@ import Synchronization
 
 /// Reads request bodies within the gateway's limits, and charges them to the caller: what came, and what it became.
 struct BodyReader: Sendable {
-    /// Bytes in which room for a body of unknown length grows at least.
+    /// Bytes that a body holds beyond what has come of it.
     private static let step = 64 << 10
 
     let maximumBytes: Int
+    let work: LongWork
     /// Nil charges nobody: bodies that are small, or come before the caller is known.
     var limits: RateLimits?
 
@@ -25,8 +26,10 @@ struct BodyReader: Sendable {
         let isCompressed = try isGzip(request.headers[.contentEncoding])
         let length = max(0, request.headers[.contentLength].flatMap { Int($0) } ?? 0)
         guard length <= maximumBytes else { throw WireError.tooLarge(limit: maximumBytes) }
-        try scope.held?.hold(length, leavesRoom: true)
+        // Refused at once if it cannot fit; what it holds grows as it comes.
+        try scope.held?.hold(0, expected: length, leavesRoom: true)
         let body = try await arrived(request, length, scope)
+        scope.held?.holdAnyway(body.readableBytes)
         guard isCompressed else { return body }
         let whole = try await inflated(body, scope)
         // What came compressed is needed no more.
@@ -37,7 +40,7 @@ struct BodyReader: Sendable {
 
     func charge(_ bytes: Int, to scope: RequestScope) {
         guard let limits, let caller = scope.caller else { return }
-        limits.charge(caller.user, bytes: bytes)
+        limits.charge(caller.userID, bytes: bytes)
     }
 
     private func isGzip(_ encoding: String?) throws(WireError) -> Bool {
@@ -57,7 +60,8 @@ struct BodyReader: Sendable {
         _ body: ByteBuffer, _ scope: RequestScope
     ) async throws(WireError) -> ByteBuffer {
         let refusal = Mutex<WireError?>(nil)
-        let result = await LongWork.inflate(body, limit: maximumBytes) { bytes in
+        let user = scope.caller?.userID
+        let result = await work.inflate(body, limit: maximumBytes, of: user) { bytes in
             do throws(WireError) {
                 try scope.held?.hold(body.readableBytes + bytes)
                 return true
@@ -99,26 +103,26 @@ struct BodyReader: Sendable {
         return body
     }
 
-    /// - Parameter length: as announced, and held for; 0 where it is not known.
+    /// - Parameter length: as announced; 0 where it is not known.
     private func collect(
         _ body: RequestBody, _ length: Int, _ scope: RequestScope
     ) async throws -> ByteBuffer {
         var whole = ByteBuffer()
-        var held = length
+        var held = 0
+        let most = length > 0 ? length : maximumBytes
         do {
             for try await var part in body {
                 charge(part.readableBytes, to: scope)
                 let bytes = whole.readableBytes + part.readableBytes
                 guard bytes <= maximumBytes else { throw WireError.tooLarge(limit: maximumBytes) }
                 if bytes > held {
-                    held = min(max(bytes, 2 * held, Self.step), maximumBytes)
+                    held = max(bytes, min(bytes + Self.step, most))
                     try scope.held?.hold(held)
                 }
                 guard whole.readableBytes > 0 else {
-                    whole = part
+                    whole = part.withoutSpareStorage()
                     continue
                 }
-                whole.reserveCapacity(length)
                 whole.writeBuffer(&part)
             }
         } catch {

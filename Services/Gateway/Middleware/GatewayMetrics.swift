@@ -37,6 +37,8 @@ struct GatewayRefusals: Sendable {
         case stalledReader = "stalled_reader"
         /// A device's oldest watch, ended for its newest.
         case replacedWatch = "replaced_watch"
+        /// The same for long polls.
+        case replacedPoll = "replaced_poll"
     }
 
     /// The codes of errors by which a limit refuses a request.

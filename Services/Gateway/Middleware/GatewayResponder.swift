@@ -36,14 +36,13 @@ struct GatewayResponder: Sendable {
                 let verified = try await verifier.caller(
                     authorization: request.headers[.authorization], from: peer.address)
                 scope.verified = verified
-                let user = verified.identity.user
+                let user = verified.identity.userID
                 peer.prove(user)
                 try limits.rates.enter(user)
                 scope.hold(HeldBytes(limits.bytes, of: user))
                 if route.access == .administrators { try admit(verified.identity) }
             }
             response = try await route.answer(request, scope)
-            if request.method == .head { response.body = ResponseBody() }
         } catch {
             let wire = Self.wireError(error)
             limits.refusals.count(wire)
@@ -54,18 +53,26 @@ struct GatewayResponder: Sendable {
             }
             response = wire.response(requestID: scope.requestID)
         }
+        if request.method == .head { response.body = ResponseBody() }
         response.headers[.apiVersion] = Self.apiVersion
         response.headers[.requestID] = scope.requestID
-        let bytes = response.body.contentLength ?? 0
-        // In place of the body, and of a page before it was compressed.
-        scope.held?.holdAnyway(bytes)
-        // What came was charged as it was read; whoever is sent away has used nothing up.
-        if let caller = scope.caller, response.status != .tooManyRequests {
-            limits.rates.charge(caller.user, bytes: bytes)
-        }
+        account(for: response, scope)
         metrics.count(request.method, path, response.status, after: .now - start)
         log(request, path, response, scope, .now - start)
         return response
+    }
+
+    /// Holds the answer, and charges it. What came was charged as it was read.
+    private func account(for response: Response, _ scope: RequestScope) {
+        let bytes = response.body.contentLength ?? 0
+        // In place of the body, and of a page before it was compressed.
+        scope.held?.holdAnyway(bytes)
+        guard let caller = scope.caller else { return }
+        // A page costs what was read and compressed of it, though its client gets less, or nothing.
+        let read = scope.held?.answeredBytes ?? 0
+        // Whoever is sent away before has used nothing up.
+        guard response.status != .tooManyRequests || read > 0 else { return }
+        limits.rates.charge(caller.userID, bytes: max(bytes, read))
     }
 
     private func admit(_ caller: CallerIdentity) throws(WireError) {

@@ -1,6 +1,7 @@
 import Foundation
 import HTTPTypes
 import Hummingbird
+import Model
 import RPC
 import Telemetry
 
@@ -63,6 +64,12 @@ struct RequestScope: Sendable {
     }
 
     private static let randomBytes = 12
+}
+
+extension CallerIdentity {
+    /// Limits compare users and devices as the services do, byte for byte.
+    var userID: UserID { UserID(user) }
+    var deviceID: DeviceID { DeviceID(device) }
 }
 
 extension HTTPField.Name {

@@ -14,6 +14,7 @@ struct AdminRoutes: Sendable {
     private static let maximumRetryBytes = 1024
 
     let upload: RPCClient
+    let work: LongWork
 
     var routes: [Route] {
         [
@@ -64,8 +65,8 @@ struct AdminRoutes: Sendable {
         if let id = request.uri.queryParameters["id"] {
             message.id = Int64(id) ?? 0
         } else {
-            let body = try await BodyReader(maximumBytes: Self.maximumRetryBytes).body(
-                of: request, scope)
+            let bodies = BodyReader(maximumBytes: Self.maximumRetryBytes, work: work)
+            let body = try await bodies.body(of: request, scope)
             message.id = Self.id(in: body) ?? 0
         }
         guard message.id > 0 else { throw WireError.invalid("missing or invalid id") }

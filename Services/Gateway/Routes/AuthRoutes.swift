@@ -15,6 +15,7 @@ struct AuthRoutes: Sendable {
 
     let auth: RPCClient
     let keys: KeySource
+    let work: LongWork
     let allowsDevelopmentSignIn: Bool
 
     var routes: [Route] {
@@ -37,8 +38,8 @@ struct AuthRoutes: Sendable {
     }
 
     private func signIn(_ request: Request, _ scope: RequestScope) async throws -> Response {
-        let body = try await BodyReader(maximumBytes: Self.maximumSignInBytes).body(
-            of: request, scope)
+        let bodies = BodyReader(maximumBytes: Self.maximumSignInBytes, work: work)
+        let body = try await bodies.body(of: request, scope)
         let message = try Self.message(body)
         let reply = try await auth.call(
             AuthRPC.developmentSignIn, message, context: scope.context()

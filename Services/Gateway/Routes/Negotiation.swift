@@ -1,6 +1,7 @@
 import Foundation
 import HTTPTypes
 import Hummingbird
+import Model
 import NIOCore
 
 /// The form of a sync body.
@@ -39,11 +40,17 @@ extension Response {
     private static let minimumCompressedBytes = 1024
 
     /// The answer to a sync request, compressed where the caller takes it.
-    static func sync(_ body: ByteBuffer, _ type: BodyType, for request: Request) async -> Response {
+    ///
+    /// - Parameter user: who waits for its other compressions.
+    static func sync(
+        _ body: ByteBuffer, _ type: BodyType, for request: Request, _ work: LongWork,
+        of user: UserID?
+    ) async -> Response {
         var headers: HTTPFields = [.contentType: type.mediaType, .vary: "Accept, Accept-Encoding"]
         var body = body
-        if body.readableBytes >= minimumCompressedBytes, request.acceptsGzip,
-            let compressed = await LongWork.deflate(body)
+        // Nobody sends the body of an answer to HEAD.
+        if request.method != .head, body.readableBytes >= minimumCompressedBytes,
+            request.acceptsGzip, let compressed = await work.deflate(body, of: user)
         {
             body = compressed
             headers[.contentEncoding] = "gzip"

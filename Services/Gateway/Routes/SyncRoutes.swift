@@ -15,6 +15,7 @@ struct SyncRoutes: Sendable {
     let upload: RPCClient
     let download: RPCClient
     let bodies: BodyReader
+    let work: LongWork
     let longPolls: LongPolls
     let maximumPageRows: Int
 
@@ -37,19 +38,16 @@ struct SyncRoutes: Sendable {
         let body = try await bodies.body(of: request, scope)
         let reply = try await upload.call(
             UploadRPC.pushChanges, message, body: body, context: scope.context())
-        try hold(reply.body, scope)
-        return await .sync(reply.body, type, for: request)
+        // It is written: its answer is not refused any more.
+        scope.held?.holdAnyway(reply.body.readableBytes)
+        return await answer(reply.body, type, request, scope)
     }
 
-    /// Holds an answer that is there. What does not fit is let go, and has cost the user its bytes
-    /// all the same: else it could be asked for again and again.
-    private func hold(_ answer: ByteBuffer, _ scope: RequestScope) throws(WireError) {
-        do throws(WireError) {
-            try scope.held?.hold(answer.readableBytes)
-        } catch {
-            bodies.charge(answer.readableBytes, to: scope)
-            throw error
-        }
+    private func answer(
+        _ body: ByteBuffer, _ type: BodyType, _ request: Request, _ scope: RequestScope
+    ) async -> Response {
+        scope.held?.answer(body.readableBytes)
+        return await .sync(body, type, for: request, work, of: scope.caller?.userID)
     }
 
     /// A word that would be taken for no is a mistake that loses what was asked for.
@@ -72,11 +70,15 @@ struct SyncRoutes: Sendable {
         let estimate = message.waitSeconds > 0 ? 0 : Int(message.limit) * HeldBytes.bytesPerRow
         try scope.held?.hold(estimate, leavesRoom: true)
         let reply = try await page(message, scope)
-        try hold(reply.body, scope)
-        return await .sync(reply.body, type, for: request)
+        // What does not fit is let go, and has cost the user its bytes all the same: else it could
+        // be asked for again and again.
+        scope.held?.answer(reply.body.readableBytes)
+        try scope.held?.hold(reply.body.readableBytes)
+        return await answer(reply.body, type, request, scope)
     }
 
-    /// A page, waited for as long as the request says; when the gateway goes down meanwhile, the page as it is then.
+    /// A page, waited for as long as the request says. The page as it is then when the gateway goes
+    /// down meanwhile, the client sends no more, or its device has too many other polls.
     private func page(
         _ message: PullChangesRequest, _ scope: RequestScope
     ) async throws -> RPCReply<PullChangesReply> {
@@ -93,6 +95,8 @@ struct SyncRoutes: Sendable {
             try await download.call(DownloadRPC.pullChanges, message, context: context)
         }
         admission.begin(.waiting) { waiting.cancel() }
+        admission.whenClientLeaves { _ in waiting.cancel() }
+        place?.whenReplaced { waiting.cancel() }
         do {
             let page = try await withTaskCancellationHandler {
                 try await waiting.value
@@ -101,8 +105,11 @@ struct SyncRoutes: Sendable {
             }
             admission.goOn()
             return page
-        } catch let failure as RPCFailure where failure.status == .cancelled && admission.isDraining
-        {
+        } catch let failure as RPCFailure where failure.status == .cancelled {
+            // Nobody is there for an answer.
+            if admission.client == .gone { throw WireError.clientGone }
+            let isOver = admission.isDraining || admission.client == .silent
+            guard isOver || place?.isReplaced == true else { throw failure }
             var message = message
             message.waitSeconds = 0
             var context = context

@@ -32,6 +32,10 @@ struct WireError: Error, Hashable {
     static let cutOff = WireError(
         status: .badRequest, code: "invalid_request",
         message: "The connection ended before the body did")
+    /// Its client has gone before there was an answer: for metrics and the log, as nobody hears it.
+    static let clientGone = WireError(
+        status: .init(code: 499, reasonPhrase: "Client Gone"), code: "client_gone",
+        message: "The client has gone")
     static let internalError = WireError(
         status: .internalServerError, code: "internal", message: "Internal error")
 

@@ -26,6 +26,8 @@ final class TokenCache: Sendable {
 
     private struct State {
         var entries: [Key: Entry] = [:]
+        /// Tokens that were good and are not known any more.
+        var former: Set<Key> = []
         var generation = 0
         var count = 0
     }
@@ -56,26 +58,40 @@ final class TokenCache: Sendable {
     func keep(_ caller: VerifiedCaller, under key: Key, generation: Int) {
         state.withLock { state in
             guard state.generation == generation else { return }
-            if state.entries.count >= maximumTokens { Self.makeRoom(&state, limit: maximumTokens) }
+            if state.entries.count >= maximumTokens { makeRoom(&state) }
             state.count += 1
+            state.former.remove(key)
             state.entries[key] = Entry(caller: caller, age: state.count)
         }
     }
 
-    /// Forgets everything: the keys have changed.
+    /// Forgets everything but that it was good: the keys have changed.
     func clear() {
         state.withLock { state in
+            remember(state.entries.keys, &state)
             state.entries.removeAll()
             state.generation += 1
         }
     }
 
-    private static func makeRoom(_ state: inout State, limit: Int) {
+    /// Whether a token that is not known was good, which says nothing of what it is now.
+    func wasGood(_ key: Key) -> Bool { state.withLock { $0.former.contains(key) } }
+
+    /// It is not good any more.
+    func forget(_ key: Key) { state.withLock { _ = $0.former.remove(key) } }
+
+    private func remember(_ keys: some Collection<Key>, _ state: inout State) {
+        if state.former.count + keys.count > maximumTokens { state.former.removeAll() }
+        state.former.formUnion(keys)
+    }
+
+    private func makeRoom(_ state: inout State) {
         let now = Date().timeIntervalSince1970
         state.entries = state.entries.filter { now < $0.value.caller.expires }
-        guard state.entries.count >= limit else { return }
+        guard state.entries.count >= maximumTokens else { return }
         let ages = state.entries.values.map(\.age).sorted()
         let cut = ages[ages.count / 2]
+        remember(state.entries.filter { $0.value.age <= cut }.keys, &state)
         state.entries = state.entries.filter { $0.value.age > cut }
     }
 }

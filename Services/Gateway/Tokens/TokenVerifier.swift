@@ -31,19 +31,35 @@ struct TokenVerifier: Sendable {
         let token = try Self.bearer(authorization)
         let key = TokenCache.key(of: token)
         if let known = cache.caller(key, now: now()) { return known }
-        try rejections?.begin(address)
+        // A token that was good before the keys changed may be checked, whatever others sent.
+        let allowance = cache.wasGood(key) ? nil : rejections
+        try allowance?.check(address)
         let generation = cache.generation
+        let header = try Self.header(of: token, allowance, address)
+        // Whoever waits for keys has not been rejected yet.
+        let collection = try await keys.verifier(for: header)
+        try allowance?.begin(address)
         let verified: VerifiedCaller
         do {
-            verified = try await verify(token)
+            verified = try await verify(token, collection)
         } catch {
-            // That the keys cannot be had is not the token's fault.
-            if !(error is WireError) { rejections?.accept(address) }
+            cache.forget(key)
             throw error
         }
-        rejections?.accept(address)
+        allowance?.accept(address)
         cache.keep(verified, under: key, generation: generation)
         return verified
+    }
+
+    private static func header(
+        of token: String, _ allowance: RejectedTokens?, _ address: PeerAddress
+    ) throws(WireError) -> TokenHeader {
+        do throws(WireError) {
+            return try TokenHeader(token)
+        } catch {
+            try allowance?.begin(address)
+            throw error
+        }
     }
 
     private static func bearer(_ header: String?) throws(WireError) -> String {
@@ -57,10 +73,10 @@ struct TokenVerifier: Sendable {
         return String(Substring(parts[1]))
     }
 
-    private func verify(_ token: String) async throws -> VerifiedCaller {
-        guard let collection = try await keys.verifier(for: try TokenHeader(token)) else {
-            throw WireError.unauthenticated("Invalid token")
-        }
+    private func verify(
+        _ token: String, _ collection: JWTKeyCollection?
+    ) async throws -> VerifiedCaller {
+        guard let collection else { throw WireError.unauthenticated("Invalid token") }
         let claims: CallerClaims
         do {
             claims = try await collection.verify(token, as: CallerClaims.self)

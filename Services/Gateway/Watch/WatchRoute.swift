@@ -30,6 +30,8 @@ struct WatchRoute: Sendable {
                 requestID: scope.requestID, traceparent: scope.traceparent,
                 deadline: .now + life, caller: verified.identity),
             place: try watchers.enter(verified.identity))
+        // One that says no more may still listen.
+        scope.admission?.whenClientLeaves { [weak watch] in if $0 == .gone { watch?.end() } }
         // What is wrong with the request is answered with its status, before the stream begins.
         try await watch.open(by: scope.deadline)
         var response = Response(

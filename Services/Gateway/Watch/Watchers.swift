@@ -50,8 +50,7 @@ final class Watchers: Service {
         let (seat, former): (Seats.Taken, WeakWatch?)
         do throws(Seats.Full) {
             (seat, former) = try state.withLock { state throws(Seats.Full) in
-                let seat = try state.seats.take(
-                    user: caller.user, device: caller.device, replacesOldest: true)
+                let seat = try state.seats.take(user: caller.userID, device: caller.deviceID)
                 return (seat, seat.replaced.flatMap { state.watches.removeValue(forKey: $0) })
             }
         } catch {
@@ -69,7 +68,7 @@ final class Watchers: Service {
                 status: .serviceUnavailable, code: "too_many_watchers",
                 message: "Too many devices watch; use /sync/download?wait, or come back later",
                 retryAfter: retryAfter)
-        case .user, .device:
+        case .user:
             WireError(
                 status: .tooManyRequests, code: "too_many_waiting",
                 message: "Too many watches of this user; end another, or come back later",
