@@ -166,20 +166,20 @@ extension SidecarStatements {
     }
 
     /// Unique indexes (constraints or not) without a condition or expression: what a key can rest
-    /// on. One row a column, in the index's order.
+    /// on unless they are deferrable. One row a column, in the index's order.
     struct ReadUniqueKeys: TypedStatement {
         static let statement = Statement(
             name: "sidecar_unique_keys",
             sql: """
                 SELECT n.nspname || '.' || c.relname, i.indexrelid::bigint, a.attname,
-                    i.indisprimary
+                    i.indisprimary, i.indimmediate
                 FROM pg_index i
                 JOIN pg_class c ON c.oid = i.indrelid
                 JOIN pg_namespace n ON n.oid = c.relnamespace
                 CROSS JOIN LATERAL unnest(i.indkey::smallint[])
                     WITH ORDINALITY AS k(attnum, position)
                 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
-                WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
+                WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL
                     AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
                     AND n.nspname || '.' || c.relname = ANY ($1)
                 ORDER BY 1, NOT i.indisprimary, 2, k.position
@@ -195,6 +195,8 @@ extension SidecarStatements {
             let index: Int64
             let column: String
             let isPrimary: Bool
+            /// It is not deferrable.
+            let isUsable: Bool
         }
 
         func bind(to bindings: inout Bindings) {
@@ -204,7 +206,8 @@ extension SidecarStatements {
         static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
             Row(
                 table: try columns.next(String.self), index: try columns.next(Int64.self),
-                column: try columns.next(String.self), isPrimary: try columns.next(Bool.self))
+                column: try columns.next(String.self), isPrimary: try columns.next(Bool.self),
+                isUsable: try columns.next(Bool.self))
         }
     }
 }

@@ -109,7 +109,7 @@ struct MigrateCommand: AsyncParsableCommand {
             for name in try await Migrator(in: run).migrate() { report("applied \(name)") }
             try await RoleInstallation(roles, in: run).apply().forEach(report)
             let before = try await registered(on: run.connection)
-            try await Registration.apply(registrations, in: run)
+            try await Registration.apply(registrations, in: run).forEach(report)
             for name in before.subtracting(try await registered(on: run.connection)).sorted() {
                 report("removed \(name): its rows and log stay, its changes no longer sync")
             }
