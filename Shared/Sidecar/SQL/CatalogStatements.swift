@@ -2,6 +2,17 @@ import Model
 import Postgres
 
 extension SidecarStatements {
+    /// The type `t`, or what a domain is made of, which may be a domain itself.
+    private static let baseType = """
+        CASE WHEN t.typtype = 'd' THEN (
+            WITH RECURSIVE chain AS (
+                SELECT b.oid, b.typtype, b.typbasetype FROM pg_type b WHERE b.oid = t.typbasetype
+                UNION ALL
+                SELECT b.oid, b.typtype, b.typbasetype
+                FROM chain d JOIN pg_type b ON b.oid = d.typbasetype WHERE d.typtype = 'd'
+            ) SELECT oid FROM chain WHERE typtype <> 'd') ELSE t.oid END
+        """
+
     /// The tables that are or were registered.
     struct ReadRegisteredTables: TypedStatement {
         static let statement = Statement(
@@ -52,7 +63,7 @@ extension SidecarStatements {
             sql: """
                 SELECT n.nspname || '.' || c.relname, a.attname,
                     format_type(a.atttypid, a.atttypmod),
-                    CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::bigint,
+                    \(baseType)::bigint,
                     a.attgenerated <> '' OR a.attidentity = 'a',
                     a.attnotnull AND NOT a.atthasdef AND a.attidentity = '', t.oid::bigint,
                     tn.nspname, s.schema_name, s.sequence_name
@@ -121,7 +132,7 @@ extension SidecarStatements {
             sql: """
                 SELECT n.nspname || '.' || c.relname, k.conname, pn.nspname, p.relname,
                     ca.attname, pa.attname,
-                    CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::bigint,
+                    \(baseType)::bigint,
                     k.condeferrable
                 FROM pg_constraint k
                 JOIN pg_class c ON c.oid = k.conrelid

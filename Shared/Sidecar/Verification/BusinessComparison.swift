@@ -3,7 +3,20 @@ import Postgres
 
 /// A business table beside the live rows that the sidecar says it has.
 struct BusinessComparison {
+    /// What becomes of a column that cannot be compared as others are.
+    enum Treatment {
+        /// It is compared as text.
+        case text
+        case leftOut
+    }
+
     let table: RegisteredTable
+    /// By column; the others are compared by value.
+    var treatments: [String: Treatment] = [:]
+
+    init(table: RegisteredTable) {
+        self.table = table
+    }
 
     /// Each row that is on one side only or differs, as `LogChecks` answer.
     var query: String {
@@ -62,6 +75,16 @@ struct BusinessComparison {
         "(\(LogChecks.user) IS NULL OR \(user) = \(LogChecks.user))"
     }
 
+    /// Compares all rows in one column, and answers how many differ.
+    func query(of column: Column, as treatment: Treatment?) -> String {
+        var one = self
+        for other in WireRendering.shown(of: table) where other.name != column.name {
+            one.treatments[other.name] = .leftOut
+        }
+        one.treatments[column.name] = treatment
+        return "SELECT count(*) FROM (\(one.query)) AS c"
+    }
+
     /// Brings the log in line with the business rows of the given keys, as `ChangeAppend` does; `$1` users,
     /// `$2` keys, `$3` the sequence that made each row when it was compared, `$4` whether rows that have gone
     /// are deleted for devices. A row that has changed since it was compared is left alone, and one that devices
@@ -113,11 +136,17 @@ struct BusinessComparison {
             """
     }
 
+    /// The columns whose values are compared.
+    var compared: [Column] {
+        WireRendering.shown(of: table).filter { column in
+            column.name != table.keyColumn && !column.isReadOnly
+                && treatments[column.name] != .leftOut
+        }
+    }
+
     /// The columns that the payload names and whose value it does not give, as an array of names.
     private func differingColumns(row: String, payload: String) -> String {
-        let compared = WireRendering.shown(of: table).filter { column in
-            column.name != table.keyColumn && !column.isReadOnly
-        }
+        let compared = compared
         guard !compared.isEmpty else { return "'{}'::text[]" }
         let fields = compared.map { column in
             "\(quoted(column.name.lowercased())) \(WireConversion(column).fieldType)"
@@ -126,9 +155,11 @@ struct BusinessComparison {
             let name = column.name.lowercased()
             let wanted = WireConversion(column).expression("p.\(quoted(name))")
             let found = "(\(row)).\(quoted(column.name))"
+            let form =
+                treatments[column.name] == .text ? ComparableForm.text : ComparableForm(column)
             return """
                 CASE WHEN (\(payload) -> \(literal(name))) IS NOT NULL
-                    AND \(comparable(wanted, column)) IS DISTINCT FROM \(comparable(found, column))
+                    AND \(form.expression(wanted)) IS DISTINCT FROM \(form.expression(found))
                     THEN \(literal(column.name)) END
                 """
         }
@@ -136,16 +167,5 @@ struct BusinessComparison {
             (SELECT array_remove(ARRAY[\(tests.joined(separator: ", "))], NULL)
                 FROM json_to_record(coalesce(\(payload), '{}')) AS p(\(fields.joined(separator: ", "))))
             """
-    }
-
-    /// Types without equality are compared in a form that has it.
-    private func comparable(_ value: String, _ column: Column) -> String {
-        switch column.baseType {
-        // A payload's null becomes SQL's, while plain SQL may store JSON's own: devices see the same.
-        case 114, 3802: "nullif((\(value))::jsonb, 'null')"
-        // xml, and point to line of the geometric types.
-        case 142, 600...604, 628, 718: "(\(value))::text"
-        default: value
-        }
     }
 }
