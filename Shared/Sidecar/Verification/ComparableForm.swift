@@ -5,11 +5,11 @@ enum ComparableForm {
     case value
     /// Of types without equality, or with one that takes for equal what devices see as different: one month and
     /// thirty days, boxes of one size, `citext`. Types that are not PostgreSQL's own are among them.
+    ///
+    /// Texts, too, are compared by their bytes, whatever their column's collation takes for equal.
     case text
-    /// Texts by their bytes, whatever the column's collation takes for equal.
-    case bytes
     case jsonb
-    case jsonbArray
+    case jsonArray
 
     /// The smallest object identifier of a type that is not PostgreSQL's own.
     private static let firstUserType: UInt32 = 16_384
@@ -23,8 +23,8 @@ enum ComparableForm {
     init(_ column: Column) {
         switch column.baseType {
         case 114, 3802: self = .jsonb
-        case 199: self = .jsonbArray
-        case PostgresType.text.rawValue, PostgresType.varchar.rawValue: self = .bytes
+        case 199, 3807: self = .jsonArray
+        case PostgresType.text.rawValue, PostgresType.varchar.rawValue: self = .text
         case Self.firstUserType...: self = .text
         default: self = Self.asText.contains(column.baseType) ? .text : .value
         }
@@ -34,10 +34,10 @@ enum ComparableForm {
         switch self {
         case .value: value
         case .text: "(\(value))::text COLLATE \"C\""
-        case .bytes: "(\(value))::text COLLATE \"C\""
         // A payload's null becomes SQL's, while plain SQL may store JSON's own: devices see the same.
         case .jsonb: "nullif((\(value))::jsonb, 'null')"
-        case .jsonbArray: "(\(value))::jsonb[]"
+        // In an array, too.
+        case .jsonArray: "to_jsonb(\(value))"
         }
     }
 }
