@@ -13,7 +13,8 @@ extension CatalogSource.Problem {
 }
 
 extension DatabaseNeeds {
-    /// The state of the catalog in memory, and what is wrong with registered tables, for ``remembered``.
+    /// The state of the catalog in memory, and what is wrong with registered tables, for
+    /// ``remembered``.
     package static func state(of source: CatalogSource) -> @Sendable () -> [ReadinessProblem] {
         {
             let problem = source.problem().map { [$0.readiness] } ?? []

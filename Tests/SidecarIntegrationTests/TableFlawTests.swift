@@ -20,8 +20,10 @@ struct TableFlawTests {
         CREATE TABLE s.good (id uuid PRIMARY KEY, owner text);
         CREATE UNIQUE INDEX some_rows ON s.good (id) WHERE owner = 'ann';
         CREATE TABLE s.given_key (id s.given UNIQUE, owner text);
-        CREATE TABLE s.owned (owner text, id varchar(20) NOT NULL, n int, UNIQUE (owner, id) INCLUDE (n));
-        CREATE TABLE s.halves (id uuid NOT NULL, owner text, PRIMARY KEY (owner, id)) PARTITION BY LIST (owner);
+        CREATE TABLE s.owned (owner text, id varchar(20) NOT NULL, n int, UNIQUE (owner,
+            id) INCLUDE (n));
+        CREATE TABLE s.halves (id uuid NOT NULL, owner text, PRIMARY KEY (owner, id))
+            PARTITION BY LIST (owner);
         CREATE TABLE s.half PARTITION OF s.halves FOR VALUES IN ('a') PARTITION BY HASH (id);
         CREATE TABLE s.quarter PARTITION OF s.half FOR VALUES WITH (MODULUS 2, REMAINDER 0);
         CREATE TABLE s.elder (id uuid PRIMARY KEY, owner text);
@@ -29,7 +31,8 @@ struct TableFlawTests {
 
         CREATE VIEW s.shown AS SELECT * FROM s.good;
         CREATE MATERIALIZED VIEW s.kept AS SELECT * FROM s.good;
-        CREATE FOREIGN TABLE s.far (id text, owner text) SERVER files OPTIONS (filename '/dev/null');
+        CREATE FOREIGN TABLE s.far (id text, owner text) SERVER files
+            OPTIONS (filename '/dev/null');
         CREATE UNLOGGED TABLE s.unlogged (id uuid PRIMARY KEY, owner text);
         CREATE TABLE s.ruled (id uuid PRIMARY KEY, owner text, note text);
         CREATE RULE twice AS ON UPDATE TO s.ruled DO ALSO NOTHING;
@@ -55,13 +58,16 @@ struct TableFlawTests {
         CREATE TABLE s.computed (id text NOT NULL, owner text);
         CREATE UNIQUE INDEX lowered ON s.computed (lower(id));
         CREATE TABLE s.late (id uuid, owner text, CONSTRAINT at_last PRIMARY KEY (id) DEFERRABLE);
-        CREATE TABLE s.late_too (id uuid PRIMARY KEY, owner text, CONSTRAINT again UNIQUE (id) DEFERRABLE);
-        CREATE TABLE s.wide (id uuid NOT NULL, n int NOT NULL, owner text, CONSTRAINT both_of PRIMARY KEY (id, n));
+        CREATE TABLE s.late_too (id uuid PRIMARY KEY, owner text,
+            CONSTRAINT again UNIQUE (id) DEFERRABLE);
+        CREATE TABLE s.wide (id uuid NOT NULL, n int NOT NULL, owner text,
+            CONSTRAINT both_of PRIMARY KEY (id, n));
         CREATE TABLE s.beside (id uuid NOT NULL, n int UNIQUE, owner text, UNIQUE (n) INCLUDE (id));
         CREATE TABLE s.broken (id text NOT NULL, owner text);
         """
 
-    /// What a failed CREATE INDEX CONCURRENTLY leaves: it cannot run in a script with other statements.
+    /// What a failed CREATE INDEX CONCURRENTLY leaves: it cannot run in a script with other
+    /// statements.
     private static let broken = [
         "INSERT INTO s.broken VALUES ('a'), ('a')",
         "CREATE UNIQUE INDEX CONCURRENTLY torn ON s.broken (id)",

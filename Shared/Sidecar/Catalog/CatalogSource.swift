@@ -69,7 +69,8 @@ package final class CatalogSource: Service {
         return now - readAt > Self.maximumAge ? .outdated : nil
     }
 
-    /// What is wrong with registered tables, as last read. Empty in a service that does not write. Asks nobody.
+    /// What is wrong with registered tables, as last read. Empty in a service that does not write.
+    /// Asks nobody.
     package var flaws: [TableFlaw] { state.withLock { $0.flaws } }
 
     package func run() async throws {

@@ -12,8 +12,8 @@ package enum Registration {
     ///
     /// - Parameter lockTimeout: longest wait for a table that is in use; then nothing is changed.
     /// - Returns: what the operator should know of the tables, a line each.
-    /// - Throws: `RegistrationError` with all that is wrong with all tables; `TableInUse`; `RoleError`;
-    ///   `PostgresError`.
+    /// - Throws: `RegistrationError` with all that is wrong with all tables; `TableInUse`;
+    ///   `RoleError`; `PostgresError`.
     @discardableResult
     package static func apply(
         _ registrations: [TableRegistration], on connection: PostgresConnection,
@@ -45,7 +45,8 @@ package enum Registration {
         return remarks + (try await RowSecurity.remarks(on: connection))
     }
 
-    /// Looks for everything that keeps the tables from being registered, so that one run tells it all.
+    /// Looks for everything that keeps the tables from being registered, so that one run tells it
+    /// all.
     ///
     /// - Returns: what does not.
     private static func check(

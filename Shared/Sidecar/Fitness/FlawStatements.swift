@@ -5,14 +5,16 @@ import Postgres
 enum FlawStatements {
     /// The flaws of the given tables' shape. It reads `pg_catalog` alone, so that any role may ask.
     ///
-    /// An index matters if it has the key's column: `ON CONFLICT` takes every unique index with the columns that it
-    /// names, also one that is deferrable (and then fails) or that takes two keys for one (and then overwrites).
+    /// An index matters if it has the key's column: `ON CONFLICT` takes every unique index with the
+    /// columns that it names, also one that is deferrable (and then fails) or that takes two keys
+    /// for one (and then overwrites).
     struct ReadShapes: TypedStatement {
         static let statement = Statement(
             name: "sidecar_table_flaws",
             sql: """
                 WITH RECURSIVE wanted AS (
-                    SELECT w.place, w.key, w.owner, n.nspname, c.oid, c.relkind, c.relpersistence, c.relispartition
+                    SELECT w.place, w.key, w.owner, n.nspname, c.oid, c.relkind, c.relpersistence,
+                        c.relispartition
                     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
                         AS w(schema_name, table_name, key, owner, place)
                     JOIN pg_namespace n ON n.nspname = w.schema_name
@@ -20,14 +22,17 @@ enum FlawStatements {
                     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
                 ), special AS (
                     SELECT w.place, a.attname = w.key AS is_key, a.*
-                    FROM wanted w JOIN pg_attribute a ON a.attrelid = w.oid AND a.attname IN (w.key, w.owner)
+                    FROM wanted w
+                    JOIN pg_attribute a ON a.attrelid = w.oid AND a.attname IN (w.key, w.owner)
                     WHERE a.attnum > 0 AND NOT a.attisdropped
                 ), types AS (
                     -- A domain may be made of a domain.
-                    SELECT s.place, s.attname, t.oid, t.typname, t.typtype, t.typbasetype, t.typnotnull
+                    SELECT s.place, s.attname, t.oid, t.typname, t.typtype, t.typbasetype,
+                        t.typnotnull
                     FROM special s JOIN pg_type t ON t.oid = s.atttypid
                     UNION ALL
-                    SELECT d.place, d.attname, t.oid, t.typname, t.typtype, t.typbasetype, t.typnotnull
+                    SELECT d.place, d.attname, t.oid, t.typname, t.typtype, t.typbasetype,
+                        t.typnotnull
                     FROM types d JOIN pg_type t ON t.oid = d.typbasetype WHERE d.typtype = 'd'
                 ), indexes AS (
                     SELECT w.place, x.relname, CASE
@@ -36,12 +41,14 @@ enum FlawStatements {
                         WHEN EXISTS (
                             SELECT FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) AS u(attnum)
                             JOIN pg_attribute a ON a.attrelid = w.oid AND a.attnum = u.attnum
-                            WHERE a.attname <> w.key AND a.attname IS DISTINCT FROM w.owner) THEN 'wider_index'
+                            WHERE a.attname <> w.key AND a.attname IS DISTINCT FROM w.owner)
+                                THEN 'wider_index'
                         WHEN EXISTS (
                             SELECT FROM unnest(i.indcollation::oid[]) AS u(collation_id)
                             JOIN pg_collation l ON l.oid = u.collation_id
                             WHERE NOT l.collisdeterministic AND NOT EXISTS (
-                                SELECT FROM special s WHERE s.place = w.place AND s.attcollation = l.oid)) THEN 'nondeterministic_index'
+                                SELECT FROM special s WHERE s.place = w.place
+                                    AND s.attcollation = l.oid)) THEN 'nondeterministic_index'
                         WHEN NOT i.indimmediate THEN 'deferrable_index'
                         WHEN i.indpred IS NOT NULL THEN 'partial_index' END AS flaw
                     FROM wanted w
@@ -51,20 +58,24 @@ enum FlawStatements {
                     WHERE k.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
                         OR i.indexprs IS NOT NULL AND EXISTS (
                             SELECT FROM pg_depend d
-                            WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = i.indexrelid
+                            WHERE d.classid = 'pg_catalog.pg_class'::regclass
+                                AND d.objid = i.indexrelid
                                 AND d.refobjid = w.oid AND d.refobjsubid = k.attnum)
                 )
                 SELECT place, flaw, object FROM (
-                    SELECT place, CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized_view'
+                    SELECT place, CASE relkind WHEN 'v' THEN 'view'
+                        WHEN 'm' THEN 'materialized_view'
                         WHEN 'f' THEN 'foreign_table' END, NULL::text FROM wanted
                     UNION ALL
-                    SELECT place, CASE relpersistence WHEN 't' THEN 'temporary' WHEN 'u' THEN 'unlogged' END, NULL
+                    SELECT place, CASE relpersistence WHEN 't' THEN 'temporary'
+                        WHEN 'u' THEN 'unlogged' END, NULL
                     FROM wanted
                     UNION ALL
                     SELECT place, 'reserved_schema', nspname FROM wanted
                     WHERE nspname IN ('sync', 'oversync_auth', 'pg_catalog', 'information_schema')
                     UNION ALL
-                    SELECT w.place, CASE WHEN w.relispartition THEN 'partition' ELSE 'inheriting' END,
+                    SELECT w.place,
+                        CASE WHEN w.relispartition THEN 'partition' ELSE 'inheriting' END,
                         n.nspname || '.' || c.relname
                     FROM wanted w
                     JOIN pg_inherits h ON h.inhrelid = w.oid
@@ -73,12 +84,15 @@ enum FlawStatements {
                     JOIN pg_namespace n ON n.oid = c.relnamespace
                     UNION ALL
                     SELECT w.place, 'inherited', NULL FROM wanted w
-                    WHERE w.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = w.oid)
+                    WHERE w.relkind = 'r'
+                        AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = w.oid)
                     UNION ALL
-                    SELECT w.place, 'rule', r.rulename FROM wanted w JOIN pg_rewrite r ON r.ev_class = w.oid
+                    SELECT w.place, 'rule', r.rulename
+                    FROM wanted w JOIN pg_rewrite r ON r.ev_class = w.oid
                     WHERE w.relkind IN ('r', 'p') AND r.rulename <> '_RETURN'
                     UNION ALL
-                    SELECT place, CASE WHEN is_key THEN 'generated_key' ELSE 'generated_owner' END, attname
+                    SELECT place, CASE WHEN is_key THEN 'generated_key' ELSE 'generated_owner' END,
+                        attname
                     FROM special WHERE attgenerated <> '' OR attidentity = 'a'
                     UNION ALL
                     SELECT s.place, 'nullable_key', s.attname
@@ -87,23 +101,28 @@ enum FlawStatements {
                         SELECT FROM types t
                         WHERE t.place = s.place AND t.attname = s.attname AND t.typnotnull)
                     UNION ALL
-                    SELECT s.place, CASE WHEN is_key THEN 'nondeterministic_key' ELSE 'nondeterministic_owner' END, s.attname
+                    SELECT s.place, CASE WHEN is_key THEN 'nondeterministic_key'
+                        ELSE 'nondeterministic_owner' END, s.attname
                     FROM special s
                     WHERE EXISTS (
-                            SELECT FROM pg_collation l WHERE l.oid = s.attcollation AND NOT l.collisdeterministic)
+                            SELECT FROM pg_collation l WHERE l.oid = s.attcollation
+                                AND NOT l.collisdeterministic)
                         OR EXISTS (
                             SELECT FROM types t
-                            WHERE t.place = s.place AND t.attname = s.attname AND t.typname = 'citext')
+                            WHERE t.place = s.place AND t.attname = s.attname
+                                AND t.typname = 'citext')
                     UNION ALL
                     SELECT t.place, 'padded_key', t.attname
                     FROM types t JOIN special s USING (place, attname)
                     WHERE s.is_key AND t.oid = \(PostgresType.bpchar.rawValue)
                     UNION ALL
                     SELECT x.place, x.flaw, x.relname FROM indexes x
-                    WHERE x.flaw IN ('nondeterministic_index', 'deferrable_index') OR x.flaw IS NOT NULL AND NOT EXISTS (
+                    WHERE x.flaw IN ('nondeterministic_index', 'deferrable_index')
+                        OR x.flaw IS NOT NULL AND NOT EXISTS (
                         SELECT FROM indexes y WHERE y.place = x.place AND y.flaw IS NULL)
                     UNION ALL
-                    SELECT s.place, 'no_key_index', s.attname FROM special s JOIN wanted w USING (place)
+                    SELECT s.place, 'no_key_index', s.attname
+                    FROM special s JOIN wanted w USING (place)
                     WHERE s.is_key AND w.relkind IN ('r', 'p')
                         AND NOT EXISTS (SELECT FROM indexes x WHERE x.place = s.place)
                 ) AS found(place, flaw, object)
@@ -143,14 +162,16 @@ enum FlawStatements {
         }
     }
 
-    /// Whether the session's role may write to the log: of the services, one watches over the tables.
+    /// Whether the session's role may write to the log: of the services, one watches over the
+    /// tables.
     static let mayWrite = Statement(
         name: "sidecar_may_write", sql: "SELECT has_table_privilege('sync.change_log', 'INSERT')")
 
-    /// What keeps plain SQL on registered tables from the log, or the session's role from their rows, at the moment:
-    /// each table with the kind and what is named.
+    /// What keeps plain SQL on registered tables from the log, or the session's role from their
+    /// rows, at the moment: each table with the kind and what is named.
     ///
-    /// A capture function has the list of the columns that it was made for in its text, whichever version made it.
+    /// A capture function has the list of the columns that it was made for in its text, whichever
+    /// version made it.
     struct ReadStates: TypedStatement {
         static let statement = Statement(
             name: "sidecar_table_states",
@@ -159,18 +180,21 @@ enum FlawStatements {
                 FROM sync.catalog c
                 JOIN pg_namespace n ON n.nspname = c.schema_name
                 JOIN pg_class r ON r.relnamespace = n.oid AND r.relname = c.table_name
-                LEFT JOIN pg_proc p ON p.pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'sync')
+                LEFT JOIN pg_proc p
+                    ON p.pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'sync')
                     AND p.proname = 'capture_' || c.table_id
                 CROSS JOIN LATERAL (
                     SELECT 'capture_off', k.count::text FROM (
                         SELECT count(*) FROM pg_trigger t
-                        WHERE t.tgrelid = r.oid AND t.tgname ^@ 'oversync_capture_' AND t.tgfoid = p.oid
+                        WHERE t.tgrelid = r.oid AND t.tgname ^@ 'oversync_capture_'
+                            AND t.tgfoid = p.oid
                             AND t.tgenabled IN ('O', 'A')) AS k
                     WHERE k.count < \(CaptureTrigger.all.count)
                     UNION ALL
                     SELECT 'columns_changed', NULL
                     WHERE strpos(p.prosrc, '''' || replace(
-                        \(WireRendering.columnListQuery(relation: "r.oid")), '''', '''''') || '''') = 0
+                            \(WireRendering.columnListQuery(relation: "r.oid")),
+                        '''', '''''') || '''') = 0
                     UNION ALL
                     SELECT 'subscribed', NULL
                     WHERE EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = r.oid)

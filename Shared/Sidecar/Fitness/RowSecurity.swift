@@ -2,8 +2,8 @@ import Postgres
 
 /// Row-level security that hides rows of registered tables from those who must see them.
 enum RowSecurity {
-    /// A line for each table with policies that Upload's role is subject to, and one for each whose policies hold for
-    /// the connection's role, too: its owner, under `FORCE ROW LEVEL SECURITY`.
+    /// A line for each table with policies that Upload's role is subject to, and one for each whose
+    /// policies hold for the connection's role, too: its owner, under `FORCE ROW LEVEL SECURITY`.
     static func remarks(
         on connection: PostgresConnection
     ) async throws(PostgresError) -> [String] {
@@ -23,7 +23,8 @@ enum RowSecurity {
             + forced.map { table, role in
                 "\(table) has row-level security, which \(role) is subject to: oversync adopt and "
                     + "verify do not compare it, and triggers of your own that write to it fail; "
-                    + "run them as a role with BYPASSRLS, or ALTER TABLE \(table) NO FORCE ROW LEVEL SECURITY"
+                    + "run them as a role with BYPASSRLS, or ALTER TABLE \(table) NO FORCE "
+                    + "ROW LEVEL SECURITY"
             }
     }
 }

@@ -11,8 +11,9 @@ struct TableShape {
 
 /// Something about a table that keeps its rows, or some of them, from being synced.
 ///
-/// `oversync migrate` refuses a table for most of them, with all flaws of all tables at once. A table that gets one
-/// later degrades the services: it is named in `/ready` and in the log, and the other tables go on.
+/// `oversync migrate` refuses a table for most of them, with all flaws of all tables at once. A
+/// table that gets one later degrades the services: it is named in `/ready` and in the log, and the
+/// other tables go on.
 package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
     package enum Kind: String, Hashable, Sendable, CaseIterable {
         case view, materializedView = "materialized_view", foreignTable = "foreign_table"
@@ -49,7 +50,8 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
         owner = table.ownerColumn
     }
 
-    /// The relation is of a kind that has no rows of its own to sync: nothing else needs to be said of it.
+    /// The relation is of a kind that has no rows of its own to sync: nothing else needs to be said
+    /// of it.
     var isNoTable: Bool {
         [.view, .materializedView, .foreignTable, .temporary, .reservedSchema].contains(kind)
     }
@@ -68,7 +70,8 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
         case .materializedView:
             "\(table) is a materialized view: register the tables that it reads"
         case .foreignTable:
-            "\(table) is a foreign table, whose rows change elsewhere: register it in its own database"
+            "\(table) is a foreign table, whose rows change elsewhere: "
+                + "register it in its own database"
         case .temporary: "\(table) is a temporary table: only one session sees its rows"
         case .unlogged:
             "\(table) is unlogged: after a crash PostgreSQL empties it, and devices keep its rows: "
@@ -83,8 +86,8 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
             "\(table) has tables that inherit from it: its key is not unique across them, and what "
                 + "is written to them by their own names reaches no device; use partitions instead"
         case .rule:
-            "\(table) has the rewrite rule \(name), and uploads cannot write to a table with rules, "
-                + "also disabled ones: run DROP RULE \(name) ON \(table.quotedName); "
+            "\(table) has the rewrite rule \(name), and uploads cannot write to a table with "
+                + "rules, also disabled ones: run DROP RULE \(name) ON \(table.quotedName); "
                 + "a trigger can do the same"
         case .captureOff, .columnsChanged, .subscribed, .rowSecurity: stateDescription(name)
         default: keyDescription(alter, name)
@@ -115,7 +118,8 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
                 + "run \(alter) ALTER COLUMN \(name) TYPE text COLLATE \"C\""
         case .nondeterministicIndex:
             "\(place) the unique index \(name) takes different spellings for the same key, so that "
-                + "one row would overwrite another: drop it, or build it with the column's collation"
+                + "one row would overwrite another: drop it, or build it with the collation of "
+                + "the column"
         case .paddedKey:
             "\(place) \(name) is char(n), which ignores blanks at the end, so that two keys of "
                 + "devices would be one row: run \(alter) ALTER COLUMN \(name) TYPE text"
@@ -123,8 +127,8 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
             "\(place) the unique index \(name) is invalid (CREATE INDEX CONCURRENTLY failed): "
                 + "drop it and create it again"
         case .deferrableIndex:
-            "\(place) the constraint \(name) is deferrable, which ON CONFLICT cannot use: drop it and "
-                + "add it without DEFERRABLE"
+            "\(place) the constraint \(name) is deferrable, which ON CONFLICT cannot use: "
+                + "drop it and add it without DEFERRABLE"
         case .partialIndex:
             "\(place) the unique index \(name) covers only some rows (WHERE): \(needed) of all rows"
         case .expressionIndex:
@@ -148,8 +152,8 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
             "\(table) is the target of a logical replication, whose writes no trigger captures: "
                 + "replicate into another table, or run oversync verify --repair after it"
         default:
-            "\(table) has row-level security, which \(object ?? "") is subject to: give it a policy "
-                + "for this role, or run ALTER ROLE \(name) BYPASSRLS"
+            "\(table) has row-level security, which \(object ?? "") is subject to: "
+                + "give it a policy for this role, or run ALTER ROLE \(name) BYPASSRLS"
         }
     }
 }
@@ -164,8 +168,8 @@ extension TableFlaw {
             tables, try await connection.run(FlawStatements.ReadShapes(tables: tables)))
     }
 
-    /// Everything that is wrong with the registered tables at the moment, as the connection's role sees it. Nothing to
-    /// a role that may not write to the log.
+    /// Everything that is wrong with the registered tables at the moment, as the connection's role
+    /// sees it. Nothing to a role that may not write to the log.
     package static func read(
         _ tables: [RegisteredTable], on connection: PostgresConnection,
         deadline: ContinuousClock.Instant? = nil

@@ -1,9 +1,10 @@
-/// The settings of a session that change how PostgreSQL writes and reads values as text, and what Oversync sets them
-/// to.
+/// The settings of a session that change how PostgreSQL writes and reads values as text, and what
+/// Oversync sets them to.
 ///
-/// JSON has dates and times in ISO form whatever a session is set to, but not what stands inside of a range, a
-/// composite type or an array of bytes, and neither intervals nor money. Whoever renders or compares values makes
-/// these settings for itself: the session, its role or the database may have any.
+/// JSON has dates and times in ISO form whatever a session is set to, but not what stands inside of
+/// a range, a composite type or an array of bytes, and neither intervals nor money. Whoever renders
+/// or compares values makes these settings for itself: the session, its role or the database may
+/// have any.
 package enum RenderingSettings {
     package static let all: [(name: String, value: String)] = [
         ("TimeZone", "UTC"), ("DateStyle", "ISO, MDY"), ("IntervalStyle", "postgres"),
@@ -14,8 +15,8 @@ package enum RenderingSettings {
     /// As the clauses of a function, which come back to what they were when it ends: a line each.
     static let clauses = all.map { "SET \($0.name) = '\($0.value)'" }.joined(separator: "\n")
 
-    /// As statements that hold for the rest of a transaction. PostgreSQL's own names go first in the search path; the
-    /// rest of it stays, as functions that a domain's checks call may need it.
+    /// As statements that hold for the rest of a transaction. PostgreSQL's own names go first in
+    /// the search path; the rest of it stays, as functions that a domain's checks call may need it.
     static let local =
         (all.map { "SET LOCAL \($0.name) = '\($0.value)'" } + [
             """

@@ -41,7 +41,9 @@ struct BusinessComparison {
             LEFT JOIN \(mergedPayloads) AS m ON m.scope_id = r.scope_id AND m.key = r.key
             WHERE r.table_id = \(table.id) AND NOT r.deleted AND \(isWanted("s.user_id"))
         ) AS w ON w.user_id = b.user_id AND w.key = b.key
-        CROSS JOIN LATERAL (SELECT \(differingColumns(row: "b.t", payload: "w.payload")) AS columns) AS d
+        CROSS JOIN LATERAL (SELECT CASE WHEN \(Self.isUnreadable("w.payload"))
+            THEN \(differingTexts)
+            ELSE \(differingColumns(row: "b.t", payload: "w.payload")) END AS columns) AS d
         WHERE b.key IS NULL OR w.key IS NULL OR d.columns <> '{}'
         """
     }
@@ -65,9 +67,12 @@ struct BusinessComparison {
                 WHERE table_id = \(table.id) AND op = 'D' GROUP BY scope_id, key
             ) AS d ON d.scope_id = l.scope_id AND d.key = l.key
             -- A change that names no column is one too.
-            LEFT JOIN LATERAL json_each(l.payload) AS e ON true
+            LEFT JOIN LATERAL json_each(
+                CASE WHEN NOT \(Self.isUnreadable("l.payload")) THEN l.payload END) AS e ON true
             WHERE l.table_id = \(table.id) AND l.seq > coalesce(d.seq, 0)
-            GROUP BY l.scope_id, l.key HAVING count(DISTINCT l.seq) > 1)
+            GROUP BY l.scope_id, l.key
+            HAVING count(DISTINCT l.seq) > 1
+                AND NOT bool_or(coalesce(\(Self.isUnreadable("l.payload")), false)))
         """
     }
 
@@ -133,6 +138,26 @@ struct BusinessComparison {
             (SELECT x.\(owner)::text AS user_id, \(key) AS key, \(row)
                 FROM \(table.name.quotedName) AS x
                 WHERE x.\(owner) IS NOT NULL AND \(isWanted("x.\(owner)::text")))
+            """
+    }
+
+    /// JSON with an escaped U+0000, which a column of type json can hold and no function of
+    /// PostgreSQL reads. No device sends it: the row was written by plain SQL, and its payload is
+    /// the whole row.
+    private static func isUnreadable(_ payload: String) -> String {
+        #"(strpos(\#(payload)::text, '\u0000') > 0"#
+            + #" AND \#(payload)::text ~ '(^|[^\\])(\\\\)*\\u0000')"#
+    }
+
+    /// Of a row with such a payload, the columns that can hold it, if row and payload differ as
+    /// text.
+    private var differingTexts: String {
+        let names = compared.filter { ComparableForm.canHoldUnreadable($0) }.map {
+            literal($0.name)
+        }
+        return """
+            CASE WHEN w.payload::text IS DISTINCT FROM \(rendered)::text
+                    THEN ARRAY[\(names.joined(separator: ", "))]::text[] ELSE '{}' END
             """
     }
 

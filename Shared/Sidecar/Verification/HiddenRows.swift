@@ -1,7 +1,8 @@
 import Model
 import Postgres
 
-/// A table whose rows the connection's role does not see all of: a comparison would take them for gone.
+/// A table whose rows the connection's role does not see all of: a comparison would take them for
+/// gone.
 struct HiddenRows: CustomStringConvertible {
     private static let statement = Statement(
         name: "verify_hidden_rows",

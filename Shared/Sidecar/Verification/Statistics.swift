@@ -3,15 +3,17 @@ import Postgres
 
 /// Statistics of the tables that a verification joins.
 ///
-/// A database that was restored from a dump has none until autovacuum comes by, and PostgreSQL then sorts and hashes
-/// what it takes for a few rows: minutes instead of seconds.
+/// A database that was restored from a dump has none until autovacuum comes by, and PostgreSQL then
+/// sorts and hashes what it takes for a few rows: minutes instead of seconds.
 enum Statistics {
     /// Longest wait for a table that is being vacuumed or altered, in milliseconds.
     private static let lockMilliseconds = 2000
 
-    /// Analyzes the tables that have no statistics, or whose rows have mostly come since. Outside of a transaction.
+    /// Analyzes the tables that have no statistics, or whose rows have mostly come since. Outside
+    /// of a transaction.
     ///
-    /// What cannot be analyzed (on a standby, by a role that does not own it, while it is locked) is read without.
+    /// What cannot be analyzed (on a standby, by a role that does not own it, while it is locked)
+    /// is read without.
     static func make(on connection: PostgresConnection) async throws(PostgresError) {
         let tables = try await connection.run(ReadUnknown()).all()
         for table in tables {
@@ -19,7 +21,8 @@ enum Statistics {
                 try await connection.execute(
                     script: """
                         BEGIN;
-                        SET LOCAL lock_timeout = \(lockMilliseconds); SET LOCAL statement_timeout = 0;
+                        SET LOCAL lock_timeout = \(lockMilliseconds);
+                        SET LOCAL statement_timeout = 0;
                         ANALYZE \(table);
                         COMMIT
                         """)
@@ -37,7 +40,8 @@ enum Statistics {
             sql: """
                 WITH wanted AS (
                     SELECT 'sync' AS schema_name, t AS table_name
-                    FROM unnest(ARRAY['scope', 'source', 'change_log', 'row_state', 'key_owner']) AS t
+                    FROM unnest(ARRAY['scope', 'source', 'change_log', 'row_state', 'key_owner'])
+                        AS t
                     UNION ALL
                     SELECT schema_name, table_name FROM sync.catalog
                     WHERE removed_at IS NULL AND mode = 'table'

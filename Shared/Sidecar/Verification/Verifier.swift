@@ -86,7 +86,8 @@ package struct Verifier {
             } else {
                 summary.differences += try await compare(registered, catalog, each)
                 if user == nil, try await HiddenRows(of: registered, on: connection) == nil,
-                    let rows = try await RowsOfNobody(of: registered, on: connection) {
+                    let rows = try await RowsOfNobody(of: registered, on: connection)
+                {
                     summary.rowsOfNobody.append(rows)
                 }
             }
@@ -94,8 +95,8 @@ package struct Verifier {
         return summary
     }
 
-    /// A business table. A column whose values cannot be compared, because older ones do not fit it any more or its
-    /// type has no equality, keeps itself from being compared, and no other.
+    /// A business table. A column whose values cannot be compared, because older ones do not fit it
+    /// any more or its type has no equality, keeps itself from being compared, and no other.
     private func compare(
         _ table: RegisteredTable, _ catalog: Catalog, _ each: ([Difference]) async throws -> Void
     ) async throws -> Int64 {
@@ -131,7 +132,8 @@ package struct Verifier {
         return count + 1
     }
 
-    /// Runs `body`, and takes back what it did in the transaction if values or their types are its trouble.
+    /// Runs `body`, and takes back what it did in the transaction if values or their types are its
+    /// trouble.
     ///
     /// - Returns: what PostgreSQL says is wrong; nil if nothing is.
     private func attempt(_ body: () async throws -> Void) async throws -> String? {
@@ -206,7 +208,8 @@ package struct Verifier {
 }
 
 extension SQLState {
-    /// A value, its type or a function that converts it is the trouble, and not the moment or a missing right.
+    /// A value, its type or a function that converts it is the trouble, and not the moment or a
+    /// missing right.
     fileprivate var isTroubleOfValues: Bool {
         if isDataTrouble { return true }
         switch errorClass {

@@ -8,7 +8,8 @@ import Testing
 
 @Suite("A registered table that stops being wholly synced degrades Upload, and is named")
 struct TableFlawReadinessTests {
-    /// What somebody does to a table, and what `/ready` must say. `mended` tells whether `migrate` mends it.
+    /// What somebody does to a table, and what `/ready` must say. `mended` tells whether `migrate`
+    /// mends it.
     static let changes: [(sql: String, says: [String], mended: Bool)] = [
         (
             "ALTER TABLE s.notes DISABLE TRIGGER oversync_capture_update",
@@ -106,7 +107,8 @@ struct TableFlawReadinessTests {
             try await database.execute(
                 """
                 CREATE ROLE flaw_owner; GRANT CREATE ON SCHEMA s TO flaw_owner;
-                GRANT USAGE ON SCHEMA s, sync TO flaw_owner; GRANT SELECT ON ALL TABLES IN SCHEMA sync TO flaw_owner;
+                GRANT USAGE ON SCHEMA s, sync TO flaw_owner;
+                GRANT SELECT ON ALL TABLES IN SCHEMA sync TO flaw_owner;
                 ALTER TABLE s.tags OWNER TO flaw_owner;
                 ALTER TABLE s.tags ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
                 SET ROLE flaw_owner

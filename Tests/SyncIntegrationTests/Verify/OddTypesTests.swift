@@ -12,15 +12,20 @@ struct OddTypesTests {
         CREATE DOMAIN s.doc AS json;
         CREATE DOMAIN s.page AS s.doc;
         CREATE TYPE s.pair AS (a int, b json);
-        CREATE TABLE s.odd (id uuid PRIMARY KEY, owner text, docs json[], docbs jsonb[], place point,
-            places point[], path jsonpath, length interval, lengths interval[], photo s.blob, page s.page, size box,
-            pair s.pair, word text COLLATE s.ci, feed xml, snapshot pg_snapshot, flag boolean, plain text);
+        CREATE TABLE s.odd (id uuid PRIMARY KEY, owner text, docs json[], docbs jsonb[],
+            place point,
+            places point[], path jsonpath, length interval, lengths interval[], photo s.blob,
+                page s.page, size box,
+            pair s.pair, word text COLLATE s.ci, feed xml, snapshot pg_snapshot, flag boolean,
+                plain text);
         """
     private static let yaml = "  - {table: s.odd, owner: owner}"
 
     private static let values = """
-        ARRAY['{"a": 1.0}', 'null', NULL]::json[], ARRAY['[1]']::jsonb[], '(1,2)', ARRAY['(1,2)'::point], '$.a',
-        '1 mon', ARRAY['1 mon'::interval], '\\x0102ff', '{"k":  [1, 2.50]}', '(2,2),(0,0)', ROW(1, '{"x": null}'),
+        ARRAY['{"a": 1.0}', 'null', NULL]::json[], ARRAY['[1]']::jsonb[], '(1,2)',
+            ARRAY['(1,2)'::point], '$.a',
+        '1 mon', ARRAY['1 mon'::interval], '\\x0102ff', '{"k":  [1, 2.50]}', '(2,2),(0,0)', ROW(1,
+            '{"x": null}'),
         'Word', '<a/>', '10:20:10,14,15', true, 'x'
         """
 
@@ -73,20 +78,27 @@ struct OddTypesTests {
         }
     }
 
-    @Test("Text with U+0000 inside of json is compared as text; a value that does not fit is named")
+    @Test(
+        "Json with U+0000, which nothing reads, is compared as text; unfit values are named"
+    )
     func fallBack() async throws {
         try await Self.with { database in
             try await database.execute(
-                #"UPDATE s.odd SET page = '{"k": "\u0000"}', docs = ARRAY['"\u0000"'::json]"#)
+                #"UPDATE s.odd SET page = '{"k": "\u0000"}', docs = ARRAY['"\\u0000"'::json]"#)
             #expect(try await database.verify().0 == [])
             try await database.execute(Self.hide(#"UPDATE s.odd SET page = '{"k": "\u0001"}'"#))
             #expect(
                 try await database.verify().0
-                    == ["different_row user=ann table=s.odd key=a1 columns=page"])
+                    == ["different_row user=ann table=s.odd key=a1 columns=docs,page,pair"])
+            #expect(try await database.verify(repair: true).0 == [])
             // A column that no value of the log fits any more, beside a difference in another.
             try await database.execute(
                 Self.hide(
-                    "ALTER TABLE s.odd ALTER plain TYPE int USING 7, ALTER flag TYPE date USING '2026-01-01'"
+                    """
+                    UPDATE s.odd SET feed = '<c/>';
+                    ALTER TABLE s.odd ALTER plain TYPE int USING 7, ALTER flag TYPE date
+                        USING '2026-01-01'
+                    """
                 ))
             try await Registration.apply(
                 SyncedDatabase.registrations + [
@@ -94,11 +106,10 @@ struct OddTypesTests {
                 ], on: database.sql)
             let found = try await database.verify().0
             #expect(found.count == 3, "\(found)")
-            #expect(found.contains { $0.hasPrefix("not_compared table=s.odd column=plain invalid") })
-            #expect(found.contains { $0.hasPrefix("not_compared table=s.odd column=flag invalid") })
+            #expect(found.contains("different_row user=ann table=s.odd key=a1 columns=feed"))
             #expect(
-                found.contains("different_row user=ann table=s.odd key=a1 columns=page"),
-                "\(found)")
+                found.contains { $0.hasPrefix("not_compared table=s.odd column=plain invalid") })
+            #expect(found.contains { $0.hasPrefix("not_compared table=s.odd column=flag invalid") })
         }
     }
 

@@ -25,18 +25,23 @@ struct ViewsTests {
             }
             #expect(
                 try await database.value(
-                    "SELECT label FROM s.tags t JOIN sync.sync_state v ON v.pk = t.code WHERE v.table_name = 'tags'"
+                    """
+                    SELECT label FROM s.tags t JOIN sync.sync_state v ON v.pk = t.code
+                    WHERE v.table_name = 'tags'
+                    """
                 ) == "server")
         }
     }
 
-    @Test("sync.find_row answers what the views say, for keys of both kinds, and nothing for others")
+    @Test(
+        "sync.find_row answers what the views say, for keys of both kinds, and nothing for others")
     func findRow() async throws {
         try await SyncedDatabase.with { database in
             try await database.fill()
             let compared = try await database.value(
                 """
-                SELECT count(*)::text || ' ' || count(*) FILTER (WHERE f.server_version = v.server_version
+                SELECT count(*)::text || ' ' || count(*) FILTER (WHERE f.server_version =
+                    v.server_version
                     AND f.deleted = v.deleted AND f.pk_uuid IS NOT DISTINCT FROM v.pk_uuid
                     AND f.updated_at = v.updated_at AND (f.payload IS NULL) = v.deleted)
                 FROM sync.sync_row_meta v
@@ -59,7 +64,8 @@ struct ViewsTests {
             let everybody = try await database.value(
                 """
                 SELECT count(*)::text FROM pg_proc p, aclexplode(p.proacl) a
-                WHERE p.oid = 'sync.find_row(text, text, text, text)'::regprocedure AND a.grantee = 0
+                WHERE p.oid = 'sync.find_row(text, text, text, text)'::regprocedure
+                    AND a.grantee = 0
                 """)
             #expect(everybody == "0")
         }

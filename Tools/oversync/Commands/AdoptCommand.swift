@@ -13,7 +13,8 @@ struct AdoptCommand: AsyncParsableCommand {
             Runs online in small transactions; if interrupted, run it again. It also sends what plain SQL \
             inserted or updated while the table was not registered or its triggers were off, but not what \
             plain SQL deleted: `oversync verify --repair --accept-deletes` sends those deletes. Exits with 1 \
-            if rows were left out because devices cannot take them, or columns could not be compared.
+            if rows were left out because devices cannot take them, or columns could not be \
+            compared.
             """)
 
     @Argument(help: "The table, as schema.table.", transform: TableName.init(argument:))

@@ -51,7 +51,8 @@ struct MigrateCommand: AsyncParsableCommand {
             if named != nil, let password = try settings.optional(CommonSettings.databasePassword) {
                 configuration.keywords["password"] = password
             }
-            // What its role or the database is set to changes nothing; a pooler of sessions takes these, too.
+            // What its role or the database is set to changes nothing; a pooler of sessions takes
+            // these, too.
             configuration.settingsDelivery = .afterConnect
             configuration.sessionSettings = Dictionary(
                 uniqueKeysWithValues: RenderingSettings.all.filter { $0.name != "row_security" })
