@@ -19,8 +19,8 @@ package struct Adoption {
 
     /// - Parameters:
     ///   - owner: for a table without an owner column, the user that gets the rows nobody has.
-    /// - leftOut: called with each row that devices cannot take, and each column that cannot be
-    ///   compared.
+    ///   - leftOut: called with each row that devices cannot take, and each column that cannot be
+    ///     compared.
     ///   - progress: called with the number of rows adopted so far.
     /// - Returns: how many changes were appended.
     package func adopt(

@@ -1,4 +1,3 @@
-import Model
 import Postgres
 
 /// Statistics of the tables that a verification joins.
