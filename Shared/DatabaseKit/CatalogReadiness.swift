@@ -1,5 +1,6 @@
 import ServiceKit
 import Sidecar
+import Telemetry
 
 extension CatalogSource.Problem {
     /// Without a catalog a service serves nothing; with an old one it serves what it knows.
@@ -12,8 +13,25 @@ extension CatalogSource.Problem {
 }
 
 extension DatabaseNeeds {
-    /// The state of the catalog in memory, for ``remembered``.
+    /// The state of the catalog in memory, and what is wrong with registered tables, for
+    /// ``remembered``.
     package static func state(of source: CatalogSource) -> @Sendable () -> [ReadinessProblem] {
-        { source.problem().map { [$0.readiness] } ?? [] }
+        {
+            let problem = source.problem().map { [$0.readiness] } ?? []
+            return problem + source.flaws.map { .degrading("\($0)") }
+        }
+    }
+}
+
+extension CatalogSource {
+    /// Counts what is wrong with registered tables, by table and kind.
+    package func report(to registry: MetricsRegistry) {
+        registry.gauge(
+            "oversync_table_flaws", "Registered tables that are not wholly synced, by what is wrong"
+        ) { [weak self] in
+            (self?.flaws ?? []).map { flaw in
+                (["table": "\(flaw.table)", "kind": flaw.kind.rawValue], 1)
+            }
+        }
     }
 }

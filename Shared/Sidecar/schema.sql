@@ -13,7 +13,7 @@ CREATE TABLE sync.meta (
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO sync.meta (layout_version) VALUES (10);
+INSERT INTO sync.meta (layout_version) VALUES (11);
 
 -- The unit of isolation and ordering: today one per user. Every transaction that adds to a scope's
 -- change log locks this row first and takes its sequences from it, so sequence order is commit order.
@@ -38,6 +38,8 @@ CREATE TABLE sync.source (
     PRIMARY KEY (scope_id, source_no),
     UNIQUE (scope_id, device)
 );
+-- Few are revoked, and whoever follows a user asks which.
+CREATE INDEX source_revoked ON sync.source (scope_id) WHERE revoked_at IS NOT NULL;
 
 -- Devices that began at 0 when their log's floor was at floor_seq. Until it is raised again they miss nothing,
 -- though their cursors are below it for a while.
@@ -210,19 +212,23 @@ END $$;
 CREATE FUNCTION sync.wire_columns(relation oid, key_column text, owner_column text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN (
-    WITH present AS (
+    WITH RECURSIVE present AS (
         SELECT a.attname::text AS name, a.attnum AS place, lower(a.attname::text COLLATE "default") AS wire_name,
-            '"' || replace(a.attname, '"', '""') || '"' AS quoted,
-            a.atttypid = 'bytea'::regtype OR t.typbasetype = 'bytea'::regtype AS is_bytea
-        FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+            '"' || replace(a.attname, '"', '""') || '"' AS quoted, a.atttypid AS type
+        FROM pg_catalog.pg_attribute a
         WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+    ), types AS (
+        -- A column's own type and, where that is a domain, what it is made of.
+        SELECT place, type FROM present
+        UNION ALL
+        SELECT d.place, t.typbasetype FROM types d JOIN pg_catalog.pg_type t ON t.oid = d.type AND t.typtype = 'd'
     ), shown AS (
         -- Of columns that differ only in case uploads write the first.
         SELECT DISTINCT ON (wire_name) * FROM present WHERE name IS DISTINCT FROM owner_column
         ORDER BY wire_name, place
     )
     SELECT string_agg(
-        CASE WHEN is_bytea THEN 'replace(encode(t.' || quoted || $q$, 'base64'), E'\n', '')$q$
+        CASE WHEN (place, 'bytea'::regtype) IN (SELECT t.place, t.type FROM types t) THEN 'replace(encode(t.' || quoted || $q$, 'base64'), E'\n', '')$q$
             ELSE 't.' || quoted END || ' AS "' || replace(wire_name, '"', '""') || '"', ', ' ORDER BY place)
     FROM shown
     WHERE EXISTS (SELECT FROM present WHERE name = key_column)
@@ -258,34 +264,54 @@ CREATE FUNCTION sync.key_text(key bytea, kind text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN kind = 'uuid' THEN encode(key, 'hex')::uuid::text ELSE convert_from(key, 'UTF8') END;
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sync FROM PUBLIC;
-
 -- The same facts under the names that people and older tools know.
 CREATE VIEW sync.server_change_log AS
 SELECT l.seq AS server_id, s.user_id, c.schema_name, c.table_name,
     CASE l.op WHEN 'I' THEN 'INSERT' WHEN 'U' THEN 'UPDATE' ELSE 'DELETE' END AS op,
-    sync.key_text(l.key, c.key_kind) AS pk_uuid, l.payload,
-    d.device AS source_id, l.source_change_id, l.version AS server_version, l.ts
+    CASE WHEN c.key_kind = 'uuid' THEN encode(l.key, 'hex')::uuid END AS pk_uuid, l.payload,
+    d.device AS source_id, l.source_change_id, l.version AS server_version, l.ts,
+    CASE WHEN c.key_kind = 'uuid' THEN encode(l.key, 'hex')::uuid::text ELSE convert_from(l.key, 'UTF8') END AS pk
 FROM sync.change_log l
 JOIN sync.scope s USING (scope_id)
 JOIN sync.catalog c USING (table_id)
 LEFT JOIN sync.source d ON d.scope_id = l.scope_id AND d.source_no = l.source_no;
 
 CREATE VIEW sync.sync_row_meta AS
-SELECT s.user_id, c.schema_name, c.table_name, sync.key_text(r.key, c.key_kind) AS pk_uuid,
-    r.version AS server_version, r.deleted, l.ts AS updated_at
+SELECT s.user_id, c.schema_name, c.table_name,
+    CASE WHEN c.key_kind = 'uuid' THEN encode(r.key, 'hex')::uuid END AS pk_uuid,
+    r.version AS server_version, r.deleted, l.ts AS updated_at,
+    CASE WHEN c.key_kind = 'uuid' THEN encode(r.key, 'hex')::uuid::text ELSE convert_from(r.key, 'UTF8') END AS pk
 FROM sync.row_state r
 JOIN sync.scope s USING (scope_id)
 JOIN sync.catalog c USING (table_id)
 LEFT JOIN sync.change_log l ON l.scope_id = r.scope_id AND l.seq = r.seq;
 
 CREATE VIEW sync.sync_state AS
-SELECT s.user_id, c.schema_name, c.table_name, sync.key_text(r.key, c.key_kind) AS pk_uuid, l.payload
+SELECT s.user_id, c.schema_name, c.table_name,
+    CASE WHEN c.key_kind = 'uuid' THEN encode(r.key, 'hex')::uuid END AS pk_uuid, l.payload,
+    CASE WHEN c.key_kind = 'uuid' THEN encode(r.key, 'hex')::uuid::text ELSE convert_from(r.key, 'UTF8') END AS pk
 FROM sync.row_state r
 JOIN sync.scope s USING (scope_id)
 JOIN sync.catalog c USING (table_id)
 JOIN sync.change_log l ON l.scope_id = r.scope_id AND l.seq = r.seq
 WHERE NOT r.deleted;
+
+-- One row of a user by its key, with the index: in the views a key is an expression, which no index has. No row if the
+-- user, the table or the key is not known; `pk` must be a uuid where the table's keys are.
+CREATE FUNCTION sync.find_row(user_id text, schema_name text, table_name text, pk text)
+RETURNS TABLE (pk_uuid uuid, server_version bigint, deleted boolean, updated_at timestamptz, payload json)
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN c.key_kind = 'uuid' THEN find_row.pk::uuid END, r.version, r.deleted, l.ts, l.payload
+    FROM sync.catalog c
+    JOIN sync.scope s ON s.user_id = find_row.user_id
+    JOIN sync.row_state r ON r.scope_id = s.scope_id AND r.table_id = c.table_id
+        AND r.key = CASE WHEN c.key_kind = 'uuid' THEN uuid_send(find_row.pk::uuid)
+            ELSE convert_to(find_row.pk, 'UTF8') END
+    LEFT JOIN sync.change_log l ON l.scope_id = r.scope_id AND l.seq = r.seq
+    WHERE c.schema_name = find_row.schema_name AND c.table_name = find_row.table_name;
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sync FROM PUBLIC;
 
 -- The Auth service's own tables. No other service's role may read them.
 

@@ -62,8 +62,8 @@ struct RoleFixture: Sendable {
             let remarks = try await RoleInstallation(
                 request ?? self.request, connection: connection
             ).apply()
-            try await Registration.apply(registrations, on: connection)
             return remarks
+                + (try await Registration.apply(registrations, on: connection))
         }
     }
 

@@ -26,7 +26,8 @@ package struct CaptureFunction: Sendable {
         """
         CREATE OR REPLACE FUNCTION \(name)() RETURNS trigger
         LANGUAGE plpgsql SECURITY DEFINER
-        SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET extra_float_digits = 1
+        SET search_path = pg_catalog, pg_temp
+        \(RenderingSettings.clauses)
         AS $capture$
         DECLARE
             is_upload CONSTANT boolean := sync.is_upload_statement(TG_OP, pg_trigger_depth());

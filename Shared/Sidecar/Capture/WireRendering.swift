@@ -2,8 +2,8 @@ import Model
 
 /// How a column's value becomes a payload's: the reverse of what a materialized payload goes through.
 ///
-/// PostgreSQL's own JSON already has digits as stored, uuids dashed and timestamps in RFC 3339, given the
-/// session settings that `CaptureFunction` makes.
+/// PostgreSQL's own JSON already has digits as stored, uuids dashed and timestamps in RFC 3339,
+/// given ``RenderingSettings``.
 struct WireRendering {
     /// The row as a JSON object: all columns but the owner, under their wire names.
     static func payload(of table: RegisteredTable, row: String) -> String {

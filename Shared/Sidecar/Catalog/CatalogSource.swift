@@ -42,6 +42,7 @@ package final class CatalogSource: Service {
         var catalog: Catalog?
         /// The database was asked for it after this.
         var readAt: ContinuousClock.Instant?
+        var flaws: [TableFlaw] = []
     }
 
     private let pool: PostgresPool
@@ -67,6 +68,10 @@ package final class CatalogSource: Service {
         guard let readAt = state.withLock({ $0.readAt }) else { return .unread }
         return now - readAt > Self.maximumAge ? .outdated : nil
     }
+
+    /// What is wrong with registered tables, as last read. Empty in a service that does not write.
+    /// Asks nobody.
+    package var flaws: [TableFlaw] { state.withLock { $0.flaws } }
 
     package func run() async throws {
         await cancelWhenGracefulShutdown {
@@ -102,25 +107,43 @@ package final class CatalogSource: Service {
     package func refresh() async throws -> Catalog {
         let asked = ContinuousClock.now
         let deadline = asked + Self.readLimit
-        let (tables, defers) = try await pool.withConnection(deadline: deadline) { connection in
-            (
-                try await Catalog.readTables(on: connection, deadline: deadline),
-                try await Catalog.readHasDeferrableConstraints(on: connection, deadline: deadline)
+        let (tables, defers, flaws) = try await pool.withConnection(deadline: deadline) {
+            let tables = try await Catalog.readTables(on: $0, deadline: deadline)
+            return (
+                tables, try await Catalog.readHasDeferrableConstraints(on: $0, deadline: deadline),
+                try await TableFlaw.read(tables, on: $0, deadline: deadline)
             )
         }
-        return state.withLock { state in
-            if let readAt = state.readAt, asked < readAt, let newer = state.catalog { return newer }
+        let (catalog, news) = keep(tables, defers, flaws, asked)
+        for flaw in news {
+            logger.warning(
+                "a registered table is not wholly synced", metadata: .fields([.error: "\(flaw)"]))
+        }
+        return catalog
+    }
+
+    /// - Returns: the newest catalog, and the flaws that were not known before.
+    private func keep(
+        _ tables: [RegisteredTable], _ defers: Bool, _ flaws: [TableFlaw],
+        _ asked: ContinuousClock.Instant
+    ) -> (Catalog, news: [TableFlaw]) {
+        state.withLock { state in
+            if let readAt = state.readAt, asked < readAt, let newer = state.catalog {
+                return (newer, [])
+            }
             state.readAt = asked
+            let news = flaws.filter { !state.flaws.contains($0) }
+            state.flaws = flaws
             if let known = state.catalog, known.isMade(of: tables),
                 known.hasDeferrableConstraints == defers
             {
-                return known
+                return (known, news)
             }
             let fresh = Catalog(
                 tables: tables, hasDeferrableConstraints: defers,
                 generation: (state.catalog?.generation ?? 0) + 1)
             state.catalog = fresh
-            return fresh
+            return (fresh, news)
         }
     }
 }

@@ -6,6 +6,8 @@ package struct Introspection: Sendable {
     package struct UniqueKey: Sendable {
         package var columns: [String]
         package let isPrimary: Bool
+        /// A statement with `ON CONFLICT` can rest on it.
+        let isUsable: Bool
     }
 
     package private(set) var columns: [TableName: [Column]] = [:]
@@ -90,7 +92,8 @@ package struct Introspection: Sendable {
                 uniqueKeys[table]?[last].columns.append(row.column)
             } else {
                 uniqueKeys[table, default: []].append(
-                    UniqueKey(columns: [row.column], isPrimary: row.isPrimary))
+                    UniqueKey(
+                        columns: [row.column], isPrimary: row.isPrimary, isUsable: row.isUsable))
             }
             lastIndex = row.index
         }

@@ -11,25 +11,27 @@ package enum Registration {
     /// that they need on it.
     ///
     /// - Parameter lockTimeout: longest wait for a table that is in use; then nothing is changed.
-    /// - Throws: `RegistrationError`; `TableInUse`; `RoleError`; `PostgresError`.
+    /// - Returns: what the operator should know of the tables, a line each.
+    /// - Throws: `RegistrationError` with all that is wrong with all tables; `TableInUse`;
+    ///   `RoleError`; `PostgresError`.
+    @discardableResult
     package static func apply(
         _ registrations: [TableRegistration], on connection: PostgresConnection,
         lockTimeout: Duration = .seconds(5)
-    ) async throws {
+    ) async throws -> [String] {
         try await apply(
             registrations, in: MigrationRun(on: connection), lockTimeout: lockTimeout)
     }
 
     /// See ``apply(_:on:lockTimeout:)``.
+    @discardableResult
     package static func apply(
         _ registrations: [TableRegistration], in run: MigrationRun,
         lockTimeout: Duration = .seconds(5)
-    ) async throws {
+    ) async throws -> [String] {
         let connection = run.connection
         let facts = try await Introspection.read(registrations.map(\.name), on: connection)
-        for registration in registrations {
-            try await refuseOtherKeys(registration, facts, on: connection)
-        }
+        let remarks = try await check(registrations, facts, on: connection)
         do {
             try await run.transaction {
                 try await record(registrations, facts, in: run)
@@ -40,6 +42,36 @@ package enum Registration {
         } catch let inUse as TableInUse {
             throw await inUse.naming(holdersOn: connection)
         }
+        return remarks + (try await RowSecurity.remarks(on: connection))
+    }
+
+    /// Looks for everything that keeps the tables from being registered, so that one run tells it
+    /// all.
+    ///
+    /// - Returns: what does not.
+    private static func check(
+        _ registrations: [TableRegistration], _ facts: Introspection,
+        on connection: PostgresConnection
+    ) async throws -> [String] {
+        let shapes = registrations.filter { $0.mode == .table }.map { registration in
+            TableShape(
+                name: registration.name, keyColumn: try? keyColumn(of: registration, facts),
+                ownerColumn: registration.owner)
+        }
+        let flaws = try await TableFlaw.read(shapes, on: connection)
+        var problems: [String] = []
+        for registration in registrations {
+            let own = flaws.filter { $0.table == registration.name && !$0.isRemark }
+            problems += own.map(\.description)
+            if own.contains(where: \.isNoTable) { continue }
+            do {
+                try await refuseOtherKeys(registration, facts, on: connection)
+            } catch let error as RegistrationError {
+                problems.append(error.description)
+            }
+        }
+        guard problems.isEmpty else { throw RegistrationError(problems) }
+        return flaws.map(\.description)
     }
 
     /// Writes to `sync.catalog` what it does not say already.
@@ -120,11 +152,6 @@ package enum Registration {
         guard let column = columns.first(where: { $0.name == key }) else {
             throw RegistrationError("\(name).key: the table has no column \"\(key)\"")
         }
-        guard facts.keyIndex(of: name, key: key, owner: registration.owner) != nil else {
-            let owner = registration.owner.map { ", alone or with \($0)" } ?? ""
-            throw RegistrationError(
-                "\(name).key: \"\(key)\" needs a primary key or unique index\(owner)")
-        }
         let kind: KeyKind = column.baseType == uuidType ? .uuid : .text
         if kind == .text, !column.isText {
             throw RegistrationError(
@@ -169,7 +196,9 @@ extension Introspection {
     /// The unique index that a key rests on: the key alone, or the key with the owner.
     package func keyIndex(of table: TableName, key: String, owner: String?) -> [String]? {
         let wanted: [Set<String>] = [[key]] + (owner.map { [[key, $0]] } ?? [])
-        return uniqueKeys[table]?.map(\.columns).first { wanted.contains(Set($0)) }
+        return uniqueKeys[table]?.filter(\.isUsable).map(\.columns).first {
+            wanted.contains(Set($0))
+        }
     }
 }
 

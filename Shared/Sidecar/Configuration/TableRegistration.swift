@@ -31,6 +31,11 @@ package struct RegistrationError: Error, Hashable, Sendable, CustomStringConvert
     package let description: String
 
     package init(_ description: String) { self.description = description }
+
+    /// - Parameter problems: a line each.
+    init(_ problems: [String]) {
+        description = problems.joined(separator: "\n")
+    }
 }
 
 /// Reads `oversync.yaml`.

@@ -79,9 +79,6 @@ package struct RoleInstallation {
                     "the password for \(role.name) was not set: Oversync did not create this role")
             }
         }
-        for role in roles where role.purpose == .upload {
-            try await remarks += rowSecurityRemarks(role.name)
-        }
         return remarks
     }
 
@@ -185,14 +182,6 @@ package struct RoleInstallation {
             statement + literal(encrypted),
             for: "Password of \(role.name), which only oversync migrate sets", isRehearsed: false,
             shown: "-- \(statement)'********';")
-    }
-
-    private func rowSecurityRemarks(_ upload: RoleName) async throws -> [String] {
-        let statement = RoleStatements.ReadRowSecurity(role: upload.description)
-        return try await connection.run(statement).all().map { table in
-            "\(table) has row-level security, which \(upload) is subject to: give it a policy for "
-                + "this role, or run ALTER ROLE \(upload.quoted) BYPASSRLS"
-        }
     }
 
     private func readSession() async throws(PostgresError) -> Session {

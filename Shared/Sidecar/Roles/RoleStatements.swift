@@ -227,10 +227,30 @@ enum RoleStatements {
         }
     }
 
+    /// Registered tables with row-level security that the session's own role is subject to.
+    struct ReadForcedSecurity: TypedStatement {
+        static let statement = Statement(
+            name: "roles_forced_security",
+            sql: """
+                SELECT format('%I.%I', c.schema_name, c.table_name), current_user::text
+                FROM sync.catalog c
+                JOIN pg_catalog.pg_class t
+                    ON t.oid = to_regclass(format('%I.%I', c.schema_name, c.table_name))
+                WHERE c.removed_at IS NULL AND c.mode = 'table' AND row_security_active(t.oid)
+                ORDER BY 1
+                """)
+
+        static func row(
+            _ columns: inout RowColumns
+        ) throws(PostgresError) -> (table: String, role: String) {
+            (try columns.next(String.self), try columns.next(String.self))
+        }
+    }
+
     static let all = [
         ReadSession.statement, ReadExisting.statement, ReadInstalled.statement, record,
         ReadSettings.statement, FindMissing.statement, recordGrants, ReadGranted.statement,
-        forgetGrants, ReadRowSecurity.statement,
+        forgetGrants, ReadRowSecurity.statement, ReadForcedSecurity.statement,
     ]
 
     private static func bind(_ grants: [RoleGrant], to bindings: inout Bindings) {

@@ -2,6 +2,17 @@ import Model
 import Postgres
 
 extension SidecarStatements {
+    /// The type `t`, or what a domain is made of, which may be a domain itself.
+    private static let baseType = """
+        CASE WHEN t.typtype = 'd' THEN (
+            WITH RECURSIVE chain AS (
+                SELECT b.oid, b.typtype, b.typbasetype FROM pg_type b WHERE b.oid = t.typbasetype
+                UNION ALL
+                SELECT b.oid, b.typtype, b.typbasetype
+                FROM chain d JOIN pg_type b ON b.oid = d.typbasetype WHERE d.typtype = 'd'
+            ) SELECT oid FROM chain WHERE typtype <> 'd') ELSE t.oid END
+        """
+
     /// The tables that are or were registered.
     struct ReadRegisteredTables: TypedStatement {
         static let statement = Statement(
@@ -52,7 +63,7 @@ extension SidecarStatements {
             sql: """
                 SELECT n.nspname || '.' || c.relname, a.attname,
                     format_type(a.atttypid, a.atttypmod),
-                    CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::bigint,
+                    \(baseType)::bigint,
                     a.attgenerated <> '' OR a.attidentity = 'a',
                     a.attnotnull AND NOT a.atthasdef AND a.attidentity = '', t.oid::bigint,
                     tn.nspname, s.schema_name, s.sequence_name
@@ -121,7 +132,7 @@ extension SidecarStatements {
             sql: """
                 SELECT n.nspname || '.' || c.relname, k.conname, pn.nspname, p.relname,
                     ca.attname, pa.attname,
-                    CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::bigint,
+                    \(baseType)::bigint,
                     k.condeferrable
                 FROM pg_constraint k
                 JOIN pg_class c ON c.oid = k.conrelid
@@ -166,20 +177,20 @@ extension SidecarStatements {
     }
 
     /// Unique indexes (constraints or not) without a condition or expression: what a key can rest
-    /// on. One row a column, in the index's order.
+    /// on unless they are deferrable. One row a column, in the index's order.
     struct ReadUniqueKeys: TypedStatement {
         static let statement = Statement(
             name: "sidecar_unique_keys",
             sql: """
                 SELECT n.nspname || '.' || c.relname, i.indexrelid::bigint, a.attname,
-                    i.indisprimary
+                    i.indisprimary, i.indimmediate
                 FROM pg_index i
                 JOIN pg_class c ON c.oid = i.indrelid
                 JOIN pg_namespace n ON n.oid = c.relnamespace
                 CROSS JOIN LATERAL unnest(i.indkey::smallint[])
                     WITH ORDINALITY AS k(attnum, position)
                 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
-                WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
+                WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL
                     AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
                     AND n.nspname || '.' || c.relname = ANY ($1)
                 ORDER BY 1, NOT i.indisprimary, 2, k.position
@@ -195,6 +206,8 @@ extension SidecarStatements {
             let index: Int64
             let column: String
             let isPrimary: Bool
+            /// It is not deferrable.
+            let isUsable: Bool
         }
 
         func bind(to bindings: inout Bindings) {
@@ -204,7 +217,8 @@ extension SidecarStatements {
         static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
             Row(
                 table: try columns.next(String.self), index: try columns.next(Int64.self),
-                column: try columns.next(String.self), isPrimary: try columns.next(Bool.self))
+                column: try columns.next(String.self), isPrimary: try columns.next(Bool.self),
+                isUsable: try columns.next(Bool.self))
         }
     }
 }

@@ -67,7 +67,7 @@ package enum SidecarStatements {
                 SELECT c.table_id, c.schema_name, c.table_name, c.capture_fingerprint,
                     (SELECT count(*) FROM pg_trigger t
                      WHERE t.tgrelid = to_regclass(format('%I.%I', c.schema_name, c.table_name))
-                        AND t.tgname ^@ 'oversync_capture_' AND t.tgenabled = 'O'
+                        AND t.tgname ^@ 'oversync_capture_' AND t.tgenabled IN ('O', 'A')
                         AND t.tgfoid = to_regproc('sync.capture_' || c.table_id)::oid)
                 FROM sync.catalog c
                 """)

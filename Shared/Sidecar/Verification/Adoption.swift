@@ -19,7 +19,8 @@ package struct Adoption {
 
     /// - Parameters:
     ///   - owner: for a table without an owner column, the user that gets the rows nobody has.
-    ///   - leftOut: called with each row that devices cannot take.
+    ///   - leftOut: called with each row that devices cannot take, and each column that cannot be
+    ///     compared.
     ///   - progress: called with the number of rows adopted so far.
     /// - Returns: how many changes were appended.
     package func adopt(
@@ -48,7 +49,8 @@ package struct Adoption {
             if let absent = differences.first(where: { $0.kind == .notThere }) {
                 throw RegistrationError("\(absent): \(absent.kind.advice)")
             }
-            for difference in differences where difference.kind == .unsendableRow {
+            for difference in differences
+            where [.unsendableRow, .notCompared].contains(difference.kind) {
                 leftOut(difference)
             }
             adopted += try await repair.mend(differences.filter { $0.kind != .staleState })

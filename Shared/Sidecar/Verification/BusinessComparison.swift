@@ -3,7 +3,20 @@ import Postgres
 
 /// A business table beside the live rows that the sidecar says it has.
 struct BusinessComparison {
+    /// What becomes of a column that cannot be compared as others are.
+    enum Treatment {
+        /// It is compared as text.
+        case text
+        case leftOut
+    }
+
     let table: RegisteredTable
+    /// By column; the others are compared by value.
+    var treatments: [String: Treatment] = [:]
+
+    init(table: RegisteredTable) {
+        self.table = table
+    }
 
     /// Each row that is on one side only or differs, as `LogChecks` answer.
     var query: String {
@@ -28,7 +41,9 @@ struct BusinessComparison {
             LEFT JOIN \(mergedPayloads) AS m ON m.scope_id = r.scope_id AND m.key = r.key
             WHERE r.table_id = \(table.id) AND NOT r.deleted AND \(isWanted("s.user_id"))
         ) AS w ON w.user_id = b.user_id AND w.key = b.key
-        CROSS JOIN LATERAL (SELECT \(differingColumns(row: "b.t", payload: "w.payload")) AS columns) AS d
+        CROSS JOIN LATERAL (SELECT CASE WHEN \(Self.isUnreadable("w.payload"))
+            THEN \(differingTexts)
+            ELSE \(differingColumns(row: "b.t", payload: "w.payload")) END AS columns) AS d
         WHERE b.key IS NULL OR w.key IS NULL OR d.columns <> '{}'
         """
     }
@@ -52,14 +67,27 @@ struct BusinessComparison {
                 WHERE table_id = \(table.id) AND op = 'D' GROUP BY scope_id, key
             ) AS d ON d.scope_id = l.scope_id AND d.key = l.key
             -- A change that names no column is one too.
-            LEFT JOIN LATERAL json_each(l.payload) AS e ON true
+            LEFT JOIN LATERAL json_each(
+                CASE WHEN NOT \(Self.isUnreadable("l.payload")) THEN l.payload END) AS e ON true
             WHERE l.table_id = \(table.id) AND l.seq > coalesce(d.seq, 0)
-            GROUP BY l.scope_id, l.key HAVING count(DISTINCT l.seq) > 1)
+            GROUP BY l.scope_id, l.key
+            HAVING count(DISTINCT l.seq) > 1
+                AND NOT bool_or(coalesce(\(Self.isUnreadable("l.payload")), false)))
         """
     }
 
     private func isWanted(_ user: String) -> String {
         "(\(LogChecks.user) IS NULL OR \(user) = \(LogChecks.user))"
+    }
+
+    /// Compares all rows in one column, and answers how many differ.
+    func query(of column: Column, as treatment: Treatment?) -> String {
+        var one = self
+        for other in WireRendering.shown(of: table) where other.name != column.name {
+            one.treatments[other.name] = .leftOut
+        }
+        one.treatments[column.name] = treatment
+        return "SELECT count(*) FROM (\(one.query)) AS c"
     }
 
     /// Brings the log in line with the business rows of the given keys, as `ChangeAppend` does; `$1` users,
@@ -113,11 +141,37 @@ struct BusinessComparison {
             """
     }
 
+    /// JSON with an escaped U+0000, which a column of type json can hold and no function of
+    /// PostgreSQL reads. No device sends it: the row was written by plain SQL, and its payload is
+    /// the whole row.
+    private static func isUnreadable(_ payload: String) -> String {
+        #"(strpos(\#(payload)::text, '\u0000') > 0"#
+            + #" AND \#(payload)::text ~ '(^|[^\\])(\\\\)*\\u0000')"#
+    }
+
+    /// Of a row with such a payload, the columns that can hold it, if row and payload differ as
+    /// text.
+    private var differingTexts: String {
+        let names = compared.filter { ComparableForm.canHoldUnreadable($0) }.map {
+            literal($0.name)
+        }
+        return """
+            CASE WHEN w.payload::text IS DISTINCT FROM \(rendered)::text
+                    THEN ARRAY[\(names.joined(separator: ", "))]::text[] ELSE '{}' END
+            """
+    }
+
+    /// The columns whose values are compared.
+    var compared: [Column] {
+        WireRendering.shown(of: table).filter { column in
+            column.name != table.keyColumn && !column.isReadOnly
+                && treatments[column.name] != .leftOut
+        }
+    }
+
     /// The columns that the payload names and whose value it does not give, as an array of names.
     private func differingColumns(row: String, payload: String) -> String {
-        let compared = WireRendering.shown(of: table).filter { column in
-            column.name != table.keyColumn && !column.isReadOnly
-        }
+        let compared = compared
         guard !compared.isEmpty else { return "'{}'::text[]" }
         let fields = compared.map { column in
             "\(quoted(column.name.lowercased())) \(WireConversion(column).fieldType)"
@@ -126,9 +180,11 @@ struct BusinessComparison {
             let name = column.name.lowercased()
             let wanted = WireConversion(column).expression("p.\(quoted(name))")
             let found = "(\(row)).\(quoted(column.name))"
+            let form =
+                treatments[column.name] == .text ? ComparableForm.text : ComparableForm(column)
             return """
                 CASE WHEN (\(payload) -> \(literal(name))) IS NOT NULL
-                    AND \(comparable(wanted, column)) IS DISTINCT FROM \(comparable(found, column))
+                    AND \(form.expression(wanted)) IS DISTINCT FROM \(form.expression(found))
                     THEN \(literal(column.name)) END
                 """
         }
@@ -136,16 +192,5 @@ struct BusinessComparison {
             (SELECT array_remove(ARRAY[\(tests.joined(separator: ", "))], NULL)
                 FROM json_to_record(coalesce(\(payload), '{}')) AS p(\(fields.joined(separator: ", "))))
             """
-    }
-
-    /// Types without equality are compared in a form that has it.
-    private func comparable(_ value: String, _ column: Column) -> String {
-        switch column.baseType {
-        // A payload's null becomes SQL's, while plain SQL may store JSON's own: devices see the same.
-        case 114, 3802: "nullif((\(value))::jsonb, 'null')"
-        // xml, and point to line of the geometric types.
-        case 142, 600...604, 628, 718: "(\(value))::text"
-        default: value
-        }
     }
 }

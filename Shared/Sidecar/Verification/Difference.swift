@@ -21,7 +21,9 @@ package struct Difference: Hashable, Sendable, CustomStringConvertible {
         /// A row that devices cannot take: too large, or under a key that is none. Capture refuses such rows; this one
         /// is older, or was written past it.
         case unsendableRow = "unsendable_row"
-        /// A table that could not be compared: values that were written once do not fit its columns any more.
+        /// A column, or a table, that could not be compared: values that were written once do not
+        /// fit it any more, its type cannot be compared, or row-level security hides rows. The
+        /// other columns are compared.
         case notCompared = "not_compared"
         /// A registered table, or its key or owner column, that is not in the database.
         case notThere = "not_there"
@@ -40,7 +42,8 @@ package struct Difference: Hashable, Sendable, CustomStringConvertible {
             case .unsendableRow:
                 "devices cannot take the row: make it smaller or give it another key (UPDATE), or delete it"
             case .notCompared:
-                "a column's type was changed: write the rows with older values once more (UPDATE), then compare again"
+                "if a column's type was changed, write the rows with older values once more (UPDATE), "
+                    + "then compare again"
             case .notThere:
                 "give it back its name, or change oversync.yaml and run oversync migrate"
             case .captureOff: "run oversync migrate"

@@ -80,7 +80,12 @@ package struct Repair {
         var pipeline = Pipeline()
         pipeline.add(Statement(name: "repair_begin", sql: "BEGIN"))
         // As capture renders rows.
-        pipeline.add(Statement(name: "repair_zone", sql: "SET LOCAL TimeZone = 'UTC'"))
+        for setting in RenderingSettings.all {
+            pipeline.add(
+                Statement(
+                    name: "repair_\(setting.name)",
+                    sql: "SET LOCAL \(setting.name) = '\(setting.value)'"))
+        }
         pipeline.add(Command(LogChecks.lockScopes, lock))
         let mended = pipeline.add(Command(statement, bindings), of: Int64.self)
         pipeline.add(Statement(name: "repair_commit", sql: "COMMIT"))

@@ -43,13 +43,14 @@ package struct Verifier {
 
     /// - Parameter each: gets every difference, in batches; what it throws ends the verification.
     package func run(each: ([Difference]) async throws -> Void) async throws -> Summary {
+        try await Statistics.make(on: connection)
         // Everything is compared with everything: a nested loop, which a table without statistics may be
         // given, would take quadratic time.
         try await connection.execute(
             script: """
                 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
                 SET LOCAL statement_timeout = 0; SET LOCAL jit = off; SET LOCAL enable_nestloop = off;
-                SET LOCAL work_mem = '\(Self.workMegabytes)MB'
+                SET LOCAL work_mem = '\(Self.workMegabytes)MB'; \(RenderingSettings.local)
                 """)
         do {
             let summary = try await check(each)
@@ -84,7 +85,9 @@ package struct Verifier {
                 try await each([absent])
             } else {
                 summary.differences += try await compare(registered, catalog, each)
-                if user == nil, let rows = try await RowsOfNobody(of: registered, on: connection) {
+                if user == nil, try await HiddenRows(of: registered, on: connection) == nil,
+                    let rows = try await RowsOfNobody(of: registered, on: connection)
+                {
                     summary.rowsOfNobody.append(rows)
                 }
             }
@@ -92,25 +95,60 @@ package struct Verifier {
         return summary
     }
 
-    /// A business table. Values that its columns do not take any more keep it from being compared, and no other.
+    /// A business table. A column whose values cannot be compared, because older ones do not fit it
+    /// any more or its type has no equality, keeps itself from being compared, and no other.
     private func compare(
         _ table: RegisteredTable, _ catalog: Catalog, _ each: ([Difference]) async throws -> Void
     ) async throws -> Int64 {
+        if let hidden = try await HiddenRows(of: table, on: connection) {
+            try await each([Difference(notCompared: table.name, hidden.description)])
+            return 1
+        }
+        var told: Set<Int> = []
+        var count: Int64 = 0
+        let comparison = BusinessComparison(table: table)
+        let trouble = try await attempt {
+            _ = try await report(comparison.query, catalog) {
+                told.formUnion($0.map(\.hashOfRow))
+                count += Int64($0.count)
+                try await each($0)
+            }
+        }
+        if trouble == nil { return count }
+        let (rest, problems) = try await ColumnTrouble(comparison: comparison).look { query in
+            try await attempt { _ = try await connection.run(Command(query)) }
+        }
+        if !problems.isEmpty { try await each(problems) }
+        count += Int64(problems.count)
+        let left = try await attempt {
+            _ = try await report(rest.query, catalog) { differences in
+                let news = differences.filter { told.insert($0.hashOfRow).inserted }
+                count += Int64(news.count)
+                if !news.isEmpty { try await each(news) }
+            }
+        }
+        guard let left else { return count }
+        try await each([Difference(notCompared: table.name, left)])
+        return count + 1
+    }
+
+    /// Runs `body`, and takes back what it did in the transaction if values or their types are its
+    /// trouble.
+    ///
+    /// - Returns: what PostgreSQL says is wrong; nil if nothing is.
+    private func attempt(_ body: () async throws -> Void) async throws -> String? {
         try await connection.execute(script: "SAVEPOINT comparison")
         do {
-            let count = try await report(BusinessComparison(table: table).query, catalog, each)
+            try await body()
             try await connection.execute(script: "RELEASE SAVEPOINT comparison")
-            return count
+            return nil
         } catch let error as PostgresError {
-            guard let server = error.serverError, server.sqlState.isDataTrouble else { throw error }
+            guard let server = error.serverError, server.sqlState.isTroubleOfValues else {
+                throw error
+            }
             try await connection.execute(
                 script: "ROLLBACK TO SAVEPOINT comparison; RELEASE SAVEPOINT comparison")
-            try await each([
-                Difference(
-                    kind: .notCompared, user: "", table: table.name, key: nil,
-                    detail: server.message, sequence: 0)
-            ])
-            return 1
+            return server.message
         }
     }
 
@@ -169,7 +207,32 @@ package struct Verifier {
     }
 }
 
+extension SQLState {
+    /// A value, its type or a function that converts it is the trouble, and not the moment or a
+    /// missing right.
+    fileprivate var isTroubleOfValues: Bool {
+        if isDataTrouble { return true }
+        switch errorClass {
+        case "0A", "42", "54": return self != .insufficientPrivilege
+        default: return false
+        }
+    }
+}
+
 extension Difference {
+    /// Tells one row from another.
+    fileprivate var hashOfRow: Int {
+        var hasher = Hasher()
+        hasher.combine(user)
+        hasher.combine(key)
+        return hasher.finalize()
+    }
+
+    fileprivate init(notCompared table: TableName, _ detail: String) {
+        self.init(
+            kind: .notCompared, user: "", table: table, key: nil, detail: detail, sequence: 0)
+    }
+
     /// What keeps a registered table from being compared at all: it, its key or its owner column was renamed
     /// or dropped. Nil if all are there.
     fileprivate init?(absentPartOf table: RegisteredTable) {

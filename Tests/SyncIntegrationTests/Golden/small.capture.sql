@@ -1,7 +1,15 @@
 -- business.notes
 CREATE OR REPLACE FUNCTION sync.capture_1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET extra_float_digits = 1
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+SET DateStyle = 'ISO, MDY'
+SET IntervalStyle = 'postgres'
+SET bytea_output = 'hex'
+SET extra_float_digits = '1'
+SET lc_monetary = 'C'
+SET standard_conforming_strings = 'on'
+SET row_security = 'off'
 AS $capture$
 DECLARE
     is_upload CONSTANT boolean := sync.is_upload_statement(TG_OP, pg_trigger_depth());
@@ -363,7 +371,15 @@ UPDATE sync.catalog SET capture_fingerprint = 'c06d36477e4035a7'
 -- business.tags
 CREATE OR REPLACE FUNCTION sync.capture_2() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET extra_float_digits = 1
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+SET DateStyle = 'ISO, MDY'
+SET IntervalStyle = 'postgres'
+SET bytea_output = 'hex'
+SET extra_float_digits = '1'
+SET lc_monetary = 'C'
+SET standard_conforming_strings = 'on'
+SET row_security = 'off'
 AS $capture$
 DECLARE
     is_upload CONSTANT boolean := sync.is_upload_statement(TG_OP, pg_trigger_depth());

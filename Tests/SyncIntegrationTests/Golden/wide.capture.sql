@@ -1,7 +1,15 @@
 -- business.everything
 CREATE OR REPLACE FUNCTION sync.capture_1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET extra_float_digits = 1
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+SET DateStyle = 'ISO, MDY'
+SET IntervalStyle = 'postgres'
+SET bytea_output = 'hex'
+SET extra_float_digits = '1'
+SET lc_monetary = 'C'
+SET standard_conforming_strings = 'on'
+SET row_security = 'off'
 AS $capture$
 DECLARE
     is_upload CONSTANT boolean := sync.is_upload_statement(TG_OP, pg_trigger_depth());

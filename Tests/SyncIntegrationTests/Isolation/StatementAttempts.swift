@@ -125,7 +125,16 @@ struct StatementAttempt: Sendable {
             SidecarStatements.metaExists, SidecarStatements.layoutVersion,
             SidecarStatements.ReadRegisteredTables.statement,
             SidecarStatements.hasDeferrableConstraints, UploadStatements.ReadEpoch.statement,
+            FlawStatements.mayWrite, FlawStatements.ReadStates.statement,
         ].map { StatementAttempt($0, .nobodysRows) }
+        + [
+            StatementAttempt(FlawStatements.ReadShapes.statement, .nobodysRows) {
+                let shapes = $1.tables.keys.map {
+                    TableShape(name: $0, keyColumn: "id", ownerColumn: "owner")
+                }
+                FlawStatements.ReadShapes(tables: shapes).bind(to: &$0)
+            }
+        ]
         + [
             SidecarStatements.ReadColumns.statement, SidecarStatements.ReadForeignKeys.statement,
             SidecarStatements.ReadUniqueKeys.statement,

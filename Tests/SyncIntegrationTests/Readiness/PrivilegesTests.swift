@@ -63,7 +63,8 @@ struct PrivilegesTests {
         SidecarStatements.ReadRegisteredTables.statement,
         SidecarStatements.hasDeferrableConstraints, SidecarStatements.ReadColumns.statement,
         SidecarStatements.ReadForeignKeys.statement, SidecarStatements.ReadUniqueKeys.statement,
-        SidecarStatements.layoutVersion,
+        SidecarStatements.layoutVersion, FlawStatements.mayWrite,
+        FlawStatements.ReadShapes.statement, FlawStatements.ReadStates.statement,
     ]
 
     private static func attempts(_ statements: [Statement]) -> [StatementAttempt] {

@@ -150,7 +150,8 @@ struct VerifyTests {
                 "SET session_replication_role = replica; TRUNCATE s.items; RESET session_replication_role"
             )
             let found = try await database.verify().0
-            let named = "not_compared table=s.tags invalid input syntax for type integer"
+            let named =
+                "not_compared table=s.tags column=label invalid input syntax for type integer"
             #expect(found.filter { $0.hasPrefix(named) }.count == 1)
             #expect(found.filter { $0.hasPrefix("missing_row user=ann table=s.items") }.count == 2)
         }

@@ -13,7 +13,8 @@ struct AdoptCommand: AsyncParsableCommand {
             Runs online in small transactions; if interrupted, run it again. It also sends what plain SQL \
             inserted or updated while the table was not registered or its triggers were off, but not what \
             plain SQL deleted: `oversync verify --repair --accept-deletes` sends those deletes. Exits with 1 \
-            if rows were left out because devices cannot take them.
+            if rows were left out because devices cannot take them, or columns could not be \
+            compared.
             """)
 
     @Argument(help: "The table, as schema.table.", transform: TableName.init(argument:))
@@ -27,13 +28,13 @@ struct AdoptCommand: AsyncParsableCommand {
 
     func run() async throws {
         let target = try database.resolve()
-        var left = 0
+        var left: [Difference.Kind: Int] = [:]
         let count = try await withConnection(to: target) { reading in
             try await withConnection(to: target) { writing in
                 try await Adoption(reading: reading, writing: writing).adopt(
                     table, owner: user,
                     leftOut: {
-                        left += 1
+                        left[$0.kind, default: 0] += 1
                         print($0)
                     },
                     progress: {
@@ -42,11 +43,11 @@ struct AdoptCommand: AsyncParsableCommand {
                     })
             }
         }
-        guard left > 0 else { return print("\(table): \(count) rows adopted, all done") }
-        print("\(table): \(count) rows adopted, \(left) left out")
-        print(
-            "  \(left) \(Difference.Kind.unsendableRow.rawValue): \(Difference.Kind.unsendableRow.advice)"
-        )
+        guard !left.isEmpty else { return print("\(table): \(count) rows adopted, all done") }
+        print("\(table): \(count) rows adopted, \(left.values.reduce(0, +)) left out")
+        for (kind, count) in left.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            print("  \(count) \(kind.rawValue): \(kind.advice)")
+        }
         throw ExitCode(1)
     }
 }

@@ -51,6 +51,11 @@ struct MigrateCommand: AsyncParsableCommand {
             if named != nil, let password = try settings.optional(CommonSettings.databasePassword) {
                 configuration.keywords["password"] = password
             }
+            // What its role or the database is set to changes nothing; a pooler of sessions takes
+            // these, too.
+            configuration.settingsDelivery = .afterConnect
+            configuration.sessionSettings = Dictionary(
+                uniqueKeysWithValues: RenderingSettings.all.filter { $0.name != "row_security" })
             return configuration
         }
     }
@@ -109,7 +114,7 @@ struct MigrateCommand: AsyncParsableCommand {
             for name in try await Migrator(in: run).migrate() { report("applied \(name)") }
             try await RoleInstallation(roles, in: run).apply().forEach(report)
             let before = try await registered(on: run.connection)
-            try await Registration.apply(registrations, in: run)
+            try await Registration.apply(registrations, in: run).forEach(report)
             for name in before.subtracting(try await registered(on: run.connection)).sorted() {
                 report("removed \(name): its rows and log stay, its changes no longer sync")
             }

@@ -1,0 +1,27 @@
+/// The settings of a session that change how PostgreSQL writes and reads values as text, and what
+/// Oversync sets them to.
+///
+/// JSON has dates and times in ISO form whatever a session is set to, but not what stands inside of
+/// a range, a composite type or an array of bytes, and neither intervals nor money. Whoever renders
+/// or compares values makes these settings for itself: the session, its role or the database may
+/// have any.
+package enum RenderingSettings {
+    package static let all: [(name: String, value: String)] = [
+        ("TimeZone", "UTC"), ("DateStyle", "ISO, MDY"), ("IntervalStyle", "postgres"),
+        ("bytea_output", "hex"), ("extra_float_digits", "1"), ("lc_monetary", "C"),
+        ("standard_conforming_strings", "on"), ("row_security", "off"),
+    ]
+
+    /// As the clauses of a function, which come back to what they were when it ends: a line each.
+    static let clauses = all.map { "SET \($0.name) = '\($0.value)'" }.joined(separator: "\n")
+
+    /// As statements that hold for the rest of a transaction. PostgreSQL's own names go first in
+    /// the search path; the rest of it stays, as functions that a domain's checks call may need it.
+    static let local =
+        (all.map { "SET LOCAL \($0.name) = '\($0.value)'" } + [
+            """
+            SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_catalog',
+                nullif(pg_catalog.current_setting('search_path'), '')), true)
+            """
+        ]).joined(separator: "; ")
+}
