@@ -78,6 +78,7 @@ struct PageApplier {
     /// - Parameter isEnd: whether the log has been downloaded to its end.
     mutating func finish(isEnd: Bool) throws {
         if hasHeld { try retryHeld() }
+        try LateSpellings(db: db, catalog: catalog, tables: tables).apply()
         if isEnd { summary.reread = try reread?.finish(tables) }
         try tables.announce()
     }

@@ -28,20 +28,22 @@ struct ConflictResolver {
         _ pending: PendingRow, in table: TableSchema, against server: RemoteRow,
         policy: ConflictPolicy? = nil
     ) throws -> Resolution {
-        let local = try LocalRow(db: db, table: table).values(pending.local)
+        let writer = try tables.writer(table)
+        let local = try LocalRow(db: db, table: table).values(pending.local).map(writer.spelledHere)
         var remote = try server.payload.map { payload in
-            try payload.withUnsafeBufferPointer { try tables.writer(table).values(of: $0) }
+            try payload.withUnsafeBufferPointer { try writer.values(of: $0) }
         }
         // Two spellings of the same key are not a difference.
         remote?[table.key.wireName] = pending.local
-        let base = FieldMerge.base(
-            RowImage.values(of: pending.image), sent: try unanswered(pending, table, server),
-            server: remote)
+        var base = FieldMerge.base(
+            try RowImage.values(of: pending.image).map(writer.spelledHere),
+            sent: try unanswered(pending, table, server).map(writer.spelledHere), server: remote)
+        if base != nil { base?[table.key.wireName] = pending.local }
         let merge = FieldMerge(base: base, local: local, server: remote)
         let decision: FieldMerge.Decision
         do {
             decision = try merge.decide(policy ?? table.policy) {
-                [remote] in
+                [base, remote] in
                 Conflict(
                     table: table.name, key: pending.local, base: base, local: local, server: remote)
             }

@@ -82,6 +82,17 @@ final class TableWriters {
         try SetAsideColumns(db: db).store(unknown, table, key)
     }
 
+    /// The rows that were written under another spelling than the wire's and were not here before,
+    /// by their table's number. Each is returned once.
+    func takeNewSpellings() -> [Int64: [DeviceRowKey: DatabaseValue]] {
+        var found: [Int64: [DeviceRowKey: DatabaseValue]] = [:]
+        for (id, writer) in writers where !writer.newSpellings.isEmpty {
+            found[id] = writer.newSpellings
+            writer.newSpellings = [:]
+        }
+        return found
+    }
+
     func rememberChange(in table: TableSchema) { changed[table.id] = table.name }
 
     /// Tells GRDB's observers about the tables that were written without GRDB noticing.

@@ -29,6 +29,9 @@ struct RowEncoder {
             payload.append(byte: UInt8(ascii: ":"))
             if column.isKey, table.keyForm == .uuidBlob {
                 payload.append(jsonString: key.wire)
+            } else if !column.isKey, let key = column.reference?.key(of: row[index]) {
+                // The server may compare texts, so it gets the one spelling that it knows.
+                payload.append(jsonString: key.wire)
             } else if let rejection = Self.append(row[index], of: column, to: &payload) {
                 return .rejected(rejection)
             }

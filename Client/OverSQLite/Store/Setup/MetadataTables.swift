@@ -4,10 +4,15 @@ import GRDB
 /// transactions.
 enum MetadataTables {
     /// Increases when the tables below change.
-    static let format = 4
+    static let format = 5
+    /// The first format of a library that spells references as keys are spelled here.
+    static let spelledReferences = 5
 
     /// Creates what is missing. Throws if the database has a newer format than this code knows.
-    static func create(in db: Database) throws {
+    ///
+    /// - Returns: the format that was found; the current one for new tables.
+    @discardableResult
+    static func create(in db: Database) throws -> Int {
         try db.execute(sql: tables)
         try db.execute(
             sql:
@@ -17,10 +22,12 @@ enum MetadataTables {
         guard found <= format else { throw SyncError.newerMetadata(format: found) }
         if found < format { try upgrade(db, from: found) }
         try RowStatusView.create(in: db)
+        return found
     }
 
     /// Format 2 added the server's epoch, format 3 tables that come and go, format 4 reports of
-    /// conflicts and edits of tables that are not synced at present.
+    /// conflicts and edits of tables that are not synced at present, format 5 an index of keys that
+    /// are spelled otherwise than on the wire.
     private static func upgrade(_ db: Database, from found: Int) throws {
         if found < 2 {
             try db.execute(
@@ -95,6 +102,8 @@ enum MetadataTables {
           local,
           PRIMARY KEY (tbl, key)
         ) WITHOUT ROWID;
+        -- The rows whose key is spelled otherwise, for references to them.
+        CREATE INDEX IF NOT EXISTS _sync_spelled ON _sync_rows (tbl, key) WHERE local IS NOT NULL;
         -- One entry per row with edits the server has not confirmed.
         CREATE TABLE IF NOT EXISTS _sync_pending (
           seq INTEGER PRIMARY KEY,
