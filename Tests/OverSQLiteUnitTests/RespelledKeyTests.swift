@@ -66,7 +66,7 @@ import Testing
         _ = try device.queue()
         gateway.write(
             "users", Self.capitals(7).lowercased(),
-            #"{"id":"\#(Self.capitals(7).lowercased())","name":null,"age":70}"#)
+            #"{"id":"\#(Self.capitals(7).lowercased())","name":null,"age":1070}"#)
         try device.reopen { db in
             try db.execute(
                 sql: """
@@ -79,7 +79,9 @@ import Testing
         }
         try await agree(device, gateway)
         #expect(
-            try device.lines("SELECT name, age FROM users WHERE age IN (7, 70)") == ["unsent|70"])
+            try device.lines("SELECT name, age FROM users WHERE age IN (7, 1070)") == [
+                "unsent|1070"
+            ])
     }
 
     @Test("rows that an older version deleted on the server when they were respelled come back")

@@ -12,6 +12,12 @@ struct PendingQueue {
             .map { PendingRow(row: $0, form: table.keyForm) }
     }
 
+    func has(_ row: TableKey) throws -> Bool {
+        let statement = try db.cachedStatement(
+            sql: "SELECT 1 FROM _sync_pending WHERE tbl = ? AND key = ?")
+        return try Int.fetchOne(statement, arguments: [row.tableID, row.key.wire]) != nil
+    }
+
     func isEmpty() throws -> Bool {
         try Int.fetchOne(db.cachedStatement(sql: "SELECT 1 FROM _sync_pending LIMIT 1")) == nil
     }

@@ -29,8 +29,7 @@ struct RowEncoder {
             payload.append(byte: UInt8(ascii: ":"))
             if column.isKey, table.keyForm == .uuidBlob {
                 payload.append(jsonString: key.wire)
-            } else if !column.isKey, let key = column.reference?.key(of: row[index]) {
-                // The server may compare texts, so it gets the one spelling that it knows.
+            } else if let key = Self.reference(row[index], of: column) {
                 payload.append(jsonString: key.wire)
             } else if let rejection = Self.append(row[index], of: column, to: &payload) {
                 return .rejected(rejection)
@@ -39,6 +38,13 @@ struct RowEncoder {
         try appendSetAside(table, key, to: &payload)
         payload.append(byte: UInt8(ascii: "}"))
         return .payload(payload)
+    }
+
+    /// The key that a column refers to, for one that has several spellings here: the server may
+    /// compare texts, so it gets the spelling that it knows. nil for any other value.
+    private static func reference(_ value: DatabaseValue, of column: Column) -> DeviceRowKey? {
+        if column.isKey || column.affinity == .blob { return nil }
+        return column.reference?.key(of: value)
     }
 
     /// - Returns: why the value cannot be sent; nil if it was appended.

@@ -27,7 +27,7 @@ enum MetadataTables {
 
     /// Format 2 added the server's epoch, format 3 tables that come and go, format 4 reports of
     /// conflicts and edits of tables that are not synced at present, format 5 an index of keys that
-    /// are spelled otherwise than on the wire.
+    /// are spelled otherwise than on the wire, the causes of held rows, and the database's file.
     private static func upgrade(_ db: Database, from found: Int) throws {
         if found < 2 {
             try db.execute(
@@ -39,6 +39,14 @@ enum MetadataTables {
         if found < 3 {
             try db.execute(
                 sql: "ALTER TABLE _sync_tables ADD COLUMN is_absent INTEGER NOT NULL DEFAULT 0")
+        }
+        if found < 5 {
+            // A table that is older than the column may have been made just now.
+            for (table, column) in [
+                ("_sync_held", "cause"), ("_sync_state", "file"), ("_sync_state", "copied_from"),
+            ] where try !db.columns(in: table).contains(where: { $0.name == column }) {
+                try db.execute(sql: "ALTER TABLE \(table) ADD COLUMN \(column) TEXT")
+            }
         }
         try db.execute(sql: "UPDATE _sync_state SET format = ?", arguments: [format])
     }
@@ -62,7 +70,11 @@ enum MetadataTables {
           -- The identity of the server's history; NULL until it was asked for.
           epoch TEXT,
           -- Why the feed is being read from its start again; NULL if it is not.
-          reread TEXT
+          reread TEXT,
+          -- The file that holds this database, to notice a copy.
+          file TEXT,
+          -- The device's name in the database that this one is a copy of; NULL if it is none.
+          copied_from TEXT
         );
         CREATE TABLE IF NOT EXISTS _sync_tables (
           id INTEGER PRIMARY KEY,
@@ -142,6 +154,8 @@ enum MetadataTables {
           version INTEGER NOT NULL,
           payload TEXT,
           reason TEXT NOT NULL,
+          -- What kind of reason it is; NULL for rows that older versions held.
+          cause TEXT,
           PRIMARY KEY (tbl, key)
         ) WITHOUT ROWID;
         -- While the feed is read again: the rows it has yet to show, or has shown in an older version only.

@@ -41,6 +41,35 @@ struct DeviceStateTable {
             arguments: [claims.user, claims.device])
     }
 
+    // MARK: The file
+
+    /// The file that held this database at the last start; nil if none is recorded.
+    func file() throws -> DatabaseFile? {
+        try String.fetchOne(db, sql: "SELECT file FROM _sync_state").flatMap(DatabaseFile.init)
+    }
+
+    func setFile(_ file: DatabaseFile) throws {
+        try db.execute(sql: "UPDATE _sync_state SET file = ?", arguments: [file.text])
+    }
+
+    /// Takes a new name, because another installation has the old one, too.
+    func renameCopy() throws {
+        try db.execute(
+            sql: "UPDATE _sync_state SET copied_from = source_id, source_id = ?",
+            arguments: [UUID().uuidString.lowercased()])
+    }
+
+    /// The device's name in the original, if the token gives this copy the same name.
+    func sharedName() throws -> String? {
+        try String.fetchOne(
+            db, sql: "SELECT copied_from FROM _sync_state WHERE copied_from = source_id")
+    }
+
+    /// Records that no other installation has this device's name.
+    func forgetOriginal() throws {
+        try db.execute(sql: "UPDATE _sync_state SET copied_from = NULL")
+    }
+
     func setUser(_ userID: String) throws {
         try db.execute(sql: "UPDATE _sync_state SET user_id = ?", arguments: [userID])
     }
