@@ -84,8 +84,8 @@ import Testing
         try await device.sync()
         try device.execute(
             """
-            DROP VIEW sync_row_status; ALTER TABLE _sync_held DROP COLUMN cause; ALTER TABLE _sync_state DROP COLUMN file;
-            ALTER TABLE _sync_state DROP COLUMN copied_from; UPDATE _sync_state SET format = 4;
+            DROP VIEW sync_row_status; ALTER TABLE _sync_held DROP COLUMN cause;
+            ALTER TABLE _sync_state DROP COLUMN file; UPDATE _sync_state SET format = 4;
             """)
         try device.reopen()
         #expect(try await device.engine.heldRows.map(\.cause) == [.missingParent])

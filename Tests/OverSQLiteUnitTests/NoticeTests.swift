@@ -121,6 +121,33 @@ import Testing
         #expect(!twin.status.notices.map(\.kind).contains(.sharedDeviceID))
     }
 
+    @Test("a copy that shared its name reads what it missed once its token has another")
+    func sharedNameEnds() async throws {
+        let device = try Device()
+        try await device.sync()
+        let (twin, database) = try copy(of: device, token: "one")
+        defer { remove(database) }
+        try await twin.syncChanges()
+        try device.execute("INSERT INTO users (id, name) VALUES (?, 'missed')", [key(1)])
+        try await device.sync()
+        try await twin.syncChanges()
+        #expect(
+            try await database.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM users") } == 0
+        )
+        let name = try await twin.deviceID
+        #expect(name != "one")
+        let renamed = try SyncEngine(
+            for: database, tables: device.tables,
+            configuration: device.engine.session.configuration,
+            credentials: { InMemoryGateway.token(user: "user", device: name) })
+        try await renamed.syncChanges()
+        #expect(
+            try await database.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM users") } == 1
+        )
+        #expect(try await renamed.deviceID == name)
+        #expect(!renamed.status.notices.map(\.kind).contains(.sharedDeviceID))
+    }
+
     @Test("a file that is opened again, or restored in its place, is no copy")
     func sameFile() async throws {
         let device = try Device()

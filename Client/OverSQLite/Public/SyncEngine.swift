@@ -28,7 +28,8 @@ public final class SyncEngine: Sendable {
     ///   - configuration: where the gateway is, and how to sync.
     ///   - credentials: returns the bearer token for a request. The engine calls it for every
     ///     request, so the app should cache its token. If the gateway answers 401, the engine calls
-    ///     it once more and repeats the request.
+    ///     it once more and repeats the request. An app that must know of the 401 uses
+    ///     ``init(for:tables:configuration:renewingCredentials:)``.
     /// - Throws: `SyncError.unusableTable` if a table cannot be synced, `SyncError.newerMetadata`
     ///   if a newer version of this library has used the database, or a database error.
     public init(
@@ -44,7 +45,7 @@ public final class SyncEngine: Sendable {
     /// and tells `credentials` when its last token was rejected.
     ///
     /// ```swift
-    /// credentials: { request in
+    /// renewingCredentials: { request in
     ///     if let rejected = request.rejectedToken { await tokens.discard(rejected) }
     ///     return try await tokens.current()
     /// }
@@ -54,12 +55,14 @@ public final class SyncEngine: Sendable {
     ///   - database: the app's database, after its migrations have run.
     ///   - tables: the tables to sync. Rows that they already hold are sent.
     ///   - configuration: where the gateway is, and how to sync.
-    ///   - credentials: returns the bearer token for a request. Its argument has the token that the
+    ///   - credentials: returns the bearer token for a request. The engine calls it for every
+    ///     request, and once more if the gateway answers 401. Its argument has the token that the
     ///     server has just rejected, if it did, and the server's reason.
     /// - Throws: the same as the initializer above.
     public init(
         for database: any DatabaseWriter, tables: [SyncTable], configuration: SyncConfiguration,
-        credentials: @escaping @Sendable (CredentialsRequest) async throws -> String
+        renewingCredentials credentials:
+            @escaping @Sendable (CredentialsRequest) async throws -> String
     ) throws {
         session = try SyncSession(
             database: database, tables: tables, configuration: configuration,
@@ -103,7 +106,7 @@ public final class SyncEngine: Sendable {
     /// - Throws: a database error, as `SyncError`.
     public var deviceID: String {
         get async throws {
-            try await session.read { db in try DeviceStateTable(db: db).read().sourceID }
+            try await session.read { db in try DeviceStateTable(db: db).ownName() }
         }
     }
 

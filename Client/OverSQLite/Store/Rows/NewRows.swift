@@ -71,7 +71,7 @@ struct NewRows {
         mutating func add(_ row: NewRow, at place: Int, from writer: RowWriter) -> ColumnPlan? {
             let start = values.count
             guard let plan = try? writer.read(row.payload, into: &values) else { return nil }
-            guard let keyIndex = plan.keyIndex,
+            guard let keyIndex = plan.keyIndex, writer.inexact.isEmpty,
                 let spelling = try? SpelledKey(
                     local: writer.spelling(of: row.key, as: values[start + keyIndex], row.payload))
             else {

@@ -16,6 +16,8 @@ final class RowWriter {
     let hasAppTriggers: Bool
     /// Spells references; nil if the table has none that can be spelled in several ways.
     let spellings: Spellings?
+    /// The values of the last payload that the table cannot give back as they came.
+    private(set) var inexact: [ExactValue] = []
     /// Rows that were written under another spelling than the wire's and were not here before.
     var newSpellings: [DeviceRowKey: DatabaseValue] = [:]
 
@@ -154,6 +156,7 @@ final class RowWriter {
     ) throws(RowFlaw) -> Bool {
         var reader = JSONReader(payload, rules: JSONRules(refusesDuplicateKeys: false))
         let start = values.count
+        inexact.removeAll(keepingCapacity: true)
         var matches = true
         var flaw: RowFlaw?
         do throws(JSONError) {
@@ -165,6 +168,9 @@ final class RowWriter {
                     return
                 }
                 guard let affinity = plan.affinities[index] else { return values.append(.null) }
+                if !Exactness.returns(slice, as: affinity, in: payload) {
+                    remember(slice, plan.targets[index]?.column, payload)
+                }
                 do throws(RowFlaw) {
                     values.append(try ValueDecoder(bytes: payload).decode(slice, as: affinity))
                 } catch {
@@ -182,6 +188,15 @@ final class RowWriter {
         values.removeLast(values.count - start)
         if matches, let flaw { throw flaw }
         return false
+    }
+
+    private func remember(
+        _ slice: JSONSlice, _ column: Column?, _ payload: UnsafeBufferPointer<UInt8>
+    ) {
+        // Keys and references have a spelling of their own.
+        guard let column, !column.isKey, column.reference == nil else { return }
+        let wire = String(decoding: payload[slice.range], as: UTF8.self)
+        inexact.append(ExactValue(column: column.wireName, wire: wire))
     }
 
     /// The payload's keys, as raw bytes and as text.

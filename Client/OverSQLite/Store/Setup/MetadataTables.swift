@@ -44,6 +44,8 @@ enum MetadataTables {
             // A table that is older than the column may have been made just now.
             for (table, column) in [
                 ("_sync_held", "cause"), ("_sync_state", "file"), ("_sync_state", "copied_from"),
+                ("_sync_state", "copy_name"),
+                ("_sync_extra", "exact"),
             ] where try !db.columns(in: table).contains(where: { $0.name == column }) {
                 try db.execute(sql: "ALTER TABLE \(table) ADD COLUMN \(column) TEXT")
             }
@@ -74,7 +76,9 @@ enum MetadataTables {
           -- The file that holds this database, to notice a copy.
           file TEXT,
           -- The device's name in the database that this one is a copy of; NULL if it is none.
-          copied_from TEXT
+          copied_from TEXT,
+          -- The name that this copy has taken instead.
+          copy_name TEXT
         );
         CREATE TABLE IF NOT EXISTS _sync_tables (
           id INTEGER PRIMARY KEY,
@@ -181,6 +185,8 @@ enum MetadataTables {
           tbl INTEGER NOT NULL,
           key TEXT NOT NULL,
           payload TEXT NOT NULL,
+          -- Values that a column of this database cannot give back, and what it holds instead.
+          exact TEXT,
           PRIMARY KEY (tbl, key)
         ) WITHOUT ROWID;
         """
