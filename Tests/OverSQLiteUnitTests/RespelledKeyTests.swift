@@ -46,9 +46,20 @@ import Testing
         arguments: [
             "UPDATE users SET id = lower(id)",
             "UPDATE users SET id = replace(id, '-', '')",
-            "INSERT INTO users SELECT lower(id), name, age FROM users; DELETE FROM users WHERE id <> lower(id)",
-            "CREATE TEMP TABLE t AS SELECT * FROM users; DELETE FROM users; INSERT INTO users SELECT lower(id), name, age FROM t",
-            "INSERT INTO users SELECT lower(id), name, age FROM users; DELETE FROM users WHERE id <> lower(id); UPDATE users SET id = replace(id, '-', '')",
+            """
+            INSERT INTO users SELECT lower(id), name, age FROM users;
+            DELETE FROM users WHERE id <> lower(id)
+            """,
+            """
+            CREATE TEMP TABLE t AS SELECT * FROM users;
+            DELETE FROM users;
+            INSERT INTO users SELECT lower(id), name, age FROM t
+            """,
+            """
+            INSERT INTO users SELECT lower(id), name, age FROM users;
+            DELETE FROM users WHERE id <> lower(id);
+            UPDATE users SET id = replace(id, '-', '')
+            """,
         ])
     func spelledAnew(statements: String) async throws {
         let gateway = InMemoryGateway()
@@ -124,12 +135,16 @@ import Testing
             ("CREATE TABLE words (word TEXT COLLATE RTRIM PRIMARY KEY, n) WITHOUT ROWID", "RTRIM"),
             ("CREATE TABLE words (word TEXT PRIMARY KEY COLLATE NOCASE, n INT) STRICT", "NOCASE"),
             (
-                "CREATE TABLE words (word TEXT, n); CREATE UNIQUE INDEX u ON words (word COLLATE NOCASE)",
-                "NOCASE"
+                """
+                CREATE TABLE words (word TEXT, n);
+                CREATE UNIQUE INDEX u ON words (word COLLATE NOCASE)
+                """, "NOCASE"
             ),
             (
-                "CREATE TABLE words (word TEXT PRIMARY KEY, n); CREATE UNIQUE INDEX u ON words (word COLLATE NOCASE)",
-                "NOCASE"
+                """
+                CREATE TABLE words (word TEXT PRIMARY KEY, n);
+                CREATE UNIQUE INDEX u ON words (word COLLATE NOCASE)
+                """, "NOCASE"
             ),
         ])
     func collations(schema: String, collation: String) throws {
@@ -147,7 +162,7 @@ import Testing
     func caselessUUIDs() async throws {
         let gateway = InMemoryGateway()
         let schema = """
-            CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL COLLATE NOCASE, name TEXT, age INTEGER);
+            CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL COLLATE NOCASE, name TEXT, age INT);
             CREATE TABLE posts (id TEXT PRIMARY KEY NOT NULL, user_id TEXT REFERENCES users);
             """
         let device = try Device("one", gateway, schema: schema)

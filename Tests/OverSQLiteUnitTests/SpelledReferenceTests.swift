@@ -61,7 +61,10 @@ import Testing
         try device.execute("INSERT INTO users (id) VALUES (?)", [Self.capital])
         try await device.sync()
         try device.execute(
-            "INSERT INTO _sync_held (tbl, key, version, payload, reason) VALUES (2, ?, 7, ?, 'its parent is missing')",
+            """
+            INSERT INTO _sync_held (tbl, key, version, payload, reason)
+            VALUES (2, ?, 7, ?, 'its parent is missing')
+            """,
             [key(1), Self.post(1, of: Self.small, "held")])
         try await device.sync()
         #expect(try device.lines("SELECT user_id, title FROM posts") == ["\(Self.capital)|held"])
@@ -122,7 +125,10 @@ import Testing
             try await device.sync()
             #expect(
                 try device.lines(
-                    "SELECT n.visit, v.id, a.id FROM notes n JOIN visits v ON v.id = visit JOIN acts a ON a.id = v.id"
+                    """
+                    SELECT n.visit, v.id, a.id
+                    FROM notes n JOIN visits v ON v.id = visit JOIN acts a ON a.id = v.id
+                    """
                 ) == ["\(Self.capital)|\(Self.capital)|\(Self.capital)"])
             try hasNothingOpen(device)
             try device.execute("UPDATE visits SET mode = 'qr \(pageLimit)'")
@@ -215,7 +221,7 @@ import Testing
     func blobs() async throws {
         let schema = """
             CREATE TABLE users (id BLOB PRIMARY KEY NOT NULL, name TEXT);
-            CREATE TABLE posts (id BLOB PRIMARY KEY NOT NULL, user_id BLOB REFERENCES users, t TEXT);
+            CREATE TABLE posts (id BLOB PRIMARY KEY NOT NULL, user_id BLOB REFERENCES users, t);
             """
         let gateway = InMemoryGateway()
         let one = try Device("one", gateway, schema: schema)

@@ -134,7 +134,7 @@ public final class SyncEngine: Sendable {
             try await self.session.fetch()
             _ = try await self.session.send()
         }
-        session.board.update { $0.noteSync(at: self.session.configuration.clock.now) }
+        session.board.update { $0.recordSync(at: self.session.configuration.clock.now) }
     }
 
     /// Sends pending changes until none is left that may be sent now.

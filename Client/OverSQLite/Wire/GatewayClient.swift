@@ -8,7 +8,8 @@ struct GatewayClient: Sendable {
     let transport: any HTTPTransport
     /// The epoch that this device's cursor and versions belong to; nil if none is known.
     let epoch: @Sendable () -> String?
-    let credentials: @Sendable (CredentialsRequest) async throws -> String
+    /// Returns the app's token.
+    let token: @Sendable (CredentialsRequest) async throws -> String
     /// Checks each token before it is used. Throws if it must not be used.
     let identify: @Sendable (TokenClaims) async throws -> Void
     /// Takes the server's time, in seconds since 1970, whenever an answer has it. Returns what
@@ -184,7 +185,7 @@ struct GatewayClient: Sendable {
     /// added.
     private func token(_ asked: CredentialsRequest) async throws -> String {
         let given: String
-        do { given = try await credentials(asked) } catch {
+        do { given = try await self.token(asked) } catch {
             try Task.checkCancellation()
             throw SyncError.noCredentials("\(error)")
         }
@@ -259,6 +260,22 @@ struct GatewayClient: Sendable {
     private struct ErrorBody: Decodable {
         let error: String
         let message: String?
+    }
+}
+
+extension GatewayClient {
+    /// A client whose credentials need not know why they are asked for, and that compares no
+    /// clocks.
+    init(
+        base: URL, schema: String, transport: any HTTPTransport,
+        epoch: @escaping @Sendable () -> String?,
+        credentials: @escaping @Sendable () async throws -> String,
+        identify: @escaping @Sendable (TokenClaims) async throws -> Void
+    ) {
+        self.init(
+            base: base, schema: schema, transport: transport, epoch: epoch,
+            token: { _ in try await credentials() }, identify: identify, compareClocks: { _ in nil }
+        )
     }
 }
 

@@ -48,9 +48,10 @@ public struct HeldRow: Sendable, Hashable {
                 "the row \($0.key) of \($0.table) is needed: check whether the server has it, and "
                     + "whether this user may read it"
             }
-                ?? "the row's foreign keys need rows that no synced table has: sync their tables, too"
+                ?? "its foreign keys need rows that no synced table has: sync their tables, too"
         case .stillReferredTo:
-            "delete the rows that refer to it, or declare the foreign key ON DELETE CASCADE or SET NULL"
+            "delete the rows that refer to it, or declare the foreign key ON DELETE CASCADE or SET "
+                + "NULL"
         case .constraint:
             "another row here has the value, or the value breaks a CHECK or NOT NULL: change that "
                 + "row, or drop the constraint on the device, as the server judges it"

@@ -52,8 +52,8 @@ public struct SyncNotice: Sendable, Hashable, CustomStringConvertible {
             .sharedDeviceID, of: name,
             "this database is a copy, and the token names the original's device, so the two "
                 + "installations skip each other's changes",
-            advice:
-                "sign in again with a token for engine.deviceID, or call keepDeviceID() if the original is gone"
+            advice: "sign in again with a token for engine.deviceID, or call keepDeviceID() if the "
+                + "original is gone"
         )
     }
 

@@ -82,7 +82,7 @@ public struct SyncStatus: Sendable, Hashable {
     }
 
     /// Records that everything was sent and fetched. Rows that are held are not synced.
-    mutating func noteSync(at time: Date) {
+    mutating func recordSync(at time: Date) {
         if heldCount == 0 { lastSynced = time }
     }
 

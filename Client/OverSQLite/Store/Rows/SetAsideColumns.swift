@@ -40,15 +40,21 @@ struct SetAsideColumns {
             guard let now = stored[value.column] else { continue }
             object[value.column] = [SQLLiteral.text(of: now), value.wire]
         }
-        let text = object.isEmpty ? nil : try JSONEncoder().encode(object)
+        guard !object.isEmpty else {
+            return try db.cachedStatement(
+                sql: """
+                    UPDATE _sync_extra SET exact = NULL
+                    WHERE tbl = ? AND key = ? AND exact IS NOT NULL
+                    """
+            ).execute(arguments: [table.id, key.wire])
+        }
+        let text = String(decoding: try JSONEncoder().encode(object), as: UTF8.self)
         try db.cachedStatement(
             sql: """
                 INSERT INTO _sync_extra (tbl, key, payload, exact) VALUES (?, ?, '{}', ?)
                 ON CONFLICT (tbl, key) DO UPDATE SET exact = excluded.exact
                 """
-        ).execute(arguments: [
-            table.id, key.wire, text.map { String(decoding: $0, as: UTF8.self) },
-        ])
+        ).execute(arguments: [table.id, key.wire, text])
     }
 
     /// The JSON of values as it came, by column, with the literal of what the column holds

@@ -13,7 +13,8 @@ struct Spellings {
             db,
             """
             SELECT CASE
-              WHEN EXISTS (SELECT 1 FROM _sync_pending WHERE tbl = ?1 AND key = ?2 AND op <> 'DELETE')
+              WHEN EXISTS (
+                SELECT 1 FROM _sync_pending WHERE tbl = ?1 AND key = ?2 AND op <> 'DELETE')
               THEN (SELECT local FROM _sync_pending WHERE tbl = ?1 AND key = ?2)
               ELSE (SELECT local FROM _sync_rows WHERE tbl = ?1 AND key = ?2 AND local IS NOT NULL)
             END

@@ -24,7 +24,7 @@ struct DatabaseCheck {
         }
         return SyncNotice(
             .copiedDatabase,
-            "this database file is a copy of \(before.path), so the engine has taken a new device id",
+            "this database file is a copy of \(before.path), so the engine has taken a new id",
             advice:
                 "get a token for the new engine.deviceID, and ship databases that no engine has "
                 + "opened yet")
@@ -79,14 +79,15 @@ struct DatabaseCheck {
             notices.append(
                 SyncNotice(
                     .rowNumbers, of: "\(table.name).\(numbers)",
-                    "each device numbers its rows itself, so rows of two devices get one number, and "
-                        + "one of them is held",
+                    "each device numbers its rows itself, so rows of two devices get one number, "
+                        + "and one of them is held",
                     advice: "make \(table.key.name) the primary key, and drop the column"))
         }
         let loose = try Row.fetchAll(
             db,
             sql: """
-                SELECT DISTINCT x.name, x.coll FROM pragma_index_list(?) AS l, pragma_index_xinfo(l.name) AS x
+                SELECT DISTINCT x.name, x.coll
+                FROM pragma_index_list(?) AS l, pragma_index_xinfo(l.name) AS x
                 WHERE l."unique" AND x.key AND x.name IS NOT NULL AND upper(x.coll) <> 'BINARY'
                 ORDER BY 1
                 """, arguments: [table.name])
@@ -95,8 +96,8 @@ struct DatabaseCheck {
             notices.append(
                 SyncNotice(
                     .looseUnique, of: "\(table.name).\(name)",
-                    "it is unique under the collation \(collation), so a row of another device may be "
-                        + "held that the server takes",
+                    "it is unique under the collation \(collation), so a row of another device may "
+                        + "be held that the server takes",
                     advice: "let the server judge: make the same index there, or drop it here"))
         }
         return notices

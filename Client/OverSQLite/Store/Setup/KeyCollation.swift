@@ -21,10 +21,11 @@ struct KeyCollation {
         else { return }
         throw SyncError.unusableTable(
             table,
-            "the key column \(column) compares with the collation \(unfit), so two keys that differ "
-                + "on the server could be one here, and the second would replace the first: make "
-                + "the table anew without COLLATE \(unfit) on the key, and write COLLATE \(unfit) in "
-                + "the queries that need it (or in an index that is not unique)")
+            "the key column \(column) compares with the collation \(unfit), so two keys that "
+                + "differ on the server could be one here, and the second would replace the first: "
+                + "make the table anew without COLLATE \(unfit) on the key, and write "
+                + "COLLATE \(unfit) in the queries that need it (or in an index that is not unique)"
+        )
     }
 
     /// The collations of the column and of each unique index on it alone, in capitals.

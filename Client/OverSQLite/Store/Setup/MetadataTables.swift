@@ -21,6 +21,11 @@ enum MetadataTables {
         let found = try Int.fetchOne(db, sql: "SELECT format FROM _sync_state") ?? 0
         guard found <= format else { throw SyncError.newerMetadata(format: found) }
         if found < format { try upgrade(db, from: found) }
+        // Not among the tables: it names a column that an older table gets above.
+        try db.execute(
+            sql: """
+                CREATE INDEX IF NOT EXISTS _sync_exact ON _sync_extra (tbl) WHERE exact IS NOT NULL
+                """)
         try RowStatusView.create(in: db)
         return found
     }

@@ -10,7 +10,7 @@ import GRDB
 /// |---|---|
 /// | `table_name` | the table's name in lower case |
 /// | `key` | the key as the row spells it |
-/// | `state` | `pending`, `synced`, `rejected` or `held`; `pending` also until a delete is confirmed, `held` while a newer version of the row cannot be shown |
+/// | `state` | `pending` (also until a delete is confirmed), `synced`, `rejected` or `held` |
 /// | `reason`, `message` | why it was rejected, as in `RejectedChange`, or held; else NULL |
 /// | `retry_at` | when the engine sends it again, in seconds since 1970; else NULL |
 enum RowStatusView {

@@ -155,7 +155,8 @@ struct TableInspection {
             sql: """
                 SELECT id, lower("table") AS parent, lower("from") AS child_column,
                   lower(coalesce("to", (
-                    SELECT name FROM pragma_table_info(k."table") WHERE pk = k.seq + 1))) AS parent_column
+                    SELECT name FROM pragma_table_info(k."table") WHERE pk = k.seq + 1)))
+                    AS parent_column
                 FROM pragma_foreign_key_list(?) AS k ORDER BY id, seq
                 """, arguments: [table])
         return Dictionary(grouping: rows) { $0["id"] as Int }.sorted { $0.key < $1.key }.map {
