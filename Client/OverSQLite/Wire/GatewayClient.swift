@@ -9,7 +9,7 @@ struct GatewayClient: Sendable {
     /// The epoch that this device's cursor and versions belong to; nil if none is known.
     let epoch: @Sendable () -> String?
     /// Returns the app's token.
-    let token: @Sendable (CredentialsRequest) async throws -> String
+    let renewingCredentials: @Sendable (CredentialsRequest) async throws -> String
     /// Checks each token before it is used. Throws if it must not be used.
     let identify: @Sendable (TokenClaims) async throws -> Void
     /// Takes the server's time, in seconds since 1970, whenever an answer has it. Returns what
@@ -185,7 +185,7 @@ struct GatewayClient: Sendable {
     /// added.
     private func token(_ asked: CredentialsRequest) async throws -> String {
         let given: String
-        do { given = try await self.token(asked) } catch {
+        do { given = try await renewingCredentials(asked) } catch {
             try Task.checkCancellation()
             throw SyncError.noCredentials("\(error)")
         }
@@ -274,8 +274,8 @@ extension GatewayClient {
     ) {
         self.init(
             base: base, schema: schema, transport: transport, epoch: epoch,
-            token: { _ in try await credentials() }, identify: identify, compareClocks: { _ in nil }
-        )
+            renewingCredentials: { _ in try await credentials() }, identify: identify,
+            compareClocks: { _ in nil })
     }
 }
 

@@ -52,7 +52,7 @@ final class SyncSession: Sendable {
         gateway = GatewayClient(
             base: configuration.gateway, schema: configuration.schema,
             transport: configuration.transport, epoch: { epoch.name },
-            token: credentials,
+            renewingCredentials: credentials,
             identify: { claims in
                 let owner = try await Self.read(from: database) { db in
                     try DeviceStateTable(db: db).read().userID
