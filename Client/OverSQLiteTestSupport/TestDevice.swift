@@ -51,7 +51,7 @@ public final class TestDevice: Sendable {
                 db,
                 sql: """
                     SELECT table_name || ' ' || key || ': ' || state || coalesce(' ' || reason, '')
-                    FROM sync_row_status WHERE state <> 'synced' ORDER BY 1
+                    FROM sync_row_status WHERE state IN ('pending', 'rejected') ORDER BY 1
                     """)
         }
     }

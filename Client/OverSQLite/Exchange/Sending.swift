@@ -6,6 +6,9 @@ import Synchronization
 struct Sending {
     let session: SyncSession
 
+    /// Reasons to reject a row of a table that the server does not offer.
+    private static let unserved: Set = ["unregistered_table", "forbidden_table"]
+
     /// - Returns: when the next rejected row is due, in seconds since 1970; nil if none is.
     /// - Throws: `SyncError`. Unanswered changes stay pending under their change ids.
     func run() async throws -> Double? {
@@ -68,7 +71,12 @@ struct Sending {
                 session.pacer.withLock { $0.grow() }
             }
             session.board.post(
-                summary.reports.map(SyncEvent.conflict) + summary.rejected.map(SyncEvent.rejected))
+                summary.reports.map(SyncEvent.conflict) + summary.rejected.map(SyncEvent.rejected)
+                    + session.news(of: summary.orphaned).map(SyncEvent.rejected))
+            if summary.rejected.contains(where: { Self.unserved.contains($0.reason) }) {
+                // The server's tables tell whether the schema is wrong.
+                _ = try? await session.capabilities()
+            }
             let rows = batch.changes.map {
                 TableKey(tableID: $0.tableID, key: $0.key)
             }

@@ -16,6 +16,17 @@ extension SyncEngine {
         }
     }
 
+    /// Every row of the server that this device cannot show yet, by table and key: why, and what
+    /// would help. ``SyncStatus/heldCount`` counts them. They are tried again with every download.
+    ///
+    /// - Throws: a database error, as `SyncError`.
+    public var heldRows: [HeldRow] {
+        get async throws {
+            let catalog = session.catalog
+            return try await session.read { db in try HeldRows(db: db).all(catalog) }
+        }
+    }
+
     /// Sends a rejected change again. The background loop does so at once; without one, the change
     /// goes with the next `sendChanges()` or `syncChanges()`. Does nothing if the change is no
     /// longer rejected.

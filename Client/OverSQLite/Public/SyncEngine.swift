@@ -28,12 +28,41 @@ public final class SyncEngine: Sendable {
     ///   - configuration: where the gateway is, and how to sync.
     ///   - credentials: returns the bearer token for a request. The engine calls it for every
     ///     request, so the app should cache its token. If the gateway answers 401, the engine calls
-    ///     it once more and repeats the request.
+    ///     it once more and repeats the request. An app that must know of the 401 uses
+    ///     ``init(for:tables:configuration:renewingCredentials:)``.
     /// - Throws: `SyncError.unusableTable` if a table cannot be synced, `SyncError.newerMetadata`
     ///   if a newer version of this library has used the database, or a database error.
     public init(
         for database: any DatabaseWriter, tables: [SyncTable], configuration: SyncConfiguration,
         credentials: @escaping @Sendable () async throws -> String
+    ) throws {
+        session = try SyncSession(
+            database: database, tables: tables, configuration: configuration,
+            credentials: { _ in try await credentials() })
+    }
+
+    /// Prepares the database and starts to capture the app's writes, like the initializer above,
+    /// and tells `credentials` when its last token was rejected.
+    ///
+    /// ```swift
+    /// renewingCredentials: { request in
+    ///     if let rejected = request.rejectedToken { await tokens.discard(rejected) }
+    ///     return try await tokens.current()
+    /// }
+    /// ```
+    ///
+    /// - Parameters:
+    ///   - database: the app's database, after its migrations have run.
+    ///   - tables: the tables to sync. Rows that they already hold are sent.
+    ///   - configuration: where the gateway is, and how to sync.
+    ///   - credentials: returns the bearer token for a request. The engine calls it for every
+    ///     request, and once more if the gateway answers 401. Its argument has the token that the
+    ///     server has just rejected, if it did, and the server's reason.
+    /// - Throws: the same as the initializer above.
+    public init(
+        for database: any DatabaseWriter, tables: [SyncTable], configuration: SyncConfiguration,
+        renewingCredentials credentials:
+            @escaping @Sendable (CredentialsRequest) async throws -> String
     ) throws {
         session = try SyncSession(
             database: database, tables: tables, configuration: configuration,
@@ -70,13 +99,27 @@ public final class SyncEngine: Sendable {
     /// The name under which the server knows this device.
     ///
     /// Ask your back end for tokens that carry this name as `did`. If a token carries another name,
-    /// the engine uses that name from then on.
+    /// the engine uses that name from then on. An engine that finds its database file to be a copy
+    /// takes a new name when it is made, so do not keep the name anywhere else: read it here before
+    /// each sign-in.
     ///
     /// - Throws: a database error, as `SyncError`.
     public var deviceID: String {
         get async throws {
-            try await session.read { db in try DeviceStateTable(db: db).read().sourceID }
+            try await session.read { db in try DeviceStateTable(db: db).ownName() }
         }
+    }
+
+    /// Keeps the device id although another installation has had it, as when a phone was replaced
+    /// by one that was set up from its backup. The notice `sharedDeviceID` goes away.
+    ///
+    /// Do not call it while the other installation may still sync: the two would skip each other's
+    /// changes.
+    ///
+    /// - Throws: a database error, as `SyncError`.
+    public func keepDeviceID() async throws {
+        try await session.write { db in try DeviceStateTable(db: db).forgetOriginal() }
+        session.board.show([], of: [.sharedDeviceID, .copiedDatabase])
     }
 
     // MARK: Sync once
@@ -91,7 +134,7 @@ public final class SyncEngine: Sendable {
             try await self.session.fetch()
             _ = try await self.session.send()
         }
-        session.board.update { $0.lastSynced = self.session.configuration.clock.now }
+        session.board.update { $0.recordSync(at: self.session.configuration.clock.now) }
     }
 
     /// Sends pending changes until none is left that may be sent now.
@@ -144,7 +187,7 @@ public final class SyncEngine: Sendable {
         }
     }
 
-    /// Runs `body` while nothing is sent or fetched, for example for a large import.
+    /// Runs `body` while nothing is sent or fetched: the write lock for imports.
     ///
     /// A running exchange finishes first, and none begins until `body` returns. What the app writes
     /// is captured as usual and is sent afterwards. Inside `body` the app may pause again, sign in

@@ -11,11 +11,20 @@ struct Capabilities: Hashable, Sendable, Decodable {
         var bytesPerBody: Int?
     }
 
+    /// A table that the user may read or write.
+    struct Table: Hashable, Sendable, Decodable {
+        var schema: String
+        var table: String
+        var read: Bool?
+    }
+
     var features: [String]
     var limits: Limits?
+    /// nil if the server does not name its tables.
+    var tables: [Table]?
 
     /// The capabilities of a server that announces none.
-    static let none = Capabilities(features: [], limits: nil)
+    static let none = Capabilities(features: [], limits: nil, tables: nil)
 
     func offers(_ feature: Feature) -> Bool { features.contains(feature.rawValue) }
 }

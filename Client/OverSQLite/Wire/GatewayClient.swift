@@ -8,9 +8,13 @@ struct GatewayClient: Sendable {
     let transport: any HTTPTransport
     /// The epoch that this device's cursor and versions belong to; nil if none is known.
     let epoch: @Sendable () -> String?
-    let credentials: @Sendable () async throws -> String
+    /// Returns the app's token.
+    let renewingCredentials: @Sendable (CredentialsRequest) async throws -> String
     /// Checks each token before it is used. Throws if it must not be used.
     let identify: @Sendable (TokenClaims) async throws -> Void
+    /// Takes the server's time, in seconds since 1970, whenever an answer has it. Returns what
+    /// there is to say about the device's clock.
+    let compareClocks: @Sendable (Double) -> SyncNotice?
 
     enum UploadResult {
         case answer(UploadAnswer)
@@ -106,7 +110,7 @@ struct GatewayClient: Sendable {
     ) async throws {
         let url = base.appending(path: "sync/watch")
             .appending(queryItems: [URLQueryItem(name: "after", value: String(after))])
-        var request = try await signed(TransportRequest(method: "GET", url: url))
+        var request = try await signed(TransportRequest(method: "GET", url: url), .first).request
         request.headers["Accept"] = "text/event-stream"
         // A compressor would delay events.
         request.headers["Accept-Encoding"] = "identity"
@@ -116,19 +120,37 @@ struct GatewayClient: Sendable {
     /// Sends with credentials. If they are refused, asks the app for them again and repeats the
     /// request once.
     private func send(_ request: TransportRequest) async throws -> TransportResponse {
-        let response = try await sendOnce(request)
-        return response.status == 401 ? try await sendOnce(request) : response
+        let (response, token) = try await sendOnce(request, .first)
+        guard response.status == 401 else { return response }
+        let reason = Self.reason(of: response)
+        let again = try await sendOnce(
+            request, CredentialsRequest(rejectedToken: token, reason: reason)
+        ).response
+        // Tokens go by time, so a wrong clock is the likely cause.
+        if again.status == 401, let clock = notice(in: again) {
+            throw SyncError.unauthorized("\(Self.reason(of: again)); \(clock.message)")
+        }
+        return again
     }
 
-    private func sendOnce(_ request: TransportRequest) async throws -> TransportResponse {
-        let request = try await signed(request)
+    /// What the answer's time says about the device's clock.
+    @discardableResult
+    private func notice(in response: TransportResponse) -> SyncNotice? {
+        response.headers["date"].flatMap(HTTPDate.seconds).flatMap(compareClocks)
+    }
+
+    private func sendOnce(
+        _ request: TransportRequest, _ asked: CredentialsRequest
+    ) async throws -> (response: TransportResponse, token: String) {
+        let (request, token) = try await signed(request, asked)
         let response: TransportResponse
         do { response = try await transport.send(request) } catch {
             try Task.checkCancellation()
             throw SyncError.unreachable("\(error)")
         }
         try Self.checkOrigin(of: response)
-        return try Self.inflated(response)
+        notice(in: response)
+        return (try Self.inflated(response), token)
     }
 
     /// Decompresses the body, unless the transport has already done so and only left the header.
@@ -146,22 +168,24 @@ struct GatewayClient: Sendable {
         return response
     }
 
-    private func signed(_ request: TransportRequest) async throws -> TransportRequest {
-        let token = try await token()
+    private func signed(
+        _ request: TransportRequest, _ asked: CredentialsRequest
+    ) async throws -> (request: TransportRequest, token: String) {
+        let token = try await token(asked)
         try await identify(TokenClaims(token: token))
         var request = request
         request.headers["Authorization"] = "Bearer \(token)"
         request.headers["Accept"] = "application/json"
         request.headers["Accept-Encoding"] = "gzip"
         if let epoch = epoch() { request.headers["Oversync-Epoch"] = epoch }
-        return request
+        return (request, token)
     }
 
     /// The app's token, without the surrounding white space that a file or a command may have
     /// added.
-    private func token() async throws -> String {
+    private func token(_ asked: CredentialsRequest) async throws -> String {
         let given: String
-        do { given = try await credentials() } catch {
+        do { given = try await renewingCredentials(asked) } catch {
             try Task.checkCancellation()
             throw SyncError.noCredentials("\(error)")
         }
@@ -236,6 +260,22 @@ struct GatewayClient: Sendable {
     private struct ErrorBody: Decodable {
         let error: String
         let message: String?
+    }
+}
+
+extension GatewayClient {
+    /// A client whose credentials need not know why they are asked for, and that compares no
+    /// clocks.
+    init(
+        base: URL, schema: String, transport: any HTTPTransport,
+        epoch: @escaping @Sendable () -> String?,
+        credentials: @escaping @Sendable () async throws -> String,
+        identify: @escaping @Sendable (TokenClaims) async throws -> Void
+    ) {
+        self.init(
+            base: base, schema: schema, transport: transport, epoch: epoch,
+            renewingCredentials: { _ in try await credentials() }, identify: identify,
+            compareClocks: { _ in nil })
     }
 }
 

@@ -107,7 +107,7 @@ struct SyncLoop: Sendable {
             // Rows that the server keeps rejecting do not count as exchanged.
             if case .noProgress? = status.lastError, session.isStuck { return }
             status.lastError = nil
-            status.lastSynced = session.configuration.clock.now
+            status.recordSync(at: session.configuration.clock.now)
         }
     }
 

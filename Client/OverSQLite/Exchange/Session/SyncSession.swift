@@ -19,13 +19,15 @@ final class SyncSession: Sendable {
     let pauses = Mutex(0)
     /// Edits whose outcome the app waits for.
     let outcomes = OutcomeWatch()
+    /// Rows that other rows were rejected for, and that the app was told of.
+    private let missing = Mutex<Set<TableKey>>([])
     /// What the server offers; nil until it was asked.
     private let offered = Mutex<Capabilities?>(nil)
     private let bound = BoundClaims()
 
     init(
         database: any DatabaseWriter, tables: [SyncTable], configuration: SyncConfiguration,
-        credentials: @escaping @Sendable () async throws -> String
+        credentials: @escaping @Sendable (CredentialsRequest) async throws -> String
     ) throws {
         self.database = database
         self.configuration = configuration
@@ -33,34 +35,48 @@ final class SyncSession: Sendable {
             BatchPacer(
                 largest: configuration.uploadLimit, bytes: configuration.uploadBytes))
         watchdog = Mutex(Watchdog(limit: configuration.watchdog))
-        catalog = try database.write { db in
+        let notices: [SyncNotice]
+        (catalog, notices) = try database.write { db in
             let catalog = try Installation(db: db).install(
                 tables, defaultPolicy: configuration.conflictPolicy)
             try DeviceStateTable(db: db).ensureSource()
-            return catalog
+            let check = DatabaseCheck(db: db, catalog: catalog)
+            let copy = try check.noticeCopy().map { [$0] } ?? []
+            return (catalog, try copy + check.notices(database.configuration))
         }
+        let board = board
+        board.update { $0.notices = notices }
         let bound = bound
         let epoch = SharedEpoch()
         self.epoch = epoch
         gateway = GatewayClient(
             base: configuration.gateway, schema: configuration.schema,
             transport: configuration.transport, epoch: { epoch.name },
-            credentials: credentials
-        ) { claims in
-            let owner = try await Self.read(from: database) { db in
-                try DeviceStateTable(db: db).read().userID
-            }
-            if !bound.fits(owner) {
-                // The next exchange starts from nothing, like a new engine.
-                bound.set(nil)
-                epoch.current = .unknown
-                throw SyncError.signedOutElsewhere
-            }
-            guard bound.isNew(claims) else { return }
-            try await Self.write(to: database) { db in try DeviceStateTable(db: db).bind(to: claims)
-            }
-            bound.set(claims)
-        }
+            renewingCredentials: credentials,
+            identify: { claims in
+                let owner = try await Self.read(from: database) { db in
+                    try DeviceStateTable(db: db).read().userID
+                }
+                if !bound.fits(owner) {
+                    // The next exchange starts from nothing, like a new engine.
+                    bound.set(nil)
+                    epoch.current = .unknown
+                    throw SyncError.signedOutElsewhere
+                }
+                guard bound.isNew(claims) else { return }
+                let shared = try await Self.write(to: database) { db in
+                    try DeviceStateTable(db: db).bind(to: claims)
+                    return try DeviceStateTable(db: db).sharedName()
+                }
+                board.show(shared.map(SyncNotice.sharedDevice), of: .sharedDeviceID)
+                bound.set(claims)
+            },
+            compareClocks: { server in
+                let notice = ClockRules.notice(
+                    device: configuration.clock.now.timeIntervalSince1970, server: server)
+                board.show(notice, of: .clock)
+                return notice
+            })
     }
 
     /// Aborts a transaction that would mix one user's answer with another user's rows. Another
@@ -77,6 +93,13 @@ final class SyncSession: Sendable {
         offered.withLock { $0 = nil }
     }
 
+    /// One rejection for each row that is missing, however many rows need it.
+    func news(of orphaned: [(parent: TableKey, change: RejectedChange)]) -> [RejectedChange] {
+        missing.withLock { missing in
+            orphaned.filter { missing.insert($0.parent).inserted }.map(\.change)
+        }
+    }
+
     /// What the server offers; asked for once per process. A server that refuses to answer counts
     /// as offering nothing.
     ///
@@ -87,6 +110,10 @@ final class SyncSession: Sendable {
             let found = try await gateway.capabilities() ?? Capabilities.none
             offered.withLock { $0 = found }
             if let limits = found.limits { pacer.withLock { $0.keep(within: limits) } }
+            let served = ServedTables.notices(
+                wanted: catalog.tables.map(\.wireName), schema: configuration.schema,
+                offered: found.tables ?? [])
+            board.show(served, of: [.unknownSchema, .unservedTable])
             return found
         } catch SyncError.refused(let status, _, _) where status < 500 {
             let nothing = Capabilities.none
@@ -188,6 +215,7 @@ final class SyncSession: Sendable {
         let stuck = watchdog.withLock {
             $0.observe(pending: counts.onTheirWay, confirmed: confirmed, now: now)
         }
+        if counts.rejected == 0 { missing.withLock { $0 = [] } }
         board.update { status in
             status.pendingCount = counts.pending
             status.rejectedCount = counts.rejected

@@ -39,6 +39,19 @@ final class StatusBoard: Sendable {
         #endif
     }
 
+    /// Replaces the notices of these kinds.
+    func show(_ notices: [SyncNotice], of kinds: Set<SyncNotice.Kind>) {
+        update { status in
+            let others = status.notices.filter { !kinds.contains($0.kind) }
+            let shown = status.notices.filter { kinds.contains($0.kind) }
+            if shown != notices { status.notices = others + notices }
+        }
+    }
+
+    func show(_ notice: SyncNotice?, of kind: SyncNotice.Kind) {
+        show(notice.map { [$0] } ?? [], of: [kind])
+    }
+
     func post(_ events: [SyncEvent]) {
         guard !events.isEmpty else { return }
         state.withLock { state in

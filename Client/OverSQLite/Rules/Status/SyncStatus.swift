@@ -59,16 +59,32 @@ public struct SyncStatus: Sendable, Hashable {
     /// The number of rows whose change was rejected by the server or by this device.
     /// `rejectedChanges` lists them.
     public var rejectedCount = 0
-    /// The number of downloaded rows that cannot be applied yet.
+    /// The number of downloaded rows that cannot be applied yet. ``SyncEngine/heldRows`` lists
+    /// them.
     public var heldCount = 0
+    /// What somebody should change about the app's set-up, the device or the server.
+    public var notices: [SyncNotice] = []
     /// The progress of a download; nil if none is running.
     public var progress: Progress?
     /// The last error; nil once sync works again.
     public var lastError: SyncError?
-    /// When everything was last sent and fetched without an error.
+    /// When everything was last sent, fetched and applied without an error. It does not move while
+    /// rows are held.
     public var lastSynced: Date?
     /// Whether the device has downloaded the whole log at least once.
     public var hasFinishedFirstSync = false
+
+    /// Whether this device and the server had the same rows at the last exchange: nothing is
+    /// pending, rejected or held, and the log was downloaded to its end.
+    public var isSynced: Bool {
+        hasFinishedFirstSync && pendingCount == 0 && rejectedCount == 0 && heldCount == 0
+            && lastError == nil && progress == nil
+    }
+
+    /// Records that everything was sent and fetched. Rows that are held are not synced.
+    mutating func recordSync(at time: Date) {
+        if heldCount == 0 { lastSynced = time }
+    }
 
     /// Makes the status of a stopped engine with nothing known.
     public init() {}

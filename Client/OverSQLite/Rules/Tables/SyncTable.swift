@@ -16,6 +16,13 @@ public struct SyncTable: Sendable {
     public var keyKind: KeyKind
     /// How to resolve conflicts in this table; nil uses the configuration's policy.
     public var conflictPolicy: ConflictPolicy?
+    /// Columns that hold keys of synced tables without a `REFERENCES` clause: the table's name by
+    /// the column's name.
+    ///
+    /// The engine spells a UUID in such a column the way this device spells the key that it names,
+    /// so that the app's joins find the row. It knows this by itself of columns with a foreign
+    /// key. An index on the column makes it cheap.
+    public var references: [String: String] = [:]
 
     /// Describes a table to sync.
     ///
@@ -25,13 +32,16 @@ public struct SyncTable: Sendable {
     ///     key column.
     ///   - keyKind: the kind of key in the key column.
     ///   - conflictPolicy: how to resolve conflicts; nil uses the configuration's policy.
+    ///   - references: columns that hold keys of synced tables and have no `REFERENCES` clause:
+    ///     the table's name by the column's name.
     public init(
         _ name: String, keyColumn: String? = nil, keyKind: KeyKind = .uuid,
-        conflictPolicy: ConflictPolicy? = nil
+        conflictPolicy: ConflictPolicy? = nil, references: [String: String] = [:]
     ) {
         self.name = name
         self.keyColumn = keyColumn
         self.keyKind = keyKind
         self.conflictPolicy = conflictPolicy
+        self.references = references
     }
 }

@@ -37,6 +37,8 @@ struct Column: Sendable, Hashable {
     let wireName: String
     let affinity: Affinity
     let isKey: Bool
+    /// The table whose keys this column holds; nil if it holds no key of a synced table.
+    var reference: KeyReference?
 
     init(name: String, affinity: Affinity, isKey: Bool) {
         self.name = name
@@ -51,11 +53,11 @@ struct TableSchema: Sendable {
     /// The table's number in `_sync_tables`.
     let id: Int64
     let name: String
-    let columns: [Column]
+    var columns: [Column]
     let keyIndex: Int
     let keyForm: KeyForm
-    /// Lower-case names of the tables that this one refers to, without itself.
-    let parents: Set<String>
+    /// What this table refers to: its foreign keys, and the references that the app has named.
+    let foreignKeys: [ForeignKey]
     /// Sets of columns that are unique, other than the key. A write with OR REPLACE can remove rows
     /// through them.
     let otherUniqueColumns: [[String]]
@@ -63,4 +65,6 @@ struct TableSchema: Sendable {
 
     var wireName: String { name.lowercased() }
     var key: Column { columns[keyIndex] }
+    /// Lower-case names of the tables that this one refers to, without itself.
+    var parents: Set<String> { Set(foreignKeys.map(\.parent)).subtracting([wireName]) }
 }

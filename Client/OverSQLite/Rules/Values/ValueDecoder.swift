@@ -78,6 +78,8 @@ struct ValueDecoder {
         return .blob(blob)
     }
 
+    static func base64(_ bytes: [UInt8]) -> String { Data(bytes).base64EncodedString() }
+
     /// The bytes of a text in a BLOB column: a dashed UUID, else base64 that encodes back to the
     /// same text, else hexadecimal.
     static func blob(_ text: String) -> [UInt8]? {

@@ -14,6 +14,8 @@ struct AnswerApplier {
         var setAside: [TableKey] = []
         var reports: [ConflictReport] = []
         var rejected: [RejectedChange] = []
+        /// Rows that were rejected for want of a row that was not, by the row that they need.
+        var orphaned: [(parent: TableKey, change: RejectedChange)] = []
     }
 
     let db: Database
@@ -187,10 +189,29 @@ struct AnswerApplier {
         if retry == .soon { summary.setAside.append(.init(tableID: table.id, key: pending.key)) }
         // A retry that is rejected for the same reason is not reported again.
         if pending.wasRejected(for: rejection) { return }
-        summary.rejected.append(
-            RejectedChange(
-                table: table.name, key: pending.key.wire, reason: rejection.reason,
-                message: rejection.message, retryAt: retryAt.map(Date.init(timeIntervalSince1970:)))
-        )
+        let change = RejectedChange(
+            table: table.name, key: pending.key.wire, reason: rejection.reason,
+            message: rejection.message, retryAt: retryAt.map(Date.init(timeIntervalSince1970:)))
+        guard rejection.reason == "fk_missing",
+            let parent = try missingParent(of: pending, in: table)
+        else { return summary.rejected.append(change) }
+        // The rejection of the parent is the news, and this one follows from it.
+        if try !queue.has(parent) { summary.orphaned.append((parent, change)) }
+    }
+
+    /// The first row that this one refers to and that the server does not have.
+    private func missingParent(of pending: PendingRow, in table: TableSchema) throws -> TableKey? {
+        guard let values = try LocalRow(db: db, table: table).values(pending.local) else {
+            return nil
+        }
+        for column in table.columns {
+            guard let reference = column.reference, let value = values[column.wireName],
+                let parent = catalog.table(id: reference.tableID),
+                let key = reference.form.key(fromLocal: value) ?? reference.key(of: value),
+                try tables.known.find(parent, key)?.row.isDeleted != false
+            else { continue }
+            return TableKey(tableID: parent.id, key: key)
+        }
+        return nil
     }
 }

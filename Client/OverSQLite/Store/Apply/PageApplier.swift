@@ -78,6 +78,7 @@ struct PageApplier {
     /// - Parameter isEnd: whether the log has been downloaded to its end.
     mutating func finish(isEnd: Bool) throws {
         if hasHeld { try retryHeld() }
+        try LateSpellings(db: db, catalog: catalog, tables: tables).apply()
         if isEnd { summary.reread = try reread?.finish(tables) }
         try tables.announce()
     }
@@ -88,7 +89,7 @@ struct PageApplier {
         rememberOwn(change)
         guard let key = table.keyForm.key(fromWire: change.key) else {
             return try hold(
-                change, table, DeviceRowKey(wire: change.key), bytes,
+                change, table, DeviceRowKey(wire: change.key), bytes, .unreadable,
                 "the key does not fit the table's key column")
         }
         let known = try tables.known.find(table, key)
@@ -105,10 +106,11 @@ struct PageApplier {
         if action == .skip { return }
         if action == .postpone {
             return try hold(
-                change, table, key, bytes, "an edit of this row was sent and is not answered yet")
+                change, table, key, bytes, .unanswered,
+                "an edit of this row was sent and is not answered yet")
         }
         if holdBack.contains(TableKey(tableID: table.id, key: key)) {
-            return try hold(change, table, key, bytes, "its parent is missing")
+            return try holdOpen(change, table, key, bytes)
         }
         let local = known.map { table.keyForm.spelled($0.spelling, for: key) }
         // Whatever happens to this version, a held version is older.
@@ -117,12 +119,12 @@ struct PageApplier {
             try perform(action, change, table, key, local: local, pending: pending, bytes)
             summary.applied += 1
         } catch let flaw as RowFlaw {
-            try hold(change, table, key, bytes, flaw.description)
+            try hold(change, table, key, bytes, .unreadable, flaw.description)
         } catch let error as DatabaseError
             where error.isOfTheRow
         {
             try hold(
-                change, table, key, bytes,
+                change, table, key, bytes, .constraint,
                 error.message ?? "it violates a constraint of this database")
         }
     }
@@ -174,7 +176,7 @@ struct PageApplier {
         if let refused { summary.rejected.append(refused) }
         try held.hold(
             table, pending.key, version: row.version, payload: row.payload,
-            reason: "the app's resolver failed")
+            .unresolved, "the app's resolver failed")
         hasHeld = true
         return false
     }
@@ -197,18 +199,20 @@ struct PageApplier {
         var isResolved = false
         do {
             if holdBack.contains(TableKey(tableID: table.id, key: key)) {
-                try hold(change, table, key, bytes, "its parent is missing")
+                try holdOpen(change, table, key, bytes)
             } else {
                 isResolved = try resolve(
                     standing, in: table, against: row, policy: pending == nil ? .serverWins : nil)
                 summary.applied += 1
             }
         } catch let flaw as RowFlaw {
-            try hold(change, table, key, bytes, flaw.description)
+            try hold(change, table, key, bytes, .unreadable, flaw.description)
         } catch let error as DatabaseError
             where error.isOfTheRow
         {
-            try hold(change, table, key, bytes, error.message ?? "it violates a constraint")
+            try hold(
+                change, table, key, bytes, .constraint,
+                error.message ?? "it violates a constraint of this database")
         }
         if !isResolved { try unlearn(change.version, table, key, known, pending: pending) }
     }
@@ -235,14 +239,26 @@ struct PageApplier {
 
     private mutating func hold(
         _ change: RemoteChange, _ table: TableSchema, _ key: DeviceRowKey,
-        _ bytes: UnsafeBufferPointer<UInt8>,
-        _ reason: String
+        _ bytes: UnsafeBufferPointer<UInt8>, _ cause: HeldRow.Cause, _ reason: String
     ) throws {
         try held.hold(
             table, key, version: change.version, payload: change.payload.map { Array(bytes[$0]) },
-            reason: reason)
+            cause, reason)
         hasHeld = true
         summary.held += 1
+    }
+
+    /// Holds a row that would leave a foreign key open: its own, or that of rows that refer to it.
+    private mutating func holdOpen(
+        _ change: RemoteChange, _ table: TableSchema, _ key: DeviceRowKey,
+        _ bytes: UnsafeBufferPointer<UInt8>
+    ) throws {
+        if change.isDelete {
+            try hold(
+                change, table, key, bytes, .stillReferredTo, "rows here still refer to it")
+        } else {
+            try hold(change, table, key, bytes, .missingParent, "its parent is missing")
+        }
     }
 
     private mutating func retryHeld() throws {

@@ -46,7 +46,9 @@ struct ChangeLog {
         let key = sendable ?? unsendableKey(touch.local)
         let waiting = try queue.row(table, key)
         let known = try KnownRows(db: db).find(table, key)
-        let isLive = try isLive(touch.local, in: table)
+        // Only rows that are written under the key's new spelling tell of the new one.
+        let found = try live(touch, in: table, pending: waiting, known: known)
+        let (isLive, local) = (found != nil, found ?? touch.local)
         let sent = try waiting == nil ? [] : queue.sent.records(table, key)
         let action = FoldRules.decide(
             touch.kind, isLive: isLive, known: known?.row,
@@ -61,7 +63,7 @@ struct ChangeLog {
         case .enqueue(let operation, let base):
             try queue.add(
                 PendingRow(
-                    sequence: touch.sequence, tableID: table.id, key: key, local: touch.local,
+                    sequence: touch.sequence, tableID: table.id, key: key, local: local,
                     operation: operation, base: base, image: base > 0 ? touch.image : nil,
                     revision: touch.sequence),
                 form: table.keyForm)
@@ -71,17 +73,27 @@ struct ChangeLog {
         case .edit(let operation):
             let isFirstSinceSent = sent.map(\.revision).max() == waiting?.revision
             try queue.edit(
-                table, key, operation, touch: touch, sentImage: isFirstSinceSent ? touch.image : nil
-            )
+                table, key, operation, revision: touch.sequence, local: local,
+                sentImage: isFirstSinceSent ? touch.image : nil)
         case .forget:
             try queue.remove(table, key)
         }
     }
 
-    private func isLive(_ local: DatabaseValue, in table: TableSchema) throws -> Bool {
-        let statement = try db.cachedStatement(
-            sql: "SELECT 1 FROM \(table.quotedName) WHERE \(table.quotedKey) IS ?")
-        return try Int.fetchOne(statement, arguments: [local]) != nil
+    /// The spelling under which the table has the row; nil if it has not. The row may have been
+    /// respelled: then its old spelling is gone, and the row is not.
+    private func live(
+        _ touch: Touch, in table: TableSchema, pending: PendingRow?, known: KnownRows.Entry?
+    ) throws -> DatabaseValue? {
+        let keys = RespelledKeys(db: db)
+        if let found = try keys.live([touch.local], in: table) { return found }
+        guard table.keyForm == .uuidText, pending != nil || known != nil,
+            let key = table.keyForm.key(fromLocal: touch.local)
+        else { return nil }
+        var others = RespelledKeys.common(key)
+        if let pending { others.append(pending.local) }
+        if let known { others.append(table.keyForm.spelled(known.spelling, for: key)) }
+        return try keys.live(others.filter { $0 != touch.local }, in: table)
     }
 
     /// The row's key in the queue.
@@ -124,7 +136,11 @@ extension ChangeLog {
         guard touch.kind != .duringApply, let table = catalog.table(id: touch.tableID) else {
             return nil
         }
-        if touch.kind == .maybeReplaced, try isLive(touch.local, in: table) { return nil }
+        if touch.kind == .maybeReplaced,
+            try RespelledKeys(db: db).live([touch.local], in: table) != nil
+        {
+            return nil
+        }
         return .init(tableID: table.id, key: key(touch.local, in: table))
     }
 }

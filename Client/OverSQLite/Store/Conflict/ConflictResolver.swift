@@ -28,20 +28,23 @@ struct ConflictResolver {
         _ pending: PendingRow, in table: TableSchema, against server: RemoteRow,
         policy: ConflictPolicy? = nil
     ) throws -> Resolution {
-        let local = try LocalRow(db: db, table: table).values(pending.local)
+        let writer = try tables.writer(table)
+        let local = try LocalRow(db: db, table: table).values(pending.local).map(writer.spelledHere)
         var remote = try server.payload.map { payload in
-            try payload.withUnsafeBufferPointer { try tables.writer(table).values(of: $0) }
+            try payload.withUnsafeBufferPointer { try writer.values(of: $0) }
         }
         // Two spellings of the same key are not a difference.
         remote?[table.key.wireName] = pending.local
-        let base = FieldMerge.base(
-            RowImage.values(of: pending.image), sent: try unanswered(pending, table, server),
-            server: remote)
+        remote = try sameAsStored(remote, local, table, pending.key, writer.inexact)
+        var base = FieldMerge.base(
+            try RowImage.values(of: pending.image).map(writer.spelledHere),
+            sent: try unanswered(pending, table, server).map(writer.spelledHere), server: remote)
+        if base != nil { base?[table.key.wireName] = pending.local }
         let merge = FieldMerge(base: base, local: local, server: remote)
         let decision: FieldMerge.Decision
         do {
             decision = try merge.decide(policy ?? table.policy) {
-                [remote] in
+                [base, remote] in
                 Conflict(
                     table: table.name, key: pending.local, base: base, local: local, server: remote)
             }
@@ -66,6 +69,25 @@ struct ConflictResolver {
                     kind: .overruled(report, sequence: pending.sequence)))
         }
         return .resolved(report)
+    }
+
+    /// The server's row, with this device's form of values that came before in the same words: what
+    /// a column cannot hold exactly is no difference.
+    ///
+    /// - Parameter inexact: the values of the server's row that the columns cannot give back.
+    private func sameAsStored(
+        _ server: RowValues?, _ local: RowValues?, _ table: TableSchema, _ key: DeviceRowKey,
+        _ inexact: [ExactValue]
+    ) throws -> RowValues? {
+        guard var server, let local, !inexact.isEmpty else { return server }
+        let kept = try SetAsideColumns(db: db).exact(table, key)
+        for value in inexact {
+            guard let before = kept[value.column], before.wire.elementsEqual(value.wire.utf8),
+                let now = local[value.column], before.isStill(now)
+            else { continue }
+            server[value.column] = now
+        }
+        return server
     }
 
     /// - Throws: `UnknownColumn` if the app's resolver returned a column that the table does not
@@ -115,6 +137,11 @@ struct ConflictResolver {
         case .write(let values):
             try tables.writer(table).upsert(values, local: pending.local)
             tables.rememberChange(in: table)
+            if let payload = server.payload {
+                try tables.keepExact(
+                    of: payload, table, pending.key, local: pending.local, merged: values,
+                    server: remote ?? [:])
+            }
             try rebase(pending, table, server, as: nil, image: image)
         case .delete:
             try tables.known.record(table, pending.key, server.known, local: pending.local)

@@ -12,6 +12,12 @@ struct PendingQueue {
             .map { PendingRow(row: $0, form: table.keyForm) }
     }
 
+    func has(_ row: TableKey) throws -> Bool {
+        let statement = try db.cachedStatement(
+            sql: "SELECT 1 FROM _sync_pending WHERE tbl = ? AND key = ?")
+        return try Int.fetchOne(statement, arguments: [row.tableID, row.key.wire]) != nil
+    }
+
     func isEmpty() throws -> Bool {
         try Int.fetchOne(db.cachedStatement(sql: "SELECT 1 FROM _sync_pending LIMIT 1")) == nil
     }
@@ -87,10 +93,12 @@ struct PendingQueue {
 
     /// Records another edit. This clears a rejection, which was about the earlier content.
     ///
-    /// - Parameter sentImage: the row as it was sent, if this is the first edit since.
+    /// - Parameters:
+    ///   - local: the key as the row spells it.
+    ///   - sentImage: the row as it was sent, if this is the first edit since.
     func edit(
-        _ table: TableSchema, _ key: DeviceRowKey, _ operation: CapturedOperation, touch: Touch,
-        sentImage: String?
+        _ table: TableSchema, _ key: DeviceRowKey, _ operation: CapturedOperation, revision: Int64,
+        local: DatabaseValue, sentImage: String?
     ) throws {
         try db.cachedStatement(
             sql: """
@@ -99,8 +107,7 @@ struct PendingQueue {
                 WHERE tbl = ? AND key = ?
                 """
         ).execute(arguments: [
-            operation, KeyForm.stored(touch.local, for: key), touch.sequence, sentImage, table.id,
-            key.wire,
+            operation, KeyForm.stored(local, for: key), revision, sentImage, table.id, key.wire,
         ])
     }
 
@@ -123,6 +130,12 @@ struct PendingQueue {
     func setBase(_ table: TableSchema, _ key: DeviceRowKey, _ base: Int64) throws {
         try db.cachedStatement(sql: "UPDATE _sync_pending SET base = ? WHERE tbl = ? AND key = ?")
             .execute(arguments: [base, table.id, key.wire])
+    }
+
+    /// Records another spelling of a row's key.
+    func respell(_ table: TableSchema, _ key: DeviceRowKey, local: DatabaseValue) throws {
+        try db.cachedStatement(sql: "UPDATE _sync_pending SET local = ? WHERE tbl = ? AND key = ?")
+            .execute(arguments: [KeyForm.stored(local, for: key), table.id, key.wire])
     }
 
     func remove(_ table: TableSchema, _ key: DeviceRowKey) throws {

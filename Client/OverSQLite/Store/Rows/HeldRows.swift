@@ -25,17 +25,20 @@ struct HeldRows {
     }
 
     func hold(
-        _ table: TableSchema, _ key: DeviceRowKey, version: Int64, payload: [UInt8]?, reason: String
+        _ table: TableSchema, _ key: DeviceRowKey, version: Int64, payload: [UInt8]?,
+        _ cause: HeldRow.Cause, _ reason: String
     ) throws {
         try db.cachedStatement(
             sql: """
-                INSERT INTO _sync_held (tbl, key, version, payload, reason) VALUES (?, ?, ?, ?, ?)
+                INSERT INTO _sync_held (tbl, key, version, payload, reason, cause)
+                VALUES (?, ?, ?, ?, ?, ?)
                 ON CONFLICT (tbl, key) DO UPDATE
-                SET version = excluded.version, payload = excluded.payload, reason = excluded.reason
+                SET version = excluded.version, payload = excluded.payload,
+                  reason = excluded.reason, cause = excluded.cause
                 """
         ).execute(arguments: [
             table.id, key.wire, version, payload.map { String(decoding: $0, as: UTF8.self) },
-            reason,
+            reason, cause.rawValue,
         ])
     }
 

@@ -42,6 +42,11 @@ struct NewRows {
         return left
     }
 
+    /// A key's spelling, as far as it differs from the wire's.
+    private struct SpelledKey {
+        let local: DatabaseValue?
+    }
+
     /// Rows for one statement.
     private struct Batch {
         struct Read {
@@ -66,15 +71,14 @@ struct NewRows {
         mutating func add(_ row: NewRow, at place: Int, from writer: RowWriter) -> ColumnPlan? {
             let start = values.count
             guard let plan = try? writer.read(row.payload, into: &values) else { return nil }
-            guard let keyIndex = plan.keyIndex else {
+            guard let keyIndex = plan.keyIndex, writer.inexact.isEmpty,
+                let spelling = try? SpelledKey(
+                    local: writer.spelling(of: row.key, as: values[start + keyIndex], row.payload))
+            else {
                 values.removeLast(values.count - start)
                 return nil
             }
-            let key = values[start + keyIndex]
-            let spelling =
-                writer.isWire(key, row.key, row.payload)
-                ? nil : writer.spelling(of: row.key, as: key, row.payload)
-            rows.append(Read(row: row, place: place, spelling: spelling, start: start))
+            rows.append(Read(row: row, place: place, spelling: spelling.local, start: start))
             if self.plan == nil { self.plan = plan }
             return plan
         }
@@ -156,6 +160,11 @@ struct NewRows {
             bind(batch.rows[index], of: batch, plan, to: statement, row: offset)
         }
         let count = try count(of: statement)
+        for read in batch.rows[part].prefix(count) {
+            if let spelling = read.spelling {
+                writer.rememberSpelling(spelling, of: read.row.key)
+            }
+        }
         if plan.hasUnknown {
             for read in batch.rows[part].prefix(count) {
                 try extra.store(writer.unknownColumns(read.row.payload), table, read.row.key)

@@ -14,10 +14,18 @@ final class RowWriter {
     private let deleteStatement: RawStatement
     /// Whether the app has its own triggers on the table.
     let hasAppTriggers: Bool
+    /// Spells references; nil if the table has none that can be spelled in several ways.
+    let spellings: Spellings?
+    /// The values of the last payload that the table cannot give back as they came.
+    private(set) var inexact: [ExactValue] = []
+    /// Rows that were written under another spelling than the wire's and were not here before.
+    var newSpellings: [DeviceRowKey: DatabaseValue] = [:]
 
     init(_ db: Database, _ table: TableSchema) throws {
         self.db = db
         self.table = table
+        let hasReferences = table.columns.contains { $0.reference.map { $0.form != .text } == true }
+        spellings = hasReferences ? try Spellings(db: db) : nil
         hasAppTriggers = try Self.hasAppTriggers(db, table)
         deleteStatement = try RawStatement(
             db, "DELETE FROM \(table.quotedName) WHERE \(table.quotedKey) = ?")
@@ -37,7 +45,7 @@ final class RowWriter {
         _ payload: UnsafeBufferPointer<UInt8>, key: DeviceRowKey, local: DatabaseValue?
     ) throws -> (local: DatabaseValue, unknown: SetAside?) {
         let row = try read(payload)
-        let spelling = local ?? spelling(of: key, in: row, payload)
+        let spelling = try local ?? spelling(of: key, in: row, payload)
         let statement = try row.plan.statement(db, table)
         var hasKey = false
         for (value, target) in zip(row.values, row.plan.targets) {
@@ -52,16 +60,13 @@ final class RowWriter {
         if !hasKey { statement.bind(spelling, at: row.plan.keyParameter) }
         defer { statement.clear() }
         try statement.run(db)
+        if local == nil { rememberSpelling(spelling, of: key) }
         return (spelling, row.plan.hasUnknown ? unknownColumns(payload) : nil)
     }
 
-    /// Whether a payload's key is spelled as on the wire.
-    func isWire(
-        _ value: DecodedValue, _ key: DeviceRowKey, _ payload: UnsafeBufferPointer<UInt8>
-    ) -> Bool {
-        guard table.keyForm != .uuidBlob, case .slice(let range) = value else { return false }
-        var wire = key.wire
-        return wire.withUTF8 { $0.hasSameBytes(as: payload[range]) }
+    /// Remembers how a row that is new here is spelled, for rows that refer to it already.
+    func rememberSpelling(_ local: DatabaseValue, of key: DeviceRowKey) {
+        if table.keyForm == .uuidText, !KeyForm.isWire(local, key) { newSpellings[key] = local }
     }
 
     func delete(local: DatabaseValue) throws {
@@ -71,7 +76,7 @@ final class RowWriter {
 
     /// Writes values that are already SQLite's, such as those of a merge.
     func upsert(_ values: RowValues, local: DatabaseValue) throws {
-        var values = values
+        var values = try spelledHere(values)
         values[table.key.wireName] = local
         let columns = table.columns.filter { values[$0.wireName] != nil }
         let statement = try RawStatement(db, ColumnPlan.sql(table, columns))
@@ -82,7 +87,7 @@ final class RowWriter {
     }
 
     /// A payload's values by column, as the table would store them.
-    func values(of payload: UnsafeBufferPointer<UInt8>) throws(RowFlaw) -> RowValues {
+    func values(of payload: UnsafeBufferPointer<UInt8>) throws -> RowValues {
         let row = try read(payload)
         var values: RowValues = [:]
         for (value, target) in zip(row.values, row.plan.targets) {
@@ -98,17 +103,34 @@ final class RowWriter {
         let values: [DecodedValue]
     }
 
-    func read(_ payload: UnsafeBufferPointer<UInt8>) throws(RowFlaw) -> ReadRow {
+    func read(_ payload: UnsafeBufferPointer<UInt8>) throws -> ReadRow {
         var values: [DecodedValue] = []
         let plan = try read(payload, into: &values)
         return ReadRow(plan: plan, values: values)
     }
 
     /// Appends a payload's values to the array, so that rows that are written together share one
-    /// array.
+    /// array. References are spelled as their rows are here.
     ///
-    /// - Throws: `RowFlaw`; nothing was appended then.
+    /// - Throws: `RowFlaw`, or a database error; nothing was appended then.
     func read(
+        _ payload: UnsafeBufferPointer<UInt8>, into values: inout [DecodedValue]
+    ) throws -> ColumnPlan {
+        let start = values.count
+        let plan = try decode(payload, into: &values)
+        guard spellings != nil else { return plan }
+        do {
+            for (index, reference) in plan.references {
+                values[start + index] = try spelledHere(values[start + index], reference, payload)
+            }
+        } catch {
+            values.removeLast(values.count - start)
+            throw error
+        }
+        return plan
+    }
+
+    private func decode(
         _ payload: UnsafeBufferPointer<UInt8>, into values: inout [DecodedValue]
     ) throws(RowFlaw) -> ColumnPlan {
         if let plan = plans.last, try read(payload, following: plan, into: &values) { return plan }
@@ -134,6 +156,7 @@ final class RowWriter {
     ) throws(RowFlaw) -> Bool {
         var reader = JSONReader(payload, rules: JSONRules(refusesDuplicateKeys: false))
         let start = values.count
+        inexact.removeAll(keepingCapacity: true)
         var matches = true
         var flaw: RowFlaw?
         do throws(JSONError) {
@@ -145,6 +168,9 @@ final class RowWriter {
                     return
                 }
                 guard let affinity = plan.affinities[index] else { return values.append(.null) }
+                if !Exactness.returns(slice, as: affinity, in: payload) {
+                    remember(slice, plan.targets[index]?.column, payload)
+                }
                 do throws(RowFlaw) {
                     values.append(try ValueDecoder(bytes: payload).decode(slice, as: affinity))
                 } catch {
@@ -164,6 +190,15 @@ final class RowWriter {
         return false
     }
 
+    private func remember(
+        _ slice: JSONSlice, _ column: Column?, _ payload: UnsafeBufferPointer<UInt8>
+    ) {
+        // Keys and references have a spelling of their own.
+        guard let column, !column.isKey, column.reference == nil else { return }
+        let wire = String(decoding: payload[slice.range], as: UTF8.self)
+        inexact.append(ExactValue(column: column.wireName, wire: wire))
+    }
+
     /// The payload's keys, as raw bytes and as text.
     private func names(
         in payload: UnsafeBufferPointer<UInt8>
@@ -177,27 +212,6 @@ final class RowWriter {
             }
         } catch { throw RowFlaw(error.description) }
         return names
-    }
-
-    /// The payload's key if it is another spelling of `key`. Rows that refer to it repeat that
-    /// spelling, so a lower-case key would leave them without a parent.
-    func spelling(
-        of key: DeviceRowKey, in row: ReadRow, _ payload: UnsafeBufferPointer<UInt8>
-    ) -> DatabaseValue {
-        guard table.keyForm != .uuidBlob,
-            let index = row.plan.targets.firstIndex(where: { $0?.column.isKey == true })
-        else { return table.keyForm.local(key) }
-        if isWire(row.values[index], key, payload) { return key.wire.databaseValue }
-        return self.spelling(of: key, as: row.values[index], payload)
-    }
-
-    /// - Parameter value: the payload's key, which is not spelled as on the wire.
-    func spelling(
-        of key: DeviceRowKey, as value: DecodedValue, _ payload: UnsafeBufferPointer<UInt8>
-    ) -> DatabaseValue {
-        guard table.keyForm != .uuidBlob else { return table.keyForm.local(key) }
-        let value = value.value(in: payload)
-        return table.keyForm.key(fromLocal: value) == key ? value : table.keyForm.local(key)
     }
 
     func unknownColumns(_ payload: UnsafeBufferPointer<UInt8>) -> SetAside? {
@@ -235,6 +249,9 @@ final class ColumnPlan {
     /// The targets' affinities and parameters, separate for the same reason.
     let affinities: [Affinity?]
     let parameters: [Int32?]
+    /// The places of values that refer to rows whose keys can be spelled in several ways, apart
+    /// from the row's own key.
+    let references: [(index: Int, reference: KeyReference)]
     let keyParameter: Int32
     /// The index of the row's key; nil if none or several of the names are the key.
     let keyIndex: Int?
@@ -278,6 +295,12 @@ final class ColumnPlan {
         self.targets = targets
         affinities = targets.map { $0?.column.affinity }
         parameters = targets.map { $0?.parameter }
+        references = targets.enumerated().compactMap { index, target in
+            guard let column = target?.column, !column.isKey, let reference = column.reference,
+                reference.form != .text
+            else { return nil }
+            return (index, reference)
+        }
         self.columns = columns
     }
 

@@ -1,3 +1,4 @@
+import Foundation
 import GRDB
 import WireJSON
 
@@ -25,6 +26,66 @@ struct SetAsideColumns {
         return try String.fetchOne(statement, arguments: [table.id, key.wire]).map {
             Array($0.utf8)
         }
+    }
+
+    /// Keeps the JSON of values that the row's columns cannot give back, with the values that the
+    /// columns hold instead: as long as a column holds that value, nobody has edited it.
+    ///
+    /// - Parameter stored: the row as it is in the table.
+    func storeExact(
+        _ values: [ExactValue], as stored: RowValues, _ table: TableSchema, _ key: DeviceRowKey
+    ) throws {
+        var object: [String: [String]] = [:]
+        for value in values {
+            guard let now = stored[value.column] else { continue }
+            object[value.column] = [SQLLiteral.text(of: now), value.wire]
+        }
+        guard !object.isEmpty else {
+            return try db.cachedStatement(
+                sql: """
+                    UPDATE _sync_extra SET exact = NULL
+                    WHERE tbl = ? AND key = ? AND exact IS NOT NULL
+                    """
+            ).execute(arguments: [table.id, key.wire])
+        }
+        let text = String(decoding: try JSONEncoder().encode(object), as: UTF8.self)
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO _sync_extra (tbl, key, payload, exact) VALUES (?, ?, '{}', ?)
+                ON CONFLICT (tbl, key) DO UPDATE SET exact = excluded.exact
+                """
+        ).execute(arguments: [table.id, key.wire, text])
+    }
+
+    /// The JSON of values as it came, by column, with the literal of what the column holds
+    /// instead.
+    func exact(_ table: TableSchema, _ key: DeviceRowKey) throws -> [String: KeptValue] {
+        let statement = try db.cachedStatement(
+            sql: "SELECT exact FROM _sync_extra WHERE tbl = ? AND key = ?")
+        guard let text = try String.fetchOne(statement, arguments: [table.id, key.wire]) else {
+            return [:]
+        }
+        let object = try JSONDecoder().decode([String: [String]].self, from: Data(text.utf8))
+        return object.compactMapValues { pair in
+            pair.count == 2 ? KeptValue(literal: pair[0], wire: Array(pair[1].utf8)) : nil
+        }
+    }
+
+    /// A value of the server, and what the column holds instead.
+    struct KeptValue {
+        /// An SQL literal.
+        let literal: String
+        /// JSON.
+        let wire: [UInt8]
+
+        /// Whether a column still holds what the value became when it was written.
+        func isStill(_ value: DatabaseValue) -> Bool { SQLLiteral.text(of: value) == literal }
+    }
+
+    func hasExact() throws -> Bool {
+        try Int.fetchOne(
+            db.cachedStatement(sql: "SELECT 1 FROM _sync_extra WHERE exact IS NOT NULL LIMIT 1"))
+            != nil
     }
 
     /// Moves values into columns that the table has gained. Runs at start, as a write of the
@@ -83,7 +144,8 @@ struct SetAsideColumns {
             sql: "UPDATE _sync_extra SET payload = json_remove(payload, \(marks)) WHERE tbl = ?",
             arguments: StatementArguments(paths) + [table.id])
         try db.execute(
-            sql: "DELETE FROM _sync_extra WHERE tbl = ? AND payload = '{}'", arguments: [table.id])
+            sql: "DELETE FROM _sync_extra WHERE tbl = ? AND payload = '{}' AND exact IS NULL",
+            arguments: [table.id])
     }
 
     private func unpack(

@@ -7,12 +7,15 @@ final class TableWriters {
     private var changed: [Int64: String] = [:]
 
     let known: KnownRows
+    /// Whether a row may have values that it cannot give back.
+    private var hasExact: Bool
     /// Outcomes of pending edits, for callers that wait for them.
     var outcomes: [RowOutcome] = []
 
     init(_ db: Database) throws {
         self.db = db
         known = try KnownRows(db: db)
+        hasExact = try SetAsideColumns(db: db).hasExact()
     }
 
     func writer(_ table: TableSchema) throws -> RowWriter {
@@ -50,6 +53,34 @@ final class TableWriters {
         try known.record(
             table, key, KnownRow(version: version, isDeleted: false), local: spelling)
         try SetAsideColumns(db: db).store(unknown, table, key)
+        try keepExact(try writer(table).inexact, table, key, local: spelling)
+    }
+
+    /// Keeps values that the row cannot give back, as the row has them now.
+    ///
+    /// - Parameter local: the key as the row spells it.
+    private func keepExact(
+        _ values: [ExactValue], _ table: TableSchema, _ key: DeviceRowKey, local: DatabaseValue
+    ) throws {
+        if values.isEmpty, !hasExact { return }
+        hasExact = true
+        let stored = values.isEmpty ? nil : try LocalRow(db: db, table: table).values(local)
+        try SetAsideColumns(db: db).storeExact(values, as: stored ?? [:], table, key)
+    }
+
+    /// Keeps the values of a merged row that are the server's and that the row cannot give back.
+    ///
+    /// - Parameters:
+    ///   - merged: the row that was written.
+    ///   - server: the server's row, which the payload holds.
+    func keepExact(
+        of payload: [UInt8], _ table: TableSchema, _ key: DeviceRowKey, local: DatabaseValue,
+        merged: RowValues, server: RowValues
+    ) throws {
+        let writer = try writer(table)
+        _ = try payload.withUnsafeBufferPointer { try writer.read($0) }
+        let taken = writer.inexact.filter { merged[$0.column] == server[$0.column] }
+        try keepExact(taken, table, key, local: local)
     }
 
     /// Writes rows that are probably unknown on this device.
@@ -80,6 +111,17 @@ final class TableWriters {
     func setAsideUnknown(_ payload: [UInt8], _ table: TableSchema, _ key: DeviceRowKey) throws {
         let unknown = try payload.withUnsafeBufferPointer { try writer(table).unknownColumns($0) }
         try SetAsideColumns(db: db).store(unknown, table, key)
+    }
+
+    /// The rows that were written under another spelling than the wire's and were not here before,
+    /// by their table's number. Each is returned once.
+    func takeNewSpellings() -> [Int64: [DeviceRowKey: DatabaseValue]] {
+        var found: [Int64: [DeviceRowKey: DatabaseValue]] = [:]
+        for (id, writer) in writers where !writer.newSpellings.isEmpty {
+            found[id] = writer.newSpellings
+            writer.newSpellings = [:]
+        }
+        return found
     }
 
     func rememberChange(in table: TableSchema) { changed[table.id] = table.name }

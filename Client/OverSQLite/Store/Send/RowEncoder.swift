@@ -22,6 +22,7 @@ struct RowEncoder {
         let statement = try db.cachedStatement(
             sql: "SELECT \(names) FROM \(table.quotedName) WHERE \(table.quotedKey) IS ?")
         guard let row = try Row.fetchOne(statement, arguments: [local]) else { return .missing }
+        let exact = try SetAsideColumns(db: db).exact(table, key)
         var payload: [UInt8] = []
         for (index, column) in table.columns.enumerated() {
             payload.append(byte: index == 0 ? UInt8(ascii: "{") : UInt8(ascii: ","))
@@ -29,6 +30,12 @@ struct RowEncoder {
             payload.append(byte: UInt8(ascii: ":"))
             if column.isKey, table.keyForm == .uuidBlob {
                 payload.append(jsonString: key.wire)
+            } else if let key = Self.reference(row[index], of: column) {
+                payload.append(jsonString: key.wire)
+            } else if let kept = exact[column.wireName], kept.isStill(row[index]) {
+                payload.append(contentsOf: kept.wire)
+            } else if let text = Self.json(row[index], after: exact[column.wireName]) {
+                payload.append(contentsOf: text)
             } else if let rejection = Self.append(row[index], of: column, to: &payload) {
                 return .rejected(rejection)
             }
@@ -36,6 +43,26 @@ struct RowEncoder {
         try appendSetAside(table, key, to: &payload)
         payload.append(byte: UInt8(ascii: "}"))
         return .payload(payload)
+    }
+
+    /// The key that a column refers to, for one that has several spellings here: the server may
+    /// compare texts, so it gets the spelling that it knows. nil for any other value.
+    private static func reference(_ value: DatabaseValue, of column: Column) -> DeviceRowKey? {
+        if column.isKey || column.affinity == .blob { return nil }
+        return column.reference?.key(of: value)
+    }
+
+    /// The text of a column that is not declared JSON and held an object or an array of the
+    /// server's before the app edited it, as JSON; nil if it is none.
+    private static func json(
+        _ value: DatabaseValue, after kept: SetAsideColumns.KeptValue?
+    ) -> [UInt8]? {
+        guard let first = kept?.wire.first, "{[".utf8.contains(first),
+            case .string(let text) = value.storage
+        else { return nil }
+        var payload: [UInt8] = []
+        let column = Column(name: "", affinity: .json, isKey: false)
+        return append(json: text, of: column, to: &payload) == nil ? payload : nil
     }
 
     /// - Returns: why the value cannot be sent; nil if it was appended.

@@ -8,7 +8,7 @@ struct Installation {
     ///
     /// - Throws: `SyncError.unusableTable`, `SyncError.newerMetadata`, or a database error.
     func install(_ tables: [SyncTable], defaultPolicy: ConflictPolicy) throws -> DeviceCatalog {
-        try MetadataTables.create(in: db)
+        let format = try MetadataTables.create(in: db)
         try ApplyMode(db: db).removeStrayMark()
         var schemas: [TableSchema] = []
         for table in tables {
@@ -18,9 +18,10 @@ struct Installation {
             }
             let schema = try TableInspection(db: db).schema(
                 of: table, id: id, defaultPolicy: defaultPolicy)
-            try prepare(schema)
             schemas.append(schema)
         }
+        schemas = KeyReferences.resolved(schemas)
+        for schema in schemas { try prepare(schema, before: format) }
         try SyncedTables(db: db).setAbsent(exceptFor: schemas)
         return DeviceCatalog(schemas)
     }
@@ -48,7 +49,8 @@ struct Installation {
         try AbsentTables(db: db).restore(table: id)
     }
 
-    private func prepare(_ table: TableSchema) throws {
+    /// - Parameter format: the format of the metadata that this start has found.
+    private func prepare(_ table: TableSchema, before format: Int) throws {
         let wanted = CaptureTriggers(table: table).all
         let (found, hasOwn) = try triggers(of: table)
         let isCurrent =
@@ -58,6 +60,9 @@ struct Installation {
             for trigger in wanted { try db.execute(sql: trigger.sql) }
         }
         // Without its triggers, the table may have been filled, or created anew by a migration.
+        if !hasOwn || format < MetadataTables.spelledReferences {
+            try RespelledKeys(db: db).adopt(in: table)
+        }
         if !hasOwn {
             try forgetMissingRows(of: table)
             try TouchLog(db: db).addUnknown(in: table)

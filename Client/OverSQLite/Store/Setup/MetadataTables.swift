@@ -4,10 +4,15 @@ import GRDB
 /// transactions.
 enum MetadataTables {
     /// Increases when the tables below change.
-    static let format = 4
+    static let format = 5
+    /// The first format of a library that spells references as keys are spelled here.
+    static let spelledReferences = 5
 
     /// Creates what is missing. Throws if the database has a newer format than this code knows.
-    static func create(in db: Database) throws {
+    ///
+    /// - Returns: the format that was found; the current one for new tables.
+    @discardableResult
+    static func create(in db: Database) throws -> Int {
         try db.execute(sql: tables)
         try db.execute(
             sql:
@@ -16,11 +21,18 @@ enum MetadataTables {
         let found = try Int.fetchOne(db, sql: "SELECT format FROM _sync_state") ?? 0
         guard found <= format else { throw SyncError.newerMetadata(format: found) }
         if found < format { try upgrade(db, from: found) }
+        // Not among the tables: it names a column that an older table gets above.
+        try db.execute(
+            sql: """
+                CREATE INDEX IF NOT EXISTS _sync_exact ON _sync_extra (tbl) WHERE exact IS NOT NULL
+                """)
         try RowStatusView.create(in: db)
+        return found
     }
 
     /// Format 2 added the server's epoch, format 3 tables that come and go, format 4 reports of
-    /// conflicts and edits of tables that are not synced at present.
+    /// conflicts and edits of tables that are not synced at present, format 5 an index of keys that
+    /// are spelled otherwise than on the wire, the causes of held rows, and the database's file.
     private static func upgrade(_ db: Database, from found: Int) throws {
         if found < 2 {
             try db.execute(
@@ -32,6 +44,16 @@ enum MetadataTables {
         if found < 3 {
             try db.execute(
                 sql: "ALTER TABLE _sync_tables ADD COLUMN is_absent INTEGER NOT NULL DEFAULT 0")
+        }
+        if found < 5 {
+            // A table that is older than the column may have been made just now.
+            for (table, column) in [
+                ("_sync_held", "cause"), ("_sync_state", "file"), ("_sync_state", "copied_from"),
+                ("_sync_state", "copy_name"),
+                ("_sync_extra", "exact"),
+            ] where try !db.columns(in: table).contains(where: { $0.name == column }) {
+                try db.execute(sql: "ALTER TABLE \(table) ADD COLUMN \(column) TEXT")
+            }
         }
         try db.execute(sql: "UPDATE _sync_state SET format = ?", arguments: [format])
     }
@@ -55,7 +77,13 @@ enum MetadataTables {
           -- The identity of the server's history; NULL until it was asked for.
           epoch TEXT,
           -- Why the feed is being read from its start again; NULL if it is not.
-          reread TEXT
+          reread TEXT,
+          -- The file that holds this database, to notice a copy.
+          file TEXT,
+          -- The device's name in the database that this one is a copy of; NULL if it is none.
+          copied_from TEXT,
+          -- The name that this copy has taken instead.
+          copy_name TEXT
         );
         CREATE TABLE IF NOT EXISTS _sync_tables (
           id INTEGER PRIMARY KEY,
@@ -95,6 +123,8 @@ enum MetadataTables {
           local,
           PRIMARY KEY (tbl, key)
         ) WITHOUT ROWID;
+        -- The rows whose key is spelled otherwise, for references to them.
+        CREATE INDEX IF NOT EXISTS _sync_spelled ON _sync_rows (tbl, key) WHERE local IS NOT NULL;
         -- One entry per row with edits the server has not confirmed.
         CREATE TABLE IF NOT EXISTS _sync_pending (
           seq INTEGER PRIMARY KEY,
@@ -133,6 +163,8 @@ enum MetadataTables {
           version INTEGER NOT NULL,
           payload TEXT,
           reason TEXT NOT NULL,
+          -- What kind of reason it is; NULL for rows that older versions held.
+          cause TEXT,
           PRIMARY KEY (tbl, key)
         ) WITHOUT ROWID;
         -- While the feed is read again: the rows it has yet to show, or has shown in an older version only.
@@ -158,6 +190,8 @@ enum MetadataTables {
           tbl INTEGER NOT NULL,
           key TEXT NOT NULL,
           payload TEXT NOT NULL,
+          -- Values that a column of this database cannot give back, and what it holds instead.
+          exact TEXT,
           PRIMARY KEY (tbl, key)
         ) WITHOUT ROWID;
         """

@@ -10,8 +10,8 @@ import GRDB
 /// |---|---|
 /// | `table_name` | the table's name in lower case |
 /// | `key` | the key as the row spells it |
-/// | `state` | `pending`, `synced` or `rejected`; `pending` also until a delete is confirmed |
-/// | `reason`, `message` | why it was rejected, as in `RejectedChange`; else NULL |
+/// | `state` | `pending` (also until a delete is confirmed), `synced`, `rejected` or `held` |
+/// | `reason`, `message` | why it was rejected, as in `RejectedChange`, or held; else NULL |
 /// | `retry_at` | when the engine sends it again, in seconds since 1970; else NULL |
 enum RowStatusView {
     /// Created anew at every installation; it stores nothing.
@@ -51,8 +51,10 @@ enum RowStatusView {
               AND (q.tbl, coalesce(q.local, q.key)) NOT IN (SELECT tbl, key FROM touched) AS is_rejected
             FROM _sync_pending q) p JOIN _sync_tables t ON t.id = p.tbl
           UNION ALL
-          SELECT t.name, coalesce(r.local, r.key), 'synced', NULL, NULL, NULL
+          SELECT t.name, coalesce(r.local, r.key), iif(h.key IS NULL, 'synced', 'held'), h.cause,
+            h.reason, NULL
           FROM _sync_rows r JOIN _sync_tables t ON t.id = r.tbl
+            LEFT JOIN _sync_held h ON h.tbl = r.tbl AND h.key = r.key
           WHERE r.deleted = 0
             AND NOT EXISTS (SELECT 1 FROM _sync_pending p WHERE p.tbl = r.tbl AND p.key = r.key)
             AND (r.tbl, coalesce(r.local, r.key)) NOT IN (SELECT tbl, key FROM touched)

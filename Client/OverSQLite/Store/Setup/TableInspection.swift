@@ -25,6 +25,8 @@ struct TableInspection {
             throw SyncError.unusableTable(
                 table.name, "the key column \(keyName) must be the primary key or UNIQUE by itself")
         }
+        let form = try keyForm(of: table, keyName, infos)
+        try KeyCollation(db: db).check(keyName, of: name, form: form)
         let columns = infos.filter { $0.hidden == 0 }.map {
             Column(
                 name: $0.name, affinity: Affinity(declaredType: $0.type), isKey: $0.name == keyName)
@@ -35,8 +37,8 @@ struct TableInspection {
         }
         return TableSchema(
             id: id, name: name, columns: columns, keyIndex: keyIndex,
-            keyForm: try keyForm(of: columns[keyIndex], in: table),
-            parents: try parents(of: name),
+            keyForm: form,
+            foreignKeys: try foreignKeys(of: name) + named(table.references, in: table, infos),
             otherUniqueColumns: try uniqueColumnSets(of: name).filter { $0 != [keyName] },
             policy: table.conflictPolicy ?? defaultPolicy)
     }
@@ -115,14 +117,17 @@ struct TableInspection {
         return primary[0].name
     }
 
-    private func keyForm(of key: Column, in table: SyncTable) throws -> KeyForm {
-        switch (table.keyKind, key.affinity) {
+    private func keyForm(
+        of table: SyncTable, _ key: String, _ infos: [ColumnInfo]
+    ) throws -> KeyForm {
+        let type = infos.first { $0.name == key }?.type ?? ""
+        switch (table.keyKind, Affinity(declaredType: type)) {
         case (.uuid, .blob): return .uuidBlob
         case (.uuid, .text), (.uuid, .none): return .uuidText
         case (.text, .text), (.text, .none): return .text
         default:
             throw SyncError.unusableTable(
-                table.name, "the key column \(key.name) must be declared TEXT, or BLOB for UUIDs")
+                table.name, "the key column \(key) must be declared TEXT, or BLOB for UUIDs")
         }
     }
 
@@ -144,9 +149,38 @@ struct TableInspection {
         }
     }
 
-    private func parents(of table: String) throws -> Set<String> {
-        let names = try String.fetchSet(
-            db, sql: #"SELECT lower("table") FROM pragma_foreign_key_list(?)"#, arguments: [table])
-        return names.subtracting([table.lowercased()])
+    private func foreignKeys(of table: String) throws -> [ForeignKey] {
+        let rows = try Row.fetchAll(
+            db,
+            sql: """
+                SELECT id, lower("table") AS parent, lower("from") AS child_column,
+                  lower(coalesce("to", (
+                    SELECT name FROM pragma_table_info(k."table") WHERE pk = k.seq + 1)))
+                    AS parent_column
+                FROM pragma_foreign_key_list(?) AS k ORDER BY id, seq
+                """, arguments: [table])
+        return Dictionary(grouping: rows) { $0["id"] as Int }.sorted { $0.key < $1.key }.map {
+            let rows = $0.value
+            return ForeignKey(
+                columns: rows.map { $0["child_column"] }, parent: rows[0]["parent"],
+                // A key that names no column of its parent is an error of the app's tables.
+                parentColumns: rows.map { ($0["parent_column"] as String?) ?? "" },
+                isDeclared: true)
+        }
+    }
+
+    /// The references that the app has named itself.
+    private func named(
+        _ references: [String: String], in table: SyncTable, _ infos: [ColumnInfo]
+    ) throws -> [ForeignKey] {
+        try references.sorted { $0.key < $1.key }.map { column, parent in
+            guard infos.contains(where: { $0.name.lowercased() == column.lowercased() }) else {
+                throw SyncError.unusableTable(
+                    table.name, "it has no column \(column): check references")
+            }
+            return ForeignKey(
+                columns: [column.lowercased()], parent: parent.lowercased(), parentColumns: [nil],
+                isDeclared: false)
+        }
     }
 }

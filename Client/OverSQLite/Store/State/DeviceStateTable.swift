@@ -33,12 +33,57 @@ struct DeviceStateTable {
         if let user = claims.user, let owner = state.userID, user != owner {
             throw SyncError.differentUser(owner: owner, other: user)
         }
+        if let name = claims.device, let shared = try sharedName(), name != shared {
+            // The server has left out the original's changes as this device's own.
+            try UnseenRows(db: db).begin()
+            try beginReread(.deviceRestored, epoch: nil)
+        }
         try db.execute(
             sql: """
                 UPDATE _sync_state
                 SET user_id = coalesce(?, user_id), source_id = coalesce(?, source_id)
                 """,
             arguments: [claims.user, claims.device])
+    }
+
+    // MARK: The file
+
+    /// The file that held this database at the last start; nil if none is recorded.
+    func file() throws -> DatabaseFile? {
+        try String.fetchOne(db, sql: "SELECT file FROM _sync_state").flatMap(DatabaseFile.init)
+    }
+
+    func setFile(_ file: DatabaseFile) throws {
+        try db.execute(sql: "UPDATE _sync_state SET file = ?", arguments: [file.text])
+    }
+
+    /// Takes a new name, because another installation has the old one, too.
+    func renameCopy() throws {
+        try db.execute(
+            sql: """
+                UPDATE _sync_state SET copied_from = source_id, source_id = :name, copy_name = :name
+                """, arguments: ["name": UUID().uuidString.lowercased()])
+    }
+
+    /// The name to ask tokens for: that of the device, unless an original has it, too.
+    func ownName() throws -> String {
+        try String.fetchOne(
+            db,
+            sql: """
+                SELECT CASE WHEN copied_from = source_id THEN copy_name ELSE source_id END
+                FROM _sync_state
+                """) ?? ""
+    }
+
+    /// The device's name in the original, if the token gives this copy the same name.
+    func sharedName() throws -> String? {
+        try String.fetchOne(
+            db, sql: "SELECT copied_from FROM _sync_state WHERE copied_from = source_id")
+    }
+
+    /// Records that no other installation has this device's name.
+    func forgetOriginal() throws {
+        try db.execute(sql: "UPDATE _sync_state SET copied_from = NULL")
     }
 
     func setUser(_ userID: String) throws {
@@ -50,7 +95,8 @@ struct DeviceStateTable {
         try db.execute(
             sql: """
                 UPDATE _sync_state SET user_id = NULL, source_id = NULL, next_change_id = 1,
-                  cursor = 0, window = 0, hydrated = 0, epoch = NULL, reread = NULL
+                  cursor = 0, window = 0, hydrated = 0, epoch = NULL, reread = NULL,
+                  copied_from = NULL, copy_name = NULL
                 """)
         try ensureSource()
     }

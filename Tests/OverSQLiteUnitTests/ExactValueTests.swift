@@ -1,0 +1,132 @@
+import Foundation
+import GRDB
+import OverSQLiteTestSupport
+import Testing
+
+@testable import OverSQLite
+
+/// A column that nobody edited goes back as it came, whatever SQLite made of it.
+@Suite struct ExactValueTests {
+    static let types = [
+        "STRING", "DECIMAL(30,10)", "NUMERIC", "REAL", "DOUBLE", "INTEGER", "BOOLEAN", "DATETIME",
+        "TEXT", "VARCHAR(20)", "JSON", "BLOB", "",
+    ]
+    static let values = [
+        #""0049123""#, #""1e3""#, #"" 7 ""#, #""+5""#, #"".5""#, #""5.""#, "1.50", "1e3", "5.0",
+        "-0", "12345678901234567890.1234567891", "36893488147419103232", "9007199254740993",
+        "0.1234567890123456789", #""2026-01-01T10:00:00Z""#, #"{"a":[1,2.50]}"#, "[]", "[7]",
+        #""00112233-4455-6677-8899-aabbccddeeff""#, #""AP8=""#, #""00ff11""#, "null", "5",
+    ]
+
+    private func device(_ type: String, _ gateway: InMemoryGateway = InMemoryGateway()) throws
+        -> Device
+    {
+        try Device(
+            "one", gateway,
+            schema: "CREATE TABLE people (id TEXT PRIMARY KEY NOT NULL, name TEXT, v \(type))",
+            tables: [SyncTable("people")])
+    }
+
+    private func person(_ name: String, _ value: String) -> String {
+        #"{"id":"\#(key(1))","name":"\#(name)","v":\#(value)}"#
+    }
+
+    @Test("an edit of another column sends the value as it came", arguments: types)
+    func editElsewhere(type: String) async throws {
+        for value in Self.values {
+            let device = try device(type)
+            device.gateway.write("people", key(1), person("Ann", value))
+            try await device.sync()
+            guard device.engine.status.heldCount == 0 else { continue }
+            // Twice: the device's own version is no reason to forget it.
+            for name in ["Anna", "Anne"] {
+                try device.execute("UPDATE people SET name = ?", [name])
+                try await device.sync()
+                let isDigits = (type == "TEXT" || type == "VARCHAR(20)") && Double(value) != nil
+                #expect(
+                    device.gateway.rows("people")[key(1)]
+                        == person(name, isDigits ? "\"\(value)\"" : value), "\(type) \(value)")
+            }
+            #expect(try await device.engine.rejectedChanges.isEmpty)
+        }
+    }
+
+    @Test("an edit of the column itself is sent, and so is one that a newer value has replaced")
+    func editItself() async throws {
+        let device = try device("STRING")
+        device.gateway.write("people", key(1), person("Ann", #""0049123""#))
+        try await device.sync()
+        try device.execute("UPDATE people SET v = 49124")
+        try await device.sync()
+        #expect(device.gateway.rows("people")[key(1)] == person("Ann", "49124"))
+        device.gateway.write("people", key(1), person("Ann", #""word""#))
+        try await device.sync()
+        try device.execute("UPDATE people SET name = 'b'")
+        try await device.sync()
+        #expect(device.gateway.rows("people")[key(1)] == person("b", #""word""#))
+    }
+
+    @Test("an object in a TEXT column stays an object when the app edits it")
+    func editedObject() async throws {
+        let device = try device("TEXT")
+        device.gateway.write("people", key(1), person("Ann", #"{"a":1}"#))
+        try await device.sync()
+        try device.execute("UPDATE people SET v = '{ \"a\": 2 }'")
+        try await device.sync()
+        #expect(device.gateway.rows("people")[key(1)] == person("Ann", #"{"a":2}"#))
+        device.gateway.write("people", key(1), person("Ann", #"{"a":3}"#))
+        try await device.sync()
+        try device.execute("UPDATE people SET v = 'words'")
+        try await device.sync()
+        #expect(device.gateway.rows("people")[key(1)] == person("Ann", #""words""#))
+    }
+
+    @Test("a conflict elsewhere in the row merges, keeps the value, and reports no loss of it")
+    func conflict() async throws {
+        let device = try device("STRING")
+        device.gateway.write("people", key(1), person("Ann", #""0049123""#))
+        try await device.sync()
+        try device.execute("UPDATE people SET name = 'mine'")
+        device.gateway.write(
+            "people", key(1), #"{"id":"\#(key(1))","name":"Ann","v":"0049123","age":7}"#)
+        try await device.sync()
+        #expect(
+            device.gateway.rows("people")[key(1)]
+                == #"{"id":"\#(key(1))","name":"mine","v":"0049123","age":7}"#)
+        try device.execute("UPDATE people SET name = 'again'")
+        device.gateway.write(
+            "people", key(1), #"{"id":"\#(key(1))","name":"mine","v":"0049999","age":7}"#)
+        try await device.sync()
+        #expect(
+            device.gateway.rows("people")[key(1)]
+                == #"{"id":"\#(key(1))","name":"again","v":"0049999","age":7}"#)
+        #expect(try await device.engine.settledConflicts.isEmpty)
+    }
+
+    @Test("a discarded edit of the column goes back to the value as it came")
+    func discarded() async throws {
+        let device = try device("DECIMAL(30,10)")
+        let digits = #""12345678901234567890.1234567891""#
+        device.gateway.write("people", key(1), person("Ann", digits))
+        try await device.sync()
+        device.gateway.refuse("people", key(1), reason: "bad_payload")
+        try device.execute("UPDATE people SET v = 1")
+        try await device.sync()
+        let change = try #require(try await device.engine.rejectedChanges.first)
+        try await device.engine.discard(change)
+        device.gateway.refuse("people", key(1), reason: nil)
+        try device.execute("UPDATE people SET name = 'b'")
+        try await device.sync()
+        #expect(device.gateway.rows("people")[key(1)] == person("b", digits))
+    }
+
+    @Test("signing out leaves no value behind")
+    func signOut() async throws {
+        let device = try device("STRING")
+        device.gateway.write("people", key(1), person("Ann", #""0049123""#))
+        try await device.sync()
+        #expect(try device.count("SELECT count(*) FROM _sync_extra") == 1)
+        try await device.engine.signOut()
+        #expect(try device.count("SELECT count(*) FROM _sync_extra") == 0)
+    }
+}
