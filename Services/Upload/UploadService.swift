@@ -47,6 +47,7 @@ package enum UploadService {
             let executor = try UploadExecutor(
                 pool: pool, source: source, limits: limits, configuration)
             executor.queue.report(to: process.metrics)
+            source.report(to: process.metrics)
             let sockets = try configuration.value(CommonSettings.runDirectory)
             let observer = RPCMetrics(process.metrics, service: process.name)
             let download = RPCClient(
