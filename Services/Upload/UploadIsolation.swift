@@ -107,7 +107,7 @@ struct UploadIsolation {
         } catch let error as PostgresError {
             guard let refusal = RowRefusal(error, isAttempt: true) else { throw error }
             try await transaction.takeBack()
-            if refusal.sqlState == .lockNotAvailable, locked == nil { locked = (refusal, .now) }
+            if refusal.isOfLock, locked == nil { locked = (refusal, .now) }
             if range.count > 1 {
                 part(range, because: refusal)
             } else if let entry = entries.first {
