@@ -147,8 +147,8 @@ package final class UploadExecutor: Sendable {
             } catch let error as PostgresError {
                 if !trustsSchema, Self.mayBeOutdated(error.sqlState) { throw OutdatedSchema() }
                 if !isolates, let refusal = RowRefusal(error) {
-                    // Whoever holds the row may wait for this user's log: the upload steps back,
-                    // and begins again a few times before it leaves the row out.
+                    // The transaction that holds the row may wait for this user's log. The upload
+                    // releases it, and retries a few times before it postpones the row.
                     let isWorthWaiting =
                         refusal.isOfLock && backoff.failures + 1 < Self.maximumLockAttempts
                     if !isWorthWaiting {

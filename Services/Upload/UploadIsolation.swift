@@ -19,9 +19,9 @@ struct UploadIsolation {
     private static let leastTime: Duration = .milliseconds(100)
     /// How long parts of the batch wait for locked rows: the whole of it has waited already.
     private static let partLockTime: Duration = .milliseconds(20)
-    /// How long locked rows are looked for. Whoever holds them may wait for this user's log, which
-    /// is locked meanwhile: the upload must step back before PostgreSQL finds a deadlock (after
-    /// `deadlock_timeout`, a second) and ends the other transaction.
+    /// The longest search for locked rows. The transaction that holds them may wait for this user's
+    /// log, which the search keeps locked: the upload must release it before PostgreSQL reports a
+    /// deadlock (after `deadlock_timeout`, one second) and ends the other transaction.
     private static let lockWindow: Duration = .milliseconds(500)
 
     let transaction: UploadTransaction

@@ -140,6 +140,8 @@ import Testing
                     "the table s.rows takes no rows: SQLSTATE 42501 (insufficient privilege)")
             ])
         #expect(troubles.problems(now: start + .seconds(61)) == [])
+        #expect(
+            metrics.rendered().contains(#"oversync_upload_blocked_table_total{table="s.rows"} 1"#))
     }
 
     @Test(
