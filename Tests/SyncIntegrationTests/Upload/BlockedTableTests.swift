@@ -164,7 +164,7 @@ import Testing
             while applied < 200 {
                 let (_, result) = try await database.executor.upload(
                     body, from: CallerIdentity(user: "ann", device: "phone"),
-                    deadline: .now + .seconds(8))
+                    deadline: .now + .seconds(20))
                 let lines = result.outcomes.map(\.line)
                 let now = lines.count { $0 == "applied 1" }
                 #expect(lines.count { $0 == "materialize_error 57014" } == 200 - now)
