@@ -22,6 +22,8 @@ struct UploadOptions: Sendable {
 package final class UploadExecutor: Sendable {
     /// How often a transaction is tried before the caller is asked to come back.
     static let maximumAttempts = 6
+    /// How often a transaction is tried before rows that somebody else holds are postponed.
+    private static let maximumLockAttempts = 4
     /// The pauses between attempts. They are spread widely: transactions that met in a deadlock
     /// must not meet again.
     private static let backoff = Backoff(
@@ -144,9 +146,15 @@ package final class UploadExecutor: Sendable {
                 }
             } catch let error as PostgresError {
                 if !trustsSchema, Self.mayBeOutdated(error.sqlState) { throw OutdatedSchema() }
-                if !isolates, RowRefusal(error) != nil {
-                    isolates = true
-                    continue
+                if !isolates, let refusal = RowRefusal(error) {
+                    // The transaction that holds the row may wait for this user's log. The upload
+                    // releases it, and retries a few times before it postpones the row.
+                    let isWorthWaiting =
+                        refusal.isOfLock && backoff.failures + 1 < Self.maximumLockAttempts
+                    if !isWorthWaiting {
+                        isolates = true
+                        continue
+                    }
                 }
                 // A caller that waited for a connection or for its user's lock in vain does not
                 // wait again: others would wait longer for theirs.

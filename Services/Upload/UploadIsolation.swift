@@ -19,9 +19,9 @@ struct UploadIsolation {
     private static let leastTime: Duration = .milliseconds(100)
     /// How long parts of the batch wait for locked rows: the whole of it has waited already.
     private static let partLockTime: Duration = .milliseconds(20)
-    /// How long locked rows are looked for. Whoever holds them may wait for this user's log, which
-    /// is locked meanwhile: the upload must step back before PostgreSQL finds a deadlock (after
-    /// `deadlock_timeout`, a second) and ends the other transaction.
+    /// The longest search for locked rows. The transaction that holds them may wait for this user's
+    /// log, which the search keeps locked: the upload must release it before PostgreSQL reports a
+    /// deadlock (after `deadlock_timeout`, one second) and ends the other transaction.
     private static let lockWindow: Duration = .milliseconds(500)
 
     let transaction: UploadTransaction
@@ -107,7 +107,7 @@ struct UploadIsolation {
         } catch let error as PostgresError {
             guard let refusal = RowRefusal(error, isAttempt: true) else { throw error }
             try await transaction.takeBack()
-            if refusal.sqlState == .lockNotAvailable, locked == nil { locked = (refusal, .now) }
+            if refusal.isOfLock, locked == nil { locked = (refusal, .now) }
             if range.count > 1 {
                 part(range, because: refusal)
             } else if let entry = entries.first {

@@ -17,7 +17,8 @@ package enum TurnRefusal: Error, Hashable, Sendable {
 /// between users by the time that their turns take.
 ///
 /// A turn may have several requests (`FairQueue.Limits.requestsPerTurn`): the first one leads,
-/// works on all of them in its own task, and hands the others their answers.
+/// works on all of them in its own task, and hands the others their answers. So the cancellation of
+/// its caller reaches the whole turn: a service that sets more than one must work apart from it.
 package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     package typealias Instant = ContinuousClock.Instant
     package typealias Outcome = Result<Answer, any Error>

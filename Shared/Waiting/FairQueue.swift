@@ -13,7 +13,7 @@
 /// end. A user that had no request joins at the highest mark with which a turn began: it is served
 /// soon, and saves up nothing.
 package struct FairQueue: Sendable {
-    /// The number of a request, which whoever asks chooses: no two that wait have the same.
+    /// The number of a request. The caller chooses it: no two requests that wait have the same.
     package typealias ID = Int
 
     package struct Limits: Hashable, Sendable {
@@ -26,7 +26,7 @@ package struct FairQueue: Sendable {
         package var waiting: Int
         /// Requests of one user that wait.
         package var waitingPerUser: Int
-        /// Most requests of one turn. They are of one user.
+        /// Most requests of one turn. All are of one user.
         package var requestsPerTurn: Int
 
         package init(

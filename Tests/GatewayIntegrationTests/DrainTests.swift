@@ -20,22 +20,6 @@ struct DrainTests {
     /// of the waits of one that is kept waiting: 5 s by TLS, 30 s by a request.
     private static let promptly: Duration = .seconds(3)
 
-    private static func withClient(
-        _ gateway: RunningGateway, isHTTP2: Bool, _ body: (HTTPClient) async throws -> Void
-    ) async throws {
-        let client = HTTPClient(
-            eventLoopGroupProvider: .singleton,
-            configuration: try RunningGateway.configuration(
-                gateway.certificate, httpVersion: isHTTP2 ? .automatic : .http1Only))
-        do {
-            try await body(client)
-        } catch {
-            try? await client.shutdown()
-            throw error
-        }
-        try await client.shutdown()
-    }
-
     /// Takes the gateway down, and says how long that took.
     private static func end(_ gateway: RunningGateway) async -> Duration {
         let start = ContinuousClock.now
@@ -81,7 +65,7 @@ struct DrainTests {
     @Test(arguments: [true, false])
     func `an idle client is told that its connection ends`(isHTTP2: Bool) async throws {
         try await withGateway { gateway in
-            try await Self.withClient(gateway, isHTTP2: isHTTP2) { client in
+            try await gateway.withClient(isHTTP2: isHTTP2) { client in
                 _ = try await gateway.send(.GET, "/health", client: client)
                 #expect(await Self.end(gateway) < Self.promptly)
                 // It has heard: its connection is closed in order, and not cut.
@@ -104,7 +88,7 @@ struct DrainTests {
             return RPCReply(PushChangesReply(), body: ByteBuffer(string: "done"))
         }
         try await withGateway(upstreams: ["upload": router]) { gateway in
-            try await Self.withClient(gateway, isHTTP2: isHTTP2) { client in
+            try await gateway.withClient(isHTTP2: isHTTP2) { client in
                 async let answer = gateway.sendSigned(
                     .POST, "/sync/upload", body: .bytes(ByteBuffer(string: "{}")), client: client)
                 await begun.wait()
@@ -112,7 +96,7 @@ struct DrainTests {
                 try await gateway.refusesRequests()
 
                 // A connection each: it is told to end behind its first answer.
-                try await Self.withClient(gateway, isHTTP2: isHTTP2) { other in
+                try await gateway.withClient(isHTTP2: isHTTP2) { other in
                     let refused = try await gateway.sendSigned(
                         .POST, "/sync/upload", body: .bytes(ByteBuffer(string: "{}")), client: other
                     )
@@ -121,12 +105,12 @@ struct DrainTests {
                     #expect(refused.headers.first(name: "Retry-After") == "1")
                     #expect(refused.headers.first(name: "Connection") == (isHTTP2 ? nil : "close"))
                 }
-                try await Self.withClient(gateway, isHTTP2: isHTTP2) { other in
+                try await gateway.withClient(isHTTP2: isHTTP2) { other in
                     let ready = try await gateway.send(.GET, "/ready", client: other)
                     #expect(ready.status == 503)
                     #expect(ready.text("status") == "draining")
                 }
-                try await Self.withClient(gateway, isHTTP2: isHTTP2) { other in
+                try await gateway.withClient(isHTTP2: isHTTP2) { other in
                     let health = try await gateway.send(.GET, "/health", client: other)
                     #expect(health.status == 200)
                 }
@@ -145,7 +129,7 @@ struct DrainTests {
     @Test(arguments: [true, false])
     func `a body that is still coming is refused at once`(isHTTP2: Bool) async throws {
         try await withGateway { gateway in
-            try await Self.withClient(gateway, isHTTP2: isHTTP2) { client in
+            try await gateway.withClient(isHTTP2: isHTTP2) { client in
                 let (parts, part) = AsyncStream<ByteBuffer>.makeStream()
                 part.yield(ByteBuffer(string: "{"))
                 async let answer = gateway.sendSigned(
@@ -207,7 +191,7 @@ struct DrainTests {
             return RPCReply(PullChangesReply(), body: ByteBuffer(string: "empty page"))
         }
         try await withGateway(upstreams: ["download": router]) { gateway in
-            try await Self.withClient(gateway, isHTTP2: isHTTP2) { client in
+            try await gateway.withClient(isHTTP2: isHTTP2) { client in
                 async let answer = gateway.sendSigned(
                     .GET, "/sync/download?after=0&wait=20", client: client)
                 await begun.wait()
@@ -227,7 +211,7 @@ struct DrainTests {
         let asked = Signal()
         try await withGateway(Self.unlimited, upstreams: ["download": Self.large(asked)]) {
             gateway in
-            try await Self.withClient(gateway, isHTTP2: isHTTP2) { client in
+            try await gateway.withClient(isHTTP2: isHTTP2) { client in
                 var request = HTTPClientRequest(
                     url: "https://localhost:\(gateway.port)/sync/download?after=0")
                 request.headers.add(

@@ -88,22 +88,6 @@ struct HeldBodyTests {
         }
     }
 
-    private static func withClient(
-        _ isHTTP2: Bool, _ gateway: RunningGateway, _ body: (HTTPClient) async throws -> Void
-    ) async throws {
-        let client = HTTPClient(
-            eventLoopGroupProvider: .singleton,
-            configuration: try RunningGateway.configuration(
-                gateway.certificate, httpVersion: isHTTP2 ? .automatic : .http1Only))
-        do {
-            try await body(client)
-        } catch {
-            try await client.shutdown()
-            throw error
-        }
-        try await client.shutdown()
-    }
-
     @Test(
         "What a user has sent counts before it is whole; more of its own is refused",
         arguments: [true, false], ["application/json", "application/x-protobuf"])
@@ -111,7 +95,7 @@ struct HeldBodyTests {
         try await withGateway(
             ["OVERSYNC_MAX_USER_BUFFER_BYTES": Self.share], upstreams: Self.answering
         ) { gateway in
-            try await Self.withClient(isHTTP2, gateway) { client in
+            try await gateway.withClient(isHTTP2: isHTTP2) { client in
                 func upload(_ user: String, _ bytes: Int) async throws -> RunningGateway.Answer {
                     let token = try await RunningGateway.token(user: user)
                     return try await gateway.send(
@@ -161,7 +145,7 @@ struct HeldBodyTests {
         try await withGateway(
             ["OVERSYNC_MAX_USER_BUFFER_BYTES": Self.share], upstreams: Self.answering
         ) { gateway in
-            try await Self.withClient(isHTTP2, gateway) { client in
+            try await gateway.withClient(isHTTP2: isHTTP2) { client in
                 func upload(_ bytes: Int) async throws -> RunningGateway.Answer {
                     let parts = AsyncStream { stream in
                         for _ in 0..<(bytes / 4096) {

@@ -119,6 +119,21 @@ struct RunningGateway: Sendable {
         configuration.httpVersion = httpVersion
         return configuration
     }
+
+    /// Runs `body` with a client of its own, which shares no connection with others.
+    func withClient(isHTTP2: Bool, _ body: (HTTPClient) async throws -> Void) async throws {
+        let client = HTTPClient(
+            eventLoopGroupProvider: .singleton,
+            configuration: try Self.configuration(
+                certificate, httpVersion: isHTTP2 ? .automatic : .http1Only))
+        do {
+            try await body(client)
+        } catch {
+            try? await client.shutdown()
+            throw error
+        }
+        try await client.shutdown()
+    }
 }
 
 /// Runs a gateway for `body`.

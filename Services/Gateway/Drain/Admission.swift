@@ -1,8 +1,8 @@
 import Synchronization
 
 extension Drain {
-    /// A request that was let in. The gateway stays until it goes: whoever writes the answer keeps
-    /// it until the last byte has left.
+    /// An admitted request. The gateway does not end before it is released: the writer of the
+    /// answer keeps it until the last byte is sent.
     final class Admission: Sendable {
         /// What is known of the request's client.
         enum Client: Hashable {
@@ -57,9 +57,8 @@ extension Drain {
             }
         }
 
-        /// The request waits for something that nobody else needs: `hear` is called when the client
-        /// is no longer here, until `goOn`; at once if it is not. Whoever does not ask goes on when
-        /// the client hangs up, as work in the services does.
+        /// Calls `hear` when the client leaves, until `goOn`; at once if it has left already. For
+        /// waits that only this client needs. Other work, such as an upload, goes on without it.
         func whenClientLeaves(_ hear: @escaping @Sendable (Client) -> Void) {
             let client = kept.withLock { kept in
                 kept.hear = hear

@@ -7,7 +7,7 @@ import Waiting
 /// The bytes that the gateway holds for one request: its body, then its answer until the client has
 /// taken it.
 ///
-/// Whoever holds the request's admission holds them too, which is until the last byte has left.
+/// The request's admission keeps them, so they are held until the last byte is sent.
 final class HeldBytes: Sendable {
     /// Seconds after which a share, or the total, has room again: clients read on, and those that
     /// do not are ended (`StalledReaderLimit`).
@@ -32,13 +32,13 @@ final class HeldBytes: Sendable {
     /// Bytes of the answer as a service gave it, before it was compressed or left out.
     var answeredBytes: Int { answered.load(ordering: .relaxed) }
 
-    /// A service has answered with so many bytes, whatever becomes of them.
+    /// Records the size of a service's answer, in bytes, before compression.
     func answer(_ bytes: Int) { answered.store(bytes, ordering: .relaxed) }
 
     /// Holds this many bytes from now on, in place of those before.
     ///
     /// - Parameters:
-    ///   - expected: bytes that they are to grow to; refuses if so many do not fit now.
+    ///   - expected: the final size in bytes; throws if that does not fit now.
     ///   - leavesRoom: refuses unless the largest answer would fit too, so that no service is asked
     ///     for what could not be held.
     /// - Throws: `WireError` 429 when they exceed what the user may have, 503 when they exceed what

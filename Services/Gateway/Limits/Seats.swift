@@ -46,9 +46,8 @@ struct Seats: Sendable {
 
     /// Takes a seat.
     ///
-    /// A device that has all its seats gives up its oldest. It may be one that comes back after a
-    /// change of networks, and nobody has told of the end of its former connections: it must get
-    /// in.
+    /// A device that has all its seats gives up its oldest. After a change of networks the gateway
+    /// may not know yet that the device's former connections are dead, and must let it in.
     mutating func take(user: UserID, device: DeviceID) throws(Full) -> Taken {
         let device = Device(user: user, device: device)
         var replaced: ID?

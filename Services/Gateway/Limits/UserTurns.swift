@@ -48,7 +48,7 @@ final class UserTurns: Sendable {
         let next: CheckedContinuation<Void, Never>? = users.withLock { users in
             guard var its = users.removeValue(forKey: user) else { return nil }
             let next = its.waiting.isEmpty ? nil : its.waiting.removeFirst()
-            // A turn goes on to whoever waits.
+            // A caller that waits takes the turn over.
             if next == nil { its.taken -= 1 }
             if its.taken > 0 { users[user] = its }
             return next

@@ -5,8 +5,8 @@ import Waiting
 /// nothing.
 ///
 /// A connection is silent until a request came by it whose token was good. Silent ones are closed
-/// first, the oldest before the others: whoever opens connections and says nothing locks nobody
-/// out, from the same address or another.
+/// first, the oldest before the others: a client that opens connections and sends nothing locks
+/// no one out, from the same address or another.
 struct ConnectionBook: Sendable {
     typealias ID = Int
 

@@ -1,9 +1,8 @@
 /// Whether the client of an answer still takes it, and fast enough. Decides; performs nothing.
 ///
-/// Somebody looks from time to time while parts of an answer wait to be taken. Nothing is to be
-/// looked at while no part waits: a watch without news may last for ever. Else a period begins, of
-/// so many looks at most, in which the client must take some bytes: all that wait if they are few.
-/// Once it has, the next period begins.
+/// The caller checks at intervals while parts of an answer wait to be read. It need not check while
+/// none waits: a watch without news may last for ever. A period has at most `looks` checks, in
+/// which the client must read some bytes: all that wait if they are few. Then the next one begins.
 struct ReaderPatience {
     /// Looks of a period.
     static let looks = 3
@@ -67,7 +66,9 @@ struct ReaderPatience {
         (taken, looksOfPeriod) = (0, 0)
     }
 
-    /// Bytes to take of so many that wait.
+    /// The bytes that a client must read in a period.
+    ///
+    /// - Parameter waiting: the bytes that wait.
     private static func due(of waiting: Int) -> Int {
         min(max(1, waiting), max(leastBytes, waiting / leastPart))
     }

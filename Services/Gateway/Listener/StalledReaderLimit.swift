@@ -24,7 +24,7 @@ final class StalledReaderLimit: ChannelOutboundHandler, RemovableChannelHandler 
 
     /// - Parameters:
     ///   - time: for which a client may take nothing.
-    ///   - stalled: is told when it is over.
+    ///   - stalled: called when the time is over.
     init(_ time: Duration, isStream: Bool, stalled: @escaping @Sendable () -> Void) {
         interval = TimeAmount(time / ReaderPatience.looks)
         self.isStream = isStream

@@ -27,7 +27,7 @@ struct GatewayMetrics: Sendable {
 
 /// Counts what limits refuse and end.
 struct GatewayRefusals: Sendable {
-    /// What no error code tells of.
+    /// Causes that have no error code.
     enum Reason: String {
         /// A new connection, as none of those that are open was silent.
         case connection

@@ -70,7 +70,7 @@ struct GatewayResponder: Sendable {
         guard let caller = scope.caller else { return }
         // A page costs what was read and compressed of it, though its client gets less, or nothing.
         let read = scope.held?.answeredBytes ?? 0
-        // Whoever is sent away before has used nothing up.
+        // A request that was refused before that used nothing.
         guard response.status != .tooManyRequests || read > 0 else { return }
         limits.rates.charge(caller.userID, bytes: max(bytes, read))
     }

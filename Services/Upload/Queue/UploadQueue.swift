@@ -123,7 +123,7 @@ struct UploadQueue: Sendable {
 }
 
 extension RPCFailure {
-    /// The user's other uploads, or whoever holds its log in the database, took too long.
+    /// The user's other uploads, or another session that locks its log, took too long.
     static let userIsBusy = RPCFailure.unavailable(
         "Other uploads of this user have not ended in time; nothing of this one is lost, "
             + "send it again later")

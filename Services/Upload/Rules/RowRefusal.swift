@@ -44,6 +44,9 @@ struct RowRefusal: Sendable {
     /// has nothing to do.
     var isPostponed: Bool { sqlState.map(Self.passing.contains) ?? false }
 
+    /// Somebody else holds the row, perhaps for a moment only.
+    var isOfLock: Bool { sqlState == .lockNotAvailable }
+
     /// The error may be about the whole table: a missing privilege, a rewrite rule, a function that
     /// a trigger calls and that is gone.
     var mayConcernTable: Bool {

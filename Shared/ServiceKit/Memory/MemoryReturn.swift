@@ -12,7 +12,8 @@ struct MemoryReturn: Service {
     func run() async throws {
         await cancelWhenGracefulShutdown {
             var freed = FreedMemory()
-            // Cancellation ends the sleep with an error.
+            // A pause, since the allocator does not signal that memory became free. Cancellation
+            // ends it with an error.
             while (try? await Task.sleep(for: Self.interval)) != nil {
                 await Self.look(&freed)
             }

@@ -52,22 +52,6 @@ struct HeadsTests {
         }
     }
 
-    @Test("A fresh download sees what plain SQL committed just before, every time")
-    func fresh() async throws {
-        try await SyncedDatabase.with { database in
-            try await database.upload("ann", Self.note(1))
-            for number in 1...20 {
-                // The replica knows that this device has everything.
-                let after = Int64(number)
-                #expect(Self.rows(try await database.pull("ann") { $0.after = after }) == 0)
-                #expect(database.heads.known(UserID("ann"), for: DeviceID("reader")) != nil)
-                try await database.execute("UPDATE s.notes SET title = 'edit \(number)'")
-                let fresh = try await database.pull("ann") { ($0.after, $0.fresh) = (after, true) }
-                #expect(Self.rows(fresh) == 1, "\(number)")
-            }
-        }
-    }
-
     @Test("What Upload tells of is served at once, whatever the replica knew before")
     func told() async throws {
         try await SyncedDatabase.with { database in

@@ -160,6 +160,9 @@ struct StatementAttempt: Sendable {
         StatementAttempt(UploadStatements.configure, .nobodysRows) { bindings, _ in
             for _ in 0..<3 { bindings.bind("5000") }
         },
+        StatementAttempt(UploadStatements.boundAttempt, .nobodysRows) { bindings, _ in
+            for _ in 0..<2 { bindings.bind("5000") }
+        },
         StatementAttempt(UploadStatements.enterWrites, .nobodysRows) { bindings, stranger in
             for text in ["5000", "\(stranger.scope)", "1", "9"] { bindings.bind(text) }
         },

@@ -50,7 +50,9 @@ struct UploadOnPostgresTests {
                 let results = try await connection.run([
                     Command(UploadStatements.begin),
                     Command(
-                        UploadStatements.configure, timeouts.bindings(scopeLock: .seconds(1))),
+                        UploadStatements.configure,
+                        timeouts.bindings(
+                            scopeLock: .seconds(1), left: .seconds(30))),
                     Command(Statement(name: "show", sql: "SHOW synchronous_commit")),
                     Command(UploadStatements.rollback),
                 ])

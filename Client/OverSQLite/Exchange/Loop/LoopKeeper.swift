@@ -24,7 +24,7 @@ final class LoopKeeper: Sendable {
         }
     }
 
-    /// Starts a loop. Waits first for a loop that was told to end. Does nothing if one is running.
+    /// Starts the loop, after an earlier one that is ending. Does nothing while one runs.
     func start(_ begin: () -> Task<Void, Never>) async {
         while true {
             let ending = state.withLock { state -> Task<Void, Never>? in
