@@ -105,9 +105,9 @@ let sharedTargets: [Target] = [
     shared("LogFields", [.logging]),
     // Numbers that are the same in every run of one seed: for checks by chance, in tools and tests.
     shared("SeededRandom", []),
-    shared("Waiting", []),
     shared("WireJSON", []),
     shared("Model", ["WireJSON"]),
+    shared("Waiting", ["Model"]),
     shared("Telemetry", ["WireJSON", .crypto, .logging]),
     shared("Protos", [.protobuf], exclude: ["Definitions"]),
     shared(
@@ -338,7 +338,7 @@ let testTargets: [Target] = [
             "AuthService", "DownloadService", "Gateway", "ServiceKit", "Sidecar", "UploadService",
             .yams,
         ]),
-    tests("WaitingUnitTests", ["SeededRandom", "Waiting"]),
+    tests("WaitingUnitTests", ["Model", "SeededRandom", "Waiting"]),
     tests("WireJSONUnitTests", ["SeededRandom", "WireJSON"]),
     tests("ProtosUnitTests", ["ProtobufC", "Protos", .protobuf]),
     tests(

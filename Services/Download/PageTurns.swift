@@ -55,7 +55,7 @@ struct PageTurns: Sendable {
     ) async throws -> Page {
         let latest = min(deadline, .now + patience)
         do {
-            return try await gate.submit(request, of: request.user.value, by: latest) {
+            return try await gate.submit(request, of: request.user, by: latest) {
                 try await reader.read($0, deadline: deadline)
             }
         } catch let refusal as TurnRefusal {

@@ -17,10 +17,11 @@ package struct ExactText: Hashable, Sendable, ExpressibleByStringLiteral {
 }
 
 /// The person whose rows are synced: the token's `sub`. All data is kept apart by it.
-package struct UserID: Hashable, Sendable {
+package struct UserID: Hashable, Sendable, ExpressibleByStringLiteral {
     private let text: ExactText
     package var value: String { text.value }
     package init(_ value: String) { text = ExactText(value) }
+    package init(stringLiteral value: String) { self.init(value) }
 }
 
 /// One installation of an app: the token's `did`, the wire's `source_id`.

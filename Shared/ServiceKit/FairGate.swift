@@ -1,3 +1,4 @@
+import Model
 import Synchronization
 import Waiting
 
@@ -51,7 +52,7 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     private struct Place: Sendable {
         weak let gate: FairGate?
         let id: FairQueue.ID
-        let user: String
+        let user: UserID
     }
 
     private let state: Mutex<State>
@@ -74,7 +75,7 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     ///   - work: answers the requests of a turn, in their order. Runs in the task of the first.
     /// - Throws: `TurnRefusal`, or the failure of the request's outcome.
     package func submit(
-        _ request: Request, of user: String, by latest: Instant,
+        _ request: Request, of user: UserID, by latest: Instant,
         isolation: isolated (any Actor)? = #isolation,
         work: ([Request]) async -> [Outcome]
     ) async throws -> Answer {
@@ -101,7 +102,7 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     ///
     /// - Throws: `TurnRefusal`, or what `answer` throws for this request.
     package func submit(
-        _ request: Request, of user: String, by latest: Instant,
+        _ request: Request, of user: UserID, by latest: Instant,
         isolation: isolated (any Actor)? = #isolation,
         answer: (Request) async throws -> Answer
     ) async throws -> Answer {
@@ -119,7 +120,7 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     }
 
     private func arrive(
-        _ waiter: Waiter, _ id: FairQueue.ID, _ user: String, _ latest: Instant
+        _ waiter: Waiter, _ id: FairQueue.ID, _ user: UserID, _ latest: Instant
     ) {
         let arrival = state.withLock { state in
             let arrival = state.queue.arrive(id, from: user)
@@ -139,7 +140,7 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     }
 
     /// Ends a request's wait, unless its turn has begun.
-    private func refuse(_ id: FairQueue.ID, of user: String, _ refusal: TurnRefusal) {
+    private func refuse(_ id: FairQueue.ID, of user: UserID, _ refusal: TurnRefusal) {
         let waiter = state.withLock { state in
             state.queue.leave(id, of: user) ? state.waiters.removeValue(forKey: id) : nil
         }

@@ -1,3 +1,5 @@
+import Model
+
 /// Who works next, among the requests of many users: in order of arrival within a user, and fair
 /// between users by the work that each has caused.
 ///
@@ -43,7 +45,7 @@ package struct FairQueue: Sendable {
 
     /// Requests that are worked on together.
     package struct Turn: Equatable, Sendable {
-        package let user: String
+        package let user: UserID
         /// In order of arrival; at least one.
         package let requests: [ID]
     }
@@ -77,7 +79,7 @@ package struct FairQueue: Sendable {
         let mark: Double
         /// Candidates with one mark take turns in the order in which they became candidates.
         let number: Int
-        let user: String
+        let user: UserID
 
         static func < (left: Candidate, right: Candidate) -> Bool {
             (left.mark, left.number) < (right.mark, right.number)
@@ -89,7 +91,7 @@ package struct FairQueue: Sendable {
     static let maximumIdleUsers = 10_000
 
     private let limits: Limits
-    private var users: [String: User] = [:]
+    private var users: [UserID: User] = [:]
     private var next = Heap<Candidate>()
     private var lastCandidate = 0
     /// The highest mark of a user whose turn has begun.
@@ -104,14 +106,14 @@ package struct FairQueue: Sendable {
     }
 
     /// Requests of a user that wait.
-    package func waiting(of user: String) -> Int { users[user]?.waiting.count ?? 0 }
+    package func waiting(of user: UserID) -> Int { users[user]?.waiting.count ?? 0 }
 
     /// Users that are remembered: those with requests, and those that worked since the queue was
     /// last empty.
     var rememberedUsers: Int { users.count }
 
     /// A request arrives.
-    package mutating func arrive(_ id: ID, from name: String) -> Arrival {
+    package mutating func arrive(_ id: ID, from name: UserID) -> Arrival {
         var user = users[name] ?? User(mark: currentMark)
         if user.turns == 0, user.waiting.isEmpty { user.mark = max(user.mark, currentMark) }
         if turns < limits.turns, user.turns < limits.turnsPerUser, user.waiting.isEmpty {
@@ -130,7 +132,7 @@ package struct FairQueue: Sendable {
     /// A request no longer waits for its turn.
     ///
     /// - Returns: whether it was waiting. One whose turn has begun was not.
-    package mutating func leave(_ id: ID, of name: String) -> Bool {
+    package mutating func leave(_ id: ID, of name: UserID) -> Bool {
         guard users[name]?.waiting.remove(id) == true else { return false }
         waiting -= 1
         return true
@@ -184,7 +186,7 @@ package struct FairQueue: Sendable {
         return nil
     }
 
-    private mutating func begin(_ name: String, _ user: inout User, _ requests: [ID]) -> Turn {
+    private mutating func begin(_ name: UserID, _ user: inout User, _ requests: [ID]) -> Turn {
         turns += 1
         user.turns += 1
         currentMark = max(currentMark, user.mark)
@@ -194,7 +196,7 @@ package struct FairQueue: Sendable {
     }
 
     /// Makes a user a candidate if it could begin a turn and is none.
-    private mutating func offer(_ name: String, _ user: inout User) {
+    private mutating func offer(_ name: UserID, _ user: inout User) {
         guard !user.waiting.isEmpty, user.turns < limits.turnsPerUser, user.candidate == nil
         else { return }
         lastCandidate += 1

@@ -1,3 +1,4 @@
+import Model
 import SeededRandom
 import Testing
 
@@ -16,11 +17,11 @@ import Testing
     /// Users that always have requests waiting, whose turns cause `work` by a generator of theirs.
     private static func shares(
         seed: UInt64, users: Int, turns: Int, until end: Double
-    ) -> (work: [String: Double], largest: Double) {
+    ) -> (work: [UserID: Double], largest: Double) {
         var random = SeededGenerator(seed: seed)
         var queue = FairQueue(
             .init(turns: turns, turnsPerUser: 1, waiting: 10_000, waitingPerUser: 1000))
-        var work: [String: Double] = [:]
+        var work: [UserID: Double] = [:]
         var largest = 0.0
         var begun: [FairQueue.Turn] = []
         var id = 0
@@ -28,7 +29,7 @@ import Testing
             // Each keeps requests waiting; who has more connections gets no more work done.
             for _ in 0..<(user == 0 ? 50 : 2) {
                 id += 1
-                if case .begins(let turn) = queue.arrive(id, from: "u\(user)") {
+                if case .begins(let turn) = queue.arrive(id, from: UserID("u\(user)")) {
                     begun.append(turn)
                 }
             }
@@ -70,7 +71,7 @@ import Testing
         for _ in 0..<5 { turn = queue.finish(turn, work: 10)[0] }
         #expect(queue.arrive(100, from: "new") == .waits)
         #expect(queue.arrive(101, from: "new") == .waits)
-        var order: [String] = []
+        var order: [UserID] = []
         for _ in 0..<4 {
             turn = queue.finish(turn, work: turn.user == "new" ? 1 : 10)[0]
             order.append(turn.user)
@@ -82,7 +83,7 @@ import Testing
     @Test("A user whose turns overlap does not pull the scale back for those who join late")
     func lateJoiners() {
         var queue = FairQueue(.init(turns: 2, turnsPerUser: 2, waiting: 100, waitingPerUser: 50))
-        func begun(_ id: Int, _ user: String) -> FairQueue.Turn? {
+        func begun(_ id: Int, _ user: UserID) -> FairQueue.Turn? {
             if case .begins(let turn) = queue.arrive(id, from: user) { turn } else { nil }
         }
         // `old` always has a turn under way, and so keeps the mark of its first one.
@@ -139,11 +140,22 @@ import Testing
         #expect(queue.arrive(5, from: "ben") == .waits)
         #expect(queue.arrive(6, from: "ben") == .refused(.all))
         // Who has nothing in a full queue still gets a place, within a second bound.
-        for (id, user) in [(7, "eva"), (8, "joe"), (9, "sue")] {
+        for (id, user) in [(7, "eva"), (8, "joe"), (9, "sue")] as [(Int, UserID)] {
             #expect(queue.arrive(id, from: user) == .waits)
         }
         #expect(queue.arrive(10, from: "tom") == .refused(.all))
         #expect(queue.waiting == 6)
+    }
+
+    @Test("Users whose ids differ in bytes alone are two users")
+    func spelling() {
+        var queue = FairQueue(.init(turns: 2, turnsPerUser: 1, waiting: 3, waitingPerUser: 2))
+        let composed: UserID = "ad\u{E9}"
+        let decomposed: UserID = "ade\u{301}"
+        #expect(queue.arrive(1, from: composed) == .begins(.init(user: composed, requests: [1])))
+        #expect(
+            queue.arrive(2, from: decomposed) == .begins(.init(user: decomposed, requests: [2])))
+        #expect(queue.arrive(3, from: composed) == .waits)
     }
 
     @Test("What is remembered of users without requests is bounded")
@@ -154,7 +166,7 @@ import Testing
             return
         }
         for id in 1...(3 * FairQueue.maximumIdleUsers) {
-            guard case .begins(let turn) = queue.arrive(id, from: "user \(id)") else {
+            guard case .begins(let turn) = queue.arrive(id, from: UserID("user \(id)")) else {
                 Issue.record("a request waits, though a turn is free")
                 return
             }
@@ -174,7 +186,7 @@ private struct QueueWalk {
     private var queue: FairQueue
     private var lastID = 0
     /// Requests that wait, in order of arrival.
-    private var waiting: [String: [Int]] = [:]
+    private var waiting: [UserID: [Int]] = [:]
     private var turns: [FairQueue.Turn] = []
 
     init(seed: UInt64) {
@@ -190,13 +202,13 @@ private struct QueueWalk {
 
     private var waitingCount: Int { waiting.values.reduce(0) { $0 + $1.count } }
 
-    private func turnCount(of user: String) -> Int { turns.count { $0.user == user } }
+    private func turnCount(of user: UserID) -> Int { turns.count { $0.user == user } }
 
     mutating func step() throws {
         switch Int.random(in: 0..<10, using: &random) {
         case 0..<5: try arrive()
         case 5:
-            let user = "u\(Int.random(in: 0..<5, using: &random))"
+            let user = UserID("u\(Int.random(in: 0..<5, using: &random))")
             guard let id = waiting[user]?.randomElement(using: &random) else { return }
             try #require(queue.leave(id, of: user) == true)
             waiting[user]?.removeAll { $0 == id }
@@ -218,7 +230,7 @@ private struct QueueWalk {
 
     private mutating func arrive() throws {
         lastID += 1
-        let user = "u\(Int.random(in: 0..<5, using: &random))"
+        let user = UserID("u\(Int.random(in: 0..<5, using: &random))")
         let own = waiting[user]?.count ?? 0
         switch queue.arrive(lastID, from: user) {
         case .begins(let turn):

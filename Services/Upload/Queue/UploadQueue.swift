@@ -108,7 +108,7 @@ struct UploadQueue: Sendable {
     ) async throws -> AnsweredUpload {
         do {
             return try await gate.submit(
-                upload, of: upload.user.value, by: upload.latestStart, answer: write)
+                upload, of: upload.user, by: upload.latestStart, answer: write)
         } catch let refusal as TurnRefusal {
             switch refusal {
             case .userIsFull:

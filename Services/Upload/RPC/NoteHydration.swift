@@ -41,7 +41,7 @@ struct NoteHydration: Sendable {
         let command = Command(UploadStatements.noteHydration, bindings)
         do {
             let latest = min(context.deadline, .now + Self.patience)
-            _ = try await gate.submit(command, of: caller.user, by: latest) { command in
+            _ = try await gate.submit(command, of: UserID(caller.user), by: latest) { command in
                 try await pool.withConnection(deadline: context.deadline) {
                     _ = try await $0.run(command, deadline: context.deadline)
                 }

@@ -139,6 +139,25 @@ struct HeadsTests {
         }
     }
 
+    @Test("A page that is to be fresh has what plain SQL wrote just before")
+    func fresh() async throws {
+        try await SyncedDatabase.with { database in
+            let uploaded = try await database.upload("ann", Self.note(1)).highestSequence
+            for round in 1...5 {
+                let head = uploaded + Int64(round - 1)
+                #expect(Self.rows(try await database.pull("ann") { $0.after = head }) == 0)
+                try await database.execute("UPDATE s.notes SET title = 'plain \(round)'")
+                // The replica has not looked since.
+                #expect(Self.rows(try await database.pull("ann") { $0.after = head }) == 0)
+                let page = try await database.pull("ann") { request in
+                    (request.after, request.fresh) = (head, true)
+                }
+                #expect(page.message.windowUntil == head + 1)
+                #expect(Self.rows(page) == 1)
+            }
+        }
+    }
+
     @Test(
         "A commit that nobody tells of wakes who waits at the next probe, and nobody else is asked for"
     )
