@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs test targets one after the other and ends with one summary.
+# Runs test targets and ends with one summary. usage: test.sh [pattern of target names]
 #
-# One process for each target: suites that measure time (deadlines, ejection of frozen replicas) must not share two
-# cores with a random walk of another target. usage: test.sh [pattern of target names]
+# Each target has a process of its own. Two lanes of targets run side by side, one target of each at a time: those of
+# `serial`, and all others. The former mostly wait for the processes that they start, so the lanes share the cores well.
 #
 # Targets of `serial` run one test after the other: each of their tests starts several processes or moves many
 # megabytes, and what others measure meanwhile would be the machine's load.
@@ -17,8 +17,9 @@ serial='^(GatewayIntegrationTests|EndToEndTests)$'
 # Tests of the other targets that run at once. All of them at once would wait for each other most of the time, and the
 # time limit of a test counts its waiting.
 export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+# Each target's output until it is printed, and how many tests of each passed and failed.
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 
 build=(swift build --traits Server)
 # With a sanitizer everything is compiled in another way, and so elsewhere.
@@ -27,25 +28,44 @@ build=(swift build --traits Server)
 # Run as it is, not by `swift test`, which shows nothing of a target before its end, and which a time limit would end
 # alone: the tests would run on.
 tests=$("${build[@]}" --show-bin-path)/oversyncPackageTests.xctest
-passed=0
-failed=0
-for target in $(grep -oE '"[A-Za-z]+Tests"' Package.swift | tr -d '"' | grep -E "$pattern"); do
-    echo "== $target"
-    options=()
-    [[ $target =~ $serial ]] && options=(--no-parallel)
+
+# Ends both lanes with the targets that they run.
+stop() {
+    local lanes running
+    lanes=$(jobs -p)
+    running=$(for lane in $lanes; do pgrep -P "$lane"; done)
+    kill $lanes $running 2>/dev/null
+    exit 130
+}
+trap stop INT TERM
+
+# Runs a target and prints what its tests say: all of it if one fails, its last line otherwise.
+# usage: run_target TARGET OPTION...
+run_target() {
+    local target=$1 log=$scratch/$1.log status failures successes
+    shift
     timeout --kill-after=10 "$target_seconds" \
-        "$tests" --testing-library swift-testing "${options[@]}" --filter "^$target\." >"$log" 2>&1 </dev/null
+        "$tests" --testing-library swift-testing "$@" --filter "^$target\." >"$log" 2>&1 </dev/null
     status=$?
     [[ $status -ne 124 && $status -ne 137 ]] || echo "it took longer than $target_seconds s and was ended" >>"$log"
     failures=$(grep -E '^✘ Test .* failed after' "$log" | grep -vc 'Test run with')
     successes=$(grep -E '^✔ Test .* passed after' "$log" | grep -vc 'Test run with')
-    if [[ $status -ne 0 || $successes -eq 0 ]]; then
-        [[ $failures -eq 0 ]] && failures=1
-        cat "$log"
-    fi
-    grep -E '^(✔|✘) Test run with' "$log"
-    passed=$((passed + successes))
-    failed=$((failed + failures))
-done
+    # The lanes print one at a time.
+    (
+        flock 9
+        echo "== $target"
+        if [[ $status -ne 0 || $successes -eq 0 ]]; then cat "$log"; fi
+        grep -E '^(✔|✘) Test run with' "$log"
+    ) 9>"$scratch/printing"
+    [[ $failures -ne 0 || $status -eq 0 && $successes -ne 0 ]] || failures=1
+    echo "$successes $failures" >>"$scratch/counts"
+}
+
+targets=$(grep -oE '"[A-Za-z]+Tests"' Package.swift | tr -d '"' | grep -E "$pattern")
+: >"$scratch/counts"
+for target in $(grep -E "$serial" <<<"$targets"); do run_target "$target" --no-parallel; done &
+for target in $(grep -vE "$serial" <<<"$targets"); do run_target "$target"; done &
+wait
+read -r passed failed < <(awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }' "$scratch/counts")
 echo "$passed passed, $failed failed"
-[[ $failed -eq 0 ]]
+[[ $failed -eq 0 && $(wc -l <"$scratch/counts") -eq $(wc -w <<<"$targets") ]]
