@@ -109,6 +109,23 @@ struct PageReader: Sendable {
             return Page(emptyFor: request, reading.state)
         }
         let rows = try results[page]
+        // The event loop serves others while the rows of a large page become text.
+        let isLarge = rows.count > Self.rowsOnEventLoop
+        return try await withTaskExecutorPreference(isLarge ? globalConcurrentExecutor : nil) {
+            try await fill(rows, scopeRows, reading, scope, request, catalog, connection, deadline)
+        }
+    }
+
+    /// Rows of a page that are written on the event loop that the request came by, which takes some
+    /// 100 µs. More of them would hold up all other requests of that loop.
+    private static let rowsOnEventLoop = 100
+
+    /// Writes the page that these rows are, and reads what they lack.
+    private func fill(
+        _ rows: Rows<PageRow>, _ scopeRows: [DownloadStatements.ReadScope.Row],
+        _ reading: ScopeReading, _ scope: NamedScope, _ request: PageRequest, _ catalog: Catalog,
+        _ connection: PostgresConnection, _ deadline: ContinuousClock.Instant
+    ) async throws -> Page {
         var names = SourceNames(scopeRows.lazy.compactMap(\.source))
         try await complete(&names, for: rows, scope, connection, deadline)
         func filled(_ writer: some PageWriter) async throws -> Page {

@@ -121,12 +121,18 @@ struct OpenAPITests {
         }
         try await withGateway(["OVERSYNC_RATE_REQUESTS": "1"], upstreams: Self.upstreams) {
             gateway in
-            for answer in documented where answer.status == 429 {
-                var status = 0
-                for _ in 0..<6 where status != 429 {
-                    status = try await Self.good(answer, gateway, user: answer.path).status
+            // At once, since each refusal is held back for a while.
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for answer in documented where answer.status == 429 {
+                    group.addTask {
+                        var status = 0
+                        for _ in 0..<6 where status != 429 {
+                            status = try await Self.good(answer, gateway, user: answer.path).status
+                        }
+                        #expect(status == 429, "\(answer)")
+                    }
                 }
-                #expect(status == 429, "\(answer)")
+                try await group.waitForAll()
             }
         }
         try await withGateway { gateway in

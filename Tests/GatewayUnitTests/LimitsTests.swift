@@ -69,4 +69,19 @@ struct LimitsTests {
         let limits = RateLimits(requestsPerSecond: 0, bytesPerSecond: 0)
         for _ in 0..<10_000 { try limits.enter(UserID("ann"), now: start) }
     }
+
+    @Test func `a refusal waits, and further ones than may wait do not`() async {
+        let pause = RefusalPause()
+        let begun = ContinuousClock.now
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<RefusalPause.perUser { group.addTask { await pause.wait(for: "ann") } }
+            while pause.count < RefusalPause.perUser { await Task.yield() }
+            await pause.wait(for: "ann")
+            // All others wait still: had this one waited, they would be done before it.
+            #expect(pause.count == RefusalPause.perUser)
+            await group.waitForAll()
+        }
+        #expect(.now - begun >= RefusalPause.length)
+        #expect(pause.count == 0)
+    }
 }

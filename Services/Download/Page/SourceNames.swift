@@ -9,7 +9,7 @@ import Sidecar
 struct SourceNames {
     /// Names that come along with each page. Few users have more devices; for those a page may need
     /// a statement more.
-    static let alongWithPage = 64
+    static let alongWithPage = 16
 
     private(set) var names: [Int32: String] = [:]
     /// Numbers that were asked for, but belong to no device.

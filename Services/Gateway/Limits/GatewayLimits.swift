@@ -1,3 +1,4 @@
+import Model
 import ServiceKit
 import Telemetry
 import Waiting
@@ -5,6 +6,7 @@ import Waiting
 /// Everything that keeps one user, device or address from hurting the others, with its metrics.
 struct GatewayLimits: Sendable {
     let rates: RateLimits
+    let refusalPause = RefusalPause()
     let rejections: RejectedTokens?
     let bytes: ByteBudget
     let work = LongWork()
@@ -33,6 +35,18 @@ struct GatewayLimits: Sendable {
             refusals: refusals)
         stalledReader = settings.stalledReader
         publish(metrics)
+    }
+
+    /// A request of a user begins.
+    ///
+    /// - Throws: `WireError` 429, after a pause, when the user has used up its allowance.
+    func enter(_ user: UserID) async throws(WireError) {
+        do {
+            try rates.enter(user)
+        } catch {
+            await refusalPause.wait(for: user)
+            throw error
+        }
     }
 
     private func publish(_ metrics: MetricsRegistry) {

@@ -38,7 +38,7 @@ struct GatewayResponder: Sendable {
                 scope.verified = verified
                 let user = verified.identity.userID
                 peer.prove(user)
-                try limits.rates.enter(user)
+                try await limits.enter(user)
                 scope.hold(HeldBytes(limits.bytes, of: user))
                 if route.access == .administrators { try admit(verified.identity) }
             }

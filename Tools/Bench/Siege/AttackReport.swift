@@ -47,6 +47,9 @@ final class AttackRecord: Sendable {
     /// The attack ended before the answer came.
     func cut(after time: TimeAmount) { count(Self.unanswered, after: time) }
 
+    /// The gateway ended an answer that had begun.
+    func ended(_ how: String, after time: TimeAmount) { count(how, after: time) }
+
     /// There was no answer, or no connection.
     func failed(_ trouble: String) {
         state.withLock { $0.report.answers[trouble, default: 0] += 1 }

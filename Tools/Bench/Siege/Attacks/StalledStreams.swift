@@ -9,9 +9,12 @@ struct StalledStreams: Attack {
     private static let contentTimes = 13_000
     /// Beyond the time in which streams must end, in seconds, for timers and a busy machine.
     private static let grace = 5.0
+    private static let longestStall = "a stream ends within, ms"
     /// What the gateway may take beside its budget, in bytes: connections, buffers on their way.
     private static let margin = 64 << 20
     private static let budget = "budget, bytes"
+    /// Seconds in which each stream's answer begins: the pages are read a few at a time.
+    private static let answerTime = 20.0
 
     let id = "stalled-streams"
     let work = "100 HTTP/2 streams with window 0 ask for pages of 8 MB"
@@ -24,10 +27,12 @@ struct StalledStreams: Attack {
         try await field.ask(RequestBytes.get(path, token: devices[0].token))
         let target = try field.target.speaking("h2")
         let plan = field.plan
-        let end = plan.stallSeconds + Self.grace
+        let end = Self.answerTime + plan.stallSeconds + Self.grace
+        let longest = plan.stallSeconds + Self.grace
         return {
             let record = AttackRecord()
             record.figure(Self.budget, Double(plan.gatewayBudget))
+            record.figure(Self.longestStall, longest * 1000)
             await withTaskGroup(of: Void.self) { group in
                 for device in devices {
                     group.addTask {
@@ -46,6 +51,10 @@ struct StalledStreams: Attack {
             .plain(
                 "attacker: streams that did not end",
                 Double(seen.attack.count(AttackRecord.unanswered)), .atMost(0)),
+            .plain(
+                "attacker: longest time from an answer's head to its stream's end, ms",
+                seen.attack.longest[StalledConnection.reset] ?? 0,
+                .atMost(seen.attack.figures[Self.longestStall] ?? 0)),
             seen.memoryGrows(
                 of: "gateway",
                 atMost: Int(seen.attack.figures[Self.budget] ?? 0) + Self.margin),
@@ -73,13 +82,17 @@ private final class StalledConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    /// The gateway has ended a stream.
+    static let reset = "reset"
+
     private let head: ByteBuffer
     private let streams: Int
     private let deadline: NIODeadline
     private let record: AttackRecord
     private let over: EventLoopPromise<Void>
     private var framer = HTTP2Framer()
-    private var open: Set<Int> = []
+    /// When the head of each open stream's answer came; nil before.
+    private var open: [Int: NIODeadline?] = [:]
     private var began = NIODeadline.now()
     private var isOver = false
 
@@ -104,7 +117,7 @@ private final class StalledConnection: ChannelInboundHandler {
         context.write(wrapOutboundOut(HTTP2.greeting(window: 0)), promise: nil)
         for index in 0..<streams {
             let stream = 2 * index + 1
-            open.insert(stream)
+            open[stream] = .some(nil)
             context.write(wrapOutboundOut(HTTP2.get(stream: stream, head)), promise: nil)
         }
         context.flush()
@@ -116,8 +129,17 @@ private final class StalledConnection: ChannelInboundHandler {
             if let reply = HTTP2Framer.reply(to: frame) {
                 context.writeAndFlush(wrapOutboundOut(reply), promise: nil)
             }
-            guard frame.endsStream, open.remove(frame.stream) != nil else { continue }
-            record.failed(frame.isA(.resetStream) ? "reset" : "answered without a body")
+            if frame.isA(.headers), let known = open[frame.stream], known == nil {
+                open[frame.stream] = .now()
+            }
+            guard frame.endsStream, let began = open.removeValue(forKey: frame.stream) else {
+                continue
+            }
+            if frame.isA(.resetStream), let began {
+                record.ended(Self.reset, after: .now() - began)
+            } else {
+                record.failed("answered without a body")
+            }
         }
         if open.isEmpty { finish(context) }
     }
@@ -128,7 +150,7 @@ private final class StalledConnection: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         for _ in open { record.failed("closed with the connection") }
-        open = []
+        open = [:]
         finish(context)
     }
 
@@ -136,7 +158,7 @@ private final class StalledConnection: ChannelInboundHandler {
         guard !isOver else { return }
         isOver = true
         for _ in open { record.cut(after: .now() - began) }
-        open = []
+        open = [:]
         over.succeed()
         context.close(promise: nil)
     }
