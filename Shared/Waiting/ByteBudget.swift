@@ -1,3 +1,4 @@
+import Model
 import Synchronization
 
 /// The bytes that a process holds for its users at once: a total, and each user's share of it.
@@ -37,27 +38,27 @@ package final class ByteBudget: Sendable {
     package var inUse: Int { held.withLock { $0.inUse } }
 
     /// Bytes that one user holds now.
-    package func inUse(by user: String) -> Int { held.withLock { $0.inUse(by: ByteKey(user)) } }
+    package func inUse(by user: UserID) -> Int { held.withLock { $0.inUse(by: user) } }
 
     /// Takes bytes until the reservation goes.
-    package func reserve(_ bytes: Int, for user: String) throws(Excess) -> Reservation {
+    package func reserve(_ bytes: Int, for user: UserID) throws(Excess) -> Reservation {
         let reservation = open(for: user)
         try reservation.hold(bytes)
         return reservation
     }
 
     /// A reservation of nothing yet.
-    package func open(for user: String) -> Reservation {
-        Reservation(budget: self, user: ByteKey(user))
+    package func open(for user: UserID) -> Reservation {
+        Reservation(budget: self, user: user)
     }
 
     /// Bytes of one user, given back when this goes. For one caller at a time.
     package final class Reservation: Sendable {
         private let budget: ByteBudget
-        private let user: ByteKey
+        private let user: UserID
         private let bytes = Atomic(0)
 
-        fileprivate init(budget: ByteBudget, user: ByteKey) {
+        fileprivate init(budget: ByteBudget, user: UserID) {
             self.budget = budget
             self.user = user
         }
@@ -101,14 +102,14 @@ struct HeldShares {
     let total: Int
     let share: Int
     private(set) var inUse = 0
-    private var users: [ByteKey: Int] = [:]
+    private var users: [UserID: Int] = [:]
 
     init(total: Int, share: Int) {
         self.total = total
         self.share = share
     }
 
-    func inUse(by user: ByteKey) -> Int { users[user] ?? 0 }
+    func inUse(by user: UserID) -> Int { users[user] ?? 0 }
 
     /// Whether a user's reservation may grow.
     ///
@@ -117,7 +118,7 @@ struct HeldShares {
     ///
     /// - Parameter room: see `ByteBudget.Reservation.hold(_:expected:room:)`.
     func check(
-        from before: Int, to after: Int, room: Int, for user: ByteKey
+        from before: Int, to after: Int, room: Int, for user: UserID
     ) throws(ByteBudget.Excess) {
         let own = inUse(by: user)
         let (elsewhere, left) = (own - before, total - (inUse - own))
@@ -129,26 +130,9 @@ struct HeldShares {
         }
     }
 
-    mutating func change(by count: Int, for user: ByteKey) {
+    mutating func change(by count: Int, for user: UserID) {
         inUse += count
         let own = inUse(by: user) + count
         users[user] = own > 0 ? own : nil
-    }
-}
-
-/// A user's name as PostgreSQL compares it, byte for byte. Swift's own equality joins all spellings
-/// of one Unicode text, and with them users that are different ones.
-struct ByteKey: Hashable, Sendable {
-    private let text: String
-
-    init(_ text: String) { self.text = text }
-
-    static func == (left: ByteKey, right: ByteKey) -> Bool {
-        left.text.utf8.elementsEqual(right.text.utf8)
-    }
-
-    func hash(into hasher: inout Hasher) {
-        var text = text
-        text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
     }
 }

@@ -1,3 +1,4 @@
+import Model
 import SeededRandom
 import Testing
 import Waiting
@@ -11,7 +12,7 @@ import Waiting
         let own = try budget.reserve(80, for: "ada")
         #expect(throws: ByteBudget.Excess.share) { try budget.reserve(21, for: "ada") }
         let second = try budget.reserve(20, for: "ada")
-        let others = try ["ben", "eva"].map { try budget.reserve(200, for: $0) }
+        let others = try (["ben", "eva"] as [UserID]).map { try budget.reserve(200, for: $0) }
         #expect(budget.inUse == 500)
         #expect(budget.inUse(by: "ada") == 100)
         withExtendedLifetime((own, second, others)) {}
@@ -101,7 +102,7 @@ import Waiting
         let budget = ByteBudget(total: 256 << 10, share: 64 << 10)
         var held: [Reservation] = []
         for _ in 1...2000 {
-            let user = "greedy-\(Int.random(in: 1...users, using: &random))"
+            let user = UserID("greedy-\(Int.random(in: 1...users, using: &random))")
             let bytes = Int.random(in: 1...(16 << 10), using: &random)
             if let reservation = try? budget.reserve(bytes, for: user) { held.append(reservation) }
             if Int.random(in: 1...10, using: &random) == 1, !held.isEmpty {

@@ -26,7 +26,7 @@ final class HeldBytes: Sendable {
 
     init(_ budget: ByteBudget, of user: UserID) {
         self.budget = budget
-        reservation = budget.open(for: user.value)
+        reservation = budget.open(for: user)
     }
 
     /// Bytes of the answer as a service gave it, before it was compressed or left out.

@@ -89,7 +89,7 @@ struct UploadQueue: Sendable {
     /// - Throws: `RPCFailure` if there is none.
     func admit(_ body: ByteBuffer, of user: UserID) throws(RPCFailure) -> ByteBudget.Reservation {
         do throws(ByteBudget.Excess) {
-            return try budget.reserve(body.readableBytes, for: user.value)
+            return try budget.reserve(body.readableBytes, for: user)
         } catch {
             switch error {
             case .share:
