@@ -1,3 +1,4 @@
+import Dispatch
 import Foundation
 import Testing
 
@@ -27,6 +28,58 @@ struct MemoryTests {
         // Of a large process it must be a part.
         #expect(!looked(1090 * megabyte, 1000 * megabyte))
         #expect(looked(1102 * megabyte, 1000 * megabyte))
+    }
+
+    @Test("What could not go back is tried again after a while, and not at each look")
+    func triedAgain() {
+        var freed = FreedMemory()
+        let (used, pinned) = (4 * Self.mebibyte, 24 * Self.mebibyte)
+        for _ in 0..<2 {
+            freed.returned(resident: used + pinned, allocated: used)
+            for _ in 0..<FreedMemory.looksPinned {
+                #expect(!freed.look(resident: used + pinned, allocated: used))
+            }
+            #expect(freed.look(resident: used + pinned, allocated: used))
+        }
+        // Too little is never worth it.
+        freed.returned(resident: used + 7 * Self.mebibyte, allocated: used)
+        for _ in 0..<(3 * FreedMemory.looksPinned) {
+            #expect(!freed.look(resident: used + 7 * Self.mebibyte, allocated: used))
+        }
+    }
+
+    @Test("The end of each thread's heap goes back to the system while the thread lives on")
+    func ends() throws {
+        guard ProcessMemory.look() != nil else { return }
+        ProcessMemory.keepFreed()
+        // Each keeps less at the end of its heap than may be kept there.
+        let (threads, count, size) = (3, 192, 64 << 10)
+        let (full, emptied) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let (freed, end) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        for _ in 0..<threads {
+            Thread.detachNewThread {
+                let blocks = (0..<count).map { _ in
+                    let block = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
+                    block.initializeMemory(as: UInt8.self, repeating: 7, count: size)
+                    return block
+                }
+                full.signal()
+                emptied.wait()
+                for block in blocks { block.deallocate() }
+                freed.signal()
+                end.wait()
+            }
+        }
+        defer { for _ in 0..<threads { end.signal() } }
+        for _ in 0..<threads { full.wait() }
+        let before = try #require(ProcessMemory.look())
+        for _ in 0..<threads { emptied.signal() }
+        for _ in 0..<threads { freed.wait() }
+        // The process of the tests may have had more heaps before the limit was set.
+        let heaps = 8 * ProcessInfo.processInfo.activeProcessorCount
+        ProcessMemory.returnFreed(heaps: max(ProcessMemory.heaps, Int32(heaps)))
+        let after = try #require(ProcessMemory.look())
+        #expect(before.resident - after.resident > threads * count * size / 2)
     }
 
     @Test("Blocks that were freed between others go back to the system")

@@ -7,9 +7,14 @@ struct FreedMemory {
     static let least = 8 << 20
     /// The same as a part of the bytes in use: it keeps a large process from asking all the time.
     static let leastPart = 0.1
+    /// Looks after which what could not be given back is tried again: a minute. Part of it was
+    /// only in use, or became free in that moment, when a burst was going on.
+    static let looksPinned = 6
 
     /// Free bytes that could not be given back: pages between blocks in use, stacks, static data.
     private var pinned = 0
+    /// Looks since then.
+    private var looks = 0
 
     /// - Parameters:
     ///   - resident: bytes of the process that belong to no file.
@@ -17,6 +22,7 @@ struct FreedMemory {
     /// - Returns: whether freed memory is to go back now.
     mutating func look(resident: Int, allocated: Int) -> Bool {
         let free = max(0, resident - allocated)
+        if looks < Self.looksPinned { looks += 1 } else { pinned = 0 }
         pinned = min(pinned, free)
         return free - pinned >= max(Self.least, Int(Double(allocated) * Self.leastPart))
     }
@@ -24,5 +30,6 @@ struct FreedMemory {
     /// Freed memory has gone back; the bytes are what they are after that.
     mutating func returned(resident: Int, allocated: Int) {
         pinned = max(0, resident - allocated)
+        looks = 0
     }
 }

@@ -12,11 +12,19 @@ enum ProcessMemory {
     /// Bytes at the end of a heap that are kept.
     static let endKept: Int32 = 16 << 20
 
-    static func keepFreed() { oversync_keep_freed_memory(largestBlockKept, endKept) }
+    /// Heaps of all threads: for each processor one of its event loop and one of the thread of its
+    /// tasks, and some for others. Threads beyond these share.
+    static let heaps = Int32(min(mostHeaps, 2 * ProcessInfo.processInfo.activeProcessorCount + 4))
+    /// Each costs two threads for a moment when memory is given back.
+    static let mostHeaps = 64
 
-    /// Gives free memory back to the system. Takes milliseconds, in which others that allocate
-    /// wait: nothing for an event loop.
-    static func returnFreed() { oversync_return_freed_memory() }
+    static func keepFreed() { oversync_keep_freed_memory(largestBlockKept, endKept, heaps) }
+
+    /// Gives free memory back to the system, the ends of the heaps too. Takes milliseconds, in
+    /// which others that allocate wait: nothing for an event loop.
+    ///
+    /// - Parameter heaps: as many as the process may have.
+    static func returnFreed(heaps: Int32 = heaps) { oversync_return_freed_memory(heaps, endKept) }
 
     /// Bytes that are resident and belong to no file, and those of them that are in use; nil where
     /// the system or the allocator does not tell.
