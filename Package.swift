@@ -370,7 +370,7 @@ let testTargets: [Target] = [
             .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, .protobuf,
             .x509,
         ]),
-    tests("ServiceKitUnitTests", ["RPC", "ServiceKit", "Waiting"]),
+    tests("ServiceKitUnitTests", ["Model", "RPC", "ServiceKit", "Waiting"]),
     // Programs as an operator runs them: with mistakes, signals and files that change.
     tests(
         "ServiceProcessIntegrationTests",

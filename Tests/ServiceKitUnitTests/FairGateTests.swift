@@ -1,3 +1,4 @@
+import Model
 import ServiceKit
 import Synchronization
 import Testing
