@@ -51,11 +51,27 @@ package struct UploadPlan: Sendable {
     ///
     /// - Returns: what must be written for those that are applied, in sequence order.
     package mutating func decide(_ changes: ArraySlice<Change>) -> [LogEntry] {
-        var promised = RowCycles(changes, in: schema).promised
+        decide(changes, at: changes.indices, RowCycles(changes, in: schema).promised)
+    }
+
+    /// Decides some changes of a batch, in its order, as `decide(_:)` does a stretch of it.
+    mutating func decide(_ changes: [Change], at positions: [Int]) -> [LogEntry] {
+        let isChosen = Set(positions)
+        let promised = RowCycles(changes[...], in: schema).promised.filter {
+            isChosen.contains($0.value)
+        }
+        return decide(changes[...], at: positions, promised)
+    }
+
+    private mutating func decide(
+        _ changes: ArraySlice<Change>, at positions: some Collection<Int>,
+        _ promises: [ParentReference: Int]
+    ) -> [LogEntry] {
+        var promised = promises
         for _ in 0..<Self.maximumTrials where !promised.isEmpty {
             var trial = self
             trial.promised = promised
-            let entries = trial.decideInOrder(changes)
+            let entries = trial.decideInOrder(changes, positions)
             let broken = trial.relied.subtracting(entries.map(\.change))
             if broken.isEmpty {
                 trial.promised = [:]
@@ -65,13 +81,15 @@ package struct UploadPlan: Sendable {
             }
             promised = promised.filter { !broken.contains($0.value) }
         }
-        return decideInOrder(changes)
+        return decideInOrder(changes, positions)
     }
 
-    private mutating func decideInOrder(_ changes: ArraySlice<Change>) -> [LogEntry] {
+    private mutating func decideInOrder(
+        _ changes: ArraySlice<Change>, _ positions: some Collection<Int>
+    ) -> [LogEntry] {
         var entries: [LogEntry] = []
-        entries.reserveCapacity(changes.count)
-        for position in changes.indices {
+        entries.reserveCapacity(positions.count)
+        for position in positions {
             if let entry = decide(changes[position], at: position) { entries.append(entry) }
         }
         return entries
@@ -102,6 +120,11 @@ package struct UploadPlan: Sendable {
     func isOrphan(_ change: Change) -> Bool {
         guard case .invalid(let rejection)? = outcomes[change.index] else { return false }
         return rejection.reason == .foreignKeyMissing
+    }
+
+    /// Whether a change is applied.
+    func isApplied(_ change: Change) -> Bool {
+        if case .applied? = outcomes[change.index] { true } else { false }
     }
 
     /// Whether some change is decided and not applied.
