@@ -62,6 +62,7 @@ struct UploadIsolation {
 
     var blockedTables: [TableName: SQLState] {
         var states: [TableName: SQLState] = [:]
+        states.merge(transaction.unreadable.tables(in: schema)) { first, _ in first }
         for (table, refusal) in blocked {
             states[schema.tables[table].registered.name] = refusal.sqlState
         }
@@ -86,7 +87,7 @@ struct UploadIsolation {
             }
         }
         for change in changes where !concluded.contains(change.index) {
-            guard let refusal = blocked[change.table],
+            guard let refusal = blocked[change.table] ?? transaction.unreadable.refusal(of: change),
                 case .materializeError(let version, _)? = plan.outcomes[change.index]
             else { continue }
             record(change, version, refusal)

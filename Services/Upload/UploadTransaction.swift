@@ -20,6 +20,8 @@ struct UploadTransaction {
     let timeouts: UploadTimeouts
     /// An earlier attempt had the user's lock already: this one's wait is its own.
     let isRepeated: Bool
+    /// Earlier attempts could not look up these.
+    let unreadable: UnreadableParents
 
     private var user: UserID { upload.user }
     private var device: DeviceID { upload.device }
@@ -81,7 +83,9 @@ struct UploadTransaction {
     }
 
     private func newPlan(_ reading: UploadReading) -> UploadPlan {
-        batch.plan(reading, device: device) { Timestamp.now() }
+        var plan = batch.plan(reading, device: device) { Timestamp.now() }
+        unreadable.bar(&plan, in: batch.schema)
+        return plan
     }
 
     /// An all-or-nothing upload that cannot be whole leaves nothing.
@@ -170,7 +174,8 @@ struct UploadTransaction {
     /// What is read under the lock of a scope.
     private func request(_ scope: NamedScope) -> UploadReadingStatements {
         UploadReadingStatements(
-            scope: scope, device: device, changes: batch.changes, statements: statements)
+            scope: scope, device: device, changes: batch.changes, statements: statements,
+            without: unreadable.foreignKeys)
     }
 
     /// Reads what the first answer leaves out, and registers a new device.

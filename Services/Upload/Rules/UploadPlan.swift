@@ -33,6 +33,8 @@ package struct UploadPlan: Sendable {
     private var relied: Set<Int> = []
     /// What becomes of changes that would be applied, by table; under nil, of those of any table.
     private var bars: [Int?: Bar] = [:]
+    /// What becomes of changes whose parents cannot be looked up, by foreign key.
+    private var barredNeeds: [Int: Bar] = [:]
 
     /// - Parameter count: changes in the request, well formed or not.
     package init(schema: UploadSchema, request: UploadRequest, reading: UploadReading, count: Int) {
@@ -105,6 +107,12 @@ package struct UploadPlan: Sendable {
         bars[table] = outcome
     }
 
+    /// The parents of a foreign key cannot be looked up: changes that point to one that the batch
+    /// does not bring get this outcome.
+    mutating func bar(needsOf foreignKey: Int, with outcome: @escaping Bar) {
+        barredNeeds[foreignKey] = outcome
+    }
+
     /// Gives a change its outcome without writing it: validation refuses it, or the business table.
     package mutating func conclude(_ index: Int, as outcome: ChangeVerdict) {
         outcomes[index] = outcome
@@ -165,6 +173,12 @@ package struct UploadPlan: Sendable {
         }
         let providers = absent.map { promised[$0].flatMap { $0 > position ? $0 : nil } }
         let missing = zip(absent, providers).filter { $1 == nil }.map(\.0)
+        if let need = missing.first(where: { barredNeeds[$0.foreignKey] != nil }),
+            let bar = barredNeeds[need.foreignKey]
+        {
+            outcomes[change.index] = bar(change, change.attemptedVersion)
+            return nil
+        }
         if !missing.isEmpty {
             outcomes[change.index] = .invalid(.foreignKeyMissing(missing.map(label)))
             return nil
