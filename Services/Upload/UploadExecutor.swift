@@ -133,6 +133,7 @@ package final class UploadExecutor: Sendable {
         trustsSchema: Bool = false
     ) async throws -> UploadResult {
         var isolates = false
+        var unreadable = UnreadableParents()
         var backoff = Self.backoff
         while true {
             do {
@@ -140,12 +141,16 @@ package final class UploadExecutor: Sendable {
                     let transaction = UploadTransaction(
                         connection: connection, scopes: scopes, upload: upload, batch: batch,
                         statements: statements, timeouts: timeouts,
-                        isRepeated: isolates || backoff.failures > 0)
+                        isRepeated: isolates || backoff.failures > 0, unreadable: unreadable)
                     return isolates
                         ? try await transaction.isolating() : try await transaction.direct()
                 }
             } catch let error as PostgresError {
                 if !trustsSchema, Self.mayBeOutdated(error.sqlState) { throw OutdatedSchema() }
+                if unreadable.note(error, statements) {
+                    isolates = true
+                    continue
+                }
                 if !isolates, let refusal = RowRefusal(error) {
                     // The transaction that holds the row may wait for this user's log. The upload
                     // releases it, and retries a few times before it postpones the row.

@@ -16,13 +16,13 @@ struct UploadIsolation {
     /// Kept of the request's time for the commit and the answer.
     private static let reserve: Duration = .seconds(1)
     /// The shortest time of a statement that is worth an attempt.
-    private static let leastTime: Duration = .milliseconds(100)
+    static let leastTime: Duration = .milliseconds(100)
     /// How long parts of the batch wait for locked rows: the whole of it has waited already.
-    private static let partLockTime: Duration = .milliseconds(20)
+    static let partLockTime: Duration = .milliseconds(20)
     /// The longest search for locked rows. The transaction that holds them may wait for this user's
     /// log, which the search keeps locked: the upload must release it before PostgreSQL reports a
     /// deadlock (after `deadlock_timeout`, one second) and ends the other transaction.
-    private static let lockWindow: Duration = .milliseconds(500)
+    static let lockWindow: Duration = .milliseconds(500)
 
     let transaction: UploadTransaction
     let scope: NamedScope
@@ -42,6 +42,10 @@ struct UploadIsolation {
     /// The first refusal because of a lock, and when it came.
     private var locked: (refusal: RowRefusal, since: ContinuousClock.Instant)?
     private let end: ContinuousClock.Instant
+    /// How often changes that only fit together are still looked for: no more once none were found.
+    private var setsLeft = 8
+    /// The part of what is left of the request's time that this may take.
+    private static let shareOfSets = 0.5
 
     init(
         transaction: UploadTransaction, scope: NamedScope, source: Int32, plan: UploadPlan
@@ -58,6 +62,7 @@ struct UploadIsolation {
 
     var blockedTables: [TableName: SQLState] {
         var states: [TableName: SQLState] = [:]
+        states.merge(transaction.unreadable.tables(in: schema)) { first, _ in first }
         for (table, refusal) in blocked {
             states[schema.tables[table].registered.name] = refusal.sqlState
         }
@@ -82,7 +87,7 @@ struct UploadIsolation {
             }
         }
         for change in changes where !concluded.contains(change.index) {
-            guard let refusal = blocked[change.table],
+            guard let refusal = blocked[change.table] ?? transaction.unreadable.refusal(of: change),
                 case .materializeError(let version, _)? = plan.outcomes[change.index]
             else { continue }
             record(change, version, refusal)
@@ -94,7 +99,9 @@ struct UploadIsolation {
         let entries = trial.decide(changes[range])
         do {
             let head = try await transaction.attempt(
-                entries, scope, source, within: statementTime(for: range, of: left),
+                entries, scope, source,
+                within: Self.statementTime(
+                    for: range.count, of: left, within: transaction.timeouts),
                 lockTime: range.count == changes.count
                     ? .milliseconds(transaction.timeouts.businessLock)
                     : min(.milliseconds(transaction.timeouts.businessLock), Self.partLockTime))
@@ -108,6 +115,11 @@ struct UploadIsolation {
             guard let refusal = RowRefusal(error, isAttempt: true) else { throw error }
             try await transaction.takeBack()
             if refusal.isOfLock, locked == nil { locked = (refusal, .now) }
+            if let violated = refusal.violated,
+                try await writeSets(from: range, because: violated, within: left)
+            {
+                return
+            }
             if range.count > 1 {
                 part(range, because: refusal)
             } else if let entry = entries.first {
@@ -118,10 +130,40 @@ struct UploadIsolation {
 
     /// Halves of halves down to one row, each with the time of its statements, must fit into what
     /// is left; and so must as many again, for a second row that is too slow.
-    private func statementTime(for range: Range<Int>, of left: Duration) -> Duration {
-        let levels = range.count.bitWidth - range.count.leadingZeroBitCount
-        let share = left / (2 * levels)
-        return max(Self.leastTime, min(share, .milliseconds(transaction.timeouts.statement)))
+    static func statementTime(
+        for count: Int, of left: Duration, within timeouts: UploadTimeouts
+    ) -> Duration {
+        let levels = count.bitWidth - count.leadingZeroBitCount
+        let share = left / (2 * max(1, levels))
+        return max(leastTime, min(share, .milliseconds(timeouts.statement)))
+    }
+
+    /// Another row is in the way, perhaps one that a later change moves: halves would part the two.
+    /// So whatever is not applied yet is tried together, before any of it is refused.
+    ///
+    /// - Returns: whether something was written; the rest waits to be decided.
+    private mutating func writeSets(
+        from range: Range<Int>, because violated: ViolatedIndex, within left: Duration
+    ) async throws -> Bool {
+        let positions = Array(range) + waiting.reversed().flatMap(Array.init)
+        guard setsLeft > 0, positions.count > 1 else { return false }
+        setsLeft -= 1
+        var sets = UniqueSets(
+            transaction: transaction, scope: scope, source: source,
+            until: .now + left * Self.shareOfSets)
+        let written = try await sets.write(positions, plan, because: violated)
+        if locked == nil { locked = sets.locked }
+        guard let written else {
+            setsLeft = 0
+            return false
+        }
+        plan = written.plan
+        if let head = written.head, head != plan.lastSequence {
+            plan.learn(try await transaction.readAgain(scope))
+        }
+        let rest = positions.filter { !plan.isApplied(changes[$0]) }
+        waiting = rest.stretches.reversed()
+        return true
     }
 
     private mutating func part(_ range: Range<Int>, because refusal: RowRefusal) {
@@ -192,5 +234,18 @@ struct UploadIsolation {
         guard let state = refusal.sqlState, !refusal.isPostponed else { return }
         failures.append(
             transaction.failure(change, version, state, refusal.detail, scope, source))
+    }
+}
+
+extension [Int] {
+    /// Ascending numbers as stretches without gaps.
+    fileprivate var stretches: [Range<Int>] {
+        reduce(into: []) { stretches, number in
+            if let last = stretches.last, last.upperBound == number {
+                stretches[stretches.count - 1] = last.lowerBound..<number + 1
+            } else {
+                stretches.append(number..<number + 1)
+            }
+        }
     }
 }

@@ -20,11 +20,13 @@ struct UploadTransaction {
     let timeouts: UploadTimeouts
     /// An earlier attempt had the user's lock already: this one's wait is its own.
     let isRepeated: Bool
+    /// Earlier attempts could not look up these.
+    let unreadable: UnreadableParents
 
     private var user: UserID { upload.user }
     private var device: DeviceID { upload.device }
     private var options: UploadOptions { upload.options }
-    private var deadline: ContinuousClock.Instant { upload.deadline }
+    var deadline: ContinuousClock.Instant { upload.deadline }
 
     /// Writes everything in one go.
     ///
@@ -81,7 +83,9 @@ struct UploadTransaction {
     }
 
     private func newPlan(_ reading: UploadReading) -> UploadPlan {
-        batch.plan(reading, device: device) { Timestamp.now() }
+        var plan = batch.plan(reading, device: device) { Timestamp.now() }
+        unreadable.bar(&plan, in: batch.schema)
+        return plan
     }
 
     /// An all-or-nothing upload that cannot be whole leaves nothing.
@@ -170,7 +174,8 @@ struct UploadTransaction {
     /// What is read under the lock of a scope.
     private func request(_ scope: NamedScope) -> UploadReadingStatements {
         UploadReadingStatements(
-            scope: scope, device: device, changes: batch.changes, statements: statements)
+            scope: scope, device: device, changes: batch.changes, statements: statements,
+            without: unreadable.foreignKeys)
     }
 
     /// Reads what the first answer leaves out, and registers a new device.
@@ -208,24 +213,30 @@ struct UploadTransaction {
     /// - Parameters:
     ///   - time: how long each of its statements may take.
     ///   - lockTime: how long it may wait for rows that plain SQL holds.
+    ///   - arrangement: the order of its writes.
     /// - Returns: the last sequence after it; nil if there was nothing to write.
     func attempt(
         _ entries: [LogEntry], _ scope: NamedScope, _ source: Int32, within time: Duration,
-        lockTime: Duration
+        lockTime: Duration, arrangement: WriteArrangement = .none
     ) async throws -> Sequence64? {
         guard !entries.isEmpty else { return nil }
         let rearm = constraintCheck.isEmpty ? [] : [Command(UploadStatements.deferConstraints)]
-        var bindings = Bindings()
-        bindings.bind("\(time.milliseconds)")
-        bindings.bind("\(lockTime.milliseconds)")
         var pipeline = Pipeline()
         pipeline.add(UploadStatements.savepoint)
-        var writes = writes(entries, scope, source, expecting: .anything)
-        writes.insert(Command(UploadStatements.boundAttempt, bindings), at: 1)
+        var writes = writes(entries, scope, source, expecting: .anything, arrangement)
+        writes.insert(bounds(time, lockTime: lockTime), at: 1)
         pipeline.add(contentsOf: writes + constraintCheck + rearm)
         let head = pipeline.add(UploadStatements.ReadHead(scope: scope))
         pipeline.add(UploadStatements.releaseSavepoint)
         return try await run(pipeline)[head].one()
+    }
+
+    /// The time of the statements that follow, until the savepoint around them is rolled back.
+    func bounds(_ time: Duration, lockTime: Duration) -> Command {
+        var bindings = Bindings()
+        bindings.bind("\(time.milliseconds)")
+        bindings.bind("\(lockTime.milliseconds)")
+        return Command(UploadStatements.boundAttempt, bindings)
     }
 
     /// Takes back an attempt that failed.
@@ -263,12 +274,13 @@ struct UploadTransaction {
 
     private func writes(
         _ entries: [LogEntry], _ scope: NamedScope, _ source: Int32,
-        expecting rows: MaterializeStatement.Expectation
+        expecting rows: MaterializeStatement.Expectation,
+        _ arrangement: WriteArrangement = .none
     ) -> [Command] {
         let commands = batch.body.withBytes { bytes in
             WriteRequest(
                 scope: scope, source: source, changes: batch.changes, entries: entries,
-                statements: statements, expected: rows, body: bytes
+                statements: statements, expected: rows, body: bytes, arrangement: arrangement
             ).commands
         }
         let unseen = UnseenColumns(of: entries.map { batch.changes[$0.change] }, in: batch.schema)
@@ -279,7 +291,7 @@ struct UploadTransaction {
             + unseen.commands
     }
 
-    private func entering(_ entries: [LogEntry], _ scope: NamedScope) -> Bindings {
+    func entering(_ entries: [LogEntry], _ scope: NamedScope) -> Bindings {
         var bindings = Bindings()
         bindings.bind("\(timeouts.businessLock)")
         bindings.bind("\(scope.id)")
@@ -314,11 +326,11 @@ struct UploadTransaction {
         return Command(UploadStatements.recordFailure, bindings)
     }
 
-    private func run(_ commands: [Command]) async throws(PostgresError) {
+    func run(_ commands: [Command]) async throws(PostgresError) {
         _ = try await connection.run(commands, deadline: deadline)
     }
 
-    private func run(_ pipeline: Pipeline) async throws(PostgresError) -> PipelineResults {
+    func run(_ pipeline: Pipeline) async throws(PostgresError) -> PipelineResults {
         try await connection.run(pipeline, deadline: deadline)
     }
 }

@@ -23,6 +23,8 @@ struct RowRefusal: Sendable {
     let sqlState: SQLState?
     /// For the operator's record; may quote the row. Never for the wire.
     let detail: String
+    /// The index whose values another row has.
+    let violated: ViolatedIndex?
 
     /// Classes that speak of the server or the session, never of a row or its table.
     private static let serverClasses: Set<Substring> = [
@@ -34,6 +36,9 @@ struct RowRefusal: Sendable {
     /// What may go by itself: a lock of somebody else's, a table that is being altered, a row that
     /// took too long beside others.
     private static let passing: Set<SQLState> = [.lockNotAvailable, .objectInUse, .queryCanceled]
+
+    /// Another row is in the way, of the same batch perhaps.
+    private static let collisions: Set<SQLState> = [.uniqueViolation, .exclusionViolation]
 
     /// Where PL/pgSQL's RAISE reports from.
     private static let raiseRoutine = "exec_stmt_raise"
@@ -60,6 +65,7 @@ struct RowRefusal: Sendable {
     private init(sqlState: SQLState, detail: String) {
         self.sqlState = sqlState
         self.detail = detail
+        violated = nil
     }
 
     /// Who sent the statement that failed.
@@ -77,6 +83,7 @@ struct RowRefusal: Sendable {
     init?(_ error: ServerError, from origin: Origin) {
         let state = error.sqlState
         detail = error.constraint.map { "\(error.message) (constraint \($0))" } ?? error.message
+        violated = Self.collisions.contains(state) ? ViolatedIndex(error) : nil
         if state == Self.keyTakenState {
             sqlState = nil
             return
@@ -123,6 +130,7 @@ extension SQLState {
         case .foreignKeyViolation: "foreign key violation"
         case .notNullViolation: "not null violation"
         case .checkViolation: "check violation"
+        case .exclusionViolation: "exclusion violation"
         case .queryCanceled: "statement timeout"
         case .lockNotAvailable: "lock timeout"
         case .insufficientPrivilege: "insufficient privilege"
@@ -139,5 +147,13 @@ extension SQLState {
             default: "refused by the database"
             }
         }
+    }
+}
+
+extension ViolatedIndex {
+    /// - Returns: nil where the error names no index.
+    fileprivate init?(_ error: ServerError) {
+        guard let schema = error.schema, let name = error.constraint else { return nil }
+        self.init(schema: schema, name: name)
     }
 }

@@ -33,6 +33,8 @@ package struct UploadPlan: Sendable {
     private var relied: Set<Int> = []
     /// What becomes of changes that would be applied, by table; under nil, of those of any table.
     private var bars: [Int?: Bar] = [:]
+    /// What becomes of changes whose parents cannot be looked up, by foreign key.
+    private var barredNeeds: [Int: Bar] = [:]
 
     /// - Parameter count: changes in the request, well formed or not.
     package init(schema: UploadSchema, request: UploadRequest, reading: UploadReading, count: Int) {
@@ -51,11 +53,27 @@ package struct UploadPlan: Sendable {
     ///
     /// - Returns: what must be written for those that are applied, in sequence order.
     package mutating func decide(_ changes: ArraySlice<Change>) -> [LogEntry] {
-        var promised = RowCycles(changes, in: schema).promised
+        decide(changes, at: changes.indices, RowCycles(changes, in: schema).promised)
+    }
+
+    /// Decides some changes of a batch, in its order, as `decide(_:)` does a stretch of it.
+    mutating func decide(_ changes: [Change], at positions: [Int]) -> [LogEntry] {
+        let isChosen = Set(positions)
+        let promised = RowCycles(changes[...], in: schema).promised.filter {
+            isChosen.contains($0.value)
+        }
+        return decide(changes[...], at: positions, promised)
+    }
+
+    private mutating func decide(
+        _ changes: ArraySlice<Change>, at positions: some Collection<Int>,
+        _ promises: [ParentReference: Int]
+    ) -> [LogEntry] {
+        var promised = promises
         for _ in 0..<Self.maximumTrials where !promised.isEmpty {
             var trial = self
             trial.promised = promised
-            let entries = trial.decideInOrder(changes)
+            let entries = trial.decideInOrder(changes, positions)
             let broken = trial.relied.subtracting(entries.map(\.change))
             if broken.isEmpty {
                 trial.promised = [:]
@@ -65,13 +83,15 @@ package struct UploadPlan: Sendable {
             }
             promised = promised.filter { !broken.contains($0.value) }
         }
-        return decideInOrder(changes)
+        return decideInOrder(changes, positions)
     }
 
-    private mutating func decideInOrder(_ changes: ArraySlice<Change>) -> [LogEntry] {
+    private mutating func decideInOrder(
+        _ changes: ArraySlice<Change>, _ positions: some Collection<Int>
+    ) -> [LogEntry] {
         var entries: [LogEntry] = []
-        entries.reserveCapacity(changes.count)
-        for position in changes.indices {
+        entries.reserveCapacity(positions.count)
+        for position in positions {
             if let entry = decide(changes[position], at: position) { entries.append(entry) }
         }
         return entries
@@ -85,6 +105,12 @@ package struct UploadPlan: Sendable {
     /// outcome instead. Repeats, conflicts and refusals are answered as ever.
     mutating func bar(_ table: Int?, with outcome: @escaping Bar) {
         bars[table] = outcome
+    }
+
+    /// The parents of a foreign key cannot be looked up: changes that point to one that the batch
+    /// does not bring get this outcome.
+    mutating func bar(needsOf foreignKey: Int, with outcome: @escaping Bar) {
+        barredNeeds[foreignKey] = outcome
     }
 
     /// Gives a change its outcome without writing it: validation refuses it, or the business table.
@@ -102,6 +128,11 @@ package struct UploadPlan: Sendable {
     func isOrphan(_ change: Change) -> Bool {
         guard case .invalid(let rejection)? = outcomes[change.index] else { return false }
         return rejection.reason == .foreignKeyMissing
+    }
+
+    /// Whether a change is applied.
+    func isApplied(_ change: Change) -> Bool {
+        if case .applied? = outcomes[change.index] { true } else { false }
     }
 
     /// Whether some change is decided and not applied.
@@ -142,6 +173,12 @@ package struct UploadPlan: Sendable {
         }
         let providers = absent.map { promised[$0].flatMap { $0 > position ? $0 : nil } }
         let missing = zip(absent, providers).filter { $1 == nil }.map(\.0)
+        if let need = missing.first(where: { barredNeeds[$0.foreignKey] != nil }),
+            let bar = barredNeeds[need.foreignKey]
+        {
+            outcomes[change.index] = bar(change, change.attemptedVersion)
+            return nil
+        }
         if !missing.isEmpty {
             outcomes[change.index] = .invalid(.foreignKeyMissing(missing.map(label)))
             return nil

@@ -18,6 +18,7 @@ extension RowRefusal {
     private static func concernsBusinessRows(_ statement: String?) -> Bool {
         guard let statement else { return false }
         return statement.hasPrefix(MaterializeStatement.namePrefix)
+            || statement.hasPrefix(ParkStatement.namePrefix)
             || statement == UploadStatements.checkConstraints.name
     }
 }

@@ -22,7 +22,8 @@ struct UploadReadingStatements {
     private let references: [(foreignKey: Int, values: [ParentReference])]
 
     init(
-        scope: NamedScope, device: DeviceID, changes: [Change], statements: BusinessStatements
+        scope: NamedScope, device: DeviceID, changes: [Change], statements: BusinessStatements,
+        without unreadable: Set<Int> = []
     ) {
         self.scope = scope
         self.device = device
@@ -30,7 +31,8 @@ struct UploadReadingStatements {
         self.statements = statements
         var seen: Set<ParentReference> = []
         var byKey: [Int: [ParentReference]] = [:]
-        for reference in changes.lazy.flatMap(\.needs) where seen.insert(reference).inserted {
+        for reference in changes.lazy.flatMap(\.needs)
+        where seen.insert(reference).inserted && !unreadable.contains(reference.foreignKey) {
             byKey[reference.foreignKey, default: []].append(reference)
         }
         references = byKey.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }

@@ -59,6 +59,10 @@ package enum UploadStatements {
     package static let enterDeletes = Statement(
         name: "upload_enter_deletes", sql: "SELECT set_config('oversync.writes', 'D', true)")
 
+    /// Upserts follow deletes that went first.
+    package static let enterUpserts = Statement(
+        name: "upload_enter_upserts", sql: "SELECT set_config('oversync.writes', 'U', true)")
+
     package static let createScope = Statement(
         name: "upload_create_scope",
         sql: "INSERT INTO sync.scope (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING",
@@ -129,8 +133,9 @@ package enum UploadStatements {
     /// All of them, for the test that prepares each on a real server.
     package static let all = [
         begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint, deferConstraints,
-        checkConstraints, configure, enterWrites, boundAttempt, enterDeletes, ReadHead.statement,
-        ReadEpoch.statement, FindScope.statement, LockScope.statement, createScope,
+        checkConstraints, configure, enterWrites, boundAttempt, enterDeletes, enterUpserts,
+        ReadHead.statement, ReadUniqueIndex.statement, ReadEpoch.statement, FindScope.statement,
+        LockScope.statement, createScope,
         ReadSource.statement, CreateSource.statement, ReadKnownChanges.statement,
         ReadRows.statement, ReadPayloads.statement, expectNoColumns, advanceScope, appendLog,
         writeRowState, recordFailure, noteHydration,

@@ -13,8 +13,12 @@ struct WriteRequest {
     /// What the business rows are taken to be.
     let expected: MaterializeStatement.Expectation
     let body: UnsafeBufferPointer<UInt8>
+    var arrangement = WriteArrangement.none
 
-    var commands: [Command] {
+    var commands: [Command] { sidecarCommands + businessCommands }
+
+    /// Those that note the changes.
+    var sidecarCommands: [Command] {
         guard let last = entries.last else { return [] }
         var advance = Bindings()
         scope.bind(to: &advance)
@@ -23,10 +27,11 @@ struct WriteRequest {
             Command(UploadStatements.advanceScope, advance),
             Command(UploadStatements.appendLog, logBindings),
             Command(UploadStatements.writeRowState, rowStateBindings),
-        ] + businessCommands
+        ]
     }
 
     private var businessCommands: [Command] {
+        guard arrangement.isNone else { return arrangedCommands }
         let groups = BusinessWrites(
             changes: changes, entries: entries, schema: statements.schema
         ).groups
@@ -109,7 +114,7 @@ struct WriteRequest {
                 columns: change.columns, entries: []))
     }
 
-    private func command(_ group: BusinessWrites.Group) -> Command {
+    func command(_ group: BusinessWrites.Group) -> Command {
         let table = statements.schema.tables[group.table].registered
         var bindings = Bindings()
         if group.kind == .delete {

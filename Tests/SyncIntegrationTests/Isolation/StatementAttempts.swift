@@ -116,7 +116,8 @@ struct StatementAttempt: Sendable {
         UploadStatements.begin, UploadStatements.savepoint, UploadStatements.rollbackToSavepoint,
         UploadStatements.releaseSavepoint, UploadStatements.deferConstraints,
         UploadStatements.checkConstraints, UploadStatements.commit, UploadStatements.rollback,
-        UploadStatements.enterDeletes, AuthStatements.begin, AuthStatements.commit,
+        UploadStatements.enterDeletes, UploadStatements.enterUpserts, AuthStatements.begin,
+        AuthStatements.commit,
         DownloadStatements.begin, DownloadStatements.commit,
     ].map { StatementAttempt($0, .nobodysRows) }
 
@@ -133,6 +134,14 @@ struct StatementAttempt: Sendable {
                     TableShape(name: $0, keyColumn: "id", ownerColumn: "owner")
                 }
                 FlawStatements.ReadShapes(tables: shapes).bind(to: &$0)
+            }
+        ]
+        + [
+            StatementAttempt(UploadStatements.ReadUniqueIndex.statement, .nobodysRows) {
+                bindings, _ in
+                UploadStatements.ReadUniqueIndex(
+                    index: ViolatedIndex(schema: "s", name: "notes_pkey")
+                ).bind(to: &bindings)
             }
         ]
         + [

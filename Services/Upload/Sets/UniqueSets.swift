@@ -1,0 +1,151 @@
+import Model
+import Postgres
+import Sidecar
+
+/// Writes changes that only fit together: rows that exchange unique values, chains of rows that
+/// take each other's, a row that takes the value of one that is deleted.
+///
+/// First the deletes go before the upserts; if that is not enough, values are parked. What is bad
+/// in itself is left out, with whatever needs a value that it keeps (``SetSieve``), and the rest is
+/// tried again, as a whole.
+struct UniqueSets {
+    /// How often a set is tried: each trial knows an index more, or has fewer rows.
+    private static let maximumTrials = 16
+
+    struct Written {
+        let plan: UploadPlan
+        /// The last sequence after it; nil if there was nothing to write.
+        let head: Sequence64?
+    }
+
+    let transaction: UploadTransaction
+    let scope: NamedScope
+    let source: Int32
+    let end: ContinuousClock.Instant
+    /// The first refusal because of a lock, and when it came.
+    private(set) var locked: (refusal: RowRefusal, since: ContinuousClock.Instant)?
+
+    private var arrangement = WriteArrangement(deletesFirst: true)
+    private var known: Set<ViolatedIndex> = []
+    private var indexes: Set<Int64> = []
+
+    init(
+        transaction: UploadTransaction, scope: NamedScope, source: Int32,
+        until end: ContinuousClock.Instant
+    ) {
+        self.transaction = transaction
+        self.scope = scope
+        self.source = source
+        self.end = end
+    }
+
+    private var changes: [Change] { transaction.batch.changes }
+    private var schema: UploadSchema { transaction.batch.schema }
+
+    /// Writes as many of the changes as fit together.
+    ///
+    /// - Parameters:
+    ///   - positions: changes that are not applied, in their order.
+    ///   - first: why they cannot be written in the usual order.
+    /// - Returns: nil if none can be.
+    mutating func write(
+        _ positions: [Int], _ plan: UploadPlan, because first: ViolatedIndex
+    ) async throws -> Written? {
+        var set = positions
+        var isDeletesOnly = true
+        for _ in 0..<Self.maximumTrials {
+            guard !set.isEmpty, let time = statementTime(set.count) else { return nil }
+            var trial = plan
+            let entries = trial.decide(changes, at: set)
+            guard !entries.isEmpty else { return nil }
+            if isDeletesOnly {
+                isDeletesOnly = false
+                let early = arrangement.earlyDeletes(entries, of: changes, in: schema)
+                if early.isEmpty { try await learn(first, entries, time) }
+            }
+            guard let refusal = try await attempt(entries, time, &trial) else {
+                return Written(plan: trial, head: head)
+            }
+            if try await learn(refusal.violated, entries, time) { continue }
+            switch try await sieve(entries, time) {
+            case .index(let violated):
+                // Another name of a known index, where a table has partitions.
+                try await learn(violated, entries, time)
+            case .rows(let bad):
+                guard !bad.isEmpty else { return nil }
+                set.removeAll { bad.contains(changes[$0].row) }
+            case .lock(let refusal):
+                if locked == nil { locked = (refusal, .now) }
+                return nil
+            }
+        }
+        return nil
+    }
+
+    private var head: Sequence64?
+
+    private mutating func attempt(
+        _ entries: [LogEntry], _ time: Duration, _ trial: inout UploadPlan
+    ) async throws -> RowRefusal? {
+        do {
+            head = try await transaction.attempt(
+                entries, scope, source, within: time,
+                lockTime: UploadIsolation.partLockTime, arrangement: arrangement)
+            return nil
+        } catch let error as PostgresError {
+            guard let refusal = RowRefusal(error, isAttempt: true) else { throw error }
+            try await transaction.takeBack()
+            if refusal.isOfLock, locked == nil { locked = (refusal, .now) }
+            return refusal
+        }
+    }
+
+    private mutating func sieve(
+        _ entries: [LogEntry], _ time: Duration
+    ) async throws -> SetSieve.Found {
+        var sieve = SetSieve(
+            transaction: transaction, scope: scope, source: source, entries: entries,
+            arrangement: arrangement, known: known, time: time, end: end,
+            lockedSince: locked?.since)
+        return try await sieve.run()
+    }
+
+    /// A set is written in one go, or searched in halves, several times perhaps.
+    private func statementTime(_ count: Int) -> Duration? {
+        let left = end - .now
+        guard left > UploadIsolation.leastTime else { return nil }
+        return UploadIsolation.statementTime(
+            for: count, of: left, within: transaction.timeouts)
+    }
+
+    /// Finds out how the values of an index can be parked.
+    ///
+    /// - Returns: false if it was known before, or concerns no registered table.
+    @discardableResult
+    private mutating func learn(
+        _ violated: ViolatedIndex?, _ entries: [LogEntry], _ time: Duration
+    ) async throws -> Bool {
+        guard let violated, known.insert(violated).inserted,
+            let index = try await transaction.readIndex(violated),
+            indexes.insert(index.id).inserted
+        else { return false }
+        let early = arrangement.earlyDeletes(entries, of: changes, in: schema)
+        let rest = entries.filter { !early.contains($0.change) }
+        let rows = ParkableRows(rest, of: changes, in: index)
+        var options: [ParkingOption] = []
+        var left = rows.all
+        for option in ParkingOption.all(for: index, of: schema.tables[index.table].registered) {
+            let fitting = left.filter { rows.fits($0, option) }
+            guard !fitting.isEmpty, end - .now > UploadIsolation.leastTime else { continue }
+            let parked = WriteArrangement.Parked(option: option, table: index.table, rows: fitting)
+            guard try await transaction.frees(parked, index, entries, scope, within: time) else {
+                continue
+            }
+            options.append(option)
+            left.removeAll { rows.fits($0, option) }
+        }
+        arrangement.parkings.append(
+            WriteArrangement.Parking(index: index, options: options, isComplete: left.isEmpty))
+        return true
+    }
+}

@@ -1,0 +1,118 @@
+import Model
+import Postgres
+import Sidecar
+
+/// How the business rows of an attempt are written, beyond the usual order: which deletes go before
+/// the upserts, and which values are parked before anything takes its own.
+struct WriteArrangement: Sendable {
+    /// The usual order.
+    static let none = WriteArrangement()
+
+    /// A way to free an index's values, and the next one for rows that it does not suit.
+    struct Parking: Sendable {
+        let index: UniqueIndex
+        let options: [ParkingOption]
+        /// The options suit every row.
+        let isComplete: Bool
+    }
+
+    var deletesFirst = false
+    var parkings: [Parking] = []
+
+    var isNone: Bool { !deletesFirst && parkings.isEmpty }
+
+    /// The deletes that can go before the upserts: of rows that nothing else of the attempt writes,
+    /// in tables that no upsert's table points to. Before an upsert that moves a child to another
+    /// parent, the delete of the old parent would take the child along.
+    func earlyDeletes(
+        _ entries: [LogEntry], of changes: [Change], in schema: UploadSchema
+    ) -> Set<Int> {
+        guard deletesFirst else { return [] }
+        var writes: [RowID: Int] = [:]
+        var upserted: Set<Int> = []
+        var deleted: Set<Int> = []
+        for entry in entries {
+            let change = changes[entry.change]
+            writes[change.row, default: 0] += 1
+            if change.operation == .delete {
+                deleted.insert(change.table)
+            } else {
+                upserted.insert(change.table)
+            }
+        }
+        guard !upserted.isEmpty else { return [] }
+        let ancestors = schema.ancestors(of: upserted)
+        let isFree = deleted.subtracting(ancestors)
+        return Set(
+            entries.lazy.map(\.change).filter { position in
+                let change = changes[position]
+                return change.operation == .delete && isFree.contains(change.table)
+                    && writes[change.row] == 1
+            })
+    }
+
+    /// Rows that an option of a parking moves out of the way.
+    struct Parked {
+        let option: ParkingOption
+        let table: Int
+        let rows: [RowID]
+    }
+
+    /// What is parked for an attempt: each row by the first option whose column the attempt writes
+    /// afterwards, or by any if it deletes the row.
+    ///
+    /// - Parameter entries: those that are not written before.
+    func parked(
+        _ entries: [LogEntry], of changes: [Change], whereImmediate: Bool
+    ) -> [Parked] {
+        parkings.filter { $0.index.isImmediate || !whereImmediate }.flatMap { parking in
+            let rows = ParkableRows(entries, of: changes, in: parking.index)
+            var left = rows.all
+            return parking.options.compactMap { option in
+                let fitting = left.filter { rows.fits($0, option) }
+                left.removeAll { rows.fits($0, option) }
+                return fitting.isEmpty
+                    ? nil : Parked(option: option, table: parking.index.table, rows: fitting)
+            }
+        }
+    }
+}
+
+/// The rows of an attempt that are in a table, and what it writes to them.
+struct ParkableRows {
+    private(set) var all: [RowID] = []
+    private var columns: [RowID: [ColumnSet]] = [:]
+    private var deleted: Set<RowID> = []
+
+    init(_ entries: [LogEntry], of changes: [Change], in index: UniqueIndex) {
+        for entry in entries where changes[entry.change].table == index.table {
+            let change = changes[entry.change]
+            if columns[change.row] == nil { all.append(change.row) }
+            columns[change.row, default: []].append(change.columns)
+            if change.operation == .delete { deleted.insert(change.row) }
+        }
+    }
+
+    func fits(_ row: RowID, _ option: ParkingOption) -> Bool {
+        deleted.contains(row)
+            || columns[row]?.contains { $0.contains(option.column) } ?? false
+    }
+}
+
+extension UploadSchema {
+    /// The tables that some of these point to, directly or through others; a table that points to
+    /// itself is its own.
+    fileprivate func ancestors(of children: Set<Int>) -> Set<Int> {
+        var found: Set<Int> = []
+        var next = Array(children)
+        while let child = next.popLast() {
+            for key in tables[child].registered.foreignKeys {
+                guard let parent = table(key.parent), found.insert(parent).inserted else {
+                    continue
+                }
+                next.append(parent)
+            }
+        }
+        return found
+    }
+}
