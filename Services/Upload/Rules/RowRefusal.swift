@@ -23,6 +23,9 @@ struct RowRefusal: Sendable {
     let sqlState: SQLState?
     /// For the operator's record; may quote the row. Never for the wire.
     let detail: String
+    /// The column or the constraint that PostgreSQL names: a part of the table's definition, and no
+    /// value of any row.
+    let culprit: String?
 
     /// Classes that speak of the server or the session, never of a row or its table.
     private static let serverClasses: Set<Substring> = [
@@ -60,6 +63,7 @@ struct RowRefusal: Sendable {
     private init(sqlState: SQLState, detail: String) {
         self.sqlState = sqlState
         self.detail = detail
+        culprit = nil
     }
 
     /// Who sent the statement that failed.
@@ -77,6 +81,9 @@ struct RowRefusal: Sendable {
     init?(_ error: ServerError, from origin: Origin) {
         let state = error.sqlState
         detail = error.constraint.map { "\(error.message) (constraint \($0))" } ?? error.message
+        culprit =
+            error.constraint.map { "constraint \"\($0)\"" }
+            ?? error.column.map { "column \"\($0)\"" }
         if state == Self.keyTakenState {
             sqlState = nil
             return
@@ -105,7 +112,8 @@ struct RowRefusal: Sendable {
 
     func outcome(of change: Change, version: RowVersion, in table: TableName) -> ChangeVerdict {
         guard let sqlState else { return .invalid(.keyTaken(table, change.row.key)) }
-        let cause = "SQLSTATE \(sqlState.rawValue) (\(sqlState.meaning))"
+        let names = culprit.map { ", \($0)" } ?? ""
+        let cause = "SQLSTATE \(sqlState.rawValue) (\(sqlState.meaning)\(names))"
         return .materializeError(
             version: version,
             message: isPostponed

@@ -59,6 +59,11 @@ package enum UploadStatements {
     package static let enterDeletes = Statement(
         name: "upload_enter_deletes", sql: "SELECT set_config('oversync.writes', 'D', true)")
 
+    /// From here on the transaction renders rows as capture does, whatever its session is set to.
+    package static let renderAsCapture = Statement(
+        name: "upload_render_as_capture",
+        sql: "SELECT \(RenderingSettings.assignments)")
+
     package static let createScope = Statement(
         name: "upload_create_scope",
         sql: "INSERT INTO sync.scope (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING",
@@ -129,7 +134,8 @@ package enum UploadStatements {
     /// All of them, for the test that prepares each on a real server.
     package static let all = [
         begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint, deferConstraints,
-        checkConstraints, configure, enterWrites, boundAttempt, enterDeletes, ReadHead.statement,
+        checkConstraints, configure, enterWrites, boundAttempt, enterDeletes, renderAsCapture,
+        ReadHead.statement,
         ReadEpoch.statement, FindScope.statement, LockScope.statement, createScope,
         ReadSource.statement, CreateSource.statement, ReadKnownChanges.statement,
         ReadRows.statement, ReadPayloads.statement, expectNoColumns, advanceScope, appendLog,
