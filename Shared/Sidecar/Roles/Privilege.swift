@@ -55,7 +55,7 @@ extension ServiceRole {
         + Privilege.table("sync.source", "SELECT", "INSERT")
         // A payload becomes what the business table has stored, in the transaction that logs it.
         + Privilege.table("sync.change_log", "SELECT", "INSERT", "UPDATE")
-        + Privilege.table("sync.returned_table", "SELECT", "INSERT")
+        + Privilege.table("sync.returned_table", "INSERT")
         + Privilege.table("sync.row_state", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.key_owner", "SELECT", "INSERT", "UPDATE", "DELETE")
         + Privilege.table("sync.materialize_failures", "SELECT", "INSERT", "UPDATE")

@@ -28,6 +28,7 @@ struct StoredWrite {
             }
         }
         guard pending.base == row.version else { return false }
+        let before = try LocalRow(db: db, table: table).values(pending.local)
         var isChanged = false
         if pending.operation != .delete {
             isChanged = try take(
@@ -36,7 +37,10 @@ struct StoredWrite {
         if let image = try image(row, table) {
             try PendingQueue(db: db).setImage(table, key, image)
         }
-        if isChanged { try TouchLog(db: db).add(pending.local, in: table) }
+        if isChanged {
+            try TouchLog(db: db).add(
+                pending.local, in: table, image: before.map(RowImage.text(of:)))
+        }
         return isChanged
     }
 
