@@ -5,8 +5,8 @@ import Testing
 
 @testable import OverSQLite
 
-/// A server that stores rows otherwise than they are sent: it rounds `total`, gives each row a `made`
-/// that it does not have yet, and counts the writes in `edits`.
+/// A server that stores rows otherwise than they are sent: it rounds `total`, gives each row a
+/// `made` that it does not have yet, and counts the writes in `edits`.
 @Suite(.timeLimit(.minutes(1))) struct StoredRowTests {
     private static let schema = """
         CREATE TABLE invoices (

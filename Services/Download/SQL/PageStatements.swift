@@ -60,6 +60,10 @@ extension DownloadStatements {
         let range: PageRange
     }
 
+    /// As many as have numbers. Order and limit make the planner probe the index, also while it
+    /// knows nothing of the table.
+    private static let mostTables = Int16.max
+
     /// - Parameter payload: the expression of the payload's column.
     private static func pageStatement(_ name: String, payload: String) -> Statement {
         Statement(
@@ -75,7 +79,9 @@ extension DownloadStatements {
                         SELECT d.source_no FROM sync.source d
                         WHERE d.scope_id = $1 AND d.device = $7)
                         OR l.table_id = ANY (ARRAY(
-                            SELECT r.table_id FROM sync.returned_table r WHERE r.scope_id = $1)))
+                            SELECT r.table_id FROM sync.returned_table r
+                            WHERE r.scope_id = $1 ORDER BY r.scope_id, r.table_id
+                            LIMIT \(mostTables))))
                 ORDER BY l.seq LIMIT $5
                 """,
             parameters: [.int8, .text, .int8, .int8, .int8, .int2Array, .text], results: .binary)

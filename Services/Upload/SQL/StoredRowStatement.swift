@@ -7,7 +7,8 @@ import Sidecar
 ///
 /// The change keeps its sequence, its version, its writer and the hash of what was sent, so that a
 /// repeat of it is still known (V2). That some row of the table came out otherwise is noted for the
-/// user: from then on devices get their own changes of the table, too, each in its place in the log.
+/// user: from then on devices get their own changes of the table, too, each in its place in the
+/// log.
 enum StoredRowStatement {
     /// Begins as the names of the statements do that write rows: what it meets, their rows cause.
     private static let namePrefix = "\(MaterializeStatement.namePrefix)_stored"
@@ -29,8 +30,8 @@ enum StoredRowStatement {
             ])
     }
 
-    /// `$1` the scope, `$2` its user, `$3` the changes' sequences, `$4` the keys of their rows, `$5`
-    /// how many they are.
+    /// `$1` the scope, `$2` its user, `$3` the changes' sequences, `$4` the keys of their rows,
+    /// `$5` how many they are.
     ///
     /// The changes are updated where they lie, as this transaction alone can see them, and by no
     /// index (`+ 0`): a plan that was made for an empty log would read all of the scope's.

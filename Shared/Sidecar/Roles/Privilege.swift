@@ -69,9 +69,10 @@ extension ServiceRole {
 
     /// Nothing but reading, so that a page can come from a hot standby.
     private static let downloads: [Privilege] =
-        ["meta", "catalog", "scope", "source", "change_log", "hydration", "returned_table"].flatMap {
-            Privilege.table("sync.\($0)", "SELECT")
-        }
+        ["meta", "catalog", "scope", "source", "change_log", "hydration", "returned_table"].flatMap
+    {
+        Privilege.table("sync.\($0)", "SELECT")
+    }
 
     private static let prunes: [Privilege] =
         Privilege.table("sync.meta", "SELECT") + Privilege.table("sync.catalog", "SELECT")

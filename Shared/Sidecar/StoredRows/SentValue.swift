@@ -46,9 +46,10 @@ struct SentValue {
 
     static let numeric: UInt32 = 1700
     private static let (float4, money): (UInt32, UInt32) = (700, 790)
-    private static let (date, time, timestamp, interval, timetz): (
-        UInt32, UInt32, UInt32, UInt32, UInt32
-    ) = (1082, 1083, 1114, 1186, 1266)
+    private static let (date, time, timestamp, interval, timetz):
+        (
+            UInt32, UInt32, UInt32, UInt32, UInt32
+        ) = (1082, 1083, 1114, 1186, 1266)
     /// `name`, `"char"`, `text`, `varchar`.
     private static let texts: Set<UInt32> = [18, 19, 25, 1043]
     /// Arrays of these, and of `char(n)`.
@@ -118,12 +119,15 @@ struct SentValue {
         case .money: isSameNumber(sent, stored, "\(stored)::numeric")
         case .time(let time): isSameTime(sent, stored, time)
         case .unknown:
-            "(\(Self.areSame("nullif(\(sent)::jsonb, 'null')", "nullif(to_jsonb(\(stored)), 'null')"))"
-                + " OR \(Self.areSame(raw, "\(stored)::text COLLATE \"C\"")))"
+            "("
+                + Self.areSame(
+                    "nullif(\(sent)::jsonb, 'null')", "nullif(to_jsonb(\(stored)), 'null')")
+                + " OR " + Self.areSame(raw, "\(stored)::text COLLATE \"C\"") + ")"
         case .array:
             "(\(Self.areSame("to_jsonb(\(sent))", "to_jsonb(\(stored))"))"
                 + " AND \(Self.lacks(Time.other.loss, raw)))"
-        case .typed(let form): Self.areSame(form.expression(converted(sent)), form.expression(stored))
+        case .typed(let form):
+            Self.areSame(form.expression(converted(sent)), form.expression(stored))
         }
     }
 

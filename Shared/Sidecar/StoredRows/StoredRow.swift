@@ -103,15 +103,15 @@ package struct StoredRow {
         return """
             (SELECT CASE
                 WHEN \(unsendable.isTooLarge("w.payload")) THEN sync.refuse_row('54000',
-                    format('a row of \(doubled(table.name)) is too large for devices: %s bytes as JSON, at most %s',
+                    format('a row of \(doubled(table.name)) is too large for devices: '
+                        || '%s bytes as JSON, at most %s',
                         \(unsendable.size("w.payload")), \(UnsendableRow.largestBytes)),
                     format('Key %s.', left(\(unsendable.keyText(storedKey)), 64)), '')
                 WHEN EXISTS (SELECT FROM json_object_keys(\(sent)) AS k(name)
                     WHERE k.name <> ALL (ARRAY[\(names)]))
-                THEN (SELECT json_object_agg(e.key, e.value) FROM (
-                    SELECT a.key, a.value FROM json_each(w.payload) AS a
-                    UNION ALL SELECT b.key, b.value FROM json_each(\(sent)) AS b
-                    WHERE b.key <> ALL (ARRAY[\(names)])) AS e)
+                THEN (SELECT (left(w.payload::text, -1)
+                        || string_agg(format(',%s:%s', to_json(b.key), b.value), '') || '}')::json
+                    FROM json_each(\(sent)) AS b WHERE b.key <> ALL (ARRAY[\(names)]))
                 ELSE w.payload END
             FROM (SELECT \(rendered) AS payload) AS w)
             """

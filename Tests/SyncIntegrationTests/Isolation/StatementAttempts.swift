@@ -116,7 +116,8 @@ struct StatementAttempt: Sendable {
         UploadStatements.begin, UploadStatements.savepoint, UploadStatements.rollbackToSavepoint,
         UploadStatements.releaseSavepoint, UploadStatements.deferConstraints,
         UploadStatements.checkConstraints, UploadStatements.commit, UploadStatements.rollback,
-        UploadStatements.enterDeletes, UploadStatements.renderAsCapture, AuthStatements.begin, AuthStatements.commit,
+        UploadStatements.enterDeletes, UploadStatements.renderAsCapture, AuthStatements.begin,
+        AuthStatements.commit,
         DownloadStatements.begin, DownloadStatements.commit,
     ].map { StatementAttempt($0, .nobodysRows) }
 

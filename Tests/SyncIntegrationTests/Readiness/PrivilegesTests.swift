@@ -63,7 +63,8 @@ struct PrivilegesTests {
         SidecarStatements.ReadRegisteredTables.statement,
         SidecarStatements.hasDeferrableConstraints, SidecarStatements.ReadColumns.statement,
         SidecarStatements.ReadForeignKeys.statement, SidecarStatements.ReadUniqueKeys.statement,
-        SidecarStatements.ReadRowTriggers.statement, SidecarStatements.layoutVersion, FlawStatements.mayWrite,
+        SidecarStatements.ReadRowTriggers.statement, SidecarStatements.layoutVersion,
+        FlawStatements.mayWrite,
         FlawStatements.ReadShapes.statement, FlawStatements.ReadStates.statement,
     ]
 
