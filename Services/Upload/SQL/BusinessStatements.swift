@@ -14,7 +14,8 @@ final class BusinessStatements: Sendable {
         case keyUse(table: Int)
         case rows(
             table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation)
-        case stored(table: Int, MaterializeStatement.Kind, ColumnSet)
+        case stored(
+            table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation)
     }
 
     let schema: UploadSchema
@@ -46,11 +47,13 @@ final class BusinessStatements: Sendable {
 
     /// Puts what the table has stored into the log; nil where it stores nothing but what it is given.
     func stored(
-        _ table: Int, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet
+        _ table: Int, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
+        expecting rows: MaterializeStatement.Expectation
     ) -> Statement? {
-        guard kind != .delete, schema.tables[table].mayStoreOtherwise else { return nil }
-        return optional(.stored(table: table, kind, columns)) {
-            StoredRowStatement.make(schema.tables[table], kind, columns)
+        if kind == .delete { return nil }
+        if rows == .asRecorded, !schema.tables[table].mayStoreOtherwise { return nil }
+        return optional(.stored(table: table, kind, columns, rows)) {
+            StoredRowStatement.make(schema.tables[table], kind, columns, expecting: rows)
         }
     }
 

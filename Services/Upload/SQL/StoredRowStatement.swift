@@ -15,13 +15,20 @@ enum StoredRowStatement {
 
     /// Nil where PostgreSQL stores nothing but what the statement is given.
     static func make(
-        _ table: UploadTable, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet
+        _ table: UploadTable, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
+        expecting rows: MaterializeStatement.Expectation
     ) -> Statement? {
-        guard kind != .delete, table.mayStoreOtherwise,
-            StoredRow.mayDiffer(
-                table.registered, isCreation: kind == .create, names: columns.contains)
+        guard kind != .delete else { return nil }
+        // A row that the log does not know may be taken over, with all that it has.
+        let before: StoredRow.Before =
+            kind == .update ? .logged : rows == .anything ? .unlogged : .nothing
+        guard
+            before == .unlogged
+                || table.mayStoreOtherwise
+                    && StoredRow.mayDiffer(
+                        table.registered, isCreation: kind == .create, names: columns.contains)
         else { return nil }
-        let sql = sql(table.registered, isCreation: kind == .create, columns)
+        let sql = sql(table.registered, before, columns)
         return Statement(
             name: MaterializeStatement.name(of: sql, table, prefix: namePrefix), sql: sql,
             parameters: [
@@ -40,11 +47,11 @@ enum StoredRowStatement {
     /// not under its key has been given another key or owner by one: the statement stops, as where
     /// a trigger leaves a row out.
     private static func sql(
-        _ table: RegisteredTable, isCreation: Bool, _ columns: ColumnSet
+        _ table: RegisteredTable, _ before: StoredRow.Before, _ columns: ColumnSet
     ) -> String {
         let row = StoredRow(table)
         let differs = row.differs(
-            row: "t", payload: "l.payload", isCreation: isCreation, names: columns.contains)
+            row: "t", payload: "l.payload", before: before, names: columns.contains)
         let payload = row.payload(row: "t", sent: "l.payload", storedKey: "l.key")
         let entries = "unnest($3, $4) AS u(seq, key)"
         let owner = table.ownerColumn.map { " AND t.\(quoted($0)) = \(table.ownerValue("$2"))" }

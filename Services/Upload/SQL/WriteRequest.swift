@@ -40,7 +40,9 @@ struct WriteRequest {
                 commands.append(Command(UploadStatements.enterDeletes))
             }
             commands.append(command(group))
-            if let statement = statements.stored(group.table, group.kind, group.columns) {
+            if let statement = statements.stored(
+                group.table, group.kind, group.columns, expecting: expected)
+            {
                 compares = true
                 commands.append(stored(group, statement))
             }

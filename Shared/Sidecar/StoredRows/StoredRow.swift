@@ -8,6 +8,16 @@ package struct StoredRow {
         self.table = table
     }
 
+    /// What stood in the columns that a statement does not write.
+    package enum Before {
+        /// Nothing: the row is new.
+        case nothing
+        /// What the log says.
+        case logged
+        /// Nothing, or a row that the log does not know.
+        case unlogged
+    }
+
     /// The columns that devices see but the key, which no payload decides, with their places in the
     /// table.
     private static func comparable(
@@ -49,11 +59,10 @@ package struct StoredRow {
     /// - Parameters:
     ///   - row: the business row's alias.
     ///   - payload: an expression of type json that no `\u0000` is in.
-    ///   - isCreation: the row is new, so that no payload before this one has brought its values.
     ///   - names: whether the payload names a column, by its place in the table, other than by a
     ///     null that means its default.
     package func differs(
-        row: String, payload: String, isCreation: Bool, names: (Int) -> Bool
+        row: String, payload: String, before: Before, names: (Int) -> Bool
     ) -> String {
         var tests: [String] = []
         var compared: [Column] = []
@@ -64,7 +73,7 @@ package struct StoredRow {
                 guard isMade || !column.isExact else { continue }
                 compared.append(column)
                 tests.append("NOT \(isSame(column, row: row, payload: payload))")
-            } else if isMade || isCreation && column.hasDefault {
+            } else if isMade || before == .unlogged || before == .nothing && column.hasDefault {
                 tests.append("\(row).\(quoted(column.name)) IS NOT NULL")
             }
         }

@@ -94,7 +94,9 @@ struct PrivilegesTests {
                             rowBindings(table.registered, write, key, scope)))
                 }
             }
-            if let statement = statements.stored(index, .create, columns) {
+            if let statement = statements.stored(
+                index, .create, columns, expecting: .anything)
+            {
                 commands.append(Command(statement, storedBindings(table.registered, key, scope)))
             }
             if let statement = statements.keyUse(index) {
