@@ -28,9 +28,9 @@ enum GatewayAnswer {
             return #","status":"applied""#
                 + (version.map { #","new_server_version":\#($0)"# } ?? "")
         case .aborted: return #","status":"aborted""#
-        case .materializeError(let version, let state):
-            let message =
-                "\(schema).\(table) refused the row: SQLSTATE \(state) (\(meaning(state)))"
+        case .materializeError(let version, let state, let culprit):
+            let cause = ([meaning(state)] + (culprit.map { [$0] } ?? [])).joined(separator: ", ")
+            let message = "\(schema).\(table) refused the row: SQLSTATE \(state) (\(cause))"
             return
                 #","status":"materialize_error","new_server_version":\#(version),"message":\#(quoted(message))"#
         case .invalid(let refusal): return #","status":"invalid""# + members(refusal)

@@ -28,8 +28,10 @@ struct GatewayModel: Sendable {
         let operation: String
         let payload: String?
         let version: Int
-        let source: String
+        var source: String
         let changeID: Int
+        /// The payload as the device sent it.
+        let sent: String?
     }
 
     struct Change: Sendable {
@@ -57,6 +59,8 @@ struct GatewayModel: Sendable {
     private var known: [ChangeName: [Entry]] = [:]
     /// The highest change id of each device, kept even if its changes are compacted away.
     private var highest: [String: Int] = [:]
+    /// Tables that stored a row otherwise than a device sent it.
+    private var returned: Set<String> = []
 
     /// Remembers a device, whatever the outcome of its changes.
     mutating func meet(_ source: String) { highest[source] = highest[source] ?? 0 }
@@ -65,7 +69,7 @@ struct GatewayModel: Sendable {
     /// (V2).
     func versionOfSame(_ change: Change, from source: String) -> Int? {
         known[ChangeName(source: source, id: change.id)]?.first {
-            $0.place == change.place && $0.payload == change.payload
+            $0.place == change.place && $0.sent == change.payload
         }?.version
     }
 
@@ -78,20 +82,25 @@ struct GatewayModel: Sendable {
         return row.version
     }
 
+    /// - Parameter payload: what the table stores; nil for a delete.
     /// - Returns: the row's new version.
     @discardableResult
-    mutating func write(_ change: Change, from source: String) -> Int {
+    mutating func write(_ change: Change, storing payload: String?, from source: String) -> Int {
         let entry = Entry(
             sequence: lastSequence + 1, place: change.place, operation: change.operation,
-            payload: change.payload, version: (rows[change.place]?.version ?? 0) + 1,
-            source: source, changeID: change.id)
-        add(entry, columns: change.columns)
+            payload: payload, version: (rows[change.place]?.version ?? 0) + 1,
+            source: source, changeID: change.id, sent: change.payload)
+        let columns =
+            payload == change.payload
+            ? change.columns : payload.map { PayloadColumns(json: $0) } ?? [:]
+        add(entry, columns: columns)
         return entry.version
     }
 
     private mutating func add(_ entry: Entry, columns: PayloadColumns) {
         lastSequence = entry.sequence
         log.append(entry)
+        if entry.payload != entry.sent { returned.insert(entry.place.table) }
         known[ChangeName(source: entry.source, id: entry.changeID), default: []].append(entry)
         highest[entry.source] = max(highest[entry.source] ?? .min, entry.changeID)
         let before = rows[entry.place]?.columns ?? [:]
@@ -130,10 +139,14 @@ struct GatewayModel: Sendable {
     func highestChangeID(of source: String) -> Int? { highest[source] }
 
     /// The entries after `after` up to `until`, at most one more than `limit`: the extra one tells
-    /// that there is another page.
+    /// that there is another page. Tables that stored a row otherwise than it was sent are not
+    /// excluded.
     func page(after: Int, until: Int, limit: Int, excluding source: String?) -> [Entry] {
         Array(
-            log.lazy.filter { $0.sequence > after && $0.sequence <= until && $0.source != source }
-                .prefix(limit + 1))
+            log.lazy.filter {
+                $0.sequence > after && $0.sequence <= until
+                    && ($0.source != source || returned.contains($0.place.table))
+            }
+            .prefix(limit + 1))
     }
 }

@@ -6,8 +6,9 @@ struct GatewayStore: Sendable {
         case applied(Int?)
         case conflict(GatewayModel.StoredRow)
         case invalid(GatewayRefusal)
-        /// The business table refused the row, which would have had this version.
-        case materializeError(version: Int, state: String)
+        /// The business table refused the row, which would have had this version. `culprit` is the
+        /// column or the constraint.
+        case materializeError(version: Int, state: String, culprit: String?)
         case aborted
 
         var isApplied: Bool {
@@ -21,6 +22,8 @@ struct GatewayStore: Sendable {
     let schema: String
     let tables: GatewayTables
     var users: [String: GatewayModel] = [:]
+    /// What tables store instead of a payload, by table, at the test's request.
+    var storing: [String: @Sendable (String) -> String] = [:]
     /// Rows to reject, at the test's request.
     var refusals: [GatewayModel.Place: PlannedRefusal] = [:]
 
@@ -102,31 +105,38 @@ struct GatewayStore: Sendable {
     private mutating func write(
         _ change: GatewayModel.Change, on base: Int, user: String, device: String
     ) -> Answer {
-        if let state = refusal(of: change, user: user) {
-            return .materializeError(version: base + 1, state: state)
+        if let (state, culprit) = refusal(of: change, user: user) {
+            return .materializeError(version: base + 1, state: state, culprit: culprit)
         }
         if isTaken(change, user: user) { return .invalid(.keyTaken(schema, change.place)) }
-        return .applied(users[user, default: GatewayModel()].write(change, from: device))
+        let store = storing[change.place.table]
+        return .applied(
+            users[user, default: GatewayModel()].write(
+                change, storing: change.payload.map { store?($0) ?? $0 }, from: device))
     }
 
     // MARK: What PostgreSQL would say
 
-    /// The SQLSTATE with which the business table refuses a row; nil if it accepts the row.
-    private func refusal(of change: GatewayModel.Change, user: String) -> String? {
+    /// The SQLSTATE with which the business table refuses a row, and the column or constraint that
+    /// it names; nil if it accepts the row.
+    private func refusal(
+        of change: GatewayModel.Change, user: String
+    ) -> (state: String, culprit: String)? {
         let rows = users[user]?.rows ?? [:]
         let place = change.place
         if change.isDelete {
-            let isNeeded = tables.referring(to: place.table).contains { child, column in
+            let need = tables.referring(to: place.table).first { child, column in
                 rows.contains { name, row in
                     name.table == child && !row.isDeleted && row.columns.key(column) == place.pk
                 }
             }
-            return isNeeded ? "23503" : nil
+            // As PostgreSQL names foreign keys that are made without a name.
+            return need.map { ("23503", "constraint \"\($0.0)_\($0.1)_fkey\"") }
         }
         let before = rows[place]?.columns ?? [:]
         let after = before.merging(change.columns) { $1 }
-        let hasNull = tables[place.table]?.required.contains { after[$0] ?? .null == .null } == true
-        return hasNull ? "23502" : nil
+        let absent = tables[place.table]?.required.filter { after[$0] ?? .null == .null }.min()
+        return absent.map { ("23502", "column \"\($0)\"") }
     }
 
     private func missingParents(
@@ -151,7 +161,7 @@ struct GatewayStore: Sendable {
         _ reason: String, _ version: Int, _ place: GatewayModel.Place, _ schema: String
     ) -> Answer {
         switch reason {
-        case "materialize_error": .materializeError(version: version, state: "23505")
+        case "materialize_error": .materializeError(version: version, state: "23505", culprit: nil)
         case "fk_missing": .invalid(.init(reason, nil, .missing([])))
         case "unregistered_table": .invalid(.unregistered(schema, place.table))
         case "row_missing": .invalid(.rowMissing(schema, place))

@@ -242,7 +242,13 @@ extension InMemoryGateway {
             let until = min(query.until ?? model.lastSequence, model.lastSequence)
             let found = Self.entries(query, caller, model, schema: state.store.schema)
             let hasMore = found.count > query.limit
-            let page = found.prefix(query.limit)
+            var page = Array(found.prefix(query.limit))
+            if !query.isForSelf, call.epoch == nil {
+                // Clients that know no epoch skip changes of their own.
+                for index in page.indices where page[index].source == caller.device {
+                    page[index].source = ""
+                }
+            }
             let next = hasMore ? page.last?.sequence ?? query.after : max(query.after, until)
             return GatewayAnswer.page(
                 page, schema: state.store.schema, hasMore: hasMore, next: next, until: until)

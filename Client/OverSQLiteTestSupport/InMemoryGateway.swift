@@ -95,6 +95,16 @@ public final class InMemoryGateway: TestTransport {
         }
     }
 
+    /// Makes a table store rows otherwise than devices send them, like one that rounds numbers, has
+    /// defaults, or has triggers that change rows.
+    ///
+    /// - Parameters:
+    ///   - table: the table's name.
+    ///   - store: the JSON text that is stored, given the payload's.
+    public func storeRows(of table: String, as store: @escaping @Sendable (String) -> String) {
+        state.withLock { $0.store.storing[table.lowercased()] = store }
+    }
+
     /// One line for each fault that no request has met, and for each planned rejection of a row
     /// that no device has sent.
     public var unusedPlans: [String] {
@@ -157,7 +167,7 @@ public final class InMemoryGateway: TestTransport {
                 place: state.store.tables.writtenPlace(table, pk),
                 operation: payload == nil ? "DELETE" : "UPDATE", base: 0, payload: payload,
                 columns: payload.map { PayloadColumns(json: $0) } ?? [:])
-            return model.write(change, from: device)
+            return model.write(change, storing: payload, from: device)
         }
         wakeWaiting()
         return version

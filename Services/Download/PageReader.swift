@@ -128,6 +128,7 @@ struct PageReader: Sendable {
     ) async throws -> Page {
         var names = SourceNames(scopeRows.lazy.compactMap(\.source))
         try await complete(&names, for: rows, scope, connection, deadline)
+        if request.hidesOwnName { names.hide(request.device) }
         func filled(_ writer: some PageWriter) async throws -> Page {
             var filling = PageFilling(writer, request, reading.state)
             if try filling.add(rows) == .largeRow {

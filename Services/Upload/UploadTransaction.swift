@@ -44,8 +44,12 @@ struct UploadTransaction {
         pipeline.add(
             contentsOf: writes(entries, scope, source, expecting: .asRecorded) + constraintCheck)
         let head = pipeline.add(UploadStatements.ReadHead(scope: scope))
+        let shown = plan.ownSequencesShown
+        let own = UploadStatements.ReadPayloads(scope: scope, sequences: shown)
+        let stored = shown.isEmpty ? nil : pipeline.add(own)
         pipeline.add(UploadStatements.commit)
         let results = try await run(pipeline)
+        if let stored { plan.show(try own.payloads(results[stored])) }
         return UploadResult(plan: plan, reading: reading, head: try results[head].one())
     }
 
@@ -60,9 +64,15 @@ struct UploadTransaction {
         if options.isAtomic, isolation.plan.hasUnapplied {
             return try await abandon(isolation.plan, reading)
         }
+        var plan = isolation.plan
+        let shown = plan.ownSequencesShown
+        if !shown.isEmpty {
+            let own = UploadStatements.ReadPayloads(scope: scope, sequences: shown)
+            plan.show(try own.payloads(try await connection.run(own, deadline: deadline)))
+        }
         try await run(isolation.failures + [Command(UploadStatements.commit)])
         return UploadResult(
-            plan: isolation.plan, reading: reading, blockedTables: isolation.blockedTables)
+            plan: plan, reading: reading, blockedTables: isolation.blockedTables)
     }
 
     /// Finds out which of two causes a row count that is too small has: the key is another user's,

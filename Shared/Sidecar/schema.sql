@@ -13,7 +13,7 @@ CREATE TABLE sync.meta (
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO sync.meta (layout_version) VALUES (11);
+INSERT INTO sync.meta (layout_version) VALUES (12);
 
 -- The unit of isolation and ordering: today one per user. Every transaction that adds to a scope's
 -- change log locks this row first and takes its sequences from it, so sequence order is commit order.
@@ -99,6 +99,14 @@ CREATE TABLE sync.row_state (
     deleted boolean NOT NULL,
     PRIMARY KEY (scope_id, table_id, key)
 ) WITH (fillfactor = 80);
+
+-- The tables in which PostgreSQL has stored a row of a user's otherwise than a device sent it. From then on the user's
+-- devices get their own changes of these tables, too.
+CREATE TABLE sync.returned_table (
+    scope_id bigint NOT NULL,
+    table_id smallint NOT NULL,
+    PRIMARY KEY (scope_id, table_id)
+);
 
 -- Who a row of a table without an owner column belongs to: the first user whose change created its key.
 CREATE TABLE sync.key_owner (

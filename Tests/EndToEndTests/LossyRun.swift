@@ -23,7 +23,7 @@ struct LossyRun {
     private(set) var cutAnswers = 0
     /// Uploads that got through before an older one of the same device.
     private(set) var overtaken = 0
-    private var model = ModelServer()
+    private var model = ModelServer(roundsPins: true)
     /// What each device has not been answered yet.
     private var waiting: [Sender: [ModelServer.Upload]] = [:]
 

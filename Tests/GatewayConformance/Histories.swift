@@ -23,7 +23,7 @@ enum Histories {
             try await laptop.upload(
                 talk.user(9, 3, name: nil),
                 gives: .statuses(
-                    talk.materializeError(9, 1, "users", "23502 (not null violation)"), highest: 2))
+                    talk.materializeError(9, 1, "users", Refused.withoutName), highest: 2))
             try await laptop.get("sync/bootstrap", gives: standing(true, next: 1, highest: 2))
         },
         Behaviour("A request of another history is refused, one of this history is not") { talk in

@@ -32,7 +32,7 @@ enum Refusals {
             try await phone.upload(
                 talk.delete(3, "users", 1, base: 1), talk.user(4, 5),
                 gives: .statuses(
-                    talk.materializeError(3, 2, "users", "23503 (foreign key violation)"),
+                    talk.materializeError(3, 2, "users", Refused.stillNeeded),
                     talk.applied(4, 1), highest: 3))
             try await phone.upload(
                 talk.user(5, 1, base: 1, name: "b"),
@@ -40,7 +40,7 @@ enum Refusals {
         },
         Behaviour("V6: a row that the business table refuses is refused alone") { talk in
             let phone = try await talk.device("phone")
-            let refused = talk.materializeError(2, 1, "users", "23502 (not null violation)")
+            let refused = talk.materializeError(2, 1, "users", Refused.withoutName)
             try await phone.upload(
                 talk.user(1, 1), talk.user(2, 2, name: nil), talk.user(3, 3),
                 gives: .statuses(talk.applied(1, 1), refused, talk.applied(3, 1), highest: 2))
@@ -54,7 +54,7 @@ enum Refusals {
             try await phone.upload(
                 talk.user(5, 1, base: 2, op: "UPDATE", name: nil),
                 gives: .statuses(
-                    talk.materializeError(5, 3, "users", "23502 (not null violation)"), highest: 3))
+                    talk.materializeError(5, 3, "users", Refused.withoutName), highest: 3))
         },
         Behaviour("V10: a table that is not registered is refused, and the others are applied") {
             talk in

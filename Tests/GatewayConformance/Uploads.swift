@@ -175,7 +175,7 @@ enum Uploads {
                 talk.user(1, 1), talk.user(3, 3, name: nil), query: "?atomic=true",
                 gives: .statuses(
                     talk.aborted(1),
-                    talk.materializeError(3, 1, "users", "23502 (not null violation)"), highest: 2))
+                    talk.materializeError(3, 1, "users", Refused.withoutName), highest: 2))
             try await phone.upload(
                 talk.user(1, 1), query: "?atomic=yes",
                 gives: .invalid("atomic must be true or false")

@@ -90,3 +90,10 @@ extension Conversation {
             """
     }
 }
+
+/// Why a business table refuses rows of these tests, as a part of a JSON string.
+enum Refused {
+    static let withoutName = #"23502 (not null violation, column \"name\")"#
+    static let stillNeeded =
+        #"23503 (foreign key violation, constraint \"posts_user_id_fkey\")"#
+}

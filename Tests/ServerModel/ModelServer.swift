@@ -23,7 +23,10 @@ package struct ModelServer {
     private var expected: [Int: Int] = [:]
     private var reliedOn: Set<Int> = []
 
-    package init() {}
+    /// The table of pins rounds numbers, so that its rows are others than devices send (P4).
+    private let roundsPins: Bool
+
+    package init(roundsPins: Bool = false) { self.roundsPins = roundsPins }
 
     package func log(of user: User) -> [Entry] { logs[user.rawValue].entries }
 
@@ -133,7 +136,10 @@ package struct ModelServer {
         append(
             Entry(
                 place: place, kind: change.kind, version: version, device: upload.device,
-                id: change.id, content: change.payload.map { .sent($0) } ?? .deleted),
+                id: change.id,
+                content: content(
+                    of: change, by: upload.user, isStored: asksPostgres && !isOthers),
+                sent: change.payload),
             to: upload.user)
         if !isOthers {
             if let payload = change.payload {
@@ -143,6 +149,18 @@ package struct ModelServer {
             }
         }
         return .applied(version: version)
+    }
+
+    /// A rounded number makes the entry the stored row.
+    private func content(
+        of change: Change, by user: User, isStored: Bool
+    ) -> Entry.Content {
+        guard let payload = change.payload else { return .deleted }
+        guard roundsPins, isStored, change.place.table == .pins, payload.number != nil else {
+            return .sent(payload)
+        }
+        let row = (rows[change.place] ?? Row(owner: user)).taking(payload)
+        return .stored(row, hasUnknown: payload.hasUnknown)
     }
 
     /// PostgreSQL's no. The delete of another user's row does nothing.
@@ -220,6 +238,7 @@ package struct ModelServer {
 extension ModelServer.Entry {
     /// Whether a change says the same of the same row: a repeat, if the id is the same too.
     package func hasContent(of change: ModelServer.Change) -> Bool {
-        place == change.place && content == (change.payload.map { .sent($0) } ?? .deleted)
+        if let sent { return place == change.place && sent == change.payload }
+        return place == change.place && content == (change.payload.map { .sent($0) } ?? .deleted)
     }
 }

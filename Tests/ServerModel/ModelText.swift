@@ -8,7 +8,7 @@ extension ModelServer {
         CREATE TABLE m.items (id uuid PRIMARY KEY, owner text,
             note_id uuid REFERENCES m.notes DEFERRABLE INITIALLY DEFERRED, n int);
         CREATE TABLE m.pins (id uuid PRIMARY KEY, owner text,
-            note_id uuid REFERENCES m.notes ON DELETE CASCADE, n int);
+            note_id uuid REFERENCES m.notes ON DELETE CASCADE, n numeric(6,1));
         """
     /// Their entries in `oversync.yaml`.
     package static let registrations = """
@@ -89,7 +89,8 @@ extension ModelServer.Payload {
         if let reference {
             fields.append((table.referenceColumn, reference.keyText.map(quoted) ?? "null"))
         }
-        if let number { fields.append(("n", "\(number)")) }
+        // Of pins as a number that their table rounds.
+        if let number { fields.append(("n", table == .pins ? "\(number).04" : "\(number)")) }
         return fields
     }
 
@@ -108,7 +109,8 @@ extension ModelServer.Row {
             place.table == .notes
             ? "\"title\":" + (title.map { "\"\(ModelServer.Payload.titleText($0))\"" } ?? "null")
                 + ",\"up_id\":\(note)"
-            : "\"note_id\":\(note),\"n\":" + (number.map { "\($0)" } ?? "null")
+            : "\"note_id\":\(note),\"n\":"
+                + (number.map { place.table == .pins ? "\($0).0" : "\($0)" } ?? "null")
         return "{\"id\":\"\(place.keyText)\",\(own)}"
     }
 }
@@ -132,7 +134,9 @@ extension ModelServer.Entry {
         switch content {
         case .deleted: nil
         case .sent(let payload): payload.json(place.table)
-        case .row(let row): row.json(place)
+        case .row(let row), .stored(let row, hasUnknown: false): row.json(place)
+        case .stored(let row, hasUnknown: true):
+            row.json(place).dropLast() + ",\"unknown\":[1.50]}"
         }
     }
 }

@@ -113,6 +113,8 @@ extension ModelServer {
             case sent(Payload)
             /// As plain SQL left it.
             case row(Row)
+            /// As the table has stored what a device sent, with what is no column.
+            case stored(Row, hasUnknown: Bool)
         }
 
         package let place: Place
@@ -122,6 +124,8 @@ extension ModelServer {
         /// 0 for plain SQL.
         package let id: Int
         package let content: Content
+        /// What the device sent, where the content is something else.
+        package var sent: Payload?
     }
 
     package enum Answer: Hashable, Sendable {

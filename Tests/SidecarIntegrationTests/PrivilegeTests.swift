@@ -108,9 +108,10 @@ struct PrivilegeTests {
             try await database.install(RoleFixture.notes, RoleFixture.items)
             #expect(
                 try await database.rights(of: .download, in: "sync")
-                    == ["catalog", "change_log", "hydration", "meta", "scope", "source"].map {
-                        "sync.\($0) SELECT"
-                    })
+                    == [
+                        "catalog", "change_log", "hydration", "meta", "returned_table", "scope",
+                        "source",
+                    ].map { "sync.\($0) SELECT" })
             for schema in ["app", "shared", "oversync_auth", "public"] {
                 #expect(try await database.rights(of: .download, in: schema) == [])
             }

@@ -55,6 +55,11 @@ struct GoldenServerTests {
             let statement = upload.rows(index, kind, all, expecting: expectation)
             return "-- \(table.name): \(title)\n\(statement.sql);"
         }
+        for (title, kind) in [("creation", MaterializeStatement.Kind.create), ("update", .update)] {
+            guard let stored = upload.stored(index, kind, all, expecting: .asRecorded)
+            else { continue }
+            parts.append("-- \(table.name): what a \(title) stored\n\(stored.sql);")
+        }
         if let keyUse = upload.keyUse(index) {
             parts.append("-- \(table.name): whether a key is another user's\n\(keyUse.sql);")
         }
@@ -79,15 +84,17 @@ struct GoldenServerTests {
             guard column.type >= firstUserType else { return column }
             return Column(
                 name: column.name, typeName: column.typeName, type: firstUserType,
-                baseType: min(column.baseType, firstUserType), isReadOnly: column.isReadOnly,
-                isRequired: column.isRequired)
+                baseType: min(column.baseType, firstUserType), plainType: column.plainType,
+                hasModifier: column.hasModifier, isReadOnly: column.isReadOnly,
+                isRequired: column.isRequired, hasDefault: column.hasDefault,
+                isNotNull: column.isNotNull)
         }
         return RegisteredTable(
             id: table.id, name: table.name, keyKind: table.keyKind, keyColumn: table.keyColumn,
             mode: table.mode, ownerColumn: table.ownerColumn, columns: columns,
             foreignKeys: table.foreignKeys, columnNeeds: table.columnNeeds,
-            keyIndexColumns: table.keyIndexColumns, isRemoved: table.isRemoved,
-            access: table.access)
+            keyIndexColumns: table.keyIndexColumns, hasRowTriggers: table.hasRowTriggers,
+            isRemoved: table.isRemoved, access: table.access)
     }
 }
 

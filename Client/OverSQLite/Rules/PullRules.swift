@@ -12,6 +12,9 @@ enum PullRules {
         case rebase
         /// The row has pending edits that conflict with the change (hazards C5, H2).
         case resolve
+        /// The change is this device's own and confirmed already: the server may have stored it
+        /// otherwise than it was sent.
+        case takeStored
         /// The row's edits were sent and not answered, and this version may be based on them. First
         /// send them again, to learn their outcome.
         case postpone
@@ -31,7 +34,10 @@ enum PullRules {
     static func decide(
         _ change: RemoteChange, known: KnownRow?, waiting: Waiting?, ownSource: String
     ) -> Action {
-        if let known, change.version <= known.version { return .skip }
+        if let known, change.version <= known.version {
+            let isOwn = change.version == known.version && change.sourceID == ownSource
+            return isOwn && !known.isDeleted && !change.isDelete ? .takeStored : .skip
+        }
         guard let waiting else { return .apply }
         guard change.sourceID == ownSource,
             let own = waiting.sent.first(where: { $0.changeID == change.changeID })

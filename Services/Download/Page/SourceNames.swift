@@ -45,4 +45,9 @@ struct SourceNames {
         names[number] = name
         if name == nil { nameless.insert(number) }
     }
+
+    /// Leaves the device's number without a name.
+    mutating func hide(_ device: DeviceID) {
+        for (number, name) in names where DeviceID(name) == device { names[number] = "" }
+    }
 }

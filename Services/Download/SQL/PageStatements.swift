@@ -12,7 +12,8 @@ struct PageRange {
     let count: Int
     /// The tables whose rows are read; nil reads those of all.
     let tables: [TableID]?
-    /// A device whose own changes are left out.
+    /// A device whose own changes are left out, but for those of tables that have stored a row
+    /// otherwise than a device sent it.
     let excluding: DeviceID?
 }
 
@@ -59,6 +60,10 @@ extension DownloadStatements {
         let range: PageRange
     }
 
+    /// As many as have numbers. Order and limit make the planner probe the index, also while it
+    /// knows nothing of the table.
+    private static let mostTables = Int16.max
+
     /// - Parameter payload: the expression of the payload's column.
     private static func pageStatement(_ name: String, payload: String) -> Statement {
         Statement(
@@ -72,7 +77,11 @@ extension DownloadStatements {
                     AND ($6::int2[] IS NULL OR l.table_id = ANY ($6))
                     AND ($7::text IS NULL OR l.source_no IS DISTINCT FROM (
                         SELECT d.source_no FROM sync.source d
-                        WHERE d.scope_id = $1 AND d.device = $7))
+                        WHERE d.scope_id = $1 AND d.device = $7)
+                        OR l.table_id = ANY (ARRAY(
+                            SELECT r.table_id FROM sync.returned_table r
+                            WHERE r.scope_id = $1 ORDER BY r.scope_id, r.table_id
+                            LIMIT \(mostTables))))
                 ORDER BY l.seq LIMIT $5
                 """,
             parameters: [.int8, .text, .int8, .int8, .int8, .int2Array, .text], results: .binary)

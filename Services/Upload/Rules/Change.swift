@@ -16,6 +16,8 @@ package struct Change: Sendable {
     package let contentHash: Int64
     /// The columns of the business table that its payload names.
     package let columns: ColumnSet
+    /// Those of them that are null and, in a new row, take their default instead.
+    package let defaulted: ColumnSet
     /// Members of its payload that name no column, as far as they could be names of one.
     package let strangers: [String]
     /// The parent rows that it points to.
@@ -26,7 +28,8 @@ package struct Change: Sendable {
     package init(
         index: Int, id: ChangeID, row: RowID, table: Int, operation: Operation, base: RowVersion,
         payload: Range<Int>?, contentHash: Int64, columns: ColumnSet = ColumnSet(),
-        strangers: [String] = [], needs: [ParentReference] = [], provides: [ParentReference] = []
+        defaulted: ColumnSet = ColumnSet(), strangers: [String] = [],
+        needs: [ParentReference] = [], provides: [ParentReference] = []
     ) {
         self.index = index
         self.id = id
@@ -37,6 +40,7 @@ package struct Change: Sendable {
         self.payload = payload
         self.contentHash = contentHash
         self.columns = columns
+        self.defaulted = defaulted
         self.strangers = strangers
         self.needs = needs
         self.provides = provides
@@ -90,6 +94,13 @@ package struct ColumnSet: Hashable, Sendable {
         let word = column / 64 - 1
         while rest.count <= word { rest.append(0) }
         rest[word] |= 1 << UInt64(column % 64)
+    }
+
+    package func subtracting(_ other: ColumnSet) -> ColumnSet {
+        var rest = self
+        rest.first &= ~other.first
+        for (word, bits) in zip(rest.rest.indices, other.rest) { rest.rest[word] &= ~bits }
+        return rest
     }
 
     package func contains(_ column: Int) -> Bool {

@@ -31,16 +31,19 @@ package struct ServerRow: Hashable, Sendable {
     package let key: RowKey
     package let version: RowVersion
     package let isDeleted: Bool
-    /// JSON as it was sent; nil when the row is deleted.
-    package let payload: [UInt8]?
+    /// JSON as the log has it; nil when the row is deleted.
+    package internal(set) var payload: [UInt8]?
     package let device: String
     package let changeID: ChangeID
     /// RFC 3339; empty where compaction has removed the row's last change, and its time with it.
     package let timestamp: String
+    /// The sequence of the row's change if the upload at hand has written it: the payload is then as
+    /// it was sent.
+    package let ownSequence: Sequence64?
 
     package init(
         table: TableName, key: RowKey, version: RowVersion, isDeleted: Bool, payload: [UInt8]?,
-        device: String, changeID: ChangeID, timestamp: String
+        device: String, changeID: ChangeID, timestamp: String, ownSequence: Sequence64? = nil
     ) {
         self.table = table
         self.key = key
@@ -50,5 +53,6 @@ package struct ServerRow: Hashable, Sendable {
         self.device = device
         self.changeID = changeID
         self.timestamp = timestamp
+        self.ownSequence = ownSequence
     }
 }

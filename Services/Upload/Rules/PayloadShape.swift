@@ -13,6 +13,8 @@ struct PayloadShape {
     private static let maximumNameBytes = 63
 
     var columns = ColumnSet()
+    /// See ``Change/defaulted``.
+    var defaulted = ColumnSet()
     /// See ``Change/strangers``.
     var strangers: [String] = []
     var needs: [ParentReference] = []
@@ -38,6 +40,9 @@ struct PayloadShape {
                 }
                 next = column + 1
                 shape.columns.insert(column)
+                if slice.kind == .null, table.registered.columns[column].takesDefaultForNull {
+                    shape.defaulted.insert(column)
+                }
                 if table.valueColumns.contains(column) { values[column] = slice }
             }
         } catch {

@@ -25,6 +25,9 @@ struct RowRefusal: Sendable {
     let detail: String
     /// The index whose values another row has.
     let violated: ViolatedIndex?
+    /// The column or the constraint that PostgreSQL names: a part of the table's definition, and no
+    /// value of any row.
+    let culprit: String?
 
     /// Classes that speak of the server or the session, never of a row or its table.
     private static let serverClasses: Set<Substring> = [
@@ -66,6 +69,7 @@ struct RowRefusal: Sendable {
         self.sqlState = sqlState
         self.detail = detail
         violated = nil
+        culprit = nil
     }
 
     /// Who sent the statement that failed.
@@ -84,6 +88,9 @@ struct RowRefusal: Sendable {
         let state = error.sqlState
         detail = error.constraint.map { "\(error.message) (constraint \($0))" } ?? error.message
         violated = Self.collisions.contains(state) ? ViolatedIndex(error) : nil
+        culprit =
+            error.constraint.map { "constraint \"\($0)\"" }
+            ?? error.column.map { "column \"\($0)\"" }
         if state == Self.keyTakenState {
             sqlState = nil
             return
@@ -112,7 +119,8 @@ struct RowRefusal: Sendable {
 
     func outcome(of change: Change, version: RowVersion, in table: TableName) -> ChangeVerdict {
         guard let sqlState else { return .invalid(.keyTaken(table, change.row.key)) }
-        let cause = "SQLSTATE \(sqlState.rawValue) (\(sqlState.meaning))"
+        let names = culprit.map { ", \($0)" } ?? ""
+        let cause = "SQLSTATE \(sqlState.rawValue) (\(sqlState.meaning)\(names))"
         return .materializeError(
             version: version,
             message: isPostponed

@@ -124,6 +124,11 @@ package struct UploadPlan: Sendable {
         lastSequence = reading.lastSequence
     }
 
+    /// See ``UploadTable/mayStoreOtherwise``.
+    func mayStoreOtherwise(_ table: TableName) -> Bool {
+        schema.table(table).map { schema.tables[$0].mayStoreOtherwise } ?? false
+    }
+
     /// Whether a change was refused for want of a parent.
     func isOrphan(_ change: Change) -> Bool {
         guard case .invalid(let rejection)? = outcomes[change.index] else { return false }
@@ -249,7 +254,8 @@ package struct UploadPlan: Sendable {
         return ServerRow(
             table: table, key: change.row.key, version: row.version, isDeleted: row.isDeleted,
             payload: row.isDeleted ? nil : writer?.payload, device: writer?.device ?? "",
-            changeID: writer?.changeID ?? 0, timestamp: writer?.timestamp ?? "")
+            changeID: writer?.changeID ?? 0, timestamp: writer?.timestamp ?? "",
+            ownSequence: row.sequence > firstSequence ? row.sequence : nil)
     }
 }
 

@@ -56,6 +56,8 @@ package struct UploadTable: Sendable {
     let referencing: [Int]
     /// The columns whose values the rules look at: those of foreign keys, from either end.
     let valueColumns: Set<Int>
+    /// The table may hold other rows than payloads say; false of most tables, which pay nothing.
+    let mayStoreOtherwise: Bool
 
     init(_ registered: RegisteredTable, at index: Int, _ all: [CheckedForeignKey]) {
         self.registered = registered
@@ -66,6 +68,7 @@ package struct UploadTable: Sendable {
         let pointedAt = referencing.flatMap { all[$0].payloadPairs }.filter { !$0.isParentKey }
             .compactMap { pair in registered.columns.firstIndex { $0.name == pair.parentColumn } }
         valueColumns = Set(pointing + pointedAt)
+        mayStoreOtherwise = StoredRow.mayDiffer(registered)
     }
 
     /// The column that a payload key names. Looks at `hint` first: payloads keep the table's order.

@@ -7,17 +7,20 @@ import Synchronization
 /// together at run time.
 final class BusinessStatements: Sendable {
     /// The most statements that are kept: clients choose the sets of columns that payloads name.
-    private static let maximumStatements = 256
+    private static let maximumStatements = 512
 
     private enum Key: Hashable {
         case parents(foreignKey: Int)
         case keyUse(table: Int)
         case rows(
             table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation)
+        case stored(
+            table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation)
     }
 
     let schema: UploadSchema
-    private let kept = Mutex<[Key: Statement]>([:])
+    /// Nil: there is nothing to do.
+    private let kept = Mutex<[Key: Statement?]>([:])
 
     init(_ schema: UploadSchema) {
         self.schema = schema
@@ -42,6 +45,18 @@ final class BusinessStatements: Sendable {
         }
     }
 
+    /// Puts what the table has stored into the log; nil where it stores nothing but what it is given.
+    func stored(
+        _ table: Int, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
+        expecting rows: MaterializeStatement.Expectation
+    ) -> Statement? {
+        if kind == .delete { return nil }
+        if rows == .asRecorded, !schema.tables[table].mayStoreOtherwise { return nil }
+        return optional(.stored(table: table, kind, columns, rows)) {
+            StoredRowStatement.make(schema.tables[table], kind, columns, expecting: rows)
+        }
+    }
+
     /// Asks whether a key's row belongs to another user; nil where such a row cannot be in the way.
     func keyUse(_ table: Int) -> Statement? {
         guard let made = MaterializeStatement.isOthers(schema.tables[table]) else { return nil }
@@ -49,9 +64,20 @@ final class BusinessStatements: Sendable {
     }
 
     private func statement(_ key: Key, make: () -> Statement) -> Statement {
+        if case let known?? = kept.withLock({ $0[key] }) { return known }
+        let made = make()
+        keep(made, key)
+        return made
+    }
+
+    private func optional(_ key: Key, make: () -> Statement?) -> Statement? {
         if let known = kept.withLock({ $0[key] }) { return known }
         let made = make()
-        kept.withLock { if $0.count < Self.maximumStatements { $0[key] = made } }
+        keep(made, key)
         return made
+    }
+
+    private func keep(_ made: Statement?, _ key: Key) {
+        kept.withLock { if $0.count < Self.maximumStatements { $0.updateValue(made, forKey: key) } }
     }
 }

@@ -33,7 +33,8 @@ struct BusinessWrites {
             let rowCount = RowCount(row: change.row, isDelete: kind == .delete)
             let wave = waves[rowCount, default: 0]
             waves[rowCount] = wave + 1
-            let key = Key(wave: wave, table: change.table, kind: kind, columns: change.columns)
+            let columns = change.writtenColumns(kind)
+            let key = Key(wave: wave, table: change.table, kind: kind, columns: columns)
             if let place = places[key] {
                 groups[place].group.entries.append(entry)
             } else {
@@ -42,7 +43,7 @@ struct BusinessWrites {
                     (
                         key,
                         Group(
-                            table: change.table, kind: kind, columns: change.columns,
+                            table: change.table, kind: kind, columns: columns,
                             entries: [entry])
                     ))
             }
@@ -60,5 +61,13 @@ struct BusinessWrites {
     private struct RowCount: Hashable {
         let row: RowID
         let isDelete: Bool
+    }
+}
+
+extension Change {
+    /// The columns that a statement writes: all that the payload names, but for those of a new row
+    /// that a null leaves to their default.
+    func writtenColumns(_ kind: MaterializeStatement.Kind) -> ColumnSet {
+        kind == .create ? columns.subtracting(defaulted) : columns
     }
 }

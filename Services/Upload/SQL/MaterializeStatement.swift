@@ -36,9 +36,11 @@ enum MaterializeStatement {
     }
 
     /// Tells the table too: it stands in the log line of an upload that failed here.
-    private static func name(of sql: String, _ table: UploadTable) -> String {
+    static func name(
+        of sql: String, _ table: UploadTable, prefix: String = namePrefix
+    ) -> String {
         String(
-            "\(statementName(namePrefix, for: sql))_\(table.registered.name)"
+            "\(statementName(prefix, for: sql))_\(table.registered.name)"
                 .prefix(Statement.maximumNameLength))
     }
 

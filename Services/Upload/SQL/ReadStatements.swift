@@ -204,5 +204,21 @@ extension UploadStatements {
         static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
             Row(place: try columns.next(Int64.self), payload: try columns.nextUnsafeBytes())
         }
+
+        /// The payloads that were answered, by sequence.
+        func payloads(
+            _ answer: Rows<Row>
+        ) throws(PostgresError) -> [Sequence64: [UInt8]] {
+            defer { withExtendedLifetime(answer) {} }
+            var payloads: [Sequence64: [UInt8]] = [:]
+            var rows = answer
+            while let row = try rows.next() {
+                guard let payload = row.payload, sequences.indices ~= Int(row.place) - 1 else {
+                    continue
+                }
+                payloads[sequences[Int(row.place) - 1]] = Array(payload)
+            }
+            return payloads
+        }
     }
 }

@@ -63,6 +63,11 @@ package enum UploadStatements {
     package static let enterUpserts = Statement(
         name: "upload_enter_upserts", sql: "SELECT set_config('oversync.writes', 'U', true)")
 
+    /// From here on the transaction renders rows as capture does, whatever its session is set to.
+    package static let renderAsCapture = Statement(
+        name: "upload_render_as_capture",
+        sql: "SELECT \(RenderingSettings.assignments)")
+
     package static let createScope = Statement(
         name: "upload_create_scope",
         sql: "INSERT INTO sync.scope (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING",
@@ -134,8 +139,8 @@ package enum UploadStatements {
     package static let all = [
         begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint, deferConstraints,
         checkConstraints, configure, enterWrites, boundAttempt, enterDeletes, enterUpserts,
-        ReadHead.statement, ReadUniqueIndex.statement, ReadEpoch.statement, FindScope.statement,
-        LockScope.statement, createScope,
+        renderAsCapture, ReadHead.statement, ReadUniqueIndex.statement, ReadEpoch.statement,
+        FindScope.statement, LockScope.statement, createScope,
         ReadSource.statement, CreateSource.statement, ReadKnownChanges.statement,
         ReadRows.statement, ReadPayloads.statement, expectNoColumns, advanceScope, appendLog,
         writeRowState, recordFailure, noteHydration,

@@ -35,11 +35,45 @@ struct WriteRequest {
         let groups = BusinessWrites(
             changes: changes, entries: entries, schema: statements.schema
         ).groups
-        let deletes = groups.firstIndex { $0.kind == .delete } ?? groups.endIndex
-        let commands = groups.map(command)
-        guard deletes < groups.endIndex else { return commands }
-        return commands[..<deletes] + [Command(UploadStatements.enterDeletes)]
-            + commands[deletes...]
+        var commands: [Command] = []
+        commands.reserveCapacity(groups.count + 1)
+        var deletes = false
+        var compares = false
+        for group in groups {
+            if group.kind == .delete, !deletes {
+                deletes = true
+                commands.append(Command(UploadStatements.enterDeletes))
+            }
+            commands.append(command(group))
+            if let statement = statements.stored(
+                group.table, group.kind, group.columns, expecting: expected)
+            {
+                compares = true
+                commands.append(stored(group, statement))
+            }
+        }
+        // In front of the first statement: all that read times and money read them alike.
+        if compares { commands.insert(Command(UploadStatements.renderAsCapture), at: 0) }
+        return commands
+    }
+
+    /// The comparison of what a group wrote with what its table holds.
+    private func stored(_ group: BusinessWrites.Group, _ statement: Statement) -> Command {
+        let table = statements.schema.tables[group.table].registered
+        let count = group.entries.count
+        var sequences = ArrayBinding(of: .int8, reserving: count)
+        var keys = ArrayBinding(
+            of: table.keyKind == .uuid ? .uuid : .text, reserving: count)
+        for entry in group.entries {
+            sequences.append(entry.sequence)
+            changes[entry.change].row.key.withStoredBytes { keys.append(bytes: $0) }
+        }
+        var bindings = Bindings()
+        scope.bind(to: &bindings)
+        bindings.bind(sequences)
+        bindings.bind(keys)
+        bindings.bind(Int64(count))
+        return Command(statement, bindings)
     }
 
     private var logBindings: Bindings {
@@ -107,11 +141,10 @@ struct WriteRequest {
 
     /// The statement that writes a change, with no rows.
     func withoutRows(like change: Change, isCreation: Bool) -> Command {
-        command(
+        let kind = MaterializeStatement.Kind(change, isCreation: isCreation)
+        return command(
             BusinessWrites.Group(
-                table: change.table,
-                kind: MaterializeStatement.Kind(change, isCreation: isCreation),
-                columns: change.columns, entries: []))
+                table: change.table, kind: kind, columns: change.writtenColumns(kind), entries: []))
     }
 
     func command(_ group: BusinessWrites.Group) -> Command {

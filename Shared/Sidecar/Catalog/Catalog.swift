@@ -104,6 +104,8 @@ package struct RegisteredTable: Hashable, Sendable {
     package let columnNeeds: [ColumnNeed]
     /// The columns of the unique index that the key rests on: the key, and perhaps the owner.
     package let keyIndexColumns: [String]
+    /// A trigger can change a row before it is stored.
+    package let hasRowTriggers: Bool
     /// It was registered once: its rows and its log stay, changes are refused.
     package let isRemoved: Bool
     package let access: TableAccess
@@ -113,8 +115,8 @@ package struct RegisteredTable: Hashable, Sendable {
     package init(
         id: TableID, name: TableName, keyKind: KeyKind, keyColumn: String, mode: TableMode,
         ownerColumn: String?, columns: [Column] = [], foreignKeys: [ForeignKey] = [],
-        columnNeeds: [ColumnNeed] = [], keyIndexColumns: [String] = [], isRemoved: Bool = false,
-        access: TableAccess = .everybody
+        columnNeeds: [ColumnNeed] = [], keyIndexColumns: [String] = [],
+        hasRowTriggers: Bool = false, isRemoved: Bool = false, access: TableAccess = .everybody
     ) {
         self.id = id
         self.name = name
@@ -126,35 +128,9 @@ package struct RegisteredTable: Hashable, Sendable {
         self.foreignKeys = foreignKeys
         self.columnNeeds = columnNeeds
         self.keyIndexColumns = keyIndexColumns
+        self.hasRowTriggers = hasRowTriggers
         self.isRemoved = isRemoved
         self.access = access
-    }
-}
-
-/// A column of a business table.
-package struct Column: Hashable, Sendable {
-    package let name: String
-    /// As in a CREATE TABLE, with its modifier: `numeric(10,2)`.
-    package let typeName: String
-    /// The object identifier of the type.
-    package let type: UInt32
-    /// The object identifier of the type, of the base type for a domain.
-    package let baseType: UInt32
-    /// Generated, or identity that takes no value: never written.
-    package let isReadOnly: Bool
-    /// NOT NULL with no default of its own: a new row must bring it.
-    package let isRequired: Bool
-
-    package init(
-        name: String, typeName: String, type: UInt32? = nil, baseType: UInt32,
-        isReadOnly: Bool = false, isRequired: Bool = false
-    ) {
-        self.name = name
-        self.typeName = typeName
-        self.type = type ?? baseType
-        self.baseType = baseType
-        self.isReadOnly = isReadOnly
-        self.isRequired = isRequired
     }
 }
 

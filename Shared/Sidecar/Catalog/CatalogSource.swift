@@ -168,6 +168,7 @@ extension Catalog {
                 columnNeeds: isTable ? facts.columnNeeds[row.name] ?? [] : [],
                 keyIndexColumns: facts.keyIndex(
                     of: row.name, key: row.keyColumn, owner: row.ownerColumn) ?? [row.keyColumn],
+                hasRowTriggers: isTable && facts.rowTriggers.contains(row.name),
                 isRemoved: row.isRemoved, access: row.access)
         }
     }

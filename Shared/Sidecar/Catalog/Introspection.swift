@@ -14,6 +14,8 @@ package struct Introspection: Sendable {
     package private(set) var columnNeeds: [TableName: [ColumnNeed]] = [:]
     package private(set) var foreignKeys: [TableName: [ForeignKey]] = [:]
     package private(set) var uniqueKeys: [TableName: [UniqueKey]] = [:]
+    /// Tables with a trigger that can change a row before it is stored.
+    package private(set) var rowTriggers: Set<TableName> = []
 
     /// Reads everything about `tables` in one round trip.
     package static func read(
@@ -26,6 +28,7 @@ package struct Introspection: Sendable {
         let columns = pipeline.add(SidecarStatements.ReadColumns(tables: names))
         let foreignKeys = pipeline.add(SidecarStatements.ReadForeignKeys(tables: names))
         let uniqueKeys = pipeline.add(SidecarStatements.ReadUniqueKeys(tables: names))
+        let rowTriggers = pipeline.add(SidecarStatements.ReadRowTriggers(tables: names))
         let results = try await connection.run(pipeline, deadline: deadline)
         let byText = Dictionary(
             tables.map { ($0.description, $0) }, uniquingKeysWith: { first, _ in first })
@@ -33,6 +36,7 @@ package struct Introspection: Sendable {
         try found.addColumns(results[columns], byText)
         try found.addForeignKeys(results[foreignKeys], byText)
         try found.addUniqueKeys(results[uniqueKeys], byText)
+        found.rowTriggers = Set(try results[rowTriggers].all().compactMap { byText[$0] })
         return found
     }
 

@@ -53,7 +53,9 @@ extension ServiceRole {
         // Locking a row takes UPDATE too.
         + Privilege.table("sync.scope", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.source", "SELECT", "INSERT")
-        + Privilege.table("sync.change_log", "SELECT", "INSERT")
+        // A payload becomes what the business table has stored, in the transaction that logs it.
+        + Privilege.table("sync.change_log", "SELECT", "INSERT", "UPDATE")
+        + Privilege.table("sync.returned_table", "INSERT")
         + Privilege.table("sync.row_state", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.key_owner", "SELECT", "INSERT", "UPDATE", "DELETE")
         + Privilege.table("sync.materialize_failures", "SELECT", "INSERT", "UPDATE")
@@ -62,14 +64,15 @@ extension ServiceRole {
         + Privilege.table("sync.audit", "INSERT")
         + [
             "sync.expect_rows(bigint, bigint)", "sync.expect_no_columns(text[], text[])",
-            "sync.key_text(bytea, text)",
+            "sync.key_text(bytea, text)", "sync.refuse_row(text, text, text, text)",
         ].map { Privilege(.function, $0, "EXECUTE") }
 
     /// Nothing but reading, so that a page can come from a hot standby.
     private static let downloads: [Privilege] =
-        ["meta", "catalog", "scope", "source", "change_log", "hydration"].flatMap {
-            Privilege.table("sync.\($0)", "SELECT")
-        }
+        ["meta", "catalog", "scope", "source", "change_log", "hydration", "returned_table"].flatMap
+    {
+        Privilege.table("sync.\($0)", "SELECT")
+    }
 
     private static let prunes: [Privilege] =
         Privilege.table("sync.meta", "SELECT") + Privilege.table("sync.catalog", "SELECT")

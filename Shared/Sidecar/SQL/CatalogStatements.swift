@@ -63,14 +63,18 @@ extension SidecarStatements {
             sql: """
                 SELECT n.nspname || '.' || c.relname, a.attname,
                     format_type(a.atttypid, a.atttypmod),
-                    \(baseType)::bigint,
+                    b.oid::bigint,
                     a.attgenerated <> '' OR a.attidentity = 'a',
                     a.attnotnull AND NOT a.atthasdef AND a.attidentity = '', t.oid::bigint,
-                    tn.nspname, s.schema_name, s.sequence_name
+                    format_type(b.oid, -1), ascii(b.typcategory), a.atttypmod <> -1,
+                    a.atthasdef AND a.attgenerated = '' OR a.attidentity = 'd'
+                        OR t.typdefault IS NOT NULL,
+                    a.attnotnull OR t.typnotnull, tn.nspname, s.schema_name, s.sequence_name
                 FROM pg_class c
                 JOIN pg_namespace n ON n.oid = c.relnamespace
                 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
                 JOIN pg_type t ON t.oid = a.atttypid
+                JOIN pg_type b ON b.oid = \(baseType)
                 JOIN pg_namespace tn ON tn.oid = t.typnamespace
                 LEFT JOIN LATERAL (
                     SELECT sn.nspname AS schema_name, r.relname AS sequence_name
@@ -109,6 +113,12 @@ extension SidecarStatements {
             let isReadOnly = try columns.next(Bool.self)
             let isRequired = try columns.next(Bool.self)
             let type = UInt32(truncatingIfNeeded: try columns.next(Int64.self))
+            let plainType = PlainType(
+                name: try columns.next(String.self),
+                category: UInt8(truncatingIfNeeded: try columns.next(Int32.self)))
+            let hasModifier = try columns.next(Bool.self)
+            let hasDefault = try columns.next(Bool.self)
+            let isNotNull = try columns.next(Bool.self)
             let typeSchema = try columns.next(String.self)
             let sequence = (
                 schema: try columns.next(String?.self), name: try columns.next(String?.self)
@@ -117,7 +127,8 @@ extension SidecarStatements {
                 table: table,
                 column: Column(
                     name: name, typeName: typeName, type: type, baseType: baseType,
-                    isReadOnly: isReadOnly, isRequired: isRequired),
+                    plainType: plainType, hasModifier: hasModifier, isReadOnly: isReadOnly,
+                    isRequired: isRequired, hasDefault: hasDefault, isNotNull: isNotNull),
                 typeSchema: typeSchema,
                 sequence: sequence.schema.map {
                     TableName(schema: $0, table: sequence.name ?? "")
@@ -219,6 +230,42 @@ extension SidecarStatements {
                 table: try columns.next(String.self), index: try columns.next(Int64.self),
                 column: try columns.next(String.self), isPrimary: try columns.next(Bool.self),
                 isUsable: try columns.next(Bool.self))
+        }
+    }
+
+    /// The tables among the given ones whose rows a trigger can change before they are stored, also
+    /// by a trigger of a partition.
+    struct ReadRowTriggers: TypedStatement {
+        static let statement = Statement(
+            name: "sidecar_row_triggers",
+            sql: """
+                SELECT n.nspname || '.' || c.relname
+                FROM pg_class c
+                JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname || '.' || c.relname = ANY ($1) AND EXISTS (
+                    SELECT FROM pg_trigger g
+                    WHERE (g.tgrelid = c.oid
+                            OR g.tgrelid IN (SELECT p.relid FROM pg_partition_tree(c.oid) AS p))
+                        AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
+                        AND g.tgtype & \(isOfRowBefore) = \(isOfRowBefore)
+                        AND g.tgtype & \(isOfInsertOrUpdate) <> 0)
+                """,
+            parameters: [.textArray])
+
+        /// The bits of `pg_trigger.tgtype`: for each row, before the statement writes it.
+        private static let isOfRowBefore = 1 | 2
+        /// On an insert, on an update.
+        private static let isOfInsertOrUpdate = 4 | 16
+
+        let tables: ArrayBinding
+
+        func bind(to bindings: inout Bindings) {
+            bindings.bind(tables)
+        }
+
+        /// As `TableName.description`.
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> String {
+            try columns.next(String.self)
         }
     }
 }

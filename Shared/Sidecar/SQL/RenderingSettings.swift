@@ -24,4 +24,11 @@ package enum RenderingSettings {
                 nullif(pg_catalog.current_setting('search_path'), '')), true)
             """
         ]).joined(separator: "; ")
+
+    /// As the items of a SELECT, which hold for the rest of a transaction. What decides who sees
+    /// which row, and how SQL is read, stays as the session has it.
+    package static let assignments = all.filter {
+        $0.name != "row_security" && $0.name != "standard_conforming_strings"
+    }.map { "set_config(\(literal($0.name)), \(literal($0.value)), true)" }
+        .joined(separator: ", ")
 }

@@ -161,30 +161,32 @@ struct BusinessComparison {
             """
     }
 
-    /// The columns whose values are compared.
+    /// The columns whose values are compared: all that devices see. No payload decides the key.
     var compared: [Column] {
         WireRendering.shown(of: table).filter { column in
-            column.name != table.keyColumn && !column.isReadOnly
-                && treatments[column.name] != .leftOut
+            column.name != table.keyColumn && treatments[column.name] != .leftOut
         }
     }
 
-    /// The columns that the payload names and whose value it does not give, as an array of names.
+    /// The columns whose value the payload does not give, and those that have one of which it says
+    /// nothing, as an array of names.
     private func differingColumns(row: String, payload: String) -> String {
         let compared = compared
         guard !compared.isEmpty else { return "'{}'::text[]" }
+        let stored = StoredRow(table)
         let fields = compared.map { column in
-            "\(quoted(column.name.lowercased())) \(WireConversion(column).fieldType)"
+            treatments[column.name] == .text
+                ? "\(quoted(column.wireName)) \(column.plainType.name)" : stored.fields([column])
         }
         let tests = compared.map { column in
-            let name = column.name.lowercased()
-            let wanted = WireConversion(column).expression("p.\(quoted(name))")
             let found = "(\(row)).\(quoted(column.name))"
-            let form =
-                treatments[column.name] == .text ? ComparableForm.text : ComparableForm(column)
+            let isSame =
+                treatments[column.name] == .text
+                ? isSameText("p.\(quoted(column.wireName))", found)
+                : stored.isSame(column, row: "(\(row))", payload: payload)
             return """
-                CASE WHEN (\(payload) -> \(literal(name))) IS NOT NULL
-                    AND \(form.expression(wanted)) IS DISTINCT FROM \(form.expression(found))
+                CASE WHEN CASE WHEN (\(payload) -> \(literal(column.wireName))) IS NULL
+                        THEN \(found) IS NOT NULL ELSE NOT \(isSame) END
                     THEN \(literal(column.name)) END
                 """
         }
@@ -192,5 +194,10 @@ struct BusinessComparison {
             (SELECT array_remove(ARRAY[\(tests.joined(separator: ", "))], NULL)
                 FROM json_to_record(coalesce(\(payload), '{}')) AS p(\(fields.joined(separator: ", "))))
             """
+    }
+
+    private func isSameText(_ sent: String, _ stored: String) -> String {
+        let form = ComparableForm.text
+        return "(\(form.expression(sent)) IS NOT DISTINCT FROM \(form.expression(stored)))"
     }
 }

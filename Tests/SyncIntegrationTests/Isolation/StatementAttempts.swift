@@ -116,7 +116,8 @@ struct StatementAttempt: Sendable {
         UploadStatements.begin, UploadStatements.savepoint, UploadStatements.rollbackToSavepoint,
         UploadStatements.releaseSavepoint, UploadStatements.deferConstraints,
         UploadStatements.checkConstraints, UploadStatements.commit, UploadStatements.rollback,
-        UploadStatements.enterDeletes, UploadStatements.enterUpserts, AuthStatements.begin,
+        UploadStatements.enterDeletes, UploadStatements.enterUpserts,
+        UploadStatements.renderAsCapture, AuthStatements.begin,
         AuthStatements.commit,
         DownloadStatements.begin, DownloadStatements.commit,
     ].map { StatementAttempt($0, .nobodysRows) }
@@ -146,7 +147,7 @@ struct StatementAttempt: Sendable {
         ]
         + [
             SidecarStatements.ReadColumns.statement, SidecarStatements.ReadForeignKeys.statement,
-            SidecarStatements.ReadUniqueKeys.statement,
+            SidecarStatements.ReadUniqueKeys.statement, SidecarStatements.ReadRowTriggers.statement,
         ].map { statement in
             StatementAttempt(statement, .nobodysRows) { bindings, stranger in
                 var names = ArrayBinding(of: .text)

@@ -13,6 +13,7 @@ struct StatementPlanTests {
     /// Tables whose rows belong to scopes.
     private static let scoped: Set = [
         "scope", "source", "hydration", "change_log", "row_state", "materialize_failures",
+        "returned_table",
     ]
 
     /// Statements that find scopes by their users, or concern those of many.
@@ -65,6 +66,11 @@ struct StatementPlanTests {
                     }
                 }
                 if let keyUse = business.keyUse(index) { all.append(keyUse) }
+                if let stored = business.stored(
+                    index, .create, ColumnSet(), expecting: .anything)
+                {
+                    all.append(stored)
+                }
             }
             all += schema.foreignKeys.indices.map(business.parents)
             for statement in all {

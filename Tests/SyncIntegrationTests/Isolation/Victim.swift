@@ -48,7 +48,9 @@ struct Victim {
         try await database.execute(
             """
             INSERT INTO sync.hydration (scope_id, device, floor_seq)
-            SELECT scope_id, '\(Self.mark)-laptop', 5 FROM sync.scope WHERE user_id = '\(Self.user)'
+            SELECT scope_id, '\(Self.mark)-laptop', 5 FROM sync.scope WHERE user_id = '\(Self.user)';
+            INSERT INTO sync.returned_table (scope_id, table_id)
+            SELECT scope_id, 1 FROM sync.scope WHERE user_id = '\(Self.user)'
             """)
         scope =
             Int64(
@@ -68,7 +70,7 @@ struct Victim {
         var all: [String?] = []
         for table in [
             "scope", "source", "change_log", "row_state", "hydration", "key_owner",
-            "materialize_failures",
+            "materialize_failures", "returned_table",
         ] {
             all.append(try await lines(of: "sync.\(table)", where: "scope_id = \(scope)"))
         }

@@ -6,7 +6,7 @@ import ServerModel
 /// Takes steps on a real database and on the model, and says where they part.
 struct ModelComparison {
     let database: SyncedDatabase
-    private var model = ModelServer()
+    private var model = ModelServer(roundsPins: true)
     /// Changes of each user read so far.
     private var cursors = Array(repeating: 0, count: ModelServer.User.allCases.count)
 

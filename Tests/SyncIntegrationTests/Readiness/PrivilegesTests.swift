@@ -63,7 +63,8 @@ struct PrivilegesTests {
         SidecarStatements.ReadRegisteredTables.statement,
         SidecarStatements.hasDeferrableConstraints, SidecarStatements.ReadColumns.statement,
         SidecarStatements.ReadForeignKeys.statement, SidecarStatements.ReadUniqueKeys.statement,
-        SidecarStatements.layoutVersion, FlawStatements.mayWrite,
+        SidecarStatements.ReadRowTriggers.statement, SidecarStatements.layoutVersion,
+        FlawStatements.mayWrite,
         FlawStatements.ReadShapes.statement, FlawStatements.ReadStates.statement,
     ]
 
@@ -93,6 +94,11 @@ struct PrivilegesTests {
                             rowBindings(table.registered, write, key, scope)))
                 }
             }
+            if let statement = statements.stored(
+                index, .create, columns, expecting: .anything)
+            {
+                commands.append(Command(statement, storedBindings(table.registered, key, scope)))
+            }
             if let statement = statements.keyUse(index) {
                 var bindings = Bindings()
                 bindings.bind(bytes: kind == .uuid ? Stranger.bytes(ofUUID: key) : Array(key.utf8))
@@ -116,6 +122,23 @@ struct PrivilegesTests {
                         in: schema)))
         }
         return commands
+    }
+
+    private static func storedBindings(
+        _ table: RegisteredTable, _ key: String, _ scope: NamedScope
+    ) -> Bindings {
+        var bindings = Bindings()
+        scope.bind(to: &bindings)
+        var sequences = ArrayBinding(of: .int8)
+        sequences.append(Int64(1))
+        bindings.bind(sequences)
+        let isUUID = table.keyKind == .uuid
+        var keys = ArrayBinding(of: isUUID ? .uuid : .text)
+        let bytes = isUUID ? Stranger.bytes(ofUUID: key) : Array(key.utf8)
+        bytes.withUnsafeBytes { keys.append(bytes: $0) }
+        bindings.bind(keys)
+        bindings.bind(Int64(1))
+        return bindings
     }
 
     private static func rowBindings(

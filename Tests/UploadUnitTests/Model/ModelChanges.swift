@@ -106,7 +106,8 @@ extension ModelServer.Entry.Content {
         case .sent(let payload):
             Self.code(payload.title, payload.reference, payload.number)
                 | (payload.hasUnknown ? 2 : 0) | 1
-        case .row(let row): Self.code(row.title, row.reference, row.number) | 4
+        case .row(let row), .stored(let row, _):
+            Self.code(row.title, row.reference, row.number) | 4
         }
     }
 

@@ -145,7 +145,7 @@ struct AnswerApplier {
             let sent = try queue.sent.records(table, pending.key).first {
                 $0.changeID == row.changeID
             }
-            try OwnWrite(db: db, tables: tables).rebase(
+            try OwnWrite(db: db, tables: tables, writesRow: resolvesConflicts).rebase(
                 pending, in: table, onto: row, sent: sent?.revision)
             summary.progress += 1
             return

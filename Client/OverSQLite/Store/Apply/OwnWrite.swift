@@ -5,6 +5,19 @@ import GRDB
 struct OwnWrite {
     let db: Database
     let tables: TableWriters
+    /// False if the app's row is left as it is, because what the server stored would leave it
+    /// without its parent.
+    var writesRow = true
+
+    /// The version is the row as it is here, or what the server made of it: it is confirmed.
+    func confirm(_ pending: PendingRow, in table: TableSchema, by row: RemoteRow) throws {
+        try PendingQueue(db: db).remove(table, pending.key)
+        try tables.known.record(table, pending.key, row.known, local: pending.local)
+        if pending.operation != .delete {
+            _ = try StoredWrite(db: db, tables: tables).take(
+                row, table, pending.key, local: pending.local, pending: nil)
+        }
+    }
 
     /// Puts the edits made since on top of that version. There is no report, because nobody else
     /// edited the row.
@@ -22,23 +35,23 @@ struct OwnWrite {
         try tables.known.record(table, pending.key, row.known, local: pending.local)
         let isDeleted = row.payload == nil
         let queue = PendingQueue(db: db)
+        if writesRow, !isDeleted, pending.operation != .delete {
+            let isLast = try queue.sent.records(table, pending.key).map(\.revision).max() == sent
+            try StoredWrite(db: db, tables: tables).take(
+                row, table, pending.key, local: pending.local,
+                since: isLast ? RowImage.values(of: pending.sentImage) : nil)
+        }
         if pending.operation == .delete {
             if isDeleted { return try queue.remove(table, pending.key) }
             return try queue.rebase(
-                table, pending.key, onto: row.version, as: .delete, image: image(row, table))
+                table, pending.key, onto: row.version, as: .delete, image: try image(row, table))
         }
         try queue.rebase(
             table, pending.key, onto: row.version, as: isDeleted ? .insert : .update,
-            image: image(row, table))
+            image: try image(row, table))
     }
 
-    /// The row of that version as a base; nil if it cannot be read, which only makes a later merge
-    /// coarser.
-    private func image(_ row: RemoteRow, _ table: TableSchema) -> String? {
-        guard let payload = row.payload else { return nil }
-        let values = payload.withUnsafeBufferPointer { bytes in
-            try? tables.writer(table).values(of: bytes)
-        }
-        return values.map(RowImage.text(of:))
+    private func image(_ row: RemoteRow, _ table: TableSchema) throws -> String? {
+        try StoredWrite(db: db, tables: tables).image(row, table)
     }
 }

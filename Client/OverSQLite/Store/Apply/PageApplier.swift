@@ -104,6 +104,14 @@ struct PageApplier {
             waiting: pending.map { .init(revision: $0.revision, sent: sent) },
             ownSource: ownSource)
         if action == .skip { return }
+        if action == .takeStored, let known {
+            if holdBack.contains(TableKey(tableID: table.id, key: key)) { return }
+            let isChanged = try StoredWrite(db: db, tables: tables).take(
+                remoteRow(change, bytes), table, key,
+                local: table.keyForm.spelled(known.spelling, for: key), pending: pending)
+            if isChanged { summary.applied += 1 }
+            return
+        }
         if action == .postpone {
             return try hold(
                 change, table, key, bytes, .unanswered,
@@ -144,10 +152,9 @@ struct PageApplier {
         }
         let row = remoteRow(change, bytes)
         switch action {
-        case .skip, .apply, .postpone: break
+        case .skip, .apply, .postpone, .takeStored: break
         case .confirm:
-            try queue.remove(table, key)
-            try tables.known.record(table, key, row.known, local: pending.local)
+            try OwnWrite(db: db, tables: tables).confirm(pending, in: table, by: row)
         case .rebase:
             let sent = try queue.sent.records(table, key).first { $0.changeID == change.changeID }
             try OwnWrite(db: db, tables: tables).rebase(

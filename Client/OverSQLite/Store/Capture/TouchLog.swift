@@ -33,10 +33,12 @@ struct TouchLog {
 
     /// Adds a touch of a row.
     ///
-    /// - Parameter local: the key as the row spells it.
-    func add(_ local: DatabaseValue, in table: TableSchema) throws {
-        try db.cachedStatement(sql: "\(Self.append("tbl, key")) VALUES (?, ?)")
-            .execute(arguments: [table.id, local])
+    /// - Parameters:
+    ///   - local: the key as the row spells it.
+    ///   - image: the row before it, where one is known.
+    func add(_ local: DatabaseValue, in table: TableSchema, image: String? = nil) throws {
+        try db.cachedStatement(sql: "\(Self.append("tbl, key, image")) VALUES (?, ?, ?)")
+            .execute(arguments: [table.id, local, image])
     }
 
     /// Touches every row about which nothing is known, so that rows older than the triggers are

@@ -75,7 +75,7 @@ struct ConflictResolver {
     /// a column cannot hold exactly is no difference.
     ///
     /// - Parameter inexact: the values of the server's row that the columns cannot give back.
-    private func sameAsStored(
+    func sameAsStored(
         _ server: RowValues?, _ local: RowValues?, _ table: TableSchema, _ key: DeviceRowKey,
         _ inexact: [ExactValue]
     ) throws -> RowValues? {

@@ -132,6 +132,12 @@ struct PendingQueue {
             .execute(arguments: [base, table.id, key.wire])
     }
 
+    /// Gives a row another image of its base and leaves everything else as it is.
+    func setImage(_ table: TableSchema, _ key: DeviceRowKey, _ image: String?) throws {
+        try db.cachedStatement(sql: "UPDATE _sync_pending SET image = ? WHERE tbl = ? AND key = ?")
+            .execute(arguments: [image, table.id, key.wire])
+    }
+
     /// Records another spelling of a row's key.
     func respell(_ table: TableSchema, _ key: DeviceRowKey, local: DatabaseValue) throws {
         try db.cachedStatement(sql: "UPDATE _sync_pending SET local = ? WHERE tbl = ? AND key = ?")
