@@ -45,7 +45,7 @@ struct WireRendering {
         """
     }
 
-    private static func expression(_ column: Column, _ row: String) -> String {
+    static func expression(_ column: Column, _ row: String) -> String {
         let value = "\(row).\(quoted(column.name))"
         // encode() breaks lines every 76 characters.
         return isBytea(column) ? "replace(encode(\(value), 'base64'), E'\\n', '')" : value

@@ -31,7 +31,8 @@ package enum Registration {
     ) async throws -> [String] {
         let connection = run.connection
         let facts = try await Introspection.read(registrations.map(\.name), on: connection)
-        let remarks = try await check(registrations, facts, on: connection)
+        var remarks = try await check(registrations, facts, on: connection)
+        remarks += try await AlteredRows.send(registrations, in: run)
         do {
             try await run.transaction {
                 try await record(registrations, facts, in: run)

@@ -68,7 +68,7 @@ package enum SidecarStatements {
                     (SELECT count(*) FROM pg_trigger t
                      WHERE t.tgrelid = to_regclass(format('%I.%I', c.schema_name, c.table_name))
                         AND t.tgname ^@ 'oversync_capture_' AND t.tgenabled IN ('O', 'A')
-                        AND t.tgfoid = to_regproc('sync.capture_' || c.table_id)::oid)
+                        AND t.tgnargs = 0 AND t.tgfoid = to_regproc('sync.capture_' || c.table_id)::oid)
                 FROM sync.catalog c
                 """)
 
@@ -87,8 +87,8 @@ package enum SidecarStatements {
         }
     }
 
-    /// Capture triggers on other tables than the one that their function is for: such tables were
-    /// renamed. With the statement that takes each off.
+    /// Capture triggers on other tables than the one that their function is for and its parts: such
+    /// tables were renamed or detached. With the statement that takes each off.
     struct ReadStrayTriggers: TypedStatement {
         static let statement = Statement(
             name: "sidecar_stray_triggers",
@@ -102,8 +102,13 @@ package enum SidecarStatements {
                     AND p.proname ~ '^capture_[0-9]+$'
                 WHERE NOT t.tgisinternal AND NOT EXISTS (
                     SELECT FROM sync.catalog c
-                    WHERE p.proname = 'capture_' || c.table_id
-                        AND t.tgrelid = to_regclass(format('%I.%I', c.schema_name, c.table_name)))
+                    WHERE p.proname = 'capture_' || c.table_id AND CASE t.tgnargs
+                        WHEN 0 THEN
+                            t.tgrelid = to_regclass(format('%I.%I', c.schema_name, c.table_name))
+                        ELSE c.removed_at IS NULL AND c.mode = 'table' AND t.tgrelid IN (
+                            SELECT b.oid FROM (\(CapturedPart.below(
+                                "to_regclass(format('%I.%I', c.schema_name, c.table_name))"))) AS b)
+                        END)
                 ORDER BY t.tgrelid, t.tgname
                 """)
 
