@@ -98,10 +98,10 @@ struct AlteredRows {
         let key = table.storedKey(of: "t")
         let scope =
             table.ownerColumn.map { "JOIN sync.scope s ON s.user_id = t.\(quoted($0))::text" }
-            ?? """
-            JOIN sync.key_owner o ON o.table_id = \(table.id) AND o.key = \(key)
-            JOIN sync.scope s ON s.scope_id = o.scope_id
-            """
+                ?? """
+                JOIN sync.key_owner o ON o.table_id = \(table.id) AND o.key = \(key)
+                JOIN sync.scope s ON s.scope_id = o.scope_id
+                """
         let items = columns.map {
             "\(WireRendering.expression($0, "t")) AS \(quoted($0.name.lowercased()))"
         }

@@ -12,8 +12,14 @@ struct AlteredRowsTests {
             "ALTER TABLE s.notes ADD \"Size\" numeric(5,2) NOT NULL DEFAULT 1.5, ADD n int",
             ["size": "1.5"]
         ),
-        ("ALTER TABLE s.notes ADD made timestamptz DEFAULT '2026-01-31 12:00+00'", ["made": "2026-01-31T12:00:00+00:00"]),
-        ("ALTER TABLE s.notes ADD loud text GENERATED ALWAYS AS (title || '!') STORED", ["loud": "one!"]),
+        (
+            "ALTER TABLE s.notes ADD made timestamptz DEFAULT '2026-01-31 12:00+00'",
+            ["made": "2026-01-31T12:00:00+00:00"]
+        ),
+        (
+            "ALTER TABLE s.notes ADD loud text GENERATED ALWAYS AS (title || '!') STORED",
+            ["loud": "one!"]
+        ),
         ("ALTER TABLE s.notes ADD thumb bytea DEFAULT '\\xff'", ["thumb": "/w=="]),
         ("ALTER TABLE s.notes RENAME title TO name", ["name": "one"]),
         ("ALTER TABLE s.notes ALTER title TYPE varchar(9) USING upper(title)", ["title": "ONE"]),
@@ -71,7 +77,9 @@ struct AlteredRowsTests {
         }
     }
 
-    @Test("Rows of partitions; more than one batch of them; those written meanwhile are not sent again")
+    @Test(
+        "Rows of partitions; more than one batch of them; those written meanwhile are not sent again"
+    )
     func manyRows() async throws {
         let rows = Repair.batchRows * 2 + 1
         try await SyncedDatabase.with(

@@ -5,7 +5,8 @@ import ServiceKit
 @testable import Sidecar
 import Testing
 
-@Suite("What is written to a partition, or to a table that inherits, by its own name reaches devices")
+@Suite(
+    "What is written to a partition, or to a table that inherits, by its own name reaches devices")
 struct PartTests {
     private static let tables = """
         CREATE TABLE s.logs (id uuid NOT NULL, owner text NOT NULL, body text,
@@ -48,7 +49,8 @@ struct PartTests {
             let (name, owner, table) = part
             for key in ["a1", "a2"] {
                 try await database.execute(
-                    "INSERT INTO s.\(name) (id, owner, body) VALUES ('\(id(key))', '\(owner)', 'x')")
+                    "INSERT INTO s.\(name) (id, owner, body) VALUES ('\(id(key))', '\(owner)', 'x')"
+                )
             }
             try await database.execute("UPDATE s.\(name) SET body = 'y' WHERE id = '\(id("a1"))'")
             try await database.execute("DELETE FROM s.\(name) WHERE id = '\(id("a1"))'")
@@ -82,7 +84,9 @@ struct PartTests {
         }
     }
 
-    @Test("A trigger of the team's that writes by a part's name is told, beside an upload by the table's")
+    @Test(
+        "A trigger of the team's that writes by a part's name is told, beside an upload by the table's"
+    )
     func besideUpload() async throws {
         try await Self.with { database in
             try await database.execute(
@@ -110,7 +114,8 @@ struct PartTests {
                 "INSERT INTO s.child (id, owner, body, more) VALUES ('\(id("a1"))', 'ann', 'x', 1)")
             try await database.execute("UPDATE s.child SET more = 2")
             #expect(try await database.feed("ann") == ["I base a1 1"])
-            try await database.execute("ALTER TABLE s.base ADD word text; UPDATE s.child SET word = 'w'")
+            try await database.execute(
+                "ALTER TABLE s.base ADD word text; UPDATE s.child SET word = 'w'")
             #expect(try await database.download("ann").last?.payload?["word"] == "w")
             #expect(try await database.download("ann").last?.payload?["more"] == nil)
         }
@@ -130,7 +135,9 @@ struct PartTests {
         ("DROP TRIGGER oversync_capture_update_6 ON s.logs_rest_0", "logs_rest_0", "cyd"),
     ]
 
-    @Test("One that is new, or lost its triggers, is named at the next look; migrate mends it", arguments: additions)
+    @Test(
+        "One that is new, or lost its triggers, is named at the next look; migrate mends it",
+        arguments: additions)
     func noticed(_ addition: (sql: String, part: String, owner: String)) async throws {
         try await Self.with { database in
             let problems = DatabaseNeeds.state(of: database.source)
@@ -204,7 +211,8 @@ struct PartTests {
                     WHERE tgname LIKE 'oversync%' AND tgrelid = ANY (ARRAY['s.logs', 's.logs_ann',
                         's.logs_rest_0', 's.base', 's.child', 's.grandchild']::regclass[])
                     """) == "0")
-            try await database.execute("INSERT INTO s.child (id, owner) VALUES ('\(id("a1"))', 'ann')")
+            try await database.execute(
+                "INSERT INTO s.child (id, owner) VALUES ('\(id("a1"))', 'ann')")
             #expect(try await database.feed("ann") == [])
         }
     }

@@ -54,7 +54,8 @@ struct TruncateTests {
     func nothing() async throws {
         try await SyncedDatabase.with { database in
             try await database.execute("TRUNCATE s.notes CASCADE")
-            try await database.execute("INSERT INTO s.notes (id, owner) VALUES ('\(id("a1"))', 'ann')")
+            try await database.execute(
+                "INSERT INTO s.notes (id, owner) VALUES ('\(id("a1"))', 'ann')")
             try await database.execute("BEGIN; TRUNCATE s.notes CASCADE; ROLLBACK")
             #expect(try await database.feed("ann") == ["I notes a1 1"])
             #expect(try await database.verify().0 == [])
@@ -64,7 +65,8 @@ struct TruncateTests {
     @Test("Rows that come back afterwards are inserts, in the same transaction too")
     func reloaded() async throws {
         try await SyncedDatabase.with { database in
-            try await database.execute("INSERT INTO s.prefs VALUES ('ann', 'k', 'old'), ('bob', 'k', 'old')")
+            try await database.execute(
+                "INSERT INTO s.prefs VALUES ('ann', 'k', 'old'), ('bob', 'k', 'old')")
             try await database.execute(
                 """
                 BEGIN; TRUNCATE s.prefs;
@@ -78,7 +80,8 @@ struct TruncateTests {
         }
     }
 
-    @Test("One by a trigger of the team's, inside of an upload, is told behind the upload's changes")
+    @Test(
+        "One by a trigger of the team's, inside of an upload, is told behind the upload's changes")
     func insideUpload() async throws {
         try await SyncedDatabase.with { database in
             try await database.execute(
