@@ -142,6 +142,7 @@ let sharedTargets: [Target] = [
             .embedInCode("Migrations/0008_unseen_columns.sql"),
             .embedInCode("Migrations/0009_capture_plans.sql"),
             .embedInCode("Migrations/0010_roles.sql"), .embedInCode("Migrations/0011_views.sql"),
+            .embedInCode("Migrations/0012_withheld_columns.sql"),
         ]),
 ]
 

@@ -19,6 +19,7 @@ package struct Migration: Sendable {
         Migration(9, "0009_capture_plans", PackageResources._009_capture_plans_sql),
         Migration(10, "0010_roles", PackageResources._010_roles_sql),
         Migration(11, "0011_views", PackageResources._011_views_sql),
+        Migration(12, "0012_withheld_columns", PackageResources._012_withheld_columns_sql),
     ]
 
     /// The layout that this program reads and writes.

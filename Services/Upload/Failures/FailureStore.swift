@@ -39,8 +39,8 @@ struct FailureStore: Sendable {
         try await read(FailureStatements.ReadFailures(id: id, limit: 1), deadline).first()
     }
 
-    /// Whether another session holds the failure: it is being retried, or somebody locked it by hand.
-    /// Waits for nobody.
+    /// Whether another session holds the failure: it is being retried, or somebody locked it by
+    /// hand. Waits for nobody.
     func isHeld(_ id: Int64, deadline: ContinuousClock.Instant) async throws -> Bool {
         var bindings = Bindings()
         bindings.bind(id)

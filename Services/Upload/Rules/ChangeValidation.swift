@@ -43,7 +43,7 @@ struct ChangeValidation {
         if let payload, upload.registered.mode == .table {
             do {
                 let bytes = UnsafeBufferPointer(rebasing: body[payload])
-                shape = try PayloadShape.read(bytes, of: upload, key: key, in: schema)
+                shape = try PayloadShape.read(bytes, of: upload, key: key, in: schema, roles: roles)
             } catch {
                 throw .badPayload(
                     "bad payload for \(upload.registered.name) pk=\(key.text): "
@@ -55,7 +55,8 @@ struct ChangeValidation {
             index: index, id: wire.id, row: row, table: table, operation: operation,
             base: wire.base,
             payload: payload, contentHash: contentHash(row, payload), columns: shape.columns,
-            strangers: shape.strangers, needs: shape.needs, provides: shape.provides)
+            strangers: shape.strangers, needs: shape.needs, provides: shape.provides,
+            isReduced: shape.isReduced)
     }
 
     private func table(_ wire: WireChange) throws(Rejection) -> Int {

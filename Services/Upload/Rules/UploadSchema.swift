@@ -56,6 +56,12 @@ package struct UploadTable: Sendable {
     let referencing: [Int]
     /// The columns whose values the rules look at: those of foreign keys, from either end.
     let valueColumns: Set<Int>
+    /// Names of columns that stay on the server, as payloads would write them.
+    let exceptNames: Set<String>
+    /// Columns that devices write only with one of these roles, by their index.
+    let readOnly: [Int: Set<String>]
+    /// Whether members of payloads may have to be left out.
+    let withholds: Bool
 
     init(_ registered: RegisteredTable, at index: Int, _ all: [CheckedForeignKey]) {
         self.registered = registered
@@ -66,6 +72,12 @@ package struct UploadTable: Sendable {
         let pointedAt = referencing.flatMap { all[$0].payloadPairs }.filter { !$0.isParentKey }
             .compactMap { pair in registered.columns.firstIndex { $0.name == pair.parentColumn } }
         valueColumns = Set(pointing + pointedAt)
+        exceptNames = Set(registered.withheld.except.map { $0.lowercased() })
+        readOnly = Dictionary(
+            registered.columns.enumerated().compactMap { index, column in
+                registered.withheld.readOnly[column.name].map { (index, $0) }
+            }, uniquingKeysWith: { first, _ in first })
+        withholds = !exceptNames.isEmpty || !readOnly.isEmpty
     }
 
     /// The column that a payload key names. Looks at `hint` first: payloads keep the table's order.

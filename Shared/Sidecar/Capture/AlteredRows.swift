@@ -1,12 +1,12 @@
 import Model
 import Postgres
 
-/// The rows that an ALTER TABLE has changed for devices without a trigger: `ADD COLUMN … DEFAULT` fills a
-/// column of all rows, and so may a new type, or a new name.
+/// The rows that an ALTER TABLE has changed for devices without a trigger: `ADD COLUMN … DEFAULT`
+/// fills a column of all rows, and so may a new type, or a new name.
 ///
-/// `oversync migrate` sends them before it makes the capture function anew: the old one has the columns that
-/// it was made for, so a run that is interrupted is taken up by the next. Writes meanwhile are captured with
-/// the columns that there are.
+/// `oversync migrate` sends them before it makes the capture function anew: the old one has the
+/// columns that it was made for, so a run that is interrupted is taken up by the next. Writes
+/// meanwhile are captured with the columns that there are.
 struct AlteredRows {
     private static let cursor = "oversync_altered_rows"
 
@@ -92,8 +92,8 @@ struct AlteredRows {
             detail: "", sequence: row.sequence)
     }
 
-    /// Live rows whose newest change does not say what these columns have. It may say less than devices
-    /// have, of which a column that came since is no part.
+    /// Live rows whose newest change does not say what these columns have. It may say less than
+    /// devices have, of which a column that came since is no part.
     private var query: String {
         let key = table.storedKey(of: "t")
         let scope =
@@ -148,8 +148,9 @@ struct AlteredRows {
 }
 
 extension SidecarStatements {
-    /// The columns of captured tables that their functions were not made for, with these names and types.
-    /// A function has the list of those that it was made for in its text, whichever version made it.
+    /// The columns of captured tables that their functions were not made for, with these names and
+    /// types. A function has the list of those that it was made for in its text, whichever version
+    /// made it.
     struct ReadAlteredColumns: TypedStatement {
         static let statement = Statement(
             name: "sidecar_altered_columns",
@@ -164,8 +165,9 @@ extension SidecarStatements {
                 JOIN pg_attribute a
                     ON a.attrelid = to_regclass(format('%I.%I', c.schema_name, c.table_name))
                     AND a.attnum > 0 AND NOT a.attisdropped
-                WHERE c.removed_at IS NULL AND c.mode = 'table' AND strpos(', ' || list.text || ', ',
-                    format(', "%s" %s, ', replace(a.attname, '"', '""'), a.atttypid)) = 0
+                WHERE c.removed_at IS NULL AND c.mode = 'table'
+                    AND strpos(', ' || list.text || ', ', format(
+                        ', "%s" %s, ', replace(a.attname, '"', '""'), a.atttypid)) = 0
                 ORDER BY c.table_id, a.attnum
                 """)
 

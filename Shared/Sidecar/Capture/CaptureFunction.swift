@@ -53,9 +53,9 @@ package struct CaptureFunction: Sendable {
             END IF;
             \(part)
             -- The team alters its tables before it runs `oversync migrate`.
-            IF \(WireRendering.columnListQuery(relation: "registered"))
+            IF \(WireRendering.columnListQuery(relation: "registered", except: except))
                 <> \(literal(WireRendering.columnList(of: table))) THEN
-                columns := sync.wire_columns(registered, \(literal(table.keyColumn)), \(ownerName));
+                columns := sync.wire_columns(registered, \(wireColumnsArguments));
                 IF columns IS NULL THEN
                     RAISE EXCEPTION 'the key or owner column of % has gone', TG_RELID::regclass
                         USING ERRCODE = 'undefined_column',
@@ -103,7 +103,8 @@ package struct CaptureFunction: Sendable {
                 registered := (
                     WITH RECURSIVE above AS (
                         SELECT h.inhparent AS oid FROM pg_inherits h WHERE h.inhrelid = TG_RELID
-                        UNION SELECT h.inhparent FROM above JOIN pg_inherits h ON h.inhrelid = above.oid
+                        UNION SELECT h.inhparent
+                        FROM above JOIN pg_inherits h ON h.inhrelid = above.oid
                     )
                     SELECT above.oid FROM above JOIN pg_trigger t ON t.tgrelid = above.oid
                         AND t.tgfoid = \(literal(name))::regproc AND t.tgnargs = 0 LIMIT 1);
@@ -114,9 +115,9 @@ package struct CaptureFunction: Sendable {
         """
     }
 
-    /// TRUNCATE tells no rows: they are read before they go. It runs the triggers of each partition and
-    /// child table, too, except of those that are newer than the last `oversync migrate`: so a partitioned
-    /// table reads all of its partitions.
+    /// TRUNCATE tells no rows: they are read before they go. It runs the triggers of each partition
+    /// and child table, too, except of those that are newer than the last `oversync migrate`: so a
+    /// partitioned table reads all of its partitions.
     private var truncated: String {
         let rows = rows(Self.sourceMark)
         let lock = "SELECT sync.lock_scopes(ARRAY(SELECT DISTINCT r.user_id FROM \(rows) AS r))"
@@ -154,6 +155,12 @@ package struct CaptureFunction: Sendable {
         """
     }
 
+    private var wireColumnsArguments: String {
+        ([literal(table.keyColumn), ownerName] + (except.map { [$0] } ?? []))
+            .joined(separator: ", ")
+    }
+
+    private var except: String? { WireRendering.except(of: table) }
     private var ownerName: String { table.ownerColumn.map(literal) ?? "NULL" }
 
     /// Stands beside the columns of a row. PostgreSQL gives no column of a table the name of one of its own.

@@ -87,7 +87,8 @@ enum CaptureInstallation {
                 details.append("the table has changed since oversync migrate")
             }
             details += parts.filter { $0.of == table.id && !$0.isComplete }.map {
-                "\($0.triggers) of \(CaptureTrigger.all.count) triggers are on for its part \($0.name)"
+                "\($0.triggers) of \(CaptureTrigger.all.count) triggers are on for its part "
+                    + "\($0.name)"
             }
             return details.map {
                 Difference(
@@ -147,8 +148,8 @@ enum CaptureInstallation {
     }
 }
 
-/// One of the triggers of a captured table. They are statement triggers, those of rows with transition
-/// tables: one call for a statement, however many rows it touches.
+/// One of the triggers of a captured table. They are statement triggers, those of rows with
+/// transition tables: one call for a statement, however many rows it touches.
 struct CaptureTrigger {
     let event: String
     /// Nil for TRUNCATE, which tells no rows: its trigger runs before it.
@@ -167,10 +168,11 @@ struct CaptureTrigger {
     ///   triggers say with an argument what they are on.
     func create(on table: TableName, of function: CaptureFunction, isPart: Bool) -> String {
         let name = isPart ? "\(name)_\(function.table.id)" : name
+        let argument = isPart ? "'part'" : ""
         let when = transitions.map { ("AFTER", "REFERENCING \($0) ") } ?? ("BEFORE", "")
         return """
             CREATE OR REPLACE TRIGGER \(name) \(when.0) \(event) ON \(table.quotedName)
-                \(when.1)FOR EACH STATEMENT EXECUTE FUNCTION \(function.name)(\(isPart ? "'part'" : ""));
+                \(when.1)FOR EACH STATEMENT EXECUTE FUNCTION \(function.name)(\(argument));
             """
     }
 }

@@ -1,8 +1,8 @@
 import Model
 import Postgres
 
-/// A partition of a registered table, or a table that inherits from one, at any depth: what is written
-/// to it by its own name runs no trigger of the registered table.
+/// A partition of a registered table, or a table that inherits from one, at any depth: what is
+/// written to it by its own name runs no trigger of the registered table.
 struct CapturedPart {
     let of: TableID
     let name: TableName
@@ -11,8 +11,11 @@ struct CapturedPart {
 
     var isComplete: Bool { triggers == Int64(CaptureTrigger.all.count) }
 
-    /// The relations below `root` that can have capture triggers, as a query of `oid`: foreign tables
-    /// have no transition tables, and another session's temporary tables are out of reach.
+    /// The registered table of a row `c` of `sync.catalog`.
+    static let registered = "to_regclass(format('%I.%I', c.schema_name, c.table_name))"
+
+    /// The relations below `root` that can have capture triggers, as a query: foreign tables have
+    /// no transition tables, and another session's temporary tables are out of reach.
     ///
     /// - Parameter root: SQL of an object identifier.
     static func below(_ root: String) -> String {
@@ -26,7 +29,8 @@ struct CapturedPart {
         """
     }
 
-    /// The number of capture triggers of `relation` that are on and run `function` as those of a part.
+    /// The number of capture triggers of `relation` that are on and run `function` as those of a
+    /// part.
     static func triggerCount(of relation: String, running function: String) -> String {
         """
         (SELECT count(*) FROM pg_trigger t
@@ -52,7 +56,7 @@ extension SidecarStatements {
                     of: "p.oid", running: "to_regproc('sync.capture_' || c.table_id)::oid"))
                 FROM sync.catalog c
                 CROSS JOIN LATERAL (
-                    \(CapturedPart.below("to_regclass(format('%I.%I', c.schema_name, c.table_name))"))
+                    \(CapturedPart.below(CapturedPart.registered))
                 ) AS p
                 JOIN pg_namespace n ON n.oid = p.relnamespace
                 WHERE c.removed_at IS NULL AND c.mode = 'table'

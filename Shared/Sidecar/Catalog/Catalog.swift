@@ -107,6 +107,8 @@ package struct RegisteredTable: Hashable, Sendable {
     /// It was registered once: its rows and its log stay, changes are refused.
     package let isRemoved: Bool
     package let access: TableAccess
+    /// Its columns that devices have no part in, or only look at; ``columns`` has the latter alone.
+    package let withheld: WithheldColumns
     /// Its place in parents-first order.
     package internal(set) var position = 0
 
@@ -114,7 +116,7 @@ package struct RegisteredTable: Hashable, Sendable {
         id: TableID, name: TableName, keyKind: KeyKind, keyColumn: String, mode: TableMode,
         ownerColumn: String?, columns: [Column] = [], foreignKeys: [ForeignKey] = [],
         columnNeeds: [ColumnNeed] = [], keyIndexColumns: [String] = [], isRemoved: Bool = false,
-        access: TableAccess = .everybody
+        access: TableAccess = .everybody, withheld: WithheldColumns = .none
     ) {
         self.id = id
         self.name = name
@@ -128,6 +130,7 @@ package struct RegisteredTable: Hashable, Sendable {
         self.keyIndexColumns = keyIndexColumns
         self.isRemoved = isRemoved
         self.access = access
+        self.withheld = withheld
     }
 }
 

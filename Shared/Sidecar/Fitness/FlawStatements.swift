@@ -200,7 +200,8 @@ enum FlawStatements {
                     UNION ALL
                     SELECT 'columns_changed', NULL
                     WHERE strpos(p.prosrc, '''' || replace(
-                            \(WireRendering.columnListQuery(relation: "r.oid")),
+                            \(WireRendering.columnListQuery(
+                                relation: "r.oid", except: "coalesce(c.except_columns, '{}')")),
                         '''', '''''') || '''') = 0
                     UNION ALL
                     SELECT 'subscribed', NULL

@@ -78,7 +78,7 @@ struct AlteredRowsTests {
     }
 
     @Test(
-        "Rows of partitions; more than one batch of them; those written meanwhile are not sent again"
+        "Rows of partitions, more than one batch; those written meanwhile are not sent again"
     )
     func manyRows() async throws {
         let rows = Repair.batchRows * 2 + 1

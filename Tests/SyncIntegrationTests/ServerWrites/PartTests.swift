@@ -85,14 +85,15 @@ struct PartTests {
     }
 
     @Test(
-        "A trigger of the team's that writes by a part's name is told, beside an upload by the table's"
+        "A trigger of the team's that writes by a part's name is told, beside an upload"
     )
     func besideUpload() async throws {
         try await Self.with { database in
             try await database.execute(
                 """
                 CREATE FUNCTION s.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-                BEGIN INSERT INTO s.logs_ann (id, owner, body) VALUES ('\(id("a9"))', 'ann', 'made');
+                BEGIN INSERT INTO s.logs_ann (id, owner, body)
+                    VALUES ('\(id("a9"))', 'ann', 'made');
                     RETURN NULL; END $$;
                 CREATE TRIGGER note AFTER INSERT ON s.tags FOR EACH ROW EXECUTE FUNCTION s.note()
                 """)
@@ -187,7 +188,8 @@ struct PartTests {
                 ALTER TABLE s.logs DETACH PARTITION s.logs_ann;
                 INSERT INTO s.logs_ann (id, owner) VALUES ('\(id("a1"))', 'ann');
                 DELETE FROM s.logs_ann;
-                INSERT INTO s.logs_ann (id, owner) VALUES ('\(id("a2"))', 'ann'); TRUNCATE s.logs_ann
+                INSERT INTO s.logs_ann (id, owner) VALUES ('\(id("a2"))', 'ann');
+                TRUNCATE s.logs_ann
                 """)
             #expect(try await database.feed("ann") == [])
             try await Self.migrate(database)

@@ -135,7 +135,8 @@ struct FailureTests {
             for lock in ["FOR UPDATE", "FOR NO KEY UPDATE", "FOR SHARE"] {
                 try await other.execute(
                     script: """
-                        BEGIN; SELECT FROM sync.materialize_failures WHERE id = \(failure.id) \(lock)
+                        BEGIN; SELECT FROM sync.materialize_failures WHERE id = \(failure.id)
+                        \(lock)
                         """)
                 // A wait would end with 503, after the statement's time.
                 let error = await #expect(throws: RPCFailure.self) {

@@ -67,7 +67,10 @@ struct VerifyTests {
         ),
         ("DELETE FROM sync.source", ["unknown_source user=ann source=1"]),
         (
-            "ALTER TABLE s.items DISABLE TRIGGER USER; DELETE FROM s.items; ALTER TABLE s.items ENABLE TRIGGER USER",
+            """
+            ALTER TABLE s.items DISABLE TRIGGER USER; DELETE FROM s.items;
+            ALTER TABLE s.items ENABLE TRIGGER USER
+            """,
             [
                 "+missing_row user=ann table=s.items key=b1",
                 "+missing_row user=ann table=s.items key=b2",
