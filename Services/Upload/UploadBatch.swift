@@ -46,8 +46,7 @@ struct UploadBatch: Sendable {
         limits: WireLimits
     ) {
         self.schema = schema
-        body = payloads
-        let verdicts = body.withBytes { bytes in
+        let verdicts = payloads.withBytes { bytes in
             guard wire.count <= limits.changesPerUpload else {
                 let rejection = Rejection.batchTooLarge(
                     changes: wire.count, limit: limits.changesPerUpload)
@@ -59,6 +58,7 @@ struct UploadBatch: Sendable {
         }
         count = wire.count
         changeIDs = wire.map(\.id)
+        var body = payloads
         var valid: [Change] = []
         valid.reserveCapacity(wire.count)
         var rejected: [(Int, Rejection)] = []
@@ -70,12 +70,14 @@ struct UploadBatch: Sendable {
                     rejected.append((index, .tooManyUnknownNames(limit: Self.maximumUnknownNames)))
                     continue
                 }
-                valid.append(change)
+                valid.append(
+                    change.isReduced ? change.reduced(in: &body, schema, roles) : change)
             case .rejected(let rejection): rejected.append((index, rejection))
             }
         }
         changes = ProcessingOrder.of(valid, in: schema)
         self.rejected = rejected
+        self.body = body
     }
 
     /// The change ids in the order of the request.
@@ -94,6 +96,24 @@ struct UploadBatch: Sendable {
         var plan = UploadPlan(schema: schema, request: writer, reading: reading, count: count)
         for (index, rejection) in rejected { plan.conclude(index, as: .invalid(rejection)) }
         return plan
+    }
+}
+
+extension Change {
+    /// The change with what it may write as its payload, which is put behind the others in the
+    /// body.
+    fileprivate func reduced(
+        in body: inout ByteBuffer, _ schema: UploadSchema, _ roles: Set<String>
+    ) -> Change {
+        guard let payload else { return self }
+        let written = body.withBytes { bytes in
+            PayloadShape.written(
+                UnsafeBufferPointer(rebasing: bytes[payload]), of: schema.tables[table],
+                roles: roles)
+        }
+        let start = body.readableBytes
+        body.writeBytes(written)
+        return with(payload: start..<body.readableBytes)
     }
 }
 

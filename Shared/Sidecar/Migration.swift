@@ -20,6 +20,7 @@ package struct Migration: Sendable {
         Migration(10, "0010_roles", PackageResources._010_roles_sql),
         Migration(11, "0011_views", PackageResources._011_views_sql),
         Migration(12, "0012_stored_rows", PackageResources._012_stored_rows_sql),
+        Migration(13, "0013_withheld_columns", PackageResources._013_withheld_columns_sql),
     ]
 
     /// The layout that this program reads and writes.

@@ -69,7 +69,8 @@ import Testing
         try await device.sync()
         #expect(try device.count("SELECT count(*) FROM users") == 6)
         #expect(
-            device.gateway.requests.last { $0.path.hasSuffix("download") }?.query["include_self"]
+            device.gateway.requests.filter { $0.path.hasSuffix("download") }.dropLast().last?.query[
+                "include_self"]
                 == "true")
     }
 

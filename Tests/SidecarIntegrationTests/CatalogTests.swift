@@ -230,7 +230,7 @@ struct CatalogTests {
                     #expect(try await Catalog.readTables(on: connection).isEmpty)
                     #expect(try await Self.triggers(writer) == "0")
                     try await Registration.apply(registrations, on: connection)
-                    #expect(try await Self.triggers(writer) == "6")
+                    #expect(try await Self.triggers(writer) == "8")
                 }
             }
         }

@@ -6,13 +6,16 @@ struct Exchange {
 
     /// Downloads the log to its end. Rereads it from its start if the server cannot serve the
     /// cursor.
-    func fetch() async throws {
+    ///
+    /// - Parameter isFresh: see ``Fetching/isFresh``.
+    func fetch(isFresh: Bool = false) async throws {
         try await orient()
+        let fetching = Fetching(session: session, isFresh: isFresh)
         do {
-            try await Fetching(session: session).run()
+            try await fetching.run()
         } catch let error as SyncError where error.asksForReread {
             try await reread(error)
-            try await Fetching(session: session).run()
+            try await fetching.run()
         }
     }
 
@@ -96,9 +99,11 @@ struct Exchange {
 
 extension SyncSession {
     /// Fetches. The caller holds the lock.
-    func fetch() async throws {
+    ///
+    /// - Parameter isFresh: see ``Fetching/isFresh``.
+    func fetch(isFresh: Bool = false) async throws {
         board.update { $0.state = .fetching }
-        try await Exchange(session: self).fetch()
+        try await Exchange(session: self).fetch(isFresh: isFresh)
     }
 
     /// Sends. The caller holds the lock.

@@ -3,6 +3,9 @@ import GRDB
 /// Downloads the log to its current end. Each page and the cursor after it commit together.
 struct Fetching {
     let session: SyncSession
+    /// The app asked for it, and expects what was committed before: the server answers from its
+    /// database and not from memory, and a download that was interrupted goes on beyond its end.
+    var isFresh = false
 
     /// The result of trying to apply the pages that were downloaded and are not applied yet.
     private enum Outcome: Sendable {
@@ -26,10 +29,13 @@ struct Fetching {
     func run() async throws -> Int {
         var applied = 0
         var staged: [DownloadPage] = []
+        var hasNewWindow = false
         let start = try await Self.start(session)
         while true {
             let state = try await state()
-            let page = try await next(after: staged.last, state)
+            let until = staged.last?.windowUntil ?? state.window
+            hasNewWindow = hasNewWindow || until == 0
+            let page = try await next(after: staged.last, until: until, state)
             staged.append(page)
             switch try await apply(staged, isHydrated: state.isHydrated) {
             case .needsNextPage: continue
@@ -41,7 +47,7 @@ struct Fetching {
                 applied += summary.applied
                 report(summary, page, from: start, applied: applied)
             }
-            if !page.hasMore { break }
+            if !page.hasMore, hasNewWindow || !isFresh { break }
         }
         session.board.update { $0.progress = nil }
         try await session.refreshCounts(confirming: .all)
@@ -85,13 +91,12 @@ struct Fetching {
     }
 
     private func next(
-        after staged: DownloadPage?, _ state: DeviceState
+        after staged: DownloadPage?, until: Int64, _ state: DeviceState
     ) async throws -> DownloadPage {
         let after = staged?.nextAfter ?? state.cursor
         let page = try await session.gateway.download(
             after: after, limit: session.configuration.pageLimit,
-            until: staged?.windowUntil ?? state.window,
-            includeSelf: !state.isHydrated)
+            until: until, includeSelf: !state.isHydrated, isFresh: isFresh && until == 0)
         // With a cursor that does not advance, the loop would request the same page forever.
         if page.nextAfter < after || page.hasMore && page.nextAfter == after {
             throw SyncError.notTheGateway("a page that does not advance the cursor")

@@ -124,14 +124,15 @@ public final class SyncEngine: Sendable {
 
     // MARK: Sync once
 
-    /// Fetches and then sends, once. On a new device the whole log is fetched before anything is
+    /// Fetches and then sends, once. It fetches everything that was committed before the call, as
+    /// ``fetchChanges()`` does. On a new device the whole log is fetched before anything is
     /// sent.
     ///
     /// - Throws: `SyncError`. What was applied or confirmed before the error stays;
     ///   `CancellationError` if the task is cancelled.
     public func syncChanges() async throws {
         try await exchange {
-            try await self.session.fetch()
+            try await self.session.fetch(isFresh: true)
             _ = try await self.session.send()
         }
         session.board.update { $0.recordSync(at: self.session.configuration.clock.now) }
@@ -144,11 +145,13 @@ public final class SyncEngine: Sendable {
         try await exchange { _ = try await self.session.send() }
     }
 
-    /// Downloads the log to its end.
+    /// Downloads the log to its end: everything that was committed before the call, also by plain
+    /// SQL of a back end a moment ago. (Servers older than this parameter may miss that for half a
+    /// second.)
     ///
     /// - Throws: `SyncError`, for example `SyncError.paused` while sync is paused.
     public func fetchChanges() async throws {
-        try await exchange { try await self.session.fetch() }
+        try await exchange { try await self.session.fetch(isFresh: true) }
     }
 
     /// Seconds that ``waitForFirstSync()`` waits for a sync to begin.

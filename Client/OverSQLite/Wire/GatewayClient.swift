@@ -56,9 +56,12 @@ struct GatewayClient: Sendable {
     ///   - limit: the maximum number of changes in the page.
     ///   - until: the end of the current window; 0 asks for a new one.
     ///   - includeSelf: whether to include this device's own changes.
+    ///   - isFresh: whether everything that was committed before the request must be seen. A
+    ///     gateway that does not know the parameter ignores it.
     ///   - wait: seconds for which the gateway may hold the request until there is a change.
     func download(
-        after: Int64, limit: Int, until: Int64, includeSelf: Bool, wait: Int? = nil
+        after: Int64, limit: Int, until: Int64, includeSelf: Bool, isFresh: Bool = false,
+        wait: Int? = nil
     ) async throws -> DownloadPage {
         var query = [
             URLQueryItem(name: "after", value: String(after)),
@@ -66,6 +69,7 @@ struct GatewayClient: Sendable {
             URLQueryItem(name: "schema", value: schema),
         ]
         if includeSelf { query.append(URLQueryItem(name: "include_self", value: "true")) }
+        if isFresh { query.append(URLQueryItem(name: "fresh", value: "true")) }
         if until > 0 { query.append(URLQueryItem(name: "until", value: String(until))) }
         if let wait { query.append(URLQueryItem(name: "wait", value: String(wait))) }
         let url = base.appending(path: "sync/download").appending(queryItems: query)

@@ -39,6 +39,22 @@ struct FailureStore: Sendable {
         try await read(FailureStatements.ReadFailures(id: id, limit: 1), deadline).first()
     }
 
+    /// Whether another session holds the failure: it is being retried, or somebody locked it by
+    /// hand. Waits for nobody.
+    func isHeld(_ id: Int64, deadline: ContinuousClock.Instant) async throws -> Bool {
+        var bindings = Bindings()
+        bindings.bind(id)
+        let probe = Command(FailureStatements.probe, bindings)
+        do {
+            _ = try await pool.withConnection(deadline: deadline) {
+                try await $0.run([probe], deadline: deadline)
+            }
+            return false
+        } catch let error as PostgresError where error.sqlState == .lockNotAvailable {
+            return true
+        }
+    }
+
     /// Marks a failure resolved if it is, and writes down who tried.
     func close(
         _ id: Int64, isResolved: Bool, by actor: String, outcome: String,

@@ -12,9 +12,9 @@ extension UploadBatch {
     init(retrying failure: MaterializeFailure, schema: UploadSchema, limits: WireLimits) {
         let payload = ByteBuffer(string: failure.payload)
         let table = TableName(schema: failure.schema, table: failure.table)
-        let access = schema.table(table).map { schema.tables[$0].registered.access }
+        let registered = schema.table(table).map { schema.tables[$0].registered }
         self.init(
-            [WireChange(failure)], payloads: payload, roles: access?.namedRoles ?? [],
+            [WireChange(failure)], payloads: payload, roles: registered?.namedRoles ?? [],
             schema: schema, limits: limits)
     }
 }
@@ -34,9 +34,11 @@ extension WireChange {
     }
 }
 
-extension TableAccess {
-    /// Every role that the table is open to by name.
+extension RegisteredTable {
+    /// Every role that the table, or a column of it, is open to by name. What a column is closed to
+    /// was left out before the failure was recorded.
     fileprivate var namedRoles: Set<String> {
-        (readRoles ?? []).union(writeRoles ?? [])
+        (access.readRoles ?? []).union(access.writeRoles ?? [])
+            .union(withheld.readOnly.values.joined())
     }
 }

@@ -41,6 +41,11 @@ struct RetryFailure: Sendable {
                 throw RPCFailure(
                     .notFound, code: "not_found", message: "materialize failure not found")
             }
+            if try await store.isHeld(request.id, deadline: context.deadline) {
+                throw RPCFailure(
+                    .conflict, code: "retry_in_progress",
+                    message: "materialize failure retry is already in progress")
+            }
             if entry.isStale {
                 try await store.close(
                     request.id, isResolved: true, by: actor, outcome: "stale",

@@ -24,12 +24,15 @@ package struct Change: Sendable {
     package let needs: [ParentReference]
     /// The references that other rows may make to it.
     package let provides: [ParentReference]
+    /// Members of what its device sent are left out: the stored row differs from it.
+    package let isReduced: Bool
 
     package init(
         index: Int, id: ChangeID, row: RowID, table: Int, operation: Operation, base: RowVersion,
         payload: Range<Int>?, contentHash: Int64, columns: ColumnSet = ColumnSet(),
         defaulted: ColumnSet = ColumnSet(), strangers: [String] = [],
-        needs: [ParentReference] = [], provides: [ParentReference] = []
+        needs: [ParentReference] = [], provides: [ParentReference] = [],
+        isReduced: Bool = false
     ) {
         self.index = index
         self.id = id
@@ -44,6 +47,15 @@ package struct Change: Sendable {
         self.strangers = strangers
         self.needs = needs
         self.provides = provides
+        self.isReduced = isReduced
+    }
+
+    /// The same with its payload elsewhere in the body. What was sent tells repeats apart.
+    func with(payload: Range<Int>) -> Change {
+        Change(
+            index: index, id: id, row: row, table: table, operation: operation, base: base,
+            payload: payload, contentHash: contentHash, columns: columns, strangers: strangers,
+            needs: needs, provides: provides, isReduced: isReduced)
     }
 
     /// The version that the change gives its row if it is applied. A device may name any base, even

@@ -43,7 +43,7 @@ struct ChangeValidation {
         if let payload, upload.registered.mode == .table {
             do {
                 let bytes = UnsafeBufferPointer(rebasing: body[payload])
-                shape = try PayloadShape.read(bytes, of: upload, key: key, in: schema)
+                shape = try PayloadShape.read(bytes, of: upload, key: key, in: schema, roles: roles)
             } catch {
                 throw .badPayload(
                     "bad payload for \(upload.registered.name) pk=\(key.text): "
@@ -56,7 +56,7 @@ struct ChangeValidation {
             base: wire.base,
             payload: payload, contentHash: contentHash(row, payload), columns: shape.columns,
             defaulted: shape.defaulted, strangers: shape.strangers, needs: shape.needs,
-            provides: shape.provides)
+            provides: shape.provides, isReduced: shape.isReduced)
     }
 
     private func table(_ wire: WireChange) throws(Rejection) -> Int {

@@ -19,13 +19,16 @@ struct PayloadShape {
     var strangers: [String] = []
     var needs: [ParentReference] = []
     var provides: [ParentReference] = []
+    /// It names columns that its device does not write: see ``written(_:of:roles:)``.
+    var isReduced = false
 
     /// - Parameters:
     ///   - payload: the JSON object's own bytes, already known to be valid.
+    ///   - roles: the caller's.
     /// - Throws: a rejection when a foreign key's value cannot be one.
     static func read(
         _ payload: UnsafeBufferPointer<UInt8>, of table: UploadTable, key: RowKey,
-        in schema: UploadSchema
+        in schema: UploadSchema, roles: Set<String>
     ) throws(ShapeProblem) -> PayloadShape {
         var shape = PayloadShape()
         var values: [Int: JSONSlice] = [:]
@@ -34,7 +37,12 @@ struct PayloadShape {
         do {
             try reader.readObject { reader, member throws(JSONError) in
                 let slice = try reader.skipValue()
-                guard let column = column(member, reader, table, hint: next) else {
+                let named = column(member, reader, table, hint: next)
+                if table.withholds, isWithheld(member, named, reader, table, roles) {
+                    shape.isReduced = true
+                    return
+                }
+                guard let column = named else {
                     shape.remember(stranger: member, reader)
                     return
                 }
@@ -63,6 +71,36 @@ struct PayloadShape {
             }
         }
         return shape
+    }
+
+    /// Whether a member is left out: of a column that stays on the server, or that is read-only for
+    /// the caller.
+    private static func isWithheld(
+        _ member: JSONSlice, _ column: Int?, _ reader: JSONReader, _ table: UploadTable,
+        _ roles: Set<String>
+    ) -> Bool {
+        guard let column else {
+            return reader.text(of: member).map(table.exceptNames.contains) ?? false
+        }
+        return table.readOnly[column].map { $0.isDisjoint(with: roles) } ?? false
+    }
+
+    /// The payload without the members that are left out; the others byte for byte.
+    static func written(
+        _ payload: UnsafeBufferPointer<UInt8>, of table: UploadTable, roles: Set<String>
+    ) -> [UInt8] {
+        var kept: [UInt8] = [UInt8(ascii: "{")]
+        var reader = JSONReader(payload)
+        // It was read before.
+        try? reader.readObject { reader, member throws(JSONError) in
+            let value = try reader.skipValue()
+            let named = column(member, reader, table, hint: 0)
+            if isWithheld(member, named, reader, table, roles) { return }
+            if kept.count > 1 { kept.append(UInt8(ascii: ",")) }
+            kept.append(contentsOf: payload[member.range.lowerBound..<value.range.upperBound])
+        }
+        kept.append(UInt8(ascii: "}"))
+        return kept
     }
 
     private mutating func remember(stranger member: JSONSlice, _ reader: JSONReader) {

@@ -58,6 +58,12 @@ package struct UploadTable: Sendable {
     let valueColumns: Set<Int>
     /// The table may hold other rows than payloads say; false of most tables, which pay nothing.
     let mayStoreOtherwise: Bool
+    /// Names of columns that stay on the server, as payloads would write them.
+    let exceptNames: Set<String>
+    /// Columns that devices write only with one of these roles, by their index.
+    let readOnly: [Int: Set<String>]
+    /// Whether members of payloads may have to be left out.
+    let withholds: Bool
 
     init(_ registered: RegisteredTable, at index: Int, _ all: [CheckedForeignKey]) {
         self.registered = registered
@@ -69,6 +75,12 @@ package struct UploadTable: Sendable {
             .compactMap { pair in registered.columns.firstIndex { $0.name == pair.parentColumn } }
         valueColumns = Set(pointing + pointedAt)
         mayStoreOtherwise = StoredRow.mayDiffer(registered)
+        exceptNames = Set(registered.withheld.except.map { $0.lowercased() })
+        readOnly = Dictionary(
+            registered.columns.enumerated().compactMap { index, column in
+                registered.withheld.readOnly[column.name].map { (index, $0) }
+            }, uniquingKeysWith: { first, _ in first })
+        withholds = !exceptNames.isEmpty || !readOnly.isEmpty
     }
 
     /// The column that a payload key names. Looks at `hint` first: payloads keep the table's order.

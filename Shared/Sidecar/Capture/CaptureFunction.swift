@@ -7,6 +7,7 @@ import Model
 /// out exactly the rows that the upload around it has logged.
 package struct CaptureFunction: Sendable {
     let table: RegisteredTable
+    var name: String { "sync.capture_\(table.id)" }
 
     /// Nil for a table without a business table.
     package init?(_ table: RegisteredTable) {
@@ -20,8 +21,6 @@ package struct CaptureFunction: Sendable {
         Sidecar.fingerprint(of: create)
     }
 
-    var name: String { "sync.capture_\(table.id)" }
-
     var create: String {
         """
         CREATE OR REPLACE FUNCTION \(name)() RETURNS trigger
@@ -34,6 +33,8 @@ package struct CaptureFunction: Sendable {
             own_scope bigint := -1;
             own_first bigint := 0;
             own_last bigint := -1;
+            -- The registered table, also where a part of it was written to by its own name.
+            registered oid := TG_RELID;
             -- Set if they are others than this function was made for.
             columns text;
             source text := CASE TG_OP WHEN 'DELETE' THEN '(SELECT r.* FROM old_rows AS r WHERE false)'
@@ -50,15 +51,20 @@ package struct CaptureFunction: Sendable {
                 own_first := current_setting('oversync.first_seq')::bigint;
                 own_last := current_setting('oversync.last_seq')::bigint;
             END IF;
+            \(part)
             -- The team alters its tables before it runs `oversync migrate`.
-            IF \(WireRendering.columnListQuery(relation: "TG_RELID"))
+            IF \(WireRendering.columnListQuery(relation: "registered", except: except))
                 <> \(literal(WireRendering.columnList(of: table))) THEN
-                columns := sync.wire_columns(TG_RELID, \(literal(table.keyColumn)), \(ownerName));
+                columns := sync.wire_columns(registered, \(wireColumnsArguments));
                 IF columns IS NULL THEN
                     RAISE EXCEPTION 'the key or owner column of % has gone', TG_RELID::regclass
                         USING ERRCODE = 'undefined_column',
                             HINT = 'Name the new one in oversync.yaml and run oversync migrate.';
                 END IF;
+            END IF;
+            IF TG_OP = 'TRUNCATE' THEN
+                \(truncated)
+                RETURN NULL;
             END IF;
             \(readAgain)
             IF TG_OP = 'INSERT' THEN
@@ -73,12 +79,61 @@ package struct CaptureFunction: Sendable {
                 PERFORM sync.lock_scopes(ARRAY(SELECT DISTINCT r.user_id FROM \(rows("old_rows")) AS r));
                 \(append(planned: deleted(nil), made: deleted(Self.sourceMark)))
             END IF;
-            IF captured > 0 AND coalesce(current_setting('oversync.writes', true), '') <> '' THEN
-                PERFORM set_config('oversync.side_effects', '1', true);
-            END IF;
+            \(noteSideEffects)
             RETURN NULL;
         END $capture$
         """
+    }
+
+    /// An upload reads its facts again when its statements have caused changes of others.
+    private var noteSideEffects: String {
+        """
+        IF captured > 0 AND coalesce(current_setting('oversync.writes', true), '') <> '' THEN
+                PERFORM set_config('oversync.side_effects', '1', true);
+            END IF;
+        """
+    }
+
+    /// Finds the registered table of a partition, or of a table that inherits, which was written to
+    /// by its own name. One that is no part of it any more keeps its triggers until the next
+    /// `oversync migrate`: what is written there is nobody's.
+    private var part: String {
+        """
+        IF TG_NARGS > 0 THEN
+                registered := (
+                    WITH RECURSIVE above AS (
+                        SELECT h.inhparent AS oid FROM pg_inherits h WHERE h.inhrelid = TG_RELID
+                        UNION SELECT h.inhparent
+                        FROM above JOIN pg_inherits h ON h.inhrelid = above.oid
+                    )
+                    SELECT above.oid FROM above JOIN pg_trigger t ON t.tgrelid = above.oid
+                        AND t.tgfoid = \(literal(name))::regproc AND t.tgnargs = 0 LIMIT 1);
+                IF registered IS NULL THEN
+                    RETURN NULL;
+                END IF;
+            END IF;
+        """
+    }
+
+    /// TRUNCATE tells no rows: they are read before they go. It runs the triggers of each partition
+    /// and child table, too, except of those that are newer than the last `oversync migrate`: so a
+    /// partitioned table reads all of its partitions.
+    private var truncated: String {
+        let rows = rows(Self.sourceMark)
+        let lock = "SELECT sync.lock_scopes(ARRAY(SELECT DISTINCT r.user_id FROM \(rows) AS r))"
+        let made = append(changed: gone(from: Self.sourceMark), own: ("$1", "$2", "$3"))
+        func format(_ sql: String) -> String {
+            let text = sql.replacing("%", with: "%%").replacing(Self.sourceMark, with: "%1$s")
+            return "format(\(literal(text)), source)"
+        }
+        return """
+            source := (SELECT CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END || TG_RELID::regclass
+                    FROM pg_class c WHERE c.oid = TG_RELID);
+                EXECUTE \(format(lock));
+                EXECUTE \(format(made))
+                    INTO captured USING own_scope, own_first, own_last;
+                \(noteSideEffects)
+            """
     }
 
     /// A trigger of the team's has written to this table, perhaps to the rows of the statement around it, whose
@@ -86,20 +141,26 @@ package struct CaptureFunction: Sendable {
     /// wrote or deleted is read again, for the rest of the transaction.
     private var readAgain: String {
         """
-        IF strpos(coalesce(current_setting('oversync.nested', true), ''), format(' %s ', TG_RELID)) > 0 THEN
+        IF strpos(coalesce(current_setting('oversync.nested', true), ''), format(' %s ', registered)) > 0 THEN
                 columns := coalesce(columns, \(literal(WireRendering.columns(of: table, row: "t"))));
                 source := format('(SELECT b.* FROM %s AS b WHERE b.%I IN (' || CASE TG_OP
                         WHEN 'INSERT' THEN 'SELECT r.%2$I FROM new_rows AS r'
                         WHEN 'DELETE' THEN 'SELECT r.%2$I FROM old_rows AS r'
                         ELSE 'SELECT r.%2$I FROM new_rows AS r UNION ALL SELECT r.%2$I FROM old_rows AS r'
-                    END || '))', TG_RELID::regclass, \(literal(table.keyColumn)));
+                    END || '))', registered::regclass, \(literal(table.keyColumn)));
             ELSIF pg_trigger_depth() > 1 THEN
                 PERFORM set_config('oversync.nested',
-                    format('%s %s ', current_setting('oversync.nested', true), TG_RELID), true);
+                    format('%s %s ', current_setting('oversync.nested', true), registered), true);
             END IF;
         """
     }
 
+    private var wireColumnsArguments: String {
+        ([literal(table.keyColumn), ownerName] + (except.map { [$0] } ?? []))
+            .joined(separator: ", ")
+    }
+
+    private var except: String? { WireRendering.except(of: table) }
     private var ownerName: String { table.ownerColumn.map(literal) ?? "NULL" }
 
     /// Stands beside the columns of a row. PostgreSQL gives no column of a table the name of one of its own.
@@ -136,13 +197,16 @@ package struct CaptureFunction: Sendable {
     /// - Parameter written: the rows that stand under the deleted keys again, logged by the statement that
     ///   wrote them; nil if there are none.
     private func deleted(_ written: String?) -> String {
-        let gone =
-            "SELECT 'D'::\"char\" AS op, r.n, r.user_id, r.key, r.payload FROM \(rows("old_rows")) AS r"
+        let gone = gone(from: "old_rows")
         guard let written else { return gone }
         return """
             \(gone) WHERE NOT EXISTS (
                 SELECT FROM \(rows(written)) AS a WHERE a.user_id = r.user_id AND a.key = r.key)
             """
+    }
+
+    private func gone(from rows: String) -> String {
+        "SELECT 'D'::\"char\" AS op, r.n, r.user_id, r.key, r.payload FROM \(self.rows(rows)) AS r"
     }
 
     /// Transition tables do not pair old and new: the user and the key do. A row whose key or owner has

@@ -28,6 +28,24 @@ enum CaptureInstallation {
             guard let script = script(for: table, installed[table.id]) else { continue }
             try await execute(script, on: table.name, for: purpose, in: run)
         }
+        try await applyToParts(of: tables, in: run)
+    }
+
+    /// Partitions and tables that inherit, also those that were made since.
+    private static func applyToParts(
+        of tables: [RegisteredTable], in run: MigrationRun
+    ) async throws {
+        let functions = Dictionary(
+            tables.compactMap { CaptureFunction($0) }.map { ($0.table.id, $0) },
+            uniquingKeysWith: { first, _ in first })
+        let parts = try await run.connection.run(SidecarStatements.ReadCapturedParts()).all()
+        for part in parts where !part.isComplete {
+            guard let function = functions[part.of] else { continue }
+            try await execute(
+                part.install(function), on: part.name,
+                for: "Captures what is written to \(part.name), a part of "
+                    + "\(function.table.name), by its own name", in: run)
+        }
     }
 
     /// Not in a rehearsal: making a trigger, or dropping one, would hold up the table's writers.
@@ -57,16 +75,26 @@ enum CaptureInstallation {
         _ tables: [RegisteredTable], on connection: PostgresConnection
     ) async throws(PostgresError) -> [Difference] {
         let installed = try await read(on: connection)
-        return tables.compactMap { table in
-            guard let function = CaptureFunction(table) else { return nil }
-            guard let present = installed[table.id], !present.fits(function) else { return nil }
-            let detail =
-                present.isComplete
-                ? "the table has changed since oversync migrate"
-                : "\(present.triggers) of \(CaptureTrigger.all.count) triggers are on"
-            return Difference(
-                kind: .captureOff, user: "", table: table.name, key: nil, detail: detail,
-                sequence: 0)
+        let parts = try await connection.run(SidecarStatements.ReadCapturedParts()).all()
+        return tables.flatMap { table -> [Difference] in
+            guard let function = CaptureFunction(table), let present = installed[table.id] else {
+                return []
+            }
+            var details: [String] = []
+            if !present.isComplete {
+                details.append("\(present.triggers) of \(CaptureTrigger.all.count) triggers are on")
+            } else if !present.fits(function) {
+                details.append("the table has changed since oversync migrate")
+            }
+            details += parts.filter { $0.of == table.id && !$0.isComplete }.map {
+                "\($0.triggers) of \(CaptureTrigger.all.count) triggers are on for its part "
+                    + "\($0.name)"
+            }
+            return details.map {
+                Difference(
+                    kind: .captureOff, user: "", table: table.name, key: nil, detail: $0,
+                    sequence: 0)
+            }
         }
     }
 
@@ -97,11 +125,8 @@ enum CaptureInstallation {
     /// The function of a table and, unless it has them, the triggers that call it.
     static func install(_ function: CaptureFunction, hasTriggers: Bool) -> String {
         let table = function.table
-        let triggers = CaptureTrigger.all.map { trigger in
-            """
-            CREATE OR REPLACE TRIGGER \(trigger.name) AFTER \(trigger.event) ON \(table.name.quotedName)
-                REFERENCING \(trigger.transitions) FOR EACH STATEMENT EXECUTE FUNCTION \(function.name)();
-            """
+        let triggers = CaptureTrigger.all.map {
+            $0.create(on: table.name, of: function, isPart: false)
         }
         let access = "REVOKE ALL ON FUNCTION \(function.name)() FROM PUBLIC;"
         let record = """
@@ -123,11 +148,12 @@ enum CaptureInstallation {
     }
 }
 
-/// One of the triggers of a captured table. They are statement triggers with transition tables: one call
-/// for a statement, however many rows it touches.
+/// One of the triggers of a captured table. They are statement triggers, those of rows with
+/// transition tables: one call for a statement, however many rows it touches.
 struct CaptureTrigger {
     let event: String
-    let transitions: String
+    /// Nil for TRUNCATE, which tells no rows: its trigger runs before it.
+    let transitions: String?
     var name: String { "oversync_capture_\(event.lowercased())" }
 
     static let all = [
@@ -135,5 +161,18 @@ struct CaptureTrigger {
         CaptureTrigger(
             event: "UPDATE", transitions: "OLD TABLE AS old_rows NEW TABLE AS new_rows"),
         CaptureTrigger(event: "DELETE", transitions: "OLD TABLE AS old_rows"),
+        CaptureTrigger(event: "TRUNCATE", transitions: nil),
     ]
+
+    /// - Parameter isPart: the table is a part of the function's: it may be one of several, and its
+    ///   triggers say with an argument what they are on.
+    func create(on table: TableName, of function: CaptureFunction, isPart: Bool) -> String {
+        let name = isPart ? "\(name)_\(function.table.id)" : name
+        let argument = isPart ? "'part'" : ""
+        let when = transitions.map { ("AFTER", "REFERENCING \($0) ") } ?? ("BEFORE", "")
+        return """
+            CREATE OR REPLACE TRIGGER \(name) \(when.0) \(event) ON \(table.quotedName)
+                \(when.1)FOR EACH STATEMENT EXECUTE FUNCTION \(function.name)(\(argument));
+            """
+    }
 }

@@ -38,14 +38,28 @@ struct WireRendering {
 
     /// The columns that a table has at the moment. It runs in each statement of the team's, and is simple
     /// enough to be planned once: with a join it would cost eight times as much.
-    static func columnListQuery(relation: String) -> String {
+    ///
+    /// - Parameter except: SQL of an array of names that are left out; nil for none.
+    static func columnListQuery(relation: String, except: String? = nil) -> String {
         """
         (SELECT string_agg('"' || replace(a.attname, '"', '""') || '" ' || a.atttypid, ', ' ORDER BY a.attnum)
-        FROM pg_attribute a WHERE a.attrelid = \(relation) AND a.attnum > 0 AND NOT a.attisdropped)
+        FROM pg_attribute a WHERE a.attrelid = \(relation) AND a.attnum > 0
+            AND NOT a.attisdropped\(without(except)))
         """
     }
 
-    private static func expression(_ column: Column, _ row: String) -> String {
+    private static func without(_ except: String?) -> String {
+        except.map { "\n    AND a.attname::text <> ALL (\($0))" } ?? ""
+    }
+
+    /// The columns that stay on the server, as SQL; nil if there are none.
+    static func except(of table: RegisteredTable) -> String? {
+        let names = table.withheld.except.sorted()
+        return names.isEmpty
+            ? nil : "ARRAY[\(names.map(literal).joined(separator: ", "))]::text[]"
+    }
+
+    static func expression(_ column: Column, _ row: String) -> String {
         let value = "\(row).\(quoted(column.name))"
         // encode() breaks lines every 76 characters.
         return isBytea(column) ? "replace(encode(\(value), 'base64'), E'\\n', '')" : value

@@ -109,6 +109,8 @@ package struct RegisteredTable: Hashable, Sendable {
     /// It was registered once: its rows and its log stay, changes are refused.
     package let isRemoved: Bool
     package let access: TableAccess
+    /// Its columns that devices have no part in, or only look at; ``columns`` has the latter alone.
+    package let withheld: WithheldColumns
     /// Its place in parents-first order.
     package internal(set) var position = 0
 
@@ -116,7 +118,8 @@ package struct RegisteredTable: Hashable, Sendable {
         id: TableID, name: TableName, keyKind: KeyKind, keyColumn: String, mode: TableMode,
         ownerColumn: String?, columns: [Column] = [], foreignKeys: [ForeignKey] = [],
         columnNeeds: [ColumnNeed] = [], keyIndexColumns: [String] = [],
-        hasRowTriggers: Bool = false, isRemoved: Bool = false, access: TableAccess = .everybody
+        hasRowTriggers: Bool = false, isRemoved: Bool = false, access: TableAccess = .everybody,
+        withheld: WithheldColumns = .none
     ) {
         self.id = id
         self.name = name
@@ -131,6 +134,7 @@ package struct RegisteredTable: Hashable, Sendable {
         self.hasRowTriggers = hasRowTriggers
         self.isRemoved = isRemoved
         self.access = access
+        self.withheld = withheld
     }
 }
 

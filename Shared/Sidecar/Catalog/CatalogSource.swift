@@ -160,16 +160,21 @@ extension Catalog {
             rows.map(\.name), on: connection, deadline: deadline)
         return rows.map { row in
             let isTable = row.mode == .table
+            let except = row.withheld.except
+            let columns = facts.columns[row.name] ?? []
+            let keys = facts.foreignKeys[row.name] ?? []
             return RegisteredTable(
                 id: row.id, name: row.name, keyKind: row.keyKind, keyColumn: row.keyColumn,
                 mode: row.mode, ownerColumn: row.ownerColumn,
-                columns: isTable ? facts.columns[row.name] ?? [] : [],
-                foreignKeys: isTable ? facts.foreignKeys[row.name] ?? [] : [],
+                columns: isTable ? columns.filter { !except.contains($0.name) } : [],
+                // No device writes one with a column that stays on the server.
+                foreignKeys: isTable
+                    ? keys.filter { !$0.columns.contains { except.contains($0.child) } } : [],
                 columnNeeds: isTable ? facts.columnNeeds[row.name] ?? [] : [],
                 keyIndexColumns: facts.keyIndex(
                     of: row.name, key: row.keyColumn, owner: row.ownerColumn) ?? [row.keyColumn],
                 hasRowTriggers: isTable && facts.rowTriggers.contains(row.name),
-                isRemoved: row.isRemoved, access: row.access)
+                isRemoved: row.isRemoved, access: row.access, withheld: row.withheld)
         }
     }
 

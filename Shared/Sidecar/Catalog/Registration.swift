@@ -31,13 +31,17 @@ package enum Registration {
     ) async throws -> [String] {
         let connection = run.connection
         let facts = try await Introspection.read(registrations.map(\.name), on: connection)
-        let remarks = try await check(registrations, facts, on: connection)
+        var remarks = try await check(registrations, facts, on: connection)
+        try await showColumns(registrations, in: run)
+        remarks += try await AlteredRows.send(registrations, in: run)
         do {
             try await run.transaction {
+                let former = try await Catalog.readTables(on: connection)
                 try await record(registrations, facts, in: run)
                 let tables = try await Catalog.readTables(on: connection)
                 try await CaptureInstallation.apply(tables, in: run, lockTimeout: lockTimeout)
                 try await RoleGrants.apply(tables, in: run)
+                try await ServedValues.remove(from: tables, formerly: former, in: run)
             }
         } catch let inUse as TableInUse {
             throw await inUse.naming(holdersOn: connection)
@@ -66,12 +70,18 @@ package enum Registration {
             if own.contains(where: \.isNoTable) { continue }
             do {
                 try await refuseOtherKeys(registration, facts, on: connection)
+                problems += registration.withheld.problems(
+                    in: facts.columns[registration.name] ?? [], of: registration,
+                    key: try resolve(registration, facts).key)
             } catch let error as RegistrationError {
                 problems.append(error.description)
             }
         }
         guard problems.isEmpty else { throw RegistrationError(problems) }
-        return flaws.map(\.description)
+        let required = registrations.flatMap {
+            $0.withheld.remarks(of: facts.columns[$0.name] ?? [], of: $0.name)
+        }
+        return flaws.map(\.description) + required
     }
 
     /// Writes to `sync.catalog` what it does not say already.
@@ -130,7 +140,41 @@ package enum Registration {
                 .text(kind.rawValue), .text(key), .text(registration.mode.rawValue),
                 .text(registration.owner), .texts(registration.access.readRoles?.sorted()),
                 .texts(registration.access.writeRoles?.sorted()),
+                .texts(stored(registration.withheld.except)),
+                .text(registration.withheld.storedReadOnly),
             ])
+    }
+
+    /// As `sync.catalog` has them.
+    private static func stored(_ except: Set<String>) -> [String]? {
+        except.isEmpty ? nil : except.sorted()
+    }
+
+    /// Columns that stayed on the server and shall no longer: recorded first, so that the rows that
+    /// are sent have them.
+    private static func showColumns(
+        _ registrations: [TableRegistration], in run: MigrationRun
+    ) async throws {
+        let known = try await Catalog.readTables(on: run.connection)
+        for registration in registrations {
+            guard let table = known.first(where: { $0.name == registration.name }),
+                !table.isRemoved, registration.mode == .table
+            else { continue }
+            let kept = table.withheld.except.intersection(registration.withheld.except)
+            guard kept != table.withheld.except else { continue }
+            let names = table.withheld.except.subtracting(kept).sorted()
+            try await run.transaction {
+                try await run.execute(
+                    BoundStatement(
+                        SidecarStatements.showColumns,
+                        [
+                            .text(table.name.schema), .text(table.name.table),
+                            .texts(stored(kept)),
+                        ]),
+                    for: "Columns of \(table.name) that no longer stay on the server: "
+                        + names.joined(separator: ", "))
+            }
+        }
     }
 
     /// The key column and its kind, from the registration and what the table is.
@@ -188,7 +232,7 @@ extension RegisteredTable {
         !isRemoved && keyKind == kind && mode == registration.mode
             && keyColumn.utf8.elementsEqual(key.utf8)
             && ownerColumn.map { Array($0.utf8) } == registration.owner.map { Array($0.utf8) }
-            && access == registration.access
+            && access == registration.access && withheld == registration.withheld
     }
 }
 

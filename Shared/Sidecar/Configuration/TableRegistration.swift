@@ -12,10 +12,12 @@ package struct TableRegistration: Hashable, Sendable {
     package let keyKind: KeyKind?
     package let owner: String?
     package let access: TableAccess
+    package let withheld: WithheldColumns
 
     package init(
         name: TableName, mode: TableMode = .table, key: String? = nil, keyKind: KeyKind? = nil,
-        owner: String? = nil, access: TableAccess = .everybody
+        owner: String? = nil, access: TableAccess = .everybody,
+        withheld: WithheldColumns = .none
     ) {
         self.name = name
         self.mode = mode
@@ -23,6 +25,7 @@ package struct TableRegistration: Hashable, Sendable {
         self.keyKind = keyKind
         self.owner = owner
         self.access = access
+        self.withheld = withheld
     }
 }
 
@@ -52,9 +55,12 @@ package enum RegistrationFile {
         let owner: String?
         let read: [String]?
         let write: [String]?
+        let except: [String]?
+        let readOnly: [String: [String]]?
 
         enum CodingKeys: String, CodingKey {
-            case table, mode, key, owner, read, write
+            case table, mode, key, owner, read, write, except
+            case readOnly = "read_only"
             case keyKind = "key_kind"
         }
     }
@@ -62,7 +68,7 @@ package enum RegistrationFile {
     package static let fileKeys: Set<String> = ["tables"]
     /// The keys of one table.
     package static let entryKeys: Set<String> = [
-        "table", "mode", "key", "key_kind", "owner", "read", "write",
+        "table", "mode", "key", "key_kind", "owner", "read", "write", "except", "read_only",
     ]
 
     package static func read(path: String) throws(RegistrationError) -> [TableRegistration] {
@@ -114,13 +120,23 @@ package enum RegistrationFile {
             throw RegistrationError(
                 "\(place).key_kind: must be uuid or text, not \"\(entry.keyKind ?? "")\"")
         }
+        var readOnly: [String: Set<String>] = [:]
+        for (column, names) in entry.readOnly ?? [:] {
+            readOnly[column] = try roles(names, at: "\(place).read_only.\(column)")
+        }
+        let withheld = WithheldColumns(except: Set(entry.except ?? []), readOnly: readOnly)
+        guard mode == .table || withheld == .none else {
+            throw RegistrationError(
+                "\(place): except and read_only name columns, and mode: sidecar has none")
+        }
         return TableRegistration(
             name: TableName(schema: String(names[0]), table: String(names[1])), mode: mode,
             key: entry.key,
             keyKind: kind ?? nil, owner: entry.owner,
             access: TableAccess(
                 readRoles: try roles(entry.read, at: place + ".read"),
-                writeRoles: try roles(entry.write, at: place + ".write")))
+                writeRoles: try roles(entry.write, at: place + ".write")),
+            withheld: withheld)
     }
 
     private static func roles(

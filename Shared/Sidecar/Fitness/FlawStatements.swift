@@ -187,13 +187,21 @@ enum FlawStatements {
                     SELECT 'capture_off', k.count::text FROM (
                         SELECT count(*) FROM pg_trigger t
                         WHERE t.tgrelid = r.oid AND t.tgname ^@ 'oversync_capture_'
-                            AND t.tgfoid = p.oid
+                            AND t.tgfoid = p.oid AND t.tgnargs = 0
                             AND t.tgenabled IN ('O', 'A')) AS k
                     WHERE k.count < \(CaptureTrigger.all.count)
                     UNION ALL
+                    SELECT 'part_not_captured', pn.nspname || '.' || b.relname
+                    FROM (\(CapturedPart.below("r.oid"))) AS b
+                    JOIN pg_namespace pn ON pn.oid = b.relnamespace
+                    WHERE p.oid IS NULL
+                        OR \(CapturedPart.triggerCount(of: "b.oid", running: "p.oid"))
+                            < \(CaptureTrigger.all.count)
+                    UNION ALL
                     SELECT 'columns_changed', NULL
                     WHERE strpos(p.prosrc, '''' || replace(
-                            \(WireRendering.columnListQuery(relation: "r.oid")),
+                            \(WireRendering.columnListQuery(
+                                relation: "r.oid", except: "coalesce(c.except_columns, '{}')")),
                         '''', '''''') || '''') = 0
                     UNION ALL
                     SELECT 'subscribed', NULL

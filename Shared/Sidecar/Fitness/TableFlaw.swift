@@ -30,7 +30,8 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
         case invalidIndex = "invalid_index", deferrableIndex = "deferrable_index"
         case partialIndex = "partial_index", expressionIndex = "expression_index"
         case widerIndex = "wider_index", noKeyIndex = "no_key_index"
-        case captureOff = "capture_off", columnsChanged = "columns_changed"
+        case captureOff = "capture_off", partNotCaptured = "part_not_captured"
+        case columnsChanged = "columns_changed"
         case subscribed, rowSecurity = "row_security"
     }
 
@@ -58,7 +59,9 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
 
     /// A table with it syncs, if not wholly: `oversync migrate` says so and goes on.
     var isRemark: Bool {
-        [.inherited, .captureOff, .columnsChanged, .subscribed, .rowSecurity].contains(kind)
+        [
+            .inherited, .captureOff, .partNotCaptured, .columnsChanged, .subscribed, .rowSecurity,
+        ].contains(kind)
     }
 
     /// What is wrong and what to do, in one line that begins with the table's name.
@@ -83,13 +86,14 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
         case .inheriting:
             "\(table) inherits from \(object ?? ""): register that one, or run \(alter) NO INHERIT"
         case .inherited:
-            "\(table) has tables that inherit from it: its key is not unique across them, and what "
-                + "is written to them by their own names reaches no device; use partitions instead"
+            "\(table) has tables that inherit from it: its key is not unique across them: "
+                + "use partitions instead"
         case .rule:
             "\(table) has the rewrite rule \(name), and uploads cannot write to a table with "
                 + "rules, also disabled ones: run DROP RULE \(name) ON \(table.quotedName); "
                 + "a trigger can do the same"
-        case .captureOff, .columnsChanged, .subscribed, .rowSecurity: stateDescription(name)
+        case .captureOff, .partNotCaptured, .columnsChanged, .subscribed, .rowSecurity:
+            stateDescription(name)
         default: keyDescription(alter, name)
         }
     }
@@ -145,6 +149,9 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
             "plain SQL on \(table) reaches devices in part or not at all: \(object ?? "0") of "
                 + "\(CaptureTrigger.all.count) capture triggers are on: run oversync migrate, then "
                 + "oversync verify --repair"
+        case .partNotCaptured:
+            "what is written to \(object ?? ""), a part of \(table), by its own name does not "
+                + "reach devices: run oversync migrate, then oversync verify --repair"
         case .columnsChanged:
             "the columns of \(table) have changed since oversync migrate, and values that only a "
                 + "DEFAULT filled in have reached no device: run oversync migrate"

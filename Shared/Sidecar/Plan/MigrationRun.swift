@@ -25,7 +25,8 @@ package final class MigrationRun: Sendable {
     }
 
     package let connection: PostgresConnection
-    private let isRehearsal: Bool
+    /// It leaves the database as it is.
+    let isRehearsal: Bool
     private let recording = Mutex(Recording())
 
     /// A run that changes the database.
@@ -113,6 +114,13 @@ package final class MigrationRun: Sendable {
     func execute(_ statement: BoundStatement, for purpose: String) async throws(PostgresError) {
         record(statement.text, for: purpose)
         try await connection.run(statement.command)
+    }
+
+    /// Records what the run does besides, in the transaction that is open.
+    ///
+    /// - Parameter comment: what a plan shows instead of statements.
+    func mention(_ comment: String, for purpose: String) {
+        record(comment, for: purpose)
     }
 
     private func record(_ sql: String, for purpose: String) {

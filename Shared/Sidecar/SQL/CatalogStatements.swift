@@ -20,7 +20,8 @@ extension SidecarStatements {
             sql: """
                 SELECT table_id, schema_name, table_name, key_kind, key_column, mode, owner_column,
                     removed_at IS NOT NULL, array_to_string(read_roles, ','),
-                    array_to_string(write_roles, ',')
+                    array_to_string(write_roles, ','), to_json(except_columns)::text,
+                    read_only_columns::text
                 FROM sync.catalog ORDER BY schema_name, table_name
                 """)
 
@@ -33,6 +34,7 @@ extension SidecarStatements {
             let ownerColumn: String?
             let isRemoved: Bool
             let access: TableAccess
+            let withheld: WithheldColumns
         }
 
         static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
@@ -45,7 +47,10 @@ extension SidecarStatements {
                 isRemoved: try columns.next(Bool.self),
                 access: TableAccess(
                     readRoles: roles(try columns.next(String?.self)),
-                    writeRoles: roles(try columns.next(String?.self))))
+                    writeRoles: roles(try columns.next(String?.self))),
+                withheld: WithheldColumns(
+                    except: try columns.next(String?.self),
+                    readOnly: try columns.next(String?.self)))
         }
 
         /// The names of roles have no comma in them.

@@ -29,15 +29,27 @@ package enum SidecarStatements {
             WITH known AS (
                 UPDATE sync.catalog
                 SET key_kind = $3, key_column = $4, mode = $5, owner_column = $6, read_roles = $7,
-                    write_roles = $8, removed_at = NULL
+                    write_roles = $8, except_columns = $9, read_only_columns = $10::json,
+                    removed_at = NULL
                 WHERE schema_name = $1 AND table_name = $2
                 RETURNING table_id
             )
             INSERT INTO sync.catalog (schema_name, table_name, key_kind, key_column, mode, owner_column,
-                read_roles, write_roles)
-            SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT FROM known)
+                read_roles, write_roles, except_columns, read_only_columns)
+            SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10::json
+            WHERE NOT EXISTS (SELECT FROM known)
             """,
-        parameters: [.text, .text, .text, .text, .text, .text, .textArray, .textArray])
+        parameters: [
+            .text, .text, .text, .text, .text, .text, .textArray, .textArray, .textArray, .text,
+        ])
+
+    /// Shows columns to devices that stayed on the server: before their rows are sent.
+    static let showColumns = Statement(
+        name: "sidecar_show_columns",
+        sql: """
+            UPDATE sync.catalog SET except_columns = $3 WHERE schema_name = $1 AND table_name = $2
+            """,
+        parameters: [.text, .text, .textArray])
 
     /// The kind of a table's stored keys if they are of another than the given one; no row otherwise.
     static let otherKeyKind = Statement(
@@ -68,6 +80,7 @@ package enum SidecarStatements {
                     (SELECT count(*) FROM pg_trigger t
                      WHERE t.tgrelid = to_regclass(format('%I.%I', c.schema_name, c.table_name))
                         AND t.tgname ^@ 'oversync_capture_' AND t.tgenabled IN ('O', 'A')
+                        AND t.tgnargs = 0
                         AND t.tgfoid = to_regproc('sync.capture_' || c.table_id)::oid)
                 FROM sync.catalog c
                 """)
@@ -87,8 +100,8 @@ package enum SidecarStatements {
         }
     }
 
-    /// Capture triggers on other tables than the one that their function is for: such tables were
-    /// renamed. With the statement that takes each off.
+    /// Capture triggers on other tables than the one that their function is for and its parts: such
+    /// tables were renamed or detached. With the statement that takes each off.
     struct ReadStrayTriggers: TypedStatement {
         static let statement = Statement(
             name: "sidecar_stray_triggers",
@@ -102,8 +115,13 @@ package enum SidecarStatements {
                     AND p.proname ~ '^capture_[0-9]+$'
                 WHERE NOT t.tgisinternal AND NOT EXISTS (
                     SELECT FROM sync.catalog c
-                    WHERE p.proname = 'capture_' || c.table_id
-                        AND t.tgrelid = to_regclass(format('%I.%I', c.schema_name, c.table_name)))
+                    WHERE p.proname = 'capture_' || c.table_id AND CASE t.tgnargs
+                        WHEN 0 THEN
+                            t.tgrelid = to_regclass(format('%I.%I', c.schema_name, c.table_name))
+                        ELSE c.removed_at IS NULL AND c.mode = 'table' AND t.tgrelid IN (
+                            SELECT b.oid FROM (
+                                \(CapturedPart.below(CapturedPart.registered))) AS b)
+                        END)
                 ORDER BY t.tgrelid, t.tgname
                 """)
 

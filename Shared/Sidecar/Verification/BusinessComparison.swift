@@ -144,7 +144,7 @@ struct BusinessComparison {
     /// JSON with an escaped U+0000, which a column of type json can hold and no function of
     /// PostgreSQL reads. No device sends it: the row was written by plain SQL, and its payload is
     /// the whole row.
-    private static func isUnreadable(_ payload: String) -> String {
+    static func isUnreadable(_ payload: String) -> String {
         #"(strpos(\#(payload)::text, '\u0000') > 0"#
             + #" AND \#(payload)::text ~ '(^|[^\\])(\\\\)*\\u0000')"#
     }

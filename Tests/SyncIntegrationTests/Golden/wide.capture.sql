@@ -16,6 +16,8 @@ DECLARE
     own_scope bigint := -1;
     own_first bigint := 0;
     own_last bigint := -1;
+    -- The registered table, also where a part of it was written to by its own name.
+    registered oid := TG_RELID;
     -- Set if they are others than this function was made for.
     columns text;
     source text := CASE TG_OP WHEN 'DELETE' THEN '(SELECT r.* FROM old_rows AS r WHERE false)'
@@ -32,27 +34,91 @@ BEGIN
         own_first := current_setting('oversync.first_seq')::bigint;
         own_last := current_setting('oversync.last_seq')::bigint;
     END IF;
+    IF TG_NARGS > 0 THEN
+        registered := (
+            WITH RECURSIVE above AS (
+                SELECT h.inhparent AS oid FROM pg_inherits h WHERE h.inhrelid = TG_RELID
+                UNION SELECT h.inhparent FROM above JOIN pg_inherits h ON h.inhrelid = above.oid
+            )
+            SELECT above.oid FROM above JOIN pg_trigger t ON t.tgrelid = above.oid
+                AND t.tgfoid = 'sync.capture_1'::regproc AND t.tgnargs = 0 LIMIT 1);
+        IF registered IS NULL THEN
+            RETURN NULL;
+        END IF;
+    END IF;
     -- The team alters its tables before it runs `oversync migrate`.
     IF (SELECT string_agg('"' || replace(a.attname, '"', '""') || '" ' || a.atttypid, ', ' ORDER BY a.attnum)
-FROM pg_attribute a WHERE a.attrelid = TG_RELID AND a.attnum > 0 AND NOT a.attisdropped)
+FROM pg_attribute a WHERE a.attrelid = registered AND a.attnum > 0 AND NOT a.attisdropped)
         <> '"id" 2950, "owner_id" 2950, "other_id" 2950, "title" 16384, "mood" 16384, "code" 1042, "short_name" 1043, "small" 21, "number" 23, "large" 20, "price" 1700, "ratio" 700, "exact" 701, "done" 16, "photo" 17, "day" 1082, "at" 1184, "local_at" 1114, "clock" 1083, "duration" 1186, "doc" 114, "docb" 3802, "words" 1009, "address" 869, "serial_number" 20, "doubled" 23' THEN
-        columns := sync.wire_columns(TG_RELID, 'id', 'owner_id');
+        columns := sync.wire_columns(registered, 'id', 'owner_id');
         IF columns IS NULL THEN
             RAISE EXCEPTION 'the key or owner column of % has gone', TG_RELID::regclass
                 USING ERRCODE = 'undefined_column',
                     HINT = 'Name the new one in oversync.yaml and run oversync migrate.';
         END IF;
     END IF;
-    IF strpos(coalesce(current_setting('oversync.nested', true), ''), format(' %s ', TG_RELID)) > 0 THEN
+    IF TG_OP = 'TRUNCATE' THEN
+        source := (SELECT CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END || TG_RELID::regclass
+        FROM pg_class c WHERE c.oid = TG_RELID);
+    EXECUTE format('SELECT sync.lock_scopes(ARRAY(SELECT DISTINCT r.user_id FROM (SELECT t.ctid AS n, t."owner_id"::text AS user_id, uuid_send(t."id") AS key, NULL::json AS payload
+    FROM (SELECT row_number() OVER () AS ctid, x.* FROM %1$s AS x) AS t WHERE t."owner_id" IS NOT NULL) AS r))', source);
+    EXECUTE format('WITH changed AS (
+    SELECT ''D''::"char" AS op, r.n, r.user_id, r.key, r.payload FROM (SELECT t.ctid AS n, t."owner_id"::text AS user_id, uuid_send(t."id") AS key, NULL::json AS payload
+    FROM (SELECT row_number() OVER () AS ctid, x.* FROM %1$s AS x) AS t WHERE t."owner_id" IS NOT NULL) AS r
+), numbered AS (
+    SELECT c.op, c.key, c.payload, s.scope_id, coalesce(r.version, 0) + 1 AS version,
+        s.last_seq + row_number() OVER (
+            PARTITION BY s.scope_id ORDER BY c.op = ''D'' DESC, c.n) AS seq
+    FROM changed c
+    JOIN sync.scope s ON s.user_id = c.user_id
+    LEFT JOIN sync.row_state r
+        ON r.scope_id = s.scope_id AND r.table_id = 1 AND r.key = c.key
+    WHERE NOT (s.scope_id = $1 AND coalesce(r.seq, 0) BETWEEN $2 AND $3
+    AND (c.op <> ''D'' OR r.deleted)) AND NOT (c.op = ''D'' AND coalesce(r.deleted, true))
+        AND NOT (c.op = ''U'' AND coalesce(r.deleted, false) AND statement_timestamp() = (SELECT l.ts FROM sync.change_log l
+            WHERE l.scope_id = s.scope_id AND l.seq = r.seq))
+), logged AS (
+    INSERT INTO sync.change_log (scope_id, seq, table_id, op, key, version, payload, source_no,
+        source_change_id, content_hash)
+    SELECT n.scope_id, n.seq, 1, n.op, n.key, n.version, CASE WHEN n.op = ''D'' THEN NULL
+    WHEN pg_column_size(n.payload) - 4 > 16777216 THEN sync.refuse_row(''54000'',
+        format(''a row of business.everything is too large for devices: %%s bytes as JSON, at most %%s'',
+            pg_column_size(n.payload) - 4, 16777216), format(''Key (%%s)=(%%s).'', ''id'', left(sync.key_text(n.key, ''uuid''), 64)),
+        ''Keep large values outside of registered tables, and a reference to them in the row.'')
+    WHEN false THEN sync.refuse_row(''23514'',
+        format(''a key of business.everything has %%s bytes; devices take 1 to %%s'',
+            octet_length(n.key), 512), format(''Key (%%s)=(%%s).'', ''id'', left(sync.key_text(n.key, ''uuid''), 64)),
+        ''Choose another key.'')
+    ELSE n.payload END,
+        0, n.seq, 0
+    FROM numbered n
+), stated AS (
+    INSERT INTO sync.row_state (scope_id, table_id, key, version, seq, deleted)
+    SELECT n.scope_id, 1, n.key, n.version, n.seq, n.op = ''D'' FROM numbered n
+    ON CONFLICT (scope_id, table_id, key) DO UPDATE
+    SET version = excluded.version, seq = excluded.seq, deleted = excluded.deleted
+), advanced AS (
+    UPDATE sync.scope s SET last_seq = n.last_seq
+    FROM (SELECT scope_id, max(seq) AS last_seq FROM numbered GROUP BY scope_id) AS n
+    WHERE s.scope_id = n.scope_id
+)
+SELECT count(*) FROM numbered', source)
+        INTO captured USING own_scope, own_first, own_last;
+    IF captured > 0 AND coalesce(current_setting('oversync.writes', true), '') <> '' THEN
+        PERFORM set_config('oversync.side_effects', '1', true);
+    END IF;
+        RETURN NULL;
+    END IF;
+    IF strpos(coalesce(current_setting('oversync.nested', true), ''), format(' %s ', registered)) > 0 THEN
         columns := coalesce(columns, 't."id" AS "id", t."other_id" AS "other_id", t."title" AS "title", t."mood" AS "mood", t."code" AS "code", t."short_name" AS "short_name", t."small" AS "small", t."number" AS "number", t."large" AS "large", t."price" AS "price", t."ratio" AS "ratio", t."exact" AS "exact", t."done" AS "done", replace(encode(t."photo", ''base64''), E''\n'', '''') AS "photo", t."day" AS "day", t."at" AS "at", t."local_at" AS "local_at", t."clock" AS "clock", t."duration" AS "duration", t."doc" AS "doc", t."docb" AS "docb", t."words" AS "words", t."address" AS "address", t."serial_number" AS "serial_number", t."doubled" AS "doubled"');
         source := format('(SELECT b.* FROM %s AS b WHERE b.%I IN (' || CASE TG_OP
                 WHEN 'INSERT' THEN 'SELECT r.%2$I FROM new_rows AS r'
                 WHEN 'DELETE' THEN 'SELECT r.%2$I FROM old_rows AS r'
                 ELSE 'SELECT r.%2$I FROM new_rows AS r UNION ALL SELECT r.%2$I FROM old_rows AS r'
-            END || '))', TG_RELID::regclass, 'id');
+            END || '))', registered::regclass, 'id');
     ELSIF pg_trigger_depth() > 1 THEN
         PERFORM set_config('oversync.nested',
-            format('%s %s ', current_setting('oversync.nested', true), TG_RELID), true);
+            format('%s %s ', current_setting('oversync.nested', true), registered), true);
     END IF;
     IF TG_OP = 'INSERT' THEN
         PERFORM sync.lock_scopes(ARRAY(SELECT DISTINCT r.user_id FROM (SELECT t.ctid AS n, t."owner_id"::text AS user_id, uuid_send(t."id") AS key, NULL::json AS payload
@@ -365,5 +431,7 @@ CREATE OR REPLACE TRIGGER oversync_capture_update AFTER UPDATE ON "business"."ev
     REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION sync.capture_1();
 CREATE OR REPLACE TRIGGER oversync_capture_delete AFTER DELETE ON "business"."everything"
     REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION sync.capture_1();
-UPDATE sync.catalog SET capture_fingerprint = '509c1986213f88ed'
+CREATE OR REPLACE TRIGGER oversync_capture_truncate BEFORE TRUNCATE ON "business"."everything"
+    FOR EACH STATEMENT EXECUTE FUNCTION sync.capture_1();
+UPDATE sync.catalog SET capture_fingerprint = '9a37672e84808e5d'
     WHERE table_id = 1;

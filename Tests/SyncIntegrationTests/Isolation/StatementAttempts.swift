@@ -286,6 +286,7 @@ struct StatementAttempt: Sendable {
             for text in ["", "", Stranger.user] { bindings.bind(text) }
             for number in [0, Int64(100)] { bindings.bind(number) }
         },
+        StatementAttempt(FailureStatements.probe, .administrators) { $0.bind($1.failure) },
         StatementAttempt(FailureStatements.resolve, .administrators) { $0.bind($1.failure) },
         StatementAttempt(FailureStatements.audit, .administrators) { bindings, _ in
             for text in ["bob", "test", "1", "done"] { bindings.bind(text) }

@@ -26,7 +26,8 @@ struct StatementPlanTests {
         // a twentieth to a sixth faster, and a number that was issued again would go unnoticed.
         DownloadStatements.ReadHeads.statement.name, DownloadStatements.ReadGrown.statement.name,
         // Administrators'.
-        FailureStatements.ReadFailures.statement.name, FailureStatements.resolve.name,
+        FailureStatements.ReadFailures.statement.name, FailureStatements.probe.name,
+        FailureStatements.resolve.name,
     ]
 
     private static let all =

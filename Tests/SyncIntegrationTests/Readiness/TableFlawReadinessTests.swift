@@ -13,11 +13,11 @@ struct TableFlawReadinessTests {
     static let changes: [(sql: String, says: [String], mended: Bool)] = [
         (
             "ALTER TABLE s.notes DISABLE TRIGGER oversync_capture_update",
-            ["s.notes", "2 of 3 capture triggers are on"], true
+            ["s.notes", "3 of 4 capture triggers are on"], true
         ),
-        ("ALTER TABLE s.notes DISABLE TRIGGER ALL", ["s.notes", "0 of 3"], true),
-        ("DROP TRIGGER oversync_capture_delete ON s.notes", ["s.notes", "2 of 3"], true),
-        ("DROP FUNCTION sync.capture_1 CASCADE", ["0 of 3"], true),
+        ("ALTER TABLE s.notes DISABLE TRIGGER ALL", ["s.notes", "0 of 4"], true),
+        ("DROP TRIGGER oversync_capture_delete ON s.notes", ["s.notes", "3 of 4"], true),
+        ("DROP FUNCTION sync.capture_1 CASCADE", ["0 of 4"], true),
         ("ALTER TABLE s.notes ADD colour text DEFAULT 'red'", ["columns of s.notes"], true),
         ("ALTER TABLE s.notes DROP extra", ["columns of s.notes"], true),
         (

@@ -123,4 +123,32 @@ struct FailureTests {
             await #expect(throws: RPCFailure.self) { try await retry(999_999) }
         }
     }
+
+    @Test("While another session holds the failure, a retry is refused at once")
+    func held() async throws {
+        try await Self.withFailures { database, list, retry in
+            try await database.upload("ann", roles: ["checker"], Self.bad(1, key: "1"))
+            let failure = try #require(try await list().first)
+            try await database.execute("ALTER TABLE s.checked DROP CONSTRAINT checked_n_check")
+            let other = try await SyncedDatabase.connect(database.url)
+            defer { other.close() }
+            for lock in ["FOR UPDATE", "FOR NO KEY UPDATE", "FOR SHARE"] {
+                try await other.execute(
+                    script: """
+                        BEGIN; SELECT FROM sync.materialize_failures WHERE id = \(failure.id)
+                        \(lock)
+                        """)
+                // A wait would end with 503, after the statement's time.
+                let error = await #expect(throws: RPCFailure.self) {
+                    try await retry(failure.id)
+                }
+                #expect(error?.status == .conflict)
+                #expect(error?.code == "retry_in_progress")
+                try await other.execute(script: "ROLLBACK")
+            }
+            #expect(try await list().map(\.retryCount) == [0])
+            #expect(try await database.value("SELECT count(*)::text FROM sync.audit") == "0")
+            #expect(try await retry(failure.id).contains(#""status":"applied""#))
+        }
+    }
 }

@@ -100,12 +100,10 @@ struct OddTypesTests {
                         USING '2026-01-01'
                     """
                 ))
-            try await Registration.apply(
-                SyncedDatabase.registrations + [
-                    TableRegistration(name: .init(schema: "s", table: "odd"), owner: "owner")
-                ], on: database.sql)
+            // Before `oversync migrate`, which sends what a new type makes of the rows.
             let found = try await database.verify().0
-            #expect(found.count == 3, "\(found)")
+            #expect(found.count == 4, "\(found)")
+            #expect(found.first?.hasPrefix("capture_off table=s.odd") == true)
             #expect(found.contains("different_row user=ann table=s.odd key=a1 columns=feed"))
             #expect(
                 found.contains { $0.hasPrefix("not_compared table=s.odd column=plain invalid") })
