@@ -22,15 +22,15 @@ struct PageApplier {
     let holdBack: HoldBack
     /// The reread that the pages belong to; nil if there is none.
     let reread: Reread?
-    private let tables: TableWriters
-    private let queue: PendingQueue
-    private let held: HeldRows
-    private var hasPending: Bool
+    let tables: TableWriters
+    let queue: PendingQueue
+    let held: HeldRows
+    private(set) var hasPending: Bool
     private var hasHeld: Bool
     private var likelyNew = LikelyNewRows()
     /// Held rows that were written now.
-    private(set) var retried: (upserts: HoldBack, deletes: HoldBack) = ([], [])
-    private(set) var summary = Summary()
+    var retried: (upserts: HoldBack, deletes: HoldBack) = ([], [])
+    var summary = Summary()
     /// The highest change id seen under this device's name.
     private(set) var highestOwnChange: Int64 = 0
     /// Outcomes of edits that the queue does not show.
@@ -77,7 +77,10 @@ struct PageApplier {
     ///
     /// - Parameter isEnd: whether the log has been downloaded to its end.
     mutating func finish(isEnd: Bool) throws {
-        if hasHeld { try retryHeld() }
+        if hasHeld {
+            try retryHeld()
+            try exchangeUniqueValues()
+        }
         try LateSpellings(db: db, catalog: catalog, tables: tables).apply()
         if isEnd { summary.reread = try reread?.finish(tables) }
         try tables.announce()

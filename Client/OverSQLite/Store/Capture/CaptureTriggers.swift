@@ -16,9 +16,9 @@ struct CaptureTriggers {
     /// The name and the SQL of every trigger that the table should have.
     var all: [(name: String, sql: String)] {
         var triggers = [insert, update, delete]
-        for (number, columns) in table.otherUniqueColumns.enumerated() {
-            triggers.append(replacedBy(.insert, columns, number: number))
-            triggers.append(replacedBy(.update, columns, number: number))
+        for (number, index) in table.uniqueIndexes.enumerated() {
+            triggers.append(replacedBy(.insert, index, number: number))
+            triggers.append(replacedBy(.update, index, number: number))
         }
         return triggers
     }
@@ -68,23 +68,28 @@ struct CaptureTriggers {
     /// Captures the rows that a write with OR REPLACE may remove through another unique index.
     /// SQLite runs no delete trigger for them unless `recursive_triggers` is on, and they cannot be
     /// seen later.
-    private func replacedBy(_ write: Write, _ columns: [String], number: Int) -> (
+    private func replacedBy(_ write: Write, _ index: UniqueIndex, number: Int) -> (
         name: String, sql: String
     ) {
         let key = table.quotedKey
-        let isSame = columns.map(\.quotedIdentifier).map { "\($0) = NEW.\($0)" }.joined(
-            separator: " AND ")
         let own = write == .insert ? "NEW" : "OLD"
+        // An update names the columns that a generated one follows from.
+        let columns = index.readsGenerated ? [] : index.columns.map(\.quotedIdentifier)
+        let clashes = index.clashSQL { column in
+            let value = "NEW.\(column.quotedIdentifier)"
+            return index.defaults[column].map { "coalesce(\(value), (\($0)))" } ?? value
+        }
         return trigger(
             "replace_\(write.rawValue.lowercased())_\(number)",
             "BEFORE \(write.rawValue)"
-                + (write == .update
-                    ? " OF " + columns.map(\.quotedIdentifier).joined(separator: ", ") : ""),
+                + (write == .update && !columns.isEmpty
+                    ? " OF " + columns.joined(separator: ", ") : ""),
             """
             WHEN NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
-              \(TouchLog.append("tbl, key, kind"))
-              SELECT \(table.id), \(key), \(Touch.Kind.maybeReplaced.rawValue) FROM \(table.quotedName)
-              WHERE \(isSame) AND \(key) COLLATE BINARY IS NOT \(own).\(key);
+              \(TouchLog.append("tbl, key, kind, image"))
+              SELECT \(table.id), \(key), \(Touch.Kind.maybeReplaced.rawValue), \(image(of: ""))
+              FROM \(table.quotedName)
+              WHERE \(clashes) AND \(key) COLLATE BINARY IS NOT \(own).\(key);
             END
             """)
     }
@@ -114,17 +119,24 @@ struct CaptureTriggers {
     /// even without a merge it tells which columns the device has edited, and what a discarded edit
     /// is restored to.
     private func image(when condition: String) -> String {
+        image(of: "OLD.", "CASE WHEN \(condition) THEN ", " END")
+    }
+
+    /// - Parameters:
+    ///   - row: what stands before the columns' names.
+    ///   - before: SQL before the image, and `after` behind it.
+    private func image(of row: String, _ before: String = "", _ after: String = "") -> String {
         var objects: [String] = []
         var rest = table.columns[...]
         while !rest.isEmpty {
             let pairs = rest.prefix(Self.imagePairsPerObject).map {
-                "\($0.wireName.quotedLiteral), quote(OLD.\($0.name.quotedIdentifier))"
+                "\($0.wireName.quotedLiteral), quote(\(row)\($0.name.quotedIdentifier))"
             }
             objects.append("json_object(\(pairs.joined(separator: ", ")))")
             rest = rest.dropFirst(Self.imagePairsPerObject)
         }
         let image = objects.joined(separator: " || char(10) || ")
-        return "\(Self.imageStart)CASE WHEN \(condition) THEN \(image) END\(Self.imageEnd)"
+        return "\(Self.imageStart)\(before)\(image)\(after)\(Self.imageEnd)"
     }
 
     /// Comments around the part that names the table's columns. SQLite keeps comments in a

@@ -39,7 +39,9 @@ struct TableInspection {
             id: id, name: name, columns: columns, keyIndex: keyIndex,
             keyForm: form,
             foreignKeys: try foreignKeys(of: name) + named(table.references, in: table, infos),
-            otherUniqueColumns: try uniqueColumnSets(of: name).filter { $0 != [keyName] },
+            uniqueIndexes: try UniqueIndexes(
+                db: db, table: name, columns: infos.map(\.facts)
+            ).all(key: keyName),
             policy: table.conflictPolicy ?? defaultPolicy)
     }
 
@@ -59,6 +61,15 @@ struct TableInspection {
         let keyPosition: Int
         /// 0 for an ordinary column. Other values mark generated or hidden columns.
         let hidden: Int
+        let isRequired: Bool
+        /// The default, as SQL.
+        let defaultSQL: String?
+
+        var facts: UniqueIndexes.ColumnFacts {
+            .init(
+                name: name, isGenerated: hidden != 0,
+                defaultIfRequired: isRequired ? defaultSQL : nil)
+        }
     }
 
     /// The name as it was declared; nil unless it is a table that stores rows itself and so has a
@@ -91,11 +102,15 @@ struct TableInspection {
 
     private func columnInfos(of table: String) throws -> [ColumnInfo] {
         try Row.fetchAll(
-            db, sql: "SELECT name, type, pk, hidden FROM pragma_table_xinfo(?)", arguments: [table]
+            db,
+            sql: """
+                SELECT name, type, pk, hidden, "notnull", dflt_value FROM pragma_table_xinfo(?)
+                """, arguments: [table]
         )
         .map {
             ColumnInfo(
-                name: $0["name"], type: $0["type"], keyPosition: $0["pk"], hidden: $0["hidden"])
+                name: $0["name"], type: $0["type"], keyPosition: $0["pk"], hidden: $0["hidden"],
+                isRequired: $0["notnull"], defaultSQL: $0["dflt_value"])
         }
     }
 
