@@ -71,7 +71,10 @@ import Testing
         let one = try Self.device("one", gateway, line.schema)
         let two = try Self.device("two", gateway, line.schema)
         try one.execute("INSERT INTO t (\(line.names)) VALUES ('\(key(1))', \(line.values[0]))")
-        if isUpdate { try one.execute("INSERT INTO t (id) VALUES ('\(key(2))')") }
+        if isUpdate {
+            let other = line.columns.contains("DEFAULT 'd'") ? "id, b) VALUES ('\(key(2))', 'o'" : nil
+            try one.execute("INSERT INTO t (\(other ?? "id) VALUES ('\(key(2))'"))")
+        }
         try await one.sync()
         try await two.sync()
         if isUpdate {

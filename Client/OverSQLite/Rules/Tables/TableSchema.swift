@@ -61,6 +61,10 @@ struct TableSchema: Sendable {
     /// What is unique in the table besides the key.
     let uniqueIndexes: [UniqueIndex]
     let policy: ConflictPolicy
+    /// The foreign keys that refer to this table, of any table in the database.
+    var referrers: [Referrer] = []
+    /// Whether columns of the table stay on the device.
+    var hasLocalColumns = false
 
     var wireName: String { name.lowercased() }
     var key: Column { columns[keyIndex] }

@@ -29,12 +29,13 @@ struct UniqueParking {
     /// - Returns: nil if the table's constraints refuse all of them.
     mutating func park(_ local: DatabaseValue, in index: UniqueIndex) throws -> Parked? {
         for column in index.columns where column != table.key.name {
-            guard let before = try value(of: column, local) else { continue }
-            var candidates = try StandInValues(db: db, table: table).values(
+            guard let before = try value(of: column, local), try !isReferredTo(column) else {
+                continue
+            }
+            let candidates = try StandInValues(db: db, table: table).values(
                 for: column, before, number: used)
-            if try !isReferredTo(column) { candidates.insert(.null, at: 0) }
             used += 1
-            for candidate in candidates where candidate != before {
+            for candidate in [.null] + candidates where candidate != before {
                 guard try set(column, candidate, local) else { continue }
                 return Parked(local: local, column: column, before: before, now: candidate)
             }
@@ -78,8 +79,8 @@ struct UniqueParking {
         ).execute(arguments: [value, local])
     }
 
-    /// Whether a foreign key refers to the column. Its ON UPDATE follows a value there and back,
-    /// but not NULL.
+    /// Whether a foreign key refers to the column. Its ON UPDATE would move rows that refer to one
+    /// parent to another.
     private func isReferredTo(_ column: String) throws -> Bool {
         try Int.fetchOne(
             db.cachedStatement(

@@ -39,13 +39,22 @@ struct CaptureTriggers {
         return trigger(
             "update", "AFTER UPDATE",
             """
-            WHEN NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
+            WHEN NOT EXISTS (SELECT 1 FROM _sync_applying)\(isEdit) BEGIN
               \(TouchLog.append("tbl, key, image"))
               VALUES (\(table.id), OLD.\(key), \(image(when: imageIsNew)));
               \(TouchLog.append("tbl, key"))
               SELECT \(table.id), NEW.\(key) WHERE NEW.\(key) COLLATE BINARY IS NOT OLD.\(key);
             END
             """)
+    }
+
+    /// An update that changes nothing but columns that stay on the device is no edit.
+    private var isEdit: String {
+        guard table.hasLocalColumns else { return "" }
+        let changes = table.columns.map(\.name.quotedIdentifier).map {
+            "OLD.\($0) COLLATE BINARY IS NOT NEW.\($0)"
+        }
+        return " AND \(Self.changeStart)(\(changes.joined(separator: " OR ")))\(Self.changeEnd)"
     }
 
     /// Also runs while server rows are applied. A foreign key with ON DELETE CASCADE may then
@@ -144,11 +153,23 @@ struct CaptureTriggers {
     private static let imageStart = "/* image */ "
     private static let imageEnd = " /* end of image */"
 
+    /// The same around the columns whose changes are edits.
+    private static let changeStart = "/* change */ "
+    private static let changeEnd = " /* end of change */"
+
     /// The text of a trigger without its image; nil if it records none.
     static func withoutImage(_ sql: String) -> String? {
-        guard let start = sql.range(of: imageStart),
-            let end = sql.range(of: imageEnd, options: .backwards)
+        guard let released = replaced(imageStart, imageEnd, in: sql, with: "NULL") else {
+            return nil
+        }
+        return replaced(changeStart, changeEnd, in: released, with: "1") ?? released
+    }
+
+    private static func replaced(
+        _ start: String, _ end: String, in sql: String, with text: String
+    ) -> String? {
+        guard let start = sql.range(of: start), let end = sql.range(of: end, options: .backwards)
         else { return nil }
-        return sql.replacingCharacters(in: start.lowerBound..<end.upperBound, with: "NULL")
+        return sql.replacingCharacters(in: start.lowerBound..<end.upperBound, with: text)
     }
 }

@@ -81,6 +81,22 @@ struct TouchLog {
                 """, arguments: ["id": id, "app": Touch.Kind.app.rawValue])
     }
 
+    /// Adds a touch of a row with the row as it was before the edit.
+    func add(_ local: DatabaseValue, in table: TableSchema, image: RowValues) throws {
+        try db.cachedStatement(sql: "\(Self.append("tbl, key, image")) VALUES (?, ?, ?)")
+            .execute(arguments: [table.id, local, RowImage.text(of: image)])
+    }
+
+    /// Turns the deletes that were noted under apply mode since a touch into deletes on this device
+    /// only.
+    func makeLocal(after sequence: Int64) throws {
+        try db.execute(
+            sql: "UPDATE _sync_log SET kind = ? WHERE seq > ? AND kind = ?",
+            arguments: [
+                Touch.Kind.local.rawValue, sequence, Touch.Kind.duringApply.rawValue,
+            ])
+    }
+
     // MARK: Forgetting
 
     /// Removes folded touches. The last one stays, to keep its number.

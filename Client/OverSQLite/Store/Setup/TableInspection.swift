@@ -27,7 +27,8 @@ struct TableInspection {
         }
         let form = try keyForm(of: table, keyName, infos)
         try KeyCollation(db: db).check(keyName, of: name, form: form)
-        let columns = infos.filter { $0.hidden == 0 }.map {
+        let local = try localColumns(of: table, keyName, infos)
+        let columns = infos.filter { $0.hidden == 0 && !local.contains($0.name) }.map {
             Column(
                 name: $0.name, affinity: Affinity(declaredType: $0.type), isKey: $0.name == keyName)
         }
@@ -42,7 +43,34 @@ struct TableInspection {
             uniqueIndexes: try UniqueIndexes(
                 db: db, table: name, columns: infos.map(\.facts)
             ).all(key: keyName),
-            policy: table.conflictPolicy ?? defaultPolicy)
+            policy: table.conflictPolicy ?? defaultPolicy,
+            referrers: try Referrers(db: db).all(to: name), hasLocalColumns: !local.isEmpty)
+    }
+
+    /// The names of the columns that stay on the device, as SQLite stores them.
+    private func localColumns(
+        of table: SyncTable, _ key: String, _ infos: [ColumnInfo]
+    ) throws -> Set<String> {
+        var names: Set<String> = []
+        for column in table.localColumns.sorted() {
+            guard let info = infos.first(where: { $0.name.lowercased() == column.lowercased() })
+            else {
+                throw SyncError.unusableTable(
+                    table.name, "it has no column \(column): check localColumns")
+            }
+            guard info.name != key else {
+                throw SyncError.unusableTable(
+                    table.name, "the key column \(key) cannot stay on the device")
+            }
+            guard !info.isRequired || info.defaultSQL != nil || info.hidden != 0 else {
+                throw SyncError.unusableTable(
+                    table.name,
+                    "the column \(info.name) stays on the device and is NOT NULL: give it a "
+                        + "default, for rows that come from the server")
+            }
+            names.insert(info.name)
+        }
+        return names
     }
 
     /// Whether gateways accept the name, which is sent in lower case.
