@@ -37,7 +37,8 @@ import Testing
         #expect(try laptop.queue() == ["UPDATE|1"])
         try await laptop.sync()
         try await phone.sync()
-        #expect(try phone.lines("SELECT title, local_path, scroll FROM files") == ["Doc|/var/doc|0.9"])
+        #expect(
+            try phone.lines("SELECT title, local_path, scroll FROM files") == ["Doc|/var/doc|0.9"])
         #expect(try laptop.lines("SELECT local_path, scroll FROM files") == ["/Users/doc|3.0"])
     }
 

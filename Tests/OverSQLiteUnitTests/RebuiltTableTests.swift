@@ -14,7 +14,8 @@ import Testing
         """
     private static let tables = [SyncTable("chats"), SyncTable("messages")]
 
-    private static func device(_ name: String = "one", _ gateway: InMemoryGateway) throws -> Device {
+    private static func device(_ name: String = "one", _ gateway: InMemoryGateway) throws -> Device
+    {
         try Device(name, gateway, schema: schema, tables: tables)
     }
 
@@ -225,9 +226,14 @@ import Testing
         arguments: [
             ("UPDATE chats SET title = 'local'", ["local", "local", "local"]),
             ("DELETE FROM chats WHERE title = 'title 2'", ["title 1", "title 2", "title 3"]),
-            ("INSERT INTO chats VALUES ('\(key(9))', 'more', 'm')",
-             ["title 1", "title 2", "title 3", "more"]),
-            ("REPLACE INTO chats SELECT id, 'other', mode FROM chats", ["other", "other", "other"]),
+            (
+                "INSERT INTO chats VALUES ('\(key(9))', 'more', 'm')",
+                ["title 1", "title 2", "title 3", "more"]
+            ),
+            (
+                "REPLACE INTO chats SELECT id, 'other', mode FROM chats",
+                ["other", "other", "other"]
+            ),
         ])
     func localStatements(sql: String, titles: [String]) async throws {
         let gateway = InMemoryGateway()

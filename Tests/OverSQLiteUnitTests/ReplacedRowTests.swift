@@ -39,7 +39,8 @@ import Testing
                 values: ["'x', 1", "'X', 2"]),
             Case(
                 columns: "a TEXT, b",
-                indexes: "CREATE UNIQUE INDEX u ON t (a, coalesce(b, 0) DESC) WHERE a IN ('x', 'y')",
+                indexes:
+                    "CREATE UNIQUE INDEX u ON t (a, coalesce(b, 0) DESC) WHERE a IN ('x', 'y')",
                 values: ["'x', NULL", "'x', 0"]),
             Case(columns: "a INTEGER PRIMARY KEY, b", values: ["5, 1", "5, 2"]),
             Case(
@@ -72,7 +73,8 @@ import Testing
         let two = try Self.device("two", gateway, line.schema)
         try one.execute("INSERT INTO t (\(line.names)) VALUES ('\(key(1))', \(line.values[0]))")
         if isUpdate {
-            let other = line.columns.contains("DEFAULT 'd'") ? "id, b) VALUES ('\(key(2))', 'o'" : nil
+            let other =
+                line.columns.contains("DEFAULT 'd'") ? "id, b) VALUES ('\(key(2))', 'o'" : nil
             try one.execute("INSERT INTO t (\(other ?? "id) VALUES ('\(key(2))'"))")
         }
         try await one.sync()
@@ -142,8 +144,9 @@ import Testing
         #expect(
             parts("CREATE INDEX i ON t (a)\n where (b = ')' -- so\n AND c)")
                 == ["a", "/", "(b = ')'   AND c)"])
-        #expect(parts("CREATE INDEX i ON t (descasc, \"desc\", (a)desc)")
-            == ["descasc", "\"desc\"", "(a)", "/", "-"])
+        #expect(
+            parts("CREATE INDEX i ON t (descasc, \"desc\", (a)desc)")
+                == ["descasc", "\"desc\"", "(a)", "/", "-"])
         #expect(parts("CREATE TABLE t") == nil)
     }
 }

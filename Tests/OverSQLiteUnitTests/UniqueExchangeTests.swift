@@ -14,7 +14,8 @@ import Testing
         adjust: @escaping (inout SyncConfiguration) -> Void = { _ in }
     ) throws -> Device {
         try Device(
-            schema: "CREATE TABLE steps (id TEXT PRIMARY KEY NOT NULL, \(columns), note TEXT);\(more)",
+            schema:
+                "CREATE TABLE steps (id TEXT PRIMARY KEY NOT NULL, \(columns), note TEXT);\(more)",
             tables: [SyncTable("steps")], adjust: adjust)
     }
 

@@ -125,7 +125,8 @@ struct PageApplier {
             return try compare(change, table, key, known, pending: pending, bytes)
         }
         if rebuilt.has(table), pending == nil, let known, known.row.version == change.version {
-            return try rebuilt.meet(change, table, key, known, bytes)
+            if try rebuilt.meet(change, table, key, known, bytes) { hasPending = true }
+            return
         }
         let action = PullRules.decide(
             change, known: known?.row,

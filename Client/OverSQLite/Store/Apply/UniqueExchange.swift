@@ -79,7 +79,8 @@ struct UniqueExchange {
                 revision: pending.revision, sent: try queue.sent.records(table, entry.key))
             if waiting.mayBeBeneath(entry.row.version) { return nil }
         }
-        let local = pending?.local ?? known.map { table.keyForm.spelled($0.spelling, for: entry.key) }
+        let local =
+            pending?.local ?? known.map { table.keyForm.spelled($0.spelling, for: entry.key) }
         let values = try? entry.row.payload?.withUnsafeBufferPointer {
             try tables.writer(table).values(of: $0)
         }
@@ -104,7 +105,8 @@ struct UniqueExchange {
             arguments["c\(place)"] = values[column.lowercased()] ?? present?[place] ?? .null
         }
         let names = Dictionary(
-            index.columns.enumerated().map { ($1, ":c\($0)") }, uniquingKeysWith: { first, _ in first })
+            index.columns.enumerated().map { ($1, ":c\($0)") },
+            uniquingKeysWith: { first, _ in first })
         let statement = try db.cachedStatement(
             sql: """
                 SELECT \(table.quotedKey) FROM \(table.quotedName)

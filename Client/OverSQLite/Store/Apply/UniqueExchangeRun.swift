@@ -59,7 +59,9 @@ struct UniqueExchangeRun {
                 return .commit
             }
             result.written.append(key)
-            for index in exchange.table.uniqueIndexes.indices { free(Blocker(key: key, index: index)) }
+            for index in exchange.table.uniqueIndexes.indices {
+                free(Blocker(key: key, index: index))
+            }
         } catch let error as Refused {
             failed[key] = error.reason
         } catch let error as DatabaseError where error.isOfTheRow {

@@ -144,7 +144,9 @@ extension ChangeLog {
     /// - Returns: nil if the touch was not an edit: a row that might have been replaced and still
     ///   exists.
     private func row(of touch: Touch) throws -> TableKey? {
-        guard touch.kind != .duringApply, touch.kind != .local, let table = catalog.table(id: touch.tableID) else {
+        guard touch.kind != .duringApply, touch.kind != .local,
+            let table = catalog.table(id: touch.tableID)
+        else {
             return nil
         }
         if touch.kind == .maybeReplaced,

@@ -81,10 +81,11 @@ struct TouchLog {
                 """, arguments: ["id": id, "app": Touch.Kind.app.rawValue])
     }
 
-    /// Adds a touch of a row with the row as it was before the edit.
-    func add(_ local: DatabaseValue, in table: TableSchema, image: RowValues) throws {
-        try db.cachedStatement(sql: "\(Self.append("tbl, key, image")) VALUES (?, ?, ?)")
-            .execute(arguments: [table.id, local, RowImage.text(of: image)])
+    /// Takes a number for an edit that goes into the queue without a touch.
+    func takeNumber(in table: TableSchema) throws -> Int64 {
+        try db.cachedStatement(sql: "\(Self.append("tbl, kind")) VALUES (?, ?)")
+            .execute(arguments: [table.id, Touch.Kind.duringApply.rawValue])
+        return db.lastInsertedRowID
     }
 
     /// Turns the deletes that were noted under apply mode since a touch into deletes on this device

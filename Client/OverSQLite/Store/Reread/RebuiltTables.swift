@@ -19,15 +19,19 @@ struct RebuiltTables {
     func has(_ table: TableSchema) -> Bool { ids.contains(table.id) }
 
     /// Compares a row with the server's, whose version is known here. Runs under apply mode.
+    ///
+    /// An edit goes into the queue at once: the same page may bring a later version.
+    ///
+    /// - Returns: whether there was an edit.
     func meet(
         _ change: RemoteChange, _ table: TableSchema, _ key: DeviceRowKey, _ known: KnownRows.Entry,
         _ bytes: UnsafeBufferPointer<UInt8>
-    ) throws {
-        guard let range = change.payload, !known.row.isDeleted else { return }
+    ) throws -> Bool {
+        guard let range = change.payload, !known.row.isDeleted else { return false }
         let payload = UnsafeBufferPointer(rebasing: bytes[range])
         let local = table.keyForm.spelled(known.spelling, for: key)
         let reader = LocalRow(db: db, table: table)
-        guard let here = try reader.values(local) else { return }
+        guard let here = try reader.values(local) else { return false }
         let kept = try SetAsideColumns(db: db).exact(table, key)
         var (edited, copied): (RowValues?, RowValues) = (nil, [:])
         do {
@@ -44,19 +48,27 @@ struct RebuiltTables {
                 edited = there
                 return .rollback
             }
-        } catch is RowFlaw { return } catch let error as DatabaseError where error.isOfTheRow {
-            return
-        }
-        guard let edited else { return }
+        } catch is RowFlaw { return false } catch let error as DatabaseError
+            where error.isOfTheRow
+        { return false }
+        guard let edited else { return false }
         if !copied.isEmpty { try tables.writer(table).upsert(copied, local: local) }
-        try TouchLog(db: db).add(local, in: table, image: edited)
+        let number = try TouchLog(db: db).takeNumber(in: table)
+        try PendingQueue(db: db).add(
+            PendingRow(
+                sequence: number, tableID: table.id, key: key, local: local, operation: .update,
+                base: known.row.version, image: RowImage.text(of: edited), revision: number),
+            form: table.keyForm)
+        return true
     }
 
     /// Whether a value was copied from a column that could not hold the server's exactly.
     private static func isSameText(
         _ value: DatabaseValue?, as kept: SetAsideColumns.KeptValue?
     ) -> Bool {
-        guard let value, let before = kept.flatMap({ SQLLiteral.value(of: $0.literal) }) else { return false }
+        guard let value, let before = kept.flatMap({ SQLLiteral.value(of: $0.literal) }) else {
+            return false
+        }
         return text(value) == text(before)
     }
 

@@ -113,7 +113,9 @@ struct HeldRows {
 
     func entry(_ table: TableSchema, _ key: DeviceRowKey) throws -> Entry? {
         let statement = try db.cachedStatement(
-            sql: "SELECT tbl, key, version, payload, reason FROM _sync_held WHERE tbl = ? AND key = ?")
+            sql:
+                "SELECT tbl, key, version, payload, reason FROM _sync_held WHERE tbl = ? AND key = ?"
+        )
         return try Row.fetchOne(statement, arguments: [table.id, key.wire]).map(Entry.init)
     }
 }

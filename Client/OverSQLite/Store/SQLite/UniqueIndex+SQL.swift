@@ -10,7 +10,9 @@ extension UniqueIndex {
         }
         // The names in an expression are those of the innermost FROM.
         let row = columns.map { "\(value($0)) AS \($0.quotedIdentifier)" }.joined(separator: ", ")
-        func ofOther(_ expression: String) -> String { "(SELECT \(expression) FROM (SELECT \(row)))" }
+        func ofOther(_ expression: String) -> String {
+            "(SELECT \(expression) FROM (SELECT \(row)))"
+        }
         var parts = terms.map { term in
             "\(compared(term, as: "(\(term.sql))")) = \(ofOther(term.sql))"
         }

@@ -11,7 +11,9 @@ struct Installation {
     /// Creates metadata and triggers, adopts existing rows, and returns the tables.
     ///
     /// - Throws: `SyncError.unusableTable`, `SyncError.newerMetadata`, or a database error.
-    mutating func install(_ tables: [SyncTable], defaultPolicy: ConflictPolicy) throws -> DeviceCatalog {
+    mutating func install(_ tables: [SyncTable], defaultPolicy: ConflictPolicy) throws
+        -> DeviceCatalog
+    {
         let format = try MetadataTables.create(in: db)
         try ApplyMode(db: db).removeStrayMark()
         var schemas: [TableSchema] = []

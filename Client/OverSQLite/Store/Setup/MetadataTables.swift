@@ -56,7 +56,8 @@ enum MetadataTables {
                 try db.execute(sql: "ALTER TABLE \(table) ADD COLUMN \(column) TEXT")
             }
         }
-        if found < 6, try !db.columns(in: "_sync_tables").contains(where: { $0.name == "rebuilt" }) {
+        if found < 6, try !db.columns(in: "_sync_tables").contains(where: { $0.name == "rebuilt" })
+        {
             try db.execute(
                 sql: "ALTER TABLE _sync_tables ADD COLUMN rebuilt INTEGER NOT NULL DEFAULT 0")
         }

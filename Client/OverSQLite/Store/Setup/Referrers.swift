@@ -18,9 +18,10 @@ struct Referrers {
                 WHERE m.type = 'table' AND lower(f."table") = lower(?) ORDER BY m.name, f.id, f.seq
                 """, arguments: [table])
         var found: [Referrer] = []
-        for rows in Dictionary(grouping: rows, by: { [$0["child"] as String, "\($0["id"] as Int)"] })
-            .sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }).map(\.value)
-        {
+        for rows in Dictionary(
+            grouping: rows, by: { [$0["child"] as String, "\($0["id"] as Int)"] }
+        )
+        .sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }).map(\.value) {
             let others = rows.compactMap { $0["other"] as String? }
             // A key that names no column of its parent is an error of the app's tables.
             guard let first = rows.first, others.count == rows.count else { continue }

@@ -29,7 +29,10 @@ struct UniqueIndexes {
         if let number = try rowNumber(), number != key,
             !found.contains(where: { $0.isPlain && $0.columns == [number] })
         {
-            found.append(plain("\(table).\(number)", [.init(sql: number.quotedIdentifier, collation: nil)], [number]))
+            found.append(
+                plain(
+                    "\(table).\(number)", [.init(sql: number.quotedIdentifier, collation: nil)],
+                    [number]))
         }
         return try found.filter(\.isPlain) + found.filter { try !$0.isPlain && isUsable($0) }
     }
