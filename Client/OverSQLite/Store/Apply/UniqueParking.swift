@@ -29,7 +29,7 @@ struct UniqueParking {
     /// - Returns: nil if the table's constraints refuse all of them.
     mutating func park(_ local: DatabaseValue, in index: UniqueIndex) throws -> Parked? {
         for column in index.columns where column != table.key.name {
-            guard let before = try value(of: column, local), try !isReferredTo(column) else {
+            guard let before = try value(of: column, local), !isReferredTo(column) else {
                 continue
             }
             let candidates = try StandInValues(db: db, table: table).values(
@@ -81,14 +81,10 @@ struct UniqueParking {
 
     /// Whether a foreign key refers to the column. Its ON UPDATE would move rows that refer to one
     /// parent to another.
-    private func isReferredTo(_ column: String) throws -> Bool {
-        try Int.fetchOne(
-            db.cachedStatement(
-                sql: """
-                    SELECT 1 FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS f
-                    WHERE m.type = 'table' AND lower(f."table") = lower(?)
-                      AND (f."to" IS NULL OR lower(f."to") = lower(?)) LIMIT 1
-                    """), arguments: [table.name, column]) != nil
+    private func isReferredTo(_ column: String) -> Bool {
+        table.referrers.contains { referrer in
+            referrer.parentColumns.contains { $0.lowercased() == column.lowercased() }
+        }
     }
 }
 

@@ -27,6 +27,10 @@ struct Installation {
             schemas.append(schema)
         }
         schemas = KeyReferences.resolved(schemas)
+        let referrers = try Referrers(db: db).byParent()
+        for index in schemas.indices {
+            schemas[index].referrers = referrers[schemas[index].wireName] ?? []
+        }
         notices = []
         for schema in schemas { try prepare(schema, before: format) }
         try SyncedTables(db: db).setAbsent(exceptFor: schemas)
