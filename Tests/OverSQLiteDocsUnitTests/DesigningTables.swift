@@ -32,4 +32,18 @@ enum DesigningTables {
         }
     }
     // end
+
+    // begin: local-migration
+    static func trimTitles(_ migrator: inout DatabaseMigrator) {
+        migrator.registerMigration("trimmed titles") { db in
+            try SyncEngine.withLocalMigration(in: db) {
+                try db.execute(sql: "UPDATE posts SET title = trim(title)")
+            }
+        }
+    }
+    // end
+
+    // begin: local-columns
+    static let files = SyncTable("files", localColumns: ["local_path", "scroll"])
+    // end
 }

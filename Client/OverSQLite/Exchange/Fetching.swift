@@ -143,8 +143,9 @@ struct Fetching {
                 reread: Reread.current(db, catalog, state))
             try ApplyMode(db: db).during {
                 for page in pages { try applier.apply(page) }
-                try applier.finish(isEnd: !last.hasMore)
+                try applier.finish(isEnd: !last.hasMore, mayWait: mayWait)
             }
+            if applier.wantsNextPage { throw Undone.needsNextPage }
             // Rows that a server's delete removed by a cascade become deletes to send: the server
             // may not know this device's foreign keys.
             let lost = try log.fold()

@@ -9,15 +9,31 @@ CREATE TRIGGER "_sync_2_insert" AFTER INSERT ON "A_Table_Whose_Name_Is_Longer_Th
 END;
 
 CREATE TRIGGER "_sync_2_replace_insert_0" BEFORE INSERT ON "A_Table_Whose_Name_Is_Longer_Than_Most_Names_Are" WHEN NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
-  INSERT INTO _sync_log (tbl, key, kind)
-  SELECT 2, "id", 2 FROM "A_Table_Whose_Name_Is_Longer_Than_Most_Names_Are"
+  INSERT INTO _sync_log (tbl, key, kind, image)
+  SELECT 2, "id", 2, /* image */ json_object('rowid_alias', quote("rowid_alias"), 'id', quote("id"), 'parent', quote("parent"), 'group', quote("group")) /* end of image */
+  FROM "A_Table_Whose_Name_Is_Longer_Than_Most_Names_Are"
   WHERE "parent" = NEW."parent" AND "group" = NEW."group" AND "id" COLLATE BINARY IS NOT NEW."id";
 END;
 
+CREATE TRIGGER "_sync_2_replace_insert_1" BEFORE INSERT ON "A_Table_Whose_Name_Is_Longer_Than_Most_Names_Are" WHEN NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
+  INSERT INTO _sync_log (tbl, key, kind, image)
+  SELECT 2, "id", 2, /* image */ json_object('rowid_alias', quote("rowid_alias"), 'id', quote("id"), 'parent', quote("parent"), 'group', quote("group")) /* end of image */
+  FROM "A_Table_Whose_Name_Is_Longer_Than_Most_Names_Are"
+  WHERE "rowid_alias" = NEW."rowid_alias" AND "id" COLLATE BINARY IS NOT NEW."id";
+END;
+
 CREATE TRIGGER "_sync_2_replace_update_0" BEFORE UPDATE OF "parent", "group" ON "A_Table_Whose_Name_Is_Longer_Than_Most_Names_Are" WHEN NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
-  INSERT INTO _sync_log (tbl, key, kind)
-  SELECT 2, "id", 2 FROM "A_Table_Whose_Name_Is_Longer_Than_Most_Names_Are"
+  INSERT INTO _sync_log (tbl, key, kind, image)
+  SELECT 2, "id", 2, /* image */ json_object('rowid_alias', quote("rowid_alias"), 'id', quote("id"), 'parent', quote("parent"), 'group', quote("group")) /* end of image */
+  FROM "A_Table_Whose_Name_Is_Longer_Than_Most_Names_Are"
   WHERE "parent" = NEW."parent" AND "group" = NEW."group" AND "id" COLLATE BINARY IS NOT OLD."id";
+END;
+
+CREATE TRIGGER "_sync_2_replace_update_1" BEFORE UPDATE OF "rowid_alias" ON "A_Table_Whose_Name_Is_Longer_Than_Most_Names_Are" WHEN NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
+  INSERT INTO _sync_log (tbl, key, kind, image)
+  SELECT 2, "id", 2, /* image */ json_object('rowid_alias', quote("rowid_alias"), 'id', quote("id"), 'parent', quote("parent"), 'group', quote("group")) /* end of image */
+  FROM "A_Table_Whose_Name_Is_Longer_Than_Most_Names_Are"
+  WHERE "rowid_alias" = NEW."rowid_alias" AND "id" COLLATE BINARY IS NOT OLD."id";
 END;
 
 CREATE TRIGGER "_sync_2_update" AFTER UPDATE ON "A_Table_Whose_Name_Is_Longer_Than_Most_Names_Are" WHEN NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
@@ -38,14 +54,16 @@ CREATE TRIGGER "_sync_1_insert" AFTER INSERT ON "select" WHEN NOT EXISTS (SELECT
 END;
 
 CREATE TRIGGER "_sync_1_replace_insert_0" BEFORE INSERT ON "select" WHEN NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
-  INSERT INTO _sync_log (tbl, key, kind)
-  SELECT 1, "group", 2 FROM "select"
+  INSERT INTO _sync_log (tbl, key, kind, image)
+  SELECT 1, "group", 2, /* image */ json_object('group', quote("group"), 'it''s "quoted" here', quote("it's ""quoted"" here"), 'größe', quote("Größe"), 'where', quote("where"), 'a%b', quote("a%b")) /* end of image */
+  FROM "select"
   WHERE "where" = NEW."where" AND "a%b" = NEW."a%b" AND "group" COLLATE BINARY IS NOT NEW."group";
 END;
 
 CREATE TRIGGER "_sync_1_replace_update_0" BEFORE UPDATE OF "where", "a%b" ON "select" WHEN NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
-  INSERT INTO _sync_log (tbl, key, kind)
-  SELECT 1, "group", 2 FROM "select"
+  INSERT INTO _sync_log (tbl, key, kind, image)
+  SELECT 1, "group", 2, /* image */ json_object('group', quote("group"), 'it''s "quoted" here', quote("it's ""quoted"" here"), 'größe', quote("Größe"), 'where', quote("where"), 'a%b', quote("a%b")) /* end of image */
+  FROM "select"
   WHERE "where" = NEW."where" AND "a%b" = NEW."a%b" AND "group" COLLATE BINARY IS NOT OLD."group";
 END;
 

@@ -26,14 +26,16 @@ CREATE TRIGGER "_sync_2_insert" AFTER INSERT ON "tags" WHEN NOT EXISTS (SELECT 1
 END;
 
 CREATE TRIGGER "_sync_2_replace_insert_0" BEFORE INSERT ON "tags" WHEN NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
-  INSERT INTO _sync_log (tbl, key, kind)
-  SELECT 2, "code", 2 FROM "tags"
+  INSERT INTO _sync_log (tbl, key, kind, image)
+  SELECT 2, "code", 2, /* image */ json_object('code', quote("code"), 'label', quote("label")) /* end of image */
+  FROM "tags"
   WHERE "label" = NEW."label" AND "code" COLLATE BINARY IS NOT NEW."code";
 END;
 
 CREATE TRIGGER "_sync_2_replace_update_0" BEFORE UPDATE OF "label" ON "tags" WHEN NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
-  INSERT INTO _sync_log (tbl, key, kind)
-  SELECT 2, "code", 2 FROM "tags"
+  INSERT INTO _sync_log (tbl, key, kind, image)
+  SELECT 2, "code", 2, /* image */ json_object('code', quote("code"), 'label', quote("label")) /* end of image */
+  FROM "tags"
   WHERE "label" = NEW."label" AND "code" COLLATE BINARY IS NOT OLD."code";
 END;
 

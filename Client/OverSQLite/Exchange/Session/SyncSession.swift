@@ -37,12 +37,14 @@ final class SyncSession: Sendable {
         watchdog = Mutex(Watchdog(limit: configuration.watchdog))
         let notices: [SyncNotice]
         (catalog, notices) = try database.write { db in
-            let catalog = try Installation(db: db).install(
+            var installation = Installation(db: db)
+            let catalog = try installation.install(
                 tables, defaultPolicy: configuration.conflictPolicy)
             try DeviceStateTable(db: db).ensureSource()
             let check = DatabaseCheck(db: db, catalog: catalog)
             let copy = try check.noticeCopy().map { [$0] } ?? []
-            return (catalog, try copy + check.notices(database.configuration))
+            let found = try check.notices(database.configuration)
+            return (catalog, copy + installation.notices + found)
         }
         let board = board
         board.update { $0.notices = notices }

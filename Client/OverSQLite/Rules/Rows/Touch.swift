@@ -10,6 +10,8 @@ struct Touch {
         case duringApply = 1
         /// A statement may have replaced the row. If the row still exists, it did not.
         case maybeReplaced = 2
+        /// A migration of the app deleted the row on this device only.
+        case local = 3
     }
 
     let sequence: Int64

@@ -28,6 +28,8 @@ public struct SyncNotice: Sendable, Hashable, CustomStringConvertible {
         public static let rowNumbers = Kind(rawValue: "row_numbers")
         /// A unique index treats values as equal that the server tells apart.
         public static let looseUnique = Kind(rawValue: "loose_unique")
+        /// A migration dropped a table, and foreign keys deleted the rows that referred to it.
+        public static let droppedParent = Kind(rawValue: "dropped_parent")
     }
 
     /// What the notice is about.

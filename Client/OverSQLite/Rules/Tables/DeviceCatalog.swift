@@ -14,6 +14,9 @@ struct DeviceCatalog: Sendable {
         ranks = Self.rank(tables)
     }
 
+    /// Whether a table has anything unique besides its key.
+    var hasUniqueIndexes: Bool { tables.contains { !$0.uniqueIndexes.isEmpty } }
+
     func table(wireName: String) -> TableSchema? { byWireName[wireName].map { tables[$0] } }
     func table(id: Int64) -> TableSchema? { byID[id].map { tables[$0] } }
     func rank(ofTable id: Int64) -> Int { ranks[id] ?? 0 }

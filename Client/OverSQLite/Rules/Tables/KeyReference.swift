@@ -15,6 +15,19 @@ struct ForeignKey: Sendable, Hashable {
     let isDeclared: Bool
 }
 
+/// A foreign key, seen from the table that it refers to.
+struct Referrer: Sendable, Hashable {
+    /// The name of the table that has the foreign key, as SQLite stores it.
+    let table: String
+    let columns: [String]
+    /// This table's columns, in the same order.
+    let parentColumns: [String]
+    /// Whether deleting a row changes or deletes those that refer to it.
+    let actsOnDelete: Bool
+    /// Whether deleting a row deletes those that refer to it.
+    let cascades: Bool
+}
+
 /// Finds the columns that hold keys of synced tables.
 enum KeyReferences {
     /// The tables, with the reference of each column.

@@ -24,6 +24,11 @@ public struct SyncTable: Sendable {
     /// key. An index on the column makes it cheap.
     public var references: [String: String] = [:]
 
+    /// Columns that stay on this device: they are neither sent nor written by sync, whether the
+    /// server has a column of the name or not. A write of these columns alone is no edit. A row
+    /// from the server takes their defaults, so each is nullable or has a default.
+    public var localColumns: Set<String> = []
+
     /// Describes a table to sync.
     ///
     /// - Parameters:
@@ -34,14 +39,17 @@ public struct SyncTable: Sendable {
     ///   - conflictPolicy: how to resolve conflicts; nil uses the configuration's policy.
     ///   - references: columns that hold keys of synced tables and have no `REFERENCES` clause:
     ///     the table's name by the column's name.
+    ///   - localColumns: columns that stay on this device.
     public init(
         _ name: String, keyColumn: String? = nil, keyKind: KeyKind = .uuid,
-        conflictPolicy: ConflictPolicy? = nil, references: [String: String] = [:]
+        conflictPolicy: ConflictPolicy? = nil, references: [String: String] = [:],
+        localColumns: Set<String> = []
     ) {
         self.name = name
         self.keyColumn = keyColumn
         self.keyKind = keyKind
         self.conflictPolicy = conflictPolicy
         self.references = references
+        self.localColumns = localColumns
     }
 }

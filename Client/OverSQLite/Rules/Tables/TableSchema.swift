@@ -58,10 +58,13 @@ struct TableSchema: Sendable {
     let keyForm: KeyForm
     /// What this table refers to: its foreign keys, and the references that the app has named.
     let foreignKeys: [ForeignKey]
-    /// Sets of columns that are unique, other than the key. A write with OR REPLACE can remove rows
-    /// through them.
-    let otherUniqueColumns: [[String]]
+    /// What is unique in the table besides the key.
+    let uniqueIndexes: [UniqueIndex]
     let policy: ConflictPolicy
+    /// The foreign keys that refer to this table, of any table in the database.
+    var referrers: [Referrer] = []
+    /// Whether columns of the table stay on the device.
+    var hasLocalColumns = false
 
     var wireName: String { name.lowercased() }
     var key: Column { columns[keyIndex] }

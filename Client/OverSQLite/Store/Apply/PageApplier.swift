@@ -22,15 +22,21 @@ struct PageApplier {
     let holdBack: HoldBack
     /// The reread that the pages belong to; nil if there is none.
     let reread: Reread?
-    private let tables: TableWriters
-    private let queue: PendingQueue
-    private let held: HeldRows
+    /// Tables that the app has made anew, with values that may be edits.
+    let rebuilt: RebuiltTables
+    let tables: TableWriters
+    let queue: PendingQueue
+    let held: HeldRows
     private var hasPending: Bool
-    private var hasHeld: Bool
+    private(set) var hasHeld: Bool
     private var likelyNew = LikelyNewRows()
+    /// Deletes of rows that others may refer to.
+    var lateDeletes = LateDeletes()
+    /// Whether the next page should be read before these are applied.
+    var wantsNextPage = false
     /// Held rows that were written now.
-    private(set) var retried: (upserts: HoldBack, deletes: HoldBack) = ([], [])
-    private(set) var summary = Summary()
+    var retried: (upserts: HoldBack, deletes: HoldBack) = ([], [])
+    var summary = Summary()
     /// The highest change id seen under this device's name.
     private(set) var highestOwnChange: Int64 = 0
     /// Outcomes of edits that the queue does not show.
@@ -50,6 +56,7 @@ struct PageApplier {
         held = HeldRows(db: db)
         hasPending = try !queue.isEmpty()
         hasHeld = try held.count() > 0
+        rebuilt = try RebuiltTables(db: db, tables: tables, catalog: catalog)
     }
 
     /// Applies every change of the page in order. The caller has set apply mode.
@@ -64,7 +71,12 @@ struct PageApplier {
                     table = catalog.table(wireName: change.table)
                     mayCollect = try table.map(takesPlainInserts) ?? false
                 }
+                lateDeletes.changesSeen += 1
                 guard let table else { continue }
+                if change.isDelete, mayBeLate(table) {
+                    lateDeletes.add(change, table)
+                    continue
+                }
                 if mayCollect, try collect(change, at: index, table) { continue }
                 try writeLikelyNew(page, bytes)
                 try apply(change, table, bytes)
@@ -73,17 +85,30 @@ struct PageApplier {
         }
     }
 
-    /// Tries the held rows again, and tells observers what changed.
+    /// Applies the late deletes, tries the held rows again, and tells observers what changed.
     ///
-    /// - Parameter isEnd: whether the log has been downloaded to its end.
-    mutating func finish(isEnd: Bool) throws {
-        if hasHeld { try retryHeld() }
+    /// - Parameters:
+    ///   - isEnd: whether the log has been downloaded to its end.
+    ///   - mayWait: whether the next page may be read before these are applied.
+    mutating func finish(isEnd: Bool, mayWait: Bool) throws {
+        if mayWait, try lateDeletes.mayComeTooEarly(tables) {
+            wantsNextPage = true
+            return
+        }
+        try applyLateDeletes()
+        if hasHeld {
+            try retryHeld()
+            try exchangeUniqueValues()
+        }
         try LateSpellings(db: db, catalog: catalog, tables: tables).apply()
-        if isEnd { summary.reread = try reread?.finish(tables) }
+        if isEnd {
+            summary.reread = try reread?.finish(tables)
+            try rebuilt.finish()
+        }
         try tables.announce()
     }
 
-    private mutating func apply(
+    mutating func apply(
         _ change: RemoteChange, _ table: TableSchema, _ bytes: UnsafeBufferPointer<UInt8>
     ) throws {
         rememberOwn(change)
@@ -98,6 +123,10 @@ struct PageApplier {
         let meeting = try reread?.meet(change, table, key, known: known?.row)
         if meeting == .compare, let known {
             return try compare(change, table, key, known, pending: pending, bytes)
+        }
+        if rebuilt.has(table), pending == nil, let known, known.row.version == change.version {
+            if try rebuilt.meet(change, table, key, known, bytes) { hasPending = true }
+            return
         }
         let action = PullRules.decide(
             change, known: known?.row,
@@ -123,6 +152,11 @@ struct PageApplier {
         let local = known.map { table.keyForm.spelled($0.spelling, for: key) }
         // Whatever happens to this version, a held version is older.
         if hasHeld { try held.release(table, key) }
+        if change.isDelete, try hasUpdatesWaiting(below: local, table) {
+            return try hold(
+                change, table, key, bytes, .stillReferredTo,
+                "rows here still refer to it, and newer versions of them wait")
+        }
         do {
             try perform(action, change, table, key, local: local, pending: pending, bytes)
             summary.applied += 1
@@ -265,31 +299,6 @@ struct PageApplier {
                 change, table, key, bytes, .stillReferredTo, "rows here still refer to it")
         } else {
             try hold(change, table, key, bytes, .missingParent, "its parent is missing")
-        }
-    }
-
-    private mutating func retryHeld() throws {
-        for entry in try held.next() {
-            guard let table = catalog.table(id: entry.tableID) else { continue }
-            if holdBack.contains(TableKey(tableID: table.id, key: entry.key)) { continue }
-            let known = try tables.known.find(table, entry.key)
-            if let known, known.row.version >= entry.row.version {
-                try held.release(table, entry.key)
-                continue
-            }
-            // A pending row meets the server's version when it is sent.
-            if try queue.row(table, entry.key) != nil { continue }
-            let local = known.map {
-                table.keyForm.spelled($0.spelling, for: entry.key)
-            }
-            guard try held.take(entry, table, local: local, tables) else { continue }
-            summary.applied += 1
-            let name = TableKey(tableID: table.id, key: entry.key)
-            if entry.row.payload == nil {
-                retried.deletes.insert(name)
-            } else {
-                retried.upserts.insert(name)
-            }
         }
     }
 }

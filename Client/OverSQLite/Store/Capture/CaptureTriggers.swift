@@ -16,9 +16,9 @@ struct CaptureTriggers {
     /// The name and the SQL of every trigger that the table should have.
     var all: [(name: String, sql: String)] {
         var triggers = [insert, update, delete]
-        for (number, columns) in table.otherUniqueColumns.enumerated() {
-            triggers.append(replacedBy(.insert, columns, number: number))
-            triggers.append(replacedBy(.update, columns, number: number))
+        for (number, index) in table.uniqueIndexes.enumerated() {
+            triggers.append(replacedBy(.insert, index, number: number))
+            triggers.append(replacedBy(.update, index, number: number))
         }
         return triggers
     }
@@ -39,13 +39,22 @@ struct CaptureTriggers {
         return trigger(
             "update", "AFTER UPDATE",
             """
-            WHEN NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
+            WHEN NOT EXISTS (SELECT 1 FROM _sync_applying)\(isEdit) BEGIN
               \(TouchLog.append("tbl, key, image"))
               VALUES (\(table.id), OLD.\(key), \(image(when: imageIsNew)));
               \(TouchLog.append("tbl, key"))
               SELECT \(table.id), NEW.\(key) WHERE NEW.\(key) COLLATE BINARY IS NOT OLD.\(key);
             END
             """)
+    }
+
+    /// An update that changes nothing but columns that stay on the device is no edit.
+    private var isEdit: String {
+        guard table.hasLocalColumns else { return "" }
+        let changes = table.columns.map(\.name.quotedIdentifier).map {
+            "OLD.\($0) COLLATE BINARY IS NOT NEW.\($0)"
+        }
+        return " AND \(Self.changeStart)(\(changes.joined(separator: " OR ")))\(Self.changeEnd)"
     }
 
     /// Also runs while server rows are applied. A foreign key with ON DELETE CASCADE may then
@@ -68,23 +77,28 @@ struct CaptureTriggers {
     /// Captures the rows that a write with OR REPLACE may remove through another unique index.
     /// SQLite runs no delete trigger for them unless `recursive_triggers` is on, and they cannot be
     /// seen later.
-    private func replacedBy(_ write: Write, _ columns: [String], number: Int) -> (
+    private func replacedBy(_ write: Write, _ index: UniqueIndex, number: Int) -> (
         name: String, sql: String
     ) {
         let key = table.quotedKey
-        let isSame = columns.map(\.quotedIdentifier).map { "\($0) = NEW.\($0)" }.joined(
-            separator: " AND ")
         let own = write == .insert ? "NEW" : "OLD"
+        // An update names the columns that a generated one follows from.
+        let columns = index.readsGenerated ? [] : index.columns.map(\.quotedIdentifier)
+        let clashes = index.clashSQL { column in
+            let value = "NEW.\(column.quotedIdentifier)"
+            return index.defaults[column].map { "coalesce(\(value), (\($0)))" } ?? value
+        }
         return trigger(
             "replace_\(write.rawValue.lowercased())_\(number)",
             "BEFORE \(write.rawValue)"
-                + (write == .update
-                    ? " OF " + columns.map(\.quotedIdentifier).joined(separator: ", ") : ""),
+                + (write == .update && !columns.isEmpty
+                    ? " OF " + columns.joined(separator: ", ") : ""),
             """
             WHEN NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
-              \(TouchLog.append("tbl, key, kind"))
-              SELECT \(table.id), \(key), \(Touch.Kind.maybeReplaced.rawValue) FROM \(table.quotedName)
-              WHERE \(isSame) AND \(key) COLLATE BINARY IS NOT \(own).\(key);
+              \(TouchLog.append("tbl, key, kind, image"))
+              SELECT \(table.id), \(key), \(Touch.Kind.maybeReplaced.rawValue), \(image(of: ""))
+              FROM \(table.quotedName)
+              WHERE \(clashes) AND \(key) COLLATE BINARY IS NOT \(own).\(key);
             END
             """)
     }
@@ -114,17 +128,24 @@ struct CaptureTriggers {
     /// even without a merge it tells which columns the device has edited, and what a discarded edit
     /// is restored to.
     private func image(when condition: String) -> String {
+        image(of: "OLD.", "CASE WHEN \(condition) THEN ", " END")
+    }
+
+    /// - Parameters:
+    ///   - row: what stands before the columns' names.
+    ///   - before: SQL before the image, and `after` behind it.
+    private func image(of row: String, _ before: String = "", _ after: String = "") -> String {
         var objects: [String] = []
         var rest = table.columns[...]
         while !rest.isEmpty {
             let pairs = rest.prefix(Self.imagePairsPerObject).map {
-                "\($0.wireName.quotedLiteral), quote(OLD.\($0.name.quotedIdentifier))"
+                "\($0.wireName.quotedLiteral), quote(\(row)\($0.name.quotedIdentifier))"
             }
             objects.append("json_object(\(pairs.joined(separator: ", ")))")
             rest = rest.dropFirst(Self.imagePairsPerObject)
         }
         let image = objects.joined(separator: " || char(10) || ")
-        return "\(Self.imageStart)CASE WHEN \(condition) THEN \(image) END\(Self.imageEnd)"
+        return "\(Self.imageStart)\(before)\(image)\(after)\(Self.imageEnd)"
     }
 
     /// Comments around the part that names the table's columns. SQLite keeps comments in a
@@ -132,11 +153,23 @@ struct CaptureTriggers {
     private static let imageStart = "/* image */ "
     private static let imageEnd = " /* end of image */"
 
+    /// The same around the columns whose changes are edits.
+    private static let changeStart = "/* change */ "
+    private static let changeEnd = " /* end of change */"
+
     /// The text of a trigger without its image; nil if it records none.
     static func withoutImage(_ sql: String) -> String? {
-        guard let start = sql.range(of: imageStart),
-            let end = sql.range(of: imageEnd, options: .backwards)
+        guard let released = replaced(imageStart, imageEnd, in: sql, with: "NULL") else {
+            return nil
+        }
+        return replaced(changeStart, changeEnd, in: released, with: "1") ?? released
+    }
+
+    private static func replaced(
+        _ start: String, _ end: String, in sql: String, with text: String
+    ) -> String? {
+        guard let start = sql.range(of: start), let end = sql.range(of: end, options: .backwards)
         else { return nil }
-        return sql.replacingCharacters(in: start.lowerBound..<end.upperBound, with: "NULL")
+        return sql.replacingCharacters(in: start.lowerBound..<end.upperBound, with: text)
     }
 }

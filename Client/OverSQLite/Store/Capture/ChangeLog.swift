@@ -46,6 +46,10 @@ struct ChangeLog {
         let key = sendable ?? unsendableKey(touch.local)
         let waiting = try queue.row(table, key)
         let known = try KnownRows(db: db).find(table, key)
+        if touch.kind == .local {
+            if known != nil, waiting == nil { try bringBack(touch, key, in: table) }
+            return
+        }
         // Only rows that are written under the key's new spelling tell of the new one.
         let found = try live(touch, in: table, pending: waiting, known: known)
         let (isLive, local) = (found != nil, found ?? touch.local)
@@ -78,6 +82,13 @@ struct ChangeLog {
         case .forget:
             try queue.remove(table, key)
         }
+    }
+
+    /// Downloads a row again that was deleted on this device only, and is not here again.
+    private func bringBack(_ touch: Touch, _ key: DeviceRowKey, in table: TableSchema) throws {
+        guard try live(touch, in: table, pending: nil, known: nil) == nil else { return }
+        try KnownRows(db: db).forget(table, key)
+        try DeviceStateTable(db: db).readAgain()
     }
 
     /// The spelling under which the table has the row; nil if it has not. The row may have been
@@ -133,7 +144,9 @@ extension ChangeLog {
     /// - Returns: nil if the touch was not an edit: a row that might have been replaced and still
     ///   exists.
     private func row(of touch: Touch) throws -> TableKey? {
-        guard touch.kind != .duringApply, let table = catalog.table(id: touch.tableID) else {
+        guard touch.kind != .duringApply, touch.kind != .local,
+            let table = catalog.table(id: touch.tableID)
+        else {
             return nil
         }
         if touch.kind == .maybeReplaced,

@@ -83,6 +83,23 @@ struct TouchLog {
                 """, arguments: ["id": id, "app": Touch.Kind.app.rawValue])
     }
 
+    /// Takes a number for an edit that goes into the queue without a touch.
+    func takeNumber(in table: TableSchema) throws -> Int64 {
+        try db.cachedStatement(sql: "\(Self.append("tbl, kind")) VALUES (?, ?)")
+            .execute(arguments: [table.id, Touch.Kind.duringApply.rawValue])
+        return db.lastInsertedRowID
+    }
+
+    /// Turns the deletes that were noted under apply mode since a touch into deletes on this device
+    /// only.
+    func makeLocal(after sequence: Int64) throws {
+        try db.execute(
+            sql: "UPDATE _sync_log SET kind = ? WHERE seq > ? AND kind = ?",
+            arguments: [
+                Touch.Kind.local.rawValue, sequence, Touch.Kind.duringApply.rawValue,
+            ])
+    }
+
     // MARK: Forgetting
 
     /// Removes folded touches. The last one stays, to keep its number.

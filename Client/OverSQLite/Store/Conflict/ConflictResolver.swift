@@ -22,14 +22,17 @@ struct ConflictResolver {
 
     /// Resolves a conflict between a pending row and the server's. Runs under apply mode.
     ///
-    /// - Parameter policy: the policy to use; nil uses the table's.
+    /// - Parameters:
+    ///   - policy: the policy to use; nil uses the table's.
+    ///   - earlier: the row as the app knows it, if it has other values in the table at present.
     /// - Throws: `RowFlaw`, or the database's error if it refuses the server's row.
     func resolve(
         _ pending: PendingRow, in table: TableSchema, against server: RemoteRow,
-        policy: ConflictPolicy? = nil
+        policy: ConflictPolicy? = nil, earlier: RowValues? = nil
     ) throws -> Resolution {
         let writer = try tables.writer(table)
-        let local = try LocalRow(db: db, table: table).values(pending.local).map(writer.spelledHere)
+        let local = try (earlier ?? LocalRow(db: db, table: table).values(pending.local))
+            .map(writer.spelledHere)
         var remote = try server.payload.map { payload in
             try payload.withUnsafeBufferPointer { try writer.values(of: $0) }
         }

@@ -13,10 +13,12 @@ struct HeldRows {
         let tableID: Int64
         let key: DeviceRowKey
         let row: RemoteRow
+        let reason: String
 
         fileprivate init(_ row: Row) {
             tableID = row["tbl"]
             key = DeviceRowKey(wire: row["key"])
+            reason = row["reason"]
             self.row = RemoteRow(
                 version: row["version"],
                 payload: (row["payload"] as String?).map { Array($0.utf8) },
@@ -83,7 +85,7 @@ struct HeldRows {
         try Row.fetchAll(
             db,
             sql: """
-                SELECT tbl, key, version, payload FROM _sync_held WHERE (tbl, key) IN (
+                SELECT tbl, key, version, payload, reason FROM _sync_held WHERE (tbl, key) IN (
                     SELECT tbl, key FROM _sync_held ORDER BY random() LIMIT ?)
                 ORDER BY tbl, key
                 """,
@@ -91,9 +93,29 @@ struct HeldRows {
         ).map(Entry.init)
     }
 
+    /// Rows of a table that a constraint of this database refuses, by their keys.
+    func refused(of table: TableSchema, limit: Int) throws -> [Entry] {
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT tbl, key, version, payload, reason FROM _sync_held
+                WHERE tbl = ? AND cause = ? AND payload IS NOT NULL ORDER BY key LIMIT ?
+                """)
+        return try Row.fetchAll(
+            statement, arguments: [table.id, HeldRow.Cause.constraint.rawValue, limit]
+        ).map(Entry.init)
+    }
+
+    /// Explains better why a row is held.
+    func explain(_ table: TableSchema, _ key: DeviceRowKey, _ reason: String) throws {
+        try db.cachedStatement(sql: "UPDATE _sync_held SET reason = ? WHERE tbl = ? AND key = ?")
+            .execute(arguments: [reason, table.id, key.wire])
+    }
+
     func entry(_ table: TableSchema, _ key: DeviceRowKey) throws -> Entry? {
         let statement = try db.cachedStatement(
-            sql: "SELECT tbl, key, version, payload FROM _sync_held WHERE tbl = ? AND key = ?")
+            sql:
+                "SELECT tbl, key, version, payload, reason FROM _sync_held WHERE tbl = ? AND key = ?"
+        )
         return try Row.fetchOne(statement, arguments: [table.id, key.wire]).map(Entry.init)
     }
 }

@@ -103,6 +103,13 @@ extension KnownRows {
         return db.changesCount > 0
     }
 
+    /// Whether any row of the table is known.
+    func hasAny(of table: TableSchema) throws -> Bool {
+        try Int.fetchOne(
+            db, sql: "SELECT 1 FROM _sync_rows WHERE tbl = ? AND deleted = 0 LIMIT 1",
+            arguments: [table.id]) != nil
+    }
+
     /// Takes over what a reread has found of rows: an older version, or nothing.
     func takeSeenVersions(in table: TableSchema) throws {
         try db.execute(

@@ -2,7 +2,7 @@ import GRDB
 
 /// The writers of one transaction, and which tables they wrote.
 final class TableWriters {
-    private let db: Database
+    let db: Database
     private var writers: [Int64: RowWriter] = [:]
     private var changed: [Int64: String] = [:]
 

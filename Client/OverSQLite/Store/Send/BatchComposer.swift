@@ -22,27 +22,65 @@ struct BatchComposer {
         while true {
             let rows = try queue.sendable(limit: limit, now: now, catalog: catalog)
             if rows.isEmpty { return OutgoingBatch(changes: [], body: [], rejected: rejected) }
-            var size = 0
-            var changes: [(SentChange, payload: [UInt8]?)] = []
-            for row in rows {
-                guard let table = catalog.table(id: row.tableID) else { continue }
-                let content = try content(row, table)
-                if case .rejected(let rejection) = content {
-                    try queue.reject(table, row.key, rejection)
-                    rejected.append(RejectedChange(rejection, of: row.key, in: table))
-                    continue
-                }
-                let cost = cost(of: content, row, table)
-                if !changes.isEmpty, size + cost > bytes { break }
-                size += cost
-                changes.append(try take(row, content, table, queue))
+            var picked = try pick(rows.map { [$0] }, limit: limit, bytes: bytes)
+            if picked.isCut || rows.count == limit, catalog.hasUniqueIndexes {
+                // Something stays behind, which must not be half of an exchange.
+                let ahead = try queue.sendable(
+                    limit: max(limit, UniqueSets.lookahead), now: now, catalog: catalog)
+                let sets = try UniqueSets(db: db, catalog: catalog).sets(of: ahead)
+                picked = try pick(sets, limit: limit, bytes: bytes)
+            }
+            for (row, table, rejection) in picked.rejected {
+                try queue.reject(table, row.key, rejection)
+                rejected.append(RejectedChange(rejection, of: row.key, in: table))
             }
             // If none of these rows can be sent, there may be others in the queue.
-            if !changes.isEmpty {
+            if !picked.rows.isEmpty {
+                let changes = try picked.rows.map { try take($0, $2, $1, queue) }
                 return batch(
                     ordered(changes), cursor: try DeviceStateTable(db: db).cursor(), rejected)
             }
         }
+    }
+
+    /// Rows for one batch.
+    private struct Picked {
+        var rows: [(PendingRow, TableSchema, RowContent)] = []
+        var rejected: [(PendingRow, TableSchema, Rejection)] = []
+        /// Whether rows were left out for want of room.
+        var isCut = false
+    }
+
+    /// Takes sets of rows as long as there is room. A set is not divided, unless it is the first
+    /// and too large by itself.
+    private func pick(_ sets: [[PendingRow]], limit: Int, bytes: Int) throws -> Picked {
+        var picked = Picked()
+        var size = 0
+        for set in sets {
+            var added: [(PendingRow, TableSchema, RowContent)] = []
+            var addedSize = 0
+            for row in set {
+                guard let table = catalog.table(id: row.tableID) else { continue }
+                let content = try content(row, table)
+                if case .rejected(let rejection) = content {
+                    picked.rejected.append((row, table, rejection))
+                    continue
+                }
+                let cost = cost(of: content, row, table)
+                let isFull =
+                    picked.rows.count + added.count >= limit || size + addedSize + cost > bytes
+                if isFull, !picked.rows.isEmpty || !added.isEmpty {
+                    picked.isCut = true
+                    if picked.rows.isEmpty { picked.rows = added }
+                    return picked
+                }
+                added.append((row, table, content))
+                addedSize += cost
+            }
+            picked.rows += added
+            size += addedSize
+        }
+        return picked
     }
 
     private func content(_ row: PendingRow, _ table: TableSchema) throws -> RowContent {

@@ -3,11 +3,17 @@ import GRDB
 /// Prepares a database for sync. Runs at every start; repeating it is safe.
 struct Installation {
     let db: Database
+    /// What the app should change about its migrations.
+    private(set) var notices: [SyncNotice] = []
+
+    init(db: Database) { self.db = db }
 
     /// Creates metadata and triggers, adopts existing rows, and returns the tables.
     ///
     /// - Throws: `SyncError.unusableTable`, `SyncError.newerMetadata`, or a database error.
-    func install(_ tables: [SyncTable], defaultPolicy: ConflictPolicy) throws -> DeviceCatalog {
+    mutating func install(_ tables: [SyncTable], defaultPolicy: ConflictPolicy) throws
+        -> DeviceCatalog
+    {
         let format = try MetadataTables.create(in: db)
         try ApplyMode(db: db).removeStrayMark()
         var schemas: [TableSchema] = []
@@ -21,6 +27,11 @@ struct Installation {
             schemas.append(schema)
         }
         schemas = KeyReferences.resolved(schemas)
+        let referrers = try Referrers(db: db).byParent()
+        for index in schemas.indices {
+            schemas[index].referrers = referrers[schemas[index].wireName] ?? []
+        }
+        notices = []
         for schema in schemas { try prepare(schema, before: format) }
         try SyncedTables(db: db).setAbsent(exceptFor: schemas)
         return DeviceCatalog(schemas)
@@ -50,7 +61,7 @@ struct Installation {
     }
 
     /// - Parameter format: the format of the metadata that this start has found.
-    private func prepare(_ table: TableSchema, before format: Int) throws {
+    private mutating func prepare(_ table: TableSchema, before format: Int) throws {
         let wanted = CaptureTriggers(table: table).all
         let (found, hasOwn) = try triggers(of: table)
         let isCurrent =
@@ -63,11 +74,22 @@ struct Installation {
         if !hasOwn || format < MetadataTables.spelledReferences {
             try RespelledKeys(db: db).adopt(in: table)
         }
-        if !hasOwn {
-            try forgetMissingRows(of: table)
-            try TouchLog(db: db).addUnknown(in: table)
-        }
+        if !hasOwn { try meetRebuilt(table) }
         try adoptNewColumns(of: table)
+    }
+
+    /// A table without triggers is new here, or was made anew. The values in it may be edits, which
+    /// shows when the log is read again.
+    private mutating func meetRebuilt(_ table: TableSchema) throws {
+        let tables = SyncedTables(db: db)
+        let isLocal = try tables.rebuilding(of: table.id) == .local
+        notices += try DroppedParents(db: db).notices(of: table)
+        try forgetMissingRows(of: table)
+        if isLocal { return try tables.setRebuilding(.none, of: table.id) }
+        try TouchLog(db: db).addUnknown(in: table)
+        guard try KnownRows(db: db).hasAny(of: table) else { return }
+        try tables.setRebuilding(.unchecked, of: table.id)
+        try DeviceStateTable(db: db).readAgain()
     }
 
     /// Triggers follow a renamed table: this table's triggers may be on another table, and another

@@ -4,7 +4,7 @@ import GRDB
 /// transactions.
 enum MetadataTables {
     /// Increases when the tables below change.
-    static let format = 5
+    static let format = 6
     /// The first format of a library that spells references as keys are spelled here.
     static let spelledReferences = 5
 
@@ -32,7 +32,8 @@ enum MetadataTables {
 
     /// Format 2 added the server's epoch, format 3 tables that come and go, format 4 reports of
     /// conflicts and edits of tables that are not synced at present, format 5 an index of keys that
-    /// are spelled otherwise than on the wire, the causes of held rows, and the database's file.
+    /// are spelled otherwise than on the wire, the causes of held rows, and the database's file,
+    /// format 6 tables that were made anew.
     private static func upgrade(_ db: Database, from found: Int) throws {
         if found < 2 {
             try db.execute(
@@ -54,6 +55,11 @@ enum MetadataTables {
             ] where try !db.columns(in: table).contains(where: { $0.name == column }) {
                 try db.execute(sql: "ALTER TABLE \(table) ADD COLUMN \(column) TEXT")
             }
+        }
+        if found < 6, try !db.columns(in: "_sync_tables").contains(where: { $0.name == "rebuilt" })
+        {
+            try db.execute(
+                sql: "ALTER TABLE _sync_tables ADD COLUMN rebuilt INTEGER NOT NULL DEFAULT 0")
         }
         try db.execute(sql: "UPDATE _sync_state SET format = ?", arguments: [format])
     }
@@ -92,7 +98,10 @@ enum MetadataTables {
           columns TEXT NOT NULL DEFAULT '',
           -- 1 while the app does not sync the table, whose changes then go past unread; 2 if the server has begun
           -- another history since.
-          is_absent INTEGER NOT NULL DEFAULT 0
+          is_absent INTEGER NOT NULL DEFAULT 0,
+          -- 1 once the app has made the table anew, until its rows are compared with the feed's; 2 if the app has
+          -- said that the new values are for this device only, until the next start.
+          rebuilt INTEGER NOT NULL DEFAULT 0
         );
         -- Rows the app has touched, in order. The last entry always stays, so that numbers never repeat.
         CREATE TABLE IF NOT EXISTS _sync_log (

@@ -61,6 +61,43 @@ struct SyncedTables {
         try db.execute(sql: "UPDATE _sync_tables SET is_absent = min(is_absent, 1)")
     }
 
+    /// The values of `_sync_tables.rebuilt`.
+    enum Rebuilding: Int, DatabaseValueConvertible {
+        case none = 0
+        case unchecked = 1
+        case local = 2
+    }
+
+    func rebuilding(of id: Int64) throws -> Rebuilding {
+        try Rebuilding.fetchOne(
+            db, sql: "SELECT rebuilt FROM _sync_tables WHERE id = ?", arguments: [id]) ?? .none
+    }
+
+    func setRebuilding(_ rebuilding: Rebuilding, of id: Int64) throws {
+        try db.execute(
+            sql: "UPDATE _sync_tables SET rebuilt = ? WHERE id = ?", arguments: [rebuilding, id])
+    }
+
+    /// The tables whose rows are to be compared with the log's.
+    func unchecked() throws -> Set<Int64> {
+        try Int64.fetchSet(
+            db, sql: "SELECT id FROM _sync_tables WHERE rebuilt = ?",
+            arguments: [Rebuilding.unchecked])
+    }
+
+    /// The existing tables, with whether each one's triggers are on it.
+    func capturing() throws -> [Int64: Bool] {
+        let rows = try Row.fetchAll(
+            db,
+            sql: """
+                SELECT t.id, EXISTS (
+                  SELECT 1 FROM sqlite_master g WHERE g.type = 'trigger'
+                    AND g.name GLOB '_sync_' || t.id || '_*' AND lower(g.tbl_name) = t.name)
+                FROM _sync_tables t WHERE t.id IN (\(Self.stillThere))
+                """)
+        return Dictionary(rows.map { ($0[0], $0[1]) }, uniquingKeysWith: { first, _ in first })
+    }
+
     /// The columns that the table had at the last start, by lower-case name; nil if none are
     /// recorded.
     func columns(of id: Int64) throws -> [String]? {

@@ -27,7 +27,8 @@ struct TableInspection {
         }
         let form = try keyForm(of: table, keyName, infos)
         try KeyCollation(db: db).check(keyName, of: name, form: form)
-        let columns = infos.filter { $0.hidden == 0 }.map {
+        let local = try localColumns(of: table, keyName, infos)
+        let columns = infos.filter { $0.hidden == 0 && !local.contains($0.name) }.map {
             Column(
                 name: $0.name, affinity: Affinity(declaredType: $0.type), isKey: $0.name == keyName)
         }
@@ -39,8 +40,37 @@ struct TableInspection {
             id: id, name: name, columns: columns, keyIndex: keyIndex,
             keyForm: form,
             foreignKeys: try foreignKeys(of: name) + named(table.references, in: table, infos),
-            otherUniqueColumns: try uniqueColumnSets(of: name).filter { $0 != [keyName] },
-            policy: table.conflictPolicy ?? defaultPolicy)
+            uniqueIndexes: try UniqueIndexes(
+                db: db, table: name, columns: infos.map(\.facts)
+            ).all(key: keyName),
+            policy: table.conflictPolicy ?? defaultPolicy,
+            hasLocalColumns: !local.isEmpty)
+    }
+
+    /// The names of the columns that stay on the device, as SQLite stores them.
+    private func localColumns(
+        of table: SyncTable, _ key: String, _ infos: [ColumnInfo]
+    ) throws -> Set<String> {
+        var names: Set<String> = []
+        for column in table.localColumns.sorted() {
+            guard let info = infos.first(where: { $0.name.lowercased() == column.lowercased() })
+            else {
+                throw SyncError.unusableTable(
+                    table.name, "it has no column \(column): check localColumns")
+            }
+            guard info.name != key else {
+                throw SyncError.unusableTable(
+                    table.name, "the key column \(key) cannot stay on the device")
+            }
+            guard !info.isRequired || info.defaultSQL != nil || info.hidden != 0 else {
+                throw SyncError.unusableTable(
+                    table.name,
+                    "the column \(info.name) stays on the device and is NOT NULL: give it a "
+                        + "default, for rows that come from the server")
+            }
+            names.insert(info.name)
+        }
+        return names
     }
 
     /// Whether gateways accept the name, which is sent in lower case.
@@ -59,6 +89,15 @@ struct TableInspection {
         let keyPosition: Int
         /// 0 for an ordinary column. Other values mark generated or hidden columns.
         let hidden: Int
+        let isRequired: Bool
+        /// The default, as SQL.
+        let defaultSQL: String?
+
+        var facts: UniqueIndexes.ColumnFacts {
+            .init(
+                name: name, isGenerated: hidden != 0,
+                defaultIfRequired: isRequired ? defaultSQL : nil)
+        }
     }
 
     /// The name as it was declared; nil unless it is a table that stores rows itself and so has a
@@ -91,11 +130,15 @@ struct TableInspection {
 
     private func columnInfos(of table: String) throws -> [ColumnInfo] {
         try Row.fetchAll(
-            db, sql: "SELECT name, type, pk, hidden FROM pragma_table_xinfo(?)", arguments: [table]
+            db,
+            sql: """
+                SELECT name, type, pk, hidden, "notnull", dflt_value FROM pragma_table_xinfo(?)
+                """, arguments: [table]
         )
         .map {
             ColumnInfo(
-                name: $0["name"], type: $0["type"], keyPosition: $0["pk"], hidden: $0["hidden"])
+                name: $0["name"], type: $0["type"], keyPosition: $0["pk"], hidden: $0["hidden"],
+                isRequired: $0["notnull"], defaultSQL: $0["dflt_value"])
         }
     }
 

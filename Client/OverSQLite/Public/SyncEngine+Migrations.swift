@@ -1,0 +1,34 @@
+import GRDB
+
+extension SyncEngine {
+    /// Runs a part of a migration whose changes are for this device only.
+    ///
+    /// What a migration writes to synced tables counts as edits, whether it uses UPDATE or makes a
+    /// table anew: it is sent, unless another device has sent the same. Inside `body`, nothing
+    /// does. The server's rows stay as they are, and a row takes the server's values again with
+    /// its next version from there. The device's next edit of a row sends the whole row, with what
+    /// `body` has written.
+    ///
+    /// Rows that `body` deletes, or leaves out when it makes a table anew, are downloaded again.
+    /// Rows that it adds stay on this device until the app edits them.
+    ///
+    /// ```swift
+    /// migrator.registerMigration("search text") { db in
+    ///     try SyncEngine.withLocalMigration(in: db) {
+    ///         try db.execute(sql: "UPDATE notes SET title = trim(title)")
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// - Parameters:
+    ///   - db: the database of the migration. No engine need exist; if the database was never
+    ///     synced, this only runs `body`.
+    ///   - body: the changes. They are undone if it throws.
+    /// - Returns: what `body` returns.
+    /// - Throws: what `body` throws; a database error.
+    public static func withLocalMigration<Value>(
+        in db: Database, _ body: () throws -> Value
+    ) throws -> Value {
+        try LocalMigration(db: db).run(body)
+    }
+}

@@ -1,0 +1,84 @@
+import GRDB
+
+/// Tables that the app has made anew: what differs there from the server's version that this device
+/// had is an edit, as if the app had written it with UPDATE.
+///
+/// The log is read again for it. So an edit that another device has already sent, as one that ran
+/// the same migration, is found there and not sent again.
+struct RebuiltTables {
+    private let db: Database
+    private let tables: TableWriters
+    private let ids: Set<Int64>
+
+    init(db: Database, tables: TableWriters, catalog: DeviceCatalog) throws {
+        self.db = db
+        self.tables = tables
+        ids = try SyncedTables(db: db).unchecked().intersection(catalog.tables.map(\.id))
+    }
+
+    func has(_ table: TableSchema) -> Bool { ids.contains(table.id) }
+
+    /// Compares a row with the server's, whose version is known here. Runs under apply mode.
+    ///
+    /// An edit goes into the queue at once: the same page may bring a later version.
+    ///
+    /// - Returns: whether there was an edit.
+    func meet(
+        _ change: RemoteChange, _ table: TableSchema, _ key: DeviceRowKey, _ known: KnownRows.Entry,
+        _ bytes: UnsafeBufferPointer<UInt8>
+    ) throws -> Bool {
+        guard let range = change.payload, !known.row.isDeleted else { return false }
+        let payload = UnsafeBufferPointer(rebasing: bytes[range])
+        let local = table.keyForm.spelled(known.spelling, for: key)
+        let reader = LocalRow(db: db, table: table)
+        guard let here = try reader.values(local) else { return false }
+        let kept = try SetAsideColumns(db: db).exact(table, key)
+        var (edited, copied): (RowValues?, RowValues) = (nil, [:])
+        do {
+            // Only the table itself can say what the server's values are in its columns.
+            try db.inSavepoint {
+                try tables.upsert(
+                    payload, version: change.version, table, key, local: local)
+                let there = try reader.values(local) ?? here
+                let differing = there.filter { name, server in
+                    here[name].map { !FieldMerge.areSame($0, server) } ?? false
+                }
+                copied = differing.filter { Self.isSameText(here[$0.key], as: kept[$0.key]) }
+                if copied.count == differing.count { return .commit }
+                edited = there
+                return .rollback
+            }
+        } catch is RowFlaw { return false } catch let error as DatabaseError
+            where error.isOfTheRow
+        { return false }
+        guard let edited else { return false }
+        if !copied.isEmpty { try tables.writer(table).upsert(copied, local: local) }
+        let number = try TouchLog(db: db).takeNumber(in: table)
+        try PendingQueue(db: db).add(
+            PendingRow(
+                sequence: number, tableID: table.id, key: key, local: local, operation: .update,
+                base: known.row.version, image: RowImage.text(of: edited), revision: number),
+            form: table.keyForm)
+        return true
+    }
+
+    /// Whether a value was copied from a column that could not hold the server's exactly.
+    private static func isSameText(
+        _ value: DatabaseValue?, as kept: SetAsideColumns.KeptValue?
+    ) -> Bool {
+        guard let value, let before = kept.flatMap({ SQLLiteral.value(of: $0.literal) }) else {
+            return false
+        }
+        return text(value) == text(before)
+    }
+
+    private static func text(_ value: DatabaseValue) -> String {
+        if case .string(let text) = value.storage { return text }
+        return SQLLiteral.text(of: value)
+    }
+
+    /// Runs when the log has been read to its end.
+    func finish() throws {
+        for id in ids { try SyncedTables(db: db).setRebuilding(.none, of: id) }
+    }
+}
