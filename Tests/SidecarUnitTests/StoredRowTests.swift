@@ -91,4 +91,44 @@ struct StoredRowTests {
         #expect(!column(hasDefault: false, isNotNull: true).takesDefaultForNull)
         #expect(!column(hasDefault: true, isNotNull: true, isReadOnly: true).takesDefaultForNull)
     }
+
+    /// The type, what JSON has between quotes or as it is, and whether the type takes it as it is.
+    static let values: [(type: UInt32, text: String, isString: Bool, isOrdinary: Bool)] = [
+        (701, "1.5", false, true), (701, "-12345678901.23", false, true),
+        (701, "0.30000000000000004", false, false), (701, "1e5", false, false),
+        (701, "1.5", true, false),
+        (1184, "2026-03-01T10:00:00Z", true, true),
+        (1184, "2026-03-01T10:00:00.123456+05:30", true, true),
+        (1184, "2026-03-01 10:00:00.5-08", true, true),
+        (1184, "2026-03-01T10:00:00.1234567Z", true, false),
+        (1184, "2026-03-01T10:00:00", true, false), (1184, "now", true, false),
+        (1184, "01-03-2026 10:00:00Z", true, false), (1184, "1767225600", false, false),
+        (1114, "2026-03-01T10:00:00", true, true), (1114, "2026-03-01T10:00:00Z", true, false),
+        (1114, "2026-03-01T10:00:00+02", true, false),
+        (1114, "2026-03-01T10:00:00.0000001", true, false),
+        (1082, "2026-03-01", true, true), (1082, "03-01-2026", true, false),
+        (1082, "2026-03-01T10:00:00Z", true, false), (1082, "", true, false),
+    ]
+
+    @Test("Ordinary values of times and numbers are told from others", arguments: values.indices)
+    func ordinary(index: Int) throws {
+        let value = Self.values[index]
+        let column = Column(name: "c", typeName: "t", baseType: value.type)
+        let ordinary = try #require(column.ordinary)
+        #expect(
+            ordinary.covers(Array(value.text.utf8), isString: value.isString) == value.isOrdinary,
+            "\(value)")
+        let table = Self.table([column])
+        #expect(StoredRow.mayDiffer(table))
+        #expect(
+            !StoredRow.mayDiffer(table, isCreation: true, isOrdinary: true, names: { _ in true }))
+    }
+
+    @Test("A type with a precision, and one that rounds its usual values, has no ordinary ones")
+    func noOrdinary() {
+        let cut = Column(
+            name: "c", typeName: "timestamp(0) with time zone", baseType: 1184, hasModifier: true)
+        #expect(cut.ordinary == nil)
+        #expect(Column(name: "c", typeName: "real", baseType: 700).ordinary == nil)
+    }
 }

@@ -58,7 +58,7 @@ struct GoldenServerTests {
         for (title, kind) in [("creation", MaterializeStatement.Kind.create), ("update", .update)] {
             guard let stored = upload.stored(index, kind, all, expecting: .asRecorded)
             else { continue }
-            parts.append("-- \(table.name): what a \(title) stored\n\(stored.sql);")
+            parts.append("-- \(table.name): what a \(title) stored\n\(stored.statement.sql);")
         }
         if let keyUse = upload.keyUse(index) {
             parts.append("-- \(table.name): whether a key is another user's\n\(keyUse.sql);")

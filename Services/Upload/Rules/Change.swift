@@ -18,6 +18,8 @@ package struct Change: Sendable {
     package let columns: ColumnSet
     /// Those of them that are null and, in a new row, take their default instead.
     package let defaulted: ColumnSet
+    /// Its payload has no values beside those that columns such as times take as they are.
+    package let isOrdinary: Bool
     /// Members of its payload that name no column, as far as they could be names of one.
     package let strangers: [String]
     /// The parent rows that it points to.
@@ -30,7 +32,7 @@ package struct Change: Sendable {
     package init(
         index: Int, id: ChangeID, row: RowID, table: Int, operation: Operation, base: RowVersion,
         payload: Range<Int>?, contentHash: Int64, columns: ColumnSet = ColumnSet(),
-        defaulted: ColumnSet = ColumnSet(), strangers: [String] = [],
+        defaulted: ColumnSet = ColumnSet(), isOrdinary: Bool = true, strangers: [String] = [],
         needs: [ParentReference] = [], provides: [ParentReference] = [],
         isReduced: Bool = false
     ) {
@@ -44,6 +46,7 @@ package struct Change: Sendable {
         self.contentHash = contentHash
         self.columns = columns
         self.defaulted = defaulted
+        self.isOrdinary = isOrdinary
         self.strangers = strangers
         self.needs = needs
         self.provides = provides

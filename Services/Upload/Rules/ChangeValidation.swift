@@ -55,8 +55,8 @@ struct ChangeValidation {
             index: index, id: wire.id, row: row, table: table, operation: operation,
             base: wire.base,
             payload: payload, contentHash: contentHash(row, payload), columns: shape.columns,
-            defaulted: shape.defaulted, strangers: shape.strangers, needs: shape.needs,
-            provides: shape.provides, isReduced: shape.isReduced)
+            defaulted: shape.defaulted, isOrdinary: shape.isOrdinary, strangers: shape.strangers,
+            needs: shape.needs, provides: shape.provides, isReduced: shape.isReduced)
     }
 
     private func table(_ wire: WireChange) throws(Rejection) -> Int {

@@ -15,6 +15,8 @@ struct PayloadShape {
     var columns = ColumnSet()
     /// See ``Change/defaulted``.
     var defaulted = ColumnSet()
+    /// See ``Change/isOrdinary``.
+    var isOrdinary = true
     /// See ``Change/strangers``.
     var strangers: [String] = []
     var needs: [ParentReference] = []
@@ -48,8 +50,14 @@ struct PayloadShape {
                 }
                 next = column + 1
                 shape.columns.insert(column)
-                if slice.kind == .null, table.registered.columns[column].takesDefaultForNull {
-                    shape.defaulted.insert(column)
+                if slice.kind == .null {
+                    if table.takingDefaults.contains(column) { shape.defaulted.insert(column) }
+                } else if let ordinary = table.ordinaryValues[column] {
+                    shape.isOrdinary =
+                        shape.isOrdinary && !slice.hasEscapes
+                        && ordinary.covers(
+                            reader.bytes[slice.kind == .string ? slice.content : slice.range],
+                            isString: slice.kind == .string)
                 }
                 if table.valueColumns.contains(column) { values[column] = slice }
             }

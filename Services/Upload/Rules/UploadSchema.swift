@@ -56,6 +56,10 @@ package struct UploadTable: Sendable {
     let referencing: [Int]
     /// The columns whose values the rules look at: those of foreign keys, from either end.
     let valueColumns: Set<Int>
+    /// Columns whose default a null of a new row means.
+    let takingDefaults: ColumnSet
+    /// For each column, the values that it stores as they are, where it does not store all so.
+    let ordinaryValues: [OrdinaryValue?]
     /// The table may hold other rows than payloads say; false of most tables, which pay nothing.
     let mayStoreOtherwise: Bool
     /// Names of columns that stay on the server, as payloads would write them.
@@ -81,6 +85,12 @@ package struct UploadTable: Sendable {
                 registered.withheld.readOnly[column.name].map { (index, $0) }
             }, uniquingKeysWith: { first, _ in first })
         withholds = !exceptNames.isEmpty || !readOnly.isEmpty
+        var takingDefaults = ColumnSet()
+        for (place, column) in registered.columns.enumerated() where column.takesDefaultForNull {
+            takingDefaults.insert(place)
+        }
+        self.takingDefaults = takingDefaults
+        ordinaryValues = registered.columns.map(\.ordinary)
     }
 
     /// The column that a payload key names. Looks at `hint` first: payloads keep the table's order.

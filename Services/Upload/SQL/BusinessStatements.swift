@@ -7,20 +7,19 @@ import Synchronization
 /// together at run time.
 final class BusinessStatements: Sendable {
     /// The most statements that are kept: clients choose the sets of columns that payloads name.
-    private static let maximumStatements = 512
+    private static let maximumStatements = 256
 
     private enum Key: Hashable {
         case parents(foreignKey: Int)
         case keyUse(table: Int)
         case rows(
             table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation)
-        case stored(
-            table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation)
     }
 
     let schema: UploadSchema
-    /// Nil: there is nothing to do.
-    private let kept = Mutex<[Key: Statement?]>([:])
+    private let kept = Mutex<[Key: Statement]>([:])
+    /// Nil: there is nothing to compare.
+    private let comparisons = Mutex<[Key: StoredRowStatement?]>([:])
 
     init(_ schema: UploadSchema) {
         self.schema = schema
@@ -49,12 +48,16 @@ final class BusinessStatements: Sendable {
     func stored(
         _ table: Int, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
         expecting rows: MaterializeStatement.Expectation
-    ) -> Statement? {
+    ) -> StoredRowStatement? {
         if kind == .delete { return nil }
         if rows == .asRecorded, !schema.tables[table].mayStoreOtherwise { return nil }
-        return optional(.stored(table: table, kind, columns, rows)) {
-            StoredRowStatement.make(schema.tables[table], kind, columns, expecting: rows)
+        let key = Key.rows(table: table, kind, columns, rows)
+        if let known = comparisons.withLock({ $0[key] }) { return known }
+        let made = StoredRowStatement(schema.tables[table], kind, columns, expecting: rows)
+        comparisons.withLock {
+            if $0.count < Self.maximumStatements { $0.updateValue(made, forKey: key) }
         }
+        return made
     }
 
     /// Asks whether a key's row belongs to another user; nil where such a row cannot be in the way.
@@ -64,20 +67,9 @@ final class BusinessStatements: Sendable {
     }
 
     private func statement(_ key: Key, make: () -> Statement) -> Statement {
-        if case let known?? = kept.withLock({ $0[key] }) { return known }
-        let made = make()
-        keep(made, key)
-        return made
-    }
-
-    private func optional(_ key: Key, make: () -> Statement?) -> Statement? {
         if let known = kept.withLock({ $0[key] }) { return known }
         let made = make()
-        keep(made, key)
+        kept.withLock { if $0.count < Self.maximumStatements { $0[key] = made } }
         return made
-    }
-
-    private func keep(_ made: Statement?, _ key: Key) {
-        kept.withLock { if $0.count < Self.maximumStatements { $0.updateValue(made, forKey: key) } }
     }
 }

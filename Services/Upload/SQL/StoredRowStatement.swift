@@ -9,28 +9,34 @@ import Sidecar
 /// repeat of it is still known (V2). That some row of the table came out otherwise is noted for the
 /// user: from then on devices get their own changes of the table, too, each in its place in the
 /// log.
-enum StoredRowStatement {
+struct StoredRowStatement: Sendable {
+    let statement: Statement
+    /// False if only changes with other than ordinary values need it (`Change.isOrdinary`).
+    let concernsOrdinary: Bool
+
     /// Begins as the names of the statements do that write rows: what it meets, their rows cause.
     private static let namePrefix = "\(MaterializeStatement.namePrefix)_stored"
 
     /// Nil where PostgreSQL stores nothing but what the statement is given.
-    static func make(
+    init?(
         _ table: UploadTable, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
         expecting rows: MaterializeStatement.Expectation
-    ) -> Statement? {
+    ) {
         guard kind != .delete else { return nil }
         // A row that the log does not know may be taken over, with all that it has.
         let before: StoredRow.Before =
             kind == .update ? .logged : rows == .anything ? .unlogged : .nothing
-        guard
+        func mayDiffer(isOrdinary: Bool) -> Bool {
             before == .unlogged
-                || table.mayStoreOtherwise
-                    && StoredRow.mayDiffer(
-                        table.registered, isCreation: kind == .create, names: columns.contains)
-        else { return nil }
-        let sql = sql(table.registered, before, columns)
-        return Statement(
-            name: MaterializeStatement.name(of: sql, table, prefix: namePrefix), sql: sql,
+                || StoredRow.mayDiffer(
+                    table.registered, isCreation: kind == .create, isOrdinary: isOrdinary,
+                    names: columns.contains)
+        }
+        guard mayDiffer(isOrdinary: false) else { return nil }
+        concernsOrdinary = mayDiffer(isOrdinary: true)
+        let sql = Self.sql(table.registered, before, columns)
+        statement = Statement(
+            name: MaterializeStatement.name(of: sql, table, prefix: Self.namePrefix), sql: sql,
             parameters: [
                 .int8, .text, .int8Array,
                 table.registered.keyKind == .uuid ? .uuidArray : .textArray, .int8,

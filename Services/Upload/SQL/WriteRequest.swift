@@ -45,11 +45,15 @@ struct WriteRequest {
                 commands.append(Command(UploadStatements.enterDeletes))
             }
             commands.append(command(group))
-            if let statement = statements.stored(
+            if let comparison = statements.stored(
                 group.table, group.kind, group.columns, expecting: expected)
             {
+                let entries =
+                    comparison.concernsOrdinary
+                    ? group.entries : group.entries.filter { !changes[$0.change].isOrdinary }
+                if entries.isEmpty { continue }
                 compares = true
-                commands.append(stored(group, statement))
+                commands.append(stored(entries, of: group.table, comparison.statement))
             }
         }
         // In front of the first statement: all that read times and money read them alike.
@@ -57,14 +61,14 @@ struct WriteRequest {
         return commands
     }
 
-    /// The comparison of what a group wrote with what its table holds.
-    private func stored(_ group: BusinessWrites.Group, _ statement: Statement) -> Command {
-        let table = statements.schema.tables[group.table].registered
-        let count = group.entries.count
+    /// The comparison of what some changes of a group wrote with what the table holds.
+    private func stored(_ entries: [LogEntry], of table: Int, _ statement: Statement) -> Command {
+        let table = statements.schema.tables[table].registered
+        let count = entries.count
         var sequences = ArrayBinding(of: .int8, reserving: count)
         var keys = ArrayBinding(
             of: table.keyKind == .uuid ? .uuid : .text, reserving: count)
-        for entry in group.entries {
+        for entry in entries {
             sequences.append(entry.sequence)
             changes[entry.change].row.key.withStoredBytes { keys.append(bytes: $0) }
         }

@@ -72,6 +72,13 @@ extension Column {
             && (Self.exactTypes.contains(baseType) || plainType.isEnum)
     }
 
+    /// What the column's type takes as it is, beside values that it cannot keep; nil for a type that
+    /// keeps all or may keep none.
+    package var ordinary: OrdinaryValue? {
+        guard type == baseType, !hasModifier else { return nil }
+        return OrdinaryValue(type: baseType)
+    }
+
     /// `null` in a new row means its default: it could not be stored.
     package var takesDefaultForNull: Bool { isNotNull && hasDefault && !isReadOnly }
 }

@@ -46,10 +46,8 @@ struct SentValue {
 
     static let numeric: UInt32 = 1700
     private static let (float4, money): (UInt32, UInt32) = (700, 790)
-    private static let (date, time, timestamp, interval, timetz):
-        (
-            UInt32, UInt32, UInt32, UInt32, UInt32
-        ) = (1082, 1083, 1114, 1186, 1266)
+    static let (date, timestamp): (UInt32, UInt32) = (1082, 1114)
+    private static let (time, interval, timetz): (UInt32, UInt32, UInt32) = (1083, 1186, 1266)
     /// `name`, `"char"`, `text`, `varchar`.
     private static let texts: Set<UInt32> = [18, 19, 25, 1043]
     /// Arrays of these, and of `char(n)`.

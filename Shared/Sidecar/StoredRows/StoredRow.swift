@@ -36,14 +36,17 @@ package struct StoredRow {
     ///
     /// - Parameters:
     ///   - isCreation: the row is new.
+    ///   - isOrdinary: the payload has ordinary values alone, where a type takes those as they are.
     ///   - names: whether the statement writes a column, by its place in the table.
     package static func mayDiffer(
-        _ table: RegisteredTable, isCreation: Bool, names: (Int) -> Bool
+        _ table: RegisteredTable, isCreation: Bool, isOrdinary: Bool = false,
+        names: (Int) -> Bool
     ) -> Bool {
         if table.hasRowTriggers { return true }
         return comparable(table).contains { index, column in
-            column.isReadOnly
-                || (names(index) ? !column.isExact : isCreation && column.hasDefault)
+            if column.isReadOnly { return true }
+            guard names(index) else { return isCreation && column.hasDefault }
+            return !column.isExact && !(isOrdinary && column.ordinary != nil)
         }
     }
 

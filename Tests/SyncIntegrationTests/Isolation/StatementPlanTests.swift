@@ -70,7 +70,7 @@ struct StatementPlanTests {
                 if let stored = business.stored(
                     index, .create, ColumnSet(), expecting: .anything)
                 {
-                    all.append(stored)
+                    all.append(stored.statement)
                 }
             }
             all += schema.foreignKeys.indices.map(business.parents)

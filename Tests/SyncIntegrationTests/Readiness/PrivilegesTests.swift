@@ -97,7 +97,8 @@ struct PrivilegesTests {
             if let statement = statements.stored(
                 index, .create, columns, expecting: .anything)
             {
-                commands.append(Command(statement, storedBindings(table.registered, key, scope)))
+                commands.append(
+                    Command(statement.statement, storedBindings(table.registered, key, scope)))
             }
             if let statement = statements.keyUse(index) {
                 var bindings = Bindings()

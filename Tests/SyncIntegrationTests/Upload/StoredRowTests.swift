@@ -263,11 +263,21 @@ struct StoredRowTests {
                     columns.insert(place)
                 }
                 for kind in [MaterializeStatement.Kind.create, .update] {
-                    let statement = statements.stored(
+                    let comparison = statements.stored(
                         index, kind, columns, expecting: .asRecorded)
-                    #expect(statement == nil, "\(kind) \(index)")
+                    #expect(comparison == nil, "\(kind) \(index)")
                 }
             }
+            // A time needs one only where it is no ordinary one.
+            let notes = try #require(
+                statements.schema.table(TableName(schema: "s", table: "notes")))
+            var all = ColumnSet()
+            for place in statements.schema.tables[notes].registered.columns.indices {
+                all.insert(place)
+            }
+            let times = try #require(
+                statements.stored(notes, .create, all, expecting: .asRecorded))
+            #expect(!times.concernsOrdinary)
         }
     }
 }
