@@ -179,6 +179,10 @@ struct UploadIsolation {
 
     private mutating func refuse(_ entry: LogEntry, because refusal: RowRefusal) async throws {
         let change = changes[entry.change]
+        // Who is in the way may be a locked row that is about to move: the set is sent again.
+        if refusal.violated != nil, let lock = locked?.refusal {
+            return conclude(change, entry.version, lock)
+        }
         let refusal = try await transaction.attributed(refusal, to: change, scope)
         if refusal.mayConcernTable {
             let error = try await transaction.probe(

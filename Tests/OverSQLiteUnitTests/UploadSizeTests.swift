@@ -148,6 +148,54 @@ import Testing
         #expect(gateway.uploadEncodings.suffix(2) == ["identity", "identity"])
     }
 
+    @Test(
+        "a batch that took too long is sent in halves, which stay small for a while",
+        arguments: ["timeout", "deadline_exceeded"])
+    func late(_ code: String) async throws {
+        let gateway = InMemoryGateway().watchable
+        let device = try Self.device(gateway)
+        for number in 1...8 { try Self.insert(device, number, bytes: 10) }
+        device.gateway.next(
+            .upload,
+            .answerInstead(
+                status: 503, #"{"error":"\#(code)","message":"it took too long"}"#,
+                headers: ["retry-after": "1"]))
+        await #expect(throws: SyncError.busy(retryAfter: 1)) {
+            try await device.engine.syncChanges()
+        }
+        #expect(device.engine.session.pacer.withLock { $0.limit } == 4)
+        try await device.sync()
+        #expect(device.engine.session.pacer.withLock { $0.limit } == 4)
+        #expect(device.gateway.rows("users").count == 8)
+    }
+
+    @Test("another 503 leaves the batch as large as it is")
+    func busy() async throws {
+        let gateway = InMemoryGateway().watchable
+        let device = try Self.device(gateway)
+        let limit = device.engine.session.pacer.withLock { $0.limit }
+        for number in 1...8 { try Self.insert(device, number, bytes: 10) }
+        device.gateway.next(
+            .upload, .answerInstead(status: 503, #"{"error":"unavailable","message":"busy"}"#))
+        await #expect(throws: SyncError.busy(retryAfter: nil)) {
+            try await device.engine.syncChanges()
+        }
+        #expect(device.engine.session.pacer.withLock { $0.limit } == limit)
+    }
+
+    @Test("after a deadline the number of changes grows again with the ninth answer")
+    func growth() {
+        var pacer = BatchPacer(largest: 200)
+        pacer.shrink(late: 200)
+        #expect(pacer.limit == 100)
+        for _ in 1...8 { pacer.grow() }
+        #expect(pacer.limit == 100)
+        pacer.grow()
+        #expect(pacer.limit == 200)
+        pacer.shrink(late: 1)
+        #expect(pacer.limit == 1)
+    }
+
     @Test("limits that the gateway tells are kept to, and never raise the app's own")
     func toldLimits() {
         var pacer = BatchPacer(largest: 200, bytes: 4000)

@@ -56,6 +56,9 @@ struct Sending {
             }
             session.pacer.withLock { $0.shrink(bytesSent: batch.body.count) }
             return run.answered(progress: 0, confirmed: 0, setAside: [], isShrunk: true)
+        case .late(let seconds):
+            session.pacer.withLock { $0.shrink(late: batch.changes.count) }
+            throw SyncError.busy(retryAfter: seconds)
         case .notCompressed:
             session.forgetOffer(of: .gzip)
             return .go

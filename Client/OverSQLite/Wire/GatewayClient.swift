@@ -22,6 +22,9 @@ struct GatewayClient: Sendable {
         case tooLarge
         /// The gateway does not accept compressed bodies after all.
         case notCompressed
+        /// The upload took longer than a request may; nothing of it is known to be applied. The
+        /// value is the number of seconds after which the gateway wants to be asked again.
+        case late(retryAfter: Int?)
     }
 
     /// The maximum size of a decompressed response, in bytes; much larger than any page of a
@@ -43,6 +46,9 @@ struct GatewayClient: Sendable {
         let response = try await send(request)
         if response.status == 413 { return .tooLarge }
         if response.status == 415, compresses { return .notCompressed }
+        if response.status == 503, Self.lateCodes.contains(Self.code(of: response)) {
+            return .late(retryAfter: response.retryAfter)
+        }
         return try .answer(
             Self.read(response, from: request.url) { body throws(JSONError) in
                 try UploadAnswer(body: body)
@@ -250,6 +256,14 @@ struct GatewayClient: Sendable {
 
     /// The maximum number of bytes to quote from a response that is not the gateway's.
     private static let quotedBytes = 200
+
+    /// The codes of a request that took longer than it may.
+    private static let lateCodes: Set<String?> = ["timeout", "deadline_exceeded"]
+
+    /// The protocol's code of an error; nil if the response has none.
+    private static func code(of response: TransportResponse) -> String? {
+        (try? JSONDecoder().decode(ErrorBody.self, from: Data(response.body)))?.error
+    }
 
     /// Why a request was refused, in the server's words.
     private static func reason(of response: TransportResponse) -> String {

@@ -18,7 +18,7 @@ struct SetSieve {
         /// An index that the arrangement does not know.
         case index(ViolatedIndex)
         /// A lock, for longer than an upload may wait.
-        case lock(RowRefusal)
+        case lock
     }
 
     let transaction: UploadTransaction
@@ -31,15 +31,16 @@ struct SetSieve {
     /// Of each statement.
     let time: Duration
     let end: ContinuousClock.Instant
-    /// When rows of the upload were first found locked.
-    var lockedSince: ContinuousClock.Instant?
+    /// The first refusal of the upload because of a lock, and when it came.
+    private(set) var locked: (refusal: RowRefusal, since: ContinuousClock.Instant)?
 
     private var bad: Set<RowID> = []
 
     init(
         transaction: UploadTransaction, scope: NamedScope, source: Int32, entries: [LogEntry],
         arrangement: WriteArrangement, known: Set<ViolatedIndex>, time: Duration,
-        end: ContinuousClock.Instant, lockedSince: ContinuousClock.Instant?
+        end: ContinuousClock.Instant,
+        locked: (refusal: RowRefusal, since: ContinuousClock.Instant)?
     ) {
         self.transaction = transaction
         self.scope = scope
@@ -49,7 +50,7 @@ struct SetSieve {
         self.known = known
         self.time = time
         self.end = end
-        self.lockedSince = lockedSince
+        self.locked = locked
     }
 
     private var changes: [Change] { transaction.batch.changes }
@@ -82,7 +83,8 @@ struct SetSieve {
     }
 
     /// What cannot be blamed on a row: the set is left to the search that takes each by itself.
-    private func unexplained(_ refusal: RowRefusal) -> Found {
+    private mutating func unexplained(_ refusal: RowRefusal) -> Found {
+        if refusal.isOfLock, locked == nil { locked = (refusal, .now) }
         if let violated = refusal.violated, !known.contains(violated) { return .index(violated) }
         return .rows([])
     }
@@ -98,9 +100,9 @@ struct SetSieve {
                 return .index(violated)
             }
             if refusal.isOfLock {
-                let since = lockedSince ?? .now
-                lockedSince = since
-                if .now - since > UploadIsolation.lockWindow { return .lock(refusal) }
+                let first = locked ?? (refusal, .now)
+                locked = first
+                if .now - first.since > UploadIsolation.lockWindow { return .lock }
             }
             if part.count == 1 || refusal.mayConcernTable {
                 bad.formUnion(part.map { changes[$0.change].row })

@@ -74,9 +74,7 @@ struct UniqueSets {
             case .rows(let bad):
                 guard !bad.isEmpty else { return nil }
                 set.removeAll { bad.contains(changes[$0].row) }
-            case .lock(let refusal):
-                if locked == nil { locked = (refusal, .now) }
-                return nil
+            case .lock: return nil
             }
         }
         return nil
@@ -106,7 +104,8 @@ struct UniqueSets {
         var sieve = SetSieve(
             transaction: transaction, scope: scope, source: source, entries: entries,
             arrangement: arrangement, known: known, time: time, end: end,
-            lockedSince: locked?.since)
+            locked: locked)
+        defer { locked = sieve.locked }
         return try await sieve.run()
     }
 
@@ -138,9 +137,11 @@ struct UniqueSets {
             let fitting = left.filter { rows.fits($0, option) }
             guard !fitting.isEmpty, end - .now > UploadIsolation.leastTime else { continue }
             let parked = WriteArrangement.Parked(option: option, table: index.table, rows: fitting)
-            guard try await transaction.frees(parked, index, entries, scope, within: time) else {
-                continue
+            let probe = try await transaction.probe(parked, index, entries, scope, within: time)
+            if case .refused(let refusal) = probe, refusal.isOfLock, locked == nil {
+                locked = (refusal, .now)
             }
+            guard case .free = probe else { continue }
             options.append(option)
             left.removeAll { rows.fits($0, option) }
         }

@@ -18,11 +18,19 @@ extension UploadTransaction {
             columns: rows.compactMap(\.column))
     }
 
+    enum ParkingProbe {
+        /// The rows are out of the way.
+        case free
+        /// Some stand where they stood, or where another one does.
+        case inTheWay
+        case refused(RowRefusal)
+    }
+
     /// Tries whether a value can be parked, and takes it back.
-    func frees(
+    func probe(
         _ parked: WriteArrangement.Parked, _ index: UniqueIndex, _ entries: [LogEntry],
         _ scope: NamedScope, within time: Duration
-    ) async throws -> Bool {
+    ) async throws -> ParkingProbe {
         let table = batch.schema.tables[parked.table].registered
         var pipeline = Pipeline()
         pipeline.add(UploadStatements.savepoint)
@@ -39,11 +47,11 @@ extension UploadTransaction {
             let free = try IndexPlaces(index, parked.rows, results[before]).areLeft(
                 parked.rows, in: IndexPlaces(index, parked.rows, results[after]))
             try await takeBack()
-            return free
+            return free ? .free : .inTheWay
         } catch {
-            guard RowRefusal(error, isAttempt: true) != nil else { throw error }
+            guard let refusal = RowRefusal(error, isAttempt: true) else { throw error }
             try await takeBack()
-            return false
+            return .refused(refusal)
         }
     }
 

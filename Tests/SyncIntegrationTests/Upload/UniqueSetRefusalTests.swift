@@ -1,4 +1,5 @@
 import Model
+import Postgres
 import Testing
 @testable import UploadService
 
@@ -114,6 +115,31 @@ struct UniqueSetRefusalTests {
             #expect(
                 answer == ["applied 2", Self.refused, "applied 2", "materialize_error 23514"])
             #expect(try await Self.positions(database) == "2 1 3 4")
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test("A swap with a row that plain SQL holds is postponed whole, and applied when it is free")
+    func locked() async throws {
+        try await SyncedDatabase.with(tables: Self.steps, registered: Self.yaml) { database in
+            try await Self.seed(database, 1...2)
+            let other = try await SyncedDatabase.connect(database.url)
+            defer { other.close() }
+            try await other.execute(
+                script: "BEGIN; SELECT FROM s.steps WHERE id = '\(id("a1"))' FOR UPDATE")
+            let swap =
+                Self.step(11, "UPDATE", "a1", base: 1, pos: 2) + ","
+                + Self.step(12, "UPDATE", "a2", base: 1, pos: 1)
+            let answer = try await database.outcomes(
+                "ann", swap, change(13, "INSERT", "notes", id("c1"), "{}"))
+            let postponed = "materialize_error 55P03"
+            #expect(answer == [postponed, postponed, "applied 1"])
+            #expect(
+                try await database.value("SELECT count(*)::text FROM sync.materialize_failures")
+                    == "0")
+            try await other.execute(script: "ROLLBACK")
+            #expect(try await database.outcomes("ann", swap) == ["applied 2", "applied 2"])
+            #expect(try await Self.positions(database) == "2 1")
             #expect(try await database.verify().0 == [])
         }
     }
