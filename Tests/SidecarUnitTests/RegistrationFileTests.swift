@@ -23,6 +23,25 @@ struct RegistrationFileTests {
             ])
     }
 
+    @Test("Columns that stay on the server are named, and those that only some roles write")
+    func columns() throws {
+        let tables = try RegistrationFile.parse(
+            """
+            tables:
+              - table: app.orders
+                except: [Secret, margin]
+                read_only: {state: [], price: [clerk, chief]}
+            """)
+        #expect(
+            tables == [
+                TableRegistration(
+                    name: .init(schema: "app", table: "orders"),
+                    withheld: WithheldColumns(
+                        except: ["Secret", "margin"],
+                        readOnly: ["state": [], "price": ["clerk", "chief"]]))
+            ])
+    }
+
     /// What is wrong, and what the message must name.
     static let mistakes: [(yaml: String, names: [String])] = [
         ("", ["tables"]),
@@ -43,6 +62,15 @@ struct RegistrationFileTests {
             ["tables[0].key_kind", "uuid or text", "int"]
         ),
         ("tables:\n  - {table: a.b}\n  - {table: a.b}", ["tables[1].table", "twice"]),
+        (
+            "tables:\n  - {table: a.b, mode: sidecar, except: [x]}",
+            ["tables[0]", "except and read_only", "mode: sidecar"]
+        ),
+        ("tables:\n  - {table: a.b, except: x}", ["except", "wrong type"]),
+        (
+            "tables:\n  - {table: a.b, read_only: {state: [\"no role\"]}}",
+            ["tables[0].read_only.state", "no role"]
+        ),
     ]
 
     @Test(

@@ -57,8 +57,9 @@ package struct Change: Sendable {
     func with(payload: Range<Int>) -> Change {
         Change(
             index: index, id: id, row: row, table: table, operation: operation, base: base,
-            payload: payload, contentHash: contentHash, columns: columns, strangers: strangers,
-            needs: needs, provides: provides, isReduced: isReduced)
+            payload: payload, contentHash: contentHash, columns: columns, defaulted: defaulted,
+            isOrdinary: isOrdinary, strangers: strangers, needs: needs, provides: provides,
+            isReduced: isReduced)
     }
 
     /// The version that the change gives its row if it is applied. A device may name any base, even

@@ -1,6 +1,7 @@
 import Foundation
 import Model
 import NIOCore
+import Postgres
 import Protos
 import RPC
 import SwiftProtobuf
