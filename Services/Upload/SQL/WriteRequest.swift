@@ -36,11 +36,14 @@ struct WriteRequest {
             changes: changes, entries: entries, schema: statements.schema
         ).groups
         let deletes = groups.firstIndex { $0.kind == .delete } ?? groups.endIndex
-        let commands = groups.map(command)
-        guard deletes < groups.endIndex else { return commands }
-        return commands[..<deletes] + [Command(UploadStatements.enterDeletes)]
-            + commands[deletes...]
+        let upserts = groups[..<deletes].flatMap(commands)
+        guard deletes < groups.endIndex else { return upserts }
+        return upserts + [Command(UploadStatements.enterDeletes)]
+            + groups[deletes...].flatMap(commands)
     }
+
+    /// What writes a group's rows, whatever the order of the groups.
+    func commands(_ group: BusinessWrites.Group) -> [Command] { [command(group)] }
 
     private var logBindings: Bindings {
         let count = entries.count
