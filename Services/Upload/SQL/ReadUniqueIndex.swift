@@ -59,7 +59,8 @@ extension UploadStatements {
                     (SELECT string_agg(pg_get_indexdef(i.indexrelid, p, false), ', ' ORDER BY p)
                         FROM generate_series(1, i.indnkeyatts) AS p),
                     pg_get_expr(i.indpred, i.indrelid), w.attname IS NOT NULL, w.attname,
-                    w.is_member, NOT w.attnotnull AND NOT o.nulls_are_one, w.is_child, w.typtype::text
+                    w.is_member, NOT w.attnotnull AND NOT o.nulls_are_one, w.is_child,
+                    w.typtype::text
                 FROM violated v
                 JOIN pg_index i ON i.indexrelid = v.oid
                 JOIN pg_class x ON x.oid = v.oid

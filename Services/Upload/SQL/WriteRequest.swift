@@ -35,30 +35,37 @@ struct WriteRequest {
         let groups = BusinessWrites(
             changes: changes, entries: entries, schema: statements.schema
         ).groups
-        var commands: [Command] = []
-        commands.reserveCapacity(groups.count + 1)
-        var deletes = false
-        var compares = false
-        for group in groups {
-            if group.kind == .delete, !deletes {
-                deletes = true
-                commands.append(Command(UploadStatements.enterDeletes))
-            }
-            commands.append(command(group))
-            if let comparison = statements.stored(
-                group.table, group.kind, group.columns, expecting: expected)
-            {
-                let entries =
-                    comparison.concernsOrdinary
-                    ? group.entries : group.entries.filter { !changes[$0.change].isOrdinary }
-                if entries.isEmpty { continue }
-                compares = true
-                commands.append(stored(entries, of: group.table, comparison.statement))
-            }
-        }
+        let deletes = groups.firstIndex { $0.kind == .delete } ?? groups.endIndex
         // In front of the first statement: all that read times and money read them alike.
-        if compares { commands.insert(Command(UploadStatements.renderAsCapture), at: 0) }
-        return commands
+        let opening =
+            groups.contains(where: isCompared) ? [Command(UploadStatements.renderAsCapture)] : []
+        let upserts = opening + groups[..<deletes].flatMap(commands)
+        guard deletes < groups.endIndex else { return upserts }
+        return upserts + [Command(UploadStatements.enterDeletes)]
+            + groups[deletes...].flatMap(commands)
+    }
+
+    /// What writes a group's rows, and compares them with what the table holds then; whatever the
+    /// order of the groups.
+    func commands(_ group: BusinessWrites.Group) -> [Command] {
+        guard let (comparison, entries) = comparison(group) else { return [command(group)] }
+        return [command(group), stored(entries, of: group.table, comparison)]
+    }
+
+    /// Whether a statement follows that compares some of a group's rows.
+    func isCompared(_ group: BusinessWrites.Group) -> Bool { comparison(group) != nil }
+
+    private func comparison(
+        _ group: BusinessWrites.Group
+    ) -> (statement: Statement, entries: [LogEntry])? {
+        guard
+            let comparison = statements.stored(
+                group.table, group.kind, group.columns, expecting: expected)
+        else { return nil }
+        let entries =
+            comparison.concernsOrdinary
+            ? group.entries : group.entries.filter { !changes[$0.change].isOrdinary }
+        return entries.isEmpty ? nil : (comparison.statement, entries)
     }
 
     /// The comparison of what some changes of a group wrote with what the table holds.

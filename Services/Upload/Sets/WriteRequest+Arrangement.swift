@@ -11,10 +11,10 @@ extension WriteRequest {
     }
 
     var arrangedCommands: [Command] {
-        steps(parkingDeferred: false).map { step in
+        steps(parkingDeferred: false).flatMap { step in
             switch step {
-            case .command(let command): command
-            case .rows(let group): command(group)
+            case .command(let command): [command]
+            case .rows(let group): commands(group)
             }
         }
     }

@@ -135,15 +135,12 @@ struct StatementAttempt: Sendable {
                     TableShape(name: $0, keyColumn: "id", ownerColumn: "owner")
                 }
                 FlawStatements.ReadShapes(tables: shapes).bind(to: &$0)
-            }
-        ]
-        + [
+            },
             StatementAttempt(UploadStatements.ReadUniqueIndex.statement, .nobodysRows) {
                 bindings, _ in
-                UploadStatements.ReadUniqueIndex(
-                    index: ViolatedIndex(schema: "s", name: "notes_pkey")
-                ).bind(to: &bindings)
-            }
+                let index = ViolatedIndex(schema: "s", name: "notes_pkey")
+                UploadStatements.ReadUniqueIndex(index: index).bind(to: &bindings)
+            },
         ]
         + [
             SidecarStatements.ReadColumns.statement, SidecarStatements.ReadForeignKeys.statement,
