@@ -38,7 +38,8 @@ BEGIN
         registered := (
             WITH RECURSIVE above AS (
                 SELECT h.inhparent AS oid FROM pg_inherits h WHERE h.inhrelid = TG_RELID
-                UNION SELECT h.inhparent FROM above JOIN pg_inherits h ON h.inhrelid = above.oid
+                UNION SELECT h.inhparent
+                FROM above JOIN pg_inherits h ON h.inhrelid = above.oid
             )
             SELECT above.oid FROM above JOIN pg_trigger t ON t.tgrelid = above.oid
                 AND t.tgfoid = 'sync.capture_1'::regproc AND t.tgnargs = 0 LIMIT 1);
@@ -48,7 +49,8 @@ BEGIN
     END IF;
     -- The team alters its tables before it runs `oversync migrate`.
     IF (SELECT string_agg('"' || replace(a.attname, '"', '""') || '" ' || a.atttypid, ', ' ORDER BY a.attnum)
-FROM pg_attribute a WHERE a.attrelid = registered AND a.attnum > 0 AND NOT a.attisdropped)
+FROM pg_attribute a WHERE a.attrelid = registered AND a.attnum > 0
+    AND NOT a.attisdropped)
         <> '"id" 2950, "owner" 25, "title" 25, "stars" 23' THEN
         columns := sync.wire_columns(registered, 'id', 'owner');
         IF columns IS NULL THEN
@@ -433,7 +435,7 @@ CREATE OR REPLACE TRIGGER oversync_capture_delete AFTER DELETE ON "business"."no
     REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION sync.capture_1();
 CREATE OR REPLACE TRIGGER oversync_capture_truncate BEFORE TRUNCATE ON "business"."notes"
     FOR EACH STATEMENT EXECUTE FUNCTION sync.capture_1();
-UPDATE sync.catalog SET capture_fingerprint = '3916bb288034baaf'
+UPDATE sync.catalog SET capture_fingerprint = 'c041df8a76480dd3'
     WHERE table_id = 1;
 
 -- business.tags
@@ -476,7 +478,8 @@ BEGIN
         registered := (
             WITH RECURSIVE above AS (
                 SELECT h.inhparent AS oid FROM pg_inherits h WHERE h.inhrelid = TG_RELID
-                UNION SELECT h.inhparent FROM above JOIN pg_inherits h ON h.inhrelid = above.oid
+                UNION SELECT h.inhparent
+                FROM above JOIN pg_inherits h ON h.inhrelid = above.oid
             )
             SELECT above.oid FROM above JOIN pg_trigger t ON t.tgrelid = above.oid
                 AND t.tgfoid = 'sync.capture_2'::regproc AND t.tgnargs = 0 LIMIT 1);
@@ -486,7 +489,8 @@ BEGIN
     END IF;
     -- The team alters its tables before it runs `oversync migrate`.
     IF (SELECT string_agg('"' || replace(a.attname, '"', '""') || '" ' || a.atttypid, ', ' ORDER BY a.attnum)
-FROM pg_attribute a WHERE a.attrelid = registered AND a.attnum > 0 AND NOT a.attisdropped)
+FROM pg_attribute a WHERE a.attrelid = registered AND a.attnum > 0
+    AND NOT a.attisdropped)
         <> '"code" 25, "label" 25' THEN
         columns := sync.wire_columns(registered, 'code', NULL);
         IF columns IS NULL THEN
@@ -930,5 +934,5 @@ CREATE OR REPLACE TRIGGER oversync_capture_delete AFTER DELETE ON "business"."ta
     REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION sync.capture_2();
 CREATE OR REPLACE TRIGGER oversync_capture_truncate BEFORE TRUNCATE ON "business"."tags"
     FOR EACH STATEMENT EXECUTE FUNCTION sync.capture_2();
-UPDATE sync.catalog SET capture_fingerprint = '38489e334416b1b9'
+UPDATE sync.catalog SET capture_fingerprint = 'a4a80e776cf63fb9'
     WHERE table_id = 2;

@@ -38,7 +38,8 @@ BEGIN
         registered := (
             WITH RECURSIVE above AS (
                 SELECT h.inhparent AS oid FROM pg_inherits h WHERE h.inhrelid = TG_RELID
-                UNION SELECT h.inhparent FROM above JOIN pg_inherits h ON h.inhrelid = above.oid
+                UNION SELECT h.inhparent
+                FROM above JOIN pg_inherits h ON h.inhrelid = above.oid
             )
             SELECT above.oid FROM above JOIN pg_trigger t ON t.tgrelid = above.oid
                 AND t.tgfoid = 'sync.capture_1'::regproc AND t.tgnargs = 0 LIMIT 1);
@@ -48,7 +49,8 @@ BEGIN
     END IF;
     -- The team alters its tables before it runs `oversync migrate`.
     IF (SELECT string_agg('"' || replace(a.attname, '"', '""') || '" ' || a.atttypid, ', ' ORDER BY a.attnum)
-FROM pg_attribute a WHERE a.attrelid = registered AND a.attnum > 0 AND NOT a.attisdropped)
+FROM pg_attribute a WHERE a.attrelid = registered AND a.attnum > 0
+    AND NOT a.attisdropped)
         <> '"id" 2950, "owner_id" 2950, "other_id" 2950, "title" 16384, "mood" 16384, "code" 1042, "short_name" 1043, "small" 21, "number" 23, "large" 20, "price" 1700, "ratio" 700, "exact" 701, "done" 16, "photo" 17, "day" 1082, "at" 1184, "local_at" 1114, "clock" 1083, "duration" 1186, "doc" 114, "docb" 3802, "words" 1009, "address" 869, "serial_number" 20, "doubled" 23' THEN
         columns := sync.wire_columns(registered, 'id', 'owner_id');
         IF columns IS NULL THEN
@@ -433,5 +435,5 @@ CREATE OR REPLACE TRIGGER oversync_capture_delete AFTER DELETE ON "business"."ev
     REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION sync.capture_1();
 CREATE OR REPLACE TRIGGER oversync_capture_truncate BEFORE TRUNCATE ON "business"."everything"
     FOR EACH STATEMENT EXECUTE FUNCTION sync.capture_1();
-UPDATE sync.catalog SET capture_fingerprint = '9a37672e84808e5d'
+UPDATE sync.catalog SET capture_fingerprint = 'a30161dd28ee3c41'
     WHERE table_id = 1;
