@@ -258,7 +258,7 @@ import Testing
         let device = try Self.device("one", InMemoryGateway())
         try await Self.filled(device)
         try await device.database.writeWithoutTransaction { db in
-            #expect(throws: Failure.self) {
+            _ = #expect(throws: Failure.self) {
                 try SyncEngine.withLocalMigration(in: db) {
                     try db.execute(sql: "UPDATE chats SET title = 'x'")
                     throw Failure()
