@@ -37,14 +37,17 @@ struct MemoryTests {
         for _ in 0..<2 {
             freed.returned(resident: used + pinned, allocated: used)
             for _ in 0..<FreedMemory.looksPinned {
-                #expect(!freed.look(resident: used + pinned, allocated: used))
+                let isEarly = freed.look(resident: used + pinned, allocated: used)
+                #expect(!isEarly)
             }
-            #expect(freed.look(resident: used + pinned, allocated: used))
+            let isTried = freed.look(resident: used + pinned, allocated: used)
+            #expect(isTried)
         }
         // Too little is never worth it.
         freed.returned(resident: used + 7 * Self.mebibyte, allocated: used)
         for _ in 0..<(3 * FreedMemory.looksPinned) {
-            #expect(!freed.look(resident: used + 7 * Self.mebibyte, allocated: used))
+            let isTried = freed.look(resident: used + 7 * Self.mebibyte, allocated: used)
+            #expect(!isTried)
         }
     }
 
