@@ -58,7 +58,7 @@ struct RowTriggersTests {
         ),
     ]
 
-    /// What is on a table besides nothing, and whether it can change its rows.
+    /// A trigger, and whether it can change its table's rows.
     private static let triggers: [(sql: String, counts: Bool)] = [
         ("BEFORE INSERT OR UPDATE ON %@ FOR EACH ROW", true),
         ("BEFORE UPDATE ON %@ FOR EACH ROW WHEN (old.owner <> new.owner)", true),
