@@ -29,8 +29,8 @@ struct PlacesTests {
     }
 
     /// A row of ann's in each table, and a column of it that can have another value.
-    private static let rows = [
-        "notes": (key: Victim.noteKey, column: "title"), "items": (id("b1"), "n"),
+    private static let rows: [String: (key: String, column: String)] = [
+        "notes": (Victim.noteKey, "title"), "items": (id("b1"), "n"),
         "links": (id("d3"), "n"), "labels": (id("f1"), "tag"), "refusing": (id("c3"), "word"),
         "tags": ("\(Victim.textKey)1", "label"), "prefs": ("\(Victim.textKey)1", "value"),
     ]

@@ -57,11 +57,9 @@ struct WithheldReferencesTests {
     func parentFirst() async throws {
         try await SyncedDatabase.with(tables: Self.tables, registered: Self.yaml) { database in
             let file = change(1, "INSERT", "files", id("b1"), #"{"folder":"\#(id("a1"))"}"#)
-            #expect(
-                try await database.outcomes("ann", file, Self.folder(2, "a1", "x"))
-                    == ["applied 1", "applied 1"])
-            #expect(
-                try await database.feed("ann") == ["I folders a1 1", "I files b1 1"])
+            let answer = try await database.outcomes("ann", file, Self.folder(2, "a1", "x"))
+            #expect(answer == ["applied 1", "applied 1"])
+            #expect(try await database.feed("ann") == ["I folders a1 1", "I files b1 1"])
             #expect(try await database.verify().0 == [])
         }
     }
