@@ -141,9 +141,8 @@ let sharedTargets: [Target] = [
             .embedInCode("Migrations/0007_refusals.sql"),
             .embedInCode("Migrations/0008_unseen_columns.sql"),
             .embedInCode("Migrations/0009_capture_plans.sql"),
-            .embedInCode("Migrations/0010_roles.sql"), .embedInCode("Migrations/0011_views.sql"),
-            .embedInCode("Migrations/0012_stored_rows.sql"),
-            .embedInCode("Migrations/0013_withheld_columns.sql"),
+            .embedInCode("Migrations/0010_roles.sql"),
+            .embedInCode("Migrations/0011_views_and_columns.sql"),
         ]),
 ]
 

@@ -18,9 +18,7 @@ package struct Migration: Sendable {
         Migration(8, "0008_unseen_columns", PackageResources._008_unseen_columns_sql),
         Migration(9, "0009_capture_plans", PackageResources._009_capture_plans_sql),
         Migration(10, "0010_roles", PackageResources._010_roles_sql),
-        Migration(11, "0011_views", PackageResources._011_views_sql),
-        Migration(12, "0012_stored_rows", PackageResources._012_stored_rows_sql),
-        Migration(13, "0013_withheld_columns", PackageResources._013_withheld_columns_sql),
+        Migration(11, "0011_views_and_columns", PackageResources._011_views_and_columns_sql),
     ]
 
     /// The layout that this program reads and writes.

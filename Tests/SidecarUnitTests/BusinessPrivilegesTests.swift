@@ -36,6 +36,38 @@ struct BusinessPrivilegesTests {
             ])
     }
 
+    @Test("A key with a column that stays on the server needs nothing of its parent")
+    func withheld() {
+        let (near, far) = (
+            TableName(schema: "app", table: "regions"), TableName(schema: "far", table: "regions")
+        )
+        func key(_ columns: [String], to parent: TableName) -> ForeignKey {
+            ForeignKey(
+                name: columns.joined(), parent: parent,
+                columns: columns.map { .init(child: $0, parent: $0, parentType: 25) },
+                isDeferrable: false)
+        }
+        func needs(_ keys: ForeignKey...) -> [String] {
+            let table = RegisteredTable(
+                id: 1, name: TableName(schema: "app", table: "cities"), keyKind: .uuid,
+                keyColumn: "id", mode: .table, ownerColumn: nil, foreignKeys: keys,
+                withheld: WithheldColumns(except: ["tenant"], readOnly: ["seen": []]))
+            return BusinessPrivileges.of(table).flatMap(\.grants).map(\.description)
+                .filter { $0.hasPrefix("SELECT") && $0.contains("regions") }
+        }
+        #expect(needs(key(["tenant"], to: far)) == [])
+        #expect(needs(key(["region", "tenant"], to: far)) == [])
+        #expect(
+            needs(key(["region"], to: near), key(["tenant"], to: far))
+                == [#"SELECT on table "app"."regions""#])
+        #expect(
+            needs(key(["tenant"], to: far), key(["region"], to: far))
+                == [#"SELECT on table "far"."regions""#], "by another key")
+        #expect(
+            needs(key(["seen"], to: near)) == [#"SELECT on table "app"."regions""#],
+            "what some may write is asked for")
+    }
+
     @Test("Readiness asks for all of it, whatever the names are")
     func asked() {
         let named = TableName(schema: "away", table: "numbers")

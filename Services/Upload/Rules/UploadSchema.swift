@@ -12,18 +12,31 @@ package struct UploadSchema: Sendable {
     /// Whether rows of a batch may point at each other over keys that are checked at the commit:
     /// keys of a table to itself, or keys of tables that form a cycle.
     let mayHaveCycles: Bool
+    /// Children and parents among the tables, by any foreign key: PostgreSQL checks also those
+    /// whose values the rules do not know.
+    private let relations: Set<Relation>
+
+    private struct Relation: Hashable, Sendable {
+        let child: Int
+        let parent: Int
+    }
 
     package init(catalog: Catalog) {
         self.catalog = catalog
         var foreignKeys: [CheckedForeignKey] = []
+        var relations: Set<Relation> = []
         for (index, table) in catalog.tables.enumerated() {
             for key in table.foreignKeys {
+                if let parent = catalog[key.parent]?.position, parent != index {
+                    relations.insert(Relation(child: index, parent: parent))
+                }
                 if let checked = CheckedForeignKey(key, ofTable: index, in: catalog) {
                     foreignKeys.append(checked)
                 }
             }
         }
         self.foreignKeys = foreignKeys
+        self.relations = relations
         // Tables stand parents first, but for cycles.
         mayHaveCycles = foreignKeys.contains { key in
             key.key.isDeferrable && (key.parent ?? -1) >= key.child
@@ -38,10 +51,7 @@ package struct UploadSchema: Sendable {
 
     /// Whether some of these tables are parents of others among them.
     package func areRelated(_ indexes: Set<Int>) -> Bool {
-        foreignKeys.contains { key in
-            guard let parent = key.parent, parent != key.child else { return false }
-            return indexes.contains(key.child) && indexes.contains(parent)
-        }
+        relations.contains { indexes.contains($0.child) && indexes.contains($0.parent) }
     }
 }
 
@@ -147,6 +157,7 @@ package struct CheckedForeignKey: Sendable {
                 continue
             }
             guard let type = ValueType(pair.parentType),
+                // A column that stays on the server is not among them.
                 let column = childTable.columns.firstIndex(where: { $0.name == pair.child })
             else { return nil }
             pairs.append(

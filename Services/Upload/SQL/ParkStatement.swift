@@ -22,7 +22,7 @@ enum ParkStatement {
             """
         return Statement(
             name: statementName("\(namePrefix)_park", for: sql), sql: sql,
-            parameters: [keyArray(table), table.ownerColumn == nil ? .int8 : .text])
+            parameters: [keyArray(table), ownerType(table)])
     }
 
     /// The rows of the user: by their owner column, or by the sidecar's own record.
@@ -45,22 +45,35 @@ enum ParkStatement {
         return bindings
     }
 
-    /// Where rows stand in an index: `$1` keys; answers those that stand in it, as text. What it
-    /// reads decides which changes are tried together, and goes nowhere else.
+    /// Where rows stand in an index: `$1` keys, `$2` their owner; answers those that stand in it, as
+    /// text. What it reads decides which changes are tried together, and goes nowhere else.
     static func places(in index: UniqueIndex, of table: RegisteredTable) -> Statement {
-        // Expressions of indexes name columns alone, so nothing else stands in FROM.
+        // Expressions of indexes name columns alone, and perhaps the table for a whole row: so
+        // nothing else stands in FROM, and the table has no other name.
         let key = quoted(table.keyColumn)
-        let condition = index.condition.map { " AND \($0)" } ?? ""
+        let condition = index.condition.map { " AND (\($0))" } ?? ""
         let sql = """
             SELECT \(key)::text, \(index.key) FROM \(table.name.quotedName)
-            WHERE \(key) = ANY ($1)\(condition)
+            WHERE \(key) = ANY ($1)\(notOthers(table))\(condition)
             """
         return Statement(
             name: statementName("\(namePrefix)_places", for: sql), sql: sql,
-            parameters: [keyArray(table)])
+            parameters: [keyArray(table), ownerType(table)])
     }
 
-    static func keyBindings(
+    /// The rows that the user's changes may write: also those of nobody, which have no record until
+    /// a change takes them.
+    private static func notOthers(_ table: RegisteredTable) -> String {
+        let name = table.name.quotedName
+        guard table.ownerColumn == nil else { return own(table, row: name) }
+        return """
+             AND NOT EXISTS (SELECT FROM sync.key_owner own
+                WHERE own.table_id = \(table.id) AND own.key = \(table.storedKey(of: name))
+                    AND own.scope_id <> $2)
+            """
+    }
+
+    private static func keyBindings(
         _ keys: some Collection<RowKey>, of table: RegisteredTable
     ) -> Bindings {
         var array = ArrayBinding(
@@ -69,6 +82,10 @@ enum ParkStatement {
         var bindings = Bindings()
         bindings.bind(array)
         return bindings
+    }
+
+    private static func ownerType(_ table: RegisteredTable) -> PostgresType {
+        table.ownerColumn == nil ? .int8 : .text
     }
 
     private static func keyArray(_ table: RegisteredTable) -> PostgresType {

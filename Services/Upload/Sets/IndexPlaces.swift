@@ -14,7 +14,7 @@ struct IndexPlaces: Sendable {
         let table = schema.tables[index.table].registered
         let command = Command(
             ParkStatement.places(in: index, of: table),
-            ParkStatement.keyBindings(rows.map(\.key), of: table))
+            ParkStatement.bindings(rows.map(\.key), index.scope, of: table))
         return pipeline.add(command) { columns throws(PostgresError) in
             (try columns.next(String.self), try columns.next(String?.self))
         }

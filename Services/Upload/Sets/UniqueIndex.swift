@@ -1,5 +1,6 @@
 import Model
 import Postgres
+import Sidecar
 
 /// A unique index, or the index of an exclusion constraint, as far as an upload must know it to
 /// move values between rows. Read when PostgreSQL names it in an error, so that uploads without
@@ -25,6 +26,8 @@ struct UniqueIndex: Sendable {
 
     /// PostgreSQL's identifier; of a partitioned table's index, not of a partition's.
     let id: Int64
+    /// The user whose rows are looked for in it. Others may have rows of the same keys.
+    let scope: NamedScope
     /// The place of its table in the schema.
     let table: Int
     /// Its name, which is its constraint's too, as SQL takes it.

@@ -125,7 +125,7 @@ struct UniqueSets {
         _ violated: ViolatedIndex?, _ entries: [LogEntry], _ time: Duration
     ) async throws -> Bool {
         guard let violated, known.insert(violated).inserted,
-            let index = try await transaction.readIndex(violated),
+            let index = try await transaction.readIndex(violated, for: scope),
             indexes.insert(index.id).inserted
         else { return false }
         let early = arrangement.earlyDeletes(entries, of: changes, in: schema)

@@ -5,7 +5,9 @@ import Sidecar
 /// The statements of sets that are written as a whole.
 extension UploadTransaction {
     /// What PostgreSQL's error names; nil if it has gone, or is of a table that is not registered.
-    func readIndex(_ violated: ViolatedIndex) async throws(PostgresError) -> UniqueIndex? {
+    func readIndex(
+        _ violated: ViolatedIndex, for scope: NamedScope
+    ) async throws(PostgresError) -> UniqueIndex? {
         let rows = try await connection.run(
             UploadStatements.ReadUniqueIndex(index: violated), deadline: deadline
         ).all()
@@ -13,7 +15,7 @@ extension UploadTransaction {
             return nil
         }
         return UniqueIndex(
-            id: first.id, table: table, quotedName: first.quotedName,
+            id: first.id, scope: scope, table: table, quotedName: first.quotedName,
             isImmediate: first.isImmediate, key: first.key, condition: first.condition,
             columns: rows.compactMap(\.column))
     }

@@ -31,6 +31,17 @@ enum CaptureInstallation {
         try await applyToParts(of: tables, in: run)
     }
 
+    /// Puts another function in the place of a table's, whose triggers stay. Whoever writes to the
+    /// table has ended before, so that nothing is captured by the former one afterwards.
+    static func replace(_ function: CaptureFunction, in run: MigrationRun) async throws {
+        let table = function.table.name
+        let lock = "LOCK TABLE \(table.quotedName) IN SHARE ROW EXCLUSIVE MODE;"
+        try await execute(
+            "\(lock)\n\(install(function, hasTriggers: true))", on: table,
+            for: "Captures plain SQL writes to \(table) with the columns that devices see from now "
+                + "on", in: run)
+    }
+
     /// Partitions and tables that inherit, also those that were made since.
     private static func applyToParts(
         of tables: [RegisteredTable], in run: MigrationRun

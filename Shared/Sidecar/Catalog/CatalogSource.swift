@@ -162,14 +162,13 @@ extension Catalog {
             let isTable = row.mode == .table
             let except = row.withheld.except
             let columns = facts.columns[row.name] ?? []
-            let keys = facts.foreignKeys[row.name] ?? []
             return RegisteredTable(
                 id: row.id, name: row.name, keyKind: row.keyKind, keyColumn: row.keyColumn,
                 mode: row.mode, ownerColumn: row.ownerColumn,
                 columns: isTable ? columns.filter { !except.contains($0.name) } : [],
-                // No device writes one with a column that stays on the server.
-                foreignKeys: isTable
-                    ? keys.filter { !$0.columns.contains { except.contains($0.child) } } : [],
+                // Also those with a column that stays on the server: the rows of both tables depend
+                // on each other all the same.
+                foreignKeys: isTable ? facts.foreignKeys[row.name] ?? [] : [],
                 columnNeeds: isTable ? facts.columnNeeds[row.name] ?? [] : [],
                 keyIndexColumns: facts.keyIndex(
                     of: row.name, key: row.keyColumn, owner: row.ownerColumn) ?? [row.keyColumn],

@@ -32,9 +32,9 @@ package enum Registration {
         let connection = run.connection
         let facts = try await Introspection.read(registrations.map(\.name), on: connection)
         var remarks = try await check(registrations, facts, on: connection)
-        try await showColumns(registrations, in: run)
-        remarks += try await AlteredRows.send(registrations, in: run)
         do {
+            try await ShownColumns.apply(registrations, in: run, lockTimeout: lockTimeout)
+            remarks += try await AlteredRows.send(registrations, in: run)
             try await run.transaction {
                 let former = try await Catalog.readTables(on: connection)
                 try await record(registrations, facts, in: run)
@@ -140,41 +140,9 @@ package enum Registration {
                 .text(kind.rawValue), .text(key), .text(registration.mode.rawValue),
                 .text(registration.owner), .texts(registration.access.readRoles?.sorted()),
                 .texts(registration.access.writeRoles?.sorted()),
-                .texts(stored(registration.withheld.except)),
+                .texts(registration.withheld.storedExcept),
                 .text(registration.withheld.storedReadOnly),
             ])
-    }
-
-    /// As `sync.catalog` has them.
-    private static func stored(_ except: Set<String>) -> [String]? {
-        except.isEmpty ? nil : except.sorted()
-    }
-
-    /// Columns that stayed on the server and shall no longer: recorded first, so that the rows that
-    /// are sent have them.
-    private static func showColumns(
-        _ registrations: [TableRegistration], in run: MigrationRun
-    ) async throws {
-        let known = try await Catalog.readTables(on: run.connection)
-        for registration in registrations {
-            guard let table = known.first(where: { $0.name == registration.name }),
-                !table.isRemoved, registration.mode == .table
-            else { continue }
-            let kept = table.withheld.except.intersection(registration.withheld.except)
-            guard kept != table.withheld.except else { continue }
-            let names = table.withheld.except.subtracting(kept).sorted()
-            try await run.transaction {
-                try await run.execute(
-                    BoundStatement(
-                        SidecarStatements.showColumns,
-                        [
-                            .text(table.name.schema), .text(table.name.table),
-                            .texts(stored(kept)),
-                        ]),
-                    for: "Columns of \(table.name) that no longer stay on the server: "
-                        + names.joined(separator: ", "))
-            }
-        }
     }
 
     /// The key column and its kind, from the registration and what the table is.

@@ -30,6 +30,9 @@ package struct WithheldColumns: Hashable, Sendable {
         self.init(except: Set(names ?? []), readOnly: roles ?? [:])
     }
 
+    /// ``except`` as `sync.catalog` has it.
+    var storedExcept: [String]? { except.isEmpty ? nil : except.sorted() }
+
     /// ``readOnly`` as `sync.catalog` has it: the same text for the same columns and roles.
     var storedReadOnly: String? {
         guard !readOnly.isEmpty else { return nil }

@@ -8,10 +8,14 @@ package enum BusinessPrivileges {
     /// What uploads to one table need, the table itself last.
     package static func of(_ table: RegisteredTable) -> [BusinessNeed] {
         var needs: [BusinessNeed] = []
-        // Whether a parent exists is asked before a child is written.
-        for parent in table.foreignKeys.map(\.parent) where parent != table.name {
-            needs.append(.usage(ofSchema: parent.schema))
-            needs.append(BusinessNeed(object: .table(parent), rights: [.select]))
+        // Whether a parent exists is asked before a child is written, unless a column of the key
+        // stays on the server: what the child points to is then no device's word.
+        for key in table.foreignKeys where key.parent != table.name {
+            guard !key.columns.contains(where: { table.withheld.except.contains($0.child) }) else {
+                continue
+            }
+            needs.append(.usage(ofSchema: key.parent.schema))
+            needs.append(BusinessNeed(object: .table(key.parent), rights: [.select]))
         }
         for need in table.columnNeeds {
             switch need {

@@ -239,7 +239,7 @@ extension SidecarStatements {
     }
 
     /// The tables among the given ones whose rows a trigger can change before they are stored, also
-    /// by a trigger of a partition.
+    /// by a trigger of a partition, or of a table that inherits, at any depth.
     struct ReadRowTriggers: TypedStatement {
         static let statement = Statement(
             name: "sidecar_row_triggers",
@@ -248,10 +248,13 @@ extension SidecarStatements {
                 FROM pg_class c
                 JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE n.nspname || '.' || c.relname = ANY ($1) AND EXISTS (
-                    SELECT FROM pg_trigger g
-                    WHERE (g.tgrelid = c.oid
-                            OR g.tgrelid IN (SELECT p.relid FROM pg_partition_tree(c.oid) AS p))
-                        AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
+                    WITH RECURSIVE part AS (
+                        SELECT c.oid
+                        UNION SELECT h.inhrelid
+                        FROM part JOIN pg_inherits h ON h.inhparent = part.oid
+                    )
+                    SELECT FROM part JOIN pg_trigger g ON g.tgrelid = part.oid
+                    WHERE NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
                         AND g.tgtype & \(isOfRowBefore) = \(isOfRowBefore)
                         AND g.tgtype & \(isOfInsertOrUpdate) <> 0)
                 """,

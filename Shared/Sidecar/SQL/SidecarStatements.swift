@@ -43,7 +43,8 @@ package enum SidecarStatements {
             .text, .text, .text, .text, .text, .text, .textArray, .textArray, .textArray, .text,
         ])
 
-    /// Shows columns to devices that stayed on the server: before their rows are sent.
+    /// Shows columns to devices that stayed on the server: before their rows are sent, see
+    /// ``ShownColumns``.
     static let showColumns = Statement(
         name: "sidecar_show_columns",
         sql: """

@@ -100,6 +100,9 @@ struct PrivilegesTests {
                 commands.append(
                     Command(statement.statement, storedBindings(table.registered, key, scope)))
             }
+            if let row = RowKey(key, kind: kind) {
+                commands.append(PlacesTests.places(of: row, index, in: schema, for: scope))
+            }
             if let statement = statements.keyUse(index) {
                 var bindings = Bindings()
                 bindings.bind(bytes: kind == .uuid ? Stranger.bytes(ofUUID: key) : Array(key.utf8))
