@@ -145,8 +145,8 @@ struct UniqueSetStoredTests {
                 Self.cell(13, "INSERT", "a3", #"{"pos":null,"code":3,"word":"new"}"#))
             #expect(answer == ["applied 2", "applied 2", "applied 1"])
             #expect(
-                try await database.value("SELECT string_agg(pos::text, ' ' ORDER BY id) FROM s.cells")
-                    == "2 1 3")
+                try await database.value(
+                    "SELECT string_agg(pos::text, ' ' ORDER BY id) FROM s.cells") == "2 1 3")
             #expect(try await database.download("ann").last?.payload?["pos"] == "3")
             #expect(try await database.verify().0 == [])
         }
