@@ -26,15 +26,18 @@ package struct Change: Sendable {
     package let needs: [ParentReference]
     /// The references that other rows may make to it.
     package let provides: [ParentReference]
-    /// Members of what its device sent are left out: the stored row differs from it.
+    /// Members of what its device sent are left out of its payload.
     package let isReduced: Bool
+    /// Some of them are of columns that are read-only for its device, which has other values there
+    /// than the table, perhaps: the change gets the stored row as its payload.
+    package let isOverruled: Bool
 
     package init(
         index: Int, id: ChangeID, row: RowID, table: Int, operation: Operation, base: RowVersion,
         payload: Range<Int>?, contentHash: Int64, columns: ColumnSet = ColumnSet(),
         defaulted: ColumnSet = ColumnSet(), isOrdinary: Bool = true, strangers: [String] = [],
         needs: [ParentReference] = [], provides: [ParentReference] = [],
-        isReduced: Bool = false
+        isReduced: Bool = false, isOverruled: Bool = false
     ) {
         self.index = index
         self.id = id
@@ -51,6 +54,7 @@ package struct Change: Sendable {
         self.needs = needs
         self.provides = provides
         self.isReduced = isReduced
+        self.isOverruled = isOverruled
     }
 
     /// The same with its payload elsewhere in the body. What was sent tells repeats apart.
@@ -59,7 +63,7 @@ package struct Change: Sendable {
             index: index, id: id, row: row, table: table, operation: operation, base: base,
             payload: payload, contentHash: contentHash, columns: columns, defaulted: defaulted,
             isOrdinary: isOrdinary, strangers: strangers, needs: needs, provides: provides,
-            isReduced: isReduced)
+            isReduced: isReduced, isOverruled: isOverruled)
     }
 
     /// The version that the change gives its row if it is applied. A device may name any base, even

@@ -23,6 +23,8 @@ struct PayloadShape {
     var provides: [ParentReference] = []
     /// It names columns that its device does not write: see ``written(_:of:roles:)``.
     var isReduced = false
+    /// See ``Change/isOverruled``.
+    var isOverruled = false
 
     /// - Parameters:
     ///   - payload: the JSON object's own bytes, already known to be valid.
@@ -42,6 +44,8 @@ struct PayloadShape {
                 let named = column(member, reader, table, hint: next)
                 if table.withholds, isWithheld(member, named, reader, table, roles) {
                     shape.isReduced = true
+                    // Columns that stay on the server have no place in the table here.
+                    shape.isOverruled = shape.isOverruled || named != nil
                     return
                 }
                 guard let column = named else {
@@ -88,7 +92,9 @@ struct PayloadShape {
         _ roles: Set<String>
     ) -> Bool {
         guard let column else {
-            return reader.text(of: member).map(table.exceptNames.contains) ?? false
+            // In any case of letters: a device that knows the column may write its own name.
+            return reader.text(of: member).map { table.exceptNames.contains($0.lowercased()) }
+                ?? false
         }
         return table.readOnly[column].map { $0.isDisjoint(with: roles) } ?? false
     }

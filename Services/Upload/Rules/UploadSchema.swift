@@ -72,7 +72,7 @@ package struct UploadTable: Sendable {
     let ordinaryValues: [OrdinaryValue?]
     /// The table may hold other rows than payloads say; false of most tables, which pay nothing.
     let mayStoreOtherwise: Bool
-    /// Names of columns that stay on the server, as payloads would write them.
+    /// Names of columns that stay on the server, in lower case.
     let exceptNames: Set<String>
     /// Columns that devices write only with one of these roles, by their index.
     let readOnly: [Int: Set<String>]
@@ -88,7 +88,8 @@ package struct UploadTable: Sendable {
         let pointedAt = referencing.flatMap { all[$0].payloadPairs }.filter { !$0.isParentKey }
             .compactMap { pair in registered.columns.firstIndex { $0.name == pair.parentColumn } }
         valueColumns = Set(pointing + pointedAt)
-        mayStoreOtherwise = StoredRow.mayDiffer(registered)
+        mayStoreOtherwise =
+            StoredRow.mayDiffer(registered) || !registered.withheld.readOnly.isEmpty
         exceptNames = Set(registered.withheld.except.map { $0.lowercased() })
         readOnly = Dictionary(
             registered.columns.enumerated().compactMap { index, column in

@@ -14,6 +14,9 @@ final class BusinessStatements: Sendable {
         case keyUse(table: Int)
         case rows(
             table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation)
+        case stored(
+            table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation,
+            isOverruled: Bool)
     }
 
     let schema: UploadSchema
@@ -45,15 +48,18 @@ final class BusinessStatements: Sendable {
     }
 
     /// Puts what the table has stored into the log; nil where it stores nothing but what it is given.
+    ///
+    /// - Parameter isOverruled: see ``Change/isOverruled``.
     func stored(
         _ table: Int, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
-        expecting rows: MaterializeStatement.Expectation
+        expecting rows: MaterializeStatement.Expectation, isOverruled: Bool = false
     ) -> StoredRowStatement? {
         if kind == .delete { return nil }
         if rows == .asRecorded, !schema.tables[table].mayStoreOtherwise { return nil }
-        let key = Key.rows(table: table, kind, columns, rows)
+        let key = Key.stored(table: table, kind, columns, rows, isOverruled: isOverruled)
         if let known = comparisons.withLock({ $0[key] }) { return known }
-        let made = StoredRowStatement(schema.tables[table], kind, columns, expecting: rows)
+        let made = StoredRowStatement(
+            schema.tables[table], kind, columns, expecting: rows, isOverruled: isOverruled)
         comparisons.withLock {
             if $0.count < Self.maximumStatements { $0.updateValue(made, forKey: key) }
         }

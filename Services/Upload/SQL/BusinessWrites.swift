@@ -7,6 +7,8 @@ struct BusinessWrites {
         let table: Int
         let kind: MaterializeStatement.Kind
         let columns: ColumnSet
+        /// See ``Change/isOverruled``.
+        let isOverruled: Bool
         var entries: [LogEntry]
     }
 
@@ -16,6 +18,7 @@ struct BusinessWrites {
         let table: Int
         let kind: MaterializeStatement.Kind
         let columns: ColumnSet
+        let isOverruled: Bool
     }
 
     /// The statements in the order in which they must run: wave by wave, parents first; then the deletes,
@@ -34,7 +37,9 @@ struct BusinessWrites {
             let wave = waves[rowCount, default: 0]
             waves[rowCount] = wave + 1
             let columns = change.writtenColumns(kind)
-            let key = Key(wave: wave, table: change.table, kind: kind, columns: columns)
+            let key = Key(
+                wave: wave, table: change.table, kind: kind, columns: columns,
+                isOverruled: change.isOverruled)
             if let place = places[key] {
                 groups[place].group.entries.append(entry)
             } else {
@@ -44,7 +49,7 @@ struct BusinessWrites {
                         key,
                         Group(
                             table: change.table, kind: kind, columns: columns,
-                            entries: [entry])
+                            isOverruled: change.isOverruled, entries: [entry])
                     ))
             }
         }

@@ -14,6 +14,12 @@ enum MaterializeStatement {
     /// What the names of these statements begin with.
     static let namePrefix = "upload_rows"
 
+    /// The setting in which a statement that updates or inserts leaves how many rows it inserted,
+    /// until the transaction ends.
+    fileprivate static let insertedSetting = "oversync.rows_inserted"
+    /// A condition, behind such a statement.
+    static let hasInsertedNone = "current_setting('\(insertedSetting)', true) = '0'"
+
     enum Kind: Hashable, Sendable {
         /// Rows that the sidecar did not have: inserted.
         case create
@@ -243,7 +249,8 @@ private struct Parts {
         )\(noteOwner("inserted"))
         SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted)
             + (\(countOfUnchanged)), $3)
-        WHERE \(isOwned)
+        WHERE \(isOwned) AND set_config('\(MaterializeStatement.insertedSetting)',
+            (SELECT count(*) FROM inserted)::text, true) IS NOT NULL
         """
     }
 

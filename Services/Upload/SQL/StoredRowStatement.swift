@@ -18,29 +18,51 @@ struct StoredRowStatement: Sendable {
     private static let namePrefix = "\(MaterializeStatement.namePrefix)_stored"
 
     /// Nil where PostgreSQL stores nothing but what the statement is given.
+    ///
+    /// - Parameter isOverruled: the devices sent more than the payloads say
+    ///   (`Change.isOverruled`), so that the stored row differs, whatever it is.
     init?(
         _ table: UploadTable, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
-        expecting rows: MaterializeStatement.Expectation
+        expecting rows: MaterializeStatement.Expectation, isOverruled: Bool
     ) {
         guard kind != .delete else { return nil }
-        // A row that the log does not know may be taken over, with all that it has.
-        let before: StoredRow.Before =
-            kind == .update ? .logged : rows == .anything ? .unlogged : .nothing
         func mayDiffer(isOrdinary: Bool) -> Bool {
-            before == .unlogged
+            isOverruled || rows == .anything
                 || StoredRow.mayDiffer(
                     table.registered, isCreation: kind == .create, isOrdinary: isOrdinary,
                     names: columns.contains)
         }
         guard mayDiffer(isOrdinary: false) else { return nil }
         concernsOrdinary = mayDiffer(isOrdinary: true)
-        let sql = Self.sql(table.registered, before, columns)
+        let differs =
+            isOverruled ? "true" : Self.differs(table.registered, kind, columns, expecting: rows)
+        let sql = Self.sql(table.registered, differs)
         statement = Statement(
             name: MaterializeStatement.name(of: sql, table, prefix: Self.namePrefix), sql: sql,
             parameters: [
                 .int8, .text, .int8Array,
                 table.registered.keyKind == .uuid ? .uuidArray : .textArray, .int8,
             ])
+    }
+
+    private static func differs(
+        _ table: RegisteredTable, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
+        expecting rows: MaterializeStatement.Expectation
+    ) -> String {
+        func differs(_ before: StoredRow.Before) -> String {
+            StoredRow(table).differs(
+                row: "t", payload: "l.payload", before: before, names: columns.contains)
+        }
+        switch (kind, rows) {
+        case (.update, .asRecorded): return differs(.logged)
+        // A row that had gone unseen is inserted again, and has defaults beside what was sent.
+        case (.update, .anything):
+            return "CASE WHEN \(MaterializeStatement.hasInsertedNone) "
+                + "THEN \(differs(.logged)) ELSE \(differs(.unlogged)) END"
+        // A row that the log does not know is taken over, with all that it has.
+        case (_, .anything): return differs(.unlogged)
+        case (_, .asRecorded): return differs(.nothing)
+        }
     }
 
     /// `$1` the scope, `$2` its user, `$3` the changes' sequences, `$4` the keys of their rows,
@@ -52,13 +74,11 @@ struct StoredRowStatement: Sendable {
     /// Rows that have gone since were deleted by a trigger, which the log tells. Any other that is
     /// not under its key has been given another key or owner by one: the statement stops, as where
     /// a trigger leaves a row out.
-    private static func sql(
-        _ table: RegisteredTable, _ before: StoredRow.Before, _ columns: ColumnSet
-    ) -> String {
-        let row = StoredRow(table)
-        let differs = row.differs(
-            row: "t", payload: "l.payload", before: before, names: columns.contains)
-        let payload = row.payload(row: "t", sent: "l.payload", storedKey: "l.key")
+    ///
+    /// - Parameter differs: a condition of a row `t` beside its change's payload `l.payload`.
+    private static func sql(_ table: RegisteredTable, _ differs: String) -> String {
+        let payload = StoredRow(table).payload(
+            row: "t", sent: "l.payload", storedKey: "l.key")
         let entries = "unnest($3, $4) AS u(seq, key)"
         let owner = table.ownerColumn.map { " AND t.\(quoted($0)) = \(table.ownerValue("$2"))" }
         return """

@@ -60,7 +60,8 @@ struct WriteRequest {
     ) -> (statement: Statement, entries: [LogEntry])? {
         guard
             let comparison = statements.stored(
-                group.table, group.kind, group.columns, expecting: expected)
+                group.table, group.kind, group.columns, expecting: expected,
+                isOverruled: group.isOverruled)
         else { return nil }
         let entries =
             comparison.concernsOrdinary
@@ -155,7 +156,8 @@ struct WriteRequest {
         let kind = MaterializeStatement.Kind(change, isCreation: isCreation)
         return command(
             BusinessWrites.Group(
-                table: change.table, kind: kind, columns: change.writtenColumns(kind), entries: []))
+                table: change.table, kind: kind, columns: change.writtenColumns(kind),
+                isOverruled: change.isOverruled, entries: []))
     }
 
     func command(_ group: BusinessWrites.Group) -> Command {

@@ -65,10 +65,11 @@ struct SetSieve {
 
     private mutating func sift() async throws -> Found {
         let before = try await places()
-        let opening = transaction.opening(
-            entries, scope, source, within: time, lockTime: UploadIsolation.partLockTime)
-        if let refusal = try await refusal(of: opening) { return unexplained(refusal) }
         let steps = transaction.steps(entries, scope, source, arrangement)
+        let opening = transaction.opening(
+            entries, scope, source, before: steps, within: time,
+            lockTime: UploadIsolation.partLockTime)
+        if let refusal = try await refusal(of: opening) { return unexplained(refusal) }
         for step in steps {
             switch step {
             case .command(let command):
@@ -94,8 +95,8 @@ struct SetSieve {
         var waiting = [group.entries[...]]
         while let part = waiting.popLast() {
             guard end - .now > .zero else { return .rows([]) }
-            let command = transaction.command(group, with: part, scope, source)
-            guard let refusal = try await refusal(of: [command]) else { continue }
+            let commands = transaction.commands(group, with: part, scope, source)
+            guard let refusal = try await refusal(of: commands) else { continue }
             if let violated = refusal.violated, !known.contains(violated) {
                 return .index(violated)
             }

@@ -58,14 +58,16 @@ extension UploadTransaction {
     }
 
     /// The beginning of an attempt: all but the business rows.
+    ///
+    /// - Parameter steps: what follows.
     func opening(
-        _ entries: [LogEntry], _ scope: NamedScope, _ source: Int32, within time: Duration,
-        lockTime: Duration
+        _ entries: [LogEntry], _ scope: NamedScope, _ source: Int32,
+        before steps: [WriteRequest.Step], within time: Duration, lockTime: Duration
     ) -> [Command] {
         [
             Command(UploadStatements.enterWrites, entering(entries, scope)),
             bounds(time, lockTime: lockTime),
-        ] + withRequest(entries, scope, source) { $0.sidecarCommands }
+        ] + withRequest(entries, scope, source) { $0.sidecarCommands + $0.opening(steps) }
     }
 
     /// The business writes of an attempt, one by one.
@@ -76,14 +78,15 @@ extension UploadTransaction {
         withRequest(entries, scope, source, arrangement) { $0.steps(parkingDeferred: true) }
     }
 
-    /// A statement with some of its rows.
-    func command(
+    /// A statement with some of its rows, and the comparison that belongs to it: rows that a
+    /// trigger moves to another key or owner are found by that alone.
+    func commands(
         _ group: BusinessWrites.Group, with entries: ArraySlice<LogEntry>, _ scope: NamedScope,
         _ source: Int32
-    ) -> Command {
+    ) -> [Command] {
         var part = group
         part.entries = Array(entries)
-        return withRequest(part.entries, scope, source) { $0.command(part) }
+        return withRequest(part.entries, scope, source) { $0.commands(part) }
     }
 
     private func withRequest<Answer>(

@@ -58,8 +58,8 @@ struct WriteArrangement: Sendable {
         let rows: [RowID]
     }
 
-    /// What is parked for an attempt: each row by the first option whose column the attempt writes
-    /// afterwards, or by any if it deletes the row.
+    /// What is parked for an attempt: each row by the first option whose column the attempt's
+    /// first statement on the row writes, or by any if that deletes the row.
     ///
     /// - Parameter entries: those that are not written before.
     func parked(
@@ -78,24 +78,30 @@ struct WriteArrangement: Sendable {
     }
 }
 
-/// The rows of an attempt that are in a table, and what it writes to them.
+/// The rows of an attempt that are in a table, and what it writes to each first.
+///
+/// A value can be parked where the first statement on its row overwrites it. Behind an earlier one
+/// of the row the parked value would still be in the table, and that statement's change would have
+/// it as what the table stores.
 struct ParkableRows {
     private(set) var all: [RowID] = []
-    private var columns: [RowID: [ColumnSet]] = [:]
-    private var deleted: Set<RowID> = []
+    /// What the first statement on each row writes. A row that it deletes is none of these.
+    private var written: [RowID: ColumnSet] = [:]
 
     init(_ entries: [LogEntry], of changes: [Change], in index: UniqueIndex) {
+        var seen: Set<RowID> = []
         for entry in entries where changes[entry.change].table == index.table {
             let change = changes[entry.change]
-            if columns[change.row] == nil { all.append(change.row) }
-            columns[change.row, default: []].append(change.columns)
-            if change.operation == .delete { deleted.insert(change.row) }
+            guard seen.insert(change.row).inserted else { continue }
+            all.append(change.row)
+            let kind = MaterializeStatement.Kind(change, isCreation: entry.isCreation)
+            if kind != .delete { written[change.row] = change.writtenColumns(kind) }
         }
     }
 
+    /// - Parameter row: one of ``all``.
     func fits(_ row: RowID, _ option: ParkingOption) -> Bool {
-        deleted.contains(row)
-            || columns[row]?.contains { $0.contains(option.column) } ?? false
+        written[row]?.contains(option.column) ?? true
     }
 }
 

@@ -59,6 +59,9 @@ struct SentValue {
     /// A number as JSON writes it.
     private static let plainNumber = "^-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$"
 
+    /// One that `numeric` holds whatever its digits are.
+    private static let shortNumber = "^-?[0-9]{1,40}([.][0-9]{1,40})?$"
+
     private let column: Column
     private let form: Form
     /// The type that the payload's value is read as.
@@ -127,6 +130,20 @@ struct SentValue {
         case .typed(let form):
             Self.areSame(form.expression(converted(sent)), form.expression(stored))
         }
+    }
+
+    /// A condition, never NULL, that no text fails in: what was sent is the text that JSON has of
+    /// the stored value or, of numbers, another one of the same value.
+    ///
+    /// - Parameters:
+    ///   - raw: what was sent, as text.
+    ///   - stored: the column.
+    ///   - rendered: the column as payloads have it.
+    func isSameText(raw: String, stored: String, rendered: String) -> String {
+        let isSame = Self.areSame(raw, "to_json(\(rendered)) #>> '{}'")
+        guard case .number = form else { return isSame }
+        return "(\(isSame) OR CASE WHEN \(raw) ~ '\(Self.shortNumber)' THEN "
+            + Self.areSame("\(raw)::numeric", "\(stored)::text::numeric") + " ELSE false END)"
     }
 
     private func isSameNumber(_ sent: String, _ stored: String, _ number: String) -> String {

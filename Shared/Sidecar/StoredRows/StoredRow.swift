@@ -74,6 +74,10 @@ package struct StoredRow {
             let isMade = table.hasRowTriggers || column.isReadOnly
             if names(index) {
                 guard isMade || !column.isExact else { continue }
+                if column.isReadOnly {
+                    tests.append("NOT \(isSameComputed(column, row: row, payload: payload))")
+                    continue
+                }
                 compared.append(column)
                 tests.append("NOT \(isSame(column, row: row, payload: payload))")
             } else if isMade || before == .unlogged || before == .nothing && column.hasDefault {
@@ -101,6 +105,15 @@ package struct StoredRow {
             sent: "p.\(quoted(column.wireName))",
             raw: "(\(payload) ->> \(literal(column.wireName)))",
             stored: "\(row).\(quoted(column.name))")
+    }
+
+    /// The same of a column that is never written. What a payload says of it may be anything, which
+    /// the column's type would refuse: so it is not read as that type.
+    private func isSameComputed(_ column: Column, row: String, payload: String) -> String {
+        SentValue(column).isSameText(
+            raw: "(\(payload) ->> \(literal(column.wireName)))",
+            stored: "\(row).\(quoted(column.name))",
+            rendered: WireRendering.expression(column, row))
     }
 
     /// The row as devices see it, with what a payload has beside the table's columns. The owner's

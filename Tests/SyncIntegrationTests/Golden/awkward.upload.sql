@@ -22,7 +22,8 @@ SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM i
     + (SELECT count(*) FROM "order"."select" AS t JOIN json_to_recordset($1) AS r("it's ""quoted"" here" text, "größe" integer, "a%b" text, ":name" text, "KEY" text) ON t."group" = r."KEY"
 WHERE (SELECT count(*) FROM updated) < $3 AND length(r."KEY") BETWEEN 0 AND 512 AND t."user" = $2::text::character varying AND ROW(CAST(t."it's ""quoted"" here" AS text), CAST(t."Größe" AS integer), CAST(t."a%b" AS text), CAST(t.":name" AS text))::record *= ROW(CAST(r."it's ""quoted"" here" AS text), CAST(r."größe" AS integer), CAST(r."a%b" AS text), CAST(r.":name" AS text))::record
     AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY")), $3)
-WHERE $2::text IS NOT NULL;
+WHERE $2::text IS NOT NULL AND set_config('oversync.rows_inserted',
+    (SELECT count(*) FROM inserted)::text, true) IS NOT NULL;
 
 -- order.select: delete
 WITH gone AS (DELETE FROM "order"."select" AS t USING unnest($1) AS k(key) WHERE t."group" = k.key AND length(k.key) BETWEEN 0 AND 512 AND $2::text IS NOT NULL AND t."user" = $2::text::character varying RETURNING 1 AS key)
@@ -54,7 +55,8 @@ SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM i
     + (SELECT count(*) FROM "order"."a_table_whose_name_is_longer_than_most_names_are" AS t JOIN json_to_recordset($1) AS r("parent_of_this_row_in_the_same_table" text, "group" text, "country" text, "KEY" uuid) ON t."id" = r."KEY"
 WHERE (SELECT count(*) FROM updated) < $3 AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."user" = $2::text::character varying AND ROW(CAST(t."parent_of_this_row_in_the_same_table" AS uuid), CAST(t."group" AS text), CAST(t."country" AS text))::record *= ROW(CAST(CASE WHEN length(r."parent_of_this_row_in_the_same_table") = 24 THEN encode(decode(r."parent_of_this_row_in_the_same_table", 'base64'), 'hex')::uuid ELSE nullif(r."parent_of_this_row_in_the_same_table", '')::uuid END AS uuid), CAST(r."group" AS text), CAST(r."country" AS text))::record
     AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY")), $3)
-WHERE $2::text IS NOT NULL;
+WHERE $2::text IS NOT NULL AND set_config('oversync.rows_inserted',
+    (SELECT count(*) FROM inserted)::text, true) IS NOT NULL;
 
 -- order.a_table_whose_name_is_longer_than_most_names_are: delete
 WITH gone AS (DELETE FROM "order"."a_table_whose_name_is_longer_than_most_names_are" AS t USING unnest($1) AS k(key) WHERE t."id" = k.key AND k.key BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND $2::text IS NOT NULL AND t."user" = $2::text::character varying RETURNING 1 AS key)

@@ -22,7 +22,8 @@ SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM i
     + (SELECT count(*) FROM "business"."notes" AS t JOIN json_to_recordset($1) AS r("title" text, "stars" integer, "KEY" uuid) ON t."id" = r."KEY"
 WHERE (SELECT count(*) FROM updated) < $3 AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."owner" = $2 AND ROW(CAST(t."title" AS text), CAST(t."stars" AS integer))::record *= ROW(CAST(r."title" AS text), CAST(r."stars" AS integer))::record
     AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY")), $3)
-WHERE $2::text IS NOT NULL;
+WHERE $2::text IS NOT NULL AND set_config('oversync.rows_inserted',
+    (SELECT count(*) FROM inserted)::text, true) IS NOT NULL;
 
 -- business.notes: delete
 WITH gone AS (DELETE FROM "business"."notes" AS t USING unnest($1) AS k(key) WHERE t."id" = k.key AND k.key BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND $2::text IS NOT NULL AND t."owner" = $2 RETURNING 1 AS key)
@@ -79,7 +80,8 @@ WHERE (SELECT count(*) FROM updated) < $3 AND length(r."KEY") BETWEEN 0 AND 512 
     WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8')
         AND o.scope_id = $2) AND ROW(CAST(t."label" AS text))::record *= ROW(CAST(r."label" AS text))::record
     AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY")), $3)
-WHERE $2::int8 IS NOT NULL;
+WHERE $2::int8 IS NOT NULL AND set_config('oversync.rows_inserted',
+    (SELECT count(*) FROM inserted)::text, true) IS NOT NULL;
 
 -- business.tags: delete
 WITH gone AS (DELETE FROM "business"."tags" AS t USING unnest($1) AS k(key) WHERE t."code" = k.key AND length(k.key) BETWEEN 0 AND 512 AND $2::int8 IS NOT NULL AND EXISTS (

@@ -67,11 +67,13 @@ struct StatementPlanTests {
                     }
                 }
                 if let keyUse = business.keyUse(index) { all.append(keyUse) }
-                if let stored = business.stored(
-                    index, .create, ColumnSet(), expecting: .anything)
-                {
-                    all.append(stored.statement)
-                }
+                let comparisons = [
+                    business.stored(index, .create, ColumnSet(), expecting: .anything),
+                    business.stored(index, .update, ColumnSet(), expecting: .anything),
+                    business.stored(
+                        index, .update, ColumnSet(), expecting: .asRecorded, isOverruled: true),
+                ]
+                all += comparisons.compactMap { $0?.statement }
             }
             all += schema.foreignKeys.indices.map(business.parents)
             for statement in all {

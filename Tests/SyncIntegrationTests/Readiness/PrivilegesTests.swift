@@ -94,11 +94,11 @@ struct PrivilegesTests {
                             rowBindings(table.registered, write, key, scope)))
                 }
             }
-            if let statement = statements.stored(
-                index, .create, columns, expecting: .anything)
-            {
+            for write in [MaterializeStatement.Kind.create, .update] {
+                guard let stored = statements.stored(index, write, columns, expecting: .anything)
+                else { continue }
                 commands.append(
-                    Command(statement.statement, storedBindings(table.registered, key, scope)))
+                    Command(stored.statement, storedBindings(table.registered, key, scope)))
             }
             if let row = RowKey(key, kind: kind) {
                 commands.append(PlacesTests.places(of: row, index, in: schema, for: scope))
