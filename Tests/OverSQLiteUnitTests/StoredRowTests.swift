@@ -188,6 +188,7 @@ import Testing
         #expect(
             try device.lines("SELECT total, note FROM invoices") == ["1.239|a"])
         #expect(try device.queue().isEmpty)
+        #expect(try await device.engine.heldRows.map(\.cause) == [.constraint])
     }
 
     @Test("a column that this device does not have is kept aside, and goes back as it was stored")

@@ -31,12 +31,16 @@ enum PullRules {
         }
     }
 
+    /// - Parameter localUntil: the sequence up to which rows keep the values that the app gave them
+    ///   for this device only; 0 if it gave none.
     static func decide(
-        _ change: RemoteChange, known: KnownRow?, waiting: Waiting?, ownSource: String
+        _ change: RemoteChange, known: KnownRow?, waiting: Waiting?, ownSource: String,
+        localUntil: Int64 = 0
     ) -> Action {
         if let known, change.version <= known.version {
             let isOwn = change.version == known.version && change.sourceID == ownSource
-            return isOwn && !known.isDeleted && !change.isDelete ? .takeStored : .skip
+            let isLocal = localUntil > 0 && change.sequence <= localUntil
+            return isOwn && !isLocal && !known.isDeleted && !change.isDelete ? .takeStored : .skip
         }
         guard let waiting else { return .apply }
         guard change.sourceID == ownSource,

@@ -1,5 +1,7 @@
 /// One change of the log. Its payload stays in the page's bytes.
 struct RemoteChange {
+    /// The place in the log.
+    let sequence: Int64
     let table: String
     let key: String
     let version: Int64

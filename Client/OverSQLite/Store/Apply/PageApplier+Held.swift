@@ -9,7 +9,9 @@ extension PageApplier {
             guard let table = catalog.table(id: entry.tableID) else { continue }
             if holdBack.contains(TableKey(tableID: table.id, key: entry.key)) { continue }
             let known = try tables.known.find(table, entry.key)
-            if let known, known.row.version >= entry.row.version {
+            if let known, known.row.version >= entry.row.version,
+                !entry.isStored(of: known.row)
+            {
                 try held.release(table, entry.key)
                 continue
             }

@@ -28,7 +28,9 @@ struct PageApplier {
     let queue: PendingQueue
     let held: HeldRows
     private var hasPending: Bool
-    private(set) var hasHeld: Bool
+    var hasHeld: Bool { tables.hasHeld }
+    /// Up to this sequence, the app's values of own rows stand: `withLocalMigration`.
+    private let localUntil: Int64
     private var likelyNew = LikelyNewRows()
     /// Deletes of rows that others may refer to.
     var lateDeletes = LateDeletes()
@@ -55,7 +57,8 @@ struct PageApplier {
         queue = PendingQueue(db: db)
         held = HeldRows(db: db)
         hasPending = try !queue.isEmpty()
-        hasHeld = try held.count() > 0
+        tables.hasHeld = try held.count() > 0
+        localUntil = try DeviceStateTable(db: db).localUntil()
         rebuilt = try RebuiltTables(db: db, tables: tables, catalog: catalog)
     }
 
@@ -131,15 +134,11 @@ struct PageApplier {
         let action = PullRules.decide(
             change, known: known?.row,
             waiting: pending.map { .init(revision: $0.revision, sent: sent) },
-            ownSource: ownSource)
+            ownSource: ownSource, localUntil: localUntil)
         if action == .skip { return }
         if action == .takeStored, let known {
-            if holdBack.contains(TableKey(tableID: table.id, key: key)) { return }
-            let isChanged = try StoredWrite(db: db, tables: tables).take(
-                remoteRow(change, bytes), table, key,
-                local: table.keyForm.spelled(known.spelling, for: key), pending: pending)
-            if isChanged { summary.applied += 1 }
-            return
+            return try takeStored(
+                remoteRow(change, bytes), table, key, known, pending: pending)
         }
         if action == .postpone {
             return try hold(
@@ -218,7 +217,7 @@ struct PageApplier {
         try held.hold(
             table, pending.key, version: row.version, payload: row.payload,
             .unresolved, "the app's resolver failed")
-        hasHeld = true
+        tables.hasHeld = true
         return false
     }
 
@@ -285,7 +284,7 @@ struct PageApplier {
         try held.hold(
             table, key, version: change.version, payload: change.payload.map { Array(bytes[$0]) },
             cause, reason)
-        hasHeld = true
+        tables.hasHeld = true
         summary.held += 1
     }
 

@@ -3,7 +3,8 @@ import GRDB
 /// What the server has stored of a version that this device wrote: perhaps a rounded number, a
 /// default, or what a trigger made of the row. Runs under apply mode.
 ///
-/// A row that this database does not take like that stays as it is until its next version.
+/// A row that this database does not take like that stays as it is and is held. If edits wait on
+/// top of it, it is not: their version replaces it.
 struct StoredWrite {
     let db: Database
     let tables: TableWriters
@@ -23,8 +24,13 @@ struct StoredWrite {
         pending: PendingRow?
     ) throws -> Bool {
         guard let pending else {
-            return try attempt {
-                try write(row, table, key, local: local) { $0 }
+            switch try attempt(row, table, key, local: local) {
+            case .taken(let isChanged):
+                if tables.hasHeld { try HeldRows(db: db).releaseStored(table, key) }
+                return isChanged
+            case .refused(let cause, let reason):
+                try hold(row, table, key, cause, reason)
+                return false
             }
         }
         guard pending.base == row.version else { return false }
@@ -56,11 +62,37 @@ struct StoredWrite {
         since base: RowValues?
     ) throws -> Bool {
         guard var base else { return false }
-        return try attempt {
+        let result = try attempt {
             base = try tables.writer(table).spelledHere(base)
             base[table.key.wireName] = local
             return try write(row, table, key, local: local) { _ in base }
         }
+        guard case .taken(let isChanged) = result else { return false }
+        return isChanged
+    }
+
+    /// What became of a row.
+    enum Result {
+        case taken(isChanged: Bool)
+        /// This database refuses the row, and nothing was written.
+        case refused(HeldRow.Cause, String)
+    }
+
+    /// Writes a row that nobody has edited since.
+    func attempt(
+        _ row: RemoteRow, _ table: TableSchema, _ key: DeviceRowKey, local: DatabaseValue
+    ) throws -> Result {
+        try attempt { try write(row, table, key, local: local) { $0 } }
+    }
+
+    /// Holds the row until this database takes it, or its next version comes.
+    func hold(
+        _ row: RemoteRow, _ table: TableSchema, _ key: DeviceRowKey, _ cause: HeldRow.Cause,
+        _ reason: String
+    ) throws {
+        try HeldRows(db: db).hold(
+            table, key, version: row.version, payload: row.payload, cause, reason, isStored: true)
+        tables.hasHeld = true
     }
 
     /// The row of that version as a base; nil if it cannot be read, which only makes a later merge
@@ -102,18 +134,19 @@ struct StoredWrite {
         return isChanged
     }
 
-    private func attempt(_ body: () throws -> Bool) throws -> Bool {
+    private func attempt(_ body: () throws -> Bool) throws -> Result {
         var isChanged = false
         do {
             try db.inSavepoint {
                 isChanged = try body()
                 return .commit
             }
-        } catch is RowFlaw {
-            return false
+        } catch let flaw as RowFlaw {
+            return .refused(.unreadable, flaw.description)
         } catch let error as DatabaseError where error.isOfTheRow {
-            return false
+            return .refused(
+                .constraint, error.message ?? "it violates a constraint of this database")
         }
-        return isChanged
+        return .taken(isChanged: isChanged)
     }
 }

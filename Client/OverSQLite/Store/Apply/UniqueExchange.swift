@@ -71,9 +71,11 @@ struct UniqueExchange {
 
     private func member(_ entry: HeldRows.Entry) throws -> Member? {
         let known = try tables.known.find(table, entry.key)
-        if let known, known.row.version >= entry.row.version { return nil }
+        let isStored = entry.isStored(of: known?.row)
+        if let known, known.row.version >= entry.row.version, !isStored { return nil }
         let queue = PendingQueue(db: db)
         let pending = try queue.row(table, entry.key)
+        if isStored != entry.isStored || isStored && pending != nil { return nil }
         if let pending {
             let waiting = PullRules.Waiting(
                 revision: pending.revision, sent: try queue.sent.records(table, entry.key))

@@ -33,52 +33,93 @@ struct RebuiltTables {
         let reader = LocalRow(db: db, table: table)
         guard let here = try reader.values(local) else { return false }
         let kept = try SetAsideColumns(db: db).exact(table, key)
-        var (edited, copied): (RowValues?, RowValues) = (nil, [:])
+        var difference = Difference(here: here, there: here, kept: kept)
         do {
-            // Only the table itself can say what the server's values are in its columns.
+            // The table itself says best what the server's values are in its columns.
             try db.inSavepoint {
                 try tables.upsert(
                     payload, version: change.version, table, key, local: local)
-                let there = try reader.values(local) ?? here
-                let differing = there.filter { name, server in
-                    here[name].map { !FieldMerge.areSame($0, server) } ?? false
-                }
-                copied = differing.filter { Self.isSameText(here[$0.key], as: kept[$0.key]) }
-                if copied.count == differing.count { return .commit }
-                edited = there
-                return .rollback
+                difference = Difference(
+                    here: here, there: try reader.values(local) ?? here, kept: kept)
+                return difference.isEdit ? .rollback : .commit
             }
         } catch is RowFlaw { return false } catch let error as DatabaseError
             where error.isOfTheRow
-        { return false }
-        guard let edited else { return false }
-        if !copied.isEmpty { try tables.writer(table).upsert(copied, local: local) }
+        {
+            // Another row here may have a unique value of the server's row, or the table asks for
+            // more than it did.
+            let server = ServerValues(db: db, tables: tables, table: table)
+            difference = Difference(
+                here: here, there: try server.values(payload, key, local: local, here: here),
+                kept: kept)
+        }
+        guard difference.isEdit else { return false }
+        try takeCopied(difference, table, local: local)
         let number = try TouchLog(db: db).takeNumber(in: table)
         try PendingQueue(db: db).add(
             PendingRow(
                 sequence: number, tableID: table.id, key: key, local: local, operation: .update,
-                base: known.row.version, image: RowImage.text(of: edited), revision: number),
+                base: known.row.version, image: RowImage.text(of: difference.there),
+                revision: number),
             form: table.keyForm)
         return true
     }
 
-    /// Whether a value was copied from a column that could not hold the server's exactly.
-    private static func isSameText(
-        _ value: DatabaseValue?, as kept: SetAsideColumns.KeptValue?
-    ) -> Bool {
-        guard let value, let before = kept.flatMap({ SQLLiteral.value(of: $0.literal) }) else {
-            return false
-        }
-        return text(value) == text(before)
-    }
-
-    private static func text(_ value: DatabaseValue) -> String {
-        if case .string(let text) = value.storage { return text }
-        return SQLLiteral.text(of: value)
+    /// Writes the server's values of columns that nobody edited, unless a constraint refuses them.
+    private func takeCopied(
+        _ difference: Difference, _ table: TableSchema, local: DatabaseValue
+    ) throws {
+        if difference.copied.isEmpty { return }
+        do {
+            try db.inSavepoint {
+                // The whole row, because SQLite checks NOT NULL before it finds the row.
+                try tables.writer(table).upsert(
+                    difference.here.merging(difference.copied) { $1 }, local: local)
+                return .commit
+            }
+        } catch let error as DatabaseError where error.isOfTheRow {}
     }
 
     /// Runs when the log has been read to its end.
     func finish() throws {
         for id in ids { try SyncedTables(db: db).setRebuilding(.none, of: id) }
+    }
+}
+
+extension RebuiltTables {
+    /// How a row here differs from the server's.
+    fileprivate struct Difference {
+        let here: RowValues
+        let there: RowValues
+        /// The server's values where the one here was copied from a column that could not hold the
+        /// server's exactly.
+        let copied: RowValues
+        /// Whether other values differ, too.
+        let isEdit: Bool
+
+        /// - Parameter kept: what the columns could not hold exactly.
+        init(here: RowValues, there: RowValues, kept: [String: SetAsideColumns.KeptValue]) {
+            (self.here, self.there) = (here, there)
+            let differing = there.filter { name, server in
+                here[name].map { !FieldMerge.areSame($0, server) } ?? false
+            }
+            copied = differing.filter { Self.isSameText(here[$0.key], as: kept[$0.key]) }
+            isEdit = copied.count < differing.count
+        }
+
+        /// Whether a value was copied from a column that could not hold the server's exactly.
+        private static func isSameText(
+            _ value: DatabaseValue?, as kept: SetAsideColumns.KeptValue?
+        ) -> Bool {
+            guard let value, let before = kept.flatMap({ SQLLiteral.value(of: $0.literal) }) else {
+                return false
+            }
+            return text(value) == text(before)
+        }
+
+        private static func text(_ value: DatabaseValue) -> String {
+            if case .string(let text) = value.storage { return text }
+            return SQLLiteral.text(of: value)
+        }
     }
 }

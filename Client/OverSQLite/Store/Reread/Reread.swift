@@ -30,8 +30,12 @@ struct Reread {
     /// - Parameter epoch: the server's epoch; nil keeps the known one.
     func begin(epoch: String?) throws {
         try UnseenRows(db: db).begin()
-        try HeldRows(db: db).removeAll()
-        if reason == .newHistory { try SyncedTables(db: db).recordNewHistory() }
+        if reason == .newHistory {
+            try HeldRows(db: db).removeAll()
+            try SyncedTables(db: db).recordNewHistory()
+        } else {
+            try HeldRows(db: db).removeDownloaded()
+        }
         try DeviceStateTable(db: db).beginReread(reason, epoch: epoch)
     }
 

@@ -14,11 +14,19 @@ struct HeldRows {
         let key: DeviceRowKey
         let row: RemoteRow
         let reason: String
+        /// Whether this is what the server has stored of a version that the device wrote itself.
+        let isStored: Bool
+
+        /// Whether the row here still has to become what the server has stored of its version.
+        func isStored(of known: KnownRow?) -> Bool {
+            isStored && known == row.known
+        }
 
         fileprivate init(_ row: Row) {
             tableID = row["tbl"]
             key = DeviceRowKey(wire: row["key"])
             reason = row["reason"]
+            isStored = row["is_stored"]
             self.row = RemoteRow(
                 version: row["version"],
                 payload: (row["payload"] as String?).map { Array($0.utf8) },
@@ -26,27 +34,38 @@ struct HeldRows {
         }
     }
 
+    /// - Parameter isStored: whether this is what the server has stored of a version that the
+    ///   device wrote itself. It does not replace a newer version.
     func hold(
         _ table: TableSchema, _ key: DeviceRowKey, version: Int64, payload: [UInt8]?,
-        _ cause: HeldRow.Cause, _ reason: String
+        _ cause: HeldRow.Cause, _ reason: String, isStored: Bool = false
     ) throws {
         try db.cachedStatement(
             sql: """
-                INSERT INTO _sync_held (tbl, key, version, payload, reason, cause)
-                VALUES (?, ?, ?, ?, ?, ?)
+                INSERT INTO _sync_held (tbl, key, version, payload, reason, cause, is_stored)
+                VALUES (?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT (tbl, key) DO UPDATE
                 SET version = excluded.version, payload = excluded.payload,
-                  reason = excluded.reason, cause = excluded.cause
+                  reason = excluded.reason, cause = excluded.cause,
+                  is_stored = excluded.is_stored
+                WHERE NOT excluded.is_stored OR excluded.version >= _sync_held.version
                 """
         ).execute(arguments: [
             table.id, key.wire, version, payload.map { String(decoding: $0, as: UTF8.self) },
-            reason, cause.rawValue,
+            reason, cause.rawValue, isStored,
         ])
     }
 
     func release(_ table: TableSchema, _ key: DeviceRowKey) throws {
         try db.cachedStatement(sql: "DELETE FROM _sync_held WHERE tbl = ? AND key = ?")
             .execute(arguments: [table.id, key.wire])
+    }
+
+    /// No longer holds what the server has stored of a version that the device wrote itself.
+    func releaseStored(_ table: TableSchema, _ key: DeviceRowKey) throws {
+        try db.cachedStatement(
+            sql: "DELETE FROM _sync_held WHERE tbl = ? AND key = ? AND is_stored"
+        ).execute(arguments: [table.id, key.wire])
     }
 
     /// Writes the row, unless the same or a newer version is here, and no longer holds it.
@@ -57,9 +76,14 @@ struct HeldRows {
         _ entry: Entry, _ table: TableSchema, local: DatabaseValue?, _ tables: TableWriters
     ) throws -> Bool {
         let known = try tables.known.find(table, entry.key)
+        if entry.isStored(of: known?.row), let local {
+            let result = try StoredWrite(db: db, tables: tables).attempt(
+                entry.row, table, entry.key, local: local)
+            guard case .taken = result else { return false }
+        }
         do {
             try db.inSavepoint {
-                if known.map({ $0.row.version < entry.row.version }) ?? true {
+                if !entry.isStored, known.map({ $0.row.version < entry.row.version }) ?? true {
                     try tables.write(entry.row, table, entry.key, local: local)
                 }
                 try release(table, entry.key)
@@ -79,13 +103,18 @@ struct HeldRows {
 
     func removeAll() throws { try db.execute(sql: "DELETE FROM _sync_held") }
 
+    /// Removes the rows that a reread of the same history brings again.
+    func removeDownloaded() throws {
+        try db.execute(sql: "DELETE FROM _sync_held WHERE NOT is_stored")
+    }
+
     /// Some rows to try again. If there are too many for one transaction, the choice is random, so
     /// that rows that can be written now are not stuck behind rows that never can.
     func next() throws -> [Entry] {
         try Row.fetchAll(
             db,
             sql: """
-                SELECT tbl, key, version, payload, reason FROM _sync_held WHERE (tbl, key) IN (
+                SELECT tbl, key, version, payload, reason, is_stored FROM _sync_held WHERE (tbl, key) IN (
                     SELECT tbl, key FROM _sync_held ORDER BY random() LIMIT ?)
                 ORDER BY tbl, key
                 """,
@@ -97,7 +126,7 @@ struct HeldRows {
     func refused(of table: TableSchema, limit: Int) throws -> [Entry] {
         let statement = try db.cachedStatement(
             sql: """
-                SELECT tbl, key, version, payload, reason FROM _sync_held
+                SELECT tbl, key, version, payload, reason, is_stored FROM _sync_held
                 WHERE tbl = ? AND cause = ? AND payload IS NOT NULL ORDER BY key LIMIT ?
                 """)
         return try Row.fetchAll(
@@ -114,7 +143,7 @@ struct HeldRows {
     func entry(_ table: TableSchema, _ key: DeviceRowKey) throws -> Entry? {
         let statement = try db.cachedStatement(
             sql:
-                "SELECT tbl, key, version, payload, reason FROM _sync_held WHERE tbl = ? AND key = ?"
+                "SELECT tbl, key, version, payload, reason, is_stored FROM _sync_held WHERE tbl = ? AND key = ?"
         )
         return try Row.fetchOne(statement, arguments: [table.id, key.wire]).map(Entry.init)
     }

@@ -9,6 +9,8 @@ final class TableWriters {
     let known: KnownRows
     /// Whether a row may have values that it cannot give back.
     private var hasExact: Bool
+    /// Whether any row of the server is held.
+    var hasHeld = false
     /// Outcomes of pending edits, for callers that wait for them.
     var outcomes: [RowOutcome] = []
 

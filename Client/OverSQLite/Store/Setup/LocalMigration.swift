@@ -11,10 +11,13 @@ struct LocalMigration {
         var result: Value?
         // A mark that an error left behind would silence the app's next writes.
         try db.inSavepoint {
+            // An app that has updated the library migrates before the first start of it.
+            try MetadataTables.addColumns(to: db)
             let start = try log.lastSequence()
             let before = try tables.capturing()
             result = try ApplyMode(db: db).during(body)
             try log.makeLocal(after: start)
+            try DeviceStateTable(db: db).keepLocalValues()
             for (id, isCapturing) in try tables.capturing()
             where !isCapturing && before[id] == true {
                 try tables.setRebuilding(.local, of: id)

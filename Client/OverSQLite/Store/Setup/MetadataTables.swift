@@ -4,7 +4,7 @@ import GRDB
 /// transactions.
 enum MetadataTables {
     /// Increases when the tables below change.
-    static let format = 6
+    static let format = 7
     /// The first format of a library that spells references as keys are spelled here.
     static let spelledReferences = 5
 
@@ -33,7 +33,8 @@ enum MetadataTables {
     /// Format 2 added the server's epoch, format 3 tables that come and go, format 4 reports of
     /// conflicts and edits of tables that are not synced at present, format 5 an index of keys that
     /// are spelled otherwise than on the wire, the causes of held rows, and the database's file,
-    /// format 6 tables that were made anew.
+    /// format 6 tables that were made anew, format 7 stored rows that are held, and the end of what
+    /// a local migration changes.
     private static func upgrade(_ db: Database, from found: Int) throws {
         if found < 2 {
             try db.execute(
@@ -56,12 +57,19 @@ enum MetadataTables {
                 try db.execute(sql: "ALTER TABLE \(table) ADD COLUMN \(column) TEXT")
             }
         }
-        if found < 6, try !db.columns(in: "_sync_tables").contains(where: { $0.name == "rebuilt" })
-        {
-            try db.execute(
-                sql: "ALTER TABLE _sync_tables ADD COLUMN rebuilt INTEGER NOT NULL DEFAULT 0")
-        }
+        try addColumns(to: db)
         try db.execute(sql: "UPDATE _sync_state SET format = ?", arguments: [format])
+    }
+
+    /// Adds the columns of the formats from 6 on, also before the first start of this version.
+    static func addColumns(to db: Database) throws {
+        for (table, column) in [
+            ("_sync_tables", "rebuilt"), ("_sync_state", "reached"),
+            ("_sync_state", "local_until"), ("_sync_held", "is_stored"),
+        ] where try !db.columns(in: table).contains(where: { $0.name == column }) {
+            try db.execute(
+                sql: "ALTER TABLE \(table) ADD COLUMN \(column) INTEGER NOT NULL DEFAULT 0")
+        }
     }
 
     private static let tables = """
@@ -74,6 +82,10 @@ enum MetadataTables {
           next_change_id INTEGER NOT NULL DEFAULT 1,
           -- Position in the feed, moved only with the rows it stands for.
           cursor INTEGER NOT NULL DEFAULT 0,
+          -- The furthest that the cursor has been.
+          reached INTEGER NOT NULL DEFAULT 0,
+          -- Up to here, rows keep what the app has written for this device only; 0 if it has written nothing.
+          local_until INTEGER NOT NULL DEFAULT 0,
           -- End of the window being read, 0 between windows.
           window INTEGER NOT NULL DEFAULT 0,
           -- 1 once the first window has been read to its end.
@@ -174,6 +186,8 @@ enum MetadataTables {
           reason TEXT NOT NULL,
           -- What kind of reason it is; NULL for rows that older versions held.
           cause TEXT,
+          -- 1 if it is what the server has stored of the version that the device wrote.
+          is_stored INTEGER NOT NULL DEFAULT 0,
           PRIMARY KEY (tbl, key)
         ) WITHOUT ROWID;
         -- While the feed is read again: the rows it has yet to show, or has shown in an older version only.

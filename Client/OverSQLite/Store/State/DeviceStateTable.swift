@@ -96,7 +96,7 @@ struct DeviceStateTable {
             sql: """
                 UPDATE _sync_state SET user_id = NULL, source_id = NULL, next_change_id = 1,
                   cursor = 0, window = 0, hydrated = 0, epoch = NULL, reread = NULL,
-                  copied_from = NULL, copy_name = NULL
+                  reached = 0, local_until = 0, copied_from = NULL, copy_name = NULL
                 """)
         try ensureSource()
     }
@@ -109,12 +109,13 @@ struct DeviceStateTable {
     func advance(over page: DownloadPage, highestOwnChange: Int64) throws {
         try db.execute(
             sql: """
-                UPDATE _sync_state SET cursor = max(cursor, ?), window = ?,
-                  hydrated = max(hydrated, ?), next_change_id = max(next_change_id, ?)
+                UPDATE _sync_state SET cursor = max(cursor, :after), window = :window,
+                  reached = max(reached, :after), hydrated = max(hydrated, :hydrated),
+                  next_change_id = max(next_change_id, :next)
                 """,
             arguments: [
-                page.nextAfter, page.hasMore ? page.windowUntil : 0, !page.hasMore,
-                highestOwnChange &+ 1,
+                "after": page.nextAfter, "window": page.hasMore ? page.windowUntil : 0,
+                "hydrated": !page.hasMore, "next": highestOwnChange &+ 1,
             ])
     }
 
@@ -125,12 +126,16 @@ struct DeviceStateTable {
 
     /// Starts a reread at the log's start. The reason `newHistory` is kept over a later one.
     ///
+    /// A new history gives out the sequences anew.
+    ///
     /// - Parameter epoch: the server's epoch; nil keeps the known one.
     func beginReread(_ reason: RereadReason, epoch: String?) throws {
         try db.execute(
             sql: """
                 UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0,
                   epoch = coalesce(:epoch, epoch),
+                  reached = CASE WHEN :reason = :lost THEN 0 ELSE reached END,
+                  local_until = CASE WHEN :reason = :lost THEN 0 ELSE local_until END,
                   reread = CASE WHEN reread = :lost THEN reread ELSE :reason END
                 """,
             arguments: [
@@ -152,6 +157,21 @@ struct DeviceStateTable {
                 UPDATE _sync_state SET next_change_id = max(next_change_id, ?), window = 0,
                   hydrated = 0, epoch = ?
                 """, arguments: [standing.nextChangeID, standing.epoch])
+    }
+
+    // MARK: Values for this device only
+
+    /// The sequence up to which rows keep values that the app gave them for this device only; 0 if
+    /// it gave none.
+    func localUntil() throws -> Int64 {
+        try Int64.fetchOne(
+            db.cachedStatement(sql: "SELECT local_until FROM _sync_state")) ?? 0
+    }
+
+    /// Records that the app changes rows for this device only. When the log is read again, they
+    /// keep what it writes.
+    func keepLocalValues() throws {
+        try db.execute(sql: "UPDATE _sync_state SET local_until = max(cursor, reached)")
     }
 
     // MARK: Numbers

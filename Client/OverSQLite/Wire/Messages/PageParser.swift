@@ -75,7 +75,7 @@ private struct PageParser {
         operation: inout RepeatedText
     ) throws(JSONError) -> RemoteChange {
         var tableName = "", pk = "", op = "", sourceID = ""
-        var version: Int64 = 0, changeID: Int64 = 0
+        var sequence: Int64 = 0, version: Int64 = 0, changeID: Int64 = 0
         var payload: Range<Int>?
         try reader.readObject { reader, key throws(JSONError) in
             if reader.key(key, is: "table") {
@@ -89,6 +89,8 @@ private struct PageParser {
                 payload = slice.kind == .object ? slice.range : nil
             } else if reader.key(key, is: "server_version") {
                 version = try reader.readInt64()
+            } else if reader.key(key, is: "server_id") {
+                sequence = try reader.readInt64()
             } else if reader.key(key, is: "source_id") {
                 sourceID = try source.read(&reader)
             } else if reader.key(key, is: "source_change_id") {
@@ -99,7 +101,7 @@ private struct PageParser {
         }
         let isDelete = op == CapturedOperation.delete.rawValue
         return RemoteChange(
-            table: tableName, key: pk, version: version, isDelete: isDelete,
+            sequence: sequence, table: tableName, key: pk, version: version, isDelete: isDelete,
             payload: isDelete ? nil : payload, sourceID: sourceID, changeID: changeID)
     }
 }
