@@ -18,7 +18,7 @@ struct UnreadableParents: Sendable {
     /// trouble of the server's are not noted: they fail the request.
     ///
     /// - Returns: whether the upload has a chance without them.
-    mutating func note(_ error: PostgresError, _ statements: BusinessStatements) -> Bool {
+    mutating func record(_ error: PostgresError, _ statements: BusinessStatements) -> Bool {
         guard let server = error.serverError, let name = error.statementName,
             let refusal = RowRefusal(server, from: .business), refusal.mayConcernTable,
             !refusal.isPostponed

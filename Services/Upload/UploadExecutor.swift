@@ -147,7 +147,7 @@ package final class UploadExecutor: Sendable {
                 }
             } catch let error as PostgresError {
                 if !trustsSchema, Self.mayBeOutdated(error.sqlState) { throw OutdatedSchema() }
-                if unreadable.note(error, statements) {
+                if unreadable.record(error, statements) {
                     isolates = true
                     continue
                 }

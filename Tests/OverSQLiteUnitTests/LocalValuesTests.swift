@@ -108,7 +108,13 @@ import Testing
             ALTER TABLE _sync_state DROP COLUMN reached;
             ALTER TABLE _sync_state DROP COLUMN local_until;
             ALTER TABLE _sync_held DROP COLUMN is_stored;
-            ALTER TABLE _sync_tables DROP COLUMN rebuilt;
+            PRAGMA legacy_alter_table = ON;
+            CREATE TABLE older (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+                columns TEXT NOT NULL DEFAULT '', is_absent INTEGER NOT NULL DEFAULT 0);
+            INSERT INTO older SELECT id, name, columns, is_absent FROM _sync_tables;
+            DROP TABLE _sync_tables;
+            ALTER TABLE older RENAME TO _sync_tables;
+            PRAGMA legacy_alter_table = OFF;
             UPDATE _sync_state SET format = 5;
             """)
         try device.reopen(tables: Self.tables + [SyncTable("labels")]) { db in

@@ -20,7 +20,8 @@ import Testing
             Case(columns: "a TEXT UNIQUE, b", values: ["'x', 1", "'x', 2"]),
             Case(
                 columns: "a TEXT, b INTEGER DEFAULT 0",
-                indexes: "CREATE UNIQUE INDEX u ON t (a) WHERE b = 0", values: ["'x', 0", "'x', 0"]),
+                indexes: "CREATE UNIQUE INDEX u ON t (a) WHERE b = 0",
+                values: ["'x', 0", "'x', 0"]),
             Case(
                 columns: "a TEXT, b", indexes: "CREATE UNIQUE INDEX u ON t (lower(a))",
                 values: ["'x', 1", "'X', 1"]),

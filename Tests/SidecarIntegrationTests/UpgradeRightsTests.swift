@@ -106,10 +106,21 @@ struct UpgradeRightsTests {
                     (schema_name, table_name, key_kind, key_column, mode, owner_column)
                 VALUES ('b', 'notes', 'uuid', 'id', 'table', 'owner');
                 """)
+        // The catalog is read as today; layout 9 has no such columns.
+        try await connection.execute(
+            script: """
+                ALTER TABLE sync.catalog
+                    ADD COLUMN except_columns text[], ADD COLUMN read_only_columns json
+                """)
         let run = MigrationRun(on: connection)
         try await run.transaction {
             try await CaptureInstallation.apply(
                 try await Catalog.readTables(on: connection), in: run, lockTimeout: .seconds(5))
         }
+        try await connection.execute(
+            script: """
+                ALTER TABLE sync.catalog
+                    DROP COLUMN except_columns, DROP COLUMN read_only_columns
+                """)
     }
 }

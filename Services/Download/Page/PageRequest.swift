@@ -46,8 +46,8 @@ extension PageRequest {
     /// The end of the window that the caller asked for, never beyond the log's own.
     func window(of scope: ScopeState) -> Sequence64 { min(until ?? scope.head, scope.head) }
 
-    /// Whether own changes that come although they were not asked for are shown as nobody's: clients
-    /// that know no epoch are older than such changes, and skip their own.
+    /// Whether own changes that come although they were not asked for are shown as nobody's:
+    /// clients that know no epoch are older than such changes, and skip their own.
     var hidesOwnName: Bool { !includesOwn && epoch == nil }
 
     var cursor: CursorCheck { CursorCheck(after: after, epoch: epoch) }

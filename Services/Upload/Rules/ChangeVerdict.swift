@@ -37,8 +37,8 @@ package struct ServerRow: Hashable, Sendable {
     package let changeID: ChangeID
     /// RFC 3339; empty where compaction has removed the row's last change, and its time with it.
     package let timestamp: String
-    /// The sequence of the row's change if the upload at hand has written it: the payload is then as
-    /// it was sent.
+    /// The sequence of the row's change if the upload at hand has written it: the payload is then
+    /// as it was sent.
     package let ownSequence: Sequence64?
 
     package init(

@@ -47,7 +47,8 @@ final class BusinessStatements: Sendable {
         }
     }
 
-    /// Puts what the table has stored into the log; nil where it stores nothing but what it is given.
+    /// Puts what the table has stored into the log; nil where it stores nothing but what it is
+    /// given.
     ///
     /// - Parameter isOverruled: see ``Change/isOverruled``.
     func stored(

@@ -45,8 +45,8 @@ enum ParkStatement {
         return bindings
     }
 
-    /// Where rows stand in an index: `$1` keys, `$2` their owner; answers those that stand in it, as
-    /// text. What it reads decides which changes are tried together, and goes nowhere else.
+    /// Where rows stand in an index: `$1` keys, `$2` their owner; answers those that stand in it,
+    /// as text. What it reads decides which changes are tried together, and goes nowhere else.
     static func places(in index: UniqueIndex, of table: RegisteredTable) -> Statement {
         // Expressions of indexes name columns alone, and perhaps the table for a whole row: so
         // nothing else stands in FROM, and the table has no other name.

@@ -85,7 +85,7 @@ struct WriteArrangement: Sendable {
 /// it as what the table stores.
 struct ParkableRows {
     private(set) var all: [RowID] = []
-    /// What the first statement on each row writes. A row that it deletes is none of these.
+    /// What the first statement on each row writes. It has no entry for a row that it deletes.
     private var written: [RowID: ColumnSet] = [:]
 
     init(_ entries: [LogEntry], of changes: [Change], in index: UniqueIndex) {

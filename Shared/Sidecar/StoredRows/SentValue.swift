@@ -54,6 +54,8 @@ struct SentValue {
     private static let textArrays: Set<UInt32> = [1002, 1003, 1009, 1014, 1015]
     /// Arrays of `real`, `double precision` and `numeric`.
     private static let numberArrays: Set<UInt32> = [1021, 1022, 1231]
+    /// Arrays of times, dates and intervals.
+    private static let timeArrays: Set<UInt32> = [1115, 1182, 1183, 1185, 1187, 1270]
     /// The smallest object identifier of a type that is not PostgreSQL's own.
     private static let firstUserType: UInt32 = 16_384
     /// A number as JSON writes it.
@@ -124,9 +126,10 @@ struct SentValue {
                 + Self.areSame(
                     "nullif(\(sent)::jsonb, 'null')", "nullif(to_jsonb(\(stored)), 'null')")
                 + " OR " + Self.areSame(raw, "\(stored)::text COLLATE \"C\"") + ")"
-        case .array:
+        case .array where Self.timeArrays.contains(column.baseType):
             "(\(Self.areSame("to_jsonb(\(sent))", "to_jsonb(\(stored))"))"
                 + " AND \(Self.lacks(Time.other.loss, raw)))"
+        case .array: Self.areSame("to_jsonb(\(sent))", "to_jsonb(\(stored))")
         case .typed(let form):
             Self.areSame(form.expression(converted(sent)), form.expression(stored))
         }

@@ -132,7 +132,7 @@ struct PlacesTests {
                 SyncIntegrationTests.change(
                     change, op, "cells", keys[key], base: base, #"{"pos":\#(pos)}"#)
             }
-            // bob's stand where ann's do, the other way round.
+            // bob's have the positions of ann's, exchanged.
             for user in isBobFirst ? ["bob", "ann"] : ["ann", "bob"] {
                 let first = user == "bob" ? 2 : 1
                 try await database.upload(

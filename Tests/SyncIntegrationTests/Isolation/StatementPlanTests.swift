@@ -126,6 +126,8 @@ struct StatementPlanTests {
         guard let table = node["Relation Name"] as? String, type.hasSuffix("Scan") else {
             return below
         }
-        return [Scan(table: table, condition: node["Index Cond"] as? String ?? "")] + below
+        // A bitmap of an index has the condition twice: the index's below, and here.
+        let condition = node["Index Cond"] ?? node["Recheck Cond"]
+        return [Scan(table: table, condition: condition as? String ?? "")] + below
     }
 }

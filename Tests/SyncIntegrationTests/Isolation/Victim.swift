@@ -48,7 +48,8 @@ struct Victim {
         try await database.execute(
             """
             INSERT INTO sync.hydration (scope_id, device, floor_seq)
-            SELECT scope_id, '\(Self.mark)-laptop', 5 FROM sync.scope WHERE user_id = '\(Self.user)';
+            SELECT scope_id, '\(Self.mark)-laptop', 5 FROM sync.scope
+            WHERE user_id = '\(Self.user)';
             INSERT INTO sync.returned_table (scope_id, table_id)
             SELECT scope_id, 1 FROM sync.scope WHERE user_id = '\(Self.user)'
             """)

@@ -8,6 +8,7 @@ struct PoisonTests {
         CREATE TABLE s.rows (
             id uuid PRIMARY KEY, owner text, name varchar(10) NOT NULL DEFAULT 'x', n int CHECK (n < 100),
             code text UNIQUE, day date, twice int GENERATED ALWAYS AS (n * 2) STORED, wait int,
+            must text NOT NULL GENERATED ALWAYS AS (nullif(name, 'none')) STORED,
             parent_now uuid, parent_late uuid,
             parent_code text REFERENCES s.parents (code), parent_nr int REFERENCES s.parents (nr));
         ALTER TABLE s.rows
@@ -41,7 +42,7 @@ struct PoisonTests {
     static let poisons: [(payload: String, answer: String)] = [
         (#"{"code":"taken"}"#, "materialize_error 23505"),
         (#"{"n":100}"#, "materialize_error 23514"),
-        (#"{"name":null}"#, "materialize_error 23502"),
+        (#"{"name":"none"}"#, "materialize_error 23502"),
         (#"{"n":"many"}"#, "materialize_error 22P02"),
         (#"{"n":99999999999}"#, "materialize_error 22003"),
         (#"{"name":"longer than ten"}"#, "materialize_error 22001"),

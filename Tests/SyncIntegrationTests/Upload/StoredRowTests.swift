@@ -200,7 +200,8 @@ struct StoredRowTests {
             try await database.execute(
                 """
                 SET session_replication_role = replica;
-                INSERT INTO s.notes (id, owner, title, "Big") VALUES ('\(id("a1"))', 'ann', 'old', 7);
+                INSERT INTO s.notes (id, owner, title, "Big")
+                VALUES ('\(id("a1"))', 'ann', 'old', 7);
                 RESET session_replication_role
                 """)
             let answer = try await database.outcomes(

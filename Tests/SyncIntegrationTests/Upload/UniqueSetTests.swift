@@ -198,8 +198,10 @@ struct UniqueSetTests {
                 CREATE TABLE s.shared (id uuid PRIMARY KEY, pos int NOT NULL UNIQUE);
                 CREATE TABLE s.parts (id uuid, owner text, pos int NOT NULL,
                     PRIMARY KEY (owner, id), UNIQUE (owner, pos)) PARTITION BY HASH (owner);
-                CREATE TABLE s.parts_0 PARTITION OF s.parts FOR VALUES WITH (modulus 2, remainder 0);
-                CREATE TABLE s.parts_1 PARTITION OF s.parts FOR VALUES WITH (modulus 2, remainder 1);
+                CREATE TABLE s.parts_0 PARTITION OF s.parts
+                    FOR VALUES WITH (modulus 2, remainder 0);
+                CREATE TABLE s.parts_1 PARTITION OF s.parts
+                    FOR VALUES WITH (modulus 2, remainder 1);
                 """,
             registered: """
                   - {table: s.shared}

@@ -6,7 +6,7 @@ struct UniqueIndex: Sendable, Hashable {
     /// A column or an expression of the index.
     struct Term: Sendable, Hashable {
         /// SQL over the table's columns; for a column, its quoted name.
-        let sql: String
+        let expression: String
         /// The collation to compare with; nil if it is the column's own.
         let collation: String?
     }
@@ -24,7 +24,9 @@ struct UniqueIndex: Sendable, Hashable {
     let defaults: [String: String]
 
     /// Whether its terms are columns and it has no condition.
-    var isPlain: Bool { predicate == nil && terms.map(\.sql) == columns.map(\.quotedIdentifier) }
+    var isPlain: Bool {
+        predicate == nil && terms.map(\.expression) == columns.map(\.quotedIdentifier)
+    }
 }
 
 /// The parts of a `CREATE INDEX` statement. SQLite itself tells of columns only.
@@ -33,10 +35,10 @@ struct IndexText {
     let terms: [String]
     let predicate: String?
 
-    /// - Parameter sql: a statement as SQLite keeps it, so that its syntax is right.
+    /// - Parameter statement: as SQLite keeps it, so that its syntax is right.
     /// - Returns: nil if it has no list of columns.
-    init?(_ sql: String) {
-        let bytes = Array(sql.utf8)
+    init?(_ statement: String) {
+        let bytes = Array(statement.utf8)
         var (depth, isPast) = (0, false)
         var (terms, current, rest): ([[UInt8]], [UInt8], [UInt8]) = ([], [], [])
         var start = 0

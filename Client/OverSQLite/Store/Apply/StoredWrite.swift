@@ -72,7 +72,7 @@ struct StoredWrite {
     }
 
     /// What became of a row.
-    enum Result {
+    enum Outcome {
         case taken(isChanged: Bool)
         /// This database refuses the row, and nothing was written.
         case refused(HeldRow.Cause, String)
@@ -81,7 +81,7 @@ struct StoredWrite {
     /// Writes a row that nobody has edited since.
     func attempt(
         _ row: RemoteRow, _ table: TableSchema, _ key: DeviceRowKey, local: DatabaseValue
-    ) throws -> Result {
+    ) throws -> Outcome {
         try attempt { try write(row, table, key, local: local) { $0 } }
     }
 
@@ -134,7 +134,7 @@ struct StoredWrite {
         return isChanged
     }
 
-    private func attempt(_ body: () throws -> Bool) throws -> Result {
+    private func attempt(_ body: () throws -> Bool) throws -> Outcome {
         var isChanged = false
         do {
             try db.inSavepoint {

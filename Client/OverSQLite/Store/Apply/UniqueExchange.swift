@@ -12,7 +12,7 @@ struct UniqueExchange {
     /// Attempts in a transaction. Each leaves out the rows that the one before could not write.
     static let maximumAttempts = 8
 
-    struct Result {
+    struct Account {
         var written: [DeviceRowKey] = []
         var reports: [ConflictReport] = []
     }
@@ -43,7 +43,7 @@ struct UniqueExchange {
     }
 
     /// Runs under apply mode.
-    func run() throws -> Result {
+    func run() throws -> Account {
         var members = try refusedRows()
         for _ in 1...Self.maximumAttempts {
             try leaveOutBlocked(&members)
@@ -55,7 +55,7 @@ struct UniqueExchange {
                 try explain(member, reason)
             }
         }
-        return Result()
+        return Account()
     }
 
     // MARK: Which rows
@@ -166,7 +166,7 @@ struct UniqueExchange {
     /// - Returns: the rows that could not be written, with the reasons.
     private func attempt(
         _ members: [DeviceRowKey: Member]
-    ) throws -> (Result, failed: [DeviceRowKey: String]) {
+    ) throws -> (Account, failed: [DeviceRowKey: String]) {
         let writer = try tables.writer(table)
         let (spellings, outcomes) = (writer.newSpellings, tables.outcomes)
         var run = UniqueExchangeRun(exchange: self, members: members)

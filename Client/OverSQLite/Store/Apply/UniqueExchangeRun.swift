@@ -14,7 +14,7 @@ struct UniqueExchangeRun {
     private var done: Set<DeviceRowKey> = []
     private var parking: UniqueParking
     private var parked: [DeviceRowKey: [UniqueParking.Parked]] = [:]
-    private(set) var result = UniqueExchange.Result()
+    private(set) var result = UniqueExchange.Account()
     private(set) var failed: [DeviceRowKey: String] = [:]
 
     init(exchange: UniqueExchange, members: [DeviceRowKey: UniqueExchange.Member]) {

@@ -114,7 +114,8 @@ struct HeldRows {
         try Row.fetchAll(
             db,
             sql: """
-                SELECT tbl, key, version, payload, reason, is_stored FROM _sync_held WHERE (tbl, key) IN (
+                SELECT tbl, key, version, payload, reason, is_stored FROM _sync_held
+                WHERE (tbl, key) IN (
                     SELECT tbl, key FROM _sync_held ORDER BY random() LIMIT ?)
                 ORDER BY tbl, key
                 """,
@@ -142,9 +143,10 @@ struct HeldRows {
 
     func entry(_ table: TableSchema, _ key: DeviceRowKey) throws -> Entry? {
         let statement = try db.cachedStatement(
-            sql:
-                "SELECT tbl, key, version, payload, reason, is_stored FROM _sync_held WHERE tbl = ? AND key = ?"
-        )
+            sql: """
+                SELECT tbl, key, version, payload, reason, is_stored FROM _sync_held
+                WHERE tbl = ? AND key = ?
+                """)
         return try Row.fetchOne(statement, arguments: [table.id, key.wire]).map(Entry.init)
     }
 }

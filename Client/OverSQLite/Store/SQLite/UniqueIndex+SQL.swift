@@ -5,7 +5,7 @@ extension UniqueIndex {
     func clashSQL(_ value: (_ column: String) -> String) -> String {
         if isPlain {
             return zip(terms, columns).map { term, column in
-                "\(compared(term, as: term.sql)) = \(value(column))"
+                "\(compared(term, as: term.expression)) = \(value(column))"
             }.joined(separator: " AND ")
         }
         // The names in an expression are those of the innermost FROM.
@@ -14,7 +14,7 @@ extension UniqueIndex {
             "(SELECT \(expression) FROM (SELECT \(row)))"
         }
         var parts = terms.map { term in
-            "\(compared(term, as: "(\(term.sql))")) = \(ofOther(term.sql))"
+            "\(compared(term, as: "(\(term.expression))")) = \(ofOther(term.expression))"
         }
         if let predicate {
             parts.insert("(\(predicate))", at: 0)
@@ -32,7 +32,7 @@ extension UniqueIndex {
     /// - Parameter source: what follows FROM: where the row's columns are.
     func valuesSQL(from source: String) -> String {
         let values = terms.map { term in
-            predicate.map { "CASE WHEN \($0) THEN \(term.sql) END" } ?? term.sql
+            predicate.map { "CASE WHEN \($0) THEN \(term.expression) END" } ?? term.expression
         }
         return "SELECT \(values.joined(separator: ", ")) FROM \(source)"
     }

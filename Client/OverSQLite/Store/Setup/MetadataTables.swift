@@ -84,7 +84,7 @@ enum MetadataTables {
           cursor INTEGER NOT NULL DEFAULT 0,
           -- The furthest that the cursor has been.
           reached INTEGER NOT NULL DEFAULT 0,
-          -- Up to here, rows keep what the app has written for this device only; 0 if it has written nothing.
+          -- Up to here, rows keep what the app has written for this device only; 0: it has not.
           local_until INTEGER NOT NULL DEFAULT 0,
           -- End of the window being read, 0 between windows.
           window INTEGER NOT NULL DEFAULT 0,
@@ -111,7 +111,7 @@ enum MetadataTables {
           -- 1 while the app does not sync the table, whose changes then go past unread; 2 if the server has begun
           -- another history since.
           is_absent INTEGER NOT NULL DEFAULT 0,
-          -- 1 once the app has made the table anew, until its rows are compared with the feed's; 2 if the app has
+          -- 1 once the app has made the table anew, until its rows are compared; 2 if the app has
           -- said that the new values are for this device only, until the next start.
           rebuilt INTEGER NOT NULL DEFAULT 0
         );

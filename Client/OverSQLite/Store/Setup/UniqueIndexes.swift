@@ -31,7 +31,7 @@ struct UniqueIndexes {
         {
             found.append(
                 plain(
-                    "\(table).\(number)", [.init(sql: number.quotedIdentifier, collation: nil)],
+                    "\(table).\(number)", [.init(expression: number.quotedIdentifier, collation: nil)],
                     [number]))
         }
         return try found.filter(\.isPlain) + found.filter { try !$0.isPlain && isUsable($0) }
@@ -50,11 +50,11 @@ struct UniqueIndexes {
                 let own = KeyCollation.ofColumn(column, in: table, db)
                 terms.append(
                     .init(
-                        sql: column.quotedIdentifier,
+                        expression: column.quotedIdentifier,
                         collation: own.uppercased() == collation.uppercased() ? nil : collation))
             } else {
                 guard let text, text.terms.count == rows.count else { return nil }
-                terms.append(.init(sql: text.terms[place], collation: collation))
+                terms.append(.init(expression: text.terms[place], collation: collation))
             }
         }
         let columns = names.compactMap { $0 }
