@@ -5,7 +5,7 @@ import Postgres
 import Testing
 
 /// What an operator types to see that a stack works which nothing but HTTPS leads to.
-@Suite("Demo and load on any stack", .serialized, .timeLimit(.minutes(5)))
+@Suite("Demo and load on any stack", .serialized, .timeLimit(.minutes(10)))
 struct DemoOnAnyStack {
     @Test(
         "The demo's devices agree, with and without PostgreSQL's copy, on a stack that had a demo before"

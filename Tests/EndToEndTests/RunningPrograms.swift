@@ -2,7 +2,7 @@ import DevStack
 import Programs
 
 /// Longest time that a program of a test may take to end by itself, on a busy machine.
-private let patience: Duration = .seconds(120)
+private let patience: Duration = .seconds(240)
 
 /// Runs a program that was built with the tests, to its end.
 ///

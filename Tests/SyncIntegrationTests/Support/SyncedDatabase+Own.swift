@@ -9,7 +9,7 @@ extension SyncedDatabase {
         _ user: String, device: String, after: Int = 0, epoch: String? = nil
     ) async throws -> [Change] {
         let reply = try await pull(user, device: device) { request in
-            request.after = Int64(after)
+            (request.after, request.fresh) = (Int64(after), true)
             if let epoch { request.epoch = epoch }
         }
         let body =

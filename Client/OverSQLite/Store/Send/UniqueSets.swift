@@ -11,7 +11,7 @@ struct UniqueSets {
 
     /// - Returns: the rows in sets, each at the place of its first row.
     func sets(of rows: [PendingRow]) throws -> [[PendingRow]] {
-        var owners: [Value: [Int]] = [:]
+        var owners: [IndexedValue: [Int]] = [:]
         for (place, row) in rows.enumerated() {
             for value in try serverValues(of: row) { owners[value, default: []].append(place) }
         }
@@ -26,14 +26,14 @@ struct UniqueSets {
     }
 
     /// What a row has in a unique index.
-    private struct Value: Hashable {
+    private struct IndexedValue: Hashable {
         let table: Int64
         let index: Int
         let terms: [DatabaseValue]
     }
 
     /// The unique values that a row has on the server, as far as this device knows.
-    private func serverValues(of row: PendingRow) throws -> [Value] {
+    private func serverValues(of row: PendingRow) throws -> [IndexedValue] {
         guard let table = catalog.table(id: row.tableID), !table.uniqueIndexes.isEmpty,
             let image = RowImage.values(of: row.image)
         else { return [] }
@@ -49,7 +49,7 @@ struct UniqueSets {
     }
 
     /// The unique values that a row has here.
-    private func localValues(of row: PendingRow) throws -> [Value] {
+    private func localValues(of row: PendingRow) throws -> [IndexedValue] {
         guard let table = catalog.table(id: row.tableID) else { return [] }
         return try table.uniqueIndexes.enumerated().compactMap { number, index in
             let source = "\(table.quotedName) WHERE \(table.quotedKey) IS ?"
@@ -60,12 +60,12 @@ struct UniqueSets {
     private func value(
         _ index: UniqueIndex, _ number: Int, _ table: TableSchema, _ source: String,
         _ arguments: StatementArguments
-    ) throws -> Value? {
+    ) throws -> IndexedValue? {
         let statement = try db.cachedStatement(sql: index.valuesSQL(from: source))
         guard let row = try Row.fetchOne(statement, arguments: arguments) else { return nil }
         let terms = Array(row.databaseValues)
         if terms.contains(.null) { return nil }
-        return Value(table: table.id, index: number, terms: terms)
+        return IndexedValue(table: table.id, index: number, terms: terms)
     }
 }
 

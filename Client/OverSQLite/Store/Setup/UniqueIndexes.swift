@@ -31,8 +31,8 @@ struct UniqueIndexes {
         {
             found.append(
                 plain(
-                    "\(table).\(number)", [.init(expression: number.quotedIdentifier, collation: nil)],
-                    [number]))
+                    "\(table).\(number)",
+                    [.init(expression: number.quotedIdentifier, collation: nil)], [number]))
         }
         return try found.filter(\.isPlain) + found.filter { try !$0.isPlain && isUsable($0) }
     }
