@@ -28,7 +28,7 @@ final class RefusalPause: Sendable {
     func wait(for user: UserID) async {
         guard enter(user) else { return }
         defer { leave(user) }
-        // The client waits for this and nothing else: there is nothing to be told of before.
+        // The delay is the purpose. Cancellation ends it early: the client has left.
         try? await Task.sleep(for: Self.length)
     }
 

@@ -19,7 +19,7 @@ final class SyncSession: Sendable {
     let pauses = Mutex(0)
     /// Edits whose outcome the app waits for.
     let outcomes = OutcomeWatch()
-    /// Rows that other rows were rejected for, and that the app was told of.
+    /// Parents whose absence rejected other rows, and which a notice has already reported.
     private let missing = Mutex<Set<TableKey>>([])
     /// What the server offers; nil until it was asked.
     private let offered = Mutex<Capabilities?>(nil)

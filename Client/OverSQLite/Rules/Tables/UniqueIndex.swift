@@ -29,7 +29,7 @@ struct UniqueIndex: Sendable, Hashable {
     }
 }
 
-/// The parts of a `CREATE INDEX` statement. SQLite itself tells of columns only.
+/// The parts of a `CREATE INDEX` statement. SQLite itself reports columns only, no expressions.
 struct IndexText {
     /// The columns and expressions, without ASC and DESC.
     let terms: [String]
