@@ -62,7 +62,7 @@ package final class UploadExecutor: Sendable {
         let upload = QueuedUpload(
             user: user, device: DeviceID(caller.device), options: options, deadline: deadline,
             latestStart: latestStart(deadline),
-            read: { [limits] schema throws(UndecodableUpload) in
+            reading: BatchReading { [limits] schema throws(UndecodableUpload) in
                 try UploadBatch(
                     body, format: options.format, roles: Set(caller.roles), schema: schema,
                     limits: limits)
@@ -81,7 +81,7 @@ package final class UploadExecutor: Sendable {
         let upload = QueuedUpload(
             user: user, device: DeviceID(failure.device), options: UploadOptions(),
             deadline: deadline, latestStart: latestStart(deadline),
-            read: { [limits] schema throws(UndecodableUpload) in
+            reading: BatchReading { [limits] schema throws(UndecodableUpload) in
                 UploadBatch(retrying: failure, schema: schema, limits: limits)
             },
             bytes: try queue.admit(ByteBuffer(string: failure.payload), of: user))
@@ -98,7 +98,9 @@ package final class UploadExecutor: Sendable {
         do {
             // Refused before it is parsed if the queue is already full.
             guard !pool.isFull else { throw PostgresError(.poolExhausted) }
-            return try await queue.submit(upload) { try await write($0) }
+            return try await queue.submit(upload) { [self] in await read(upload) } write: {
+                try await write($0)
+            }
         } catch let error as UndecodableUpload where error.isTooLarge {
             throw RPCFailure(.tooLarge, code: "payload_too_large", message: error.reason)
         } catch let error as UndecodableUpload {
@@ -111,15 +113,21 @@ package final class UploadExecutor: Sendable {
         }
     }
 
+    /// Reads an upload whose turn is next. What stands in its way is met again at its turn.
+    private func read(_ upload: QueuedUpload) async {
+        guard let statements = try? await preparedStatements() else { return }
+        _ = try? upload.reading.batch(for: statements.schema)
+    }
+
     private func write(_ upload: QueuedUpload) async throws -> AnsweredUpload {
         let statements = try await preparedStatements()
-        let batch = try upload.read(statements.schema)
+        let batch = try upload.reading.batch(for: statements.schema)
         do {
             return (batch, try await transact(batch, statements, upload))
         } catch is OutdatedSchema {
             _ = try await source.refresh()
             let statements = try await preparedStatements()
-            let batch = try upload.read(statements.schema)
+            let batch = try upload.reading.batch(for: statements.schema)
             return (batch, try await transact(batch, statements, upload, trustsSchema: true))
         }
     }

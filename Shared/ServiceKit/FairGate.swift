@@ -20,12 +20,18 @@ package enum TurnRefusal: Error, Hashable, Sendable {
 /// A turn may have several requests (`FairQueue.Limits.requestsPerTurn`): the first one leads,
 /// works on all of them in its own task, and hands the others their answers. So the cancellation of
 /// its caller reaches the whole turn: a service that sets more than one must work apart from it.
+///
+/// The request that is the next of a user prepares while the turn before it goes on.
 package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     package typealias Instant = ContinuousClock.Instant
     package typealias Outcome = Result<Answer, any Error>
 
+    private typealias Continuation = CheckedContinuation<Wake, Never>
+
     /// How a request's wait ended.
     private enum Wake: Sendable {
+        /// It is the next of its user: it prepares, and waits on.
+        case prepares
         case leads(FairQueue.Turn, [Request])
         case answered(Outcome)
         case refused(TurnRefusal)
@@ -33,18 +39,44 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
 
     private struct Waiter: Sendable {
         let request: Request
-        let continuation: CheckedContinuation<Wake, Never>
+        let prepares: Bool
+        /// Nil while it prepares.
+        var continuation: Continuation?
+        /// How its wait has ended, if that was while it prepared.
+        var end: Wake?
     }
 
     private struct State {
         var queue: FairQueue
         /// Requests without an answer, but for those that lead a turn.
         var waiters: [FairQueue.ID: Waiter] = [:]
+        /// Those to resume when the lock is open.
+        var resumed: [(Continuation, Wake)] = []
 
-        /// The requests of a turn that begins. The first no longer waits: it leads.
-        mutating func take(_ turn: FairQueue.Turn) -> (leader: Waiter?, requests: [Request]) {
+        /// Ends a request's wait, or lets it know when it has prepared.
+        mutating func end(_ id: FairQueue.ID, _ wake: Wake) {
+            if let continuation = waiters[id]?.continuation {
+                waiters[id] = nil
+                resumed.append((continuation, wake))
+            } else {
+                waiters[id]?.end = wake
+            }
+        }
+
+        /// Lets the first request of a turn lead it.
+        mutating func begin(_ turn: FairQueue.Turn) {
             let requests = turn.requests.compactMap { waiters[$0]?.request }
-            return (waiters.removeValue(forKey: turn.requests[0]), requests)
+            end(turn.requests[0], .leads(turn, requests))
+            prepareNext(of: turn.user)
+        }
+
+        /// Lets the request prepare that is the next of a user.
+        mutating func prepareNext(of user: UserID) {
+            guard let id = queue.prepareNext(of: user), let waiter = waiters[id], waiter.prepares,
+                let continuation = waiter.continuation
+            else { return }
+            waiters[id]?.continuation = nil
+            resumed.append((continuation, .prepares))
         }
     }
 
@@ -72,22 +104,32 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     ///
     /// - Parameters:
     ///   - latest: when the wait ends, if no turn has come.
+    ///   - prepare: what can be done for the request before its turn. Runs at most once, while its
+    ///     user's turn before it goes on; not at all if its turn comes at once.
     ///   - work: answers the requests of a turn, in their order. Runs in the task of the first.
     /// - Throws: `TurnRefusal`, or the failure of the request's outcome.
     package func submit(
         _ request: Request, of user: UserID, by latest: Instant,
         isolation: isolated (any Actor)? = #isolation,
+        prepare: (@Sendable () async -> Void)? = nil,
         work: ([Request]) async -> [Outcome]
     ) async throws -> Answer {
         let id = lastID.add(1, ordering: .relaxed).newValue
         let wake = await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                arrive(Waiter(request: request, continuation: continuation), id, user, latest)
+            let wake = await withCheckedContinuation { continuation in
+                let waiter = Waiter(
+                    request: request, prepares: prepare != nil, continuation: continuation)
+                arrive(waiter, id, user, latest)
             }
+            guard case .prepares = wake, let prepare else { return wake }
+            await prepare()
+            return await withCheckedContinuation { waitOn($0, id) }
         } onCancel: {
             refuse(id, of: user, .cancelled)
         }
         switch wake {
+        // Not reached: a request prepares once.
+        case .prepares: throw TurnRefusal.cancelled
         case .refused(let refusal): throw refusal
         case .answered(let outcome): return try outcome.get()
         case .leads(let turn, let requests):
@@ -104,9 +146,12 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     package func submit(
         _ request: Request, of user: UserID, by latest: Instant,
         isolation: isolated (any Actor)? = #isolation,
+        prepare: (@Sendable () async -> Void)? = nil,
         answer: (Request) async throws -> Answer
     ) async throws -> Answer {
-        try await submit(request, of: user, by: latest, isolation: isolation) { requests in
+        try await submit(
+            request, of: user, by: latest, isolation: isolation, prepare: prepare
+        ) { requests in
             var outcomes: [Outcome] = []
             for request in requests {
                 do {
@@ -122,44 +167,61 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     private func arrive(
         _ waiter: Waiter, _ id: FairQueue.ID, _ user: UserID, _ latest: Instant
     ) {
-        let arrival = state.withLock { state in
+        let waits = change { state in
             let arrival = state.queue.arrive(id, from: user)
-            if case .waits = arrival { state.waiters[id] = waiter }
-            return arrival
+            state.waiters[id] = waiter
+            switch arrival {
+            case .begins(let turn): state.begin(turn)
+            case .refused(.user): state.end(id, .refused(.userIsFull))
+            case .refused(.all): state.end(id, .refused(.full))
+            case .waits:
+                state.prepareNext(of: user)
+                return true
+            }
+            return false
         }
-        switch arrival {
-        case .begins(let turn):
-            waiter.continuation.resume(returning: .leads(turn, [waiter.request]))
-        case .refused(.user): waiter.continuation.resume(returning: .refused(.userIsFull))
-        case .refused(.all): waiter.continuation.resume(returning: .refused(.full))
-        case .waits:
-            alarms.set(Place(gate: self, id: id, user: user), at: latest)
-            // Cancelled before it waited: the handler found nothing to refuse.
-            if Task.isCancelled { refuse(id, of: user, .cancelled) }
+        guard waits else { return }
+        alarms.set(Place(gate: self, id: id, user: user), at: latest)
+        // Cancelled before it waited: the handler found nothing to refuse.
+        if Task.isCancelled { refuse(id, of: user, .cancelled) }
+    }
+
+    /// A request that has prepared waits again, unless its wait has ended meanwhile.
+    private func waitOn(_ continuation: Continuation, _ id: FairQueue.ID) {
+        change { state in
+            state.waiters[id]?.continuation = continuation
+            if let wake = state.waiters[id]?.end { state.end(id, wake) }
         }
     }
 
     /// Ends a request's wait, unless its turn has begun.
     private func refuse(_ id: FairQueue.ID, of user: UserID, _ refusal: TurnRefusal) {
-        let waiter = state.withLock { state in
-            state.queue.leave(id, of: user) ? state.waiters.removeValue(forKey: id) : nil
+        change { state in
+            guard state.queue.leave(id, of: user) else { return }
+            state.end(id, .refused(refusal))
+            state.prepareNext(of: user)
         }
-        waiter?.continuation.resume(returning: .refused(refusal))
     }
 
     /// Answers the requests of a turn but the first, and lets the next turns begin.
     private func finish(_ turn: FairQueue.Turn, _ outcomes: [Outcome], after time: Duration) {
         precondition(outcomes.count == turn.requests.count, "an outcome for each request")
-        let (answered, begun) = state.withLock { state in
-            let answered = turn.requests.dropFirst().map { state.waiters.removeValue(forKey: $0) }
-            let turns = state.queue.finish(turn, work: time / .seconds(1))
-            return (answered, turns.map { (turn: $0, start: state.take($0)) })
+        change { state in
+            for (id, outcome) in zip(turn.requests, outcomes).dropFirst() {
+                state.end(id, .answered(outcome))
+            }
+            for next in state.queue.finish(turn, work: time / .seconds(1)) { state.begin(next) }
         }
-        for (waiter, outcome) in zip(answered, outcomes.dropFirst()) {
-            waiter?.continuation.resume(returning: .answered(outcome))
+    }
+
+    /// Changes the state, and then resumes those whose wait has ended.
+    private func change<Result>(_ body: (inout State) -> Result) -> Result {
+        let (result, resumed) = state.withLock { state in
+            let result = body(&state)
+            defer { state.resumed = [] }
+            return (result, state.resumed)
         }
-        for (turn, start) in begun {
-            start.leader?.continuation.resume(returning: .leads(turn, start.requests))
-        }
+        for (continuation, wake) in resumed { continuation.resume(returning: wake) }
+        return result
     }
 }

@@ -39,6 +39,11 @@ package struct WaitList<Value> {
         return nil
     }
 
+    /// The caller that has waited longest.
+    package var first: ID? {
+        order[head...].first { waiting[$0] != nil }
+    }
+
     /// - Returns: whether the caller was waiting.
     package mutating func remove(_ id: ID) -> Bool {
         guard waiting.removeValue(forKey: id) != nil else { return false }

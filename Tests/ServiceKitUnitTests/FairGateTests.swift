@@ -176,6 +176,87 @@ import Waiting
         #expect(gate.turns == 0)
     }
 
+    /// Submits a request that waits for `prepared` before its turn, and notes what it does.
+    private static func preparing(
+        _ number: Int, at gate: Gate, _ account: Account, until prepared: Latch,
+        by latest: ContinuousClock.Instant = never, working: Latch
+    ) -> Task<Int, any Error> {
+        Task {
+            while gate.turns + gate.waiting != number - 1 { await Task.yield() }
+            return try await gate.submit(number, of: "ada", by: latest) {
+                account.begin(-number)
+                await prepared.wait()
+            } answer: { request in
+                account.begin(request)
+                await working.wait()
+                return request
+            }
+        }
+    }
+
+    @Test("The next of a user prepares while the one before it works, and works after it")
+    func prepares() async throws {
+        let gate = Self.gate()
+        let account = Account()
+        let (working, prepared) = (Latch(), Latch())
+        await prepared.open()
+        let tasks = (1...3).map {
+            Self.preparing($0, at: gate, account, until: prepared, working: working)
+        }
+        // The second has prepared, and waits.
+        while account.begun.count < 2 { await Task.yield() }
+        await Self.expectWaiting(2, at: gate)
+        #expect(account.begun == [1, -2])
+        await working.open()
+        for (number, task) in tasks.enumerated() { #expect(try await task.value == number + 1) }
+        // What a later request prepares may come before or after the work of the one before it.
+        #expect(account.begun.filter { $0 > 0 } == [1, 2, 3])
+        #expect(account.begun.filter { $0 < 0 } == [-2, -3])
+        #expect(gate.turns == 0)
+    }
+
+    @Test("A turn that comes while its request prepares begins when that is done")
+    func preparesForLong() async throws {
+        let gate = Self.gate()
+        let account = Account()
+        let (working, prepared) = (Latch(), Latch())
+        let tasks = (1...2).map {
+            Self.preparing($0, at: gate, account, until: prepared, working: working)
+        }
+        while account.begun.count < 2 { await Task.yield() }
+        await working.open()
+        #expect(try await tasks[0].value == 1)
+        // The turn is the second's, which still prepares.
+        #expect(gate.turns == 1)
+        #expect(gate.waiting == 0)
+        #expect(account.begun == [1, -2])
+        await prepared.open()
+        #expect(try await tasks[1].value == 2)
+    }
+
+    @Test("A request that is late, or whose caller goes, while it prepares gets no turn")
+    func leavesWhilePreparing() async throws {
+        let gate = Self.gate()
+        let account = Account()
+        let (working, prepared) = (Latch(), Latch())
+        let first = Self.preparing(1, at: gate, account, until: prepared, working: working)
+        while gate.turns == 0 { await Task.yield() }
+        let late = Self.preparing(
+            2, at: gate, account, until: prepared, by: .now + .milliseconds(40), working: working)
+        while !account.begun.contains(-2) || gate.waiting > 0 { await Task.yield() }
+        let cancelled = Self.preparing(2, at: gate, account, until: prepared, working: working)
+        while account.begun.count(where: { $0 == -2 }) < 2 { await Task.yield() }
+        cancelled.cancel()
+        await Self.expectWaiting(0, at: gate)
+        await prepared.open()
+        await #expect(throws: TurnRefusal.late) { try await late.value }
+        await #expect(throws: TurnRefusal.cancelled) { try await cancelled.value }
+        await working.open()
+        #expect(try await first.value == 1)
+        #expect(account.begun == [1, -2, -2])
+        #expect(try await gate.submit(4, of: "ada", by: .now) { $0 } == 4)
+    }
+
     @Test("A full line refuses at once")
     func full() async throws {
         let gate = Self.gate(waitingPerUser: 1)

@@ -51,6 +51,21 @@ struct MemoryTests {
         }
     }
 
+    @Test("What a burst held in place is tried again when its memory is no longer in use")
+    func burst() {
+        var freed = FreedMemory()
+        let megabyte = Self.mebibyte
+        freed.returned(resident: 100 * megabyte, allocated: 70 * megabyte)
+        func looked(_ resident: Int, _ used: Int) -> Bool {
+            freed.look(resident: resident * megabyte, allocated: used * megabyte)
+        }
+        #expect(!looked(100, 65))
+        #expect(looked(100, 62))
+        freed.returned(resident: 80 * megabyte, allocated: 62 * megabyte)
+        #expect(!looked(80, 62))
+        #expect(looked(80, 20))
+    }
+
     @Test("The end of each thread's heap goes back to the system while the thread lives on")
     func ends() throws {
         guard ProcessMemory.look() != nil else { return }

@@ -56,7 +56,10 @@ struct GoldenServerTests {
             return "-- \(table.name): \(title)\n\(statement.sql);"
         }
         for (title, kind) in [("creation", MaterializeStatement.Kind.create), ("update", .update)] {
-            guard let stored = upload.stored(index, kind, all, expecting: .asRecorded)
+            guard
+                let stored = upload.stored(
+                    BusinessWrites.Shape(table: index, kind, all, hasMore: true),
+                    expecting: .asRecorded)
             else { continue }
             parts.append("-- \(table.name): what a \(title) stored\n\(stored.statement.sql);")
         }

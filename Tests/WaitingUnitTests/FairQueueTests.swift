@@ -130,6 +130,29 @@ import Testing
         #expect(queue.finish(second[0], work: 1).map(\.requests) == [[6]])
     }
 
+    @Test("While a user works, its next request prepares, and no other")
+    func preparing() {
+        var queue = FairQueue(.init(turns: 1, turnsPerUser: 1, waiting: 100, waitingPerUser: 50))
+        guard case .begins(let first) = queue.arrive(1, from: "ada") else {
+            Issue.record("the first request waits")
+            return
+        }
+        #expect(queue.prepareNext(of: "ada") == nil)
+        for id in 2...4 { _ = queue.arrive(id, from: "ada") }
+        _ = queue.arrive(10, from: "ben")
+        #expect(queue.prepareNext(of: "ada") == 2)
+        #expect(queue.prepareNext(of: "ada") == nil)
+        // Nothing of this user is under way.
+        #expect(queue.prepareNext(of: "ben") == nil)
+        #expect(queue.leave(2, of: "ada") == true)
+        #expect(queue.prepareNext(of: "ada") == 3)
+        let turns = queue.finish(first, work: 1)
+        #expect(turns.map(\.user) == ["ben"])
+        #expect(queue.prepareNext(of: "ada") == nil)
+        #expect(queue.finish(turns[0], work: 1).map(\.requests) == [[3]])
+        #expect(queue.prepareNext(of: "ada") == 4)
+    }
+
     @Test("Too many of one user, and too many of all, are refused")
     func bounds() {
         var queue = FairQueue(.init(turns: 1, turnsPerUser: 1, waiting: 3, waitingPerUser: 2))

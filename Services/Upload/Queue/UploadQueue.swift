@@ -15,8 +15,8 @@ struct QueuedUpload: Sendable {
     let deadline: ContinuousClock.Instant
     /// When the wait for the user's other uploads ends, here and at the scope's lock.
     let latestStart: ContinuousClock.Instant
-    /// Makes the batch for a schema; called again if the schema was outdated.
-    let read: @Sendable (UploadSchema) throws(UndecodableUpload) -> UploadBatch
+    /// What it asks for, read for the schema of the moment.
+    let reading: BatchReading
     /// The body's bytes, in the budget until the answer.
     let bytes: ByteBudget.Reservation
 }
@@ -102,13 +102,16 @@ struct UploadQueue: Sendable {
 
     /// Waits for the upload's turn, and answers.
     ///
+    /// - Parameter prepare: what is done before its turn, while the user's upload before it is
+    ///   written.
     /// - Throws: `RPCFailure` if its turn does not come; what `write` throws.
     func submit(
-        _ upload: QueuedUpload, write: (QueuedUpload) async throws -> AnsweredUpload
+        _ upload: QueuedUpload, prepare: @escaping @Sendable () async -> Void,
+        write: (QueuedUpload) async throws -> AnsweredUpload
     ) async throws -> AnsweredUpload {
         do {
             return try await gate.submit(
-                upload, of: upload.user, by: upload.latestStart, answer: write)
+                upload, of: upload.user, by: upload.latestStart, prepare: prepare, answer: write)
         } catch let refusal as TurnRefusal {
             switch refusal {
             case .userIsFull:

@@ -22,6 +22,9 @@ package struct Change: Sendable {
     package let isOrdinary: Bool
     /// Members of its payload that name no column, as far as they could be names of one.
     package let strangers: [String]
+    /// Its payload has members beside those that devices are shown of a row. Told of tables alone
+    /// that may store rows otherwise than they are sent.
+    package let hasMore: Bool
     /// The parent rows that it points to.
     package let needs: [ParentReference]
     /// The references that other rows may make to it.
@@ -36,7 +39,7 @@ package struct Change: Sendable {
         index: Int, id: ChangeID, row: RowID, table: Int, operation: Operation, base: RowVersion,
         payload: Range<Int>?, contentHash: Int64, columns: ColumnSet = ColumnSet(),
         defaulted: ColumnSet = ColumnSet(), isOrdinary: Bool = true, strangers: [String] = [],
-        needs: [ParentReference] = [], provides: [ParentReference] = [],
+        hasMore: Bool = false, needs: [ParentReference] = [], provides: [ParentReference] = [],
         isReduced: Bool = false, isOverruled: Bool = false
     ) {
         self.index = index
@@ -51,6 +54,7 @@ package struct Change: Sendable {
         self.defaulted = defaulted
         self.isOrdinary = isOrdinary
         self.strangers = strangers
+        self.hasMore = hasMore
         self.needs = needs
         self.provides = provides
         self.isReduced = isReduced
@@ -62,8 +66,8 @@ package struct Change: Sendable {
         Change(
             index: index, id: id, row: row, table: table, operation: operation, base: base,
             payload: payload, contentHash: contentHash, columns: columns, defaulted: defaulted,
-            isOrdinary: isOrdinary, strangers: strangers, needs: needs, provides: provides,
-            isReduced: isReduced, isOverruled: isOverruled)
+            isOrdinary: isOrdinary, strangers: strangers, hasMore: hasMore, needs: needs,
+            provides: provides, isReduced: isReduced, isOverruled: isOverruled)
     }
 
     /// The version that the change gives its row if it is applied. A device may name any base, even

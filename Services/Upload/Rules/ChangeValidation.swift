@@ -56,7 +56,8 @@ struct ChangeValidation {
             base: wire.base,
             payload: payload, contentHash: contentHash(row, payload), columns: shape.columns,
             defaulted: shape.defaulted, isOrdinary: shape.isOrdinary, strangers: shape.strangers,
-            needs: shape.needs, provides: shape.provides, isReduced: shape.isReduced,
+            hasMore: shape.hasMore, needs: shape.needs, provides: shape.provides,
+            isReduced: shape.isReduced,
             isOverruled: shape.isOverruled)
     }
 

@@ -19,6 +19,8 @@ struct PayloadShape {
     var isOrdinary = true
     /// See ``Change/strangers``.
     var strangers: [String] = []
+    /// See ``Change/hasMore``.
+    var hasMore = false
     var needs: [ParentReference] = []
     var provides: [ParentReference] = []
     /// It names columns that its device does not write: see ``written(_:of:roles:)``.
@@ -49,9 +51,11 @@ struct PayloadShape {
                     return
                 }
                 guard let column = named else {
+                    shape.hasMore = table.mayStoreOtherwise
                     shape.remember(stranger: member, reader)
                     return
                 }
+                if !table.shownColumns.contains(column) { shape.hasMore = table.mayStoreOtherwise }
                 next = column + 1
                 shape.columns.insert(column)
                 if slice.kind == .null {

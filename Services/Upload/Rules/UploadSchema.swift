@@ -68,6 +68,8 @@ package struct UploadTable: Sendable {
     let valueColumns: Set<Int>
     /// Columns whose default a null of a new row means.
     let takingDefaults: ColumnSet
+    /// Columns that devices are shown.
+    let shownColumns: ColumnSet
     /// For each column, the values that it stores as they are, where it does not store all so.
     let ordinaryValues: [OrdinaryValue?]
     /// The table may hold other rows than payloads say; false of most tables, which pay nothing.
@@ -101,6 +103,12 @@ package struct UploadTable: Sendable {
             takingDefaults.insert(place)
         }
         self.takingDefaults = takingDefaults
+        let shown = Set(WireRendering.shown(of: registered).map(\.name))
+        var shownColumns = ColumnSet()
+        for (place, column) in registered.columns.enumerated() where shown.contains(column.name) {
+            shownColumns.insert(place)
+        }
+        self.shownColumns = shownColumns
         ordinaryValues = registered.columns.map(\.ordinary)
     }
 

@@ -1,4 +1,5 @@
 import Postgres
+import Sidecar
 import Synchronization
 
 /// The statements on the team's tables that an upload needs, each built once for a schema.
@@ -14,9 +15,7 @@ final class BusinessStatements: Sendable {
         case keyUse(table: Int)
         case rows(
             table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation)
-        case stored(
-            table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation,
-            isOverruled: Bool)
+        case stored(BusinessWrites.Shape, MaterializeStatement.Expectation)
     }
 
     let schema: UploadSchema
@@ -47,20 +46,17 @@ final class BusinessStatements: Sendable {
         }
     }
 
-    /// Puts what the table has stored into the log; nil where it stores nothing but what it is
-    /// given.
-    ///
-    /// - Parameter isOverruled: see ``Change/isOverruled``.
+    /// Logs changes as the table has stored them; nil where it stores nothing but what it is given,
+    /// or nothing at all.
     func stored(
-        _ table: Int, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
-        expecting rows: MaterializeStatement.Expectation, isOverruled: Bool = false
+        _ shape: BusinessWrites.Shape, expecting rows: MaterializeStatement.Expectation
     ) -> StoredRowStatement? {
-        if kind == .delete { return nil }
-        if rows == .asRecorded, !schema.tables[table].mayStoreOtherwise { return nil }
-        let key = Key.stored(table: table, kind, columns, rows, isOverruled: isOverruled)
+        let table = schema.tables[shape.table]
+        if shape.kind == .delete || table.registered.mode != .table { return nil }
+        if rows == .asRecorded, !table.mayStoreOtherwise { return nil }
+        let key = Key.stored(shape, rows)
         if let known = comparisons.withLock({ $0[key] }) { return known }
-        let made = StoredRowStatement(
-            schema.tables[table], kind, columns, expecting: rows, isOverruled: isOverruled)
+        let made = StoredRowStatement(table, shape, expecting: rows)
         comparisons.withLock {
             if $0.count < Self.maximumStatements { $0.updateValue(made, forKey: key) }
         }

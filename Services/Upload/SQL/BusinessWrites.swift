@@ -3,22 +3,49 @@ import Sidecar
 
 /// Sorts applied changes into statements on business tables.
 struct BusinessWrites {
-    struct Group {
+    /// What the changes of one statement have in common.
+    struct Shape: Hashable {
         let table: Int
         let kind: MaterializeStatement.Kind
         let columns: ColumnSet
         /// See ``Change/isOverruled``.
         let isOverruled: Bool
+        /// See ``Change/hasMore``.
+        let hasMore: Bool
+
+        init(_ change: Change, isCreation: Bool) {
+            table = change.table
+            kind = MaterializeStatement.Kind(change, isCreation: isCreation)
+            columns = change.writtenColumns(kind)
+            isOverruled = change.isOverruled
+            hasMore = change.hasMore
+        }
+
+        init(
+            table: Int, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
+            isOverruled: Bool = false, hasMore: Bool = false
+        ) {
+            self.table = table
+            self.kind = kind
+            self.columns = columns
+            self.isOverruled = isOverruled
+            self.hasMore = hasMore
+        }
+    }
+
+    struct Group {
+        let shape: Shape
         var entries: [LogEntry]
+
+        var table: Int { shape.table }
+        var kind: MaterializeStatement.Kind { shape.kind }
+        var columns: ColumnSet { shape.columns }
     }
 
     private struct Key: Hashable {
         /// How many changes of the same row stand before it: one statement writes a row once.
         let wave: Int
-        let table: Int
-        let kind: MaterializeStatement.Kind
-        let columns: ColumnSet
-        let isOverruled: Bool
+        let shape: Shape
     }
 
     /// The statements in the order in which they must run: wave by wave, parents first; then the deletes,
@@ -32,25 +59,16 @@ struct BusinessWrites {
         for entry in entries {
             let change = changes[entry.change]
             guard schema.tables[change.table].registered.mode == .table else { continue }
-            let kind = MaterializeStatement.Kind(change, isCreation: entry.isCreation)
-            let rowCount = RowCount(row: change.row, isDelete: kind == .delete)
+            let shape = Shape(change, isCreation: entry.isCreation)
+            let rowCount = RowCount(row: change.row, isDelete: shape.kind == .delete)
             let wave = waves[rowCount, default: 0]
             waves[rowCount] = wave + 1
-            let columns = change.writtenColumns(kind)
-            let key = Key(
-                wave: wave, table: change.table, kind: kind, columns: columns,
-                isOverruled: change.isOverruled)
+            let key = Key(wave: wave, shape: shape)
             if let place = places[key] {
                 groups[place].group.entries.append(entry)
             } else {
                 places[key] = groups.count
-                groups.append(
-                    (
-                        key,
-                        Group(
-                            table: change.table, kind: kind, columns: columns,
-                            isOverruled: change.isOverruled, entries: [entry])
-                    ))
+                groups.append((key, Group(shape: shape, entries: [entry])))
             }
         }
         self.groups = groups.enumerated().sorted { a, b in
@@ -59,8 +77,9 @@ struct BusinessWrites {
     }
 
     private static func rank(_ key: Key, _ offset: Int) -> (Int, Int, Int, Int) {
-        let isDelete = key.kind == .delete
-        return (isDelete ? 1 : 0, key.wave, isDelete ? -key.table : key.table, offset)
+        let isDelete = key.shape.kind == .delete
+        let table = key.shape.table
+        return (isDelete ? 1 : 0, key.wave, isDelete ? -table : table, offset)
     }
 
     private struct RowCount: Hashable {

@@ -2,8 +2,9 @@ import Model
 import Postgres
 import Sidecar
 
-/// Puts what a table has stored into the log where that is another row than a device sent (promise
-/// P4). It follows the statement that wrote the rows, one for each (`MaterializeStatement`).
+/// Logs changes as the table has stored them, where that is another row than a device sent (promise
+/// P4). It follows the statement that wrote the rows, one for each (`MaterializeStatement`), and
+/// takes the place of `UploadStatements.appendLog` for their changes.
 ///
 /// The change keeps its sequence, its version, its writer and the hash of what was sent, so that a
 /// repeat of it is still known (V2). That some row of the table came out otherwise is noted for the
@@ -18,42 +19,40 @@ struct StoredRowStatement: Sendable {
     private static let namePrefix = "\(MaterializeStatement.namePrefix)_stored"
 
     /// Nil where PostgreSQL stores nothing but what the statement is given.
-    ///
-    /// - Parameter isOverruled: the devices sent more than the payloads say
-    ///   (`Change.isOverruled`), so that the stored row differs, whatever it is.
     init?(
-        _ table: UploadTable, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
-        expecting rows: MaterializeStatement.Expectation, isOverruled: Bool
+        _ table: UploadTable, _ shape: BusinessWrites.Shape,
+        expecting rows: MaterializeStatement.Expectation
     ) {
-        guard kind != .delete else { return nil }
+        guard shape.kind != .delete else { return nil }
         func mayDiffer(isOrdinary: Bool) -> Bool {
-            isOverruled || rows == .anything
+            shape.isOverruled || rows == .anything
                 || StoredRow.mayDiffer(
-                    table.registered, isCreation: kind == .create, isOrdinary: isOrdinary,
-                    names: columns.contains)
+                    table.registered, isCreation: shape.kind == .create, isOrdinary: isOrdinary,
+                    names: shape.columns.contains)
         }
         guard mayDiffer(isOrdinary: false) else { return nil }
         concernsOrdinary = mayDiffer(isOrdinary: true)
-        let differs =
-            isOverruled ? "true" : Self.differs(table.registered, kind, columns, expecting: rows)
-        let sql = Self.sql(table.registered, differs)
+        let sql = Self.sql(table.registered, shape, expecting: rows)
         statement = Statement(
             name: MaterializeStatement.name(of: sql, table, prefix: Self.namePrefix), sql: sql,
             parameters: [
-                .int8, .text, .int8Array,
-                table.registered.keyKind == .uuid ? .uuidArray : .textArray, .int8,
-            ])
+                .int8, .text, .int4, .int8,
+                table.registered.keyKind == .uuid ? .uuidArray : .textArray,
+            ] + LogRows.types)
     }
 
+    /// A condition of a row `t` beside its change `u`.
     private static func differs(
-        _ table: RegisteredTable, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
+        _ table: RegisteredTable, _ shape: BusinessWrites.Shape,
         expecting rows: MaterializeStatement.Expectation
     ) -> String {
+        // The devices sent more than the payloads say: the row differs, whatever it is.
+        if shape.isOverruled { return "true" }
         func differs(_ before: StoredRow.Before) -> String {
             StoredRow(table).differs(
-                row: "t", payload: "l.payload", before: before, names: columns.contains)
+                row: "t", payload: "u.payload", before: before, names: shape.columns.contains)
         }
-        switch (kind, rows) {
+        switch (shape.kind, rows) {
         case (.update, .asRecorded): return differs(.logged)
         // A row that had gone unseen is inserted again, and has defaults beside what was sent.
         case (.update, .anything):
@@ -65,55 +64,47 @@ struct StoredRowStatement: Sendable {
         }
     }
 
-    /// `$1` the scope, `$2` its user, `$3` the changes' sequences, `$4` the keys of their rows,
-    /// `$5` how many they are.
+    /// `$1` the scope, `$2` its user, `$3` the device, `$4` how many changes there are, `$5` the
+    /// keys of their rows; then the changes (`LogRows`).
     ///
-    /// The changes are updated where they lie, as this transaction alone can see them, and by no
-    /// index (`+ 0`): a plan that was made for an empty log would read all of the scope's.
-    ///
-    /// Rows that have gone since were deleted by a trigger, which the log tells. Any other that is
-    /// not under its key has been given another key or owner by one: the statement stops, as where
-    /// a trigger leaves a row out.
-    ///
-    /// - Parameter differs: a condition of a row `t` beside its change's payload `l.payload`.
-    private static func sql(_ table: RegisteredTable, _ differs: String) -> String {
+    /// Rows that have gone since were deleted by a trigger, which their states tell. Any other that
+    /// is not under its key has been given another key or owner by one: the statement stops, as
+    /// where a trigger leaves a row out.
+    private static func sql(
+        _ table: RegisteredTable, _ shape: BusinessWrites.Shape,
+        expecting rows: MaterializeStatement.Expectation
+    ) -> String {
+        let differs = differs(table, shape, expecting: rows)
         let payload = StoredRow(table).payload(
-            row: "t", sent: "l.payload", storedKey: "l.key")
-        let entries = "unnest($3, $4) AS u(seq, key)"
+            row: "t", sent: "u.payload", hasMore: shape.hasMore, storedKey: "u.key")
         let owner = table.ownerColumn.map { " AND t.\(quoted($0)) = \(table.ownerValue("$2"))" }
+        let key = quoted(table.keyColumn)
+        let logged = LogRows.columns(of: "f", payload: "coalesce(f.stored, f.payload)")
         return """
             WITH found AS MATERIALIZED (
-                SELECT u.seq, l.place, CASE WHEN \(differs)
-                    THEN \(payload) END AS payload
-                FROM \(entries)
-                CROSS JOIN LATERAL (
-                    SELECT c.ctid AS place, c.payload, c.key FROM sync.change_log c
-                    WHERE c.scope_id = $1 AND c.seq = u.seq LIMIT 1
-                ) AS l
-                CROSS JOIN LATERAL (
+                SELECT \(LogRows.columns(of: "u")), t.\(key) IS NOT NULL AS is_there,
+                    CASE WHEN t.\(key) IS NOT NULL AND \(differs) THEN \(payload) END AS stored
+                FROM unnest($5, \(LogRows.arguments(from: 6))) AS u(row_key, \(LogRows.columns))
+                LEFT JOIN LATERAL (
                     SELECT t.* FROM \(table.name.quotedName) AS t
-                    WHERE t.\(quoted(table.keyColumn)) = u.key\(owner ?? "") LIMIT 1
-                ) AS t
-            ), changed AS (
-                UPDATE sync.change_log AS l SET payload = f.payload FROM found f
-                WHERE l.ctid = f.place AND l.scope_id + 0 = $1 AND l.seq + 0 = f.seq
-                    AND f.payload IS NOT NULL
-                RETURNING 1
+                    WHERE t.\(key) = u.row_key\(owner ?? "") LIMIT 1
+                ) AS t ON true
+            ), logged AS (
+                INSERT INTO sync.change_log (scope_id, source_no, \(LogRows.columns))
+                SELECT $1, $3, \(logged) FROM found f
             ), noted AS (
                 INSERT INTO sync.returned_table (scope_id, table_id)
-                SELECT $1, \(table.id) WHERE EXISTS (SELECT FROM changed)
+                SELECT $1, \(table.id) WHERE EXISTS (SELECT FROM found f WHERE f.stored IS NOT NULL)
                 ON CONFLICT DO NOTHING
             )
-            SELECT sync.expect_rows((SELECT count(*) FROM found), $5 - CASE
-                WHEN (SELECT count(*) FROM found) = $5 THEN 0
-                ELSE (SELECT count(*) FROM \(entries)
+            SELECT sync.expect_rows((SELECT count(*) FROM found f WHERE f.is_there), $4 - CASE
+                WHEN (SELECT bool_and(f.is_there) FROM found f) THEN 0
+                ELSE (SELECT count(*) FROM found f
                     CROSS JOIN LATERAL (
-                        SELECT r.deleted FROM sync.change_log c
-                        JOIN sync.row_state r ON r.scope_id = $1 AND r.table_id = \(table.id)
-                            AND r.key = c.key
-                        WHERE c.scope_id = $1 AND c.seq = u.seq LIMIT 1
-                    ) AS s
-                    WHERE s.deleted AND NOT EXISTS (SELECT FROM found f WHERE f.seq = u.seq)) END)
+                        SELECT r.deleted FROM sync.row_state r WHERE r.scope_id = $1
+                            AND r.table_id = \(table.id) AND r.key = f.key LIMIT 1
+                    ) AS r
+                    WHERE NOT f.is_there AND r.deleted) END)
             WHERE $2 IS NOT NULL
             """
     }

@@ -86,15 +86,10 @@ package enum UploadStatements {
     package static let appendLog = Statement(
         name: "upload_append_log",
         sql: """
-            INSERT INTO sync.change_log (scope_id, source_no, seq, table_id, op, key, version, payload,
-                source_change_id, content_hash)
-            SELECT $1, $2, u.* FROM unnest($3::int8[], $4::int2[], $5::"char"[], $6::bytea[], $7::int8[],
-                $8::json[], $9::int8[], $10::int8[]) AS u
+            INSERT INTO sync.change_log (scope_id, source_no, \(LogRows.columns))
+            SELECT $1, $2, u.* FROM unnest(\(LogRows.arguments(from: 3))) AS u
             """,
-        parameters: [
-            .int8, .int4, .int8Array, .int2Array, .charArray, .byteaArray, .int8Array, .jsonArray,
-            .int8Array, .int8Array,
-        ])
+        parameters: [.int8, .int4] + LogRows.types)
 
     package static let writeRowState = Statement(
         name: "upload_write_rows",

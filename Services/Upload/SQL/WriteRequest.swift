@@ -4,6 +4,9 @@ import Sidecar
 import WireJSON
 
 /// The writes of an upload: scope, log, row states and business rows, in this order, set-wise.
+///
+/// Changes whose rows PostgreSQL may store otherwise than they were sent are logged with their
+/// business rows (`StoredRowStatement`).
 struct WriteRequest {
     let scope: NamedScope
     let source: Int32
@@ -13,7 +16,43 @@ struct WriteRequest {
     /// What the business rows are taken to be.
     let expected: MaterializeStatement.Expectation
     let body: UnsafeBufferPointer<UInt8>
-    var arrangement = WriteArrangement.none
+    let arrangement: WriteArrangement
+    /// The changes that are logged with their rows.
+    private let compared: Set<Sequence64>
+
+    init(
+        scope: NamedScope, source: Int32, changes: [Change], entries: [LogEntry],
+        statements: BusinessStatements, expected: MaterializeStatement.Expectation,
+        body: UnsafeBufferPointer<UInt8>, arrangement: WriteArrangement = .none
+    ) {
+        self.scope = scope
+        self.source = source
+        self.changes = changes
+        self.entries = entries
+        self.statements = statements
+        self.expected = expected
+        self.body = body
+        self.arrangement = arrangement
+        compared = Self.compared(entries, of: changes, statements, expected)
+    }
+
+    private static func compared(
+        _ entries: [LogEntry], of changes: [Change], _ statements: BusinessStatements,
+        _ expected: MaterializeStatement.Expectation
+    ) -> Set<Sequence64> {
+        var compared: Set<Sequence64> = []
+        var known: [BusinessWrites.Shape: StoredRowStatement?] = [:]
+        for entry in entries {
+            let change = changes[entry.change]
+            let shape = BusinessWrites.Shape(change, isCreation: entry.isCreation)
+            let statement =
+                known[shape] ?? statements.stored(shape, expecting: expected)
+            known[shape] = .some(statement)
+            guard let statement, statement.concernsOrdinary || !change.isOrdinary else { continue }
+            compared.insert(entry.sequence)
+        }
+        return compared
+    }
 
     var commands: [Command] { sidecarCommands + businessCommands }
 
@@ -23,11 +62,14 @@ struct WriteRequest {
         var advance = Bindings()
         scope.bind(to: &advance)
         advance.bind(last.sequence)
-        return [
-            Command(UploadStatements.advanceScope, advance),
-            Command(UploadStatements.appendLog, logBindings),
-            Command(UploadStatements.writeRowState, rowStateBindings),
-        ]
+        var commands = [Command(UploadStatements.advanceScope, advance)]
+        let logged =
+            compared.isEmpty ? entries : entries.filter { !compared.contains($0.sequence) }
+        if !logged.isEmpty { commands.append(append(logged)) }
+        commands.append(Command(UploadStatements.writeRowState, rowStateBindings))
+        // In front of the business writes: all that read times and money read them alike.
+        if !compared.isEmpty { commands.append(Command(UploadStatements.renderAsCapture)) }
+        return commands
     }
 
     private var businessCommands: [Command] {
@@ -36,92 +78,49 @@ struct WriteRequest {
             changes: changes, entries: entries, schema: statements.schema
         ).groups
         let deletes = groups.firstIndex { $0.kind == .delete } ?? groups.endIndex
-        // In front of the first statement: all that read times and money read them alike.
-        let opening =
-            groups.contains(where: isCompared) ? [Command(UploadStatements.renderAsCapture)] : []
-        let upserts = opening + groups[..<deletes].flatMap(commands)
+        let upserts = groups[..<deletes].flatMap(commands)
         guard deletes < groups.endIndex else { return upserts }
         return upserts + [Command(UploadStatements.enterDeletes)]
             + groups[deletes...].flatMap(commands)
     }
 
-    /// What writes a group's rows, and compares them with what the table holds then; whatever the
-    /// order of the groups.
+    /// What writes a group's rows, and logs those of its changes that were not logged before;
+    /// whatever the order of the groups.
     func commands(_ group: BusinessWrites.Group) -> [Command] {
-        guard let (comparison, entries) = comparison(group) else { return [command(group)] }
-        return [command(group), stored(entries, of: group.table, comparison)]
+        let later =
+            compared.isEmpty ? [] : group.entries.filter { compared.contains($0.sequence) }
+        guard !later.isEmpty, let stored = statements.stored(group.shape, expecting: expected)
+        else { return [command(group)] }
+        return [command(group), append(later, as: stored, of: group.shape.table)]
     }
 
-    /// Whether a statement follows that compares some of a group's rows.
-    func isCompared(_ group: BusinessWrites.Group) -> Bool { comparison(group) != nil }
-
-    private func comparison(
-        _ group: BusinessWrites.Group
-    ) -> (statement: Statement, entries: [LogEntry])? {
-        guard
-            let comparison = statements.stored(
-                group.table, group.kind, group.columns, expecting: expected,
-                isOverruled: group.isOverruled)
-        else { return nil }
-        let entries =
-            comparison.concernsOrdinary
-            ? group.entries : group.entries.filter { !changes[$0.change].isOrdinary }
-        return entries.isEmpty ? nil : (comparison.statement, entries)
-    }
-
-    /// The comparison of what some changes of a group wrote with what the table holds.
-    private func stored(_ entries: [LogEntry], of table: Int, _ statement: Statement) -> Command {
-        let table = statements.schema.tables[table].registered
-        let count = entries.count
-        var sequences = ArrayBinding(of: .int8, reserving: count)
-        var keys = ArrayBinding(
-            of: table.keyKind == .uuid ? .uuid : .text, reserving: count)
-        for entry in entries {
-            sequences.append(entry.sequence)
-            changes[entry.change].row.key.withStoredBytes { keys.append(bytes: $0) }
-        }
-        var bindings = Bindings()
-        scope.bind(to: &bindings)
-        bindings.bind(sequences)
-        bindings.bind(keys)
-        bindings.bind(Int64(count))
-        return Command(statement, bindings)
-    }
-
-    private var logBindings: Bindings {
-        let count = entries.count
-        var sequences = ArrayBinding(of: .int8, reserving: count)
-        var tables = ArrayBinding(of: .int2, reserving: count)
-        var operations = ArrayBinding(of: .char, reserving: count)
-        var keys = ArrayBinding(of: .bytea, reserving: count, bytes: count * 20)
-        var versions = ArrayBinding(of: .int8, reserving: count)
-        let payloadBytes = entries.reduce(0) { $0 + (changes[$1.change].payload?.count ?? 0) + 4 }
-        var payloads = ArrayBinding(of: .json, reserving: count, bytes: payloadBytes)
-        var ids = ArrayBinding(of: .int8, reserving: count)
-        var hashes = ArrayBinding(of: .int8, reserving: count)
-        for entry in entries {
-            let change = changes[entry.change]
-            sequences.append(entry.sequence)
-            tables.append(change.row.table)
-            operations.append(char: change.operation.letter)
-            change.row.key.withStoredBytes { keys.append(bytes: $0) }
-            versions.append(entry.version)
-            if let payload = change.payload {
-                payloads.append(
-                    bytes: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(body)[payload]))
-            } else {
-                payloads.appendNull()
-            }
-            ids.append(change.id)
-            hashes.append(change.contentHash)
-        }
-        var bindings = Bindings(reserving: 10, bytes: payloadBytes + count * 100)
+    private func append(_ entries: [LogEntry]) -> Command {
+        let rows = LogRows(entries, of: changes, body)
+        var bindings = Bindings(reserving: LogRows.types.count + 2, bytes: rows.bytes)
         bindings.bind(scope.id)
         bindings.bind(source)
-        for array in [sequences, tables, operations, keys, versions, payloads, ids, hashes] {
-            bindings.bind(array)
+        rows.bind(to: &bindings)
+        return Command(UploadStatements.appendLog, bindings)
+    }
+
+    /// Logs changes of a group as the table holds them.
+    private func append(
+        _ entries: [LogEntry], as stored: StoredRowStatement, of table: Int
+    ) -> Command {
+        let rows = LogRows(entries, of: changes, body)
+        let keyKind = statements.schema.tables[table].registered.keyKind
+        var keys = ArrayBinding(
+            of: keyKind == .uuid ? .uuid : .text, reserving: entries.count)
+        for entry in entries {
+            changes[entry.change].row.key.withStoredBytes { keys.append(bytes: $0) }
         }
-        return bindings
+        var bindings = Bindings(reserving: LogRows.types.count + 5, bytes: rows.bytes)
+        scope.bind(to: &bindings)
+        bindings.bind(source)
+        bindings.bind(Int64(entries.count))
+        bindings.bind(keys)
+        rows.bind(to: &bindings)
+        return Command(stored.statement, bindings)
     }
 
     /// Each row once, as its last change of the batch leaves it.
@@ -153,17 +152,16 @@ struct WriteRequest {
 
     /// The statement that writes a change, with no rows.
     func withoutRows(like change: Change, isCreation: Bool) -> Command {
-        let kind = MaterializeStatement.Kind(change, isCreation: isCreation)
-        return command(
+        command(
             BusinessWrites.Group(
-                table: change.table, kind: kind, columns: change.writtenColumns(kind),
-                isOverruled: change.isOverruled, entries: []))
+                shape: BusinessWrites.Shape(change, isCreation: isCreation), entries: []))
     }
 
     func command(_ group: BusinessWrites.Group) -> Command {
-        let table = statements.schema.tables[group.table].registered
+        let shape = group.shape
+        let table = statements.schema.tables[shape.table].registered
         var bindings = Bindings()
-        if group.kind == .delete {
+        if shape.kind == .delete {
             var keys = ArrayBinding(
                 of: table.keyKind == .uuid ? .uuid : .text, reserving: group.entries.count)
             for entry in group.entries {
@@ -177,7 +175,7 @@ struct WriteRequest {
         bindings.bind(Int64(group.entries.count))
         return Command(
             statements.rows(
-                group.table, group.kind, group.columns, expecting: expected), bindings)
+                shape.table, shape.kind, shape.columns, expecting: expected), bindings)
     }
 
     /// The payloads as one JSON array, each with its row's key as the last member.

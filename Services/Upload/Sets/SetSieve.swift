@@ -67,7 +67,7 @@ struct SetSieve {
         let before = try await places()
         let steps = transaction.steps(entries, scope, source, arrangement)
         let opening = transaction.opening(
-            entries, scope, source, before: steps, within: time,
+            entries, scope, source, within: time,
             lockTime: UploadIsolation.partLockTime)
         if let refusal = try await refusal(of: opening) { return unexplained(refusal) }
         for step in steps {

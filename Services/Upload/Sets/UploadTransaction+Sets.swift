@@ -58,16 +58,14 @@ extension UploadTransaction {
     }
 
     /// The beginning of an attempt: all but the business rows.
-    ///
-    /// - Parameter steps: what follows.
     func opening(
         _ entries: [LogEntry], _ scope: NamedScope, _ source: Int32,
-        before steps: [WriteRequest.Step], within time: Duration, lockTime: Duration
+        within time: Duration, lockTime: Duration
     ) -> [Command] {
         [
             Command(UploadStatements.enterWrites, entering(entries, scope)),
             bounds(time, lockTime: lockTime),
-        ] + withRequest(entries, scope, source) { $0.sidecarCommands + $0.opening(steps) }
+        ] + withRequest(entries, scope, source) { $0.sidecarCommands }
     }
 
     /// The business writes of an attempt, one by one.

@@ -11,22 +11,12 @@ extension WriteRequest {
     }
 
     var arrangedCommands: [Command] {
-        let steps = steps(parkingDeferred: false)
-        return opening(steps)
-            + steps.flatMap { step in
-                switch step {
-                case .command(let command): [command]
-                case .rows(let group): commands(group)
-                }
+        steps(parkingDeferred: false).flatMap { step in
+            switch step {
+            case .command(let command): [command]
+            case .rows(let group): commands(group)
             }
-    }
-
-    /// What goes in front of the business writes: all that read times and money read them alike.
-    func opening(_ steps: [Step]) -> [Command] {
-        let isCompared = steps.contains { step in
-            if case .rows(let group) = step { self.isCompared(group) } else { false }
         }
-        return isCompared ? [Command(UploadStatements.renderAsCapture)] : []
     }
 
     /// - Parameter parkingDeferred: whether values in indexes that are checked at the commit are

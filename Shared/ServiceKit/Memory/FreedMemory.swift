@@ -13,6 +13,9 @@ struct FreedMemory {
 
     /// Free bytes that could not be given back: pages between blocks in use, stacks, static data.
     private var pinned = 0
+    /// Bytes that were in use then. When they have become fewer by `leastPart`, a burst is over,
+    /// and what it held in place is free.
+    private var allocatedAtReturn = 0
     /// Looks since then.
     private var looks = 0
 
@@ -22,7 +25,9 @@ struct FreedMemory {
     /// - Returns: whether freed memory is to go back now.
     mutating func look(resident: Int, allocated: Int) -> Bool {
         let free = max(0, resident - allocated)
-        if looks < Self.looksPinned { looks += 1 } else { pinned = 0 }
+        looks += 1
+        let isLess = Double(allocated) < Double(allocatedAtReturn) * (1 - Self.leastPart)
+        if looks > Self.looksPinned || isLess { pinned = 0 }
         pinned = min(pinned, free)
         return free - pinned >= max(Self.least, Int(Double(allocated) * Self.leastPart))
     }
@@ -30,6 +35,7 @@ struct FreedMemory {
     /// Freed memory has gone back; the bytes are what they are after that.
     mutating func returned(resident: Int, allocated: Int) {
         pinned = max(0, resident - allocated)
+        allocatedAtReturn = allocated
         looks = 0
     }
 }

@@ -4,7 +4,7 @@ import Model
 ///
 /// PostgreSQL's own JSON already has digits as stored, uuids dashed and timestamps in RFC 3339,
 /// given ``RenderingSettings``.
-struct WireRendering {
+package struct WireRendering {
     /// The row as a JSON object: all columns but the owner, under their wire names.
     static func payload(of table: RegisteredTable, row: String) -> String {
         payload(columns: columns(of: table, row: row))
@@ -24,7 +24,7 @@ struct WireRendering {
     }
 
     /// The columns that devices see. Of two that differ only in case it is the first, which uploads write.
-    static func shown(of table: RegisteredTable) -> [Column] {
+    package static func shown(of table: RegisteredTable) -> [Column] {
         var seen: Set<String> = []
         return table.columns.filter { column in
             column.name != table.ownerColumn && seen.insert(column.name.lowercased()).inserted

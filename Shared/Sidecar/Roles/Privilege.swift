@@ -53,8 +53,7 @@ extension ServiceRole {
         // Locking a row takes UPDATE too.
         + Privilege.table("sync.scope", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.source", "SELECT", "INSERT")
-        // A payload becomes what the business table has stored, in the transaction that logs it.
-        + Privilege.table("sync.change_log", "SELECT", "INSERT", "UPDATE")
+        + Privilege.table("sync.change_log", "SELECT", "INSERT")
         + Privilege.table("sync.returned_table", "INSERT")
         + Privilege.table("sync.row_state", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.key_owner", "SELECT", "INSERT", "UPDATE", "DELETE")

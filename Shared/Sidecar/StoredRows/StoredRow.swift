@@ -120,10 +120,10 @@ package struct StoredRow {
     /// column, which devices do not see, stays as it was sent.
     ///
     /// A row that devices cannot take stops the statement, as where plain SQL writes it.
-    package func payload(row: String, sent: String, storedKey: String) -> String {
+    ///
+    /// - Parameter hasMore: whether the payload may have anything beside the columns.
+    package func payload(row: String, sent: String, hasMore: Bool, storedKey: String) -> String {
         let rendered = WireRendering.payload(of: table, row: row)
-        let names = WireRendering.shown(of: table).map { literal($0.wireName) }
-            .joined(separator: ", ")
         let unsendable = UnsendableRow(table: table)
         return """
             (SELECT CASE
@@ -132,13 +132,19 @@ package struct StoredRow {
                         || '%s bytes as JSON, at most %s',
                         \(unsendable.size("w.payload")), \(UnsendableRow.largestBytes)),
                     format('Key %s.', left(\(unsendable.keyText(storedKey)), 64)), '')
-                WHEN EXISTS (SELECT FROM json_object_keys(\(sent)) AS k(name)
-                    WHERE k.name <> ALL (ARRAY[\(names)]))
-                THEN (SELECT (left(w.payload::text, -1)
-                        || string_agg(format(',%s:%s', to_json(b.key), b.value), '') || '}')::json
-                    FROM json_each(\(sent)) AS b WHERE b.key <> ALL (ARRAY[\(names)]))
-                ELSE w.payload END
+                ELSE \(hasMore ? withMore(sent) : "w.payload") END
             FROM (SELECT \(rendered) AS payload) AS w)
+            """
+    }
+
+    /// A rendered row `w.payload` with what a payload has beside the table's columns.
+    private func withMore(_ sent: String) -> String {
+        let names = WireRendering.shown(of: table).map { literal($0.wireName) }
+            .joined(separator: ", ")
+        return """
+            coalesce((SELECT (left(w.payload::text, -1)
+                || string_agg(format(',%s:%s', to_json(b.key), b.value), '') || '}')::json
+                FROM json_each(\(sent)) AS b WHERE b.key <> ALL (ARRAY[\(names)])), w.payload)
             """
     }
 

@@ -33,7 +33,8 @@ SELECT sync.expect_rows((SELECT count(*) FROM gone),
 
 -- business.everything: what a creation stored
 WITH found AS MATERIALIZED (
-    SELECT u.seq, l.place, CASE WHEN (SELECT NOT ((p."title" COLLATE "C") IS NOT DISTINCT FROM (t."title"::text COLLATE "C"))
+    SELECT u.seq, u.table_id, u.op, u.key, u.version, u.payload, u.source_change_id, u.content_hash, t."id" IS NOT NULL AS is_there,
+        CASE WHEN t."id" IS NOT NULL AND (SELECT NOT ((p."title" COLLATE "C") IS NOT DISTINCT FROM (t."title"::text COLLATE "C"))
                 OR NOT ((p."code" COLLATE "C") IS NOT DISTINCT FROM (CASE WHEN t."code" IS NOT NULL THEN concat(t."code") COLLATE "C" END))
                 OR NOT ((p."short_name" COLLATE "C") IS NOT DISTINCT FROM (t."short_name"::text COLLATE "C"))
                 OR NOT CASE WHEN p."price" ~ '^-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$' THEN ((p."price"::numeric) IS NOT DISTINCT FROM (t."price"::text::numeric)) ELSE ((p."price"::numeric) IS NOT DISTINCT FROM (t."price")) END
@@ -46,56 +47,43 @@ WITH found AS MATERIALIZED (
                 OR NOT ((((p."duration"::interval)::text COLLATE "C") IS NOT DISTINCT FROM ((t."duration")::text COLLATE "C")) AND coalesce(p."duration" !~* '[.,][0-9]{6}0*[1-9]|now|today|tomorrow|yesterday', true))
                 OR NOT ((to_jsonb(p."words")) IS NOT DISTINCT FROM (to_jsonb(t."words")))
                 OR NOT ((p."address") IS NOT DISTINCT FROM (t."address"))
-                OR NOT (((l.payload ->> 'serial_number')) IS NOT DISTINCT FROM (to_json(t."serial_number") #>> '{}'))
-                OR NOT (((l.payload ->> 'doubled')) IS NOT DISTINCT FROM (to_json(t."doubled") #>> '{}'))
-    FROM json_to_record(l.payload) AS p("title" text, "code" text, "short_name" text, "price" text, "ratio" text, "exact" text, "day" text, "at" text, "local_at" text, "clock" text, "duration" text, "words" text[], "address" inet))
-        THEN (SELECT CASE
+                OR NOT (((u.payload ->> 'serial_number')) IS NOT DISTINCT FROM (to_json(t."serial_number") #>> '{}'))
+                OR NOT (((u.payload ->> 'doubled')) IS NOT DISTINCT FROM (to_json(t."doubled") #>> '{}'))
+    FROM json_to_record(u.payload) AS p("title" text, "code" text, "short_name" text, "price" text, "ratio" text, "exact" text, "day" text, "at" text, "local_at" text, "clock" text, "duration" text, "words" text[], "address" inet)) THEN (SELECT CASE
     WHEN pg_column_size(w.payload) - 4 > 16777216 THEN sync.refuse_row('54000',
         format('a row of business.everything is too large for devices: '
             || '%s bytes as JSON, at most %s',
             pg_column_size(w.payload) - 4, 16777216),
-        format('Key %s.', left(sync.key_text(l.key, 'uuid'), 64)), '')
-    WHEN EXISTS (SELECT FROM json_object_keys(l.payload) AS k(name)
-        WHERE k.name <> ALL (ARRAY['id', 'other_id', 'title', 'mood', 'code', 'short_name', 'small', 'number', 'large', 'price', 'ratio', 'exact', 'done', 'photo', 'day', 'at', 'local_at', 'clock', 'duration', 'doc', 'docb', 'words', 'address', 'serial_number', 'doubled']))
-    THEN (SELECT (left(w.payload::text, -1)
-            || string_agg(format(',%s:%s', to_json(b.key), b.value), '') || '}')::json
-        FROM json_each(l.payload) AS b WHERE b.key <> ALL (ARRAY['id', 'other_id', 'title', 'mood', 'code', 'short_name', 'small', 'number', 'large', 'price', 'ratio', 'exact', 'done', 'photo', 'day', 'at', 'local_at', 'clock', 'duration', 'doc', 'docb', 'words', 'address', 'serial_number', 'doubled']))
-    ELSE w.payload END
-FROM (SELECT (SELECT row_to_json(w.*) FROM (SELECT t."id" AS "id", t."other_id" AS "other_id", t."title" AS "title", t."mood" AS "mood", t."code" AS "code", t."short_name" AS "short_name", t."small" AS "small", t."number" AS "number", t."large" AS "large", t."price" AS "price", t."ratio" AS "ratio", t."exact" AS "exact", t."done" AS "done", replace(encode(t."photo", 'base64'), E'\n', '') AS "photo", t."day" AS "day", t."at" AS "at", t."local_at" AS "local_at", t."clock" AS "clock", t."duration" AS "duration", t."doc" AS "doc", t."docb" AS "docb", t."words" AS "words", t."address" AS "address", t."serial_number" AS "serial_number", t."doubled" AS "doubled") AS w) AS payload) AS w) END AS payload
-    FROM unnest($3, $4) AS u(seq, key)
-    CROSS JOIN LATERAL (
-        SELECT c.ctid AS place, c.payload, c.key FROM sync.change_log c
-        WHERE c.scope_id = $1 AND c.seq = u.seq LIMIT 1
-    ) AS l
-    CROSS JOIN LATERAL (
+        format('Key %s.', left(sync.key_text(u.key, 'uuid'), 64)), '')
+    ELSE coalesce((SELECT (left(w.payload::text, -1)
+    || string_agg(format(',%s:%s', to_json(b.key), b.value), '') || '}')::json
+    FROM json_each(u.payload) AS b WHERE b.key <> ALL (ARRAY['id', 'other_id', 'title', 'mood', 'code', 'short_name', 'small', 'number', 'large', 'price', 'ratio', 'exact', 'done', 'photo', 'day', 'at', 'local_at', 'clock', 'duration', 'doc', 'docb', 'words', 'address', 'serial_number', 'doubled'])), w.payload) END
+FROM (SELECT (SELECT row_to_json(w.*) FROM (SELECT t."id" AS "id", t."other_id" AS "other_id", t."title" AS "title", t."mood" AS "mood", t."code" AS "code", t."short_name" AS "short_name", t."small" AS "small", t."number" AS "number", t."large" AS "large", t."price" AS "price", t."ratio" AS "ratio", t."exact" AS "exact", t."done" AS "done", replace(encode(t."photo", 'base64'), E'\n', '') AS "photo", t."day" AS "day", t."at" AS "at", t."local_at" AS "local_at", t."clock" AS "clock", t."duration" AS "duration", t."doc" AS "doc", t."docb" AS "docb", t."words" AS "words", t."address" AS "address", t."serial_number" AS "serial_number", t."doubled" AS "doubled") AS w) AS payload) AS w) END AS stored
+    FROM unnest($5, $6::int8[], $7::int2[], $8::"char"[], $9::bytea[], $10::int8[], $11::json[], $12::int8[], $13::int8[]) AS u(row_key, seq, table_id, op, key, version, payload, source_change_id, content_hash)
+    LEFT JOIN LATERAL (
         SELECT t.* FROM "business"."everything" AS t
-        WHERE t."id" = u.key AND t."owner_id" = $2::text::uuid LIMIT 1
-    ) AS t
-), changed AS (
-    UPDATE sync.change_log AS l SET payload = f.payload FROM found f
-    WHERE l.ctid = f.place AND l.scope_id + 0 = $1 AND l.seq + 0 = f.seq
-        AND f.payload IS NOT NULL
-    RETURNING 1
+        WHERE t."id" = u.row_key AND t."owner_id" = $2::text::uuid LIMIT 1
+    ) AS t ON true
+), logged AS (
+    INSERT INTO sync.change_log (scope_id, source_no, seq, table_id, op, key, version, payload, source_change_id, content_hash)
+    SELECT $1, $3, f.seq, f.table_id, f.op, f.key, f.version, coalesce(f.stored, f.payload), f.source_change_id, f.content_hash FROM found f
 ), noted AS (
     INSERT INTO sync.returned_table (scope_id, table_id)
-    SELECT $1, 1 WHERE EXISTS (SELECT FROM changed)
+    SELECT $1, 1 WHERE EXISTS (SELECT FROM found f WHERE f.stored IS NOT NULL)
     ON CONFLICT DO NOTHING
 )
-SELECT sync.expect_rows((SELECT count(*) FROM found), $5 - CASE
-    WHEN (SELECT count(*) FROM found) = $5 THEN 0
-    ELSE (SELECT count(*) FROM unnest($3, $4) AS u(seq, key)
-        CROSS JOIN LATERAL (
-            SELECT r.deleted FROM sync.change_log c
-            JOIN sync.row_state r ON r.scope_id = $1 AND r.table_id = 1
-                AND r.key = c.key
-            WHERE c.scope_id = $1 AND c.seq = u.seq LIMIT 1
-        ) AS s
-        WHERE s.deleted AND NOT EXISTS (SELECT FROM found f WHERE f.seq = u.seq)) END)
+SELECT sync.expect_rows((SELECT count(*) FROM found f WHERE f.is_there), $4 - CASE
+    WHEN (SELECT bool_and(f.is_there) FROM found f) THEN 0
+    ELSE (SELECT count(*) FROM found f
+        JOIN sync.row_state r ON r.scope_id = $1 AND r.table_id = 1
+            AND r.key = f.key
+        WHERE NOT f.is_there AND r.deleted) END)
 WHERE $2 IS NOT NULL;
 
 -- business.everything: what a update stored
 WITH found AS MATERIALIZED (
-    SELECT u.seq, l.place, CASE WHEN (SELECT NOT ((p."title" COLLATE "C") IS NOT DISTINCT FROM (t."title"::text COLLATE "C"))
+    SELECT u.seq, u.table_id, u.op, u.key, u.version, u.payload, u.source_change_id, u.content_hash, t."id" IS NOT NULL AS is_there,
+        CASE WHEN t."id" IS NOT NULL AND (SELECT NOT ((p."title" COLLATE "C") IS NOT DISTINCT FROM (t."title"::text COLLATE "C"))
                 OR NOT ((p."code" COLLATE "C") IS NOT DISTINCT FROM (CASE WHEN t."code" IS NOT NULL THEN concat(t."code") COLLATE "C" END))
                 OR NOT ((p."short_name" COLLATE "C") IS NOT DISTINCT FROM (t."short_name"::text COLLATE "C"))
                 OR NOT CASE WHEN p."price" ~ '^-?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?$' THEN ((p."price"::numeric) IS NOT DISTINCT FROM (t."price"::text::numeric)) ELSE ((p."price"::numeric) IS NOT DISTINCT FROM (t."price")) END
@@ -108,51 +96,37 @@ WITH found AS MATERIALIZED (
                 OR NOT ((((p."duration"::interval)::text COLLATE "C") IS NOT DISTINCT FROM ((t."duration")::text COLLATE "C")) AND coalesce(p."duration" !~* '[.,][0-9]{6}0*[1-9]|now|today|tomorrow|yesterday', true))
                 OR NOT ((to_jsonb(p."words")) IS NOT DISTINCT FROM (to_jsonb(t."words")))
                 OR NOT ((p."address") IS NOT DISTINCT FROM (t."address"))
-                OR NOT (((l.payload ->> 'serial_number')) IS NOT DISTINCT FROM (to_json(t."serial_number") #>> '{}'))
-                OR NOT (((l.payload ->> 'doubled')) IS NOT DISTINCT FROM (to_json(t."doubled") #>> '{}'))
-    FROM json_to_record(l.payload) AS p("title" text, "code" text, "short_name" text, "price" text, "ratio" text, "exact" text, "day" text, "at" text, "local_at" text, "clock" text, "duration" text, "words" text[], "address" inet))
-        THEN (SELECT CASE
+                OR NOT (((u.payload ->> 'serial_number')) IS NOT DISTINCT FROM (to_json(t."serial_number") #>> '{}'))
+                OR NOT (((u.payload ->> 'doubled')) IS NOT DISTINCT FROM (to_json(t."doubled") #>> '{}'))
+    FROM json_to_record(u.payload) AS p("title" text, "code" text, "short_name" text, "price" text, "ratio" text, "exact" text, "day" text, "at" text, "local_at" text, "clock" text, "duration" text, "words" text[], "address" inet)) THEN (SELECT CASE
     WHEN pg_column_size(w.payload) - 4 > 16777216 THEN sync.refuse_row('54000',
         format('a row of business.everything is too large for devices: '
             || '%s bytes as JSON, at most %s',
             pg_column_size(w.payload) - 4, 16777216),
-        format('Key %s.', left(sync.key_text(l.key, 'uuid'), 64)), '')
-    WHEN EXISTS (SELECT FROM json_object_keys(l.payload) AS k(name)
-        WHERE k.name <> ALL (ARRAY['id', 'other_id', 'title', 'mood', 'code', 'short_name', 'small', 'number', 'large', 'price', 'ratio', 'exact', 'done', 'photo', 'day', 'at', 'local_at', 'clock', 'duration', 'doc', 'docb', 'words', 'address', 'serial_number', 'doubled']))
-    THEN (SELECT (left(w.payload::text, -1)
-            || string_agg(format(',%s:%s', to_json(b.key), b.value), '') || '}')::json
-        FROM json_each(l.payload) AS b WHERE b.key <> ALL (ARRAY['id', 'other_id', 'title', 'mood', 'code', 'short_name', 'small', 'number', 'large', 'price', 'ratio', 'exact', 'done', 'photo', 'day', 'at', 'local_at', 'clock', 'duration', 'doc', 'docb', 'words', 'address', 'serial_number', 'doubled']))
-    ELSE w.payload END
-FROM (SELECT (SELECT row_to_json(w.*) FROM (SELECT t."id" AS "id", t."other_id" AS "other_id", t."title" AS "title", t."mood" AS "mood", t."code" AS "code", t."short_name" AS "short_name", t."small" AS "small", t."number" AS "number", t."large" AS "large", t."price" AS "price", t."ratio" AS "ratio", t."exact" AS "exact", t."done" AS "done", replace(encode(t."photo", 'base64'), E'\n', '') AS "photo", t."day" AS "day", t."at" AS "at", t."local_at" AS "local_at", t."clock" AS "clock", t."duration" AS "duration", t."doc" AS "doc", t."docb" AS "docb", t."words" AS "words", t."address" AS "address", t."serial_number" AS "serial_number", t."doubled" AS "doubled") AS w) AS payload) AS w) END AS payload
-    FROM unnest($3, $4) AS u(seq, key)
-    CROSS JOIN LATERAL (
-        SELECT c.ctid AS place, c.payload, c.key FROM sync.change_log c
-        WHERE c.scope_id = $1 AND c.seq = u.seq LIMIT 1
-    ) AS l
-    CROSS JOIN LATERAL (
+        format('Key %s.', left(sync.key_text(u.key, 'uuid'), 64)), '')
+    ELSE coalesce((SELECT (left(w.payload::text, -1)
+    || string_agg(format(',%s:%s', to_json(b.key), b.value), '') || '}')::json
+    FROM json_each(u.payload) AS b WHERE b.key <> ALL (ARRAY['id', 'other_id', 'title', 'mood', 'code', 'short_name', 'small', 'number', 'large', 'price', 'ratio', 'exact', 'done', 'photo', 'day', 'at', 'local_at', 'clock', 'duration', 'doc', 'docb', 'words', 'address', 'serial_number', 'doubled'])), w.payload) END
+FROM (SELECT (SELECT row_to_json(w.*) FROM (SELECT t."id" AS "id", t."other_id" AS "other_id", t."title" AS "title", t."mood" AS "mood", t."code" AS "code", t."short_name" AS "short_name", t."small" AS "small", t."number" AS "number", t."large" AS "large", t."price" AS "price", t."ratio" AS "ratio", t."exact" AS "exact", t."done" AS "done", replace(encode(t."photo", 'base64'), E'\n', '') AS "photo", t."day" AS "day", t."at" AS "at", t."local_at" AS "local_at", t."clock" AS "clock", t."duration" AS "duration", t."doc" AS "doc", t."docb" AS "docb", t."words" AS "words", t."address" AS "address", t."serial_number" AS "serial_number", t."doubled" AS "doubled") AS w) AS payload) AS w) END AS stored
+    FROM unnest($5, $6::int8[], $7::int2[], $8::"char"[], $9::bytea[], $10::int8[], $11::json[], $12::int8[], $13::int8[]) AS u(row_key, seq, table_id, op, key, version, payload, source_change_id, content_hash)
+    LEFT JOIN LATERAL (
         SELECT t.* FROM "business"."everything" AS t
-        WHERE t."id" = u.key AND t."owner_id" = $2::text::uuid LIMIT 1
-    ) AS t
-), changed AS (
-    UPDATE sync.change_log AS l SET payload = f.payload FROM found f
-    WHERE l.ctid = f.place AND l.scope_id + 0 = $1 AND l.seq + 0 = f.seq
-        AND f.payload IS NOT NULL
-    RETURNING 1
+        WHERE t."id" = u.row_key AND t."owner_id" = $2::text::uuid LIMIT 1
+    ) AS t ON true
+), logged AS (
+    INSERT INTO sync.change_log (scope_id, source_no, seq, table_id, op, key, version, payload, source_change_id, content_hash)
+    SELECT $1, $3, f.seq, f.table_id, f.op, f.key, f.version, coalesce(f.stored, f.payload), f.source_change_id, f.content_hash FROM found f
 ), noted AS (
     INSERT INTO sync.returned_table (scope_id, table_id)
-    SELECT $1, 1 WHERE EXISTS (SELECT FROM changed)
+    SELECT $1, 1 WHERE EXISTS (SELECT FROM found f WHERE f.stored IS NOT NULL)
     ON CONFLICT DO NOTHING
 )
-SELECT sync.expect_rows((SELECT count(*) FROM found), $5 - CASE
-    WHEN (SELECT count(*) FROM found) = $5 THEN 0
-    ELSE (SELECT count(*) FROM unnest($3, $4) AS u(seq, key)
-        CROSS JOIN LATERAL (
-            SELECT r.deleted FROM sync.change_log c
-            JOIN sync.row_state r ON r.scope_id = $1 AND r.table_id = 1
-                AND r.key = c.key
-            WHERE c.scope_id = $1 AND c.seq = u.seq LIMIT 1
-        ) AS s
-        WHERE s.deleted AND NOT EXISTS (SELECT FROM found f WHERE f.seq = u.seq)) END)
+SELECT sync.expect_rows((SELECT count(*) FROM found f WHERE f.is_there), $4 - CASE
+    WHEN (SELECT bool_and(f.is_there) FROM found f) THEN 0
+    ELSE (SELECT count(*) FROM found f
+        JOIN sync.row_state r ON r.scope_id = $1 AND r.table_id = 1
+            AND r.key = f.key
+        WHERE NOT f.is_there AND r.deleted) END)
 WHERE $2 IS NOT NULL;
 
 -- business.everything: whether a key is another user's

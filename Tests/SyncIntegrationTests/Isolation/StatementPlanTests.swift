@@ -68,10 +68,14 @@ struct StatementPlanTests {
                 }
                 if let keyUse = business.keyUse(index) { all.append(keyUse) }
                 let comparisons = [
-                    business.stored(index, .create, ColumnSet(), expecting: .anything),
-                    business.stored(index, .update, ColumnSet(), expecting: .anything),
                     business.stored(
-                        index, .update, ColumnSet(), expecting: .asRecorded, isOverruled: true),
+                        .init(table: index, .create, ColumnSet(), hasMore: true),
+                        expecting: .anything),
+                    business.stored(
+                        .init(table: index, .update, ColumnSet()), expecting: .anything),
+                    business.stored(
+                        .init(table: index, .update, ColumnSet(), isOverruled: true),
+                        expecting: .asRecorded),
                 ]
                 all += comparisons.compactMap { $0?.statement }
             }

@@ -95,10 +95,12 @@ struct PrivilegesTests {
                 }
             }
             for write in [MaterializeStatement.Kind.create, .update] {
-                guard let stored = statements.stored(index, write, columns, expecting: .anything)
+                guard
+                    let stored = statements.stored(
+                        .init(table: index, write, columns, hasMore: true), expecting: .anything)
                 else { continue }
                 commands.append(
-                    Command(stored.statement, storedBindings(table.registered, key, scope)))
+                    Command(stored.statement, storedBindings(table.registered, scope)))
             }
             if let row = RowKey(key, kind: kind) {
                 commands.append(PlacesTests.places(of: row, index, in: schema, for: scope))
@@ -128,20 +130,16 @@ struct PrivilegesTests {
         return commands
     }
 
+    /// No changes: what the statement may do is asked before it does anything.
     private static func storedBindings(
-        _ table: RegisteredTable, _ key: String, _ scope: NamedScope
+        _ table: RegisteredTable, _ scope: NamedScope
     ) -> Bindings {
         var bindings = Bindings()
         scope.bind(to: &bindings)
-        var sequences = ArrayBinding(of: .int8)
-        sequences.append(Int64(1))
-        bindings.bind(sequences)
-        let isUUID = table.keyKind == .uuid
-        var keys = ArrayBinding(of: isUUID ? .uuid : .text)
-        let bytes = isUUID ? Stranger.bytes(ofUUID: key) : Array(key.utf8)
-        bytes.withUnsafeBytes { keys.append(bytes: $0) }
-        bindings.bind(keys)
-        bindings.bind(Int64(1))
+        bindings.bind(Int32(1))
+        bindings.bind(Int64(0))
+        bindings.bind(ArrayBinding(of: table.keyKind == .uuid ? .uuid : .text))
+        LogRows([], of: [], UnsafeBufferPointer(start: nil, count: 0)).bind(to: &bindings)
         return bindings
     }
 

@@ -265,7 +265,7 @@ struct StoredRowTests {
                 }
                 for kind in [MaterializeStatement.Kind.create, .update] {
                     let comparison = statements.stored(
-                        index, kind, columns, expecting: .asRecorded)
+                        .init(table: index, kind, columns), expecting: .asRecorded)
                     #expect(comparison == nil, "\(kind) \(index)")
                 }
             }
@@ -277,7 +277,8 @@ struct StoredRowTests {
                 all.insert(place)
             }
             let times = try #require(
-                statements.stored(notes, .create, all, expecting: .asRecorded))
+                statements.stored(
+                    .init(table: notes, .create, all), expecting: .asRecorded))
             #expect(!times.concernsOrdinary)
         }
     }
