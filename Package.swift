@@ -143,6 +143,7 @@ let sharedTargets: [Target] = [
             .embedInCode("Migrations/0009_capture_plans.sql"),
             .embedInCode("Migrations/0010_roles.sql"),
             .embedInCode("Migrations/0011_views_and_columns.sql"),
+            .embedInCode("Migrations/0012_atomic_pages.sql"),
         ]),
 ]
 

@@ -61,6 +61,8 @@ struct GatewayModel: Sendable {
     private var highest: [String: Int] = [:]
     /// Tables that stored a row otherwise than a device sent it.
     private var returned: Set<String> = []
+    /// The sequences of each atomic upload.
+    private var atomicUploads: [ClosedRange<Int>] = []
 
     /// Remembers a device, whatever the outcome of its changes.
     mutating func meet(_ source: String) { highest[source] = highest[source] ?? 0 }
@@ -113,7 +115,9 @@ struct GatewayModel: Sendable {
     /// Goes back to the state after a sequence, like a server restored from a backup.
     mutating func restore(to sequence: Int) {
         let kept = log.filter { $0.sequence <= sequence }
+        let whole = atomicUploads.filter { $0.upperBound <= sequence }
         self = GatewayModel()
+        atomicUploads = whole
         for entry in kept {
             add(entry, columns: entry.payload.map { PayloadColumns(json: $0) } ?? [:])
         }
@@ -138,15 +142,37 @@ struct GatewayModel: Sendable {
     /// The highest change id of a device; nil if the device is unknown.
     func highestChangeID(of source: String) -> Int? { highest[source] }
 
-    /// The entries after `after` up to `until`, at most one more than `limit`: the extra one tells
-    /// that there is another page. Tables that stored a row otherwise than it was sent are not
-    /// excluded.
-    func page(after: Int, until: Int, limit: Int, excluding source: String?) -> [Entry] {
-        Array(
-            log.lazy.filter {
-                $0.sequence > after && $0.sequence <= until
-                    && ($0.source != source || returned.contains($0.place.table))
-            }
-            .prefix(limit + 1))
+    /// Keeps together what was written after a sequence: a page has all of it or nothing.
+    mutating func join(after sequence: Int) {
+        guard sequence < lastSequence else { return }
+        atomicUploads.append(sequence + 1...lastSequence)
+    }
+
+    /// The end of a window: not beyond the log's, and not within an atomic upload.
+    func window(until: Int?) -> Int {
+        let end = min(until ?? lastSequence, lastSequence)
+        return atomicUpload(cutAt: end).map { $0.lowerBound - 1 } ?? end
+    }
+
+    /// The atomic upload of which a page that ends at a sequence has a part.
+    private func atomicUpload(cutAt end: Int) -> ClosedRange<Int>? {
+        atomicUploads.first { $0.contains(end) && end < $0.upperBound }
+    }
+
+    /// The entries after `after` up to `until`, at most `limit`, or as many as it takes to the end
+    /// of an atomic upload; and whether there are more. Tables that stored a row otherwise than it
+    /// was sent are not excluded.
+    func page(
+        after: Int, until: Int, limit: Int, excluding source: String?
+    ) -> (entries: [Entry], hasMore: Bool) {
+        let all = log.filter {
+            $0.sequence > after && $0.sequence <= until
+                && ($0.source != source || returned.contains($0.place.table))
+        }
+        guard limit < all.count else { return (all, false) }
+        let last = all[limit - 1].sequence
+        let end = atomicUpload(cutAt: last)?.upperBound ?? last
+        let page = all.prefix { $0.sequence <= end }
+        return (Array(page), page.count < all.count)
     }
 }

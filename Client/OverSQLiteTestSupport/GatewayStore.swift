@@ -37,7 +37,9 @@ struct GatewayStore: Sendable {
         if isAtomic, !answers.allSatisfy(\.isApplied) {
             return answers.map { $0.isApplied ? .aborted : $0 }
         }
+        let before = users[user]?.lastSequence ?? 0
         self = trial
+        if isAtomic { users[user]?.join(after: before) }
         if !answers.isEmpty { users[user, default: GatewayModel()].meet(device) }
         return answers
     }

@@ -239,10 +239,8 @@ extension InMemoryGateway {
         if isHeld { try await waitForNews(query, caller) }
         return state.withLock { state in
             let model = state.store.users[caller.user] ?? GatewayModel()
-            let until = min(query.until ?? model.lastSequence, model.lastSequence)
-            let found = Self.entries(query, caller, model, schema: state.store.schema)
-            let hasMore = found.count > query.limit
-            var page = Array(found.prefix(query.limit))
+            let until = model.window(until: query.until)
+            var (page, hasMore) = Self.entries(query, caller, model, schema: state.store.schema)
             if !query.isForSelf, call.epoch == nil {
                 // Clients that know no epoch skip changes of their own.
                 for index in page.indices where page[index].source == caller.device {
@@ -257,10 +255,10 @@ extension InMemoryGateway {
 
     private static func entries(
         _ query: PageQuery, _ caller: Call.Caller, _ model: GatewayModel, schema: String
-    ) -> [GatewayModel.Entry] {
-        guard query.schema == nil || query.schema == schema else { return [] }
+    ) -> (entries: [GatewayModel.Entry], hasMore: Bool) {
+        guard query.schema == nil || query.schema == schema else { return ([], false) }
         return model.page(
-            after: query.after, until: min(query.until ?? .max, model.lastSequence),
+            after: query.after, until: model.window(until: query.until),
             limit: query.limit, excluding: query.isForSelf ? nil : caller.device)
     }
 
@@ -311,7 +309,8 @@ extension InMemoryGateway {
         await withCheckedContinuation { continuation in
             let isNow = state.withLock { state in
                 let model = state.store.users[caller.user] ?? GatewayModel()
-                hasNews = !Self.entries(query, caller, model, schema: state.store.schema).isEmpty
+                let found = Self.entries(query, caller, model, schema: state.store.schema)
+                hasNews = !found.entries.isEmpty
                 if hasNews || Task.isCancelled { return true }
                 state.waiting[id] = continuation
                 return false

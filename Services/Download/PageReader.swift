@@ -82,7 +82,14 @@ struct PageReader: Sendable {
                 try request.cursor.check(reading)
                 return Page(emptyFor: request, reading.state)
             }
-            return try await page(of: scope, request, catalog, connection, deadline)
+            var request = request
+            while true {
+                do {
+                    return try await page(of: scope, request, catalog, connection, deadline)
+                } catch let part as PartOfAtomicUpload {
+                    request.leaveOut(part)
+                }
+            }
         }
     }
 
@@ -131,13 +138,29 @@ struct PageReader: Sendable {
         if request.hidesOwnName { names.hide(request.device) }
         func filled(_ writer: some PageWriter) async throws -> Page {
             var filling = PageFilling(writer, request, reading.state)
-            if try filling.add(rows) == .largeRow {
+            var readsOn = try filling.add(rows) == .largeRow
+            if readsOn {
                 try await addLargeRows(
                     to: &filling, names, scope, request, catalog, connection, deadline)
+            }
+            if filling.end < reading.atomicEnd,
+                let upload = try await connection.run(
+                    DownloadStatements.ReadAtomicUpload(scope: scope, end: filling.end),
+                    deadline: deadline
+                ).first()
+            {
+                names.learn(upload.device, of: upload.source)
+                if request.hidesOwnName { names.hide(request.device) }
+                try filling.goOn(to: upload, of: names.names[upload.source] ?? "")
+                try await addLargeRows(
+                    to: &filling, names, scope, request, catalog, connection, deadline)
+                readsOn = true
+            }
+            if readsOn {
                 try await expectNoCompaction(
                     since: reading.state, scope, request, connection, deadline)
             }
-            return filling.finish()
+            return try filling.finish()
         }
         switch request.format {
         case .json:
@@ -205,7 +228,7 @@ struct PageReader: Sendable {
         count: Int
     ) -> PageRange {
         PageRange(
-            scope: scope, after: after, until: request.until ?? .max, count: count,
+            scope: scope, after: after, until: request.end, count: count,
             tables: catalog.visibleTables(inSchema: request.schema, to: request.roles),
             excluding: request.includesOwn ? nil : request.device)
     }

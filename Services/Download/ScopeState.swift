@@ -16,4 +16,6 @@ struct ScopeReading: Hashable, Sendable {
     /// The floor at which the device began to read at 0. While it is still there, cursors below it are those
     /// of a device that misses nothing. Nil: it did not begin lately, or this was not asked.
     let hydratedFrom: Sequence64?
+    /// The last change of the newest atomic upload; 0 if there was none, or this was not asked.
+    var atomicEnd: Sequence64 = 0
 }

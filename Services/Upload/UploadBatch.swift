@@ -41,9 +41,10 @@ struct UploadBatch: Sendable {
     /// - Parameters:
     ///   - payloads: the bytes of the changes' payloads.
     ///   - roles: the caller's.
+    ///   - contentHash: of what the devices sent, if `payloads` has only what was kept of it.
     init(
         _ wire: [WireChange], payloads: ByteBuffer, roles: Set<String>, schema: UploadSchema,
-        limits: WireLimits
+        limits: WireLimits, contentHash: Int64? = nil
     ) {
         self.schema = schema
         let verdicts = payloads.withBytes { bytes in
@@ -70,8 +71,8 @@ struct UploadBatch: Sendable {
                     rejected.append((index, .tooManyUnknownNames(limit: Self.maximumUnknownNames)))
                     continue
                 }
-                valid.append(
-                    change.isReduced ? change.reduced(in: &body, schema, roles) : change)
+                let sent = contentHash.map(change.with(contentHash:)) ?? change
+                valid.append(sent.isReduced ? sent.reduced(in: &body, schema, roles) : sent)
             case .rejected(let rejection): rejected.append((index, rejection))
             }
         }

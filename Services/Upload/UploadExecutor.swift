@@ -75,14 +75,15 @@ package final class UploadExecutor: Sendable {
     ///
     /// - Throws: as `upload` does.
     func retry(
-        _ failure: MaterializeFailure, deadline: ContinuousClock.Instant
+        _ entry: FailureStore.Entry, deadline: ContinuousClock.Instant
     ) async throws -> UploadResult {
+        let failure = entry.failure
         let user = UserID(failure.user)
         let upload = QueuedUpload(
             user: user, device: DeviceID(failure.device), options: UploadOptions(),
             deadline: deadline, latestStart: latestStart(deadline),
             reading: BatchReading { [limits] schema throws(UndecodableUpload) in
-                UploadBatch(retrying: failure, schema: schema, limits: limits)
+                UploadBatch(retrying: entry, schema: schema, limits: limits)
             },
             bytes: try queue.admit(ByteBuffer(string: failure.payload), of: user))
         return try await submit(upload) { _ in }.result

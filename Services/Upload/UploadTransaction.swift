@@ -25,7 +25,7 @@ struct UploadTransaction {
 
     private var user: UserID { upload.user }
     private var device: DeviceID { upload.device }
-    private var options: UploadOptions { upload.options }
+    var options: UploadOptions { upload.options }
     var deadline: ContinuousClock.Instant { upload.deadline }
 
     /// Writes everything in one go.
@@ -42,7 +42,8 @@ struct UploadTransaction {
         }
         var pipeline = Pipeline()
         pipeline.add(
-            contentsOf: writes(entries, scope, source, expecting: .asRecorded) + constraintCheck)
+            contentsOf: writes(entries, scope, source, expecting: .asRecorded) + constraintCheck
+                + atomicRecord(scope, source, after: reading))
         let head = pipeline.add(UploadStatements.ReadHead(scope: scope))
         let shown = plan.ownSequencesShown
         let own = UploadStatements.ReadPayloads(scope: scope, sequences: shown)
@@ -70,7 +71,9 @@ struct UploadTransaction {
             let own = UploadStatements.ReadPayloads(scope: scope, sequences: shown)
             plan.show(try own.payloads(try await connection.run(own, deadline: deadline)))
         }
-        try await run(isolation.failures + [Command(UploadStatements.commit)])
+        try await run(
+            isolation.failures + atomicRecord(scope, source, after: reading)
+                + [Command(UploadStatements.commit)])
         return UploadResult(
             plan: plan, reading: reading, blockedTables: isolation.blockedTables)
     }
@@ -333,6 +336,7 @@ struct UploadTransaction {
         bindings.bind(change.id)
         bindings.bind(state.rawValue)
         bindings.bind(detail)
+        bindings.bind(change.contentHash)
         return Command(UploadStatements.recordFailure, bindings)
     }
 

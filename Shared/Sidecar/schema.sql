@@ -13,7 +13,7 @@ CREATE TABLE sync.meta (
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO sync.meta (layout_version) VALUES (11);
+INSERT INTO sync.meta (layout_version) VALUES (12);
 
 -- The unit of isolation and ordering: today one per user. Every transaction that adds to a scope's
 -- change log locks this row first and takes its sequences from it, so sequence order is commit order.
@@ -24,7 +24,9 @@ CREATE TABLE sync.scope (
     floor_seq bigint NOT NULL DEFAULT 0,
     -- Up to compacted_seq the log lacks compacted_count changes that compaction has removed.
     compacted_seq bigint NOT NULL DEFAULT 0,
-    compacted_count bigint NOT NULL DEFAULT 0
+    compacted_count bigint NOT NULL DEFAULT 0,
+    -- The last change of the newest atomic upload: readers beyond it look for none.
+    atomic_seq bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
 -- The devices that ever wrote in a scope.
@@ -112,6 +114,16 @@ CREATE TABLE sync.returned_table (
     PRIMARY KEY (scope_id, table_id)
 );
 
+-- The atomic uploads that made more than one change, each with its part of the user's log. What triggers and foreign
+-- keys changed in this log meanwhile is among them: the upload locks the log until its commit.
+CREATE TABLE sync.atomic_upload (
+    scope_id bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    first_seq bigint NOT NULL,
+    source_no integer NOT NULL,
+    PRIMARY KEY (scope_id, last_seq)
+);
+
 -- Who a row of a table without an owner column belongs to: the first user whose change created its key.
 CREATE TABLE sync.key_owner (
     table_id smallint NOT NULL,
@@ -137,6 +149,8 @@ CREATE TABLE sync.materialize_failures (
     retry_count integer NOT NULL DEFAULT 0,
     next_retry_at timestamptz,
     resolved_at timestamptz,
+    -- Of what the device sent; the payload lacks what it may not write. Null where an older version recorded it.
+    content_hash bigint,
     UNIQUE (scope_id, table_id, key, attempted_version)
 );
 

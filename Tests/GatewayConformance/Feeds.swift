@@ -38,6 +38,39 @@ enum Feeds {
                 "sync/download?after=3&until=2", gives: .page(next: 3, until: 2))
             try await phone.get("sync/download?after=50", gives: .page(next: 50, until: 6))
         },
+        Behaviour("A page has an atomic upload whole, or nothing of it") { talk in
+            let phone = try await talk.device("phone")
+            let laptop = try await talk.device("laptop")
+            func entry(_ n: Int) -> String {
+                talk.entry(
+                    n, "users", n, "INSERT", version: 1, payload: talk.userPayload(n, "a"),
+                    by: "phone", n)
+            }
+            try await phone.upload(
+                talk.user(1, 1), gives: .statuses(talk.applied(1, 1), highest: 1))
+            try await phone.upload(
+                talk.user(2, 2), talk.user(3, 3), talk.user(4, 4), query: "?atomic=true",
+                gives: .statuses(
+                    talk.applied(2, 1), talk.applied(3, 1), talk.applied(4, 1), highest: 4))
+            try await phone.upload(
+                talk.user(5, 5), gives: .statuses(talk.applied(5, 1), highest: 5))
+            try await laptop.get(
+                "sync/download?after=0&limit=1",
+                gives: .page(entry(1), more: true, next: 1, until: 5))
+            try await laptop.get(
+                "sync/download?after=0&limit=2",
+                gives: .page(
+                    entry(1), entry(2), entry(3), entry(4), more: true, next: 4, until: 5))
+            try await laptop.get(
+                "sync/download?after=1&limit=1&until=5",
+                gives: .page(entry(2), entry(3), entry(4), more: true, next: 4, until: 5))
+            try await laptop.get(
+                "sync/download?after=0&until=3", gives: .page(entry(1), next: 1, until: 1))
+            try await laptop.get(
+                "sync/download?after=0&limit=2&until=4",
+                gives: .page(entry(1), entry(2), entry(3), entry(4), next: 4, until: 4))
+            try await phone.get("sync/download?after=0&limit=1", gives: .page(next: 5, until: 5))
+        },
         Behaviour("Of another schema there is nothing, and the cursor passes over it") { talk in
             let phone = try await talk.device("phone")
             let laptop = try await talk.device("laptop")

@@ -74,6 +74,40 @@ import Testing
                 == "true")
     }
 
+    @Test("I33: an atomic upload of another device shows in the app's tables whole, or not at all")
+    func atomicUpload() async throws {
+        let device = try Device { $0.pageLimit = 2 }
+        device.gateway.write("users", key(1), Self.user(1))
+        let changes = (2...4).map { number in
+            """
+            {"source_change_id":\(number),"schema":"business","table":"users","op":"INSERT",
+            "pk":"\(key(number))","payload":\(Self.user(number))}
+            """
+        }
+        let url = try #require(URL(string: "https://gateway.test/sync/upload?atomic=true"))
+        var upload = TransportRequest(
+            method: "POST", url: url,
+            body: Array(#"{"changes":[\#(changes.joined(separator: ","))]}"#.utf8))
+        upload.headers["Authorization"] = "Bearer \(InMemoryGateway.token(device: "other"))"
+        #expect(try await device.gateway.send(upload).status == 200)
+        device.gateway.write("users", key(5), Self.user(5))
+        let seen = LockedValue<[Int]>([])
+        let database = device.database
+        for _ in 0..<2 {
+            device.gateway.next(
+                .download,
+                .holdAnswer {
+                    let count = try await database.read { db in
+                        try Int.fetchOne(db, sql: "SELECT count(*) FROM users") ?? -1
+                    }
+                    seen.change { $0.append(count) }
+                })
+        }
+        try await device.sync()
+        #expect(seen.value == [0, 4])
+        #expect(try device.count("SELECT count(*) FROM users") == 5)
+    }
+
     @Test("a device that lost its rows gets its own back, and never uses a change id twice")
     func ownRowsComeBack() async throws {
         let gateway = InMemoryGateway()

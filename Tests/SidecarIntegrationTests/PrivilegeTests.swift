@@ -109,8 +109,8 @@ struct PrivilegeTests {
             #expect(
                 try await database.rights(of: .download, in: "sync")
                     == [
-                        "catalog", "change_log", "hydration", "meta", "returned_table", "scope",
-                        "source",
+                        "atomic_upload", "catalog", "change_log", "hydration", "meta",
+                        "returned_table", "scope", "source",
                     ].map { "sync.\($0) SELECT" })
             for schema in ["app", "shared", "oversync_auth", "public"] {
                 #expect(try await database.rights(of: .download, in: schema) == [])

@@ -19,7 +19,7 @@ struct JSONPageWriter: PageWriter {
     private let catalog: Catalog
     private var tables: [TableID: TableText] = [:]
     private var lastTable: (id: TableID, text: TableText)?
-    private let devices: [Int32: [UInt8]]
+    private var devices: [Int32: [UInt8]]
     private var lastDevice: (number: Int32, text: [UInt8])?
     private var lastTime: (microseconds: Int64, text: [UInt8])?
     private var buffer: ByteBuffer
@@ -29,13 +29,16 @@ struct JSONPageWriter: PageWriter {
         catalog: Catalog, devices: [Int32: String], expecting rows: Int
     ) {
         self.catalog = catalog
-        self.devices = devices.mapValues { device in
-            var text: [UInt8] = []
-            text.append(jsonString: device)
-            return text
-        }
+        self.devices = devices.mapValues(Self.quoted)
         buffer = ByteBufferAllocator().buffer(capacity: rows * Self.bytesPerRow + 128)
         buffer.append(literal: "{\"changes\":[")
+    }
+
+    var bytes: Int { buffer.writerIndex }
+
+    mutating func learn(_ device: String, of number: Int32) {
+        devices[number] = Self.quoted(device)
+        lastDevice = nil
     }
 
     mutating func finish(_ page: Page) -> ByteBuffer {
@@ -100,6 +103,10 @@ struct JSONPageWriter: PageWriter {
     /// A text key in quotes; nothing of a uuid, which is written in place.
     private static func quoted(_ key: RowKey) -> [UInt8] {
         guard case .text(let text) = key else { return [] }
+        return quoted(text)
+    }
+
+    private static func quoted(_ text: String) -> [UInt8] {
         var quoted: [UInt8] = []
         quoted.append(jsonString: text)
         return quoted

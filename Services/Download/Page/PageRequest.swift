@@ -9,7 +9,9 @@ struct PageRequest: Sendable {
     let device: DeviceID
     let after: Sequence64
     /// Nil: the window ends at the user's last sequence, as read now.
-    let until: Sequence64?
+    private(set) var until: Sequence64?
+    /// The page ends here, though the window has more; nil if only its size ends it.
+    private(set) var stop: Sequence64?
     let limit: Int
     let schema: String?
     let includesOwn: Bool
@@ -45,6 +47,17 @@ struct PageRequest: Sendable {
 extension PageRequest {
     /// The end of the window that the caller asked for, never beyond the log's own.
     func window(of scope: ScopeState) -> Sequence64 { min(until ?? scope.head, scope.head) }
+
+    /// The last change that may be in the page.
+    var end: Sequence64 { min(until ?? .max, stop ?? .max) }
+
+    /// Ends the page before an atomic upload.
+    mutating func leaveOut(_ part: PartOfAtomicUpload) {
+        switch part {
+        case .tooLarge(let sequences): stop = max(1, sequences.lowerBound) - 1
+        case .beyondWindow(let sequences): until = max(1, sequences.lowerBound) - 1
+        }
+    }
 
     /// Whether own changes that come although they were not asked for are shown as nobody's:
     /// clients that know no epoch are older than such changes, and skip their own.

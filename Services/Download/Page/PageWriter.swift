@@ -9,6 +9,12 @@ enum PageFormat: Hashable, Sendable {
 
 /// Writes rows as a page's body.
 protocol PageWriter {
+    /// Bytes so far, on the wire or a little more.
+    var bytes: Int { get }
+
+    /// Gives a device's number its name.
+    mutating func learn(_ device: String, of number: Int32)
+
     /// Appends one row.
     ///
     /// - Throws: `UnknownTable` for a table that was registered after the catalog was read: the page is made

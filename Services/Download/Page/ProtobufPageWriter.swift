@@ -7,14 +7,20 @@ import SwiftProtobuf
 
 /// Writes a page as `oversync.wire.v1.DownloadResponse`. Payloads stay the JSON text that they are.
 struct ProtobufPageWriter: PageWriter {
+    /// Most bytes of a row's numbers and time, with all tags and lengths.
+    private static let fixedBytes = 128
+
     private let catalog: Catalog
-    private let devices: [Int32: String]
+    private var devices: [Int32: String]
+    private(set) var bytes = 0
     private var response = BodyDownloadResponse()
 
     init(catalog: Catalog, devices: [Int32: String]) {
         self.catalog = catalog
         self.devices = devices
     }
+
+    mutating func learn(_ device: String, of number: Int32) { devices[number] = device }
 
     mutating func append(_ row: PageRow) throws {
         guard let table = catalog.identity(row.origin.table) else {
@@ -34,6 +40,10 @@ struct ProtobufPageWriter: PageWriter {
         change.ts = String(
             decoding: WireTime.text(microsecondsSince2000: row.microsecondsSince2000), as: UTF8.self
         )
+        bytes +=
+            Self.fixedBytes + change.payload.count
+            + [change.schema, change.table, change.pk, change.sourceID]
+            .reduce(0) { $0 + $1.utf8.count }
         response.changes.append(change)
     }
 

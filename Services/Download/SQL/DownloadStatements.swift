@@ -21,7 +21,8 @@ package enum DownloadStatements {
     /// All of them, for the tests that run each on a real server.
     package static let all = [
         begin, commit, FindScope.statement, ReadScope.statement, ReadPage.statement,
-        ReadLargeRows.statement, ReadSourceNames.statement, ReadHeads.statement,
+        ReadLargeRows.statement, ReadAtomicUpload.statement, ReadSourceNames.statement,
+        ReadHeads.statement,
         ReadMark.statement, ReadGrown.statement, ReadBootstrap.statement,
     ]
 }

@@ -27,7 +27,7 @@ extension DownloadStatements {
                         ELSE coalesce((
                             SELECT d.revoked_at IS NOT NULL FROM sync.source d
                             WHERE d.scope_id = $1 AND d.device = $3), false) END,
-                    n.source_no, n.device
+                    n.source_no, n.device, coalesce(s.atomic_seq, 0)
                 FROM sync.meta m
                 LEFT JOIN (
                     sync.scope s LEFT JOIN LATERAL (
@@ -73,7 +73,9 @@ extension DownloadStatements {
             let device = try columns.next(String?.self)
             return Row(
                 isUsers: isUsers,
-                reading: ScopeReading(state: state, hydratedFrom: hydratedFrom),
+                reading: ScopeReading(
+                    state: state, hydratedFrom: hydratedFrom,
+                    atomicEnd: try columns.next(Int64.self)),
                 isRevoked: isRevoked, source: number.map { ($0, device ?? "") })
         }
     }

@@ -14,7 +14,7 @@ enum FailureStatements {
                     CASE f.op WHEN 'I' THEN 'INSERT' WHEN 'U' THEN 'UPDATE' ELSE 'DELETE' END,
                     coalesce(f.payload::text, ''), f.source_change_id, f.sqlstate, f.error,
                     to_char(f.first_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-                    f.retry_count, coalesce(r.version, 0)
+                    f.retry_count, coalesce(r.version, 0), f.content_hash
                 FROM sync.materialize_failures f
                 JOIN sync.scope s USING (scope_id)
                 JOIN sync.catalog c USING (table_id)
@@ -59,7 +59,9 @@ enum FailureStatements {
             failure.error = try columns.next(String.self)
             failure.firstSeen = try columns.next(String.self)
             failure.retryCount = try columns.next(Int32.self)
-            return FailureStore.Entry(failure: failure, rowVersion: try columns.next(Int64.self))
+            return FailureStore.Entry(
+                failure: failure, rowVersion: try columns.next(Int64.self),
+                contentHash: try columns.next(Int64?.self))
         }
     }
 

@@ -8,6 +8,8 @@ struct FailureStore: Sendable {
     struct Entry: Sendable {
         let failure: MaterializeFailure
         let rowVersion: RowVersion
+        /// Of what the device sent; nil where an older version recorded the failure.
+        let contentHash: Int64?
 
         /// The row was written since: there is nothing left to do.
         var isStale: Bool { rowVersion >= failure.attemptedVersion }

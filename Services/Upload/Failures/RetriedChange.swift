@@ -8,14 +8,16 @@ extension UploadBatch {
     /// A refused change, judged again by what its table is now.
     ///
     /// It was let in when its device sent it. So it is judged with the roles that its own table
-    /// asks for, whoever retries it.
-    init(retrying failure: MaterializeFailure, schema: UploadSchema, limits: WireLimits) {
+    /// asks for, whoever retries it. Should its device send it again, the hash of what it sent then
+    /// tells that this is a repeat.
+    init(retrying entry: FailureStore.Entry, schema: UploadSchema, limits: WireLimits) {
+        let failure = entry.failure
         let payload = ByteBuffer(string: failure.payload)
         let table = TableName(schema: failure.schema, table: failure.table)
         let registered = schema.table(table).map { schema.tables[$0].registered }
         self.init(
             [WireChange(failure)], payloads: payload, roles: registered?.namedRoles ?? [],
-            schema: schema, limits: limits)
+            schema: schema, limits: limits, contentHash: entry.contentHash)
     }
 }
 

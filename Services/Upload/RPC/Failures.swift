@@ -52,7 +52,7 @@ struct RetryFailure: Sendable {
                     deadline: context.deadline)
                 return RPCReply(RetryFailureReply(), body: Self.stale(entry.rowVersion))
             }
-            let result = try await executor.retry(entry.failure, deadline: context.deadline)
+            let result = try await executor.retry(entry, deadline: context.deadline)
             if result.sequences != nil {
                 await announcer.announce(result.highestSequence, of: UserID(entry.failure.user))
             }

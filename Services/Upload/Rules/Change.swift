@@ -62,7 +62,12 @@ package struct Change: Sendable {
     }
 
     /// The same with its payload elsewhere in the body. What was sent tells repeats apart.
-    func with(payload: Range<Int>) -> Change {
+    func with(payload: Range<Int>) -> Change { with(payload, contentHash) }
+
+    /// The same with the hash of what its device sent, where the payload is only what was kept.
+    func with(contentHash: Int64) -> Change { with(payload, contentHash) }
+
+    private func with(_ payload: Range<Int>?, _ contentHash: Int64) -> Change {
         Change(
             index: index, id: id, row: row, table: table, operation: operation, base: base,
             payload: payload, contentHash: contentHash, columns: columns, defaulted: defaulted,

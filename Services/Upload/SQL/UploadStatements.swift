@@ -101,19 +101,40 @@ package enum UploadStatements {
             """,
         parameters: [.int8, .int2Array, .byteaArray, .int8Array, .int8Array, .boolArray])
 
+    /// Records which part of the log an atomic upload made, from `$3` to the end, device `$4`: a
+    /// page has all of it or nothing. It follows all writes, so that what these caused is part of
+    /// it. A single change needs no record.
+    package static let recordAtomicUpload = Statement(
+        name: "upload_record_atomic",
+        sql: """
+            WITH recorded AS (
+                INSERT INTO sync.atomic_upload (scope_id, first_seq, last_seq, source_no)
+                SELECT $1, $3, s.last_seq, $4 FROM sync.scope s
+                WHERE \(NamedScope.condition("s")) AND s.last_seq > $3
+                ON CONFLICT (scope_id, last_seq) DO UPDATE
+                SET first_seq = excluded.first_seq, source_no = excluded.source_no
+                RETURNING last_seq
+            )
+            UPDATE sync.scope AS s SET atomic_seq = n.last_seq FROM recorded n
+            WHERE \(NamedScope.condition("s"))
+            """,
+        parameters: [.int8, .text, .int8, .int4])
+
     package static let recordFailure = Statement(
         name: "upload_record_failure",
         sql: """
             INSERT INTO sync.materialize_failures (scope_id, table_id, key, attempted_version, op, payload,
-                source_no, source_change_id, sqlstate, error)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                source_no, source_change_id, sqlstate, error, content_hash)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
             ON CONFLICT (scope_id, table_id, key, attempted_version) DO UPDATE
             SET retry_count = sync.materialize_failures.retry_count + 1, op = excluded.op,
                 payload = excluded.payload, source_no = excluded.source_no,
                 source_change_id = excluded.source_change_id, sqlstate = excluded.sqlstate,
-                error = excluded.error, resolved_at = NULL
+                error = excluded.error, content_hash = excluded.content_hash, resolved_at = NULL
             """,
-        parameters: [.int8, .int2, .bytea, .int8, .char, .json, .int4, .int8, .text, .text])
+        parameters: [
+            .int8, .int2, .bytea, .int8, .char, .json, .int4, .int8, .text, .text, .int8,
+        ])
 
     /// A device was given the first page of a log that deletes were removed from, and will come back with cursors
     /// below its floor. Download, which may not write, asks for it (`NoteHydration`).
@@ -138,6 +159,6 @@ package enum UploadStatements {
         FindScope.statement, LockScope.statement, createScope,
         ReadSource.statement, CreateSource.statement, ReadKnownChanges.statement,
         ReadRows.statement, ReadPayloads.statement, expectNoColumns, advanceScope, appendLog,
-        writeRowState, recordFailure, noteHydration,
+        writeRowState, recordAtomicUpload, recordFailure, noteHydration,
     ]
 }

@@ -125,6 +125,44 @@ package enum CompactionStatements {
         }
     }
 
+    /// Forgets the atomic uploads of which the log has fewer than two changes left: no page can end
+    /// within them. The stretch is of atomic uploads, by their last changes; it needs no age.
+    struct ForgetAtomicUploads: TypedStatement {
+        static let statement = Statement(
+            name: "compact_forget_atomic",
+            sql: """
+                WITH stretch AS (
+                    SELECT first_seq, last_seq FROM sync.atomic_upload
+                    WHERE scope_id = $1 AND last_seq > $2 ORDER BY last_seq LIMIT $3
+                ), doomed AS (
+                    SELECT a.last_seq FROM stretch a WHERE (
+                        SELECT count(*) FROM (
+                            SELECT FROM sync.change_log l
+                            WHERE l.scope_id = $1 AND l.seq BETWEEN a.first_seq AND a.last_seq
+                            LIMIT 2
+                        ) AS l) < 2
+                ), removed AS (
+                    DELETE FROM sync.atomic_upload
+                    WHERE scope_id = $1 AND last_seq IN (SELECT last_seq FROM doomed)
+                    RETURNING 1
+                )
+                SELECT (SELECT count(*) FROM removed),
+                    CASE WHEN (SELECT count(*) FROM stretch) = $3
+                        THEN (SELECT max(last_seq) FROM stretch) END
+                """,
+            parameters: [.int8, .int8, .int8])
+
+        let stretch: Stretch
+
+        func bind(to bindings: inout Bindings) {
+            for value in [stretch.scope, stretch.after, stretch.changes] { bindings.bind(value) }
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Removal {
+            try removal(&columns)
+        }
+    }
+
     /// A hydration takes no longer than a day (`DownloadStatements.ReadScope`).
     package static let forgetHydrations = Statement(
         name: "compact_forget_hydrations",
@@ -132,7 +170,7 @@ package enum CompactionStatements {
 
     package static let all = [
         ReadNextScope.statement, LockScope.statement, RemoveSuperseded.statement,
-        RemoveTombstones.statement, forgetHydrations,
+        RemoveTombstones.statement, ForgetAtomicUploads.statement, forgetHydrations,
     ]
 }
 

@@ -60,6 +60,9 @@ package struct Compactor {
                 CompactionStatements.RemoveTombstones(stretch: $0)
             }
             guard one.superseded + one.tombstones > 0 else { continue }
+            _ = try await remove(from: scope, olderThan: 0) {
+                CompactionStatements.ForgetAtomicUploads(stretch: $0)
+            }
             summary.users += 1
             summary.superseded += one.superseded
             summary.tombstones += one.tombstones

@@ -55,6 +55,7 @@ extension ServiceRole {
         + Privilege.table("sync.source", "SELECT", "INSERT")
         + Privilege.table("sync.change_log", "SELECT", "INSERT")
         + Privilege.table("sync.returned_table", "INSERT")
+        + Privilege.table("sync.atomic_upload", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.row_state", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.key_owner", "SELECT", "INSERT", "UPDATE", "DELETE")
         + Privilege.table("sync.materialize_failures", "SELECT", "INSERT", "UPDATE")
@@ -68,17 +69,17 @@ extension ServiceRole {
 
     /// Nothing but reading, so that a page can come from a hot standby.
     private static let downloads: [Privilege] =
-        ["meta", "catalog", "scope", "source", "change_log", "hydration", "returned_table"].flatMap
-    {
-        Privilege.table("sync.\($0)", "SELECT")
-    }
+        [
+            "meta", "catalog", "scope", "source", "change_log", "hydration", "returned_table",
+            "atomic_upload",
+        ].flatMap { Privilege.table("sync.\($0)", "SELECT") }
 
     private static let prunes: [Privilege] =
         Privilege.table("sync.meta", "SELECT") + Privilege.table("sync.catalog", "SELECT")
         + Privilege.table("sync.row_state", "SELECT")
         + Privilege.table("sync.scope", "SELECT", "UPDATE")
         + Privilege.table("sync.source", "SELECT", "UPDATE")
-        + ["change_log", "hydration", "materialize_failures", "audit"].flatMap {
+        + ["change_log", "hydration", "atomic_upload", "materialize_failures", "audit"].flatMap {
             Privilege.table("sync.\($0)", "SELECT", "DELETE")
         }
 }

@@ -159,6 +159,10 @@ struct StatementAttempt: Sendable {
             bindings.bind(numbers)
         },
         StatementAttempt(DownloadStatements.ReadBootstrap.statement, .named, bindDevice),
+        StatementAttempt(DownloadStatements.ReadAtomicUpload.statement, .named) {
+            $1.claim(&$0)
+            $0.bind(Victim.atomicSequence)
+        },
         StatementAttempt(DownloadStatements.ReadPage.statement, .named, bindPage),
         StatementAttempt(DownloadStatements.ReadLargeRows.statement, .named, bindPage),
         StatementAttempt(DownloadStatements.ReadHeads.statement, .user("unnest($1::text[])")) {
@@ -214,6 +218,11 @@ struct StatementAttempt: Sendable {
         StatementAttempt(CompactionStatements.RemoveTombstones.statement, .scope("scope_id = $1")) {
             bindStretch(&$0, $1)
         },
+        StatementAttempt(
+            CompactionStatements.ForgetAtomicUploads.statement, .scope("scope_id = $1")
+        ) { bindings, stranger in
+            for number in [stranger.scope, 0, 1000] { bindings.bind(number) }
+        },
         // Of everybody, but only what has no meaning any more.
         StatementAttempt(CompactionStatements.forgetHydrations, .administrators),
         StatementAttempt(ForeignKeyStatements.ReadImmediateKeys.statement, .nobodysRows),
@@ -252,6 +261,12 @@ struct StatementAttempt: Sendable {
             bindings.bind(stranger.source)
             bindings.bind(Int64(5))
             for text in ["23514", "mine"] { bindings.bind(text) }
+            bindings.bind(Int64(7))
+        },
+        StatementAttempt(UploadStatements.recordAtomicUpload, .named) {
+            $1.claim(&$0)
+            $0.bind(Int64(1))
+            $0.bind($1.source)
         },
         StatementAttempt(UploadStatements.CreateSource.statement, .named, bindDevice),
     ]

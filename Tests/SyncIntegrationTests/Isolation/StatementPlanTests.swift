@@ -13,7 +13,7 @@ struct StatementPlanTests {
     /// Tables whose rows belong to scopes.
     private static let scoped: Set = [
         "scope", "source", "hydration", "change_log", "row_state", "materialize_failures",
-        "returned_table",
+        "returned_table", "atomic_upload",
     ]
 
     /// Statements that find scopes by their users, or concern those of many.

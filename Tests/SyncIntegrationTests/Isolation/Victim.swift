@@ -21,6 +21,9 @@ struct Victim {
           - {table: s.refusing, owner: owner}
         """
 
+    /// The first change of an atomic upload of hers.
+    static let atomicSequence: Int64 = 2
+
     let database: SyncedDatabase
     let scope: Int64
 
@@ -51,7 +54,10 @@ struct Victim {
             SELECT scope_id, '\(Self.mark)-laptop', 5 FROM sync.scope
             WHERE user_id = '\(Self.user)';
             INSERT INTO sync.returned_table (scope_id, table_id)
-            SELECT scope_id, 1 FROM sync.scope WHERE user_id = '\(Self.user)'
+            SELECT scope_id, 1 FROM sync.scope WHERE user_id = '\(Self.user)';
+            INSERT INTO sync.atomic_upload (scope_id, first_seq, last_seq, source_no)
+            SELECT scope_id, \(Self.atomicSequence), \(Self.atomicSequence + 1), 1
+            FROM sync.scope WHERE user_id = '\(Self.user)'
             """)
         scope =
             Int64(
@@ -71,7 +77,7 @@ struct Victim {
         var all: [String?] = []
         for table in [
             "scope", "source", "change_log", "row_state", "hydration", "key_owner",
-            "materialize_failures", "returned_table",
+            "materialize_failures", "returned_table", "atomic_upload",
         ] {
             all.append(try await lines(of: "sync.\(table)", where: "scope_id = \(scope)"))
         }

@@ -9,6 +9,8 @@ struct ModelComparison {
     private var model = ModelServer(roundsPins: true)
     /// Changes of each user read so far.
     private var cursors = Array(repeating: 0, count: ModelServer.User.allCases.count)
+    /// The sequences that each atomic upload added to its user's log.
+    private var atomic: [ModelServer.User: [ClosedRange<Int>]] = [:]
 
     init(database: SyncedDatabase) { self.database = database }
 
@@ -31,6 +33,7 @@ struct ModelComparison {
     }
 
     private mutating func answers(_ upload: ModelServer.Upload) async throws -> String? {
+        let before = model.log(of: upload.user).count
         let wanted = model.upload(upload).map(\.line)
         let result = try await database.upload(
             upload.user.name, device: upload.device.name, atomic: upload.isAtomic, upload.json)
@@ -40,8 +43,35 @@ struct ModelComparison {
                 + wanted[index]
         }
         let last = model.log(of: upload.user).count
+        if upload.isAtomic, last > before {
+            atomic[upload.user, default: []].append(before + 1...last)
+        }
         guard result.highestSequence == Int64(last) else {
             return "the last sequence is \(result.highestSequence) instead of \(last)"
+        }
+        return nil
+    }
+
+    /// Rows of a page, few enough that many a page ends within an atomic upload.
+    private static let pageRows = 20
+
+    /// Reads each user's log in pages: every change comes once, and no page ends within an atomic
+    /// upload.
+    func differenceOfPages() async throws -> String? {
+        for user in ModelServer.User.allCases {
+            let end = model.log(of: user).count
+            var after = 0
+            while after < end {
+                let page = try await database.page(
+                    user.name, after: after, limit: Self.pageRows)
+                guard page.next > after, page.keys.count == page.next - after else {
+                    return "\(user.name) reads \(page.keys.count) changes after \(after) "
+                        + "up to \(page.next)"
+                }
+                after = page.next
+                let cut = atomic[user]?.first { $0.contains(after) && after < $0.upperBound }
+                if let cut { return "a page of \(user.name) ends at \(after), within \(cut)" }
+            }
         }
         return nil
     }

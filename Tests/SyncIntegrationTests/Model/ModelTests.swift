@@ -48,6 +48,10 @@ struct ModelTests {
                     return
                 }
             }
+            if let text = try await comparison.differenceOfPages() {
+                found = Difference(step: history.count - 1, text: text)
+                return
+            }
             let flaws = try await database.verify().0
             if !flaws.isEmpty {
                 found = Difference(step: history.count - 1, text: "verify: \(flaws)")

@@ -13,8 +13,13 @@ import Testing
 struct FailureTests {
     private static let tables = """
         CREATE TABLE s.checked (id uuid PRIMARY KEY, owner text, n int CHECK (n > 0));
+        CREATE TABLE s.guarded (id uuid PRIMARY KEY, owner text, n int CHECK (n > 0), state text,
+            cost int);
         """
-    private static let yaml = "  - table: s.checked\n    owner: owner\n    write: [checker]"
+    private static let yaml = """
+          - {table: s.checked, owner: owner, write: [checker]}
+          - {table: s.guarded, owner: owner, except: [cost], read_only: {state: []}}
+        """
 
     private static func context() -> CallContext {
         CallContext(
@@ -91,6 +96,45 @@ struct FailureTests {
                 audit == "root materialize-failure.retry materialize_error, "
                     + "root materialize-failure.retry applied")
             #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test(
+        "V2: a change of which its table took less than was sent is a repeat after its retry, too",
+        arguments: [
+            #"{"n":-1,"state":"mine"}"#, #"{"n":-1,"cost":5}"#,
+            #"{"n":-1,"state":"mine","cost":5}"#, #"{"n":-1}"#,
+        ])
+    func reduced(payload: String) async throws {
+        try await Self.withFailures { database, list, retry in
+            let sent = change(1, "INSERT", "guarded", id("1"), payload)
+            #expect(try await database.outcomes("ann", sent) == ["materialize_error 23514"])
+            let failure = try #require(try await list().first)
+            // What is recorded again at a retry is still known by what was sent.
+            #expect(try await retry(failure.id).contains(#""status":"materialize_error""#))
+            try await database.execute("ALTER TABLE s.guarded DROP CONSTRAINT guarded_n_check")
+            #expect(try await retry(failure.id).contains(#""status":"applied""#))
+            let again = try await database.upload("ann", sent)
+            #expect(again.outcomes.map(\.line) == ["applied 1"] && again.duplicates == 1)
+            #expect(try await database.feed("ann") == ["I guarded 01 1"])
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test("A failure that an older version has recorded is retried as it was kept")
+    func withoutHash() async throws {
+        try await Self.withFailures { database, list, retry in
+            try await database.upload("ann", roles: ["checker"], Self.bad(1, key: "1"))
+            let failure = try #require(try await list().first)
+            try await database.execute(
+                """
+                UPDATE sync.materialize_failures SET content_hash = NULL;
+                ALTER TABLE s.checked DROP CONSTRAINT checked_n_check
+                """)
+            #expect(try await retry(failure.id).contains(#""status":"applied""#))
+            let again = try await database.upload(
+                "ann", roles: ["checker"], Self.bad(1, key: "1"))
+            #expect(again.outcomes.map(\.line) == ["applied 1"] && again.duplicates == 1)
         }
     }
 
