@@ -60,8 +60,8 @@ package final class UploadExecutor: Sendable {
     ) async throws -> AnsweredUpload {
         let user = UserID(caller.user)
         let upload = QueuedUpload(
-            user: user, device: DeviceID(caller.device), options: options, deadline: deadline,
-            latestStart: latestStart(deadline),
+            user: user, device: DeviceID(caller.device), roles: caller.roles, options: options,
+            deadline: deadline, latestStart: latestStart(deadline),
             reading: BatchReading { [limits] schema throws(UndecodableUpload) in
                 try UploadBatch(
                     body, format: options.format, roles: Set(caller.roles), schema: schema,
@@ -73,6 +73,8 @@ package final class UploadExecutor: Sendable {
 
     /// Judges a refused change again, decides and writes, as the upload of its own device.
     ///
+    /// Policies of the team's tables are told of the roles that the device's token had.
+    ///
     /// - Throws: as `upload` does.
     func retry(
         _ entry: FailureStore.Entry, deadline: ContinuousClock.Instant
@@ -80,7 +82,7 @@ package final class UploadExecutor: Sendable {
         let failure = entry.failure
         let user = UserID(failure.user)
         let upload = QueuedUpload(
-            user: user, device: DeviceID(failure.device), options: UploadOptions(),
+            user: user, device: DeviceID(failure.device), roles: entry.roles, options: UploadOptions(),
             deadline: deadline, latestStart: latestStart(deadline),
             reading: BatchReading { [limits] schema throws(UndecodableUpload) in
                 UploadBatch(retrying: entry, schema: schema, limits: limits)

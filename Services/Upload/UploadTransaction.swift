@@ -78,21 +78,22 @@ struct UploadTransaction {
             plan: plan, reading: reading, blockedTables: isolation.blockedTables)
     }
 
-    /// Finds out which of two causes a row count that is too small has: the key is another user's,
-    /// or a trigger left the row out.
+    /// Finds out which cause a row count that is too small has: the key is another user's, or a
+    /// trigger left the row out, or a policy hides it.
     func attributed(
         _ refusal: RowRefusal, to change: Change, _ scope: NamedScope
     ) async throws -> RowRefusal {
         guard refusal.sqlState == nil else { return refusal }
-        guard let statement = statements.keyUse(change.table) else { return .leftOut }
+        let table = batch.schema.tables[change.table].registered
+        let missed = table.policies.mayHide ? RowRefusal.hidden : .leftOut
+        guard let statement = statements.keyUse(change.table) else { return missed }
         var bindings = Bindings()
         change.row.key.withStoredBytes { bindings.bind(bytes: $0) }
-        MaterializeStatement.bind(
-            owner: scope, of: batch.schema.tables[change.table].registered, to: &bindings)
+        MaterializeStatement.bind(owner: scope, of: table, to: &bindings)
         let isOthers = try await connection.rows(
             Command(statement, bindings), of: Bool.self, deadline: deadline
         ).one()
-        return isOthers ? refusal : .leftOut
+        return isOthers ? refusal : missed
     }
 
     private func newPlan(_ reading: UploadReading) -> UploadPlan {
@@ -117,12 +118,7 @@ struct UploadTransaction {
     private func read() async throws -> (scope: NamedScope, source: Int32, reading: UploadReading) {
         var pipeline = Pipeline()
         pipeline.add(UploadStatements.begin)
-        pipeline.add(
-            Command(
-                UploadStatements.configure,
-                timeouts.bindings(
-                    scopeLock: isRepeated ? nil : upload.latestStart - .now,
-                    left: deadline - .now)))
+        pipeline.add(configuration)
         if batch.schema.catalog.hasDeferrableConstraints {
             pipeline.add(UploadStatements.deferConstraints)
         }
@@ -147,6 +143,15 @@ struct UploadTransaction {
         // Also one that this transaction makes: if it rolls back, the next one finds out.
         scopes.remember(scope)
         return try await complete(scope, answer)
+    }
+
+    /// The settings of the transaction.
+    private var configuration: Command {
+        var bindings = timeouts.bindings(
+            scopeLock: isRepeated ? nil : upload.latestStart - .now, left: deadline - .now)
+        guard batch.schema.hasPolicies else { return Command(UploadStatements.configure, bindings) }
+        bindings.bind(PolicyClaims(user: user, device: device, roles: upload.roles).json)
+        return Command(UploadStatements.configureWithClaims, bindings)
     }
 
     /// The user's scope as the database has it now; makes it for a new user.
@@ -337,7 +342,17 @@ struct UploadTransaction {
         bindings.bind(state.rawValue)
         bindings.bind(detail)
         bindings.bind(change.contentHash)
+        if let roles = rolesForRetry { bindings.bind(roles) } else { bindings.bind(bytes: nil) }
         return Command(UploadStatements.recordFailure, bindings)
+    }
+
+    /// A retry tells the policies the same. A name that PostgreSQL cannot store is none that a
+    /// policy compares.
+    private var rolesForRetry: ArrayBinding? {
+        guard batch.schema.hasPolicies else { return nil }
+        var roles = ArrayBinding(of: .text, reserving: upload.roles.count)
+        for role in upload.roles where !role.utf8.contains(0) { roles.append(role) }
+        return roles
     }
 
     func run(_ commands: [Command]) async throws(PostgresError) {

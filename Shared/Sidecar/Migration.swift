@@ -20,6 +20,7 @@ package struct Migration: Sendable {
         Migration(10, "0010_roles", PackageResources._010_roles_sql),
         Migration(11, "0011_views_and_columns", PackageResources._011_views_and_columns_sql),
         Migration(12, "0012_atomic_pages", PackageResources._012_atomic_pages_sql),
+        Migration(13, "0013_row_security", PackageResources._013_row_security_sql),
     ]
 
     /// The layout that this program reads and writes.

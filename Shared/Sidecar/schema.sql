@@ -13,7 +13,7 @@ CREATE TABLE sync.meta (
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO sync.meta (layout_version) VALUES (12);
+INSERT INTO sync.meta (layout_version) VALUES (13);
 
 -- The unit of isolation and ordering: today one per user. Every transaction that adds to a scope's
 -- change log locks this row first and takes its sequences from it, so sequence order is commit order.
@@ -73,6 +73,8 @@ CREATE TABLE sync.catalog (
     except_columns text[],
     -- The columns that devices do not write, each with the roles that do: {"column": ["role"]}.
     read_only_columns json,
+    -- Its policies decide about uploads.
+    row_security boolean NOT NULL DEFAULT false,
     UNIQUE (schema_name, table_name)
 );
 
@@ -151,6 +153,8 @@ CREATE TABLE sync.materialize_failures (
     resolved_at timestamptz,
     -- Of what the device sent; the payload lacks what it may not write. Null where an older version recorded it.
     content_hash bigint,
+    -- Of the token that sent it, where policies decide.
+    roles text[],
     UNIQUE (scope_id, table_id, key, attempted_version)
 );
 
@@ -185,6 +189,32 @@ CREATE TABLE sync.role_grant (
 
 -- Functions: names mean what they mean here, whatever the caller's search_path says; those whose body is an SQL
 -- expression were bound to their operators when they were made. Only roles that they are granted to may call them.
+
+-- The rows of a registered table with some values in a column, whatever its policies hide from the caller: an upload must
+-- tell a row that is hidden from one that is gone. It takes the table by its row type, which a view or a table as the
+-- result type would keep the team from changing: `stored_rows(NULL::app.notes, 'id', keys)`.
+CREATE FUNCTION sync.stored_rows(relation anyelement, column_name text, vals anycompatiblearray) RETURNS SETOF anyelement
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
+DECLARE
+    found oid;
+BEGIN
+    SELECT r.oid INTO found
+    FROM pg_catalog.pg_type t
+    JOIN pg_catalog.pg_class r ON r.oid = t.typrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
+    JOIN sync.catalog c ON c.schema_name = n.nspname AND c.table_name = r.relname
+        AND c.mode = 'table' AND c.removed_at IS NULL
+    WHERE t.oid = pg_typeof(relation);
+    IF found IS NULL THEN
+        RAISE EXCEPTION '% is not a registered table', pg_typeof(relation) USING ERRCODE = 'undefined_table';
+    END IF;
+    IF row_security_active(found) THEN
+        RAISE EXCEPTION 'row-level security hides rows of % from %', found::regclass, current_user
+            USING ERRCODE = 'insufficient_privilege',
+                HINT = format('Run ALTER TABLE %s NO FORCE ROW LEVEL SECURITY.', found::regclass);
+    END IF;
+    RETURN QUERY EXECUTE format('SELECT t.* FROM %s AS t WHERE t.%I = ANY ($1)', found::regclass, column_name) USING vals;
+END $$;
 
 -- Stops a transaction whose statement met fewer rows than the change log says it must have.
 CREATE FUNCTION sync.expect_rows(actual bigint, expected bigint) RETURNS bigint

@@ -42,6 +42,17 @@ struct RegistrationFileTests {
             ])
     }
 
+    @Test("A table whose policies decide is named")
+    func policies() throws {
+        let tables = try RegistrationFile.parse(
+            """
+            tables:
+              - {table: app.orders, owner: user_id, row_security: true}
+              - {table: app.items, row_security: false}
+            """)
+        #expect(tables.map(\.rowSecurity) == [true, false])
+    }
+
     /// What is wrong, and what the message must name.
     static let mistakes: [(yaml: String, names: [String])] = [
         ("", ["tables"]),
@@ -67,6 +78,11 @@ struct RegistrationFileTests {
             ["tables[0]", "except and read_only", "mode: sidecar"]
         ),
         ("tables:\n  - {table: a.b, except: x}", ["except", "wrong type"]),
+        (
+            "tables:\n  - {table: a.b, mode: sidecar, row_security: true}",
+            ["tables[0].row_security", "mode: sidecar"]
+        ),
+        ("tables:\n  - {table: a.b, row_security: owner}", ["row_security", "wrong type"]),
         (
             "tables:\n  - {table: a.b, read_only: {state: [\"no role\"]}}",
             ["tables[0].read_only.state", "no role"]

@@ -63,6 +63,9 @@ struct GoldenServerTests {
             else { continue }
             parts.append("-- \(table.name): what a \(title) stored\n\(stored.statement.sql);")
         }
+        if let present = upload.present(index) {
+            parts.append("-- \(table.name): whether inserted rows are there\n\(present.sql);")
+        }
         if let keyUse = upload.keyUse(index) {
             parts.append("-- \(table.name): whether a key is another user's\n\(keyUse.sql);")
         }
@@ -97,7 +100,7 @@ struct GoldenServerTests {
             mode: table.mode, ownerColumn: table.ownerColumn, columns: columns,
             foreignKeys: table.foreignKeys, columnNeeds: table.columnNeeds,
             keyIndexColumns: table.keyIndexColumns, hasRowTriggers: table.hasRowTriggers,
-            isRemoved: table.isRemoved, access: table.access)
+            isRemoved: table.isRemoved, access: table.access, policies: table.policies)
     }
 }
 
@@ -109,7 +112,7 @@ struct GoldenSchema: Sendable, CustomTestStringConvertible {
 
     var testDescription: String { name }
 
-    static let all = [small, wide, awkward]
+    static let all = [small, wide, awkward, policed]
 
     /// One table with an owner column, and one whose keys the sidecar knows the owners of.
     static let small = GoldenSchema(
@@ -144,6 +147,32 @@ struct GoldenSchema: Sendable, CustomTestStringConvertible {
         registrations: [
             TableRegistration(
                 name: .init(schema: "business", table: "everything"), owner: "owner_id")
+        ])
+
+    /// Policies decide, of keys of each kind, beside a table that points to one.
+    static let policed = GoldenSchema(
+        name: "policed",
+        tables: """
+            CREATE SCHEMA business;
+            CREATE TABLE business.notes (
+                id uuid PRIMARY KEY, owner text, title text NOT NULL, at timestamptz DEFAULT now());
+            CREATE TABLE business.tags (code text PRIMARY KEY, label text);
+            CREATE TABLE business.prefs (
+                owner text, code text, value text, PRIMARY KEY (owner, code));
+            CREATE TABLE business.items (
+                id uuid PRIMARY KEY, owner text, note uuid REFERENCES business.notes);
+            ALTER TABLE business.notes ENABLE ROW LEVEL SECURITY;
+            ALTER TABLE business.tags ENABLE ROW LEVEL SECURITY;
+            ALTER TABLE business.prefs ENABLE ROW LEVEL SECURITY;
+            """,
+        registrations: [
+            TableRegistration(
+                name: .init(schema: "business", table: "notes"), owner: "owner", rowSecurity: true),
+            TableRegistration(name: .init(schema: "business", table: "tags"), rowSecurity: true),
+            TableRegistration(
+                name: .init(schema: "business", table: "prefs"), key: "code", owner: "owner",
+                rowSecurity: true),
+            TableRegistration(name: .init(schema: "business", table: "items"), owner: "owner"),
         ])
 
     /// Keys with the owner, keys of several columns, keys to the table itself, and names that need

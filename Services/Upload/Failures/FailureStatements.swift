@@ -1,3 +1,4 @@
+import Foundation
 import Postgres
 import Protos
 
@@ -14,7 +15,7 @@ enum FailureStatements {
                     CASE f.op WHEN 'I' THEN 'INSERT' WHEN 'U' THEN 'UPDATE' ELSE 'DELETE' END,
                     coalesce(f.payload::text, ''), f.source_change_id, f.sqlstate, f.error,
                     to_char(f.first_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-                    f.retry_count, coalesce(r.version, 0), f.content_hash
+                    f.retry_count, coalesce(r.version, 0), f.content_hash, to_json(f.roles)::text
                 FROM sync.materialize_failures f
                 JOIN sync.scope s USING (scope_id)
                 JOIN sync.catalog c USING (table_id)
@@ -61,7 +62,13 @@ enum FailureStatements {
             failure.retryCount = try columns.next(Int32.self)
             return FailureStore.Entry(
                 failure: failure, rowVersion: try columns.next(Int64.self),
-                contentHash: try columns.next(Int64?.self))
+                contentHash: try columns.next(Int64?.self),
+                roles: roles(try columns.next(String?.self)))
+        }
+
+        /// An array of names as JSON.
+        private static func roles(_ json: String?) -> [String] {
+            json.flatMap { try? JSONDecoder().decode([String].self, from: Data($0.utf8)) } ?? []
         }
     }
 

@@ -10,6 +10,8 @@ struct FailureStore: Sendable {
         let rowVersion: RowVersion
         /// Of what the device sent; nil where an older version recorded the failure.
         let contentHash: Int64?
+        /// Of the token that sent the change, where policies decide about a table.
+        let roles: [String]
 
         /// The row was written since: there is nothing left to do.
         var isStale: Bool { rowVersion >= failure.attemptedVersion }

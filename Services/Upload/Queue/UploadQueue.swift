@@ -11,6 +11,8 @@ struct QueuedUpload: Sendable {
     /// Whose log is written, and by which device.
     let user: UserID
     let device: DeviceID
+    /// What policies of the team's tables are told of the user.
+    let roles: [String]
     let options: UploadOptions
     let deadline: ContinuousClock.Instant
     /// When the wait for the user's other uploads ends, here and at the scope's lock.

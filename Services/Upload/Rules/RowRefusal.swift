@@ -15,6 +15,17 @@ struct RowRefusal: Sendable {
     /// code for it.
     static let leftOutState = SQLState(rawValue: "OV003")
 
+    /// A policy that hides rows from an update or a delete does so without an error, too.
+    static let hiddenState = SQLState(rawValue: "OV004")
+    /// Raised where policies have to decide and do not apply (`HidingPolicies`).
+    static let policiesOffState = SQLState(rawValue: "OV005")
+
+    /// A row of a table with policies that the statement has not reached, although it is there and
+    /// the user's own, or has not stored.
+    static let hidden = RowRefusal(
+        sqlState: hiddenState,
+        detail: "a row-level security policy of the table hides the row, or a trigger left it out")
+
     /// A row that the table did not take although its key is free, or the user's own.
     static let leftOut = RowRefusal(
         sqlState: leftOutState, detail: "a BEFORE trigger of the table left the row out")
@@ -58,7 +69,9 @@ struct RowRefusal: Sendable {
     /// The error may be about the whole table: a missing privilege, a rewrite rule, a function that
     /// a trigger calls and that is gone.
     var mayConcernTable: Bool {
-        sqlState.map { Self.statementClasses.contains($0.errorClass) } ?? false
+        sqlState.map {
+            Self.statementClasses.contains($0.errorClass) || $0 == Self.policiesOffState
+        } ?? false
     }
 
     /// A row that there was no time left for.
@@ -90,7 +103,7 @@ struct RowRefusal: Sendable {
         violated = Self.collisions.contains(state) ? ViolatedIndex(error) : nil
         culprit =
             error.constraint.map { "constraint \"\($0)\"" }
-            ?? error.column.map { "column \"\($0)\"" }
+            ?? error.column.map { "column \"\($0)\"" } ?? error.rejectingPolicy
         if state == Self.keyTakenState {
             sqlState = nil
             return
@@ -144,6 +157,9 @@ extension SQLState {
         case .insufficientPrivilege: "insufficient privilege"
         case .raisedException: "raised by a trigger"
         case RowRefusal.leftOutState: "left out by a trigger"
+        case RowRefusal.hiddenState:
+            "hidden by a row-level security policy, or left out by a trigger"
+        case RowRefusal.policiesOffState: "the table's row-level security policies do not apply"
         default:
             switch errorClass {
             case "0A": "feature not supported"
@@ -155,6 +171,22 @@ extension SQLState {
             default: "refused by the database"
             }
         }
+    }
+}
+
+extension ServerError {
+    /// The function of PostgreSQL's source that reports a row which a policy rejects. The error
+    /// names the table, and perhaps the policy, in its sentence alone: as the last two of the names
+    /// in quotes, the policy first.
+    private static let policyRoutine = "ExecWithCheckOptions"
+
+    /// The policy that rejects a row, with its table: a trigger's, perhaps. Nil for other errors.
+    fileprivate var rejectingPolicy: String? {
+        guard sqlState == .insufficientPrivilege, routine == Self.policyRoutine else { return nil }
+        let parts = message.split(separator: "\"", omittingEmptySubsequences: false)
+        let names = parts.indices.filter { $0 % 2 == 1 && $0 < parts.count - 1 }.map { parts[$0] }
+        let policy = names.count > 1 ? "policy \"\(names[0])\"" : "a policy"
+        return names.last.map { "\(policy) of table \"\($0)\"" } ?? policy
     }
 }
 

@@ -12,6 +12,8 @@ package struct UploadSchema: Sendable {
     /// Whether rows of a batch may point at each other over keys that are checked at the commit:
     /// keys of a table to itself, or keys of tables that form a cycle.
     let mayHaveCycles: Bool
+    /// The policies of some table decide about uploads.
+    let hasPolicies: Bool
     /// Children and parents among the tables, by any foreign key: PostgreSQL checks also those
     /// whose values the rules do not know.
     private let relations: Set<Relation>
@@ -37,6 +39,7 @@ package struct UploadSchema: Sendable {
         }
         self.foreignKeys = foreignKeys
         self.relations = relations
+        hasPolicies = catalog.tables.contains { $0.policies.isWanted }
         // Tables stand parents first, but for cycles.
         mayHaveCycles = foreignKeys.contains { key in
             key.key.isDeferrable && (key.parent ?? -1) >= key.child

@@ -13,6 +13,7 @@ final class BusinessStatements: Sendable {
     private enum Key: Hashable {
         case parents(foreignKey: Int)
         case keyUse(table: Int)
+        case present(table: Int)
         case rows(
             table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation)
         case stored(BusinessWrites.Shape, MaterializeStatement.Expectation)
@@ -67,6 +68,12 @@ final class BusinessStatements: Sendable {
     func keyUse(_ table: Int) -> Statement? {
         guard let made = MaterializeStatement.isOthers(schema.tables[table]) else { return nil }
         return statement(.keyUse(table: table)) { made }
+    }
+
+    /// Expects inserted rows in their table; nil where the statement that inserts them does.
+    func present(_ table: Int) -> Statement? {
+        guard let made = PresentRowsStatement.make(schema.tables[table]) else { return nil }
+        return statement(.present(table: table)) { made }
     }
 
     private func statement(_ key: Key, make: () -> Statement) -> Statement {

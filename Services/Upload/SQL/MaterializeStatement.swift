@@ -16,7 +16,7 @@ enum MaterializeStatement {
 
     /// The setting in which a statement that updates or inserts leaves how many rows it inserted,
     /// until the transaction ends.
-    fileprivate static let insertedSetting = "oversync.rows_inserted"
+    static let insertedSetting = "oversync.rows_inserted"
     /// A condition, behind such a statement.
     static let hasInsertedNone = "current_setting('\(insertedSetting)', true) = '0'"
 
@@ -87,6 +87,9 @@ enum MaterializeStatement {
         let parts = Parts(table.registered, wireNames: table.wireNames, columns)
         let sql =
             switch (kind, rows) {
+            case (.create, .asRecorded) where parts.policies != nil: parts.insertChecked
+            case (.create, .anything) where parts.policies != nil: parts.updateOrInsertChecked
+            case (.update, .anything) where parts.policies != nil: parts.updateOrInsertChecked
             case (.create, .asRecorded): parts.create(onConflict: parts.doNothing)
             case (.create, .anything): parts.create(onConflict: parts.takeOver)
             case (.update, .asRecorded): parts.update
@@ -104,7 +107,7 @@ enum MaterializeStatement {
 /// The pieces of SQL that the kinds share. `$1` rows or keys, `$2` their owner, `$3` number of rows.
 ///
 /// These run under the lock of the user's scope, so the scope that they are given is the user's.
-private struct Parts {
+struct Parts {
     let target: String
     let key: String
     let owner: String?
@@ -116,7 +119,9 @@ private struct Parts {
     /// Of each of them.
     let types: [String]
     let source: String
-    let conflictKey: String
+    let conflictColumns: [String]
+    /// How rows are found that policies hide; nil where none are hidden.
+    let policies: HidingPolicies?
     /// For tables without an owner column, whose keys the sidecar keeps owners of.
     let ownership: Ownership?
 
@@ -131,7 +136,8 @@ private struct Parts {
         key = quoted(table.keyColumn)
         owner = table.ownerColumn.map(quoted)
         ownerValue = table.ownerValue("$2")
-        conflictKey = table.keyIndexColumns.map(quoted).joined(separator: ", ")
+        conflictColumns = table.keyIndexColumns.map(quoted)
+        policies = HidingPolicies(table)
         ownership =
             table.ownerColumn == nil
             ? Ownership(table: table.id, key: table.storedKey(of: "t")) : nil
@@ -158,9 +164,11 @@ private struct Parts {
         source = "json_to_recordset($1) AS r(\(all))"
     }
 
-    private var keyValue: String { "r.\(quoted(MaterializeStatement.keyMember))" }
+    var keyValue: String { "r.\(quoted(MaterializeStatement.keyMember))" }
 
-    private var insert: String {
+    private var conflictKey: String { conflictColumns.joined(separator: ", ") }
+
+    var insert: String {
         let columns = ([key] + (owner.map { [$0] } ?? []) + names).joined(separator: ", ")
         let values = ([keyValue] + (owner == nil ? [] : [ownerValue]) + self.values).joined(
             separator: ", ")
@@ -191,7 +199,7 @@ private struct Parts {
     }
 
     /// The rows of `t` that are the user's: by their owner column, or by the sidecar's own record.
-    private var own: String {
+    var own: String {
         if let owner { return " AND t.\(owner) = \(ownerValue)" }
         guard let ownership else { return "" }
         return """
@@ -204,16 +212,16 @@ private struct Parts {
 
     /// True of every key. The planner takes a range for one row in two hundred, so it expects few keys and
     /// looks each up in the index, also in a plan that it made when the table was empty.
-    private func isAny(_ key: String) -> String {
+    func isAny(_ key: String) -> String {
         keyType == "uuid"
             ? "\(key) BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff'"
             : "length(\(key)) BETWEEN 0 AND \(RowKey.maximumTextBytes)"
     }
 
     /// True, and names `$2` with its type where nothing else does.
-    private var isOwned: String { "$2::\(ownership == nil ? "text" : "int8") IS NOT NULL" }
+    var isOwned: String { "$2::\(ownership == nil ? "text" : "int8") IS NOT NULL" }
 
-    private var returning: String { "RETURNING \(ownership?.key ?? "1") AS key" }
+    var returning: String { "RETURNING \(ownership?.key ?? "1") AS key" }
 
     func create(onConflict: String) -> String {
         """
@@ -222,7 +230,7 @@ private struct Parts {
         """
     }
 
-    private var updateRows: String {
+    var updateRows: String {
         let sets =
             names.isEmpty
             ? "\(key) = t.\(key)"
@@ -236,7 +244,7 @@ private struct Parts {
     var update: String {
         """
         WITH updated AS (\(updateRows))
-        SELECT sync.expect_rows((SELECT count(*) FROM updated), $3) WHERE \(isOwned)
+        SELECT sync.expect_rows((SELECT count(*) FROM updated), $3)\(check) WHERE \(isOwned)
         """
     }
 
@@ -256,23 +264,27 @@ private struct Parts {
 
     /// Rows that a trigger left as they are, and that are as they are to be (`suppress_redundant_updates_trigger`).
     /// Compared as PostgreSQL does there, byte for byte: not every type has an equality.
-    private var countOfUnchanged: String {
+    var countOfUnchanged: String {
         func row(_ expressions: [String]) -> String {
             let typed = zip(expressions, types).map { "CAST(\($0) AS \($1))" }
             return "ROW(\(typed.joined(separator: ", ")))::record"
         }
         let isSame =
             names.isEmpty ? "true" : "\(row(names.map { "t.\($0)" })) *= \(row(values))"
-        return """
-            SELECT count(*) FROM \(target) AS t JOIN \(source) ON t.\(key) = \(keyValue)
+        let unchanged = """
+            FROM \(target) AS t JOIN \(source) ON t.\(key) = \(keyValue)
             WHERE (SELECT count(*) FROM updated) < $3 AND \(isAny(keyValue))\(own) AND \(isSame)
                 AND NOT EXISTS (SELECT FROM updated u WHERE u.key = \(keyValue))
             """
+        guard policies != nil else { return "SELECT count(*) \(unchanged)" }
+        // Locked for an update: so the policies for UPDATE must show them, too.
+        return "SELECT count(*) FROM (SELECT \(unchanged) FOR UPDATE OF t) AS same"
     }
 
     /// `$1` is the one key here.
     var isOthers: String {
-        let row = "FROM \(target) AS t WHERE t.\(key) = $1"
+        let rows = policies?.rows(under: "ARRAY[$1]") ?? target
+        let row = "FROM \(rows) AS t WHERE t.\(key) = $1"
         return """
             SELECT EXISTS (SELECT \(row)) AND NOT EXISTS (SELECT \(row)\(own))
             WHERE \(isOwned)
@@ -284,11 +296,12 @@ private struct Parts {
     var delete: String {
         let these = "unnest($1) AS k(key)"
         let match = "t.\(key) = k.key AND \(isAny("k.key")) AND \(isOwned)\(own)"
+        let stored = policies?.rows(under: "$1") ?? target
         return """
             WITH gone AS (DELETE FROM \(target) AS t USING \(these) WHERE \(match) \(returning))\(disown)
             SELECT sync.expect_rows((SELECT count(*) FROM gone),
                 CASE WHEN (SELECT count(*) FROM gone) = $3 THEN $3
-                ELSE (SELECT count(*) FROM \(target) AS t JOIN \(these) ON \(match)) END)
+                ELSE (SELECT count(*) FROM \(stored) AS t JOIN \(these) ON \(match)) END)\(check)
             """
     }
 

@@ -33,14 +33,28 @@ enum ParentStatement {
                     """
             }
         }
-        let sql = """
-            SELECT k.n::int8 FROM unnest(\(arrays)) WITH ORDINALITY AS k(\(names), n)
+        let values = "unnest(\(arrays)) WITH ORDINALITY AS k(\(names), n)"
+        let condition = conditions.joined(separator: " AND ")
+        var sql = """
+            SELECT k.n::int8 FROM \(values)
             CROSS JOIN LATERAL (
                 SELECT FROM \(quoted(parent.schema)).\(quoted(parent.table)) AS p\(join)
-                WHERE \(conditions.joined(separator: " AND ")) LIMIT 1
+                WHERE \(condition) LIMIT 1
             ) AS found
             WHERE \(isConfined)
             """
+        if let policies = foreignKey.parent.flatMap({
+            HidingPolicies(schema.tables[$0].registered)
+        }) {
+            // A parent that policies hide is there all the same, as PostgreSQL's own check sees it.
+            let rows = policies.rows(
+                with: pairs[0].parentColumn, in: "$2::\(arrayType(pairs[0].type))")
+            sql = """
+                SELECT k.n::int8 FROM \(values)
+                WHERE \(isConfined) AND EXISTS (
+                    SELECT FROM \(rows) AS p\(join) WHERE \(condition))
+                """
+        }
         let isOfScope = isOfScope(foreignKey, in: schema)
         return Statement(
             name: statementName("upload_parents", for: sql), sql: sql,

@@ -78,17 +78,28 @@ struct StoredRowStatement: Sendable {
         let payload = StoredRow(table).payload(
             row: "t", sent: "u.payload", hasMore: shape.hasMore, storedKey: "u.key")
         let owner = table.ownerColumn.map { " AND t.\(quoted($0)) = \(table.ownerValue("$2"))" }
-        let key = quoted(table.keyColumn)
+        let key = "t.\(quoted(table.keyColumn))"
         let logged = LogRows.columns(of: "f", payload: "coalesce(f.stored, f.payload)")
+        let lookUp =
+            HidingPolicies(table).map { policies in
+                """
+                LEFT JOIN (
+                        SELECT t.* FROM \(policies.rows(under: "$5")) AS t WHERE true\(owner ?? "")
+                    ) AS t ON \(key) = u.row_key
+                """
+            }
+            ?? """
+            LEFT JOIN LATERAL (
+                    SELECT t.* FROM \(table.name.quotedName) AS t
+                    WHERE \(key) = u.row_key\(owner ?? "") LIMIT 1
+                ) AS t ON true
+            """
         return """
             WITH found AS MATERIALIZED (
-                SELECT \(LogRows.columns(of: "u")), t.\(key) IS NOT NULL AS is_there,
-                    CASE WHEN t.\(key) IS NOT NULL AND \(differs) THEN \(payload) END AS stored
+                SELECT \(LogRows.columns(of: "u")), \(key) IS NOT NULL AS is_there,
+                    CASE WHEN \(key) IS NOT NULL AND \(differs) THEN \(payload) END AS stored
                 FROM unnest($5, \(LogRows.arguments(from: 6))) AS u(row_key, \(LogRows.columns))
-                LEFT JOIN LATERAL (
-                    SELECT t.* FROM \(table.name.quotedName) AS t
-                    WHERE t.\(key) = u.row_key\(owner ?? "") LIMIT 1
-                ) AS t ON true
+                \(lookUp)
             ), logged AS (
                 INSERT INTO sync.change_log (scope_id, source_no, \(LogRows.columns))
                 SELECT $1, $3, \(logged) FROM found f

@@ -30,14 +30,23 @@ package enum UploadStatements {
     /// and that its commit waits for the disk (promise P1) even where the database was told that none need
     /// to. A stricter setting, which waits for replicas, stays.
     package static let configure = Statement(
-        name: "upload_configure",
-        sql: """
-            SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
-                set_config('idle_in_transaction_session_timeout', $3, true),
-                CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
-                    THEN set_config('synchronous_commit', 'on', true) END
-            """,
-        parameters: [.text, .text, .text])
+        name: "upload_configure", sql: "SELECT \(settings)", parameters: [.text, .text, .text])
+
+    private static let settings = """
+        set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
+            set_config('idle_in_transaction_session_timeout', $3, true),
+            CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
+                THEN set_config('synchronous_commit', 'on', true) END
+        """
+
+    /// The same, and who writes, for the policies of the team's tables (`PolicyClaims`). Only where
+    /// a table is registered with `row_security: true`; then for every upload, as a trigger of any
+    /// table may write to that one.
+    package static let configureWithClaims = Statement(
+        name: "upload_configure_with_claims",
+        sql: "SELECT \(settings), set_config('request.jwt.claims', $4, true)",
+        parameters: [.text, .text, .text, .text])
+
     /// Announces the writes to the capture triggers: which rows they will find logged already, and what kind
     /// of statement follows (`U` upserts, then `D` deletes). Also shortens the wait for locks.
     package static let enterWrites = Statement(
@@ -124,16 +133,19 @@ package enum UploadStatements {
         name: "upload_record_failure",
         sql: """
             INSERT INTO sync.materialize_failures (scope_id, table_id, key, attempted_version, op, payload,
-                source_no, source_change_id, sqlstate, error, content_hash)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                source_no, source_change_id, sqlstate, error, content_hash,
+                roles)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
             ON CONFLICT (scope_id, table_id, key, attempted_version) DO UPDATE
             SET retry_count = sync.materialize_failures.retry_count + 1, op = excluded.op,
                 payload = excluded.payload, source_no = excluded.source_no,
                 source_change_id = excluded.source_change_id, sqlstate = excluded.sqlstate,
-                error = excluded.error, content_hash = excluded.content_hash, resolved_at = NULL
+                error = excluded.error, content_hash = excluded.content_hash, roles = excluded.roles,
+                resolved_at = NULL
             """,
         parameters: [
             .int8, .int2, .bytea, .int8, .char, .json, .int4, .int8, .text, .text, .int8,
+            .textArray,
         ])
 
     /// A device was given the first page of a log that deletes were removed from, and will come back with cursors
@@ -154,7 +166,8 @@ package enum UploadStatements {
     /// All of them, for the test that prepares each on a real server.
     package static let all = [
         begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint, deferConstraints,
-        checkConstraints, configure, enterWrites, boundAttempt, enterDeletes, enterUpserts,
+        checkConstraints, configure, configureWithClaims, enterWrites, boundAttempt, enterDeletes,
+        enterUpserts,
         renderAsCapture, ReadHead.statement, ReadUniqueIndex.statement, ReadEpoch.statement,
         FindScope.statement, LockScope.statement, createScope,
         ReadSource.statement, CreateSource.statement, ReadKnownChanges.statement,

@@ -87,11 +87,23 @@ struct WriteRequest {
     /// What writes a group's rows, and logs those of its changes that were not logged before;
     /// whatever the order of the groups.
     func commands(_ group: BusinessWrites.Group) -> [Command] {
+        let writes = [command(group)] + (present(group).map { [$0] } ?? [])
         let later =
             compared.isEmpty ? [] : group.entries.filter { compared.contains($0.sequence) }
         guard !later.isEmpty, let stored = statements.stored(group.shape, expecting: expected)
-        else { return [command(group)] }
-        return [command(group), append(later, as: stored, of: group.shape.table)]
+        else { return writes }
+        return writes + [append(later, as: stored, of: group.shape.table)]
+    }
+
+    /// What expects a group's rows in their table, if the statement that writes them does not.
+    private func present(_ group: BusinessWrites.Group) -> Command? {
+        let mayInsert = group.kind == .create || group.kind == .update && expected == .anything
+        guard mayInsert, let statement = statements.present(group.table) else { return nil }
+        let table = statements.schema.tables[group.table].registered
+        return Command(
+            statement,
+            PresentRowsStatement.bindings(
+                keys(group.entries, of: table), group.entries.count, scope, of: table))
     }
 
     private func append(_ entries: [LogEntry]) -> Command {
@@ -108,17 +120,11 @@ struct WriteRequest {
         _ entries: [LogEntry], as stored: StoredRowStatement, of table: Int
     ) -> Command {
         let rows = LogRows(entries, of: changes, body)
-        let keyKind = statements.schema.tables[table].registered.keyKind
-        var keys = ArrayBinding(
-            of: keyKind == .uuid ? .uuid : .text, reserving: entries.count)
-        for entry in entries {
-            changes[entry.change].row.key.withStoredBytes { keys.append(bytes: $0) }
-        }
         var bindings = Bindings(reserving: LogRows.types.count + 5, bytes: rows.bytes)
         scope.bind(to: &bindings)
         bindings.bind(source)
         bindings.bind(Int64(entries.count))
-        bindings.bind(keys)
+        bindings.bind(keys(entries, of: statements.schema.tables[table].registered))
         rows.bind(to: &bindings)
         return Command(stored.statement, bindings)
     }
@@ -162,12 +168,7 @@ struct WriteRequest {
         let table = statements.schema.tables[shape.table].registered
         var bindings = Bindings()
         if shape.kind == .delete {
-            var keys = ArrayBinding(
-                of: table.keyKind == .uuid ? .uuid : .text, reserving: group.entries.count)
-            for entry in group.entries {
-                changes[entry.change].row.key.withStoredBytes { keys.append(bytes: $0) }
-            }
-            bindings.bind(keys)
+            bindings.bind(keys(group.entries, of: table))
         } else {
             bindings.bind(bytes: rows(group))
         }
@@ -176,6 +177,15 @@ struct WriteRequest {
         return Command(
             statements.rows(
                 shape.table, shape.kind, shape.columns, expecting: expected), bindings)
+    }
+
+    private func keys(_ entries: [LogEntry], of table: RegisteredTable) -> ArrayBinding {
+        var keys = ArrayBinding(
+            of: table.keyKind == .uuid ? .uuid : .text, reserving: entries.count)
+        for entry in entries {
+            changes[entry.change].row.key.withStoredBytes { keys.append(bytes: $0) }
+        }
+        return keys
     }
 
     /// The payloads as one JSON array, each with its row's key as the last member.

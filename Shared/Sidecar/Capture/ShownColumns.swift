@@ -73,6 +73,6 @@ extension RegisteredTable {
             ownerColumn: ownerColumn, columns: columns, foreignKeys: foreignKeys,
             columnNeeds: columnNeeds, keyIndexColumns: keyIndexColumns,
             hasRowTriggers: hasRowTriggers, isRemoved: isRemoved, access: access,
-            withheld: withheld)
+            withheld: withheld, policies: policies)
     }
 }

@@ -111,6 +111,7 @@ package struct RegisteredTable: Hashable, Sendable {
     package let access: TableAccess
     /// Its columns that devices have no part in, or only look at; ``columns`` has the latter alone.
     package let withheld: WithheldColumns
+    package let policies: TablePolicies
     /// Its place in parents-first order.
     package internal(set) var position = 0
 
@@ -119,7 +120,7 @@ package struct RegisteredTable: Hashable, Sendable {
         ownerColumn: String?, columns: [Column] = [], foreignKeys: [ForeignKey] = [],
         columnNeeds: [ColumnNeed] = [], keyIndexColumns: [String] = [],
         hasRowTriggers: Bool = false, isRemoved: Bool = false, access: TableAccess = .everybody,
-        withheld: WithheldColumns = .none
+        withheld: WithheldColumns = .none, policies: TablePolicies = .none
     ) {
         self.id = id
         self.name = name
@@ -135,6 +136,7 @@ package struct RegisteredTable: Hashable, Sendable {
         self.isRemoved = isRemoved
         self.access = access
         self.withheld = withheld
+        self.policies = policies
     }
 }
 

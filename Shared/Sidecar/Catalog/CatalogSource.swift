@@ -173,7 +173,8 @@ extension Catalog {
                 keyIndexColumns: facts.keyIndex(
                     of: row.name, key: row.keyColumn, owner: row.ownerColumn) ?? [row.keyColumn],
                 hasRowTriggers: isTable && facts.rowTriggers.contains(row.name),
-                isRemoved: row.isRemoved, access: row.access, withheld: row.withheld)
+                isRemoved: row.isRemoved, access: row.access, withheld: row.withheld,
+                policies: isTable ? row.policies : .none)
         }
     }
 

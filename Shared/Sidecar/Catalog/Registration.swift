@@ -63,11 +63,14 @@ package enum Registration {
                 ownerColumn: registration.owner)
         }
         let flaws = try await TableFlaw.read(shapes, on: connection)
+        let policies = try await PolicyCheck.read(registrations, on: connection)
         var problems: [String] = []
         for registration in registrations {
             let own = flaws.filter { $0.table == registration.name && !$0.isRemark }
             problems += own.map(\.description)
             if own.contains(where: \.isNoTable) { continue }
+            problems += policies.filter { $0.table == registration.name && !$0.isRemark }
+                .map(\.description)
             do {
                 try await refuseOtherKeys(registration, facts, on: connection)
                 problems += registration.withheld.problems(
@@ -81,7 +84,7 @@ package enum Registration {
         let required = registrations.flatMap {
             $0.withheld.remarks(of: facts.columns[$0.name] ?? [], of: $0.name)
         }
-        return flaws.map(\.description) + required
+        return flaws.map(\.description) + required + policies.map(\.description)
     }
 
     /// Writes to `sync.catalog` what it does not say already.
@@ -141,7 +144,7 @@ package enum Registration {
                 .text(registration.owner), .texts(registration.access.readRoles?.sorted()),
                 .texts(registration.access.writeRoles?.sorted()),
                 .texts(registration.withheld.storedExcept),
-                .text(registration.withheld.storedReadOnly),
+                .text(registration.withheld.storedReadOnly), .bool(registration.rowSecurity),
             ])
     }
 
@@ -201,6 +204,7 @@ extension RegisteredTable {
             && keyColumn.utf8.elementsEqual(key.utf8)
             && ownerColumn.map { Array($0.utf8) } == registration.owner.map { Array($0.utf8) }
             && access == registration.access && withheld == registration.withheld
+            && policies.isWanted == registration.rowSecurity
     }
 }
 

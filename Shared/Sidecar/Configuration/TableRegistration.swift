@@ -13,11 +13,13 @@ package struct TableRegistration: Hashable, Sendable {
     package let owner: String?
     package let access: TableAccess
     package let withheld: WithheldColumns
+    /// Its row-level security policies decide about uploads.
+    package let rowSecurity: Bool
 
     package init(
         name: TableName, mode: TableMode = .table, key: String? = nil, keyKind: KeyKind? = nil,
         owner: String? = nil, access: TableAccess = .everybody,
-        withheld: WithheldColumns = .none
+        withheld: WithheldColumns = .none, rowSecurity: Bool = false
     ) {
         self.name = name
         self.mode = mode
@@ -26,6 +28,7 @@ package struct TableRegistration: Hashable, Sendable {
         self.owner = owner
         self.access = access
         self.withheld = withheld
+        self.rowSecurity = rowSecurity
     }
 }
 
@@ -57,10 +60,12 @@ package enum RegistrationFile {
         let write: [String]?
         let except: [String]?
         let readOnly: [String: [String]]?
+        let rowSecurity: Bool?
 
         enum CodingKeys: String, CodingKey {
             case table, mode, key, owner, read, write, except
             case readOnly = "read_only"
+            case rowSecurity = "row_security"
             case keyKind = "key_kind"
         }
     }
@@ -69,6 +74,7 @@ package enum RegistrationFile {
     /// The keys of one table.
     package static let entryKeys: Set<String> = [
         "table", "mode", "key", "key_kind", "owner", "read", "write", "except", "read_only",
+        "row_security",
     ]
 
     package static func read(path: String) throws(RegistrationError) -> [TableRegistration] {
@@ -129,6 +135,10 @@ package enum RegistrationFile {
             throw RegistrationError(
                 "\(place): except and read_only name columns, and mode: sidecar has none")
         }
+        guard mode == .table || entry.rowSecurity != true else {
+            throw RegistrationError(
+                "\(place).row_security: mode: sidecar has no table with policies")
+        }
         return TableRegistration(
             name: TableName(schema: String(names[0]), table: String(names[1])), mode: mode,
             key: entry.key,
@@ -136,7 +146,7 @@ package enum RegistrationFile {
             access: TableAccess(
                 readRoles: try roles(entry.read, at: place + ".read"),
                 writeRoles: try roles(entry.write, at: place + ".write")),
-            withheld: withheld)
+            withheld: withheld, rowSecurity: entry.rowSecurity ?? false)
     }
 
     private static func roles(

@@ -207,7 +207,15 @@ enum FlawStatements {
                     SELECT 'subscribed', NULL
                     WHERE EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = r.oid)
                     UNION ALL
-                    SELECT 'row_security', current_user WHERE row_security_active(r.oid)
+                    SELECT CASE WHEN c.row_security THEN 'policies_off' ELSE 'row_security' END,
+                        current_user
+                    WHERE c.row_security <> row_security_active(r.oid)
+                    UNION ALL
+                    SELECT 'rows_hidden', o.rolname
+                    FROM pg_proc h JOIN pg_roles o ON o.oid = h.proowner
+                    WHERE h.oid = \(RoleStatements.storedRows)
+                        AND (c.row_security OR row_security_active(r.oid))
+                        AND \(RoleStatements.hides("r", from: "o"))
                 ) AS f(kind, object)
                 WHERE c.removed_at IS NULL AND c.mode = 'table' AND r.relkind IN ('r', 'p')
                 ORDER BY 1, 2, 3

@@ -14,8 +14,9 @@ enum RowSecurity {
                 RoleStatements.ReadRowSecurity(role: role.name)
             ).all() {
                 remarks.append(
-                    "\(table) has row-level security, which \(role.name) is subject to: give it a "
-                        + "policy for this role, or run ALTER ROLE \(name) BYPASSRLS")
+                    "\(table) has row-level security, which \(role.name) is subject to: say "
+                        + "row_security: true in oversync.yaml, so that its policies know the "
+                        + "user, or run ALTER ROLE \(name) BYPASSRLS")
             }
         }
         let forced = try await connection.run(RoleStatements.ReadForcedSecurity()).all()

@@ -33,6 +33,7 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
         case captureOff = "capture_off", partNotCaptured = "part_not_captured"
         case columnsChanged = "columns_changed"
         case subscribed, rowSecurity = "row_security"
+        case policiesOff = "policies_off", rowsHidden = "rows_hidden"
     }
 
     package let table: TableName
@@ -61,6 +62,7 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
     var isRemark: Bool {
         [
             .inherited, .captureOff, .partNotCaptured, .columnsChanged, .subscribed, .rowSecurity,
+            .policiesOff, .rowsHidden,
         ].contains(kind)
     }
 
@@ -92,7 +94,8 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
             "\(table) has the rewrite rule \(name), and uploads cannot write to a table with "
                 + "rules, also disabled ones: run DROP RULE \(name) ON \(table.quotedName); "
                 + "a trigger can do the same"
-        case .captureOff, .partNotCaptured, .columnsChanged, .subscribed, .rowSecurity:
+        case .captureOff, .partNotCaptured, .columnsChanged, .subscribed, .rowSecurity,
+            .policiesOff, .rowsHidden:
             stateDescription(name)
         default: keyDescription(alter, name)
         }
@@ -158,9 +161,18 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
         case .subscribed:
             "\(table) is the target of a logical replication, whose writes no trigger captures: "
                 + "replicate into another table, or run oversync verify --repair after it"
+        case .policiesOff:
+            "uploads to \(table) are refused: it has row_security: true, and its policies do not "
+                + "apply to \(object ?? ""): enable row-level security, or run Upload as a role "
+                + "that is neither its owner nor has BYPASSRLS"
+        case .rowsHidden:
+            "row-level security hides rows of \(table) from \(object ?? ""), by whom Upload looks "
+                + "for them: run ALTER TABLE \(table.quotedName) NO FORCE ROW LEVEL SECURITY, "
+                + "or ALTER ROLE \(name) BYPASSRLS"
         default:
-            "\(table) has row-level security, which \(object ?? "") is subject to: "
-                + "give it a policy for this role, or run ALTER ROLE \(name) BYPASSRLS"
+            "\(table) has row-level security, which \(object ?? "") is subject to: say "
+                + "row_security: true in oversync.yaml, so that its policies know the user, or run "
+                + "ALTER ROLE \(name) BYPASSRLS"
         }
     }
 }

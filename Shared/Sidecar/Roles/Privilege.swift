@@ -65,6 +65,7 @@ extension ServiceRole {
         + [
             "sync.expect_rows(bigint, bigint)", "sync.expect_no_columns(text[], text[])",
             "sync.key_text(bytea, text)", "sync.refuse_row(text, text, text, text)",
+            "sync.stored_rows(anyelement, text, anycompatiblearray)",
         ].map { Privilege(.function, $0, "EXECUTE") }
 
     /// Nothing but reading, so that a page can come from a hot standby.

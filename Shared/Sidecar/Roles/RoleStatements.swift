@@ -198,8 +198,8 @@ enum RoleStatements {
             """,
         parameters: [.textArray, .textArray, .textArray, .textArray])
 
-    /// Registered tables with row-level security that a role is subject to: it may see no row of
-    /// them.
+    /// Registered tables with row-level security that a role is subject to, without
+    /// `row_security: true`: it may see no row of them.
     struct ReadRowSecurity: TypedStatement {
         static let statement = Statement(
             name: "roles_row_security",
@@ -210,7 +210,8 @@ enum RoleStatements {
                     ON t.oid = to_regclass(format('%I.%I', c.schema_name, c.table_name))
                 JOIN pg_catalog.pg_roles r
                     ON r.rolname = $1 AND NOT r.rolsuper AND NOT r.rolbypassrls
-                WHERE c.removed_at IS NULL AND c.mode = 'table' AND t.relrowsecurity
+                WHERE c.removed_at IS NULL AND c.mode = 'table' AND NOT c.row_security
+                    AND t.relrowsecurity
                     AND (t.relforcerowsecurity OR NOT pg_has_role(r.oid, t.relowner, 'USAGE'))
                 ORDER BY 1
                 """,
@@ -251,6 +252,7 @@ enum RoleStatements {
         ReadSession.statement, ReadExisting.statement, ReadInstalled.statement, record,
         ReadSettings.statement, FindMissing.statement, recordGrants, ReadGranted.statement,
         forgetGrants, ReadRowSecurity.statement, ReadForcedSecurity.statement,
+        ReadPolicyProblems.statement,
     ]
 
     private static func bind(_ grants: [RoleGrant], to bindings: inout Bindings) {

@@ -21,7 +21,11 @@ extension SidecarStatements {
                 SELECT table_id, schema_name, table_name, key_kind, key_column, mode, owner_column,
                     removed_at IS NOT NULL, array_to_string(read_roles, ','),
                     array_to_string(write_roles, ','), to_json(except_columns)::text,
-                    read_only_columns::text
+                    read_only_columns::text, row_security,
+                    EXISTS (
+                        SELECT FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace
+                        WHERE n.nspname = schema_name AND r.relname = table_name
+                            AND row_security_active(r.oid))
                 FROM sync.catalog ORDER BY schema_name, table_name
                 """)
 
@@ -35,6 +39,7 @@ extension SidecarStatements {
             let isRemoved: Bool
             let access: TableAccess
             let withheld: WithheldColumns
+            let policies: TablePolicies
         }
 
         static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
@@ -50,7 +55,10 @@ extension SidecarStatements {
                     writeRoles: roles(try columns.next(String?.self))),
                 withheld: WithheldColumns(
                     except: try columns.next(String?.self),
-                    readOnly: try columns.next(String?.self)))
+                    readOnly: try columns.next(String?.self)),
+                policies: TablePolicies(
+                    isWanted: try columns.next(Bool.self),
+                    isActive: try columns.next(Bool.self)))
         }
 
         /// The names of roles have no comma in them.

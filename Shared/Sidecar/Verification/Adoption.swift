@@ -33,6 +33,11 @@ package struct Adoption {
                 "\(name) is not registered as a table; add it to oversync.yaml and run oversync migrate"
             )
         }
+        for connection in [reading, writing] {
+            if let hidden = try await HiddenRows(of: table, on: connection) {
+                throw RegistrationError("\(name): \(hidden)")
+            }
+        }
         switch (table.ownerColumn, owner) {
         case (nil, let owner?): try await claim(table, for: owner)
         case (nil, nil):

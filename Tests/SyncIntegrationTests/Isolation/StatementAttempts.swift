@@ -79,6 +79,10 @@ struct StatementAttempt: Sendable {
         StatementAttempt(UploadStatements.configure, .nobodysRows) { bindings, _ in
             for _ in 0..<3 { bindings.bind("5000") }
         },
+        StatementAttempt(UploadStatements.configureWithClaims, .nobodysRows) { bindings, _ in
+            for _ in 0..<3 { bindings.bind("5000") }
+            bindings.bind(#"{"sub":"\#(Victim.user)"}"#)
+        },
         StatementAttempt(UploadStatements.boundAttempt, .nobodysRows) { bindings, _ in
             for _ in 0..<2 { bindings.bind("5000") }
         },
@@ -262,6 +266,7 @@ struct StatementAttempt: Sendable {
             bindings.bind(Int64(5))
             for text in ["23514", "mine"] { bindings.bind(text) }
             bindings.bind(Int64(7))
+            bindings.bind(bytes: nil)
         },
         StatementAttempt(UploadStatements.recordAtomicUpload, .named) {
             $1.claim(&$0)
