@@ -145,6 +145,7 @@ let sharedTargets: [Target] = [
             .embedInCode("Migrations/0011_views_and_columns.sql"),
             .embedInCode("Migrations/0012_atomic_pages.sql"),
             .embedInCode("Migrations/0013_row_security.sql"),
+            .embedInCode("Migrations/0014_uncaptured_writes.sql"),
         ]),
 ]
 

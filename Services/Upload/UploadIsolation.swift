@@ -42,6 +42,8 @@ struct UploadIsolation {
     /// The first refusal because of a lock, and when it came.
     private var locked: (refusal: RowRefusal, since: ContinuousClock.Instant)?
     private let end: ContinuousClock.Instant
+    /// Indexes whose values cannot be exchanged.
+    private var unparkable: Set<ViolatedIndex> = []
     /// How often changes that only fit together are still looked for: no more once none were found.
     private var setsLeft = 8
     /// The part of what is left of the request's time that this may take.
@@ -153,6 +155,7 @@ struct UploadIsolation {
             until: .now + left * Self.shareOfSets)
         let written = try await sets.write(positions, plan, because: violated)
         if locked == nil { locked = sets.locked }
+        unparkable.formUnion(sets.unparkable)
         guard let written else {
             setsLeft = 0
             return false
@@ -183,7 +186,10 @@ struct UploadIsolation {
         if refusal.violated != nil, let lock = locked?.refusal {
             return conclude(change, entry.version, lock)
         }
-        let refusal = try await transaction.attributed(refusal, to: change, scope)
+        var refusal = try await transaction.attributed(refusal, to: change, scope)
+        if let violated = refusal.violated, unparkable.contains(violated) {
+            refusal.advice = RowRefusal.exchangeAdvice
+        }
         if refusal.mayConcernTable {
             let error = try await transaction.probe(
                 change, isCreation: entry.isCreation, scope, source)

@@ -21,6 +21,7 @@ package struct Migration: Sendable {
         Migration(11, "0011_views_and_columns", PackageResources._011_views_and_columns_sql),
         Migration(12, "0012_atomic_pages", PackageResources._012_atomic_pages_sql),
         Migration(13, "0013_row_security", PackageResources._013_row_security_sql),
+        Migration(14, "0014_uncaptured_writes", PackageResources._014_uncaptured_writes_sql),
     ]
 
     /// The layout that this program reads and writes.

@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import OverSQLiteTestSupport
+import SeededRandom
 import Testing
 
 @testable import OverSQLite
@@ -73,17 +74,101 @@ import Testing
         #expect(device.gateway.rows("steps").keys.sorted() == [2, 3, 9].map(key))
     }
 
-    @Test("a set that is larger than an upload is divided, and everything is sent")
-    func tooLarge() async throws {
+    @Test("a chain that is larger than an upload goes in parts that each find their values free")
+    func largeChain() async throws {
         let device = try Self.device(limit: 3)
         let before = try await Self.filled(device, 8)
         try device.execute("UPDATE steps SET pos = -pos")
-        try device.execute("UPDATE steps SET pos = -pos % 8 + 1")
+        try device.execute("UPDATE steps SET pos = -pos + 1")
+        try await device.sync()
+        #expect(Self.sent(device, after: before) == [[8, 7, 6], [5, 4, 3], [1, 2]])
+    }
+
+    @Test("a circle that is larger than an upload is opened by a row that gets another value first")
+    func largeCircle() async throws {
+        let device = try Self.device(limit: 3)
+        let before = try await Self.filled(device, 8)
+        try Self.turn(device, 8)
         try await device.sync()
         let sent = Self.sent(device, after: before)
-        #expect(sent.flatMap { $0 }.sorted() == Array(1...8))
-        #expect(sent.allSatisfy { $0.count <= 3 })
+        #expect(sent == [[1, 8, 7], [6, 5, 4], [1, 2, 3]])
+        #expect(device.gateway.uploads[before].contains(#""pos":9"#))
         #expect(device.engine.status.pendingCount == 0)
+        #expect(try Self.places(device) == [2, 3, 4, 5, 6, 7, 8, 1])
+        #expect(device.gateway.rows("steps")[key(1)]?.contains(#""pos":2"#) == true)
+        // What comes back of it changes nothing here.
+        try await device.sync()
+        #expect(try Self.places(device) == [2, 3, 4, 5, 6, 7, 8, 1])
+    }
+
+    @Test(
+        "an answer that is lost to such a row sends it once more as it is, and no other edit twice")
+    func lostAnswer() async throws {
+        let device = try Self.device(limit: 3)
+        let before = try await Self.filled(device, 5)
+        try Self.turn(device, 5)
+        device.gateway.next(.upload, .loseAnswer)
+        await #expect(throws: SyncError.self) { try await device.sync() }
+        try device.execute("UPDATE steps SET note = 'late' WHERE id = ?", [key(1)])
+        for _ in 1...3 { try await device.sync() }
+        #expect(device.engine.status.pendingCount == 0)
+        #expect(try Self.places(device) == [2, 3, 4, 5, 1])
+        let rows = device.gateway.rows("steps")
+        for number in 1...5 {
+            #expect(rows[key(number)]?.contains(#""pos":\#(number % 5 + 1)"#) == true)
+        }
+        #expect(rows[key(1)]?.contains("late") == true)
+        #expect(Self.sent(device, after: before).allSatisfy { $0.count <= 3 })
+    }
+
+    @Test("a row whose other value the server refuses gets another one at the next try")
+    func refusedStandIn() async throws {
+        let device = try Self.device(limit: 3)
+        let before = try await Self.filled(device, 8)
+        try Self.turn(device, 8)
+        device.gateway.refuse("steps", key(1), reason: "materialize_error")
+        try await device.sync()
+        // It waits like any other row that was refused.
+        #expect(device.engine.status.rejectedCount == 1)
+        #expect(device.gateway.uploads[before].contains(#""pos":9"#))
+        device.gateway.refuse("steps", key(1), reason: nil)
+        device.clock.advance(seconds: 3600)
+        try await device.sync()
+        #expect(device.engine.status.pendingCount == 0)
+        #expect(try Self.places(device) == [2, 3, 4, 5, 6, 7, 8, 1])
+    }
+
+    @Test("each attempt has another value: beyond all numbers, before them, NULL")
+    func standIns() async throws {
+        let device = try Self.device(limit: 3)
+        _ = try await Self.filled(device, 8)
+        try Self.turn(device, 8)
+        let catalog = device.engine.session.catalog
+        let places = try await device.database.write { db in
+            try ChangeLog(db: db, catalog: catalog).fold()
+            let table = try #require(catalog.table(wireName: "steps"))
+            let queue = PendingQueue(db: db)
+            var row = try #require(try queue.row(table, DeviceRowKey(wire: key(1))))
+            let sets = UniqueSets(db: db, catalog: catalog)
+            return try (0...3).map { attempts in
+                row.attempts = attempts
+                let standIn = StandInRow(sets: sets, row: row, indexes: [0])
+                return try standIn.values(number: Int64(attempts))?["pos"]
+            }
+        }
+        #expect(places == [9.databaseValue, (-1).databaseValue, 0.databaseValue, .null])
+    }
+
+    /// Each row takes the place of the next one, and the last that of the first.
+    private static func turn(_ device: Device, _ count: Int) throws {
+        try device.execute("UPDATE steps SET pos = -pos")
+        try device.execute("UPDATE steps SET pos = -pos % ? + 1", [count])
+    }
+
+    private static func places(_ device: Device) throws -> [Int] {
+        try device.database.read {
+            try Int.fetchAll($0, sql: "SELECT pos FROM steps ORDER BY id")
+        }
     }
 
     @Test("numbers that are joined are one set, at the place of the smallest")
@@ -93,5 +178,52 @@ import Testing
         sets.join(5, 3)
         sets.join(1, 5)
         #expect(sets.sets == [[0], [1, 3, 4, 5], [2]])
+    }
+}
+
+@Suite struct SendOrderTests {
+    private static func steps(_ waits: [Set<Int>], without: Set<Int> = []) -> [SendOrder.Step] {
+        SendOrder.steps(waits) { !without.contains($0) }
+    }
+
+    @Test("rows follow those whose values they take, else in the order of the queue")
+    func chains() {
+        #expect(Self.steps([[], [], []]) == [.whole(0), .whole(1), .whole(2)])
+        #expect(Self.steps([[1], [2], []]) == [.whole(2), .whole(1), .whole(0)])
+        #expect(Self.steps([[1, 2], [], [1]]) == [.whole(1), .whole(2), .whole(0)])
+        // A row may take a value of its own in another index.
+        #expect(Self.steps([[0]]) == [.whole(0)])
+    }
+
+    @Test("each circle is opened by its first row that can stand aside")
+    func circles() {
+        #expect(Self.steps([[1], [0]]) == [.standIn(0), .whole(1)])
+        #expect(
+            Self.steps([[1], [2], [1], [4], [3]], without: [1])
+                == [.standIn(2), .whole(1), .whole(0), .standIn(3), .whole(4)])
+        #expect(Self.steps([[1], [0]], without: [0, 1]) == [.whole(0), .whole(1)])
+    }
+
+    @Test("whatever waits for whatever: each row is there once, behind what it waits for")
+    func random() {
+        var numbers = SeededGenerator(seed: 7)
+        for _ in 1...300 {
+            let count = Int.random(in: 1...12, using: &numbers)
+            let waits = (0..<count).map { _ in
+                Set(
+                    (0..<Int.random(in: 0...2, using: &numbers)).map { _ in
+                        Int.random(in: 0..<count, using: &numbers)
+                    })
+            }
+            let steps = Self.steps(waits)
+            #expect(steps.map(\.place).sorted() == Array(0..<count))
+            var left: Set<Int> = []
+            for step in steps {
+                if case .whole(let place) = step {
+                    #expect(waits[place].subtracting([place]).isSubset(of: left))
+                }
+                left.insert(step.place)
+            }
+        }
     }
 }

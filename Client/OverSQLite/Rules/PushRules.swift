@@ -32,6 +32,9 @@ enum PushRules {
         case rarely
     }
 
+    /// The reason of a row that PostgreSQL refuses.
+    static let materializeError = "materialize_error"
+
     /// - Parameters:
     ///   - waiting: the revision and base of the row's queue entry; nil if it has none.
     ///   - sent: the revisions of the row's unanswered changes by change id, including this one.
@@ -73,8 +76,8 @@ enum PushRules {
         case .invalid(let rejection):
             return invalid(rejection, change, isUnchanged: isUnchanged, batchCount: batchCount)
         case .materializeError(let message):
-            return isUnchanged
-                ? .reject(Rejection(reason: "materialize_error", message: message), .soon) : .leave
+            return isUnchanged || change.isStandIn
+                ? .reject(Rejection(reason: materializeError, message: message), .soon) : .leave
         case .other(let word):
             return .reject(Rejection(reason: word.isEmpty ? "unknown" : word, message: nil), .soon)
         }
@@ -88,6 +91,7 @@ enum PushRules {
         case "row_missing":
             return change.operation == .delete && isUnchanged ? .confirm(version: nil) : .recreate
         case "batch_too_large" where batchCount > 1: return .shrink
+        case _ where change.isStandIn: return .reject(rejection, .soon)
         // The content has changed since it was rejected.
         case _ where !isUnchanged: return .leave
         case "bad_payload", "key_taken", "batch_too_large": return .reject(rejection, .never)

@@ -39,6 +39,14 @@ struct RowRefusal: Sendable {
     /// The column or the constraint that PostgreSQL names: a part of the table's definition, and no
     /// value of any row.
     let culprit: String?
+    /// What helps, beside another value.
+    var advice: String?
+
+    /// For rows whose values may be another's of the same upload.
+    static let exchangeAdvice =
+        "no value is free to stand in while rows exchange theirs: a constraint that is DEFERRABLE "
+        + "INITIALLY DEFERRED takes an exchange as a whole; under a unique index free one of the "
+        + "values in an earlier upload"
 
     /// Classes that speak of the server or the session, never of a row or its table.
     private static let serverClasses: Set<Substring> = [
@@ -138,7 +146,7 @@ struct RowRefusal: Sendable {
             version: version,
             message: isPostponed
                 ? "\(table) could not take the row now: \(cause); send it again later"
-                : "\(table) refused the row: \(cause)")
+                : "\(table) refused the row: \(cause)" + (advice.map { "; \($0)" } ?? ""))
     }
 }
 

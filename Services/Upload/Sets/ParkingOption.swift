@@ -16,8 +16,8 @@ struct ParkingOption: Sendable {
     /// The numbers, from the user's least or greatest one on, among which those are looked for that
     /// none of the user's rows has.
     private static let neighbours = 10_000
-    /// How many values that rows of the user's have, and how many labels of an enumeration, are
-    /// tried: a check may allow no others.
+    /// How many values that rows of the user's have are tried, and as many labels of an enumeration:
+    /// a check may allow no others.
     private static let presentValues = 3
 
     /// All that may free values in an index, the likeliest first. PostgreSQL tells which do: some
@@ -66,6 +66,11 @@ struct ParkingOption: Sendable {
             isText
             ? texts(quoted(type.name)) : values(ofType: PostgresType(rawValue: type.baseType))
         var options = values.map { ParkingOption(column: place, value: $0, free: nil) }
+        if column.kind == .enumeration {
+            options += ["ASC", "DESC"].map {
+                ParkingOption(column: place, value: "f.value", free: labels(type, $0, table))
+            }
+        }
         if numbers.contains(type.baseType) {
             options += [true, false].map { upwards in
                 ParkingOption(
@@ -136,6 +141,18 @@ struct ParkingOption: Sendable {
                 e.value, e.value \(sign) \(neighbours - 1), \(sign)1) AS g
             WHERE NOT EXISTS (SELECT FROM \(target) AS o WHERE o.\(column) = g\(own))
             """
+    }
+
+    /// The labels that none of the user's rows has.
+    private static func labels(
+        _ type: Column, _ order: String, _ table: RegisteredTable
+    ) -> String {
+        """
+        SELECT l AS value, row_number() OVER (ORDER BY l \(order)) AS n
+        FROM unnest(enum_range(NULL::\(type.typeName))) AS l
+        WHERE NOT EXISTS (SELECT FROM \(table.name.quotedName) AS o
+            WHERE o.\(quoted(type.name)) = l\(ParkStatement.own(table, row: "o")))
+        """
     }
 
     /// Values that stand in the table now, and labels of an enumeration.

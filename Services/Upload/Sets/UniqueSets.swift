@@ -28,6 +28,10 @@ struct UniqueSets {
     private var arrangement = WriteArrangement(deletesFirst: true)
     private var known: Set<ViolatedIndex> = []
     private var indexes: Set<Int64> = []
+    /// Indexes in which no other value can stand in for that of some row.
+    private(set) var unparkable: Set<ViolatedIndex> = []
+    /// For each such index a row that can stand aside alone.
+    private var openers: [WriteArrangement.Parked] = []
 
     init(
         transaction: UploadTransaction, scope: NamedScope, source: Int32,
@@ -67,6 +71,9 @@ struct UniqueSets {
                 return Written(plan: trial, head: head)
             }
             if try await learn(refusal.violated, entries, time) { continue }
+            if try await writeInOrder(entries, time, &trial) {
+                return Written(plan: trial, head: head)
+            }
             switch try await sieve(entries, time) {
             case .index(let violated):
                 // Another name of a known index, where a table has partitions.
@@ -81,6 +88,25 @@ struct UniqueSets {
     }
 
     private var head: Sequence64?
+
+    /// Tries to write the rows one by one, if too few values are free for all of them.
+    private mutating func writeInOrder(
+        _ entries: [LogEntry], _ time: Duration, _ trial: inout UploadPlan
+    ) async throws -> Bool {
+        let rows = Set(entries.map { changes[$0.change].row })
+        guard !openers.isEmpty, openers.allSatisfy({ rows.isSuperset(of: $0.rows) }) else {
+            return false
+        }
+        let usual = arrangement
+        defer { arrangement = usual }
+        arrangement.openers = openers
+        arrangement.order = try await SetOrder(
+            transaction: transaction, scope: scope, source: source, entries: entries,
+            arrangement: arrangement, time: time, end: end
+        ).find()
+        guard arrangement.order != nil else { return false }
+        return try await attempt(entries, time, &trial) == nil
+    }
 
     private mutating func attempt(
         _ entries: [LogEntry], _ time: Duration, _ trial: inout UploadPlan
@@ -145,8 +171,31 @@ struct UniqueSets {
             options.append(option)
             left.removeAll { rows.fits($0, option) }
         }
+        if !left.isEmpty {
+            unparkable.insert(violated)
+            try await findOpener(left, rows, index, entries, time)
+        }
         arrangement.parkings.append(
             WriteArrangement.Parking(index: index, options: options, isComplete: left.isEmpty))
         return true
+    }
+
+    /// Looks for a row that can stand aside alone, where there is no room for all.
+    private mutating func findOpener(
+        _ left: [RowID], _ rows: ParkableRows, _ index: UniqueIndex, _ entries: [LogEntry],
+        _ time: Duration
+    ) async throws {
+        guard left.count <= SetOrder.maximumRows else { return }
+        let table = schema.tables[index.table].registered
+        for option in ParkingOption.all(for: index, of: table) {
+            for row in left where rows.fits(row, option) {
+                guard end - .now > UploadIsolation.leastTime else { return }
+                let parked = WriteArrangement.Parked(
+                    option: option, table: index.table, rows: [row])
+                let probe = try await transaction.probe(parked, index, entries, scope, within: time)
+                guard case .free = probe else { continue }
+                return openers.append(parked)
+            }
+        }
     }
 }

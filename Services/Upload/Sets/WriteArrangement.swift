@@ -18,8 +18,12 @@ struct WriteArrangement: Sendable {
 
     var deletesFirst = false
     var parkings: [Parking] = []
+    /// Single rows that stand aside where not all of an index's rows can.
+    var openers: [Parked] = []
+    /// The changes in the order in which they are written one by one; nil: as statements have them.
+    var order: [Int]?
 
-    var isNone: Bool { !deletesFirst && parkings.isEmpty }
+    var isNone: Bool { !deletesFirst && parkings.isEmpty && openers.isEmpty }
 
     /// The deletes that can go before the upserts: of rows that nothing else of the attempt writes,
     /// in tables that no upsert's table points to. Before an upsert that moves a child to another
@@ -65,7 +69,8 @@ struct WriteArrangement: Sendable {
     func parked(
         _ entries: [LogEntry], of changes: [Change], whereImmediate: Bool
     ) -> [Parked] {
-        parkings.filter { $0.index.isImmediate || !whereImmediate }.flatMap { parking in
+        let parked = parkings.filter { $0.index.isImmediate || !whereImmediate }.flatMap {
+            parking in
             let rows = ParkableRows(entries, of: changes, in: parking.index)
             var left = rows.all
             return parking.options.compactMap { option in
@@ -75,6 +80,7 @@ struct WriteArrangement: Sendable {
                     ? nil : Parked(option: option, table: parking.index.table, rows: fitting)
             }
         }
+        return parked + openers
     }
 }
 

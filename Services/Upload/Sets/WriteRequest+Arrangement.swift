@@ -49,6 +49,13 @@ extension WriteRequest {
     }
 
     private func groups(_ entries: [LogEntry]) -> [BusinessWrites.Group] {
+        guard let order = arrangement.order else { return statements(of: entries) }
+        let places = Dictionary(uniqueKeysWithValues: order.enumerated().map { ($1, $0) })
+        return entries.sorted { places[$0.change] ?? 0 < places[$1.change] ?? 0 }
+            .flatMap { statements(of: [$0]) }
+    }
+
+    private func statements(of entries: [LogEntry]) -> [BusinessWrites.Group] {
         BusinessWrites(changes: changes, entries: entries, schema: statements.schema).groups
     }
 

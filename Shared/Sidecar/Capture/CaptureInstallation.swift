@@ -50,10 +50,11 @@ enum CaptureInstallation {
             tables.compactMap { CaptureFunction($0) }.map { ($0.table.id, $0) },
             uniquingKeysWith: { first, _ in first })
         let parts = try await run.connection.run(SidecarStatements.ReadCapturedParts()).all()
-        for part in parts where !part.isComplete {
+        for part in parts where !part.isInstalled {
             guard let function = functions[part.of] else { continue }
+            let doubt = part.wasSwitchedOff ? "\n" + UncapturedWrites.record(part.of) : ""
             try await execute(
-                part.install(function), on: part.name,
+                part.install(function) + doubt, on: part.name,
                 for: "Captures what is written to \(part.name), a part of "
                     + "\(function.table.name), by its own name", in: run)
         }
@@ -74,8 +75,13 @@ enum CaptureInstallation {
     /// Nil where all is as it should be.
     private static func script(for table: RegisteredTable, _ present: Installed?) -> String? {
         if let function = CaptureFunction(table) {
-            if present?.fits(function) == true { return nil }
-            return install(function, hasTriggers: present?.isComplete == true)
+            if let present, present.fits(function), present.isInstalled { return nil }
+            var parts = [install(function, hasTriggers: present?.isComplete == true)]
+            parts += UncapturedTrigger.all.map {
+                $0.create(on: table.name, of: table.id, isPart: false)
+            }
+            if present?.wasSwitchedOff == true { parts.append(UncapturedWrites.record(table.id)) }
+            return parts.joined(separator: "\n")
         }
         guard let present, present.triggers > 0 else { return nil }
         return remove(table.id, from: present.table)
@@ -113,8 +119,15 @@ enum CaptureInstallation {
         let table: TableName
         let fingerprint: String?
         let triggers: Int64
+        let recording: CapturedPart.Recording
 
         var isComplete: Bool { triggers == Int64(CaptureTrigger.all.count) }
+        var isInstalled: Bool {
+            isComplete && recording.on == Int64(UncapturedTrigger.all.count)
+        }
+        /// It was captured before, and something switched triggers off: rows that were written
+        /// meanwhile have reached no device.
+        var wasSwitchedOff: Bool { fingerprint != nil && (!isComplete || recording.reset > 0) }
 
         func fits(_ function: CaptureFunction) -> Bool {
             isComplete && fingerprint == function.fingerprint
@@ -128,7 +141,8 @@ enum CaptureInstallation {
         var installed: [TableID: Installed] = [:]
         while let row = try rows.next() {
             installed[row.id] = Installed(
-                table: row.table, fingerprint: row.fingerprint, triggers: row.triggers)
+                table: row.table, fingerprint: row.fingerprint, triggers: row.triggers,
+                recording: row.recording)
         }
         return installed
     }
@@ -150,9 +164,10 @@ enum CaptureInstallation {
 
     private static func remove(_ id: TableID, from table: TableName) -> String {
         CaptureTrigger.all.map { "DROP TRIGGER IF EXISTS \($0.name) ON \(table.quotedName);\n" }
-            .joined()
+            .joined() + UncapturedTrigger.remove(from: table)
                 + """
                 DROP FUNCTION IF EXISTS sync.capture_\(id)();
+                DELETE FROM sync.uncaptured_write WHERE table_id = \(id);
                 UPDATE sync.catalog SET capture_fingerprint = NULL WHERE table_id = \(id);
 
                 """

@@ -43,6 +43,7 @@ package enum Registration {
                 try await RoleGrants.apply(tables, in: run)
                 try await ServedValues.remove(from: tables, formerly: former, in: run)
             }
+            remarks += try await UncapturedRows.send(in: run)
         } catch let inUse as TableInUse {
             throw await inUse.naming(holdersOn: connection)
         }

@@ -198,6 +198,15 @@ enum FlawStatements {
                         OR \(CapturedPart.triggerCount(of: "b.oid", running: "p.oid"))
                             < \(CaptureTrigger.all.count)
                     UNION ALL
+                    SELECT 'capture_reset', NULL
+                    WHERE \(UncapturedTrigger.count(of: "r.oid", isOn: true, arguments: 1))
+                        < \(UncapturedTrigger.all.count)
+                    UNION ALL
+                    SELECT 'uncaptured_writes',
+                        to_char(min(w.recorded_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+                    FROM sync.uncaptured_write w WHERE w.table_id = c.table_id
+                    HAVING count(*) > 0
+                    UNION ALL
                     SELECT 'columns_changed', NULL
                     WHERE strpos(p.prosrc, '''' || replace(
                             \(WireRendering.columnListQuery(

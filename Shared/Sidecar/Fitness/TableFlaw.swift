@@ -31,6 +31,7 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
         case partialIndex = "partial_index", expressionIndex = "expression_index"
         case widerIndex = "wider_index", noKeyIndex = "no_key_index"
         case captureOff = "capture_off", partNotCaptured = "part_not_captured"
+        case captureReset = "capture_reset", uncapturedWrites = "uncaptured_writes"
         case columnsChanged = "columns_changed"
         case subscribed, rowSecurity = "row_security"
         case policiesOff = "policies_off", rowsHidden = "rows_hidden"
@@ -61,8 +62,8 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
     /// A table with it syncs, if not wholly: `oversync migrate` says so and goes on.
     var isRemark: Bool {
         [
-            .inherited, .captureOff, .partNotCaptured, .columnsChanged, .subscribed, .rowSecurity,
-            .policiesOff, .rowsHidden,
+            .inherited, .captureOff, .partNotCaptured, .captureReset, .uncapturedWrites,
+            .columnsChanged, .subscribed, .rowSecurity, .policiesOff, .rowsHidden,
         ].contains(kind)
     }
 
@@ -94,8 +95,8 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
             "\(table) has the rewrite rule \(name), and uploads cannot write to a table with "
                 + "rules, also disabled ones: run DROP RULE \(name) ON \(table.quotedName); "
                 + "a trigger can do the same"
-        case .captureOff, .partNotCaptured, .columnsChanged, .subscribed, .rowSecurity,
-            .policiesOff, .rowsHidden:
+        case .captureOff, .partNotCaptured, .captureReset, .uncapturedWrites, .columnsChanged,
+            .subscribed, .rowSecurity, .policiesOff, .rowsHidden:
             stateDescription(name)
         default: keyDescription(alter, name)
         }
@@ -155,6 +156,13 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
         case .partNotCaptured:
             "what is written to \(object ?? ""), a part of \(table), by its own name does not "
                 + "reach devices: run oversync migrate, then oversync verify --repair"
+        case .captureReset:
+            "triggers on \(table) were off for a while (ALTER TABLE … ENABLE TRIGGER leaves traces), "
+                + "and what was written meanwhile may have reached no device: run oversync migrate"
+        case .uncapturedWrites:
+            "rows of \(table) were written without capture since \(object ?? "some time") (by a "
+                + "session with session_replication_role = replica, or by a replication): run "
+                + "oversync migrate, or oversync verify --repair"
         case .columnsChanged:
             "the columns of \(table) have changed since oversync migrate, and values that only a "
                 + "DEFAULT filled in have reached no device: run oversync migrate"

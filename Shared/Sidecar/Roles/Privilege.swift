@@ -56,6 +56,7 @@ extension ServiceRole {
         + Privilege.table("sync.change_log", "SELECT", "INSERT")
         + Privilege.table("sync.returned_table", "INSERT")
         + Privilege.table("sync.atomic_upload", "SELECT", "INSERT", "UPDATE")
+        + Privilege.table("sync.uncaptured_write", "SELECT")
         + Privilege.table("sync.row_state", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.key_owner", "SELECT", "INSERT", "UPDATE", "DELETE")
         + Privilege.table("sync.materialize_failures", "SELECT", "INSERT", "UPDATE")

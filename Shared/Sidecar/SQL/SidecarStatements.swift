@@ -84,7 +84,11 @@ package enum SidecarStatements {
                      WHERE t.tgrelid = to_regclass(format('%I.%I', c.schema_name, c.table_name))
                         AND t.tgname ^@ 'oversync_capture_' AND t.tgenabled IN ('O', 'A')
                         AND t.tgnargs = 0
-                        AND t.tgfoid = to_regproc('sync.capture_' || c.table_id)::oid)
+                        AND t.tgfoid = to_regproc('sync.capture_' || c.table_id)::oid),
+                    \(UncapturedTrigger.count(
+                        of: CapturedPart.registered, isOn: true, arguments: 1)),
+                    \(UncapturedTrigger.count(
+                        of: CapturedPart.registered, isOn: false, arguments: 1))
                 FROM sync.catalog c
                 """)
 
@@ -94,17 +98,20 @@ package enum SidecarStatements {
             let fingerprint: String?
             /// How many triggers are on.
             let triggers: Int64
+            let recording: CapturedPart.Recording
         }
 
         static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
             Row(
                 id: try columns.next(Int16.self), table: try TableName(columns: &columns),
-                fingerprint: try columns.next(String?.self), triggers: try columns.next(Int64.self))
+                fingerprint: try columns.next(String?.self), triggers: try columns.next(Int64.self),
+                recording: .init(
+                    on: try columns.next(Int64.self), reset: try columns.next(Int64.self)))
         }
     }
 
-    /// Capture triggers on other tables than the one that their function is for and its parts: such
-    /// tables were renamed or detached. With the statement that takes each off.
+    /// Triggers on other tables than the one that they are for and its parts: such tables were
+    /// renamed or detached. With the statement that takes each off.
     struct ReadStrayTriggers: TypedStatement {
         static let statement = Statement(
             name: "sidecar_stray_triggers",
@@ -115,11 +122,17 @@ package enum SidecarStatements {
                 JOIN pg_class r ON r.oid = t.tgrelid
                 JOIN pg_namespace n ON n.oid = r.relnamespace
                 JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = to_regnamespace('sync')
-                    AND p.proname ~ '^capture_[0-9]+$'
-                WHERE NOT t.tgisinternal AND NOT EXISTS (
+                    AND p.proname ~ '^(capture_[0-9]+|record_uncaptured)$'
+                CROSS JOIN LATERAL (SELECT CASE p.proname
+                    -- The arguments are texts, each with a zero byte behind it.
+                    WHEN 'record_uncaptured' THEN split_part(encode(t.tgargs, 'escape'), '\\000', 1)
+                    ELSE substr(p.proname, length('capture_') + 1) END AS table_id,
+                    t.tgnargs > CASE p.proname WHEN 'record_uncaptured' THEN 1 ELSE 0 END AS is_part
+                ) AS own
+                WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND NOT EXISTS (
                     SELECT FROM sync.catalog c
-                    WHERE p.proname = 'capture_' || c.table_id AND CASE t.tgnargs
-                        WHEN 0 THEN
+                    WHERE own.table_id = c.table_id::text AND CASE own.is_part
+                        WHEN false THEN
                             t.tgrelid = to_regclass(format('%I.%I', c.schema_name, c.table_name))
                         ELSE c.removed_at IS NULL AND c.mode = 'table' AND t.tgrelid IN (
                             SELECT b.oid FROM (

@@ -168,6 +168,43 @@ struct PartTests {
         }
     }
 
+    @Test("A part that is written to without capture names the table", arguments: parts)
+    func uncaptured(_ part: (name: String, owner: String, table: String)) async throws {
+        try await Self.with { database in
+            try await database.execute(
+                """
+                SET session_replication_role = replica;
+                INSERT INTO s.\(part.name) (id, owner) VALUES ('\(id("a1"))', '\(part.owner)');
+                RESET session_replication_role
+                """)
+            try await database.source.refresh()
+            let named = database.source.flaws.filter { $0.kind == .uncapturedWrites }
+            #expect(named.map(\.table.table) == [part.table])
+            try await Self.migrate(database)
+            #expect(!database.source.flaws.contains { $0.kind == .uncapturedWrites })
+            #expect(try await database.feed(part.owner) == ["I \(part.table) a1 1"])
+        }
+    }
+
+    @Test("Each part has what records its rows, also where no statement trigger runs")
+    func rowTriggers() async throws {
+        try await Self.with { database in
+            try await database.execute(
+                "CREATE TABLE s.logs_cyd PARTITION OF s.logs FOR VALUES IN ('cyd')")
+            for part in [
+                "logs", "logs_ann", "logs_rest", "logs_rest_0", "logs_cyd", "base", "child",
+            ] {
+                #expect(
+                    try await database.value(
+                        """
+                        SELECT count(*)::text FROM pg_trigger
+                        WHERE tgname LIKE 'oversync_uncaptured_row%' AND tgenabled = 'R'
+                            AND tgrelid = 's.\(part)'::regclass
+                        """) == "1", "\(part)")
+            }
+        }
+    }
+
     @Test("A partition that migrate has not seen: TRUNCATE of the whole table tells its rows")
     func truncatedBeforeMigrate() async throws {
         try await Self.with { database in
@@ -189,8 +226,12 @@ struct PartTests {
                 INSERT INTO s.logs_ann (id, owner) VALUES ('\(id("a1"))', 'ann');
                 DELETE FROM s.logs_ann;
                 INSERT INTO s.logs_ann (id, owner) VALUES ('\(id("a2"))', 'ann');
-                TRUNCATE s.logs_ann
+                TRUNCATE s.logs_ann; SET session_replication_role = replica;
+                INSERT INTO s.logs_ann (id, owner) VALUES ('\(id("a3"))', 'ann');
+                RESET session_replication_role
                 """)
+            #expect(
+                try await database.value("SELECT count(*)::text FROM sync.uncaptured_write") == "0")
             #expect(try await database.feed("ann") == [])
             try await Self.migrate(database)
             #expect(

@@ -36,6 +36,9 @@ struct VerifyCommand: AsyncParsableCommand {
                 let repairing = Repair(connection: writing, acceptsDeletes: acceptDeletes)
                 var kinds: [Difference.Kind: Int] = [:]
                 var mended: Int64 = 0
+                // By table, how many are left.
+                var open: [TableName: Int64] = [:]
+                let uncaptured = try await UncapturedWrites.see(of: table, on: writing)
                 let summary = try await Verifier(connection: reading, user: user, table: table)
                     .run { differences in
                         for difference in differences {
@@ -43,7 +46,11 @@ struct VerifyCommand: AsyncParsableCommand {
                             print(difference)
                         }
                         fflush(nil)
-                        if repair { mended += try await repairing.mend(differences) }
+                        for (table, rows) in Dictionary(grouping: differences, by: \.table) {
+                            let count = repair ? try await repairing.mend(rows) : 0
+                            mended += count
+                            if let table { open[table, default: 0] += Int64(rows.count) - count }
+                        }
                     }
                 let left = summary.differences - mended
                 print(
@@ -52,6 +59,10 @@ struct VerifyCommand: AsyncParsableCommand {
                     \(summary.differences) differences\(repair ? ", \(mended) mended, \(left) left" : "")
                     """)
                 for rows in summary.rowsOfNobody { print("  \(rows)") }
+                if user == nil {
+                    try await uncaptured.remove(
+                        exceptOf: Set(open.filter { $0.value > 0 }.keys), on: writing)
+                }
                 if left == 0 { return left }
                 for (kind, count) in kinds.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
                     print("  \(count) \(kind.rawValue): \(kind.advice)")

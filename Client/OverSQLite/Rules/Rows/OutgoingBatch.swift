@@ -6,6 +6,12 @@ struct SentChange {
     let revision: Int64
     let base: Int64
     let operation: CapturedOperation
+
+    /// The revision of a change that is not the row as it is here. No touch has this number, so
+    /// that the row remains to be sent.
+    static let standInRevision: Int64 = 0
+    /// Whether other unique values were sent for a while.
+    var isStandIn: Bool { revision == Self.standInRevision }
 }
 
 /// An upload: its changes and the request body.

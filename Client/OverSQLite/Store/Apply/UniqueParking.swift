@@ -93,6 +93,8 @@ struct UniqueParking {
 struct StandInValues {
     let db: Database
     let table: TableSchema
+    /// How far beyond the table's numbers, for values that are not written one after the other.
+    var offset: Int64 = 0
 
     /// - Parameter number: another one for each value that is needed at the same time.
     func values(
@@ -118,8 +120,8 @@ struct StandInValues {
         guard let row = try Row.fetchOne(statement), let least = row[0] as Int64?,
             let greatest = row[1] as Int64?
         else { return [] }
-        let below = least.subtractingReportingOverflow(1)
-        let above = greatest.addingReportingOverflow(1)
+        let below = least.subtractingReportingOverflow(1 + offset)
+        let above = greatest.addingReportingOverflow(1 + offset)
         return [above, below].filter { !$0.overflow }.map(\.partialValue.databaseValue)
             + [0, 1].map(\.databaseValue)
     }

@@ -65,15 +65,23 @@ struct PendingQueue {
     /// Rejected rows are skipped until they are due, so they never take the place of others (hazard
     /// C14). A time further ahead than any schedule sets comes from a clock that has been set back
     /// since, so the row counts as due.
-    func sendable(limit: Int, now: Double, catalog: DeviceCatalog) throws -> [PendingRow] {
+    ///
+    /// - Parameter withRefused: includes rows that PostgreSQL has refused, due or not.
+    func sendable(
+        limit: Int, now: Double, catalog: DeviceCatalog, withRefused: Bool = false
+    ) throws -> [PendingRow] {
         let statement = try db.cachedStatement(
             sql: """
                 SELECT * FROM _sync_pending
-                WHERE (reason IS NULL OR retry_at <= ? OR retry_at > ?) AND \(isOf(catalog))
+                WHERE (reason IS NULL OR retry_at <= ? OR retry_at > ? OR ? AND reason = ?)
+                  AND \(isOf(catalog))
                 ORDER BY seq LIMIT ?
                 """)
         let latest = now + RetrySchedule.longest
-        return try Row.fetchAll(statement, arguments: [now, latest, limit]).compactMap { row in
+        return try Row.fetchAll(
+            statement,
+            arguments: [now, latest, withRefused, PushRules.materializeError, limit]
+        ).compactMap { row in
             catalog.table(id: row["tbl"]).map { PendingRow(row: row, form: $0.keyForm) }
         }
     }
@@ -247,6 +255,18 @@ extension PendingQueue {
 
 extension PendingQueue {
     var sent: SentChanges { SentChanges(db: db) }
+
+    /// Records that a row is being sent with other unique values, so that it is sent as it is
+    /// afterwards.
+    func recordStandIn(
+        _ table: TableSchema, _ key: DeviceRowKey, _ record: SentRecord, image: String
+    ) throws {
+        try sent.add(table, key, record)
+        try db.cachedStatement(
+            sql: "UPDATE _sync_pending SET sent_image = ? WHERE tbl = ? AND key = ?"
+        )
+        .execute(arguments: [image, table.id, key.wire])
+    }
 
     /// Records that a row is being sent.
     func recordSent(_ table: TableSchema, _ key: DeviceRowKey, _ record: SentRecord) throws {

@@ -22,13 +22,12 @@ struct BatchComposer {
         while true {
             let rows = try queue.sendable(limit: limit, now: now, catalog: catalog)
             if rows.isEmpty { return OutgoingBatch(changes: [], body: [], rejected: rejected) }
-            var picked = try pick(rows.map { [$0] }, limit: limit, bytes: bytes)
-            if picked.isCut || rows.count == limit, catalog.hasUniqueIndexes {
+            var picked = try pick(
+                rows.map { [UniqueSets.Member(row: $0)] }, limit: limit, bytes: bytes)
+            let isRetried = rows.contains { $0.reason == PushRules.materializeError }
+            if picked.isCut || rows.count == limit || isRetried, catalog.hasUniqueIndexes {
                 // Something stays behind, which must not be half of an exchange.
-                let ahead = try queue.sendable(
-                    limit: max(limit, UniqueSets.lookahead), now: now, catalog: catalog)
-                let sets = try UniqueSets(db: db, catalog: catalog).sets(of: ahead)
-                picked = try pick(sets, limit: limit, bytes: bytes)
+                picked = try pickSets(rows, limit: limit, bytes: bytes, now: now)
             }
             for (row, table, rejection) in picked.rejected {
                 try queue.reject(table, row.key, rejection)
@@ -36,7 +35,7 @@ struct BatchComposer {
             }
             // If none of these rows can be sent, there may be others in the queue.
             if !picked.rows.isEmpty {
-                let changes = try picked.rows.map { try take($0, $2, $1, queue) }
+                let changes = try picked.rows.map { try take($0, $1, queue) }
                 return batch(
                     ordered(changes), cursor: try DeviceStateTable(db: db).cursor(), rejected)
             }
@@ -45,23 +44,43 @@ struct BatchComposer {
 
     /// Rows for one batch.
     private struct Picked {
-        var rows: [(PendingRow, TableSchema, RowContent)] = []
+        var rows: [(UniqueSets.Member, Content)] = []
         var rejected: [(PendingRow, TableSchema, Rejection)] = []
         /// Whether rows were left out for want of room.
         var isCut = false
+        /// Whether the first set is too large by itself.
+        var isDivided = false
+    }
+
+    private struct Content {
+        let table: TableSchema
+        let row: RowContent
+    }
+
+    private func pickSets(
+        _ rows: [PendingRow], limit: Int, bytes: Int, now: Double
+    ) throws -> Picked {
+        let unique = UniqueSets(db: db, catalog: catalog)
+        let sets = try unique.sets(sendable: rows, limit: limit, now: now)
+        let picked = try pick(sets.map(\.members), limit: limit, bytes: bytes)
+        guard picked.isDivided, let first = sets.first else { return picked }
+        return try pick([unique.divisible(first)], limit: limit, bytes: bytes)
     }
 
     /// Takes sets of rows as long as there is room. A set is not divided, unless it is the first
     /// and too large by itself.
-    private func pick(_ sets: [[PendingRow]], limit: Int, bytes: Int) throws -> Picked {
+    private func pick(
+        _ sets: [[UniqueSets.Member]], limit: Int, bytes: Int
+    ) throws -> Picked {
         var picked = Picked()
         var size = 0
         for set in sets {
-            var added: [(PendingRow, TableSchema, RowContent)] = []
+            var added: [(UniqueSets.Member, Content)] = []
             var addedSize = 0
-            for row in set {
+            for member in set {
+                let row = member.row
                 guard let table = catalog.table(id: row.tableID) else { continue }
-                let content = try content(row, table)
+                let content = try content(member, table)
                 if case .rejected(let rejection) = content {
                     picked.rejected.append((row, table, rejection))
                     continue
@@ -71,10 +90,11 @@ struct BatchComposer {
                     picked.rows.count + added.count >= limit || size + addedSize + cost > bytes
                 if isFull, !picked.rows.isEmpty || !added.isEmpty {
                     picked.isCut = true
-                    if picked.rows.isEmpty { picked.rows = added }
+                    picked.isDivided = picked.rows.isEmpty
+                    if picked.isDivided { picked.rows = added }
                     return picked
                 }
-                added.append((row, table, content))
+                added.append((member, Content(table: table, row: content)))
                 addedSize += cost
             }
             picked.rows += added
@@ -83,10 +103,15 @@ struct BatchComposer {
         return picked
     }
 
-    private func content(_ row: PendingRow, _ table: TableSchema) throws -> RowContent {
+    private func content(
+        _ member: UniqueSets.Member, _ table: TableSchema
+    ) throws -> RowContent {
+        let row = member.row
         // A row can be missing if it was deleted without the triggers noticing.
-        row.operation == .delete
-            ? .missing : try RowEncoder(db: db).encode(table, local: row.local, key: row.key)
+        return row.operation == .delete
+            ? .missing
+            : try RowEncoder(db: db).encode(
+                table, local: row.local, key: row.key, with: member.standIn ?? [:])
     }
 
     private func cost(of content: RowContent, _ row: PendingRow, _ table: TableSchema) -> Int {
@@ -97,11 +122,15 @@ struct BatchComposer {
     }
 
     private func take(
-        _ row: PendingRow, _ content: RowContent, _ table: TableSchema, _ queue: PendingQueue
+        _ member: UniqueSets.Member, _ content: Content, _ queue: PendingQueue
     ) throws -> (SentChange, payload: [UInt8]?) {
+        let (row, table) = (member.row, content.table)
         var operation = row.operation
         var payload: [UInt8]?
-        if case .payload(let bytes) = content { payload = bytes } else { operation = .delete }
+        if case .payload(let bytes) = content.row { payload = bytes } else { operation = .delete }
+        if let standIn = member.standIn {
+            return (try take(row, as: standIn, table, queue), payload)
+        }
         let earlier = try queue.sent.records(table, row.key)
         let same = earlier.first {
             $0.revision == row.revision && $0.base == row.base && $0.operation == operation
@@ -121,6 +150,21 @@ struct BatchComposer {
             base: row.base,
             operation: operation)
         return (change, payload)
+    }
+
+    /// Each attempt has a change id of its own, since it may have other values.
+    private func take(
+        _ row: PendingRow, as standIn: RowValues, _ table: TableSchema, _ queue: PendingQueue
+    ) throws -> SentChange {
+        let change = SentChange(
+            tableID: table.id, key: row.key,
+            changeID: try DeviceStateTable(db: db).takeChangeID(),
+            revision: SentChange.standInRevision, base: row.base, operation: row.operation)
+        let record = SentRecord(
+            changeID: change.changeID, revision: change.revision, base: change.base,
+            operation: change.operation)
+        try queue.recordStandIn(table, row.key, record, image: RowImage.text(of: standIn))
+        return change
     }
 
     /// Parents before children; deletes last, children before parents. Within a table, the queue's

@@ -16,8 +16,10 @@ enum RowContent {
 struct RowEncoder {
     let db: Database
 
-    func encode(_ table: TableSchema, local: DatabaseValue, key: DeviceRowKey) throws -> RowContent
-    {
+    /// - Parameter others: values that are sent in place of the row's, by wire name.
+    func encode(
+        _ table: TableSchema, local: DatabaseValue, key: DeviceRowKey, with others: RowValues = [:]
+    ) throws -> RowContent {
         let names = table.columns.map(\.name.quotedIdentifier).joined(separator: ", ")
         let statement = try db.cachedStatement(
             sql: "SELECT \(names) FROM \(table.quotedName) WHERE \(table.quotedKey) IS ?")
@@ -25,18 +27,20 @@ struct RowEncoder {
         let exact = try SetAsideColumns(db: db).exact(table, key)
         var payload: [UInt8] = []
         for (index, column) in table.columns.enumerated() {
+            let other = column.isKey ? nil : others[column.wireName]
+            let value: DatabaseValue = other ?? row[index]
             payload.append(byte: index == 0 ? UInt8(ascii: "{") : UInt8(ascii: ","))
             payload.append(jsonString: column.wireName)
             payload.append(byte: UInt8(ascii: ":"))
             if column.isKey, table.keyForm == .uuidBlob {
                 payload.append(jsonString: key.wire)
-            } else if let key = Self.reference(row[index], of: column) {
+            } else if let key = Self.reference(value, of: column) {
                 payload.append(jsonString: key.wire)
-            } else if let kept = exact[column.wireName], kept.isStill(row[index]) {
+            } else if let kept = exact[column.wireName], kept.isStill(value) {
                 payload.append(contentsOf: kept.wire)
-            } else if let text = Self.json(row[index], after: exact[column.wireName]) {
+            } else if let text = Self.json(value, after: exact[column.wireName]) {
                 payload.append(contentsOf: text)
-            } else if let rejection = Self.append(row[index], of: column, to: &payload) {
+            } else if let rejection = Self.append(value, of: column, to: &payload) {
                 return .rejected(rejection)
             }
         }
