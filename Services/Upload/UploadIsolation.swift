@@ -231,8 +231,13 @@ struct UploadIsolation {
     private mutating func conclude(
         _ change: Change, _ version: RowVersion, _ refusal: RowRefusal
     ) {
-        let table = schema.tables[change.table].registered.name
-        plan.conclude(change.index, as: refusal.outcome(of: change, version: version, in: table))
+        let table = schema.tables[change.table].registered
+        let converted = table.columns.indices.filter(change.converted.contains)
+        plan.conclude(
+            change.index,
+            as: refusal.outcome(
+                of: change, version: version, in: table.name,
+                converting: converted.map { table.columns[$0] }))
         concluded.insert(change.index)
         record(change, version, refusal)
     }

@@ -104,6 +104,7 @@ extension SyncSession {
     func fetch(isFresh: Bool = false) async throws {
         board.update { $0.state = .fetching }
         try await Exchange(session: self).fetch(isFresh: isFresh)
+        await lookAtTables()
     }
 
     /// Sends. The caller holds the lock.

@@ -16,6 +16,18 @@ struct Capabilities: Hashable, Sendable, Decodable {
         var schema: String
         var table: String
         var read: Bool?
+        /// The columns that devices see; nil from an older server.
+        var columns: [Column]?
+    }
+
+    /// A column as the server has it.
+    struct Column: Hashable, Sendable, Decodable {
+        /// In lower case, as in payloads.
+        var name: String
+        /// PostgreSQL's type.
+        var type: String
+        /// What values of the type are, such as `decimal`. A newer server may have further kinds.
+        var kind: String
     }
 
     var features: [String]
@@ -33,5 +45,18 @@ extension Capabilities.Limits: Decodable {
     enum CodingKeys: String, CodingKey {
         case changesPerUpload = "changes_per_upload"
         case bytesPerBody = "bytes_per_body"
+    }
+}
+
+extension Capabilities.Table {
+    private enum CodingKeys: CodingKey { case schema, table, read, columns }
+
+    init(from decoder: any Decoder) throws {
+        let table = try decoder.container(keyedBy: CodingKeys.self)
+        schema = try table.decode(String.self, forKey: .schema)
+        self.table = try table.decode(String.self, forKey: .table)
+        read = try table.decodeIfPresent(Bool.self, forKey: .read)
+        // They are for notices alone: in another form they are as if the server named none.
+        columns = try? table.decodeIfPresent([Capabilities.Column].self, forKey: .columns)
     }
 }

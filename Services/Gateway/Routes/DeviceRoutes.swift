@@ -64,7 +64,14 @@ struct DeviceRoutes: Sendable {
         [
             "schema": .string(table.schema), "table": .string(table.table),
             "key_kind": .string(table.keyKind), "read": .bool(table.mayRead),
-            "write": .bool(table.mayWrite),
+            "write": .bool(table.mayWrite), "columns": .array(table.columns.map(document)),
+        ]
+    }
+
+    private static func document(_ column: ColumnCapability) -> JSONDocument {
+        [
+            "name": .string(column.name), "type": .string(column.type),
+            "kind": .string(column.kind),
         ]
     }
 }

@@ -6,7 +6,8 @@ import RPC
 import ServiceKit
 import Sidecar
 
-/// The `ReadCapabilities` call: which tables may be uploaded to, and how much at once.
+/// The `ReadCapabilities` call: which tables may be read and uploaded to, what their columns hold,
+/// and how much may be sent at once.
 struct ReadCapabilities: Sendable {
     let source: CatalogSource
     let limits: WireLimits
@@ -23,6 +24,7 @@ struct ReadCapabilities: Sendable {
                 capability.keyKind = table.keyKind.rawValue
                 capability.mayRead = true
                 capability.mayWrite = table.access.mayWrite(roles)
+                capability.columns = table.shownColumns.map(ColumnCapability.init)
                 return capability
             }
         } catch let error as PostgresError {
@@ -31,5 +33,14 @@ struct ReadCapabilities: Sendable {
         reply.changesPerUpload = UInt32(limits.changesPerUpload)
         reply.bytesPerPayload = UInt32(limits.bytesPerPayload)
         return RPCReply(reply)
+    }
+}
+
+extension ColumnCapability {
+    fileprivate init(_ column: Column) {
+        self.init()
+        name = column.name.lowercased()
+        type = column.shownType
+        kind = ColumnKind(column).wireName
     }
 }

@@ -20,10 +20,12 @@ package struct Change: Sendable {
     package let defaulted: ColumnSet
     /// Its payload has no values beside those that columns such as times take as they are.
     package let isOrdinary: Bool
+    /// Columns that it has a value of another kind for, which PostgreSQL may convert
+    /// (``ValueRule``).
+    package let converted: ColumnSet
     /// Members of its payload that name no column, as far as they could be names of one.
     package let strangers: [String]
-    /// Its payload has members beside those that devices are shown of a row. Told of tables alone
-    /// that may store rows otherwise than they are sent.
+    /// Its payload has members beside those that devices are shown of a row.
     package let hasMore: Bool
     /// The parent rows that it points to.
     package let needs: [ParentReference]
@@ -32,14 +34,16 @@ package struct Change: Sendable {
     /// Members of what its device sent are left out of its payload.
     package let isReduced: Bool
     /// Some of them are of columns that are read-only for its device, which has other values there
-    /// than the table, perhaps: the change gets the stored row as its payload.
+    /// than the table, perhaps; or a value is of another kind than its column (``ValueRule``). The
+    /// change gets the stored row as its payload.
     package let isOverruled: Bool
 
     package init(
         index: Int, id: ChangeID, row: RowID, table: Int, operation: Operation, base: RowVersion,
         payload: Range<Int>?, contentHash: Int64, columns: ColumnSet = ColumnSet(),
-        defaulted: ColumnSet = ColumnSet(), isOrdinary: Bool = true, strangers: [String] = [],
-        hasMore: Bool = false, needs: [ParentReference] = [], provides: [ParentReference] = [],
+        defaulted: ColumnSet = ColumnSet(), isOrdinary: Bool = true,
+        converted: ColumnSet = ColumnSet(), strangers: [String] = [], hasMore: Bool = false,
+        needs: [ParentReference] = [], provides: [ParentReference] = [],
         isReduced: Bool = false, isOverruled: Bool = false
     ) {
         self.index = index
@@ -53,6 +57,7 @@ package struct Change: Sendable {
         self.columns = columns
         self.defaulted = defaulted
         self.isOrdinary = isOrdinary
+        self.converted = converted
         self.strangers = strangers
         self.hasMore = hasMore
         self.needs = needs
@@ -71,8 +76,8 @@ package struct Change: Sendable {
         Change(
             index: index, id: id, row: row, table: table, operation: operation, base: base,
             payload: payload, contentHash: contentHash, columns: columns, defaulted: defaulted,
-            isOrdinary: isOrdinary, strangers: strangers, hasMore: hasMore, needs: needs,
-            provides: provides, isReduced: isReduced, isOverruled: isOverruled)
+            isOrdinary: isOrdinary, converted: converted, strangers: strangers, hasMore: hasMore,
+            needs: needs, provides: provides, isReduced: isReduced, isOverruled: isOverruled)
     }
 
     /// The version that the change gives its row if it is applied. A device may name any base, even

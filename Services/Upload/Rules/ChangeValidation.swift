@@ -55,9 +55,9 @@ struct ChangeValidation {
             index: index, id: wire.id, row: row, table: table, operation: operation,
             base: wire.base,
             payload: payload, contentHash: contentHash(row, payload), columns: shape.columns,
-            defaulted: shape.defaulted, isOrdinary: shape.isOrdinary, strangers: shape.strangers,
-            hasMore: shape.hasMore, needs: shape.needs, provides: shape.provides,
-            isReduced: shape.isReduced,
+            defaulted: shape.defaulted, isOrdinary: shape.isOrdinary, converted: shape.converted,
+            strangers: shape.strangers, hasMore: shape.hasMore, needs: shape.needs,
+            provides: shape.provides, isReduced: shape.isReduced,
             isOverruled: shape.isOverruled)
     }
 

@@ -17,6 +17,8 @@ struct PayloadShape {
     var defaulted = ColumnSet()
     /// See ``Change/isOrdinary``.
     var isOrdinary = true
+    /// See ``Change/converted``.
+    var converted = ColumnSet()
     /// See ``Change/strangers``.
     var strangers: [String] = []
     /// See ``Change/hasMore``.
@@ -31,13 +33,15 @@ struct PayloadShape {
     /// - Parameters:
     ///   - payload: the JSON object's own bytes, already known to be valid.
     ///   - roles: the caller's.
-    /// - Throws: a rejection when a foreign key's value cannot be one.
+    /// - Throws: a rejection when a value is of a kind that its column does not take, or a foreign
+    ///   key's value cannot be one.
     static func read(
         _ payload: UnsafeBufferPointer<UInt8>, of table: UploadTable, key: RowKey,
         in schema: UploadSchema, roles: Set<String>
     ) throws(ShapeProblem) -> PayloadShape {
         var shape = PayloadShape()
         var values: [Int: JSONSlice] = [:]
+        var misfit: ShapeProblem?
         var reader = JSONReader(payload)
         var next = 0
         do {
@@ -51,27 +55,25 @@ struct PayloadShape {
                     return
                 }
                 guard let column = named else {
-                    shape.hasMore = table.mayStoreOtherwise
+                    shape.hasMore = true
                     shape.remember(stranger: member, reader)
                     return
                 }
-                if !table.shownColumns.contains(column) { shape.hasMore = table.mayStoreOtherwise }
+                if !table.shownColumns.contains(column) { shape.hasMore = true }
                 next = column + 1
                 shape.columns.insert(column)
                 if slice.kind == .null {
                     if table.takingDefaults.contains(column) { shape.defaulted.insert(column) }
-                } else if let ordinary = table.ordinaryValues[column] {
-                    shape.isOrdinary =
-                        shape.isOrdinary && !slice.hasEscapes
-                        && ordinary.covers(
-                            reader.bytes[slice.kind == .string ? slice.content : slice.range],
-                            isString: slice.kind == .string)
+                } else {
+                    let flaw = shape.judge(slice, of: column, reader, table)
+                    misfit = misfit ?? flaw
                 }
                 if table.valueColumns.contains(column) { values[column] = slice }
             }
         } catch {
             throw ShapeProblem(column: "payload", reason: error.description)
         }
+        if let misfit { throw misfit }
         for index in table.foreignKeys {
             let foreignKey = schema.foreignKeys[index]
             if let tuple = try tuple(
@@ -87,6 +89,31 @@ struct PayloadShape {
             }
         }
         return shape
+    }
+
+    /// Finds out whether a value may be stored otherwise than it was sent.
+    ///
+    /// - Parameter slice: of any kind but null.
+    /// - Returns: why the column does not take it; nil if it may.
+    private mutating func judge(
+        _ slice: JSONSlice, of column: Int, _ reader: JSONReader, _ table: UploadTable
+    ) -> ShapeProblem? {
+        if let ordinary = table.ordinaryValues[column] {
+            isOrdinary =
+                isOrdinary && !slice.hasEscapes
+                && ordinary.covers(
+                    reader.bytes[slice.kind == .string ? slice.content : slice.range],
+                    isString: slice.kind == .string)
+        }
+        switch table.valueRules[column]?.judge(slice, reader) {
+        case nil, .own: return nil
+        case .converted:
+            converted.insert(column)
+            isOverruled = true
+            return nil
+        case .refused(let reason):
+            return ShapeProblem(column: table.registered.columns[column].name, reason: reason)
+        }
     }
 
     /// Whether a member is left out: of a column that stays on the server, or that is read-only for

@@ -1,5 +1,6 @@
 import Model
 import Postgres
+import Sidecar
 
 /// Why PostgreSQL does not take a row, as opposed to trouble of the server's.
 ///
@@ -64,6 +65,8 @@ struct RowRefusal: Sendable {
 
     /// Where PL/pgSQL's RAISE reports from.
     private static let raiseRoutine = "exec_stmt_raise"
+    /// Values that cannot be read or converted.
+    private static let dataClass: Substring = "22"
     /// Deadlocks and failed serializations.
     private static let rollbackClass: Substring = "40"
 
@@ -138,9 +141,18 @@ struct RowRefusal: Sendable {
         }
     }
 
-    func outcome(of change: Change, version: RowVersion, in table: TableName) -> ChangeVerdict {
+    /// - Parameter converted: columns that got a value of another kind, which may be the reason.
+    func outcome(
+        of change: Change, version: RowVersion, in table: TableName,
+        converting converted: [Column] = []
+    ) -> ChangeVerdict {
         guard let sqlState else { return .invalid(.keyTaken(table, change.row.key)) }
-        let names = culprit.map { ", \($0)" } ?? ""
+        var names = culprit.map { ", \($0)" } ?? ""
+        if sqlState.errorClass == Self.dataClass {
+            for column in converted {
+                names += ", another kind of value for \(column.name) of type \(column.typeName)"
+            }
+        }
         let cause = "SQLSTATE \(sqlState.rawValue) (\(sqlState.meaning)\(names))"
         return .materializeError(
             version: version,

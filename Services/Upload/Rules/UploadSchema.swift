@@ -75,6 +75,9 @@ package struct UploadTable: Sendable {
     let shownColumns: ColumnSet
     /// For each column, the values that it stores as they are, where it does not store all so.
     let ordinaryValues: [OrdinaryValue?]
+    /// Which kinds of values each column takes; nil for one that takes all, or that no payload
+    /// writes.
+    let valueRules: [ValueRule?]
     /// The table may hold other rows than payloads say; false of most tables, which pay nothing.
     let mayStoreOtherwise: Bool
     /// Names of columns that stay on the server, in lower case.
@@ -113,6 +116,7 @@ package struct UploadTable: Sendable {
         }
         self.shownColumns = shownColumns
         ordinaryValues = registered.columns.map(\.ordinary)
+        valueRules = registered.columns.map { ValueRule($0, of: registered) }
     }
 
     /// The column that a payload key names. Looks at `hint` first: payloads keep the table's order.

@@ -54,7 +54,7 @@ final class BusinessStatements: Sendable {
     ) -> StoredRowStatement? {
         let table = schema.tables[shape.table]
         if shape.kind == .delete || table.registered.mode != .table { return nil }
-        if rows == .asRecorded, !table.mayStoreOtherwise { return nil }
+        if rows == .asRecorded, !shape.isOverruled, !table.mayStoreOtherwise { return nil }
         let key = Key.stored(shape, rows)
         if let known = comparisons.withLock({ $0[key] }) { return known }
         let made = StoredRowStatement(table, shape, expecting: rows)

@@ -46,7 +46,7 @@ struct StoredRowStatement: Sendable {
         _ table: RegisteredTable, _ shape: BusinessWrites.Shape,
         expecting rows: MaterializeStatement.Expectation
     ) -> String {
-        // The devices sent more than the payloads say: the row differs, whatever it is.
+        // The payloads are not what the rows hold.
         if shape.isOverruled { return "true" }
         func differs(_ before: StoredRow.Before) -> String {
             StoredRow(table).differs(

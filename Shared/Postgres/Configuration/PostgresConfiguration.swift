@@ -15,12 +15,19 @@ package struct PostgresConfiguration: Sendable {
 
     /// What every session of a service is set to, beside its timeouts.
     ///
-    /// Values are stored and read back as text: every session must render times and bytes alike. Compiling a plan
-    /// takes longer than any of the services' statements. A plan that was made while a table had one page would read
-    /// all of it, and stay when it has thousands: the checks of foreign keys, too, are planned once a session.
+    /// Values are stored and read back as text: every session must read and write them alike,
+    /// whatever its role or database is set to. The order of day and month, signs of intervals and
+    /// the decimal point of money change what a text means; digits of floats and the form of bytes,
+    /// what comes of a value. The order is part of `DateStyle`, and not of `ISO`.
+    ///
+    /// Compiling a plan takes longer than any of the services' statements. A plan that was made
+    /// while a table had one page would read all of it, and stay when it has thousands: the checks
+    /// of foreign keys, too, are planned once a session.
     package static let serviceSession = [
-        "TimeZone": "UTC", "DateStyle": "ISO", "bytea_output": "hex", "jit": "off",
-        "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off",
+        "TimeZone": "UTC", "DateStyle": "ISO, MDY", "IntervalStyle": "postgres",
+        "bytea_output": "hex", "extra_float_digits": "1", "lc_monetary": "C",
+        "standard_conforming_strings": "on", "array_nulls": "on", "xmloption": "content",
+        "jit": "off", "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off",
     ]
 
     /// A server whose host is gone, or that a network no longer reaches, is given up within this: the kernel would

@@ -130,6 +130,28 @@ package nonisolated struct TableCapability: Sendable {
 
   package var mayWrite: Bool = false
 
+  /// Those that devices see, in the table's order; empty from a version before.
+  package var columns: [ColumnCapability] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct ColumnCapability: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// In lower case, as in payloads.
+  package var name: String = String()
+
+  /// As in a CREATE TABLE; a domain's base type.
+  package var type: String = String()
+
+  /// boolean, integer, float, decimal, text, uuid, bytes, time or json.
+  package var kind: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -444,7 +466,7 @@ nonisolated extension ReadCapabilitiesReply: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension TableCapability: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".TableCapability"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}schema\0\u{1}table\0\u{3}key_kind\0\u{3}may_read\0\u{3}may_write\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}schema\0\u{1}table\0\u{3}key_kind\0\u{3}may_read\0\u{3}may_write\0\u{1}columns\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -457,6 +479,7 @@ nonisolated extension TableCapability: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 3: try { try decoder.decodeSingularStringField(value: &self.keyKind) }()
       case 4: try { try decoder.decodeSingularBoolField(value: &self.mayRead) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.mayWrite) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.columns) }()
       default: break
       }
     }
@@ -478,6 +501,9 @@ nonisolated extension TableCapability: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if self.mayWrite != false {
       try visitor.visitSingularBoolField(value: self.mayWrite, fieldNumber: 5)
     }
+    if !self.columns.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.columns, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -487,6 +513,47 @@ nonisolated extension TableCapability: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.keyKind != rhs.keyKind {return false}
     if lhs.mayRead != rhs.mayRead {return false}
     if lhs.mayWrite != rhs.mayWrite {return false}
+    if lhs.columns != rhs.columns {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ColumnCapability: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ColumnCapability"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}kind\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.type) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.kind) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.type.isEmpty {
+      try visitor.visitSingularStringField(value: self.type, fieldNumber: 2)
+    }
+    if !self.kind.isEmpty {
+      try visitor.visitSingularStringField(value: self.kind, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ColumnCapability, rhs: ColumnCapability) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.type != rhs.type {return false}
+    if lhs.kind != rhs.kind {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -29,9 +29,25 @@ package struct WireConversion: Sendable {
                     + "ELSE \(value)::timestamptz END"
             }
         default:
-            fieldType = type
-            wrap = { $0 }
+            let isHstore = column.plainType.isHstore
+            fieldType = isHstore ? "json" : type
+            wrap = { isHstore ? Self.hstore($0, type) : $0 }
         }
+    }
+
+    /// PostgreSQL writes an `hstore` as an object, and reads none: its members are written as the
+    /// type reads them.
+    private static func hstore(_ value: String, _ type: String) -> String {
+        func text(_ item: String) -> String {
+            #"'"' || replace(replace(\#(item), E'\\', E'\\\\'), '"', E'\\"') || '"'"#
+        }
+        let member = "\(text("m.key")) || '=>' || coalesce(\(text("m.value")), 'NULL')"
+        let members =
+            "(SELECT string_agg(\(member), ',') FROM json_each_text(\(value)) AS m)"
+        return """
+            CASE WHEN json_typeof(\(value)) = 'object' THEN coalesce(\(members), '')::\(type)
+                ELSE (\(value) #>> '{}')::\(type) END
+            """
     }
 
     package func expression(_ value: String) -> String { wrap(value) }

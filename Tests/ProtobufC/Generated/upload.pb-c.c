@@ -322,6 +322,51 @@ void   oversync__upload__v1__table_capability__free_unpacked
   assert(message->base.descriptor == &oversync__upload__v1__table_capability__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   oversync__upload__v1__column_capability__init
+                     (Oversync__Upload__V1__ColumnCapability         *message)
+{
+  static const Oversync__Upload__V1__ColumnCapability init_value = OVERSYNC__UPLOAD__V1__COLUMN_CAPABILITY__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__column_capability__get_packed_size
+                     (const Oversync__Upload__V1__ColumnCapability *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__column_capability__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__column_capability__pack
+                     (const Oversync__Upload__V1__ColumnCapability *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__column_capability__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__column_capability__pack_to_buffer
+                     (const Oversync__Upload__V1__ColumnCapability *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__column_capability__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__ColumnCapability *
+       oversync__upload__v1__column_capability__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__ColumnCapability *)
+     protobuf_c_message_unpack (&oversync__upload__v1__column_capability__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__column_capability__free_unpacked
+                     (Oversync__Upload__V1__ColumnCapability *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__column_capability__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   oversync__upload__v1__list_failures_request__init
                      (Oversync__Upload__V1__ListFailuresRequest         *message)
 {
@@ -865,7 +910,7 @@ const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_reply__
   (ProtobufCMessageInit) oversync__upload__v1__read_capabilities_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__upload__v1__table_capability__field_descriptors[5] =
+static const ProtobufCFieldDescriptor oversync__upload__v1__table_capability__field_descriptors[6] =
 {
   {
     "schema",
@@ -927,8 +972,21 @@ static const ProtobufCFieldDescriptor oversync__upload__v1__table_capability__fi
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "columns",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Oversync__Upload__V1__TableCapability, n_columns),
+    offsetof(Oversync__Upload__V1__TableCapability, columns),
+    &oversync__upload__v1__column_capability__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__upload__v1__table_capability__field_indices_by_name[] = {
+  5,   /* field[5] = columns */
   2,   /* field[2] = key_kind */
   3,   /* field[3] = may_read */
   4,   /* field[4] = may_write */
@@ -938,7 +996,7 @@ static const unsigned oversync__upload__v1__table_capability__field_indices_by_n
 static const ProtobufCIntRange oversync__upload__v1__table_capability__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor oversync__upload__v1__table_capability__descriptor =
 {
@@ -948,11 +1006,75 @@ const ProtobufCMessageDescriptor oversync__upload__v1__table_capability__descrip
   "Oversync__Upload__V1__TableCapability",
   "oversync.upload.v1",
   sizeof(Oversync__Upload__V1__TableCapability),
-  5,
+  6,
   oversync__upload__v1__table_capability__field_descriptors,
   oversync__upload__v1__table_capability__field_indices_by_name,
   1,  oversync__upload__v1__table_capability__number_ranges,
   (ProtobufCMessageInit) oversync__upload__v1__table_capability__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__column_capability__field_descriptors[3] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ColumnCapability, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "type",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ColumnCapability, type),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kind",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ColumnCapability, kind),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__column_capability__field_indices_by_name[] = {
+  2,   /* field[2] = kind */
+  0,   /* field[0] = name */
+  1,   /* field[1] = type */
+};
+static const ProtobufCIntRange oversync__upload__v1__column_capability__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__column_capability__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.ColumnCapability",
+  "ColumnCapability",
+  "Oversync__Upload__V1__ColumnCapability",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__ColumnCapability),
+  3,
+  oversync__upload__v1__column_capability__field_descriptors,
+  oversync__upload__v1__column_capability__field_indices_by_name,
+  1,  oversync__upload__v1__column_capability__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__column_capability__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor oversync__upload__v1__list_failures_request__field_descriptors[4] =

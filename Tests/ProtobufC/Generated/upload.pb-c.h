@@ -22,6 +22,7 @@ typedef struct Oversync__Upload__V1__NoteHydrationReply Oversync__Upload__V1__No
 typedef struct Oversync__Upload__V1__ReadCapabilitiesRequest Oversync__Upload__V1__ReadCapabilitiesRequest;
 typedef struct Oversync__Upload__V1__ReadCapabilitiesReply Oversync__Upload__V1__ReadCapabilitiesReply;
 typedef struct Oversync__Upload__V1__TableCapability Oversync__Upload__V1__TableCapability;
+typedef struct Oversync__Upload__V1__ColumnCapability Oversync__Upload__V1__ColumnCapability;
 typedef struct Oversync__Upload__V1__ListFailuresRequest Oversync__Upload__V1__ListFailuresRequest;
 typedef struct Oversync__Upload__V1__ListFailuresReply Oversync__Upload__V1__ListFailuresReply;
 typedef struct Oversync__Upload__V1__MaterializeFailure Oversync__Upload__V1__MaterializeFailure;
@@ -132,10 +133,36 @@ struct  Oversync__Upload__V1__TableCapability
   char *key_kind;
   protobuf_c_boolean may_read;
   protobuf_c_boolean may_write;
+  /*
+   * Those that devices see, in the table's order; empty from a version before.
+   */
+  size_t n_columns;
+  Oversync__Upload__V1__ColumnCapability **columns;
 };
 #define OVERSYNC__UPLOAD__V1__TABLE_CAPABILITY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__table_capability__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL }
+
+
+struct  Oversync__Upload__V1__ColumnCapability
+{
+  ProtobufCMessage base;
+  /*
+   * In lower case, as in payloads.
+   */
+  char *name;
+  /*
+   * As in a CREATE TABLE; a domain's base type.
+   */
+  char *type;
+  /*
+   * boolean, integer, float, decimal, text, uuid, bytes, time or json.
+   */
+  char *kind;
+};
+#define OVERSYNC__UPLOAD__V1__COLUMN_CAPABILITY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__column_capability__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 struct  Oversync__Upload__V1__ListFailuresRequest
@@ -352,6 +379,25 @@ Oversync__Upload__V1__TableCapability *
 void   oversync__upload__v1__table_capability__free_unpacked
                      (Oversync__Upload__V1__TableCapability *message,
                       ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__ColumnCapability methods */
+void   oversync__upload__v1__column_capability__init
+                     (Oversync__Upload__V1__ColumnCapability         *message);
+size_t oversync__upload__v1__column_capability__get_packed_size
+                     (const Oversync__Upload__V1__ColumnCapability   *message);
+size_t oversync__upload__v1__column_capability__pack
+                     (const Oversync__Upload__V1__ColumnCapability   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__column_capability__pack_to_buffer
+                     (const Oversync__Upload__V1__ColumnCapability   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__ColumnCapability *
+       oversync__upload__v1__column_capability__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__column_capability__free_unpacked
+                     (Oversync__Upload__V1__ColumnCapability *message,
+                      ProtobufCAllocator *allocator);
 /* Oversync__Upload__V1__ListFailuresRequest methods */
 void   oversync__upload__v1__list_failures_request__init
                      (Oversync__Upload__V1__ListFailuresRequest         *message);
@@ -470,6 +516,9 @@ typedef void (*Oversync__Upload__V1__ReadCapabilitiesReply_Closure)
 typedef void (*Oversync__Upload__V1__TableCapability_Closure)
                  (const Oversync__Upload__V1__TableCapability *message,
                   void *closure_data);
+typedef void (*Oversync__Upload__V1__ColumnCapability_Closure)
+                 (const Oversync__Upload__V1__ColumnCapability *message,
+                  void *closure_data);
 typedef void (*Oversync__Upload__V1__ListFailuresRequest_Closure)
                  (const Oversync__Upload__V1__ListFailuresRequest *message,
                   void *closure_data);
@@ -555,6 +604,7 @@ extern const ProtobufCMessageDescriptor oversync__upload__v1__note_hydration_rep
 extern const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__table_capability__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__column_capability__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__list_failures_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__list_failures_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__materialize_failure__descriptor;

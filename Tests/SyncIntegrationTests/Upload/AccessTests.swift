@@ -88,6 +88,40 @@ struct AccessTests {
         }
     }
 
+    @Test("The types of columns are told of to those who may read the table, as devices see them")
+    func columns() async throws {
+        let tables = """
+            CREATE DOMAIN s.cents AS numeric(20,2); CREATE TYPE s.mood AS ENUM ('ok');
+            CREATE TABLE s.typed (id uuid PRIMARY KEY, owner text, "Amount" numeric(20,0),
+                price s.cents, flag boolean, n smallint, f real, at timestamptz(0), days daterange,
+                photo bytea, doc jsonb, list int[], mood s.mood, "N" int, internal text, fixed text)
+            """
+        let yaml = """
+              - {table: s.typed, owner: owner, read: [editor], except: [internal],
+                 read_only: {fixed: [boss]}}
+            """
+        try await SyncedDatabase.with(tables: tables, registered: yaml) { database in
+            let capabilities = ReadCapabilities(source: database.source, limits: .init())
+            func told(_ roles: [String]) async throws -> [TableCapability] {
+                try await capabilities(
+                    CallContext(
+                        requestID: "t", deadline: .now + .seconds(9),
+                        caller: CallerIdentity(user: "ann", device: "d", roles: roles))
+                ).message.tables
+            }
+            let table = try #require(try await told(["editor"]).first { $0.table == "typed" })
+            #expect(
+                table.columns.map { "\($0.name): \($0.type), \($0.kind)" } == [
+                    "id: uuid, uuid", "amount: numeric(20,0), decimal", "price: numeric, decimal",
+                    "flag: boolean, boolean", "n: smallint, integer", "f: real, float",
+                    "at: timestamp(0) with time zone, time", "days: daterange, text",
+                    "photo: bytea, bytes", "doc: jsonb, json", "list: integer[], json",
+                    "mood: s.mood, text", "fixed: text, text",
+                ])
+            #expect(try await !told([]).contains { $0.table == "typed" })
+        }
+    }
+
     @Test("Who may do what follows the registration, without a restart")
     func changing() async throws {
         try await SyncedDatabase.with(tables: Self.tables, registered: Self.yaml) { database in

@@ -22,7 +22,7 @@ final class SyncSession: Sendable {
     /// Parents whose absence rejected other rows, and which a notice has already reported.
     private let missing = Mutex<Set<TableKey>>([])
     /// What the server offers; nil until it was asked.
-    private let offered = Mutex<Capabilities?>(nil)
+    private let offered = Mutex<Offer?>(nil)
     private let bound = BoundClaims()
 
     init(
@@ -102,31 +102,44 @@ final class SyncSession: Sendable {
         }
     }
 
-    /// What the server offers; asked for once per process. A server that refuses to answer counts
-    /// as offering nothing.
+    /// What the server offers; asked for once per process, and again when that is old. A server
+    /// that refuses to answer counts as offering nothing.
     ///
     /// - Throws: `SyncError` if the server could not be asked, or if something else answered.
     func capabilities() async throws -> Capabilities {
-        if let known = offered.withLock({ $0 }) { return known }
+        let known = offered.withLock { $0 }
+        if let known, known.isFresh(at: now) { return known.capabilities }
         do {
             let found = try await gateway.capabilities() ?? Capabilities.none
-            offered.withLock { $0 = found }
+            offered.withLock { $0 = Offer(capabilities: found, askedAt: now) }
             if let limits = found.limits { pacer.withLock { $0.keep(within: limits) } }
+            let (tables, schema) = (found.tables ?? [], configuration.schema)
             let served = ServedTables.notices(
-                wanted: catalog.tables.map(\.wireName), schema: configuration.schema,
-                offered: found.tables ?? [])
+                wanted: catalog.tables.map(\.wireName), schema: schema, offered: tables)
             board.show(served, of: [.unknownSchema, .unservedTable])
+            let misfits = ColumnFit.notices(catalog.tables, schema: schema, offered: tables)
+            board.show(misfits, of: [.columnType])
             return found
         } catch SyncError.refused(let status, _, _) where status < 500 {
             let nothing = Capabilities.none
-            offered.withLock { $0 = nothing }
+            offered.withLock { $0 = Offer(capabilities: nothing, askedAt: now) }
             return nothing
+        } catch {
+            // What it offered before is better than nothing.
+            guard let known else { throw error }
+            return known.capabilities
         }
+    }
+
+    /// Asks what the server offers, for the notices about the app's tables. If the server does not
+    /// answer, the next exchange asks again.
+    func lookAtTables() async {
+        _ = try? await capabilities()
     }
 
     /// Remembers that the server refused a feature that it had offered.
     func forgetOffer(of feature: Capabilities.Feature) {
-        offered.withLock { $0?.features.removeAll { $0 == feature.rawValue } }
+        offered.withLock { $0?.capabilities.features.removeAll { $0 == feature.rawValue } }
     }
 
     /// Runs an exchange once no other is running, unless sync is paused then.
@@ -226,6 +239,18 @@ final class SyncSession: Sendable {
             if let stuck, status.lastError == nil { status.lastError = .noProgress(seconds: stuck) }
         }
     }
+}
+
+/// What the server offered when it was asked last.
+private struct Offer {
+    /// Seconds after which the server is asked again: its tables may have changed.
+    private static let lifetime = 3600.0
+
+    var capabilities: Capabilities
+    let askedAt: Double
+
+    /// A clock that was set back makes it old, too.
+    func isFresh(at now: Double) -> Bool { abs(now - askedAt) < Self.lifetime }
 }
 
 /// The claims to which the database is already bound.

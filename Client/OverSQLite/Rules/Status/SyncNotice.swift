@@ -22,6 +22,9 @@ public struct SyncNotice: Sendable, Hashable, CustomStringConvertible {
         public static let unknownSchema = Kind(rawValue: "unknown_schema")
         /// The server does not serve a table, or not to this user.
         public static let unservedTable = Kind(rawValue: "unserved_table")
+        /// A column cannot hold every value of the server's type, or not as the server has it. What
+        /// comes is kept and goes back as it came until the app edits the column.
+        public static let columnType = Kind(rawValue: "column_type")
         /// The device's clock differs from the server's.
         public static let clock = Kind(rawValue: "clock")
         /// A table numbers its rows itself, beside its key, so the numbers of two devices clash.
