@@ -131,7 +131,7 @@ let sharedTargets: [Target] = [
             .logging,
         ]),
     shared(
-        "Sidecar", ["LogFields", "Model", "Postgres", .lifecycle, .logging, .yams],
+        "Sidecar", ["LogFields", "Model", "Postgres", .crypto, .lifecycle, .logging, .yams],
         exclude: ["schema.sql"],
         resources: [
             .embedInCode("Migrations/0001_sidecar.sql"), .embedInCode("Migrations/0002_auth.sql"),
@@ -146,6 +146,7 @@ let sharedTargets: [Target] = [
             .embedInCode("Migrations/0012_atomic_pages.sql"),
             .embedInCode("Migrations/0013_row_security.sql"),
             .embedInCode("Migrations/0014_uncaptured_writes.sql"),
+            .embedInCode("Migrations/0015_history_tags.sql"),
         ]),
 ]
 
@@ -369,7 +370,7 @@ let testTargets: [Target] = [
     tests(
         "GatewayIntegrationTests",
         [
-            "Compression", "Gateway", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens",
+            "Compression", "Gateway", "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens",
             "Waiting", .asn1, .asyncHTTPClient, .crypto, .httpTypes, .yams,
             .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, .protobuf,
             .x509,
@@ -385,7 +386,8 @@ let testTargets: [Target] = [
             "oversync-auth", "oversync-download", "oversync-gateway", "oversync-upload",
         ]),
     tests("TokensUnitTests", ["Tokens", .crypto]),
-    tests("DownloadUnitTests", ["DownloadService", "Model", "Postgres", "Protos", "RPC"]),
+    tests(
+        "DownloadUnitTests", ["DownloadService", "Model", "Postgres", "Protos", "RPC", "Sidecar"]),
     tests(
         "UploadUnitTests",
         ["Model", "SeededRandom", "ServerModel", "Sidecar", "UploadService", .nioCore]),
@@ -395,7 +397,7 @@ let testTargets: [Target] = [
             "AuthService", "Postgres", "Sidecar", "TestSupport", "Tokens", .crypto, .jwtKit,
             .logging,
         ]),
-    tests("SidecarUnitTests", ["Model", "Sidecar"]),
+    tests("SidecarUnitTests", ["Model", "SeededRandom", "Sidecar"]),
     tests(
         "SidecarIntegrationTests",
         ["LocalPostgres", "Model", "Postgres", "Sidecar", "TestSupport", .logging]),

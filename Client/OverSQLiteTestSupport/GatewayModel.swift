@@ -32,6 +32,8 @@ struct GatewayModel: Sendable {
         let changeID: Int
         /// The payload as the device sent it.
         let sent: String?
+        /// Counts the writes, also those that were lost in a restore: what a server's time is.
+        let time: UInt64
     }
 
     struct Change: Sendable {
@@ -55,6 +57,12 @@ struct GatewayModel: Sendable {
     private(set) var lastSequence = 0
     /// Deletes up to this sequence may have been compacted away.
     private(set) var floor = 0
+    /// Changes up to this sequence may have been compacted away.
+    private(set) var compacted = 0
+    /// The last change, if it was compacted away.
+    private(set) var kept: Entry?
+    /// The time of the last write.
+    private var time: UInt64 = 0
     /// The changes received under each change id; several if a device reused it.
     private var known: [ChangeName: [Entry]] = [:]
     /// The highest change id of each device, kept even if its changes are compacted away.
@@ -91,7 +99,7 @@ struct GatewayModel: Sendable {
         let entry = Entry(
             sequence: lastSequence + 1, place: change.place, operation: change.operation,
             payload: payload, version: (rows[change.place]?.version ?? 0) + 1,
-            source: source, changeID: change.id, sent: change.payload)
+            source: source, changeID: change.id, sent: change.payload, time: time + 1)
         let columns =
             payload == change.payload
             ? change.columns : payload.map { PayloadColumns(json: $0) } ?? [:]
@@ -101,6 +109,7 @@ struct GatewayModel: Sendable {
 
     private mutating func add(_ entry: Entry, columns: PayloadColumns) {
         lastSequence = entry.sequence
+        time = max(time, entry.time)
         log.append(entry)
         if entry.payload != entry.sent { returned.insert(entry.place.table) }
         known[ChangeName(source: entry.source, id: entry.changeID), default: []].append(entry)
@@ -116,8 +125,10 @@ struct GatewayModel: Sendable {
     mutating func restore(to sequence: Int) {
         let kept = log.filter { $0.sequence <= sequence }
         let whole = atomicUploads.filter { $0.upperBound <= sequence }
+        let time = time
         self = GatewayModel()
         atomicUploads = whole
+        defer { self.time = time }
         for entry in kept {
             add(entry, columns: entry.payload.map { PayloadColumns(json: $0) } ?? [:])
         }
@@ -131,6 +142,8 @@ struct GatewayModel: Sendable {
         let removed = log.filter { !isKept($0) }
         let deletes = removed.filter { $0.payload == nil }
         floor = deletes.map(\.sequence).max() ?? floor
+        compacted = removed.map(\.sequence).max() ?? compacted
+        kept = removed.last { $0.sequence == lastSequence } ?? kept
         log = log.filter(isKept)
         known = known.mapValues { $0.filter(isKept) }
         for place in deletes.map(\.place) where rows[place]?.isDeleted == true {

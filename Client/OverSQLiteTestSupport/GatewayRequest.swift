@@ -12,6 +12,8 @@ struct Call {
     let body: [UInt8]
     /// The epoch that the device names.
     let epoch: String?
+    /// The header in which the device tells what it knows of the history.
+    let history: String?
 
     struct Caller: Hashable {
         let user: String
@@ -32,6 +34,7 @@ struct Call {
         caller = Self.bearer(authorization).flatMap(Self.caller)
         body = request.body ?? []
         epoch = Self.header("Oversync-Epoch", of: request)
+        history = Self.header("Oversync-History", of: request)
     }
 
     /// A header's value; header names are case-insensitive.

@@ -35,7 +35,8 @@ extension InMemoryGateway {
     private func serve(_ call: Call) async throws -> TransportResponse {
         do {
             let route = try route(call)
-            return respond(200, try await route(try caller(call)))
+            let answer = try await route(try caller(call))
+            return respond(200, answer.text, call.telling(answer.history))
         } catch let error as GatewayError {
             let body = """
                 {"error":"\(error.code)","message":\(GatewayAnswer.quoted(error.message)),\
@@ -69,16 +70,23 @@ extension InMemoryGateway {
 
     // MARK: Routes
 
-    private typealias Answering = (Call.Caller) async throws -> String
+    private typealias Answering = (Call.Caller) async throws -> Answer
+
+    /// The body of an answer.
+    private struct Answer {
+        let text: String
+        /// The change of the log to tell with it.
+        var history: GatewayHistory?
+    }
 
     /// The handler for a request.
     private func route(_ call: Call) throws -> Answering {
         let routes: [String: (method: String, answer: Answering)] = [
             "/sync/upload": ("POST", { try self.upload(call, from: $0) }),
             "/sync/download": ("GET", { try await self.download(call, to: $0) }),
-            "/sync/bootstrap": ("GET", { try self.bootstrap($0) }),
-            "/sync/capabilities": ("GET", { _ in try self.capabilities() }),
-            "/sync/schema-version": ("GET", { _ in #"{"schema_version":1}"# }),
+            "/sync/bootstrap": ("GET", { try self.bootstrap(call, $0) }),
+            "/sync/capabilities": ("GET", { _ in Answer(text: try self.capabilities()) }),
+            "/sync/schema-version": ("GET", { _ in Answer(text: #"{"schema_version":1}"#) }),
         ]
         guard let route = routes.first(where: { call.path.hasSuffix($0.key) })?.value else {
             throw GatewayError(
@@ -109,16 +117,18 @@ extension InMemoryGateway {
 
     // MARK: Bootstrap and capabilities
 
-    private func bootstrap(_ caller: Call.Caller) throws -> String {
+    private func bootstrap(_ call: Call, _ caller: Call.Caller) throws -> Answer {
         try state.withLock { state in
             if state.isReference { throw NotThere() }
             let model = state.store.users[caller.user] ?? GatewayModel()
             let highest = model.highestChangeID(of: caller.device)
-            return """
+            let finding = try call.told.map { #","history":"\#(model.finding($0))""# } ?? ""
+            let text = """
                 {"known_source":\(highest != nil),"next_change_id":\(max(0, highest ?? 0) + 1),\
                 "highest_server_seq":\(model.lastSequence),"floor":\(model.floor),\
-                "epoch":"\(Self.epoch(state))"}
+                "epoch":"\(Self.epoch(state))"\(finding)}
                 """
+            return Answer(text: text, history: model.history(at: model.lastSequence))
         }
     }
 
@@ -132,7 +142,8 @@ extension InMemoryGateway {
                 """
             }
             return """
-                {"api_versions":[1],"features":["atomic","bootstrap","epoch","wait"],"limits":\
+                {"api_versions":[1],\
+                "features":["atomic","bootstrap","epoch","history","wait"],"limits":\
                 {"changes_per_upload":\(state.batchLimit),"bytes_per_payload":\(Self.payloadLimit),\
                 "bytes_per_body":\(Self.bodyLimit),"rows_per_page":\(PageQuery.maximumRows),\
                 "wait_seconds":\(PageQuery.maximumWait)},"tables":[\(tables.joined(separator: ","))]}
@@ -154,6 +165,8 @@ extension InMemoryGateway {
     ) throws(GatewayError) {
         if state.isReference { return }
         let model = state.store.users[caller.user] ?? GatewayModel()
+        let told = try call.told
+        let finding = told.map(model.finding)
         if let epoch = call.epoch {
             guard epoch.count == 36 else {
                 throw .invalid("Oversync-Epoch must be the epoch that /sync/bootstrap gave")
@@ -165,6 +178,7 @@ extension InMemoryGateway {
                         "The server's history is another one since it was restored; read /sync/bootstrap and download from 0"
                 )
             }
+            if finding == "forked" { throw .historyForked }
             guard after <= model.lastSequence else {
                 throw GatewayError(
                     status: 409, code: "checkpoint_ahead",
@@ -173,7 +187,9 @@ extension InMemoryGateway {
                 )
             }
         }
+        if finding == "forked" { throw .historyForked }
         guard after > 0, after < model.floor, state.hydrations[caller] != model.floor else {
+            if finding == "unproven" { throw .historyUnproven }
             return
         }
         throw GatewayError(
@@ -185,7 +201,7 @@ extension InMemoryGateway {
 
     // MARK: Uploads
 
-    private func upload(_ call: Call, from caller: Call.Caller) throws -> String {
+    private func upload(_ call: Call, from caller: Call.Caller) throws -> Answer {
         guard call.body.count <= Self.bodyLimit else {
             throw GatewayError(
                 status: 413, code: "payload_too_large",
@@ -218,16 +234,20 @@ extension InMemoryGateway {
                     table: place?.table ?? "", pk: place?.pk ?? ""
                 )
             }
-            return GatewayAnswer.upload(
-                statuses, schema: state.store.schema,
-                highest: state.store.users[caller.user]?.lastSequence ?? 0,
+            let end = state.store.users[caller.user]?.lastSequence ?? 0
+            let text = GatewayAnswer.upload(
+                statuses, schema: state.store.schema, highest: end,
                 isReference: state.isReference)
+            return Answer(
+                text: text,
+                history: state.isReference
+                    ? nil : state.store.users[caller.user]?.history(at: end))
         }
     }
 
     // MARK: Pages
 
-    private func download(_ call: Call, to caller: Call.Caller) async throws -> String {
+    private func download(_ call: Call, to caller: Call.Caller) async throws -> Answer {
         let query = try PageQuery(call.query)
         try state.withLock { state in
             try Self.check(call, after: query.after, of: caller, in: &state)
@@ -248,8 +268,12 @@ extension InMemoryGateway {
                 }
             }
             let next = hasMore ? page.last?.sequence ?? query.after : max(query.after, until)
-            return GatewayAnswer.page(
+            let text = GatewayAnswer.page(
                 page, schema: state.store.schema, hasMore: hasMore, next: next, until: until)
+            return Answer(
+                text: text,
+                history: state.isReference
+                    ? nil : model.history(at: until) ?? model.history(at: model.lastSequence))
         }
     }
 

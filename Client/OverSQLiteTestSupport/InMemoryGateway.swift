@@ -139,6 +139,12 @@ public final class InMemoryGateway: TestTransport {
         }
     }
 
+    /// Goes back to the state after a sequence of the user's log, and keeps the epoch, like a
+    /// failover to a standby that lacked the latest changes.
+    public func fork(atSequence sequence: Int, user: String = "user") {
+        state.withLock { $0.store.users[user]?.restore(to: sequence) }
+    }
+
     /// Removes replaced changes and deletes from the log. Cursors before the last removed delete
     /// are answered with `history_pruned`.
     public func compact(user: String = "user") {

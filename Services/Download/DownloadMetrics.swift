@@ -7,6 +7,7 @@ struct DownloadMetrics: Sendable {
     private let pages: Counter
     private let idle: Counter
     private let failures: Counter
+    private let holes: Counter
     private let duration: Histogram
     private let pageRows: Histogram
     private let pageBytes: Histogram
@@ -18,6 +19,9 @@ struct DownloadMetrics: Sendable {
         idle = registry.counter(
             "oversync_download_idle_pages_total", "Empty pages served without the database")
         failures = registry.counter("oversync_download_failures_total", "Downloads that failed")
+        holes = registry.counter(
+            "oversync_download_holes_total",
+            "Pages for devices that know a change which the log lacks")
         duration = registry.histogram(
             "oversync_download_duration_seconds", "Downloads, waiting for news included")
         pageRows = registry.histogram(
@@ -35,6 +39,8 @@ struct DownloadMetrics: Sendable {
     }
 
     func countIdle() { idle.add() }
+
+    func countHole() { holes.add() }
 
     func countFailure(after time: Duration) {
         failures.add()

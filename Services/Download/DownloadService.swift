@@ -57,11 +57,17 @@ package enum DownloadService {
             router.on(DownloadRPC.pullChanges) { try await pull($0, $1, $2) }
             router.onStream(DownloadRPC.watchHead) { try await watch($0, $2, $3) }
             router.on(DownloadRPC.noteHeads) { request, _, _ in
-                for head in request.heads { heads.remember(head.lastSeq, of: UserID(head.user)) }
+                for head in request.heads {
+                    heads.remember(
+                        head.lastSeq, tag: head.lastTag == 0 ? nil : head.lastTag,
+                        of: UserID(head.user))
+                }
                 return RPCReply(NoteHeadsReply())
             }
             let bootstrap = ReadBootstrap(pool: pool, scopes: scopes)
-            router.on(DownloadRPC.readBootstrap) { _, _, context in try await bootstrap(context) }
+            router.on(DownloadRPC.readBootstrap) { request, _, context in
+                try await bootstrap(request, context)
+            }
             var rpcLimits = RPCLimits()
             rpcLimits.maximumCallsInFlight = maximumCallsInFlight
             let server = RPCServer(

@@ -31,14 +31,38 @@ struct PageReader: Sendable {
     }
 
     /// The state of a user's log, without any of it.
+    ///
+    /// - Parameters:
+    ///   - pair: what the device told of the history.
+    ///   - tellsHistory: whether the tag of the log's end is asked for.
     func readScope(
-        _ user: UserID, _ device: DeviceID, deadline: ContinuousClock.Instant
+        _ user: UserID, _ device: DeviceID, _ pair: HistoryPair? = nil, tellsHistory: Bool = false,
+        deadline: ContinuousClock.Instant
     ) async throws -> ScopeReading {
         try await scopes.read(of: user, from: pool, deadline) { connection, scope in
-            let statement = DownloadStatements.ReadScope(scope: scope, device: device)
-            let rows = try await connection.run(statement, deadline: deadline).all()
-            return try reading(rows, of: scope)
+            try await readScope(scope, device, pair, tellsHistory, connection, deadline)
         }
+    }
+
+    /// - Returns: nil if the scope is not the user's.
+    private func readScope(
+        _ scope: NamedScope?, _ device: DeviceID, _ pair: HistoryPair?, _ tellsHistory: Bool,
+        _ connection: PostgresConnection, _ deadline: ContinuousClock.Instant
+    ) async throws -> ScopeReading? {
+        let statement = DownloadStatements.ReadScope(scope: scope, device: device)
+        guard tellsHistory || pair != nil else {
+            return try reading(
+                try await connection.run(statement, deadline: deadline).all(), of: scope)
+        }
+        var pipeline = Pipeline()
+        pipeline.add(DownloadStatements.begin)
+        let asked = pipeline.add(statement)
+        let history = pipeline.add(DownloadStatements.ReadHistory(scope: scope, pair: pair))
+        pipeline.add(DownloadStatements.commit)
+        let results = try await connection.run(pipeline, deadline: deadline)
+        guard let reading = try reading(results[asked].all(), of: scope) else { return nil }
+        return try reading.with(
+            try results[history].one(), of: pair, window: reading.state.head)
     }
 
     /// Longest wait until this database shows what was written to the primary.
@@ -76,9 +100,10 @@ struct PageReader: Sendable {
     ) async throws -> Page {
         try await scopes.read(of: request.user, from: pool, deadline) { connection, scope in
             guard let scope else {
-                let statement = DownloadStatements.ReadScope(scope: nil, device: request.device)
-                let rows = try await connection.run(statement, deadline: deadline).all()
-                guard let reading = try reading(rows, of: nil) else { return nil }
+                guard
+                    let reading = try await readScope(
+                        nil, request.device, request.pair, false, connection, deadline)
+                else { return nil }
                 try request.cursor.check(reading)
                 return Page(emptyFor: request, reading.state)
             }
@@ -107,20 +132,36 @@ struct PageReader: Sendable {
             DownloadStatements.ReadPage(
                 range: range(
                     scope, request, catalog, after: request.after, count: request.limit + 1)))
+        let history =
+            request.tellsHistory
+            ? pipeline.add(
+                DownloadStatements.ReadHistory(
+                    scope: scope, pair: request.pair, until: request.until)) : nil
         pipeline.add(DownloadStatements.commit)
         let results = try await connection.run(pipeline, deadline: deadline)
         let scopeRows = try results[asked].all()
-        guard let reading = try reading(scopeRows, of: scope) else { return nil }
+        guard var reading = try reading(scopeRows, of: scope) else { return nil }
+        if let history {
+            reading = try reading.with(
+                try results[history].one(), of: request.pair,
+                window: request.window(of: reading.state))
+        }
         try request.cursor.check(reading)
-        guard request.after < request.window(of: reading.state) else {
-            return Page(emptyFor: request, reading.state)
+        var answer = Page(emptyFor: request, reading.state)
+        if request.after < request.window(of: reading.state) {
+            let rows = try results[page]
+            // The event loop serves others while the rows of a large page become text.
+            let isLarge = rows.count > Self.rowsOnEventLoop
+            answer = try await withTaskExecutorPreference(isLarge ? globalConcurrentExecutor : nil)
+            {
+                [reading] in
+                try await fill(
+                    rows, scopeRows, reading, scope, request, catalog, connection, deadline)
+            }
         }
-        let rows = try results[page]
-        // The event loop serves others while the rows of a large page become text.
-        let isLarge = rows.count > Self.rowsOnEventLoop
-        return try await withTaskExecutorPreference(isLarge ? globalConcurrentExecutor : nil) {
-            try await fill(rows, scopeRows, reading, scope, request, catalog, connection, deadline)
-        }
+        answer.history = reading.windowEnd
+        answer.hasHole = reading.history == .hole
+        return answer
     }
 
     /// Rows of a page that are written on the event loop that the request came by, which takes some

@@ -12,6 +12,8 @@ extension ScopeHeads {
         var waiters: [Int: Waiter] = [:]
         /// The highest sequence heard of in this history, also while no state is known.
         var told: Sequence64 = 0
+        /// Of the change there; nil: not known.
+        var toldTag: UInt64?
         /// When it became that.
         var toldAt: Instant?
         /// What `State.generation` was when the state was read; nil after Upload has announced more.
@@ -23,7 +25,16 @@ extension ScopeHeads {
     /// A caller that waits.
     struct Waiter {
         let beyond: Sequence64
+        /// Of the change there; nil: not known.
+        let tag: UInt64?
         let continuation: CheckedContinuation<Bool, Never>
+
+        /// Whether the log has grown, or is another one.
+        func isMet(by state: ScopeState?) -> Bool {
+            guard let state else { return false }
+            if state.head != beyond { return true }
+            return tag.flatMap { tag in state.tag.map { $0 != tag } } ?? false
+        }
     }
 
     /// A caller that waits, as its alarm knows it.
@@ -45,18 +56,31 @@ extension ScopeHeads {
         var polled: Instant?
         /// The database's mark when it was last looked at; nil: nobody knows.
         var mark: String?
+        /// Names the database that was looked at last.
+        var database: String?
         /// Why the database could not be asked the last time, so that the log says it once.
         var trouble: String?
         /// Counts the marks: what was read in this generation is still so.
         var generation = 0
         var readings = Readings()
 
-        /// The generation that a mark of the database belongs to.
-        mutating func generation(of mark: String) -> Int {
+        /// The generation that a mark of the database belongs to. Of another database no tag is
+        /// known.
+        mutating func generation(of mark: String, in database: String) -> Int {
             readings.marks += 1
-            if self.mark != mark { generation += 1 }
-            self.mark = mark
+            if self.mark != mark || self.database != database { generation += 1 }
+            if self.database != database, self.database != nil { forgetTags() }
+            (self.mark, self.database) = (mark, database)
             return generation
+        }
+
+        private mutating func forgetTags() {
+            var index = entries.startIndex
+            while index != entries.endIndex {
+                entries.values[index].toldTag = nil
+                entries.values[index].state?.tag = nil
+                entries.formIndex(after: &index)
+            }
         }
 
         /// The states that were read in this generation are still the database's.

@@ -69,14 +69,18 @@ final class ScopeHeads: Service {
         update(user) { entry in
             var reading = reading
             // In another history what was known means nothing.
-            if let known = entry.state, known.epoch != reading.epoch { entry.told = 0 }
+            if let known = entry.state, known.epoch != reading.epoch {
+                (entry.told, entry.toldTag) = (0, nil)
+            }
             // Upload's word, or another reading, may be younger than this one. One that began after them is right: they
             // told of what is committed, and where that was more, the database was restored since.
-            if entry.toldAt.map({ asked <= $0 }) ?? false {
-                reading.head = max(reading.head, entry.told)
+            if entry.toldAt.map({ asked <= $0 }) ?? false, entry.told > reading.head {
+                (reading.head, reading.tag) = (entry.told, entry.toldTag)
             }
+            // Not every reading asks for the tag, and plain SQL leaves none with its changes.
+            if reading.head == entry.told { reading.tag = reading.tag ?? entry.toldTag }
             if reading.head != entry.told { entry.toldAt = now }
-            entry.told = reading.head
+            (entry.told, entry.toldTag) = (reading.head, reading.tag)
             entry.state = reading
             if let revoked { entry.revoked = revoked }
             entry.confirmed = max(entry.confirmed ?? asked, asked)
@@ -84,12 +88,17 @@ final class ScopeHeads: Service {
     }
 
     /// Upload has committed up to this sequence.
-    func remember(_ head: Sequence64, of user: UserID, now: Instant = .now) {
+    ///
+    /// - Parameter tag: of the change there; nil: not known.
+    func remember(
+        _ head: Sequence64, tag: UInt64? = nil, of user: UserID, now: Instant = .now
+    ) {
         update(user) { entry in
             guard head > entry.told else { return }
             entry.toldAt = now
-            entry.told = head
+            (entry.told, entry.toldTag) = (head, tag)
             entry.state?.head = head
+            entry.state?.tag = tag
             // A word is not the database's own: the next poll reads.
             entry.readIn = nil
         }
@@ -100,8 +109,7 @@ final class ScopeHeads: Service {
         let woken = state.withLock { state -> [Waiter] in
             guard var entry = state.entries[user] else { return [] }
             change(&entry)
-            let head = entry.state?.head ?? 0
-            let woken = entry.waiters.filter { head > $0.value.beyond }
+            let woken = entry.waiters.filter { $0.value.isMet(by: entry.state) }
             for id in woken.keys { entry.waiters[id] = nil }
             state.waiting -= woken.count
             state.entries[user] = entry
@@ -112,24 +120,27 @@ final class ScopeHeads: Service {
 
     // MARK: - Waiting
 
-    /// Waits until the user's last sequence is beyond `beyond`.
+    /// Waits until the user's last sequence is beyond `beyond`, or the log is another one: it ends
+    /// earlier, or has another change there.
     ///
-    /// - Parameter end: nil waits as long as the caller does.
+    /// - Parameters:
+    ///   - tag: of the change at `beyond`; nil: not known.
+    ///   - end: nil waits as long as the caller does.
     /// - Returns: false when the time is over or the service stops; throws when the caller goes away.
     func wait(
-        for user: UserID, beyond: Sequence64, until end: Instant?
+        for user: UserID, beyond: Sequence64, _ tag: UInt64? = nil, until end: Instant?
     ) async throws -> Bool {
         let id = state.withLock { state in
             state.nextID += 1
             return state.nextID
         }
-        let answer = await park(id, user, beyond, until: end)
+        let answer = await park(id, user, beyond, tag, until: end)
         try Task.checkCancellation()
         return answer
     }
 
     private func park(
-        _ id: Int, _ user: UserID, _ beyond: Sequence64, until end: Instant?
+        _ id: Int, _ user: UserID, _ beyond: Sequence64, _ tag: UInt64?, until end: Instant?
     ) async -> Bool {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
@@ -137,8 +148,9 @@ final class ScopeHeads: Service {
                     // Cancelled before this line: the handler found nobody to release.
                     if state.isClosed || Task.isCancelled { return false }
                     var entry = state.entries[user] ?? Entry(lastUse: .now)
-                    if let head = entry.state?.head, head > beyond { return true }
-                    entry.waiters[id] = Waiter(beyond: beyond, continuation: continuation)
+                    let waiter = Waiter(beyond: beyond, tag: tag, continuation: continuation)
+                    if waiter.isMet(by: entry.state) { return true }
+                    entry.waiters[id] = waiter
                     state.entries[user] = entry
                     state.waiting += 1
                     if state.waiting == 1 { state.arrival?.yield() }
@@ -279,11 +291,11 @@ final class ScopeHeads: Service {
         let deadline = Instant.now + Self.pollLimit
         do {
             let users = try await pool.withConnection(deadline: deadline) { connection in
-                let mark = try await connection.run(
+                let (mark, database) = try await connection.run(
                     DownloadStatements.ReadMark(), deadline: deadline
                 ).one()
                 return try await read(
-                    connection, state.withLock { $0.generation(of: mark) }, deadline)
+                    connection, state.withLock { $0.generation(of: mark, in: database) }, deadline)
             }
             if state.withLock({ $0.trouble.take() }) != nil {
                 logger.info("the last sequences are read again")
@@ -312,7 +324,7 @@ final class ScopeHeads: Service {
     ) async throws {
         var rows = try await connection.run(
             DownloadStatements.ReadGrown(users: users), deadline: deadline)
-        while let (user, head) = try rows.next() { remember(head, of: user) }
+        while let (user, head, tag) = try rows.next() { remember(head, tag: tag, of: user) }
         state.withLock { state in
             state.readings.grown += 1
             for (user, _) in users { state.entries[user]?.grownIn = generation }

@@ -1,4 +1,5 @@
 import Model
+import Sidecar
 
 /// What a reader must know of a user's log before it reads any of it.
 struct ScopeState: Hashable, Sendable {
@@ -8,6 +9,13 @@ struct ScopeState: Hashable, Sendable {
     var head: Sequence64
     /// Cursors between 0 and this one miss deletes that were compacted away.
     var floor: Sequence64
+    /// Of the last change; nil where it is not known, and where there is none.
+    var tag: UInt64?
+
+    /// The last change; nil where its tag is not known, and where there is none.
+    var end: HistoryPair? {
+        head > 0 ? tag.map { HistoryPair(sequence: head, tag: $0) } : nil
+    }
 }
 
 /// A reading of the database on behalf of one device.
@@ -18,4 +26,8 @@ struct ScopeReading: Hashable, Sendable {
     let hydratedFrom: Sequence64?
     /// The last change of the newest atomic upload; 0 if there was none, or this was not asked.
     var atomicEnd: Sequence64 = 0
+    /// What the database says of the pair that the device told; nil where it told none.
+    var history: HistoryFinding?
+    /// The change at the end of the device's window; nil where its tag is not known.
+    var windowEnd: HistoryPair?
 }

@@ -17,7 +17,7 @@ final class HeadAnnouncer: Service {
     static let patience: Duration = .milliseconds(100)
 
     private struct State {
-        var heads: [UserID: Sequence64] = [:]
+        var heads: [UserID: LogHead] = [:]
         var waiters: [CheckedContinuation<Void, Never>] = []
         var isOpen = true
     }
@@ -38,11 +38,17 @@ final class HeadAnnouncer: Service {
     }
 
     /// Returns when every replica knows, or time is up.
-    func announce(_ head: Sequence64, of user: UserID) async {
+    ///
+    /// - Parameters:
+    ///   - head: the last sequence.
+    ///   - end: the change there, if its tag is known.
+    func announce(_ head: Sequence64, _ end: HistoryPair?, of user: UserID) async {
         await withCheckedContinuation { continuation in
             let isOpen = state.withLock { state in
                 guard state.isOpen else { return false }
-                state.heads[user] = max(state.heads[user] ?? 0, head)
+                if head > state.heads[user]?.sequence ?? 0 {
+                    state.heads[user] = LogHead(sequence: head, pair: end)
+                }
                 state.waiters.append(continuation)
                 return true
             }
@@ -72,7 +78,8 @@ final class HeadAnnouncer: Service {
         request.heads = heads.map { user, head in
             UserHead.with {
                 $0.user = user.value
-                $0.lastSeq = head
+                $0.lastSeq = head.sequence
+                $0.lastTag = head.pair?.tag ?? 0
             }
         }
         let (called, answered) = await download.broadcast(

@@ -15,7 +15,12 @@ struct UploadOptions: Sendable {
     var isAtomic = false
     /// The history that the device's versions belong to; nil when it did not say.
     var epoch: String?
+    /// What the device knows of that history; nil when it did not say.
+    var pair: HistoryPair?
     var format = BodyFormat.json
+
+    /// Whether the answer tells the last change. Older clients do not ask.
+    var tellsHistory: Bool { epoch != nil || pair != nil }
 }
 
 /// Takes an upload from its bytes to its answer.
@@ -209,6 +214,10 @@ package final class UploadExecutor: Sendable {
 extension PostgresError {
     /// Somebody else held the user's log for longer than an upload may wait.
     fileprivate var isOfScopeLock: Bool {
-        sqlState == .lockNotAvailable && statementName == UploadStatements.LockScope.statement.name
+        sqlState == .lockNotAvailable
+            && [
+                UploadStatements.LockScope.statement.name,
+                UploadStatements.LockScopeOfPair.statement.name,
+            ].contains(statementName)
     }
 }

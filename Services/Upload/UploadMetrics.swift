@@ -6,6 +6,7 @@ struct UploadMetrics: Sendable {
     private let changes: Counter
     private let duplicates: Counter
     private let failures: Counter
+    private let holes: Counter
     private let duration: Histogram
     private let size: Histogram
 
@@ -16,6 +17,9 @@ struct UploadMetrics: Sendable {
             "oversync_upload_duplicates_total", "Changes that the log had already")
         failures = registry.counter(
             "oversync_upload_failures_total", "Uploads that could not be answered")
+        holes = registry.counter(
+            "oversync_upload_holes_total",
+            "Uploads of devices that know a change which the log lacks")
         duration = registry.histogram(
             "oversync_upload_duration_seconds", "Uploads, from bytes to answer")
         size = registry.histogram(
@@ -33,6 +37,8 @@ struct UploadMetrics: Sendable {
         failures.add()
         duration.observe(time, ["outcome": "failed"])
     }
+
+    func countHole() { holes.add() }
 
     private func labels(_ outcome: ChangeVerdict) -> MetricLabels {
         if case .invalid(let refusal) = outcome {

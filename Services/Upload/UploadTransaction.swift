@@ -32,14 +32,12 @@ struct UploadTransaction {
     ///
     /// - Throws: `PostgresError`; one that `RowRefusal` recognises asks for `isolating()`.
     func direct() async throws -> UploadResult {
-        let (scope, source, reading) = try await read()
+        let log = try await read()
+        let (scope, source, reading) = (log.scope, log.source, log.reading)
         var plan = newPlan(reading)
         let entries = plan.decide(batch.changes[...])
-        if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, reading) }
-        guard !entries.isEmpty else {
-            try await run([Command(UploadStatements.rollback)])
-            return UploadResult(plan: plan, reading: reading)
-        }
+        if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, log) }
+        guard !entries.isEmpty else { return try await leave(plan, log) }
         var pipeline = Pipeline()
         pipeline.add(
             contentsOf: writes(entries, scope, source, expecting: .asRecorded) + constraintCheck
@@ -51,19 +49,20 @@ struct UploadTransaction {
         pipeline.add(UploadStatements.commit)
         let results = try await run(pipeline)
         if let stored { plan.show(try own.payloads(results[stored])) }
-        return UploadResult(plan: plan, reading: reading, head: try results[head].one())
+        return try await result(plan, log, results[head].one())
     }
 
     /// Finds the rows that PostgreSQL does not take and writes the others.
     ///
     /// - Throws: `PostgresError`, none that `RowRefusal` recognises.
     func isolating() async throws -> UploadResult {
-        let (scope, source, reading) = try await read()
+        let log = try await read()
+        let scope = log.scope
         var isolation = UploadIsolation(
-            transaction: self, scope: scope, source: source, plan: newPlan(reading))
+            transaction: self, scope: scope, source: log.source, plan: newPlan(log.reading))
         try await isolation.run()
         if options.isAtomic, isolation.plan.hasUnapplied {
-            return try await abandon(isolation.plan, reading)
+            return try await abandon(isolation.plan, log)
         }
         var plan = isolation.plan
         let shown = plan.ownSequencesShown
@@ -71,11 +70,16 @@ struct UploadTransaction {
             let own = UploadStatements.ReadPayloads(scope: scope, sequences: shown)
             plan.show(try own.payloads(try await connection.run(own, deadline: deadline)))
         }
-        try await run(
-            isolation.failures + atomicRecord(scope, source, after: reading)
-                + [Command(UploadStatements.commit)])
-        return UploadResult(
-            plan: plan, reading: reading, blockedTables: isolation.blockedTables)
+        var pipeline = Pipeline()
+        pipeline.add(
+            contentsOf: isolation.failures
+                + atomicRecord(scope, log.source, after: log.reading))
+        let head = pipeline.add(UploadStatements.ReadHead(scope: scope))
+        pipeline.add(UploadStatements.commit)
+        let results = try await run(pipeline)
+        var result = try await result(plan, log, results[head].one())
+        result.blockedTables = isolation.blockedTables
+        return result
     }
 
     /// Finds out which cause a row count that is too small has: the key is another user's, or a
@@ -103,19 +107,17 @@ struct UploadTransaction {
     }
 
     /// An all-or-nothing upload that cannot be whole leaves nothing.
-    private func abandon(_ plan: UploadPlan, _ reading: UploadReading) async throws -> UploadResult
-    {
-        try await run([Command(UploadStatements.rollback)])
+    private func abandon(_ plan: UploadPlan, _ log: OpenLog) async throws -> UploadResult {
         var plan = plan
         plan.abortApplied()
-        return UploadResult(plan: plan, reading: reading)
+        return try await leave(plan, log)
     }
 
     /// Opens the transaction, locks and reads. Registers a user at the first upload, and a device.
     ///
     /// One round trip if the user's scope is remembered, two if it must be found first. If the
     /// remembered scope is no longer the user's, it is found again in the same transaction.
-    private func read() async throws -> (scope: NamedScope, source: Int32, reading: UploadReading) {
+    private func read() async throws -> OpenLog {
         var pipeline = Pipeline()
         pipeline.add(UploadStatements.begin)
         pipeline.add(configuration)
@@ -127,12 +129,11 @@ struct UploadTransaction {
         let tickets = remembered.map { request($0).add(to: &pipeline) }
         let found = remembered == nil ? pipeline.add(FindScope(user: user)) : nil
         let results = try await run(pipeline)
-        if let (expected, ticket) = epoch, try results[ticket].one() != expected {
-            throw RPCFailure.epochChanged
-        }
+        var isOtherEpoch = false
+        if let (expected, ticket) = epoch { isOtherEpoch = try results[ticket].one() != expected }
         if let remembered, let tickets {
             if let answer = try request(remembered).read(results, tickets) {
-                return try await complete(remembered, answer)
+                return try await complete(remembered, answer, isOtherEpoch: isOtherEpoch)
             }
             scopes.forget(remembered)
         }
@@ -142,7 +143,7 @@ struct UploadTransaction {
         let answer = try await lock(scope)
         // Also one that this transaction makes: if it rolls back, the next one finds out.
         scopes.remember(scope)
-        return try await complete(scope, answer)
+        return try await complete(scope, answer, isOtherEpoch: isOtherEpoch)
     }
 
     /// The settings of the transaction.
@@ -192,21 +193,30 @@ struct UploadTransaction {
     /// What is read under the lock of a scope.
     private func request(_ scope: NamedScope) -> UploadReadingStatements {
         UploadReadingStatements(
-            scope: scope, device: device, changes: batch.changes, statements: statements,
-            without: unreadable.foreignKeys)
+            scope: scope, device: device, pair: options.pair, changes: batch.changes,
+            statements: statements, without: unreadable.foreignKeys)
     }
 
     /// Reads what the first answer leaves out, and registers a new device.
+    ///
+    /// - Throws: `RPCFailure` for a device that is revoked, or knows another history: nothing is
+    ///   written.
     private func complete(
-        _ scope: NamedScope, _ answer: UploadReadingStatements.Answer
-    ) async throws -> (scope: NamedScope, source: Int32, reading: UploadReading) {
+        _ scope: NamedScope, _ answer: UploadReadingStatements.Answer, isOtherEpoch: Bool
+    ) async throws -> OpenLog {
         if answer.isRevoked { throw RPCFailure.deviceRevoked }
+        if isOtherEpoch { throw RPCFailure.epochChanged }
+        let hasHole = try await checkHistory(answer.locked, of: scope)
         var answer = answer
         try await readPayloads(request(scope), &answer)
-        if let source = answer.source { return (scope, source, answer.reading) }
-        let statement = UploadStatements.CreateSource(scope: scope, device: device)
-        let source = try await connection.run(statement, deadline: deadline).one()
-        return (scope, source, answer.reading)
+        var source = answer.source
+        if source == nil {
+            let statement = UploadStatements.CreateSource(scope: scope, device: device)
+            source = try await connection.run(statement, deadline: deadline).one()
+        }
+        return OpenLog(
+            scope: scope, source: source ?? 0, reading: answer.reading, end: answer.locked.end,
+            hasHole: hasHole)
     }
 
     /// Reads once more, inside the transaction.
@@ -246,7 +256,7 @@ struct UploadTransaction {
         pipeline.add(contentsOf: writes + constraintCheck + rearm)
         let head = pipeline.add(UploadStatements.ReadHead(scope: scope))
         pipeline.add(UploadStatements.releaseSavepoint)
-        return try await run(pipeline)[head].one()
+        return try await run(pipeline)[head].one().sequence
     }
 
     /// The time of the statements that follow, until the savepoint around them is rolled back.
@@ -361,31 +371,5 @@ struct UploadTransaction {
 
     func run(_ pipeline: Pipeline) async throws(PostgresError) -> PipelineResults {
         try await connection.run(pipeline, deadline: deadline)
-    }
-}
-
-/// What an upload came to.
-struct UploadResult: Sendable {
-    let outcomes: [ChangeVerdict]
-    let duplicates: Int
-    /// The user's last sequence now.
-    let highestSequence: Sequence64
-    /// Sequences that this upload took; nil if it took none.
-    let sequences: ClosedRange<Sequence64>?
-    /// Tables that took no rows at all, and why.
-    let blockedTables: [TableName: SQLState]
-
-    /// - Parameter head: the user's last sequence, if the writes caused further changes.
-    init(
-        plan: UploadPlan, reading: UploadReading, head: Sequence64? = nil,
-        blockedTables: [TableName: SQLState] = [:]
-    ) {
-        self.blockedTables = blockedTables
-        outcomes = AnswerRoom.fitting(plan.outcomes.map { $0 ?? .aborted })
-        duplicates = plan.duplicates
-        highestSequence = head ?? plan.lastSequence
-        sequences =
-            plan.lastSequence > reading.lastSequence
-            ? reading.lastSequence + 1...plan.lastSequence : nil
     }
 }

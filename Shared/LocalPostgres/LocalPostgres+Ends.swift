@@ -14,6 +14,18 @@ extension LocalPostgres {
         return standby
     }
 
+    /// Promotes this running standby and puts it in the place of its dead primary, where whoever
+    /// was connected to that finds it. The primary's files go; it goes on as what this one was.
+    package func promote(inPlaceOf primary: LocalPostgres) async throws {
+        try await user.run(control, ["-D", paths.data, "-w", "-s", "promote"])
+        try await stop()
+        try FileManager.default.removeItem(atPath: primary.paths.data)
+        try FileManager.default.moveItem(atPath: paths.data, toPath: primary.paths.data)
+        try? FileManager.default.removeItem(atPath: paths.sockets)
+        try FileManager.default.removeItem(atPath: directory)
+        try await primary.start()
+    }
+
     /// How long killed processes may take to disappear.
     private static let deathPatience = Duration.seconds(10)
     private static let deathPoll = Duration.milliseconds(5)

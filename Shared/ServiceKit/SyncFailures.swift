@@ -12,6 +12,20 @@ extension RPCFailure {
         .conflict, code: "epoch_changed",
         message: "The server's history is another one since it was restored; "
             + "read /sync/bootstrap and download from 0")
+
+    /// The device knows changes that the log does not have: a backup was restored, or a standby was
+    /// promoted that lacked them.
+    package static let historyForked = RPCFailure(
+        .conflict, code: "history_forked",
+        message: "The server has lost changes that this device knows of; "
+            + "download from 0 and send again what was lost")
+
+    /// The change by which the device would prove that it knows this history was compacted away.
+    package static let historyUnproven = RPCFailure(
+        .conflict, code: "history_unproven",
+        message:
+            "The server no longer keeps the change that this device names as the last one it "
+            + "knows, so their histories may differ; download from 0")
 }
 
 extension CallContext {

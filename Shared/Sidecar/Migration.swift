@@ -22,6 +22,7 @@ package struct Migration: Sendable {
         Migration(12, "0012_atomic_pages", PackageResources._012_atomic_pages_sql),
         Migration(13, "0013_row_security", PackageResources._013_row_security_sql),
         Migration(14, "0014_uncaptured_writes", PackageResources._014_uncaptured_writes_sql),
+        Migration(15, "0015_history_tags", PackageResources._015_history_tags_sql),
     ]
 
     /// The layout that this program reads and writes.

@@ -13,7 +13,7 @@ CREATE TABLE sync.meta (
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO sync.meta (layout_version) VALUES (14);
+INSERT INTO sync.meta (layout_version) VALUES (15);
 
 -- The unit of isolation and ordering: today one per user. Every transaction that adds to a scope's
 -- change log locks this row first and takes its sequences from it, so sequence order is commit order.
@@ -26,7 +26,14 @@ CREATE TABLE sync.scope (
     compacted_seq bigint NOT NULL DEFAULT 0,
     compacted_count bigint NOT NULL DEFAULT 0,
     -- The last change of the newest atomic upload: readers beyond it look for none.
-    atomic_seq bigint NOT NULL DEFAULT 0
+    atomic_seq bigint NOT NULL DEFAULT 0,
+    -- The tag of the change at tagged_seq. It is the last one's if tagged_seq is last_seq: plain SQL adds changes
+    -- without a look at these two.
+    tagged_seq bigint NOT NULL DEFAULT 0,
+    last_tag bigint NOT NULL DEFAULT 0,
+    -- The same of a change that compaction removed when it was the last one.
+    kept_seq bigint NOT NULL DEFAULT 0,
+    kept_tag bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
 -- The devices that ever wrote in a scope.
@@ -401,6 +408,15 @@ BEGIN
         format('%s %s+ ', current_setting('oversync.uncaptured', true), registered), true);
     RETURN NULL;
 END $$;
+
+-- The tag of a change: tells it from any other at its sequence. `TaggedChange` computes the same.
+CREATE FUNCTION sync.change_tag(
+    seq bigint, op "char", version bigint, source_change_id bigint, content_hash bigint, ts timestamptz, key bytea
+) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ('x' || encode(substring(sha256(
+    int8send(seq) || charsend(op) || int8send(version) || int8send(source_change_id) || int8send(content_hash)
+        || timestamptz_send(ts) || key) FROM 1 FOR 8), 'hex'))::bit(64)::bigint;
 
 -- A stored key as the wire writes it.
 CREATE FUNCTION sync.key_text(key bytea, kind text) RETURNS text

@@ -1,6 +1,7 @@
 import Model
 import Protos
 import RPC
+import Sidecar
 import Testing
 
 @testable import DownloadService
@@ -11,11 +12,13 @@ struct CursorTests {
 
     /// What a cursor is told; nil where it is served.
     private static func refusal(
-        after: Sequence64, epoch: String? = "e", hydratedFrom: Sequence64? = nil
+        after: Sequence64, epoch: String? = "e", hydratedFrom: Sequence64? = nil,
+        _ history: HistoryFinding? = nil
     ) -> String? {
         do {
             try CursorCheck(after: after, epoch: epoch)
-                .check(ScopeReading(state: scope, hydratedFrom: hydratedFrom))
+                .check(
+                    ScopeReading(state: scope, hydratedFrom: hydratedFrom, history: history))
             return nil
         } catch {
             return error.code
@@ -51,6 +54,44 @@ struct CursorTests {
         #expect(Self.refusal(after: 1, epoch: "f") == "epoch_changed")
         #expect(Self.refusal(after: 51, epoch: "f") == "epoch_changed")
         #expect(Self.refusal(after: 1, epoch: nil) == "history_pruned")
+    }
+
+    @Test("A fork is told before the cursor is looked at, what cannot be proved after it")
+    func histories() {
+        #expect(Self.refusal(after: 0, .same) == nil)
+        #expect(Self.refusal(after: 0, .hole) == nil)
+        for after: Sequence64 in [0, 5, 30, 51] {
+            #expect(Self.refusal(after: after, .forked) == "history_forked")
+            #expect(Self.refusal(after: after, epoch: nil, .forked) == "history_forked")
+            #expect(Self.refusal(after: after, epoch: "f", .forked) == "epoch_changed")
+        }
+        #expect(Self.refusal(after: 0, .unproven) == "history_unproven")
+        #expect(Self.refusal(after: 5, .unproven) == "history_pruned")
+        #expect(Self.refusal(after: 5, hydratedFrom: 20, .unproven) == "history_unproven")
+        #expect(Self.refusal(after: 51, .unproven) == "checkpoint_ahead")
+    }
+
+    @Test("Memory answers an idle device only where it knows the change that the device names")
+    func proof() {
+        func isProven(_ tag: UInt64?, _ pair: HistoryPair?, epoch: String = "e") -> Bool {
+            let request = Self.request {
+                ($0.epoch, $0.historySeq, $0.historyTag) =
+                    (epoch, pair?.sequence ?? 0, pair?.tag ?? 0)
+            }
+            var scope = Self.scope
+            scope.tag = tag
+            return request.isProven(by: scope)
+        }
+        let end = HistoryPair(sequence: 50, tag: 7)
+        #expect(isProven(7, end))
+        #expect(!isProven(nil, end))
+        #expect(!isProven(8, end))
+        #expect(!isProven(7, HistoryPair(sequence: 49, tag: 7)))
+        #expect(!isProven(7, HistoryPair(sequence: 51, tag: 7)))
+        // A device without one gets its first; an older client is not asked.
+        #expect(isProven(7, nil))
+        #expect(!isProven(nil, nil))
+        #expect(isProven(nil, nil, epoch: ""))
     }
 
     private static func request(

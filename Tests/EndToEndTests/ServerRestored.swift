@@ -102,7 +102,7 @@ struct ServerRestored {
 }
 
 /// An app's device with a table of users.
-private struct RestoredDevice {
+struct RestoredDevice {
     /// Longest time that the gateway may be busy.
     private static let patience: Duration = .seconds(60)
 

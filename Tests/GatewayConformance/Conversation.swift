@@ -40,6 +40,8 @@ struct WirePeer: Sendable {
     var authorization: String?
     /// The history that its requests name.
     var epoch: String?
+    /// The change by which they prove that they know it.
+    var history: String?
 
     /// Sends changes and compares the answer.
     ///
@@ -77,6 +79,7 @@ struct WirePeer: Sendable {
         var request = TransportRequest(method: method, url: url.absoluteURL, body: body)
         if let authorization { request.headers["Authorization"] = authorization }
         if let epoch { request.headers["Oversync-Epoch"] = epoch }
+        if let history { request.headers["Oversync-History"] = history }
         return try await conversation.gateway.transport.send(request)
     }
 }

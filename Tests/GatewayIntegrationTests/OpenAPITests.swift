@@ -183,6 +183,8 @@ struct OpenAPITests {
             case "/sync/upload": try await asked(.invalidArgument)
             case "/sync/download", "/sync/watch":
                 try await good(answer, gateway, query: "?after=x").status
+            case "/sync/bootstrap":
+                try await good(answer, gateway, headers: ["Oversync-History": "x"]).status
             default:
                 try await good(
                     answer, gateway, query: "?id=x", body: ByteBuffer(string: "{")

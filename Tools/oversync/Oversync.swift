@@ -12,6 +12,6 @@ struct Oversync: AsyncParsableCommand {
         version: BuildInfo.line("oversync"),
         subcommands: [
             MigrateCommand.self, AdoptCommand.self, VerifyCommand.self, CompactCommand.self,
-            TokenCommand.self,
+            EpochCommand.self, TokenCommand.self,
         ])
 }

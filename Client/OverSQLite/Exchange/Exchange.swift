@@ -11,13 +11,20 @@ struct Exchange {
     func fetch(isFresh: Bool = false) async throws {
         try await orient()
         let fetching = Fetching(session: session, isFresh: isFresh)
-        do {
-            try await fetching.run()
-        } catch let error as SyncError where error.asksForReread {
-            try await reread(error)
-            try await fetching.run()
+        for _ in 0..<Self.mostRereads {
+            do {
+                try await fetching.run()
+                return
+            } catch let error as SyncError where error.asksForReread {
+                try await reread(error)
+            }
         }
+        try await fetching.run()
     }
+
+    /// Rereads that one download may begin: behind a cursor that the server cannot serve any more
+    /// may be a change that it cannot prove any more.
+    private static let mostRereads = 2
 
     /// Sends what may be sent now. On a device that is not hydrated yet, it fetches first.
     ///
@@ -37,21 +44,26 @@ struct Exchange {
     /// Asks the server once per process what it knows about this device.
     private func orient() async throws {
         guard session.epoch.current == .unknown else { return }
-        guard let standing = try await session.gateway.bootstrap() else {
+        let told = try await state().history
+        guard let standing = try await session.gateway.bootstrap(history: told) else {
             session.epoch.current = .none
             return
         }
-        try await meet(standing)
+        try await meet(standing, told)
     }
 
-    private func meet(_ standing: Standing) async throws {
-        let catalog = session.catalog
+    /// - Parameter told: what the server was told of the history.
+    private func meet(_ standing: Standing, _ told: HistoryPair?) async throws {
+        let (catalog, now) = (session.catalog, session.now)
         let finding = try await session.write { db in
             let state = try DeviceStateTable(db: db).read()
-            let finding = standing.compare(with: state)
+            let finding = standing.compare(with: state, told: told)
             switch finding {
             case .asBefore:
                 try DeviceStateTable(db: db).setEpoch(standing.epoch)
+            case .otherHistory(let history):
+                try DeviceStateTable(db: db).setEpoch(standing.epoch)
+                try Self.begin(for: history, db, catalog, now: now)
             case .deviceRestored:
                 try DeviceStateTable(db: db).continueFrom(standing)
             case .newHistory:
@@ -79,13 +91,47 @@ struct Exchange {
         }
     }
 
+    /// Starts to reread the log because the server's history is another one, or may be, unless such
+    /// a reread began a moment ago.
+    ///
+    /// - Returns: whether the next request may be answered.
+    @discardableResult
+    private static func begin(
+        for finding: HistoryFinding, _ db: Database, _ catalog: DeviceCatalog, now: Double
+    ) throws -> Bool {
+        let table = DeviceStateTable(db: db)
+        let state = try table.read()
+        switch HistoryRules.decide(
+            finding, isRereading: state.reread != nil, lastReread: state.forkedAt, now: now)
+        {
+        case .wait: return false
+        case .forget:
+            try table.forgetHistory()
+            return true
+        case .reread:
+            try ChangeLog(db: db, catalog: catalog).fold()
+            try Reread(db: db, catalog: catalog, reason: .newHistory).begin(epoch: nil)
+            try table.setForked(at: now)
+            return true
+        }
+    }
+
     /// Starts to reread the log, for the reason that the error gives.
+    ///
+    /// - Throws: the error itself if no reread may begin now.
     private func reread(_ error: SyncError) async throws {
         if error.isOfAnotherHistory {
             session.epoch.current = .unknown
             return try await orient()
         }
-        let catalog = session.catalog
+        let (catalog, now) = (session.catalog, session.now)
+        if let finding = error.historyFinding {
+            let mayGoOn = try await session.write { db in
+                try Self.begin(for: finding, db, catalog, now: now)
+            }
+            if !mayGoOn { throw error }
+            return
+        }
         try await session.write { db in
             try ChangeLog(db: db, catalog: catalog).fold()
             try Reread(db: db, catalog: catalog, reason: .historyPruned).begin(epoch: nil)
@@ -121,6 +167,17 @@ extension SyncError {
     var asksForReread: Bool {
         guard case .refused(_, let code, _) = self else { return false }
         return code == RereadReason.historyPruned.rawValue || isOfAnotherHistory
+            || historyFinding != nil
+    }
+
+    /// What the server says of the history that the device knows, if that is why it refuses.
+    var historyFinding: HistoryFinding? {
+        guard case .refused(_, let code, _) = self else { return nil }
+        return switch code {
+        case "history_forked": .forked
+        case "history_unproven": .unproven
+        default: nil
+        }
     }
 
     var isOfAnotherHistory: Bool {

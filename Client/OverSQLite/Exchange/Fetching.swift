@@ -96,7 +96,8 @@ struct Fetching {
         let after = staged?.nextAfter ?? state.cursor
         let page = try await session.gateway.download(
             after: after, limit: session.configuration.pageLimit,
-            until: until, includeSelf: !state.isHydrated, isFresh: isFresh && until == 0)
+            until: until, includeSelf: !state.isHydrated, isFresh: isFresh && until == 0,
+            history: staged?.history ?? state.history)
         // With a cursor that does not advance, the loop would request the same page forever.
         if page.nextAfter < after || page.hasMore && page.nextAfter == after {
             throw SyncError.notTheGateway("a page that does not advance the cursor")
@@ -155,6 +156,7 @@ struct Fetching {
             }
             try DeviceStateTable(db: db).advance(
                 over: last, highestOwnChange: applier.highestOwnChange)
+            for page in pages { try DeviceStateTable(db: db).record(page.history) }
             var summary = applier.summary
             summary.reports += lost.map(ConflictReport.init(lost:))
             try ConflictBook(db: db).record(summary.reports)

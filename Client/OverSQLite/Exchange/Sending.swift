@@ -38,17 +38,22 @@ struct Sending {
         let (limit, bytes) = session.pacer.withLock { ($0.limit, $0.bytes) }
         let (catalog, schema, now) = (session.catalog, session.configuration.schema, session.now)
         return try await session.write { db in
-            try session.checkUser(DeviceStateTable(db: db).read())
+            let state = try DeviceStateTable(db: db).read()
+            try session.checkUser(state)
             try ChangeLog(db: db, catalog: catalog).fold()
-            return try BatchComposer(db: db, catalog: catalog, schema: schema).compose(
+            var batch = try BatchComposer(db: db, catalog: catalog, schema: schema).compose(
                 limit: limit, bytes: bytes, now: now)
+            batch.history = state.history
+            return batch
         }
     }
 
     private func exchange(_ batch: OutgoingBatch, _ run: inout SendRun) async throws -> SendRun.Step
     {
         let compresses = try await compresses(batch)
-        switch try await session.gateway.upload(batch.body, compresses: compresses) {
+        switch try await session.gateway.upload(
+            batch.body, compresses: compresses, history: batch.history)
+        {
         case .tooLarge:
             guard batch.changes.count > 1 else {
                 try await refuseAsTooLarge(batch)
@@ -126,6 +131,7 @@ struct Sending {
             let lost = try log.fold()
             summary.reports += lost.map(ConflictReport.init(lost:))
             if resolvesConflicts, db.hasOpenForeignKeys { throw HasOpenForeignKeys() }
+            try DeviceStateTable(db: db).record(answer.history)
             try ConflictBook(db: db).record(summary.reports)
             outcomes.record(applier.outcomes + lost.map(RowOutcome.init(lost:)), with: db)
             return summary

@@ -8,6 +8,8 @@ struct Standing: Hashable, Sendable {
     var highest: Int64
     /// The epoch of the server's log.
     var epoch: String
+    /// What the server says of the pair that this device told; nil if it says nothing.
+    var history: String?
 
     /// What the answer means when compared with the device's own state.
     enum Finding: Hashable {
@@ -17,10 +19,19 @@ struct Standing: Hashable, Sendable {
         case deviceRestored
         /// The server has another epoch, or its log ends before the cursor (P7).
         case newHistory
+        /// The server has lost changes in this epoch, or cannot tell whether it has (P7).
+        case otherHistory(HistoryFinding)
     }
 
-    func compare(with state: DeviceState) -> Finding {
+    /// - Parameter told: the pair that the question told. If the device has another one now, the
+    ///   answer says nothing about that.
+    func compare(with state: DeviceState, told: HistoryPair?) -> Finding {
         if let epoch = state.epoch, epoch != self.epoch { return .newHistory }
+        if let told, told == state.history,
+            let finding = history.flatMap(HistoryFinding.init(rawValue:)), finding != .same
+        {
+            return .otherHistory(finding)
+        }
         if state.cursor > highest { return .newHistory }
         if isKnownSource, nextChangeID > state.nextChangeID { return .deviceRestored }
         return .asBefore
@@ -32,7 +43,7 @@ extension Standing: Decodable {
         case isKnownSource = "known_source"
         case nextChangeID = "next_change_id"
         case highest = "highest_server_seq"
-        case epoch
+        case epoch, history
     }
 }
 

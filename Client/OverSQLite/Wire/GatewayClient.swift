@@ -33,12 +33,17 @@ struct GatewayClient: Sendable {
 
     /// Uploads changes.
     ///
-    /// - Parameter compresses: whether to send the body as gzip.
+    /// - Parameters:
+    ///   - compresses: whether to send the body as gzip.
+    ///   - history: what the device knows of the server's history.
     /// - Throws: `SyncError`. The outcome of the changes is then unknown.
-    func upload(_ body: [UInt8], compresses: Bool) async throws -> UploadResult {
+    func upload(
+        _ body: [UInt8], compresses: Bool, history: HistoryPair?
+    ) async throws -> UploadResult {
         var request = TransportRequest(
             method: "POST", url: base.appending(path: "sync/upload"),
-            headers: ["Content-Type": "application/json"], body: body)
+            headers: ["Content-Type": "application/json"], body: body
+        ).telling(history)
         if compresses, let small = Gzip.deflate(body) {
             request.body = small
             request.headers["Content-Encoding"] = "gzip"
@@ -49,10 +54,11 @@ struct GatewayClient: Sendable {
         if response.status == 503, Self.lateCodes.contains(Self.code(of: response)) {
             return .late(retryAfter: response.retryAfter)
         }
-        return try .answer(
-            Self.read(response, from: request.url) { body throws(JSONError) in
-                try UploadAnswer(body: body)
-            })
+        var answer = try Self.read(response, from: request.url) { body throws(JSONError) in
+            try UploadAnswer(body: body)
+        }
+        answer.history = response.history
+        return .answer(answer)
     }
 
     /// Downloads a page.
@@ -65,9 +71,10 @@ struct GatewayClient: Sendable {
     ///   - isFresh: whether everything that was committed before the request must be seen. A
     ///     gateway that does not know the parameter ignores it.
     ///   - wait: seconds for which the gateway may hold the request until there is a change.
+    ///   - history: what the device knows of the server's history.
     func download(
         after: Int64, limit: Int, until: Int64, includeSelf: Bool, isFresh: Bool = false,
-        wait: Int? = nil
+        wait: Int? = nil, history: HistoryPair?
     ) async throws -> DownloadPage {
         var query = [
             URLQueryItem(name: "after", value: String(after)),
@@ -79,15 +86,21 @@ struct GatewayClient: Sendable {
         if until > 0 { query.append(URLQueryItem(name: "until", value: String(until))) }
         if let wait { query.append(URLQueryItem(name: "wait", value: String(wait))) }
         let url = base.appending(path: "sync/download").appending(queryItems: query)
-        let response = try await send(TransportRequest(method: "GET", url: url))
-        return try Self.read(response, from: url) { body throws(JSONError) in
+        let response = try await send(
+            TransportRequest(method: "GET", url: url).telling(history))
+        var page = try Self.read(response, from: url) { body throws(JSONError) in
             try DownloadPage(body: body, after: after)
         }
+        page.history = response.history
+        return page
     }
 
+    /// - Parameter history: what the device knows of the server's history.
     /// - Returns: nil if the server is older and does not have this route.
-    func bootstrap() async throws -> Standing? {
-        let request = TransportRequest(method: "GET", url: base.appending(path: "sync/bootstrap"))
+    func bootstrap(history: HistoryPair? = nil) async throws -> Standing? {
+        let request = TransportRequest(
+            method: "GET", url: base.appending(path: "sync/bootstrap")
+        ).telling(history)
         let response = try await send(request)
         if response.status == 404 { return nil }
         return try Self.read(response, from: request.url) { body throws(JSONError) in
@@ -114,13 +127,18 @@ struct GatewayClient: Sendable {
 
     /// Keeps a stream open on which the gateway announces each growth of the log.
     ///
-    /// - Parameter after: the cursor. The gateway sends an event at once if its log ends elsewhere.
+    /// - Parameters:
+    ///   - after: the cursor. The gateway sends an event at once if its log ends elsewhere.
+    ///   - history: what the device knows of the server's history.
     func watch(
-        after: Int64, _ receive: @escaping @Sendable (TransportPart) async throws -> Void
+        after: Int64, history: HistoryPair?,
+        _ receive: @escaping @Sendable (TransportPart) async throws -> Void
     ) async throws {
         let url = base.appending(path: "sync/watch")
             .appending(queryItems: [URLQueryItem(name: "after", value: String(after))])
-        var request = try await signed(TransportRequest(method: "GET", url: url), .first).request
+        var request = try await signed(
+            TransportRequest(method: "GET", url: url).telling(history), .first
+        ).request
         request.headers["Accept"] = "text/event-stream"
         // A compressor would delay events.
         request.headers["Accept-Encoding"] = "identity"
@@ -297,7 +315,26 @@ extension GatewayClient {
     }
 }
 
+extension TransportRequest {
+    /// The name of the header in which both sides tell what they know of the history.
+    fileprivate static let historyHeader = "Oversync-History"
+
+    /// The request with what the device knows of the server's history, so that a server which knows
+    /// less says so.
+    fileprivate func telling(_ history: HistoryPair?) -> TransportRequest {
+        guard let history else { return self }
+        var request = self
+        request.headers[Self.historyHeader] = history.text
+        return request
+    }
+}
+
 extension TransportResponse {
+    /// The change by which the device proves later that it knows this history.
+    fileprivate var history: HistoryPair? {
+        headers[TransportRequest.historyHeader.lowercased()].flatMap(HistoryPair.init(text:))
+    }
+
     /// The longest wait, in seconds, that a response can ask for. A longer one is a mistake of the
     /// server.
     private static let longestRetryAfter = 86_400

@@ -13,4 +13,9 @@ struct Page: Sendable {
     var windowUntil: Sequence64
     /// The user's log as it was when the page was made.
     var scope: ScopeState
+    /// The change at the end of the window, for callers that take it; nil where its tag is not
+    /// known.
+    var history: HistoryPair?
+    /// The log lacks the change that the device told of, and nothing says why.
+    var hasHole = false
 }

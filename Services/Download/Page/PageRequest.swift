@@ -2,6 +2,7 @@ import Model
 import Protos
 import RPC
 import ServiceKit
+import Sidecar
 
 /// What a caller asked for, checked by the gateway and bounded here once more.
 struct PageRequest: Sendable {
@@ -21,6 +22,8 @@ struct PageRequest: Sendable {
     let isFresh: Bool
     /// The history that the cursor belongs to; nil when the caller did not say.
     let epoch: String?
+    /// What the device knows of that history; nil when it did not say.
+    let pair: HistoryPair?
     let format: PageFormat
     let roles: Set<String>
 
@@ -32,6 +35,7 @@ struct PageRequest: Sendable {
         self.device = device
         self.roles = Set(roles)
         epoch = request.epoch.isEmpty ? nil : request.epoch
+        pair = HistoryPair(told: request.historySeq, request.historyTag)
         format = request.asProtobuf ? .protobuf : .json
         after = max(0, request.after)
         until = request.until > 0 ? request.until : nil
@@ -63,7 +67,25 @@ extension PageRequest {
     /// clients that know no epoch are older than such changes, and skip their own.
     var hidesOwnName: Bool { !includesOwn && epoch == nil }
 
+    /// Whether the page tells the change at the window's end. Older clients do not ask.
+    var tellsHistory: Bool { epoch != nil || pair != nil }
+
+    /// Whether what is known of a log is enough to answer without the database.
+    func isProven(by scope: ScopeState) -> Bool {
+        guard tellsHistory else { return true }
+        guard let pair else { return scope.head == 0 || scope.end != nil }
+        return pair == scope.end
+    }
+
     var cursor: CursorCheck { CursorCheck(after: after, epoch: epoch) }
+}
+
+extension HistoryPair {
+    /// As a request tells it; nil if it tells none.
+    init?(told sequence: Sequence64, _ tag: UInt64) {
+        guard sequence > 0 else { return nil }
+        self.init(sequence: sequence, tag: tag)
+    }
 }
 
 /// Whether a cursor belongs to a log as it is. A device that is told otherwise starts again from 0, which is
@@ -77,6 +99,7 @@ struct CursorCheck {
     func check(_ reading: ScopeReading) throws(RPCFailure) {
         let scope = reading.state
         if let epoch, epoch != scope.epoch { throw .epochChanged }
+        if reading.history == .forked { throw .historyForked }
         if epoch != nil, after > scope.head {
             throw RPCFailure(
                 .conflict, code: "checkpoint_ahead",
@@ -91,6 +114,7 @@ struct CursorCheck {
                     "Deletes before \(scope.floor) are no longer kept, and the cursor is \(after): start from 0"
             )
         }
+        if reading.history == .unproven { throw .historyUnproven }
     }
 
     /// Whether deletes that this cursor has not met yet may have been compacted away.

@@ -51,7 +51,9 @@ struct PullChanges: Sendable {
         var page = try await page(request, context)
         let end = min(ContinuousClock.now + request.wait, context.deadline - .milliseconds(200))
         while page.rows == 0, !page.hasMore, request.until == nil, .now < end {
-            guard try await heads.wait(for: request.user, beyond: page.scope.head, until: end)
+            guard
+                try await heads.wait(
+                    for: request.user, beyond: page.scope.head, page.scope.tag, until: end)
             else { break }
             page = try await self.page(request, context)
         }
@@ -64,11 +66,13 @@ struct PullChanges: Sendable {
         let cursor = request.cursor
         if !request.isFresh, let scope = heads.known(request.user, for: request.device),
             request.window(of: scope)...scope.head ~= request.after,
-            !cursor.isBelowFloor(of: scope)
+            !cursor.isBelowFloor(of: scope), request.isProven(by: scope)
         {
             try cursor.check(ScopeReading(state: scope, hydratedFrom: nil))
             metrics.countIdle()
-            return Page(emptyFor: request, scope)
+            var page = Page(emptyFor: request, scope)
+            if request.tellsHistory, page.windowUntil == scope.head { page.history = scope.end }
+            return page
         }
         let asked = ContinuousClock.now
         let page = try await turns.read(request, with: reader, deadline: context.deadline)
@@ -89,6 +93,10 @@ struct PullChanges: Sendable {
         reply.windowUntil = page.windowUntil
         reply.hasMore_p = page.hasMore
         reply.rows = UInt32(clamping: page.rows)
+        if let end = page.history {
+            reply.historySeq = end.sequence
+            reply.historyTag = end.tag
+        }
         return reply
     }
 
@@ -106,6 +114,12 @@ struct PullChanges: Sendable {
             .milliseconds: .stringConvertible(duration.milliseconds),
         ])
         if let traceparent = context.traceparent { metadata[.traceparent] = .string(traceparent) }
+        if page.hasHole {
+            metrics.countHole()
+            logger.error(
+                "the log lacks a change that a device knows of; oversync verify names it",
+                metadata: metadata)
+        }
         guard page.leftOut == 0 else {
             metadata[.leftOut] = .stringConvertible(page.leftOut)
             return logger.warning(

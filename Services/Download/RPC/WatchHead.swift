@@ -20,40 +20,81 @@ struct WatchHead: Sendable {
         _ request: WatchHeadRequest, _ context: CallContext,
         _ parts: RPCStreamWriter<WatchHeadReply>
     ) async throws {
+        try await follow(request, context) { head in
+            var reply = WatchHeadReply()
+            reply.highestServerSeq = head
+            try await parts.write(reply)
+        }
+    }
+
+    /// Returns when the replica goes down.
+    ///
+    /// - Parameter tell: called with the last sequence at first, and whenever it is another one.
+    /// - Throws: `RPCFailure` at the end of the device's access or of the history that it knows.
+    func follow(
+        _ request: WatchHeadRequest, _ context: CallContext,
+        _ tell: (Sequence64) async throws -> Void
+    ) async throws {
         let caller = try context.requiredCaller()
         let (user, device) = (UserID(caller.user), DeviceID(caller.device))
         let epoch = request.epoch.isEmpty ? nil : request.epoch
+        var pair = HistoryPair(told: request.historySeq, request.historyTag)
+        let tellsHistory = epoch != nil || pair != nil
         var cursor = CursorCheck(after: max(0, request.after), epoch: epoch)
         var told: Sequence64?
         while true {
-            let reading = try await scope(user, device, cursor, context)
+            let reading = try await scope(
+                user, device, cursor,
+                tellsHistory ? Expected(pair: pair, mayHaveGrown: told != nil) : nil, context)
             try cursor.check(reading)
             let scope = reading.state
+            // Older clients are told that the log ends earlier, and go on.
+            if tellsHistory, scope.head < told ?? 0 { throw RPCFailure.historyForked }
             // Later the device reads on by itself: only the history must stay the same.
             cursor = CursorCheck(after: 0, epoch: epoch)
+            if tellsHistory { pair = scope.end }
             if told != scope.head {
-                var reply = WatchHeadReply()
-                reply.highestServerSeq = scope.head
-                try await parts.write(reply)
+                try await tell(scope.head)
                 told = scope.head
             }
             let check = ContinuousClock.now + Self.checkInterval
-            if try await !heads.wait(for: user, beyond: scope.head, until: check), .now < check {
+            let hasNews = try await heads.wait(
+                for: user, beyond: scope.head, scope.tag, until: check)
+            if !hasNews, .now < check {
                 return  // The replica is going down: the gateway watches elsewhere.
             }
         }
     }
 
+    /// The log that the watch is of.
+    private struct Expected {
+        /// What the device told of the history at first; what it was told later.
+        let pair: HistoryPair?
+        /// Whether it may end later by now. The download that follows proves the rest.
+        let mayHaveGrown: Bool
+
+        /// Whether what is known of a log is enough to say that it is this one.
+        func isProven(by known: ScopeState) -> Bool {
+            guard let end = known.end else { return known.head == 0 && pair == nil }
+            guard let pair else { return true }
+            return pair == end || mayHaveGrown && end.sequence > pair.sequence
+        }
+    }
+
+    /// - Parameter expected: nil for older clients, who do not ask for it.
     private func scope(
-        _ user: UserID, _ device: DeviceID, _ cursor: CursorCheck, _ context: CallContext
+        _ user: UserID, _ device: DeviceID, _ cursor: CursorCheck, _ expected: Expected?,
+        _ context: CallContext
     ) async throws -> ScopeReading {
-        if let known = heads.known(user, for: device), !cursor.isBelowFloor(of: known) {
+        if let known = heads.known(user, for: device), !cursor.isBelowFloor(of: known),
+            expected?.isProven(by: known) != false
+        {
             return ScopeReading(state: known, hydratedFrom: nil)
         }
         let asked = ContinuousClock.now
         do {
             let reading = try await read(
-                user, device, by: min(context.deadline, asked + .seconds(10)))
+                user, device, expected, by: min(context.deadline, asked + .seconds(10)))
             heads.learn(reading.state, of: user, asked: asked)
             return reading
         } catch let error as PostgresError {
@@ -66,10 +107,15 @@ struct WatchHead: Sendable {
 
     /// In a task of its own, which ends: one that has read keeps the stack it needed for as long as it waits.
     private func read(
-        _ user: UserID, _ device: DeviceID, by deadline: ContinuousClock.Instant
+        _ user: UserID, _ device: DeviceID, _ expected: Expected?,
+        by deadline: ContinuousClock.Instant
     ) async throws -> ScopeReading {
         try await withThrowingTaskGroup(of: ScopeReading.self) { group in
-            group.addTask { try await reader.readScope(user, device, deadline: deadline) }
+            group.addTask {
+                try await reader.readScope(
+                    user, device, expected?.pair, tellsHistory: expected != nil,
+                    deadline: deadline)
+            }
             guard let reading = try await group.next() else { throw CancellationError() }
             return reading
         }

@@ -24,5 +24,6 @@ package enum DownloadStatements {
         ReadLargeRows.statement, ReadAtomicUpload.statement, ReadSourceNames.statement,
         ReadHeads.statement,
         ReadMark.statement, ReadGrown.statement, ReadBootstrap.statement,
+        ReadHistory.statement,
     ]
 }

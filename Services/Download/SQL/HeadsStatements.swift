@@ -8,6 +8,7 @@ extension DownloadStatements {
             name: "download_heads",
             sql: """
                 SELECT u, m.epoch::text, coalesce(s.last_seq, 0), coalesce(s.floor_seq, 0),
+                    CASE WHEN s.tagged_seq = s.last_seq THEN s.last_tag END,
                     coalesce((SELECT string_agg(d.device, E'\\x1F') FROM sync.source d
                         WHERE d.scope_id = s.scope_id AND d.revoked_at IS NOT NULL), '')
                 FROM unnest($1::text[]) AS u CROSS JOIN sync.meta m
@@ -37,7 +38,8 @@ extension DownloadStatements {
             let user = UserID(try columns.next(String.self))
             let state = ScopeState(
                 epoch: try columns.next(String.self), head: try columns.next(Int64.self),
-                floor: try columns.next(Int64.self))
+                floor: try columns.next(Int64.self),
+                tag: try columns.next(Int64?.self).map { UInt64(bitPattern: $0) })
             let revoked = try columns.next(String.self).split(separator: deviceSeparator)
             return Row(
                 user: user, state: state, revoked: Set(revoked.map { DeviceID(String($0)) }))
@@ -50,16 +52,23 @@ extension DownloadStatements {
     /// what can be seen. (A position in a primary's log would not do: a commit is written there
     /// before others see it.) A standby's snapshot does not name transactions in progress; there
     /// commits are seen before the replay position moves.
+    ///
+    /// It comes with what names the database: after a failover, or once a backup has taken the
+    /// database's place, it is another one, and nothing that was known of the first holds.
     struct ReadMark: TypedStatement {
         static let statement = Statement(
             name: "download_mark",
             sql: """
                 SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text
-                    ELSE pg_current_snapshot()::text END
+                    ELSE pg_current_snapshot()::text END,
+                    concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), (
+                        SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
                 """)
 
-        static func row(_ columns: inout RowColumns) throws(PostgresError) -> String {
-            try columns.next(String.self)
+        static func row(
+            _ columns: inout RowColumns
+        ) throws(PostgresError) -> (mark: String, database: String) {
+            (try columns.next(String.self), try columns.next(String.self))
         }
     }
 
@@ -68,10 +77,11 @@ extension DownloadStatements {
         static let statement = Statement(
             name: "download_grown",
             sql: """
-                SELECT u.name, s.last_seq
+                SELECT u.name, s.last_seq, CASE WHEN s.tagged_seq = s.last_seq THEN s.last_tag END
                 FROM unnest($1::text[], $2::int8[]) AS u (name, known)
                 CROSS JOIN LATERAL (
-                    SELECT last_seq FROM sync.scope WHERE user_id = u.name LIMIT 1
+                    SELECT last_seq, tagged_seq, last_tag FROM sync.scope
+                    WHERE user_id = u.name LIMIT 1
                 ) AS s
                 WHERE s.last_seq > u.known
                 """,
@@ -93,8 +103,11 @@ extension DownloadStatements {
 
         static func row(
             _ columns: inout RowColumns
-        ) throws(PostgresError) -> (user: UserID, head: Sequence64) {
-            (UserID(try columns.next(String.self)), try columns.next(Int64.self))
+        ) throws(PostgresError) -> (user: UserID, head: Sequence64, tag: UInt64?) {
+            (
+                UserID(try columns.next(String.self)), try columns.next(Int64.self),
+                try columns.next(Int64?.self).map { UInt64(bitPattern: $0) }
+            )
         }
     }
 }

@@ -76,6 +76,7 @@ extension HTTPField.Name {
     static let requestID = Self("X-Request-Id")!
     static let traceparent = Self("traceparent")!
     static let epoch = Self("Oversync-Epoch")!
+    static let history = Self("Oversync-History")!
     static let lastEventID = Self("Last-Event-ID")!
     static let deprecation = Self("Deprecation")!
     static let apiVersion = Self("Oversync-API-Version")!

@@ -8,7 +8,7 @@ import WireJSON
 struct DeviceRoutes: Sendable {
     /// What this server can do beyond what every client of the protocol expects.
     private static let features = [
-        "atomic", "bootstrap", "epoch", "gzip", "protobuf", "wait", "watch",
+        "atomic", "bootstrap", "epoch", "gzip", "history", "protobuf", "wait", "watch",
     ]
 
     let upload: RPCClient
@@ -18,27 +18,35 @@ struct DeviceRoutes: Sendable {
 
     var routes: [Route] {
         [
-            Route(.get, "/sync/bootstrap", for: .users) { _, scope in
-                try await bootstrap(scope)
-            },
+            Route(.get, "/sync/bootstrap", for: .users) { try await bootstrap($0, $1) },
             Route(.get, "/sync/capabilities", for: .users) { _, scope in
                 try await capabilities(scope)
             },
         ]
     }
 
-    private func bootstrap(_ scope: RequestScope) async throws -> Response {
+    private func bootstrap(
+        _ request: Request, _ scope: RequestScope
+    ) async throws -> Response {
+        var message = ReadBootstrapRequest()
+        message.tellsHistory = request.knowsHistories
+        if let pair = try request.history {
+            (message.historySeq, message.historyTag) = (pair.sequence, pair.tag)
+        }
         let reply = try await download.call(
-            DownloadRPC.readBootstrap, ReadBootstrapRequest(), context: scope.context()
+            DownloadRPC.readBootstrap, message, context: scope.context()
         ).message
-        return .json(
+        var response = Response.json(
             .ok,
             [
                 "known_source": .bool(reply.knownSource),
                 "next_change_id": .integer(reply.nextChangeID),
                 "highest_server_seq": .integer(reply.highestServerSeq),
                 "floor": .integer(reply.floor), "epoch": .string(reply.epoch),
+                "history": reply.history.isEmpty ? nil : .string(reply.history),
             ])
+        response.tell(history: reply.historySeq, reply.historyTag)
+        return response
     }
 
     private func capabilities(_ scope: RequestScope) async throws -> Response {

@@ -59,6 +59,16 @@ extension Response {
     }
 }
 
+extension Response {
+    /// Tells a device the change by which it proves later that it knows this history.
+    ///
+    /// - Parameter sequence: 0 where there is none to tell.
+    mutating func tell(history sequence: Int64, _ tag: UInt64) {
+        guard sequence > 0 else { return }
+        headers[.history] = HistoryPair(sequence: sequence, tag: tag).text
+    }
+}
+
 extension Request {
     /// Whether `Accept-Encoding` names gzip, or anything, with a weight over 0 (RFC 9110 §12.5.3).
     var acceptsGzip: Bool {
@@ -83,4 +93,20 @@ extension Request {
             return uuid.uuidString.lowercased()
         }
     }
+
+    /// What the device says it knows of that history; nil when it does not say.
+    var history: HistoryPair? {
+        get throws(WireError) {
+            guard let text = headers[.history], !text.isEmpty else { return nil }
+            guard let pair = HistoryPair(text: text) else {
+                throw .invalid(
+                    "Oversync-History must be a sequence from 1, -, and 16 hexadecimal digits, "
+                        + "as an answer gave it")
+            }
+            return pair
+        }
+    }
+
+    /// Whether the answer may tell the history: older clients get what they always got.
+    var knowsHistories: Bool { headers[.epoch]?.isEmpty == false || headers[.history] != nil }
 }

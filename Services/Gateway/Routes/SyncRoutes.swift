@@ -33,6 +33,9 @@ struct SyncRoutes: Sendable {
         var message = PushChangesRequest()
         message.atomic = try Self.flag(request.uri.queryParameters["atomic"], "atomic")
         message.epoch = try request.epoch
+        if let pair = try request.history {
+            (message.historySeq, message.historyTag) = (pair.sequence, pair.tag)
+        }
         let type = BodyType(contentType: request.headers[.contentType])
         message.asProtobuf = type == .protobuf
         let body = try await bodies.body(of: request, scope)
@@ -40,7 +43,9 @@ struct SyncRoutes: Sendable {
             UploadRPC.pushChanges, message, body: body, context: scope.context())
         // It is written: its answer is not refused any more.
         scope.held?.holdAnyway(reply.body.readableBytes)
-        return await answer(reply.body, type, request, scope)
+        var response = await answer(reply.body, type, request, scope)
+        response.tell(history: reply.message.historySeq, reply.message.historyTag)
+        return response
     }
 
     private func answer(
@@ -64,6 +69,9 @@ struct SyncRoutes: Sendable {
             request.uri.queryParameters, maximumRows: maximumPageRows
         ).message
         message.epoch = try request.epoch
+        if let pair = try request.history {
+            (message.historySeq, message.historyTag) = (pair.sequence, pair.tag)
+        }
         let type = BodyType(accept: request.headers[.accept])
         message.asProtobuf = type == .protobuf
         // A poll that waits may do so for a minute: it holds nothing before its page is there.
@@ -74,7 +82,9 @@ struct SyncRoutes: Sendable {
         // be asked for again and again.
         scope.held?.answer(reply.body.readableBytes)
         try scope.held?.hold(reply.body.readableBytes)
-        return await answer(reply.body, type, request, scope)
+        var response = await answer(reply.body, type, request, scope)
+        response.tell(history: reply.message.historySeq, reply.message.historyTag)
+        return response
     }
 
     /// A page, waited for as long as the request says. The page as it is then when the gateway goes

@@ -1,3 +1,4 @@
+import Model
 import Protos
 import RPC
 import Synchronization
@@ -25,6 +26,8 @@ final class Watch: Sendable {
     private let download: RPCClient
     /// Empty when the device did not say.
     private let epoch: String
+    /// What the device knew of the history when it began; nil when it did not say.
+    private let pair: HistoryPair?
     /// Its deadline ends the watch.
     private let context: CallContext
     private let place: Watchers.Place
@@ -32,11 +35,12 @@ final class Watch: Sendable {
 
     /// - Parameter place: kept as long as the watch is.
     init(
-        after: Int64, epoch: String, download: RPCClient, context: CallContext,
-        place: Watchers.Place
+        after: Int64, epoch: String, pair: HistoryPair?, download: RPCClient,
+        context: CallContext, place: Watchers.Place
     ) {
         self.download = download
         self.epoch = epoch
+        self.pair = pair
         self.context = context
         self.place = place
         state = Mutex(State(words: WatchWords(after: after)))
@@ -138,6 +142,7 @@ final class Watch: Sendable {
         var request = WatchHeadRequest()
         request.after = state.withLock { $0.words.head }
         request.epoch = epoch
+        if let pair { (request.historySeq, request.historyTag) = (pair.sequence, pair.tag) }
         let subscription = try await download.subscribe(
             DownloadRPC.watchHead, request, context: context
         ) { [weak self] in self?.hear($0) }

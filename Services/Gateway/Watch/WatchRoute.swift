@@ -25,7 +25,8 @@ struct WatchRoute: Sendable {
         // `Watchers` ends it when the gateway goes down.
         scope.admission?.begin(.waiting)
         let watch = Watch(
-            after: after, epoch: try request.epoch, download: download,
+            after: after, epoch: try request.epoch, pair: try request.history,
+            download: download,
             context: CallContext(
                 requestID: scope.requestID, traceparent: scope.traceparent,
                 deadline: .now + life, caller: verified.identity),

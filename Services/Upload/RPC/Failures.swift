@@ -54,7 +54,8 @@ struct RetryFailure: Sendable {
             }
             let result = try await executor.retry(entry, deadline: context.deadline)
             if result.sequences != nil {
-                await announcer.announce(result.highestSequence, of: UserID(entry.failure.user))
+                await announcer.announce(
+                    result.highestSequence, result.end, of: UserID(entry.failure.user))
             }
             guard let outcome = result.outcomes.first else { throw RPCFailure.internal }
             var isApplied = false

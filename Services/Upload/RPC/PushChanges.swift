@@ -25,19 +25,23 @@ struct PushChanges: Sendable {
         do {
             let options = UploadOptions(
                 isAtomic: request.atomic, epoch: request.epoch.isEmpty ? nil : request.epoch,
-                format: request.asProtobuf ? .protobuf : .json)
+                pair: request.pair, format: request.asProtobuf ? .protobuf : .json)
             let (batch, result) = try await executor.upload(
                 body, from: caller, options, deadline: context.deadline, trouble: { trouble = $0 })
             if result.sequences != nil {
-                await announcer.announce(result.highestSequence, of: UserID(caller.user))
+                await announcer.announce(
+                    result.highestSequence, result.end, of: UserID(caller.user))
             }
+            if result.hasHole { reportHole(request, caller, context) }
             let tally = OutcomeTally(result)
             metrics.count(result, after: .now - start)
             tables.record(result.blockedTables)
             log(tally, result, caller, context, .now - start)
             let answer = UploadAnswer(result: result, changeIDs: batch.changeIDs)
+            var reply = tally.reply(result)
+            if options.tellsHistory, let end = result.end { reply.tell(end) }
             return RPCReply(
-                tally.reply(result),
+                reply,
                 body: request.asProtobuf ? answer.encodedAsProtobuf() : answer.encoded())
         } catch {
             metrics.countFailure(after: .now - start)
@@ -67,6 +71,20 @@ struct PushChanges: Sendable {
             }
         }
         return metadata
+    }
+
+    /// Changes are gone that nobody removed: devices that know them are served all the same.
+    private func reportHole(
+        _ request: PushChangesRequest, _ caller: CallerIdentity, _ context: CallContext
+    ) {
+        metrics.countHole()
+        logger.error(
+            "the log lacks a change that a device knows of; oversync verify names it",
+            metadata: .fields([
+                .requestID: .string(context.requestID), .user: .string(userHash(caller.user)),
+                .source: .string(caller.device),
+                .sequences: .stringConvertible(request.historySeq),
+            ]))
     }
 
     private func log(
@@ -120,5 +138,19 @@ struct OutcomeTally {
         reply.firstSeq = result.sequences?.lowerBound ?? 0
         reply.lastSeq = result.sequences?.upperBound ?? 0
         return reply
+    }
+}
+
+extension PushChangesRequest {
+    /// What the device knows of the history; nil when it did not say.
+    fileprivate var pair: HistoryPair? {
+        historySeq > 0 ? HistoryPair(sequence: historySeq, tag: historyTag) : nil
+    }
+}
+
+extension PushChangesReply {
+    fileprivate mutating func tell(_ end: HistoryPair) {
+        historySeq = end.sequence
+        historyTag = end.tag
     }
 }

@@ -224,7 +224,8 @@ package struct UploadPlan: Sendable {
             KnownChange(sequence: lastSequence, version: version, contentHash: change.contentHash))
         if change.operation != .delete { provided.formUnion(change.provides) }
         return LogEntry(
-            change: position, sequence: lastSequence, version: version, isCreation: isCreation)
+            change: position, sequence: lastSequence, version: version, isCreation: isCreation,
+            time: reading.time)
     }
 
     /// A row may point to itself.
@@ -277,4 +278,6 @@ package struct LogEntry: Hashable, Sendable {
     package let version: RowVersion
     /// The row was not there before: its business row is inserted, not updated.
     package let isCreation: Bool
+    /// In microseconds since 2000.
+    package let time: Int64
 }

@@ -5,6 +5,9 @@ import Model
 package struct UploadReading: Sendable {
     /// The last sequence in the user's change log.
     package var lastSequence: Sequence64
+    /// When the log was locked, by the database's clock: the time of what is added to it, in
+    /// microseconds since 2000.
+    package var time: Int64
     /// The changes in the log under the ids that this device sent.
     package var known: [ChangeID: [KnownChange]]
     /// The rows concerned that the sidecar has.
@@ -13,10 +16,11 @@ package struct UploadReading: Sendable {
     package var parents: Set<ParentReference>
 
     package init(
-        lastSequence: Sequence64 = 0, known: [ChangeID: [KnownChange]] = [:],
+        lastSequence: Sequence64 = 0, time: Int64 = 0, known: [ChangeID: [KnownChange]] = [:],
         rows: [RowID: RowFact] = [:], parents: Set<ParentReference> = []
     ) {
         self.lastSequence = lastSequence
+        self.time = time
         self.known = known
         self.rows = rows
         self.parents = parents

@@ -11,7 +11,8 @@ struct LogRows {
         ("version", .int8Array, "int8[]"), ("payload", .jsonArray, "json[]"),
         ("source_change_id", .int8Array, "int8[]"), ("content_hash", .int8Array, "int8[]"),
     ]
-    static let types = arrays.map(\.type)
+    /// The types of the arrays and of the time.
+    static let types = arrays.map(\.type) + [.timestamptz]
     /// The columns' names.
     static let columns = arrays.map(\.column).joined(separator: ", ")
 
@@ -34,6 +35,11 @@ struct LogRows {
         arrays.enumerated().map { "$\(first + $0)::\($1.name)" }.joined(separator: ", ")
     }
 
+    /// The time of all changes: by it the last one's tag is known before it is written.
+    ///
+    /// - Parameter first: the first array's parameter.
+    static func time(from first: Int) -> String { "$\(first + arrays.count)" }
+
     private let entries: [LogEntry]
     private let changes: [Change]
     private let body: UnsafeBufferPointer<UInt8>
@@ -50,7 +56,7 @@ struct LogRows {
     /// Bytes of the bindings, as an estimate.
     var bytes: Int { payloadBytes + entries.count * Self.bytesPerChange }
 
-    /// Binds the arrays.
+    /// Binds the arrays and the time.
     func bind(to bindings: inout Bindings) {
         let count = entries.count
         var sequences = ArrayBinding(of: .int8, reserving: count)
@@ -80,5 +86,6 @@ struct LogRows {
         for array in [sequences, tables, operations, keys, versions, payloads, ids, hashes] {
             bindings.bind(array)
         }
+        bindings.bind(microsecondsSince2000: entries.first?.time)
     }
 }

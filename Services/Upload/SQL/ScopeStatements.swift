@@ -8,7 +8,10 @@ extension UploadStatements {
     struct ReadHead: TypedStatement {
         static let statement = Statement(
             name: "upload_read_head",
-            sql: "SELECT s.last_seq FROM sync.scope s WHERE \(NamedScope.condition("s"))",
+            sql: """
+                SELECT s.last_seq, CASE WHEN s.tagged_seq = s.last_seq THEN s.last_tag END
+                FROM sync.scope s WHERE \(NamedScope.condition("s"))
+                """,
             parameters: [.int8, .text])
 
         let scope: NamedScope
@@ -17,8 +20,14 @@ extension UploadStatements {
             scope.bind(to: &bindings)
         }
 
-        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Sequence64 {
-            try columns.next(Int64.self)
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> LogHead {
+            let sequence = try columns.next(Int64.self)
+            let tag = try columns.next(Int64?.self)
+            return LogHead(
+                sequence: sequence,
+                pair: sequence == 0
+                    ? nil
+                    : tag.map { HistoryPair(sequence: sequence, tag: UInt64(bitPattern: $0)) })
         }
     }
 
@@ -35,17 +44,14 @@ extension UploadStatements {
     /// Locks the user's scope, so that uploads of one user follow each other (decision D1). The
     /// statements after it see all that was committed before the lock was granted.
     ///
-    /// Answers the scope's last sequence; no row if the scope is not the user's. Once it has
+    /// Answers where the scope's log ends; no row if the scope is not the user's. Once it has
     /// answered one, the scope stays the user's until the transaction ends: whoever deletes the row
     /// or gives it to another user waits for this lock.
     struct LockScope: TypedStatement {
         static let statement = Statement(
             name: "upload_lock_scope",
-            sql: """
-                SELECT s.last_seq FROM sync.scope s WHERE \(NamedScope.condition("s"))
-                FOR NO KEY UPDATE
-                """,
-            parameters: [.int8, .text])
+            sql: "SELECT \(LockedScope.columns) FROM (\(LockedScope.lock)) AS s",
+            parameters: [.int8, .text], results: .binary)
 
         let scope: NamedScope
 
@@ -53,8 +59,40 @@ extension UploadStatements {
             scope.bind(to: &bindings)
         }
 
-        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Sequence64 {
-            try columns.next(Int64.self)
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> LockedScope {
+            try LockedScope(&columns, hasChange: false)
+        }
+    }
+
+    /// The same for a device that told a pair, with the change at the pair's sequence unless the
+    /// scope knows its tag already.
+    ///
+    /// The change is read as of the time before the wait for the lock: one that was written
+    /// meanwhile is not found.
+    struct LockScopeOfPair: TypedStatement {
+        static let statement = Statement(
+            name: "upload_lock_scope_of_pair",
+            sql: """
+                SELECT \(LockedScope.columns), \(TaggedChange.columns(of: "l"))
+                FROM (\(LockedScope.lock)) AS s
+                LEFT JOIN LATERAL (
+                    SELECT * FROM sync.change_log e
+                    WHERE e.scope_id = $1 AND e.seq = $3
+                        AND NOT (s.last_seq = $3 AND s.tagged_seq = $3) LIMIT 1
+                ) AS l ON true
+                """,
+            parameters: [.int8, .text, .int8], results: .binary)
+
+        let scope: NamedScope
+        let sequence: Sequence64
+
+        func bind(to bindings: inout Bindings) {
+            scope.bind(to: &bindings)
+            bindings.bind(sequence)
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> LockedScope {
+            try LockedScope(&columns, hasChange: true)
         }
     }
 
@@ -110,5 +148,34 @@ extension UploadStatements {
         static func row(_ columns: inout RowColumns) throws(PostgresError) -> Int32 {
             try columns.next(Int32.self)
         }
+    }
+}
+
+/// Where a user's log ends after an upload.
+struct LogHead: Hashable, Sendable {
+    let sequence: Sequence64
+    /// Nil where the scope does not know the tag of its last change.
+    let pair: HistoryPair?
+}
+
+/// A scope whose lock was granted.
+struct LockedScope: Sendable {
+    let end: HistoryEnd
+    /// When the lock was granted, by the database's clock.
+    let time: PostgresTime
+    /// The change at the sequence that the device told; nil where it told none.
+    let found: TaggedChange?
+
+    /// The columns of both statements that lock, of a row `s` of ``lock``. The time is taken from
+    /// the row that the lock was granted for.
+    static let columns = "\(HistoryEnd.columns(of: "s")), clock_timestamp()"
+    static let lock = """
+        SELECT * FROM sync.scope s WHERE \(NamedScope.condition("s")) FOR NO KEY UPDATE
+        """
+
+    init(_ columns: inout RowColumns, hasChange: Bool) throws(PostgresError) {
+        end = try HistoryEnd(&columns)
+        time = try columns.next(PostgresTime.self)
+        found = hasChange ? try TaggedChange.read(&columns) : nil
     }
 }

@@ -101,8 +101,8 @@ struct StoredRowStatement: Sendable {
                 FROM unnest($5, \(LogRows.arguments(from: 6))) AS u(row_key, \(LogRows.columns))
                 \(lookUp)
             ), logged AS (
-                INSERT INTO sync.change_log (scope_id, source_no, \(LogRows.columns))
-                SELECT $1, $3, \(logged) FROM found f
+                INSERT INTO sync.change_log (scope_id, source_no, \(LogRows.columns), ts)
+                SELECT $1, $3, \(logged), \(LogRows.time(from: 6)) FROM found f
             ), noted AS (
                 INSERT INTO sync.returned_table (scope_id, table_id)
                 SELECT $1, \(table.id) WHERE EXISTS (SELECT FROM found f WHERE f.stored IS NOT NULL)

@@ -11,22 +11,26 @@ struct UploadReadingStatements {
         var source: Int32?
         var isRevoked = false
         var reading = UploadReading()
+        let locked: LockedScope
         /// Rows whose payloads are still to be read: `payloadStatement`.
         var withoutPayload: [RowID] = []
     }
 
     let scope: NamedScope
     let device: DeviceID
+    /// What the device knows of this history, if it told.
+    let pair: HistoryPair?
     let changes: [Change]
     let statements: BusinessStatements
     private let references: [(foreignKey: Int, values: [ParentReference])]
 
     init(
-        scope: NamedScope, device: DeviceID, changes: [Change], statements: BusinessStatements,
-        without unreadable: Set<Int> = []
+        scope: NamedScope, device: DeviceID, pair: HistoryPair?, changes: [Change],
+        statements: BusinessStatements, without unreadable: Set<Int> = []
     ) {
         self.scope = scope
         self.device = device
+        self.pair = pair
         self.changes = changes
         self.statements = statements
         var seen: Set<ParentReference> = []
@@ -40,7 +44,7 @@ struct UploadReadingStatements {
 
     /// Where the answers of one sending are.
     struct Tickets {
-        fileprivate let scope: Ticket<UploadStatements.LockScope.Row>
+        fileprivate let scope: Ticket<LockedScope>
         fileprivate let source: Ticket<UploadStatements.ReadSource.Row>
         fileprivate let known: Ticket<UploadStatements.ReadKnownChanges.Row>
         fileprivate let rows: Ticket<UploadStatements.ReadRows.Row>
@@ -50,8 +54,15 @@ struct UploadReadingStatements {
 
     /// Adds the lock and the reads; `BEGIN` and the timeouts go before them.
     func add(to pipeline: inout Pipeline) -> Tickets {
+        let lock =
+            if let pair {
+                pipeline.add(
+                    UploadStatements.LockScopeOfPair(scope: scope, sequence: pair.sequence))
+            } else {
+                pipeline.add(UploadStatements.LockScope(scope: scope))
+            }
         var tickets = Tickets(
-            scope: pipeline.add(UploadStatements.LockScope(scope: scope)),
+            scope: lock,
             source: pipeline.add(UploadStatements.ReadSource(scope: scope, device: device)),
             known: pipeline.add(
                 UploadStatements.ReadKnownChanges(scope: scope, device: device, changes: changes)),
@@ -72,9 +83,10 @@ struct UploadReadingStatements {
     func read(
         _ results: PipelineResults, _ tickets: Tickets
     ) throws(PostgresError) -> Answer? {
-        guard let lastSequence = try results[tickets.scope].first() else { return nil }
-        var answer = Answer()
-        answer.reading.lastSequence = try continued(lastSequence, "last_seq")
+        guard let locked = try results[tickets.scope].first() else { return nil }
+        var answer = Answer(locked: locked)
+        answer.reading.lastSequence = try continued(locked.end.head, "last_seq")
+        answer.reading.time = locked.time.microsecondsSince2000
         if let (source, isRevoked) = try results[tickets.source].first() {
             answer.source = source
             answer.isRevoked = isRevoked

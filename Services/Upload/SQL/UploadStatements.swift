@@ -89,14 +89,18 @@ package enum UploadStatements {
 
     package static let advanceScope = Statement(
         name: "upload_advance_scope",
-        sql: "UPDATE sync.scope AS s SET last_seq = $3 WHERE \(NamedScope.condition("s"))",
-        parameters: [.int8, .text, .int8])
+        sql: """
+            UPDATE sync.scope AS s SET last_seq = $3, tagged_seq = $3, last_tag = $4
+            WHERE \(NamedScope.condition("s"))
+            """,
+        parameters: [.int8, .text, .int8, .int8])
 
     package static let appendLog = Statement(
         name: "upload_append_log",
         sql: """
-            INSERT INTO sync.change_log (scope_id, source_no, \(LogRows.columns))
-            SELECT $1, $2, u.* FROM unnest(\(LogRows.arguments(from: 3))) AS u
+            INSERT INTO sync.change_log (scope_id, source_no, \(LogRows.columns), ts)
+            SELECT $1, $2, u.*, \(LogRows.time(from: 3))
+            FROM unnest(\(LogRows.arguments(from: 3))) AS u
             """,
         parameters: [.int8, .int4] + LogRows.types)
 
@@ -169,9 +173,9 @@ package enum UploadStatements {
         checkConstraints, configure, configureWithClaims, enterWrites, boundAttempt, enterDeletes,
         enterUpserts,
         renderAsCapture, ReadHead.statement, ReadUniqueIndex.statement, ReadEpoch.statement,
-        FindScope.statement, LockScope.statement, createScope,
+        FindScope.statement, LockScope.statement, LockScopeOfPair.statement, createScope,
         ReadSource.statement, CreateSource.statement, ReadKnownChanges.statement,
-        ReadRows.statement, ReadPayloads.statement, expectNoColumns, advanceScope, appendLog,
-        writeRowState, recordAtomicUpload, recordFailure, noteHydration,
+        ReadRows.statement, ReadPayloads.statement, ReadTaggedChange.statement, expectNoColumns,
+        advanceScope, appendLog, writeRowState, recordAtomicUpload, recordFailure, noteHydration,
     ]
 }

@@ -62,6 +62,7 @@ struct WriteRequest {
         var advance = Bindings()
         scope.bind(to: &advance)
         advance.bind(last.sequence)
+        advance.bind(Int64(bitPattern: tag(of: last)))
         var commands = [Command(UploadStatements.advanceScope, advance)]
         let logged =
             compared.isEmpty ? entries : entries.filter { !compared.contains($0.sequence) }
@@ -70,6 +71,16 @@ struct WriteRequest {
         // In front of the business writes: all that read times and money read them alike.
         if !compared.isEmpty { commands.append(Command(UploadStatements.renderAsCapture)) }
         return commands
+    }
+
+    /// The tag of a change that is logged.
+    private func tag(of entry: LogEntry) -> UInt64 {
+        let change = changes[entry.change]
+        return TaggedChange(
+            sequence: entry.sequence, operation: change.operation.letter, version: entry.version,
+            changeID: change.id, contentHash: change.contentHash,
+            microsecondsSince2000: entry.time, key: change.row.key.withStoredBytes { Array($0) }
+        ).tag
     }
 
     private var businessCommands: [Command] {

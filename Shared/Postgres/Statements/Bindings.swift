@@ -52,7 +52,12 @@ package struct Bindings: Sendable {
 
     /// Binds a `timestamptz`, given in microseconds since 1970.
     package mutating func bind(microsecondsSince1970 value: Int64?) {
-        bind(value.map { $0 &- Self.microsecondsTo2000 }, as: .timestamptz)
+        bind(microsecondsSince2000: value.map { $0 &- Self.microsecondsTo2000 })
+    }
+
+    /// Binds a `timestamptz`, given in microseconds since 2000.
+    package mutating func bind(microsecondsSince2000 value: Int64?) {
+        bind(value, as: .timestamptz)
     }
 
     /// Binds text, or the text of a `json`, `name` or other type whose binary form is its text.

@@ -52,6 +52,11 @@ package nonisolated struct PullChangesRequest: Sendable {
   /// moment ago, which replicas notice a little later.
   package var fresh: Bool = false
 
+  /// The change that the device knows of this history: its sequence, and its tag. 0: the device told none.
+  package var historySeq: Int64 = 0
+
+  package var historyTag: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -70,6 +75,11 @@ package nonisolated struct PullChangesReply: Sendable {
 
   package var rows: UInt32 = 0
 
+  /// The change at the end of the window, for callers that told an epoch or a change; 0: none is told.
+  package var historySeq: Int64 = 0
+
+  package var historyTag: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -83,8 +93,12 @@ package nonisolated struct WatchHeadRequest: Sendable {
   /// The last sequence that the caller knows of.
   package var after: Int64 = 0
 
-  /// As in PullChangesRequest.
+  /// These three as in PullChangesRequest.
   package var epoch: String = String()
+
+  package var historySeq: Int64 = 0
+
+  package var historyTag: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -125,6 +139,9 @@ package nonisolated struct UserHead: Sendable {
 
   package var lastSeq: Int64 = 0
 
+  /// Of the change at last_seq; 0: not known.
+  package var lastTag: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -144,6 +161,14 @@ package nonisolated struct ReadBootstrapRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
+
+  /// As in PullChangesRequest.
+  package var historySeq: Int64 = 0
+
+  package var historyTag: UInt64 = 0
+
+  /// Whether the reply tells the change at the end of the log.
+  package var tellsHistory: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -170,6 +195,14 @@ package nonisolated struct ReadBootstrapReply: Sendable {
   /// The identity of the database's history; another one after a restore.
   package var epoch: String = String()
 
+  /// What the change that the device told is here: same, forked or unproven; empty if it told none.
+  package var history: String = String()
+
+  /// The change at the end of the log; 0: none is told.
+  package var historySeq: Int64 = 0
+
+  package var historyTag: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -181,7 +214,7 @@ fileprivate nonisolated let _protobuf_package = "oversync.download.v1"
 
 nonisolated extension PullChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PullChangesRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}until\0\u{1}limit\0\u{1}schema\0\u{3}include_self\0\u{3}wait_seconds\0\u{1}epoch\0\u{3}as_protobuf\0\u{1}fresh\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}until\0\u{1}limit\0\u{1}schema\0\u{3}include_self\0\u{3}wait_seconds\0\u{1}epoch\0\u{3}as_protobuf\0\u{1}fresh\0\u{3}history_seq\0\u{3}history_tag\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -198,6 +231,8 @@ nonisolated extension PullChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
       case 7: try { try decoder.decodeSingularStringField(value: &self.epoch) }()
       case 8: try { try decoder.decodeSingularBoolField(value: &self.asProtobuf) }()
       case 9: try { try decoder.decodeSingularBoolField(value: &self.fresh) }()
+      case 10: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
+      case 11: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
       default: break
       }
     }
@@ -231,6 +266,12 @@ nonisolated extension PullChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if self.fresh != false {
       try visitor.visitSingularBoolField(value: self.fresh, fieldNumber: 9)
     }
+    if self.historySeq != 0 {
+      try visitor.visitSingularInt64Field(value: self.historySeq, fieldNumber: 10)
+    }
+    if self.historyTag != 0 {
+      try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -244,6 +285,8 @@ nonisolated extension PullChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.epoch != rhs.epoch {return false}
     if lhs.asProtobuf != rhs.asProtobuf {return false}
     if lhs.fresh != rhs.fresh {return false}
+    if lhs.historySeq != rhs.historySeq {return false}
+    if lhs.historyTag != rhs.historyTag {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -251,7 +294,7 @@ nonisolated extension PullChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension PullChangesReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PullChangesReply"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}next_after\0\u{3}window_until\0\u{3}has_more\0\u{1}rows\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}next_after\0\u{3}window_until\0\u{3}has_more\0\u{1}rows\0\u{3}history_seq\0\u{3}history_tag\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -263,6 +306,8 @@ nonisolated extension PullChangesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 2: try { try decoder.decodeSingularInt64Field(value: &self.windowUntil) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.hasMore_p) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.rows) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
+      case 6: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
       default: break
       }
     }
@@ -281,6 +326,12 @@ nonisolated extension PullChangesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.rows != 0 {
       try visitor.visitSingularUInt32Field(value: self.rows, fieldNumber: 4)
     }
+    if self.historySeq != 0 {
+      try visitor.visitSingularInt64Field(value: self.historySeq, fieldNumber: 5)
+    }
+    if self.historyTag != 0 {
+      try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -289,6 +340,8 @@ nonisolated extension PullChangesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.windowUntil != rhs.windowUntil {return false}
     if lhs.hasMore_p != rhs.hasMore_p {return false}
     if lhs.rows != rhs.rows {return false}
+    if lhs.historySeq != rhs.historySeq {return false}
+    if lhs.historyTag != rhs.historyTag {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -296,7 +349,7 @@ nonisolated extension PullChangesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WatchHeadRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WatchHeadRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}epoch\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}epoch\0\u{3}history_seq\0\u{3}history_tag\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -306,6 +359,8 @@ nonisolated extension WatchHeadRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularInt64Field(value: &self.after) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.epoch) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
+      case 4: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
       default: break
       }
     }
@@ -318,12 +373,20 @@ nonisolated extension WatchHeadRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if !self.epoch.isEmpty {
       try visitor.visitSingularStringField(value: self.epoch, fieldNumber: 2)
     }
+    if self.historySeq != 0 {
+      try visitor.visitSingularInt64Field(value: self.historySeq, fieldNumber: 3)
+    }
+    if self.historyTag != 0 {
+      try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WatchHeadRequest, rhs: WatchHeadRequest) -> Bool {
     if lhs.after != rhs.after {return false}
     if lhs.epoch != rhs.epoch {return false}
+    if lhs.historySeq != rhs.historySeq {return false}
+    if lhs.historyTag != rhs.historyTag {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -391,7 +454,7 @@ nonisolated extension NoteHeadsRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension UserHead: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UserHead"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{3}last_seq\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{3}last_seq\0\u{3}last_tag\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -401,6 +464,7 @@ nonisolated extension UserHead: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.user) }()
       case 2: try { try decoder.decodeSingularInt64Field(value: &self.lastSeq) }()
+      case 3: try { try decoder.decodeSingularFixed64Field(value: &self.lastTag) }()
       default: break
       }
     }
@@ -413,12 +477,16 @@ nonisolated extension UserHead: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
     if self.lastSeq != 0 {
       try visitor.visitSingularInt64Field(value: self.lastSeq, fieldNumber: 2)
     }
+    if self.lastTag != 0 {
+      try visitor.visitSingularFixed64Field(value: self.lastTag, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: UserHead, rhs: UserHead) -> Bool {
     if lhs.user != rhs.user {return false}
     if lhs.lastSeq != rhs.lastSeq {return false}
+    if lhs.lastTag != rhs.lastTag {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -445,18 +513,39 @@ nonisolated extension NoteHeadsReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension ReadBootstrapRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadBootstrapRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}history_seq\0\u{3}history_tag\0\u{3}tells_history\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    // Load everything into unknown fields
-    while try decoder.nextFieldNumber() != nil {}
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
+      case 2: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.tellsHistory) }()
+      default: break
+      }
+    }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.historySeq != 0 {
+      try visitor.visitSingularInt64Field(value: self.historySeq, fieldNumber: 1)
+    }
+    if self.historyTag != 0 {
+      try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 2)
+    }
+    if self.tellsHistory != false {
+      try visitor.visitSingularBoolField(value: self.tellsHistory, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: ReadBootstrapRequest, rhs: ReadBootstrapRequest) -> Bool {
+    if lhs.historySeq != rhs.historySeq {return false}
+    if lhs.historyTag != rhs.historyTag {return false}
+    if lhs.tellsHistory != rhs.tellsHistory {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -464,7 +553,7 @@ nonisolated extension ReadBootstrapRequest: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension ReadBootstrapReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadBootstrapReply"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}known_source\0\u{3}next_change_id\0\u{3}highest_server_seq\0\u{1}floor\0\u{1}epoch\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}known_source\0\u{3}next_change_id\0\u{3}highest_server_seq\0\u{1}floor\0\u{1}epoch\0\u{1}history\0\u{3}history_seq\0\u{3}history_tag\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -477,6 +566,9 @@ nonisolated extension ReadBootstrapReply: SwiftProtobuf.Message, SwiftProtobuf._
       case 3: try { try decoder.decodeSingularInt64Field(value: &self.highestServerSeq) }()
       case 4: try { try decoder.decodeSingularInt64Field(value: &self.floor) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.epoch) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.history) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
+      case 8: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
       default: break
       }
     }
@@ -498,6 +590,15 @@ nonisolated extension ReadBootstrapReply: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.epoch.isEmpty {
       try visitor.visitSingularStringField(value: self.epoch, fieldNumber: 5)
     }
+    if !self.history.isEmpty {
+      try visitor.visitSingularStringField(value: self.history, fieldNumber: 6)
+    }
+    if self.historySeq != 0 {
+      try visitor.visitSingularInt64Field(value: self.historySeq, fieldNumber: 7)
+    }
+    if self.historyTag != 0 {
+      try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -507,6 +608,9 @@ nonisolated extension ReadBootstrapReply: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.highestServerSeq != rhs.highestServerSeq {return false}
     if lhs.floor != rhs.floor {return false}
     if lhs.epoch != rhs.epoch {return false}
+    if lhs.history != rhs.history {return false}
+    if lhs.historySeq != rhs.historySeq {return false}
+    if lhs.historyTag != rhs.historyTag {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -34,6 +34,11 @@ package nonisolated struct PushChangesRequest: Sendable {
   /// Request and answer are oversync.wire.v1.UploadRequest and UploadResponse instead of JSON.
   package var asProtobuf: Bool = false
 
+  /// The change that the device knows of this history: its sequence, and its tag. 0: the device told none.
+  package var historySeq: Int64 = 0
+
+  package var historyTag: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -59,6 +64,11 @@ package nonisolated struct PushChangesReply: Sendable {
   package var firstSeq: Int64 = 0
 
   package var lastSeq: Int64 = 0
+
+  /// The change at the end of the log, for callers that told an epoch or a change; 0: none is told.
+  package var historySeq: Int64 = 0
+
+  package var historyTag: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -258,7 +268,7 @@ fileprivate nonisolated let _protobuf_package = "oversync.upload.v1"
 
 nonisolated extension PushChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PushChangesRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}atomic\0\u{1}epoch\0\u{3}as_protobuf\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}atomic\0\u{1}epoch\0\u{3}as_protobuf\0\u{3}history_seq\0\u{3}history_tag\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -269,6 +279,8 @@ nonisolated extension PushChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
       case 1: try { try decoder.decodeSingularBoolField(value: &self.atomic) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.epoch) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.asProtobuf) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
+      case 5: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
       default: break
       }
     }
@@ -284,6 +296,12 @@ nonisolated extension PushChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if self.asProtobuf != false {
       try visitor.visitSingularBoolField(value: self.asProtobuf, fieldNumber: 3)
     }
+    if self.historySeq != 0 {
+      try visitor.visitSingularInt64Field(value: self.historySeq, fieldNumber: 4)
+    }
+    if self.historyTag != 0 {
+      try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -291,6 +309,8 @@ nonisolated extension PushChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.atomic != rhs.atomic {return false}
     if lhs.epoch != rhs.epoch {return false}
     if lhs.asProtobuf != rhs.asProtobuf {return false}
+    if lhs.historySeq != rhs.historySeq {return false}
+    if lhs.historyTag != rhs.historyTag {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -298,7 +318,7 @@ nonisolated extension PushChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension PushChangesReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PushChangesReply"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}applied\0\u{1}duplicates\0\u{1}conflicts\0\u{1}invalid\0\u{3}materialize_errors\0\u{3}first_seq\0\u{3}last_seq\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}applied\0\u{1}duplicates\0\u{1}conflicts\0\u{1}invalid\0\u{3}materialize_errors\0\u{3}first_seq\0\u{3}last_seq\0\u{3}history_seq\0\u{3}history_tag\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -313,6 +333,8 @@ nonisolated extension PushChangesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.materializeErrors) }()
       case 6: try { try decoder.decodeSingularInt64Field(value: &self.firstSeq) }()
       case 7: try { try decoder.decodeSingularInt64Field(value: &self.lastSeq) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
+      case 9: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
       default: break
       }
     }
@@ -340,6 +362,12 @@ nonisolated extension PushChangesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.lastSeq != 0 {
       try visitor.visitSingularInt64Field(value: self.lastSeq, fieldNumber: 7)
     }
+    if self.historySeq != 0 {
+      try visitor.visitSingularInt64Field(value: self.historySeq, fieldNumber: 8)
+    }
+    if self.historyTag != 0 {
+      try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -351,6 +379,8 @@ nonisolated extension PushChangesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.materializeErrors != rhs.materializeErrors {return false}
     if lhs.firstSeq != rhs.firstSeq {return false}
     if lhs.lastSeq != rhs.lastSeq {return false}
+    if lhs.historySeq != rhs.historySeq {return false}
+    if lhs.historyTag != rhs.historyTag {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -193,7 +193,8 @@ extension CompactionStatements {
         """
         removed AS (
             DELETE FROM sync.change_log WHERE scope_id = $1 AND seq IN (SELECT seq FROM doomed)
-            RETURNING seq, source_no, source_change_id
+            RETURNING seq, source_no, source_change_id\(
+                raisesFloor ? ", op, version, content_hash, ts, key" : "")
         ), ids AS (
             UPDATE sync.source d SET max_change_id = greatest(d.max_change_id, r.highest)
             FROM (SELECT source_no, max(source_change_id) AS highest FROM removed GROUP BY 1) AS r
@@ -201,7 +202,7 @@ extension CompactionStatements {
         ), counted AS (
             UPDATE sync.scope SET compacted_count = compacted_count + r.count,
                 compacted_seq = greatest(compacted_seq, r.last)\(
-                    raisesFloor ? ", floor_seq = greatest(floor_seq, r.last)" : "")
+                    raisesFloor ? ", floor_seq = greatest(floor_seq, r.last)" + keepTagSQL : "")
             FROM (SELECT count(*) AS count, max(seq) AS last FROM removed) AS r
             WHERE scope_id = $1 AND r.count > 0
         )
@@ -210,6 +211,16 @@ extension CompactionStatements {
             THEN (SELECT max(seq) FROM stretch) END
         """
     }
+
+    /// A delete can be the log's last change. Who knows of it is online, and must be able to prove
+    /// that later: its tag stays. Anything else that goes has a newer change behind it.
+    private static let keepTagSQL = """
+        , kept_seq = CASE WHEN r.last = last_seq THEN r.last ELSE kept_seq END,
+            kept_tag = CASE WHEN r.last = last_seq THEN (
+                SELECT sync.change_tag(d.seq, d.op, d.version, d.source_change_id, d.content_hash,
+                    d.ts, d.key)
+                FROM removed d WHERE d.seq = r.last) ELSE kept_tag END
+        """
 
     /// Reads the columns that `removalSQL(raisesFloor:)` ends with.
     private static func removal(_ columns: inout RowColumns) throws(PostgresError) -> Removal {

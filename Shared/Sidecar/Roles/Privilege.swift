@@ -84,4 +84,11 @@ extension ServiceRole {
         + ["change_log", "hydration", "atomic_upload", "materialize_failures", "audit"].flatMap {
             Privilege.table("sync.\($0)", "SELECT", "DELETE")
         }
+        // Of a last change that goes.
+        + [
+            Privilege(
+                .function,
+                "sync.change_tag(bigint, \"char\", bigint, bigint, bigint, "
+                    + "timestamp with time zone, bytea)", "EXECUTE")
+        ]
 }

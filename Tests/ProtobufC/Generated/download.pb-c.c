@@ -412,7 +412,7 @@ void   oversync__download__v1__read_bootstrap_reply__free_unpacked
   assert(message->base.descriptor == &oversync__download__v1__read_bootstrap_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_request__field_descriptors[9] =
+static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_request__field_descriptors[11] =
 {
   {
     "after",
@@ -522,12 +522,38 @@ static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_reque
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "history_seq",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__PullChangesRequest, history_seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "history_tag",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__PullChangesRequest, history_tag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__download__v1__pull_changes_request__field_indices_by_name[] = {
   0,   /* field[0] = after */
   7,   /* field[7] = as_protobuf */
   6,   /* field[6] = epoch */
   8,   /* field[8] = fresh */
+  9,   /* field[9] = history_seq */
+  10,   /* field[10] = history_tag */
   4,   /* field[4] = include_self */
   2,   /* field[2] = limit */
   3,   /* field[3] = schema */
@@ -537,7 +563,7 @@ static const unsigned oversync__download__v1__pull_changes_request__field_indice
 static const ProtobufCIntRange oversync__download__v1__pull_changes_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_request__descriptor =
 {
@@ -547,14 +573,14 @@ const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_request__d
   "Oversync__Download__V1__PullChangesRequest",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__PullChangesRequest),
-  9,
+  11,
   oversync__download__v1__pull_changes_request__field_descriptors,
   oversync__download__v1__pull_changes_request__field_indices_by_name,
   1,  oversync__download__v1__pull_changes_request__number_ranges,
   (ProtobufCMessageInit) oversync__download__v1__pull_changes_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_reply__field_descriptors[4] =
+static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_reply__field_descriptors[6] =
 {
   {
     "next_after",
@@ -604,9 +630,35 @@ static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_reply
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "history_seq",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__PullChangesReply, history_seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "history_tag",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__PullChangesReply, history_tag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__download__v1__pull_changes_reply__field_indices_by_name[] = {
   2,   /* field[2] = has_more */
+  4,   /* field[4] = history_seq */
+  5,   /* field[5] = history_tag */
   0,   /* field[0] = next_after */
   3,   /* field[3] = rows */
   1,   /* field[1] = window_until */
@@ -614,7 +666,7 @@ static const unsigned oversync__download__v1__pull_changes_reply__field_indices_
 static const ProtobufCIntRange oversync__download__v1__pull_changes_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_reply__descriptor =
 {
@@ -624,14 +676,14 @@ const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_reply__des
   "Oversync__Download__V1__PullChangesReply",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__PullChangesReply),
-  4,
+  6,
   oversync__download__v1__pull_changes_reply__field_descriptors,
   oversync__download__v1__pull_changes_reply__field_indices_by_name,
   1,  oversync__download__v1__pull_changes_reply__number_ranges,
   (ProtobufCMessageInit) oversync__download__v1__pull_changes_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__download__v1__watch_head_request__field_descriptors[2] =
+static const ProtobufCFieldDescriptor oversync__download__v1__watch_head_request__field_descriptors[4] =
 {
   {
     "after",
@@ -657,15 +709,41 @@ static const ProtobufCFieldDescriptor oversync__download__v1__watch_head_request
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "history_seq",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__WatchHeadRequest, history_seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "history_tag",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__WatchHeadRequest, history_tag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__download__v1__watch_head_request__field_indices_by_name[] = {
   0,   /* field[0] = after */
   1,   /* field[1] = epoch */
+  2,   /* field[2] = history_seq */
+  3,   /* field[3] = history_tag */
 };
 static const ProtobufCIntRange oversync__download__v1__watch_head_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor oversync__download__v1__watch_head_request__descriptor =
 {
@@ -675,7 +753,7 @@ const ProtobufCMessageDescriptor oversync__download__v1__watch_head_request__des
   "Oversync__Download__V1__WatchHeadRequest",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__WatchHeadRequest),
-  2,
+  4,
   oversync__download__v1__watch_head_request__field_descriptors,
   oversync__download__v1__watch_head_request__field_indices_by_name,
   1,  oversync__download__v1__watch_head_request__number_ranges,
@@ -758,7 +836,7 @@ const ProtobufCMessageDescriptor oversync__download__v1__note_heads_request__des
   (ProtobufCMessageInit) oversync__download__v1__note_heads_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__download__v1__user_head__field_descriptors[2] =
+static const ProtobufCFieldDescriptor oversync__download__v1__user_head__field_descriptors[3] =
 {
   {
     "user",
@@ -784,15 +862,28 @@ static const ProtobufCFieldDescriptor oversync__download__v1__user_head__field_d
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "last_tag",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__UserHead, last_tag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__download__v1__user_head__field_indices_by_name[] = {
   1,   /* field[1] = last_seq */
+  2,   /* field[2] = last_tag */
   0,   /* field[0] = user */
 };
 static const ProtobufCIntRange oversync__download__v1__user_head__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor oversync__download__v1__user_head__descriptor =
 {
@@ -802,7 +893,7 @@ const ProtobufCMessageDescriptor oversync__download__v1__user_head__descriptor =
   "Oversync__Download__V1__UserHead",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__UserHead),
-  2,
+  3,
   oversync__download__v1__user_head__field_descriptors,
   oversync__download__v1__user_head__field_indices_by_name,
   1,  oversync__download__v1__user_head__number_ranges,
@@ -827,9 +918,55 @@ const ProtobufCMessageDescriptor oversync__download__v1__note_heads_reply__descr
   (ProtobufCMessageInit) oversync__download__v1__note_heads_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-#define oversync__download__v1__read_bootstrap_request__field_descriptors NULL
-#define oversync__download__v1__read_bootstrap_request__field_indices_by_name NULL
-#define oversync__download__v1__read_bootstrap_request__number_ranges NULL
+static const ProtobufCFieldDescriptor oversync__download__v1__read_bootstrap_request__field_descriptors[3] =
+{
+  {
+    "history_seq",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadBootstrapRequest, history_seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "history_tag",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadBootstrapRequest, history_tag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tells_history",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadBootstrapRequest, tells_history),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__download__v1__read_bootstrap_request__field_indices_by_name[] = {
+  0,   /* field[0] = history_seq */
+  1,   /* field[1] = history_tag */
+  2,   /* field[2] = tells_history */
+};
+static const ProtobufCIntRange oversync__download__v1__read_bootstrap_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
 const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_request__descriptor =
 {
   PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
@@ -838,14 +975,14 @@ const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_request_
   "Oversync__Download__V1__ReadBootstrapRequest",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__ReadBootstrapRequest),
-  0,
+  3,
   oversync__download__v1__read_bootstrap_request__field_descriptors,
   oversync__download__v1__read_bootstrap_request__field_indices_by_name,
-  0,  oversync__download__v1__read_bootstrap_request__number_ranges,
+  1,  oversync__download__v1__read_bootstrap_request__number_ranges,
   (ProtobufCMessageInit) oversync__download__v1__read_bootstrap_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__download__v1__read_bootstrap_reply__field_descriptors[5] =
+static const ProtobufCFieldDescriptor oversync__download__v1__read_bootstrap_reply__field_descriptors[8] =
 {
   {
     "known_source",
@@ -907,18 +1044,57 @@ static const ProtobufCFieldDescriptor oversync__download__v1__read_bootstrap_rep
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "history",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadBootstrapReply, history),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "history_seq",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadBootstrapReply, history_seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "history_tag",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadBootstrapReply, history_tag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__download__v1__read_bootstrap_reply__field_indices_by_name[] = {
   4,   /* field[4] = epoch */
   3,   /* field[3] = floor */
   2,   /* field[2] = highest_server_seq */
+  5,   /* field[5] = history */
+  6,   /* field[6] = history_seq */
+  7,   /* field[7] = history_tag */
   0,   /* field[0] = known_source */
   1,   /* field[1] = next_change_id */
 };
 static const ProtobufCIntRange oversync__download__v1__read_bootstrap_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_reply__descriptor =
 {
@@ -928,7 +1104,7 @@ const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_reply__d
   "Oversync__Download__V1__ReadBootstrapReply",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__ReadBootstrapReply),
-  5,
+  8,
   oversync__download__v1__read_bootstrap_reply__field_descriptors,
   oversync__download__v1__read_bootstrap_reply__field_indices_by_name,
   1,  oversync__download__v1__read_bootstrap_reply__number_ranges,

@@ -68,10 +68,15 @@ struct  Oversync__Download__V1__PullChangesRequest
    * moment ago, which replicas notice a little later.
    */
   protobuf_c_boolean fresh;
+  /*
+   * The change that the device knows of this history: its sequence, and its tag. 0: the device told none.
+   */
+  int64_t history_seq;
+  uint64_t history_tag;
 };
 #define OVERSYNC__DOWNLOAD__V1__PULL_CHANGES_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__pull_changes_request__descriptor) \
-    , 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0, 0 }
+    , 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0 }
 
 
 struct  Oversync__Download__V1__PullChangesReply
@@ -81,10 +86,15 @@ struct  Oversync__Download__V1__PullChangesReply
   int64_t window_until;
   protobuf_c_boolean has_more;
   uint32_t rows;
+  /*
+   * The change at the end of the window, for callers that told an epoch or a change; 0: none is told.
+   */
+  int64_t history_seq;
+  uint64_t history_tag;
 };
 #define OVERSYNC__DOWNLOAD__V1__PULL_CHANGES_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__pull_changes_reply__descriptor) \
-    , 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0 }
 
 
 struct  Oversync__Download__V1__WatchHeadRequest
@@ -95,13 +105,15 @@ struct  Oversync__Download__V1__WatchHeadRequest
    */
   int64_t after;
   /*
-   * As in PullChangesRequest.
+   * These three as in PullChangesRequest.
    */
   char *epoch;
+  int64_t history_seq;
+  uint64_t history_tag;
 };
 #define OVERSYNC__DOWNLOAD__V1__WATCH_HEAD_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__watch_head_request__descriptor) \
-    , 0, (char *)protobuf_c_empty_string }
+    , 0, (char *)protobuf_c_empty_string, 0, 0 }
 
 
 struct  Oversync__Download__V1__WatchHeadReply
@@ -133,10 +145,14 @@ struct  Oversync__Download__V1__UserHead
   ProtobufCMessage base;
   char *user;
   int64_t last_seq;
+  /*
+   * Of the change at last_seq; 0: not known.
+   */
+  uint64_t last_tag;
 };
 #define OVERSYNC__DOWNLOAD__V1__USER_HEAD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__user_head__descriptor) \
-    , (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0 }
 
 
 struct  Oversync__Download__V1__NoteHeadsReply
@@ -151,10 +167,19 @@ struct  Oversync__Download__V1__NoteHeadsReply
 struct  Oversync__Download__V1__ReadBootstrapRequest
 {
   ProtobufCMessage base;
+  /*
+   * As in PullChangesRequest.
+   */
+  int64_t history_seq;
+  uint64_t history_tag;
+  /*
+   * Whether the reply tells the change at the end of the log.
+   */
+  protobuf_c_boolean tells_history;
 };
 #define OVERSYNC__DOWNLOAD__V1__READ_BOOTSTRAP_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__read_bootstrap_request__descriptor) \
-     }
+    , 0, 0, 0 }
 
 
 struct  Oversync__Download__V1__ReadBootstrapReply
@@ -180,10 +205,19 @@ struct  Oversync__Download__V1__ReadBootstrapReply
    * The identity of the database's history; another one after a restore.
    */
   char *epoch;
+  /*
+   * What the change that the device told is here: same, forked or unproven; empty if it told none.
+   */
+  char *history;
+  /*
+   * The change at the end of the log; 0: none is told.
+   */
+  int64_t history_seq;
+  uint64_t history_tag;
 };
 #define OVERSYNC__DOWNLOAD__V1__READ_BOOTSTRAP_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__read_bootstrap_reply__descriptor) \
-    , 0, 0, 0, 0, (char *)protobuf_c_empty_string }
+    , 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0 }
 
 
 /* Oversync__Download__V1__PullChangesRequest methods */

@@ -592,7 +592,7 @@ void   oversync__upload__v1__retry_failure_reply__free_unpacked
   assert(message->base.descriptor == &oversync__upload__v1__retry_failure_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor oversync__upload__v1__push_changes_request__field_descriptors[3] =
+static const ProtobufCFieldDescriptor oversync__upload__v1__push_changes_request__field_descriptors[5] =
 {
   {
     "atomic",
@@ -630,16 +630,42 @@ static const ProtobufCFieldDescriptor oversync__upload__v1__push_changes_request
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "history_seq",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__PushChangesRequest, history_seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "history_tag",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__PushChangesRequest, history_tag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__upload__v1__push_changes_request__field_indices_by_name[] = {
   2,   /* field[2] = as_protobuf */
   0,   /* field[0] = atomic */
   1,   /* field[1] = epoch */
+  3,   /* field[3] = history_seq */
+  4,   /* field[4] = history_tag */
 };
 static const ProtobufCIntRange oversync__upload__v1__push_changes_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_request__descriptor =
 {
@@ -649,14 +675,14 @@ const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_request__des
   "Oversync__Upload__V1__PushChangesRequest",
   "oversync.upload.v1",
   sizeof(Oversync__Upload__V1__PushChangesRequest),
-  3,
+  5,
   oversync__upload__v1__push_changes_request__field_descriptors,
   oversync__upload__v1__push_changes_request__field_indices_by_name,
   1,  oversync__upload__v1__push_changes_request__number_ranges,
   (ProtobufCMessageInit) oversync__upload__v1__push_changes_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__upload__v1__push_changes_reply__field_descriptors[7] =
+static const ProtobufCFieldDescriptor oversync__upload__v1__push_changes_reply__field_descriptors[9] =
 {
   {
     "applied",
@@ -742,12 +768,38 @@ static const ProtobufCFieldDescriptor oversync__upload__v1__push_changes_reply__
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "history_seq",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__PushChangesReply, history_seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "history_tag",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__PushChangesReply, history_tag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__upload__v1__push_changes_reply__field_indices_by_name[] = {
   0,   /* field[0] = applied */
   2,   /* field[2] = conflicts */
   1,   /* field[1] = duplicates */
   5,   /* field[5] = first_seq */
+  7,   /* field[7] = history_seq */
+  8,   /* field[8] = history_tag */
   3,   /* field[3] = invalid */
   6,   /* field[6] = last_seq */
   4,   /* field[4] = materialize_errors */
@@ -755,7 +807,7 @@ static const unsigned oversync__upload__v1__push_changes_reply__field_indices_by
 static const ProtobufCIntRange oversync__upload__v1__push_changes_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_reply__descriptor =
 {
@@ -765,7 +817,7 @@ const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_reply__descr
   "Oversync__Upload__V1__PushChangesReply",
   "oversync.upload.v1",
   sizeof(Oversync__Upload__V1__PushChangesReply),
-  7,
+  9,
   oversync__upload__v1__push_changes_reply__field_descriptors,
   oversync__upload__v1__push_changes_reply__field_indices_by_name,
   1,  oversync__upload__v1__push_changes_reply__number_ranges,

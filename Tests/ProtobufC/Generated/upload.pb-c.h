@@ -50,10 +50,15 @@ struct  Oversync__Upload__V1__PushChangesRequest
    * Request and answer are oversync.wire.v1.UploadRequest and UploadResponse instead of JSON.
    */
   protobuf_c_boolean as_protobuf;
+  /*
+   * The change that the device knows of this history: its sequence, and its tag. 0: the device told none.
+   */
+  int64_t history_seq;
+  uint64_t history_tag;
 };
 #define OVERSYNC__UPLOAD__V1__PUSH_CHANGES_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__push_changes_request__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, 0 }
+    , 0, (char *)protobuf_c_empty_string, 0, 0, 0 }
 
 
 /*
@@ -72,10 +77,15 @@ struct  Oversync__Upload__V1__PushChangesReply
    */
   int64_t first_seq;
   int64_t last_seq;
+  /*
+   * The change at the end of the log, for callers that told an epoch or a change; 0: none is told.
+   */
+  int64_t history_seq;
+  uint64_t history_tag;
 };
 #define OVERSYNC__UPLOAD__V1__PUSH_CHANGES_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__push_changes_reply__descriptor) \
-    , 0, 0, 0, 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Oversync__Upload__V1__NoteHydrationRequest

@@ -336,6 +336,6 @@ struct HeadsTests {
 extension SyncedDatabase {
     /// What changes as soon as anybody has written to the cluster.
     fileprivate func mark() async throws -> String {
-        try await sql.run(DownloadStatements.ReadMark()).one()
+        try await sql.run(DownloadStatements.ReadMark()).one().mark
     }
 }

@@ -93,6 +93,14 @@ struct StatementAttempt: Sendable {
             bindings.bind(Stranger.user)
         },
         StatementAttempt(UploadStatements.LockScope.statement, .named) { $1.claim(&$0) },
+        StatementAttempt(UploadStatements.LockScopeOfPair.statement, .named) {
+            $1.claim(&$0)
+            $0.bind(Int64(1))
+        },
+        StatementAttempt(ReadTaggedChange.statement, .named) {
+            $1.claim(&$0)
+            $0.bind(Int64(1))
+        },
         StatementAttempt(UploadStatements.createScope, .user("VALUES ($1)")) { bindings, _ in
             bindings.bind(Stranger.user)
         },
@@ -167,6 +175,10 @@ struct StatementAttempt: Sendable {
             $1.claim(&$0)
             $0.bind(Victim.atomicSequence)
         },
+        StatementAttempt(DownloadStatements.ReadHistory.statement, .named) {
+            $1.claim(&$0)
+            for number in [1, Int64.max] { $0.bind(number) }
+        },
         StatementAttempt(DownloadStatements.ReadPage.statement, .named, bindPage),
         StatementAttempt(DownloadStatements.ReadLargeRows.statement, .named, bindPage),
         StatementAttempt(DownloadStatements.ReadHeads.statement, .user("unnest($1::text[])")) {
@@ -230,6 +242,10 @@ struct StatementAttempt: Sendable {
         // Of everybody, but only what has no meaning any more.
         StatementAttempt(CompactionStatements.forgetHydrations, .administrators),
         StatementAttempt(ForeignKeyStatements.ReadImmediateKeys.statement, .nobodysRows),
+        StatementAttempt(EpochStatements.Read.statement, .nobodysRows),
+        StatementAttempt(EpochStatements.Begin.statement, .administrators) { bindings, _ in
+            bindings.bind("why")
+        },
     ]
 
     private static func bindStretch(_ bindings: inout Bindings, _ stranger: Stranger) {
@@ -240,6 +256,7 @@ struct StatementAttempt: Sendable {
         StatementAttempt(UploadStatements.advanceScope, .named) {
             $1.claim(&$0)
             $0.bind(Int64(1000))
+            $0.bind(Int64(1))
         },
         StatementAttempt(UploadStatements.appendLog, .scope("SELECT $1, $2, u.*")) {
             bindings, stranger in
@@ -295,6 +312,7 @@ struct StatementAttempt: Sendable {
             bindings.bind(array)
         }
         for _ in 0..<2 { bindings.bind(sequences) }
+        bindings.bind(microsecondsSince2000: 0)
     }
 
     private static func bindStates(_ bindings: inout Bindings, _ stranger: Stranger) {

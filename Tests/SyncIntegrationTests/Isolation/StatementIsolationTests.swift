@@ -34,6 +34,7 @@ struct StatementIsolationTests {
         let listed =
             UploadStatements.all + DownloadStatements.all + FailureStatements.all
             + AuthStatements.all + CompactionStatements.all + ForeignKeyStatements.all
+            + EpochStatements.all
         #expect(Set(listed.map(\.name)).subtracting(attempted).sorted() == [])
         #expect(attempted.count == StatementAttempt.all.count)
         // Statements that no list has would be found on the services' connection.
@@ -43,7 +44,8 @@ struct StatementIsolationTests {
             let context = CallContext(
                 requestID: "t", deadline: .now + .seconds(30),
                 caller: CallerIdentity(user: Stranger.user, device: Stranger.device))
-            _ = try await ReadBootstrap(pool: database.downloadPool)(context)
+            _ = try await ReadBootstrap(pool: database.downloadPool)(
+                ReadBootstrapRequest(), context)
             let store = FailureStore(pool: database.pool)
             _ = try await store.failure(stranger.failure, deadline: .now + .seconds(30))
             try await store.close(

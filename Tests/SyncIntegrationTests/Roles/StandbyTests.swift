@@ -8,6 +8,7 @@ import Protos
 import RPC
 import Testing
 import TestSupport
+@testable import UploadService
 
 @Suite("A hot standby")
 struct StandbyTests {
@@ -52,7 +53,42 @@ struct StandbyTests {
         #expect(bootstrap.nextChangeID == 3)
         await database.heads.poll()
         #expect(database.heads.known(UserID("ann"), for: DeviceID("reader"))?.head == 2)
+        try await expectNoVerdictFromLag(source, copy, database)
         try await expectHydrationIsAwaited(sql, copy, database)
+    }
+
+    /// What a standby has not replayed is not lost. It proves what it has, and leaves it to the
+    /// primary to say that a history has forked.
+    private static func expectNoVerdictFromLag(
+        _ primary: SyncedDatabase, _ copy: PostgresConnection, _ standby: SyncedDatabase
+    ) async throws {
+        let known = try #require(try await standby.pair(2))
+        try await copy.execute(script: "SELECT pg_wal_replay_pause()")
+        let later = try #require(try await primary.upload(known, noteChange(3)).end)
+        #expect(later.sequence == 3)
+        func standing(_ pair: HistoryPair) async throws -> String {
+            try await ReadBootstrap(pool: standby.downloadPool).read(
+                UserID("ann"), DeviceID("phone"), .now + .seconds(30), pair: pair
+            ).history
+        }
+        #expect(try await standby.pull(known, after: 2).pair == known)
+        #expect(try await standing(known) == "same")
+        #expect(await standby.code { _ = try await standby.pull(later, after: 2) } == "served")
+        #expect(try await standing(later).isEmpty)
+        let other = HistoryPair(sequence: 2, tag: known.tag ^ 1)
+        #expect(await standby.code { _ = try await standby.pull(other) } == "unavailable")
+        #expect(try await standing(other).isEmpty)
+        #expect(await primary.code { _ = try await primary.pull(other) } == "history_forked")
+        // A user whose first upload has not come yet.
+        let code = await standby.code {
+            _ = try await standby.pull("new", device: "phone") {
+                ($0.historySeq, $0.historyTag) = (1, 1)
+            }
+        }
+        #expect(code == "served")
+        try await copy.execute(script: "SELECT pg_wal_replay_resume()")
+        try await expectReplay(of: primary.sql, on: copy)
+        #expect(try await standby.pull(later, after: 3).pair == later)
     }
 
     /// A device that begins at 0 gets its first page when its second one would be served here.
@@ -85,7 +121,7 @@ struct StandbyTests {
         ).string(0, 0)
         let replayed = Command(
             Statement(
-                name: "replayed",
+                name: "replayed_\(position)",
                 sql: "SELECT pg_last_wal_replay_lsn() >= '\(position)'::pg_lsn"))
         let deadline = ContinuousClock.now + .seconds(30)
         while try await !standby.run(replayed).bool(0, 0) {

@@ -29,7 +29,7 @@ struct UploadOnPostgresTests {
             let connection = try await Self.connect(url)
             defer { connection.close() }
             for statement in UploadStatements.all + DownloadStatements.all
-                + CompactionStatements.all + ForeignKeyStatements.all
+                + CompactionStatements.all + ForeignKeyStatements.all + EpochStatements.all
             {
                 let description = try await connection.describe(statement)
                 #expect(description.parameters == statement.parameters, "\(statement.name)")

@@ -172,7 +172,7 @@ struct SyncLoop: Sendable {
         do {
             let page = try await session.gateway.download(
                 after: state.cursor, limit: 1, until: 0, includeSelf: false,
-                wait: session.configuration.longPoll)
+                wait: session.configuration.longPoll, history: state.history)
             let hasNews = !page.changes.isEmpty || page.nextAfter > state.cursor
             return .news(hasNews, seconds: session.now - start)
         } catch let error as SyncError where error.asksForReread {

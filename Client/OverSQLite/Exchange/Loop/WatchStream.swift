@@ -69,8 +69,8 @@ struct WatchStream: Sendable {
 
     private func follow(_ hearing: Hearing) async throws -> WatchEnd {
         guard try await session.capabilities().offers(.watch) else { return .unsupported }
-        let cursor = try await cursor()
-        try await session.gateway.watch(after: cursor) { part in
+        let state = try await session.read { db in try DeviceStateTable(db: db).read() }
+        try await session.gateway.watch(after: state.cursor, history: state.history) { part in
             switch part {
             case .head(let head):
                 try Self.check(head)

@@ -49,7 +49,9 @@ extension SyncError: LocalizedError {
         case .notTheGateway: "This network blocks sync."
         case .unauthorized, .noCredentials: "You are signed out."
         case .busy: "The server is busy."
-        case .refused(let status, _, _) where status >= 500: "The server has a problem."
+        case .refused(let status, let code, _)
+        where status >= 500 || Self.passing.contains(code):
+            "The server has a problem."
         case .refused:
             "The server does not accept requests from this version of the app."
         case .differentUser: "This device holds another user's data."

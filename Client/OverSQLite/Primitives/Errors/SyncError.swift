@@ -95,16 +95,21 @@ extension SyncError {
         switch self {
         case .unreachable, .notTheGateway, .busy, .noProgress, .database, .diskFull, .noCredentials:
             true
-        case .refused(let status, _, _): status >= 500
+        case .refused(let status, let code, _): status >= 500 || Self.passing.contains(code)
         case .unusableTable, .newerMetadata, .unauthorized, .differentUser, .pendingChanges,
             .databaseCorrupt, .databaseClosed, .alreadyRunning, .paused, .stopped:
             false
         }
     }
 
+    /// Refusals that end by themselves: the device rereads the log, though not twice in a short
+    /// time.
+    static let passing: Set = ["history_forked", "history_unproven"]
+
     private static func advice(onRefusal status: Int, _ code: String) -> Advice {
         switch code {
         case "device_revoked": .signIn
+        case _ where passing.contains(code): .wait
         default: status >= 500 ? .wait : .report
         }
     }

@@ -21,4 +21,6 @@ struct DownloadPage {
     let nextAfter: Int64
     let windowUntil: Int64
     let body: [UInt8]
+    /// The change at the end of the window; nil if the server does not tell.
+    var history: HistoryPair?
 }

@@ -21,4 +21,6 @@ struct OutgoingBatch {
     let body: [UInt8]
     /// Rows that cannot be represented on the wire.
     var rejected: [RejectedChange] = []
+    /// What the device knows of the server's history.
+    var history: HistoryPair?
 }

@@ -4,7 +4,7 @@ import GRDB
 /// transactions.
 enum MetadataTables {
     /// Increases when the tables below change.
-    static let format = 7
+    static let format = 8
     /// The first format of a library that spells references as keys are spelled here.
     static let spelledReferences = 5
 
@@ -34,7 +34,7 @@ enum MetadataTables {
     /// conflicts and edits of tables that are not synced at present, format 5 an index of keys that
     /// are spelled otherwise than on the wire, the causes of held rows, and the database's file,
     /// format 6 tables that were made anew, format 7 stored rows that are held, and the end of what
-    /// a local migration changes.
+    /// a local migration changes, format 8 what proves the server's history.
     private static func upgrade(_ db: Database, from found: Int) throws {
         if found < 2 {
             try db.execute(
@@ -66,6 +66,8 @@ enum MetadataTables {
         for (table, column) in [
             ("_sync_tables", "rebuilt"), ("_sync_state", "reached"),
             ("_sync_state", "local_until"), ("_sync_held", "is_stored"),
+            ("_sync_state", "history_seq"), ("_sync_state", "history_tag"),
+            ("_sync_state", "forked_at"),
         ] where try !db.columns(in: table).contains(where: { $0.name == column }) {
             try db.execute(
                 sql: "ALTER TABLE \(table) ADD COLUMN \(column) INTEGER NOT NULL DEFAULT 0")
@@ -96,6 +98,12 @@ enum MetadataTables {
           epoch TEXT,
           -- Why the feed is being read from its start again; NULL if it is not.
           reread TEXT,
+          -- The latest change that an answer told of, and its tag; 0: none.
+          history_seq INTEGER NOT NULL DEFAULT 0,
+          history_tag INTEGER NOT NULL DEFAULT 0,
+          -- When a reread began because the server had lost changes (seconds since 1970);
+          -- 0: never.
+          forked_at REAL NOT NULL DEFAULT 0,
           -- The file that holds this database, to notice a copy.
           file TEXT,
           -- The device's name in the database that this one is a copy of; NULL if it is none.

@@ -13,7 +13,15 @@ struct DeviceStateTable {
             userID: row["user_id"], sourceID: row["source_id"] ?? "", cursor: row["cursor"],
             window: row["window"], isHydrated: row["hydrated"],
             nextChangeID: row["next_change_id"], epoch: row["epoch"],
-            reread: (row["reread"] as String?).flatMap(RereadReason.init(rawValue:)))
+            reread: (row["reread"] as String?).flatMap(RereadReason.init(rawValue:)),
+            history: Self.history(row), forkedAt: row["forked_at"])
+    }
+
+    private static func history(_ row: Row) -> HistoryPair? {
+        let sequence: Int64 = row["history_seq"]
+        guard sequence > 0 else { return nil }
+        return HistoryPair(
+            sequence: sequence, tag: UInt64(bitPattern: row["history_tag"] as Int64))
     }
 
     // MARK: The user and the device
@@ -96,7 +104,8 @@ struct DeviceStateTable {
             sql: """
                 UPDATE _sync_state SET user_id = NULL, source_id = NULL, next_change_id = 1,
                   cursor = 0, window = 0, hydrated = 0, epoch = NULL, reread = NULL,
-                  reached = 0, local_until = 0, copied_from = NULL, copy_name = NULL
+                  reached = 0, local_until = 0, history_seq = 0, history_tag = 0, forked_at = 0,
+                  copied_from = NULL, copy_name = NULL
                 """)
         try ensureSource()
     }
@@ -126,7 +135,8 @@ struct DeviceStateTable {
 
     /// Starts a reread at the log's start. The reason `newHistory` is kept over a later one.
     ///
-    /// A new history gives out the sequences anew.
+    /// A new history gives out the sequences anew, so what proved the old one is forgotten. After
+    /// other reasons it stays: rows that the server loses meanwhile must not pass for deleted ones.
     ///
     /// - Parameter epoch: the server's epoch; nil keeps the known one.
     func beginReread(_ reason: RereadReason, epoch: String?) throws {
@@ -136,11 +146,36 @@ struct DeviceStateTable {
                   epoch = coalesce(:epoch, epoch),
                   reached = CASE WHEN :reason = :lost THEN 0 ELSE reached END,
                   local_until = CASE WHEN :reason = :lost THEN 0 ELSE local_until END,
+                  history_seq = CASE WHEN :reason = :lost THEN 0 ELSE history_seq END,
                   reread = CASE WHEN reread = :lost THEN reread ELSE :reason END
                 """,
             arguments: [
                 "epoch": epoch, "lost": RereadReason.newHistory.rawValue, "reason": reason.rawValue,
             ])
+    }
+
+    /// Records the latest change that an answer tells, in the transaction that applies the answer.
+    /// A later one that is known already stays.
+    func record(_ history: HistoryPair?) throws {
+        guard let history else { return }
+        try db.cachedStatement(
+            sql: """
+                UPDATE _sync_state SET history_seq = :sequence, history_tag = :tag
+                WHERE history_seq < :sequence
+                """
+        ).execute(arguments: [
+            "sequence": history.sequence, "tag": Int64(bitPattern: history.tag),
+        ])
+    }
+
+    /// Forgets what proved the server's history: the server cannot tell any more.
+    func forgetHistory() throws {
+        try db.execute(sql: "UPDATE _sync_state SET history_seq = 0")
+    }
+
+    /// Records when a reread began because the server's history was another one.
+    func setForked(at time: Double) throws {
+        try db.execute(sql: "UPDATE _sync_state SET forked_at = ?", arguments: [time])
     }
 
     func endReread() throws { try db.execute(sql: "UPDATE _sync_state SET reread = NULL") }

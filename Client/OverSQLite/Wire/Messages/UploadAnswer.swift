@@ -3,6 +3,8 @@ import WireJSON
 /// The answer to an upload: one status per change, in the order in which they were sent.
 struct UploadAnswer {
     let statuses: [ChangeStatus]
+    /// The log's last change after the upload; nil if the server does not tell.
+    var history: HistoryPair?
 
     /// - Throws: `JSONError` if the body is not such an answer; nothing of it is used then.
     init(body: [UInt8]) throws(JSONError) {
