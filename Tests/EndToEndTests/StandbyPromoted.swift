@@ -17,7 +17,7 @@ struct StandbyPromoted {
     /// standby             follows ─┤ cut off                              promoted
     /// ```
     @Test(
-        "P7: what an asynchronous standby did not get comes back from the devices",
+        "P7, H5: what an asynchronous standby did not get comes back from the devices",
         arguments: [0, 3, 40])
     func promoted(writtenBefore: Int) async throws {
         try await withStack { stack, postgres in

@@ -26,7 +26,7 @@ struct ValuesOfOtherKinds {
     ]
     /// Columns that a notice names, by what all of the device's columns are declared as.
     static let misfits = [
-        "": ["doc", "list"], "TEXT": ["doc", "list"],
+        "": ["amount", "doc", "list"], "TEXT": ["doc", "list"],
         "INTEGER": ["amount", "at", "day", "doc", "list", "note", "photo"],
         "REAL": ["amount", "at", "day", "doc", "flag", "list", "note", "photo", "whole"],
         "NUMERIC": ["amount", "doc", "list", "note", "photo"],

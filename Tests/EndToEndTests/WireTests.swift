@@ -82,8 +82,10 @@ struct WireTests {
         #expect(try can.value("limits", "rows_per_page") == "1000")
         #expect(
             can.text.contains(
-                #"{"schema":"business","table":"currencies","key_kind":"text","read":true,"write":true}"#
+                #"{"schema":"business","table":"currencies","key_kind":"text","read":true,"write":true,"#
+                    + #""columns":[{"name":"code","type":"text","kind":"text"},"#
             ))
+        #expect(!can.text.contains("owner_id"))
         #expect(try await phone.send(.GET, "/sync/capabilities", token: "x").status == 401)
     }
 

@@ -6,6 +6,10 @@ package enum HistoryPlan {
     /// Changes and writes that the usual seeds come to at least.
     package static let leastOperations = 100_000
 
+    /// Histories with unique values and columns that round; the same settings ask for more.
+    package static let usualStoredSeeds = 12
+    package static let storedStepsPerSeed = 150
+
     /// Changes decided without PostgreSQL; `OVERSYNC_DECIDE_OPERATIONS` asks for others.
     package static let usualDecisions = 200_000
     package static let stepsPerDecideSeed = 40

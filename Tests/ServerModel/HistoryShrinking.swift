@@ -1,13 +1,20 @@
+/// A step of a history that can be taken apart, and put together again.
+package protocol ShrinkableStep: Sendable {
+    /// An upload of several changes as uploads of one.
+    var atoms: [Self] { get }
+    /// Nil if the two are not of one upload.
+    func joined(with other: Self) -> Self?
+}
+
 /// Makes a failing history short.
 package enum HistoryShrinking {
     /// Most tries of a shorter one.
     private static let maximumTries = 400
 
     /// Leaves out what is not needed for the failure, in ever smaller pieces: first whole steps, then changes.
-    package static func shrink(
-        _ history: [RandomHistory.Step],
-        fails: ([RandomHistory.Step]) async throws -> Bool
-    ) async throws -> [RandomHistory.Step] {
+    package static func shrink<Step: ShrinkableStep>(
+        _ history: [Step], fails: ([Step]) async throws -> Bool
+    ) async throws -> [Step] {
         var tries = 0
         let steps = try await shrink(history, &tries, fails)
         let changes = steps.enumerated().flatMap { number, step in
@@ -40,8 +47,8 @@ package enum HistoryShrinking {
     }
 
     /// Puts the changes of one upload together again.
-    private static func joined(_ atoms: [(Int, RandomHistory.Step)]) -> [RandomHistory.Step] {
-        var steps: [(number: Int, step: RandomHistory.Step)] = []
+    private static func joined<Step: ShrinkableStep>(_ atoms: [(Int, Step)]) -> [Step] {
+        var steps: [(number: Int, step: Step)] = []
         for (number, step) in atoms {
             if let last = steps.last, last.number == number,
                 let both = last.step.joined(with: step)

@@ -5,7 +5,7 @@ import SeededRandom
 /// Made with the model at hand, so that most of it is what devices do: edits of the rows they know, which is less
 /// than the server has while they are offline; repeats after lost answers; requests that arrive after later ones.
 package struct RandomHistory {
-    package enum Step: Sendable {
+    package enum Step: ShrinkableStep {
         case upload(ModelServer.Upload)
         case write(ModelServer.Write)
 

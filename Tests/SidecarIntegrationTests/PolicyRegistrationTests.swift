@@ -71,7 +71,7 @@ struct PolicyRegistrationTests {
                 """
                 CREATE ROLE "\(role)_group"; ALTER TABLE app.items ENABLE ROW LEVEL SECURITY;
                 CREATE POLICY own ON app.items TO "\(role)_group" USING (true);
-                CREATE POLICY only ON app.items AS RESTRICTIVE USING (true)
+                CREATE POLICY rest ON app.items AS RESTRICTIVE USING (true)
                 """)
             let remarks = try await database.install(Self.items)
             #expect(remarks.count == 1)

@@ -110,7 +110,8 @@ struct UpgradeRightsTests {
         try await connection.execute(
             script: """
                 ALTER TABLE sync.catalog
-                    ADD COLUMN except_columns text[], ADD COLUMN read_only_columns json
+                    ADD COLUMN except_columns text[], ADD COLUMN read_only_columns json,
+                    ADD COLUMN row_security boolean NOT NULL DEFAULT false
                 """)
         let run = MigrationRun(on: connection)
         try await run.transaction {
@@ -120,7 +121,8 @@ struct UpgradeRightsTests {
         try await connection.execute(
             script: """
                 ALTER TABLE sync.catalog
-                    DROP COLUMN except_columns, DROP COLUMN read_only_columns
+                    DROP COLUMN except_columns, DROP COLUMN read_only_columns,
+                    DROP COLUMN row_security
                 """)
     }
 }

@@ -51,7 +51,8 @@ extension Standing: Decodable {
 public enum RereadReason: String, Sendable, Hashable {
     /// The device was away for so long that the server no longer keeps deletes it has not seen.
     case historyPruned = "history_pruned"
-    /// The server was restored from a backup, or has another database.
+    /// The server has lost changes that this device knows of, in a restore or a failover, or has
+    /// another database.
     case newHistory = "new_history"
     /// This device's database is an older copy: the server has changes from this device that the
     /// database does not contain.

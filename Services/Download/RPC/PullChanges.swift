@@ -61,10 +61,12 @@ struct PullChanges: Sendable {
     }
 
     /// The page as it is now, without the database where this replica knows that it is empty: but
-    /// for what plain SQL wrote a moment ago, which it notices at its next look.
+    /// for what plain SQL wrote a moment ago, which it notices at its next look. A window that ends
+    /// later than the log does here is of a replica that has noticed.
     private func page(_ request: PageRequest, _ context: CallContext) async throws -> Page {
         let cursor = request.cursor
         if !request.isFresh, let scope = heads.known(request.user, for: request.device),
+            request.until ?? 0 <= scope.head,
             request.window(of: scope)...scope.head ~= request.after,
             !cursor.isBelowFloor(of: scope), request.isProven(by: scope)
         {

@@ -81,10 +81,10 @@ struct StoredRowStatement: Sendable {
         let key = "t.\(quoted(table.keyColumn))"
         let logged = LogRows.columns(of: "f", payload: "coalesce(f.stored, f.payload)")
         let lookUp =
-            HidingPolicies(table).map { policies in
+            (HidingPolicies(table)?.rows(under: "$5")).map { rows in
                 """
                 LEFT JOIN (
-                        SELECT t.* FROM \(policies.rows(under: "$5")) AS t WHERE true\(owner ?? "")
+                        SELECT t.* FROM \(rows) AS t WHERE true\(owner ?? "")
                     ) AS t ON \(key) = u.row_key
                 """
             }

@@ -33,7 +33,7 @@ struct SetOrder {
         do {
             let steps = transaction.steps(entries, scope, source, arrangement)
             let opening = transaction.opening(
-                entries, scope, source, before: steps, within: time,
+                entries, scope, source, within: time,
                 lockTime: UploadIsolation.partLockTime)
             guard try await isWritten(opening) else { throw Passed.noOrder }
             var rows: [(group: BusinessWrites.Group, entry: LogEntry)] = []

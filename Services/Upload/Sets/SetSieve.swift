@@ -60,6 +60,11 @@ struct SetSieve {
         try await transaction.run([Command(UploadStatements.savepoint)])
         let found = try await sift()
         try await transaction.takeBack()
+        // PostgreSQL keeps what SET CONSTRAINTS says in a savepoint that was released, even where
+        // the savepoint around it is rolled back.
+        if schema.catalog.hasDeferrableConstraints {
+            try await transaction.run([Command(UploadStatements.deferConstraints)])
+        }
         return found
     }
 

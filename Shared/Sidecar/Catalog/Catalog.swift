@@ -111,7 +111,7 @@ package struct RegisteredTable: Hashable, Sendable {
     package let access: TableAccess
     /// Its columns that devices have no part in, or only look at; ``columns`` has the latter alone.
     package let withheld: WithheldColumns
-    package let policies: TablePolicies
+    package internal(set) var policies: TablePolicies
     /// Its place in parents-first order.
     package internal(set) var position = 0
 

@@ -12,13 +12,18 @@ package enum RenderingSettings {
         ("standard_conforming_strings", "on"), ("row_security", "off"),
     ]
 
+    /// Those that change how values are read alone: what is compared with payloads needs them, too.
+    static let reading: [(name: String, value: String)] = [
+        ("array_nulls", "on"), ("xmloption", "content"),
+    ]
+
     /// As the clauses of a function, which come back to what they were when it ends: a line each.
     static let clauses = all.map { "SET \($0.name) = '\($0.value)'" }.joined(separator: "\n")
 
     /// As statements that hold for the rest of a transaction. PostgreSQL's own names go first in
     /// the search path; the rest of it stays, as functions that a domain's checks call may need it.
     static let local =
-        (all.map { "SET LOCAL \($0.name) = '\($0.value)'" } + [
+        ((all + reading).map { "SET LOCAL \($0.name) = '\($0.value)'" } + [
             """
             SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_catalog',
                 nullif(pg_catalog.current_setting('search_path'), '')), true)

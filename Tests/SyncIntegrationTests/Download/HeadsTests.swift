@@ -158,6 +158,22 @@ struct HeadsTests {
         }
     }
 
+    @Test("A window that began fresh is read to its end by a replica that has not looked since")
+    func windowOfAnotherReplica() async throws {
+        try await SyncedDatabase.with { database in
+            let head = try await database.upload("ann", Self.note(1)).highestSequence
+            let idle = try await database.pull("ann") { $0.after = head }
+            #expect(Self.rows(idle) == 0)
+            try await database.execute("UPDATE s.notes SET title = 'plain'")
+            let page = try await database.pull("ann") { (request: inout PullChangesRequest) in
+                request.after = head
+                request.until = head + 1
+            }
+            #expect(page.message.windowUntil == head + 1)
+            #expect(Self.rows(page) == 1)
+        }
+    }
+
     @Test(
         "A commit that nobody tells of wakes who waits at the next probe, and nobody else is asked for"
     )

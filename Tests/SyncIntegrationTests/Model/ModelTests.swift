@@ -30,7 +30,7 @@ struct ModelTests {
             """)
     }
 
-    private struct Difference {
+    struct Difference {
         let step: Int
         let text: String
     }

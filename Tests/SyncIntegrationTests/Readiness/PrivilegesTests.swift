@@ -112,6 +112,7 @@ struct PrivilegesTests {
                 commands.append(Command(statement, bindings))
             }
         }
+        commands += lookUps(of: schema.hiding, scope)
         for (index, key) in schema.foreignKeys.enumerated() {
             let value = key.payloadPairs.map { pair -> ParentValue in
                 switch pair.type {
@@ -128,6 +129,17 @@ struct PrivilegesTests {
                         in: schema)))
         }
         return commands
+    }
+
+    /// Statements that look for rows which policies hide.
+    private static func lookUps(of schema: UploadSchema, _ scope: NamedScope) -> [Command] {
+        let statements = BusinessStatements(schema)
+        return schema.tables.enumerated().map { index, table in
+            let key = table.registered.keyKind == .uuid ? id("ffff") : "nobody's"
+            return Command(
+                statements.rows(index, .delete, ColumnSet(), expecting: .asRecorded),
+                rowBindings(table.registered, .delete, key, scope))
+        }
     }
 
     /// No changes: what the statement may do is asked before it does anything.

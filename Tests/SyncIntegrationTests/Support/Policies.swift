@@ -1,4 +1,5 @@
 import Postgres
+@testable import Sidecar
 @testable import UploadService
 
 /// Tables whose row-level security policies decide about uploads.
@@ -46,6 +47,18 @@ enum Policies {
         -> String
     {
         change(n, op, "tasks", id(key), base: base, payload)
+    }
+}
+
+extension UploadSchema {
+    /// The same tables, as if policies hid rows of them.
+    var hiding: UploadSchema {
+        let tables = catalog.tables.map { table in
+            var table = table
+            table.policies = TablePolicies(isWanted: false, isActive: true)
+            return table
+        }
+        return UploadSchema(catalog: Catalog(tables: tables))
     }
 }
 

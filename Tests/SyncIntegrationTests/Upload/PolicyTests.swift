@@ -142,7 +142,9 @@ struct PolicyTests {
             #expect(outcomes == ["applied 1", Policies.hidden, "applied 1"])
             #expect(
                 try await database.value("SELECT string_agg(title, ',') FROM s.tasks") == "keep")
-            #expect(try await database.feed("ann") == ["I tasks a3 1", "D tasks a1 2"])
+            let feed = try await database.feed("ann")
+            #expect(feed.last { $0.contains(" a1 ") } == "D tasks a1 2")
+            #expect(feed.last { $0.contains(" a3 ") } == "I tasks a3 1")
             #expect(try await database.verify().0 == [])
         }
     }
@@ -283,7 +285,7 @@ struct PolicyTests {
                 CREATE TABLE s.audit (title text);
                 GRANT INSERT ON s.audit TO oversync_upload;
                 ALTER TABLE s.audit ENABLE ROW LEVEL SECURITY;
-                CREATE POLICY some ON s.audit FOR INSERT
+                CREATE POLICY words ON s.audit FOR INSERT
                 WITH CHECK (title <> 'bad' AND s.claim('sub') = 'ann');
                 CREATE FUNCTION s.audit() RETURNS trigger LANGUAGE plpgsql AS $$
                 BEGIN INSERT INTO s.audit VALUES (NEW.title); RETURN NEW; END $$;

@@ -119,6 +119,33 @@ struct UniqueSetRefusalTests {
         }
     }
 
+    @Test("Deferrable constraints: so is one that takes two statements, and one of another table")
+    func deferrableStatements() async throws {
+        let steps = Self.steps.replacing(
+            "UNIQUE (list, pos)", with: "UNIQUE (list, pos) DEFERRABLE INITIALLY DEFERRED")
+        let cells =
+            "CREATE TABLE s.cells (id uuid PRIMARY KEY, owner text, pos int NOT NULL UNIQUE)"
+        try await SyncedDatabase.with(
+            tables: steps + ";" + cells,
+            registered: Self.yaml + "\n  - {table: s.cells, owner: owner}"
+        ) { database in
+            try await Self.seed(database, 1...4)
+            try await database.upload(
+                "ann", change(5, "INSERT", "cells", id("c1"), #"{"pos":1}"#),
+                change(6, "INSERT", "cells", id("c2"), #"{"pos":2}"#))
+            let answer = try await database.outcomes(
+                "ann", Self.step(11, "UPDATE", "a1", base: 1, pos: 2),
+                change(12, "UPDATE", "steps", id("a2"), base: 1, #"{"pos":1}"#),
+                Self.step(13, "INSERT", "b1", pos: 4),
+                change(14, "UPDATE", "cells", id("c1"), base: 1, #"{"pos":2}"#),
+                change(15, "UPDATE", "cells", id("c2"), base: 1, #"{"pos":1}"#))
+            #expect(
+                answer == ["applied 2", "applied 2", Self.refused, "applied 2", "applied 2"])
+            #expect(try await Self.positions(database) == "2 1 3 4")
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
     @Test("A swap with a row that plain SQL holds is postponed whole, and applied when it is free")
     func locked() async throws {
         try await SyncedDatabase.with(tables: Self.steps, registered: Self.yaml) { database in

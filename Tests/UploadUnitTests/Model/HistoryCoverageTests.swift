@@ -5,6 +5,9 @@ import Testing
 struct HistoryCoverageTests {
     /// Each event must occur often enough not to hang on the luck of one seed.
     private static let leastOccurrences = 20
+    private static let leastStoredOccurrences = 10
+    /// Histories that existing clients are followed through, without PostgreSQL.
+    private static let clientSeeds: UInt64 = 60
 
     @Test("The usual histories hold every kind of operation and of outcome, and 100,000 operations")
     func coverage() {
@@ -18,6 +21,27 @@ struct HistoryCoverageTests {
         for event in HistoryCensus.Event.allCases {
             let count = census.counts[event, default: 0]
             #expect(count >= Self.leastOccurrences, "\(event.rawValue): \(count)")
+        }
+    }
+
+    @Test("The usual histories of stored rows hold every kind of exchange and of stored row")
+    func storedRows() {
+        var census = StoredCensus()
+        for seed in 1...UInt64(HistoryPlan.usualStoredSeeds) {
+            census.add(StoredHistory(seed: seed, steps: HistoryPlan.storedStepsPerSeed))
+        }
+        print(census.lines.joined(separator: ", "))
+        for event in StoredCensus.Event.allCases {
+            let count = census.counts[event, default: 0]
+            #expect(count >= Self.leastStoredOccurrences, "\(event.rawValue): \(count)")
+        }
+    }
+
+    @Test("Existing clients end with the rows that the server stores, in every history")
+    func existingClients() {
+        for seed in 1...Self.clientSeeds {
+            let history = StoredHistory(seed: seed, steps: HistoryPlan.storedStepsPerSeed)
+            #expect(history.flaws == [], "seed \(seed)")
         }
     }
 
