@@ -143,10 +143,7 @@ let sharedTargets: [Target] = [
             .embedInCode("Migrations/0009_capture_plans.sql"),
             .embedInCode("Migrations/0010_roles.sql"),
             .embedInCode("Migrations/0011_views_and_columns.sql"),
-            .embedInCode("Migrations/0012_atomic_pages.sql"),
-            .embedInCode("Migrations/0013_row_security.sql"),
-            .embedInCode("Migrations/0014_uncaptured_writes.sql"),
-            .embedInCode("Migrations/0015_history_tags.sql"),
+            .embedInCode("Migrations/0012_policies_and_histories.sql"),
         ]),
 ]
 

@@ -24,10 +24,12 @@ struct ScopeReading: Hashable, Sendable {
     /// The floor at which the device began to read at 0. While it is still there, cursors below it are those
     /// of a device that misses nothing. Nil: it did not begin lately, or this was not asked.
     let hydratedFrom: Sequence64?
-    /// The last change of the newest atomic upload; 0 if there was none, or this was not asked.
-    var atomicEnd: Sequence64 = 0
     /// What the database says of the pair that the device told; nil where it told none.
     var history: HistoryFinding?
     /// The change at the end of the device's window; nil where its tag is not known.
     var windowEnd: HistoryPair?
+    /// Whether a standby was asked, which may lag behind. Memory says no.
+    var isOfStandby = false
+    /// The last change of the newest atomic upload; 0 if there was none, or this was not asked.
+    var atomicEnd: Sequence64 = 0
 }

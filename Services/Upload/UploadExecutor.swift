@@ -87,8 +87,8 @@ package final class UploadExecutor: Sendable {
         let failure = entry.failure
         let user = UserID(failure.user)
         let upload = QueuedUpload(
-            user: user, device: DeviceID(failure.device), roles: entry.roles, options: UploadOptions(),
-            deadline: deadline, latestStart: latestStart(deadline),
+            user: user, device: DeviceID(failure.device), roles: entry.roles,
+            options: UploadOptions(), deadline: deadline, latestStart: latestStart(deadline),
             reading: BatchReading { [limits] schema throws(UndecodableUpload) in
                 UploadBatch(retrying: entry, schema: schema, limits: limits)
             },
@@ -106,9 +106,9 @@ package final class UploadExecutor: Sendable {
         do {
             // Refused before it is parsed if the queue is already full.
             guard !pool.isFull else { throw PostgresError(.poolExhausted) }
-            return try await queue.submit(upload) { [self] in await read(upload) } write: {
-                try await write($0)
-            }
+            return try await queue.submit(
+                upload, prepare: { [self] in await read(upload) },
+                write: { try await write($0) })
         } catch let error as UndecodableUpload where error.isTooLarge {
             throw RPCFailure(.tooLarge, code: "payload_too_large", message: error.reason)
         } catch let error as UndecodableUpload {
@@ -123,7 +123,8 @@ package final class UploadExecutor: Sendable {
 
     /// Reads an upload whose turn is next. What stands in its way is met again at its turn.
     private func read(_ upload: QueuedUpload) async {
-        guard let statements = try? await preparedStatements() else { return }
+        // The wait for a catalog is not bounded by the upload's.
+        guard source.known != nil, let statements = try? await preparedStatements() else { return }
         _ = try? upload.reading.batch(for: statements.schema)
     }
 

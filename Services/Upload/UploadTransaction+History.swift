@@ -48,13 +48,12 @@ extension UploadTransaction {
     /// What a committed upload came to.
     ///
     /// - Parameter head: as read before the commit. Where the writes caused further changes the tag
-    ///   of the last one is not known.
-    func result(
-        _ plan: UploadPlan, _ log: OpenLog, _ head: LogHead
-    ) async throws -> UploadResult {
+    ///   of the last one is not known, and is read. Should that fail, the upload is committed all
+    ///   the same, and its device gets its next pair with another answer.
+    func result(_ plan: UploadPlan, _ log: OpenLog, _ head: LogHead) async -> UploadResult {
         var head = head
         if upload.options.tellsHistory, head.pair == nil, head.sequence > 0 {
-            let pair = try await read(head.sequence, of: log.scope)?.pair
+            let pair = (try? await read(head.sequence, of: log.scope))?.pair
             head = LogHead(sequence: head.sequence, pair: pair)
         }
         return UploadResult(plan: plan, log: log, head: head)

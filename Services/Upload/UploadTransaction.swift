@@ -49,7 +49,7 @@ struct UploadTransaction {
         pipeline.add(UploadStatements.commit)
         let results = try await run(pipeline)
         if let stored { plan.show(try own.payloads(results[stored])) }
-        return try await result(plan, log, results[head].one())
+        return await result(plan, log, try results[head].one())
     }
 
     /// Finds the rows that PostgreSQL does not take and writes the others.
@@ -77,7 +77,7 @@ struct UploadTransaction {
         let head = pipeline.add(UploadStatements.ReadHead(scope: scope))
         pipeline.add(UploadStatements.commit)
         let results = try await run(pipeline)
-        var result = try await result(plan, log, results[head].one())
+        var result = await result(plan, log, try results[head].one())
         result.blockedTables = isolation.blockedTables
         return result
     }

@@ -19,10 +19,8 @@ package struct Migration: Sendable {
         Migration(9, "0009_capture_plans", PackageResources._009_capture_plans_sql),
         Migration(10, "0010_roles", PackageResources._010_roles_sql),
         Migration(11, "0011_views_and_columns", PackageResources._011_views_and_columns_sql),
-        Migration(12, "0012_atomic_pages", PackageResources._012_atomic_pages_sql),
-        Migration(13, "0013_row_security", PackageResources._013_row_security_sql),
-        Migration(14, "0014_uncaptured_writes", PackageResources._014_uncaptured_writes_sql),
-        Migration(15, "0015_history_tags", PackageResources._015_history_tags_sql),
+        Migration(
+            12, "0012_policies_and_histories", PackageResources._012_policies_and_histories_sql),
     ]
 
     /// The layout that this program reads and writes.

@@ -144,6 +144,31 @@ import Testing
         #expect(device.gateway.version("steps", key(2)) == 2)
     }
 
+    @Test("a swapped row that was moved out of the list here takes its new position there")
+    func editOfTheList() async throws {
+        let device = try Self.device(
+            "list TEXT NOT NULL, pos INTEGER NOT NULL",
+            "CREATE UNIQUE INDEX u ON steps (list, pos)")
+        func write(_ positions: [Int]) {
+            for (index, position) in positions.enumerated() {
+                device.gateway.write(
+                    "steps", key(index + 1),
+                    Self.step(index + 1, "\(position)", #","list":"a","note":null"#))
+            }
+        }
+        write([1, 2, 3])
+        try await device.sync()
+        try device.execute("UPDATE steps SET list = 'b' WHERE pos = 1")
+        write([2, 1, 3])
+        try await device.sync()
+        try await device.sync()
+        #expect(device.engine.status.heldCount == 0 && device.engine.status.pendingCount == 0)
+        #expect(
+            try device.lines("SELECT list, pos FROM steps ORDER BY id") == ["b|2", "a|1", "a|3"])
+        let sent = try #require(device.gateway.rows("steps")[key(1)])
+        #expect(sent.contains(#""list":"b""#) && sent.contains(#""pos":2"#))
+    }
+
     @Test("an edited position in a swapped pair is a conflict, and both devices end alike")
     func editOfThePosition() async throws {
         let gateway = InMemoryGateway()

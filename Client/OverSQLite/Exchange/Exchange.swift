@@ -34,7 +34,17 @@ struct Exchange {
         if try await !state().isHydrated { try await fetch() }
         do {
             return try await Sending(session: session).run()
+        } catch let error as SyncError where error.historyFinding == .unproven {
+            // A download looks first whether the device was away for too long.
+            try await fetch()
         } catch let error as SyncError where error.asksForReread {
+            try await reread(error)
+            try await fetch()
+        }
+        do {
+            return try await Sending(session: session).run()
+        } catch let error as SyncError where error.historyFinding == .unproven {
+            // The download asked for no proof: the device was reading the log again.
             try await reread(error)
             try await fetch()
             return try await Sending(session: session).run()

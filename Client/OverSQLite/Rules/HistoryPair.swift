@@ -52,7 +52,7 @@ enum HistoryRules {
     enum Action: Hashable {
         /// Read the log from its start and send again what was lost.
         case reread
-        /// Forget the pair: a reread is under way already, and proves the rest.
+        /// Forget the pair: a reread is under way, or was a moment ago, and proves the rest.
         case forget
         /// Begin nothing now. What the server refuses stays refused until the pause is over.
         case wait
@@ -64,9 +64,9 @@ enum HistoryRules {
     static func decide(
         _ finding: HistoryFinding, isRereading: Bool, lastReread: Double, now: Double
     ) -> Action {
-        if finding == .unproven, isRereading { return .forget }
         // A clock that was set back must not prolong the pause.
-        let isRecent = lastReread <= now && now - lastReread < pause
-        return lastReread > 0 && isRecent ? .wait : .reread
+        let isRecent = lastReread > 0 && lastReread <= now && now - lastReread < pause
+        if finding == .unproven { return isRereading || isRecent ? .forget : .reread }
+        return isRecent ? .wait : .reread
     }
 }

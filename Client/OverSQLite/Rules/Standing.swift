@@ -19,7 +19,8 @@ struct Standing: Hashable, Sendable {
         case deviceRestored
         /// The server has another epoch, or its log ends before the cursor (P7).
         case newHistory
-        /// The server has lost changes in this epoch, or cannot tell whether it has (P7).
+        /// The server has lost changes in this epoch (P7). Where it cannot tell, the next download
+        /// decides: that one looks first whether the device was away for too long.
         case otherHistory(HistoryFinding)
     }
 
@@ -28,7 +29,7 @@ struct Standing: Hashable, Sendable {
     func compare(with state: DeviceState, told: HistoryPair?) -> Finding {
         if let epoch = state.epoch, epoch != self.epoch { return .newHistory }
         if let told, told == state.history,
-            let finding = history.flatMap(HistoryFinding.init(rawValue:)), finding != .same
+            let finding = history.flatMap(HistoryFinding.init(rawValue:)), finding == .forked
         {
             return .otherHistory(finding)
         }

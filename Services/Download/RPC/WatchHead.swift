@@ -48,11 +48,14 @@ struct WatchHead: Sendable {
                 tellsHistory ? Expected(pair: pair, mayHaveGrown: told != nil) : nil, context)
             try cursor.check(reading)
             let scope = reading.state
-            // Older clients are told that the log ends earlier, and go on.
-            if tellsHistory, scope.head < told ?? 0 { throw RPCFailure.historyForked }
+            // Older clients are told that the log ends earlier, and go on. So is everybody by a
+            // standby, which may lag behind.
+            if pair != nil, !reading.isOfStandby, scope.head < told ?? 0 {
+                throw RPCFailure.historyForked
+            }
             // Later the device reads on by itself: only the history must stay the same.
             cursor = CursorCheck(after: 0, epoch: epoch)
-            if tellsHistory { pair = scope.end }
+            if tellsHistory { pair = scope.end ?? pair }
             if told != scope.head {
                 try await tell(scope.head)
                 told = scope.head
@@ -75,7 +78,11 @@ struct WatchHead: Sendable {
 
         /// Whether what is known of a log is enough to say that it is this one.
         func isProven(by known: ScopeState) -> Bool {
-            guard let end = known.end else { return known.head == 0 && pair == nil }
+            // Plain SQL leaves no tag.
+            guard let end = known.end else {
+                return known.head == 0 && pair == nil
+                    || mayHaveGrown && known.head > pair?.sequence ?? 0
+            }
             guard let pair else { return true }
             return pair == end || mayHaveGrown && end.sequence > pair.sequence
         }

@@ -95,6 +95,7 @@ extension ScopeReading {
         state.tag = history.pair(at: state.head)?.tag
         return ScopeReading(
             state: state, hydratedFrom: hydratedFrom, history: try history.judge(pair),
-            windowEnd: history.pair(at: window) ?? history.pair(at: state.head))
+            windowEnd: history.pair(at: window) ?? history.pair(at: state.head),
+            isOfStandby: history.isStandby, atomicEnd: atomicEnd)
     }
 }

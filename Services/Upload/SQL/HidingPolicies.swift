@@ -46,22 +46,33 @@ struct HidingPolicies {
 }
 
 extension Parts {
-    /// Inserts rows. A key that is taken stops the statement.
+    /// Inserts rows. A key that is taken stops the statement; where a trigger leaves the row out
+    /// instead, the key stays its owner's.
     var insertChecked: String {
-        """
-        WITH written AS (\(insert))\(noteOwner(of: "\(keyValue) AS \(key) FROM \(source)"))
-        SELECT $3\(check) WHERE \(isOwned)
-        """
+        guard ownership != nil else {
+            return "WITH written AS (\(insert))\nSELECT $3\(check) WHERE \(isOwned)"
+        }
+        let new = "WHERE NOT EXISTS (SELECT FROM stored s WHERE s.key = \(keyValue))"
+        return """
+            WITH stored AS MATERIALIZED (
+                SELECT t.\(key) AS key FROM \(allStored) AS t
+            ), written AS (\(insert))\(noteOwner(of: "\(keyValue) AS \(key) FROM \(source) \(new)"))
+            SELECT $3\(check) WHERE \(isOwned)
+            """
+    }
+
+    /// The rows under the keys of the source, whatever policies hide.
+    private var allStored: String {
+        policies?.rows(under: "ARRAY(SELECT \(keyValue) FROM \(source))") ?? target
     }
 
     /// Updates the user's rows and inserts those that are not there. A row that is there and not
     /// reached, for it is hidden or another's, is missing in the count.
     var updateOrInsertChecked: String {
-        let stored = policies?.rows(under: "ARRAY(SELECT \(keyValue) FROM \(source))") ?? target
         let isInTheWay = isKeyOfOwner ? " WHERE true\(own)" : ""
         return """
             WITH stored AS MATERIALIZED (
-                SELECT t.\(key) AS key FROM \(stored) AS t\(isInTheWay)
+                SELECT t.\(key) AS key FROM \(allStored) AS t\(isInTheWay)
             ), missing AS MATERIALIZED (
                 SELECT \(keyValue) AS key FROM \(source)
                 WHERE NOT EXISTS (SELECT FROM stored s WHERE s.key = \(keyValue))

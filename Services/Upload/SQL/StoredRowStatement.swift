@@ -88,12 +88,12 @@ struct StoredRowStatement: Sendable {
                     ) AS t ON \(key) = u.row_key
                 """
             }
-            ?? """
-            LEFT JOIN LATERAL (
-                    SELECT t.* FROM \(table.name.quotedName) AS t
-                    WHERE \(key) = u.row_key\(owner ?? "") LIMIT 1
-                ) AS t ON true
-            """
+                ?? """
+                LEFT JOIN LATERAL (
+                        SELECT t.* FROM \(table.name.quotedName) AS t
+                        WHERE \(key) = u.row_key\(owner ?? "") LIMIT 1
+                    ) AS t ON true
+                """
         return """
             WITH found AS MATERIALIZED (
                 SELECT \(LogRows.columns(of: "u")), \(key) IS NOT NULL AS is_there,

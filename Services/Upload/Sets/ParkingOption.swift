@@ -16,8 +16,8 @@ struct ParkingOption: Sendable {
     /// The numbers, from the user's least or greatest one on, among which those are looked for that
     /// none of the user's rows has.
     private static let neighbours = 10_000
-    /// How many values that rows of the user's have are tried, and as many labels of an enumeration:
-    /// a check may allow no others.
+    /// How many values that rows of the user's have are tried, and as many labels of an
+    /// enumeration: a check may allow no others.
     private static let presentValues = 3
 
     /// All that may free values in an index, the likeliest first. PostgreSQL tells which do: some

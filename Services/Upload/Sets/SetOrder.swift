@@ -49,10 +49,10 @@ struct SetOrder {
             }
             order += try await write(rows)
         } catch Passed.noOrder {
-            try await transaction.takeBack()
+            try await transaction.takeBackSearch()
             return nil
         }
-        try await transaction.takeBack()
+        try await transaction.takeBackSearch()
         return order
     }
 
@@ -62,11 +62,17 @@ struct SetOrder {
         var (waiting, order) = (rows, [Int]())
         while !waiting.isEmpty {
             var left: [(group: BusinessWrites.Group, entry: LogEntry)] = []
+            // A later change of a row that waits must not go before its first one.
+            var waitingRows: Set<RowID> = []
             for (group, entry) in waiting {
                 guard end - .now > .zero else { throw Passed.noOrder }
-                if try await isWritten(transaction.commands(group, with: [entry], scope, source)) {
+                let row = transaction.batch.changes[entry.change].row
+                if !waitingRows.contains(row),
+                    try await isWritten(transaction.commands(group, with: [entry], scope, source))
+                {
                     order.append(entry.change)
                 } else {
+                    waitingRows.insert(row)
                     left.append((group, entry))
                 }
             }

@@ -59,12 +59,7 @@ struct SetSieve {
     mutating func run() async throws -> Found {
         try await transaction.run([Command(UploadStatements.savepoint)])
         let found = try await sift()
-        try await transaction.takeBack()
-        // PostgreSQL keeps what SET CONSTRAINTS says in a savepoint that was released, even where
-        // the savepoint around it is rolled back.
-        if schema.catalog.hasDeferrableConstraints {
-            try await transaction.run([Command(UploadStatements.deferConstraints)])
-        }
+        try await transaction.takeBackSearch()
         return found
     }
 

@@ -57,6 +57,17 @@ extension UploadTransaction {
         }
     }
 
+    /// Takes back what a search has written.
+    ///
+    /// PostgreSQL keeps what SET CONSTRAINTS says in a savepoint that was released, even where the
+    /// savepoint around it is rolled back.
+    func takeBackSearch() async throws(PostgresError) {
+        try await takeBack()
+        if batch.schema.catalog.hasDeferrableConstraints {
+            try await run([Command(UploadStatements.deferConstraints)])
+        }
+    }
+
     /// The beginning of an attempt: all but the business rows.
     func opening(
         _ entries: [LogEntry], _ scope: NamedScope, _ source: Int32,

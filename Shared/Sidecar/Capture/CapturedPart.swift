@@ -42,7 +42,8 @@ struct CapturedPart {
             SELECT h.inhrelid AS oid FROM pg_inherits h WHERE h.inhparent = \(root)
             UNION SELECT h.inhrelid FROM below JOIN pg_inherits h ON h.inhparent = below.oid
         )
-        SELECT b.oid, b.relname, b.relnamespace, b.relispartition FROM below JOIN pg_class b ON b.oid = below.oid
+        SELECT b.oid, b.relname, b.relnamespace, b.relispartition
+        FROM below JOIN pg_class b ON b.oid = below.oid
         WHERE b.relkind IN ('r', 'p') AND b.relpersistence <> 't'
         """
     }

@@ -36,7 +36,8 @@ struct UncapturedTrigger {
             isOfRow
             ? """
 
-                WHEN (strpos(coalesce(current_setting('oversync.uncaptured', true), ''), ' \(id) ') = 0)
+                WHEN (strpos(coalesce(current_setting('oversync.uncaptured', true), ''),
+                    ' \(id) ') = 0)
             """ : ""
         // A partition has no trigger of the statement by this name.
         let only = isOfRow ? "" : "ONLY "

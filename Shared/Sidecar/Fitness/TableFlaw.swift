@@ -157,8 +157,9 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
             "what is written to \(object ?? ""), a part of \(table), by its own name does not "
                 + "reach devices: run oversync migrate, then oversync verify --repair"
         case .captureReset:
-            "triggers on \(table) were off for a while (ALTER TABLE … ENABLE TRIGGER leaves traces), "
-                + "and what was written meanwhile may have reached no device: run oversync migrate"
+            "triggers on \(table) were off for a while (ALTER TABLE … ENABLE TRIGGER leaves "
+                + "traces), and what was written meanwhile may have reached no device: run "
+                + "oversync migrate"
         case .uncapturedWrites:
             "rows of \(table) were written without capture since \(object ?? "some time") (by a "
                 + "session with session_replication_role = replica, or by a replication): run "

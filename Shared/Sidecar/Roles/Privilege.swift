@@ -53,7 +53,9 @@ extension ServiceRole {
         // Locking a row takes UPDATE too.
         + Privilege.table("sync.scope", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.source", "SELECT", "INSERT")
-        + Privilege.table("sync.change_log", "SELECT", "INSERT")
+        // UPDATE is for an Upload of layout 11, which goes on while services are replaced. The next
+        // layout takes it away.
+        + Privilege.table("sync.change_log", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.returned_table", "INSERT")
         + Privilege.table("sync.atomic_upload", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.uncaptured_write", "SELECT")

@@ -319,10 +319,10 @@ struct HeadsTests {
 
     @Test("The two forms of a page say the same")
     func protobuf() async throws {
+        let label = #"{"label":"1e40", "big":12345678901234567890}"#
         try await SyncedDatabase.with { database in
             try await database.upload(
-                "ann", Self.note(1),
-                change(2, "INSERT", "tags", "é x", #"{"label":1e40, "big":12345678901234567890}"#))
+                "ann", Self.note(1), change(2, "INSERT", "tags", "é x", label))
             try await database.upload("ann", change(3, "DELETE", "notes", id("101"), base: 1))
             let json = try await database.download("ann")
             let reply = try await database.pull("ann") { $0.asProtobuf = true }
@@ -335,9 +335,7 @@ struct HeadsTests {
             #expect(page.changes.map(\.sourceID) == ["phone", "phone", "phone"])
             #expect(page.changes.map(\.sourceChangeID) == [1, 2, 3])
             #expect(page.changes.map(\.deleted) == [false, false, true])
-            #expect(
-                String(decoding: page.changes[1].payload, as: UTF8.self)
-                    == #"{"label":1e40, "big":12345678901234567890}"#)
+            #expect(String(decoding: page.changes[1].payload, as: UTF8.self) == label)
             #expect(page.changes[2].payload.isEmpty)
             #expect(page.changes.allSatisfy { $0.ts.contains("T") && $0.ts.hasSuffix("Z") })
             #expect(page.nextAfter == 3 && page.windowUntil == 3 && !page.hasMore_p)

@@ -64,94 +64,74 @@ SELECT sync.expect_rows((SELECT count(*) FROM gone),
 
 -- business.notes: what a creation stored
 WITH found AS MATERIALIZED (
-    SELECT u.seq, l.place, CASE WHEN (SELECT NOT (((CASE WHEN p."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(p."at"::float8) ELSE p."at"::timestamptz END) IS NOT DISTINCT FROM (t."at")) AND coalesce(p."at" !~* '[.,][0-9]{6}0*[1-9]|now|today|tomorrow|yesterday', true))
-    FROM json_to_record(l.payload) AS p("at" text))
-        THEN (SELECT CASE
+    SELECT u.seq, u.table_id, u.op, u.key, u.version, u.payload, u.source_change_id, u.content_hash, t."id" IS NOT NULL AS is_there,
+        CASE WHEN t."id" IS NOT NULL AND (SELECT NOT (((CASE WHEN p."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(p."at"::float8) ELSE p."at"::timestamptz END) IS NOT DISTINCT FROM (t."at")) AND coalesce(p."at" !~* '[.,][0-9]{6}0*[1-9]|now|today|tomorrow|yesterday', true))
+    FROM json_to_record(u.payload) AS p("at" text)) THEN (SELECT CASE
     WHEN pg_column_size(w.payload) - 4 > 16777216 THEN sync.refuse_row('54000',
         format('a row of business.notes is too large for devices: '
             || '%s bytes as JSON, at most %s',
             pg_column_size(w.payload) - 4, 16777216),
-        format('Key %s.', left(sync.key_text(l.key, 'uuid'), 64)), '')
-    WHEN EXISTS (SELECT FROM json_object_keys(l.payload) AS k(name)
-        WHERE k.name <> ALL (ARRAY['id', 'title', 'at']))
-    THEN (SELECT (left(w.payload::text, -1)
-            || string_agg(format(',%s:%s', to_json(b.key), b.value), '') || '}')::json
-        FROM json_each(l.payload) AS b WHERE b.key <> ALL (ARRAY['id', 'title', 'at']))
-    ELSE w.payload END
-FROM (SELECT (SELECT row_to_json(w.*) FROM (SELECT t."id" AS "id", t."title" AS "title", t."at" AS "at") AS w) AS payload) AS w) END AS payload
-    FROM unnest($3, $4) AS u(seq, key)
-    CROSS JOIN LATERAL (
-        SELECT c.ctid AS place, c.payload, c.key FROM sync.change_log c
-        WHERE c.scope_id = $1 AND c.seq = u.seq LIMIT 1
-    ) AS l
-    JOIN (SELECT t.* FROM sync.stored_rows(NULL::"business"."notes", 'id', $4) AS t WHERE true AND t."owner" = $2) AS t
-        ON t."id" = u.key
-), changed AS (
-    UPDATE sync.change_log AS l SET payload = f.payload FROM found f
-    WHERE l.ctid = f.place AND l.scope_id + 0 = $1 AND l.seq + 0 = f.seq
-        AND f.payload IS NOT NULL
-    RETURNING 1
+        format('Key %s.', left(sync.key_text(u.key, 'uuid'), 64)), '')
+    ELSE coalesce((SELECT (left(w.payload::text, -1)
+    || string_agg(format(',%s:%s', to_json(b.key), b.value), '') || '}')::json
+    FROM json_each(u.payload) AS b WHERE b.key <> ALL (ARRAY['id', 'title', 'at'])), w.payload) END
+FROM (SELECT (SELECT row_to_json(w.*) FROM (SELECT t."id" AS "id", t."title" AS "title", t."at" AS "at") AS w) AS payload) AS w) END AS stored
+    FROM unnest($5, $6::int8[], $7::int2[], $8::"char"[], $9::bytea[], $10::int8[], $11::json[], $12::int8[], $13::int8[]) AS u(row_key, seq, table_id, op, key, version, payload, source_change_id, content_hash)
+    LEFT JOIN (
+        SELECT t.* FROM sync.stored_rows(NULL::"business"."notes", 'id', $5) AS t WHERE true AND t."owner" = $2
+    ) AS t ON t."id" = u.row_key
+), logged AS (
+    INSERT INTO sync.change_log (scope_id, source_no, seq, table_id, op, key, version, payload, source_change_id, content_hash, ts)
+    SELECT $1, $3, f.seq, f.table_id, f.op, f.key, f.version, coalesce(f.stored, f.payload), f.source_change_id, f.content_hash, $14 FROM found f
 ), noted AS (
     INSERT INTO sync.returned_table (scope_id, table_id)
-    SELECT $1, 1 WHERE EXISTS (SELECT FROM changed)
+    SELECT $1, 1 WHERE EXISTS (SELECT FROM found f WHERE f.stored IS NOT NULL)
     ON CONFLICT DO NOTHING
 )
-SELECT sync.expect_rows((SELECT count(*) FROM found), $5 - CASE
-    WHEN (SELECT count(*) FROM found) = $5 THEN 0
-    ELSE (SELECT count(*) FROM unnest($3, $4) AS u(seq, key)
+SELECT sync.expect_rows((SELECT count(*) FROM found f WHERE f.is_there), $4 - CASE
+    WHEN (SELECT bool_and(f.is_there) FROM found f) THEN 0
+    ELSE (SELECT count(*) FROM found f
         CROSS JOIN LATERAL (
-            SELECT r.deleted FROM sync.change_log c
-            JOIN sync.row_state r ON r.scope_id = $1 AND r.table_id = 1
-                AND r.key = c.key
-            WHERE c.scope_id = $1 AND c.seq = u.seq LIMIT 1
-        ) AS s
-        WHERE s.deleted AND NOT EXISTS (SELECT FROM found f WHERE f.seq = u.seq)) END)
+            SELECT r.deleted FROM sync.row_state r WHERE r.scope_id = $1
+                AND r.table_id = 1 AND r.key = f.key LIMIT 1
+        ) AS r
+        WHERE NOT f.is_there AND r.deleted) END)
 WHERE $2 IS NOT NULL;
 
 -- business.notes: what a update stored
 WITH found AS MATERIALIZED (
-    SELECT u.seq, l.place, CASE WHEN (SELECT NOT (((CASE WHEN p."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(p."at"::float8) ELSE p."at"::timestamptz END) IS NOT DISTINCT FROM (t."at")) AND coalesce(p."at" !~* '[.,][0-9]{6}0*[1-9]|now|today|tomorrow|yesterday', true))
-    FROM json_to_record(l.payload) AS p("at" text))
-        THEN (SELECT CASE
+    SELECT u.seq, u.table_id, u.op, u.key, u.version, u.payload, u.source_change_id, u.content_hash, t."id" IS NOT NULL AS is_there,
+        CASE WHEN t."id" IS NOT NULL AND (SELECT NOT (((CASE WHEN p."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(p."at"::float8) ELSE p."at"::timestamptz END) IS NOT DISTINCT FROM (t."at")) AND coalesce(p."at" !~* '[.,][0-9]{6}0*[1-9]|now|today|tomorrow|yesterday', true))
+    FROM json_to_record(u.payload) AS p("at" text)) THEN (SELECT CASE
     WHEN pg_column_size(w.payload) - 4 > 16777216 THEN sync.refuse_row('54000',
         format('a row of business.notes is too large for devices: '
             || '%s bytes as JSON, at most %s',
             pg_column_size(w.payload) - 4, 16777216),
-        format('Key %s.', left(sync.key_text(l.key, 'uuid'), 64)), '')
-    WHEN EXISTS (SELECT FROM json_object_keys(l.payload) AS k(name)
-        WHERE k.name <> ALL (ARRAY['id', 'title', 'at']))
-    THEN (SELECT (left(w.payload::text, -1)
-            || string_agg(format(',%s:%s', to_json(b.key), b.value), '') || '}')::json
-        FROM json_each(l.payload) AS b WHERE b.key <> ALL (ARRAY['id', 'title', 'at']))
-    ELSE w.payload END
-FROM (SELECT (SELECT row_to_json(w.*) FROM (SELECT t."id" AS "id", t."title" AS "title", t."at" AS "at") AS w) AS payload) AS w) END AS payload
-    FROM unnest($3, $4) AS u(seq, key)
-    CROSS JOIN LATERAL (
-        SELECT c.ctid AS place, c.payload, c.key FROM sync.change_log c
-        WHERE c.scope_id = $1 AND c.seq = u.seq LIMIT 1
-    ) AS l
-    JOIN (SELECT t.* FROM sync.stored_rows(NULL::"business"."notes", 'id', $4) AS t WHERE true AND t."owner" = $2) AS t
-        ON t."id" = u.key
-), changed AS (
-    UPDATE sync.change_log AS l SET payload = f.payload FROM found f
-    WHERE l.ctid = f.place AND l.scope_id + 0 = $1 AND l.seq + 0 = f.seq
-        AND f.payload IS NOT NULL
-    RETURNING 1
+        format('Key %s.', left(sync.key_text(u.key, 'uuid'), 64)), '')
+    ELSE coalesce((SELECT (left(w.payload::text, -1)
+    || string_agg(format(',%s:%s', to_json(b.key), b.value), '') || '}')::json
+    FROM json_each(u.payload) AS b WHERE b.key <> ALL (ARRAY['id', 'title', 'at'])), w.payload) END
+FROM (SELECT (SELECT row_to_json(w.*) FROM (SELECT t."id" AS "id", t."title" AS "title", t."at" AS "at") AS w) AS payload) AS w) END AS stored
+    FROM unnest($5, $6::int8[], $7::int2[], $8::"char"[], $9::bytea[], $10::int8[], $11::json[], $12::int8[], $13::int8[]) AS u(row_key, seq, table_id, op, key, version, payload, source_change_id, content_hash)
+    LEFT JOIN (
+        SELECT t.* FROM sync.stored_rows(NULL::"business"."notes", 'id', $5) AS t WHERE true AND t."owner" = $2
+    ) AS t ON t."id" = u.row_key
+), logged AS (
+    INSERT INTO sync.change_log (scope_id, source_no, seq, table_id, op, key, version, payload, source_change_id, content_hash, ts)
+    SELECT $1, $3, f.seq, f.table_id, f.op, f.key, f.version, coalesce(f.stored, f.payload), f.source_change_id, f.content_hash, $14 FROM found f
 ), noted AS (
     INSERT INTO sync.returned_table (scope_id, table_id)
-    SELECT $1, 1 WHERE EXISTS (SELECT FROM changed)
+    SELECT $1, 1 WHERE EXISTS (SELECT FROM found f WHERE f.stored IS NOT NULL)
     ON CONFLICT DO NOTHING
 )
-SELECT sync.expect_rows((SELECT count(*) FROM found), $5 - CASE
-    WHEN (SELECT count(*) FROM found) = $5 THEN 0
-    ELSE (SELECT count(*) FROM unnest($3, $4) AS u(seq, key)
+SELECT sync.expect_rows((SELECT count(*) FROM found f WHERE f.is_there), $4 - CASE
+    WHEN (SELECT bool_and(f.is_there) FROM found f) THEN 0
+    ELSE (SELECT count(*) FROM found f
         CROSS JOIN LATERAL (
-            SELECT r.deleted FROM sync.change_log c
-            JOIN sync.row_state r ON r.scope_id = $1 AND r.table_id = 1
-                AND r.key = c.key
-            WHERE c.scope_id = $1 AND c.seq = u.seq LIMIT 1
-        ) AS s
-        WHERE s.deleted AND NOT EXISTS (SELECT FROM found f WHERE f.seq = u.seq)) END)
+            SELECT r.deleted FROM sync.row_state r WHERE r.scope_id = $1
+                AND r.table_id = 1 AND r.key = f.key LIMIT 1
+        ) AS r
+        WHERE NOT f.is_there AND r.deleted) END)
 WHERE $2 IS NOT NULL;
 
 -- business.notes: whether inserted rows are there
@@ -290,9 +270,11 @@ SELECT sync.expect_rows((
 WHERE $2::text IS NOT NULL;
 
 -- business.tags: create
-WITH written AS (INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text)), owned AS (
+WITH stored AS MATERIALIZED (
+    SELECT t."code" AS key FROM sync.stored_rows(NULL::"business"."tags", 'code', ARRAY(SELECT r."KEY" FROM json_to_recordset($1) AS r("label" text, "KEY" text))) AS t
+), written AS (INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text)), owned AS (
     INSERT INTO sync.key_owner (table_id, key, scope_id)
-    SELECT 2, convert_to(t."code"::text, 'UTF8'), $2 FROM (SELECT r."KEY" AS "code" FROM json_to_recordset($1) AS r("label" text, "KEY" text)) AS t
+    SELECT 2, convert_to(t."code"::text, 'UTF8'), $2 FROM (SELECT r."KEY" AS "code" FROM json_to_recordset($1) AS r("label" text, "KEY" text) WHERE NOT EXISTS (SELECT FROM stored s WHERE s.key = r."KEY")) AS t
     ON CONFLICT (table_id, key) DO UPDATE SET scope_id = excluded.scope_id
 )
 SELECT $3, CASE WHEN NOT row_security_active('"business"."tags"') THEN

@@ -65,8 +65,8 @@ FROM (SELECT (SELECT row_to_json(w.*) FROM (SELECT t."id" AS "id", t."other_id" 
         WHERE t."id" = u.row_key AND t."owner_id" = $2::text::uuid LIMIT 1
     ) AS t ON true
 ), logged AS (
-    INSERT INTO sync.change_log (scope_id, source_no, seq, table_id, op, key, version, payload, source_change_id, content_hash)
-    SELECT $1, $3, f.seq, f.table_id, f.op, f.key, f.version, coalesce(f.stored, f.payload), f.source_change_id, f.content_hash FROM found f
+    INSERT INTO sync.change_log (scope_id, source_no, seq, table_id, op, key, version, payload, source_change_id, content_hash, ts)
+    SELECT $1, $3, f.seq, f.table_id, f.op, f.key, f.version, coalesce(f.stored, f.payload), f.source_change_id, f.content_hash, $14 FROM found f
 ), noted AS (
     INSERT INTO sync.returned_table (scope_id, table_id)
     SELECT $1, 1 WHERE EXISTS (SELECT FROM found f WHERE f.stored IS NOT NULL)
@@ -75,8 +75,10 @@ FROM (SELECT (SELECT row_to_json(w.*) FROM (SELECT t."id" AS "id", t."other_id" 
 SELECT sync.expect_rows((SELECT count(*) FROM found f WHERE f.is_there), $4 - CASE
     WHEN (SELECT bool_and(f.is_there) FROM found f) THEN 0
     ELSE (SELECT count(*) FROM found f
-        JOIN sync.row_state r ON r.scope_id = $1 AND r.table_id = 1
-            AND r.key = f.key
+        CROSS JOIN LATERAL (
+            SELECT r.deleted FROM sync.row_state r WHERE r.scope_id = $1
+                AND r.table_id = 1 AND r.key = f.key LIMIT 1
+        ) AS r
         WHERE NOT f.is_there AND r.deleted) END)
 WHERE $2 IS NOT NULL;
 
@@ -114,8 +116,8 @@ FROM (SELECT (SELECT row_to_json(w.*) FROM (SELECT t."id" AS "id", t."other_id" 
         WHERE t."id" = u.row_key AND t."owner_id" = $2::text::uuid LIMIT 1
     ) AS t ON true
 ), logged AS (
-    INSERT INTO sync.change_log (scope_id, source_no, seq, table_id, op, key, version, payload, source_change_id, content_hash)
-    SELECT $1, $3, f.seq, f.table_id, f.op, f.key, f.version, coalesce(f.stored, f.payload), f.source_change_id, f.content_hash FROM found f
+    INSERT INTO sync.change_log (scope_id, source_no, seq, table_id, op, key, version, payload, source_change_id, content_hash, ts)
+    SELECT $1, $3, f.seq, f.table_id, f.op, f.key, f.version, coalesce(f.stored, f.payload), f.source_change_id, f.content_hash, $14 FROM found f
 ), noted AS (
     INSERT INTO sync.returned_table (scope_id, table_id)
     SELECT $1, 1 WHERE EXISTS (SELECT FROM found f WHERE f.stored IS NOT NULL)
@@ -124,8 +126,10 @@ FROM (SELECT (SELECT row_to_json(w.*) FROM (SELECT t."id" AS "id", t."other_id" 
 SELECT sync.expect_rows((SELECT count(*) FROM found f WHERE f.is_there), $4 - CASE
     WHEN (SELECT bool_and(f.is_there) FROM found f) THEN 0
     ELSE (SELECT count(*) FROM found f
-        JOIN sync.row_state r ON r.scope_id = $1 AND r.table_id = 1
-            AND r.key = f.key
+        CROSS JOIN LATERAL (
+            SELECT r.deleted FROM sync.row_state r WHERE r.scope_id = $1
+                AND r.table_id = 1 AND r.key = f.key LIMIT 1
+        ) AS r
         WHERE NOT f.is_there AND r.deleted) END)
 WHERE $2 IS NOT NULL;
 

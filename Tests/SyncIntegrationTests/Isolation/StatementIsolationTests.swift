@@ -63,7 +63,7 @@ struct StatementIsolationTests {
                 }
                 sent.formUnion(try (0..<rows.rowCount).map { try rows.string($0, 0) })
             }
-            #expect(sent.isSuperset(of: ["upload_append_log", "download_page", "failures_list"]))
+            #expect(sent.isSuperset(of: ["upload_write_rows", "download_page", "failures_list"]))
             let unknown = sent.subtracting(attempted).filter { name in
                 !Self.generated.contains { name.hasPrefix($0) } && name != "sent"
             }

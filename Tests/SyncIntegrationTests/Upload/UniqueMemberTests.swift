@@ -71,7 +71,7 @@ struct UniqueMemberTests {
         Member(
             "v bool NOT NULL, gone date; "
                 + "CREATE UNIQUE INDEX ON s.cells (owner, v) WHERE gone IS NULL",
-            #"{"v":true}"#, #"{"v":false}"#),
+            #"{"v":true,"gone":null}"#, #"{"v":false,"gone":null}"#),
         Member(
             "v s.size NOT NULL, state s.size NOT NULL; "
                 + "CREATE UNIQUE INDEX ON s.cells (owner, v) WHERE state = 'xs'",
@@ -159,6 +159,27 @@ struct UniqueMemberTests {
                 try await database.value("SELECT string_agg(v::text, ' ' ORDER BY id) FROM s.cells")
                     == next.joined(separator: " "))
             #expect(try await database.feed("ann", after: 5).count == 6)
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test("Two edits of a row stay in their order while rows turn around one free value")
+    func editedTwice() async throws {
+        let member = Member(
+            "v s.size NOT NULL CHECK (v < 'l'), note text, UNIQUE (owner, v)",
+            #"{"v":"xs","note":"0"}"#, #"{"v":"m","note":"0"}"#)
+        try await SyncedDatabase.with(tables: Self.create(member), registered: Self.yaml) {
+            database in
+            try await Self.seed(database, member)
+            let (one, two) = (id("a1"), id("a2"))
+            let answer = try await database.outcomes(
+                "ann", change(11, "UPDATE", "cells", one, base: 1, #"{"v":"m","note":"1"}"#),
+                change(12, "UPDATE", "cells", two, base: 1, #"{"v":"xs","note":"0"}"#),
+                change(13, "UPDATE", "cells", one, base: 2, #"{"v":"m","note":"2"}"#))
+            #expect(answer == ["applied 2", "applied 2", "applied 3"])
+            #expect(
+                try await database.value("SELECT string_agg(note, ' ' ORDER BY id) FROM s.cells")
+                    == "2 0")
             #expect(try await database.verify().0 == [])
         }
     }

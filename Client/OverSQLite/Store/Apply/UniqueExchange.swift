@@ -83,10 +83,15 @@ struct UniqueExchange {
         }
         let local =
             pending?.local ?? known.map { table.keyForm.spelled($0.spelling, for: entry.key) }
-        let values = try? entry.row.payload?.withUnsafeBufferPointer {
+        let remote = try? entry.row.payload?.withUnsafeBufferPointer {
             try tables.writer(table).values(of: $0)
         }
-        guard let values else { return nil }
+        guard let remote else { return nil }
+        // A column that was edited here alone keeps its value, and asks for no other.
+        let merged = try pending.flatMap {
+            try ConflictResolver(db: db, tables: tables).foreseen($0, in: table, against: entry.row)
+        }
+        let values = merged ?? remote
         let before = try local.flatMap { try LocalRow(db: db, table: table).values($0) }
         var member = Member(entry: entry, pending: pending, local: local, before: before)
         for (number, index) in table.uniqueIndexes.enumerated() where !index.readsGenerated {

@@ -30,24 +30,11 @@ struct ConflictResolver {
         _ pending: PendingRow, in table: TableSchema, against server: RemoteRow,
         policy: ConflictPolicy? = nil, earlier: RowValues? = nil
     ) throws -> Resolution {
-        let writer = try tables.writer(table)
-        let local = try (earlier ?? LocalRow(db: db, table: table).values(pending.local))
-            .map(writer.spelledHere)
-        var remote = try server.payload.map { payload in
-            try payload.withUnsafeBufferPointer { try writer.values(of: $0) }
-        }
-        // Two spellings of the same key are not a difference.
-        remote?[table.key.wireName] = pending.local
-        remote = try sameAsStored(remote, local, table, pending.key, writer.inexact)
-        var base = FieldMerge.base(
-            try RowImage.values(of: pending.image).map(writer.spelledHere),
-            sent: try unanswered(pending, table, server).map(writer.spelledHere), server: remote)
-        if base != nil { base?[table.key.wireName] = pending.local }
-        let merge = FieldMerge(base: base, local: local, server: remote)
+        let merge = try sides(of: pending, in: table, against: server, earlier: earlier)
+        let (base, local, remote) = (merge.base, merge.local, merge.server)
         let decision: FieldMerge.Decision
         do {
             decision = try merge.decide(policy ?? table.policy) {
-                [base, remote] in
                 Conflict(
                     table: table.name, key: pending.local, base: base, local: local, server: remote)
             }
@@ -72,6 +59,42 @@ struct ConflictResolver {
                     kind: .overruled(report, sequence: pending.sequence)))
         }
         return .resolved(report)
+    }
+
+    /// The values that a conflict leaves here, as far as rules say it: the app's resolver is not
+    /// asked.
+    ///
+    /// - Returns: nil if it leaves the server's row, or the rules do not say.
+    func foreseen(
+        _ pending: PendingRow, in table: TableSchema, against server: RemoteRow
+    ) throws -> RowValues? {
+        let merge = try sides(of: pending, in: table, against: server, earlier: nil)
+        switch table.policy {
+        case .clientWins: return merge.local
+        case .fieldwise(let clash, _): return merge.mergedRow(clash)?.values
+        case .serverWins, .resolver: return nil
+        }
+    }
+
+    /// The row as both sides have it, and as they had it before.
+    private func sides(
+        of pending: PendingRow, in table: TableSchema, against server: RemoteRow,
+        earlier: RowValues?
+    ) throws -> FieldMerge {
+        let writer = try tables.writer(table)
+        let local = try (earlier ?? LocalRow(db: db, table: table).values(pending.local))
+            .map(writer.spelledHere)
+        var remote = try server.payload.map { payload in
+            try payload.withUnsafeBufferPointer { try writer.values(of: $0) }
+        }
+        // Two spellings of the same key are not a difference.
+        remote?[table.key.wireName] = pending.local
+        remote = try sameAsStored(remote, local, table, pending.key, writer.inexact)
+        var base = FieldMerge.base(
+            try RowImage.values(of: pending.image).map(writer.spelledHere),
+            sent: try unanswered(pending, table, server).map(writer.spelledHere), server: remote)
+        if base != nil { base?[table.key.wireName] = pending.local }
+        return FieldMerge(base: base, local: local, server: remote)
     }
 
     /// The server's row, with this device's form of values that came before in the same words: what

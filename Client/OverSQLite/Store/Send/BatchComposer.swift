@@ -34,7 +34,7 @@ struct BatchComposer {
                 rejected.append(RejectedChange(rejection, of: row.key, in: table))
             }
             // If none of these rows can be sent, there may be others in the queue.
-            if !picked.rows.isEmpty {
+            if !picked.rows.isEmpty || picked.rejected.isEmpty {
                 let changes = try picked.rows.map { try take($0, $1, queue) }
                 return batch(
                     ordered(changes), cursor: try DeviceStateTable(db: db).cursor(), rejected)

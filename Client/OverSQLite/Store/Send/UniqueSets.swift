@@ -45,9 +45,11 @@ struct UniqueSets {
             let due = Set(
                 try queue.sendable(limit: Self.longestLookahead, now: now, catalog: catalog)
                     .map(\.sequence))
-            return try sets(of: all).filter { set in
+            let sets = try sets(of: all).filter { set in
                 set.rows.contains { due.contains($0.sequence) }
             }
+            // So many refused rows may stand before the due ones that the search has none of them.
+            return sets.isEmpty ? try self.sets(of: rows) : sets
         }
         var size = max(limit, Self.lookahead)
         while true {
