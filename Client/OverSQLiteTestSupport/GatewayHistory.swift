@@ -7,7 +7,7 @@ struct GatewayHistory: Hashable, Sendable {
 
     private static let tagDigits = 16
 
-    /// The change of a log, told by when it was written.
+    /// The change of a log, distinguished by when it was written.
     init(_ entry: GatewayModel.Entry) {
         sequence = entry.sequence
         // Odd factors give different changes different tags.
@@ -50,7 +50,7 @@ extension GatewayModel {
 }
 
 extension Call {
-    /// What the device tells of the history; nil if it tells nothing.
+    /// The pair that the device sends; nil if it sends none.
     ///
     /// - Throws: the refusal of a header that is malformed.
     var told: GatewayHistory? {

@@ -12,7 +12,7 @@ struct Call {
     let body: [UInt8]
     /// The epoch that the device names.
     let epoch: String?
-    /// The header in which the device tells what it knows of the history.
+    /// The header in which the device sends its pair.
     let history: String?
 
     struct Caller: Hashable {

@@ -33,7 +33,7 @@ struct PageReader: Sendable {
     /// The state of a user's log, without any of it.
     ///
     /// - Parameters:
-    ///   - pair: what the device told of the history.
+    ///   - pair: the pair that the device sent.
     ///   - tellsHistory: whether the tag of the log's end is asked for.
     func readScope(
         _ user: UserID, _ device: DeviceID, _ pair: HistoryPair? = nil, tellsHistory: Bool = false,

@@ -24,7 +24,7 @@ struct ScopeReading: Hashable, Sendable {
     /// The floor at which the device began to read at 0. While it is still there, cursors below it are those
     /// of a device that misses nothing. Nil: it did not begin lately, or this was not asked.
     let hydratedFrom: Sequence64?
-    /// What the database says of the pair that the device told; nil where it told none.
+    /// What the database says about the pair that the device sent; nil where it sent none.
     var history: HistoryFinding?
     /// The change at the end of the device's window; nil where its tag is not known.
     var windowEnd: HistoryPair?

@@ -78,7 +78,7 @@ package final class UploadExecutor: Sendable {
 
     /// Judges a refused change again, decides and writes, as the upload of its own device.
     ///
-    /// Policies of the team's tables are told of the roles that the device's token had.
+    /// Policies of the team's tables see the roles that the device's token had.
     ///
     /// - Throws: as `upload` does.
     func retry(

@@ -22,7 +22,7 @@ struct UploadResult: Sendable {
     /// The last change now; nil where its tag is not known and the device does not ask for it, and
     /// where there is none.
     let end: HistoryPair?
-    /// The log lacks the change that the device told of, and nothing says why.
+    /// The log lacks the change that the device named, and nothing says why.
     let hasHole: Bool
     /// Sequences that this upload took; nil if it took none.
     let sequences: ClosedRange<Sequence64>?

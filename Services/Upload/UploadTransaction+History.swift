@@ -4,9 +4,9 @@ import RPC
 import ServiceKit
 import Sidecar
 
-/// Whether the device knows this history, and what it is told of the history's end.
+/// Whether the device knows this history, and what the answer says about its end.
 extension UploadTransaction {
-    /// Compares the pair that the device told with the log. Comes after the checks of access and
+    /// Compares the pair that the device sent with the log. Comes after the checks of access and
     /// epoch, and before anything is written: equal versions of two histories would overwrite each
     /// other silently.
     ///

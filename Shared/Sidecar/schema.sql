@@ -361,8 +361,8 @@ BEGIN
 END $$;
 
 -- Records the table that a statement is about to write to without capture. Its arguments: the table's number, and for
--- a part of the table a word more. Writers of one table share a row, and none waits for another: whoever begins a
--- comparison leaves the rows alone that are locked.
+-- a part of the table a word more. Writers of one table share a row, and none waits for another: a comparison that
+-- begins leaves the rows alone that are locked.
 CREATE FUNCTION sync.record_uncaptured() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -9,7 +9,7 @@ import Model
 /// 2. The requests of one user begin in the order in which they came.
 /// 3. A request waits only while all turns are taken, or its user's are.
 /// 4. Two users that always have requests waiting cause the same work, up to a few turns each.
-/// 5. Of a user with a turn under way, the request that is next is told to prepare, once.
+/// 5. Of a user with a turn under way, the next request prepares, once.
 ///
 /// Start-time fair queuing: each user has a mark on a scale of work, and the user with the lowest
 /// mark is next. A turn moves its user's mark by the work it caused, which is known only at its
@@ -73,7 +73,7 @@ package struct FairQueue: Sendable {
         var mark: Double
         /// Its number in `next`; nil if it is not there.
         var candidate: Int?
-        /// The last request that was told to prepare.
+        /// The last request that was asked to prepare.
         var prepared: ID?
     }
 
@@ -132,7 +132,7 @@ package struct FairQueue: Sendable {
         return .waits
     }
 
-    /// The request of a user that is next after the turns under way, if it was not told before.
+    /// The request of a user that is next after the turns under way, if it was not asked before.
     ///
     /// What can be done before its turn is done while the turns before it go on: of one request of
     /// a user at a time, and of users that work, so that there is no more of it than of turns.

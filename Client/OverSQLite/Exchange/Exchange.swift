@@ -62,7 +62,7 @@ struct Exchange {
         try await meet(standing, told)
     }
 
-    /// - Parameter told: what the server was told of the history.
+    /// - Parameter told: the pair that the request sent.
     private func meet(_ standing: Standing, _ told: HistoryPair?) async throws {
         let (catalog, now) = (session.catalog, session.now)
         let finding = try await session.write { db in

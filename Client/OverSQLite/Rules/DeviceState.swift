@@ -11,7 +11,7 @@ struct DeviceState: Hashable, Sendable {
     var epoch: String?
     /// Why the log is being reread; nil if it is not.
     var reread: RereadReason?
-    /// The latest change of that history that an answer told this device of; nil if none has.
+    /// The latest change of that history that an answer named; nil if none has.
     var history: HistoryPair?
     /// When the device last began to reread the log because the server's history was another one,
     /// in seconds since 1970; 0 if it never did.

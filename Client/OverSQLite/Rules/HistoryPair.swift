@@ -33,7 +33,7 @@ struct HistoryPair: Hashable, Sendable {
     }
 }
 
-/// What the server says of the pair that a device told it, in the answer to `/sync/bootstrap`.
+/// What the server says about the pair that a device sent, in the answer to `/sync/bootstrap`.
 enum HistoryFinding: String, Hashable, Sendable {
     /// Everything up to the pair is there.
     case same

@@ -8,7 +8,7 @@ struct Standing: Hashable, Sendable {
     var highest: Int64
     /// The epoch of the server's log.
     var epoch: String
-    /// What the server says of the pair that this device told; nil if it says nothing.
+    /// What the server says about the pair that this device sent; nil if it says nothing.
     var history: String?
 
     /// What the answer means when compared with the device's own state.
@@ -24,7 +24,7 @@ struct Standing: Hashable, Sendable {
         case otherHistory(HistoryFinding)
     }
 
-    /// - Parameter told: the pair that the question told. If the device has another one now, the
+    /// - Parameter told: the pair that the request sent. If the device has another one now, the
     ///   answer says nothing about that.
     func compare(with state: DeviceState, told: HistoryPair?) -> Finding {
         if let epoch = state.epoch, epoch != self.epoch { return .newHistory }

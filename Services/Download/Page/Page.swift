@@ -16,6 +16,6 @@ struct Page: Sendable {
     /// The change at the end of the window, for callers that take it; nil where its tag is not
     /// known.
     var history: HistoryPair?
-    /// The log lacks the change that the device told of, and nothing says why.
+    /// The log lacks the change that the device named, and nothing says why.
     var hasHole = false
 }

@@ -13,7 +13,7 @@ enum PageFillingEnd {
 /// A page would have a part of an atomic upload, these sequences. It is made again, and ends
 /// before them.
 enum PartOfAtomicUpload: Error {
-    /// Whole it has no room beside the rows before it.
+    /// It does not fit into the page with the rows before it.
     case tooLarge(ClosedRange<Sequence64>)
     /// The window that was asked for ends within it.
     case beyondWindow(ClosedRange<Sequence64>)
@@ -103,7 +103,7 @@ struct PageFilling<Writer: PageWriter> {
 
     /// The page, with what tells its reader where to go on.
     ///
-    /// - Throws: `PartOfAtomicUpload` if the rest of one did not fit beside the rows before it.
+    /// - Throws: `PartOfAtomicUpload` if the rest of one did not fit with the rows before it.
     mutating func finish() throws(PartOfAtomicUpload) -> Page {
         if let rest, isOutgrown, hasRows(before: rest) { throw .tooLarge(rest) }
         if !page.hasMore {

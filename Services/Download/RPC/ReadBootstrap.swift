@@ -26,10 +26,10 @@ struct ReadBootstrap: Sendable {
         }
     }
 
-    /// A device that knows another history is not refused: it is told so.
+    /// A device that knows another history is not refused: the answer says so.
     ///
     /// - Parameters:
-    ///   - pair: what the device told of the history.
+    ///   - pair: the pair that the device sent.
     ///   - tellsHistory: whether the change at the log's end is asked for.
     /// - Throws: `RPCFailure.deviceRevoked`; `PostgresError`.
     func read(

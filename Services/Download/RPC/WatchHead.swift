@@ -48,8 +48,8 @@ struct WatchHead: Sendable {
                 tellsHistory ? Expected(pair: pair, mayHaveGrown: told != nil) : nil, context)
             try cursor.check(reading)
             let scope = reading.state
-            // Older clients are told that the log ends earlier, and go on. So is everybody by a
-            // standby, which may lag behind.
+            // Older clients learn that the log ends earlier, and go on. A standby proves nothing,
+            // as it may lag behind.
             if pair != nil, !reading.isOfStandby, scope.head < told ?? 0 {
                 throw RPCFailure.historyForked
             }
@@ -71,7 +71,7 @@ struct WatchHead: Sendable {
 
     /// The log that the watch is of.
     private struct Expected {
-        /// What the device told of the history at first; what it was told later.
+        /// The pair that the device sent at first; later the last one that it received.
         let pair: HistoryPair?
         /// Whether it may end later by now. The download that follows proves the rest.
         let mayHaveGrown: Bool

@@ -5,7 +5,7 @@ import ServiceKit
 import Sidecar
 
 extension DownloadStatements {
-    /// Where a user's log ends, and what it has at the sequence of the pair that the device told
+    /// Where a user's log ends, and what it has at the sequence of the pair that the device sent
     /// and at the end of the device's window. Neither is looked for where the scope says enough.
     struct ReadHistory: TypedStatement {
         static let statement = Statement(
@@ -31,7 +31,7 @@ extension DownloadStatements {
 
         /// Nil for a user who has none.
         let scope: NamedScope?
-        /// What the device told.
+        /// The pair that the device sent.
         let pair: HistoryPair?
         /// The end of the window that it asked for; nil: the log's.
         var until: Sequence64?
@@ -54,7 +54,7 @@ extension DownloadStatements {
 struct LogHistory: Sendable {
     let isStandby: Bool
     let end: HistoryEnd
-    /// The change at the sequence that the device told, if it was looked for.
+    /// The change at the sequence that the device sent, if it was read.
     let told: TaggedChange?
     /// The change at the end of the window, if it was looked for.
     let last: TaggedChange?
@@ -76,7 +76,7 @@ struct LogHistory: Sendable {
     }
 
     /// The change at a sequence, where its tag is known: of the log's end, of the window's, and of
-    /// what the device told.
+    /// what the device sent.
     func pair(at sequence: Sequence64) -> HistoryPair? {
         end.known(at: sequence)
             ?? [told, last].lazy.compactMap(\.self).first { $0.sequence == sequence }?.pair
@@ -87,7 +87,7 @@ extension ScopeReading {
     /// Adds what the database says of histories.
     ///
     /// - Parameter window: the end of the device's window. Where compaction has removed the change
-    ///   there, the log's last one is told: it proves as much.
+    ///   there, the answer has the log's last one, which proves as much.
     func with(
         _ history: LogHistory, of pair: HistoryPair?, window: Sequence64
     ) throws(RPCFailure) -> ScopeReading {

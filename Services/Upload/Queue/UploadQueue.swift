@@ -11,7 +11,7 @@ struct QueuedUpload: Sendable {
     /// Whose log is written, and by which device.
     let user: UserID
     let device: DeviceID
-    /// What policies of the team's tables are told of the user.
+    /// The roles that policies of the team's tables see.
     let roles: [String]
     let options: UploadOptions
     let deadline: ContinuousClock.Instant

@@ -73,7 +73,8 @@ struct PushChanges: Sendable {
         return metadata
     }
 
-    /// Changes are gone that nobody removed: devices that know them are served all the same.
+    /// Changes are missing that compaction did not remove: devices that know them are served all
+    /// the same.
     private func reportHole(
         _ request: PushChangesRequest, _ caller: CallerIdentity, _ context: CallContext
     ) {

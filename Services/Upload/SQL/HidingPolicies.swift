@@ -33,7 +33,7 @@ struct HidingPolicies {
     }
 
     /// A further item of a select list: stops the statement if policies have to decide and do not
-    /// apply to its role. Whoever switches them off waits for the statement's lock.
+    /// apply to its role. Switching them off waits for the statement's lock.
     var check: String {
         guard table.policies.isWanted else { return "" }
         return """

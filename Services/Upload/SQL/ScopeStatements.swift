@@ -64,7 +64,7 @@ extension UploadStatements {
         }
     }
 
-    /// The same for a device that told a pair, with the change at the pair's sequence unless the
+    /// The same for a device that sent a pair, with the change at the pair's sequence unless the
     /// scope knows its tag already.
     ///
     /// The change is read as of the time before the wait for the lock: one that was written
@@ -163,7 +163,7 @@ struct LockedScope: Sendable {
     let end: HistoryEnd
     /// When the lock was granted, by the database's clock.
     let time: PostgresTime
-    /// The change at the sequence that the device told; nil where it told none.
+    /// The change at the sequence that the device sent; nil where it sent none.
     let found: TaggedChange?
 
     /// The columns of both statements that lock, of a row `s` of ``lock``. The time is taken from

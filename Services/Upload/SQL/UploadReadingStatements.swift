@@ -18,7 +18,7 @@ struct UploadReadingStatements {
 
     let scope: NamedScope
     let device: DeviceID
-    /// What the device knows of this history, if it told.
+    /// What the device knows of this history, if it sent a pair.
     let pair: HistoryPair?
     let changes: [Change]
     let statements: BusinessStatements

@@ -52,7 +52,7 @@ package nonisolated struct PullChangesRequest: Sendable {
   /// moment ago, which replicas notice a little later.
   package var fresh: Bool = false
 
-  /// The change that the device knows of this history: its sequence, and its tag. 0: the device told none.
+  /// The change that the device knows of this history: its sequence, and its tag. 0: the device sent none.
   package var historySeq: Int64 = 0
 
   package var historyTag: UInt64 = 0
@@ -75,7 +75,7 @@ package nonisolated struct PullChangesReply: Sendable {
 
   package var rows: UInt32 = 0
 
-  /// The change at the end of the window, for callers that told an epoch or a change; 0: none is told.
+  /// The change at the end of the window, for callers that sent an epoch or a change; 0: there is none.
   package var historySeq: Int64 = 0
 
   package var historyTag: UInt64 = 0
@@ -195,10 +195,10 @@ package nonisolated struct ReadBootstrapReply: Sendable {
   /// The identity of the database's history; another one after a restore.
   package var epoch: String = String()
 
-  /// What the change that the device told is here: same, forked or unproven; empty if it told none.
+  /// What became of the change that the device sent: same, forked or unproven; empty if it sent none.
   package var history: String = String()
 
-  /// The change at the end of the log; 0: none is told.
+  /// The change at the end of the log; 0: there is none.
   package var historySeq: Int64 = 0
 
   package var historyTag: UInt64 = 0

@@ -34,7 +34,7 @@ package nonisolated struct PushChangesRequest: Sendable {
   /// Request and answer are oversync.wire.v1.UploadRequest and UploadResponse instead of JSON.
   package var asProtobuf: Bool = false
 
-  /// The change that the device knows of this history: its sequence, and its tag. 0: the device told none.
+  /// The change that the device knows of this history: its sequence, and its tag. 0: the device sent none.
   package var historySeq: Int64 = 0
 
   package var historyTag: UInt64 = 0
@@ -65,7 +65,7 @@ package nonisolated struct PushChangesReply: Sendable {
 
   package var lastSeq: Int64 = 0
 
-  /// The change at the end of the log, for callers that told an epoch or a change; 0: none is told.
+  /// The change at the end of the log, for callers that sent an epoch or a change; 0: there is none.
   package var historySeq: Int64 = 0
 
   package var historyTag: UInt64 = 0

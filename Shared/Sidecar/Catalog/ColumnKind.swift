@@ -106,7 +106,7 @@ extension PlainType {
 }
 
 extension Column {
-    /// The type as devices are told of it: with its modifier, and a domain as what it is made of.
+    /// The type as capabilities name it: with its modifier, and a domain as what it is made of.
     package var shownType: String { type == baseType ? typeName : plainType.name }
 }
 

@@ -48,7 +48,7 @@ package struct HistoryEnd: Hashable, Sendable {
         return kept.sequence == sequence && sequence > 0 ? kept : nil
     }
 
-    /// What this log says of a pair that a device was told.
+    /// What this log says about a pair that a device knows.
     ///
     /// - Parameter found: what the log has at its sequence; not asked for where ``known(at:)``
     ///   answers.
@@ -67,7 +67,7 @@ package enum HistoryFinding: Hashable, Sendable {
     case same
     /// The server has lost changes that the device knows of.
     case forked
-    /// Compaction has removed the change, so nobody can say.
+    /// Compaction has removed the change, so the server cannot say.
     case unproven
     /// The change is missing, though nothing removed it: `oversync verify` names it.
     case hole

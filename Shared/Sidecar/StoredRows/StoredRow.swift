@@ -116,12 +116,12 @@ package struct StoredRow {
             rendered: WireRendering.expression(column, row))
     }
 
-    /// The row as devices see it, with what a payload has beside the table's columns. The owner's
+    /// The row as devices see it, with the payload's members that name no column. The owner's
     /// column, which devices do not see, stays as it was sent.
     ///
     /// A row that devices cannot take stops the statement, as where plain SQL writes it.
     ///
-    /// - Parameter hasMore: whether the payload may have anything beside the columns.
+    /// - Parameter hasMore: whether the payload may have members that name no column.
     package func payload(row: String, sent: String, hasMore: Bool, storedKey: String) -> String {
         let rendered = WireRendering.payload(of: table, row: row)
         let unsendable = UnsendableRow(table: table)
@@ -137,7 +137,7 @@ package struct StoredRow {
             """
     }
 
-    /// A rendered row `w.payload` with what a payload has beside the table's columns.
+    /// A rendered row `w.payload` with the payload's members that name no column.
     private func withMore(_ sent: String) -> String {
         let names = WireRendering.shown(of: table).map { literal($0.wireName) }
             .joined(separator: ", ")

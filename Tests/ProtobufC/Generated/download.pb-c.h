@@ -69,7 +69,7 @@ struct  Oversync__Download__V1__PullChangesRequest
    */
   protobuf_c_boolean fresh;
   /*
-   * The change that the device knows of this history: its sequence, and its tag. 0: the device told none.
+   * The change that the device knows of this history: its sequence, and its tag. 0: the device sent none.
    */
   int64_t history_seq;
   uint64_t history_tag;
@@ -87,7 +87,7 @@ struct  Oversync__Download__V1__PullChangesReply
   protobuf_c_boolean has_more;
   uint32_t rows;
   /*
-   * The change at the end of the window, for callers that told an epoch or a change; 0: none is told.
+   * The change at the end of the window, for callers that sent an epoch or a change; 0: there is none.
    */
   int64_t history_seq;
   uint64_t history_tag;
@@ -206,11 +206,11 @@ struct  Oversync__Download__V1__ReadBootstrapReply
    */
   char *epoch;
   /*
-   * What the change that the device told is here: same, forked or unproven; empty if it told none.
+   * What became of the change that the device sent: same, forked or unproven; empty if it sent none.
    */
   char *history;
   /*
-   * The change at the end of the log; 0: none is told.
+   * The change at the end of the log; 0: there is none.
    */
   int64_t history_seq;
   uint64_t history_tag;

@@ -51,7 +51,7 @@ struct  Oversync__Upload__V1__PushChangesRequest
    */
   protobuf_c_boolean as_protobuf;
   /*
-   * The change that the device knows of this history: its sequence, and its tag. 0: the device told none.
+   * The change that the device knows of this history: its sequence, and its tag. 0: the device sent none.
    */
   int64_t history_seq;
   uint64_t history_tag;
@@ -78,7 +78,7 @@ struct  Oversync__Upload__V1__PushChangesReply
   int64_t first_seq;
   int64_t last_seq;
   /*
-   * The change at the end of the log, for callers that told an epoch or a change; 0: none is told.
+   * The change at the end of the log, for callers that sent an epoch or a change; 0: there is none.
    */
   int64_t history_seq;
   uint64_t history_tag;

@@ -48,7 +48,7 @@ struct UniqueSets {
             let sets = try sets(of: all).filter { set in
                 set.rows.contains { due.contains($0.sequence) }
             }
-            // So many refused rows may stand before the due ones that the search has none of them.
+            // The search is bounded: refused rows in front of the due ones may fill it.
             return sets.isEmpty ? try self.sets(of: rows) : sets
         }
         var size = max(limit, Self.lookahead)
