@@ -28,6 +28,11 @@ build=(swift build --traits Server)
 # Run as it is, not by `swift test`, which shows nothing of a target before its end, and which a time limit would end
 # alone: the tests would run on.
 tests=$("${build[@]}" --show-bin-path)/oversyncPackageTests.xctest
+command=("$tests")
+if [[ ${SANITIZE:-} == thread ]]; then
+    clang -O1 -shared -fPIC -o .build-thread/tsan-mutex.so Tools/make/tsan-mutex.c -ldl || exit 1
+    command=(env "LD_PRELOAD=$PWD/.build-thread/tsan-mutex.so" "$tests")
+fi
 
 # Ends both lanes with the targets that they run.
 stop() {
@@ -45,7 +50,7 @@ run_target() {
     local target=$1 log=$scratch/$1.log status failures successes
     shift
     timeout --kill-after=10 "$target_seconds" \
-        "$tests" --testing-library swift-testing "$@" --filter "^$target\." >"$log" 2>&1 </dev/null
+        "${command[@]}" --testing-library swift-testing "$@" --filter "^$target\." >"$log" 2>&1 </dev/null
     status=$?
     [[ $status -ne 124 && $status -ne 137 ]] || echo "it took longer than $target_seconds s and was ended" >>"$log"
     failures=$(grep -E '^✘ Test .* failed after' "$log" | grep -vc 'Test run with')
