@@ -10,7 +10,7 @@ PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
 # Pools, wait lists, connections, balancers, loops.
 TSAN := ^(RPC|Postgres|Readiness|Gateway|Download|ServiceKit|OverSQLite|Compression)(Unit|Integration)Tests$$
 
-.PHONY: help packages build test unit tidy-record golden-record tsan integration e2e model client-chaos format lint demo run notes bench bench-smoke siege gap docs protos binaries images compose-test clean
+.PHONY: help packages build test unit tidy-record golden-record tsan integration e2e model client-chaos format lint demo run notes bench bench-smoke siege gap restore-drill fork-drill docs protos binaries images compose-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 16
@@ -93,6 +93,13 @@ siege: build ## that no user can hurt another: attacks, and what another user no
 gap: CONFIGURATION = release
 gap: build ## that readers miss no change of GAP_CHANGES=n (a million); GAP_KILL=1 kills processes meanwhile
 	$(BIN)/oversync-dev gap --changes $(or $(GAP_CHANGES),1000000) $(if $(GAP_KILL),--kill)
+
+restore-drill: build ## backs a stack up, restores it to before acknowledged changes, and sees that devices bring them back
+	$(BIN)/oversync-dev restore-drill
+
+fork-drill: build ## the same for POINTS=n (100) random moments; an interrupted run goes on where it was
+	@mkdir -p .oversync
+	$(BIN)/oversync-dev restore-drill --points $(or $(POINTS),100) --record .oversync/fork-drill.jsonl
 
 docs: packages ## builds the SDK's documentation into .oversync/docs; warnings fail it
 	Tools/make/docs.sh

@@ -278,6 +278,14 @@ let toolTargets: [Target] = [
             .nioHTTP1,
         ],
         path: "Tools/Load", swiftSettings: settings),
+    // Restores a stack's database to earlier moments, and sees what the devices make of it.
+    .target(
+        name: "RestoreDrill",
+        dependencies: [
+            "DevStack", "GatewayAccess", "LocalPostgres", "OperatorKit", "OverSQLite",
+            "OverSQLiteAsyncHTTP", "Postgres", "SeededRandom", "Sidecar", .grdb,
+        ],
+        path: "Tools/RestoreDrill", swiftSettings: settings),
     .executableTarget(
         name: "oversync",
         dependencies: [
@@ -289,8 +297,8 @@ let toolTargets: [Target] = [
         name: "oversync-dev",
         dependencies: [
             "Bench", "Demo", "DevStack", "GapCheck", "GatewayAccess", "Load", "LocalPostgres",
-            "Model", "Notes", "OperatorKit", "ServiceKit", .argumentParser, .lifecycle, .logging,
-            .signals,
+            "Model", "Notes", "OperatorKit", "RestoreDrill", "ServiceKit", .argumentParser,
+            .lifecycle, .logging, .signals,
         ],
         path: "Tools/oversync-dev", swiftSettings: settings),
 ]

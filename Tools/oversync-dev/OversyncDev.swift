@@ -10,6 +10,6 @@ struct OversyncDev: AsyncParsableCommand {
         version: BuildInfo.line("oversync-dev"),
         subcommands: [
             DevCommand.self, DemoCommand.self, NotesCommand.self, BenchCommand.self,
-            GapCommand.self, LoadCommand.self, SiegeCommand.self,
+            GapCommand.self, LoadCommand.self, RestoreDrillCommand.self, SiegeCommand.self,
         ])
 }
