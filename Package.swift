@@ -438,8 +438,9 @@ let testTargets: [Target] = [
         [
             "Bench", "Demo", "DevStack", "GapCheck", "GatewayAccess", "GatewayConformance", "Load",
             "LocalPostgres", "Notes", "OperatorKit", "OverSQLite", "OverSQLiteAsyncHTTP",
-            "Postgres", "Programs", "SeededRandom", "ServerModel", "Sidecar", "TestSupport",
-            "Tokens", "oversync", "oversync-auth", "oversync-dev", "oversync-download",
+            "Postgres", "Programs", "RestoreDrill", "SeededRandom", "ServerModel", "Sidecar",
+            "TestSupport", "Tokens", "oversync", "oversync-auth", "oversync-dev",
+            "oversync-download",
             "oversync-gateway", "oversync-upload", .asyncHTTPClient, .grdb, .logging, .nioCore,
             .nioHTTP1, .nioPosix, .nioSSL,
         ]),

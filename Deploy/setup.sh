@@ -42,7 +42,7 @@ put() {
 }
 missing() { [[ ! -s $secrets/$1 ]]; }
 
-for name in database_owner upload download auth maintenance; do
+for name in database_owner upload download auth maintenance backup; do
     # Letters and digits only, so that a password needs no quoting wherever it goes.
     if missing "${name}_password"; then openssl rand -hex 24 | put "${name}_password"; fi
 done
@@ -117,6 +117,6 @@ if [[ ! -e config/oversync.yaml ]]; then
     echo "  config/oversync.yaml: the tables that sync; none yet"
 fi
 # Containers read them as users of their own.
-chmod -R a+rX config postgres pgbouncer
+chmod -R a+rX config postgres pgbouncer backup
 [[ -e .env ]] || { cp .env.example .env; echo "  .env: what you may change"; }
 echo "Ready. Next: cd $PWD && docker compose up --wait --wait-timeout 300"

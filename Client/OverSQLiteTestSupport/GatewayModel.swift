@@ -41,6 +41,8 @@ struct GatewayModel: Sendable {
         let place: Place
         let operation: String
         let base: Int
+        /// The version that was lost; 0: none.
+        var lost = 0
         let payload: String?
         var columns: PayloadColumns = [:]
 
@@ -51,6 +53,9 @@ struct GatewayModel: Sendable {
         let source: String
         let id: Int
     }
+
+    /// The highest lost version that a device may name.
+    static let maximumLostVersion = 1 << 53 - 1
 
     private(set) var rows: [Place: StoredRow] = [:]
     private(set) var log: [Entry] = []
@@ -98,7 +103,8 @@ struct GatewayModel: Sendable {
     mutating func write(_ change: Change, storing payload: String?, from source: String) -> Int {
         let entry = Entry(
             sequence: lastSequence + 1, place: change.place, operation: change.operation,
-            payload: payload, version: (rows[change.place]?.version ?? 0) + 1,
+            payload: payload,
+            version: max((rows[change.place]?.version ?? 0) + 1, change.lost),
             source: source, changeID: change.id, sent: change.payload, time: time + 1)
         let columns =
             payload == change.payload

@@ -89,7 +89,7 @@ struct GatewayStore: Sendable {
         if !missing.isEmpty { return .invalid(.init("fk_missing", nil, .missing(missing))) }
         let base = model.base(of: change, from: device)
         guard let row = model.rows[place] else {
-            if change.isDelete { return .applied(nil) }
+            if change.isDelete, change.lost == 0 { return .applied(nil) }
             guard base == 0 else { return .invalid(.rowMissing(schema, place)) }
             return write(change, on: 0, user: user, device: device)
         }

@@ -15,6 +15,7 @@ struct UploadBody {
     private struct Sent {
         var id: Int64 = 0
         var base: Int64 = 0
+        var lost: Int64 = 0
         var schema = ""
         var table = ""
         var pk = ""
@@ -81,6 +82,8 @@ struct UploadBody {
                 sent.id = try reader.readInt64()
             } else if reader.key(key, is: "server_version") {
                 sent.base = try reader.readInt64()
+            } else if reader.key(key, is: "lost_version") {
+                sent.lost = try reader.readInt64()
             } else if reader.key(key, is: "schema") {
                 sent.schema = try text(&reader, "schema", &sent)
             } else if reader.key(key, is: "table") {
@@ -126,13 +129,18 @@ struct UploadBody {
         guard ["INSERT", "UPDATE", "DELETE"].contains(operation) else {
             throw .badPayload("invalid operation: \(sent.operation.prefix(64))")
         }
+        guard 0...GatewayModel.maximumLostVersion ~= Int(sent.lost) else {
+            throw .badPayload(
+                "bad_payload: lost_version must be between 0 and \(GatewayModel.maximumLostVersion)"
+            )
+        }
         let pk = try key(sent.pk, tables[table])
         let payload = try payload(sent, operation, body)
         let columns = payload.map { PayloadColumns(json: $0) } ?? [:]
         try checkReferences(columns, of: table, pk)
         return GatewayModel.Change(
             id: Int(sent.id), place: .init(table: table, pk: pk), operation: operation,
-            base: Int(sent.base), payload: payload, columns: columns)
+            base: Int(sent.base), lost: Int(sent.lost), payload: payload, columns: columns)
     }
 
     private func table(_ sent: Sent) throws(GatewayRefusal) -> String {

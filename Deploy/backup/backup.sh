@@ -13,6 +13,7 @@
 # | variable               | default      | meaning                                                       |
 # |------------------------|--------------|---------------------------------------------------------------|
 # | BACKUP_DIR             | (must be set)| where backups go: on another disk than the database's          |
+# | BACKUP_PASSWORD_FILE   |              | a file with the role's password                                |
 # | BACKUP_EVERY_HOURS     | 24           | hours from one base backup to the next                         |
 # | BACKUP_KEEP_DAYS       | 14           | days for which a moment can be restored                        |
 # | BACKUP_KEEP_AT_LEAST   | 2            | base backups that stay, however old they are                   |
@@ -41,12 +42,18 @@ done
 ((every > 0)) || fail "BACKUP_EVERY_HOURS must be at least 1"
 ((keep_least > 0)) || fail "BACKUP_KEEP_AT_LEAST must be at least 1"
 root=${BACKUP_DIR:?backup.sh: set BACKUP_DIR to the directory for backups}
+if [[ -n ${BACKUP_PASSWORD_FILE:-} ]]; then
+    PGPASSWORD=$(<"$BACKUP_PASSWORD_FILE") || fail "cannot read BACKUP_PASSWORD_FILE"
+    export PGPASSWORD
+fi
 # Seconds until a connection that failed is tried again.
 pause=2
 # Seconds between two looks at whether a base backup is due.
 look=30
 # Seconds that a base backup waits for the first WAL.
-receive_seconds=30
+receive_seconds=60
+# Seconds between two looks at whether the server's history is another one.
+watch=5
 
 # The directory of the server's present history. Made if it is new.
 line() {
@@ -67,6 +74,12 @@ receive_once() {
     # In the background: a shell hears of SIGTERM only when no command runs in the foreground.
     pg_receivewal -D "$into/wal" --slot="$slot" --synchronous --no-loop 2>"$log" &
     child=$!
+    while kill -0 "$child" 2>/dev/null; do
+        sleep "$watch" &
+        wait -n "$child" $! || true
+        # A standby that is promoted goes on in another history, on the same connection.
+        [[ $(line || echo "$into") == "$into" ]] || kill "$child" 2>/dev/null || true
+    done
     wait "$child" || true
     cat "$log" >&2
     # The slot keeps WAL for us, but no more than the server's max_slot_wal_keep_size.

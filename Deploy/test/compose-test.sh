@@ -211,9 +211,20 @@ operators_days() {
     compose exec -T postgres bash /etc/oversync/owner-password.sh
     compose run --rm --no-deps -T migrate >/dev/null || fail "the owner's new password is not taken"
     (($(compose exec -T postgres pg_dump -U app -Fc app | wc -c) > 10000)) || fail "pg_dump wrote nothing"
-    (($(compose exec -T postgres pg_basebackup -U postgres -c fast -D - -Ft -X fetch | wc -c) > 1000000)) ||
-        fail "pg_basebackup wrote nothing"
-    note="certificate without a restart, password, pg_dump, pg_basebackup"
+    note="certificate without a restart, password, pg_dump"
+}
+# The profile of Docs/operations/backups.md: a base backup, the WAL, and a restore of both beside the running server.
+backups() {
+    local seen data=/var/lib/postgresql/data/restored
+    compose exec -T postgres bash /etc/oversync/backup-role.sh
+    compose --profile backup up --wait backup >/dev/null
+    seen=$(compose --profile backup exec -T backup bash /etc/oversync/backup.sh status) || fail "no backup: $seen"
+    compose --profile backup exec -T backup bash /etc/oversync/restore.sh into "$data" >/dev/null ||
+        fail "the base backup cannot be restored"
+    compose --profile backup exec -T backup rm -rf "$data"
+    compose --profile backup stop -t 10 backup >/dev/null
+    psql_admin -c "SELECT pg_drop_replication_slot('oversync_backup')" >/dev/null
+    note="$seen"
 }
 kill_each() {
     local service id first from times=
@@ -359,6 +370,7 @@ step "download 1 to 3 to 1 under load" scale_under_load
 step "roll.sh under load" roll_under_load
 step "roll.sh to what cannot start" roll_fails
 step "certificates, password, backups" operators_days
+step "backup of Docs/operations" backups
 step "kill -9 of each under load" kill_each
 step "restart of each under load" restart_each
 step "PostgreSQL stopped and started" postgres_stops

@@ -67,6 +67,58 @@ import Testing
         #expect(try history(device)?.sequence == Int64(device.gateway.logCount()))
     }
 
+    /// Of several lost versions of a row the newest one comes back, whichever device comes first: a
+    /// device that knew an older one does not send that over it, and a deletion is one too.
+    @Test(
+        "P7: devices that knew different versions of a lost row agree on the newest one",
+        arguments: [true, false], [0, 1])
+    func newestVersion(newestFirst: Bool, kept: Int) async throws {
+        let gateway = InMemoryGateway()
+        let newest = try Device("newest", gateway)
+        let older = try Device("older", gateway)
+        try insert(1...3, newest)
+        try await newest.sync()
+        try newest.execute("UPDATE users SET name = 'b'")
+        try await newest.sync()
+        try await older.sync()
+        try newest.execute("UPDATE users SET name = 'c' WHERE id = ?", [key(1)])
+        try newest.execute("DELETE FROM users WHERE id = ?", [key(2)])
+        try await newest.sync()
+        gateway.fork(atSequence: kept)
+        for device in newestFirst ? [newest, older] : [older, newest] {
+            try await device.sync()
+        }
+        for device in [older, newest, older] { try await device.sync() }
+        for device in [newest, older] {
+            #expect(
+                try device.lines("SELECT id, name FROM users ORDER BY id").map {
+                    String($0.dropFirst(34))
+                } == ["01|c", "03|b"])
+            #expect(try device.queue() == [])
+        }
+        #expect(gateway.rows("users").keys.sorted() == [key(1), key(3)])
+        #expect(gateway.rows("users")[key(1)] == payload(1, "c"))
+    }
+
+    @Test("A resent row gives way to a newer version that meets it on the way, in the answer")
+    func newerOnTheWay() async throws {
+        let gateway = InMemoryGateway()
+        let newest = try Device("newest", gateway)
+        let older = try Device("older", gateway)
+        try insert(1...1, newest)
+        try await newest.sync()
+        try await older.sync()
+        try newest.execute("UPDATE users SET name = 'b'")
+        try await newest.sync()
+        gateway.fork(atSequence: 0)
+        // It has read again, and not yet sent.
+        try await older.engine.fetchChanges()
+        try await newest.sync()
+        try await older.sync()
+        try await newest.sync()
+        for device in [newest, older] { #expect(try rows(device) == ["1|b"]) }
+    }
+
     @Test("An upload of another history changes nothing there before the device has read it again")
     func uploadIsRefused() async throws {
         let device = try Device()

@@ -173,6 +173,21 @@ struct BatchTests {
             batch.rejected.map(\.rejection.message) == ["bad_payload: payload too large: 21 > 20"])
     }
 
+    @Test("A lost version that no row can have is refused with the limit")
+    func lostVersionOutOfRange() throws {
+        for lost in ["-1", "9007199254740992", "9223372036854775807"] {
+            let batch = try batch(
+                #"{"schema":"s","table":"t","op":"DELETE","pk":"\#(key)","lost_version":\#(lost)}"#)
+            #expect(
+                batch.rejected.map(\.rejection.message) == [
+                    "bad_payload: lost_version must be between 0 and 9007199254740991"
+                ])
+        }
+        let fine =
+            #"{"schema":"s","table":"t","op":"DELETE","pk":"\#(key)","lost_version":9007199254740991}"#
+        #expect(try batch(fine).changes.map(\.lost) == [9_007_199_254_740_991])
+    }
+
     private func batch(_ changes: String) throws -> UploadBatch {
         try UploadBatch(
             ByteBuffer(string: #"{"changes":[\#(changes)]}"#), schema: schema, limits: WireLimits())

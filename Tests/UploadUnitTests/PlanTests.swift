@@ -25,6 +25,21 @@ struct PlanTests {
         #expect(rejection.reason == .rowMissing)
     }
 
+    @Test("P7: a row that a device sends again has at least the version that was lost")
+    func lostVersions() {
+        #expect(decide([change(1, row: 1, base: 0, lost: 5)]) == [.applied(version: 5)])
+        #expect(decide([change(1, row: 1, .delete, base: 0, lost: 4)]) == [.applied(version: 4)])
+        let outcomes = decide([
+            change(1, row: 1, base: 0), change(2, row: 1, .update, base: 1, hash: 2, lost: 7),
+            change(3, row: 1, .update, base: 7, hash: 3, lost: 2),
+        ])
+        #expect(outcomes == [.applied(version: 1), .applied(version: 7), .applied(version: 8)])
+        guard case .invalid = decide([change(1, row: 1, base: 4, lost: 5)])[0] else {
+            Issue.record("the base is not looked at")
+            return
+        }
+    }
+
     @Test("S3: changes of one row in one batch are judged in order, each with those before it")
     func chain() {
         let outcomes = decide([
@@ -261,12 +276,13 @@ private func rowID(_ number: UInt64) -> RowID { RowID(table: 1, key: .uuid(high:
 private func change(
     _ id: Int64, at index: Int = 0, row: UInt64, table: Int = 0,
     _ operation: Model.Operation = .insert,
-    base: Int64, hash: Int64 = 1, needs: [ParentReference] = [], provides: [ParentReference] = []
+    base: Int64, hash: Int64 = 1, lost: Int64 = 0, needs: [ParentReference] = [],
+    provides: [ParentReference] = []
 ) -> Change {
     Change(
         index: index, id: id, row: RowID(table: TableID(table + 1), key: .uuid(high: 0, low: row)),
         table: table,
-        operation: operation, base: base, payload: nil, contentHash: hash, needs: needs,
+        operation: operation, base: base, lost: lost, payload: nil, contentHash: hash, needs: needs,
         provides: provides)
 }
 
@@ -284,7 +300,8 @@ private func decide(_ changes: [Change]) -> [ChangeVerdict] {
         Change(
             index: index, id: change.id, row: change.row, table: change.table,
             operation: change.operation,
-            base: change.base, payload: nil, contentHash: change.contentHash, needs: change.needs,
+            base: change.base, lost: change.lost, payload: nil, contentHash: change.contentHash,
+            needs: change.needs,
             provides: change.provides)
     }
     var plan = plan(UploadReading(), count: placed.count)

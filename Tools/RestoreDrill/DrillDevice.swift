@@ -92,6 +92,11 @@ actor DrillDevice {
     /// The keys of its deleted rows.
     var deletedRows: [String] { rows.filter(\.value.isDeleted).map(\.key) }
 
+    /// Rereads for a fork begin ten minutes apart at least; for this device so many have passed.
+    func letTimePass() async throws {
+        try await database.write { try $0.execute(sql: "UPDATE _sync_state SET forked_at = 0") }
+    }
+
     /// The next report of a reread. Waits for it.
     func nextReread() async -> RereadReport? {
         for await event in events {

@@ -100,6 +100,7 @@ package struct RestoreDrill: Sendable {
         var random = SeededGenerator(seed: seed)
         var report = RestoreReport(seed: seed)
         let began = ContinuousClock.now
+        try await eachDevice { try await $0.letTimePass() }
         try await eachDevice { try await $0.work() }
         try await backups.base()
         var positions: [String] = []

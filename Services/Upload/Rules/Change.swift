@@ -10,6 +10,9 @@ package struct Change: Sendable {
     package let table: Int
     package let operation: Operation
     package let base: RowVersion
+    /// The version that the server had confirmed of the row and has lost, as after a restore; 0: none. What the change makes
+    /// is at least this version, so that devices that know an older one take it.
+    package let lost: RowVersion
     /// Its payload's place in the request body; nil for a delete.
     package let payload: Range<Int>?
     /// Of operation class, row and payload: tells a repeat from another edit under the same id.
@@ -40,6 +43,7 @@ package struct Change: Sendable {
 
     package init(
         index: Int, id: ChangeID, row: RowID, table: Int, operation: Operation, base: RowVersion,
+        lost: RowVersion = 0,
         payload: Range<Int>?, contentHash: Int64, columns: ColumnSet = ColumnSet(),
         defaulted: ColumnSet = ColumnSet(), isOrdinary: Bool = true,
         converted: ColumnSet = ColumnSet(), strangers: [String] = [], hasMore: Bool = false,
@@ -52,6 +56,7 @@ package struct Change: Sendable {
         self.table = table
         self.operation = operation
         self.base = base
+        self.lost = lost
         self.payload = payload
         self.contentHash = contentHash
         self.columns = columns
@@ -75,7 +80,8 @@ package struct Change: Sendable {
     private func with(_ payload: Range<Int>?, _ contentHash: Int64) -> Change {
         Change(
             index: index, id: id, row: row, table: table, operation: operation, base: base,
-            payload: payload, contentHash: contentHash, columns: columns, defaulted: defaulted,
+            lost: lost, payload: payload, contentHash: contentHash, columns: columns,
+            defaulted: defaulted,
             isOrdinary: isOrdinary, converted: converted, strangers: strangers, hasMore: hasMore,
             needs: needs, provides: provides, isReduced: isReduced, isOverruled: isOverruled)
     }
@@ -83,6 +89,12 @@ package struct Change: Sendable {
     /// The version that the change gives its row if it is applied. A device may name any base, even
     /// the highest number.
     var attemptedVersion: RowVersion { base == .max ? base : base + 1 }
+}
+
+extension RowVersion {
+    /// The highest lost version that a device may name: what a JSON number holds exactly, and far from the highest version,
+    /// after which there is none.
+    static let maximumLost: RowVersion = 1 << 53 - 1
 }
 
 /// The values of one foreign key, in the order of its columns, without those that the server writes.

@@ -37,6 +37,10 @@ struct ChangeValidation {
         guard let key = RowKey(wire.key, kind: upload.registered.keyKind) else {
             throw .badPayload(Self.badKey(wire.key, upload.registered.keyKind))
         }
+        guard 0...RowVersion.maximumLost ~= wire.lost else {
+            throw .badPayload(
+                "bad_payload: lost_version must be between 0 and \(RowVersion.maximumLost)")
+        }
         let row = RowID(table: upload.registered.id, key: key)
         let payload = try payload(wire, operation)
         var shape = PayloadShape()
@@ -53,7 +57,7 @@ struct ChangeValidation {
         }
         return Change(
             index: index, id: wire.id, row: row, table: table, operation: operation,
-            base: wire.base,
+            base: wire.base, lost: wire.lost,
             payload: payload, contentHash: contentHash(row, payload), columns: shape.columns,
             defaulted: shape.defaulted, isOrdinary: shape.isOrdinary, converted: shape.converted,
             strangers: shape.strangers, hasMore: shape.hasMore, needs: shape.needs,

@@ -191,6 +191,10 @@ package struct UploadPlan: Sendable {
         relied.formUnion(providers.compactMap(\.self))
         guard let row = reading.rows[change.row] else {
             if change.operation == .delete {
+                // A delete that was lost leaves its mark, for devices that still have the row.
+                if change.lost > 0 {
+                    return apply(change, at: position, version: change.lost, isCreation: true)
+                }
                 outcomes[change.index] = .applied(version: nil)
                 return nil
             }
@@ -199,13 +203,15 @@ package struct UploadPlan: Sendable {
                 outcomes[change.index] = .invalid(.rowMissing(table, change.row.key))
                 return nil
             }
-            return apply(change, at: position, version: 1, isCreation: true)
+            return apply(
+                change, at: position, version: max(1, change.lost), isCreation: true)
         }
         guard row.version == base else {
             outcomes[change.index] = .conflict(serverRow(row, of: change))
             return nil
         }
-        return apply(change, at: position, version: base + 1, isCreation: row.isDeleted)
+        return apply(
+            change, at: position, version: max(base + 1, change.lost), isCreation: row.isDeleted)
     }
 
     private mutating func apply(

@@ -35,6 +35,7 @@ enum ProtobufUploadDecoder {
             wire.operation = change.op
             wire.key = change.pk
             wire.base = change.serverVersion
+            wire.lost = change.lostVersion
             if !change.payload.isEmpty {
                 wire.payload = JSONSlice(payload: change.payload, at: payloads.writerIndex)
                 payloads.writeBytes(change.payload)

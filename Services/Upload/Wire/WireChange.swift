@@ -9,6 +9,8 @@ struct WireChange: Sendable {
     var operation = ""
     var key = ""
     var base: RowVersion = 0
+    /// The version that the server had confirmed and has lost; 0 if the device knows of no loss.
+    var lost: RowVersion = 0
     var payload: JSONSlice?
     /// A field whose text is not Unicode; the change cannot be judged further.
     var brokenField: String?
@@ -77,6 +79,8 @@ struct UploadDecoder {
                 change.id = try reader.readInt64()
             } else if reader.key(member, is: "server_version") {
                 change.base = try reader.readInt64()
+            } else if reader.key(member, is: "lost_version") {
+                change.lost = try reader.readInt64()
             } else if reader.key(member, is: "schema") {
                 change.schema = try readText(&reader, "schema", &change)
             } else if reader.key(member, is: "table") {

@@ -59,6 +59,9 @@ package nonisolated struct BodyUploadChange: Sendable {
   /// A JSON object. Empty for a delete.
   package var payload: Data = Data()
 
+  /// The version of this row that the server had confirmed and lost; 0: none.
+  package var lostVersion: Int64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -259,7 +262,7 @@ nonisolated extension BodyUploadRequest: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension BodyUploadChange: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UploadChange"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}source_change_id\0\u{1}schema\0\u{1}table\0\u{1}op\0\u{1}pk\0\u{3}server_version\0\u{1}payload\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}source_change_id\0\u{1}schema\0\u{1}table\0\u{1}op\0\u{1}pk\0\u{3}server_version\0\u{1}payload\0\u{3}lost_version\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -274,6 +277,7 @@ nonisolated extension BodyUploadChange: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 5: try { try decoder.decodeSingularStringField(value: &self.pk) }()
       case 6: try { try decoder.decodeSingularInt64Field(value: &self.serverVersion) }()
       case 7: try { try decoder.decodeSingularBytesField(value: &self.payload) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self.lostVersion) }()
       default: break
       }
     }
@@ -301,6 +305,9 @@ nonisolated extension BodyUploadChange: SwiftProtobuf.Message, SwiftProtobuf._Me
     if !self.payload.isEmpty {
       try visitor.visitSingularBytesField(value: self.payload, fieldNumber: 7)
     }
+    if self.lostVersion != 0 {
+      try visitor.visitSingularInt64Field(value: self.lostVersion, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -312,6 +319,7 @@ nonisolated extension BodyUploadChange: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.pk != rhs.pk {return false}
     if lhs.serverVersion != rhs.serverVersion {return false}
     if lhs.payload != rhs.payload {return false}
+    if lhs.lostVersion != rhs.lostVersion {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

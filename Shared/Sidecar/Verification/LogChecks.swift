@@ -48,17 +48,17 @@ enum LogChecks {
         WHERE s.last_seq <> greatest(l.newest, s.compacted_seq) AND \(ofUser("s"))
         """
 
-    /// Of a row some of whose versions were compacted away the log begins with a later one, or leaves some out.
+    /// Versions grow. Some may be missing: they were compacted away, or lost by a restore, and a device that knew a later
+    /// one has sent the row again.
     private static let versions = """
         SELECT s.user_id, l.table_id, l.key, '\(Difference.Kind.versionOrder.rawValue)',
             format('seq=%s version=%s after=%s', l.seq, l.version, coalesce(l.previous, 0)), 0::int8 AS seq
         FROM (
-            SELECT l.*, lag(version) OVER history AS previous, lag(seq, 1, 0::bigint) OVER history AS after
+            SELECT l.*, lag(version) OVER history AS previous
             FROM sync.change_log l WHERE \(ofUser("l"))
             WINDOW history AS (PARTITION BY scope_id, table_id, key ORDER BY seq)
         ) AS l JOIN sync.scope s USING (scope_id)
-        WHERE l.version <> coalesce(l.previous, 0) + 1
-            AND NOT (l.version > coalesce(l.previous, 0) AND l.after < s.compacted_seq)
+        WHERE l.version <= coalesce(l.previous, 0)
         """
 
     /// Of a row whose delete was compacted away the state alone is left.

@@ -405,7 +405,7 @@ const ProtobufCMessageDescriptor oversync__wire__v1__upload_request__descriptor 
   (ProtobufCMessageInit) oversync__wire__v1__upload_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__wire__v1__upload_change__field_descriptors[7] =
+static const ProtobufCFieldDescriptor oversync__wire__v1__upload_change__field_descriptors[8] =
 {
   {
     "source_change_id",
@@ -491,8 +491,21 @@ static const ProtobufCFieldDescriptor oversync__wire__v1__upload_change__field_d
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "lost_version",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Wire__V1__UploadChange, lost_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__wire__v1__upload_change__field_indices_by_name[] = {
+  7,   /* field[7] = lost_version */
   3,   /* field[3] = op */
   6,   /* field[6] = payload */
   4,   /* field[4] = pk */
@@ -504,7 +517,7 @@ static const unsigned oversync__wire__v1__upload_change__field_indices_by_name[]
 static const ProtobufCIntRange oversync__wire__v1__upload_change__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor oversync__wire__v1__upload_change__descriptor =
 {
@@ -514,7 +527,7 @@ const ProtobufCMessageDescriptor oversync__wire__v1__upload_change__descriptor =
   "Oversync__Wire__V1__UploadChange",
   "oversync.wire.v1",
   sizeof(Oversync__Wire__V1__UploadChange),
-  7,
+  8,
   oversync__wire__v1__upload_change__field_descriptors,
   oversync__wire__v1__upload_change__field_indices_by_name,
   1,  oversync__wire__v1__upload_change__number_ranges,

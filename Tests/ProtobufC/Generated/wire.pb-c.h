@@ -60,10 +60,14 @@ struct  Oversync__Wire__V1__UploadChange
    * A JSON object. Empty for a delete.
    */
   ProtobufCBinaryData payload;
+  /*
+   * The version of this row that the server had confirmed and lost; 0: none.
+   */
+  int64_t lost_version;
 };
 #define OVERSYNC__WIRE__V1__UPLOAD_CHANGE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__wire__v1__upload_change__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, {0,NULL} }
+    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, {0,NULL}, 0 }
 
 
 struct  Oversync__Wire__V1__UploadResponse

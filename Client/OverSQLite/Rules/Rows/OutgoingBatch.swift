@@ -6,6 +6,8 @@ struct SentChange {
     let revision: Int64
     let base: Int64
     let operation: CapturedOperation
+    /// The version of the row that the server has lost; nil if it has lost none.
+    var lost: Int64?
 
     /// The revision of a change that is not the row as it is here. No touch has this number, so
     /// that the row remains to be sent.

@@ -64,7 +64,7 @@ struct TouchLog {
                 \(Self.append("tbl, key"))
                 SELECT u.tbl, \(KeyForm.spelledSQL(in: "r"))
                 FROM _sync_unseen u JOIN _sync_rows r USING (tbl, key)
-                WHERE u.tbl = ? AND (u.seen IS NOT NULL OR r.deleted = 0)
+                WHERE u.tbl = ?
                 """, arguments: [table.id])
         return db.changesCount
     }

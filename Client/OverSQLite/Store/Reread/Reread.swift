@@ -29,6 +29,7 @@ struct Reread {
     ///
     /// - Parameter epoch: the server's epoch; nil keeps the known one.
     func begin(epoch: String?) throws {
+        try LostVersions(db: db).removeRestored()
         try UnseenRows(db: db).begin()
         if reason == .newHistory {
             try HeldRows(db: db).removeAll()
@@ -71,12 +72,15 @@ struct Reread {
     /// Sets the rows to what the server has of them and touches them as if the app had edited them.
     /// Parents come first, in the order in which they must be sent.
     private func resend(_ tables: TableWriters) throws -> Int {
+        let lost = LostVersions(db: db)
         var resent = 0
         for table in ranked {
+            try lost.addUnseen(in: table)
             resent += try TouchLog(db: db).addUnseen(in: table)
             try PendingQueue(db: db).rebaseUnseen(in: table)
             try tables.known.takeSeenVersions(in: table)
         }
+        try lost.finish(until: TouchLog(db: db).lastSequence())
         return resent
     }
 

@@ -35,7 +35,8 @@ struct BatchComposer {
             }
             // If none of these rows can be sent, there may be others in the queue.
             if !picked.rows.isEmpty || picked.rejected.isEmpty {
-                let changes = try picked.rows.map { try take($0, $1, queue) }
+                let lost = try LostVersions(db: db).isEmpty ? nil : LostVersions(db: db)
+                let changes = try picked.rows.map { try take($0, $1, queue, lost) }
                 return batch(
                     ordered(changes), cursor: try DeviceStateTable(db: db).cursor(), rejected)
             }
@@ -122,7 +123,8 @@ struct BatchComposer {
     }
 
     private func take(
-        _ member: UniqueSets.Member, _ content: Content, _ queue: PendingQueue
+        _ member: UniqueSets.Member, _ content: Content, _ queue: PendingQueue,
+        _ lost: LostVersions?
     ) throws -> (SentChange, payload: [UInt8]?) {
         let (row, table) = (member.row, content.table)
         var operation = row.operation
@@ -148,7 +150,7 @@ struct BatchComposer {
         let change = SentChange(
             tableID: table.id, key: row.key, changeID: changeID, revision: row.revision,
             base: row.base,
-            operation: operation)
+            operation: operation, lost: try lost?.version(of: row))
         return (change, payload)
     }
 
@@ -209,6 +211,10 @@ struct BatchComposer {
         body.append(jsonString: change.key.wire)
         body.append(literal: #","server_version":"#)
         body.append(integer: change.base)
+        if let lost = change.lost {
+            body.append(literal: #","lost_version":"#)
+            body.append(integer: lost)
+        }
         if let payload {
             body.append(literal: #","payload":"#)
             body.append(contentsOf: payload)

@@ -206,6 +206,15 @@ enum MetadataTables {
           gone INTEGER,
           PRIMARY KEY (tbl, key)
         ) WITHOUT ROWID;
+        -- Versions of rows that the server had confirmed and has lost. Touches up to `until` are the
+        -- library's own, made to send the rows again.
+        CREATE TABLE IF NOT EXISTS _sync_lost (
+          tbl INTEGER NOT NULL,
+          key TEXT NOT NULL,
+          version INTEGER NOT NULL,
+          until INTEGER NOT NULL,
+          PRIMARY KEY (tbl, key)
+        ) WITHOUT ROWID;
         -- Reports of conflicts in which something of this device's was given up, until the app has seen them.
         CREATE TABLE IF NOT EXISTS _sync_conflicts (
           id INTEGER PRIMARY KEY,
