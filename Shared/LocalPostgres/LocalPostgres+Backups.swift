@@ -2,8 +2,8 @@ import Foundation
 
 /// What runs beside a cluster as the user of its server: backups, restores, dumps.
 extension LocalPostgres {
-    /// Runs a program to its end, as the server's user and with libpq's variables for this cluster, and returns what it
-    /// printed.
+    /// Runs a program to its end, as the server's user and with libpq's variables for this cluster,
+    /// and returns what it printed.
     ///
     /// - Parameter environment: more variables.
     /// - Throws: ``LocalPostgresError``.
@@ -24,15 +24,16 @@ extension LocalPostgres {
         return try TiedProcess(program: first, rest)
     }
 
-    /// A directory in the cluster's own that the server's user may write to. Made if it does not exist.
+    /// A directory in the cluster's own that the server's user may write to. Made if it does not
+    /// exist.
     package func makeDirectory(_ name: String) throws -> String {
         let path = "\(directory)/\(name)"
         try user.makeDirectory(path)
         return path
     }
 
-    /// Puts another data directory into the place of this one, whose server must not run, and starts the server on it. The
-    /// files of before go.
+    /// Puts another data directory into the place of this one, whose server must not run, and
+    /// starts the server on it. The files of before go.
     package func start(from data: String) async throws {
         try FileManager.default.removeItem(atPath: paths.data)
         try FileManager.default.moveItem(atPath: data, toPath: paths.data)

@@ -16,7 +16,7 @@ struct BackupsRestored {
     private static let source = FileManager.default.currentDirectoryPath
 
     @Test(
-        "P7: restored to moments before acknowledged changes, all of them come back and are reported"
+        "P7: restored to before acknowledged changes, all of them come back and are reported"
     )
     func drill() async throws {
         try await withStarted(demonstrationPlan) { stack in
@@ -35,8 +35,8 @@ struct BackupsRestored {
     }
 
     /// ```
-    /// phone     writes 1…20 ── syncs ── edits, deletes, writes ── syncs ───────── syncs: sends again
-    /// laptop                 ── syncs ─────────────────────────── syncs ─────────── syncs
+    /// phone     writes 1…20 ── syncs ── edits, deletes, writes ── syncs ───────── syncs: sends
+    /// again laptop                 ── syncs ─────────────────────────── syncs ─────────── syncs
     /// database              pg_dump ─────────────────────────────────── pg_restore
     /// ```
     @Test("P7: a dump is restored without a new epoch, and devices bring back what it lacks")

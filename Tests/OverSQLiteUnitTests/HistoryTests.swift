@@ -100,7 +100,7 @@ import Testing
         #expect(gateway.rows("users")[key(1)] == payload(1, "c"))
     }
 
-    @Test("A resent row gives way to a newer version that meets it on the way, in the answer")
+    @Test("A resent row is replaced by a newer version that the answer brings")
     func newerOnTheWay() async throws {
         let gateway = InMemoryGateway()
         let newest = try Device("newest", gateway)

@@ -58,6 +58,7 @@ struct LayerTests {
         "_sync_pending": "PendingQueue.swift", "_sync_rows": "KnownRows.swift",
         "_sync_sent": "SentChanges.swift", "_sync_state": "DeviceStateTable.swift",
         "_sync_tables": "SyncedTables.swift", "_sync_unseen": "UnseenRows.swift",
+        "_sync_lost": "LostVersions.swift",
     ]
 
     @Test("each table of the device is written by one file")

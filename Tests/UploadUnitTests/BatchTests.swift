@@ -183,8 +183,8 @@ struct BatchTests {
                     "bad_payload: lost_version must be between 0 and 9007199254740991"
                 ])
         }
-        let fine =
-            #"{"schema":"s","table":"t","op":"DELETE","pk":"\#(key)","lost_version":9007199254740991}"#
+        let highest = #""op":"DELETE","pk":"\#(key)","lost_version":9007199254740991"#
+        let fine = #"{"schema":"s","table":"t",\#(highest)}"#
         #expect(try batch(fine).changes.map(\.lost) == [9_007_199_254_740_991])
     }
 

@@ -31,7 +31,8 @@ struct DrillBackups: Sendable {
             beside: "bash", [scripts + "/backup.sh", "base"], environment: variables)
     }
 
-    /// Makes `name` beside the cluster: the cluster as it was at a position in the WAL. Gives its path.
+    /// Makes `name` beside the cluster: the cluster as it was at a position in the WAL. Gives its
+    /// path.
     func restore(_ name: String, at position: String) async throws -> String {
         let data = "\(postgres.directory)/\(name)"
         try? FileManager.default.removeItem(atPath: data)
@@ -49,8 +50,10 @@ struct DrillBackups: Sendable {
     /// Returns when everything up to a position has been received.
     func waitUntilReceived(_ position: String) async throws {
         let end = ContinuousClock.now + Self.patience
-        let question =
-            "SELECT count(*)::text FROM pg_stat_replication WHERE flush_lsn >= '\(position)'::pg_lsn"
+        let question = """
+            SELECT count(*)::text FROM pg_stat_replication
+            WHERE flush_lsn >= '\(position)'::pg_lsn
+            """
         while try await ask(question) == "0" {
             guard .now < end else {
                 throw StackError("the WAL up to \(position) was not received")
@@ -61,13 +64,14 @@ struct DrillBackups: Sendable {
 
     private func ask(_ sql: String) async throws -> String {
         try await withConnection(to: postgres.connectionURL()) { connection in
-            try await connection.run(Command(Statement(name: "drill", sql: sql))).string(0, 0)
+            try await connection.rows(Statement(name: "drill", sql: sql), of: String.self).one()
         }
     }
 
     private var variables: [String: String] { ["BACKUP_DIR": directory] }
 
-    /// The scripts where the server's user can read them: it may not enter the folder of the source.
+    /// The scripts where the server's user can read them: it may not enter the folder of the
+    /// source.
     private static func readable(_ scripts: String, for postgres: LocalPostgres) throws -> String {
         let copy = try postgres.makeDirectory("scripts")
         for name in ["backup.sh", "restore.sh"] {

@@ -3,11 +3,12 @@ import GRDB
 import OverSQLite
 import SeededRandom
 
-/// An app's device during a drill. It writes rows of its own, all devices sync all of them, and it remembers what the
-/// server has acknowledged.
+/// An app's device during a drill. It writes rows of its own, all devices sync all of them, and it
+/// remembers what the server has acknowledged.
 ///
-/// A row's name says who wrote it and for the how many-th time: `phone 17 3`. Only its owner edits a row, so that the rows
-/// that must be there at the end are known, whatever the order in which devices sync.
+/// A row's name says who wrote it and for the how many-th time: `phone 17 3`. Only its owner edits
+/// a row, so that the rows that must be there at the end are known, whatever the order in which
+/// devices sync.
 actor DrillDevice {
     /// What its owner knows of a row.
     struct Row {
@@ -50,8 +51,9 @@ actor DrillDevice {
 
     /// Writes without syncing, as offline.
     ///
-    /// Deletes nothing: where PostgreSQL has lost a row that other devices still have, they send it again, and a deletion
-    /// that this device had not yet sent is undone. That keeps data, and is documented.
+    /// Deletes nothing: where PostgreSQL has lost a row that other devices still have, they send it
+    /// again, and a deletion that this device had not yet sent is undone. That keeps data, and is
+    /// documented.
     func workOffline() async throws { try await write(deletes: false) }
 
     /// Inserts a row, or edits or deletes one of its own.

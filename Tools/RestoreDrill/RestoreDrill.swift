@@ -10,12 +10,14 @@ import Postgres
 import SeededRandom
 import Sidecar
 
-/// Restores a stack's database to points in time before acknowledged changes, while devices live, and sees what they make of
-/// it: every change that PostgreSQL lost is reported by the device that wrote it, comes back, and all copies end equal.
+/// Restores a stack's database to points in time before acknowledged changes, while devices live,
+/// and sees what they make of it: every change that PostgreSQL lost is reported by the device that
+/// wrote it, comes back, and all copies end equal.
 package struct RestoreDrill: Sendable {
     package struct Plan: Sendable {
         package var devices = 4
-        /// How often each device writes and syncs before the base backup, and between that and the end.
+        /// How often each device writes and syncs before the base backup, and between that and the
+        /// end.
         package var turns = 6
         package var seed: UInt64 = 1
         /// The directory of backup.sh and restore.sh.
@@ -26,7 +28,8 @@ package struct RestoreDrill: Sendable {
 
     /// Longest time that a device may take to report that it has reread.
     static let reportPatience: Duration = .seconds(30)
-    /// Syncs of each device after which all copies must be equal: one sends, the next one gets what others sent.
+    /// Syncs of each device after which all copies must be equal: one sends, the next one gets what
+    /// others sent.
     static let syncsToEquality = 3
 
     private let plan: Plan
@@ -41,7 +44,8 @@ package struct RestoreDrill: Sendable {
         backups = try DrillBackups(of: stack.postgres, scripts: plan.scripts)
     }
 
-    /// Runs rounds on a running stack with the demonstration's tables, until `next` gives no more seed.
+    /// Runs rounds on a running stack with the demonstration's tables, until `next` gives no more
+    /// seed.
     ///
     /// - Parameters:
     ///   - next: the seed of a round, or nil at the end.
@@ -93,8 +97,9 @@ package struct RestoreDrill: Sendable {
     }
 
     /// ```
-    /// devices    write, sync ──┬── write, sync ──┬── write, sync ── offline ──── sync ─── all equal
-    /// PostgreSQL          base backup         target            killed   restored to the target
+    /// devices    write, sync ──┬── write, sync ──┬── write, sync ── offline ──── sync ─── all
+    /// equal PostgreSQL          base backup         target            killed   restored to the
+    /// target
     /// ```
     private func round(_ seed: UInt64) async throws -> RestoreReport {
         var random = SeededGenerator(seed: seed)
@@ -149,7 +154,8 @@ package struct RestoreDrill: Sendable {
         }
     }
 
-    /// What the server has acknowledged: for each key the row's name, or nil where it is deleted, and whose it is.
+    /// What the server has acknowledged: for each key the row's name, or nil where it is deleted,
+    /// and whose it is.
     private func expected() async throws -> [String: (name: String?, device: String)] {
         var result: [String: (name: String?, device: String)] = [:]
         for device in devices {
@@ -159,7 +165,8 @@ package struct RestoreDrill: Sendable {
         return result
     }
 
-    /// The keys of the acknowledged rows that the server has otherwise, by the device that wrote them.
+    /// The keys of the acknowledged rows that the server has otherwise, by the device that wrote
+    /// them.
     private func lost(
         of expected: [String: (name: String?, device: String)]
     ) async throws -> [String: [String]] {
@@ -181,11 +188,13 @@ package struct RestoreDrill: Sendable {
     private func served() async throws -> [String: String] {
         try await withConnection(to: stack.address.database) { connection in
             let sql = "SELECT id::text, name FROM business.users"
-            let rows = try await connection.run(Command(Statement(name: "drill_rows", sql: sql)))
-            return Dictionary(
-                uniqueKeysWithValues: try (0..<rows.rowCount).map {
-                    (try rows.string($0, 0), try rows.string($0, 1))
-                })
+            var rows = try await connection.rows(Statement(name: "drill_rows", sql: sql)) {
+                columns throws(PostgresError) in
+                (try columns.next(String.self), try columns.next(String.self))
+            }
+            var result: [String: String] = [:]
+            while let (id, name) = try rows.next() { result[id] = name }
+            return result
         }
     }
 

@@ -10,8 +10,9 @@ package struct Change: Sendable {
     package let table: Int
     package let operation: Operation
     package let base: RowVersion
-    /// The version that the server had confirmed of the row and has lost, as after a restore; 0: none. What the change makes
-    /// is at least this version, so that devices that know an older one take it.
+    /// The version that the server had confirmed of the row and has lost, as after a restore; 0:
+    /// none. What the change makes is at least this version, so that devices that know an older one
+    /// take it.
     package let lost: RowVersion
     /// Its payload's place in the request body; nil for a delete.
     package let payload: Range<Int>?
@@ -92,12 +93,13 @@ package struct Change: Sendable {
 }
 
 extension RowVersion {
-    /// The highest lost version that a device may name: what a JSON number holds exactly, and far from the highest version,
-    /// after which there is none.
+    /// The highest lost version that a device may name: what a JSON number holds exactly, and far
+    /// from the highest version, after which there is none.
     static let maximumLost: RowVersion = 1 << 53 - 1
 }
 
-/// The values of one foreign key, in the order of its columns, without those that the server writes.
+/// The values of one foreign key, in the order of its columns, without those that the server
+/// writes.
 package struct ParentReference: Hashable, Sendable {
     /// Index in `UploadSchema.foreignKeys`.
     package let foreignKey: Int

@@ -13,11 +13,12 @@ struct RestoreDrillCommand: AsyncParsableCommand {
         abstract:
             "Restores a backup of a stack with live devices, and checks that nothing is lost.",
         discussion: """
-            Starts a stack of its own. Devices write and sync without pause; Deploy/backup takes a base \
-            backup and receives the WAL. Then PostgreSQL is killed, and restored to a moment before the \
-            last acknowledged changes. Nobody starts a new epoch: the devices notice by themselves. \
-            Prints what was acknowledged, lost by PostgreSQL, restored by devices and reported. Exits \
-            with 1, and keeps the stack's folder, unless all of it came back and all copies are equal.
+            Starts a stack of its own. Devices write and sync without pause; Deploy/backup takes \
+            a base backup and receives the WAL. Then PostgreSQL is killed, and restored to a \
+            moment before the last acknowledged changes. Nobody begins a new epoch: the devices \
+            notice by themselves. Prints what was acknowledged, lost by PostgreSQL, restored by \
+            devices and reported. Exits with 1, and keeps the stack's folder, unless all of it \
+            came back and all copies are equal.
             """)
 
     @Option(help: "The number of moments, one after another, that the database is restored to.")
@@ -91,12 +92,10 @@ struct RestoreDrillCommand: AsyncParsableCommand {
 
     /// Prints the sums.
     private func judge(_ reports: [RestoreReport], faultsKept folder: String?) throws {
-        let (lost, restored) = (
-            reports.map(\.lost).reduce(0, +), reports.map(\.restored).reduce(0, +)
-        )
-        print(
-            "\n\(reports.count) restores: PostgreSQL lost \(lost) rows, devices restored \(restored)."
-        )
+        let lost = reports.map(\.lost).reduce(0, +)
+        let restored = reports.map(\.restored).reduce(0, +)
+        print("\n\(reports.count) restores: PostgreSQL lost \(lost) rows,", terminator: " ")
+        print("devices restored \(restored).")
         guard let folder else {
             return print("Every lost change was reported and came back, and all copies are equal.")
         }

@@ -33,7 +33,8 @@ struct ConflictResolver {
         let merge = try sides(of: pending, in: table, against: server, earlier: earlier)
         let (base, local, remote) = (merge.base, merge.local, merge.server)
         if let lost = try LostVersions(db: db).version(ofUnedited: pending) {
-            // Nobody has edited the row here: it is a matter of which device knew the newer version.
+            // Nobody has edited the row here: it is a matter of which device knew the newer
+            // version.
             let verdict: FieldMerge.Verdict = server.version >= lost ? .takeServer : .keepClient
             try perform(verdict, pending, table, server, remote: remote)
             return .resolved(nil)

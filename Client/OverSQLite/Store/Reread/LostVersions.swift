@@ -15,7 +15,8 @@ struct LostVersions {
         try db.execute(
             sql: """
                 INSERT INTO _sync_lost (tbl, key, version, until)
-                SELECT u.tbl, u.key, r.version, 0 FROM _sync_unseen u JOIN _sync_rows r USING (tbl, key)
+                SELECT u.tbl, u.key, r.version, 0
+                FROM _sync_unseen u JOIN _sync_rows r USING (tbl, key)
                 WHERE u.tbl = ? AND r.version > coalesce(u.seen, 0)
                 ON CONFLICT (tbl, key) DO UPDATE
                 SET version = max(version, excluded.version), until = 0
