@@ -51,7 +51,7 @@ model: packages ## the model checks alone: DECISIONS=n without PostgreSQL, then 
 	swift build --traits Server --build-tests
 	OVERSYNC_DECIDE_OPERATIONS=$(or $(DECISIONS),3000000) swift test --traits Server --skip-build \
 		--filter '^UploadUnitTests\.DecideModelTests'
-	OVERSYNC_MODEL_SEEDS=$(or $(SEEDS),200) swift test --traits Server --skip-build --filter '^SyncIntegrationTests\.ModelTests'
+	OVERSYNC_MODEL_SEEDS=$(or $(SEEDS),200) swift test --traits Server --skip-build --filter '^SyncIntegrationTests\.(Grouped)?ModelTests'
 
 client-chaos: packages ## kills a device at every commit and request, and again on its way back: CHAOS_SEEDS=n scripts (3)
 	swift build --traits Server --build-tests

@@ -410,8 +410,8 @@ let testTargets: [Target] = [
         "SyncIntegrationTests",
         [
             "AuthService", "DatabaseKit", "DownloadService", "LocalPostgres", "Model", "Postgres",
-            "Protos", "RPC", "ServerModel", "ServiceKit", "Sidecar", "Telemetry", "TestSupport",
-            "UploadService", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf,
+            "Protos", "RPC", "SeededRandom", "ServerModel", "ServiceKit", "Sidecar", "Telemetry",
+            "TestSupport", "UploadService", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf,
         ], exclude: ["Golden"]),
     // Rules that every file keeps, and lists of those that do not yet.
     tests("TidyTests", [], exclude: ["Recorded", "forbidden-phrases.txt"]),

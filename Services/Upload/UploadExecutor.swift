@@ -7,6 +7,7 @@ import RPC
 import ServiceKit
 import Sidecar
 import Synchronization
+import Telemetry
 import Waiting
 
 /// What a caller asks of an upload beside its changes.
@@ -34,24 +35,27 @@ package final class UploadExecutor: Sendable {
     private static let backoff = Backoff(
         first: .milliseconds(20), longest: .milliseconds(320), steadyShare: 0.2)
 
-    private let pool: PostgresPool
+    let pool: PostgresPool
     private let source: CatalogSource
     private let limits: WireLimits
-    private let timeouts: UploadTimeouts
+    let timeouts: UploadTimeouts
     let queue: UploadQueue
     private let prepared = Mutex<BusinessStatements?>(nil)
-    private let scopes = ScopeIDs()
+    let scopes = ScopeIDs()
+    let groups: UploadGroups
 
     /// - Parameter configuration: names the bounds of the queue and the timeouts.
     init(
         pool: PostgresPool, source: CatalogSource, limits: WireLimits,
-        _ configuration: Configuration
+        _ configuration: Configuration, metrics: MetricsRegistry = MetricsRegistry()
     ) throws(ConfigurationError) {
         self.pool = pool
         self.source = source
         self.limits = limits
         timeouts = try UploadTimeouts(configuration)
         queue = try UploadQueue(configuration)
+        queue.report(to: metrics)
+        groups = UploadGroups(metrics)
     }
 
     /// Waits for the upload's turn; then reads, judges, decides and writes.
@@ -63,17 +67,24 @@ package final class UploadExecutor: Sendable {
         _ body: ByteBuffer, from caller: CallerIdentity, _ options: UploadOptions = .init(),
         deadline: ContinuousClock.Instant, trouble: (PostgresError) -> Void = { _ in }
     ) async throws -> AnsweredUpload {
+        try await submit(try queued(body, from: caller, options, deadline: deadline), trouble)
+    }
+
+    /// An upload that has room in the queue.
+    func queued(
+        _ body: ByteBuffer, from caller: CallerIdentity, _ options: UploadOptions,
+        deadline: ContinuousClock.Instant
+    ) throws(RPCFailure) -> QueuedUpload {
         let user = UserID(caller.user)
-        let upload = QueuedUpload(
+        return QueuedUpload(
             user: user, device: DeviceID(caller.device), roles: caller.roles, options: options,
-            deadline: deadline, latestStart: latestStart(deadline),
+            deadline: deadline, latestStart: latestStart(deadline), mayShare: true,
             reading: BatchReading { [limits] schema throws(UndecodableUpload) in
                 try UploadBatch(
                     body, format: options.format, roles: Set(caller.roles), schema: schema,
                     limits: limits)
             },
             bytes: try queue.admit(body, of: user))
-        return try await submit(upload, trouble)
     }
 
     /// Judges a refused change again, decides and writes, as the upload of its own device.
@@ -89,6 +100,7 @@ package final class UploadExecutor: Sendable {
         let upload = QueuedUpload(
             user: user, device: DeviceID(failure.device), roles: entry.roles,
             options: UploadOptions(), deadline: deadline, latestStart: latestStart(deadline),
+            mayShare: false,
             reading: BatchReading { [limits] schema throws(UndecodableUpload) in
                 UploadBatch(retrying: entry, schema: schema, limits: limits)
             },
@@ -108,6 +120,9 @@ package final class UploadExecutor: Sendable {
             guard !pool.isFull else { throw PostgresError(.poolExhausted) }
             return try await queue.submit(
                 upload, prepare: { [self] in await read(upload) },
+                together: { [self] group in
+                    await write(group.requests) { group.answer($0, $1) }
+                },
                 write: { try await write($0) })
         } catch let error as UndecodableUpload where error.isTooLarge {
             throw RPCFailure(.tooLarge, code: "payload_too_large", message: error.reason)
@@ -121,14 +136,19 @@ package final class UploadExecutor: Sendable {
         }
     }
 
-    /// Reads an upload whose turn is next. What stands in its way is met again at its turn.
-    private func read(_ upload: QueuedUpload) async {
+    /// Reads an upload before its turn. What stands in its way is met again at its turn.
+    ///
+    /// - Returns: what it brings to a group; nil if it is written alone.
+    private func read(_ upload: QueuedUpload) async -> FairQueue.Load? {
         // The wait for a catalog is not bounded by the upload's.
-        guard source.known != nil, let statements = try? await preparedStatements() else { return }
-        _ = try? upload.reading.batch(for: statements.schema)
+        guard source.known != nil, let statements = try? await preparedStatements(),
+            let batch = try? upload.reading.batch(for: statements.schema)
+        else { return nil }
+        return load(of: upload, batch)
     }
 
-    private func write(_ upload: QueuedUpload) async throws -> AnsweredUpload {
+    /// Writes an upload in a transaction of its own.
+    func write(_ upload: QueuedUpload) async throws -> AnsweredUpload {
         let statements = try await preparedStatements()
         let batch = try upload.reading.batch(for: statements.schema)
         do {
@@ -159,8 +179,11 @@ package final class UploadExecutor: Sendable {
                         connection: connection, scopes: scopes, upload: upload, batch: batch,
                         statements: statements, timeouts: timeouts,
                         isRepeated: isolates || backoff.failures > 0, unreadable: unreadable)
-                    return isolates
+                    var result =
+                        isolates
                         ? try await transaction.isolating() : try await transaction.direct()
+                    result.isPlain = !isolates && backoff.failures == 0
+                    return result
                 }
             } catch let error as PostgresError {
                 if !trustsSchema, Self.mayBeOutdated(error.sqlState) { throw OutdatedSchema() }
@@ -199,7 +222,7 @@ package final class UploadExecutor: Sendable {
 
     /// The catalog prepared for uploads, with the statements built for it so far. Prepared again
     /// only after the catalog was read again.
-    private func preparedStatements() async throws -> BusinessStatements {
+    func preparedStatements() async throws -> BusinessStatements {
         let catalog = try await source.catalog()
         return prepared.withLock { prepared in
             if let prepared, prepared.schema.catalog.generation == catalog.generation {
@@ -214,7 +237,7 @@ package final class UploadExecutor: Sendable {
 
 extension PostgresError {
     /// Somebody else held the user's log for longer than an upload may wait.
-    fileprivate var isOfScopeLock: Bool {
+    var isOfScopeLock: Bool {
         sqlState == .lockNotAvailable
             && [
                 UploadStatements.LockScope.statement.name,

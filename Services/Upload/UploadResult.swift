@@ -28,6 +28,8 @@ struct UploadResult: Sendable {
     let sequences: ClosedRange<Sequence64>?
     /// Tables that took no rows at all, and why.
     var blockedTables: [TableName: SQLState] = [:]
+    /// The first attempt went well, and PostgreSQL took every row of it.
+    var isPlain = true
 
     /// - Parameter head: where the log ends now: beyond the upload's own changes where its writes
     ///   caused others.

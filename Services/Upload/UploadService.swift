@@ -45,8 +45,7 @@ package enum UploadService {
             limits.changesPerUpload = try configuration.value(changesSetting)
             limits.bytesPerPayload = try configuration.value(payloadSetting)
             let executor = try UploadExecutor(
-                pool: pool, source: source, limits: limits, configuration)
-            executor.queue.report(to: process.metrics)
+                pool: pool, source: source, limits: limits, configuration, metrics: process.metrics)
             source.report(to: process.metrics)
             let sockets = try configuration.value(CommonSettings.runDirectory)
             let observer = RPCMetrics(process.metrics, service: process.name)

@@ -100,7 +100,7 @@ struct UploadTransaction {
         return isOthers ? refusal : missed
     }
 
-    private func newPlan(_ reading: UploadReading) -> UploadPlan {
+    func newPlan(_ reading: UploadReading) -> UploadPlan {
         var plan = batch.plan(reading, device: device) { Timestamp.now() }
         unreadable.bar(&plan, in: batch.schema)
         return plan
@@ -191,32 +191,49 @@ struct UploadTransaction {
     }
 
     /// What is read under the lock of a scope.
-    private func request(_ scope: NamedScope) -> UploadReadingStatements {
+    ///
+    /// - Parameter read: changes whose rows and parents are read; nil: the upload's own.
+    func request(_ scope: NamedScope, rowsOf read: [Change]? = nil) -> UploadReadingStatements {
         UploadReadingStatements(
             scope: scope, device: device, pair: options.pair, changes: batch.changes,
-            statements: statements, without: unreadable.foreignKeys)
+            statements: statements, without: unreadable.foreignKeys, rowsOf: read)
     }
 
     /// Reads what the first answer leaves out, and registers a new device.
     ///
-    /// - Throws: `RPCFailure` for a device that is revoked, or knows another history: nothing is
-    ///   written.
+    /// - Throws: as `examine` does.
     private func complete(
         _ scope: NamedScope, _ answer: UploadReadingStatements.Answer, isOtherEpoch: Bool
     ) async throws -> OpenLog {
+        let examined = try await examine(answer, of: scope, isOtherEpoch: isOtherEpoch)
+        return OpenLog(
+            scope: scope, source: try await source(examined.answer, in: scope),
+            reading: examined.answer.reading, end: examined.answer.locked.end,
+            hasHole: examined.hasHole)
+    }
+
+    /// Reads what the first answer leaves out, and judges whether the device may upload.
+    ///
+    /// - Throws: `RPCFailure` for a device that is revoked, or knows another history: nothing is
+    ///   written.
+    func examine(
+        _ answer: UploadReadingStatements.Answer, of scope: NamedScope, isOtherEpoch: Bool
+    ) async throws -> (answer: UploadReadingStatements.Answer, hasHole: Bool) {
         if answer.isRevoked { throw RPCFailure.deviceRevoked }
         if isOtherEpoch { throw RPCFailure.epochChanged }
         let hasHole = try await checkHistory(answer.locked, of: scope)
         var answer = answer
         try await readPayloads(request(scope), &answer)
-        var source = answer.source
-        if source == nil {
-            let statement = UploadStatements.CreateSource(scope: scope, device: device)
-            source = try await connection.run(statement, deadline: deadline).one()
-        }
-        return OpenLog(
-            scope: scope, source: source ?? 0, reading: answer.reading, end: answer.locked.end,
-            hasHole: hasHole)
+        return (answer, hasHole)
+    }
+
+    /// The device's number; registers a new device.
+    func source(
+        _ answer: UploadReadingStatements.Answer, in scope: NamedScope
+    ) async throws(PostgresError) -> Int32 {
+        if let source = answer.source { return source }
+        let statement = UploadStatements.CreateSource(scope: scope, device: device)
+        return try await connection.run(statement, deadline: deadline).one()
     }
 
     /// Reads once more, inside the transaction.
@@ -228,7 +245,7 @@ struct UploadTransaction {
 
     /// Reads large rows that a conflict may have to show. Rarely needed, hence a round trip of its
     /// own.
-    private func readPayloads(
+    func readPayloads(
         _ request: UploadReadingStatements, _ answer: inout UploadReadingStatements.Answer
     ) async throws(PostgresError) {
         guard let statement = request.payloadStatement(answer) else { return }
@@ -283,7 +300,7 @@ struct UploadTransaction {
     ) async throws(PostgresError) -> PostgresError? {
         let write = batch.body.withBytes { bytes in
             WriteRequest(
-                scope: scope, source: source, changes: batch.changes, entries: [],
+                scope: scope, sources: .one(source), changes: batch.changes, entries: [],
                 statements: statements, expected: .anything, body: bytes
             ).withoutRows(like: change, isCreation: isCreation)
         }
@@ -307,7 +324,7 @@ struct UploadTransaction {
     ) -> [Command] {
         let commands = batch.body.withBytes { bytes in
             WriteRequest(
-                scope: scope, source: source, changes: batch.changes, entries: entries,
+                scope: scope, sources: .one(source), changes: batch.changes, entries: entries,
                 statements: statements, expected: rows, body: bytes, arrangement: arrangement
             ).commands
         }

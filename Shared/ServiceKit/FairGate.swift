@@ -17,20 +17,32 @@ package enum TurnRefusal: Error, Hashable, Sendable {
 /// Lets requests in, in the order of a ``FairQueue``: in order of arrival within a user, and fair
 /// between users by the time that their turns take.
 ///
-/// A turn may have several requests (`FairQueue.Limits.requestsPerTurn`): the first one leads,
-/// works on all of them in its own task, and hands the others their answers. So the cancellation of
-/// its caller reaches the whole turn: a service that sets more than one must work apart from it.
-///
-/// The request that is the next of a user prepares while the turn before it goes on.
+/// The requests of a user that may share its next turn prepare, one after the other, while the turn
+/// before it goes on. Those that say what they bring to it are a ``Group`` when the turn comes, as
+/// many as `FairQueue.Limits` allow. A group is worked on apart from the tasks of its callers, so
+/// that none of them takes the others with it when it is cancelled.
 package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     package typealias Instant = ContinuousClock.Instant
     package typealias Outcome = Result<Answer, any Error>
 
     private typealias Continuation = CheckedContinuation<Wake, Never>
 
+    /// The requests of a turn, if they are more than one.
+    package struct Group: Sendable {
+        /// In order of arrival.
+        package let requests: [Request]
+        fileprivate let end: @Sendable (Int, Outcome) -> Void
+
+        /// Answers a request at once, whatever becomes of the others. A request has one answer: the
+        /// first.
+        ///
+        /// - Parameter place: of the request among the others.
+        package func answer(_ place: Int, _ outcome: Outcome) { end(place, outcome) }
+    }
+
     /// How a request's wait ended.
     private enum Wake: Sendable {
-        /// It is the next of its user: it prepares, and waits on.
+        /// It may share its user's next turn: it prepares, and waits on.
         case prepares
         case leads(FairQueue.Turn, [Request])
         case answered(Outcome)
@@ -40,9 +52,9 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     private struct Waiter: Sendable {
         let request: Request
         let prepares: Bool
-        /// Nil while it prepares.
+        /// Nil while it prepares, and until it waits for what its turn answers.
         var continuation: Continuation?
-        /// How its wait has ended, if that was while it prepared.
+        /// How its wait has ended, if that was meanwhile.
         var end: Wake?
     }
 
@@ -53,14 +65,20 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
         /// Those to resume when the lock is open.
         var resumed: [(Continuation, Wake)] = []
 
-        /// Ends a request's wait, or lets it know when it has prepared.
+        /// Ends a request's wait, or lets it know when it waits again. The first end counts.
         mutating func end(_ id: FairQueue.ID, _ wake: Wake) {
             if let continuation = waiters[id]?.continuation {
                 waiters[id] = nil
                 resumed.append((continuation, wake))
-            } else {
+            } else if waiters[id] != nil, waiters[id]?.end == nil {
                 waiters[id]?.end = wake
             }
+        }
+
+        /// A request waits again, unless its wait has ended already.
+        mutating func resume(_ id: FairQueue.ID, _ continuation: Continuation) {
+            waiters[id]?.continuation = continuation
+            if let wake = waiters[id]?.end { end(id, wake) }
         }
 
         /// Lets the first request of a turn lead it.
@@ -70,7 +88,7 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
             prepareNext(of: turn.user)
         }
 
-        /// Lets the request prepare that is the next of a user.
+        /// Lets the next request of a user prepare.
         mutating func prepareNext(of user: UserID) {
             guard let id = queue.prepareNext(of: user), let waiter = waiters[id], waiter.prepares,
                 let continuation = waiter.continuation
@@ -99,68 +117,75 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     package var turns: Int { state.withLock { $0.queue.turns } }
     /// Requests that wait.
     package var waiting: Int { state.withLock { $0.queue.waiting } }
+    /// Requests that wait and could share their turn.
+    package var prepared: Int { state.withLock { $0.queue.prepared } }
 
     /// Waits for a turn, and answers.
     ///
     /// - Parameters:
     ///   - latest: when the wait ends, if no turn has come.
-    ///   - prepare: what can be done for the request before its turn. Runs at most once, while its
-    ///     user's turn before it goes on; not at all if its turn comes at once.
-    ///   - work: answers the requests of a turn, in their order. Runs in the task of the first.
-    /// - Throws: `TurnRefusal`, or the failure of the request's outcome.
+    ///   - prepare: what can be done for the request before its turn; tells what it brings to a
+    ///     turn with others, or nil if it works alone. Runs at most once, while a turn of its user
+    ///     goes on; not at all if its turn comes at once.
+    ///   - together: answers the requests of a group, each once. Nil: none share a turn.
+    ///   - answer: answers the request if its turn is its own.
+    /// - Throws: `TurnRefusal`, what `answer` throws, or the failure that `together` answers with.
     package func submit(
         _ request: Request, of user: UserID, by latest: Instant,
         isolation: isolated (any Actor)? = #isolation,
-        prepare: (@Sendable () async -> Void)? = nil,
-        work: ([Request]) async -> [Outcome]
+        prepare: (@Sendable () async -> FairQueue.Load?)? = nil,
+        together: (@Sendable (Group) async -> Void)? = nil,
+        answer: (Request) async throws -> Answer
     ) async throws -> Answer {
         let id = lastID.add(1, ordering: .relaxed).newValue
-        let wake = await withTaskCancellationHandler {
+        var wake = await withTaskCancellationHandler {
             let wake = await withCheckedContinuation { continuation in
                 let waiter = Waiter(
                     request: request, prepares: prepare != nil, continuation: continuation)
                 arrive(waiter, id, user, latest)
             }
             guard case .prepares = wake, let prepare else { return wake }
-            await prepare()
-            return await withCheckedContinuation { waitOn($0, id) }
+            let load = await prepare()
+            return await withCheckedContinuation {
+                waitOn($0, id, of: user, as: together == nil ? nil : load)
+            }
         } onCancel: {
             refuse(id, of: user, .cancelled)
         }
+        if case .leads(let turn, let requests) = wake {
+            guard requests.count > 1, let together else {
+                let start = Instant.now
+                defer { finish(turn, after: .now - start) }
+                return try await answer(request)
+            }
+            wake = await lead(turn, requests, together)
+        }
         switch wake {
-        // Not reached: a request prepares once.
-        case .prepares: throw TurnRefusal.cancelled
+        // Not reached: a request prepares once, and leads once.
+        case .prepares, .leads: throw TurnRefusal.cancelled
         case .refused(let refusal): throw refusal
         case .answered(let outcome): return try outcome.get()
-        case .leads(let turn, let requests):
-            let start = Instant.now
-            let outcomes = await work(requests)
-            finish(turn, outcomes, after: .now - start)
-            return try outcomes[0].get()
         }
     }
 
-    /// Waits for a turn, and answers; the requests of a turn one after the other.
-    ///
-    /// - Throws: `TurnRefusal`, or what `answer` throws for this request.
-    package func submit(
-        _ request: Request, of user: UserID, by latest: Instant,
-        isolation: isolated (any Actor)? = #isolation,
-        prepare: (@Sendable () async -> Void)? = nil,
-        answer: (Request) async throws -> Answer
-    ) async throws -> Answer {
-        try await submit(
-            request, of: user, by: latest, isolation: isolation, prepare: prepare
-        ) { requests in
-            var outcomes: [Outcome] = []
-            for request in requests {
-                do {
-                    outcomes.append(.success(try await answer(request)))
-                } catch {
-                    outcomes.append(.failure(error))
-                }
-            }
-            return outcomes
+    /// Has the requests of a turn worked on, and waits for the answer of the first.
+    private func lead(
+        _ turn: FairQueue.Turn, _ requests: [Request],
+        _ together: @escaping @Sendable (Group) async -> Void
+    ) async -> Wake {
+        let start = Instant.now
+        change { $0.waiters[turn.requests[0]] = Waiter(request: requests[0], prepares: false) }
+        let group = Group(requests: requests) { [self] place, outcome in
+            guard turn.requests.indices.contains(place) else { return }
+            change { $0.end(turn.requests[place], .answered(outcome)) }
+        }
+        // Not a child of this task, which the first request's caller may cancel.
+        Task {
+            await together(group)
+            finish(turn, after: .now - start)
+        }
+        return await withCheckedContinuation { continuation in
+            change { $0.resume(turn.requests[0], continuation) }
         }
     }
 
@@ -187,10 +212,14 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     }
 
     /// A request that has prepared waits again, unless its wait has ended meanwhile.
-    private func waitOn(_ continuation: Continuation, _ id: FairQueue.ID) {
+    private func waitOn(
+        _ continuation: Continuation, _ id: FairQueue.ID, of user: UserID,
+        as load: FairQueue.Load?
+    ) {
         change { state in
-            state.waiters[id]?.continuation = continuation
-            if let wake = state.waiters[id]?.end { state.end(id, wake) }
+            state.queue.prepared(id, of: user, as: load)
+            state.resume(id, continuation)
+            state.prepareNext(of: user)
         }
     }
 
@@ -203,13 +232,11 @@ package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
         }
     }
 
-    /// Answers the requests of a turn but the first, and lets the next turns begin.
-    private func finish(_ turn: FairQueue.Turn, _ outcomes: [Outcome], after time: Duration) {
-        precondition(outcomes.count == turn.requests.count, "an outcome for each request")
+    /// Lets the next turns begin.
+    private func finish(_ turn: FairQueue.Turn, after time: Duration) {
         change { state in
-            for (id, outcome) in zip(turn.requests, outcomes).dropFirst() {
-                state.end(id, .answered(outcome))
-            }
+            // Only requests of a group that has forgotten them still wait here.
+            for id in turn.requests { state.end(id, .refused(.cancelled)) }
             for next in state.queue.finish(turn, work: time / .seconds(1)) { state.begin(next) }
         }
     }

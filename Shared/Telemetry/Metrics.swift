@@ -162,6 +162,11 @@ package final class Histogram: MetricFamily {
         }
     }
 
+    /// Observations so far.
+    package func count(_ labels: MetricLabels = .none) -> Int {
+        series.withLock { $0[labels]?.counts.reduce(0, +) ?? 0 }
+    }
+
     package func observe(_ duration: Duration, _ labels: MetricLabels = .none) {
         observe(duration.seconds, labels)
     }

@@ -9,7 +9,10 @@ import Model
 /// 2. The requests of one user begin in the order in which they came.
 /// 3. A request waits only while all turns are taken, or its user's are.
 /// 4. Two users that always have requests waiting cause the same work, up to a few turns each.
-/// 5. Of a user with a turn under way, the next request prepares, once.
+/// 5. Of a user with a turn under way, the requests that may share its next turn prepare, each
+///    once, one at a time.
+/// 6. A turn of several requests is of one user, and all of them have said before what they bring
+///    to it: together no more than `Limits` say.
 ///
 /// Start-time fair queuing: each user has a mark on a scale of work, and the user with the lowest
 /// mark is next. A turn moves its user's mark by the work it caused, which is known only at its
@@ -31,16 +34,37 @@ package struct FairQueue: Sendable {
         package var waitingPerUser: Int
         /// Most requests of one turn. All are of one user.
         package var requestsPerTurn: Int
+        /// Most that the requests of a turn of several bring to it.
+        package var loadPerTurn: Load
 
         package init(
             turns: Int, turnsPerUser: Int, waiting: Int, waitingPerUser: Int,
-            requestsPerTurn: Int = 1
+            requestsPerTurn: Int = 1, loadPerTurn: Load = Load(items: .max, bytes: .max)
         ) {
             self.turns = turns
             self.turnsPerUser = turnsPerUser
             self.waiting = waiting
             self.waitingPerUser = waitingPerUser
             self.requestsPerTurn = requestsPerTurn
+            self.loadPerTurn = loadPerTurn
+        }
+    }
+
+    /// What a request brings to a turn that it shares with others.
+    package struct Load: Hashable, Sendable {
+        package var items: Int
+        package var bytes: Int
+
+        package init(items: Int, bytes: Int) {
+            self.items = items
+            self.bytes = bytes
+        }
+
+        /// Both together; nil if that is more than the limit.
+        func adding(_ other: Load, within limit: Load) -> Load? {
+            let (items, bytes) = (items + other.items, bytes + other.bytes)
+            guard items <= limit.items, bytes <= limit.bytes else { return nil }
+            return Load(items: items, bytes: bytes)
         }
     }
 
@@ -66,15 +90,23 @@ package struct FairQueue: Sendable {
         case all
     }
 
+    /// What is known of a request that waits.
+    private struct Place {
+        /// It was asked to prepare.
+        var isAsked = false
+        /// Nil until it has prepared, and if it works alone.
+        var load: Load?
+    }
+
     private struct User {
-        var waiting = WaitList<Void>()
+        var waiting = WaitList<Place>()
         var turns = 0
         /// Work caused, on the scale of all users.
         var mark: Double
         /// Its number in `next`; nil if it is not there.
         var candidate: Int?
-        /// The last request that was asked to prepare.
-        var prepared: ID?
+        /// The request that prepares, while it waits.
+        var preparing: ID?
     }
 
     /// A user that could begin a turn.
@@ -111,6 +143,11 @@ package struct FairQueue: Sendable {
     /// Requests of a user that wait.
     package func waiting(of user: UserID) -> Int { users[user]?.waiting.count ?? 0 }
 
+    /// Requests that wait and have said what they bring to a turn with others.
+    package var prepared: Int {
+        users.values.reduce(0) { $0 + $1.waiting.values.count { $0.load != nil } }
+    }
+
     /// Users that are remembered: those with requests, and those that worked since the queue was
     /// last empty.
     var rememberedUsers: Int { users.count }
@@ -125,23 +162,33 @@ package struct FairQueue: Sendable {
         guard user.waiting.count < limits.waitingPerUser else { return .refused(.user) }
         let places = user.waiting.isEmpty ? 2 * limits.waiting : limits.waiting
         guard waiting < places else { return .refused(.all) }
-        user.waiting.append(id, ())
+        user.waiting.append(id, Place())
         waiting += 1
         offer(name, &user)
         users[name] = user
         return .waits
     }
 
-    /// The request of a user that is next after the turns under way, if it was not asked before.
+    /// The next request of a user to prepare: of those that may share the turn after the ones under
+    /// way, the first that was not asked before.
     ///
-    /// What can be done before its turn is done while the turns before it go on: of one request of
-    /// a user at a time, and of users that work, so that there is no more of it than of turns.
+    /// What can be done before its turn is done while the turns before it go on: for one request of
+    /// a user at a time, and for users that work, so that there is no more of it than of turns.
     package mutating func prepareNext(of name: UserID) -> ID? {
-        guard let user = users[name], user.turns > 0, let first = user.waiting.first,
-            user.prepared != first
+        guard let user = users[name], user.turns > 0, user.preparing == nil,
+            let id = user.waiting.first(among: limits.requestsPerTurn, where: { !$0.isAsked })
         else { return nil }
-        users[name]?.prepared = first
-        return first
+        users[name]?.waiting.update(id) { $0.isAsked = true }
+        users[name]?.preparing = id
+        return id
+    }
+
+    /// A request has prepared.
+    ///
+    /// - Parameter load: what it brings to a turn with others; nil if it works alone.
+    package mutating func prepared(_ id: ID, of name: UserID, as load: Load?) {
+        users[name]?.waiting.update(id) { $0.load = load }
+        if users[name]?.preparing == id { users[name]?.preparing = nil }
     }
 
     /// A request no longer waits for its turn.
@@ -149,6 +196,7 @@ package struct FairQueue: Sendable {
     /// - Returns: whether it was waiting. One whose turn has begun was not.
     package mutating func leave(_ id: ID, of name: UserID) -> Bool {
         guard users[name]?.waiting.remove(id) == true else { return false }
+        if users[name]?.preparing == id { users[name]?.preparing = nil }
         waiting -= 1
         return true
     }
@@ -191,14 +239,29 @@ package struct FairQueue: Sendable {
                 users[candidate.user] = user
                 continue
             }
-            var requests: [ID] = []
-            while requests.count < limits.requestsPerTurn, let id = user.waiting.popFirst() {
-                requests.append(id)
-            }
+            let requests = takeRequests(of: &user)
             waiting -= requests.count
             return begin(candidate.user, &user, requests)
         }
         return nil
+    }
+
+    /// The first request, and those behind it that share its turn: a request is never passed over.
+    private func takeRequests(of user: inout User) -> [ID] {
+        var requests: [ID] = []
+        var sum = user.waiting.first.flatMap { user.waiting[$0]?.load }
+        while let id = user.waiting.first {
+            if !requests.isEmpty {
+                guard requests.count < limits.requestsPerTurn, let load = user.waiting[id]?.load,
+                    let both = sum?.adding(load, within: limits.loadPerTurn)
+                else { break }
+                sum = both
+            }
+            _ = user.waiting.popFirst()
+            if user.preparing == id { user.preparing = nil }
+            requests.append(id)
+        }
+        return requests
     }
 
     private mutating func begin(_ name: UserID, _ user: inout User, _ requests: [ID]) -> Turn {

@@ -44,6 +44,30 @@ package struct WaitList<Value> {
         order[head...].first { waiting[$0] != nil }
     }
 
+    /// The first of the callers that have waited longest for which the condition holds.
+    ///
+    /// - Parameter count: how many callers are looked at.
+    package func first(among count: Int, where condition: (Value) -> Bool) -> ID? {
+        var left = count
+        for id in order[head...] {
+            guard left > 0 else { return nil }
+            guard let value = waiting[id] else { continue }
+            if condition(value) { return id }
+            left -= 1
+        }
+        return nil
+    }
+
+    /// What is known of a caller; nil if it does not wait.
+    package subscript(id: ID) -> Value? { waiting[id] }
+
+    /// Changes what is known of a caller, if it waits.
+    package mutating func update(_ id: ID, _ change: (inout Value) -> Void) {
+        guard var value = waiting[id] else { return }
+        change(&value)
+        waiting[id] = value
+    }
+
     /// - Returns: whether the caller was waiting.
     package mutating func remove(_ id: ID) -> Bool {
         guard waiting.removeValue(forKey: id) != nil else { return false }

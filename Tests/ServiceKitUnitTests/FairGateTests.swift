@@ -60,6 +60,11 @@ import Waiting
         while gate.waiting != count { await Task.yield() }
     }
 
+    /// Returns when so many requests wait and have prepared.
+    private static func expectPrepared(_ count: Int, at gate: Gate) async {
+        while gate.waiting != count || gate.prepared != count { await Task.yield() }
+    }
+
     @Test("One user's requests are answered one at a time, in order of arrival")
     func order() async throws {
         let gate = Self.gate(turns: 8)
@@ -146,34 +151,88 @@ import Waiting
         #expect(try await gate.submit(2, of: "ada", by: .now) { $0 } == 2)
     }
 
-    @Test("The first of a turn's requests answers them all, each its own")
+    /// Requests that arrive one after the other, and share turns.
+    private static func sharing(
+        _ numbers: ClosedRange<Int>, at gate: Gate, alone: Latch,
+        _ together: @escaping @Sendable (Gate.Group) async -> Void
+    ) -> [Task<Int, any Error>] {
+        numbers.map { number in
+            Task {
+                while gate.turns + gate.waiting != number - 1 { await Task.yield() }
+                return try await gate.submit(number, of: "ada", by: never) {
+                    FairQueue.Load(items: 1, bytes: 1)
+                } together: {
+                    await together($0)
+                } answer: { request in
+                    await alone.wait()
+                    return request
+                }
+            }
+        }
+    }
+
+    @Test("Requests that wait are worked on together, and each has its own answer")
     func groups() async throws {
         let gate = Self.gate(perTurn: 10)
         let latch = Latch()
         let account = Account()
-        let work: @Sendable ([Int]) async -> [Gate.Outcome] = { requests in
-            await latch.wait()
-            account.begin(requests.count)
-            return requests.map { $0 == 3 ? .failure(Failed()) : .success($0 * 2) }
-        }
-        let tasks = [0, 1, 2, 3, 4].map { number in
-            Task {
-                while gate.turns + gate.waiting != number { await Task.yield() }
-                return try await gate.submit(
-                    number, of: "ada", by: Self.never, work: work)
+        let tasks = Self.sharing(1...5, at: gate, alone: latch) { group in
+            account.begin(group.requests.count)
+            for (place, request) in group.requests.enumerated() {
+                group.answer(place, request == 3 ? .failure(Failed()) : .success(request * 2))
+                // The first answer counts.
+                group.answer(place, .success(0))
             }
         }
-        await Self.expectWaiting(4, at: gate)
+        await Self.expectPrepared(4, at: gate)
         await latch.open()
-        for (number, task) in tasks.enumerated() {
+        #expect(try await tasks[0].value == 1)
+        for (place, task) in tasks.enumerated().dropFirst() {
             switch await task.result {
-            case .success(let answer): #expect(answer == number * 2)
-            case .failure(let error): #expect(error is Failed && number == 3)
+            case .success(let answer): #expect(answer == (place + 1) * 2)
+            case .failure(let error): #expect(error is Failed && place == 2)
             }
         }
-        // One turn of one request, and one of the four that waited meanwhile.
-        #expect(account.begun == [1, 4])
-        #expect(gate.turns == 0)
+        #expect(account.begun == [4])
+        while gate.turns > 0 { await Task.yield() }
+    }
+
+    @Test("A caller that goes takes no other of its group with it, the first one least of all")
+    func cancelledGroup() async throws {
+        let gate = Self.gate(perTurn: 10)
+        let (alone, together) = (Latch(), Latch())
+        let account = Account()
+        let tasks = Self.sharing(1...4, at: gate, alone: alone) { group in
+            account.begin(group.requests.count)
+            await together.wait()
+            for (place, request) in group.requests.enumerated() {
+                group.answer(place, Task.isCancelled ? .failure(Failed()) : .success(request))
+            }
+        }
+        await Self.expectPrepared(3, at: gate)
+        await alone.open()
+        while account.begun.isEmpty { await Task.yield() }
+        for task in tasks { task.cancel() }
+        await together.open()
+        for (place, task) in tasks.enumerated() { #expect(try await task.value == place + 1) }
+    }
+
+    @Test("An answer does not wait for the others of its group; one that is missing is a refusal")
+    func answersOfGroup() async throws {
+        let gate = Self.gate(perTurn: 10)
+        let (alone, together) = (Latch(), Latch())
+        let tasks = Self.sharing(1...4, at: gate, alone: alone) { group in
+            group.answer(1, .success(30))
+            await together.wait()
+            group.answer(0, .success(20))
+        }
+        await Self.expectPrepared(3, at: gate)
+        await alone.open()
+        #expect(try await tasks[2].value == 30)
+        #expect(gate.turns == 1)
+        await together.open()
+        #expect(try await tasks[1].value == 20)
+        await #expect(throws: TurnRefusal.cancelled) { try await tasks[3].value }
     }
 
     /// Submits a request that waits for `prepared` before its turn, and notes what it does.
@@ -186,6 +245,7 @@ import Waiting
             return try await gate.submit(number, of: "ada", by: latest) {
                 account.begin(-number)
                 await prepared.wait()
+                return nil
             } answer: { request in
                 account.begin(request)
                 await working.wait()

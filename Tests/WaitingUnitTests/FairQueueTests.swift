@@ -112,22 +112,60 @@ import Testing
         #expect(lateTurns <= 4)
     }
 
-    @Test("The requests of a user that wait are one turn, as many as may be")
-    func groups() {
+    /// A user with one turn under way, and requests that wait.
+    private static func working(
+        _ ids: ClosedRange<Int>, perTurn: Int, load: FairQueue.Load = .init(items: 100, bytes: 100)
+    ) throws -> (queue: FairQueue, turn: FairQueue.Turn) {
         var queue = FairQueue(
             .init(
-                turns: 2, turnsPerUser: 1, waiting: 100, waitingPerUser: 50, requestsPerTurn: 3))
-        guard case .begins(let first) = queue.arrive(1, from: "ada") else {
-            Issue.record("the first request waits")
-            return
-        }
+                turns: 2, turnsPerUser: 1, waiting: 100, waitingPerUser: 50,
+                requestsPerTurn: perTurn, loadPerTurn: load))
+        var first: FairQueue.Turn?
+        if case .begins(let turn) = queue.arrive(ids.lowerBound, from: "ada") { first = turn }
+        for id in ids.dropFirst() { #expect(queue.arrive(id, from: "ada") == .waits) }
+        return (queue, try #require(first))
+    }
+
+    private static let small = FairQueue.Load(items: 1, bytes: 1)
+
+    @Test("Requests of a user that have prepared share a turn, as many as may be")
+    func groups() throws {
+        var (queue, first) = try Self.working(1...6, perTurn: 3)
         #expect(first.requests == [1])
-        for id in 2...6 { #expect(queue.arrive(id, from: "ada") == .waits) }
+        for id in [2, 3, 4] {
+            #expect(queue.prepareNext(of: "ada") == id)
+            // One at a time.
+            #expect(queue.prepareNext(of: "ada") == nil)
+            queue.prepared(id, of: "ada", as: Self.small)
+        }
+        // As many as may share the next turn.
+        #expect(queue.prepareNext(of: "ada") == nil)
         #expect(queue.leave(3, of: "ada") == true)
+        #expect(queue.prepareNext(of: "ada") == 5)
+        queue.prepared(5, of: "ada", as: Self.small)
         let second = queue.finish(first, work: 1)
         #expect(second.map(\.requests) == [[2, 4, 5]])
         #expect(queue.leave(4, of: "ada") == false)
         #expect(queue.finish(second[0], work: 1).map(\.requests) == [[6]])
+    }
+
+    @Test("A turn ends before a request that works alone, has not prepared, or brings too much")
+    func groupsEnd() throws {
+        let loads: [FairQueue.Load?] = [
+            Self.small, Self.small, nil, Self.small, .init(items: 100, bytes: 1), Self.small,
+            .init(items: 1, bytes: 100), .init(items: 1, bytes: 0),
+        ]
+        var (queue, turn) = try Self.working(1...10, perTurn: 9)
+        for (place, load) in loads.enumerated() {
+            #expect(queue.prepareNext(of: "ada") == place + 2)
+            queue.prepared(place + 2, of: "ada", as: load)
+        }
+        var turns: [[Int]] = []
+        while let next = queue.finish(turn, work: 1).first {
+            turns.append(next.requests)
+            turn = next
+        }
+        #expect(turns == [[2, 3], [4], [5], [6], [7], [8, 9], [10]])
     }
 
     @Test("While a user works, its next request prepares, and no other")
@@ -205,11 +243,20 @@ import Testing
 /// The queue together with a plain account of what it said.
 private struct QueueWalk {
     private var random: SeededGenerator
+    /// A request that waits, as the walk knows it.
+    private struct Request {
+        let id: Int
+        var isAsked = false
+        var load: FairQueue.Load?
+    }
+
     private let limits: FairQueue.Limits
     private var queue: FairQueue
     private var lastID = 0
     /// Requests that wait, in order of arrival.
-    private var waiting: [UserID: [Int]] = [:]
+    private var waiting: [UserID: [Request]] = [:]
+    /// Those that prepare, and whether they still wait.
+    private var preparing: [(id: Int, user: UserID)] = []
     private var turns: [FairQueue.Turn] = []
 
     init(seed: UInt64) {
@@ -219,7 +266,10 @@ private struct QueueWalk {
             turnsPerUser: Int.random(in: 1...3, using: &random),
             waiting: Int.random(in: 0...30, using: &random),
             waitingPerUser: Int.random(in: 0...10, using: &random),
-            requestsPerTurn: Int.random(in: 1...4, using: &random))
+            requestsPerTurn: Int.random(in: 1...4, using: &random),
+            loadPerTurn: FairQueue.Load(
+                items: Int.random(in: 5...40, using: &random),
+                bytes: Int.random(in: 500...4000, using: &random)))
         queue = FairQueue(limits)
     }
 
@@ -227,15 +277,21 @@ private struct QueueWalk {
 
     private func turnCount(of user: UserID) -> Int { turns.count { $0.user == user } }
 
+    private mutating func user() -> UserID {
+        UserID("u\(Int.random(in: 0..<5, using: &random))")
+    }
+
     mutating func step() throws {
-        switch Int.random(in: 0..<10, using: &random) {
+        switch Int.random(in: 0..<16, using: &random) {
         case 0..<5: try arrive()
         case 5:
-            let user = UserID("u\(Int.random(in: 0..<5, using: &random))")
-            guard let id = waiting[user]?.randomElement(using: &random) else { return }
+            let user = user()
+            guard let id = waiting[user]?.randomElement(using: &random)?.id else { return }
             try #require(queue.leave(id, of: user) == true)
-            waiting[user]?.removeAll { $0 == id }
+            waiting[user]?.removeAll { $0.id == id }
             try #require(queue.leave(id, of: user) == false)
+        case 6..<9: try prepare()
+        case 9..<12: try endPreparation()
         default: try finish()
         }
         try check()
@@ -247,13 +303,14 @@ private struct QueueWalk {
             try finish()
             try check()
         }
+        while !preparing.isEmpty { try endPreparation() }
         try #require(waitingCount == 0)
         try #require(queue.rememberedUsers == 0)
     }
 
     private mutating func arrive() throws {
         lastID += 1
-        let user = UserID("u\(Int.random(in: 0..<5, using: &random))")
+        let user = user()
         let own = waiting[user]?.count ?? 0
         switch queue.arrive(lastID, from: user) {
         case .begins(let turn):
@@ -261,19 +318,64 @@ private struct QueueWalk {
             try #require(turn == FairQueue.Turn(user: user, requests: [lastID]))
             turns.append(turn)
         case .waits:
-            waiting[user, default: []].append(lastID)
+            waiting[user, default: []].append(Request(id: lastID))
         case .refused(.user): try #require(own == limits.waitingPerUser)
         case .refused(.all):
             try #require(waitingCount >= (own == 0 ? 2 * limits.waiting : limits.waiting))
         }
     }
 
+    /// One of a user's requests at a time, in order, as far as they may share its next turn.
+    private mutating func prepare() throws {
+        let user = user()
+        let requests = waiting[user] ?? []
+        let isPreparing = preparing.contains { each in requests.contains { $0.id == each.id } }
+        let expected =
+            turnCount(of: user) == 0 || isPreparing
+            ? nil : requests.prefix(limits.requestsPerTurn).firstIndex { !$0.isAsked }
+        try #require(queue.prepareNext(of: user) == expected.map { requests[$0].id })
+        guard let expected else { return }
+        waiting[user]?[expected].isAsked = true
+        preparing.append((requests[expected].id, user))
+    }
+
+    private mutating func endPreparation() throws {
+        guard !preparing.isEmpty else { return }
+        let place = Int.random(in: 0..<preparing.count, using: &random)
+        let (id, user) = preparing.remove(at: place)
+        let load =
+            Int.random(in: 0..<5, using: &random) == 0
+            ? nil
+            : FairQueue.Load(
+                items: Int.random(in: 0...15, using: &random),
+                bytes: Int.random(in: 0...1500, using: &random))
+        queue.prepared(id, of: user, as: load)
+        guard let index = waiting[user]?.firstIndex(where: { $0.id == id }) else { return }
+        waiting[user]?[index].load = load
+    }
+
+    /// The requests of a user's next turn: as many as fit, and none behind one that does not.
+    private func next(of user: UserID) -> [Int] {
+        let requests = waiting[user] ?? []
+        guard var sum = requests.first?.load else { return requests.prefix(1).map(\.id) }
+        var count = 1
+        for request in requests.dropFirst().prefix(limits.requestsPerTurn - 1) {
+            guard let load = request.load else { break }
+            sum.items += load.items
+            sum.bytes += load.bytes
+            if sum.items > limits.loadPerTurn.items || sum.bytes > limits.loadPerTurn.bytes {
+                break
+            }
+            count += 1
+        }
+        return requests.prefix(count).map(\.id)
+    }
+
     private mutating func finish() throws {
         guard !turns.isEmpty else { return }
         let turn = turns.remove(at: Int.random(in: 0..<turns.count, using: &random))
         for begun in queue.finish(turn, work: Double.random(in: 0...1, using: &random)) {
-            let expected = (waiting[begun.user] ?? []).prefix(limits.requestsPerTurn)
-            try #require(begun.requests == Array(expected))
+            try #require(begun.requests == next(of: begun.user))
             try #require(!begun.requests.isEmpty)
             waiting[begun.user]?.removeFirst(begun.requests.count)
             turns.append(begun)

@@ -17,6 +17,8 @@ struct QueuedUpload: Sendable {
     let deadline: ContinuousClock.Instant
     /// When the wait for the user's other uploads ends, here and at the scope's lock.
     let latestStart: ContinuousClock.Instant
+    /// Whether it may share a transaction with others of its user.
+    let mayShare: Bool
     /// What it asks for, read for the schema of the moment.
     let reading: BatchReading
     /// The body's bytes, in the budget until the answer.
@@ -29,11 +31,18 @@ typealias AnsweredUpload = (batch: UploadBatch, result: UploadResult)
 /// In front of the pool: uploads of one user take turns in order of arrival, and users take turns
 /// by the time that their uploads need at the database.
 ///
+/// Uploads of one user that wait together are handed over as a group, which shares a transaction
+/// (``GroupTransaction``).
+///
 /// So a user that sends more than can be written waits for itself, in memory, within its share of
 /// the bytes. It holds one connection at most, and nobody else waits for its lock.
 struct UploadQueue: Sendable {
     static let perUserSetting = Setting.integer(
         "OVERSYNC_UPLOADS_PER_USER", "uploads of one user at the database at once", default: 1,
+        in: 1...64, unit: "uploads")
+    static let perGroupSetting = Setting.integer(
+        "OVERSYNC_UPLOADS_PER_GROUP",
+        "most uploads of one user that share a transaction; 1 gives each its own", default: 16,
         in: 1...64, unit: "uploads")
     static let waitingSetting = Setting.integer(
         "OVERSYNC_UPLOAD_QUEUE_PER_USER",
@@ -47,26 +56,35 @@ struct UploadQueue: Sendable {
         "OVERSYNC_UPLOAD_BUFFER_BYTES_PER_USER", "one user's share of these bytes; over it 429",
         default: 64 << 20, in: (1 << 20)...(1 << 40), unit: "bytes")
     static let all: [any DescribedSetting] = [
-        perUserSetting, waitingSetting, bufferSetting, shareSetting,
+        perUserSetting, perGroupSetting, waitingSetting, bufferSetting, shareSetting,
     ]
 
     /// Uploads of all users that wait.
     private static let maximumWaiting = 4096
+    /// Changes, and bytes of them, that a group has at most: its transaction keeps the user's log
+    /// locked while they are written.
+    private static let loadPerGroup = FairQueue.Load(items: 1000, bytes: 1 << 20)
     /// When to come back after there was no room: about the time in which a queue is served.
     private static let pauseWhenFull: Duration = .seconds(5)
 
+    private typealias Gate = FairGate<QueuedUpload, AnsweredUpload>
+    /// Uploads of one user whose turn came together.
+    typealias Group = FairGate<QueuedUpload, AnsweredUpload>.Group
+
     let waitingPerUser: Int
-    private let gate: FairGate<QueuedUpload, AnsweredUpload>
+    private let gate: Gate
     private let budget: ByteBudget
 
     /// As many uploads are at the database at once as the pool has connections.
     init(_ configuration: Configuration) throws(ConfigurationError) {
         waitingPerUser = try configuration.value(Self.waitingSetting)
-        gate = FairGate(
+        gate = Gate(
             FairQueue.Limits(
                 turns: try configuration.value(DatabaseSettings.upload.maximumConnections),
                 turnsPerUser: try configuration.value(Self.perUserSetting),
-                waiting: Self.maximumWaiting, waitingPerUser: waitingPerUser))
+                waiting: Self.maximumWaiting, waitingPerUser: waitingPerUser,
+                requestsPerTurn: try configuration.value(Self.perGroupSetting),
+                loadPerTurn: Self.loadPerGroup))
         budget = ByteBudget(
             total: try configuration.value(Self.bufferSetting),
             share: try configuration.value(Self.shareSetting))
@@ -74,6 +92,8 @@ struct UploadQueue: Sendable {
 
     /// Uploads that wait for their turn.
     var waiting: Int { gate.waiting }
+    /// Those of them that were read, and may share a transaction.
+    var prepared: Int { gate.prepared }
     /// Bytes of the uploads that wait or are written.
     var bytes: Int { budget.inUse }
 
@@ -104,16 +124,22 @@ struct UploadQueue: Sendable {
 
     /// Waits for the upload's turn, and answers.
     ///
-    /// - Parameter prepare: what is done before its turn, while the user's upload before it is
-    ///   written.
-    /// - Throws: `RPCFailure` if its turn does not come; what `write` throws.
+    /// - Parameters:
+    ///   - prepare: what is done before its turn, while the user's uploads before it are written;
+    ///     tells what it brings to a group, or nil if it is written alone.
+    ///   - together: writes a group.
+    ///   - write: writes the upload alone.
+    /// - Throws: `RPCFailure` if its turn does not come; what `write` throws, or what `together`
+    ///   answers.
     func submit(
-        _ upload: QueuedUpload, prepare: @escaping @Sendable () async -> Void,
+        _ upload: QueuedUpload, prepare: @escaping @Sendable () async -> FairQueue.Load?,
+        together: @escaping @Sendable (Group) async -> Void,
         write: (QueuedUpload) async throws -> AnsweredUpload
     ) async throws -> AnsweredUpload {
         do {
             return try await gate.submit(
-                upload, of: upload.user, by: upload.latestStart, prepare: prepare, answer: write)
+                upload, of: upload.user, by: upload.latestStart, prepare: prepare,
+                together: together, answer: write)
         } catch let refusal as TurnRefusal {
             switch refusal {
             case .userIsFull:

@@ -27,8 +27,15 @@ package struct UploadSchema: Sendable {
         self.catalog = catalog
         var foreignKeys: [CheckedForeignKey] = []
         var relations: Set<Relation> = []
+        var referenced: Set<TableName> = []
+        var referencedByValue: Set<TableName> = []
         for (index, table) in catalog.tables.enumerated() {
             for key in table.foreignKeys {
+                referenced.insert(key.parent)
+                let fixed = catalog[key.parent].map { [$0.keyColumn, $0.ownerColumn] } ?? []
+                if !key.columns.allSatisfy({ fixed.contains($0.parent) }) {
+                    referencedByValue.insert(key.parent)
+                }
                 if let parent = catalog[key.parent]?.position, parent != index {
                     relations.insert(Relation(child: index, parent: parent))
                 }
@@ -45,7 +52,10 @@ package struct UploadSchema: Sendable {
             key.key.isDeferrable && (key.parent ?? -1) >= key.child
         }
         tables = catalog.tables.enumerated().map { index, table in
-            UploadTable(table, at: index, foreignKeys)
+            UploadTable(
+                table, at: index, foreignKeys,
+                isPlain: !table.hasRowTriggers && !referencedByValue.contains(table.name),
+                isLeaf: !referenced.contains(table.name))
         }
     }
 
@@ -86,8 +96,18 @@ package struct UploadTable: Sendable {
     let readOnly: [Int: Set<String>]
     /// Whether members of payloads may have to be left out.
     let withholds: Bool
+    /// What is written to its rows stays there: no trigger of the team's stands before the rows,
+    /// and no foreign key points to a column that an update may change.
+    let isPlain: Bool
+    /// No foreign key of a registered table points to it: deleting its rows changes no others.
+    let isLeaf: Bool
 
-    init(_ registered: RegisteredTable, at index: Int, _ all: [CheckedForeignKey]) {
+    init(
+        _ registered: RegisteredTable, at index: Int, _ all: [CheckedForeignKey], isPlain: Bool,
+        isLeaf: Bool
+    ) {
+        self.isPlain = isPlain
+        self.isLeaf = isLeaf
         self.registered = registered
         wireNames = registered.columns.map { Array($0.name.lowercased().utf8) }
         foreignKeys = all.indices.filter { all[$0].child == index }

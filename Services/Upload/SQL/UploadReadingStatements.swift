@@ -21,21 +21,26 @@ struct UploadReadingStatements {
     /// What the device knows of this history, if it sent a pair.
     let pair: HistoryPair?
     let changes: [Change]
+    /// Those whose rows and parents are read: all of a part of a group with its first upload.
+    private let read: [Change]
     let statements: BusinessStatements
     private let references: [(foreignKey: Int, values: [ParentReference])]
 
     init(
         scope: NamedScope, device: DeviceID, pair: HistoryPair?, changes: [Change],
-        statements: BusinessStatements, without unreadable: Set<Int> = []
+        statements: BusinessStatements, without unreadable: Set<Int> = [],
+        rowsOf read: [Change]? = nil
     ) {
         self.scope = scope
         self.device = device
         self.pair = pair
         self.changes = changes
+        let read = read ?? changes
+        self.read = read
         self.statements = statements
         var seen: Set<ParentReference> = []
         var byKey: [Int: [ParentReference]] = [:]
-        for reference in changes.lazy.flatMap(\.needs)
+        for reference in read.lazy.flatMap(\.needs)
         where seen.insert(reference).inserted && !unreadable.contains(reference.foreignKey) {
             byKey[reference.foreignKey, default: []].append(reference)
         }
@@ -47,13 +52,16 @@ struct UploadReadingStatements {
         fileprivate let scope: Ticket<LockedScope>
         fileprivate let source: Ticket<UploadStatements.ReadSource.Row>
         fileprivate let known: Ticket<UploadStatements.ReadKnownChanges.Row>
-        fileprivate let rows: Ticket<UploadStatements.ReadRows.Row>
+        /// Nil if there are none.
+        fileprivate let rows: Ticket<UploadStatements.ReadRows.Row>?
         /// For each foreign key: the places, from 1, of the parents that exist.
         fileprivate var parents: [Ticket<Int64>] = []
     }
 
     /// Adds the lock and the reads; `BEGIN` and the timeouts go before them.
-    func add(to pipeline: inout Pipeline) -> Tickets {
+    ///
+    /// - Parameter bounds: what goes between the two.
+    func add(to pipeline: inout Pipeline, bounds: [Command] = []) -> Tickets {
         let lock =
             if let pair {
                 pipeline.add(
@@ -61,12 +69,14 @@ struct UploadReadingStatements {
             } else {
                 pipeline.add(UploadStatements.LockScope(scope: scope))
             }
+        pipeline.add(contentsOf: bounds)
         var tickets = Tickets(
             scope: lock,
             source: pipeline.add(UploadStatements.ReadSource(scope: scope, device: device)),
             known: pipeline.add(
                 UploadStatements.ReadKnownChanges(scope: scope, device: device, changes: changes)),
-            rows: pipeline.add(UploadStatements.ReadRows(scope: scope, changes: changes)))
+            rows: read.isEmpty
+                ? nil : pipeline.add(UploadStatements.ReadRows(scope: scope, changes: read)))
         for (index, values) in references {
             let foreignKey = statements.schema.foreignKeys[index]
             let command = Command(
@@ -95,7 +105,7 @@ struct UploadReadingStatements {
         while let (id, change) = try known.next() {
             answer.reading.known[id, default: []].append(change)
         }
-        try readRows(results[tickets.rows], into: &answer)
+        if let rows = tickets.rows { try readRows(results[rows], into: &answer) }
         for (entry, ticket) in zip(references, tickets.parents) {
             var places = try results[ticket]
             while let place = try places.next() {
@@ -125,7 +135,7 @@ struct UploadReadingStatements {
         defer { withExtendedLifetime(rows) {} }
         var rows = rows
         while let row = try rows.next() {
-            let change = changes[Int(row.place) - 1]
+            let change = read[Int(row.place) - 1]
             // Read for another change too, with its writer.
             if case .stored(.some)? = answer.reading.rows[change.row]?.writer { continue }
             var writer: StoredWriter?

@@ -9,9 +9,10 @@ import Sidecar
 ///
 /// Each names its scope by number (`$1`) and user (`$2`), and finds nothing where the two do not
 /// belong together (`NamedScope`). The reads are sent behind `LockScope` without waiting for its
-/// answer, so each checks for itself. `appendLog`, `writeRowState`, `recordFailure` and the writes
-/// of business rows name the number alone: they are sent after `LockScope` has answered in the same
-/// transaction, and its lock keeps the scope the user's until that ends.
+/// answer, so each checks for itself. `appendLog`, `appendLogOfDevices`, `writeRowState`,
+/// `recordFailure` and the writes of business rows name the number alone: they are sent after
+/// `LockScope` has answered in the same transaction, and its lock keeps the scope the user's until
+/// that ends.
 package enum UploadStatements {
     package static let begin = Statement(name: "upload_begin", sql: "BEGIN")
     package static let commit = Statement(name: "upload_commit", sql: "COMMIT")
@@ -87,6 +88,16 @@ package enum UploadStatements {
         name: "upload_expect_no_columns", sql: "SELECT sync.expect_no_columns($1, $2)",
         parameters: [.textArray, .textArray])
 
+    /// Stops the transaction unless the user's log ends at `$3`: the writes before have caused
+    /// others.
+    package static let expectHead = Statement(
+        name: "upload_expect_head",
+        sql: """
+            SELECT sync.expect_rows(s.last_seq, $3) FROM sync.scope s
+            WHERE \(NamedScope.condition("s"))
+            """,
+        parameters: [.int8, .text, .int8])
+
     package static let advanceScope = Statement(
         name: "upload_advance_scope",
         sql: """
@@ -103,6 +114,16 @@ package enum UploadStatements {
             FROM unnest(\(LogRows.arguments(from: 3))) AS u
             """,
         parameters: [.int8, .int4] + LogRows.types)
+
+    /// The same for changes of several devices: `$2` has a number for each.
+    package static let appendLogOfDevices = Statement(
+        name: "upload_append_log_of_devices",
+        sql: """
+            INSERT INTO sync.change_log (scope_id, source_no, \(LogRows.columns), ts)
+            SELECT $1, u.*, \(LogRows.time(from: 3))
+            FROM unnest($2::int4[], \(LogRows.arguments(from: 3))) AS u
+            """,
+        parameters: [.int8, .int4Array] + LogRows.types)
 
     package static let writeRowState = Statement(
         name: "upload_write_rows",
@@ -176,6 +197,8 @@ package enum UploadStatements {
         FindScope.statement, LockScope.statement, LockScopeOfPair.statement, createScope,
         ReadSource.statement, CreateSource.statement, ReadKnownChanges.statement,
         ReadRows.statement, ReadPayloads.statement, ReadTaggedChange.statement, expectNoColumns,
-        advanceScope, appendLog, writeRowState, recordAtomicUpload, recordFailure, noteHydration,
+        expectHead,
+        advanceScope, appendLog, appendLogOfDevices, writeRowState, recordAtomicUpload,
+        recordFailure, noteHydration,
     ]
 }

@@ -9,7 +9,8 @@ import WireJSON
 /// business rows (`StoredRowStatement`).
 struct WriteRequest {
     let scope: NamedScope
-    let source: Int32
+    /// The number of the device, for each change if they are of several.
+    let sources: Sources
     let changes: [Change]
     let entries: [LogEntry]
     let statements: BusinessStatements
@@ -20,13 +21,38 @@ struct WriteRequest {
     /// The changes that are logged with their rows.
     private let compared: Set<Sequence64>
 
+    /// Which devices the changes come from.
+    enum Sources: Sendable {
+        case one(Int32)
+        /// By the place of the change. All changes have one time.
+        case each([Int32])
+
+        /// The changes of each device, in their order.
+        func parts(_ entries: [LogEntry]) -> [(source: Int32, entries: [LogEntry])] {
+            switch self {
+            case .one(let source): return [(source, entries)]
+            case .each(let sources):
+                var parts: [(source: Int32, entries: [LogEntry])] = []
+                for entry in entries {
+                    let source = sources[entry.change]
+                    if parts.last?.source == source {
+                        parts[parts.count - 1].entries.append(entry)
+                    } else {
+                        parts.append((source, [entry]))
+                    }
+                }
+                return parts
+            }
+        }
+    }
+
     init(
-        scope: NamedScope, source: Int32, changes: [Change], entries: [LogEntry],
+        scope: NamedScope, sources: Sources, changes: [Change], entries: [LogEntry],
         statements: BusinessStatements, expected: MaterializeStatement.Expectation,
         body: UnsafeBufferPointer<UInt8>, arrangement: WriteArrangement = .none
     ) {
         self.scope = scope
-        self.source = source
+        self.sources = sources
         self.changes = changes
         self.entries = entries
         self.statements = statements
@@ -62,7 +88,7 @@ struct WriteRequest {
         var advance = Bindings()
         scope.bind(to: &advance)
         advance.bind(last.sequence)
-        advance.bind(Int64(bitPattern: tag(of: last)))
+        advance.bind(Int64(bitPattern: last.tagged(changes[last.change]).tag))
         var commands = [Command(UploadStatements.advanceScope, advance)]
         let logged =
             compared.isEmpty ? entries : entries.filter { !compared.contains($0.sequence) }
@@ -71,16 +97,6 @@ struct WriteRequest {
         // In front of the business writes: all that read times and money read them alike.
         if !compared.isEmpty { commands.append(Command(UploadStatements.renderAsCapture)) }
         return commands
-    }
-
-    /// The tag of a change that is logged.
-    private func tag(of entry: LogEntry) -> UInt64 {
-        let change = changes[entry.change]
-        return TaggedChange(
-            sequence: entry.sequence, operation: change.operation.letter, version: entry.version,
-            changeID: change.id, contentHash: change.contentHash,
-            microsecondsSince2000: entry.time, key: change.row.key.withStoredBytes { Array($0) }
-        ).tag
     }
 
     private var businessCommands: [Command] {
@@ -103,7 +119,8 @@ struct WriteRequest {
             compared.isEmpty ? [] : group.entries.filter { compared.contains($0.sequence) }
         guard !later.isEmpty, let stored = statements.stored(group.shape, expecting: expected)
         else { return writes }
-        return writes + [append(later, as: stored, of: group.shape.table)]
+        return writes
+            + sources.parts(later).map { append($1, from: $0, as: stored, of: group.shape.table) }
     }
 
     /// What expects a group's rows in their table, if the statement that writes them does not.
@@ -121,14 +138,23 @@ struct WriteRequest {
         let rows = LogRows(entries, of: changes, body)
         var bindings = Bindings(reserving: LogRows.types.count + 2, bytes: rows.bytes)
         bindings.bind(scope.id)
-        bindings.bind(source)
-        rows.bind(to: &bindings)
-        return Command(UploadStatements.appendLog, bindings)
+        switch sources {
+        case .one(let source):
+            bindings.bind(source)
+            rows.bind(to: &bindings)
+            return Command(UploadStatements.appendLog, bindings)
+        case .each(let sources):
+            var numbers = ArrayBinding(of: .int4, reserving: entries.count)
+            for entry in entries { numbers.append(sources[entry.change]) }
+            bindings.bind(numbers)
+            rows.bind(to: &bindings)
+            return Command(UploadStatements.appendLogOfDevices, bindings)
+        }
     }
 
     /// Logs changes of a group as the table holds them.
     private func append(
-        _ entries: [LogEntry], as stored: StoredRowStatement, of table: Int
+        _ entries: [LogEntry], from source: Int32, as stored: StoredRowStatement, of table: Int
     ) -> Command {
         let rows = LogRows(entries, of: changes, body)
         var bindings = Bindings(reserving: LogRows.types.count + 5, bytes: rows.bytes)
@@ -219,5 +245,15 @@ struct WriteRequest {
         }
         json.append(UInt8(ascii: "]"))
         return json
+    }
+}
+
+extension LogEntry {
+    /// The change as the log has it.
+    func tagged(_ change: Change) -> TaggedChange {
+        TaggedChange(
+            sequence: sequence, operation: change.operation.letter, version: version,
+            changeID: change.id, contentHash: change.contentHash, microsecondsSince2000: time,
+            key: change.row.key.withStoredBytes { Array($0) })
     }
 }

@@ -105,7 +105,7 @@ extension UploadTransaction {
         batch.body.withBytes { bytes in
             body(
                 WriteRequest(
-                    scope: scope, source: source, changes: batch.changes, entries: entries,
+                    scope: scope, sources: .one(source), changes: batch.changes, entries: entries,
                     statements: statements, expected: .anything, body: bytes,
                     arrangement: arrangement))
         }

@@ -105,6 +105,11 @@ struct StatementAttempt: Sendable {
             bindings.bind(Stranger.user)
         },
         StatementAttempt(UploadStatements.ReadHead.statement, .named) { $1.claim(&$0) },
+        StatementAttempt(UploadStatements.expectHead, .named) {
+            $1.claim(&$0)
+            // Where the stranger's own log ends.
+            $0.bind(Int64(1))
+        },
         StatementAttempt(UploadStatements.ReadSource.statement, .named) { bindDevice(&$0, $1) },
         StatementAttempt(UploadStatements.ReadKnownChanges.statement, .named) {
             bindings, stranger in
@@ -264,6 +269,14 @@ struct StatementAttempt: Sendable {
             bindings.bind(stranger.source)
             bindLog(&bindings, stranger)
         },
+        StatementAttempt(UploadStatements.appendLogOfDevices, .scope("SELECT $1, u.*")) {
+            bindings, stranger in
+            bindings.bind(stranger.scope)
+            var sources = ArrayBinding(of: .int4)
+            for _ in stranger.victimsRows { sources.append(stranger.source) }
+            bindings.bind(sources)
+            bindLog(&bindings, stranger, after: 1000)
+        },
         StatementAttempt(UploadStatements.writeRowState, .scope("SELECT $1, u.*")) {
             bindings, stranger in
             bindings.bind(stranger.scope)
@@ -293,7 +306,9 @@ struct StatementAttempt: Sendable {
         StatementAttempt(UploadStatements.CreateSource.statement, .named, bindDevice),
     ]
 
-    private static func bindLog(_ bindings: inout Bindings, _ stranger: Stranger) {
+    private static func bindLog(
+        _ bindings: inout Bindings, _ stranger: Stranger, after sequence: Int64 = 900
+    ) {
         var sequences = ArrayBinding(of: .int8)
         var tables = ArrayBinding(of: .int2)
         var operations = ArrayBinding(of: .char)
@@ -301,7 +316,7 @@ struct StatementAttempt: Sendable {
         var versions = ArrayBinding(of: .int8)
         var payloads = ArrayBinding(of: .json)
         for (n, row) in stranger.victimsRows.enumerated() {
-            sequences.append(Int64(900 + n))
+            sequences.append(sequence + Int64(n))
             tables.append(row.table)
             operations.append(char: UInt8(ascii: "I"))
             row.key.withUnsafeBytes { keys.append(bytes: $0) }

@@ -32,6 +32,34 @@ struct ModelComparison {
         return nil
     }
 
+    /// Takes uploads of one user, none of them atomic, as a group that shares a transaction.
+    mutating func take(together uploads: [ModelServer.Upload]) async throws -> String? {
+        var taken: [(upload: ModelServer.Upload, wanted: [String], last: Int)] = []
+        for upload in uploads where !model.deletesNotesTogether(upload) {
+            let wanted = model.upload(upload).map(\.line)
+            taken.append((upload, wanted, model.log(of: upload.user).count))
+        }
+        guard let user = taken.first?.upload.user else { return nil }
+        let outcomes = try await database.together(
+            user.name,
+            taken.map { .init(device: $0.upload.device.name, changes: $0.upload.json) })
+        for (outcome, (upload, wanted, last)) in zip(outcomes, taken) {
+            let result = try outcome.get()
+            let answer = result.outcomes.map(Self.line)
+            if let index = wanted.indices.first(where: { answer[$0] != wanted[$0] }) {
+                return "change \(upload.changes[index].id): \(answer[index]) instead of "
+                    + wanted[index]
+            }
+            guard result.highestSequence == Int64(last) else {
+                return "the last sequence is \(result.highestSequence) instead of \(last)"
+            }
+        }
+        for user in ModelServer.User.allCases {
+            if let text = try await feed(of: user) { return text }
+        }
+        return nil
+    }
+
     private mutating func answers(_ upload: ModelServer.Upload) async throws -> String? {
         let before = model.log(of: upload.user).count
         let wanted = model.upload(upload).map(\.line)

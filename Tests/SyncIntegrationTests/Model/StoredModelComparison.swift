@@ -31,6 +31,26 @@ struct StoredModelComparison {
         return nil
     }
 
+    /// Takes uploads of one user, none of them atomic, as a group that shares a transaction.
+    mutating func take(together uploads: [StoredModel.Upload]) async throws -> String? {
+        var taken: [(upload: StoredModel.Upload, wanted: [String])] = []
+        for upload in uploads where model.isDecidable(upload) {
+            taken.append((upload, model.upload(upload).map(Self.line)))
+        }
+        guard let user = taken.first?.upload.user else { return nil }
+        let outcomes = try await database.together(
+            user.name,
+            taken.map { .init(device: $0.upload.device.name, changes: $0.upload.json) })
+        for (outcome, (upload, wanted)) in zip(outcomes, taken) {
+            let answer = try outcome.get().outcomes.map(Self.line)
+            if let index = wanted.indices.first(where: { answer[$0] != wanted[$0] }) {
+                return "change \(upload.changes[index].id): \(answer[index]) instead of "
+                    + wanted[index]
+            }
+        }
+        return try await feed(of: user)
+    }
+
     private mutating func answers(_ upload: StoredModel.Upload) async throws -> String? {
         guard model.isDecidable(upload) else { return nil }
         let wanted = model.upload(upload).map(Self.line)

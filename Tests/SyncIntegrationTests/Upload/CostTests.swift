@@ -5,6 +5,8 @@ import RPC
 import Sidecar
 import Testing
 
+@testable import UploadService
+
 @Suite("What an upload and a download may cost the database", .serialized)
 struct CostTests {
     @Test("H10: an upload takes two round trips, a page one, and an idle poll none")
@@ -40,6 +42,34 @@ struct CostTests {
                     #expect(answer.message.rows == 0)
                 }
                 #expect(idle == 0)
+            }
+        }
+    }
+
+    @Test("H10: uploads that share a transaction and do not meet take two round trips together")
+    func roundTripsOfGroup() async throws {
+        try await SyncedDatabase.with { direct in
+            try await direct.throughProxy { proxy, database in
+                func member(_ number: Int, _ device: Int) -> SyncedDatabase.Member {
+                    .init(
+                        device: "d\(device)",
+                        changes: change(number, "INSERT", "notes", id("\(number)"), "{}"))
+                }
+                _ = try await database.upload("ann", change(1, "INSERT", "prefs", "k", "{}"))
+                // The devices are registered.
+                _ = try await database.lines("ann", (1...5).map { member($0, $0) })
+                let together = try await proxy.roundTrips {
+                    let answers = try await database.lines(
+                        "ann", (1...5).map { member($0 + 10, $0) })
+                    #expect(answers == Array(repeating: ["applied 1"], count: 5))
+                }
+                #expect(together == 2)
+                // Two of one device follow each other.
+                let meeting = try await proxy.roundTrips {
+                    _ = try await database.lines("ann", (1...5).map { member($0 + 20, $0 % 3 + 1) })
+                }
+                #expect(meeting == 3)
+                #expect(database.executor.groups.brokenGroups == 0)
             }
         }
     }

@@ -65,6 +65,7 @@ import Testing
                             "ann", device: "device \(number)", Self.insert(number))
                     }
                     // The first is at the database; the others wait here, one after the other.
+                    if number == 1 { try await database.expectWaiting(1) }
                     try await Self.expect { database.executor.queue.waiting == number - 1 }
                 }
                 try await release()
@@ -108,7 +109,8 @@ import Testing
                 try await release()
                 try await group.waitForAll()
             }
-            #expect(database.executor.queue.bytes == 0)
+            // The last group goes when all of it is answered.
+            try await Self.expect { database.executor.queue.bytes == 0 }
             #expect(try await database.verify().0 == [])
         }
     }

@@ -1,0 +1,106 @@
+import Model
+import NIOCore
+import Sidecar
+
+/// Which uploads of a group are read together and written set-wise: those that do not meet.
+///
+/// A part is a stretch of the group, in its order. No upload of a part reads what another one of it
+/// writes, and their writes come to the same in any order:
+///
+/// - They come from different devices, so none has a change id that another one has used.
+/// - They write different rows, and none needs a parent that another one brings.
+/// - None deletes rows that other rows may point to. None writes to a table with triggers that
+///   change its rows, or to one that foreign keys point to by other columns than its key and owner:
+///   writes of such tables may concern other rows.
+///
+/// Where such a row does cause changes, or takes a unique value that another one of the part has,
+/// the transaction fails, and each upload is written alone. An upload that meets none of this is a
+/// part of its own. So is each where constraints wait for the commit, since each has its own
+/// checked.
+struct GroupParts {
+    private(set) var parts: [Range<Int>] = []
+    private var devices: Set<DeviceID> = []
+    private var rows: Set<RowID> = []
+    private var provided: Set<ParentReference> = []
+    /// Whether the last part may have more uploads.
+    private var isOpen = false
+    private var count = 0
+
+    /// - Parameter uploads: of one schema.
+    init(_ uploads: [(device: DeviceID, batch: UploadBatch)]) {
+        for (device, batch) in uploads { append(device, batch) }
+    }
+
+    private mutating func append(_ device: DeviceID, _ batch: UploadBatch) {
+        let isPlain = Self.isPlain(batch)
+        if isOpen, isPlain, !meets(device, batch) {
+            parts[parts.count - 1] = parts[parts.count - 1].lowerBound..<count + 1
+        } else {
+            parts.append(count..<count + 1)
+            (devices, rows, provided) = ([], [], [])
+            isOpen = isPlain
+        }
+        count += 1
+        guard isOpen else { return }
+        devices.insert(device)
+        for change in batch.changes {
+            rows.insert(change.row)
+            provided.formUnion(change.provides)
+        }
+    }
+
+    private func meets(_ device: DeviceID, _ batch: UploadBatch) -> Bool {
+        devices.contains(device)
+            || batch.changes.contains { change in
+                rows.contains(change.row) || change.needs.contains(where: provided.contains)
+            }
+    }
+
+    private static func isPlain(_ batch: UploadBatch) -> Bool {
+        let schema = batch.schema
+        guard !schema.catalog.hasDeferrableConstraints else { return false }
+        return batch.changes.allSatisfy { change in
+            let table = schema.tables[change.table]
+            return table.isPlain && (change.operation != .delete || table.isLeaf)
+        }
+    }
+}
+
+/// Changes of several uploads as those of one.
+struct MergedChanges {
+    private(set) var changes: [Change] = []
+    /// What must be written for them.
+    private(set) var entries: [LogEntry] = []
+    /// The numbers of their devices, by the place of the change.
+    private(set) var sources: [Int32] = []
+    /// The bytes of their payloads.
+    private(set) var body = ByteBuffer()
+
+    /// - Parameter uploads: each with what must be written of it.
+    init(_ uploads: [(batch: UploadBatch, entries: [LogEntry], source: Int32)]) {
+        changes.reserveCapacity(uploads.reduce(0) { $0 + $1.batch.changes.count })
+        entries.reserveCapacity(uploads.reduce(0) { $0 + $1.entries.count })
+        body.reserveCapacity(uploads.reduce(0) { $0 + $1.batch.body.readableBytes })
+        for (batch, entries, source) in uploads {
+            let (firstChange, firstByte) = (changes.count, body.readableBytes)
+            batch.body.withBytes { _ = body.writeBytes($0) }
+            for change in batch.changes {
+                let payload = change.payload.map {
+                    $0.lowerBound + firstByte..<$0.upperBound + firstByte
+                }
+                changes.append(payload.map(change.with(payload:)) ?? change)
+                sources.append(source)
+            }
+            for entry in entries { self.entries.append(entry.moved(by: firstChange)) }
+        }
+    }
+}
+
+extension LogEntry {
+    /// The same of a change that stands further behind.
+    fileprivate func moved(by places: Int) -> LogEntry {
+        LogEntry(
+            change: change + places, sequence: sequence, version: version,
+            isCreation: isCreation, time: time)
+    }
+}

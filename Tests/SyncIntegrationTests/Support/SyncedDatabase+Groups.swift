@@ -1,0 +1,38 @@
+import NIOCore
+import RPC
+@testable import UploadService
+
+extension SyncedDatabase {
+    /// An upload of a group.
+    struct Member {
+        var device: String
+        /// As the wire has them, without the brackets around the list.
+        var changes: String
+        var epoch: String?
+        /// How long its caller waits.
+        var patience: Duration = .seconds(30)
+    }
+
+    /// Writes uploads of one user as the queue hands them over when they have waited together.
+    func together(
+        _ user: String, _ members: [Member]
+    ) async throws -> [Result<UploadResult, any Error>] {
+        let uploads = try members.map { member in
+            try executor.queued(
+                ByteBuffer(string: #"{"changes":[\#(member.changes)]}"#),
+                from: CallerIdentity(user: user, device: member.device),
+                UploadOptions(epoch: member.epoch), deadline: .now + member.patience)
+        }
+        var outcomes: [Int: Result<UploadResult, any Error>] = [:]
+        await executor.write(uploads) { place, outcome in
+            precondition(outcomes[place] == nil, "one answer each")
+            outcomes[place] = outcome.map(\.result)
+        }
+        return uploads.indices.map { outcomes[$0] ?? .failure(RPCFailure.internal) }
+    }
+
+    /// The answers to a group, a line for each change.
+    func lines(_ user: String, _ members: [Member]) async throws -> [[String]] {
+        try await together(user, members).map { try $0.get().outcomes.map(\.line) }
+    }
+}
