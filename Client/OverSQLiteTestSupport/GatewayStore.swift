@@ -89,7 +89,10 @@ struct GatewayStore: Sendable {
         if !missing.isEmpty { return .invalid(.init("fk_missing", nil, .missing(missing))) }
         let base = model.base(of: change, from: device)
         guard let row = model.rows[place] else {
-            if change.isDelete, change.lost == 0 { return .applied(nil) }
+            if change.isDelete {
+                return change.lost == 0
+                    ? .applied(nil) : write(change, on: 0, user: user, device: device)
+            }
             guard base == 0 else { return .invalid(.rowMissing(schema, place)) }
             return write(change, on: 0, user: user, device: device)
         }

@@ -19,7 +19,7 @@
 # | BACKUP_KEEP_AT_LEAST   | 2            | base backups that stay, however old they are                   |
 # | BACKUP_SLOT            | oversync_backup | name of the replication slot that keeps WAL until it is here |
 # | BACKUP_MAX_AGE_HOURS   | 30           | `status` fails if the newest base backup is older              |
-# | BACKUP_MAX_WAL_MINUTES | 15           | `status` fails if no WAL was received for longer               |
+# | BACKUP_MAX_WAL_MINUTES | 15           | `status` fails if WAL was not received for longer               |
 #
 # Files: BACKUP_DIR/<system>-<timeline>-<part>/base/<UTC time>/ and …/wal/. A restored or promoted cluster has another
 # timeline, and so directories of its own: the WAL of two histories never meets. A new part begins when the server has
@@ -75,6 +75,7 @@ receive_once() {
     pg_receivewal -D "$into/wal" --slot="$slot" --synchronous --no-loop 2>"$log" &
     child=$!
     while kill -0 "$child" 2>/dev/null; do
+        touch "$into/alive"
         sleep "$watch" &
         wait -n "$child" $! || true
         # A standby that is promoted goes on in another history, on the same connection.
@@ -122,6 +123,11 @@ base() {
     rm -rf "$into"/base/*.partial
     pg_basebackup -D "$into/base/$name.partial" --format=tar --gzip --checkpoint=fast --wal-method=stream \
         --label="oversync $name" --no-password
+    if compgen -G "$into/base/$name.partial/[0-9]*.tar.gz" >/dev/null; then
+        fail "the cluster has tablespaces, which restore.sh does not restore: use another tool"
+    fi
+    # When it was complete. Times of files may be lost when backups are copied.
+    date -u +%s >"$into/base/$name.partial/ended"
     # It gets its name when everything is on the disk.
     sync -f "$into/base/$name.partial"
     mv "$into/base/$name.partial" "$into/base/$name"
@@ -169,13 +175,12 @@ status() {
     if [[ -n $name ]]; then
         age=$((now - $(date -u -d "${name:0:4}-${name:4:2}-${name:6:2} ${name:9:2}:${name:11:2}:${name:13:2}" +%s)))
     fi
+    # Of a server that nobody writes to no WAL comes: what counts is that it is asked for.
+    wal=$(find "$root" -mindepth 2 -maxdepth 2 -name alive -printf '%T@\n' | sort -n | tail -n 1)
+    [[ -z $wal ]] || wal_age=$((now - ${wal%%.*}))
     wal=$(find "$root" -mindepth 3 -maxdepth 3 -path '*/wal/*' -type f -printf '%T@ %f\n' | sort -n | tail -n 1)
-    if [[ -n $wal ]]; then
-        wal_age=$((now - ${wal%%.*}))
-        wal=${wal#* }
-    fi
+    wal=${wal#* }
     ((age >= 0 && age <= max_age * 3600)) || failed=1
-    # A server that nobody writes to still writes a record within its checkpoint_timeout.
     ((wal_age >= 0 && wal_age <= max_wal * 60)) || failed=1
     printf '{"ok":%s,"base":"%s","base_age_seconds":%d,"wal":"%s","wal_age_seconds":%d,"bases":%d,"bytes":%d}\n' \
         "$([[ $failed -eq 0 ]] && echo true || echo false)" "$name" "$age" "$wal" "$wal_age" \
@@ -198,8 +203,9 @@ run() {
     trap 'kill "$receiver" 2>/dev/null; wait "$receiver"; exit 0' TERM INT
     while true; do
         if due; then
-            base || say "no base backup; trying again in $look s"
-            prune || say "old backups were not removed"
+            # In processes of their own: where one fails it ends, and this one goes on.
+            bash "$0" base || say "no base backup; trying again in $look s"
+            bash "$0" prune || say "old backups were not removed"
         fi
         kill -0 "$receiver" 2>/dev/null || fail "the receiver of WAL ended"
         sleep "$look" &

@@ -3,12 +3,13 @@
 #
 #   restore.sh list                                   the base backups, and until when their WAL goes
 #   restore.sh into DIRECTORY [--time TIME | --lsn LSN] [--base NAME]
+#   restore.sh replay DIRECTORY
 #
-# `into` makes a data directory as the cluster was at that time (such as "2026-03-01 12:30:00+00"), at that position in the
-# WAL, or, without either, at its end. DIRECTORY must be empty or absent. It changes no running server and no backup.
-# Start PostgreSQL on the directory afterwards, as the user who owns it and with your own configuration: it replays the WAL,
-# and takes writes when it has come to the target. Run this as the user that PostgreSQL runs as, and as long as it replays
-# leave BACKUP_DIR where it is.
+# `into` makes a data directory out of a base backup, for the moment TIME (such as "2026-03-01 12:30:00+00"; UTC where it
+# names no zone), the position LSN in the WAL, or, without either, the end of what there is. DIRECTORY must be empty or
+# absent. `replay` starts a server on it that nobody can reach, which replays the WAL up to there, and stops it: start
+# PostgreSQL on the directory afterwards, with your own configuration. No running server and no backup is changed. Run both
+# as the user that PostgreSQL runs as.
 #
 # | variable   | meaning                             |
 # |------------|-------------------------------------|
@@ -42,7 +43,7 @@ choose() {
     local kind=$1 target=$2 name directory chosen='' limit
     case $kind in
     time)
-        limit=$(date -u -d "$target" +%s) || fail "not a time: $target"
+        limit=$(date -u -d "$target" +%s)
         while read -r name directory; do
             [[ -n $name ]] || continue
             if (($(stop_time "$directory") <= limit)); then chosen=$directory; fi
@@ -67,8 +68,8 @@ choose() {
 position() { [[ $1 =~ ^([0-9A-Fa-f]+)/([0-9A-Fa-f]+)$ ]] && echo $(((16#${BASH_REMATCH[1]} << 32) + 16#${BASH_REMATCH[2]})); }
 # What the backup's manifest says of the WAL that it needs: until it is replayed, the copy is not consistent.
 stop_position() { sed -nE 's/.*"End-LSN": "([0-9A-F\/]+)".*/\1/p' "$1/backup_manifest" | tail -n 1; }
-# When the backup was complete, in seconds: its directory gets its last file then.
-stop_time() { stat -c %Y "$1/backup_manifest"; }
+# When the backup was complete, in seconds.
+stop_time() { cat "$1/ended"; }
 
 into() {
     local data=${1:-} kind=end target='' base='' line timeline histories
@@ -85,8 +86,10 @@ into() {
         shift 2
     done
     [[ $kind != lsn || -n $(position "$target" || true) ]] || fail "not a position in the WAL: $target"
-    # Quotes would end the setting's text.
-    [[ $target != *"'"* ]] || fail "a target has no quotation marks"
+    # One moment for this script and for PostgreSQL, whatever the server's time zone is.
+    if [[ $kind == time ]]; then
+        target=$(date -u -d "$target" '+%F %T.%6N+00') || fail "--time: not a time"
+    fi
     if [[ -n $base ]]; then
         base=$(bases | awk -v name="$base" '$1 == name { print $2 }' | tail -n 1)
         [[ -n $base ]] || fail "there is no such base backup; restore.sh list shows what there is"
@@ -99,6 +102,7 @@ into() {
     mkdir -p "$data"
     [[ -z $(ls -A "$data") ]] || fail "$data is not empty"
     chmod 0700 "$data"
+    if compgen -G "$base/[0-9]*.tar.gz" >/dev/null; then fail "$base has tablespaces; restore it by hand"; fi
     tar -xzf "$base/base.tar.gz" -C "$data"
     tar -xzf "$base/pg_wal.tar.gz" -C "$data/pg_wal"
     cp "$base/backup_manifest" "$data/"
@@ -111,18 +115,37 @@ into() {
         echo "# Written by restore.sh."
         # The last file of the WAL is not full yet (.partial). Histories come from everywhere, so that the restored
         # cluster takes a timeline that no other has had.
-        echo "restore_command = 'for file in $line/wal/%f $line/wal/%f.partial$histories; do cp \"\$file\" \"%p\" 2>/dev/null && exit 0; done; exit 1'"
+        # A file that is there and cannot be copied is an error (above 125), and not the end of the WAL.
+        echo "restore_command = 'for file in $line/wal/%f $line/wal/%f.partial$histories; do [ -e \"\$file\" ] || continue; cp \"\$file\" \"%p\" && exit 0; exit 200; done; exit 1'"
         echo "recovery_target_timeline = '$timeline'"
         echo "recovery_target_action = 'promote'"
         [[ $kind != time ]] || echo "recovery_target_time = '$target'"
         [[ $kind != lsn ]] || echo "recovery_target_lsn = '$target'"
     } >>"$data/postgresql.auto.conf"
     touch "$data/recovery.signal"
-    echo "restored $base into $data; start PostgreSQL on it, and run \"backup.sh base\" when it takes writes"
+    echo "restored $base into $data; next: restore.sh replay $data"
+}
+
+replay() {
+    local data=${1:-} socket
+    [[ -n $data && -e $data/recovery.signal ]] || fail "no directory that restore.sh into has made: $data"
+    socket=$(mktemp -d)
+    # Its own port and socket. hot_standby=off: it need not be as large as the server that it was.
+    pg_ctl -D "$data" -w -t 86400 -l "$socket/log" start -o "-c listen_addresses='' -c unix_socket_directories=$socket \
+        -c hot_standby=off -c archive_mode=off -c ssl=off -c shared_preload_libraries=''" >/dev/null || {
+        tail -n 20 "$socket/log" >&2
+        fail "the WAL could not be replayed"
+    }
+    pg_ctl -D "$data" -w -m fast stop >/dev/null
+    tail -n 5 "$socket/log"
+    rm -rf "$socket"
+    # Standbys that copy this cluster must not stop where this one did.
+    sed -i -E '/^(restore_command|recovery_target[a-z_]*) *=/d; /^# Written by restore.sh/d' "$data/postgresql.auto.conf"
+    echo "$data is complete: start PostgreSQL on it"
 }
 
 case ${1:-} in
 list) list ;;
-into) shift; into "$@" ;;
+into | replay) "$@" ;;
 *) usage ;;
 esac

@@ -216,14 +216,18 @@ operators_days() {
 # The profile of Docs/operations/backups.md: a base backup, the WAL, and a restore of both beside the running server.
 backups() {
     local seen data=/var/lib/postgresql/data/restored
+    restore() { compose --profile backup run --rm -T restore "$@"; }
     compose exec -T postgres bash /etc/oversync/backup-role.sh
     compose --profile backup up --wait backup >/dev/null
     seen=$(compose --profile backup exec -T backup bash /etc/oversync/backup.sh status) || fail "no backup: $seen"
-    compose --profile backup exec -T backup bash /etc/oversync/restore.sh into "$data" >/dev/null ||
-        fail "the base backup cannot be restored"
-    compose --profile backup exec -T backup rm -rf "$data"
-    compose --profile backup stop -t 10 backup >/dev/null
-    psql_admin -c "SELECT pg_drop_replication_slot('oversync_backup')" >/dev/null
+    restore into "$data" >/dev/null || fail "the base backup cannot be restored"
+    restore replay "$data" >/dev/null || fail "the WAL cannot be replayed"
+    compose --profile backup stop -t 10 backup postgres >/dev/null
+    compose run --rm -T --entrypoint bash restore -c \
+        "cd /var/lib/postgresql/data && rm -rf cluster && mv restored cluster" || fail "the restored cluster cannot be moved"
+    compose up --wait >/dev/null
+    is_ready || fail "not ready on the restored cluster: $(gateway_ready)"
+    compose run --rm -T tool verify >/dev/null || fail "the restored cluster differs from its log"
     note="$seen"
 }
 kill_each() {

@@ -92,7 +92,8 @@ struct UploadIsolation {
             guard let refusal = blocked[change.table] ?? transaction.unreadable.refusal(of: change),
                 case .materializeError(let version, _)? = plan.outcomes[change.index]
             else { continue }
-            record(change, version, refusal)
+            // A retry takes the version below for its base, which a lost version says nothing of.
+        record(change, change.lost > 0 ? change.attemptedVersion : version, refusal)
         }
     }
 

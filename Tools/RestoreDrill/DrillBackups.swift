@@ -39,6 +39,8 @@ struct DrillBackups: Sendable {
         try await postgres.run(
             beside: "bash", [scripts + "/restore.sh", "into", data, "--lsn", position],
             environment: variables)
+        try await postgres.run(
+            beside: "bash", [scripts + "/restore.sh", "replay", data], environment: variables)
         return data
     }
 

@@ -126,7 +126,12 @@ package struct RestoreDrill: Sendable {
         report.lost = lost.values.reduce(0) { $0 + $1.count }
 
         for device in devices where Bool.random(using: &random) { try await device.workOffline() }
-        for device in devices.shuffled(using: &random) { try await device.sync() }
+        // One after another, or all at once, so that their uploads cross.
+        if Bool.random(using: &random) {
+            for device in devices.shuffled(using: &random) { try await device.sync() }
+        } else {
+            try await eachDevice { try await $0.sync() }
+        }
         for device in devices where lost[device.name]?.isEmpty == false {
             let reread = await Self.within(Self.reportPatience) { await device.nextReread() }
             guard let reread else {

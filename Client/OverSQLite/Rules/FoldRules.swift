@@ -39,7 +39,8 @@ enum FoldRules {
             return .edit(
                 isNew ? .insert : waiting.operation == .delete ? .update : waiting.operation)
         }
-        return waiting.base == 0 && !wasSent ? .forget : .edit(.delete)
+        // A row of which a reread has found nothing is known, though its base is 0.
+        return waiting.base == 0 && !wasSent && known == nil ? .forget : .edit(.delete)
     }
 
     private static func firstEdit(isLive: Bool, known: KnownRow?) -> Action {

@@ -57,7 +57,8 @@ struct TouchLog {
     /// Touches the rows that the server has lost, or whose newest version it has lost, according to
     /// a reread.
     ///
-    /// - Returns: the number of rows.
+    /// - Returns: the number of rows. Deletions of rows of which the server knows nothing do not
+    ///   count: there is nothing that it lacks, or it has only compacted them away.
     func addUnseen(in table: TableSchema) throws -> Int {
         try db.execute(
             sql: """
@@ -66,7 +67,12 @@ struct TouchLog {
                 FROM _sync_unseen u JOIN _sync_rows r USING (tbl, key)
                 WHERE u.tbl = ?
                 """, arguments: [table.id])
-        return db.changesCount
+        return try Int.fetchOne(
+            db,
+            sql: """
+                SELECT count(*) FROM _sync_unseen u JOIN _sync_rows r USING (tbl, key)
+                WHERE u.tbl = ? AND (u.seen IS NOT NULL OR r.deleted = 0)
+                """, arguments: [table.id]) ?? 0
     }
 
     /// Adds the touches of a table that were stored while it was not synced.

@@ -32,12 +32,15 @@ struct ConflictResolver {
     ) throws -> Resolution {
         let merge = try sides(of: pending, in: table, against: server, earlier: earlier)
         let (base, local, remote) = (merge.base, merge.local, merge.server)
-        if let lost = try LostVersions(db: db).version(ofUnedited: pending) {
-            // Nobody has edited the row here: it is a matter of which device knew the newer
-            // version.
-            let verdict: FieldMerge.Verdict = server.version >= lost ? .takeServer : .keepClient
-            try perform(verdict, pending, table, server, remote: remote)
+        var policy = policy
+        // A row that the server has lost, and that this device sends again. What the app or the
+        // server has edited is not the question, but which device knew the newer version.
+        switch policy == nil ? try LostVersions(db: db).meeting(pending, server) : nil {
+        case .older:
+            try perform(.keepClient, pending, table, server, remote: remote)
             return .resolved(nil)
+        case .newer: policy = .serverWins
+        case nil: break
         }
         let decision: FieldMerge.Decision
         do {

@@ -156,6 +156,7 @@ struct PendingQueue {
         try db.cachedStatement(sql: "DELETE FROM _sync_pending WHERE tbl = ? AND key = ?")
             .execute(arguments: [table.id, key.wire])
         try sent.remove(table, key)
+        try LostVersions(db: db).remove(table, key)
     }
 
     /// Rejects a row.
@@ -304,6 +305,7 @@ extension PendingQueue {
     /// Forgets every edit, sent or not.
     func removeAll() throws {
         try db.execute(sql: "DELETE FROM _sync_pending")
+        try LostVersions(db: db).removeAll()
         try sent.removeAll()
     }
 }

@@ -11,15 +11,22 @@ struct LostVersions {
 
     /// Records the rows of a table that a reread has found in an older version only, or not at
     /// all. Runs before ``KnownRows/takeSeenVersions(in:)``.
+    ///
+    /// A row that the app has edited is told apart (`until` -1), unless only an earlier reread has
+    /// put it into the queue.
     func addUnseen(in table: TableSchema) throws {
         try db.execute(
             sql: """
                 INSERT INTO _sync_lost (tbl, key, version, until)
-                SELECT u.tbl, u.key, r.version, 0
+                SELECT u.tbl, u.key, r.version, CASE WHEN EXISTS (
+                    SELECT 1 FROM _sync_pending p LEFT JOIN _sync_lost l USING (tbl, key)
+                    WHERE p.tbl = u.tbl AND p.key = u.key AND coalesce(l.until, -1) < p.revision)
+                  THEN -1 ELSE 0 END
                 FROM _sync_unseen u JOIN _sync_rows r USING (tbl, key)
-                WHERE u.tbl = ? AND r.version > coalesce(u.seen, 0)
+                WHERE u.tbl = ? AND (r.version > coalesce(u.seen, 0) OR EXISTS (
+                  SELECT 1 FROM _sync_lost l WHERE l.tbl = u.tbl AND l.key = u.key))
                 ON CONFLICT (tbl, key) DO UPDATE
-                SET version = max(version, excluded.version), until = 0
+                SET version = max(version, excluded.version), until = excluded.until
                 """, arguments: [table.id])
     }
 
@@ -29,15 +36,10 @@ struct LostVersions {
             sql: "UPDATE _sync_lost SET until = ? WHERE until = 0", arguments: [sequence])
     }
 
-    /// Forgets the rows that the server has again. Runs before a reread.
-    func removeRestored() throws {
-        try db.execute(
-            sql: """
-                DELETE FROM _sync_lost WHERE EXISTS (
-                  SELECT 1 FROM _sync_rows r
-                  WHERE r.tbl = _sync_lost.tbl AND r.key = _sync_lost.key
-                    AND r.version >= _sync_lost.version)
-                """)
+    /// Forgets a row that is not sent any more: the server has it, or something newer.
+    func remove(_ table: TableSchema, _ key: DeviceRowKey) throws {
+        try db.cachedStatement(sql: "DELETE FROM _sync_lost WHERE tbl = ? AND key = ?")
+            .execute(arguments: [table.id, key.wire])
     }
 
     func removeAll() throws { try db.execute(sql: "DELETE FROM _sync_lost") }
@@ -47,23 +49,30 @@ struct LostVersions {
     }
 
     /// The version of a row that the server has lost; nil if it has a version as new as that.
-    func version(of pending: PendingRow) throws -> Int64? {
-        try Int64.fetchOne(
-            db.cachedStatement(
-                sql: "SELECT version FROM _sync_lost WHERE tbl = ? AND key = ? AND version > ?"),
-            arguments: [pending.tableID, pending.key.wire, pending.base])
+    func version(of pending: PendingRow) throws -> Int64? { try find(pending)?.version }
+
+    /// What a row of the server is for one that is sent again; nil if the row here is not.
+    func meeting(_ pending: PendingRow, _ server: RemoteRow) throws -> Meeting? {
+        guard let (version, until) = try find(pending) else { return nil }
+        if server.version < version { return .older }
+        return pending.revision <= until ? .newer : nil
     }
 
-    /// The same for a row that is only sent again: the app has not edited it since the reread, nor
-    /// had it edited it before.
-    func version(ofUnedited pending: PendingRow) throws -> Int64? {
-        guard pending.image == nil else { return nil }
-        return try Int64.fetchOne(
+    enum Meeting: Hashable {
+        /// It is older than what was lost, which is part of the row here.
+        case older
+        /// It is as new as what was lost, or newer, and the app has not edited the row here.
+        case newer
+    }
+
+    private func find(_ pending: PendingRow) throws -> (version: Int64, until: Int64)? {
+        try Row.fetchOne(
             db.cachedStatement(
                 sql: """
-                    SELECT version FROM _sync_lost
-                    WHERE tbl = ? AND key = ? AND version > ? AND until >= ?
+                    SELECT version, until FROM _sync_lost
+                    WHERE tbl = ? AND key = ? AND version > ?
                     """),
-            arguments: [pending.tableID, pending.key.wire, pending.base, pending.revision])
+            arguments: [pending.tableID, pending.key.wire, pending.base]
+        ).map { ($0["version"], $0["until"]) }
     }
 }

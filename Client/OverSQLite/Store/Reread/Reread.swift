@@ -29,7 +29,6 @@ struct Reread {
     ///
     /// - Parameter epoch: the server's epoch; nil keeps the known one.
     func begin(epoch: String?) throws {
-        try LostVersions(db: db).removeRestored()
         try UnseenRows(db: db).begin()
         if reason == .newHistory {
             try HeldRows(db: db).removeAll()

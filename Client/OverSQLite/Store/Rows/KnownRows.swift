@@ -110,12 +110,13 @@ extension KnownRows {
             arguments: [table.id]) != nil
     }
 
-    /// Takes over what a reread has found of rows: an older version, or nothing. A deleted row that
-    /// it has not found counts as one that the server has, so that its deletion is sent again.
+    /// Takes over what a reread has found of rows: an older version, or nothing. A row that is
+    /// deleted here counts as one that the server has, so that its deletion is sent again.
     func takeSeenVersions(in table: TableSchema) throws {
         try db.execute(
             sql: """
-                UPDATE _sync_rows SET version = u.seen, deleted = u.gone FROM _sync_unseen u
+                UPDATE _sync_rows SET version = u.seen,
+                  deleted = CASE WHEN deleted THEN 0 ELSE u.gone END FROM _sync_unseen u
                 WHERE u.tbl = :id AND u.seen IS NOT NULL
                   AND _sync_rows.tbl = u.tbl AND _sync_rows.key = u.key;
                 DELETE FROM _sync_rows WHERE deleted = 0 AND (tbl, key) IN (

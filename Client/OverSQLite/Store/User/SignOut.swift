@@ -19,7 +19,6 @@ struct SignOut {
         try HeldRows(db: db).removeAll()
         try SetAsideColumns(db: db).removeAll()
         try UnseenRows(db: db).removeAll()
-        try LostVersions(db: db).removeAll()
         try ConflictBook(db: db).removeAll()
         try ChangeLog(db: db, catalog: catalog).fold()
         // The fold has stored the touches of former tables there.
