@@ -25,6 +25,9 @@ struct GroupTransaction {
     /// log.
     private static let lockTime: Duration = .milliseconds(5)
 
+    /// How long a statement may take that concerns so many changes.
+    static func time(of changes: Int) -> Duration { statementTime + timePerChange * changes }
+
     typealias Outcome = Result<UploadResult, any Error>
 
     let connection: PostgresConnection
@@ -143,8 +146,7 @@ struct GroupTransaction {
     /// The time of each statement behind the lock of the log.
     private var bounds: Command {
         let changes = members.reduce(0) { $0 + $1.batch.count }
-        return members[0].bounds(
-            Self.statementTime + Self.timePerChange * changes, lockTime: Self.lockTime)
+        return members[0].bounds(Self.time(of: changes), lockTime: Self.lockTime)
     }
 
     /// Takes what a round trip tells about the members that were written in it.

@@ -70,24 +70,33 @@ extension UploadExecutor {
         _ uploads: [QueuedUpload], after trouble: any Error, answer: (Int, Outcome) -> Void
     ) async {
         var culprits: [QueuedUpload] = []
+        var slowest: (upload: QueuedUpload, time: Duration)?
         for (place, upload) in uploads.enumerated() {
             // The first one's turn has come in time. The others wait for it as they would in line.
             guard place == 0 || .now < upload.latestStart else {
                 answer(place, .failure(RPCFailure.userIsBusy))
                 continue
             }
+            let start = ContinuousClock.now
             let outcome: Outcome
             do {
                 outcome = .success(try await write(upload))
             } catch {
                 outcome = .failure(error)
             }
+            let time = .now - start
+            if time > slowest?.time ?? .zero { slowest = (upload, time) }
             if Self.isOfUpload(outcome) { culprits.append(upload) }
             answer(place, outcome)
         }
-        if (trouble as? PostgresError)?.isOfStatement == true {
-            groups.exclude(culprits, of: uploads)
+        guard let trouble = trouble as? PostgresError, trouble.isOfStatement else { return }
+        // One that is too slow for a group, and has time enough by itself.
+        if culprits.isEmpty, trouble.sqlState == .queryCanceled, let slowest,
+            slowest.time > GroupTransaction.time(of: 0)
+        {
+            culprits = [slowest.upload]
         }
+        groups.exclude(culprits, of: uploads)
     }
 
     /// Whether an upload would fail a group, as it comes out alone.
