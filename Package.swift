@@ -105,6 +105,8 @@ let sharedTargets: [Target] = [
     shared("LogFields", [.logging]),
     // Numbers that are the same in every run of one seed: for checks by chance, in tools and tests.
     shared("SeededRandom", []),
+    // What proves that a device and the server hold the same rows.
+    shared("Digests", []),
     shared("WireJSON", []),
     shared("Model", ["WireJSON"]),
     shared("Waiting", ["Model"]),
@@ -158,8 +160,8 @@ let serviceTargets: [Target] =
     + service(
         "Download", library: "DownloadService", executable: "oversync-download",
         [
-            "DatabaseKit", "LogFields", "Model", "Postgres", "Protos", "RPC", "ServiceKit",
-            "Sidecar", "Telemetry", "Waiting", "WireJSON",
+            "DatabaseKit", "Digests", "LogFields", "Model", "Postgres", "Protos", "RPC",
+            "ServiceKit", "Sidecar", "Telemetry", "Waiting", "WireJSON",
             .lifecycle, .logging, .nioCore, .protobuf,
         ])
     + service(
@@ -172,8 +174,8 @@ let serviceTargets: [Target] =
     + service(
         "Gateway", library: "Gateway", executable: "oversync-gateway",
         [
-            "Compression", "LogFields", "Model", "Protos", "RPC", "ServiceKit", "Telemetry",
-            "Tokens", "Waiting", "WireJSON", .crypto, .http2, .httpTypes,
+            "Compression", "Digests", "LogFields", "Model", "Protos", "RPC", "ServiceKit",
+            "Telemetry", "Tokens", "Waiting", "WireJSON", .crypto, .http2, .httpTypes,
             .hummingbird, .hummingbirdCore, .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1,
             .nioHTTP2, .nioHTTPTypes, .nioHTTPTypesHTTP1, .nioPosix, .nioSSL, .nioTLS,
         ],
@@ -181,10 +183,10 @@ let serviceTargets: [Target] =
 
 let clientTargets: [Target] = [
     .target(
-        name: "OverSQLite", dependencies: ["CZlib", "WireJSON", .grdb, .sqlite],
+        name: "OverSQLite", dependencies: ["CZlib", "Digests", "WireJSON", .grdb, .sqlite],
         path: "Client/OverSQLite", swiftSettings: settings),
     .target(
-        name: "OverSQLiteTestSupport", dependencies: ["OverSQLite", "WireJSON", .grdb],
+        name: "OverSQLiteTestSupport", dependencies: ["Digests", "OverSQLite", "WireJSON", .grdb],
         path: "Client/OverSQLiteTestSupport", swiftSettings: settings),
     .target(
         name: "OverSQLiteAsyncHTTP",
@@ -322,8 +324,8 @@ let testTargets: [Target] = [
         swiftSettings: settings),
     // What every gateway does in the same way; run against the one in memory and the real stack.
     .target(
-        name: "GatewayConformance", dependencies: ["OverSQLite"], path: "Tests/GatewayConformance",
-        swiftSettings: settings),
+        name: "GatewayConformance", dependencies: ["Digests", "OverSQLite"],
+        path: "Tests/GatewayConformance", swiftSettings: settings),
     // A device's working day, and a process that lives it until it is killed.
     .target(
         name: "DeviceScript", dependencies: ["SeededRandom", .grdb], path: "Tests/DeviceScript",
@@ -348,6 +350,7 @@ let testTargets: [Target] = [
             "AuthService", "DownloadService", "Gateway", "ServiceKit", "Sidecar", "UploadService",
             .yams,
         ]),
+    tests("DigestsUnitTests", ["Digests", "SeededRandom", .crypto]),
     tests("WaitingUnitTests", ["Model", "SeededRandom", "Waiting"]),
     tests("WireJSONUnitTests", ["SeededRandom", "WireJSON"]),
     tests("ProtosUnitTests", ["ProtobufC", "Protos", .protobuf]),
@@ -409,9 +412,11 @@ let testTargets: [Target] = [
     tests(
         "SyncIntegrationTests",
         [
-            "AuthService", "DatabaseKit", "DownloadService", "LocalPostgres", "Model", "Postgres",
-            "Protos", "RPC", "SeededRandom", "ServerModel", "ServiceKit", "Sidecar", "Telemetry",
-            "TestSupport", "UploadService", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf,
+            "AuthService", "DatabaseKit", "Digests", "DownloadService", "LocalPostgres", "Model",
+            "Postgres", "Protos", "RPC", "SeededRandom", "ServerModel", "ServiceKit", "Sidecar",
+            "Telemetry",
+            "TestSupport",
+            "UploadService", "WireJSON", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf,
         ], exclude: ["Golden"]),
     // Rules that every file keeps, and lists of those that do not yet.
     tests("TidyTests", [], exclude: ["Recorded", "forbidden-phrases.txt"]),
@@ -436,11 +441,12 @@ let testTargets: [Target] = [
     tests(
         "EndToEndTests",
         [
-            "Bench", "Demo", "DevStack", "GapCheck", "GatewayAccess", "GatewayConformance", "Load",
-            "LocalPostgres", "Notes", "OperatorKit", "OverSQLite", "OverSQLiteAsyncHTTP",
+            "Bench", "Demo", "DevStack", "Digests", "GapCheck", "GatewayAccess",
+            "GatewayConformance", "Load", "LocalPostgres", "Notes", "OperatorKit", "OverSQLite",
+            "OverSQLiteAsyncHTTP",
             "Postgres", "Programs", "RestoreDrill", "SeededRandom", "ServerModel", "Sidecar",
-            "TestSupport", "Tokens", "oversync", "oversync-auth", "oversync-dev",
-            "oversync-download",
+            "TestSupport",
+            "Tokens", "oversync", "oversync-auth", "oversync-dev", "oversync-download",
             "oversync-gateway", "oversync-upload", .asyncHTTPClient, .grdb, .logging, .nioCore,
             .nioHTTP1, .nioPosix, .nioSSL,
         ]),

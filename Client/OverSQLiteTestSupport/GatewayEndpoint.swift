@@ -8,6 +8,10 @@ public enum GatewayEndpoint: String, Sendable, Hashable, CaseIterable {
     case bootstrap
     /// `GET /sync/capabilities`: the device asks what the gateway can do.
     case capabilities
+    /// `GET /sync/digest`: the device compares its rows with the server's.
+    case digest
+    /// `POST /sync/rows`: the device fetches rows that differ.
+    case rows
     /// `GET /sync/watch`: the device opens a stream on which the gateway announces new changes.
     case watch
     /// Any endpoint.

@@ -116,7 +116,7 @@ struct PageQuery {
         isForSelf = query["include_self"] == "true"
     }
 
-    private static func cursor(_ query: [String: String], _ name: String) throws(GatewayError)
+    static func cursor(_ query: [String: String], _ name: String) throws(GatewayError)
         -> Int
     {
         let value = try number(query, name, "\(name) must be an integer") ?? 0

@@ -49,7 +49,7 @@ extension InMemoryGateway {
     }
 
     /// Thrown for a path that a reference server does not know.
-    private struct NotThere: Error {}
+    struct NotThere: Error {}
 
     private func respond(
         _ status: Int, _ text: String, _ headers: [String: String] = [:]
@@ -73,7 +73,7 @@ extension InMemoryGateway {
     private typealias Answering = (Call.Caller) async throws -> Answer
 
     /// The body of an answer.
-    private struct Answer {
+    struct Answer {
         let text: String
         /// The change of the log to tell with it.
         var history: GatewayHistory?
@@ -86,6 +86,8 @@ extension InMemoryGateway {
             "/sync/download": ("GET", { try await self.download(call, to: $0) }),
             "/sync/bootstrap": ("GET", { try self.bootstrap(call, $0) }),
             "/sync/capabilities": ("GET", { _ in Answer(text: try self.capabilities()) }),
+            "/sync/digest": ("GET", { try self.digest(call, $0) }),
+            "/sync/rows": ("POST", { try self.rows(call, $0) }),
             "/sync/schema-version": ("GET", { _ in Answer(text: #"{"schema_version":1}"#) }),
         ]
         guard let route = routes.first(where: { call.path.hasSuffix($0.key) })?.value else {
@@ -143,7 +145,7 @@ extension InMemoryGateway {
             }
             return """
                 {"api_versions":[1],\
-                "features":["atomic","bootstrap","epoch","history","wait"],"limits":\
+                "features":["atomic","bootstrap","digest","epoch","history","wait"],"limits":\
                 {"changes_per_upload":\(state.batchLimit),"bytes_per_payload":\(Self.payloadLimit),\
                 "bytes_per_body":\(Self.bodyLimit),"rows_per_page":\(PageQuery.maximumRows),\
                 "wait_seconds":\(PageQuery.maximumWait)},"tables":[\(tables.joined(separator: ","))]}
@@ -160,7 +162,7 @@ extension InMemoryGateway {
     /// Checks the epoch and the cursor of a request.
     ///
     /// - Parameter after: the cursor of a download.
-    private static func check(
+    static func check(
         _ call: Call, after: Int, of caller: Call.Caller, in state: inout State
     ) throws(GatewayError) {
         if state.isReference { return }

@@ -1,4 +1,5 @@
 import DatabaseKit
+import Logging
 import Model
 import Postgres
 import Protos
@@ -64,6 +65,7 @@ package enum DownloadService {
                 }
                 return RPCReply(NoteHeadsReply())
             }
+            serveDigests(reader, try DigestTurns(configuration), process.logger, &router)
             let bootstrap = ReadBootstrap(pool: pool, scopes: scopes)
             router.on(DownloadRPC.readBootstrap) { request, _, context in
                 try await bootstrap(request, context)
@@ -93,5 +95,16 @@ package enum DownloadService {
                 [probe.check, ReadinessCheck("heads") { heads.problem() }]
             )
         }
+    }
+
+    private static func serveDigests(
+        _ reader: PageReader, _ turns: DigestTurns, _ logger: Logger, _ router: inout RPCRouter
+    ) {
+        let digest = ReadDigest(reader: reader, turns: turns, logger: logger)
+        router.on(DownloadRPC.readDigest) { request, _, context in
+            try await digest(request, context)
+        }
+        let rows = ReadRows(reader: reader, turns: turns, logger: logger)
+        router.on(DownloadRPC.readRows) { try await rows($0, $1, $2) }
     }
 }

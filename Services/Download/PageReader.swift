@@ -277,7 +277,7 @@ struct PageReader: Sendable {
     /// - Returns: nil if the scope is not the user's.
     /// - Throws: `RPCFailure.deviceRevoked`; `PostgresError` if there is no row, as after half a
     ///   restore.
-    private func reading(
+    func reading(
         _ rows: [DownloadStatements.ReadScope.Row], of scope: NamedScope?
     ) throws -> ScopeReading? {
         guard let first = rows.first else {

@@ -144,17 +144,17 @@ package enum GatewayService {
         _ settings: GatewaySettings, upload: RPCClient, download: RPCClient,
         _ limits: GatewayLimits
     ) -> [Route] {
+        let bodies = BodyReader(
+            maximumBytes: settings.maximumBodyBytes, work: limits.work, limits: limits.rates)
         let sync = SyncRoutes(
-            upload: upload, download: download,
-            bodies: BodyReader(
-                maximumBytes: settings.maximumBodyBytes, work: limits.work, limits: limits.rates),
-            work: limits.work, longPolls: limits.longPolls,
-            maximumPageRows: settings.maximumPageRows)
+            upload: upload, download: download, bodies: bodies, work: limits.work,
+            longPolls: limits.longPolls, maximumPageRows: settings.maximumPageRows)
         let devices = DeviceRoutes(
             upload: upload, download: download, maximumBodyBytes: settings.maximumBodyBytes,
             maximumPageRows: settings.maximumPageRows)
         let watch = WatchRoute(download: download, watchers: limits.watchers)
-        return sync.routes + devices.routes + watch.routes
+        let digests = DigestRoutes(download: download, bodies: bodies, work: limits.work)
+        return sync.routes + digests.routes + devices.routes + watch.routes
             + AdminRoutes(upload: upload, work: limits.work).routes + DocumentRoutes().routes
     }
 

@@ -51,6 +51,7 @@ struct ServerRestored {
             }
             // The services' connections went with the database: the first requests may be told to come back.
             for device in [phone, laptop, phone] { try await device.syncUntilAnswered() }
+            for device in [phone, laptop] { try await device.expectEquality() }
             try await transport.shutdown()
             let end = try phone.rows()
             #expect(try laptop.rows() == end)

@@ -57,6 +57,7 @@ struct StandbyPromoted {
             for device in [phone, laptop, phone, tablet, laptop] {
                 try await device.syncUntilAnswered()
             }
+            for device in [phone, laptop, tablet] { try await device.expectEquality() }
             try await transport.shutdown()
             let report = await Self.reread(events)
             #expect(report?.reason == .newHistory)

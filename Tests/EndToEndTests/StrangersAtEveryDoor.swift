@@ -148,6 +148,19 @@ struct StrangersAtEveryDoor {
                 Knock(query: "?after=1&schema=business"), Knock(query: "?after=3"),
             ]
         ),
+        (
+            "GET /sync/digest",
+            [
+                Knock(), Knock(query: "?schema=business&table=users"), Knock { $0.besideUser },
+            ]
+        ),
+        (
+            "POST /sync/rows",
+            [
+                Knock { $0.row("users", $0.userKey) }, Knock { $0.row("posts", $0.postKey) },
+                Knock { $0.row("currencies", "XX\($0.letter)") },
+            ]
+        ),
         ("GET /sync/watch", [Knock(query: "?after=0", .firstEvent)]),
         ("GET /sync/bootstrap", [Knock()]),
         ("GET /sync/capabilities", [Knock()]),

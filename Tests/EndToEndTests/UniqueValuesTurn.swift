@@ -46,6 +46,10 @@ struct UniqueValuesTurn {
             try await other.sync()
             #expect(try await one.rejected() == 0)
             #expect(try await other.places() == one.places())
+            for device in [one, other] {
+                let report = try await device.engine.verify()
+                #expect(report.isEqual, "\(report)")
+            }
             try await transport.shutdown()
         }
     }

@@ -93,6 +93,9 @@ struct ValuesOfOtherKinds {
         try await device.engine.syncChanges()
         let stillRefused = try await device.engine.rejectedChanges
         #expect(Set(stillRefused.map(\.key)) == Set(refused.map(\.key)), "\(type)")
+        // P8: what the server has stored is what the device was told.
+        let report = try await device.engine.verify()
+        #expect(report.isEqual, "\(type): \(report)")
         try await withConnection(to: url) { connection in
             #expect(try await lines(state, connection) == before, "\(type)")
             let edited = try await lines(

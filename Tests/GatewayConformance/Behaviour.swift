@@ -20,5 +20,5 @@ package struct Behaviour: Sendable, CustomStringConvertible {
 
     package static let all =
         Uploads.behaviours + Refusals.behaviours + Bodies.behaviours + Feeds.behaviours
-        + Histories.behaviours + Tags.behaviours + Doors.behaviours
+        + Histories.behaviours + Tags.behaviours + Sums.behaviours + Doors.behaviours
 }

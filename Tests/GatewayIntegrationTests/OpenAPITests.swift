@@ -70,6 +70,14 @@ struct OpenAPITests {
             try act(context)
             return RPCReply(PullChangesReply(), body: ByteBuffer(string: "{}"))
         }
+        download.on(DownloadRPC.readDigest) { _, _, context in
+            try act(context)
+            return RPCReply(ReadDigestReply(), body: ByteBuffer(string: "{}"))
+        }
+        download.on(DownloadRPC.readRows) { _, _, context in
+            try act(context)
+            return RPCReply(PullChangesReply(), body: ByteBuffer(string: "{}"))
+        }
         download.on(DownloadRPC.readBootstrap) { _, _, context in
             try act(context)
             return RPCReply(ReadBootstrapReply())
@@ -180,7 +188,8 @@ struct OpenAPITests {
         switch answer.status {
         case 400:
             return switch answer.path {
-            case "/sync/upload": try await asked(.invalidArgument)
+            case "/sync/upload", "/sync/rows": try await asked(.invalidArgument)
+            case "/sync/digest": try await good(answer, gateway, query: "?buckets=x").status
             case "/sync/download", "/sync/watch":
                 try await good(answer, gateway, query: "?after=x").status
             case "/sync/bootstrap":

@@ -49,6 +49,8 @@ enum Conflicts {
                     "\(change.table) \(change.key) was refused: \(change.message ?? change.reason)")
             case .reread(let report):
                 show("read again: \(report.resentRows) rows sent again")
+            case .drift(let report):
+                show("\(report.rows) rows of \(report.table) were not the server's: repaired")
             }
         }
     }

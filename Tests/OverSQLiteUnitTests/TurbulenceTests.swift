@@ -77,6 +77,12 @@ import Testing
             }
         }
         for device in devices { try Self.expectRows(of: gateway, on: device) }
+        // P8: whatever happened, nobody is told of a row that differs.
+        for device in devices {
+            let report = try await device.engine.verify()
+            #expect(report.tables.allSatisfy { $0.differingRows == 0 }, "\(report)")
+            #expect(report.tables.contains { $0.outcome == .equal })
+        }
     }
 
     private static func expectRows(of gateway: InMemoryGateway, on device: Device) throws {
@@ -99,8 +105,17 @@ import Testing
         case 1: try device.reopen(tables: [SyncTable("posts")])
         case 2, 3: try device.reopen()
         case 4, 5: try await decide(device, &random)
+        case 6: try await compare(device)
         default: break
         }
+    }
+
+    /// P8: in the midst of it, too, no row is found to differ.
+    private static func compare(_ device: Device) async throws {
+        do {
+            let report = try await device.engine.verify()
+            #expect(report.tables.allSatisfy { $0.differingRows == 0 }, "\(report)")
+        } catch is SyncError {}
     }
 
     private static func decide(_ device: Device, _ random: inout SeededGenerator) async throws {

@@ -110,7 +110,7 @@ struct PrivilegeTests {
                 try await database.rights(of: .download, in: "sync")
                     == [
                         "atomic_upload", "catalog", "change_log", "hydration", "meta",
-                        "returned_table", "scope", "source",
+                        "returned_table", "row_state", "scope", "source",
                     ].map { "sync.\($0) SELECT" })
             for schema in ["app", "shared", "oversync_auth", "public"] {
                 #expect(try await database.rights(of: .download, in: schema) == [])

@@ -56,6 +56,10 @@ struct Narrator: Sendable {
                 say(
                     "  \(device.name) read everything again (\(report.reason.rawValue)): \(report.resentRows) rows sent again, \(report.removedRows) removed"
                 )
+            case .drift(let report):
+                say(
+                    "  \(report.rows) rows of \(report.table) on \(device.name) were not the "
+                        + "server's: \(report.repaired) repaired")
             }
         }
     }

@@ -161,6 +161,7 @@ extension SyncSession {
         board.update { $0.state = .fetching }
         try await Exchange(session: self).fetch(isFresh: isFresh)
         await lookAtTables()
+        await compareIfDue()
     }
 
     /// Sends. The caller holds the lock.

@@ -18,7 +18,7 @@ struct Fetching {
     }
 
     /// Thrown to roll back a transaction that would leave rows without their parents.
-    private enum Undone: Error {
+    enum Undone: Error {
         case needsNextPage
         case openRows(PageApplier.HoldBack)
     }

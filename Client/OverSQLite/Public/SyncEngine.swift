@@ -207,7 +207,7 @@ public final class SyncEngine: Sendable {
         return try await session.exclusively(body)
     }
 
-    private func exchange(_ body: @escaping @Sendable () async throws -> Void) async throws {
+    func exchange(_ body: @escaping @Sendable () async throws -> Void) async throws {
         session.outcomes.began()
         defer { session.outcomes.ended() }
         do {

@@ -2,7 +2,7 @@
 struct Capabilities: Hashable, Sendable, Decodable {
     /// Features that this library uses if the server offers them.
     enum Feature: String {
-        case gzip, watch
+        case digest, gzip, watch
     }
 
     struct Limits: Hashable, Sendable {

@@ -1,3 +1,5 @@
+import Digests
+
 /// Changes of a page that are collected to be written together, because each is probably a row that
 /// is new on this device.
 ///
@@ -74,6 +76,9 @@ struct NewRow {
     let version: Int64
     /// A part of the page's bytes.
     let payload: UnsafeBufferPointer<UInt8>
+
+    /// What the row adds to its table's digest.
+    var term: Int64 { RowTerm.term(key: key.wire, version: version, payload: payload) }
 }
 
 /// A change of the log that is probably a new row on this device.

@@ -58,14 +58,16 @@ public enum RereadReason: String, Sendable, Hashable {
     /// This device's database is an older copy: the server has changes from this device that the
     /// database does not contain.
     case deviceRestored = "device_restored"
+    /// A comparison has found more rows that differ than it repairs one by one.
+    case drift
 }
 
 /// The result of rereading the log.
 public struct RereadReport: Sendable, Hashable {
     /// Why the log was reread.
     public let reason: RereadReason
-    /// The number of rows that the server had lost, or had only in an older version. They are sent
-    /// again.
+    /// The number of rows that the server did not have, or had only in an older version. They are
+    /// sent again.
     public let resentRows: Int
     /// The number of rows removed from this device because the server had deleted them.
     public let removedRows: Int

@@ -147,7 +147,7 @@ struct GatewayClient: Sendable {
 
     /// Sends with credentials. If they are refused, asks the app for them again and repeats the
     /// request once.
-    private func send(_ request: TransportRequest) async throws -> TransportResponse {
+    func send(_ request: TransportRequest) async throws -> TransportResponse {
         let (response, token) = try await sendOnce(request, .first)
         guard response.status == 401 else { return response }
         let reason = Self.reason(of: response)
@@ -237,7 +237,7 @@ struct GatewayClient: Sendable {
 
     /// Parses a response of the protocol. A response that is not JSON does not come from the
     /// gateway, whatever its status, and changes nothing.
-    private static func read<Value>(
+    static func read<Value>(
         _ response: TransportResponse, from url: URL, _ parse: ([UInt8]) throws(JSONError) -> Value
     ) throws(SyncError) -> Value {
         switch response.status {
@@ -321,7 +321,7 @@ extension TransportRequest {
 
     /// The request with what the device knows of the server's history, so that a server which knows
     /// less says so.
-    fileprivate func telling(_ history: HistoryPair?) -> TransportRequest {
+    func telling(_ history: HistoryPair?) -> TransportRequest {
         guard let history else { return self }
         var request = self
         request.headers[Self.historyHeader] = history.text
@@ -331,7 +331,7 @@ extension TransportRequest {
 
 extension TransportResponse {
     /// The change by which the device proves later that it knows this history.
-    fileprivate var history: HistoryPair? {
+    var history: HistoryPair? {
         headers[TransportRequest.historyHeader.lowercased()].flatMap(HistoryPair.init(text:))
     }
 

@@ -31,7 +31,7 @@ struct PullChanges: Sendable {
             let answer = try await pull(page, context)
             metrics.count(answer, after: .now - start)
             log(answer, page, context, .now - start)
-            return RPCReply(reply(answer), body: answer.body)
+            return RPCReply(answer.reply, body: answer.body)
         } catch let error as PostgresError {
             metrics.countFailure(after: .now - start)
             logger.warning(
@@ -89,19 +89,6 @@ struct PullChanges: Sendable {
         return page
     }
 
-    private func reply(_ page: Page) -> PullChangesReply {
-        var reply = PullChangesReply()
-        reply.nextAfter = page.nextAfter
-        reply.windowUntil = page.windowUntil
-        reply.hasMore_p = page.hasMore
-        reply.rows = UInt32(clamping: page.rows)
-        if let end = page.history {
-            reply.historySeq = end.sequence
-            reply.historyTag = end.tag
-        }
-        return reply
-    }
-
     private func log(
         _ page: Page, _ request: PageRequest, _ context: CallContext, _ duration: Duration
     ) {
@@ -129,5 +116,21 @@ struct PullChanges: Sendable {
                 metadata: metadata)
         }
         logger.info("download", metadata: metadata)
+    }
+}
+
+extension Page {
+    /// The page's numbers.
+    var reply: PullChangesReply {
+        var reply = PullChangesReply()
+        reply.nextAfter = nextAfter
+        reply.windowUntil = windowUntil
+        reply.hasMore_p = hasMore
+        reply.rows = UInt32(clamping: rows)
+        if let end = history {
+            reply.historySeq = end.sequence
+            reply.historyTag = end.tag
+        }
+        return reply
     }
 }

@@ -24,6 +24,7 @@ package enum DownloadStatements {
         ReadLargeRows.statement, ReadAtomicUpload.statement, ReadSourceNames.statement,
         ReadHeads.statement,
         ReadMark.statement, ReadGrown.statement, ReadBootstrap.statement,
-        ReadHistory.statement,
+        ReadHistory.statement, ReadDigests.statement, ReadBuckets.statement,
+        ReadTerms.statement, ReadRows.statement,
     ]
 }

@@ -99,13 +99,20 @@ extension PageStatement {
     }
 
     static func row(_ columns: inout RowColumns) throws(PostgresError) -> PageRow {
+        try PageRow(&columns)
+    }
+}
+
+extension PageRow {
+    /// Reads the columns of a page's statement.
+    init(_ columns: inout RowColumns) throws(PostgresError) {
         let sequence = try columns.next(Int64.self)
         let origin = try RowOrigin(packed: try columns.next(Int64.self))
         guard let key = try columns.nextUnsafeBytes() else {
             throw PostgresError(.decoding("a change without a key"))
         }
         let payload = try columns.nextUnsafeBytes()
-        return PageRow(
+        self.init(
             sequence: sequence, origin: origin, storedKey: key,
             payload: origin.operation == .delete ? nil : payload,
             version: try columns.next(Int64.self), changeID: try columns.next(Int64.self),

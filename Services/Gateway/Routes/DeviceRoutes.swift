@@ -8,7 +8,7 @@ import WireJSON
 struct DeviceRoutes: Sendable {
     /// What this server can do beyond what every client of the protocol expects.
     private static let features = [
-        "atomic", "bootstrap", "epoch", "gzip", "history", "protobuf", "wait", "watch",
+        "atomic", "bootstrap", "digest", "epoch", "gzip", "history", "protobuf", "wait", "watch",
     ]
 
     let upload: RPCClient

@@ -208,6 +208,70 @@ package nonisolated struct ReadBootstrapReply: Sendable {
   package init() {}
 }
 
+package nonisolated struct ReadDigestRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Empty: every schema.
+  package var schema: String = String()
+
+  /// Empty: the sums of all tables that the caller may read.
+  package var table: String = String()
+
+  /// With a table: in how many parts; 0: as a whole.
+  package var bucketCount: UInt32 = 0
+
+  /// The parts whose rows are listed; none: the sums of all parts.
+  package var buckets: [UInt32] = []
+
+  /// These three as in PullChangesRequest.
+  package var epoch: String = String()
+
+  package var historySeq: Int64 = 0
+
+  package var historyTag: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct ReadDigestReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The change at the end of the log that was summed; 0: there is none.
+  package var historySeq: Int64 = 0
+
+  package var historyTag: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct ReadRowsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Exclusive lower bound of the changes' sequences.
+  package var after: Int64 = 0
+
+  /// These three as in PullChangesRequest.
+  package var epoch: String = String()
+
+  package var historySeq: Int64 = 0
+
+  package var historyTag: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "oversync.download.v1"
@@ -609,6 +673,146 @@ nonisolated extension ReadBootstrapReply: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.floor != rhs.floor {return false}
     if lhs.epoch != rhs.epoch {return false}
     if lhs.history != rhs.history {return false}
+    if lhs.historySeq != rhs.historySeq {return false}
+    if lhs.historyTag != rhs.historyTag {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ReadDigestRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadDigestRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}schema\0\u{1}table\0\u{3}bucket_count\0\u{1}buckets\0\u{1}epoch\0\u{3}history_seq\0\u{3}history_tag\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.schema) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.table) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.bucketCount) }()
+      case 4: try { try decoder.decodeRepeatedUInt32Field(value: &self.buckets) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.epoch) }()
+      case 6: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
+      case 7: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.schema.isEmpty {
+      try visitor.visitSingularStringField(value: self.schema, fieldNumber: 1)
+    }
+    if !self.table.isEmpty {
+      try visitor.visitSingularStringField(value: self.table, fieldNumber: 2)
+    }
+    if self.bucketCount != 0 {
+      try visitor.visitSingularUInt32Field(value: self.bucketCount, fieldNumber: 3)
+    }
+    if !self.buckets.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.buckets, fieldNumber: 4)
+    }
+    if !self.epoch.isEmpty {
+      try visitor.visitSingularStringField(value: self.epoch, fieldNumber: 5)
+    }
+    if self.historySeq != 0 {
+      try visitor.visitSingularInt64Field(value: self.historySeq, fieldNumber: 6)
+    }
+    if self.historyTag != 0 {
+      try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ReadDigestRequest, rhs: ReadDigestRequest) -> Bool {
+    if lhs.schema != rhs.schema {return false}
+    if lhs.table != rhs.table {return false}
+    if lhs.bucketCount != rhs.bucketCount {return false}
+    if lhs.buckets != rhs.buckets {return false}
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.historySeq != rhs.historySeq {return false}
+    if lhs.historyTag != rhs.historyTag {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ReadDigestReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadDigestReply"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}history_seq\0\u{3}history_tag\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
+      case 2: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.historySeq != 0 {
+      try visitor.visitSingularInt64Field(value: self.historySeq, fieldNumber: 1)
+    }
+    if self.historyTag != 0 {
+      try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ReadDigestReply, rhs: ReadDigestReply) -> Bool {
+    if lhs.historySeq != rhs.historySeq {return false}
+    if lhs.historyTag != rhs.historyTag {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ReadRowsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadRowsRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}epoch\0\u{3}history_seq\0\u{3}history_tag\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.after) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.epoch) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
+      case 4: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.after != 0 {
+      try visitor.visitSingularInt64Field(value: self.after, fieldNumber: 1)
+    }
+    if !self.epoch.isEmpty {
+      try visitor.visitSingularStringField(value: self.epoch, fieldNumber: 2)
+    }
+    if self.historySeq != 0 {
+      try visitor.visitSingularInt64Field(value: self.historySeq, fieldNumber: 3)
+    }
+    if self.historyTag != 0 {
+      try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ReadRowsRequest, rhs: ReadRowsRequest) -> Bool {
+    if lhs.after != rhs.after {return false}
+    if lhs.epoch != rhs.epoch {return false}
     if lhs.historySeq != rhs.historySeq {return false}
     if lhs.historyTag != rhs.historyTag {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}

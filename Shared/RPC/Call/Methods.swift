@@ -27,6 +27,10 @@ package enum DownloadRPC {
         "oversync.download.v1.WatchHead")
     package static let noteHeads = RPCMethod<NoteHeadsRequest, NoteHeadsReply>(
         "oversync.download.v1.NoteHeads")
+    package static let readDigest = RPCMethod<ReadDigestRequest, ReadDigestReply>(
+        "oversync.download.v1.ReadDigest")
+    package static let readRows = RPCMethod<ReadRowsRequest, PullChangesReply>(
+        "oversync.download.v1.ReadRows")
 }
 
 /// Tokens and keys.

@@ -37,6 +37,9 @@ package struct Catalog: Sendable {
     /// The name and key of a table that is or was registered.
     package func identity(_ id: TableID) -> RegisteredTable? { self[id] ?? removed[id] }
 
+    /// The tables that are or were registered.
+    package var all: [RegisteredTable] { tables + removed.values }
+
     /// Everything that was read to make this catalog.
     package func isMade(of tables: [RegisteredTable]) -> Bool {
         let other = Catalog(tables: tables)
@@ -48,7 +51,6 @@ package struct Catalog: Sendable {
     ///
     /// - Parameter schema: nil for every schema.
     package func visibleTables(inSchema schema: String?, to roles: Set<String>) -> [TableID]? {
-        let all = tables + removed.values
         let visible = all.filter { table in
             table.access.mayRead(roles) && (schema == nil || table.name.schema == schema)
         }

@@ -75,7 +75,7 @@ extension ServiceRole {
     private static let downloads: [Privilege] =
         [
             "meta", "catalog", "scope", "source", "change_log", "hydration", "returned_table",
-            "atomic_upload",
+            "atomic_upload", "row_state",
         ].flatMap { Privilege.table("sync.\($0)", "SELECT") }
 
     private static let prunes: [Privilege] =

@@ -412,6 +412,141 @@ void   oversync__download__v1__read_bootstrap_reply__free_unpacked
   assert(message->base.descriptor == &oversync__download__v1__read_bootstrap_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   oversync__download__v1__read_digest_request__init
+                     (Oversync__Download__V1__ReadDigestRequest         *message)
+{
+  static const Oversync__Download__V1__ReadDigestRequest init_value = OVERSYNC__DOWNLOAD__V1__READ_DIGEST_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__download__v1__read_digest_request__get_packed_size
+                     (const Oversync__Download__V1__ReadDigestRequest *message)
+{
+  assert(message->base.descriptor == &oversync__download__v1__read_digest_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__download__v1__read_digest_request__pack
+                     (const Oversync__Download__V1__ReadDigestRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__download__v1__read_digest_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__download__v1__read_digest_request__pack_to_buffer
+                     (const Oversync__Download__V1__ReadDigestRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__download__v1__read_digest_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Download__V1__ReadDigestRequest *
+       oversync__download__v1__read_digest_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Download__V1__ReadDigestRequest *)
+     protobuf_c_message_unpack (&oversync__download__v1__read_digest_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__download__v1__read_digest_request__free_unpacked
+                     (Oversync__Download__V1__ReadDigestRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__download__v1__read_digest_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__download__v1__read_digest_reply__init
+                     (Oversync__Download__V1__ReadDigestReply         *message)
+{
+  static const Oversync__Download__V1__ReadDigestReply init_value = OVERSYNC__DOWNLOAD__V1__READ_DIGEST_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__download__v1__read_digest_reply__get_packed_size
+                     (const Oversync__Download__V1__ReadDigestReply *message)
+{
+  assert(message->base.descriptor == &oversync__download__v1__read_digest_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__download__v1__read_digest_reply__pack
+                     (const Oversync__Download__V1__ReadDigestReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__download__v1__read_digest_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__download__v1__read_digest_reply__pack_to_buffer
+                     (const Oversync__Download__V1__ReadDigestReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__download__v1__read_digest_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Download__V1__ReadDigestReply *
+       oversync__download__v1__read_digest_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Download__V1__ReadDigestReply *)
+     protobuf_c_message_unpack (&oversync__download__v1__read_digest_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__download__v1__read_digest_reply__free_unpacked
+                     (Oversync__Download__V1__ReadDigestReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__download__v1__read_digest_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__download__v1__read_rows_request__init
+                     (Oversync__Download__V1__ReadRowsRequest         *message)
+{
+  static const Oversync__Download__V1__ReadRowsRequest init_value = OVERSYNC__DOWNLOAD__V1__READ_ROWS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__download__v1__read_rows_request__get_packed_size
+                     (const Oversync__Download__V1__ReadRowsRequest *message)
+{
+  assert(message->base.descriptor == &oversync__download__v1__read_rows_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__download__v1__read_rows_request__pack
+                     (const Oversync__Download__V1__ReadRowsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__download__v1__read_rows_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__download__v1__read_rows_request__pack_to_buffer
+                     (const Oversync__Download__V1__ReadRowsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__download__v1__read_rows_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Download__V1__ReadRowsRequest *
+       oversync__download__v1__read_rows_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Download__V1__ReadRowsRequest *)
+     protobuf_c_message_unpack (&oversync__download__v1__read_rows_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__download__v1__read_rows_request__free_unpacked
+                     (Oversync__Download__V1__ReadRowsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__download__v1__read_rows_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_request__field_descriptors[11] =
 {
   {
@@ -1111,17 +1246,265 @@ const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_reply__d
   (ProtobufCMessageInit) oversync__download__v1__read_bootstrap_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor oversync__download__v1__download__method_descriptors[4] =
+static const ProtobufCFieldDescriptor oversync__download__v1__read_digest_request__field_descriptors[7] =
+{
+  {
+    "schema",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadDigestRequest, schema),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "table",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadDigestRequest, table),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bucket_count",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadDigestRequest, bucket_count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "buckets",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Oversync__Download__V1__ReadDigestRequest, n_buckets),
+    offsetof(Oversync__Download__V1__ReadDigestRequest, buckets),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "epoch",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadDigestRequest, epoch),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "history_seq",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadDigestRequest, history_seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "history_tag",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadDigestRequest, history_tag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__download__v1__read_digest_request__field_indices_by_name[] = {
+  2,   /* field[2] = bucket_count */
+  3,   /* field[3] = buckets */
+  4,   /* field[4] = epoch */
+  5,   /* field[5] = history_seq */
+  6,   /* field[6] = history_tag */
+  0,   /* field[0] = schema */
+  1,   /* field[1] = table */
+};
+static const ProtobufCIntRange oversync__download__v1__read_digest_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor oversync__download__v1__read_digest_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.download.v1.ReadDigestRequest",
+  "ReadDigestRequest",
+  "Oversync__Download__V1__ReadDigestRequest",
+  "oversync.download.v1",
+  sizeof(Oversync__Download__V1__ReadDigestRequest),
+  7,
+  oversync__download__v1__read_digest_request__field_descriptors,
+  oversync__download__v1__read_digest_request__field_indices_by_name,
+  1,  oversync__download__v1__read_digest_request__number_ranges,
+  (ProtobufCMessageInit) oversync__download__v1__read_digest_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__download__v1__read_digest_reply__field_descriptors[2] =
+{
+  {
+    "history_seq",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadDigestReply, history_seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "history_tag",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadDigestReply, history_tag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__download__v1__read_digest_reply__field_indices_by_name[] = {
+  0,   /* field[0] = history_seq */
+  1,   /* field[1] = history_tag */
+};
+static const ProtobufCIntRange oversync__download__v1__read_digest_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor oversync__download__v1__read_digest_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.download.v1.ReadDigestReply",
+  "ReadDigestReply",
+  "Oversync__Download__V1__ReadDigestReply",
+  "oversync.download.v1",
+  sizeof(Oversync__Download__V1__ReadDigestReply),
+  2,
+  oversync__download__v1__read_digest_reply__field_descriptors,
+  oversync__download__v1__read_digest_reply__field_indices_by_name,
+  1,  oversync__download__v1__read_digest_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__download__v1__read_digest_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__download__v1__read_rows_request__field_descriptors[4] =
+{
+  {
+    "after",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadRowsRequest, after),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "epoch",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadRowsRequest, epoch),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "history_seq",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadRowsRequest, history_seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "history_tag",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadRowsRequest, history_tag),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__download__v1__read_rows_request__field_indices_by_name[] = {
+  0,   /* field[0] = after */
+  1,   /* field[1] = epoch */
+  2,   /* field[2] = history_seq */
+  3,   /* field[3] = history_tag */
+};
+static const ProtobufCIntRange oversync__download__v1__read_rows_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor oversync__download__v1__read_rows_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.download.v1.ReadRowsRequest",
+  "ReadRowsRequest",
+  "Oversync__Download__V1__ReadRowsRequest",
+  "oversync.download.v1",
+  sizeof(Oversync__Download__V1__ReadRowsRequest),
+  4,
+  oversync__download__v1__read_rows_request__field_descriptors,
+  oversync__download__v1__read_rows_request__field_indices_by_name,
+  1,  oversync__download__v1__read_rows_request__number_ranges,
+  (ProtobufCMessageInit) oversync__download__v1__read_rows_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCMethodDescriptor oversync__download__v1__download__method_descriptors[6] =
 {
   { "PullChanges", &oversync__download__v1__pull_changes_request__descriptor, &oversync__download__v1__pull_changes_reply__descriptor },
   { "ReadBootstrap", &oversync__download__v1__read_bootstrap_request__descriptor, &oversync__download__v1__read_bootstrap_reply__descriptor },
   { "WatchHead", &oversync__download__v1__watch_head_request__descriptor, &oversync__download__v1__watch_head_reply__descriptor },
   { "NoteHeads", &oversync__download__v1__note_heads_request__descriptor, &oversync__download__v1__note_heads_reply__descriptor },
+  { "ReadDigest", &oversync__download__v1__read_digest_request__descriptor, &oversync__download__v1__read_digest_reply__descriptor },
+  { "ReadRows", &oversync__download__v1__read_rows_request__descriptor, &oversync__download__v1__pull_changes_reply__descriptor },
 };
 const unsigned oversync__download__v1__download__method_indices_by_name[] = {
   3,        /* NoteHeads */
   0,        /* PullChanges */
   1,        /* ReadBootstrap */
+  4,        /* ReadDigest */
+  5,        /* ReadRows */
   2         /* WatchHead */
 };
 const ProtobufCServiceDescriptor oversync__download__v1__download__descriptor =
@@ -1131,7 +1514,7 @@ const ProtobufCServiceDescriptor oversync__download__v1__download__descriptor =
   "Download",
   "Oversync__Download__V1__Download",
   "oversync.download.v1",
-  4,
+  6,
   oversync__download__v1__download__method_descriptors,
   oversync__download__v1__download__method_indices_by_name
 };
@@ -1166,6 +1549,22 @@ void oversync__download__v1__download__note_heads(ProtobufCService *service,
 {
   assert(service->descriptor == &oversync__download__v1__download__descriptor);
   service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__download__v1__download__read_digest(ProtobufCService *service,
+                                                   const Oversync__Download__V1__ReadDigestRequest *input,
+                                                   Oversync__Download__V1__ReadDigestReply_Closure closure,
+                                                   void *closure_data)
+{
+  assert(service->descriptor == &oversync__download__v1__download__descriptor);
+  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__download__v1__download__read_rows(ProtobufCService *service,
+                                                 const Oversync__Download__V1__ReadRowsRequest *input,
+                                                 Oversync__Download__V1__PullChangesReply_Closure closure,
+                                                 void *closure_data)
+{
+  assert(service->descriptor == &oversync__download__v1__download__descriptor);
+  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__download__v1__download__init (Oversync__Download__V1__Download_Service *service,
                                              Oversync__Download__V1__Download_ServiceDestroy destroy)

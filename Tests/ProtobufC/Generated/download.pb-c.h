@@ -24,6 +24,9 @@ typedef struct Oversync__Download__V1__UserHead Oversync__Download__V1__UserHead
 typedef struct Oversync__Download__V1__NoteHeadsReply Oversync__Download__V1__NoteHeadsReply;
 typedef struct Oversync__Download__V1__ReadBootstrapRequest Oversync__Download__V1__ReadBootstrapRequest;
 typedef struct Oversync__Download__V1__ReadBootstrapReply Oversync__Download__V1__ReadBootstrapReply;
+typedef struct Oversync__Download__V1__ReadDigestRequest Oversync__Download__V1__ReadDigestRequest;
+typedef struct Oversync__Download__V1__ReadDigestReply Oversync__Download__V1__ReadDigestReply;
+typedef struct Oversync__Download__V1__ReadRowsRequest Oversync__Download__V1__ReadRowsRequest;
 
 
 /* --- enums --- */
@@ -220,6 +223,71 @@ struct  Oversync__Download__V1__ReadBootstrapReply
     , 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0 }
 
 
+struct  Oversync__Download__V1__ReadDigestRequest
+{
+  ProtobufCMessage base;
+  /*
+   * Empty: every schema.
+   */
+  char *schema;
+  /*
+   * Empty: the sums of all tables that the caller may read.
+   */
+  char *table;
+  /*
+   * With a table: in how many parts; 0: as a whole.
+   */
+  uint32_t bucket_count;
+  /*
+   * The parts whose rows are listed; none: the sums of all parts.
+   */
+  size_t n_buckets;
+  uint32_t *buckets;
+  /*
+   * These three as in PullChangesRequest.
+   */
+  char *epoch;
+  int64_t history_seq;
+  uint64_t history_tag;
+};
+#define OVERSYNC__DOWNLOAD__V1__READ_DIGEST_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__read_digest_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, 0 }
+
+
+struct  Oversync__Download__V1__ReadDigestReply
+{
+  ProtobufCMessage base;
+  /*
+   * The change at the end of the log that was summed; 0: there is none.
+   */
+  int64_t history_seq;
+  uint64_t history_tag;
+};
+#define OVERSYNC__DOWNLOAD__V1__READ_DIGEST_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__read_digest_reply__descriptor) \
+    , 0, 0 }
+
+
+struct  Oversync__Download__V1__ReadRowsRequest
+{
+  ProtobufCMessage base;
+  /*
+   * Exclusive lower bound of the changes' sequences.
+   */
+  int64_t after;
+  /*
+   * These three as in PullChangesRequest.
+   */
+  char *epoch;
+  int64_t history_seq;
+  uint64_t history_tag;
+};
+#define OVERSYNC__DOWNLOAD__V1__READ_ROWS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__read_rows_request__descriptor) \
+    , 0, (char *)protobuf_c_empty_string, 0, 0 }
+
+
 /* Oversync__Download__V1__PullChangesRequest methods */
 void   oversync__download__v1__pull_changes_request__init
                      (Oversync__Download__V1__PullChangesRequest         *message);
@@ -391,6 +459,63 @@ Oversync__Download__V1__ReadBootstrapReply *
 void   oversync__download__v1__read_bootstrap_reply__free_unpacked
                      (Oversync__Download__V1__ReadBootstrapReply *message,
                       ProtobufCAllocator *allocator);
+/* Oversync__Download__V1__ReadDigestRequest methods */
+void   oversync__download__v1__read_digest_request__init
+                     (Oversync__Download__V1__ReadDigestRequest         *message);
+size_t oversync__download__v1__read_digest_request__get_packed_size
+                     (const Oversync__Download__V1__ReadDigestRequest   *message);
+size_t oversync__download__v1__read_digest_request__pack
+                     (const Oversync__Download__V1__ReadDigestRequest   *message,
+                      uint8_t             *out);
+size_t oversync__download__v1__read_digest_request__pack_to_buffer
+                     (const Oversync__Download__V1__ReadDigestRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Download__V1__ReadDigestRequest *
+       oversync__download__v1__read_digest_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__download__v1__read_digest_request__free_unpacked
+                     (Oversync__Download__V1__ReadDigestRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Download__V1__ReadDigestReply methods */
+void   oversync__download__v1__read_digest_reply__init
+                     (Oversync__Download__V1__ReadDigestReply         *message);
+size_t oversync__download__v1__read_digest_reply__get_packed_size
+                     (const Oversync__Download__V1__ReadDigestReply   *message);
+size_t oversync__download__v1__read_digest_reply__pack
+                     (const Oversync__Download__V1__ReadDigestReply   *message,
+                      uint8_t             *out);
+size_t oversync__download__v1__read_digest_reply__pack_to_buffer
+                     (const Oversync__Download__V1__ReadDigestReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Download__V1__ReadDigestReply *
+       oversync__download__v1__read_digest_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__download__v1__read_digest_reply__free_unpacked
+                     (Oversync__Download__V1__ReadDigestReply *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Download__V1__ReadRowsRequest methods */
+void   oversync__download__v1__read_rows_request__init
+                     (Oversync__Download__V1__ReadRowsRequest         *message);
+size_t oversync__download__v1__read_rows_request__get_packed_size
+                     (const Oversync__Download__V1__ReadRowsRequest   *message);
+size_t oversync__download__v1__read_rows_request__pack
+                     (const Oversync__Download__V1__ReadRowsRequest   *message,
+                      uint8_t             *out);
+size_t oversync__download__v1__read_rows_request__pack_to_buffer
+                     (const Oversync__Download__V1__ReadRowsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Download__V1__ReadRowsRequest *
+       oversync__download__v1__read_rows_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__download__v1__read_rows_request__free_unpacked
+                     (Oversync__Download__V1__ReadRowsRequest *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Oversync__Download__V1__PullChangesRequest_Closure)
@@ -420,6 +545,15 @@ typedef void (*Oversync__Download__V1__ReadBootstrapRequest_Closure)
 typedef void (*Oversync__Download__V1__ReadBootstrapReply_Closure)
                  (const Oversync__Download__V1__ReadBootstrapReply *message,
                   void *closure_data);
+typedef void (*Oversync__Download__V1__ReadDigestRequest_Closure)
+                 (const Oversync__Download__V1__ReadDigestRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Download__V1__ReadDigestReply_Closure)
+                 (const Oversync__Download__V1__ReadDigestReply *message,
+                  void *closure_data);
+typedef void (*Oversync__Download__V1__ReadRowsRequest_Closure)
+                 (const Oversync__Download__V1__ReadRowsRequest *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -443,6 +577,14 @@ struct Oversync__Download__V1__Download_Service
                      const Oversync__Download__V1__NoteHeadsRequest *input,
                      Oversync__Download__V1__NoteHeadsReply_Closure closure,
                      void *closure_data);
+  void (*read_digest)(Oversync__Download__V1__Download_Service *service,
+                      const Oversync__Download__V1__ReadDigestRequest *input,
+                      Oversync__Download__V1__ReadDigestReply_Closure closure,
+                      void *closure_data);
+  void (*read_rows)(Oversync__Download__V1__Download_Service *service,
+                    const Oversync__Download__V1__ReadRowsRequest *input,
+                    Oversync__Download__V1__PullChangesReply_Closure closure,
+                    void *closure_data);
 };
 typedef void (*Oversync__Download__V1__Download_ServiceDestroy)(Oversync__Download__V1__Download_Service *);
 void oversync__download__v1__download__init (Oversync__Download__V1__Download_Service *service,
@@ -454,7 +596,9 @@ void oversync__download__v1__download__init (Oversync__Download__V1__Download_Se
       function_prefix__ ## pull_changes,\
       function_prefix__ ## read_bootstrap,\
       function_prefix__ ## watch_head,\
-      function_prefix__ ## note_heads  }
+      function_prefix__ ## note_heads,\
+      function_prefix__ ## read_digest,\
+      function_prefix__ ## read_rows  }
 void oversync__download__v1__download__pull_changes(ProtobufCService *service,
                                                     const Oversync__Download__V1__PullChangesRequest *input,
                                                     Oversync__Download__V1__PullChangesReply_Closure closure,
@@ -471,6 +615,14 @@ void oversync__download__v1__download__note_heads(ProtobufCService *service,
                                                   const Oversync__Download__V1__NoteHeadsRequest *input,
                                                   Oversync__Download__V1__NoteHeadsReply_Closure closure,
                                                   void *closure_data);
+void oversync__download__v1__download__read_digest(ProtobufCService *service,
+                                                   const Oversync__Download__V1__ReadDigestRequest *input,
+                                                   Oversync__Download__V1__ReadDigestReply_Closure closure,
+                                                   void *closure_data);
+void oversync__download__v1__download__read_rows(ProtobufCService *service,
+                                                 const Oversync__Download__V1__ReadRowsRequest *input,
+                                                 Oversync__Download__V1__PullChangesReply_Closure closure,
+                                                 void *closure_data);
 
 /* --- descriptors --- */
 
@@ -483,6 +635,9 @@ extern const ProtobufCMessageDescriptor oversync__download__v1__user_head__descr
 extern const ProtobufCMessageDescriptor oversync__download__v1__note_heads_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__download__v1__read_digest_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__download__v1__read_digest_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__download__v1__read_rows_request__descriptor;
 extern const ProtobufCServiceDescriptor oversync__download__v1__download__descriptor;
 
 PROTOBUF_C__END_DECLS

@@ -317,7 +317,7 @@ extension SyncedDatabase {
     }
 
     /// Makes ann's changes that many days older than they are.
-    fileprivate func age(days: Int, upTo sequence: Int) async throws {
+    func age(days: Int, upTo sequence: Int) async throws {
         try await execute(
             """
             UPDATE sync.change_log SET ts = now() - interval '\(days) days'

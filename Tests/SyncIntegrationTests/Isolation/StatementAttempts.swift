@@ -163,6 +163,14 @@ struct StatementAttempt: Sendable {
         bindings.bind(Stranger.victimsDevice)
     }
 
+    @Sendable
+    private static func bindBuckets(_ bindings: inout Bindings, _ stranger: Stranger) {
+        stranger.claim(&bindings)
+        bindings.bind(stranger.victimsRows.first?.table)
+        bindings.bind(true)
+        bindings.bind(Int32(8))
+    }
+
     private static let downloads = [
         StatementAttempt(DownloadStatements.ReadScope.statement, .named) {
             bindDevice(&$0, $1)
@@ -183,6 +191,33 @@ struct StatementAttempt: Sendable {
         StatementAttempt(DownloadStatements.ReadHistory.statement, .named) {
             $1.claim(&$0)
             for number in [1, Int64.max] { $0.bind(number) }
+        },
+        StatementAttempt(DownloadStatements.ReadDigests.statement, .named) {
+            bindings, stranger in
+            stranger.claim(&bindings)
+            var tables = ArrayBinding(of: .int2)
+            var kinds = ArrayBinding(of: .bool)
+            for table in Set(stranger.victimsRows.map(\.table)) {
+                tables.append(table)
+                kinds.append(true)
+            }
+            for array in [tables, kinds] { bindings.bind(array) }
+        },
+        StatementAttempt(DownloadStatements.ReadBuckets.statement, .named, bindBuckets),
+        StatementAttempt(DownloadStatements.ReadTerms.statement, .named) { bindings, stranger in
+            bindBuckets(&bindings, stranger)
+            var buckets = ArrayBinding(of: .int4)
+            for bucket in 0..<256 { buckets.append(Int32(bucket)) }
+            bindings.bind(buckets)
+            bindings.bind(Int64(1000))
+        },
+        StatementAttempt(DownloadStatements.ReadRows.statement, .named) { bindings, stranger in
+            stranger.claim(&bindings)
+            bindings.bind(stranger.victimsRows.first?.table)
+            var keys = ArrayBinding(of: .bytea)
+            for row in stranger.victimsRows { row.key.withUnsafeBytes { keys.append(bytes: $0) } }
+            bindings.bind(keys)
+            for number in [0, Int64(1 << 20)] { bindings.bind(number) }
         },
         StatementAttempt(DownloadStatements.ReadPage.statement, .named, bindPage),
         StatementAttempt(DownloadStatements.ReadLargeRows.statement, .named, bindPage),

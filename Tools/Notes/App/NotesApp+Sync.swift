@@ -33,6 +33,10 @@ extension NotesApp {
                 "! the notebook was read again from its start (\(report.reason.rawValue)): "
                     + "\(Words.count(report.resentRows, "row")) sent again, \(report.removedRows) removed",
                 .warning)
+        case .drift(let report):
+            screen.say(
+                "! \(Words.count(report.rows, "row")) of \(report.table) were not the server's: "
+                    + "\(report.repaired) repaired", .warning)
         }
     }
 

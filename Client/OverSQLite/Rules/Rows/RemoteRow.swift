@@ -6,6 +6,9 @@ struct RemoteRow {
     /// The device that wrote this version; nil if the server does not say.
     let sourceID: String?
     let changeID: Int64?
+    /// What the row adds to its table's digest; nil for a deletion, and where the bytes are not
+    /// those of a page.
+    var term: Int64?
 
     var known: KnownRow { KnownRow(version: version, isDeleted: payload == nil) }
 }

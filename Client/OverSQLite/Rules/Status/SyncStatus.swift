@@ -116,4 +116,7 @@ public enum SyncEvent: Sendable, Hashable {
     /// The log was reread from its start, or, with the reason `deviceRestored`, the device's own
     /// changes are being downloaded again.
     case reread(RereadReport)
+    /// Rows of a table were not what the server has, though the device had read everything. They
+    /// are repaired.
+    case drift(DriftReport)
 }

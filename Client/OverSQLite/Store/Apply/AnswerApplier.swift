@@ -125,7 +125,7 @@ struct AnswerApplier {
         let spelling = pending?.local ?? known?.spelling ?? .null
         try tables.known.record(
             table, change.key, KnownRow(version: version, isDeleted: change.operation == .delete),
-            local: spelling)
+            local: spelling, term: known.flatMap { $0.row.version == version ? $0.term : nil })
     }
 
     /// Writes the version that was held until the outcome of the row's edits was known. If this

@@ -12,7 +12,8 @@ struct OwnWrite {
     /// The version is the row as it is here, or what the server made of it: it is confirmed.
     func confirm(_ pending: PendingRow, in table: TableSchema, by row: RemoteRow) throws {
         try PendingQueue(db: db).remove(table, pending.key)
-        try tables.known.record(table, pending.key, row.known, local: pending.local)
+        try tables.known.record(
+            table, pending.key, row.known, local: pending.local, term: row.term)
         if pending.operation != .delete {
             _ = try StoredWrite(db: db, tables: tables).take(
                 row, table, pending.key, local: pending.local, pending: nil)
@@ -32,7 +33,8 @@ struct OwnWrite {
                     row: .init(tableID: table.id, key: pending.key), kind: .reached(revision: sent))
             )
         }
-        try tables.known.record(table, pending.key, row.known, local: pending.local)
+        try tables.known.record(
+            table, pending.key, row.known, local: pending.local, term: row.term)
         let isDeleted = row.payload == nil
         let queue = PendingQueue(db: db)
         if writesRow, !isDeleted, pending.operation != .delete {

@@ -135,10 +135,12 @@ struct PageApplier {
             change, known: known?.row,
             waiting: pending.map { .init(revision: $0.revision, sent: sent) },
             ownSource: ownSource, localUntil: localUntil)
-        if action == .skip { return }
+        if action == .skip {
+            return try learnTerm(of: change, table, key, known, bytes)
+        }
         if action == .takeStored, let known {
             return try takeStored(
-                remoteRow(change, bytes), table, key, known, pending: pending)
+                remoteRow(change, key, bytes), table, key, known, pending: pending)
         }
         if action == .postpone {
             return try hold(
@@ -180,10 +182,10 @@ struct PageApplier {
                 return try tables.delete(version: change.version, table, key, local: local)
             }
             return try tables.upsert(
-                UnsafeBufferPointer(rebasing: bytes[payload]), version: change.version, table, key,
-                local: local)
+                UnsafeBufferPointer(rebasing: bytes[payload]), version: change.version,
+                term(of: change, key, bytes), table, key, local: local)
         }
-        let row = remoteRow(change, bytes)
+        let row = remoteRow(change, key, bytes)
         switch action {
         case .skip, .apply, .postpone, .takeStored: break
         case .confirm:
@@ -214,9 +216,7 @@ struct PageApplier {
         if let report = resolution.report { summary.reports.append(report) }
         guard case .open(let refused) = resolution else { return true }
         if let refused { summary.rejected.append(refused) }
-        try held.hold(
-            table, pending.key, version: row.version, payload: row.payload,
-            .unresolved, "the app's resolver failed")
+        try held.hold(table, pending.key, row, .unresolved, "the app's resolver failed")
         tables.hasHeld = true
         return false
     }
@@ -228,7 +228,7 @@ struct PageApplier {
         _ change: RemoteChange, _ table: TableSchema, _ key: DeviceRowKey, _ known: KnownRows.Entry,
         pending: PendingRow?, _ bytes: UnsafeBufferPointer<UInt8>
     ) throws {
-        let row = remoteRow(change, bytes)
+        let row = remoteRow(change, key, bytes)
         let local = table.keyForm.spelled(known.spelling, for: key)
         let standing =
             pending
@@ -266,24 +266,24 @@ struct PageApplier {
     ) throws {
         try tables.known.record(
             table, key, KnownRow(version: version - 1, isDeleted: known.row.isDeleted),
-            local: known.spelling)
+            local: known.spelling, term: nil)
         if pending?.base == version { try queue.setBase(table, key, version - 1) }
     }
 
-    private func remoteRow(_ change: RemoteChange, _ bytes: UnsafeBufferPointer<UInt8>) -> RemoteRow
-    {
+    private func remoteRow(
+        _ change: RemoteChange, _ key: DeviceRowKey, _ bytes: UnsafeBufferPointer<UInt8>
+    ) -> RemoteRow {
         RemoteRow(
             version: change.version, payload: change.payload.map { Array(bytes[$0]) },
-            sourceID: change.sourceID, changeID: change.changeID)
+            sourceID: change.sourceID, changeID: change.changeID,
+            term: term(of: change, key, bytes))
     }
 
     private mutating func hold(
         _ change: RemoteChange, _ table: TableSchema, _ key: DeviceRowKey,
         _ bytes: UnsafeBufferPointer<UInt8>, _ cause: HeldRow.Cause, _ reason: String
     ) throws {
-        try held.hold(
-            table, key, version: change.version, payload: change.payload.map { Array(bytes[$0]) },
-            cause, reason)
+        try held.hold(table, key, remoteRow(change, key, bytes), cause, reason)
         tables.hasHeld = true
         summary.held += 1
     }

@@ -91,7 +91,7 @@ struct StoredWrite {
         _ reason: String
     ) throws {
         try HeldRows(db: db).hold(
-            table, key, version: row.version, payload: row.payload, cause, reason, isStored: true)
+            table, key, row, cause, reason, isStored: true)
         tables.hasHeld = true
     }
 

@@ -180,7 +180,8 @@ struct ConflictResolver {
             }
             try rebase(pending, table, server, as: nil, image: image)
         case .delete:
-            try tables.known.record(table, pending.key, server.known, local: pending.local)
+            try tables.known.record(
+                table, pending.key, server.known, local: pending.local, term: server.term)
             try tables.writer(table).delete(local: pending.local)
             tables.rememberChange(in: table)
             try queue.rebase(table, pending.key, onto: server.version, as: .delete, image: image)
@@ -194,7 +195,8 @@ struct ConflictResolver {
         as operation: CapturedOperation?,
         image: String?
     ) throws {
-        try tables.known.record(table, pending.key, server.known, local: pending.local)
+        try tables.known.record(
+            table, pending.key, server.known, local: pending.local, term: server.term)
         if operation == .delete, server.payload == nil {
             return try PendingQueue(db: db).remove(table, pending.key)
         }

@@ -38,7 +38,7 @@ struct RebuiltTables {
             // The table itself says best what the server's values are in its columns.
             try db.inSavepoint {
                 try tables.upsert(
-                    payload, version: change.version, table, key, local: local)
+                    payload, version: change.version, known.term, table, key, local: local)
                 difference = Difference(
                     here: here, there: try reader.values(local) ?? here, kept: kept)
                 return difference.isEdit ? .rollback : .commit

@@ -5,7 +5,7 @@ import GRDB
 ///
 /// After `historyPruned`, a row that is not found was deleted on the server. After `newHistory`,
 /// the server has lost the row or its newest version although it had confirmed it; the row is sent
-/// again (promise P7).
+/// again (promise P7). So it is after `drift`, also where not the log but single rows are read.
 struct Reread {
     let db: Database
     let catalog: DeviceCatalog
@@ -30,14 +30,17 @@ struct Reread {
     /// - Parameter epoch: the server's epoch; nil keeps the known one.
     func begin(epoch: String?) throws {
         try UnseenRows(db: db).begin()
-        if reason == .newHistory {
+        if sendsAgain {
             try HeldRows(db: db).removeAll()
-            try SyncedTables(db: db).recordNewHistory()
+            if reason == .newHistory { try SyncedTables(db: db).recordNewHistory() }
         } else {
             try HeldRows(db: db).removeDownloaded()
         }
         try DeviceStateTable(db: db).beginReread(reason, epoch: epoch)
     }
+
+    /// Whether rows that are not found are sent again. Otherwise they were deleted on the server.
+    private var sendsAgain: Bool { reason == .newHistory || reason == .drift }
 
     /// Records that the log contains a row in some version.
     func meet(
@@ -45,12 +48,17 @@ struct Reread {
     ) throws -> Meeting {
         guard let known else { return .usual }
         let unseen = UnseenRows(db: db)
-        if reason == .newHistory, change.version < known.version {
+        // A deletion that this device has not heard of in the same version deletes nothing here.
+        let isOlder =
+            change.version < known.version
+            || reason == .drift && change.isDelete && !known.isDeleted
+                && change.version == known.version
+        if sendsAgain, isOlder {
             try unseen.record(table, key, version: change.version, isDelete: change.isDelete)
             return .usual
         }
         try unseen.remove(table, key)
-        return reason == .newHistory && change.version == known.version ? .compare : .usual
+        return sendsAgain && change.version == known.version ? .compare : .usual
     }
 
     /// Processes the rows that were not found. Runs under apply mode, in the transaction of the
@@ -58,7 +66,7 @@ struct Reread {
     func finish(_ tables: TableWriters) throws -> RereadReport {
         let report =
             switch reason {
-            case .newHistory:
+            case .newHistory, .drift:
                 RereadReport(reason: reason, resentRows: try resend(tables), removedRows: 0)
             case .historyPruned, .deviceRestored:
                 RereadReport(reason: reason, resentRows: 0, removedRows: try remove(tables))

@@ -14,6 +14,17 @@ struct UnseenRows {
                 """)
     }
 
+    /// Starts with those rows of a table that the device knows and that are not deleted.
+    func begin(with keys: [DeviceRowKey], of table: TableSchema) throws {
+        try removeAll()
+        let statement = try db.cachedStatement(
+            sql: """
+                INSERT INTO _sync_unseen (tbl, key)
+                SELECT tbl, key FROM _sync_rows WHERE tbl = ? AND key = ? AND deleted = 0
+                """)
+        for key in keys { try statement.execute(arguments: [table.id, key.wire]) }
+    }
+
     /// Records that the log contains the row in an older version than the device knows.
     func record(_ table: TableSchema, _ key: DeviceRowKey, version: Int64, isDelete: Bool) throws {
         try db.cachedStatement(

@@ -30,30 +30,43 @@ struct HeldRows {
             self.row = RemoteRow(
                 version: row["version"],
                 payload: (row["payload"] as String?).map { Array($0.utf8) },
-                sourceID: nil, changeID: nil)
+                sourceID: nil, changeID: nil, term: row["term"])
         }
     }
 
     /// - Parameter isStored: whether this is what the server has stored of a version that the
     ///   device wrote itself. It does not replace a newer version.
     func hold(
-        _ table: TableSchema, _ key: DeviceRowKey, version: Int64, payload: [UInt8]?,
+        _ table: TableSchema, _ key: DeviceRowKey, _ row: RemoteRow,
         _ cause: HeldRow.Cause, _ reason: String, isStored: Bool = false
     ) throws {
         try db.cachedStatement(
             sql: """
-                INSERT INTO _sync_held (tbl, key, version, payload, reason, cause, is_stored)
-                VALUES (?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO _sync_held (tbl, key, version, payload, reason, cause, is_stored, term)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT (tbl, key) DO UPDATE
                 SET version = excluded.version, payload = excluded.payload,
-                  reason = excluded.reason, cause = excluded.cause,
+                  term = excluded.term, reason = excluded.reason, cause = excluded.cause,
                   is_stored = excluded.is_stored
                 WHERE NOT excluded.is_stored OR excluded.version >= _sync_held.version
                 """
         ).execute(arguments: [
-            table.id, key.wire, version, payload.map { String(decoding: $0, as: UTF8.self) },
-            reason, cause.rawValue, isStored,
+            table.id, key.wire, row.version,
+            row.payload.map { String(decoding: $0, as: UTF8.self) }, reason, cause.rawValue,
+            isStored, row.term,
         ])
+    }
+
+    /// Records what a held version adds to its table's digest.
+    func setTerm(
+        _ table: TableSchema, _ key: DeviceRowKey, version: Int64, _ term: Int64?
+    ) throws {
+        try db.cachedStatement(
+            sql: """
+                UPDATE _sync_held SET term = ?
+                WHERE tbl = ? AND key = ? AND version = ? AND payload IS NOT NULL
+                """
+        ).execute(arguments: [term, table.id, key.wire, version])
     }
 
     func release(_ table: TableSchema, _ key: DeviceRowKey) throws {
@@ -114,7 +127,7 @@ struct HeldRows {
         try Row.fetchAll(
             db,
             sql: """
-                SELECT tbl, key, version, payload, reason, is_stored FROM _sync_held
+                SELECT tbl, key, version, payload, reason, is_stored, term FROM _sync_held
                 WHERE (tbl, key) IN (
                     SELECT tbl, key FROM _sync_held ORDER BY random() LIMIT ?)
                 ORDER BY tbl, key
@@ -127,7 +140,7 @@ struct HeldRows {
     func refused(of table: TableSchema, limit: Int) throws -> [Entry] {
         let statement = try db.cachedStatement(
             sql: """
-                SELECT tbl, key, version, payload, reason, is_stored FROM _sync_held
+                SELECT tbl, key, version, payload, reason, is_stored, term FROM _sync_held
                 WHERE tbl = ? AND cause = ? AND payload IS NOT NULL ORDER BY key LIMIT ?
                 """)
         return try Row.fetchAll(
@@ -144,7 +157,7 @@ struct HeldRows {
     func entry(_ table: TableSchema, _ key: DeviceRowKey) throws -> Entry? {
         let statement = try db.cachedStatement(
             sql: """
-                SELECT tbl, key, version, payload, reason, is_stored FROM _sync_held
+                SELECT tbl, key, version, payload, reason, is_stored, term FROM _sync_held
                 WHERE tbl = ? AND key = ?
                 """)
         return try Row.fetchOne(statement, arguments: [table.id, key.wire]).map(Entry.init)

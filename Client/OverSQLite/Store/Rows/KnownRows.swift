@@ -2,8 +2,8 @@ import Foundation
 import GRDB
 import GRDBSQLite
 
-/// `_sync_rows`, the versions that this device last saw, and how rows spell their keys. No other
-/// file writes it.
+/// `_sync_rows`, the versions that this device last saw, what they add to digests, and how rows
+/// spell their keys. No other file writes it.
 final class KnownRows {
     private let db: Database
     private let findStatement: RawStatement
@@ -15,20 +15,25 @@ final class KnownRows {
     init(db: Database) throws {
         self.db = db
         findStatement = try RawStatement(
-            db, "SELECT version, deleted, local FROM _sync_rows WHERE tbl = ? AND key = ?")
+            db, "SELECT version, deleted, local, term FROM _sync_rows WHERE tbl = ? AND key = ?")
         recordStatement = try RawStatement(
             db,
             """
-            INSERT INTO _sync_rows (tbl, key, version, deleted, local) VALUES (?, ?, ?, ?, ?)
+            INSERT INTO _sync_rows (tbl, key, version, deleted, local, term)
+            VALUES (?, ?, ?, ?, ?, ?)
             ON CONFLICT (tbl, key) DO UPDATE
-            SET version = excluded.version, deleted = excluded.deleted, local = excluded.local
+            SET version = excluded.version, deleted = excluded.deleted, local = excluded.local,
+              term = excluded.term
             """)
     }
 
-    /// A known row and its key's spelling; null if it is the wire's spelling.
     struct Entry {
         let row: KnownRow
+        /// How the row spells its key; null if it is the wire's spelling.
         let spelling: DatabaseValue
+        /// What that version adds to its table's digest; nil if that is not known, and for a
+        /// deletion.
+        let term: Int64?
     }
 
     func find(_ table: TableSchema, _ key: DeviceRowKey) throws -> Entry? {
@@ -39,35 +44,45 @@ final class KnownRows {
                 row: KnownRow(
                     version: sqlite3_column_int64(row, 0),
                     isDeleted: sqlite3_column_int64(row, 1) != 0),
-                spelling: DatabaseValue(sqliteStatement: row, index: 2))
+                spelling: DatabaseValue(sqliteStatement: row, index: 2),
+                term: Int64.fromDatabaseValue(DatabaseValue(sqliteStatement: row, index: 3)))
         }
     }
 
     /// Records a version and how the row spells its key.
-    func record(_ table: TableSchema, _ key: DeviceRowKey, _ row: KnownRow, local: DatabaseValue)
-        throws
-    {
+    ///
+    /// - Parameter term: what that version adds to its table's digest; nil if that is not known.
+    func record(
+        _ table: TableSchema, _ key: DeviceRowKey, _ row: KnownRow, local: DatabaseValue,
+        term: Int64?
+    ) throws {
         recordStatement.bind(integer: table.id, at: 1)
         recordStatement.bind(text: key.wire, at: 2)
         recordStatement.bind(integer: row.version, at: 3)
         recordStatement.bind(integer: row.isDeleted ? 1 : 0, at: 4)
         recordStatement.bind(KeyForm.stored(local, for: key), at: 5)
+        if let term, !row.isDeleted {
+            recordStatement.bind(integer: term, at: 6)
+        } else {
+            recordStatement.bindNull(at: 6)
+        }
         try recordStatement.run(db)
     }
 
-    /// The parameters per row of `newStatement`: table, key, version, and the key's spelling if it
-    /// differs from the wire's.
-    static let newParameters = 4
+    /// The parameters per row of `newStatement`: table, key, version, the key's spelling if it
+    /// differs from the wire's, and the term.
+    static let newParameters = 5
 
     /// Records rows about which nothing is known. Stops at the first row that is known. This
     /// searches the table once per row instead of twice.
     func newStatement(rows: Int) throws -> RawStatement {
         if let statement = newStatements[rows] { return statement }
-        let row = "(?, ?, ?, 0, ?)"
+        let row = "(?, ?, ?, 0, ?, ?)"
         let all = Array(repeating: row, count: rows).joined(separator: ", ")
         let statement = try RawStatement(
             db,
-            "INSERT OR FAIL INTO _sync_rows (tbl, key, version, deleted, local) VALUES \(all)")
+            "INSERT OR FAIL INTO _sync_rows (tbl, key, version, deleted, local, term) VALUES \(all)"
+        )
         newStatements[rows] = statement
         return statement
     }
@@ -79,13 +94,31 @@ final class KnownRows {
     }
 }
 
+// MARK: - Terms
+
+extension KnownRows {
+    /// Records what the version that is known adds to its table's digest.
+    func setTerm(
+        _ table: TableSchema, _ key: DeviceRowKey, version: Int64, _ term: Int64?
+    ) throws {
+        try db.cachedStatement(
+            sql: """
+                UPDATE _sync_rows SET term = ?
+                WHERE tbl = ? AND key = ? AND version = ? AND deleted = 0
+                """
+        ).execute(arguments: [term, table.id, key.wire, version])
+    }
+}
+
 // MARK: - Many rows at once
 
 extension KnownRows {
     /// Makes the row's version count as new when the log brings it again.
     func forgetVersion(_ table: TableSchema, _ key: DeviceRowKey) throws {
         try db.execute(
-            sql: "UPDATE _sync_rows SET version = version - 1 WHERE tbl = ? AND key = ?",
+            sql: """
+                UPDATE _sync_rows SET version = version - 1, term = NULL WHERE tbl = ? AND key = ?
+                """,
             arguments: [table.id, key.wire])
     }
 
@@ -115,8 +148,9 @@ extension KnownRows {
     func takeSeenVersions(in table: TableSchema) throws {
         try db.execute(
             sql: """
-                UPDATE _sync_rows SET version = u.seen,
-                  deleted = CASE WHEN deleted THEN 0 ELSE u.gone END FROM _sync_unseen u
+                UPDATE _sync_rows SET version = u.seen, term = NULL,
+                  deleted = CASE WHEN deleted THEN 0 ELSE u.gone END
+                FROM _sync_unseen u
                 WHERE u.tbl = :id AND u.seen IS NOT NULL
                   AND _sync_rows.tbl = u.tbl AND _sync_rows.key = u.key;
                 DELETE FROM _sync_rows WHERE deleted = 0 AND (tbl, key) IN (

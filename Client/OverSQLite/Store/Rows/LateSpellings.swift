@@ -57,7 +57,7 @@ struct LateSpellings {
                 WHERE \(table.quotedKey) COLLATE BINARY = ?
                 """, arguments: [local, key.wire])
         if let known = try tables.known.find(table, key) {
-            try tables.known.record(table, key, known.row, local: local)
+            try tables.known.record(table, key, known.row, local: local, term: known.term)
         }
         if try PendingQueue(db: db).row(table, key) != nil {
             try PendingQueue(db: db).respell(table, key, local: local)

@@ -148,6 +148,7 @@ struct NewRows {
                 statement.bindNull(at: place + 4)
             }
             statement.bind(integer: read.row.version, at: place + 3)
+            statement.bind(integer: read.row.term, at: place + 5)
         }
         return try count(of: statement)
     }

@@ -49,7 +49,7 @@ struct RespelledKeys {
             if let entry = try known.find(table, key) {
                 let old = table.keyForm.spelled(entry.spelling, for: key)
                 if try !entry.row.isDeleted && isGone(old, in: table) {
-                    try known.record(table, key, entry.row, local: local)
+                    try known.record(table, key, entry.row, local: local, term: entry.term)
                 } else if entry.row.isDeleted, pending == nil {
                     try TouchLog(db: db).add(local, in: table)
                 }

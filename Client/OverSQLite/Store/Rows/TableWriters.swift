@@ -38,22 +38,23 @@ final class TableWriters {
     {
         if let payload = row.payload {
             try payload.withUnsafeBufferPointer {
-                try upsert($0, version: row.version, table, key, local: local)
+                try upsert($0, version: row.version, row.term, table, key, local: local)
             }
         } else {
             try delete(version: row.version, table, key, local: local)
         }
     }
 
+    /// - Parameter term: what the row adds to its table's digest; nil if that is not known.
     func upsert(
-        _ payload: UnsafeBufferPointer<UInt8>, version: Int64, _ table: TableSchema,
-        _ key: DeviceRowKey,
-        local: DatabaseValue?
+        _ payload: UnsafeBufferPointer<UInt8>, version: Int64, _ term: Int64?,
+        _ table: TableSchema, _ key: DeviceRowKey, local: DatabaseValue?
     ) throws {
         let (spelling, unknown) = try writer(table).upsert(payload, key: key, local: local)
         rememberChange(in: table)
         try known.record(
-            table, key, KnownRow(version: version, isDeleted: false), local: spelling)
+            table, key, KnownRow(version: version, isDeleted: false), local: spelling,
+            term: term)
         try SetAsideColumns(db: db).store(unknown, table, key)
         try keepExact(try writer(table).inexact, table, key, local: spelling)
     }
@@ -103,7 +104,8 @@ final class TableWriters {
         // stay recorded.
         try db.inSavepoint {
             try known.record(
-                table, key, KnownRow(version: version, isDeleted: true), local: spelling)
+                table, key, KnownRow(version: version, isDeleted: true), local: spelling,
+                term: nil)
             try writer(table).delete(local: spelling)
             return .commit
         }

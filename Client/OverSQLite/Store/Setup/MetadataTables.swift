@@ -4,7 +4,7 @@ import GRDB
 /// transactions.
 enum MetadataTables {
     /// Increases when the tables below change.
-    static let format = 8
+    static let format = 9
     /// The first format of a library that spells references as keys are spelled here.
     static let spelledReferences = 5
 
@@ -34,7 +34,8 @@ enum MetadataTables {
     /// conflicts and edits of tables that are not synced at present, format 5 an index of keys that
     /// are spelled otherwise than on the wire, the causes of held rows, and the database's file,
     /// format 6 tables that were made anew, format 7 stored rows that are held, and the end of what
-    /// a local migration changes, format 8 what proves the server's history.
+    /// a local migration changes, format 8 what proves the server's history, format 9 what rows add
+    /// to digests.
     private static func upgrade(_ db: Database, from found: Int) throws {
         if found < 2 {
             try db.execute(
@@ -67,10 +68,14 @@ enum MetadataTables {
             ("_sync_tables", "rebuilt"), ("_sync_state", "reached"),
             ("_sync_state", "local_until"), ("_sync_held", "is_stored"),
             ("_sync_state", "history_seq"), ("_sync_state", "history_tag"),
-            ("_sync_state", "forked_at"),
+            ("_sync_state", "forked_at"), ("_sync_state", "compared_at"),
         ] where try !db.columns(in: table).contains(where: { $0.name == column }) {
             try db.execute(
                 sql: "ALTER TABLE \(table) ADD COLUMN \(column) INTEGER NOT NULL DEFAULT 0")
+        }
+        for table in ["_sync_rows", "_sync_held"]
+        where try !db.columns(in: table).contains(where: { $0.name == "term" }) {
+            try db.execute(sql: "ALTER TABLE \(table) ADD COLUMN term INTEGER")
         }
     }
 
@@ -104,6 +109,8 @@ enum MetadataTables {
           -- When a reread began because the server had lost changes (seconds since 1970);
           -- 0: never.
           forked_at REAL NOT NULL DEFAULT 0,
+          -- When rows were last compared with the server's (seconds since 1970); 0: never.
+          compared_at REAL NOT NULL DEFAULT 0,
           -- The file that holds this database, to notice a copy.
           file TEXT,
           -- The device's name in the database that this one is a copy of; NULL if it is none.
@@ -150,6 +157,9 @@ enum MetadataTables {
           deleted INTEGER NOT NULL,
           -- The key as the row spells it, where that differs from the wire.
           local,
+          -- What this version adds to its table's digest; NULL for a deletion, and where it is not
+          -- known: for what this device has written itself.
+          term INTEGER,
           PRIMARY KEY (tbl, key)
         ) WITHOUT ROWID;
         -- The rows whose key is spelled otherwise, for references to them.
@@ -196,6 +206,8 @@ enum MetadataTables {
           cause TEXT,
           -- 1 if it is what the server has stored of the version that the device wrote.
           is_stored INTEGER NOT NULL DEFAULT 0,
+          -- As in _sync_rows.
+          term INTEGER,
           PRIMARY KEY (tbl, key)
         ) WITHOUT ROWID;
         -- While the feed is read again: the rows it has yet to show, or has shown in an older version only.

@@ -105,7 +105,7 @@ struct DeviceStateTable {
                 UPDATE _sync_state SET user_id = NULL, source_id = NULL, next_change_id = 1,
                   cursor = 0, window = 0, hydrated = 0, epoch = NULL, reread = NULL,
                   reached = 0, local_until = 0, history_seq = 0, history_tag = 0, forked_at = 0,
-                  copied_from = NULL, copy_name = NULL
+                  compared_at = 0, copied_from = NULL, copy_name = NULL
                 """)
         try ensureSource()
     }
@@ -176,6 +176,16 @@ struct DeviceStateTable {
     /// Records when a reread began because the server's history was another one.
     func setForked(at time: Double) throws {
         try db.execute(sql: "UPDATE _sync_state SET forked_at = ?", arguments: [time])
+    }
+
+    /// When rows were last compared with the server's, in seconds since 1970; 0: never.
+    func comparedAt() throws -> Double {
+        try Double.fetchOne(
+            db.cachedStatement(sql: "SELECT compared_at FROM _sync_state")) ?? 0
+    }
+
+    func setCompared(at time: Double) throws {
+        try db.execute(sql: "UPDATE _sync_state SET compared_at = ?", arguments: [time])
     }
 
     func endReread() throws { try db.execute(sql: "UPDATE _sync_state SET reread = NULL") }

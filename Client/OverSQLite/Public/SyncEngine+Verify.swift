@@ -1,0 +1,29 @@
+import Synchronization
+
+extension SyncEngine {
+    /// Compares all rows with the server's, and repairs those that differ.
+    ///
+    /// It fetches first. Then it compares what this device was told of each row with what the
+    /// server's log says of it: whether a change was missed, doubled, or is another one. Pending
+    /// edits do not count, and rows that are held do: the device was told of them. It does not look
+    /// into the app's tables, nor into the server's.
+    ///
+    /// Rows that differ are fetched again and applied by the usual rules. Rows that the server does
+    /// not have are sent again, never deleted. Each table that differed is also reported as
+    /// ``SyncEvent/drift(_:)``.
+    ///
+    /// The engine does the same by itself once a day, after a fetch.
+    ///
+    /// - Returns: the result for each table. Tables are not compared if the server is older than
+    ///   this feature.
+    /// - Throws: `SyncError`, for example `SyncError.paused` while sync is paused.
+    @discardableResult
+    public func verify() async throws -> VerifyReport {
+        let result = Mutex(VerifyReport(tables: []))
+        try await exchange {
+            let report = try await self.session.verify()
+            result.withLock { $0 = report }
+        }
+        return result.withLock { $0 }
+    }
+}

@@ -1,0 +1,53 @@
+/// Rows of a table that were not what the server has.
+public struct DriftReport: Sendable, Hashable {
+    /// The table's name in SQLite.
+    public let table: String
+    /// The number of rows that differed.
+    public let rows: Int
+    /// The number of those that were repaired: fetched, or sent again where the server did not have
+    /// them.
+    public let repaired: Int
+}
+
+/// The result of comparing all tables with the server's.
+public struct VerifyReport: Sendable, Hashable {
+    /// One entry for each synced table.
+    public let tables: [TableComparison]
+
+    /// Whether every table was compared and none differed.
+    public var isEqual: Bool { tables.allSatisfy { $0.outcome == .equal } }
+}
+
+/// The result of comparing what this device was told of a table's rows with what the server's log
+/// says of them.
+public struct TableComparison: Sendable, Hashable {
+    /// What came of the comparison.
+    public enum Outcome: Sendable, Hashable {
+        /// Both sides hold the same rows.
+        case equal
+        /// Some rows differed. They are what the server has now, or are sent again.
+        case repaired
+        /// There was nothing to compare with: the server is older, or does not serve the table, or
+        /// the log kept growing.
+        case notCompared
+    }
+
+    /// The number of keys that a report names.
+    static let namedKeys = 100
+
+    /// The table's name in SQLite.
+    public let table: String
+    /// What came of the comparison.
+    public let outcome: Outcome
+    /// The number of rows that differed.
+    public let differingRows: Int
+    /// Their keys as they are sent, 100 at most.
+    public let differingKeys: [String]
+
+    init(_ table: String, _ outcome: Outcome, differing keys: [DeviceRowKey] = []) {
+        self.table = table
+        self.outcome = outcome
+        differingRows = keys.count
+        differingKeys = keys.prefix(Self.namedKeys).map(\.wire)
+    }
+}
