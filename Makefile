@@ -53,10 +53,12 @@ model: packages ## the model checks alone: DECISIONS=n without PostgreSQL, then 
 		--filter '^UploadUnitTests\.DecideModelTests'
 	OVERSYNC_MODEL_SEEDS=$(or $(SEEDS),200) swift test --traits Server --skip-build --filter '^SyncIntegrationTests\.(Grouped)?ModelTests'
 
-client-chaos: packages ## kills a device at every commit and request, and again on its way back: CHAOS_SEEDS=n scripts (3)
+client-chaos: packages ## kills a device at every commit and request, and again on its way back: CHAOS_SEEDS=n scripts (3), and BOX_SEEDS=n on a real stack (100)
 	swift build --traits Server --build-tests
 	OVERSYNC_CHAOS_SEEDS=$(or $(CHAOS_SEEDS),3) timeout --kill-after=10 1800 \
 		swift test --traits Server --skip-build --filter '^DeviceIntegrationTests\.ClientChaosTests'
+	OVERSYNC_BOX_SEEDS=$(or $(BOX_SEEDS),100) timeout --kill-after=10 3600 \
+		swift test --traits Server --skip-build --filter '^EndToEndTests\.DeviceKilledAmongBoxes'
 
 format: ## formats all Swift
 	swift format --in-place --parallel --recursive Package.swift Client Services Shared Tests Tools

@@ -441,14 +441,13 @@ let testTargets: [Target] = [
     tests(
         "EndToEndTests",
         [
-            "Bench", "Demo", "DevStack", "Digests", "GapCheck", "GatewayAccess",
+            "Bench", "Demo", "DevStack", "DeviceScript", "Digests", "GapCheck", "GatewayAccess",
             "GatewayConformance", "Load", "LocalPostgres", "Notes", "OperatorKit", "OverSQLite",
-            "OverSQLiteAsyncHTTP",
-            "Postgres", "Programs", "RestoreDrill", "SeededRandom", "ServerModel", "Sidecar",
-            "TestSupport",
-            "Tokens", "oversync", "oversync-auth", "oversync-dev", "oversync-download",
-            "oversync-gateway", "oversync-upload", .asyncHTTPClient, .grdb, .logging, .nioCore,
-            .nioHTTP1, .nioPosix, .nioSSL,
+            "OverSQLiteAsyncHTTP", "Postgres", "Programs", "RestoreDrill", "SeededRandom",
+            "ServerModel", "Sidecar", "TestSupport", "Tokens", "device-chaos", "oversync",
+            "oversync-auth", "oversync-dev", "oversync-download", "oversync-gateway",
+            "oversync-upload", .asyncHTTPClient, .grdb, .logging, .nioCore, .nioHTTP1, .nioPosix,
+            .nioSSL,
         ]),
 ]
 

@@ -3,10 +3,7 @@ import SeededRandom
 
 /// A working day of an app: edits of its tables, and exchanges in between. The same seed, the same day.
 package struct DeviceScript: Sendable {
-    package enum Step: Sendable {
-        case edit(String)
-        case fetch, send, sync
-    }
+    package typealias Step = WorkingDay.Step
 
     package static let schema = """
         CREATE TABLE users (id TEXT PRIMARY KEY NOT NULL, name TEXT, age INTEGER);
@@ -27,14 +24,10 @@ package struct DeviceScript: Sendable {
         steps = (1...count).map { Self.step($0, &random) }
     }
 
-    /// The rows of someone who never syncs.
-    package func editedRows() throws -> [String] {
-        let database = try DatabaseQueue()
-        try database.write { db in
-            try db.execute(sql: Self.schema)
-            for case .edit(let sql) in steps { try db.execute(sql: sql) }
-        }
-        return try database.read(Self.rows)
+    package var day: WorkingDay {
+        WorkingDay(
+            schema: Self.schema, tables: ["users", "posts"], steps: steps, rows: Self.rows,
+            storedRows: Self.rows, others: Self.ages)
     }
 
     /// The rows as lines of text, ages of shared users left out, since they are not the script's.
@@ -46,6 +39,13 @@ package struct DeviceScript: Sendable {
                 SELECT 'posts ' || id || ' ' || user_id || ' ' || coalesce(title, '-') FROM posts
                 ORDER BY 1
                 """)
+    }
+
+    /// What another device gave to shared users.
+    private static func ages(_ db: Database) throws -> [String] {
+        try String.fetchAll(
+            db,
+            sql: "SELECT 'age ' || id || ' ' || age FROM users WHERE age IS NOT NULL ORDER BY 1")
     }
 
     /// The same number, the same key.

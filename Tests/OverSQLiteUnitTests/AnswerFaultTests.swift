@@ -172,8 +172,8 @@ import Testing
             device.gateway.next(
                 .upload, .answerInstead(status: 200, answer))
         }
-        let next = try await device.engine.session.send()
-        #expect(next == device.engine.session.now + RetrySchedule.soon)
+        let sent = try await device.engine.session.send()
+        #expect(sent.retryAt == device.engine.session.now + RetrySchedule.soon)
         try await device.sync()
         #expect(device.engine.status.pendingCount == 0)
     }

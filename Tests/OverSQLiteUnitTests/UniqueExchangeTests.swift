@@ -169,6 +169,41 @@ import Testing
         #expect(sent.contains(#""list":"b""#) && sent.contains(#""pos":2"#))
     }
 
+    /// ```
+    /// phone      edits both ─ upload, lost ─ page: 1, 2, 1 ─ page: 2 ─ upload: conflicts ─ …
+    /// back end               swaps 1 and 2 ─ edits 1 and 2
+    /// ```
+    @Test("rows that were swapped and edited since their edits were sent are written together")
+    func swappedBelowEdits() async throws {
+        let device = try Self.device(Self.plain + ", tag TEXT") { $0.pageLimit = 3 }
+        let gateway = device.gateway
+        func write(_ number: Int, _ pos: Int, _ tag: String) {
+            let rest = #","tag":"\#(tag)","note":null"#
+            gateway.write("steps", key(number), Self.step(number, "\(pos)", rest))
+        }
+        for number in 1...2 { write(number, number, "-") }
+        try await device.sync()
+        try device.execute("UPDATE steps SET note = 'mine'")
+        gateway.next(.upload, .loseRequest)
+        await #expect(throws: SyncError.self) { try await device.sync() }
+        for tag in ["a", "b"] {
+            write(1, 2, tag)
+            write(2, 1, tag)
+        }
+        for _ in 1...3 {
+            try await device.sync()
+            device.clock.advance(seconds: 3600)
+        }
+        #expect(device.engine.status.heldCount == 0)
+        #expect(device.engine.status.pendingCount == 0)
+        let lines = try device.lines("SELECT pos, tag, note FROM steps ORDER BY id")
+        #expect(lines == ["2|b|mine", "1|b|mine"])
+        for (number, pos) in [(1, 2), (2, 1)] {
+            let rest = #","tag":"b","note":"mine""#
+            #expect(gateway.rows("steps")[key(number)] == Self.step(number, "\(pos)", rest))
+        }
+    }
+
     @Test("an edited position in a swapped pair is a conflict, and both devices end alike")
     func editOfThePosition() async throws {
         let gateway = InMemoryGateway()

@@ -2,6 +2,7 @@ import Foundation
 import GRDB
 import OverSQLiteTestSupport
 import SeededRandom
+import Synchronization
 import Testing
 
 @testable import OverSQLite
@@ -119,6 +120,58 @@ import Testing
         }
         #expect(rows[key(1)]?.contains("late") == true)
         #expect(Self.sent(device, after: before).allSatisfy { $0.count <= 3 })
+    }
+
+    @Test("what such a row has on the server is known, though it was sent as it is and edited, too")
+    func editInFlight() async throws {
+        let device = try Self.device(limit: 8)
+        let before = try await Self.filled(device, 5)
+        try Self.turn(device, 5)
+        // All five together, which the server never gets; then too many for one upload.
+        device.gateway.next(.upload, .loseRequest)
+        await #expect(throws: SyncError.self) { try await device.sync() }
+        device.engine.session.pacer.withLock { $0.shrink(sent: 5) }
+        device.gateway.next(
+            .upload,
+            .holdAnswer(
+                until: device.writing("UPDATE steps SET note = 'mine' WHERE id = '\(key(1))'")))
+        device.gateway.next(.upload, .loseRequest)
+        await #expect(throws: SyncError.self) { try await device.sync() }
+        #expect(Self.sent(device, after: before).dropFirst().first == [1, 5])
+        #expect(device.gateway.rows("steps")[key(1)]?.contains(#""pos":6"#) == true)
+        // Another device edits the row meanwhile, and leaves it in its other place.
+        device.gateway.write("steps", key(1), #"{"id":"\#(key(1))","pos":6,"note":"theirs"}"#)
+        for _ in 1...3 { try await device.sync() }
+        #expect(device.engine.status.pendingCount == 0)
+        #expect(try Self.places(device) == [2, 3, 4, 5, 1])
+        #expect(device.gateway.rows("steps")[key(1)]?.contains(#""pos":2"#) == true)
+    }
+
+    @Test("a row that is due is sent, though more refused rows than are looked at stand before it")
+    func dueBehindRefused() async throws {
+        let device = try Self.device(limit: 3)
+        _ = try await Self.filled(device, 2)
+        device.gateway.refuse("steps", key(1), reason: "materialize_error")
+        try device.execute("UPDATE steps SET note = 'x' WHERE pos = 1")
+        try await device.sync()
+        #expect(device.engine.status.rejectedCount == 1)
+        device.gateway.refuse("steps", key(1), reason: nil)
+        device.clock.advance(seconds: RetrySchedule.longest)
+        let notDue = device.clock.now.timeIntervalSince1970 + 60
+        try await device.database.write { db in
+            try db.execute(
+                sql: """
+                    WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+                    INSERT INTO _sync_pending
+                        (seq, tbl, key, local, op, base, revision, reason, retry_at)
+                    SELECT -i, tbl, printf('00000000-0000-4000-9000-%012d', i),
+                        printf('00000000-0000-4000-9000-%012d', i), op, 1, -i, reason, ?
+                    FROM n, _sync_pending
+                    """, arguments: [UniqueSets.longestLookahead, notDue])
+        }
+        try await device.sync()
+        #expect(device.gateway.rows("steps")[key(1)]?.contains(#""note":"x""#) == true)
+        #expect(device.engine.status.rejectedCount == UniqueSets.longestLookahead)
     }
 
     @Test("a row whose other value the server refuses gets another one at the next try")

@@ -27,9 +27,7 @@ struct Exchange {
     private static let mostRereads = 2
 
     /// Sends what may be sent now. On a device that is not hydrated yet, it fetches first.
-    ///
-    /// - Returns: when the next rejected row is due, in seconds since 1970; nil if none is.
-    func send() async throws -> Double? {
+    func send() async throws -> Sending.Outcome {
         try await orient()
         if try await !state().isHydrated { try await fetch() }
         do {
@@ -165,9 +163,7 @@ extension SyncSession {
     }
 
     /// Sends. The caller holds the lock.
-    ///
-    /// - Returns: when the next rejected row is due, in seconds since 1970; nil if none is.
-    func send() async throws -> Double? {
+    func send() async throws -> Sending.Outcome {
         board.update { $0.state = .sending }
         return try await Exchange(session: self).send()
     }

@@ -9,9 +9,16 @@ struct Sending {
     /// Reasons to reject a row of a table that the server does not offer.
     private static let unserved: Set = ["unregistered_table", "forbidden_table"]
 
-    /// - Returns: when the next rejected row is due, in seconds since 1970; nil if none is.
+    /// What came of a run.
+    struct Outcome: Sendable {
+        /// When the next rejected row is due, in seconds since 1970; nil if none is.
+        let retryAt: Double?
+        /// Whether the server has taken a change, and so may have stored another row than was sent.
+        let hasConfirmed: Bool
+    }
+
     /// - Throws: `SyncError`. Unanswered changes stay pending under their change ids.
-    func run() async throws -> Double? {
+    func run() async throws -> Outcome {
         var run = SendRun()
         var isGivenUp = false
         while true {
@@ -31,7 +38,9 @@ struct Sending {
         let catalog = session.catalog
         let next = try await session.read { db in try PendingQueue(db: db).nextRetry(catalog) }
         // Due rows may be left over, and nothing else would send them.
-        return isGivenUp ? session.now + RetrySchedule.soon : next
+        return Outcome(
+            retryAt: isGivenUp ? session.now + RetrySchedule.soon : next,
+            hasConfirmed: run.hasConfirmed)
     }
 
     private func compose() async throws -> OutgoingBatch {

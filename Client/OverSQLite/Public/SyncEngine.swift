@@ -128,12 +128,17 @@ public final class SyncEngine: Sendable {
     /// ``fetchChanges()`` does. On a new device the whole log is fetched before anything is
     /// sent.
     ///
+    /// If the server has taken something, it fetches again: the server may have stored other values
+    /// than were sent, such as defaults, and the row shows them afterwards.
+    ///
     /// - Throws: `SyncError`. What was applied or confirmed before the error stays;
     ///   `CancellationError` if the task is cancelled.
     public func syncChanges() async throws {
         try await exchange {
             try await self.session.fetch(isFresh: true)
-            _ = try await self.session.send()
+            if try await self.session.send().hasConfirmed {
+                try await self.session.fetch(isFresh: true)
+            }
         }
         session.board.update { $0.recordSync(at: self.session.configuration.clock.now) }
     }
@@ -317,6 +322,6 @@ public final class SyncEngine: Sendable {
             session: session, wake: wake,
             touched: Signal(),
             fetch: { [session] in try await session.inTurn { try await session.fetch() } },
-            send: { [session] in try await session.inTurn { try await session.send() } })
+            send: { [session] in try await session.inTurn { try await session.send().retryAt } })
     }
 }

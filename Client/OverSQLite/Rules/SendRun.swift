@@ -15,12 +15,15 @@ struct SendRun {
     private var setAside: [TableKey] = []
     private var hasProgressSince = false
     private var barren = 0
+    /// Whether the server has taken a change.
+    private(set) var hasConfirmed = false
 
     mutating func answered(
         progress: Int, confirmed: Int, setAside refused: [TableKey], isShrunk: Bool
     ) -> Step {
         barren = confirmed > 0 || isShrunk ? 0 : barren + 1
         if progress > 0 { hasProgressSince = true }
+        if confirmed > 0 { hasConfirmed = true }
         setAside.append(contentsOf: refused)
         return barren < Self.barrenAnswers ? .go : .stop
     }

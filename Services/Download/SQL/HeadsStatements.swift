@@ -54,14 +54,17 @@ extension DownloadStatements {
     /// commits are seen before the replay position moves.
     ///
     /// It comes with what names the database: after a failover, or once a backup has taken the
-    /// database's place, it is another one, and nothing that was known of the first holds.
+    /// database's place, it is another one, and nothing that was known of the first holds. All
+    /// standbys have one name: a balancer may lead to another one with each connection, and they
+    /// replay one history.
     struct ReadMark: TypedStatement {
         static let statement = Statement(
             name: "download_mark",
             sql: """
                 SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text
                     ELSE pg_current_snapshot()::text END,
-                    concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), (
+                    concat_ws(' ', CASE WHEN pg_is_in_recovery() THEN 'standby'
+                            ELSE extract(epoch FROM pg_postmaster_start_time())::text END, (
                         SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
                 """)
 

@@ -20,7 +20,8 @@ package struct Change: Sendable {
     package let contentHash: Int64
     /// The columns of the business table that its payload names.
     package let columns: ColumnSet
-    /// Those of them that are null and, in a new row, take their default instead.
+    /// Those of them that are null, cannot be NULL, and have a default: a new row takes that, and
+    /// another one keeps its value.
     package let defaulted: ColumnSet
     /// Its payload has no values beside those that columns such as times take as they are.
     package let isOrdinary: Bool
@@ -133,6 +134,8 @@ package struct ColumnSet: Hashable, Sendable {
     private var rest: [UInt64] = []
 
     package init() {}
+
+    package var isEmpty: Bool { first == 0 && rest.allSatisfy { $0 == 0 } }
 
     package mutating func insert(_ column: Int) {
         if column < 64 {

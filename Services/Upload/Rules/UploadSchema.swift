@@ -79,7 +79,7 @@ package struct UploadTable: Sendable {
     let referencing: [Int]
     /// The columns whose values the rules look at: those of foreign keys, from either end.
     let valueColumns: Set<Int>
-    /// Columns whose default a null of a new row means.
+    /// Columns that a null leaves to their default, or as they are (``Change/defaulted``).
     let takingDefaults: ColumnSet
     /// Columns that devices are shown.
     let shownColumns: ColumnSet

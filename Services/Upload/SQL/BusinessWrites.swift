@@ -16,8 +16,10 @@ struct BusinessWrites {
         init(_ change: Change, isCreation: Bool) {
             table = change.table
             kind = MaterializeStatement.Kind(change, isCreation: isCreation)
-            columns = change.writtenColumns(kind)
-            isOverruled = change.isOverruled
+            columns = change.writtenColumns
+            // Of a row that is there, the columns that are left out have other values than the
+            // payload says. Of a new one they are looked at by themselves.
+            isOverruled = change.isOverruled || kind == .update && !change.defaulted.isEmpty
             hasMore = change.hasMore
         }
 
@@ -89,9 +91,7 @@ struct BusinessWrites {
 }
 
 extension Change {
-    /// The columns that a statement writes: all that the payload names, but for those of a new row
-    /// that a null leaves to their default.
-    func writtenColumns(_ kind: MaterializeStatement.Kind) -> ColumnSet {
-        kind == .create ? columns.subtracting(defaulted) : columns
-    }
+    /// The columns that a statement writes: all that the payload names, but for those that a null
+    /// leaves as they are.
+    var writtenColumns: ColumnSet { columns.subtracting(defaulted) }
 }

@@ -101,7 +101,7 @@ struct ParkableRows {
             guard seen.insert(change.row).inserted else { continue }
             all.append(change.row)
             let kind = MaterializeStatement.Kind(change, isCreation: entry.isCreation)
-            if kind != .delete { written[change.row] = change.writtenColumns(kind) }
+            if kind != .delete { written[change.row] = change.writtenColumns }
         }
     }
 

@@ -85,7 +85,8 @@ struct ChaosRun: Sendable {
         #expect(end.lines.contains("pending 0 held 0"), "seed \(seed) \(name): \(end.lines)")
         let rows = end.lines.filter { $0.hasPrefix("users ") || $0.hasPrefix("posts ") }
         #expect(
-            try rows == DeviceScript(seed: seed, steps: steps).editedRows(), "seed \(seed) \(name)")
+            try rows == DeviceScript(seed: seed, steps: steps).day.editedRows(),
+            "seed \(seed) \(name)")
         let ages = end.lines.filter { $0.hasPrefix("age ") }
         #expect(
             ages == session.ages.map { "age \($0.key) \($0.value)" }.sorted(),

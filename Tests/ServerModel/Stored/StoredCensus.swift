@@ -5,7 +5,7 @@ package struct StoredCensus {
         case placesExchanged, placesExchangedBesideRefused, placeFreedByDelete, placeTaken
         case exchangedAtomically, takenFromOtherUser, plainSQLSwap
         // Stored rows.
-        case storedOtherwise, storedAsSent, defaultTaken, nullRefused, badRow
+        case storedOtherwise, storedAsSent, defaultTaken, storedKept, badRow
         case chainInBatch, chainStoredOtherwise
         // Existing clients.
         case answerLost, editAfterLostAnswer, editBeforeDownload, serverWins, ownChangeComesBack
@@ -109,10 +109,11 @@ package struct StoredCensus {
                 $0.row == change.row && $0.version == version
             }
             count(entry?.isStored == true ? .storedOtherwise : .storedAsSent)
-            if before.rows[change.row] == nil,
-                change.payload?[.made] ?? StoredModel.Column.null == StoredModel.Column.null
-            {
-                count(.defaultTaken)
+            let null = StoredModel.Column.null
+            if before.rows[change.row] == nil {
+                if change.payload?[.made] ?? null == null { count(.defaultTaken) }
+            } else if change.payload?[.made] == null {
+                count(.storedKept)
             }
             guard let newest, newest.device == upload.device else { return }
             if newest.id == change.id { count(.editAfterLostAnswer) }
@@ -123,7 +124,6 @@ package struct StoredCensus {
             }
         case .repeated: count(.answerLost)
         case .conflict: if upload.user == .ann { count(.serverWins) }
-        case .refused("23502"): count(.nullRefused)
         case .refused("23514"): count(.badRow)
         case .refused:
             count(.placeTaken)

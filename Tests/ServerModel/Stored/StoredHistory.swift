@@ -250,8 +250,7 @@ struct StoredHistoryMaker {
                 if round > 1 {
                     for row in clients[index].pendingUpserts {
                         nextPlace += 1
-                        clients[index].write(
-                            row, [.place: "\(nextPlace)", .made: Model.Column.madeDefault])
+                        clients[index].write(row, [.place: "\(nextPlace)"])
                     }
                 }
                 exchange(index)

@@ -110,16 +110,13 @@ package struct StoredModel {
         for (name, row) in rows where !moving.contains(name) {
             if let claim = Claim(name, row.place, row.owner) { holders[claim] = name }
         }
-        var present = Set(rows.keys)
         for index in accepted {
             let change = changes[index]
             guard change.payload != nil else {
-                present.remove(change.row)
                 if let claim = held.removeValue(forKey: change.row) { holders[claim] = nil }
                 continue
             }
-            let isCreation = present.insert(change.row).inserted
-            if refusal(change, isCreation: isCreation) != nil {
+            if refusal(change) != nil {
                 bad.insert(change.row)
                 continue
             }
@@ -190,7 +187,7 @@ package struct StoredModel {
     ) -> Answer {
         let old = rows[change.row]
         if question == .all {
-            if let code = refusal(change, isCreation: old == nil) { return .refused(code) }
+            if let code = refusal(change) { return .refused(code) }
             if let place = change.place, let claim = Claim(change.row, place, upload.user),
                 rows.contains(where: {
                     $0 != change.row && Claim($0, $1.place, $1.owner) == claim
@@ -213,10 +210,8 @@ package struct StoredModel {
     }
 
     /// PostgreSQL's no to a row by itself.
-    private func refusal(_ change: Change, isCreation: Bool) -> String? {
-        guard let payload = change.payload else { return nil }
-        if !isCreation, payload[.made] == Column.null { return "23502" }
-        return payload[.word] == Column.badWord ? "23514" : nil
+    private func refusal(_ change: Change) -> String? {
+        change.payload?[.word] == Column.badWord ? "23514" : nil
     }
 
     /// The row that a change leaves, and whether it is another one than the payload says.
@@ -227,8 +222,12 @@ package struct StoredModel {
         var row = old ?? Self.new(owner: user)
         var differs = false
         for column in Column.allCases {
-            guard let sent = payload[column], !(old == nil && isDefault(sent, column)) else {
+            guard let sent = payload[column] else {
                 if old == nil, row.values[column] != Column.null { differs = true }
+                continue
+            }
+            if isAsAbsent(sent, column) {
+                differs = true
                 continue
             }
             let (value, isOther) = column.store(sent)
@@ -238,8 +237,9 @@ package struct StoredModel {
         return (row, differs)
     }
 
-    /// In a new row a null is the default where NULL cannot be stored.
-    private func isDefault(_ sent: String, _ column: Column) -> Bool {
+    /// Where NULL cannot be stored, a null is the default in a new row and changes nothing in
+    /// another one.
+    private func isAsAbsent(_ sent: String, _ column: Column) -> Bool {
         column == .made && sent == Column.null
     }
 

@@ -17,17 +17,52 @@ struct StandbyTests {
         try await TestDatabase.withCluster { primary in
             let url = primary.connectionURL()
             try await SyncedDatabase.prepare(url)
-            let folder = primary.directory + "-standby"
-            let standby = try await primary.startStandby(directory: folder)
-            let outcome: Result<Void, any Error>
-            do {
-                outcome = .success(try await Self.read(url, standby.connectionURL()))
-            } catch {
-                outcome = .failure(error)
+            try await Self.withStandby(of: primary, "one") { standby in
+                try await Self.read(url, standby)
             }
-            try? await standby.destroy()
-            try outcome.get()
         }
+    }
+
+    @Test("All standbys have one name, so that a balancer of theirs costs no reading")
+    func names() async throws {
+        try await TestDatabase.withCluster { primary in
+            let url = primary.connectionURL()
+            try await SyncedDatabase.prepare(url)
+            try await Self.withStandby(of: primary, "one") { one in
+                try await Self.withStandby(of: primary, "two") { two in
+                    let sql = try await SyncedDatabase.connect(url)
+                    defer { sql.close() }
+                    func name(_ url: String) async throws -> String {
+                        let connection = try await SyncedDatabase.connect(url)
+                        defer { connection.close() }
+                        return try await connection.run(DownloadStatements.ReadMark()).one()
+                            .database
+                    }
+                    let standby = try await name(one)
+                    #expect(try await name(two) == standby)
+                    #expect(try await name(url) != standby)
+                    let promoted = try await SyncedDatabase.connect(one)
+                    defer { promoted.close() }
+                    try await promoted.execute(script: "SELECT pg_promote()")
+                    #expect(try await name(one) != standby)
+                    #expect(try await name(one) != name(url))
+                }
+            }
+        }
+    }
+
+    private static func withStandby(
+        of primary: LocalPostgres, _ name: String, _ body: (_ url: String) async throws -> Void
+    ) async throws {
+        let standby = try await primary.startStandby(directory: primary.directory + "-\(name)")
+        let outcome: Result<Void, any Error>
+        do {
+            outcome = .success(try await body(standby.connectionURL()))
+        } catch {
+            outcome = .failure(error)
+        }
+        try? await standby.destroy()
+        try outcome.get()
     }
 
     private static func read(_ primary: String, _ standby: String) async throws {
@@ -55,6 +90,49 @@ struct StandbyTests {
         #expect(database.heads.known(UserID("ann"), for: DeviceID("reader"))?.head == 2)
         try await expectNoVerdictFromLag(source, copy, database)
         try await expectHydrationIsAwaited(sql, copy, database)
+        try await expectWatchGoesOn(source, copy, database)
+    }
+
+    /// ```
+    /// watch      3 ────── 4 ────────── 3 ───────── 4
+    /// Upload      ╲ word ╱ (replay      ╲           ╲
+    /// poll                   paused)  the standby's  the standby's
+    /// ```
+    ///
+    /// A standby whose log ends before what a watch was told has lost nothing.
+    private static func expectWatchGoesOn(
+        _ primary: SyncedDatabase, _ copy: PostgresConnection, _ standby: SyncedDatabase
+    ) async throws {
+        let known = try #require(try await standby.pair(3))
+        let (told, teller) = AsyncStream.makeStream(of: Sequence64.self)
+        let watch = WatchHead(
+            reader: standby.reader, heads: standby.heads, logger: SyncedDatabase.logger)
+        var request = WatchHeadRequest()
+        (request.after, request.historySeq) = (known.sequence, known.sequence)
+        request.historyTag = known.tag
+        let context = CallContext(
+            requestID: "t", deadline: .now + .seconds(30),
+            caller: CallerIdentity(user: "ann", device: "reader"))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { [request] in
+                defer { teller.finish() }
+                try await watch.follow(request, context) { teller.yield($0) }
+            }
+            var heads = told.makeAsyncIterator()
+            #expect(await heads.next() == 3)
+            try await copy.execute(script: "SELECT pg_wal_replay_pause()")
+            let later = try #require(try await primary.upload(known, noteChange(4)).end)
+            standby.heads.remember(later.sequence, tag: later.tag, of: UserID("ann"))
+            #expect(await heads.next() == 4)
+            await standby.heads.poll()
+            #expect(await heads.next() == 3)
+            try await copy.execute(script: "SELECT pg_wal_replay_resume()")
+            try await expectReplay(of: primary.sql, on: copy)
+            await standby.heads.poll()
+            #expect(await heads.next() == 4)
+            standby.heads.close()
+            try await group.waitForAll()
+        }
     }
 
     /// What a standby has not replayed is not lost. It proves what it has, and leaves it to the

@@ -64,7 +64,7 @@ struct ServerMadeColumnsTests {
         }
     }
 
-    @Test("A null in a new row is a default where NULL cannot be stored, and NULL elsewhere")
+    @Test("A null where NULL cannot be stored is the default of a new row, and NULL elsewhere")
     func nulls() async throws {
         try await SyncedDatabase.with(
             tables: """
@@ -79,7 +79,7 @@ struct ServerMadeColumnsTests {
                 change(3, "UPDATE", "kinds", id("a2"), base: 1, #"{"a":null}"#),
                 change(4, "INSERT", "kinds", id("a3"), #"{"a":null,"c":null}"#))
             let refused = "materialize_error 23502"
-            #expect(answer == ["applied 1", "applied 1", refused, refused])
+            #expect(answer == ["applied 1", "applied 1", "applied 2", refused])
             #expect(
                 try await database.value(
                     """
@@ -87,6 +87,68 @@ struct ServerMadeColumnsTests {
                     WHERE id = '\(id("a1"))'
                     """
                 ) == "7|-")
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test("A null where NULL cannot be stored keeps the value of a row that is there")
+    func nullsInEdits() async throws {
+        try await SyncedDatabase.with(tables: Self.made, registered: Self.madeYAML) { database in
+            func stored() async throws -> String? {
+                try await database.value(
+                    """
+                    SELECT concat_ws('|', word, changed, created, serial_no, given) FROM s.made
+                    """)
+            }
+            try await database.upload(
+                "ann", change(1, "INSERT", "made", id("a1"), #"{"word":"a"}"#))
+            let before = try #require(try await stored())
+            // As a device sends a row whole that it deleted and inserted again, or edited before it
+            // had read what PostgreSQL made of it.
+            let nulls = #"{"word":"b","created":null,"serial_no":null,"given":null}"#
+            let edit = change(2, "UPDATE", "made", id("a1"), base: 1, nulls)
+            #expect(try await database.outcomes("ann", edit) == ["applied 2"])
+            #expect(try await stored() == "b|2" + before.dropFirst(3))
+            let own = try await database.own("ann", device: "phone", after: 1).first?.payload
+            for name in ["created", "serial_no", "given"] {
+                #expect(own?[name] != nil && own?[name] != "<null>", "\(name)")
+            }
+            // The same again is no edit, and a row that had gone is made with its defaults.
+            #expect(try await database.outcomes("ann", edit) == ["applied 2"])
+            try await database.execute("DELETE FROM s.made")
+            #expect(
+                try await database.outcomes(
+                    "ann",
+                    change(3, "UPDATE", "made", id("a1"), base: 3, #"{"word":"c","given":null}"#))
+                    == ["applied 4"])
+            #expect(try await stored()?.hasPrefix("c|1|") == true)
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test("Nulls that keep a value beside edits of other columns, in a chain and in a set")
+    func nullsInSets() async throws {
+        try await SyncedDatabase.with(
+            tables: """
+                CREATE TABLE s.places (id uuid PRIMARY KEY, owner text NOT NULL,
+                    place int NOT NULL DEFAULT 9, kind text NOT NULL DEFAULT 'k',
+                    UNIQUE (owner, place))
+                """, registered: "  - {table: s.places, owner: owner}"
+        ) { database in
+            let answer = try await database.outcomes(
+                "ann", change(1, "INSERT", "places", id("a1"), #"{"place":1,"kind":"x"}"#),
+                change(2, "INSERT", "places", id("a2"), #"{"place":2,"kind":null}"#),
+                change(3, "UPDATE", "places", id("a2"), base: 1, #"{"place":null,"kind":"y"}"#))
+            #expect(answer == ["applied 1", "applied 1", "applied 2"])
+            #expect(
+                try await database.outcomes(
+                    "ann",
+                    change(4, "UPDATE", "places", id("a1"), base: 1, #"{"place":2,"kind":null}"#),
+                    change(5, "UPDATE", "places", id("a2"), base: 2, #"{"place":1,"kind":null}"#))
+                    == ["applied 2", "applied 3"])
+            #expect(
+                try await database.value(
+                    "SELECT string_agg(place || kind, ' ' ORDER BY id) FROM s.places") == "2x 1y")
             #expect(try await database.verify().0 == [])
         }
     }

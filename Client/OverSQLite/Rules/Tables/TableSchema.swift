@@ -7,6 +7,9 @@ enum Affinity: Sendable, Hashable {
     /// value.
     case json
 
+    /// Whether SQLite makes numbers of texts that look like one.
+    var isOfNumbers: Bool { self == .integer || self == .real || self == .numeric }
+
     /// The affinity of a declared type, by the rules of SQLite's "Datatypes" page, section 3.1.
     /// Unlike SQLite, this distinguishes a column without a type from one declared BLOB: only a
     /// declared BLOB says how to read text from the wire.

@@ -46,7 +46,7 @@ enum Exactness {
     }
 
     /// Whether SQLite makes a number of a text in a column of numbers.
-    private static func isNumber(_ text: String) -> Bool {
+    static func isNumber(_ text: String) -> Bool {
         let spaces: Set<Character> = [" ", "\t", "\n", "\r", "\u{B}", "\u{C}", "\r\n"]
         let bare = text.drop { spaces.contains($0) }.reversed().drop { spaces.contains($0) }
         guard bare.allSatisfy({ "0123456789+-.eE".contains($0) }) else { return false }

@@ -112,7 +112,7 @@ struct AnswerApplier {
             try queue.rebase(table, change.key, onto: 0, as: .insert, image: nil)
             summary.progress += 1
         case .reject(let rejection, let retry): try reject(pending, table, rejection, retry)
-        case .rebase, .resolve: try meet(status, pending, table, isOwn: action == .rebase)
+        case .rebase, .resolve: try meet(status, change, pending, table, isOwn: action == .rebase)
         }
     }
 
@@ -138,7 +138,8 @@ struct AnswerApplier {
     }
 
     private mutating func meet(
-        _ status: ChangeStatus, _ pending: PendingRow, _ table: TableSchema, isOwn: Bool
+        _ status: ChangeStatus, _ change: SentChange, _ pending: PendingRow, _ table: TableSchema,
+        isOwn: Bool
     ) throws {
         guard case .conflict(let row?) = status else { return }
         if isOwn {
@@ -175,7 +176,23 @@ struct AnswerApplier {
             where error.isOfTheRow
         {
             try reject(pending, table, Rejection(reason: "conflict", message: error.message), .soon)
+            try hold(row, change, pending, table, error)
         }
+    }
+
+    /// Holds the server's row, which perhaps can be written together with others. The server has
+    /// nothing of the change, so that the outcome of the row's edits is known.
+    private func hold(
+        _ row: RemoteRow, _ change: SentChange, _ pending: PendingRow, _ table: TableSchema,
+        _ error: DatabaseError
+    ) throws {
+        try queue.sent.remove(table, pending.key, change.changeID)
+        if row.payload == nil { return }
+        let entry = try held.entry(table, pending.key)
+        if let entry, entry.row.version > row.version { return }
+        try held.hold(
+            table, pending.key, version: row.version, payload: row.payload, .constraint,
+            error.message ?? "it violates a constraint of this database")
     }
 
     private mutating func reject(

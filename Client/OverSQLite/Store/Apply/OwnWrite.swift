@@ -38,7 +38,8 @@ struct OwnWrite {
         let isDeleted = row.payload == nil
         let queue = PendingQueue(db: db)
         if writesRow, !isDeleted, pending.operation != .delete {
-            let isLast = try queue.sent.records(table, pending.key).map(\.revision).max() == sent
+            let last = try queue.sent.records(table, pending.key).last
+            let isLast = last.map { $0.changeID == row.changeID } ?? false
             try StoredWrite(db: db, tables: tables).take(
                 row, table, pending.key, local: pending.local,
                 since: isLast ? RowImage.values(of: pending.sentImage) : nil)

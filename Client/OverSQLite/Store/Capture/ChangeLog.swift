@@ -75,7 +75,8 @@ struct ChangeLog {
                 try queue.reject(table, key, .unsendableKey(touch.local, of: table.keyForm))
             }
         case .edit(let operation):
-            let isFirstSinceSent = sent.map(\.revision).max() == waiting?.revision
+            // Behind a row that was sent with stand-ins, what was sent is recorded already.
+            let isFirstSinceSent = sent.last?.revision == waiting?.revision
             try queue.edit(
                 table, key, operation, revision: touch.sequence, local: local,
                 sentImage: isFirstSinceSent ? touch.image : nil)

@@ -5,10 +5,13 @@ import GRDB
 struct SentChanges {
     let db: Database
 
-    /// The sent changes of a row.
+    /// The sent changes of a row, in the order in which they were first sent.
     func records(_ table: TableSchema, _ key: DeviceRowKey) throws -> [SentRecord] {
         let statement = try db.cachedStatement(
-            sql: "SELECT change_id, revision, base, op FROM _sync_sent WHERE tbl = ? AND key = ?")
+            sql: """
+                SELECT change_id, revision, base, op FROM _sync_sent WHERE tbl = ? AND key = ?
+                ORDER BY change_id
+                """)
         return try Row.fetchAll(statement, arguments: [table.id, key.wire]).map {
             SentRecord(
                 changeID: $0["change_id"], revision: $0["revision"], base: $0["base"],

@@ -91,9 +91,22 @@ final class RowWriter {
         let row = try read(payload)
         var values: RowValues = [:]
         for (value, target) in zip(row.values, row.plan.targets) {
-            if let column = target?.column { values[column.wireName] = value.value(in: payload) }
+            if let column = target?.column {
+                values[column.wireName] = try stored(value.value(in: payload), in: column)
+            }
         }
         return values
+    }
+
+    /// A value as SQLite has it once it is in the column: of a text in a column of numbers it makes
+    /// a number.
+    private func stored(_ value: DatabaseValue, in column: Column) throws -> DatabaseValue {
+        guard case .string(let text) = value.storage, column.affinity.isOfNumbers,
+            Exactness.isNumber(text)
+        else { return value }
+        let type = column.affinity == .real ? "REAL" : "NUMERIC"
+        let statement = try db.cachedStatement(sql: "SELECT CAST(? AS \(type))")
+        return try DatabaseValue.fetchOne(statement, arguments: [text]) ?? value
     }
 
     // MARK: - Reading a payload

@@ -133,9 +133,10 @@ struct BatchComposer {
         if let standIn = member.standIn {
             return (try take(row, as: standIn, table, queue), payload)
         }
-        let earlier = try queue.sent.records(table, row.key)
-        let same = earlier.first {
+        let last = try queue.sent.records(table, row.key).last
+        let same = last.flatMap {
             $0.revision == row.revision && $0.base == row.base && $0.operation == operation
+                ? $0 : nil
         }
         // A change needs a new id whenever its content differs from what was sent under the old one
         // (hazard C8).

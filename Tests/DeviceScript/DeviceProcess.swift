@@ -5,18 +5,18 @@ import Glibc
 /// `device-chaos`, run to its end or its death.
 ///
 /// Not Foundation's `Process`, whose `run()` must not be called by two threads at once.
-enum DeviceProcess {
-    struct End: Sendable {
+package enum DeviceProcess {
+    package struct End: Sendable {
         /// The signal that ended it; 0: none.
-        let signal: Int32
-        let status: Int32
-        let lines: [String]
+        package let signal: Int32
+        package let status: Int32
+        package let lines: [String]
 
-        var wasKilled: Bool { signal == SIGKILL }
-        var isSuccess: Bool { signal == 0 && status == 0 }
+        package var wasKilled: Bool { signal == SIGKILL }
+        package var isSuccess: Bool { signal == 0 && status == 0 }
 
         /// The number behind a word.
-        func number(_ word: String) -> Int? {
+        package func number(_ word: String) -> Int? {
             lines.first { $0.hasPrefix(word + " ") }?.split(separator: " ").dropFirst().first
                 .flatMap { Int($0) }
         }
@@ -27,7 +27,7 @@ enum DeviceProcess {
     private static let waiting = DispatchQueue(label: "device-chaos", attributes: .concurrent)
 
     /// - Parameter output: a file that gets what it prints.
-    static func run(_ arguments: [String], output: String) async throws -> End {
+    package static func run(_ arguments: [String], output: String) async throws -> End {
         // Beside the binary of the tests, wherever that was built.
         let tests = URL(
             filePath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
