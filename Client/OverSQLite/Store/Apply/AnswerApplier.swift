@@ -191,7 +191,7 @@ struct AnswerApplier {
         let entry = try held.entry(table, pending.key)
         if let entry, entry.row.version > row.version { return }
         try held.hold(
-            table, pending.key, version: row.version, payload: row.payload, .constraint,
+            table, pending.key, row, .constraint,
             error.message ?? "it violates a constraint of this database")
     }
 
