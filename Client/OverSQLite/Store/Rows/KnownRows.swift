@@ -144,7 +144,8 @@ extension KnownRows {
     }
 
     /// Takes over what a reread has found of rows: an older version, or nothing. A row that is
-    /// deleted here counts as one that the server has, so that its deletion is sent again.
+    /// deleted here counts as one that the server has, in version 0 where it has found nothing, so
+    /// that its deletion is sent again.
     func takeSeenVersions(in table: TableSchema) throws {
         try db.execute(
             sql: """
@@ -153,7 +154,7 @@ extension KnownRows {
                 FROM _sync_unseen u
                 WHERE u.tbl = :id AND u.seen IS NOT NULL
                   AND _sync_rows.tbl = u.tbl AND _sync_rows.key = u.key;
-                DELETE FROM _sync_rows WHERE deleted = 0 AND (tbl, key) IN (
+                DELETE FROM _sync_rows WHERE deleted = 0 AND version > 0 AND (tbl, key) IN (
                   SELECT tbl, key FROM _sync_unseen WHERE tbl = :id AND seen IS NULL);
                 UPDATE _sync_rows SET version = 0, deleted = 0 WHERE (tbl, key) IN (
                   SELECT tbl, key FROM _sync_unseen WHERE tbl = :id AND seen IS NULL);
