@@ -92,8 +92,7 @@ struct UploadIsolation {
             guard let refusal = blocked[change.table] ?? transaction.unreadable.refusal(of: change),
                 case .materializeError(let version, _)? = plan.outcomes[change.index]
             else { continue }
-            // A retry takes the version below for its base, which a lost version says nothing of.
-        record(change, change.lost > 0 ? change.attemptedVersion : version, refusal)
+            record(change, version, refusal)
         }
     }
 
@@ -248,6 +247,8 @@ struct UploadIsolation {
         _ change: Change, _ version: RowVersion, _ refusal: RowRefusal
     ) {
         guard let state = refusal.sqlState, !refusal.isPostponed else { return }
+        // A retry takes the version below for its base, of which a lost version says nothing.
+        let version = change.lost > 0 ? change.attemptedVersion : version
         failures.append(
             transaction.failure(change, version, state, refusal.detail, scope, source))
     }

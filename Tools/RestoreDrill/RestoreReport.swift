@@ -7,7 +7,9 @@ package struct RestoreReport: Sendable, Codable {
     package var lost = 0
     /// Lost rows that came back from devices.
     package var restored = 0
-    /// Rows of which the devices reported that they sent them again.
+    /// Rows of which the devices that had lost changes reported that they sent them again. Where
+    /// others were first, a device has fewer to send; where several were at once, a row counts for
+    /// each.
     package var reported = 0
     package var seconds = 0.0
     /// What is not as promised.
