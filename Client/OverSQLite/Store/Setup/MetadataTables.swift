@@ -218,8 +218,8 @@ enum MetadataTables {
           gone INTEGER,
           PRIMARY KEY (tbl, key)
         ) WITHOUT ROWID;
-        -- Versions of rows that the server had confirmed and has lost. Touches up to `until` are the
-        -- library's own, made to send the rows again.
+        -- Versions of rows that the server had confirmed and has lost. Touches up to `until` are
+        -- the library's own, made to send the rows again; -1: the app had edited the row.
         CREATE TABLE IF NOT EXISTS _sync_lost (
           tbl INTEGER NOT NULL,
           key TEXT NOT NULL,
