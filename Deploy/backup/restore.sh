@@ -136,6 +136,14 @@ replay() {
         tail -n 20 "$socket/log" >&2
         fail "the WAL could not be replayed"
     }
+    # pg_ctl does not wait for the end of the replay: the eighth line says "standby" until then.
+    until [[ $(sed -n 8p "$data/postmaster.pid" 2>/dev/null) == ready* ]]; do
+        pg_ctl -D "$data" status >/dev/null || {
+            tail -n 20 "$socket/log" >&2
+            fail "the WAL could not be replayed"
+        }
+        sleep 0.2
+    done
     pg_ctl -D "$data" -w -m fast stop >/dev/null
     tail -n 5 "$socket/log"
     rm -rf "$socket"
