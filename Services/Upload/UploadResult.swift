@@ -24,6 +24,9 @@ struct UploadResult: Sendable {
     let end: HistoryPair?
     /// The log lacks the change that the device named, and nothing says why.
     let hasHole: Bool
+    /// Whether readers of the log may not know yet of what the answer acknowledges: also what a
+    /// repeat finds committed may never have been announced, as where the first answer was lost.
+    var mayBeNews: Bool { sequences != nil || duplicates > 0 }
     /// Sequences that this upload took; nil if it took none.
     let sequences: ClosedRange<Sequence64>?
     /// Tables that took no rows at all, and why.

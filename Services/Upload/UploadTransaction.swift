@@ -317,7 +317,8 @@ struct UploadTransaction {
         }
     }
 
-    private func writes(
+    /// Writes rows that were decided: first the settings that they are written with.
+    func writes(
         _ entries: [LogEntry], _ scope: NamedScope, _ source: Int32,
         expecting rows: MaterializeStatement.Expectation,
         _ arrangement: WriteArrangement = .none

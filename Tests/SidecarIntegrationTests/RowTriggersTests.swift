@@ -68,8 +68,12 @@ struct RowTriggersTests {
     ]
 
     private static func hasRowTriggers(_ connection: PostgresConnection) async throws -> Bool {
+        try await table(connection).hasRowTriggers
+    }
+
+    private static func table(_ connection: PostgresConnection) async throws -> RegisteredTable {
         let tables = try await Catalog.readTables(on: connection)
-        return try #require(tables.first { $0.name.table == "t" }).hasRowTriggers
+        return try #require(tables.first { $0.name.table == "t" })
     }
 
     @Test("Also one of a part, at any depth", arguments: tables.indices)
@@ -99,10 +103,12 @@ struct RowTriggersTests {
                     #expect(
                         try await Self.hasRowTriggers(connection) == trigger.counts, "\(definition)"
                     )
+                    #expect(try await Self.table(connection).reach.hasTriggers, "\(definition)")
                     if trigger.counts {
                         try await connection.execute(
                             script: "ALTER TABLE \(table.on) DISABLE TRIGGER own")
                         #expect(try await !Self.hasRowTriggers(connection), "\(definition)")
+                        #expect(try await !Self.table(connection).reach.hasTriggers)
                     }
                     try await connection.execute(script: "DROP TRIGGER own ON \(table.on)")
                 }

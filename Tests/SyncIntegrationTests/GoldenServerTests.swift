@@ -100,7 +100,8 @@ struct GoldenServerTests {
             mode: table.mode, ownerColumn: table.ownerColumn, columns: columns,
             foreignKeys: table.foreignKeys, columnNeeds: table.columnNeeds,
             keyIndexColumns: table.keyIndexColumns, hasRowTriggers: table.hasRowTriggers,
-            isRemoved: table.isRemoved, access: table.access, policies: table.policies)
+            reach: table.reach, isRemoved: table.isRemoved, access: table.access,
+            policies: table.policies)
     }
 }
 

@@ -7,7 +7,7 @@ import Testing
 
 @Suite("Parts of a group") struct GroupPartsTests {
     private static func table(
-        _ id: TableID, _ name: String, foreignKeys: [ForeignKey] = [], hasRowTriggers: Bool = false
+        _ id: TableID, _ name: String, foreignKeys: [ForeignKey] = [], hasTriggers: Bool = false
     ) -> RegisteredTable {
         RegisteredTable(
             id: id, name: TableName(schema: "s", table: name), keyKind: .text, keyColumn: "id",
@@ -18,7 +18,8 @@ import Testing
                 Column(name: "code", typeName: "text", baseType: 25),
                 Column(name: "up", typeName: "text", baseType: 25),
             ],
-            foreignKeys: foreignKeys, keyIndexColumns: ["id"], hasRowTriggers: hasRowTriggers)
+            foreignKeys: foreignKeys, keyIndexColumns: ["id"],
+            reach: WriteReach(hasTriggers: hasTriggers, comparesRows: false))
     }
 
     private static func key(to parent: String, _ column: String) -> ForeignKey {
@@ -32,7 +33,7 @@ import Testing
             catalog: Catalog(
                 tables: [
                     table(1, "notes"), table(2, "items", foreignKeys: [key(to: "notes", "id")]),
-                    table(3, "loud", hasRowTriggers: true), table(4, "codes"),
+                    table(3, "loud", hasTriggers: true), table(4, "codes"),
                     table(5, "uses", foreignKeys: [key(to: "codes", "code")]),
                 ], hasDeferrableConstraints: isDeferrable))
     }
@@ -103,27 +104,5 @@ import Testing
             ]
             #expect(try Self.parts(uploads) == [0..<1, 1..<2, 2..<4])
         }
-    }
-
-    private static let (phone, last) = (DeviceID("phone"), DeviceID("last"))
-
-    @Test("Devices are left out for their time, and only so many are remembered")
-    func exclusions() {
-        let start = ContinuousClock.now
-        var exclusions = GroupExclusions()
-        exclusions.exclude(Self.phone, of: "ann", for: .seconds(60), now: start)
-        exclusions.exclude(Self.phone, of: "ann", for: .seconds(1), now: start)
-        #expect(exclusions.isExcluded(Self.phone, of: "ann", now: start + .seconds(59)))
-        #expect(!exclusions.isExcluded(Self.phone, of: "bob", now: start))
-        #expect(!exclusions.isExcluded(Self.phone, of: "ann", now: start + .seconds(60)))
-        for number in 0..<GroupExclusions.maximumDevices + 10 {
-            exclusions.exclude(
-                DeviceID("\(number)"), of: "ann", for: .seconds(number < 5 ? 1 : 60), now: start)
-        }
-        #expect(exclusions.count == GroupExclusions.maximumDevices)
-        // Those whose time is over make room.
-        exclusions.exclude(Self.last, of: "ann", for: .seconds(60), now: start + .seconds(2))
-        #expect(exclusions.isExcluded(Self.last, of: "ann", now: start + .seconds(2)))
-        #expect(exclusions.count == GroupExclusions.maximumDevices - 4)
     }
 }

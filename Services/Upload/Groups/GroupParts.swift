@@ -2,21 +2,23 @@ import Model
 import NIOCore
 import Sidecar
 
-/// Which uploads of a group are read together and written set-wise: those that do not meet.
+/// Which uploads of a group are read together: those that do not meet.
 ///
 /// A part is a stretch of the group, in its order. No upload of a part reads what another one of it
-/// writes, and their writes come to the same in any order:
+/// writes:
 ///
 /// - They come from different devices, so none has a change id that another one has used.
 /// - They write different rows, and none needs a parent that another one brings.
-/// - None deletes rows that other rows may point to. None writes to a table with triggers that
-///   change its rows, or to one that foreign keys point to by other columns than its key and owner:
-///   writes of such tables may concern other rows.
+/// - None deletes rows that other rows may point to. None writes to a table with triggers of the
+///   team, or to one that foreign keys point to by other columns than its key and owner: writes of
+///   such tables may concern other rows.
 ///
-/// Where such a row does cause changes, or takes a unique value that another one of the part has,
-/// the transaction fails, and each upload is written alone. An upload that meets none of this is a
-/// part of its own. So is each where constraints wait for the commit, since each has its own
-/// checked.
+/// Should such a row cause changes all the same, the transaction fails, and each upload is written
+/// alone. An upload that meets none of this is a part of its own. So is each where constraints wait
+/// for the commit, since each has its own checked.
+///
+/// Whether PostgreSQL takes a row may depend on the order of the writes all the same, as of values
+/// that are unique: see ``MergedChanges/isInAnyOrder(in:)``.
 struct GroupParts {
     private(set) var parts: [Range<Int>] = []
     private var devices: Set<DeviceID> = []
@@ -66,6 +68,14 @@ struct GroupParts {
     }
 }
 
+/// What must be written of an upload of a group.
+struct GroupWrite {
+    let transaction: UploadTransaction
+    let entries: [LogEntry]
+    /// The number of its device.
+    let source: Int32
+}
+
 /// Changes of several uploads as those of one.
 struct MergedChanges {
     private(set) var changes: [Change] = []
@@ -76,12 +86,12 @@ struct MergedChanges {
     /// The bytes of their payloads.
     private(set) var body = ByteBuffer()
 
-    /// - Parameter uploads: each with what must be written of it.
-    init(_ uploads: [(batch: UploadBatch, entries: [LogEntry], source: Int32)]) {
-        changes.reserveCapacity(uploads.reduce(0) { $0 + $1.batch.changes.count })
-        entries.reserveCapacity(uploads.reduce(0) { $0 + $1.entries.count })
-        body.reserveCapacity(uploads.reduce(0) { $0 + $1.batch.body.readableBytes })
-        for (batch, entries, source) in uploads {
+    init(_ writes: [GroupWrite]) {
+        let batches = writes.map(\.transaction.batch)
+        changes.reserveCapacity(batches.reduce(0) { $0 + $1.changes.count })
+        entries.reserveCapacity(writes.reduce(0) { $0 + $1.entries.count })
+        body.reserveCapacity(batches.reduce(0) { $0 + $1.body.readableBytes })
+        for (batch, write) in zip(batches, writes) {
             let (firstChange, firstByte) = (changes.count, body.readableBytes)
             batch.body.withBytes { _ = body.writeBytes($0) }
             for change in batch.changes {
@@ -89,10 +99,20 @@ struct MergedChanges {
                     $0.lowerBound + firstByte..<$0.upperBound + firstByte
                 }
                 changes.append(payload.map(change.with(payload:)) ?? change)
-                sources.append(source)
+                sources.append(write.source)
             }
-            for entry in entries { self.entries.append(entry.moved(by: firstChange)) }
+            for entry in write.entries { entries.append(entry.moved(by: firstChange)) }
         }
+    }
+
+    /// Whether set-wise statements for all uploads come to what those of one upload behind the
+    /// other come to: there is one for each table, and no table's rows depend on others that are
+    /// written before them.
+    func isInAnyOrder(in schema: UploadSchema) -> Bool {
+        let statements = BusinessWrites(changes: changes, entries: entries, schema: schema).groups
+        let tables = Set(statements.map(\.table))
+        return tables.count == statements.count
+            && !tables.contains { schema.tables[$0].isInOrder }
     }
 }
 

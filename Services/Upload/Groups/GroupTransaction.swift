@@ -7,8 +7,8 @@ import Sidecar
 /// One transaction of several uploads of one user, under one lock of the user's log.
 ///
 /// They take effect in their order, each as if those before it had been committed. Uploads that do
-/// not meet are read together and written set-wise (``GroupParts``); the others follow each other,
-/// and each is read behind the writes of those before it:
+/// not meet are read together and written in one round trip (``GroupParts``); the others follow
+/// each other, and each is read behind the writes of those before it:
 ///
 /// ```
 /// BEGIN, lock, read 1-3 | write 1-3, read 4 | write 4, read 5-6 | write 5-6, COMMIT
@@ -17,8 +17,8 @@ import Sidecar
 /// There are no savepoints. Whatever PostgreSQL refuses, and whatever takes long, ends the
 /// transaction: nothing of it is kept, and its uploads are written alone.
 struct GroupTransaction {
-    /// How long a statement may take, beside what its changes need. A member that takes longer
-    /// holds the others up by no more than this.
+    /// How long each statement may take, beside what the group's changes need. A group has several
+    /// statements for each of its tables, and holds up its members by the time of all of them.
     private static let statementTime: Duration = .milliseconds(50)
     private static let timePerChange: Duration = .microseconds(250)
     /// How long it waits for a row that plain SQL holds. Whoever holds it may wait for this user's
@@ -175,7 +175,7 @@ struct GroupTransaction {
         _ pipeline: inout Pipeline
     ) async throws {
         var head: LogHead?
-        var writes: [(batch: UploadBatch, entries: [LogEntry], source: Int32)] = []
+        var writes: [GroupWrite] = []
         for (member, answer) in zip(part, answers) {
             let transaction = members[member]
             let end = answer.locked.end
@@ -194,7 +194,8 @@ struct GroupTransaction {
                     source = try await transaction.source(answer, in: scope)
                     head = LogHead(
                         sequence: last.sequence, pair: last.tagged(changes[last.change]).pair)
-                    writes.append((transaction.batch, entries, source))
+                    writes.append(
+                        GroupWrite(transaction: transaction, entries: entries, source: source))
                 }
                 let log = OpenLog(
                     scope: scope, source: source, reading: reading, end: end,
@@ -209,12 +210,27 @@ struct GroupTransaction {
     }
 
     private mutating func write(
-        _ uploads: [(batch: UploadBatch, entries: [LogEntry], source: Int32)],
-        _ pipeline: inout Pipeline, isLast: Bool
+        _ writes: [GroupWrite], _ pipeline: inout Pipeline, isLast: Bool
     ) {
-        guard !uploads.isEmpty else { return }
+        guard !writes.isEmpty else { return }
         hasWritten = true
-        let merged = MergedChanges(uploads)
+        let merged = writes.count > 1 ? MergedChanges(writes) : nil
+        if let merged, merged.isInAnyOrder(in: schema) {
+            add(merged, to: &pipeline)
+        } else {
+            for write in writes {
+                var commands = write.transaction.writes(
+                    write.entries, scope, write.source, expecting: .asRecorded)
+                commands.insert(bounds, at: 1)
+                pipeline.add(contentsOf: commands)
+            }
+        }
+        guard schema.catalog.hasDeferrableConstraints else { return }
+        pipeline.add(UploadStatements.checkConstraints)
+        if !isLast { pipeline.add(UploadStatements.deferConstraints) }
+    }
+
+    private func add(_ merged: MergedChanges, to pipeline: inout Pipeline) {
         let commands = merged.body.withBytes { bytes in
             WriteRequest(
                 scope: scope, sources: .each(merged.sources), changes: merged.changes,
@@ -228,9 +244,6 @@ struct GroupTransaction {
             Command(UploadStatements.enterWrites, members[0].entering(merged.entries, scope)))
         pipeline.add(bounds)
         pipeline.add(contentsOf: commands + unseen.commands)
-        guard schema.catalog.hasDeferrableConstraints else { return }
-        pipeline.add(UploadStatements.checkConstraints)
-        if !isLast { pipeline.add(UploadStatements.deferConstraints) }
     }
 
     /// Adds what reads how a part has ended.

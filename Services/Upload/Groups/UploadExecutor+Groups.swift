@@ -33,10 +33,10 @@ extension UploadExecutor {
             for (place, outcome) in try await writeTogether(uploads).enumerated() {
                 answer(place, outcome)
             }
-            groups.countWritten(uploads.count)
+            groups.noteWritten(uploads)
             return
         } catch {
-            groups.countBroken()
+            if !(error is NotTogether) { groups.countBroken() }
             if let error = error as? PostgresError, error.isOfEachUpload {
                 for place in uploads.indices { answer(place, .failure(error)) }
                 return
@@ -49,7 +49,9 @@ extension UploadExecutor {
         let statements = try await preparedStatements()
         let batches = try uploads.map { try $0.reading.batch(for: statements.schema) }
         guard let first = uploads.first, let scope = scopes.scope(of: first.user),
-            uploads.allSatisfy({ $0.deadline - .now > Self.leastTimeLeft })
+            uploads.allSatisfy({ $0.deadline - .now > Self.leastTimeLeft }),
+            // Both may have changed since the uploads were prepared.
+            !statements.schema.hasPolicies, uploads.allSatisfy(groups.admits)
         else { throw NotTogether() }
         let results = try await pool.withConnection(deadline: first.deadline) { connection in
             let members = zip(uploads, batches).map { upload, batch in
@@ -71,22 +73,9 @@ extension UploadExecutor {
     ) async {
         var culprits: [QueuedUpload] = []
         var slowest: (upload: QueuedUpload, time: Duration)?
-        for (place, upload) in uploads.enumerated() {
-            // The first one's turn has come in time. The others wait for it as they would in line.
-            guard place == 0 || .now < upload.latestStart else {
-                answer(place, .failure(RPCFailure.userIsBusy))
-                continue
-            }
-            let start = ContinuousClock.now
-            let outcome: Outcome
-            do {
-                outcome = .success(try await write(upload))
-            } catch {
-                outcome = .failure(error)
-            }
-            let time = .now - start
-            if time > slowest?.time ?? .zero { slowest = (upload, time) }
-            if Self.isOfUpload(outcome) { culprits.append(upload) }
+        await writeInLine(uploads) { place, outcome, time in
+            if let time, time > slowest?.time ?? .zero { slowest = (uploads[place], time) }
+            if time != nil, Self.isOfUpload(outcome) { culprits.append(uploads[place]) }
             answer(place, outcome)
         }
         guard let trouble = trouble as? PostgresError, trouble.isOfStatement else { return }
@@ -97,6 +86,71 @@ extension UploadExecutor {
             culprits = [slowest.upload]
         }
         groups.exclude(culprits, of: uploads)
+    }
+
+    /// What happens while uploads are written alone.
+    private enum Step: Sendable {
+        case written(Int, Outcome, after: Duration)
+        /// Somebody has waited as long as may be.
+        case late
+    }
+
+    /// Writes uploads one after the other. Those that wait for longer than in the queue are told
+    /// to come again, at once.
+    ///
+    /// - Parameter answer: gets each outcome, and the time of those that were written.
+    private func writeInLine(
+        _ uploads: [QueuedUpload], answer: (Int, Outcome, Duration?) -> Void
+    ) async {
+        // The first one's turn has come in time. The others wait for it as they would in line.
+        var line = Array(uploads.indices)
+        await withTaskGroup(of: Step.self) { tasks in
+            var isWriting = false
+            while true {
+                if !isWriting, !line.isEmpty {
+                    let place = line.removeFirst()
+                    let upload = uploads[place]
+                    isWriting = true
+                    tasks.addTask { [self] in
+                        let start = ContinuousClock.now
+                        let outcome = await outcome(of: upload)
+                        return .written(place, outcome, after: .now - start)
+                    }
+                    if place == 0 { Self.addAlarm(line, uploads, &tasks) }
+                }
+                guard isWriting, let step = await tasks.next() else { break }
+                if case .written(let place, let outcome, let time) = step {
+                    isWriting = false
+                    answer(place, outcome, time)
+                }
+                let now = ContinuousClock.now
+                for place in line where uploads[place].latestStart <= now {
+                    answer(place, .failure(RPCFailure.userIsBusy), nil)
+                }
+                line.removeAll { uploads[$0].latestStart <= now }
+                if case .late = step { Self.addAlarm(line, uploads, &tasks) }
+            }
+            tasks.cancelAll()
+        }
+    }
+
+    private func outcome(of upload: QueuedUpload) async -> Outcome {
+        do {
+            return .success(try await write(upload))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// Wakes the loop when the first of the line has waited as long as may be.
+    private static func addAlarm(
+        _ line: [Int], _ uploads: [QueuedUpload], _ tasks: inout TaskGroup<Step>
+    ) {
+        guard let first = line.lazy.map({ uploads[$0].latestStart }).min() else { return }
+        tasks.addTask {
+            try? await Task.sleep(until: first, clock: .continuous)
+            return .late
+        }
     }
 
     /// Whether an upload would fail a group, as it comes out alone.

@@ -6,7 +6,7 @@ import Telemetry
 final class UploadGroups: Sendable {
     private static let sizes: [Double] = [2, 4, 8, 16, 32, 64]
 
-    private let exclusions = Mutex(GroupExclusions())
+    let exclusions = Mutex(GroupExclusions())
     private let sizes: Histogram
     private let broken: Counter
 
@@ -16,12 +16,13 @@ final class UploadGroups: Sendable {
             buckets: Self.sizes)
         broken = metrics.counter(
             "oversync_upload_groups_broken_total",
-            "Groups of uploads that failed, and whose uploads were written alone")
+            "Groups of uploads whose transaction failed; their uploads were written alone, unless "
+                + "the database could not be reached")
     }
 
     /// Groups that were written, each in one transaction.
     var writtenGroups: Int { sizes.count() }
-    /// Groups that failed.
+    /// Groups whose transaction failed.
     var brokenGroups: Int { broken.value() }
 
     /// Whether an upload of this device may share a transaction now.
@@ -31,13 +32,19 @@ final class UploadGroups: Sendable {
         }
     }
 
-    func countWritten(_ uploads: Int) { sizes.observe(Double(uploads)) }
+    /// A group was written.
+    func noteWritten(_ group: [QueuedUpload]) {
+        sizes.observe(Double(group.count))
+        guard let user = group.first?.user else { return }
+        exclusions.withLock { $0.noteWritten(of: user) }
+    }
 
     func countBroken() { broken.add() }
 
     /// Leaves the devices of a group out that has failed.
     ///
-    /// - Parameter culprits: those whose uploads failed by themselves, too.
+    /// - Parameter culprits: those whose uploads failed by themselves, too. Without any, the user
+    ///   has no groups for a while.
     func exclude(_ culprits: [QueuedUpload], of group: [QueuedUpload]) {
         let now = ContinuousClock.now
         exclusions.withLock { exclusions in
@@ -45,11 +52,8 @@ final class UploadGroups: Sendable {
                 exclusions.exclude(
                     upload.device, of: upload.user, for: GroupExclusions.pauseOfCulprits, now: now)
             }
-            guard culprits.isEmpty else { return }
-            for upload in group {
-                exclusions.exclude(
-                    upload.device, of: upload.user, for: GroupExclusions.pauseOfAll, now: now)
-            }
+            guard culprits.isEmpty, let user = group.first?.user else { return }
+            exclusions.pause(user, now: now)
         }
     }
 }

@@ -53,7 +53,7 @@ struct RetryFailure: Sendable {
                 return RPCReply(RetryFailureReply(), body: Self.stale(entry.rowVersion))
             }
             let result = try await executor.retry(entry, deadline: context.deadline)
-            if result.sequences != nil {
+            if result.mayBeNews {
                 await announcer.announce(
                     result.highestSequence, result.end, of: UserID(entry.failure.user))
             }

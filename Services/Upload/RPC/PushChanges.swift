@@ -28,7 +28,7 @@ struct PushChanges: Sendable {
                 pair: request.pair, format: request.asProtobuf ? .protobuf : .json)
             let (batch, result) = try await executor.upload(
                 body, from: caller, options, deadline: context.deadline, trouble: { trouble = $0 })
-            if result.sequences != nil {
+            if result.mayBeNews {
                 await announcer.announce(
                     result.highestSequence, result.end, of: UserID(caller.user))
             }

@@ -29,6 +29,7 @@ package struct UploadSchema: Sendable {
         var relations: Set<Relation> = []
         var referenced: Set<TableName> = []
         var referencedByValue: Set<TableName> = []
+        var dependent: Set<Int> = []
         for (index, table) in catalog.tables.enumerated() {
             for key in table.foreignKeys {
                 referenced.insert(key.parent)
@@ -39,8 +40,10 @@ package struct UploadSchema: Sendable {
                 if let parent = catalog[key.parent]?.position, parent != index {
                     relations.insert(Relation(child: index, parent: parent))
                 }
-                if let checked = CheckedForeignKey(key, ofTable: index, in: catalog) {
-                    foreignKeys.append(checked)
+                let checked = CheckedForeignKey(key, ofTable: index, in: catalog)
+                if let checked { foreignKeys.append(checked) }
+                if catalog[key.parent] != nil, checked?.isNamed(in: table) != true {
+                    dependent.insert(index)
                 }
             }
         }
@@ -54,8 +57,10 @@ package struct UploadSchema: Sendable {
         tables = catalog.tables.enumerated().map { index, table in
             UploadTable(
                 table, at: index, foreignKeys,
-                isPlain: !table.hasRowTriggers && !referencedByValue.contains(table.name),
-                isLeaf: !referenced.contains(table.name))
+                isPlain: !table.hasRowTriggers && !table.reach.hasTriggers
+                    && !referencedByValue.contains(table.name),
+                isLeaf: !referenced.contains(table.name),
+                isInOrder: table.reach.comparesRows || dependent.contains(index))
         }
     }
 
@@ -96,18 +101,22 @@ package struct UploadTable: Sendable {
     let readOnly: [Int: Set<String>]
     /// Whether members of payloads may have to be left out.
     let withholds: Bool
-    /// What is written to its rows stays there: no trigger of the team's stands before the rows,
-    /// and no foreign key points to a column that an update may change.
+    /// What is written to its rows stays there: no trigger of the team's stands on it, and no
+    /// foreign key points to a column that an update may change.
     let isPlain: Bool
     /// No foreign key of a registered table points to it: deleting its rows changes no others.
     let isLeaf: Bool
+    /// Whether PostgreSQL takes a row may depend on rows that are written before it, though no
+    /// payload names them: values that exclude each other, and parents.
+    let isInOrder: Bool
 
     init(
         _ registered: RegisteredTable, at index: Int, _ all: [CheckedForeignKey], isPlain: Bool,
-        isLeaf: Bool
+        isLeaf: Bool, isInOrder: Bool
     ) {
         self.isPlain = isPlain
         self.isLeaf = isLeaf
+        self.isInOrder = isInOrder
         self.registered = registered
         wireNames = registered.columns.map { Array($0.name.lowercased().utf8) }
         foreignKeys = all.indices.filter { all[$0].child == index }
@@ -207,5 +216,12 @@ package struct CheckedForeignKey: Sendable {
         parent = parentTable?.position
         payloadPairs = pairs
         ownerColumns = owners
+    }
+    /// Whether each change that may take another parent names it: an update could name a part of
+    /// several values, and a new row could take a value that the server makes.
+    fileprivate func isNamed(in table: RegisteredTable) -> Bool {
+        guard payloadPairs.count == 1 else { return false }
+        let column = table.columns[payloadPairs[0].childColumn]
+        return !column.hasDefault && !column.isReadOnly
     }
 }

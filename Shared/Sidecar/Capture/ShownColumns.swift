@@ -72,7 +72,7 @@ extension RegisteredTable {
             id: id, name: name, keyKind: keyKind, keyColumn: keyColumn, mode: mode,
             ownerColumn: ownerColumn, columns: columns, foreignKeys: foreignKeys,
             columnNeeds: columnNeeds, keyIndexColumns: keyIndexColumns,
-            hasRowTriggers: hasRowTriggers, isRemoved: isRemoved, access: access,
+            hasRowTriggers: hasRowTriggers, reach: reach, isRemoved: isRemoved, access: access,
             withheld: withheld, policies: policies)
     }
 }

@@ -108,6 +108,8 @@ package struct RegisteredTable: Hashable, Sendable {
     package let keyIndexColumns: [String]
     /// A trigger can change a row before it is stored.
     package let hasRowTriggers: Bool
+    /// What writes of it may do, or meet, beyond the rows that they name.
+    package let reach: WriteReach
     /// It was registered once: its rows and its log stay, changes are refused.
     package let isRemoved: Bool
     package let access: TableAccess
@@ -121,7 +123,8 @@ package struct RegisteredTable: Hashable, Sendable {
         id: TableID, name: TableName, keyKind: KeyKind, keyColumn: String, mode: TableMode,
         ownerColumn: String?, columns: [Column] = [], foreignKeys: [ForeignKey] = [],
         columnNeeds: [ColumnNeed] = [], keyIndexColumns: [String] = [],
-        hasRowTriggers: Bool = false, isRemoved: Bool = false, access: TableAccess = .everybody,
+        hasRowTriggers: Bool = false, reach: WriteReach = .own, isRemoved: Bool = false,
+        access: TableAccess = .everybody,
         withheld: WithheldColumns = .none, policies: TablePolicies = .none
     ) {
         self.id = id
@@ -135,10 +138,28 @@ package struct RegisteredTable: Hashable, Sendable {
         self.columnNeeds = columnNeeds
         self.keyIndexColumns = keyIndexColumns
         self.hasRowTriggers = hasRowTriggers
+        self.reach = reach
         self.isRemoved = isRemoved
         self.access = access
         self.withheld = withheld
         self.policies = policies
+    }
+}
+
+/// What writes of a table may do, or meet, beyond the rows that they name.
+package struct WriteReach: Hashable, Sendable {
+    /// The rows themselves.
+    package static let own = WriteReach(hasTriggers: false, comparesRows: false)
+
+    /// Triggers of the team stand on it, of any kind.
+    package let hasTriggers: Bool
+    /// Rows of different keys may exclude each other: by a unique index without the key, or an
+    /// exclusion constraint.
+    package let comparesRows: Bool
+
+    package init(hasTriggers: Bool, comparesRows: Bool) {
+        self.hasTriggers = hasTriggers
+        self.comparesRows = comparesRows
     }
 }
 

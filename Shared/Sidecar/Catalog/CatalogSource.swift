@@ -173,6 +173,7 @@ extension Catalog {
                 keyIndexColumns: facts.keyIndex(
                     of: row.name, key: row.keyColumn, owner: row.ownerColumn) ?? [row.keyColumn],
                 hasRowTriggers: isTable && facts.rowTriggers.contains(row.name),
+                reach: isTable ? facts.reach(of: row.name, key: row.keyColumn) : .own,
                 isRemoved: row.isRemoved, access: row.access, withheld: row.withheld,
                 policies: isTable ? row.policies : .none)
         }

@@ -16,6 +16,10 @@ package struct Introspection: Sendable {
     package private(set) var uniqueKeys: [TableName: [UniqueKey]] = [:]
     /// Tables with a trigger that can change a row before it is stored.
     package private(set) var rowTriggers: Set<TableName> = []
+    /// Tables with any trigger of the team.
+    private var triggers: Set<TableName> = []
+    /// The plain columns of each unique index, also of parts; none of an exclusion constraint.
+    private var comparisons: [TableName: [Int64: Set<String>]] = [:]
 
     /// Reads everything about `tables` in one round trip.
     package static func read(
@@ -29,6 +33,7 @@ package struct Introspection: Sendable {
         let foreignKeys = pipeline.add(SidecarStatements.ReadForeignKeys(tables: names))
         let uniqueKeys = pipeline.add(SidecarStatements.ReadUniqueKeys(tables: names))
         let rowTriggers = pipeline.add(SidecarStatements.ReadRowTriggers(tables: names))
+        let comparisons = pipeline.add(SidecarStatements.ReadComparisons(tables: names))
         let results = try await connection.run(pipeline, deadline: deadline)
         let byText = Dictionary(
             tables.map { ($0.description, $0) }, uniquingKeysWith: { first, _ in first })
@@ -36,8 +41,23 @@ package struct Introspection: Sendable {
         try found.addColumns(results[columns], byText)
         try found.addForeignKeys(results[foreignKeys], byText)
         try found.addUniqueKeys(results[uniqueKeys], byText)
-        found.rowTriggers = Set(try results[rowTriggers].all().compactMap { byText[$0] })
+        for row in try results[rowTriggers].all() {
+            guard let table = byText[row.table] else { continue }
+            found.triggers.insert(table)
+            if row.mayChangeRows { found.rowTriggers.insert(table) }
+        }
+        for row in try results[comparisons].all() {
+            guard let table = byText[row.table] else { continue }
+            let column = row.column.map { [$0] } ?? []
+            found.comparisons[table, default: [:]][row.index, default: []].formUnion(column)
+        }
         return found
+    }
+
+    func reach(of table: TableName, key: String) -> WriteReach {
+        WriteReach(
+            hasTriggers: triggers.contains(table),
+            comparesRows: comparisons[table]?.values.contains { !$0.contains(key) } ?? false)
     }
 
     private mutating func addColumns(

@@ -246,25 +246,32 @@ extension SidecarStatements {
         }
     }
 
-    /// The tables among the given ones whose rows a trigger can change before they are stored, also
-    /// by a trigger of a partition, or of a table that inherits, at any depth.
+    /// The tables among the given ones with triggers of the team that are on, and whether one can
+    /// change rows before they are stored; also triggers of a partition, or of a table that
+    /// inherits, at any depth.
     struct ReadRowTriggers: TypedStatement {
         static let statement = Statement(
             name: "sidecar_row_triggers",
             sql: """
-                SELECT n.nspname || '.' || c.relname
+                SELECT n.nspname || '.' || c.relname, bool_or(g.may_change)
                 FROM pg_class c
                 JOIN pg_namespace n ON n.oid = c.relnamespace
-                WHERE n.nspname || '.' || c.relname = ANY ($1) AND EXISTS (
+                CROSS JOIN LATERAL (
                     WITH RECURSIVE part AS (
                         SELECT c.oid
                         UNION SELECT h.inhrelid
                         FROM part JOIN pg_inherits h ON h.inhparent = part.oid
                     )
-                    SELECT FROM part JOIN pg_trigger g ON g.tgrelid = part.oid
+                    SELECT g.tgtype & \(isOfRowBefore) = \(isOfRowBefore)
+                        AND g.tgtype & \(isOfInsertOrUpdate) <> 0 AS may_change
+                    FROM part
+                    JOIN pg_trigger g ON g.tgrelid = part.oid
+                    JOIN pg_proc p ON p.oid = g.tgfoid
                     WHERE NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
-                        AND g.tgtype & \(isOfRowBefore) = \(isOfRowBefore)
-                        AND g.tgtype & \(isOfInsertOrUpdate) <> 0)
+                        AND p.pronamespace IS DISTINCT FROM to_regnamespace('sync')
+                ) AS g
+                WHERE n.nspname || '.' || c.relname = ANY ($1)
+                GROUP BY 1
                 """,
             parameters: [.textArray])
 
@@ -275,13 +282,70 @@ extension SidecarStatements {
 
         let tables: ArrayBinding
 
+        struct Row {
+            /// As `TableName.description`.
+            let table: String
+            let mayChangeRows: Bool
+        }
+
         func bind(to bindings: inout Bindings) {
             bindings.bind(tables)
         }
 
-        /// As `TableName.description`.
-        static func row(_ columns: inout RowColumns) throws(PostgresError) -> String {
-            try columns.next(String.self)
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
+            Row(
+                table: try columns.next(String.self),
+                mayChangeRows: try columns.next(Bool.self))
+        }
+    }
+
+    /// What compares rows with each other: unique indexes of any kind and exclusion constraints,
+    /// also those of a partition, or of a table that inherits, at any depth. One row for each
+    /// column of a unique index, without one for an expression; one for an exclusion constraint.
+    struct ReadComparisons: TypedStatement {
+        static let statement = Statement(
+            name: "sidecar_comparisons",
+            sql: """
+                SELECT n.nspname || '.' || c.relname, i.indexrelid::bigint, i.attname
+                FROM pg_class c
+                JOIN pg_namespace n ON n.oid = c.relnamespace
+                CROSS JOIN LATERAL (
+                    WITH RECURSIVE part AS (
+                        SELECT c.oid
+                        UNION SELECT h.inhrelid
+                        FROM part JOIN pg_inherits h ON h.inhparent = part.oid
+                    )
+                    SELECT x.indexrelid, a.attname
+                    FROM part
+                    JOIN pg_index x ON x.indrelid = part.oid
+                        AND (x.indisunique OR x.indisexclusion)
+                    LEFT JOIN LATERAL unnest(x.indkey::smallint[])
+                        WITH ORDINALITY AS k(attnum, position)
+                        ON k.position <= x.indnkeyatts AND NOT x.indisexclusion
+                    LEFT JOIN pg_attribute a ON a.attrelid = part.oid AND a.attnum = k.attnum
+                ) AS i
+                WHERE n.nspname || '.' || c.relname = ANY ($1)
+                """,
+            parameters: [.textArray])
+
+        let tables: ArrayBinding
+
+        struct Row {
+            /// As `TableName.description`.
+            let table: String
+            /// Tells one index from another.
+            let index: Int64
+            let column: String?
+        }
+
+        func bind(to bindings: inout Bindings) {
+            bindings.bind(tables)
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
+            Row(
+                table: try columns.next(String.self), index: try columns.next(Int64.self),
+                column: try columns.next(String?.self))
         }
     }
 }

@@ -124,6 +124,8 @@ import Testing
             let again = try await restarted.together("ann", group).map { try $0.get() }
             #expect(again.allSatisfy { $0.outcomes.map(\.line) == ["applied 1"] })
             #expect(again.map(\.duplicates) == [1, 1, 1, 1])
+            // Nobody may have been told of them.
+            #expect(again.allSatisfy { $0.mayBeNews })
             #expect(again.allSatisfy { $0.sequences == nil && $0.highestSequence == 4 })
             #expect(restarted.executor.groups.writtenGroups == 1)
             #expect(try await database.feed("ann").count == 4)
@@ -242,7 +244,7 @@ import Testing
             ).map { try $0.get() }
             #expect(results.map(\.sequences) == [2...2, 4...4, 6...6])
             #expect(results.map(\.highestSequence) == [3, 5, 6])
-            #expect(database.executor.groups.brokenGroups == 1)
+            #expect(database.executor.groups.writtenGroups == 1)
             #expect(
                 try await database.feed("ann").map { $0.prefix(7) }
                     == ["I notes", "I made ", "I notes", "I made ", "I notes", "I notes"])

@@ -5,7 +5,9 @@ import SeededRandom
 struct GroupWalk {
     private static let users = ["ann", "bob"]
     private static let devices = ["d1", "d2", "d3", "d4", "d5"]
-    private static let tables = ["notes", "notes", "items", "links", "tags", "prefs"]
+    private static let tables = [
+        "notes", "notes", "items", "links", "tags", "prefs", "seats",
+    ]
 
     struct Group {
         /// Which one it is, for the test that fails.
@@ -30,6 +32,8 @@ struct GroupWalk {
     /// Rows that calm groups have made: those of earlier groups, and of the one at hand.
     private var kept: [String: [(table: String, key: String)]] = [:]
     private var made: [(table: String, key: String)] = []
+    /// Rows whose values the next group trades.
+    private var seats: (user: String, rows: [(key: String, n: Int)])?
     private var sent: [String: [SyncedDatabase.Member]] = [:]
 
     init(seed: UInt64) {
@@ -46,7 +50,12 @@ struct GroupWalk {
     }
 
     mutating func group(epoch: String) -> Group {
+        if let seats {
+            self.seats = nil
+            return trade(seats)
+        }
         let user = pick(Self.users)
+        if chance(6) { return newSeats(of: user) }
         let isCalm = chance(2)
         let count = Int.random(in: 2...6, using: &random)
         let members = (0..<count).map { place in
@@ -59,6 +68,47 @@ struct GroupWalk {
         kept[user, default: []] += made
         made = []
         return Group(name: "seed \(seed), group \(self.count)", user: user, members: members)
+    }
+
+    /// Rows with a unique value each, which the next group trades.
+    private mutating func newSeats(of user: String) -> Group {
+        let rows = (0..<Self.devices.count).map { _ in
+            lastKey += 1
+            return (key: id("\(lastKey)"), n: 10_000 + lastKey)
+        }
+        seats = (user, rows)
+        let changes = rows.map { seat($0.key, base: 0, $0.n) }
+        let member = SyncedDatabase.Member(
+            device: Self.devices[0], changes: changes.joined(separator: ","))
+        count += 1
+        return Group(name: "seed \(seed), group \(count)", user: user, members: [member])
+    }
+
+    /// Uploads of rows that do not meet, which take and leave each other's values.
+    private mutating func trade(_ seats: (user: String, rows: [(key: String, n: Int)])) -> Group {
+        let values = seats.rows.map(\.n)
+        let members = zip(Self.devices, seats.rows).map { device, row in
+            var changes: [String] = []
+            if chance(2) {
+                lastKey += 1
+                changes.append(seat(row.key, base: 1, chance(4) ? pick(values) : 10_000 + lastKey))
+            }
+            if chance(3) || changes.isEmpty {
+                lastKey += 1
+                let n = chance(2) ? pick(values) : 10_000 + lastKey
+                changes.append(seat(id("\(lastKey)"), base: 0, n))
+            }
+            return SyncedDatabase.Member(
+                device: device, changes: changes.joined(separator: ","))
+        }
+        count += 1
+        return Group(name: "seed \(seed), group \(count)", user: seats.user, members: members)
+    }
+
+    private mutating func seat(_ key: String, base: Int, _ n: Int) -> String {
+        lastID += 1
+        return change(
+            lastID, base == 0 ? "INSERT" : "UPDATE", "seats", key, base: base, #"{"n":\#(n)}"#)
     }
 
     private mutating func member(
@@ -132,6 +182,9 @@ struct GroupWalk {
             let new = chance(3) ? made.last { $0.table == "notes" }?.key : nil
             let parent = chance(3) ? "" : #","note_id":"\#(new ?? id("\(number)"))""#
             return #"{"n":\#(value)\#(parent)}"#
+        case "seats":
+            // Few are taken already.
+            return #"{"n":\#(Int.random(in: 1...9999, using: &random))}"#
         case "tags": return #"{"label":"\#(number)"}"#
         default: return #"{"value":"\#(number)"}"#
         }

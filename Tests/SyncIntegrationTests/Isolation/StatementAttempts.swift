@@ -57,6 +57,7 @@ struct StatementAttempt: Sendable {
         + [
             SidecarStatements.ReadColumns.statement, SidecarStatements.ReadForeignKeys.statement,
             SidecarStatements.ReadUniqueKeys.statement, SidecarStatements.ReadRowTriggers.statement,
+            SidecarStatements.ReadComparisons.statement,
         ].map { statement in
             StatementAttempt(statement, .nobodysRows) { bindings, stranger in
                 var names = ArrayBinding(of: .text)

@@ -69,7 +69,8 @@ struct PrivilegesTests {
         SidecarStatements.ReadRegisteredTables.statement,
         SidecarStatements.hasDeferrableConstraints, SidecarStatements.ReadColumns.statement,
         SidecarStatements.ReadForeignKeys.statement, SidecarStatements.ReadUniqueKeys.statement,
-        SidecarStatements.ReadRowTriggers.statement, SidecarStatements.layoutVersion,
+        SidecarStatements.ReadRowTriggers.statement, SidecarStatements.ReadComparisons.statement,
+        SidecarStatements.layoutVersion,
         FlawStatements.mayWrite,
         FlawStatements.ReadShapes.statement,
     ]

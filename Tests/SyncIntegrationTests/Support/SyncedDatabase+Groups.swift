@@ -1,5 +1,7 @@
 import NIOCore
 import RPC
+import Synchronization
+
 @testable import UploadService
 
 extension SyncedDatabase {
@@ -14,9 +16,12 @@ extension SyncedDatabase {
     }
 
     /// Writes uploads of one user as the queue hands them over when they have waited together.
+    ///
+    /// - Parameter forgetting: whether devices that earlier groups have left out may be in it.
     func together(
-        _ user: String, _ members: [Member]
+        _ user: String, _ members: [Member], forgetting: Bool = true
     ) async throws -> [Result<UploadResult, any Error>] {
+        if forgetting { executor.groups.exclusions.withLock { $0 = GroupExclusions() } }
         let uploads = try members.map { member in
             try executor.queued(
                 ByteBuffer(string: #"{"changes":[\#(member.changes)]}"#),
