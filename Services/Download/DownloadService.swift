@@ -65,7 +65,7 @@ package enum DownloadService {
                 }
                 return RPCReply(NoteHeadsReply())
             }
-            serveDigests(reader, try DigestTurns(configuration), process.logger, &router)
+            serveDigests(reader, turns, process.logger, &router)
             let bootstrap = ReadBootstrap(pool: pool, scopes: scopes)
             router.on(DownloadRPC.readBootstrap) { request, _, context in
                 try await bootstrap(request, context)
@@ -98,9 +98,9 @@ package enum DownloadService {
     }
 
     private static func serveDigests(
-        _ reader: PageReader, _ turns: DigestTurns, _ logger: Logger, _ router: inout RPCRouter
+        _ reader: PageReader, _ turns: PageTurns, _ logger: Logger, _ router: inout RPCRouter
     ) {
-        let digest = ReadDigest(reader: reader, turns: turns, logger: logger)
+        let digest = ReadDigest(reader: reader, turns: DigestTurns(), logger: logger)
         router.on(DownloadRPC.readDigest) { request, _, context in
             try await digest(request, context)
         }

@@ -53,10 +53,22 @@ struct PageTurns: Sendable {
     func read(
         _ request: PageRequest, with reader: PageReader, deadline: ContinuousClock.Instant
     ) async throws -> Page {
+        try await read(request, deadline: deadline) {
+            try await reader.read($0, deadline: deadline)
+        }
+    }
+
+    /// Waits for the turn of a page that is read otherwise.
+    ///
+    /// - Throws: what `read` throws; `RPCFailure` and `PostgresError` if its turn does not come.
+    func read(
+        _ request: PageRequest, deadline: ContinuousClock.Instant,
+        _ read: (PageRequest) async throws -> Page
+    ) async throws -> Page {
         let latest = min(deadline, .now + patience)
         do {
             return try await gate.submit(request, of: request.user, by: latest) {
-                try await reader.read($0, deadline: deadline)
+                try await read($0)
             }
         } catch let refusal as TurnRefusal {
             switch refusal {

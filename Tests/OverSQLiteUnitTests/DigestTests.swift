@@ -271,32 +271,6 @@ struct DigestTests {
         try await expectEqual(device)
     }
 
-    @Test("Where more rows differ than are repaired one by one, the log is read again")
-    func manyRows() async throws {
-        let device = try await hydrated(3)
-        try damage(
-            device,
-            """
-            WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n LIMIT 5100)
-            INSERT INTO _sync_rows (tbl, key, version, deleted, term)
-            SELECT (SELECT min(tbl) FROM _sync_rows), 'lost ' || i, 1, 0, 7 FROM n;
-            UPDATE users SET name = 'other';
-            UPDATE _sync_rows SET term = 7 WHERE key = '\(key(2))';
-            """)
-        let events = device.engine.events
-        let found = try await comparison(device)
-        #expect(found.outcome == .repaired && found.differingRows == 5101)
-        try #require(asked(device, "rows") == 0)
-        let reread = await events.first { if case .reread = $0 { true } else { false } }
-        guard case .reread(let report) = reread else { return }
-        #expect(report.reason == .drift)
-        // What both sides have at one version is compared.
-        #expect(try rows(device) == ["01|n1", "02|n2", "03|n3"])
-        try await device.sync()
-        #expect(device.gateway.rows("users").count == 3)
-        try await expectEqual(device)
-    }
-
     @Test("Rows of an older format are no differences; they take the server's terms once")
     func olderFormat() async throws {
         let device = try await hydrated(30)

@@ -69,25 +69,39 @@ struct Comparing {
         for round in 0..<Self.rounds {
             if round > 0 { try await Exchange(session: session).fetch(isFresh: true) }
             do {
-                try await compare(&progress)
+                try await compare(&progress, isFirst: round == 0)
                 isDone = true
                 break
             } catch is Moved {}
         }
-        // A log that kept growing is compared after the next fetch.
-        if isDone {
-            let now = session.now
-            try await session.write { db in try DeviceStateTable(db: db).setCompared(at: now) }
-        }
+        // A log that kept growing is not compared again after the next fetch, but somewhat later:
+        // each of a busy user's fetches would ask for sums otherwise.
+        let now = session.now
+        let last = isDone ? now : DigestRules.last(now: now, dueAfter: DigestRules.movedInterval)
+        try await session.write { db in try DeviceStateTable(db: db).setCompared(at: last) }
         return tables.map(progress.comparison)
     }
 
-    /// - Parameter progress: has the tables that are done, which are not compared again.
-    private func compare(_ progress: inout Progress) async throws {
-        let there = try await session.gateway.digest(.init(), history: try await history())
-        let (head, history) = (there.head, there.history)
+    /// - Parameters:
+    ///   - progress: has the tables that are done, which are not compared again.
+    ///   - isFirst: whether no round was before. The later ones ask table by table, so that each
+    ///     needs the log to stand still for a moment only.
+    private func compare(_ progress: inout Progress, isFirst: Bool) async throws {
         let done = progress.done
         let left = session.catalog.tables.filter { !done.contains($0.id) }
+        for tables in isFirst ? [left] : left.map({ [$0] }) {
+            let asked = isFirst ? nil : tables.first?.wireName
+            try await compare(tables, asked, &progress)
+        }
+    }
+
+    /// - Parameter name: of the one table whose sum is asked for; nil asks for those of all.
+    private func compare(
+        _ left: [TableSchema], _ name: String?, _ progress: inout Progress
+    ) async throws {
+        let there = try await session.gateway.digest(
+            .init(table: name), history: try await history())
+        let (head, history) = (there.head, there.history)
         let here = try await session.read { db in
             let state = try DeviceStateTable(db: db).read()
             guard DigestRules.isComparable(state, head: head, history) else { throw Moved() }
@@ -198,7 +212,8 @@ extension SyncSession {
         do {
             _ = try await Comparing(session: self).run()
         } catch {
-            await setCompared(at: now - DigestRules.interval + DigestRules.retryInterval)
+            await setCompared(
+                at: DigestRules.last(now: now, dueAfter: DigestRules.retryInterval))
         }
     }
 

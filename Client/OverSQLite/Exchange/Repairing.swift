@@ -3,13 +3,15 @@ import GRDB
 /// Makes rows of a table what the server's log says of them.
 ///
 /// The usual rules apply what is fetched: pending edits stay, or meet it as a conflict. A row that
-/// the server does not have, or has only in an older version, is sent again and never deleted: it
-/// may be the only copy.
+/// the log has nothing of, or only in an older version, is sent again and never deleted: it may be
+/// the only copy.
 struct Repairing {
     let session: SyncSession
     let table: TableSchema
 
-    /// Rows that are fetched, and repaired in one transaction.
+    /// Rows that are fetched, and repaired in one transaction, however many differ. Reading the
+    /// whole log again instead would act on rows that do not differ: it takes values back that the
+    /// app gave rows for this device only.
     private static let rowsAtOnce = 200
 
     /// - Parameters:
@@ -21,11 +23,6 @@ struct Repairing {
     func run(
         _ keys: [DeviceRowKey], _ head: Int64, _ history: HistoryPair?, _ repaired: inout Int
     ) async throws {
-        guard keys.count <= DigestRules.mostRepairs else {
-            try await readAgain()
-            repaired += keys.count
-            return
-        }
         var rest = keys[...]
         while !rest.isEmpty {
             let part = Array(rest.prefix(Self.rowsAtOnce))
@@ -36,16 +33,6 @@ struct Repairing {
             session.board.post(
                 summary.reports.map(SyncEvent.conflict) + summary.rejected.map(SyncEvent.rejected))
         }
-    }
-
-    /// Reads the whole log again.
-    private func readAgain() async throws {
-        let catalog = session.catalog
-        try await session.write { db in
-            try ChangeLog(db: db, catalog: catalog).fold()
-            try Reread(db: db, catalog: catalog, reason: .drift).begin(epoch: nil)
-        }
-        try await Exchange(session: session).fetch()
     }
 
     private func fetch(
@@ -101,7 +88,7 @@ struct Repairing {
             try UnseenRows(db: db).begin(with: keys, of: table)
             var applier = try PageApplier(
                 db, catalog, ownSource: state.sourceID, holdBack: holdBack,
-                reread: Reread(db: db, catalog: catalog, reason: .drift))
+                reread: Reread.ofRows(db, catalog))
             try ApplyMode(db: db).during {
                 for page in pages { try applier.apply(page) }
                 try applier.finish(isEnd: true, mayWait: false)

@@ -8,9 +8,12 @@ extension SyncEngine {
     /// edits do not count, and rows that are held do: the device was told of them. It does not look
     /// into the app's tables, nor into the server's.
     ///
-    /// Rows that differ are fetched again and applied by the usual rules. Rows that the server does
-    /// not have are sent again, never deleted. Each table that differed is also reported as
-    /// ``SyncEvent/drift(_:)``.
+    /// Rows that differ are fetched again and applied by the usual rules: where the server's log
+    /// has a newer deletion, the row goes here, too. A row of which the log has nothing, or only an
+    /// older version, may be the only copy: it is queued to be sent again. Each table that differed
+    /// is also reported as ``SyncEvent/drift(_:)``.
+    ///
+    /// Rows that wait to be sent again after the server has lost changes are left alone.
     ///
     /// The engine does the same by itself once a day, after a fetch.
     ///

@@ -129,7 +129,8 @@ public final class SyncEngine: Sendable {
     /// sent.
     ///
     /// If the server has taken something, it fetches again: the server may have stored other values
-    /// than were sent, such as defaults, and the row shows them afterwards.
+    /// than were sent, such as defaults, and the row shows them afterwards. If this second fetch
+    /// fails, the call does not: everything is sent by then, and the next sync fetches the rest.
     ///
     /// - Throws: `SyncError`. What was applied or confirmed before the error stays;
     ///   `CancellationError` if the task is cancelled.
@@ -137,7 +138,7 @@ public final class SyncEngine: Sendable {
         try await exchange {
             try await self.session.fetch(isFresh: true)
             if try await self.session.send().hasConfirmed {
-                try await self.session.fetch(isFresh: true)
+                do { try await self.session.fetch(isFresh: true) } catch is SyncError {}
             }
         }
         session.board.update { $0.recordSync(at: self.session.configuration.clock.now) }

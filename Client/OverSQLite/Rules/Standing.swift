@@ -58,8 +58,6 @@ public enum RereadReason: String, Sendable, Hashable {
     /// This device's database is an older copy: the server has changes from this device that the
     /// database does not contain.
     case deviceRestored = "device_restored"
-    /// A comparison has found more rows that differ than it repairs one by one.
-    case drift
 }
 
 /// The result of rereading the log.

@@ -1,4 +1,3 @@
-import DatabaseKit
 import Model
 import Postgres
 import RPC
@@ -7,6 +6,9 @@ import Waiting
 
 /// In front of the pool: a digest reads all rows of a user's, so few are made at once, and one of a
 /// user's at a time. Pages, which more devices wait for, keep most of the pool.
+///
+/// A digest waits for its turn as long as its request may last: two users with slow digests would
+/// shut all others out if it were less than such a digest takes.
 struct DigestTurns: Sendable {
     /// Digests of all users that are made at once.
     private static let turns = 2
@@ -18,13 +20,6 @@ struct DigestTurns: Sendable {
         FairQueue.Limits(
             turns: turns, turnsPerUser: 1, waiting: maximumWaiting,
             waitingPerUser: waitingPerUser))
-    /// How long a turn is waited for.
-    private let patience: Duration
-
-    init(_ configuration: Configuration) throws(ConfigurationError) {
-        patience = .milliseconds(
-            try configuration.value(DatabaseSettings.download.acquireTimeout))
-    }
 
     /// Waits for a turn of the user's.
     ///
@@ -33,7 +28,7 @@ struct DigestTurns: Sendable {
         of user: UserID, deadline: ContinuousClock.Instant, _ read: () async throws -> Page
     ) async throws -> Page {
         do {
-            return try await gate.submit((), of: user, by: min(deadline, .now + patience)) {
+            return try await gate.submit((), of: user, by: deadline) {
                 try await read()
             }
         } catch let refusal as TurnRefusal {

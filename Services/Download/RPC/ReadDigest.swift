@@ -40,10 +40,11 @@ struct ReadDigest: Sendable {
     }
 }
 
-/// The `ReadRows` call: the newest changes of rows that a digest has shown to differ.
+/// The `ReadRows` call: the newest changes of rows that a digest has shown to differ. It costs what
+/// a page does, and takes turns with them.
 struct ReadRows: Sendable {
     let reader: PageReader
-    let turns: DigestTurns
+    let turns: PageTurns
     let logger: Logger
 
     func callAsFunction(
@@ -58,8 +59,8 @@ struct ReadRows: Sendable {
             try RowsRequest(body: bytes.bindMemory(to: UInt8.self))
         }
         do {
-            let answer = try await turns.read(of: page.user, deadline: context.deadline) {
-                try await reader.rows(rows, page, deadline: context.deadline)
+            let answer = try await turns.read(page, deadline: context.deadline) {
+                try await reader.rows(rows, $0, deadline: context.deadline)
             }
             return RPCReply(answer.reply, body: answer.body)
         } catch let error as PostgresError {

@@ -185,7 +185,7 @@ enum DigestSQL {
 
     /// The part that a row belongs to, of `2 ^ $5`.
     static let bucket = """
-        (get_byte(sha256(k.bytes), 0) << 8 | get_byte(sha256(k.bytes), 1)) >> 16 - $5
+        ('x' || encode(substring(sha256(k.bytes) FROM 1 FOR 2), 'hex'))::bit(16)::int4 >> 16 - $5
         """
 
     /// Binds `$1` to `$5`.

@@ -55,15 +55,20 @@ extension DownloadStatements {
     ///
     /// It comes with what names the database: after a failover, or once a backup has taken the
     /// database's place, it is another one, and nothing that was known of the first holds. All
-    /// standbys have one name: a balancer may lead to another one with each connection, and they
-    /// replay one history.
+    /// standbys of one history have one name: a balancer may lead to another one with each
+    /// connection. The history is that of the cluster and its timeline, which begins anew with a
+    /// failover or a restore to a point in time. (A standby that follows such a primary without
+    /// being made anew has no change that it lacks, so its name may follow with its next
+    /// checkpoint.)
     struct ReadMark: TypedStatement {
         static let statement = Statement(
             name: "download_mark",
             sql: """
                 SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text
                     ELSE pg_current_snapshot()::text END,
-                    concat_ws(' ', CASE WHEN pg_is_in_recovery() THEN 'standby'
+                    concat_ws(' ', CASE WHEN pg_is_in_recovery() THEN (
+                                SELECT concat_ws(' ', 'standby', s.system_identifier, c.timeline_id)
+                                FROM pg_control_system() s, pg_control_checkpoint() c)
                             ELSE extract(epoch FROM pg_postmaster_start_time())::text END, (
                         SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
                 """)

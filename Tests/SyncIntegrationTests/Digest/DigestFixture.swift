@@ -89,7 +89,7 @@ extension SyncedDatabase {
         var request = ReadDigestRequest()
         fill(&request)
         let digest = ReadDigest(
-            reader: reader, turns: try DigestTurns(Configuration()), logger: Self.logger)
+            reader: reader, turns: DigestTurns(), logger: Self.logger)
         return try await digest(request, Self.context(user, roles))
     }
 
@@ -103,7 +103,7 @@ extension SyncedDatabase {
         let list = keys.map { "\"\($0)\"" }.joined(separator: ",")
         let body = #"{"schema":"s","table":"\#(table)","keys":[\#(list)]}"#
         let rows = ReadRows(
-            reader: reader, turns: try DigestTurns(Configuration()), logger: Self.logger)
+            reader: reader, turns: try PageTurns(Configuration()), logger: Self.logger)
         return try await rows(request, ByteBuffer(string: body), Self.context(user, roles))
     }
 

@@ -18,46 +18,50 @@ struct StandbyTests {
             let url = primary.connectionURL()
             try await SyncedDatabase.prepare(url)
             try await Self.withStandby(of: primary, "one") { standby in
-                try await Self.read(url, standby)
+                try await Self.read(url, standby.connectionURL())
             }
         }
     }
 
-    @Test("All standbys have one name, so that a balancer of theirs costs no reading")
+    @Test(
+        "Standbys of one history have one name, so that a balancer of theirs costs no reading")
     func names() async throws {
         try await TestDatabase.withCluster { primary in
             let url = primary.connectionURL()
             try await SyncedDatabase.prepare(url)
             try await Self.withStandby(of: primary, "one") { one in
                 try await Self.withStandby(of: primary, "two") { two in
-                    let sql = try await SyncedDatabase.connect(url)
-                    defer { sql.close() }
                     func name(_ url: String) async throws -> String {
                         let connection = try await SyncedDatabase.connect(url)
                         defer { connection.close() }
                         return try await connection.run(DownloadStatements.ReadMark()).one()
                             .database
                     }
-                    let standby = try await name(one)
-                    #expect(try await name(two) == standby)
+                    let standby = try await name(one.connectionURL())
+                    #expect(try await name(two.connectionURL()) == standby)
                     #expect(try await name(url) != standby)
-                    let promoted = try await SyncedDatabase.connect(one)
+                    let promoted = try await SyncedDatabase.connect(one.connectionURL())
                     defer { promoted.close() }
                     try await promoted.execute(script: "SELECT pg_promote()")
-                    #expect(try await name(one) != standby)
-                    #expect(try await name(one) != name(url))
+                    #expect(try await name(one.connectionURL()) != standby)
+                    #expect(try await name(one.connectionURL()) != name(url))
+                    // A standby that was made anew, of a primary with another history.
+                    try await Self.withStandby(of: one, "three") { three in
+                        let rebuilt = try await name(three.connectionURL())
+                        #expect(rebuilt.hasPrefix("standby ") && rebuilt != standby)
+                    }
                 }
             }
         }
     }
 
     private static func withStandby(
-        of primary: LocalPostgres, _ name: String, _ body: (_ url: String) async throws -> Void
+        of primary: LocalPostgres, _ name: String, _ body: (LocalPostgres) async throws -> Void
     ) async throws {
         let standby = try await primary.startStandby(directory: primary.directory + "-\(name)")
         let outcome: Result<Void, any Error>
         do {
-            outcome = .success(try await body(standby.connectionURL()))
+            outcome = .success(try await body(standby))
         } catch {
             outcome = .failure(error)
         }

@@ -4,8 +4,8 @@ public struct DriftReport: Sendable, Hashable {
     public let table: String
     /// The number of rows that differed.
     public let rows: Int
-    /// The number of those that were repaired: fetched, or sent again where the server did not have
-    /// them.
+    /// The number of those that are settled: taken from the server, held where this database
+    /// refuses them, or queued to be sent again where the server has an older version or none.
     public let repaired: Int
 }
 
@@ -25,7 +25,8 @@ public struct TableComparison: Sendable, Hashable {
     public enum Outcome: Sendable, Hashable {
         /// Both sides hold the same rows.
         case equal
-        /// Some rows differed. They are what the server has now, or are sent again.
+        /// Some rows differed. Each was taken from the server, is held because this database
+        /// refuses it, or is queued to be sent again.
         case repaired
         /// There was nothing to compare with: the server is older, or does not serve the table, or
         /// the log kept growing.

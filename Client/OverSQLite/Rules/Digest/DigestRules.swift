@@ -35,10 +35,10 @@ enum DigestRules {
         case differs
     }
 
-    /// The most rows that a comparison repairs one by one. If more differ, the log is read again.
-    static let mostRepairs = 5000
     /// The seconds between two comparisons that nobody asked for.
     static let interval = 86_400.0
+    /// The seconds before one that the log has outgrown is tried again.
+    static let movedInterval = 900.0
     /// The seconds before one that failed is tried again.
     static let retryInterval = 21_600.0
 
@@ -46,7 +46,8 @@ enum DigestRules {
     ///   - here: nil if this device has no such row.
     ///   - there: nil if the server has none.
     ///   - isInDoubt: whether a change of the row was sent and not answered, so that the server may
-    ///     have more than this device was told.
+    ///     have more than this device was told; or the server has lost the row, and it is to be
+    ///     sent again.
     static func compare(_ here: KnownTerm?, _ there: KnownTerm?, isInDoubt: Bool) -> Finding {
         if isInDoubt { return .same }
         // It is left out of pages, too.
@@ -64,6 +65,9 @@ enum DigestRules {
         state.isHydrated && state.reread == nil && state.window == 0 && state.cursor == head
             && state.history == history && history?.sequence ?? 0 == head
     }
+
+    /// When the next comparison is due after `seconds`, told as the time of the last one.
+    static func last(now: Double, dueAfter seconds: Double) -> Double { now - interval + seconds }
 
     /// Whether the next comparison is due. A clock that was set back makes it due, too.
     static func isDue(last: Double, now: Double) -> Bool { abs(now - last) >= interval }

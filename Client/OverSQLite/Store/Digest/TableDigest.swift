@@ -2,7 +2,8 @@ import Digests
 import GRDB
 
 /// What this device was told of a table's live rows: of each the newest version, whether it is
-/// written or held. Pending edits do not count.
+/// written or held. Pending edits do not count, nor does a row in version 0: the server has lost
+/// it, and its deletion waits to be sent again.
 struct TableDigest {
     let db: Database
     let table: TableSchema
@@ -13,7 +14,7 @@ struct TableDigest {
           CASE WHEN h.key IS NULL THEN r.term ELSE h.term END AS term
         FROM _sync_rows r
         LEFT JOIN _sync_held h ON h.tbl = r.tbl AND h.key = r.key AND h.version >= r.version
-        WHERE r.tbl = :id
+        WHERE r.tbl = :id AND coalesce(h.version, r.version) > 0
           AND CASE WHEN h.key IS NULL THEN r.deleted = 0 ELSE h.payload IS NOT NULL END
         UNION ALL
         SELECT h.key, h.version, h.term FROM _sync_held h
@@ -77,6 +78,9 @@ struct TableDigest {
 
     /// Compares the rows of some parts with the server's, and learns terms that are not known.
     ///
+    /// Rows that the server has lost and that wait to be sent again are in doubt like those of
+    /// which a change was sent and not answered: they are under way already.
+    ///
     /// - Parameters:
     ///   - there: the server's rows of these parts, by the bytes of their keys.
     ///   - count: how many parts there are.
@@ -87,7 +91,11 @@ struct TableDigest {
         let here = try rows(of: buckets, count: count)
         let inDoubt = Set(
             try String.fetchAll(
-                db, sql: "SELECT key FROM _sync_sent WHERE tbl = ?", arguments: [table.id]
+                db,
+                sql: """
+                    SELECT key FROM _sync_sent WHERE tbl = :id
+                    UNION SELECT key FROM _sync_lost WHERE tbl = :id
+                    """, arguments: ["id": table.id]
             ).map { Array($0.utf8) })
         var differing: [[UInt8]] = []
         for key in Set(here.keys).union(there.keys) {

@@ -5,11 +5,26 @@ import GRDB
 ///
 /// After `historyPruned`, a row that is not found was deleted on the server. After `newHistory`,
 /// the server has lost the row or its newest version although it had confirmed it; the row is sent
-/// again (promise P7). So it is after `drift`, also where not the log but single rows are read.
+/// again (promise P7). So it is with single rows that differ from the server's (promise P8): they
+/// alone are read again, and the policy decides where another device has edited one meanwhile.
 struct Reread {
     let db: Database
     let catalog: DeviceCatalog
-    let reason: RereadReason
+    /// Nil where not the log but single rows are read.
+    let reason: RereadReason?
+
+    init(db: Database, catalog: DeviceCatalog, reason: RereadReason) {
+        self.init(db, catalog, reason)
+    }
+
+    private init(_ db: Database, _ catalog: DeviceCatalog, _ reason: RereadReason?) {
+        (self.db, self.catalog, self.reason) = (db, catalog, reason)
+    }
+
+    /// A reading of the rows that ``UnseenRows/begin(with:of:)`` began with.
+    static func ofRows(_ db: Database, _ catalog: DeviceCatalog) -> Reread {
+        Reread(db, catalog, nil)
+    }
 
     /// What to do with a change of the log.
     enum Meeting: Hashable {
@@ -29,10 +44,11 @@ struct Reread {
     ///
     /// - Parameter epoch: the server's epoch; nil keeps the known one.
     func begin(epoch: String?) throws {
+        guard let reason else { return }
         try UnseenRows(db: db).begin()
-        if sendsAgain {
+        if reason == .newHistory {
             try HeldRows(db: db).removeAll()
-            if reason == .newHistory { try SyncedTables(db: db).recordNewHistory() }
+            try SyncedTables(db: db).recordNewHistory()
         } else {
             try HeldRows(db: db).removeDownloaded()
         }
@@ -40,7 +56,7 @@ struct Reread {
     }
 
     /// Whether rows that are not found are sent again. Otherwise they were deleted on the server.
-    private var sendsAgain: Bool { reason == .newHistory || reason == .drift }
+    private var sendsAgain: Bool { reason == .newHistory || reason == nil }
 
     /// Records that the log contains a row in some version.
     func meet(
@@ -51,7 +67,7 @@ struct Reread {
         // A deletion that this device has not heard of in the same version deletes nothing here.
         let isOlder =
             change.version < known.version
-            || reason == .drift && change.isDelete && !known.isDeleted
+            || reason == nil && change.isDelete && !known.isDeleted
                 && change.version == known.version
         if sendsAgain, isOlder {
             try unseen.record(table, key, version: change.version, isDelete: change.isDelete)
@@ -63,26 +79,27 @@ struct Reread {
 
     /// Processes the rows that were not found. Runs under apply mode, in the transaction of the
     /// last page.
-    func finish(_ tables: TableWriters) throws -> RereadReport {
-        let report =
-            switch reason {
-            case .newHistory, .drift:
-                RereadReport(reason: reason, resentRows: try resend(tables), removedRows: 0)
-            case .historyPruned, .deviceRestored:
-                RereadReport(reason: reason, resentRows: 0, removedRows: try remove(tables))
-            }
+    ///
+    /// - Returns: nil where not the log was read.
+    func finish(_ tables: TableWriters) throws -> RereadReport? {
+        let resent = sendsAgain ? try resend(tables) : 0
+        let removed = sendsAgain ? 0 : try remove(tables)
         try UnseenRows(db: db).removeAll()
+        guard let reason else { return nil }
         try DeviceStateTable(db: db).endReread()
-        return report
+        return RereadReport(reason: reason, resentRows: resent, removedRows: removed)
     }
 
     /// Sets the rows to what the server has of them and touches them as if the app had edited them.
     /// Parents come first, in the order in which they must be sent.
+    ///
+    /// Only of a server with a new history it is known that it lost them: where this device's books
+    /// alone say so, they are not enough to go over what other devices wrote since.
     private func resend(_ tables: TableWriters) throws -> Int {
         let lost = LostVersions(db: db)
         var resent = 0
         for table in ranked {
-            try lost.addUnseen(in: table)
+            if reason == .newHistory { try lost.addUnseen(in: table) }
             resent += try TouchLog(db: db).addUnseen(in: table)
             try PendingQueue(db: db).rebaseUnseen(in: table)
             try tables.known.takeSeenVersions(in: table)

@@ -14,13 +14,17 @@ struct UnseenRows {
                 """)
     }
 
-    /// Starts with those rows of a table that the device knows and that are not deleted.
+    /// Starts with those rows of a table that the device knows and that are not deleted. Rows that
+    /// the server has lost and that wait to be sent again are left out.
     func begin(with keys: [DeviceRowKey], of table: TableSchema) throws {
         try removeAll()
         let statement = try db.cachedStatement(
             sql: """
                 INSERT INTO _sync_unseen (tbl, key)
-                SELECT tbl, key FROM _sync_rows WHERE tbl = ? AND key = ? AND deleted = 0
+                SELECT tbl, key FROM _sync_rows WHERE tbl = ? AND key = ?
+                  AND deleted = 0 AND version > 0 AND NOT EXISTS (
+                    SELECT 1 FROM _sync_lost l
+                    WHERE l.tbl = _sync_rows.tbl AND l.key = _sync_rows.key)
                 """)
         for key in keys { try statement.execute(arguments: [table.id, key.wire]) }
     }
