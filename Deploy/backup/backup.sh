@@ -136,9 +136,9 @@ base() {
     say "base backup $into/base/$name"
 }
 
-# The first WAL file that a base backup needs.
+# The first WAL file that a base backup needs. The label comes first in the archive: the rest is not read.
 first_wal() {
-    tar -xzOf "$1/base.tar.gz" backup_label | sed -nE 's/^START WAL LOCATION: .*\(file ([0-9A-F]{24})\)$/\1/p'
+    tar --occurrence=1 -xzOf "$1/base.tar.gz" backup_label | sed -nE 's/^START WAL LOCATION: .*\(file ([0-9A-F]{24})\)$/\1/p'
 }
 # All base backups, the oldest first: name and directory.
 bases() { find "$root" -mindepth 3 -maxdepth 3 -path '*/base/*' -type d ! -name '*.partial' -printf '%f %p\n' | sort; }
