@@ -88,6 +88,8 @@ struct ProcessesTerminated {
     func longPoll() async throws {
         try await Self.withScene { scene in
             for service in ["oversync-download", "oversync-gateway"] {
+                // The question for readiness before this may still count.
+                try await scene.requestsInFlight(are: 0)
                 async let page = scene.device.download("after=0&wait=20")
                 try await scene.requestsInFlight(are: 1)
                 let process = try EndingProcess(terminating: service, of: scene.stack)
