@@ -25,7 +25,7 @@ package enum RowTerm {
     package static func add(_ first: Int64, _ second: Int64) -> Int64 { (first &+ second) & mask }
 }
 
-/// A part of a table's rows: rows are told apart by the first bits of their keys' hash, since many
+/// A part of a table's rows: rows are divided by the first bits of their keys' hash, since many
 /// keys of one table begin alike.
 package enum RowBuckets {
     /// How many parts a table may be divided into.

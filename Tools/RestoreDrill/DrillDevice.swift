@@ -135,14 +135,8 @@ actor DrillDevice {
 
 extension UUID {
     static func random(using generator: inout SeededGenerator) -> UUID {
-        let (a, b) = (generator.next(), generator.next())
-        let bytes =
-            (0..<8).map { UInt8(truncatingIfNeeded: a >> ($0 * 8)) }
-            + (0..<8).map { UInt8(truncatingIfNeeded: b >> ($0 * 8)) }
-        return UUID(
-            uuid: (
-                bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7],
-                bytes[8], bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]
-            ))
+        withUnsafeBytes(of: (generator.next(), generator.next())) {
+            UUID(uuid: $0.loadUnaligned(as: uuid_t.self))
+        }
     }
 }

@@ -1,7 +1,7 @@
 import Digests
 import GRDB
 
-/// Proves that this device was told what the server's log says, table by table, and repairs the
+/// Proves that this device received what the server's log says, table by table, and repairs the
 /// rows of which it was not (promise P8).
 ///
 /// It compares sums first, then those of a table's parts, then the rows of the parts that differ:
@@ -13,7 +13,7 @@ struct Comparing {
     private static let rounds = 3
     /// Parts whose rows are listed by one request.
     private static let partsAtOnce = 64
-    /// Rows that are listed by one request, as far as parts can be told apart.
+    /// Rows that are listed by one request, as far as parts can be distinguished.
     private static let rowsAtOnce = 5000
 
     /// Thrown when the log has grown since it was summed, or this device knows more of it.

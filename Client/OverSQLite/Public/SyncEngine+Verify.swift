@@ -3,9 +3,9 @@ import Synchronization
 extension SyncEngine {
     /// Compares all rows with the server's, and repairs those that differ.
     ///
-    /// It fetches first. Then it compares what this device was told of each row with what the
+    /// It fetches first. Then it compares what this device received of each row with what the
     /// server's log says of it: whether a change was missed, doubled, or is another one. Pending
-    /// edits do not count, and rows that are held do: the device was told of them. It does not look
+    /// edits do not count, and rows that are held do: the device received them. It does not look
     /// into the app's tables, nor into the server's.
     ///
     /// Rows that differ are fetched again and applied by the usual rules: where the server's log

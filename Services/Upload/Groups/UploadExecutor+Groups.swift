@@ -15,7 +15,7 @@ extension UploadExecutor {
 
     /// What an upload that was read brings to a group; nil if it is written alone.
     func load(of upload: QueuedUpload, _ batch: UploadBatch) -> FairQueue.Load? {
-        // Policies are told of the device that writes, once a transaction; a new user has no scope
+        // Policies read which device writes, once a transaction; a new user has no scope
         // to lock.
         guard upload.mayShare, !upload.options.isAtomic, !batch.schema.hasPolicies,
             scopes.scope(of: upload.user) != nil, groups.admits(upload)
@@ -95,8 +95,8 @@ extension UploadExecutor {
         case late
     }
 
-    /// Writes uploads one after the other. Those that wait for longer than in the queue are told
-    /// to come again, at once.
+    /// Writes uploads one after the other. One that has waited as long as in the queue is answered
+    /// that the user is busy, at once.
     ///
     /// - Parameter answer: gets each outcome, and the time of those that were written.
     private func writeInLine(

@@ -18,7 +18,7 @@ public struct VerifyReport: Sendable, Hashable {
     public var isEqual: Bool { tables.allSatisfy { $0.outcome == .equal } }
 }
 
-/// The result of comparing what this device was told of a table's rows with what the server's log
+/// The result of comparing what this device received of a table's rows with what the server's log
 /// says of them.
 public struct TableComparison: Sendable, Hashable {
     /// What came of the comparison.

@@ -46,7 +46,7 @@ enum DigestRules {
     ///   - here: nil if this device has no such row.
     ///   - there: nil if the server has none.
     ///   - isInDoubt: whether a change of the row was sent and not answered, so that the server may
-    ///     have more than this device was told; or the server has lost the row, and it is to be
+    ///     have more than this device received; or the server has lost the row, and it is to be
     ///     sent again.
     static func compare(_ here: KnownTerm?, _ there: KnownTerm?, isInDoubt: Bool) -> Finding {
         if isInDoubt { return .same }

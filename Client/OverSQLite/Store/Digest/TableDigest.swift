@@ -1,7 +1,7 @@
 import Digests
 import GRDB
 
-/// What this device was told of a table's live rows: of each the newest version, whether it is
+/// What this device received of a table's live rows: of each the newest version, whether it is
 /// written or held. Pending edits do not count, nor does a row in version 0: the server has lost
 /// it, and its deletion waits to be sent again.
 struct TableDigest {

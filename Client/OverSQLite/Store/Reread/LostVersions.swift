@@ -12,7 +12,7 @@ struct LostVersions {
     /// Records the rows of a table that a reread has found in an older version only, or not at
     /// all. Runs before ``KnownRows/takeSeenVersions(in:)``.
     ///
-    /// A row that the app has edited is told apart (`until` -1), unless only an earlier reread has
+    /// A row that the app has edited is marked (`until` -1), unless only an earlier reread has
     /// put it into the queue.
     func addUnseen(in table: TableSchema) throws {
         try db.execute(
