@@ -67,8 +67,17 @@ package final class UploadExecutor: Sendable {
         _ body: ByteBuffer, from caller: CallerIdentity, _ options: UploadOptions = .init(),
         deadline: ContinuousClock.Instant, trouble: (PostgresError) -> Void = { _ in }
     ) async throws -> AnsweredUpload {
-        try await submit(try queued(body, from: caller, options, deadline: deadline), trouble)
+        let upload = try queued(body, from: caller, options, deadline: deadline)
+        let isLong = body.readableBytes > Self.bytesOnEventLoop
+        return try await withTaskExecutorPreference(isLong ? globalConcurrentExecutor : nil) {
+            try await submit(upload, trouble)
+        }
     }
+
+    /// Bytes of an upload that is read and planned on the event loop that it came by, which takes
+    /// some 100 µs. Larger ones would hold up the loop's other calls, and its answers to pings:
+    /// the gateway gives up a service that does not answer them.
+    private static let bytesOnEventLoop = 16 << 10
 
     /// An upload that has room in the queue.
     func queued(

@@ -1,3 +1,4 @@
+import Foundation
 import NIOCore
 import Synchronization
 
@@ -82,21 +83,31 @@ final class Victim: Sendable {
         switch work {
         case .upload:
             let answer = try await exchange(uploads.next(), &asker)
-            guard answer.status == 200 else { return "\(answer.status)" }
+            guard answer.status == 200 else { return Self.name(answer) }
             _ = try answer.body.withUnsafeReadableBytes { try uploads.take($0) }
             head.store(uploads.head, ordering: .releasing)
             return "200"
-        case .page: return "\(try await exchange(download(after: 0), &asker).status)"
-        case .poll: return "\(try await exchange(download(after: end), &asker).status)"
+        case .page: return Self.name(try await exchange(download(after: 0), &asker))
+        case .poll: return Self.name(try await exchange(download(after: end), &asker))
         case .longPoll:
-            return "\(try await exchange(download(after: end, "&wait=1"), &asker).status)"
+            return Self.name(try await exchange(download(after: end, "&wait=1"), &asker))
         case .connect:
             asker = nil
             let answer = try await exchange(download(after: end), &asker)
             asker?.close()
-            return "\(answer.status)"
+            return Self.name(answer)
         case .watch: return "\(try await watch())"
         }
+    }
+
+    /// The status; of an error, its code too.
+    private static func name(_ answer: Asker.Answer) -> String {
+        struct Refusal: Decodable { let error: String }
+        guard answer.status != 200,
+            let refusal = try? JSONDecoder().decode(
+                Refusal.self, from: Data(answer.body.readableBytesView))
+        else { return "\(answer.status)" }
+        return "\(answer.status) \(refusal.error)"
     }
 
     private var end: Int { head.load(ordering: .acquiring) }
