@@ -149,13 +149,13 @@ package final class PostgresConnection: Sendable {
             guard error.kind == .deadlineExceeded else { return completion(error) }
             completion(PostgresError(.connectFailed("timed out")))
         }
-        let settings = configuration.settingsScript
+        let script = configuration.openingScript
         channel.open(
             keywords: { [configuration] in configuration.connectionKeywords }, deadline: deadline
         ) { [self] error in
             guard error == nil else { return finish(error) }
-            guard !settings.isEmpty else { return finish(nil) }
-            channel.start(ScriptExchange(settings), deadline: deadline, completion: finish)
+            guard !script.isEmpty else { return finish(nil) }
+            channel.start(ScriptExchange(script), deadline: deadline, completion: finish)
         }
     }
 

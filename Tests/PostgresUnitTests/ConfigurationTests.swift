@@ -28,7 +28,16 @@ import Testing
             sessionSettings: ["search_path": "sync, public", "TimeZone": "UTC"])
         let options = configuration.connectionKeywords["options"]
         #expect(options == #"-c geqo=off -c TimeZone=UTC -c search_path=sync,\ public"#)
-        #expect(configuration.settingsScript == "")
+        #expect(!configuration.openingScript.contains("set_config"))
+    }
+
+    @Test func aPoolerThatKeepsNoSessionsGetsNoStatementsForThem() throws {
+        var configuration = try PostgresConfiguration(
+            url: "host=db", sessionSettings: ["TimeZone": "UTC"])
+        configuration.settingsDelivery = .afterConnect
+        #expect(configuration.openingScript.contains("(E'TimeZone', E'UTC', false)"))
+        configuration.settingsDelivery = .eachTransaction
+        #expect(configuration.openingScript == "")
     }
 
     @Test func thePasswordIsAskedForEachTime() throws {

@@ -104,12 +104,23 @@ package struct PostgresConfiguration: Sendable {
         return all
     }
 
+    /// Raises the limit up to which glibc keeps freed memory of a back end for its next statement:
+    /// it follows the largest block that was freed.
+    ///
+    /// At the limit of the start, each upload gives its heap back to the kernel and takes it again,
+    /// page by page, which is a fifth of the CPU of a small one. A session keeps up to 8 MB so.
+    private static let memoryStatement = "SELECT pg_catalog.length(pg_catalog.repeat('x', 4000000))"
+
     /// The statements that set the session up after connecting; empty when there is nothing to do.
-    var settingsScript: String {
-        guard settingsDelivery == .afterConnect else { return "" }
-        return sortedSettings.map { name, value in
+    ///
+    /// A pooler that keeps no sessions would run them on any back end.
+    var openingScript: String {
+        guard settingsDelivery != .eachTransaction else { return "" }
+        let settings = settingsDelivery == .afterConnect ? sortedSettings : []
+        let statements = settings.map { name, value in
             "SELECT pg_catalog.set_config(\(Self.literal(name)), \(Self.literal(value)), false)"
-        }.joined(separator: "; ")
+        }
+        return (statements + [Self.memoryStatement]).joined(separator: "; ")
     }
 
     /// Sets them for the transaction that it is the first statement of; nil when they do not go with transactions.
