@@ -121,6 +121,6 @@ extension LogEntry {
     fileprivate func moved(by places: Int) -> LogEntry {
         LogEntry(
             change: change + places, sequence: sequence, version: version,
-            isCreation: isCreation, time: time)
+            isCreation: isCreation, isFirst: isFirst, time: time)
     }
 }

@@ -223,6 +223,7 @@ package struct UploadPlan: Sendable {
         }
         lastSequence += 1
         outcomes[change.index] = .applied(version: version)
+        let isFirst = reading.rows[change.row] == nil
         reading.rows[change.row] = RowFact(
             version: version, sequence: lastSequence, isDeleted: change.operation == .delete,
             writer: .batch(position))
@@ -231,7 +232,7 @@ package struct UploadPlan: Sendable {
         if change.operation != .delete { provided.formUnion(change.provides) }
         return LogEntry(
             change: position, sequence: lastSequence, version: version, isCreation: isCreation,
-            time: reading.time)
+            isFirst: isFirst, time: reading.time)
     }
 
     /// A row may point to itself.
@@ -284,6 +285,8 @@ package struct LogEntry: Hashable, Sendable {
     package let version: RowVersion
     /// The row was not there before: its business row is inserted, not updated.
     package let isCreation: Bool
+    /// The log knew nothing of the row, not even that it was deleted.
+    package let isFirst: Bool
     /// In microseconds since 2000.
     package let time: Int64
 }

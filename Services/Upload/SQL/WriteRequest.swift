@@ -93,7 +93,7 @@ struct WriteRequest {
         let logged =
             compared.isEmpty ? entries : entries.filter { !compared.contains($0.sequence) }
         if !logged.isEmpty { commands.append(append(logged)) }
-        commands.append(Command(UploadStatements.writeRowState, rowStateBindings))
+        commands.append(contentsOf: rowStateCommands)
         // In front of the business writes: all that read times and money read them alike.
         if !compared.isEmpty { commands.append(Command(UploadStatements.renderAsCapture)) }
         return commands
@@ -166,21 +166,38 @@ struct WriteRequest {
         return Command(stored.statement, bindings)
     }
 
-    /// Each row once, as its last change of the batch leaves it.
-    private var rowStateBindings: Bindings {
-        var lastOfRow: [RowID: Int] = [:]
-        for (position, entry) in entries.enumerated() {
-            lastOfRow[changes[entry.change].row] = position
+    /// Writes the state of each row once, as its last change of the batch leaves it.
+    private var rowStateCommands: [Command] {
+        var lastOfRow: [RowID: LogEntry] = [:]
+        // Where rows are not as recorded, a trigger of an earlier attempt may have logged one.
+        var isNew: Set<RowID> = []
+        for entry in entries {
+            let row = changes[entry.change].row
+            lastOfRow[row] = entry
+            if entry.isFirst, expected == .asRecorded { isNew.insert(row) }
         }
-        let count = lastOfRow.count
+        let last = entries.filter { lastOfRow[changes[$0.change].row]?.sequence == $0.sequence }
+        let new = last.filter { isNew.contains(changes[$0.change].row) }
+        let known = last.filter { !isNew.contains(changes[$0.change].row) }
+        var commands: [Command] = []
+        if !new.isEmpty {
+            commands.append(Command(UploadStatements.insertRowState, rowStates(new)))
+        }
+        if !known.isEmpty {
+            commands.append(Command(UploadStatements.writeRowState, rowStates(known)))
+        }
+        return commands
+    }
+
+    private func rowStates(_ entries: [LogEntry]) -> Bindings {
+        let count = entries.count
         var tables = ArrayBinding(of: .int2, reserving: count)
         var keys = ArrayBinding(of: .bytea, reserving: count, bytes: count * 20)
         var versions = ArrayBinding(of: .int8, reserving: count)
         var sequences = ArrayBinding(of: .int8, reserving: count)
         var deleted = ArrayBinding(of: .bool, reserving: count)
-        for (position, entry) in entries.enumerated() {
+        for entry in entries {
             let change = changes[entry.change]
-            guard lastOfRow[change.row] == position else { continue }
             tables.append(change.row.table)
             change.row.key.withStoredBytes { keys.append(bytes: $0) }
             versions.append(entry.version)

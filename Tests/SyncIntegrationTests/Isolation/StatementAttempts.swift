@@ -313,6 +313,11 @@ struct StatementAttempt: Sendable {
             bindings.bind(sources)
             bindLog(&bindings, stranger, after: 1000)
         },
+        StatementAttempt(UploadStatements.insertRowState, .scope("SELECT $1, u.*")) {
+            bindings, stranger in
+            bindings.bind(stranger.scope)
+            bindStates(&bindings, stranger)
+        },
         StatementAttempt(UploadStatements.writeRowState, .scope("SELECT $1, u.*")) {
             bindings, stranger in
             bindings.bind(stranger.scope)
