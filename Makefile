@@ -74,8 +74,8 @@ demo: build ## the main job on real data: ISO code lists on three devices, throu
 run: build ## the whole stack on a private PostgreSQL under .oversync/, until Ctrl-C
 	$(BIN)/oversync-dev dev
 
-notes: build ## the example app on the stack of `make run`: notes that ME=ada and others share, offline too
-	@$(BIN)/oversync-dev notes --as $(or $(ME),$(shell whoami))
+notes: build ## the example app on the stack of `make run`: one person's notes on DEVICE=phone and other devices, offline too
+	@$(BIN)/oversync-dev notes --device $(or $(DEVICE),phone)
 
 bench: CONFIGURATION = release
 bench: build ## every line of Docs/performance.md beside its floor; options in BENCH, such as BENCH="--seconds 5"

@@ -12,6 +12,19 @@ struct PagesTests {
         }
     }
 
+    @Test func `the picture is what its script draws`() throws {
+        let script = Process()
+        script.executableURL = Repository.root.appending(path: "Tools/make/picture.sh")
+        let output = Pipe()
+        script.standardOutput = output
+        try script.run()
+        let drawn = output.fileHandleForReading.readDataToEndOfFile()
+        script.waitUntilExit()
+        #expect(script.terminationStatus == 0)
+        #expect(
+            String(decoding: drawn, as: UTF8.self) == (try Repository.text(of: "Docs/picture.svg")))
+    }
+
     @Test func `every link between pages leads to a file, and to a heading where it names one`()
         throws
     {

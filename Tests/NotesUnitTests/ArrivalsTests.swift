@@ -16,7 +16,7 @@ struct ArrivalsTests {
         return book
     }
 
-    @Test("each row that others made, changed or removed has a line")
+    @Test("each row that another device made, changed or removed has a line")
     func lines() {
         let both = book([note], [task])
         #expect(

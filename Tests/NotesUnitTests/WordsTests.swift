@@ -10,7 +10,7 @@ struct WordsTests {
             ("add Milk and bread ", Command.add(title: "Milk and bread")),
             ("  task 12  two litres", .task(note: 12, text: "two litres")),
             ("edit 3 x", .edit(3, text: "x")), ("rename 1 A b", .rename(1, title: "A b")),
-            ("DONE 4", .done(4)), ("rm 4", .remove(4)), ("ls", .list), ("mine 2", .mine(2)),
+            ("DONE 4", .done(4)), ("rm 4", .remove(4)), ("ls", .list), ("here 2", .here(2)),
             ("?", .help), ("exit", .quit),
         ])
     func commands(line: String, command: Command) throws {
@@ -55,7 +55,7 @@ struct WordsTests {
         #expect(full[0].hasPrefix("reading: 1 row, "))
     }
 
-    @Test("what others write cannot steer the terminal")
+    @Test("text from another device cannot steer the terminal")
     func printable() {
         #expect(Words.printable("a\u{1B}[2Jb\u{7}\nc\u{202E}d\u{9B}e") == "a [2Jb  c d e")
         #expect(Words.printable("👩‍👩‍👧 é 漢") == "👩‍👩‍👧 é 漢")

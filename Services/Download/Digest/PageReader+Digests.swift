@@ -110,7 +110,7 @@ extension PageReader {
                 DownloadStatements.ReadHistory(scope: scope, pair: request.pair))
             let found = scope.map {
                 pipeline.add(
-                    DownloadStatements.ReadRows(
+                    DownloadStatements.ReadNewestChanges(
                         scope: $0, table: table.id, keys: keys, after: request.after,
                         bytes: WireLimits.payloadBytesPerAnswer))
             }
@@ -138,7 +138,7 @@ extension PageReader {
 extension Page {
     /// Adds rows, and says whether there are more of them than the answer has.
     fileprivate mutating func append(
-        _ rows: Rows<DownloadStatements.ReadRows.Row>, to writer: inout JSONPageWriter
+        _ rows: Rows<DownloadStatements.ReadNewestChanges.Row>, to writer: inout JSONPageWriter
     ) throws {
         defer { withExtendedLifetime(rows) {} }
         var rows = rows

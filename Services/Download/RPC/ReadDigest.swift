@@ -2,7 +2,6 @@ import DatabaseKit
 import LogFields
 import Logging
 import Model
-import NIOCore
 import Postgres
 import Protos
 import RPC
@@ -40,38 +39,8 @@ struct ReadDigest: Sendable {
     }
 }
 
-/// The `ReadRows` call: the newest changes of rows that a digest has shown to differ. It costs what
-/// a page does, and takes turns with them.
-struct ReadRows: Sendable {
-    let reader: PageReader
-    let turns: PageTurns
-    let logger: Logger
-
-    func callAsFunction(
-        _ request: ReadRowsRequest, _ body: ByteBuffer, _ context: CallContext
-    ) async throws -> RPCReply<PullChangesReply> {
-        var asked = PullChangesRequest()
-        asked.after = request.after
-        asked.epoch = request.epoch
-        (asked.historySeq, asked.historyTag) = (request.historySeq, request.historyTag)
-        let page = try PageRequest(asked, of: context)
-        let rows = try body.withUnsafeReadableBytes { bytes throws(RPCFailure) in
-            try RowsRequest(body: bytes.bindMemory(to: UInt8.self))
-        }
-        do {
-            let answer = try await turns.read(page, deadline: context.deadline) {
-                try await reader.rows(rows, $0, deadline: context.deadline)
-            }
-            return RPCReply(answer.reply, body: answer.body)
-        } catch let error as PostgresError {
-            logger.log(error, "rows failed", page, context)
-            throw DatabaseFailures.download.failure(of: error)
-        }
-    }
-}
-
 extension Logger {
-    fileprivate func log(
+    func log(
         _ error: PostgresError, _ what: Message, _ request: PageRequest, _ context: CallContext
     ) {
         warning(
@@ -86,7 +55,7 @@ extension Logger {
 
 extension PageRequest {
     /// - Throws: `RPCFailure` if the call names no caller.
-    fileprivate init(_ request: PullChangesRequest, of context: CallContext) throws {
+    init(_ request: PullChangesRequest, of context: CallContext) throws {
         let caller = try context.requiredCaller()
         self.init(
             request, user: UserID(caller.user), device: DeviceID(caller.device),

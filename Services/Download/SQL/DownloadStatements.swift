@@ -7,9 +7,9 @@ import Sidecar
 ///
 /// They only read: the service's role may do nothing else, and a hot standby would answer them too.
 ///
-/// Each names its scope by number (`$1`) and user (`$2`), and finds nothing where the two do not
-/// belong together (`NamedScope`). `ReadHeads` and `ReadGrown` alone concern many scopes at once:
-/// those of the users who are followed.
+/// Each that reads a user's rows names its scope by number (`$1`) and user (`$2`), and finds
+/// nothing if the two do not belong together (`NamedScope`). `FindScope` goes by the user alone;
+/// `ReadHeads` and `ReadGrown` concern the scopes of all users who are followed.
 package enum DownloadStatements {
     /// Each statement by itself would see what was committed before it: compaction could remove
     /// deletes from the page after the floor was read that tells of it. The level is the
@@ -25,6 +25,6 @@ package enum DownloadStatements {
         ReadHeads.statement,
         ReadMark.statement, ReadGrown.statement, ReadBootstrap.statement,
         ReadHistory.statement, ReadDigests.statement, ReadBuckets.statement,
-        ReadTerms.statement, ReadRows.statement,
+        ReadTerms.statement, ReadNewestChanges.statement,
     ]
 }

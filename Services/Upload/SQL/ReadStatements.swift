@@ -71,7 +71,7 @@ extension UploadStatements {
     /// The rows concerned; with what made them so where the device's base is not their version,
     /// since only then can the answer be a conflict that shows it. A payload that is large, or may
     /// be once it is unpacked, is left to ``ReadPayloads``.
-    struct ReadRows: TypedStatement {
+    struct ReadRowStates: TypedStatement {
         /// Bytes of a stored payload up to which it comes with the other rows.
         private static let smallPayloadBytes = 512
 

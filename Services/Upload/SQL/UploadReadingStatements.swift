@@ -53,7 +53,7 @@ struct UploadReadingStatements {
         fileprivate let source: Ticket<UploadStatements.ReadSource.Row>
         fileprivate let known: Ticket<UploadStatements.ReadKnownChanges.Row>
         /// Nil if there are none.
-        fileprivate let rows: Ticket<UploadStatements.ReadRows.Row>?
+        fileprivate let rows: Ticket<UploadStatements.ReadRowStates.Row>?
         /// For each foreign key: the places, from 1, of the parents that exist.
         fileprivate var parents: [Ticket<Int64>] = []
     }
@@ -76,7 +76,7 @@ struct UploadReadingStatements {
             known: pipeline.add(
                 UploadStatements.ReadKnownChanges(scope: scope, device: device, changes: changes)),
             rows: read.isEmpty
-                ? nil : pipeline.add(UploadStatements.ReadRows(scope: scope, changes: read)))
+                ? nil : pipeline.add(UploadStatements.ReadRowStates(scope: scope, changes: read)))
         for (index, values) in references {
             let foreignKey = statements.schema.foreignKeys[index]
             let command = Command(
@@ -130,7 +130,7 @@ struct UploadReadingStatements {
     }
 
     private func readRows(
-        _ rows: Rows<UploadStatements.ReadRows.Row>, into answer: inout Answer
+        _ rows: Rows<UploadStatements.ReadRowStates.Row>, into answer: inout Answer
     ) throws(PostgresError) {
         defer { withExtendedLifetime(rows) {} }
         var rows = rows

@@ -2,15 +2,16 @@ import Model
 import Postgres
 import Sidecar
 
-/// The fixed statements of an upload, in the order in which they run.
+/// The fixed statements of an upload. Others are in `ReadStatements` and `ScopeStatements`.
 ///
-/// They are planned once a session, perhaps when the tables are empty, and must do as well when those hold millions
-/// of rows: look-ups stand in LATERAL with a LIMIT, which leaves the planner nothing but a probe of the index for each.
+/// They are planned once a session, perhaps while the tables are empty, and must be as fast when
+/// those hold millions of rows: look-ups stand in LATERAL with a LIMIT, so the planner can only
+/// probe the index for each.
 ///
 /// Each names its scope by number (`$1`) and user (`$2`), and finds nothing where the two do not
 /// belong together (`NamedScope`). The reads are sent behind `LockScope` without waiting for its
-/// answer, so each checks for itself. `appendLog`, `appendLogOfDevices`, `insertRowState`, `writeRowState`,
-/// `recordFailure` and the writes of business rows name the number alone: they are sent after
+/// answer, so each checks for itself. `appendLog`, `appendLogOfDevices`, `insertRowState`,
+/// `writeRowState`, `recordFailure` and the writes of business rows name the number alone: they are sent after
 /// `LockScope` has answered in the same transaction, and its lock keeps the scope the user's until
 /// that ends.
 package enum UploadStatements {
@@ -208,8 +209,8 @@ package enum UploadStatements {
         renderAsCapture, ReadHead.statement, ReadUniqueIndex.statement, ReadEpoch.statement,
         FindScope.statement, LockScope.statement, LockScopeOfPair.statement, createScope,
         ReadSource.statement, CreateSource.statement, ReadKnownChanges.statement,
-        ReadRows.statement, ReadPayloads.statement, ReadTaggedChange.statement, expectNoColumns,
-        expectHead,
+        ReadRowStates.statement, ReadPayloads.statement, ReadTaggedChange.statement,
+        expectNoColumns, expectHead,
         advanceScope, appendLog, appendLogOfDevices, insertRowState, writeRowState,
         recordAtomicUpload,
         recordFailure, noteHydration,

@@ -3,7 +3,7 @@ import Protos
 /// What a process says of itself when a connection begins, so that two versions that do not understand each other
 /// notice before the first call.
 package struct RPCHello: Hashable, Sendable {
-    /// Of the frames and methods that this code speaks. Raised when an older peer would misunderstand it.
+    /// Of the frames and methods that this code speaks. `oldestRPCVersion` decides who is refused.
     package static let currentRPCVersion = 1
     /// The oldest version that this code still understands.
     package static let oldestRPCVersion = 1

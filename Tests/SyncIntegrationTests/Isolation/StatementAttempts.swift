@@ -125,7 +125,7 @@ struct StatementAttempt: Sendable {
             for row in stranger.victimsRows { row.key.withUnsafeBytes { keys.append(bytes: $0) } }
             bindings.bind(keys)
         },
-        StatementAttempt(UploadStatements.ReadRows.statement, .named) { bindings, stranger in
+        StatementAttempt(UploadStatements.ReadRowStates.statement, .named) { bindings, stranger in
             stranger.claim(&bindings)
             bindRows(&bindings, stranger)
         },
@@ -212,7 +212,8 @@ struct StatementAttempt: Sendable {
             bindings.bind(buckets)
             bindings.bind(Int64(1000))
         },
-        StatementAttempt(DownloadStatements.ReadRows.statement, .named) { bindings, stranger in
+        StatementAttempt(DownloadStatements.ReadNewestChanges.statement, .named) {
+            bindings, stranger in
             stranger.claim(&bindings)
             bindings.bind(stranger.victimsRows.first?.table)
             var keys = ArrayBinding(of: .bytea)

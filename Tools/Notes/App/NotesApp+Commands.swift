@@ -42,7 +42,7 @@ extension NotesApp {
         return .goOn
     }
 
-    /// Performs a command that changes rows; what others changed just before is told first.
+    /// Performs a command that changes rows, after showing what other devices changed just before.
     private func change(_ command: Command) async throws -> String? {
         let (before, now, done) = try await database.write { db in
             let before = try Notebook.read(db)

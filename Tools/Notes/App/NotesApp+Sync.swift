@@ -6,7 +6,7 @@ extension NotesApp {
     /// Seconds that quitting waits for the server to take what is left.
     private static let farewell = 5
 
-    /// Looks at the rows again, and tells what others have changed.
+    /// Reads the rows again, and shows what other devices have changed.
     func look() async throws {
         let now = try await database.write { try Notebook.read($0) }
         tellArrivals(now)
@@ -30,12 +30,12 @@ extension NotesApp {
         case .rejected(let row): screen.say(lines(for: row), .warning)
         case .reread(let report):
             screen.say(
-                "! the notebook was read again from its start (\(report.reason.rawValue)): "
+                "! the notes were read again from the start (\(report.reason.rawValue)): "
                     + "\(Words.count(report.resentRows, "row")) sent again, \(report.removedRows) removed",
                 .warning)
         case .drift(let report):
             screen.say(
-                "! \(Words.count(report.rows, "row")) of \(report.table) were not the server's: "
+                "! \(Words.count(report.rows, "row")) of \(report.table) differed from the server: "
                     + "\(report.repaired) repaired", .warning)
         }
     }
@@ -60,15 +60,15 @@ extension NotesApp {
     private static func keep(_ report: ConflictReport, _ db: Database) throws -> [FieldConflict] {
         var found: [FieldConflict] = []
         for field in report.columns {
-            let theirs = try DatabaseValue.fetchOne(
+            let there = try DatabaseValue.fetchOne(
                 db,
                 sql: """
                     SELECT \(field.quotedDatabaseIdentifier) FROM \(report.table.quotedDatabaseIdentifier)
                     WHERE id = ?
                     """, arguments: [report.key])
-            guard let yours = report.lost[field], let theirs else { continue }
+            guard let here = report.lost[field], let there else { continue }
             let conflict = FieldConflict(
-                id: report.key, field: field, yours: text(yours), theirs: text(theirs))
+                id: report.key, field: field, here: text(here), there: text(there))
             try conflict.insert(db)
             found.append(conflict)
         }
@@ -84,10 +84,11 @@ extension NotesApp {
         let number = book.number(report.key)
         let name = book.entry(number).map { Words.entry($0, book) } ?? "number \(number)"
         return switch report.outcome {
-        case .merged: "\(name) was changed here and elsewhere, in different places: both are kept"
-        case .keptClient: "\(name) was removed elsewhere, but you changed it: it stays"
-        case .tookServer: "\(name) was changed elsewhere, so it is not removed"
-        case .removedWithParent: "\(name) went with its note, which was removed elsewhere"
+        case .merged:
+            "\(name) was changed here and on another device, in different fields: both are kept"
+        case .keptClient: "\(name) was removed on another device, but changed here: it stays"
+        case .tookServer: "\(name) was changed on another device, so it is not removed"
+        case .removedWithParent: "\(name) was removed with its note, on another device"
         }
     }
 
@@ -105,7 +106,7 @@ extension NotesApp {
 
     func discard(_ number: Int) async throws {
         try await engine.discard(try await rejected(number))
-        // The row is back as it was: no news, but the person's own doing.
+        // The row is back as it was: the user asked for it, so it is no news.
         seen = try await database.write { try Notebook.read($0) }
         screen.say("the change to \(number) is undone")
     }

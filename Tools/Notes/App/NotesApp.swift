@@ -5,11 +5,11 @@ import OperatorKit
 import OverSQLite
 import UnixSignals
 
-/// Notes and tasks that several people share, each with a file of their own: an example of an app on
+/// Notes and tasks of one user on several devices, each with its own file: an example of an app on
 /// OverSQLite.
 ///
-/// The person's commands write ordinary rows (`Edits`); the engine carries them. What others change is found
-/// by looking at the rows again whenever GRDB says that they have changed (`Arrivals`).
+/// The commands write ordinary rows (`Edits`), and the engine syncs them. Changes of other devices are
+/// found by reading the rows again whenever GRDB reports a change (`Arrivals`).
 package actor NotesApp {
     /// Something to deal with, one after the other.
     enum Event: Sendable {
@@ -38,7 +38,7 @@ package actor NotesApp {
     /// Bytes of a line that has no end yet, where nobody edits lines.
     private var unfinished: [UInt8] = []
     var standing: Standing
-    /// The notebook as its person knows it.
+    /// The notes as the user has seen them.
     var seen = Notebook()
 
     package init(_ options: NotesOptions) throws {
@@ -49,13 +49,13 @@ package actor NotesApp {
         try database.write { try $0.execute(sql: NotesTables.deviceSchema) }
         transport = StackTransport(stack: options.address)
         let signIn = DevelopmentSignIn(
-            stack: options.address, user: options.notebook, device: options.person)
+            stack: options.address, user: options.user, device: options.device)
         guard let gateway = URL(string: StackTransport.placeholder) else {
             throw StackError("\(StackTransport.placeholder) is not a URL")
         }
         var configuration = SyncConfiguration(gateway: gateway, schema: NotesTables.schema)
         configuration.transport = transport
-        // Who comes second sees the other's words, and can put their own back.
+        // The later device shows the other's value, and can restore its own.
         configuration.conflictPolicy = .fieldwise(clash: .server, deletion: .editWins)
         engine = try SyncEngine(
             for: database, tables: NotesTables.synced, configuration: configuration,
@@ -64,7 +64,7 @@ package actor NotesApp {
         standing = Standing(isOffline: options.isOffline, status: engine.status)
     }
 
-    /// Runs until its person quits, or the input ends.
+    /// Runs until the user quits or the input ends.
     package func run() async throws {
         try await screen.terminal.withKeys { try await live() }
         try await transport.shutdown()
@@ -103,9 +103,9 @@ package actor NotesApp {
     private func greet() async throws {
         seen = try await database.write { try Notebook.read($0) }
         screen.say(
-            "Notebook \(Words.quoted(options.notebook)): \(Words.count(seen.notes.count, "note")), "
+            "Notes of \(Words.quoted(options.user)): \(Words.count(seen.notes.count, "note")), "
                 + "\(Words.count(seen.tasks.count, "task")). `help` lists the commands.")
-        // Settled when this program was not there to tell of it.
+        // Settled while this program was not running.
         for report in try await engine.settledConflicts { try await tell(.conflict(report)) }
         if options.isOffline { engine.pause() }
         try await engine.start()
@@ -131,7 +131,7 @@ package actor NotesApp {
 
     private var prompt: String {
         let brief = standing.brief
-        return options.person + (brief.isEmpty ? "> " : " (\(brief))> ")
+        return options.device + (brief.isEmpty ? "> " : " (\(brief))> ")
     }
 
     // MARK: Input

@@ -1,25 +1,25 @@
 import Foundation
 import OperatorKit
 
-/// Who works on what, and where it is kept.
+/// Whose notes, on which device, and where the file is.
 package struct NotesOptions: Sendable {
-    /// The person: the device's name on the server.
-    package var person: String
-    /// The notebook: the user on the server, shared by all who open it.
-    package var notebook = "home"
+    /// The device's name on the server.
+    package var device: String
+    /// The user on the server: all devices of one user have the same notes.
+    package var user = "ada"
     /// Where the development stack runs that the notebook syncs with.
     package var stack: StackDirectory
-    /// The SQLite file; nil: one for each person and notebook, beside the stack's.
+    /// The SQLite file; nil: one for each user and device, in the stack's folder.
     package var file: String?
     /// Whether to begin without talking to the server.
     package var isOffline = false
 
-    package init(person: String, stack: StackDirectory) {
-        self.person = person
+    package init(device: String, stack: StackDirectory) {
+        self.device = device
         self.stack = stack
     }
 
-    var path: String { file ?? "\(stack.root)/notes/\(notebook)-\(person).sqlite" }
+    var path: String { file ?? "\(stack.root)/notes/\(user)-\(device).sqlite" }
 
     /// Where the stack is now.
     ///

@@ -1,4 +1,4 @@
-/// What others changed, found by comparing the notebook with what its person saw last.
+/// What other devices changed: the difference from what the user saw last.
 struct Arrivals {
     /// More rows than this at once are counted, not listed.
     static let listed = 6

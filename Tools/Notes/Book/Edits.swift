@@ -1,6 +1,6 @@
 import GRDB
 
-/// What a person's commands do to the rows: ordinary writes of an app, which know nothing of sync.
+/// What the commands do to the rows: ordinary writes of an app, which know nothing of sync.
 struct Edits {
     let db: Database
     let book: Notebook
@@ -22,8 +22,8 @@ struct Edits {
         case .rename(let number, let title): return try rename(number, title)
         case .done(let number): return try tick(number)
         case .remove(let number): return try remove(number)
-        case .mine(let number): return try putBack(number)
-        case .theirs(let number):
+        case .here(let number): return try putBack(number)
+        case .there(let number):
             try close(number)
             return "the conflict is closed"
         default: return nil
@@ -75,10 +75,10 @@ struct Edits {
             try db.execute(
                 sql:
                     "UPDATE \(table) SET \(conflict.field.quotedDatabaseIdentifier) = ? WHERE id = ?",
-                arguments: [conflict.yours, conflict.id])
+                arguments: [conflict.here, conflict.id])
         }
         try close(number)
-        return "yours is restored"
+        return "the value of this device is restored"
     }
 
     private func close(_ number: Int) throws {

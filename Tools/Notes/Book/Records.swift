@@ -29,8 +29,8 @@ struct FieldConflict: Codable, Hashable, Sendable, FetchableRecord, PersistableR
     /// The row's.
     let id: String
     let field: String
-    let yours: String
-    let theirs: String
+    let here: String
+    let there: String
 }
 
 /// A new row's id.

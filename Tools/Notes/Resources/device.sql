@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS tasks (
 );
 CREATE INDEX IF NOT EXISTS tasks_note ON tasks (note_id);
 
--- What only this device knows: the numbers by which its person names rows, and conflicts to look at.
+-- Stays on this device: the numbers that commands use for rows, and conflicts to look at.
 CREATE TABLE IF NOT EXISTS numbers (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE
@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS numbers (
 CREATE TABLE IF NOT EXISTS conflicts (
     id TEXT NOT NULL,
     field TEXT NOT NULL,
-    yours TEXT NOT NULL,
-    theirs TEXT NOT NULL,
+    here TEXT NOT NULL,
+    there TEXT NOT NULL,
     PRIMARY KEY (id, field)
 );

@@ -1,4 +1,4 @@
-/// What a person can type.
+/// What the user can type.
 enum Command: Hashable, Sendable {
     case add(title: String)
     case task(note: Int, text: String)
@@ -10,7 +10,7 @@ enum Command: Hashable, Sendable {
     case show(Int)
     case offline, online, sync, status
     case conflicts, rejected
-    case mine(Int), theirs(Int)
+    case here(Int), there(Int)
     case retry(Int), discard(Int)
     case help, quit
 
@@ -34,9 +34,9 @@ enum Command: Hashable, Sendable {
         ("online", "starts syncing again"),
         ("sync", "syncs now"),
         ("status", "shows the state of sync"),
-        ("conflicts", "shows fields that both you and others changed"),
-        ("mine NUMBER", "restores your side of a conflict"),
-        ("theirs NUMBER", "keeps the other side of a conflict"),
+        ("conflicts", "shows fields that you changed on two devices at once"),
+        ("here NUMBER", "restores the value of this device in a conflict"),
+        ("there NUMBER", "keeps the value of the other device in a conflict"),
         ("rejected", "shows changes that the server rejected"),
         ("retry NUMBER", "sends a rejected change again"),
         ("discard NUMBER", "undoes a rejected change"),
@@ -63,8 +63,8 @@ enum Command: Hashable, Sendable {
         case "done": return .done(try number(rest, "done"))
         case "rm": return .remove(try number(rest, "rm"))
         case "show": return .show(try number(rest, "show"))
-        case "mine": return .mine(try number(rest, "mine"))
-        case "theirs": return .theirs(try number(rest, "theirs"))
+        case "here": return .here(try number(rest, "here"))
+        case "there": return .there(try number(rest, "there"))
         case "retry": return .retry(try number(rest, "retry"))
         case "discard": return .discard(try number(rest, "discard"))
         default: return try bare(word.lowercased())

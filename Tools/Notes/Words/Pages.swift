@@ -30,15 +30,15 @@ struct Pages {
         return conflicts.flatMap(conflict)
     }
 
-    /// A field that both changed, with both values.
+    /// A field that two devices changed, with both values.
     func conflict(_ conflict: FieldConflict) -> [String] {
         let number = book.number(conflict.id)
         let name = book.entry(number).map { Words.entry($0, book) } ?? "number \(number)"
         return [
-            "\(name): the \(conflict.field) was changed here and elsewhere",
-            "  theirs (stands): \(Words.quoted(conflict.theirs))",
-            "  yours:           \(Words.quoted(conflict.yours))",
-            "  `mine \(number)` restores yours, `theirs \(number)` keeps theirs",
+            "\(name): the \(conflict.field) was changed here and on another device",
+            "  there (stands): \(Words.quoted(conflict.there))",
+            "  here:           \(Words.quoted(conflict.here))",
+            "  `here \(number)` restores this device's value, `there \(number)` keeps the other",
         ]
     }
 

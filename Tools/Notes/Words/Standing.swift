@@ -84,7 +84,7 @@ struct Standing: Sendable {
 }
 
 extension Words {
-    /// What is wrong, and what becomes of the person's work.
+    /// What is wrong, and what becomes of the user's edits.
     static func trouble(_ error: SyncError) -> String {
         switch error {
         case .paused: return "you are offline; `online` starts syncing again"

@@ -1,6 +1,6 @@
 import Foundation
 
-/// How the app words things. Text of others is made harmless for a terminal.
+/// How the app words things. Text from other devices is made harmless for a terminal.
 enum Words {
     static func note(_ note: Note, _ book: Notebook) -> String {
         "note \(book.number(note.id)) \(quoted(note.title))"
@@ -31,7 +31,7 @@ enum Words {
         return formatter.string(from: date)
     }
 
-    /// The text without characters that steer a terminal: what others write must not do more than be read.
+    /// The text without characters that steer a terminal: another device may write any text.
     static func printable(_ text: String) -> String {
         String(
             String.UnicodeScalarView(

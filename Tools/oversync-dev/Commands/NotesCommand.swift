@@ -7,28 +7,29 @@ import OperatorKit
 struct NotesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "notes",
-        abstract: "Notes and tasks that several people share: an example of an app on OverSQLite.",
+        abstract:
+            "Notes and tasks of one user on several devices: an example of an app on OverSQLite.",
         discussion: """
-            Each person has their own SQLite file and can work without the server, which is the stack of \
-            `oversync-dev dev` in the folder. Everyone who opens a notebook shares it. Without a terminal it \
-            reads commands from standard input.
+            Each device has its own SQLite file and works without the server too. The server is the stack of \
+            `oversync-dev dev` in the folder. Start it once for each device. Without a terminal it reads \
+            commands from standard input.
             """)
 
-    @Option(name: .customLong("as"), help: "Who you are: letters, digits, - and _.")
-    var person: String
-    @Option(help: "The notebook, shared by all who open it: letters, digits, - and _.")
-    var notebook = "home"
-    @Option(help: "Your SQLite file (default: one under the stack's folder).")
+    @Option(help: "This device: letters, digits, - and _.")
+    var device: String
+    @Option(help: "The user whose notes they are: letters, digits, - and _.")
+    var user = "ada"
+    @Option(help: "The device's SQLite file (default: one under the stack's folder).")
     var file: String?
     @Flag(help: "Start offline.")
     var offline = false
     @OptionGroup var stack: StackOptions
 
-    /// Longest name of a person or notebook, in characters.
+    /// Longest name of a device or user, in characters.
     private static let longestName = 40
 
     func validate() throws {
-        for (option, name) in [("--as", person), ("--notebook", notebook)] {
+        for (option, name) in [("--device", device), ("--user", user)] {
             let isGood = name.utf8.allSatisfy {
                 $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
                     || Character(Unicode.Scalar($0)).isLetter
@@ -44,8 +45,8 @@ struct NotesCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        var options = NotesOptions(person: person, stack: stack.directory)
-        options.notebook = notebook
+        var options = NotesOptions(device: device, stack: stack.directory)
+        options.user = user
         options.file = file
         options.isOffline = offline
         try await NotesApp(options).run()

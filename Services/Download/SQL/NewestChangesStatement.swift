@@ -7,7 +7,7 @@ extension DownloadStatements {
     /// device. Deletes that compaction has removed are missing, as from a page.
     ///
     /// The rows of one answer are bounded by their bytes; the first comes whatever its size.
-    struct ReadRows: TypedStatement {
+    struct ReadNewestChanges: TypedStatement {
         static let statement = Statement(
             name: "download_rows",
             sql: """

@@ -7,23 +7,6 @@ import RPC
 import ServiceKit
 import WireJSON
 
-/// The `ListFailures` call.
-struct ListFailures: Sendable {
-    let store: FailureStore
-
-    func callAsFunction(
-        _ request: ListFailuresRequest, _ context: CallContext
-    ) async throws -> RPCReply<ListFailuresReply> {
-        do {
-            var reply = ListFailuresReply()
-            reply.failures = try await store.list(request, deadline: context.deadline)
-            return RPCReply(reply)
-        } catch let error as PostgresError {
-            throw DatabaseFailures.upload.failure(of: error)
-        }
-    }
-}
-
 /// The `RetryFailure` call: decides a refused change again, under its own device and change id. If
 /// the device sends it too, that is a repeat.
 struct RetryFailure: Sendable {

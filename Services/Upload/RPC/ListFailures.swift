@@ -1,0 +1,21 @@
+import DatabaseKit
+import Postgres
+import Protos
+import RPC
+
+/// The `ListFailures` call.
+struct ListFailures: Sendable {
+    let store: FailureStore
+
+    func callAsFunction(
+        _ request: ListFailuresRequest, _ context: CallContext
+    ) async throws -> RPCReply<ListFailuresReply> {
+        do {
+            var reply = ListFailuresReply()
+            reply.failures = try await store.list(request, deadline: context.deadline)
+            return RPCReply(reply)
+        } catch let error as PostgresError {
+            throw DatabaseFailures.upload.failure(of: error)
+        }
+    }
+}
