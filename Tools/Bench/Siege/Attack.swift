@@ -114,6 +114,7 @@ struct SiegeField: Sendable {
 enum Attacks {
     static let all: [any Attack] = [
         UploadAttack.rejected20, UploadAttack.rejected60, UploadAttack.good60, PageAttack(),
+        ComparisonAttack.digests, ComparisonAttack.rows60,
         SmallRequestAttack(), LockedLogAttack(), EightDevices(), StalledStreams(),
         BodyAttack.uploads, BodyAttack.gzip, HeldRequestAttack(), SilentConnections(),
         BadTokens(), ManyDevices(),
