@@ -204,7 +204,8 @@ package final class UploadExecutor: Sendable {
                     // The transaction that holds the row may wait for this user's log. The upload
                     // releases it, and retries a few times before it postpones the row.
                     let isWorthWaiting =
-                        refusal.isOfLock && backoff.failures + 1 < Self.maximumLockAttempts
+                        refusal.isWorthRepeating && error.isTransient
+                        && backoff.failures + 1 < Self.maximumLockAttempts
                     if !isWorthWaiting {
                         isolates = true
                         continue

@@ -67,12 +67,19 @@ struct RowRefusal: Sendable {
     private static let raiseRoutine = "exec_stmt_raise"
     /// Values that cannot be read or converted.
     private static let dataClass: Substring = "22"
-    /// Deadlocks and failed serializations.
+    /// Deadlocks and failed serializations; of a trigger of the team's, its wish for another try.
     private static let rollbackClass: Substring = "40"
 
     /// The row may be taken later as it is: the device is asked to send it again, and the operator
     /// has nothing to do.
-    var isPostponed: Bool { sqlState.map(Self.passing.contains) ?? false }
+    var isPostponed: Bool { sqlState.map(Self.passing.contains) ?? false || asksForRetry }
+
+    /// A trigger raised a code that asks for another try. If it does so each time, only its row
+    /// waits.
+    private var asksForRetry: Bool { sqlState?.errorClass == Self.rollbackClass }
+
+    /// The same row may be taken in a moment.
+    var isWorthRepeating: Bool { isOfLock || asksForRetry }
 
     /// Somebody else holds the row, perhaps for a moment only.
     var isOfLock: Bool { sqlState == .lockNotAvailable }
@@ -133,10 +140,8 @@ struct RowRefusal: Sendable {
             return passing.contains(state) || isOfRow(error, from: .sidecar)
         case .business:
             // A trigger of the team's may raise any code, and means its row even by a code that
-            // speaks of the server elsewhere. A code that asks for another try gets one.
-            let isRaised =
-                error.routine == raiseRoutine && state.errorClass != rollbackClass
-            return isRaised || passing.contains(state)
+            // speaks of the server elsewhere.
+            return error.routine == raiseRoutine || passing.contains(state)
                 || !serverClasses.contains(state.errorClass)
         }
     }
@@ -186,6 +191,7 @@ extension SQLState {
             case "22": "data exception"
             case "23": "integrity constraint violation"
             case "42": "syntax error or access rule violation"
+            case "40": "a trigger asks for another try"
             case "44": "with check option violation"
             case "54": "program limit exceeded"
             default: "refused by the database"

@@ -110,6 +110,29 @@ struct PoisonTests {
     }
 
     @Test(
+        "A trigger that asks for another try each time has its own row postponed, and no other",
+        arguments: ["40001", "40P01", "40003"])
+    func retriedForEver(_ state: String) async throws {
+        try await SyncedDatabase.with(tables: Self.tables, registered: Self.yaml) { database in
+            let answer = try await database.outcomes(
+                "ann", change(1, "INSERT", "rows", id("a1"), #"{"name":"good"}"#),
+                change(2, "INSERT", "rows", id("a2"), #"{"name":"c\#(state)"}"#),
+                change(3, "INSERT", "parents", id("a3"), "{}"))
+            #expect(answer == ["applied 1", "materialize_error \(state)", "applied 1"])
+            // Postponed: the device sends it again, and there is nothing to do for the operator.
+            #expect(
+                try await database.value("SELECT count(*)::text FROM sync.materialize_failures")
+                    == "0")
+            #expect(
+                try await database.outcomes(
+                    "ann", change(2, "INSERT", "rows", id("a2"), #"{"name":"fine"}"#)) == [
+                        "applied 1"
+                    ])
+            #expect(try await database.verify(user: "ann").0 == [])
+        }
+    }
+
+    @Test(
         "In an atomic upload nothing is applied, and the row that is in the way is named",
         arguments: poisons.indices)
     func atomic(_ index: Int) async throws {
