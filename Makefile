@@ -10,7 +10,7 @@ PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
 # Pools, wait lists, connections, balancers, loops.
 TSAN := ^(RPC|Postgres|Readiness|Gateway|Download|ServiceKit|OverSQLite|Compression)(Unit|Integration)Tests$$
 
-.PHONY: help packages build test unit tidy-record golden-record tsan integration e2e model client-chaos format lint demo run notes bench bench-smoke siege gap restore-drill fork-drill docs protos binaries images compose-test clean
+.PHONY: help packages build test unit tidy-record golden-record tsan integration e2e model client-chaos format lint demo run notes bench bench-smoke siege gap restore-drill fork-drill soak docs protos binaries images compose-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 16
@@ -102,6 +102,10 @@ restore-drill: build ## backs a stack up, restores it to before acknowledged cha
 fork-drill: build ## the same for POINTS=n (100) random moments; an interrupted run goes on where it was
 	@mkdir -p .oversync
 	$(BIN)/oversync-dev restore-drill --points $(or $(POINTS),100) --record .oversync/fork-drill.jsonl
+
+soak: CONFIGURATION = release
+soak: build ## MINUTES=n (60) of real devices on a rough network, with every process killed; all must end equal and nothing may grow
+	$(BIN)/oversync-dev soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 docs: packages ## builds the SDK's documentation into .oversync/docs; warnings fail it
 	Tools/make/docs.sh

@@ -264,8 +264,9 @@ let toolTargets: [Target] = [
     .target(
         name: "GapCheck",
         dependencies: [
-            "DevStack", "Model", "OperatorKit", "Postgres", "SeededRandom", "Sidecar", "Tokens",
-            "Waiting", "WireJSON", .asyncHTTPClient, .nioCore, .nioHTTP1,
+            "DevStack", "Model", "OperatorKit", "OverSQLite", "OverSQLiteAsyncHTTP", "Postgres",
+            "SeededRandom", "Sidecar", "Tokens", "Waiting", "WireJSON", .asyncHTTPClient, .grdb,
+            .nioCore, .nioHTTP1,
         ],
         path: "Tools/GapCheck",
         resources: [
@@ -288,6 +289,15 @@ let toolTargets: [Target] = [
             "OverSQLiteAsyncHTTP", "Postgres", "SeededRandom", "Sidecar", .grdb,
         ],
         path: "Tools/RestoreDrill", swiftSettings: settings),
+    // Devices on a rough network before a stack whose processes are killed.
+    .target(
+        name: "Soak",
+        dependencies: [
+            "Bench", "DevStack", "GatewayAccess", "LocalPostgres", "OperatorKit", "OverSQLite",
+            "OverSQLiteAsyncHTTP", "Postgres", "SeededRandom", "Sidecar", .grdb, .nioCore,
+            .nioPosix,
+        ],
+        path: "Tools/Soak", swiftSettings: settings),
     .executableTarget(
         name: "oversync",
         dependencies: [
@@ -299,7 +309,7 @@ let toolTargets: [Target] = [
         name: "oversync-dev",
         dependencies: [
             "Bench", "Demo", "DevStack", "GapCheck", "GatewayAccess", "Load", "LocalPostgres",
-            "Model", "Notes", "OperatorKit", "RestoreDrill", "ServiceKit", .argumentParser,
+            "Model", "Notes", "OperatorKit", "RestoreDrill", "ServiceKit", "Soak", .argumentParser,
             .lifecycle, .logging, .signals,
         ],
         path: "Tools/oversync-dev", swiftSettings: settings),
@@ -424,7 +434,9 @@ let testTargets: [Target] = [
     tests("ConsumerIntegrationTests", ["Programs"]),
     tests("GapCheckUnitTests", ["GapCheck", .nioCore]),
     tests("BenchUnitTests", ["Bench", "OperatorKit", "Tokens", .nioCore]),
-    tests("ToolsUnitTests", ["Demo", "Load", "Model", "Sidecar", "oversync", "oversync-dev"]),
+    tests(
+        "ToolsUnitTests",
+        ["Demo", "Load", "Model", "SeededRandom", "Sidecar", "Soak", "oversync", "oversync-dev"]),
     // The code of the library's documentation, which DocsUnitTests compares with the articles.
     tests(
         "OverSQLiteDocsUnitTests",
@@ -444,7 +456,7 @@ let testTargets: [Target] = [
             "Bench", "Demo", "DevStack", "DeviceScript", "Digests", "GapCheck", "GatewayAccess",
             "GatewayConformance", "Load", "LocalPostgres", "Notes", "OperatorKit", "OverSQLite",
             "OverSQLiteAsyncHTTP", "Postgres", "Programs", "RestoreDrill", "SeededRandom",
-            "ServerModel", "Sidecar", "TestSupport", "Tokens", "device-chaos", "oversync",
+            "ServerModel", "Sidecar", "Soak", "TestSupport", "Tokens", "device-chaos", "oversync",
             "oversync-auth", "oversync-dev", "oversync-download", "oversync-gateway",
             "oversync-upload", .asyncHTTPClient, .grdb, .logging, .nioCore, .nioHTTP1, .nioPosix,
             .nioSSL,

@@ -8,6 +8,8 @@ struct DownloadMetrics: Sendable {
     private let idle: Counter
     private let failures: Counter
     private let holes: Counter
+    private let digests: Counter
+    private let rowsByKey: Counter
     private let duration: Histogram
     private let pageRows: Histogram
     private let pageBytes: Histogram
@@ -22,6 +24,11 @@ struct DownloadMetrics: Sendable {
         holes = registry.counter(
             "oversync_download_holes_total",
             "Pages for devices that know a change which the log lacks")
+        digests = registry.counter(
+            "oversync_download_digests_total", "Digests served, by what they are of")
+        rowsByKey = registry.counter(
+            "oversync_download_rows_by_key_total",
+            "Rows that devices asked for by key: to repair those that differ, or to compare values")
         duration = registry.histogram(
             "oversync_download_duration_seconds", "Downloads, waiting for news included")
         pageRows = registry.histogram(
@@ -41,6 +48,21 @@ struct DownloadMetrics: Sendable {
     func countIdle() { idle.add() }
 
     func countHole() { holes.add() }
+
+    func count(_ part: DigestRequest.Part) {
+        let name =
+            switch part {
+            case .tables: "tables"
+            case .buckets: "parts"
+            case .rows: "rows"
+            }
+        digests.add(1, ["of": name])
+    }
+
+    /// - Parameter compares: whether the device compares values; else the rows differ.
+    func count(rowsByKey keys: Int, compares: Bool) {
+        rowsByKey.add(keys, ["purpose": compares ? "compare" : "repair"])
+    }
 
     func countFailure(after time: Duration) {
         failures.add()

@@ -49,10 +49,11 @@ package enum DownloadService {
                 logger: process.logger, observer: observer)
             let turns = try PageTurns(configuration)
             turns.report(to: process.metrics)
+            let metrics = DownloadMetrics(process.metrics)
             let pull = PullChanges(
                 reader: reader, turns: turns, heads: heads,
                 hydrations: UploadsHydrationNotes(upload: upload), limits: limits,
-                metrics: DownloadMetrics(process.metrics), logger: process.logger)
+                metrics: metrics, logger: process.logger)
             let watch = WatchHead(reader: reader, heads: heads, logger: process.logger)
             var router = RPCRouter()
             router.on(DownloadRPC.pullChanges) { try await pull($0, $1, $2) }
@@ -65,7 +66,7 @@ package enum DownloadService {
                 }
                 return RPCReply(NoteHeadsReply())
             }
-            serveDigests(reader, turns, process.logger, &router)
+            serveDigests(reader, turns, metrics, process.logger, &router)
             let bootstrap = ReadBootstrap(pool: pool, scopes: scopes)
             router.on(DownloadRPC.readBootstrap) { request, _, context in
                 try await bootstrap(request, context)
@@ -98,13 +99,15 @@ package enum DownloadService {
     }
 
     private static func serveDigests(
-        _ reader: PageReader, _ turns: PageTurns, _ logger: Logger, _ router: inout RPCRouter
+        _ reader: PageReader, _ turns: PageTurns, _ metrics: DownloadMetrics, _ logger: Logger,
+        _ router: inout RPCRouter
     ) {
-        let digest = ReadDigest(reader: reader, turns: DigestTurns(), logger: logger)
+        let digest = ReadDigest(
+            reader: reader, turns: DigestTurns(), metrics: metrics, logger: logger)
         router.on(DownloadRPC.readDigest) { request, _, context in
             try await digest(request, context)
         }
-        let rows = ReadRows(reader: reader, turns: turns, logger: logger)
+        let rows = ReadRows(reader: reader, turns: turns, metrics: metrics, logger: logger)
         router.on(DownloadRPC.readRows) { try await rows($0, $1, $2) }
     }
 }

@@ -100,9 +100,10 @@ package enum GatewayService {
         let tokens = AuthRoutes(
             auth: auth, keys: keys, work: limits.work,
             allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
+        let gatewayMetrics = GatewayMetrics(metrics)
         let routes =
             health.routes + tokens.routes
-            + routes(settings, upload: upload, download: download, limits)
+            + routes(settings, upload: upload, download: download, limits, gatewayMetrics)
         let responder = GatewayResponder(
             routes: RouteTable(routes),
             verifier: TokenVerifier(
@@ -110,7 +111,7 @@ package enum GatewayService {
                 skewSeconds: settings.skewSeconds, now: { Date().timeIntervalSince1970 },
                 rejections: limits.rejections),
             limits: limits, adminRole: settings.adminRole, timeout: settings.requestTimeout,
-            metrics: GatewayMetrics(metrics), logger: logger)
+            metrics: gatewayMetrics, logger: logger)
         let identity = try TLSIdentity(settings.tls)
         let server = Listener(
             listener(responder, settings, identity, limits, drain, logger, listening),
@@ -142,7 +143,7 @@ package enum GatewayService {
     /// What devices and administrators ask for.
     private static func routes(
         _ settings: GatewaySettings, upload: RPCClient, download: RPCClient,
-        _ limits: GatewayLimits
+        _ limits: GatewayLimits, _ metrics: GatewayMetrics
     ) -> [Route] {
         let bodies = BodyReader(
             maximumBytes: settings.maximumBodyBytes, work: limits.work, limits: limits.rates)
@@ -151,7 +152,7 @@ package enum GatewayService {
             longPolls: limits.longPolls, maximumPageRows: settings.maximumPageRows)
         let devices = DeviceRoutes(
             upload: upload, download: download, maximumBodyBytes: settings.maximumBodyBytes,
-            maximumPageRows: settings.maximumPageRows)
+            maximumPageRows: settings.maximumPageRows, metrics: metrics)
         let watch = WatchRoute(download: download, watchers: limits.watchers)
         let digests = DigestRoutes(download: download, bodies: bodies, work: limits.work)
         return sync.routes + digests.routes + devices.routes + watch.routes

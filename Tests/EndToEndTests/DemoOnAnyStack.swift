@@ -16,6 +16,10 @@ struct DemoOnAnyStack {
             #expect(first.status == 0, "\(first.text)")
             #expect(first.text.contains("All copies are equal."))
             #expect(!first.text.contains("in PostgreSQL"))
+            for device in ["phone", "laptop", "tablet"] {
+                let line = "\(device): its digests are those of the server's log"
+                #expect(first.text.contains(line), "\(first.text)")
+            }
             let second = try await runProgram(
                 "oversync-dev", ["demo", "--database", stack.database] + Self.options(stack))
             #expect(second.status == 0, "\(second.text)")

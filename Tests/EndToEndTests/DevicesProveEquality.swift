@@ -58,6 +58,44 @@ struct DevicesProveEquality {
     }
 }
 
+extension DevicesProveEquality {
+    @Test("P8: values that only the app's table has are found by ranges of keys, and repaired")
+    func alteredValues() async throws {
+        try await withStack { stack, _ in
+            let folder = stack.sockets + "-devices"
+            try FileManager.default.createDirectory(
+                atPath: folder, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(atPath: folder) }
+            let transport = try AsyncHTTPTransport(trusting: stack.authority)
+            let phone = try await RestoredDevice("phone", stack, transport, folder)
+            let laptop = try await RestoredDevice("laptop", stack, transport, folder)
+            for number in 1...450 { try phone.insert(number) }
+            for device in [phone, laptop] { try await device.syncUntilAnswered() }
+            let (before, edited) = (try phone.rows(), Set(["7", "9", "440"]))
+            var keys: Set<String> = []
+            for name in edited {
+                keys.insert(
+                    try laptop.alter(
+                        "WHERE name = '\(name)'", "UPDATE users SET name = 'x' WHERE id = ?1"))
+            }
+            // The books say what the device received, and that is right.
+            try await laptop.expectEquality()
+            let report = try await laptop.engine.verify(deep: true)
+            let values = try #require(report.tables.first?.values)
+            #expect(values.comparedRows == 450 && values.differingRows == 3)
+            #expect(Set(values.differingRanges.map(\.first)) == keys)
+            // The server has its owner and more, and no device has them.
+            #expect(values.skippedColumns.map(\.cause) == [.serverOnly])
+            for device in [phone, laptop] {
+                #expect(try device.rows() == before)
+                let again = try await device.engine.verify(deep: true)
+                #expect(again.isEqual, "\(again)")
+            }
+            try await transport.shutdown()
+        }
+    }
+}
+
 extension RestoredDevice {
     /// Expects every table to be compared, and no row to differ.
     func expectEquality(sourceLocation: SourceLocation = #_sourceLocation) async throws {

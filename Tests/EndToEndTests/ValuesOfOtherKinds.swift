@@ -93,9 +93,10 @@ struct ValuesOfOtherKinds {
         try await device.engine.syncChanges()
         let stillRefused = try await device.engine.rejectedChanges
         #expect(Set(stillRefused.map(\.key)) == Set(refused.map(\.key)), "\(type)")
-        // P8: what the server has stored is what the device was told.
-        let report = try await device.engine.verify()
+        // P8: what the server has stored is what the device was told, and what the app's table has.
+        let report = try await device.engine.verify(deep: true)
         #expect(report.isEqual, "\(type): \(report)")
+        #expect(report.tables.map { $0.values?.differingRows } == [0], "\(type)")
         try await withConnection(to: url) { connection in
             #expect(try await lines(state, connection) == before, "\(type)")
             let edited = try await lines(

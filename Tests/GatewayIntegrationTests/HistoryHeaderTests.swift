@@ -74,6 +74,9 @@ struct HistoryHeaderTests {
             #expect(standing.text("history") == "forked")
             let watch = try await gateway.sendSigned(.GET, "/sync/watch", headers: headers)
             #expect(watch.status == 409 && watch.text("error") == "history_forked")
+            // By the answers to the bootstrap and to the watch.
+            let counter = "oversync_gateway_histories_total{code=\"history_forked\"}"
+            #expect(gateway.counted(counter) == 2)
             let tag = 0x00AB_0000_0000_0001
             #expect(
                 services.told.withLock { $0 } == [

@@ -86,7 +86,14 @@ struct RunningGateway: Sendable {
 
     /// How often a limit has refused or ended something for this reason.
     func refusals(_ reason: String) -> Int {
-        let line = "oversync_gateway_refused_total{reason=\"\(reason)\"} "
+        counted("oversync_gateway_refused_total{reason=\"\(reason)\"}")
+    }
+
+    /// The value of a counter.
+    ///
+    /// - Parameter name: with its labels.
+    func counted(_ name: String) -> Int {
+        let line = name + " "
         let count = metrics.rendered().split(separator: "\n").first { $0.hasPrefix(line) }
         return count.flatMap { Int($0.dropFirst(line.count)) } ?? 0
     }

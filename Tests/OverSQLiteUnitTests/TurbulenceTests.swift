@@ -79,8 +79,9 @@ import Testing
         for device in devices { try Self.expectRows(of: gateway, on: device) }
         // P8: whatever happened, nobody is told of a row that differs.
         for device in devices {
-            let report = try await device.engine.verify()
+            let report = try await device.engine.verify(deep: true)
             #expect(report.tables.allSatisfy { $0.differingRows == 0 }, "\(report)")
+            #expect(report.tables.allSatisfy { $0.values?.differingRows ?? 0 == 0 }, "\(report)")
             #expect(report.tables.contains { $0.outcome == .equal })
         }
     }
@@ -113,8 +114,9 @@ import Testing
     /// P8: in the midst of it, too, no row is found to differ.
     private static func compare(_ device: Device) async throws {
         do {
-            let report = try await device.engine.verify()
+            let report = try await device.engine.verify(deep: true)
             #expect(report.tables.allSatisfy { $0.differingRows == 0 }, "\(report)")
+            #expect(report.tables.allSatisfy { $0.values?.differingRows ?? 0 == 0 }, "\(report)")
         } catch is SyncError {}
     }
 

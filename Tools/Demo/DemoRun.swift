@@ -127,6 +127,24 @@ package struct DemoRun {
         }
         let strangers = try other.rowCount()
         narrator.say("\(other.name) of \(people.stranger): \(strangers) rows")
-        return isEqual && strangers == 0
+        let isProven = try await compareDigests()
+        return isEqual && strangers == 0 && isProven
+    }
+
+    /// Each device compares the digests of what it received with the server's log.
+    private func compareDigests() async throws -> Bool {
+        var isEqual = true
+        for device in [first, second, other] {
+            let report = try await device.engine.verify()
+            isEqual = isEqual && report.isEqual
+            guard !report.isEqual else {
+                narrator.say("\(device.name): its digests are those of the server's log")
+                continue
+            }
+            for table in report.tables where table.outcome != .equal {
+                narrator.say("\(device.name): DIFFERENT from the server's log: \(table)")
+            }
+        }
+        return isEqual
     }
 }

@@ -1,7 +1,6 @@
 import DevStack
 import Foundation
 import OperatorKit
-import Postgres
 import SeededRandom
 
 /// What goes wrong meanwhile: processes die by kill -9, and connections to PostgreSQL are cut.
@@ -48,16 +47,7 @@ struct Chaos: Sendable {
             guard let victim = all.randomElement(using: &random) else { return false }
             return kill(victim, SIGKILL) == 0
         case .connections:
-            return try await withConnection(to: stack.database) { connection in
-                let statement = Statement(
-                    name: "gap_cut",
-                    sql: """
-                        SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                        WHERE datname = current_database() AND pid <> pg_backend_pid()
-                            AND backend_type = 'client backend'
-                        """)
-                return try await connection.rows(statement, of: Int64.self).one() > 0
-            }
+            return try await stack.cutDatabaseSessions() > 0
         }
     }
 }

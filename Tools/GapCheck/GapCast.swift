@@ -3,7 +3,8 @@ import Foundation
 import OperatorKit
 import Tokens
 
-/// Who takes part: the devices that write and those that read, of the user and of a bystander.
+/// Who takes part: the devices that write, those that read, and those that follow, of the user and
+/// of a bystander.
 struct GapCast: Sendable {
     /// A bystander's devices, with the names of the user's: names alone tell nobody apart.
     private static let bystanderWriters = 2
@@ -17,6 +18,8 @@ struct GapCast: Sendable {
     /// The first gets everything.
     let readers: [FeedReader]
     let bystanderReader: FeedReader
+    /// One of each user.
+    let followers: [GapFollower]
 
     init(_ plan: GapCheck.Plan, _ stack: StackAddress, _ client: HTTPClient) async throws {
         let secret = try String(contentsOfFile: stack.hs256SecretFile, encoding: .utf8)
@@ -31,6 +34,11 @@ struct GapCast: Sendable {
         bystanderReader = FeedReader(
             "bystander", .longPoll, limit: 250, device: try await others.device("reader"),
             check: others.check(bystanders))
+        followers = [
+            try GapFollower(user: user, device: try await own.device("follower"), stack: stack),
+            try GapFollower(
+                user: bystander, device: try await others.device("follower"), stack: stack),
+        ]
     }
 }
 

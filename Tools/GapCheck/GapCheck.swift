@@ -56,6 +56,7 @@ package struct GapCheck: Sendable {
         try await stack.withClient { client in
             let cast = try await GapCast(plan, stack, client)
             let start = ContinuousClock.now
+            for follower in cast.followers { try await follower.start() }
             let (written, reports) = try await perform(cast)
             let elapsed = ContinuousClock.now - start
             guard let written else {

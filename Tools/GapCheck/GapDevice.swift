@@ -18,9 +18,9 @@ struct GapDevice: Sendable {
 
     let name: String
     let progress: GapProgress
-    private let gateway: String
+    let gateway: String
     private let client: HTTPClient
-    private let token: String
+    let token: String
 
     init(
         user: String, name: String, stack: StackAddress, client: HTTPClient, mint: TokenMint,

@@ -3,7 +3,7 @@ struct GapJudgement {
     let user: GapUser
     let head: Int64
     private let applied: [String: IDSet]
-    private let state: [GapRow: RowContent]
+    let state: [GapRow: RowContent]
     /// Changes that plain SQL has made: by the back end, and by cascades of the devices' deletes.
     private let plain: Int64
 

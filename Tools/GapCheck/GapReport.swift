@@ -45,6 +45,10 @@ package struct GapReport: Sendable {
             faults += report.check.faults.map { "\(report.name): \($0)" }
         }
         for judgement in [user, other] { note(judgement.miscount(in: judged)) }
+        for follower in cast.followers {
+            let judgement = follower.user == cast.user ? user : other
+            for fault in try await follower.finish(comparing: judgement.state) { note(fault) }
+        }
         faultCount += Int(summary.differences)
         faults += differences
     }
@@ -77,7 +81,7 @@ package struct GapReport: Sendable {
             "\(conflicts) conflicts with the back end, \(resent) requests sent again, killed: "
                 + (strikes.isEmpty ? "nothing" : strikes.joined(separator: ", ")),
             "verify: \(verified.users) users, \(verified.changes) changes, \(verified.rows) rows: "
-                + "\(verified.differences) differences",
+                + "\(verified.differences) differences; digests compared on a device of each user",
         ]
     }
 

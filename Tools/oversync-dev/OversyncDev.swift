@@ -11,5 +11,6 @@ struct OversyncDev: AsyncParsableCommand {
         subcommands: [
             DevCommand.self, DemoCommand.self, NotesCommand.self, BenchCommand.self,
             GapCommand.self, LoadCommand.self, RestoreDrillCommand.self, SiegeCommand.self,
+            SoakCommand.self,
         ])
 }

@@ -27,7 +27,7 @@ struct Repairing {
         while !rest.isEmpty {
             let part = Array(rest.prefix(Self.rowsAtOnce))
             rest = rest.dropFirst(part.count)
-            let pages = try await fetch(part, head, history)
+            let pages = try await fetch(part, head, history, compares: false)
             let summary = try await apply(pages, part, head, history)
             repaired += part.count
             session.board.post(
@@ -35,14 +35,18 @@ struct Repairing {
         }
     }
 
-    private func fetch(
-        _ keys: [DeviceRowKey], _ head: Int64, _ history: HistoryPair?
+    /// The newest changes of rows.
+    ///
+    /// - Parameter compares: whether they are compared, and not known to differ.
+    /// - Throws: `SyncError`; `Comparing.Moved` if the log does not end at `head`.
+    func fetch(
+        _ keys: [DeviceRowKey], _ head: Int64, _ history: HistoryPair?, compares: Bool
     ) async throws -> [DownloadPage] {
         var pages: [DownloadPage] = []
         while pages.last?.hasMore ?? true {
             let after = pages.last?.nextAfter ?? 0
             let page = try await session.gateway.rows(
-                keys, of: table.wireName, after: after, history: history)
+                keys, of: table.wireName, after: after, history: history, compares: compares)
             guard page.windowUntil == head, page.history == history else {
                 throw Comparing.Moved()
             }

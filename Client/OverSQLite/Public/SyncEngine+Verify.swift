@@ -17,14 +17,26 @@ extension SyncEngine {
     ///
     /// The engine does the same by itself once a day, after a fetch.
     ///
+    /// With `deep`, it then compares the app's tables: the values of the columns that this device
+    /// and the server share with those that the server's log has, which is what the server stored.
+    /// That finds what was written while the triggers were not there, and pages that were not
+    /// written as they came. It downloads every row once more, in ranges of 200 keys; in between
+    /// the app can write. Rows with unconfirmed edits, rows that are held, and rows that
+    /// ``withLocalMigration(in:_:)`` may have given values for this device only are left out and
+    /// counted. Columns that only one side has, and columns that cannot hold every value of the
+    /// server's type, are named and left out. A row that differs takes the server's values; those
+    /// that it had are among ``settledConflicts``. A row that only the app's table has is queued to
+    /// be sent.
+    ///
+    /// - Parameter deep: whether the values in the app's tables are compared, too.
     /// - Returns: the result for each table. Tables are not compared if the server is older than
     ///   this feature.
     /// - Throws: `SyncError`, for example `SyncError.paused` while sync is paused.
     @discardableResult
-    public func verify() async throws -> VerifyReport {
+    public func verify(deep: Bool = false) async throws -> VerifyReport {
         let result = Mutex(VerifyReport(tables: []))
         try await exchange {
-            let report = try await self.session.verify()
+            let report = try await self.session.verify(isDeep: deep)
             result.withLock { $0 = report }
         }
         return result.withLock { $0 }

@@ -38,8 +38,10 @@ extension GatewayClient {
     /// - Parameters:
     ///   - after: only changes beyond this sequence: where the answer before had no room for more.
     ///   - history: what the device knows of the server's history.
+    ///   - compares: whether the rows are compared, and not known to differ: the server counts it.
     func rows(
-        _ keys: [DeviceRowKey], of table: String, after: Int64, history: HistoryPair?
+        _ keys: [DeviceRowKey], of table: String, after: Int64, history: HistoryPair?,
+        compares: Bool
     ) async throws -> DownloadPage {
         var body: [UInt8] = []
         body.append(
@@ -47,8 +49,9 @@ extension GatewayClient {
                 "schema": .string(schema), "table": .string(table),
                 "keys": .array(keys.map { .string($0.wire) }),
             ] as JSONDocument)
-        let url = base.appending(path: "sync/rows")
-            .appending(queryItems: [URLQueryItem(name: "after", value: String(after))])
+        var items = [URLQueryItem(name: "after", value: String(after))]
+        if compares { items.append(URLQueryItem(name: "compare", value: "true")) }
+        let url = base.appending(path: "sync/rows").appending(queryItems: items)
         let response = try await send(
             TransportRequest(
                 method: "POST", url: url, headers: ["Content-Type": "application/json"],

@@ -12,6 +12,7 @@ import Telemetry
 struct ReadDigest: Sendable {
     let reader: PageReader
     let turns: DigestTurns
+    let metrics: DownloadMetrics
     let logger: Logger
 
     func callAsFunction(
@@ -27,6 +28,7 @@ struct ReadDigest: Sendable {
             let answer = try await turns.read(of: page.user, deadline: context.deadline) {
                 try await reader.digest(digest, page, deadline: context.deadline)
             }
+            metrics.count(digest.part)
             var reply = ReadDigestReply()
             if let end = answer.history {
                 (reply.historySeq, reply.historyTag) = (end.sequence, end.tag)

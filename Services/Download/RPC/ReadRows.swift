@@ -10,6 +10,7 @@ import RPC
 struct ReadRows: Sendable {
     let reader: PageReader
     let turns: PageTurns
+    let metrics: DownloadMetrics
     let logger: Logger
 
     func callAsFunction(
@@ -26,6 +27,10 @@ struct ReadRows: Sendable {
         do {
             let answer = try await turns.read(page, deadline: context.deadline) {
                 try await reader.rows(rows, $0, deadline: context.deadline)
+            }
+            // The answers that continue this one are of the same keys.
+            if request.after == 0 {
+                metrics.count(rowsByKey: rows.keys.count, compares: request.compares)
             }
             return RPCReply(answer.reply, body: answer.body)
         } catch let error as PostgresError {

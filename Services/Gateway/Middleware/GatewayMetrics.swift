@@ -3,11 +3,34 @@ import Telemetry
 
 /// The gateway's own metrics of its requests.
 struct GatewayMetrics: Sendable {
+    /// The codes of errors by which a device learns that its history is not the server's.
+    private static let codes: Set = [
+        "checkpoint_ahead", "epoch_changed", "history_forked", "history_unproven",
+    ]
+
     private let requests: Histogram
+    private let histories: Counter
 
     init(_ registry: MetricsRegistry) {
+        histories = registry.counter(
+            "oversync_gateway_histories_total",
+            "Answers that a device's history is not the server's, by code")
         requests = registry.histogram(
             "oversync_gateway_request_seconds", "Requests by method, route and status")
+    }
+
+    /// Counts an error, if it says that a device's history is not the server's.
+    func count(_ error: WireError) {
+        guard Self.codes.contains(error.code) else { return }
+        histories.add(1, ["code": error.code])
+    }
+
+    /// - Parameter standing: what a device was answered of the history that it knows, such as
+    ///   `forked`; empty if it did not ask.
+    func count(standing: String) {
+        let code = "history_" + standing
+        guard Self.codes.contains(code) else { return }
+        histories.add(1, ["code": code])
     }
 
     func count(

@@ -46,6 +46,7 @@ struct GatewayResponder: Sendable {
         } catch {
             let wire = Self.wireError(error)
             limits.refusals.count(wire)
+            metrics.count(wire)
             if wire.status == .internalServerError {
                 logger.error(
                     "request failed",

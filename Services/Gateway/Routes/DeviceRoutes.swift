@@ -15,6 +15,7 @@ struct DeviceRoutes: Sendable {
     let download: RPCClient
     let maximumBodyBytes: Int
     let maximumPageRows: Int
+    let metrics: GatewayMetrics
 
     var routes: [Route] {
         [
@@ -36,6 +37,7 @@ struct DeviceRoutes: Sendable {
         let reply = try await download.call(
             DownloadRPC.readBootstrap, message, context: scope.context()
         ).message
+        metrics.count(standing: reply.history)
         var response = Response.json(
             .ok,
             [

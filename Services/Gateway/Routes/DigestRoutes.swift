@@ -35,6 +35,7 @@ struct DigestRoutes: Sendable {
     private func readRows(_ request: Request, _ scope: RequestScope) async throws -> Response {
         var message = ReadRowsRequest()
         message.after = try DownloadQuery.cursor(request.uri.queryParameters["after"], "after")
+        message.compares = request.uri.queryParameters["compare"] == "true"
         message.epoch = try request.epoch
         if let pair = try request.history {
             (message.historySeq, message.historyTag) = (pair.sequence, pair.tag)

@@ -267,6 +267,9 @@ package nonisolated struct ReadRowsRequest: Sendable {
 
   package var historyTag: UInt64 = 0
 
+  /// Whether the device compares rows; false: it repairs rows that differ.
+  package var compares: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -777,7 +780,7 @@ nonisolated extension ReadDigestReply: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension ReadRowsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadRowsRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}epoch\0\u{3}history_seq\0\u{3}history_tag\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}epoch\0\u{3}history_seq\0\u{3}history_tag\0\u{1}compares\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -789,6 +792,7 @@ nonisolated extension ReadRowsRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 2: try { try decoder.decodeSingularStringField(value: &self.epoch) }()
       case 3: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
       case 4: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.compares) }()
       default: break
       }
     }
@@ -807,6 +811,9 @@ nonisolated extension ReadRowsRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if self.historyTag != 0 {
       try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 4)
     }
+    if self.compares != false {
+      try visitor.visitSingularBoolField(value: self.compares, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -815,6 +822,7 @@ nonisolated extension ReadRowsRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.epoch != rhs.epoch {return false}
     if lhs.historySeq != rhs.historySeq {return false}
     if lhs.historyTag != rhs.historyTag {return false}
+    if lhs.compares != rhs.compares {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

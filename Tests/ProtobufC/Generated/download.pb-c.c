@@ -1413,7 +1413,7 @@ const ProtobufCMessageDescriptor oversync__download__v1__read_digest_reply__desc
   (ProtobufCMessageInit) oversync__download__v1__read_digest_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__download__v1__read_rows_request__field_descriptors[4] =
+static const ProtobufCFieldDescriptor oversync__download__v1__read_rows_request__field_descriptors[5] =
 {
   {
     "after",
@@ -1463,9 +1463,22 @@ static const ProtobufCFieldDescriptor oversync__download__v1__read_rows_request_
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "compares",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadRowsRequest, compares),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__download__v1__read_rows_request__field_indices_by_name[] = {
   0,   /* field[0] = after */
+  4,   /* field[4] = compares */
   1,   /* field[1] = epoch */
   2,   /* field[2] = history_seq */
   3,   /* field[3] = history_tag */
@@ -1473,7 +1486,7 @@ static const unsigned oversync__download__v1__read_rows_request__field_indices_b
 static const ProtobufCIntRange oversync__download__v1__read_rows_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor oversync__download__v1__read_rows_request__descriptor =
 {
@@ -1483,7 +1496,7 @@ const ProtobufCMessageDescriptor oversync__download__v1__read_rows_request__desc
   "Oversync__Download__V1__ReadRowsRequest",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__ReadRowsRequest),
-  4,
+  5,
   oversync__download__v1__read_rows_request__field_descriptors,
   oversync__download__v1__read_rows_request__field_indices_by_name,
   1,  oversync__download__v1__read_rows_request__number_ranges,

@@ -282,10 +282,14 @@ struct  Oversync__Download__V1__ReadRowsRequest
   char *epoch;
   int64_t history_seq;
   uint64_t history_tag;
+  /*
+   * Whether the device compares rows; false: it repairs rows that differ.
+   */
+  protobuf_c_boolean compares;
 };
 #define OVERSYNC__DOWNLOAD__V1__READ_ROWS_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__read_rows_request__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, 0, 0 }
+    , 0, (char *)protobuf_c_empty_string, 0, 0, 0 }
 
 
 /* Oversync__Download__V1__PullChangesRequest methods */

@@ -7,6 +7,7 @@ import Protos
 import RPC
 import ServiceKit
 import Sidecar
+import Telemetry
 import Testing
 import WireJSON
 
@@ -84,26 +85,30 @@ extension SyncedDatabase {
 
     /// A digest as the service answers it.
     func digest(
-        _ user: String, roles: [String] = [], _ fill: (inout ReadDigestRequest) -> Void = { _ in }
+        _ user: String, roles: [String] = [], metrics: MetricsRegistry = MetricsRegistry(),
+        _ fill: (inout ReadDigestRequest) -> Void = { _ in }
     ) async throws -> RPCReply<ReadDigestReply> {
         var request = ReadDigestRequest()
         fill(&request)
         let digest = ReadDigest(
-            reader: reader, turns: DigestTurns(), logger: Self.logger)
+            reader: reader, turns: DigestTurns(), metrics: DownloadMetrics(metrics),
+            logger: Self.logger)
         return try await digest(request, Self.context(user, roles))
     }
 
     /// Rows as the service answers them.
     func rows(
         _ user: String, roles: [String] = [], table: String = "notes", _ keys: [String],
-        after: Int64 = 0
+        after: Int64 = 0, compares: Bool = false, metrics: MetricsRegistry = MetricsRegistry()
     ) async throws -> RPCReply<PullChangesReply> {
         var request = ReadRowsRequest()
         request.after = after
+        request.compares = compares
         let list = keys.map { "\"\($0)\"" }.joined(separator: ",")
         let body = #"{"schema":"s","table":"\#(table)","keys":[\#(list)]}"#
         let rows = ReadRows(
-            reader: reader, turns: try PageTurns(Configuration()), logger: Self.logger)
+            reader: reader, turns: try PageTurns(Configuration()),
+            metrics: DownloadMetrics(metrics), logger: Self.logger)
         return try await rows(request, ByteBuffer(string: body), Self.context(user, roles))
     }
 

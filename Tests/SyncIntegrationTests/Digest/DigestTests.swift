@@ -5,6 +5,7 @@ import Postgres
 import Protos
 import RPC
 @testable import Sidecar
+import Telemetry
 import Testing
 @testable import UploadService
 
@@ -209,6 +210,30 @@ struct DigestTests {
             #expect(answer.message.historySeq == 5)
             let pages = try await database.termsOfPages("ann")
             #expect(Set(try SyncedDatabase.changes(answer.body).map(\.row)).isSuperset(of: pages))
+        }
+    }
+
+    @Test("Comparisons are counted, and rows that devices fetch to repair apart from others")
+    func counted() async throws {
+        try await SyncedDatabase.with { database in
+            for number in 1...3 {
+                try await database.upload(
+                    "ann",
+                    change(number, "INSERT", "notes", id("\(number)"), #"{"title":"a"}"#))
+            }
+            let metrics = MetricsRegistry()
+            _ = try await database.digest("ann", metrics: metrics)
+            _ = try await database.rows("ann", [id("1"), id("2")], metrics: metrics)
+            _ = try await database.rows("ann", [id("3")], compares: true, metrics: metrics)
+            // This goes on with the rows of a request before.
+            _ = try await database.rows("ann", [id("1"), id("2")], after: 1, metrics: metrics)
+            let lines = Set(metrics.rendered().split(separator: "\n"))
+            #expect(
+                lines.isSuperset(of: [
+                    #"oversync_download_digests_total{of="tables"} 1"#,
+                    #"oversync_download_rows_by_key_total{purpose="repair"} 2"#,
+                    #"oversync_download_rows_by_key_total{purpose="compare"} 1"#,
+                ]), "\(lines)")
         }
     }
 

@@ -29,10 +29,10 @@ struct ProcessEntry: Hashable, Sendable {
 }
 
 /// The memory of one process, as `/proc/<id>/statm` tells of it, in bytes.
-struct ProcessMemory: Hashable, Sendable {
-    let resident: Int
+package struct ProcessMemory: Hashable, Sendable {
+    package let resident: Int
     /// The part of it that other processes may map too.
-    let shared: Int
+    package let shared: Int
 
     /// - Parameter statm: the file's one line; nil when it is none.
     init?(statm: String, pageSize: Int) {

@@ -45,7 +45,7 @@ struct ProcessUsage: Codable, Hashable, Sendable {
 }
 
 /// Which processes belong together.
-struct ProcessGroups: Sendable {
+package struct ProcessGroups: Sendable {
     /// What the services' programs are called before their own name.
     private static let servicePrefix = "oversync-"
 
@@ -59,12 +59,9 @@ struct ProcessGroups: Sendable {
     var own = getpid()
 
     func usage() -> ProcessUsage {
-        let pageSize = sysconf(Int32(_SC_PAGESIZE))
-        return usage(
+        usage(
             of: Self.entries(), ticksPerSecond: Double(sysconf(Int32(_SC_CLK_TCK))),
-            memory: { id in
-                Self.read("\(id)/statm").flatMap { ProcessMemory(statm: $0, pageSize: pageSize) }
-            }, descriptors: Self.descriptors)
+            memory: Self.memory, descriptors: Self.descriptors)
     }
 
     func usage(
@@ -120,7 +117,19 @@ struct ProcessGroups: Sendable {
         }
     }
 
-    private static func descriptors(of id: Int32) -> Int {
+    /// The memory of a process; nil if there is none.
+    package static func memory(of id: Int32) -> ProcessMemory? {
+        let pageSize = sysconf(Int32(_SC_PAGESIZE))
+        return read("\(id)/statm").flatMap { ProcessMemory(statm: $0, pageSize: pageSize) }
+    }
+
+    /// A process and those that it has started.
+    package static func family(of id: Int32) -> [Int32] {
+        [id] + entries().filter { $0.parent == id }.map(\.id)
+    }
+
+    /// How many descriptors a process has open.
+    package static func descriptors(of id: Int32) -> Int {
         (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/fd"))?.count ?? 0
     }
 

@@ -39,11 +39,13 @@ public struct TableComparison: Sendable, Hashable {
     /// The table's name in SQLite.
     public let table: String
     /// What came of the comparison.
-    public let outcome: Outcome
+    public internal(set) var outcome: Outcome
     /// The number of rows that differed.
     public let differingRows: Int
     /// Their keys as they are sent, 100 at most.
     public let differingKeys: [String]
+    /// The comparison of the app's values; nil if it was not asked for, or not made.
+    public internal(set) var values: ValueComparison?
 
     init(_ table: String, _ outcome: Outcome, differing keys: [DeviceRowKey] = []) {
         self.table = table
@@ -51,4 +53,24 @@ public struct TableComparison: Sendable, Hashable {
         differingRows = keys.count
         differingKeys = keys.prefix(Self.namedKeys).map(\.wire)
     }
+}
+
+extension TableComparison: CustomStringConvertible {
+    /// The table, the outcome, and the ranges of the keys that differed: for logs.
+    public var description: String {
+        var text = "\(table): \(outcome)"
+        let keys = differingKeys.sorted()
+        if let first = keys.first, let last = keys.last {
+            let range = KeyRange(first: first, last: last, rows: differingRows)
+            text += ", \(differingRows) rows differed, \(range)"
+        }
+        guard let values, values.differingRows > 0 else { return text }
+        let ranges = values.differingRanges.map(\.description).joined(separator: "; ")
+        return text + ", the values of \(values.differingRows) rows differed, \(ranges)"
+    }
+}
+
+extension VerifyReport: CustomStringConvertible {
+    /// A line for each table: for logs.
+    public var description: String { tables.map(\.description).joined(separator: "\n") }
 }

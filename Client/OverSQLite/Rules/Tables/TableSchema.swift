@@ -66,10 +66,11 @@ struct TableSchema: Sendable {
     let policy: ConflictPolicy
     /// The foreign keys that refer to this table, of any table in the database.
     var referrers: [Referrer] = []
-    /// Whether columns of the table stay on the device.
-    var hasLocalColumns = false
+    /// The columns that stay on the device, by their names in SQLite.
+    var localColumns: [String] = []
 
     var wireName: String { name.lowercased() }
+    var hasLocalColumns: Bool { !localColumns.isEmpty }
     var key: Column { columns[keyIndex] }
     /// Lower-case names of the tables that this one refers to, without itself.
     var parents: Set<String> { Set(foreignKeys.map(\.parent)).subtracting([wireName]) }

@@ -30,6 +30,18 @@ enum ColumnFit {
         }
     }
 
+    /// The names of the columns that cannot hold every value of the server's type.
+    static func lossyColumns(
+        of table: TableSchema, _ server: [Capabilities.Column]
+    ) -> [String] {
+        let types = Dictionary(
+            server.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        return table.columns.filter { column in
+            guard !column.isKey, let type = types[column.wireName] else { return false }
+            return misfit(of: column.affinity, type) != nil
+        }.map(\.name)
+    }
+
     private struct Misfit {
         let what: String
         let declaration: String

@@ -44,7 +44,7 @@ struct TableInspection {
                 db: db, table: name, columns: infos.map(\.facts)
             ).all(key: keyName),
             policy: table.conflictPolicy ?? defaultPolicy,
-            hasLocalColumns: !local.isEmpty)
+            localColumns: local.sorted())
     }
 
     /// The names of the columns that stay on the device, as SQLite stores them.
