@@ -23,10 +23,15 @@ package enum DownloadService {
     /// What Download reads beside what every service does.
     package static let settings: [any DescribedSetting] =
         [CommonSettings.maximumPageRows] + PageTurns.all + DatabaseSettings.download.all
+        + [StandbyPages.urls]
 
     package static let program = ServiceProgram(
         name: "oversync-download", purpose: "serves a user's changes to the devices, in pages",
-        settings: settings, socketFolder: "download", check: DatabaseSettings.download.problems)
+        settings: settings, socketFolder: "download",
+        check: {
+            DatabaseSettings.download.problems(in: $0)
+                + DatabaseSettings.download.standbyProblems(StandbyPages.urls, in: $0)
+        })
 
     /// Does what the program's arguments say; without any, runs the service until a signal ends it.
     package static func run() async {
@@ -50,10 +55,11 @@ package enum DownloadService {
             let turns = try PageTurns(configuration)
             turns.report(to: process.metrics)
             let metrics = DownloadMetrics(process.metrics)
+            let standbys = try standbys(process, database, reader, heads)
             let pull = PullChanges(
                 reader: reader, turns: turns, heads: heads,
                 hydrations: UploadsHydrationNotes(upload: upload), limits: limits,
-                metrics: metrics, logger: process.logger)
+                metrics: metrics, logger: process.logger, standbys: standbys?.pages)
             let watch = WatchHead(reader: reader, heads: heads, logger: process.logger)
             var router = RPCRouter()
             router.on(DownloadRPC.pullChanges) { try await pull($0, $1, $2) }
@@ -91,11 +97,29 @@ package enum DownloadService {
             return (
                 [
                     pool, database.poolerCheck, probe.connection,
-                    source, upload, heads, server,
-                ],
+                    source, upload, heads,
+                ] + (standbys?.services ?? []) + [server],
                 [probe.check, ReadinessCheck("heads") { heads.problem() }]
             )
         }
+    }
+
+    /// Nil where no standby is named.
+    private static func standbys(
+        _ process: ServiceProcess, _ database: ServiceDatabase, _ reader: PageReader,
+        _ heads: ScopeHeads
+    ) throws -> (pages: StandbyPages, services: [any Service])? {
+        let databases = try DatabaseSettings.download.standbys(StandbyPages.urls, process)
+        if databases.isEmpty { return nil }
+        let standbys = Standbys(
+            databases.map(Standbys.Member.init), primary: try database.connection(),
+            logger: process.logger)
+        standbys.report(to: process.metrics)
+        process.readiness.describe { standbys.details }
+        let pages = try StandbyPages(
+            standbys, connections: databases.reduce(0) { $0 + $1.connections }, primary: reader,
+            heads: heads, process.configuration, metrics: StandbyMetrics(process.metrics))
+        return (pages, standbys.services)
     }
 
     private static func serveDigests(

@@ -100,6 +100,7 @@ struct PageReader: Sendable {
     ) async throws -> Page {
         try await scopes.read(of: request.user, from: pool, deadline) { connection, scope in
             guard let scope else {
+                if request.proof != nil { throw StandbyProof.Missing() }
                 guard
                     let reading = try await readScope(
                         nil, request.device, request.pair, false, connection, deadline)
@@ -133,18 +134,21 @@ struct PageReader: Sendable {
                 range: range(
                     scope, request, catalog, after: request.after, count: request.limit + 1)))
         let history =
-            request.tellsHistory
+            request.tellsHistory || request.proof != nil
             ? pipeline.add(
                 DownloadStatements.ReadHistory(
-                    scope: scope, pair: request.pair, until: request.until)) : nil
+                    scope: scope, pair: request.pair,
+                    until: request.proof?.end.sequence ?? request.until)) : nil
         pipeline.add(DownloadStatements.commit)
         let results = try await connection.run(pipeline, deadline: deadline)
         let scopeRows = try results[asked].all()
         guard var reading = try reading(scopeRows, of: scope) else { return nil }
         if let history {
-            reading = try reading.with(
-                try results[history].one(), of: request.pair,
-                window: request.window(of: reading.state))
+            let found = try results[history].one()
+            reading =
+                try request.proof?.check(reading, found, request)
+                ?? reading.with(
+                    found, of: request.pair, window: request.window(of: reading.state))
         }
         try request.cursor.check(reading)
         var answer = Page(emptyFor: request, reading.state)
@@ -159,8 +163,10 @@ struct PageReader: Sendable {
                     rows, scopeRows, reading, scope, request, catalog, connection, deadline)
             }
         }
-        answer.history = reading.windowEnd
+        if request.tellsHistory { answer.history = reading.windowEnd }
         answer.hasHole = reading.history == .hole
+        // Where the log ends is the primary's to say: who waits for news waits for more than that.
+        answer.scope = request.proof?.primary ?? answer.scope
         return answer
     }
 

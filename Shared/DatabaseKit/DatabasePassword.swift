@@ -14,21 +14,29 @@ final class DatabasePassword: Sendable {
         var problem: ConfigurationError?
     }
 
+    /// Reads what the connection string has.
+    typealias Given = @Sendable () throws(ConfigurationError) -> String?
+
     private let configuration: Configuration
     private let logger: Logger
+    private let given: Given
     private let state: Mutex<State>
 
+    /// - Parameter given: the password in the connection string.
     /// - Throws: `ConfigurationError` if it cannot be read now.
-    init(_ configuration: Configuration, logger: Logger) throws(ConfigurationError) {
+    init(
+        _ configuration: Configuration, logger: Logger, given: @escaping Given
+    ) throws(ConfigurationError) {
         self.configuration = configuration
         self.logger = logger
-        state = Mutex(State(last: try Self.read(configuration)))
+        self.given = given
+        state = Mutex(State(last: try Self.read(configuration, given)))
     }
 
     /// The password as it is now; the last one that could be read if it cannot be read now.
     func current() -> String? {
         do throws(ConfigurationError) {
-            let password = try Self.read(configuration)
+            let password = try Self.read(configuration, given)
             return state.withLock { state in
                 state = State(last: password)
                 return password
@@ -47,9 +55,10 @@ final class DatabasePassword: Sendable {
         }
     }
 
-    private static func read(_ configuration: Configuration) throws(ConfigurationError) -> String? {
+    private static func read(
+        _ configuration: Configuration, _ given: Given
+    ) throws(ConfigurationError) -> String? {
         if let own = try configuration.optional(CommonSettings.databasePassword) { return own }
-        let url = try configuration.value(CommonSettings.databaseURL)
-        return try CommonSettings.postgres(url, "").keywords["password"]
+        return try given()
     }
 }

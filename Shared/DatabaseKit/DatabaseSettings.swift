@@ -68,7 +68,10 @@ package struct DatabaseSettings: Sendable {
         let bounds = try bounds(configuration)
         let isPooled = try configuration.value(pooler)
         var postgres = try target(configuration, process.name)
-        let password = try DatabasePassword(configuration, logger: process.logger)
+        let password = try DatabasePassword(configuration, logger: process.logger) {
+            () throws(ConfigurationError) in
+            try target(configuration, "").keywords["password"]
+        }
         postgres.password = { password.current() }
         postgres.serve(isPooled: isPooled)
         postgres.sessionSettings["statement_timeout"] =
@@ -76,7 +79,7 @@ package struct DatabaseSettings: Sendable {
         return ServiceDatabase(process, postgres, bounds, isPooled: isPooled)
     }
 
-    private func bounds(
+    func bounds(
         _ configuration: Configuration
     ) throws(ConfigurationError) -> PoolConfiguration {
         let minimum = try configuration.value(minimumConnections)
@@ -105,15 +108,16 @@ package struct DatabaseSettings: Sendable {
 }
 
 extension CommonSettings {
+    /// - Parameter key: of the setting that the connection string is of.
     /// - Throws: a `ConfigurationError` that does not quote the connection string: it may hold a password.
     static func postgres(
-        _ url: String, _ application: String
+        _ url: String, _ application: String, key: String = databaseURL.key
     ) throws(ConfigurationError) -> PostgresConfiguration {
         do {
             return try PostgresConfiguration(url: url, applicationName: application)
         } catch {
             throw ConfigurationError(
-                key: databaseURL.key,
+                key: key,
                 reason: "is not a PostgreSQL connection string "
                     + "(postgresql://user:password@host:5432/database); special characters in a "
                     + "user's name or password must be percent-encoded")

@@ -32,15 +32,33 @@ package struct ServiceDatabase: Sendable {
 
     /// What probes whether the service can use its database.
     package func probe(_ needs: DatabaseNeeds) throws -> DatabaseProbe {
+        let postgres = Self.probing(configuration, process)
+        return DatabaseProbe(
+            connection: try Self.connection(postgres, process), pool: pool,
+            configuration: postgres, needs: needs)
+    }
+
+    /// One more connection beside the pool's. To be run as a service.
+    package func connection() throws -> PostgresPool {
+        try Self.connection(Self.probing(configuration, process), process)
+    }
+
+    static func probing(
+        _ configuration: PostgresConfiguration, _ process: ServiceProcess
+    ) -> PostgresConfiguration {
         var postgres = configuration
         postgres.applicationName = process.name + "-probe"
-        postgres.connectTimeout = Self.probeConnectTimeout
+        postgres.connectTimeout = probeConnectTimeout
+        return postgres
+    }
+
+    static func connection(
+        _ postgres: PostgresConfiguration, _ process: ServiceProcess
+    ) throws -> PostgresPool {
         let bounds = try PoolConfiguration(
             minimumConnections: 1, maximumConnections: 1, outageBridge: .zero)
         // What it finds is told by the service's readiness, and the same failures by the pool.
         let silent = Logger(label: process.name) { _ in SwiftLogNoOpLogHandler() }
-        return DatabaseProbe(
-            connection: PostgresPool(postgres, pool: bounds, logger: silent), pool: pool,
-            configuration: postgres, needs: needs)
+        return PostgresPool(postgres, pool: bounds, logger: silent)
     }
 }

@@ -18,7 +18,7 @@ package struct AdminServer: Service {
     ) {
         let router = Router(context: BasicRequestContext.self)
         router.get("/live") { _, _ in Self.json(.ok, ["status": "live"]) }
-        router.get("/ready") { _, _ in Self.ready(readiness.status) }
+        router.get("/ready") { _, _ in Self.ready(readiness.status, readiness.details) }
         router.get("/metrics") { _, _ in
             Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
@@ -41,13 +41,16 @@ package struct AdminServer: Service {
     package func run() async throws { try await listener.run() }
 
     /// 200 while the service can serve, if not everything; else 503.
-    static func ready(_ status: ServiceStatus) -> Response {
-        let problems = status.problems.map { JSONDocument.string($0) }
+    static func ready(_ status: ServiceStatus, _ details: [String] = []) -> Response {
+        func list(_ lines: [String]) -> JSONDocument? {
+            lines.isEmpty ? nil : .array(lines.map { .string($0) })
+        }
         return json(
             status.canServe ? .ok : .serviceUnavailable,
             [
                 "status": .string(status.state.rawValue),
-                "problems": problems.isEmpty ? nil : .array(problems),
+                "problems": list(status.problems),
+                "details": list(details),
             ])
     }
 

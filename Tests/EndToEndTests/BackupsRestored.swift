@@ -123,6 +123,58 @@ struct BackupsRestored {
         }
     }
 
+    /// ```
+    /// phone     syncs ─────────── syncs ───── syncs
+    /// laptop    syncs, from the standby ───── syncs, from the primary
+    /// standby   follows ── serves pages ── killed
+    /// ```
+    @Test("The steps of the page on replicas run as they stand there, and a lost one fails nobody")
+    func replicas() async throws {
+        let folder =
+            FileManager.default.temporaryDirectory.path + "/oversync-replica-\(UUID().uuidString)"
+        let place = try await LocalPostgres(directory: folder)
+        let name = Stack.databaseName
+        let url = place.connectionURL(database: name, role: ServiceRole.download.defaultName)
+        func plan(_ directory: StackDirectory) -> Stack.Plan {
+            var plan = demonstrationPlan(in: directory)
+            for replica in ["download", "download-2"] {
+                plan.environmentOf[replica] = ["OVERSYNC_DOWNLOAD_STANDBY_URLS": url]
+            }
+            return plan
+        }
+        try await withDevices(plan) { stack, postgres, phone, laptop in
+            for number in 1...10 { try phone.insert(number) }
+            for device in [phone, laptop] { try await device.syncUntilAnswered() }
+            let standby = try await postgres.startStandby(directory: folder)
+            let copy = standby.connectionURL(database: name)
+            try await Self.run(
+                "Docs/operations/replicas.md", try Self.programs(for: postgres), postgres,
+                ["DATABASE": stack.database, "STANDBY_DATABASE": copy])
+
+            let served = """
+                SELECT (coalesce(idx_tup_fetch, 0) > 0)::text FROM pg_stat_all_tables
+                WHERE relid = 'sync.change_log'::regclass
+                """
+            let deadline = ContinuousClock.now + .seconds(60)
+            var number = 10
+            while try await Self.text(served, copy) != "true" {
+                try #require(.now < deadline, "the standby serves nobody")
+                number += 1
+                try phone.insert(number)
+                for device in [phone, laptop] { try await device.engine.syncChanges() }
+            }
+            try await standby.kill()
+            for _ in 0..<3 {
+                number += 1
+                try phone.insert(number)
+                for device in [phone, laptop] { try await device.engine.syncChanges() }
+            }
+            try await expect(try phone.rows(), at: [phone, laptop], stack)
+            #expect(try phone.rows().count == number)
+            try await standby.destroy()
+        }
+    }
+
     @Test("The steps of the page on restoring run as they stand there")
     func restore() async throws {
         try await withDevices { stack, postgres, phone, laptop in
@@ -162,11 +214,12 @@ struct BackupsRestored {
     // MARK: Help
 
     private func withDevices(
+        _ plan: (StackDirectory) -> Stack.Plan = demonstrationPlan,
         _ body:
             @escaping @Sendable (StackAddress, LocalPostgres, RestoredDevice, RestoredDevice)
             async throws -> Void
     ) async throws {
-        try await withStack { stack, postgres in
+        try await withStack(plan) { stack, postgres in
             let folder = stack.sockets + "-devices"
             try FileManager.default.createDirectory(
                 atPath: folder, withIntermediateDirectories: true)

@@ -109,13 +109,17 @@ package struct Bench: Sendable {
     }
 
     /// Lends the gateway of a second stack with the same database, as on another host.
+    ///
+    /// - Parameter download: more environment for its Download.
     func withOtherHost<R: Sendable>(
+        download: [String: String] = [:],
         _ body: @escaping @Sendable (LoadTarget) async throws -> R
     ) async throws -> R {
         var plan = started.plan
         plan.directory = StackDirectory(directory.root + "/other")
         plan.port = 0
         plan.companion = started.companion
+        plan.environmentOf["download"] = download
         let logger = Logger(label: "other", factory: { _ in SwiftLogNoOpLogHandler() })
         let other = try await Stack(plan, logger: logger)
         return try await other.run(logger: logger) { [target] _ in

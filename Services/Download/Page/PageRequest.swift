@@ -26,6 +26,8 @@ struct PageRequest: Sendable {
     let pair: HistoryPair?
     let format: PageFormat
     let roles: Set<String>
+    /// What a standby must show to serve the page; nil: the primary serves it.
+    private(set) var proof: StandbyProof?
 
     init(
         _ request: PullChangesRequest, user: UserID, device: DeviceID, roles: [String] = [],
@@ -54,6 +56,13 @@ extension PageRequest {
 
     /// The last change that may be in the page.
     var end: Sequence64 { min(until ?? .max, stop ?? .max) }
+
+    /// Lets a standby serve the page, within the window that the primary gives it.
+    func served(by proof: StandbyProof) -> PageRequest {
+        var request = self
+        (request.proof, request.until) = (proof, proof.window)
+        return request
+    }
 
     /// Ends the page before an atomic upload.
     mutating func leaveOut(_ part: PartOfAtomicUpload) {

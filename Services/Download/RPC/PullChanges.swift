@@ -18,6 +18,8 @@ struct PullChanges: Sendable {
     let limits: WireLimits
     let metrics: DownloadMetrics
     let logger: Logger
+    /// Nil where there are no standbys.
+    var standbys: StandbyPages?
 
     func callAsFunction(
         _ request: PullChangesRequest, _ body: ByteBuffer, _ context: CallContext
@@ -76,9 +78,7 @@ struct PullChanges: Sendable {
             if request.tellsHistory, page.windowUntil == scope.head { page.history = scope.end }
             return page
         }
-        let asked = ContinuousClock.now
-        let page = try await turns.read(request, with: reader, deadline: context.deadline)
-        heads.learn(page.scope, of: request.user, asked: asked)
+        let page = try await readPage(request, context)
         // The device's next cursor may be below the floor: that it began at 0 must be on record before it has one.
         if request.after == 0, page.hasMore, page.scope.floor > 0 {
             try await hydrations.record(floor: page.scope.floor, context)
@@ -86,6 +86,15 @@ struct PullChanges: Sendable {
                 of: request.user, request.device, from: page.scope.floor,
                 deadline: context.deadline)
         }
+        return page
+    }
+
+    /// From a standby, where it holds what the reader is owed.
+    private func readPage(_ request: PageRequest, _ context: CallContext) async throws -> Page {
+        if let page = try await standbys?.read(request, deadline: context.deadline) { return page }
+        let asked = ContinuousClock.now
+        let page = try await turns.read(request, with: reader, deadline: context.deadline)
+        heads.learn(page.scope, of: request.user, asked: asked)
         return page
     }
 

@@ -23,7 +23,8 @@ package enum DownloadStatements {
         begin, commit, FindScope.statement, ReadScope.statement, ReadPage.statement,
         ReadLargeRows.statement, ReadAtomicUpload.statement, ReadSourceNames.statement,
         ReadHeads.statement,
-        ReadMark.statement, ReadGrown.statement, ReadBootstrap.statement,
+        ReadMark.statement, ReadServer.statement, ReadGrown.statement,
+        ReadBootstrap.statement,
         ReadHistory.statement, ReadDigests.statement, ReadBuckets.statement,
         ReadTerms.statement, ReadNewestChanges.statement,
     ]

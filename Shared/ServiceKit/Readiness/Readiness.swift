@@ -16,6 +16,7 @@ package final class Readiness: Service {
         /// What was told last.
         var told: ServiceStatus?
         var listeners: [Listener] = []
+        var descriptions: [@Sendable () -> [String]] = []
     }
 
     /// What is told before the first probe has answered.
@@ -39,6 +40,17 @@ package final class Readiness: Service {
     /// Tells each change from now on. `listener` is called by one thread at a time, and must not wait.
     package func onChange(_ listener: @escaping Listener) {
         state.withLock { $0.listeners.append(listener) }
+    }
+
+    /// Adds lines that `/ready` shows beside the status. They say nothing about it, so they may
+    /// change all the time.
+    package func describe(_ lines: @escaping @Sendable () -> [String]) {
+        state.withLock { $0.descriptions.append(lines) }
+    }
+
+    /// What ``describe(_:)`` has added, as it is now.
+    package var details: [String] {
+        state.withLock { $0.descriptions }.flatMap { $0() }
     }
 
     /// How it is now.

@@ -230,6 +230,7 @@ struct StatementAttempt: Sendable {
             bindings.bind(users)
         },
         StatementAttempt(DownloadStatements.ReadMark.statement, .nobodysRows) { _, _ in },
+        StatementAttempt(DownloadStatements.ReadServer.statement, .nobodysRows) { _, _ in },
         StatementAttempt(
             DownloadStatements.ReadGrown.statement, .user("unnest($1::text[], $2::int8[])")
         ) { bindings, _ in

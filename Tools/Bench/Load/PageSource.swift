@@ -6,18 +6,22 @@ import OperatorKit
 struct PageSource: RequestSource {
     let limit: Int
     private let token: String
+    private let headers: String
     private var after = 0
     /// The first answer is looked at row by row; later ones only where they end.
     private var isFirst = true
 
-    init(_ device: LoadDevice, limit: Int) {
+    /// - Parameter headers: more headers, each with its end of line.
+    init(_ device: LoadDevice, limit: Int, headers: String = "") {
         self.limit = limit
+        self.headers = headers
         token = device.token
     }
 
     mutating func next() -> ByteBuffer {
         RequestBytes.get(
-            "/sync/download?after=\(after)&limit=\(limit)&include_self=true", token: token)
+            "/sync/download?after=\(after)&limit=\(limit)&include_self=true", token: token,
+            more: headers)
     }
 
     mutating func take(_ body: UnsafeRawBufferPointer) throws -> Int {

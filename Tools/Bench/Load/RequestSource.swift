@@ -15,8 +15,9 @@ protocol RequestSource: Sendable {
 
 /// Bytes of HTTP/1.1.
 enum RequestBytes {
-    static func get(_ path: String, token: String? = nil) -> ByteBuffer {
-        ByteBuffer(string: head("GET", path, token: token) + "\r\n")
+    /// - Parameter more: more headers, each with its end of line.
+    static func get(_ path: String, token: String? = nil, more: String = "") -> ByteBuffer {
+        ByteBuffer(string: head("GET", path, token: token) + more + "\r\n")
     }
 
     static func head(_ method: String, _ path: String, token: String?) -> String {

@@ -29,7 +29,7 @@ package enum Scenarios {
             UploadScenario.conflicts, DownloadScenario.download1000, DownloadScenario.download100,
             IdlePollScenario(), EventLatencyScenario(.sameHost),
             EventLatencyScenario(.otherHost), WatchersScenario(count: watchers), ApplyScenario(),
-            CaptureScenario(), OverloadScenario(), GrowthScenario(),
+            CaptureScenario(), OverloadScenario(), StandbyPagesScenario(), GrowthScenario(),
         ]
     }
 
