@@ -447,7 +447,7 @@ let testTargets: [Target] = [
         "OverSQLiteUnitTests",
         [
             "GatewayConformance", "OverSQLite", "OverSQLiteTestSupport", "SeededRandom",
-            "TestSupport", .grdb,
+            "TestSupport", "WireJSON", .grdb,
             .sqlite,
         ], exclude: ["Golden"]),
     tests(

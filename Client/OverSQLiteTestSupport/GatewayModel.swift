@@ -55,7 +55,9 @@ struct GatewayModel: Sendable {
     }
 
     /// The highest lost version that a device may name.
-    static let maximumLostVersion = 1 << 53 - 1
+    static let maximumLostVersion = 1 << 52
+    /// The highest change id, base version and cursor.
+    static let maximumNumber = 1 << 53 - 1
 
     private(set) var rows: [Place: StoredRow] = [:]
     private(set) var log: [Entry] = []

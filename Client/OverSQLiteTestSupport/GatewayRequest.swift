@@ -121,6 +121,9 @@ struct PageQuery {
     {
         let value = try number(query, name, "\(name) must be an integer") ?? 0
         guard value >= 0 else { throw .invalid("\(name) must be >= 0") }
+        guard value <= GatewayModel.maximumNumber || name != "after" else {
+            throw .invalid("\(name) must be at most \(GatewayModel.maximumNumber)")
+        }
         return value
     }
 

@@ -117,6 +117,22 @@ struct UploadBody {
         }
     }
 
+    private func checkNumbers(_ sent: Sent) throws(GatewayRefusal) {
+        let highest = GatewayModel.maximumNumber
+        guard -highest...highest ~= Int(sent.id) else {
+            throw .badPayload(
+                "bad_payload: source_change_id must be between -\(highest) and \(highest)")
+        }
+        guard sent.base <= highest else {
+            throw .badPayload("bad_payload: server_version must be at most \(highest)")
+        }
+        guard 0...GatewayModel.maximumLostVersion ~= Int(sent.lost) else {
+            throw .badPayload(
+                "bad_payload: lost_version must be between 0 and \(GatewayModel.maximumLostVersion)"
+            )
+        }
+    }
+
     // MARK: Judging: names, operation, key, payload; the first error counts
 
     private func change(_ sent: Sent, _ body: [UInt8]) throws(GatewayRefusal) -> GatewayModel.Change
@@ -129,12 +145,8 @@ struct UploadBody {
         guard ["INSERT", "UPDATE", "DELETE"].contains(operation) else {
             throw .badPayload("invalid operation: \(sent.operation.prefix(64))")
         }
-        guard 0...GatewayModel.maximumLostVersion ~= Int(sent.lost) else {
-            throw .badPayload(
-                "bad_payload: lost_version must be between 0 and \(GatewayModel.maximumLostVersion)"
-            )
-        }
         let pk = try key(sent.pk, tables[table])
+        try checkNumbers(sent)
         let payload = try payload(sent, operation, body)
         let columns = payload.map { PayloadColumns(json: $0) } ?? [:]
         try checkReferences(columns, of: table, pk)

@@ -98,7 +98,7 @@ struct UploadIsolation {
 
     private mutating func decide(_ range: Range<Int>, within left: Duration) async throws {
         var trial = plan
-        let entries = trial.decide(changes[range])
+        let entries = trial.decide(changes[range], of: cycles)
         do {
             let head = try await transaction.attempt(
                 entries, scope, source,
@@ -204,7 +204,7 @@ struct UploadIsolation {
         let name = schema.tables[table].registered.name
         blocked[table] = refusal
         plan.bar(table) { refusal.outcome(of: $0, version: $1, in: name) }
-        _ = plan.decide(changes[entry.change...entry.change])
+        _ = plan.decide(changes[entry.change...entry.change], of: cycles)
     }
 
     /// Nothing more is applied: what would be is to be sent again.
@@ -213,7 +213,7 @@ struct UploadIsolation {
             refusal.outcome(
                 of: change, version: version, in: schema.tables[change.table].registered.name)
         }
-        _ = plan.decide(changes[range])
+        _ = plan.decide(changes[range], of: cycles)
     }
 
     /// Rows that lack a parent which PostgreSQL refused with them: that is what is wrong.

@@ -86,7 +86,8 @@ package enum UploadService {
             let probe = try database.probe(UploadPrivileges.needs(source, tables))
             return (
                 [
-                    pool, database.poolerCheck, probe.connection,
+                    pool, database.poolerCheck, LogCheck(pool: pool, logger: process.logger),
+                    probe.connection,
                     source, download, announcer, server,
                 ], [probe.check]
             )

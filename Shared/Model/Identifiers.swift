@@ -34,6 +34,15 @@ package struct DeviceID: Hashable, Sendable {
 /// The number of a user's scope in the sidecar. After a restore it may be another user's.
 package typealias ScopeID = Int64
 
+/// The bounds of the numbers that devices send: change ids, row versions and cursors.
+///
+/// Devices bound what they receive in the same way. So neither end computes with a number that is
+/// near the end of 64 bits, and clients that read numbers as doubles read all of them exactly.
+package enum WireNumber {
+    /// What a JSON number holds exactly.
+    package static let maximum: Int64 = 1 << 53 - 1
+}
+
 /// The number a device gave a change; with the device it names the change for ever.
 package typealias ChangeID = Int64
 

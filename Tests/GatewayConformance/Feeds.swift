@@ -89,6 +89,7 @@ enum Feeds {
             let phone = try await talk.device("phone")
             let faults = [
                 "after=x": "after must be an integer", "after=-1": "after must be >= 0",
+                "after=9007199254740992": "after must be at most 9007199254740991",
                 "limit=x": "limit must be an integer",
                 "limit=0": "limit must be between 1 and 1000",
                 "limit=1001": "limit must be between 1 and 1000",

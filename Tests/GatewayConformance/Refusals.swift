@@ -135,6 +135,29 @@ enum Refusals {
                     change, gives: .statuses(talk.badPayload(1, message), highest: 0))
             }
         },
+        Behaviour("Numbers beyond 2^53 - 1 are refused with their field and limit") { talk in
+            let phone = try await talk.device("phone")
+            let highest = 9_007_199_254_740_991
+            func delete(id: Int, base: Int) -> String {
+                #"{"source_change_id":\#(id),"schema":"business","table":"users","op":"DELETE","#
+                    + #""pk":"\#(talk.key(1))","server_version":\#(base)}"#
+            }
+            let limit = "source_change_id must be between -\(highest) and \(highest)"
+            for id in [highest + 1, Int.max, Int.min] {
+                try await phone.upload(
+                    delete(id: id, base: 0),
+                    gives: .statuses(talk.badPayload(id, "bad_payload: \(limit)"), highest: 0))
+            }
+            for base in [highest + 1, Int.max] {
+                try await phone.upload(
+                    delete(id: 1, base: base),
+                    gives: .statuses(
+                        talk.badPayload(
+                            1, "bad_payload: server_version must be at most \(highest)"),
+                        highest: 0))
+            }
+            try await phone.get("sync/download?after=0", gives: .page(next: 0, until: 0))
+        },
         Behaviour("Names, operations and keys are read in any case and with space around them") {
             talk in
             let phone = try await talk.device("phone")

@@ -49,6 +49,45 @@ struct HTTP1Tests {
         }
     }
 
+    @Test(arguments: [
+        "GET /health HTTP/1.1\r\n\r\n",
+        "GET /health HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
+        "GET /health HTTP/1.1\r\nhost: a\r\nHOST: b\r\nConnection: close\r\n\r\n",
+        "POST /sync/upload HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+    ])
+    func `a request that does not name one host is a bad request and the end of the connection`(
+        request: String
+    ) async throws {
+        try await withGateway { gateway in
+            let answer = try await RawConnection.exchange(gateway, request)
+            #expect(answer.hasPrefix("HTTP/1.1 400 "))
+            #expect(answer.ranges(of: "HTTP/1.1").count == 1)
+        }
+    }
+
+    @Test func `HTTP 1.0 names no host and is answered`() async throws {
+        try await withGateway { gateway in
+            let answer = try await RawConnection.exchange(gateway, "GET /health HTTP/1.0\r\n\r\n")
+            #expect(answer.contains(" 200 OK"))
+        }
+    }
+
+    @Test(arguments: ["/health", "/sync/download?after=0", "/nowhere", "/sync/download?after=x"])
+    func `no answer is kept on the way, taken for something else, or asked for without TLS`(
+        path: String
+    ) async throws {
+        try await withGateway(upstreams: ["download": Self.echo()]) { gateway in
+            let token = try await RunningGateway.token()
+            let answer = try await RawConnection.exchange(
+                gateway, RawConnection.get(path, token: token, "Connection: close\r\n"))
+            let lines = answer.lowercased().split(separator: "\r\n")
+            for line in [
+                "cache-control: no-store", "x-content-type-options: nosniff",
+                "strict-transport-security: max-age=31536000",
+            ] { #expect(lines.filter { $0 == line }.count == 1, "\(line)") }
+        }
+    }
+
     @Test func `a body over the limit is refused before it is sent, and the connection goes on`()
         async throws
     {

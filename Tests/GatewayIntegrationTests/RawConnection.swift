@@ -21,14 +21,17 @@ struct RawConnection {
     ///   - resets: ends with a reset and not in order, as a device does that is gone.
     ///   - receiveBufferBytes: what the system takes before the test does; nil leaves it to the
     ///     system.
+    ///   - adjust: changes what the client offers of TLS.
     static func with<Result>(
         _ gateway: RunningGateway, speaksTLS: Bool = true, alpn: String = "http/1.1",
         resets: Bool = false, receiveBufferBytes: Int? = nil,
+        adjusting adjust: (inout TLSConfiguration) -> Void = { _ in },
         _ body: (RawConnection) async throws -> Result
     ) async throws -> Result {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.trustRoots = .file(gateway.certificate)
         tls.applicationProtocols = [alpn]
+        adjust(&tls)
         let context = try NIOSSLContext(configuration: tls)
         var bootstrap = ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
         if let receiveBufferBytes {

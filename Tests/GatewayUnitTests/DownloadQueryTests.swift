@@ -1,5 +1,6 @@
 import HTTPTypes
 import HummingbirdCore
+import Model
 import Protos
 import Testing
 
@@ -43,14 +44,18 @@ struct DownloadQueryTests {
 
     @Test func `everything is taken over`() throws {
         let text =
-            "after=9223372036854775807&until=5&limit=1000&schema=a_1&include_self=true&wait=55"
+            "after=9007199254740991&until=5&limit=1000&schema=a_1&include_self=true&wait=55"
         let message = try query(text).message
-        #expect(message.after == .max)
+        #expect(message.after == WireNumber.maximum)
         #expect(message.until == 5)
         #expect(message.limit == 1000)
         #expect(message.schema == "a_1")
         #expect(message.includeSelf)
         #expect(message.waitSeconds == 55)
+    }
+
+    @Test func `a window may end anywhere`() throws {
+        #expect(try query("until=9223372036854775807").message.until == .max)
     }
 
     @Test(arguments: ["include_self=1", "include_self=TRUE", "include_self", "include_self=false"])
@@ -62,6 +67,7 @@ struct DownloadQueryTests {
         ("after=x", "after must be an integer"), ("after=1.5", "after must be an integer"),
         ("after=9223372036854775808", "after must be an integer"),
         ("after=-1", "after must be >= 0"),
+        ("after=9007199254740992", "after must be at most 9007199254740991"),
         ("limit=x", "limit must be an integer"), ("limit=0", "limit must be between 1 and 1000"),
         ("limit=-5", "limit must be between 1 and 1000"),
         ("limit=1001", "limit must be between 1 and 1000"),

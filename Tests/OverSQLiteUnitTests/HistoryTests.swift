@@ -330,11 +330,12 @@ import Testing
         for text in [
             "", "5", "5-", "-5", "0-0000000000000001", "5-1", "-5-0000000000000001",
             "5-000000000000000g", "5-00000000000000001", "9223372036854775808-0000000000000001",
+            "9007199254740992-0000000000000001",
         ] {
             #expect(HistoryPair(text: text) == nil, "\(text)")
         }
-        let pair = HistoryPair(sequence: .max, tag: 0xAB)
-        #expect(pair.text == "9223372036854775807-00000000000000ab")
+        let pair = HistoryPair(sequence: ProtocolNumber.maximum, tag: 0xAB)
+        #expect(pair.text == "9007199254740991-00000000000000ab")
         #expect(HistoryPair(text: pair.text) == pair)
         #expect(HistoryPair(text: "5-ABCDEF0123456789")?.tag == 0xABCD_EF01_2345_6789)
     }

@@ -160,12 +160,15 @@ import Testing
         let notDue = device.clock.now.timeIntervalSince1970 + 60
         try await device.database.write { db in
             try db.execute(
+                sql: "UPDATE _sync_pending SET seq = seq + ?",
+                arguments: [UniqueSets.longestLookahead])
+            try db.execute(
                 sql: """
                     WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?)
                     INSERT INTO _sync_pending
                         (seq, tbl, key, local, op, base, revision, reason, retry_at)
-                    SELECT -i, tbl, printf('00000000-0000-4000-9000-%012d', i),
-                        printf('00000000-0000-4000-9000-%012d', i), op, 1, -i, reason, ?
+                    SELECT i, tbl, printf('00000000-0000-4000-9000-%012d', i),
+                        printf('00000000-0000-4000-9000-%012d', i), op, 1, i, reason, ?
                     FROM n, _sync_pending
                     """, arguments: [UniqueSets.longestLookahead, notDue])
         }

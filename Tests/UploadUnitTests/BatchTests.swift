@@ -175,17 +175,48 @@ struct BatchTests {
 
     @Test("A lost version that no row can have is refused with the limit")
     func lostVersionOutOfRange() throws {
-        for lost in ["-1", "9007199254740992", "9223372036854775807"] {
+        for lost in ["-1", "4503599627370497", "9223372036854775807"] {
             let batch = try batch(
                 #"{"schema":"s","table":"t","op":"DELETE","pk":"\#(key)","lost_version":\#(lost)}"#)
             #expect(
                 batch.rejected.map(\.rejection.message) == [
-                    "bad_payload: lost_version must be between 0 and 9007199254740991"
+                    "bad_payload: lost_version must be between 0 and 4503599627370496"
                 ])
         }
-        let highest = #""op":"DELETE","pk":"\#(key)","lost_version":9007199254740991"#
+        let highest = #""op":"DELETE","pk":"\#(key)","lost_version":4503599627370496"#
         let fine = #"{"schema":"s","table":"t",\#(highest)}"#
-        #expect(try batch(fine).changes.map(\.lost) == [9_007_199_254_740_991])
+        #expect(try batch(fine).changes.map(\.lost) == [4_503_599_627_370_496])
+    }
+
+    @Test(
+        "An id or a base that no change can have is refused alone, with the field and the limit",
+        arguments: [
+            (
+                "source_change_id", "9007199254740992",
+                "between -9007199254740991 and 9007199254740991"
+            ),
+            (
+                "source_change_id", "9223372036854775807",
+                "between -9007199254740991 and 9007199254740991"
+            ),
+            (
+                "source_change_id", "-9223372036854775808",
+                "between -9007199254740991 and 9007199254740991"
+            ),
+            ("server_version", "9007199254740992", "at most 9007199254740991"),
+            ("server_version", "9223372036854775807", "at most 9007199254740991"),
+        ])
+    func numberOutOfRange(field: String, number: String, limit: String) throws {
+        func change(_ number: String) -> String {
+            #"{"schema":"s","table":"t","op":"DELETE","pk":"\#(key)","\#(field)":\#(number)}"#
+        }
+        let batch = try batch([change("7"), change(number)].joined(separator: ","))
+        #expect(batch.changes.map(\.index) == [0])
+        #expect(
+            batch.rejected.map(\.rejection.message) == ["bad_payload: \(field) must be \(limit)"])
+        for fine in ["9007199254740991", "0", "-1"] {
+            #expect(try self.batch(change(fine)).rejected.isEmpty)
+        }
     }
 
     private func batch(_ changes: String) throws -> UploadBatch {

@@ -257,7 +257,7 @@ package struct Soak: Sendable {
             report.faults += Self.differences(
                 of: "PostgreSQL", ownServed, "what \(device.name) wrote", own)
             for row in own.keys { left[device.user]?[row] = nil }
-            report.faults += try await device.faults()
+            report.faults += try await device.faults(until: .now + Self.patience)
         }
         for user in users {
             let shared = Set(user.sharedKeys.map { "users \($0)" })

@@ -19,7 +19,8 @@ struct HistoryPair: Hashable, Sendable {
     /// else, which says nothing.
     init?(text: String) {
         let parts = text.split(separator: "-", omittingEmptySubsequences: false)
-        guard parts.count == 2, let sequence = Int64(parts[0]), sequence > 0,
+        guard parts.count == 2, let sequence = Int64(parts[0]),
+            (1...ProtocolNumber.maximum).contains(sequence),
             parts[1].utf8.count == Self.tagDigits, let tag = UInt64(parts[1], radix: 16)
         else { return nil }
         self.init(sequence: sequence, tag: tag)

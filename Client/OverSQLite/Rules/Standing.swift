@@ -1,3 +1,5 @@
+import Foundation
+
 /// The server's answer to `/sync/bootstrap`: what it knows about this device and the user's log.
 struct Standing: Hashable, Sendable {
     /// Whether the server has ever received a change from this device.
@@ -45,6 +47,33 @@ extension Standing: Decodable {
         case nextChangeID = "next_change_id"
         case highest = "highest_server_seq"
         case epoch, history
+    }
+
+    /// What is wrong with the answer.
+    struct Flaw: Error {
+        let description: String
+    }
+
+    init(from decoder: any Decoder) throws {
+        let answer = try decoder.container(keyedBy: CodingKeys.self)
+        func number(_ key: CodingKeys, in range: ClosedRange<Int64>) throws -> Int64 {
+            let number = try answer.decode(Int64.self, forKey: key)
+            guard range.contains(number) else {
+                throw Flaw(
+                    description: "\(key.rawValue) is \(number): it must be between "
+                        + "\(range.lowerBound) and \(range.upperBound)")
+            }
+            return number
+        }
+        let epoch = try answer.decode(String.self, forKey: .epoch)
+        // Every later request tells it, and the server refuses all others.
+        guard UUID(uuidString: epoch) != nil else { throw Flaw(description: "epoch is no UUID") }
+        self.init(
+            isKnownSource: try answer.decode(Bool.self, forKey: .isKnownSource),
+            nextChangeID: try number(.nextChangeID, in: ProtocolNumber.nextChangeIDs),
+            highest: try number(.highest, in: ProtocolNumber.range),
+            epoch: epoch,
+            history: try answer.decodeIfPresent(String.self, forKey: .history))
     }
 }
 

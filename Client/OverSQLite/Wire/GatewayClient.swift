@@ -104,10 +104,10 @@ struct GatewayClient: Sendable {
         let response = try await send(request)
         if response.status == 404 { return nil }
         return try Self.read(response, from: request.url) { body throws(JSONError) in
-            guard let standing = try? JSONDecoder().decode(Standing.self, from: Data(body)) else {
-                throw JSONError("the body does not answer /sync/bootstrap", at: 0)
+            do { return try JSONDecoder().decode(Standing.self, from: Data(body)) } catch {
+                let why = (error as? Standing.Flaw).map { ": \($0.description)" } ?? ""
+                throw JSONError("the body does not answer /sync/bootstrap\(why)", at: 0)
             }
-            return standing
         }
     }
 

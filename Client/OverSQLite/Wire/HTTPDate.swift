@@ -11,9 +11,9 @@ enum HTTPDate {
             let month = months.firstIndex(of: words[2]), let year = Int(words[3])
         else { return nil }
         let time = words[4].split(separator: ":").compactMap { Int($0) }
-        guard time.count == 3, (1...31).contains(day), (1970...9999).contains(year) else {
-            return nil
-        }
+        guard time.count == 3, (0...23).contains(time[0]), (0...59).contains(time[1]),
+            (0...60).contains(time[2]), (1...31).contains(day), (1970...9999).contains(year)
+        else { return nil }
         return Double(
             days(year, month + 1, day) * 86_400 + time[0] * 3600 + time[1] * 60 + time[2])
     }

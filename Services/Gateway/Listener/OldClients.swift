@@ -1,16 +1,26 @@
 import NIOCore
 import NIOHTTP1
 
-/// Says in one way what clients ask of a connection in many: `Connection: close` on each request that is to be the
-/// last one. HTTP/1.0 asks for that by saying nothing, and knows no answer before the answer.
+/// Says in one way what clients ask of a connection in many: `Connection: close` on each request
+/// that is to be the last one. HTTP/1.0 asks for that by saying nothing, and knows no answer before
+/// the answer. Refuses requests that do not name one host.
 final class OldClients: ChannelInboundHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard case .head(var head) = unwrapInboundIn(data),
-            !head.isKeepAlive || head.version == .http1_0
-        else { return context.fireChannelRead(data) }
+        guard case .head(var head) = unwrapInboundIn(data) else {
+            return context.fireChannelRead(data)
+        }
+        // Whoever stands before the gateway could take another of two hosts for the one that is
+        // meant (RFC 9112, section 3.2). HTTP/1.0 need not name any.
+        let hosts = head.headers["Host"].count
+        guard hosts == 1 || hosts == 0 && head.version == .http1_0 else {
+            return context.fireErrorCaught(HTTPParserError.invalidHeaderToken)
+        }
+        guard !head.isKeepAlive || head.version == .http1_0 else {
+            return context.fireChannelRead(data)
+        }
         if !head.isKeepAlive { head.headers.replaceOrAdd(name: "Connection", value: "close") }
         if head.version == .http1_0 { head.headers.remove(name: "Expect") }
         context.fireChannelRead(wrapInboundOut(.head(head)))

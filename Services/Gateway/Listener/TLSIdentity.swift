@@ -63,6 +63,13 @@ extension TLSIdentity {
     /// The bytes of both files.
     private struct Content: Hashable {
         private static let begin = "-----BEGIN "
+        /// Of TLS 1.2: those with AEAD and forward secrecy alone. TLS 1.3 has no others.
+        private static let suites: [NIOTLSCipher] = [
+            .TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, .TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            .TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, .TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+            .TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+            .TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+        ]
 
         let certificate: [UInt8]
         let key: [UInt8]
@@ -117,6 +124,7 @@ extension TLSIdentity {
                 certificateChain: chain.map { .certificate($0) },
                 privateKey: .privateKey(try Self.privateKey(key, files.key)))
             tls.minimumTLSVersion = .tlsv12
+            tls.cipherSuiteValues = Self.suites
             tls.applicationProtocols = ["h2", "http/1.1"]
             do {
                 return try NIOSSLContext(configuration: tls)

@@ -57,10 +57,19 @@ struct GatewayResponder: Sendable {
         if request.method == .head { response.body = ResponseBody() }
         response.headers[.apiVersion] = Self.apiVersion
         response.headers[.requestID] = scope.requestID
+        Self.protect(&response)
         account(for: response, scope)
         metrics.count(request.method, path, response.status, after: .now - start)
         log(request, path, response, scope, .now - start)
         return response
+    }
+
+    /// Answers hold a user's rows: nobody keeps them on the way, and no browser takes them for
+    /// something else or comes back without TLS, which is all that the gateway speaks.
+    private static func protect(_ response: inout Response) {
+        response.headers[.cacheControl] = "no-store"
+        response.headers[.xContentTypeOptions] = "nosniff"
+        response.headers[.strictTransportSecurity] = "max-age=31536000"
     }
 
     /// Holds the answer, and charges it. What came was charged as it was read.

@@ -170,6 +170,10 @@ struct DownloadQuery {
         guard let text, !text.isEmpty else { return 0 }
         guard let value = Int64(text) else { throw .invalid("\(name) must be an integer") }
         guard value >= 0 else { throw .invalid("\(name) must be >= 0") }
+        // A window's end may be any: a larger one is lowered to the log's.
+        guard value <= WireNumber.maximum || name != "after" else {
+            throw .invalid("\(name) must be at most \(WireNumber.maximum)")
+        }
         return value
     }
 }

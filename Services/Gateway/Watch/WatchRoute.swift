@@ -38,7 +38,7 @@ struct WatchRoute: Sendable {
         var response = Response(
             status: .ok,
             headers: [
-                .contentType: "text/event-stream", .cacheControl: "no-store",
+                .contentType: "text/event-stream",
                 .init("X-Accel-Buffering")!: "no",
             ],
             body: ResponseBody { writer in

@@ -29,7 +29,7 @@ extension WireChange {
         table = failure.table
         operation = failure.operation
         key = failure.key
-        base = failure.attemptedVersion - 1
+        base = max(failure.attemptedVersion, 1) - 1
         if !failure.payload.isEmpty {
             payload = JSONSlice(payload: Array(failure.payload.utf8), at: 0)
         }

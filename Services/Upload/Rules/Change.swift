@@ -94,9 +94,9 @@ package struct Change: Sendable {
 }
 
 extension RowVersion {
-    /// The highest lost version that a device may name: what a JSON number holds exactly, and far
-    /// from the highest version, after which there is none.
-    static let maximumLost: RowVersion = 1 << 53 - 1
+    /// The highest lost version that a device may name: half of the versions are left for the
+    /// changes that come after, so that none of them is beyond ``WireNumber/maximum``.
+    static let maximumLost: RowVersion = 1 << 52
 }
 
 /// The values of one foreign key, in the order of its columns, without those that the server

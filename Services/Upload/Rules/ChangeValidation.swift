@@ -37,10 +37,7 @@ struct ChangeValidation {
         guard let key = RowKey(wire.key, kind: upload.registered.keyKind) else {
             throw .badPayload(Self.badKey(wire.key, upload.registered.keyKind))
         }
-        guard 0...RowVersion.maximumLost ~= wire.lost else {
-            throw .badPayload(
-                "bad_payload: lost_version must be between 0 and \(RowVersion.maximumLost)")
-        }
+        try checkNumbers(wire)
         let row = RowID(table: upload.registered.id, key: key)
         let payload = try payload(wire, operation)
         var shape = PayloadShape()
@@ -63,6 +60,23 @@ struct ChangeValidation {
             strangers: shape.strangers, hasMore: shape.hasMore, needs: shape.needs,
             provides: shape.provides, isReduced: shape.isReduced,
             isOverruled: shape.isOverruled)
+    }
+
+    /// A base below 0 is that of no row, and judged as any other; so are ids below 1, which devices
+    /// may have invented.
+    private func checkNumbers(_ wire: WireChange) throws(Rejection) {
+        let highest = WireNumber.maximum
+        guard -highest...highest ~= wire.id else {
+            throw .badPayload(
+                "bad_payload: source_change_id must be between -\(highest) and \(highest)")
+        }
+        guard wire.base <= highest else {
+            throw .badPayload("bad_payload: server_version must be at most \(highest)")
+        }
+        guard 0...RowVersion.maximumLost ~= wire.lost else {
+            throw .badPayload(
+                "bad_payload: lost_version must be between 0 and \(RowVersion.maximumLost)")
+        }
     }
 
     private func table(_ wire: WireChange) throws(Rejection) -> Int {

@@ -56,7 +56,18 @@ package struct UploadPlan: Sendable {
         decide(changes, at: changes.indices, RowCycles(changes, in: schema).promised)
     }
 
-    /// Decides some changes of a batch, in its order, as `decide(_:)` does a stretch of it.
+    /// Decides a stretch of a batch. A parent that a later change brings counts where the stretch
+    /// has the first change of the batch that brings it, so that the answers do not depend on how
+    /// the batch is parted.
+    ///
+    /// - Parameter cycles: of the whole batch.
+    mutating func decide(_ changes: ArraySlice<Change>, of cycles: RowCycles) -> [LogEntry] {
+        decide(
+            changes, at: changes.indices,
+            cycles.promised.filter { changes.indices.contains($0.value) })
+    }
+
+    /// Decides some changes of a batch, in its order, as `decide(_:of:)` does a stretch of it.
     mutating func decide(_ changes: [Change], at positions: [Int]) -> [LogEntry] {
         let isChosen = Set(positions)
         let promised = RowCycles(changes[...], in: schema).promised.filter {

@@ -213,6 +213,6 @@ package enum UploadStatements {
         expectNoColumns, expectHead,
         advanceScope, appendLog, appendLogOfDevices, insertRowState, writeRowState,
         recordAtomicUpload,
-        recordFailure, noteHydration,
+        recordFailure, noteHydration, ReadLogVerbosity.statement,
     ]
 }

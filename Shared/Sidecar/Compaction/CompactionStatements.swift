@@ -168,8 +168,46 @@ package enum CompactionStatements {
         name: "compact_forget_hydrations",
         sql: "DELETE FROM sync.hydration WHERE started_at < now() - interval '1 day'")
 
+    /// Changes that business tables have refused, oldest first, whether something has settled them
+    /// since or not. A device that sends one again is recorded again.
+    struct RemoveFailures: TypedStatement {
+        static let statement = Statement(
+            name: "compact_remove_failures",
+            sql: """
+                WITH removed AS (
+                    DELETE FROM sync.materialize_failures WHERE id IN (
+                        SELECT id FROM sync.materialize_failures
+                        WHERE first_seen < now() - make_interval(secs => $1) AND (
+                            $2::text IS NULL
+                            OR scope_id IN (SELECT scope_id FROM sync.scope WHERE user_id = $2))
+                        ORDER BY id LIMIT $3)
+                    RETURNING id
+                )
+                SELECT count(*) FROM removed
+                """,
+            parameters: [.float8, .text, .int8])
+
+        /// In seconds.
+        let age: Int64
+        /// Nil for those of all users.
+        let user: String?
+        /// The most that go at once.
+        let limit: Int64
+
+        func bind(to bindings: inout Bindings) {
+            bindings.bind(Double(age))
+            bindings.bind(user)
+            bindings.bind(limit)
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Int64 {
+            try columns.next(Int64.self)
+        }
+    }
+
     package static let all = [
-        ReadNextScope.statement, LockScope.statement, RemoveSuperseded.statement,
+        RemoveFailures.statement, ReadNextScope.statement, LockScope.statement,
+        RemoveSuperseded.statement,
         RemoveTombstones.statement, ForgetAtomicUploads.statement, forgetHydrations,
     ]
 }

@@ -8,10 +8,13 @@ package struct Retention: Hashable, Sendable {
     package let superseded: Int64
     /// Deletes, in seconds. Never shorter than `superseded`: a delete outlives what it deletes.
     package let tombstones: Int64
+    /// Changes that business tables have refused, in seconds; nil keeps them.
+    package let failures: Int64?
 
-    package init(superseded: Int64, tombstones: Int64) {
+    package init(superseded: Int64, tombstones: Int64, failures: Int64? = nil) {
         self.superseded = superseded
         self.tombstones = max(superseded, tombstones)
+        self.failures = failures
     }
 }
 
@@ -23,6 +26,8 @@ package struct Retention: Hashable, Sendable {
 package struct Compactor {
     /// Changes looked at in one transaction: bounds how long a user's uploads wait.
     static let batchChanges: Int64 = 2000
+    /// Refused changes that go in one transaction.
+    static let batchFailures: Int64 = 500
 
     /// What a run came to.
     package struct Summary: Hashable, Sendable {
@@ -30,6 +35,8 @@ package struct Compactor {
         package internal(set) var users = 0
         package internal(set) var superseded: Int64 = 0
         package internal(set) var tombstones: Int64 = 0
+        /// Refused changes that are no longer listed.
+        package internal(set) var failures: Int64 = 0
     }
 
     private let connection: PostgresConnection
@@ -69,7 +76,22 @@ package struct Compactor {
             progress(name, one)
         }
         try await connection.run(Command(CompactionStatements.forgetHydrations))
+        summary.failures = try await removeFailures(of: user)
         return summary
+    }
+
+    /// Each statement is a transaction of its own.
+    private func removeFailures(of user: String?) async throws(PostgresError) -> Int64 {
+        guard let age = retention.failures else { return 0 }
+        var total: Int64 = 0
+        while true {
+            let removed = try await connection.run(
+                CompactionStatements.RemoveFailures(
+                    age: age, user: user, limit: Self.batchFailures)
+            ).one()
+            total += removed
+            if removed < Self.batchFailures { return total }
+        }
     }
 
     /// Walks once along a log and removes what the statement finds in each stretch of it.

@@ -69,6 +69,9 @@ package struct RoleInstallation {
         for role in roles {
             guard !existing.isManaged(role) else {
                 try await configure(role, session)
+                if let remark = try await loggingRemark(on: role, session) {
+                    remarks.append(remark)
+                }
                 continue
             }
             remarks.append(
@@ -160,17 +163,37 @@ package struct RoleInstallation {
     }
 
     private func setSession(of role: RoleRequest.Resolved, _ session: Session) async throws {
+        var wanted = role.purpose.sessionSettings
+        if session.isSuperuser { wanted.merge(role.purpose.logSettings) { first, _ in first } }
+        let statements = try await statements(toSet: wanted, for: role, session)
+        guard !statements.isEmpty else { return }
+        try await run.execute(
+            statements.joined(separator: "\n"),
+            for: "Session settings of \(role.name) in this database")
+    }
+
+    /// A statement for each setting that the role does not have in this database.
+    private func statements(
+        toSet wanted: [String: String], for role: RoleRequest.Resolved, _ session: Session
+    ) async throws -> [String] {
         let settings = RoleStatements.ReadSettings(role: role.name.description)
         let present = Set(try await connection.run(settings).all().map { $0.lowercased() })
-        let missing = role.purpose.sessionSettings.sorted { $0.key < $1.key }.filter {
-            !present.contains("\($0.key)=\($0.value)".lowercased())
-        }
-        guard !missing.isEmpty else { return }
         let place = "ALTER ROLE \(role.name.quoted) IN DATABASE \(quoted(session.database))"
-        try await run.execute(
-            missing.map { "\(place) SET \($0.key) = \(literal($0.value));" }
-                .joined(separator: "\n"),
-            for: "Session settings of \(role.name) in this database")
+        return wanted.sorted { $0.key < $1.key }
+            .filter { !present.contains("\($0.key)=\($0.value)".lowercased()) }
+            .map { "\(place) SET \($0.key) = \(literal($0.value));" }
+    }
+
+    /// What a superuser has to do where this role may not.
+    private func loggingRemark(
+        on role: RoleRequest.Resolved, _ session: Session
+    ) async throws -> String? {
+        guard !session.isSuperuser else { return nil }
+        let missing = try await statements(toSet: role.purpose.logSettings, for: role, session)
+        guard !missing.isEmpty else { return nil }
+        return
+            "PostgreSQL writes the rows that tables refuse into its log, for \(role.name) may not "
+            + "set it otherwise. Let a superuser run:\n  " + missing.joined(separator: "\n  ")
     }
 
     /// Encrypted here: the server may write statements to its log.
@@ -231,5 +254,16 @@ extension ServiceRole {
         settings["idle_in_transaction_session_timeout"] = "\(Self.idleTransactionMilliseconds)"
         if let statementMilliseconds { settings["statement_timeout"] = "\(statementMilliseconds)" }
         return settings
+    }
+
+    /// What keeps the contents of rows that business tables refuse out of PostgreSQL's log, which
+    /// quotes them with the error. Only a superuser may set it. Devices hear of the error, and
+    /// `sync.materialize_failures` has it.
+    var logSettings: [String: String] {
+        guard self == .upload else { return [:] }
+        return [
+            "log_error_verbosity": "terse", "log_min_error_statement": "fatal",
+            "log_parameter_max_length_on_error": "0",
+        ]
     }
 }

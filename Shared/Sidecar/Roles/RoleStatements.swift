@@ -10,7 +10,7 @@ enum RoleStatements {
         static let statement = Statement(
             name: "roles_session",
             sql: """
-                SELECT current_user, current_database(), rolsuper OR rolcreaterole
+                SELECT current_user, current_database(), rolsuper OR rolcreaterole, rolsuper
                 FROM pg_catalog.pg_roles WHERE rolname = current_user
                 """)
 
@@ -18,12 +18,14 @@ enum RoleStatements {
             let user: String
             let database: String
             let mayCreateRoles: Bool
+            let isSuperuser: Bool
         }
 
         static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
             Row(
                 user: try columns.next(String.self), database: try columns.next(String.self),
-                mayCreateRoles: try columns.next(Bool.self))
+                mayCreateRoles: try columns.next(Bool.self),
+                isSuperuser: try columns.next(Bool.self))
         }
     }
 

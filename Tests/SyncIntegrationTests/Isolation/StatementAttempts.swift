@@ -246,6 +246,7 @@ struct StatementAttempt: Sendable {
             bindings.bind(Stranger.victimsDevice)
             bindings.bind(Int64(1))
         },
+        StatementAttempt(ReadLogVerbosity.statement, .nobodysRows),
     ]
 
     @Sendable private static func bindDevice(_ bindings: inout Bindings, _ stranger: Stranger) {
@@ -281,6 +282,12 @@ struct StatementAttempt: Sendable {
             CompactionStatements.ForgetAtomicUploads.statement, .scope("scope_id = $1")
         ) { bindings, stranger in
             for number in [stranger.scope, 0, 1000] { bindings.bind(number) }
+        },
+        StatementAttempt(CompactionStatements.RemoveFailures.statement, .administrators) {
+            bindings, _ in
+            bindings.bind(Double(0))
+            bindings.bind(Stranger.user)
+            bindings.bind(Int64(100))
         },
         // Of everybody, but only what has no meaning any more.
         StatementAttempt(CompactionStatements.forgetHydrations, .administrators),

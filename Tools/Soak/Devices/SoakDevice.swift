@@ -172,13 +172,23 @@ actor SoakDevice {
         }
     }
 
+    /// Compares all rows. A connection of before the network was good may end yet.
+    private func compare(until end: ContinuousClock.Instant) async throws -> VerifyReport {
+        while true {
+            do { return try await app.engine.verify(deep: true) } catch let error as SyncError {
+                guard .now < end else { throw error }
+                try await Task.sleep(for: .milliseconds(Self.pause.upperBound))
+            }
+        }
+    }
+
     /// What is wrong, after it was synced.
-    func faults() async throws -> [String] {
+    func faults(until end: ContinuousClock.Instant) async throws -> [String] {
         var faults = alarms.texts
         for change in try await app.engine.rejectedChanges {
             faults.append("rejected: \(change)")
         }
-        let report = try await app.engine.verify(deep: true)
+        let report = try await compare(until: end)
         for table in report.tables where table.outcome != .equal {
             faults.append("digest of \(table)")
         }

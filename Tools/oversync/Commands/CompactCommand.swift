@@ -13,6 +13,8 @@ struct CompactCommand: AsyncParsableCommand {
             Runs online in small transactions. A device that was away longer than deletes are kept gets \
             history_pruned and starts again from 0. A change that a device repeats after its log entry is \
             gone is judged like a new one. Choose times longer than any device stays offline.
+
+            A refused change that a device sends again after --failure-days is listed anew.
             """)
 
     /// Longest time that can be asked for, in days.
@@ -23,6 +25,8 @@ struct CompactCommand: AsyncParsableCommand {
     var supersededDays = 30
     @Option(help: "Days to keep deletes; not fewer than --superseded-days.")
     var tombstoneDays = 90
+    @Option(help: "Days to keep changes that tables have refused. They stay without it.")
+    var failureDays: Int?
     @Option(help: "Only this user's log.")
     var user: String?
     @OptionGroup var database: MigrateCommand.Database
@@ -30,6 +34,7 @@ struct CompactCommand: AsyncParsableCommand {
     func validate() throws {
         for (name, days) in [
             ("--superseded-days", supersededDays), ("--tombstone-days", tombstoneDays),
+            ("--failure-days", failureDays ?? 1),
         ] where !(1...Self.maximumDays).contains(days) {
             throw ValidationError("\(name) must be between 1 and \(Self.maximumDays)")
         }
@@ -43,7 +48,8 @@ struct CompactCommand: AsyncParsableCommand {
     func run() async throws {
         let retention = Retention(
             superseded: Int64(supersededDays) * Self.secondsPerDay,
-            tombstones: Int64(tombstoneDays) * Self.secondsPerDay)
+            tombstones: Int64(tombstoneDays) * Self.secondsPerDay,
+            failures: failureDays.map { Int64($0) * Self.secondsPerDay })
         let summary = try await withConnection(to: try database.resolve()) { connection in
             try await Compactor(connection: connection, retention: retention).run(user: user) {
                 print(
@@ -57,5 +63,6 @@ struct CompactCommand: AsyncParsableCommand {
             \(summary.superseded) replaced changes and \(summary.tombstones) deletes removed from \
             \(summary.users) logs
             """)
+        if failureDays != nil { print("\(summary.failures) refused changes removed") }
     }
 }

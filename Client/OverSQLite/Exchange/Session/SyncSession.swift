@@ -201,7 +201,12 @@ final class SyncSession: Sendable {
     ) async throws -> Value {
         do { return try await body() } catch let error as DatabaseError
             where error.resultCode != .SQLITE_INTERRUPT
-        { throw SyncError(error) }
+        {
+            throw SyncError(error)
+        } catch let error as RowDecodingError {
+            // Of a value that no `MetadataRow` has read; in the app's tables, that is.
+            throw SyncError.damagedMetadata("\(error)")
+        }
     }
 
     /// Whether changes have been pending for too long and none was confirmed.

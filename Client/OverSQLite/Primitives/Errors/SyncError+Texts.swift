@@ -28,6 +28,9 @@ extension SyncError: CustomStringConvertible {
         case .diskFull: "the device has no space left"
         case .databaseCorrupt(let why):
             "the database file is damaged or is not a database: \(why)"
+        case .damagedMetadata(let what):
+            "the library's own tables are damaged: \(what): stop the engine, call "
+                + "SyncEngine.repairMetadata(in:user:), and make a new engine"
         case .databaseClosed:
             "the app has closed the database: stop the engine before closing it, and make a new "
                 + "engine after opening it again"
@@ -61,7 +64,7 @@ extension SyncError: LocalizedError {
         case .noProgress: "Changes have been waiting to be sent for some time."
         case .database: "The data on this device cannot be written at the moment."
         case .diskFull: "This device has no free space."
-        case .databaseCorrupt: "The data on this device is damaged."
+        case .databaseCorrupt, .damagedMetadata: "The data on this device is damaged."
         case .unusableTable, .newerMetadata: "This version of the app cannot sync its data."
         case .databaseClosed, .alreadyRunning: "This app has an internal error."
         case .paused: "Sync is paused."
@@ -87,7 +90,7 @@ extension SyncError: LocalizedError {
         case .freeSpace: "Free some space on this device."
         case .updateApp: "Update the app."
         case .resume: "Turn sync on."
-        case .fixSchema, .report: nil
+        case .fixSchema, .report, .repairMetadata: nil
         }
     }
 }

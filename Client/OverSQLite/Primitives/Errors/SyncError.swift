@@ -37,6 +37,10 @@ public enum SyncError: Error, Sendable, Hashable {
     case diskFull
     /// The database file is damaged or is not a database. The text is SQLite's.
     case databaseCorrupt(String)
+    /// A value in the library's own tables is not what the library has written. Nothing was
+    /// changed: the app's rows and its edits are as they were. The text names the value.
+    /// ``SyncEngine/repairMetadata(in:user:)`` is the way forward.
+    case damagedMetadata(String)
     /// The app has closed the database.
     case databaseClosed
     /// Sync is already running in the background, by `start()` or another `run()`.
@@ -67,6 +71,8 @@ extension SyncError {
         case fixSchema
         /// Update the app: the database was used by a newer version of its library.
         case updateApp
+        /// Stop the engine, call ``SyncEngine/repairMetadata(in:user:)``, and make a new engine.
+        case repairMetadata
         /// Call `resume()` or `start()`.
         case resume
         /// Report the error, with its description, to the app's developers. Waiting does not help.
@@ -83,6 +89,7 @@ extension SyncError {
         case .diskFull: .freeSpace
         case .unusableTable: .fixSchema
         case .newerMetadata: .updateApp
+        case .damagedMetadata: .repairMetadata
         case .paused, .stopped: .resume
         case .databaseCorrupt, .databaseClosed, .alreadyRunning: .report
         case .refused(let status, let code, _): Self.advice(onRefusal: status, code)
@@ -96,7 +103,8 @@ extension SyncError {
         case .unreachable, .notTheGateway, .busy, .noProgress, .database, .diskFull, .noCredentials:
             true
         case .refused(let status, let code, _): status >= 500 || Self.passing.contains(code)
-        case .unusableTable, .newerMetadata, .unauthorized, .differentUser, .pendingChanges,
+        case .unusableTable, .newerMetadata, .damagedMetadata, .unauthorized, .differentUser,
+            .pendingChanges,
             .databaseCorrupt, .databaseClosed, .alreadyRunning, .paused, .stopped:
             false
         }

@@ -10,6 +10,17 @@ extension KeyForm {
         stored.isNull ? local(key) : stored
     }
 
+    /// Whether a stored spelling can be that of the key, in whichever form the column had then.
+    static func mayBe(_ stored: DatabaseValue, spellingOf key: DeviceRowKey) -> Bool {
+        stored.isNull || key.wire.hasPrefix(unsendableMark)
+            || [.uuidText, .uuidBlob, .text].contains { (form: KeyForm) in
+                form.key(fromLocal: stored) == key
+            }
+    }
+
+    /// Marks a key in the queue that cannot be sent. The row is kept and shown.
+    static let unsendableMark = "?"
+
     /// The spelling to store in the metadata.
     static func stored(_ local: DatabaseValue, for key: DeviceRowKey) -> DatabaseValue {
         isWire(local, key) ? .null : local

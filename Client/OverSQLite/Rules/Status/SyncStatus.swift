@@ -48,7 +48,9 @@ public struct SyncStatus: Sendable, Hashable {
         /// The estimated total number of rows, based on the rows so far; nil before the first page.
         public var estimatedRows: Int? {
             guard completedUnitCount > 0, appliedRows > 0 else { return nil }
-            return max(appliedRows, Int((Double(appliedRows) / fraction).rounded()))
+            // A window that ends beyond reason makes more rows than a number holds.
+            let estimate = Int(exactly: (Double(appliedRows) / fraction).rounded()) ?? .max
+            return max(appliedRows, estimate)
         }
     }
 

@@ -21,6 +21,7 @@ struct ChangeLog {
         let state = DeviceStateTable(db: db)
         var folded = try state.folded()
         let start = folded
+        try log.check(folded: folded)
         var lost: [LostEdit] = []
         var budget = limit ?? Int.max
         let queue = PendingQueue(db: db)
@@ -113,11 +114,8 @@ struct ChangeLog {
         table.keyForm.key(fromLocal: local) ?? unsendableKey(local)
     }
 
-    /// Marks a key in the queue that cannot be sent. The row is kept and shown.
-    private static let unsendableMark = "?"
-
     private func unsendableKey(_ local: DatabaseValue) -> DeviceRowKey {
-        DeviceRowKey(wire: Self.unsendableMark + SQLLiteral.text(of: local))
+        DeviceRowKey(wire: KeyForm.unsendableMark + SQLLiteral.text(of: local))
     }
 }
 

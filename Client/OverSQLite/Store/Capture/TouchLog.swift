@@ -3,6 +3,8 @@ import GRDB
 /// `_sync_log`, the touches of rows in the order in which they happened. No other file writes it;
 /// the triggers use ``append(_:)``.
 struct TouchLog {
+    private static let name = "_sync_log"
+
     let db: Database
 
     /// The start of a statement that adds touches. It is part of the triggers' text: if it changes,
@@ -13,7 +15,19 @@ struct TouchLog {
 
     /// The number of the last touch so far.
     func lastSequence() throws -> Int64 {
-        try Int64.fetchOne(db, sql: "SELECT max(seq) FROM _sync_log") ?? 0
+        try MetadataRow.first(
+            of: Self.name, db, sql: "SELECT max(seq) AS seq FROM _sync_log"
+        )?.numberIfAny("seq") ?? 0
+    }
+
+    /// Checks that the log reaches as far as it was folded: its last touch always stays. Touches
+    /// that begin anew below that number would never be folded, so their edits never sent.
+    func check(folded: Int64) throws {
+        let last = try lastSequence()
+        guard folded <= last else {
+            throw SyncError.damagedMetadata(
+                "_sync_state.folded is \(folded), but \(Self.name) ends at \(last)")
+        }
     }
 
     func touches(after sequence: Int64, count: Int) throws -> [Touch] {
@@ -22,10 +36,11 @@ struct TouchLog {
                 SELECT seq, tbl, key, kind, image FROM _sync_log
                 WHERE seq > ? ORDER BY seq LIMIT ?
                 """)
-        return try Row.fetchAll(statement, arguments: [sequence, count]).map {
+        return try MetadataRow.all(of: Self.name, statement, [sequence, count]).map {
             Touch(
-                sequence: $0["seq"], kind: Touch.Kind(rawValue: $0["kind"]) ?? .app,
-                tableID: $0["tbl"], local: $0["key"], image: $0["image"])
+                sequence: try $0.number("seq"), kind: try $0.choice("kind"),
+                tableID: try $0.number("tbl"), local: try $0.value("key"),
+                image: try $0.textIfAny("image"))
         }
     }
 

@@ -31,14 +31,17 @@ struct ConflictBook {
 
     /// All kept reports, oldest first.
     func all() throws -> [ConflictReport] {
-        try Row.fetchAll(
-            db, sql: "SELECT tbl, key, outcome, columns, lost FROM _sync_conflicts ORDER BY id"
+        try MetadataRow.all(
+            of: "_sync_conflicts", db,
+            sql: "SELECT tbl, key, outcome, columns, lost FROM _sync_conflicts ORDER BY id"
         ).compactMap { row in
-            guard let outcome = ConflictReport.Outcome(rawValue: row["outcome"]) else { return nil }
+            guard let outcome = ConflictReport.Outcome(rawValue: try row.text("outcome")) else {
+                return nil
+            }
             return ConflictReport(
-                table: row["tbl"], key: row["key"], outcome: outcome,
-                columns: Self.names(in: row["columns"]),
-                lost: RowImage.values(of: row["lost"]) ?? [:])
+                table: try row.text("tbl"), key: try row.text("key"), outcome: outcome,
+                columns: Self.names(in: try row.text("columns")),
+                lost: RowImage.values(of: try row.text("lost")) ?? [:])
         }
     }
 

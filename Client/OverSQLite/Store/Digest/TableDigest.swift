@@ -8,6 +8,8 @@ struct TableDigest {
     let db: Database
     let table: TableSchema
 
+    private static let name = "_sync_rows"
+
     /// A row's key, version and term; a held version stands for the row if it is not older.
     private static let told = """
         SELECT r.key AS key, coalesce(h.version, r.version) AS version,
@@ -29,18 +31,19 @@ struct TableDigest {
         let halves = 31
         let statement = try db.cachedStatement(
             sql: """
-                SELECT count(*), count(*) - count(term), coalesce(sum(term >> \(halves)), 0),
-                  coalesce(sum(term & \((1 << halves) - 1)), 0)
+                SELECT count(*) AS live, count(*) - count(term) AS unknown,
+                  coalesce(sum(term >> \(halves)), 0) AS high,
+                  coalesce(sum(term & \((1 << halves) - 1)), 0) AS low
                 FROM (\(Self.told))
                 """)
-        guard let row = try Row.fetchOne(statement, arguments: ["id": table.id]) else {
+        guard let row = try MetadataRow.first(of: Self.name, statement, ["id": table.id]) else {
             return DigestTotal()
         }
-        let (high, low): (Int64, Int64) = (row[2], row[3])
+        let (high, low) = (try row.number("high"), try row.number("low"))
         return DigestTotal(
-            live: row[0],
+            live: Int(try row.number("live")),
             sum: RowTerm.add(high << Int64(halves) & RowTerm.mask, low & RowTerm.mask),
-            unknown: row[1])
+            unknown: Int(try row.number("unknown")))
     }
 
     /// The sums of the table's parts.
@@ -70,9 +73,12 @@ struct TableDigest {
 
     private func each(_ body: (String, KnownTerm) throws -> Void) throws {
         let statement = try db.cachedStatement(sql: Self.told)
-        let rows = try Row.fetchCursor(statement, arguments: ["id": table.id])
-        while let row = try rows.next() {
-            try body(row[0], KnownTerm(version: row[1], term: row[2]))
+        try MetadataRow.each(of: Self.name, statement, ["id": table.id]) { row in
+            try body(
+                try row.text("key"),
+                KnownTerm(
+                    version: try row.number("version"),
+                    term: try row.numberIfAny("term", in: KnownRows.terms)))
         }
     }
 
@@ -99,13 +105,13 @@ struct TableDigest {
     ) throws -> Comparison {
         let here = try rows(of: buckets, count: count)
         let inDoubt = Set(
-            try String.fetchAll(
-                db,
+            try MetadataRow.all(
+                of: "_sync_sent", db,
                 sql: """
                     SELECT key FROM _sync_sent WHERE tbl = :id
                     UNION SELECT key FROM _sync_lost WHERE tbl = :id
-                    """, arguments: ["id": table.id]
-            ).map { Array($0.utf8) })
+                    """, ["id": table.id]
+            ).map { Array(try $0.text("key").utf8) })
         var (differing, unproven): ([[UInt8]], [[UInt8]]) = ([], [])
         for key in Set(here.keys).union(there.keys) {
             let name = DeviceRowKey(wire: String(decoding: key, as: UTF8.self))

@@ -3,13 +3,15 @@ import GRDB
 
 /// `_sync_pending`, the rows with edits that the server has not confirmed. No other file writes it.
 struct PendingQueue {
+    private static let name = "_sync_pending"
+
     let db: Database
 
     func row(_ table: TableSchema, _ key: DeviceRowKey) throws -> PendingRow? {
         let statement = try db.cachedStatement(
             sql: "SELECT * FROM _sync_pending WHERE tbl = ? AND key = ?")
-        return try Row.fetchOne(statement, arguments: [table.id, key.wire])
-            .map { PendingRow(row: $0, form: table.keyForm) }
+        return try MetadataRow.first(of: Self.name, statement, [table.id, key.wire])
+            .map { try PendingRow(row: $0, form: table.keyForm) }
     }
 
     func has(_ row: TableKey) throws -> Bool {
@@ -47,11 +49,12 @@ struct PendingQueue {
     /// The time of the next retry of a rejected row, in seconds since 1970; nil if none is
     /// scheduled.
     func nextRetry(_ catalog: DeviceCatalog) throws -> Double? {
-        try Double.fetchOne(
-            db,
+        try MetadataRow.first(
+            of: Self.name, db,
             sql: """
-                SELECT min(retry_at) FROM _sync_pending WHERE reason IS NOT NULL AND \(isOf(catalog))
-                """)
+                SELECT min(retry_at) AS retry_at FROM _sync_pending
+                WHERE reason IS NOT NULL AND \(isOf(catalog))
+                """)?.timeIfAny("retry_at")
     }
 
     /// SQL that selects the synced tables. Rows of tables that are no longer synced stay in the
@@ -78,11 +81,13 @@ struct PendingQueue {
                 ORDER BY seq LIMIT ?
                 """)
         let latest = now + RetrySchedule.longest
-        return try Row.fetchAll(
-            statement,
-            arguments: [now, latest, withRefused, PushRules.materializeError, limit]
+        return try MetadataRow.all(
+            of: Self.name, statement,
+            [now, latest, withRefused, PushRules.materializeError, limit]
         ).compactMap { row in
-            catalog.table(id: row["tbl"]).map { PendingRow(row: row, form: $0.keyForm) }
+            try catalog.table(id: row.number("tbl")).map {
+                try PendingRow(row: row, form: $0.keyForm)
+            }
         }
     }
 
@@ -217,10 +222,11 @@ extension PendingQueue {
 
     /// Every rejected row, oldest first.
     func rejected(_ catalog: DeviceCatalog) throws -> [RejectedChange] {
-        try Row.fetchAll(
-            db, sql: "SELECT * FROM _sync_pending WHERE reason IS NOT NULL ORDER BY seq"
+        try MetadataRow.all(
+            of: Self.name, db,
+            sql: "SELECT * FROM _sync_pending WHERE reason IS NOT NULL ORDER BY seq"
         ).compactMap { row in
-            catalog.table(id: row["tbl"]).map { RejectedChange(row, in: $0) }
+            try catalog.table(id: row.number("tbl")).map { try RejectedChange(row, in: $0) }
         }
     }
 
@@ -231,23 +237,26 @@ extension PendingQueue {
     {
         let statement = try db.cachedStatement(
             sql: "SELECT * FROM _sync_pending WHERE tbl = ? AND key = ?")
-        return try Row.fetchOne(statement, arguments: [table.id, key.wire]).map { row in
-            let isDue = (row["retry_at"] as Double?).map { $0 <= now } ?? false
-            let isRejected = !isDue && (row["reason"] as String?) != nil
+        return try MetadataRow.first(of: Self.name, statement, [table.id, key.wire]).map { row in
+            let isDue = try row.timeIfAny("retry_at").map { $0 <= now } ?? false
+            let isRejected = try !isDue && row.textIfAny("reason") != nil
             return OutcomeBook.Entry(
-                sequence: row["seq"],
-                rejection: isRejected ? RejectedChange(row, in: table) : nil)
+                sequence: try row.number("seq"),
+                rejection: isRejected ? try RejectedChange(row, in: table) : nil)
         }
     }
 
     /// Every pending edit.
     func edits(_ catalog: DeviceCatalog) throws -> [WatchedEdit] {
-        try Row.fetchAll(db, sql: "SELECT tbl, key, revision FROM _sync_pending ORDER BY seq")
-            .filter { catalog.table(id: $0["tbl"]) != nil }
+        try MetadataRow.all(
+            of: Self.name, db, sql: "SELECT tbl, key, revision FROM _sync_pending ORDER BY seq"
+        ).filter { try catalog.table(id: $0.number("tbl")) != nil }
             .map { row in
                 WatchedEdit(
-                    row: .init(tableID: row["tbl"], key: DeviceRowKey(wire: row["key"])),
-                    revision: row["revision"])
+                    row: .init(
+                        tableID: try row.number("tbl"), key: DeviceRowKey(wire: try row.text("key"))
+                    ),
+                    revision: try row.number("revision"))
             }
     }
 }
@@ -312,15 +321,20 @@ extension PendingQueue {
 
 extension PendingRow {
     /// - Parameter row: a row of `_sync_pending`.
-    init(row: Row, form: KeyForm) {
-        let key = DeviceRowKey(wire: row["key"])
+    init(row: MetadataRow, form: KeyForm) throws {
+        let key = DeviceRowKey(wire: try row.text("key"))
+        guard KeyForm.mayBe(try row.value("local"), spellingOf: key) else {
+            // The row that it spells is another one, or none: its deletion would be sent.
+            throw row.damage("local", "does not spell the key")
+        }
         self.init(
-            sequence: row["seq"], tableID: row["tbl"], key: key,
-            local: form.spelled(row["local"], for: key), operation: row["op"], base: row["base"],
-            image: row["image"], revision: row["revision"])
-        sentImage = row["sent_image"]
-        reason = row["reason"]
-        attempts = row["attempts"]
+            sequence: try row.number("seq"), tableID: try row.number("tbl"), key: key,
+            local: form.spelled(try row.value("local"), for: key), operation: try row.word("op"),
+            base: try row.number("base"), image: try row.textIfAny("image"),
+            revision: try row.number("revision"))
+        sentImage = try row.textIfAny("sent_image")
+        reason = try row.textIfAny("reason")
+        attempts = Int(try row.number("attempts"))
     }
 }
 
@@ -333,9 +347,10 @@ extension RejectedChange {
     }
 
     /// - Parameter row: a row of `_sync_pending` with a reason.
-    init(_ row: Row, in table: TableSchema) {
+    init(_ row: MetadataRow, in table: TableSchema) throws {
         self.init(
-            table: table.name, key: row["key"], reason: row["reason"], message: row["message"],
-            retryAt: (row["retry_at"] as Double?).map(Date.init(timeIntervalSince1970:)))
+            table: table.name, key: try row.text("key"), reason: try row.text("reason"),
+            message: try row.textIfAny("message"),
+            retryAt: try row.timeIfAny("retry_at").map(Date.init(timeIntervalSince1970:)))
     }
 }

@@ -12,10 +12,10 @@ struct SentChanges {
                 SELECT change_id, revision, base, op FROM _sync_sent WHERE tbl = ? AND key = ?
                 ORDER BY change_id
                 """)
-        return try Row.fetchAll(statement, arguments: [table.id, key.wire]).map {
+        return try MetadataRow.all(of: "_sync_sent", statement, [table.id, key.wire]).map {
             SentRecord(
-                changeID: $0["change_id"], revision: $0["revision"], base: $0["base"],
-                operation: $0["op"])
+                changeID: try $0.number("change_id"), revision: try $0.number("revision"),
+                base: try $0.number("base"), operation: try $0.word("op"))
         }
     }
 

@@ -66,13 +66,16 @@ struct LostVersions {
     }
 
     private func find(_ pending: PendingRow) throws -> (version: Int64, until: Int64)? {
-        try Row.fetchOne(
-            db.cachedStatement(
-                sql: """
-                    SELECT version, until FROM _sync_lost
-                    WHERE tbl = ? AND key = ? AND version > ?
-                    """),
-            arguments: [pending.tableID, pending.key.wire, pending.base]
-        ).map { ($0["version"], $0["until"]) }
+        try MetadataRow.first(
+            of: "_sync_lost", db,
+            sql: """
+                SELECT version, until FROM _sync_lost
+                WHERE tbl = ? AND key = ? AND version > ?
+                """,
+            [pending.tableID, pending.key.wire, pending.base]
+        ).map {
+            let until = -1...ProtocolNumber.maximum
+            return (try $0.number("version"), try $0.number("until", in: until))
+        }
     }
 }

@@ -114,16 +114,16 @@ struct Reread {
     private func remove(_ tables: TableWriters) throws -> Int {
         var removed = 0
         for table in ranked.reversed() {
-            let rows = try Row.fetchAll(
-                db,
+            let rows = try MetadataRow.all(
+                of: "_sync_rows", db,
                 sql: """
                     SELECT r.key, r.local, r.deleted FROM _sync_unseen u JOIN _sync_rows r USING (tbl, key)
                     WHERE u.tbl = ? AND NOT EXISTS (
                       SELECT 1 FROM _sync_pending p WHERE p.tbl = u.tbl AND p.key = u.key)
-                    """, arguments: [table.id])
-            for row in rows where !(row["deleted"] as Bool) {
-                let key = DeviceRowKey(wire: row["key"])
-                let local = table.keyForm.spelled(row["local"], for: key)
+                    """, [table.id])
+            for row in rows where !(try row.flag("deleted")) {
+                let key = DeviceRowKey(wire: try row.text("key"))
+                let local = table.keyForm.spelled(try row.value("local"), for: key)
                 // Forgotten first, so that the delete trigger's touch does not count as the app's.
                 try tables.known.forget(table, key)
                 if try delete(local, table, tables) { removed += 1 }

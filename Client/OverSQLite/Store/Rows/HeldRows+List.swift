@@ -5,26 +5,28 @@ extension HeldRows {
     /// All held rows of the synced tables, by table and key.
     func all(_ catalog: DeviceCatalog) throws -> [HeldRow] {
         let tables = try TableWriters(db)
-        return try Row.fetchAll(
-            db, sql: "SELECT tbl, key, payload, reason, cause FROM _sync_held ORDER BY tbl, key"
+        return try MetadataRow.all(
+            of: Self.name, db,
+            sql: "SELECT tbl, key, payload, reason, cause FROM _sync_held ORDER BY tbl, key"
         ).compactMap { row in
-            guard let table = catalog.table(id: row["tbl"]) else { return nil }
-            let payload = (row["payload"] as String?).map { Array($0.utf8) }
-            let cause = cause(row, isDeletion: payload == nil)
+            guard let table = catalog.table(id: try row.number("tbl")) else { return nil }
+            let payload = try row.textIfAny("payload").map { Array($0.utf8) }
+            let cause = try cause(row, isDeletion: payload == nil)
             var missing: HeldRow.Parent?
             if cause == .missingParent, let payload {
                 missing = try missingParent(of: payload, in: table, catalog, tables)
             }
             return HeldRow(
-                table: table.name, key: row["key"], isDeletion: payload == nil, cause: cause,
-                reason: row["reason"], missing: missing)
+                table: table.name, key: try row.text("key"), isDeletion: payload == nil,
+                cause: cause,
+                reason: try row.text("reason"), missing: missing)
         }
     }
 
     /// Older versions of this library have stored the reason alone.
-    private func cause(_ row: Row, isDeletion: Bool) -> HeldRow.Cause {
-        if let cause = (row["cause"] as String?).flatMap(HeldRow.Cause.init) { return cause }
-        return switch row["reason"] as String {
+    private func cause(_ row: MetadataRow, isDeletion: Bool) throws -> HeldRow.Cause {
+        if let cause = try row.textIfAny("cause").flatMap(HeldRow.Cause.init) { return cause }
+        return switch try row.text("reason") {
         case "its parent is missing": isDeletion ? .stillReferredTo : .missingParent
         case "an edit of this row was sent and is not answered yet": .unanswered
         case "the app's resolver failed": .unresolved

@@ -7,6 +7,8 @@ struct HeldRows {
     /// The number of held rows to try again per transaction.
     static let retriesPerPage = 500
 
+    static let name = "_sync_held"
+
     let db: Database
 
     struct Entry {
@@ -22,15 +24,16 @@ struct HeldRows {
             isStored && known == row.known
         }
 
-        fileprivate init(_ row: Row) {
-            tableID = row["tbl"]
-            key = DeviceRowKey(wire: row["key"])
-            reason = row["reason"]
-            isStored = row["is_stored"]
+        fileprivate init(_ row: MetadataRow) throws {
+            tableID = try row.number("tbl")
+            key = DeviceRowKey(wire: try row.text("key"))
+            reason = try row.text("reason")
+            isStored = try row.flag("is_stored")
             self.row = RemoteRow(
-                version: row["version"],
-                payload: (row["payload"] as String?).map { Array($0.utf8) },
-                sourceID: nil, changeID: nil, term: row["term"])
+                version: try row.number("version"),
+                payload: try row.textIfAny("payload").map { Array($0.utf8) },
+                sourceID: nil, changeID: nil,
+                term: try row.numberIfAny("term", in: KnownRows.terms))
         }
     }
 
@@ -124,15 +127,15 @@ struct HeldRows {
     /// Some rows to try again. If there are too many for one transaction, the choice is random, so
     /// that rows that can be written now are not stuck behind rows that never can.
     func next() throws -> [Entry] {
-        try Row.fetchAll(
-            db,
+        try MetadataRow.all(
+            of: Self.name, db,
             sql: """
                 SELECT tbl, key, version, payload, reason, is_stored, term FROM _sync_held
                 WHERE (tbl, key) IN (
                     SELECT tbl, key FROM _sync_held ORDER BY random() LIMIT ?)
                 ORDER BY tbl, key
                 """,
-            arguments: [Self.retriesPerPage]
+            [Self.retriesPerPage]
         ).map(Entry.init)
     }
 
@@ -143,8 +146,8 @@ struct HeldRows {
                 SELECT tbl, key, version, payload, reason, is_stored, term FROM _sync_held
                 WHERE tbl = ? AND cause = ? AND payload IS NOT NULL ORDER BY key LIMIT ?
                 """)
-        return try Row.fetchAll(
-            statement, arguments: [table.id, HeldRow.Cause.constraint.rawValue, limit]
+        return try MetadataRow.all(
+            of: Self.name, statement, [table.id, HeldRow.Cause.constraint.rawValue, limit]
         ).map(Entry.init)
     }
 
@@ -160,6 +163,7 @@ struct HeldRows {
                 SELECT tbl, key, version, payload, reason, is_stored, term FROM _sync_held
                 WHERE tbl = ? AND key = ?
                 """)
-        return try Row.fetchOne(statement, arguments: [table.id, key.wire]).map(Entry.init)
+        return try MetadataRow.first(of: Self.name, statement, [table.id, key.wire])
+            .map(Entry.init)
     }
 }

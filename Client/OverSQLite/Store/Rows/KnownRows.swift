@@ -1,3 +1,4 @@
+import Digests
 import Foundation
 import GRDB
 import GRDBSQLite
@@ -11,6 +12,9 @@ final class KnownRows {
     /// Statements by their number of rows. Looking a statement up by its text would take most of
     /// the time that recording spends outside SQLite.
     private var newStatements: [Int: RawStatement] = [:]
+
+    /// The bounds of what a row adds to its table's digest.
+    static let terms = 0...RowTerm.mask
 
     init(db: Database) throws {
         self.db = db
@@ -40,13 +44,32 @@ final class KnownRows {
         findStatement.bind(integer: table.id, at: 1)
         findStatement.bind(text: key.wire, at: 2)
         return try findStatement.first(db) { row in
-            Entry(
+            let isDeleted = try Self.number(row, 1, "deleted", in: 0...1) == 1
+            let spelling = DatabaseValue(sqliteStatement: row, index: 2)
+            guard KeyForm.mayBe(spelling, spellingOf: key) else {
+                throw SyncError.damagedMetadata("_sync_rows.local does not spell the key")
+            }
+            let hasTerm = sqlite3_column_type(row, 3) != SQLITE_NULL
+            return Entry(
                 row: KnownRow(
-                    version: sqlite3_column_int64(row, 0),
-                    isDeleted: sqlite3_column_int64(row, 1) != 0),
-                spelling: DatabaseValue(sqliteStatement: row, index: 2),
-                term: Int64.fromDatabaseValue(DatabaseValue(sqliteStatement: row, index: 3)))
+                    version: try Self.number(row, 0, "version", in: ProtocolNumber.range),
+                    isDeleted: isDeleted),
+                spelling: spelling,
+                term: hasTerm ? try Self.number(row, 3, "term", in: Self.terms) : nil)
         }
+    }
+
+    /// As ``MetadataRow`` reads a number, for the one query that runs for each row of a page.
+    private static func number(
+        _ row: OpaquePointer, _ index: Int32, _ column: StaticString, in range: ClosedRange<Int64>
+    ) throws -> Int64 {
+        let number = sqlite3_column_int64(row, index)
+        guard sqlite3_column_type(row, index) == SQLITE_INTEGER, range.contains(number) else {
+            throw SyncError.damagedMetadata(
+                "_sync_rows.\(column) is not an integer between \(range.lowerBound) and "
+                    + "\(range.upperBound)")
+        }
+        return number
     }
 
     /// Records a version and how the row spells its key.
@@ -117,7 +140,8 @@ extension KnownRows {
     func forgetVersion(_ table: TableSchema, _ key: DeviceRowKey) throws {
         try db.execute(
             sql: """
-                UPDATE _sync_rows SET version = version - 1, term = NULL WHERE tbl = ? AND key = ?
+                UPDATE _sync_rows SET version = max(version - 1, 0), term = NULL
+                WHERE tbl = ? AND key = ?
                 """,
             arguments: [table.id, key.wire])
     }

@@ -7,6 +7,8 @@ import WireJSON
 /// They are sent back with every upload of the row. Otherwise an old app's edit would erase what a
 /// newer app wrote.
 struct SetAsideColumns {
+    private static let name = "_sync_extra"
+
     let db: Database
 
     func store(_ object: [UInt8]?, _ table: TableSchema, _ key: DeviceRowKey) throws {
@@ -23,9 +25,20 @@ struct SetAsideColumns {
     func object(_ table: TableSchema, _ key: DeviceRowKey) throws -> [UInt8]? {
         let statement = try db.cachedStatement(
             sql: "SELECT payload FROM _sync_extra WHERE tbl = ? AND key = ?")
-        return try String.fetchOne(statement, arguments: [table.id, key.wire]).map {
-            Array($0.utf8)
+        return try MetadataRow.first(of: Self.name, statement, [table.id, key.wire]).map {
+            try Self.object($0)
         }
+    }
+
+    /// The object of a row, whose grammar is checked: it goes back in uploads as it is.
+    private static func object(_ row: MetadataRow) throws -> [UInt8] {
+        let object = Array(try row.text("payload").utf8)
+        let isObject = object.withUnsafeBufferPointer { bytes in
+            var reader = JSONReader(bytes, rules: JSONRules(refusesDuplicateKeys: false))
+            return (try? reader.skipValue())?.kind == .object && (try? reader.expectEnd()) != nil
+        }
+        guard isObject else { throw row.damage("payload", "is not a JSON object") }
+        return object
     }
 
     /// Keeps the JSON of values that the row's columns cannot give back, with the values that the
@@ -62,10 +75,13 @@ struct SetAsideColumns {
     func exact(_ table: TableSchema, _ key: DeviceRowKey) throws -> [String: KeptValue] {
         let statement = try db.cachedStatement(
             sql: "SELECT exact FROM _sync_extra WHERE tbl = ? AND key = ?")
-        guard let text = try String.fetchOne(statement, arguments: [table.id, key.wire]) else {
-            return [:]
-        }
-        let object = try JSONDecoder().decode([String: [String]].self, from: Data(text.utf8))
+        guard let row = try MetadataRow.first(of: Self.name, statement, [table.id, key.wire]),
+            let text = try row.textIfAny("exact")
+        else { return [:] }
+        guard
+            let object = try? JSONDecoder().decode(
+                [String: [String]].self, from: Data(text.utf8))
+        else { throw row.damage("exact", "is not a list of values") }
         return object.compactMapValues { pair in
             pair.count == 2 ? KeptValue(literal: pair[0], wire: Array(pair[1].utf8)) : nil
         }
@@ -95,16 +111,17 @@ struct SetAsideColumns {
     /// the table refuses.
     func unpack(_ columns: [Column], of table: TableSchema) throws {
         guard !columns.isEmpty else { return }
-        let rows = try Row.fetchAll(
-            db, sql: "SELECT key, payload FROM _sync_extra WHERE tbl = ?", arguments: [table.id])
+        let rows = try MetadataRow.all(
+            of: Self.name, db, sql: "SELECT key, payload FROM _sync_extra WHERE tbl = ?",
+            [table.id])
         let writer = try RowWriter(db, table)
         for row in rows {
-            let key = DeviceRowKey(wire: row["key"])
+            let key = DeviceRowKey(wire: try row.text("key"))
             guard let known = try KnownRows(db: db).find(table, key), !known.row.isDeleted else {
                 continue
             }
             let local = table.keyForm.spelled(known.spelling, for: key)
-            let object = Array((row["payload"] as String).utf8)
+            let object = try Self.object(row)
             do {
                 try db.inSavepoint {
                     try ApplyMode(db: db).during {

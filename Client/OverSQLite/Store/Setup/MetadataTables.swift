@@ -13,12 +13,15 @@ enum MetadataTables {
     /// - Returns: the format that was found; the current one for new tables.
     @discardableResult
     static func create(in db: Database) throws -> Int {
+        try checkComplete(db)
         try db.execute(sql: tables)
         try db.execute(
             sql:
                 "INSERT INTO _sync_state (id, format) SELECT 1, ? WHERE NOT EXISTS (SELECT 1 FROM _sync_state)",
             arguments: [format])
-        let found = try Int.fetchOne(db, sql: "SELECT format FROM _sync_state") ?? 0
+        let state = try MetadataRow.first(
+            of: "_sync_state", db, sql: "SELECT format FROM _sync_state")
+        let found = Int(try state?.number("format") ?? 0)
         guard found <= format else { throw SyncError.newerMetadata(format: found) }
         if found < format { try upgrade(db, from: found) }
         // Not among the tables: it names a column that an older table gets above.
@@ -28,6 +31,30 @@ enum MetadataTables {
                 """)
         try RowStatusView.create(in: db)
         return found
+    }
+
+    /// Tables that every format since 4 has, and that hold what is nowhere else.
+    private static let essential = [
+        "_sync_state", "_sync_tables", "_sync_log", "_sync_absent", "_sync_rows", "_sync_pending",
+        "_sync_sent", "_sync_held", "_sync_unseen", "_sync_extra",
+    ]
+
+    /// Refuses a database in which a table is missing: an empty one in its place would forget what
+    /// is pending, or whose rows these are.
+    private static func checkComplete(_ db: Database) throws {
+        let found = try essential.filter { try db.tableExists($0) }
+        if found.isEmpty { return }
+        guard found.contains("_sync_state"),
+            let state = try MetadataRow.first(
+                of: "_sync_state", db, sql: "SELECT format FROM _sync_state")
+        else { throw SyncError.damagedMetadata("_sync_state has no row") }
+        // Older formats get the tables that they lack.
+        guard try state.number("format") == format,
+            let missing = essential.first(where: {
+                !found.contains($0)
+            })
+        else { return }
+        throw SyncError.damagedMetadata("the table \(missing) is missing")
     }
 
     /// Format 2 added the server's epoch, format 3 tables that come and go, format 4 reports of

@@ -17,14 +17,16 @@ struct SyncedTables {
         JOIN sqlite_master m ON m.type = 'table' AND lower(m.name) = t.name
         """
 
+    private static let name = "_sync_tables"
+
     let db: Database
 
     /// - Parameter name: the table's name, in any case.
     func entry(named name: String) throws -> (id: Int64, absence: Absence)? {
-        try Row.fetchOne(
-            db, sql: "SELECT id, is_absent FROM _sync_tables WHERE name = lower(?)",
-            arguments: [name]
-        ).map { ($0["id"], $0["is_absent"]) }
+        try MetadataRow.first(
+            of: Self.name, db, sql: "SELECT id, is_absent FROM _sync_tables WHERE name = lower(?)",
+            [name]
+        ).map { (try $0.number("id"), try $0.choice("is_absent")) }
     }
 
     /// - Returns: the new table's number.
@@ -69,8 +71,9 @@ struct SyncedTables {
     }
 
     func rebuilding(of id: Int64) throws -> Rebuilding {
-        try Rebuilding.fetchOne(
-            db, sql: "SELECT rebuilt FROM _sync_tables WHERE id = ?", arguments: [id]) ?? .none
+        try MetadataRow.first(
+            of: Self.name, db, sql: "SELECT rebuilt FROM _sync_tables WHERE id = ?", [id]
+        )?.choice("rebuilt") ?? .none
     }
 
     func setRebuilding(_ rebuilding: Rebuilding, of id: Int64) throws {
@@ -101,9 +104,9 @@ struct SyncedTables {
     /// The columns that the table had at the last start, by lower-case name; nil if none are
     /// recorded.
     func columns(of id: Int64) throws -> [String]? {
-        try String.fetchOne(
-            db, sql: "SELECT columns FROM _sync_tables WHERE id = ?", arguments: [id]
-        )?.split(separator: "\n").map(String.init)
+        try MetadataRow.first(
+            of: Self.name, db, sql: "SELECT columns FROM _sync_tables WHERE id = ?", [id]
+        )?.textIfAny("columns")?.split(separator: "\n").map(String.init)
     }
 
     func setColumns(_ names: [String], of id: Int64) throws {

@@ -3,25 +3,41 @@ import GRDB
 
 /// `_sync_state`, the device's one row of state. No other file writes it.
 struct DeviceStateTable {
+    private static let name = "_sync_state"
+
     let db: Database
 
     func read() throws -> DeviceState {
-        guard let row = try Row.fetchOne(db, sql: "SELECT * FROM _sync_state") else {
-            throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "_sync_state has no row")
-        }
+        let row = try first(
+            """
+            user_id, source_id, cursor, "window", hydrated, next_change_id, epoch, reread,
+              history_seq, history_tag, forked_at
+            """)
+        let epoch = try row.textIfAny("epoch")
+        if let epoch, UUID(uuidString: epoch) == nil { throw row.damage("epoch", "is no UUID") }
         return DeviceState(
-            userID: row["user_id"], sourceID: row["source_id"] ?? "", cursor: row["cursor"],
-            window: row["window"], isHydrated: row["hydrated"],
-            nextChangeID: row["next_change_id"], epoch: row["epoch"],
-            reread: (row["reread"] as String?).flatMap(RereadReason.init(rawValue:)),
-            history: Self.history(row), forkedAt: row["forked_at"])
+            userID: try row.textIfAny("user_id"), sourceID: try row.textIfAny("source_id") ?? "",
+            cursor: try row.number("cursor"), window: try row.number("window"),
+            isHydrated: try row.flag("hydrated"),
+            nextChangeID: try row.number("next_change_id", in: ProtocolNumber.nextChangeIDs),
+            epoch: epoch,
+            reread: try row.textIfAny("reread") == nil ? nil : try row.word("reread"),
+            history: try Self.history(row), forkedAt: try row.time("forked_at"))
     }
 
-    private static func history(_ row: Row) -> HistoryPair? {
-        let sequence: Int64 = row["history_seq"]
+    private static func history(_ row: MetadataRow) throws -> HistoryPair? {
+        let sequence = try row.number("history_seq")
         guard sequence > 0 else { return nil }
-        return HistoryPair(
-            sequence: sequence, tag: UInt64(bitPattern: row["history_tag"] as Int64))
+        let tag = try row.number("history_tag", in: .min ... .max)
+        return HistoryPair(sequence: sequence, tag: UInt64(bitPattern: tag))
+    }
+
+    private func first(_ columns: String) throws -> MetadataRow {
+        guard
+            let row = try MetadataRow.first(
+                of: Self.name, db, sql: "SELECT \(columns) FROM _sync_state")
+        else { throw SyncError.damagedMetadata("\(Self.name) has no row") }
+        return row
     }
 
     // MARK: The user and the device
@@ -58,7 +74,7 @@ struct DeviceStateTable {
 
     /// The file that held this database at the last start; nil if none is recorded.
     func file() throws -> DatabaseFile? {
-        try String.fetchOne(db, sql: "SELECT file FROM _sync_state").flatMap(DatabaseFile.init)
+        try first("file").textIfAny("file").flatMap(DatabaseFile.init)
     }
 
     func setFile(_ file: DatabaseFile) throws {
@@ -75,18 +91,15 @@ struct DeviceStateTable {
 
     /// The name to ask tokens for: that of the device, unless an original has it, too.
     func ownName() throws -> String {
-        try String.fetchOne(
-            db,
-            sql: """
-                SELECT CASE WHEN copied_from = source_id THEN copy_name ELSE source_id END
-                FROM _sync_state
-                """) ?? ""
+        try first(
+            "CASE WHEN copied_from = source_id THEN copy_name ELSE source_id END AS source_id"
+        ).textIfAny("source_id") ?? ""
     }
 
     /// The device's name in the original, if the token gives this copy the same name.
     func sharedName() throws -> String? {
-        try String.fetchOne(
-            db, sql: "SELECT copied_from FROM _sync_state WHERE copied_from = source_id")
+        try first("CASE WHEN copied_from = source_id THEN copied_from END AS copied_from")
+            .textIfAny("copied_from")
     }
 
     /// Records that no other installation has this device's name.
@@ -180,8 +193,7 @@ struct DeviceStateTable {
 
     /// When rows were last compared with the server's, in seconds since 1970; 0: never.
     func comparedAt() throws -> Double {
-        try Double.fetchOne(
-            db.cachedStatement(sql: "SELECT compared_at FROM _sync_state")) ?? 0
+        try first("compared_at").time("compared_at")
     }
 
     func setCompared(at time: Double) throws {
@@ -212,8 +224,7 @@ struct DeviceStateTable {
     /// The sequence up to which rows keep values that the app gave them for this device only; 0 if
     /// it gave none.
     func localUntil() throws -> Int64 {
-        try Int64.fetchOne(
-            db.cachedStatement(sql: "SELECT local_until FROM _sync_state")) ?? 0
+        try first("local_until").number("local_until")
     }
 
     /// Records that the app changes rows for this device only. When the log is read again, they
@@ -228,18 +239,22 @@ struct DeviceStateTable {
         let statement = try db.cachedStatement(
             sql: """
                 UPDATE _sync_state SET next_change_id = next_change_id + 1
-                RETURNING next_change_id - 1
+                RETURNING next_change_id
                 """)
-        return try Int64.fetchOne(statement) ?? 1
+        // The number may be the last there is; and SQLite counts text as 0.
+        let next = ProtocolNumber.nextChangeIDs
+        let taken = try MetadataRow.first(of: Self.name, statement)?
+            .number("next_change_id", in: (next.lowerBound + 1)...next.upperBound)
+        return (taken ?? next.upperBound) - 1
     }
 
     func cursor() throws -> Int64 {
-        try Int64.fetchOne(db, sql: "SELECT cursor FROM _sync_state") ?? 0
+        try first("cursor").number("cursor")
     }
 
     /// The last touch that was folded into the queue.
     func folded() throws -> Int64 {
-        try Int64.fetchOne(db, sql: "SELECT folded FROM _sync_state") ?? 0
+        try first("folded").number("folded")
     }
 
     func setFolded(_ sequence: Int64) throws {

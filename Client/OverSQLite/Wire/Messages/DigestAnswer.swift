@@ -1,7 +1,11 @@
+import Digests
 import WireJSON
 
 /// An answer to `/sync/digest`: sums of what the server's log says last of each row.
 struct DigestAnswer {
+    /// The bounds of a row's term, and of a sum of them.
+    private static let terms = 0...RowTerm.mask
+
     /// The last sequence of the log that was summed.
     var head: Int64 = 0
     /// The change there; nil if there is none, or the server does not tell.
@@ -30,7 +34,7 @@ struct DigestAnswer {
         var rows: [[UInt8]: KnownTerm] = [:]
         try reader.readObject { reader, key throws(JSONError) in
             if reader.key(key, is: "head") {
-                answer.head = try reader.readInt64()
+                answer.head = try reader.readNumber("head")
             } else if reader.key(key, is: "digests") {
                 try reader.readArray { reader throws(JSONError) in
                     let (name, total) = try Self.table(&reader)
@@ -68,9 +72,9 @@ struct DigestAnswer {
             if reader.key(key, is: "table") {
                 name = try reader.readString()
             } else if reader.key(key, is: "live") {
-                total.live = Int(clamping: try reader.readInt64())
+                total.live = Int(try reader.readNumber("live"))
             } else if reader.key(key, is: "sum") {
-                total.sum = try reader.readInt64()
+                total.sum = try reader.readNumber("sum", in: Self.terms)
             } else {
                 _ = try reader.skipValue()
             }
@@ -81,11 +85,16 @@ struct DigestAnswer {
     /// A pair of a count and a sum.
     private static func bucket(_ reader: inout JSONReader) throws(JSONError) -> DigestTotal {
         var numbers: [Int64] = []
-        try reader.readArray { reader throws(JSONError) in numbers.append(try reader.readInt64()) }
+        try reader.readArray { reader throws(JSONError) in
+            numbers.append(
+                numbers.isEmpty
+                    ? try reader.readNumber("the count of a bucket")
+                    : try reader.readNumber("the sum of a bucket", in: Self.terms))
+        }
         guard numbers.count == 2 else {
             throw JSONError("a bucket is not a count and a sum", at: reader.position)
         }
-        return DigestTotal(live: Int(clamping: numbers[0]), sum: numbers[1])
+        return DigestTotal(live: Int(numbers[0]), sum: numbers[1])
     }
 
     private static func row(_ reader: inout JSONReader) throws(JSONError) -> ([UInt8], KnownTerm) {
@@ -98,9 +107,9 @@ struct DigestAnswer {
             } else if reader.key(key, is: "pk") {
                 name = Array(try reader.readString().utf8)
             } else if reader.key(key, is: "server_version") {
-                version = try reader.readInt64()
+                version = try reader.readNumber("server_version")
             } else if reader.key(key, is: "term") {
-                term = try reader.readInt64()
+                term = try reader.readNumber("term", in: Self.terms)
             } else {
                 _ = try reader.skipValue()
             }

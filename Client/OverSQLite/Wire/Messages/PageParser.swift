@@ -57,10 +57,10 @@ private struct PageParser {
                 fields.hasMore = try reader.readBool()
             } else if reader.key(key, is: "next_after") {
                 seen += 1
-                fields.nextAfter = try reader.readInt64()
+                fields.nextAfter = try reader.readNumber("next_after")
             } else if reader.key(key, is: "window_until") {
                 seen += 1
-                fields.windowUntil = try reader.readInt64()
+                fields.windowUntil = try reader.readNumber("window_until")
             } else {
                 _ = try reader.skipValue()
             }
@@ -88,16 +88,19 @@ private struct PageParser {
                 let slice = try reader.skipValue()
                 payload = slice.kind == .object ? slice.range : nil
             } else if reader.key(key, is: "server_version") {
-                version = try reader.readInt64()
+                version = try reader.readNumber("server_version")
             } else if reader.key(key, is: "server_id") {
-                sequence = try reader.readInt64()
+                sequence = try reader.readNumber("server_id")
             } else if reader.key(key, is: "source_id") {
                 sourceID = try source.read(&reader)
             } else if reader.key(key, is: "source_change_id") {
-                changeID = try reader.readInt64()
+                changeID = try reader.readChangeID()
             } else {
                 _ = try reader.skipValue()
             }
+        }
+        guard sequence > 0, version > 0 else {
+            throw JSONError("a change lacks its server_id or server_version", at: reader.position)
         }
         let isDelete = op == CapturedOperation.delete.rawValue
         return RemoteChange(

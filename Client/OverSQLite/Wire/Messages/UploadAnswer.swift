@@ -49,7 +49,7 @@ struct UploadAnswer {
             } else if reader.key(key, is: "status") {
                 word = try reader.readString()
             } else if reader.key(key, is: "new_server_version") {
-                version = try reader.readInt64()
+                version = try reader.readNumber("new_server_version")
             } else if reader.key(key, is: "message") {
                 message = try reader.readString()
             } else if reader.key(key, is: "server_row") {
@@ -92,7 +92,7 @@ struct UploadAnswer {
             if try reader.peek() == .null {
                 try reader.readNull()
             } else if reader.key(key, is: "server_version") {
-                version = try reader.readInt64()
+                version = try reader.readNumber("server_version")
             } else if reader.key(key, is: "deleted") {
                 isDeleted = try reader.readBool()
             } else if reader.key(key, is: "payload") {
@@ -101,7 +101,7 @@ struct UploadAnswer {
             } else if reader.key(key, is: "source_id") {
                 source = try reader.readString()
             } else if reader.key(key, is: "source_change_id") {
-                change = try reader.readInt64()
+                change = try reader.readChangeID()
             } else {
                 _ = try reader.skipValue()
             }

@@ -1,0 +1,32 @@
+import GRDB
+
+extension SyncEngine {
+    /// Mends the library's own tables after `SyncError.damagedMetadata`.
+    ///
+    /// The app's rows stay as they are, and edits that the server has not confirmed are sent: rows
+    /// whose place in the queue is damaged are sent as they are now. The next sync reads the
+    /// server's log from its start. Three things may be lost: a deletion that was not sent, of
+    /// which only the damaged part told; why a row was rejected; and, in a conflict, which columns
+    /// an edit had changed.
+    ///
+    /// Stop the engine first, and make a new one afterwards. Keep a copy of the file for the app's
+    /// developers.
+    ///
+    /// - Parameters:
+    ///   - database: the app's database. No engine need exist.
+    ///   - user: whose rows these are (`sub`), as far as the app knows. It counts only where the
+    ///     database does not tell any more. Without it the rows then become those of the user who
+    ///     signs in next.
+    /// - Returns: what was damaged, one line for each column; empty if nothing was.
+    /// - Throws: a database error. Nothing is changed then.
+    @discardableResult
+    public static func repairMetadata(
+        in database: any DatabaseWriter, user: String? = nil
+    ) throws -> [String] {
+        try database.write { db in
+            var repair = MetadataRepair(db: db)
+            try repair.run(user: user)
+            return repair.damage
+        }
+    }
+}
