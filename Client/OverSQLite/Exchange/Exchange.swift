@@ -14,8 +14,8 @@ struct Exchange {
         if try await owesComparison() { try await prove() }
     }
 
-    /// Compares the rows where the server could not prove that its history is this device's. If they
-    /// do not prove it either, the log is read again.
+    /// Compares the rows where the server could not prove that its history is this device's. If
+    /// they do not prove it either, the log is read again.
     ///
     /// - Throws: `SyncError`, for example while the server cannot be reached. Then nothing is sent,
     ///   and the next exchange goes on here.

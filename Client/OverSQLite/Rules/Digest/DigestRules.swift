@@ -67,8 +67,8 @@ enum DigestRules {
     }
 
     /// The time of the last comparison, where one is owed: the server cannot prove that its history
-    /// is this device's, and nothing may be sent before the rows do. It makes a comparison due, also
-    /// for versions of this library that know nothing of it.
+    /// is this device's, and nothing may be sent before the rows do. It makes a comparison due,
+    /// also for versions of this library that know nothing of it.
     static let owed = -1.0
 
     /// When the next comparison is due after `seconds`, told as the time of the last one.
