@@ -1,8 +1,11 @@
+import AsyncHTTPClient
 import Demo
 import DevStack
 import Foundation
 import GRDB
 import LocalPostgres
+import NIOCore
+import NIOHTTP1
 import OperatorKit
 import OverSQLite
 import OverSQLiteAsyncHTTP
@@ -135,11 +138,13 @@ struct BackupsRestored {
         let place = try await LocalPostgres(directory: folder)
         let name = Stack.databaseName
         let url = place.connectionURL(database: name, role: ServiceRole.download.defaultName)
+        let port = try FreePort.find()
         func plan(_ directory: StackDirectory) -> Stack.Plan {
             var plan = demonstrationPlan(in: directory)
             for replica in ["download", "download-2"] {
                 plan.environmentOf[replica] = ["OVERSYNC_DOWNLOAD_STANDBY_URLS": url]
             }
+            plan.environmentOf["download"]?["OVERSYNC_ADMIN_PORT"] = "\(port)"
             return plan
         }
         try await withDevices(plan) { stack, postgres, phone, laptop in
@@ -162,6 +167,9 @@ struct BackupsRestored {
                 number += 1
                 try phone.insert(number)
                 for device in [phone, laptop] { try await device.engine.syncChanges() }
+            }
+            while try await !Self.ready(port).contains(" serves pages, ") {
+                try #require(.now < deadline, "/ready does not show the standby")
             }
             try await standby.kill()
             for _ in 0..<3 {
@@ -252,6 +260,14 @@ struct BackupsRestored {
             }
             #expect(summary.differences == 0)
         }
+    }
+
+    /// What a service's `/ready` says.
+    private static func ready(_ port: Int) async throws -> String {
+        let answer = try await HTTPClient.shared.execute(
+            HTTPClientRequest(url: "http://127.0.0.1:\(port)/ready"), timeout: .seconds(10))
+        #expect(answer.status == .ok)
+        return String(buffer: try await answer.body.collect(upTo: 1 << 20))
     }
 
     private static func text(_ sql: String, _ database: String) async throws -> String {

@@ -12,7 +12,8 @@ extension DownloadStatements {
                 SELECT m.epoch::text, s.scope_id IS NOT NULL,
                     coalesce(s.last_seq, 0), coalesce(s.floor_seq, 0), d.source_no IS NOT NULL,
                     greatest(d.max_change_id, (SELECT max(l.source_change_id) FROM sync.change_log l
-                        WHERE l.scope_id = $1 AND l.source_no = d.source_no), 0),
+                        WHERE l.scope_id = $1 AND l.source_no = d.source_no
+                            AND l.source_change_id <= \(WireNumber.maximum)), 0),
                     d.revoked_at IS NOT NULL
                 FROM sync.meta m
                 LEFT JOIN (
@@ -32,7 +33,8 @@ extension DownloadStatements {
             let state: ScopeState
             /// The device has uploaded.
             let isKnown: Bool
-            /// The highest change id of the device's.
+            /// The highest change id of the device's; those beyond the bound, which older versions
+            /// took, do not count, for no device can go on from there.
             let highestChangeID: ChangeID
             let isRevoked: Bool
         }

@@ -1,3 +1,4 @@
+import Model
 import Postgres
 
 /// Under the scope's lock no change is added, so what is newest stays newest.
@@ -235,7 +236,8 @@ extension CompactionStatements {
                 raisesFloor ? ", op, version, content_hash, ts, key" : "")
         ), ids AS (
             UPDATE sync.source d SET max_change_id = greatest(d.max_change_id, r.highest)
-            FROM (SELECT source_no, max(source_change_id) AS highest FROM removed GROUP BY 1) AS r
+            FROM (SELECT source_no, max(source_change_id) AS highest FROM removed
+                WHERE source_change_id <= \(WireNumber.maximum) GROUP BY 1) AS r
             WHERE d.scope_id = $1 AND d.source_no = r.source_no
         ), counted AS (
             UPDATE sync.scope SET compacted_count = compacted_count + r.count,

@@ -1,10 +1,12 @@
 import Model
 import NIOCore
 import Postgres
+import Protos
 import RPC
 import Sidecar
 import Testing
 
+@testable import DownloadService
 @testable import UploadService
 
 /// None of it comes about by itself; an operator who mends a database by hand may leave it.
@@ -35,6 +37,29 @@ struct EditedLogTests {
             #expect(
                 try await database.outcomes("bob", change(1, "INSERT", "notes", id("a1"), "{}"))
                     == ["applied 1"])
+        }
+    }
+
+    @Test("A change id that an older version took, and that no device can follow, does not count")
+    func unfollowable() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.upload("ann", change(7, "INSERT", "prefs", "p", "{}"))
+            try await database.upload("ann", change(8, "UPDATE", "prefs", "p", base: 1, "{}"))
+            try await database.upload("ann", change(9, "UPDATE", "prefs", "p", base: 2, "{}"))
+            try await database.execute(
+                """
+                UPDATE sync.change_log SET source_change_id = 9223372036854775807 WHERE seq = 2;
+                UPDATE sync.change_log SET source_change_id = 9007199254740992 WHERE seq = 3
+                """)
+            func next() async throws -> Int64 {
+                try await ReadBootstrap(pool: database.pool).read(
+                    UserID("ann"), DeviceID("phone"), .now + .seconds(30)
+                ).nextChangeID
+            }
+            #expect(try await next() == 8)
+            _ = try await database.compact(Retention(superseded: 0, tombstones: 0))
+            #expect(try await database.value("SELECT count(*)::text FROM sync.change_log") == "1")
+            #expect(try await next() == 8)
         }
     }
 
