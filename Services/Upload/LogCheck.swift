@@ -20,14 +20,15 @@ struct LogCheck: Service {
     func look() async {
         while !Task.isCancelled {
             do {
-                let verbosity = try await pool.withConnection(deadline: .now + .seconds(5)) {
-                    try await $0.run(ReadLogVerbosity()).one()
+                let hasRows = try await pool.withConnection(deadline: .now + .seconds(5)) {
+                    try await $0.run(ReadErrorLog()).one()
                 }
-                if verbosity != "terse" {
+                if hasRows {
                     logger.warning(
                         """
                         PostgreSQL writes the rows that tables refuse into its log: run oversync \
-                        migrate as a superuser, or set log_error_verbosity to terse for this role
+                        migrate as a superuser, or set log_error_verbosity to terse and \
+                        log_parameter_max_length_on_error to 0 for this role
                         """)
                 }
                 return

@@ -1,6 +1,7 @@
 import NIOCore
 import Protos
 import RPC
+import Synchronization
 import Testing
 
 @testable import Gateway
@@ -63,6 +64,26 @@ struct HTTP1Tests {
             #expect(answer.hasPrefix("HTTP/1.1 400 "))
             #expect(answer.ranges(of: "HTTP/1.1").count == 1)
         }
+    }
+
+    @Test func `a good request behind a refused one is not carried out`() async throws {
+        let calls = Atomic(0)
+        var router = RPCRouter()
+        router.on(DownloadRPC.pullChanges) { _, _, _ in
+            calls.add(1, ordering: .relaxed)
+            return RPCReply(PullChangesReply(), body: ByteBuffer(string: "page\n"))
+        }
+        try await withGateway(upstreams: ["download": router]) { gateway in
+            let answer = try await RawConnection.exchange(
+                gateway, "GET /health HTTP/1.1\r\n\r\n" + Self.get(1))
+            #expect(answer.hasPrefix("HTTP/1.1 400 "))
+            #expect(answer.ranges(of: "HTTP/1.1").count == 1)
+            // The connection that was opened later is served, so all of the first was read.
+            let page = try await RawConnection.exchange(
+                gateway, Self.get(2, "Connection: close\r\n"))
+            #expect(page.hasPrefix("HTTP/1.1 200 "))
+        }
+        #expect(calls.load(ordering: .relaxed) == 1)
     }
 
     @Test func `HTTP 1.0 names no host and is answered`() async throws {

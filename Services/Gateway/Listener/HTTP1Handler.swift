@@ -135,6 +135,8 @@ final class HTTP1Handler: ChannelDuplexHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         let isAnswered = isAnswering || body != nil
+        // A client that was told of an error must not find that a later request was carried out.
+        isOver = true
         endBody(error)
         guard error is HTTPParserError, !isAnswered else { return context.close(promise: nil) }
         let response = HTTPResponse(

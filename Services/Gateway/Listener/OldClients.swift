@@ -8,7 +8,11 @@ final class OldClients: ChannelInboundHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart
 
+    /// A request was refused: what follows it on the connection is not read.
+    private var hasRefused = false
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !hasRefused else { return }
         guard case .head(var head) = unwrapInboundIn(data) else {
             return context.fireChannelRead(data)
         }
@@ -16,6 +20,7 @@ final class OldClients: ChannelInboundHandler {
         // meant (RFC 9112, section 3.2). HTTP/1.0 need not name any.
         let hosts = head.headers["Host"].count
         guard hosts == 1 || hosts == 0 && head.version == .http1_0 else {
+            hasRefused = true
             return context.fireErrorCaught(HTTPParserError.invalidHeaderToken)
         }
         guard !head.isKeepAlive || head.version == .http1_0 else {

@@ -78,7 +78,9 @@ extension UploadExecutor {
             if time != nil, Self.isOfUpload(outcome) { culprits.append(uploads[place]) }
             answer(place, outcome)
         }
-        guard let trouble = trouble as? PostgresError, trouble.isOfStatement else { return }
+        guard let trouble = trouble as? PostgresError,
+            trouble.isOfStatement || RowRefusal(trouble) != nil
+        else { return }
         // One that is too slow for a group, and has time enough by itself.
         if culprits.isEmpty, trouble.sqlState == .queryCanceled, let slowest,
             slowest.time > GroupTransaction.time(of: 0)

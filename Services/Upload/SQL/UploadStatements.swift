@@ -178,8 +178,12 @@ package enum UploadStatements {
             SET retry_count = sync.materialize_failures.retry_count + 1, op = excluded.op,
                 payload = excluded.payload, source_no = excluded.source_no,
                 source_change_id = excluded.source_change_id, sqlstate = excluded.sqlstate,
-                error = excluded.error, content_hash = excluded.content_hash, roles = excluded.roles,
-                resolved_at = NULL
+                error = excluded.error, content_hash = excluded.content_hash,
+                roles = excluded.roles, resolved_at = NULL,
+                -- Another edit of the row is young, however old the one is that it replaces.
+                first_seen = CASE
+                    WHEN sync.materialize_failures.content_hash = excluded.content_hash
+                    THEN sync.materialize_failures.first_seen ELSE now() END
             """,
         parameters: [
             .int8, .int2, .bytea, .int8, .char, .json, .int4, .int8, .text, .text, .int8,
@@ -213,6 +217,6 @@ package enum UploadStatements {
         expectNoColumns, expectHead,
         advanceScope, appendLog, appendLogOfDevices, insertRowState, writeRowState,
         recordAtomicUpload,
-        recordFailure, noteHydration, ReadLogVerbosity.statement,
+        recordFailure, noteHydration, ReadErrorLog.statement,
     ]
 }

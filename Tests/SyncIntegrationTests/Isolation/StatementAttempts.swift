@@ -246,7 +246,7 @@ struct StatementAttempt: Sendable {
             bindings.bind(Stranger.victimsDevice)
             bindings.bind(Int64(1))
         },
-        StatementAttempt(ReadLogVerbosity.statement, .nobodysRows),
+        StatementAttempt(ReadErrorLog.statement, .nobodysRows),
     ]
 
     @Sendable private static func bindDevice(_ bindings: inout Bindings, _ stranger: Stranger) {

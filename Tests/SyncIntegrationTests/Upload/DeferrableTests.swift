@@ -114,7 +114,9 @@ struct DeferrableTests {
             let egg = #"{"hen":"\#(id("a1"))","nurse":"\#(id("a9"))"}"#
             let answer = try await database.outcomes(
                 "ann", Self.hen(2, "a1", egg: "b1", n: -1),
-                change(3, "UPDATE", "hens", id("a9"), base: (1 << 53) - 1, #"{"egg":"\#(id("b9"))"}"#),
+                change(
+                    3, "UPDATE", "hens", id("a9"), base: (1 << 53) - 1,
+                    #"{"egg":"\#(id("b9"))"}"#),
                 change(4, "INSERT", "eggs", id("b1"), egg))
             let refused = "materialize_error 23514"
             #expect(answer == [refused, "invalid fk_missing s.eggs:\(id("b9"))", refused])

@@ -109,6 +109,22 @@ struct PoisonTests {
         }
     }
 
+    @Test("Another edit of a row that was refused long ago is listed as young as it is")
+    func refusedAgain() async throws {
+        try await SyncedDatabase.with(tables: Self.tables, registered: Self.yaml) { database in
+            let age = "SELECT (now() - first_seen < '1 hour')::text FROM sync.materialize_failures"
+            let bad = change(1, "INSERT", "rows", id("a1"), #"{"n":100}"#)
+            _ = try await database.outcomes("ann", bad)
+            try await database.execute(
+                "UPDATE sync.materialize_failures SET first_seen = now() - interval '1 year'")
+            _ = try await database.outcomes("ann", bad)
+            #expect(try await database.value(age) == "false")
+            _ = try await database.outcomes(
+                "ann", change(2, "INSERT", "rows", id("a1"), #"{"n":101}"#))
+            #expect(try await database.value(age) == "true")
+        }
+    }
+
     @Test(
         "A trigger that asks for another try each time has its own row postponed, and no other",
         arguments: ["40001", "40P01", "40003"])
