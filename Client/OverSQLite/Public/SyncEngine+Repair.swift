@@ -5,9 +5,13 @@ extension SyncEngine {
     ///
     /// The app's rows stay as they are, and edits that the server has not confirmed are sent: rows
     /// whose place in the queue is damaged are sent as they are now. The next sync reads the
-    /// server's log from its start. Three things may be lost: a deletion that was not sent, of
-    /// which only the damaged part told; why a row was rejected; and, in a conflict, which columns
-    /// an edit had changed.
+    /// server's log from its start.
+    ///
+    /// Lost may be: why a row was rejected; in a conflict, which columns an edit had changed; and a
+    /// deletion that was not sent, if only the damaged part told of it, or if the damage is so large
+    /// that every row is compared with the server's. Then each row competes with the server's as an
+    /// edit does, by the table's policy. If `_sync_tables` itself is gone, give the engine the same
+    /// tables in the same order as before.
     ///
     /// Stop the engine first, and make a new one afterwards. Keep a copy of the file for the app's
     /// developers.
@@ -18,7 +22,8 @@ extension SyncEngine {
     ///     database does not tell any more. Without it the rows then become those of the user who
     ///     signs in next.
     /// - Returns: what was damaged, one line for each column; empty if nothing was.
-    /// - Throws: a database error. Nothing is changed then.
+    /// - Throws: `SyncError.newerMetadata` if a newer version of the library has made the tables; a
+    ///   database error. Nothing is changed then.
     @discardableResult
     public static func repairMetadata(
         in database: any DatabaseWriter, user: String? = nil

@@ -45,6 +45,20 @@ import Testing
         return device.database
     }
 
+    @Test("Tables of a newer version are left as they are")
+    func newer() async throws {
+        let database = try await database(InMemoryGateway())
+        try await database.write { try $0.execute(sql: "UPDATE _sync_state SET format = 1000") }
+        let before = try await database.read { try String.fetchAll($0, sql: Self.everything) }
+        #expect(throws: SyncError.newerMetadata(format: 1000)) {
+            try SyncEngine.repairMetadata(in: database)
+        }
+        let after = try await database.read { try String.fetchAll($0, sql: Self.everything) }
+        #expect(after == before)
+    }
+
+    private static let everything = "SELECT coalesce(sql, name) FROM sqlite_master ORDER BY name"
+
     /// Everything an app asks of an engine.
     private func use(_ database: DatabaseQueue, _ gateway: InMemoryGateway) async throws {
         let engine = try FuzzedDevice.engine(database, gateway)

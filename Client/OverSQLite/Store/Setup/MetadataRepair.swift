@@ -21,6 +21,7 @@ struct MetadataRepair {
             String.fetchAll(
                 db, sql: "SELECT name FROM sqlite_master WHERE name GLOB '_sync_*'"))
         guard MetadataColumns.all.contains(where: { names.contains($0.table) }) else { return }
+        try refuseNewer(names)
         try db.execute(sql: "CREATE TEMP TABLE _sync_again (tbl, key)")
         for entry in try Self.model() { try rebuild(entry, exists: names.contains(entry.name)) }
         try db.execute(
@@ -41,7 +42,27 @@ struct MetadataRepair {
         if !damage.isEmpty { try readAgain() }
     }
 
+    /// - Throws: `SyncError.newerMetadata` for tables that a newer version has made: this one does
+    ///   not know all of them.
+    private func refuseNewer(_ names: Set<String>) throws {
+        guard names.contains("_sync_state"),
+            try db.columns(in: "_sync_state").contains(where: { $0.name == "format" }),
+            let format = try Int.fetchOne(
+                db,
+                sql: """
+                    SELECT format FROM _sync_state
+                    WHERE typeof(format) = 'integer' AND format BETWEEN ? AND ?
+                    """, arguments: [MetadataTables.format + 1, ProtocolNumber.maximum])
+        else { return }
+        throw SyncError.newerMetadata(format: format)
+    }
+
     // MARK: Tables
+
+    /// The tables that say which rows the app has, and which of them it has edited.
+    private static let books: Set<String> = [
+        "_sync_tables", "_sync_log", "_sync_absent", "_sync_pending", "_sync_rows",
+    ]
 
     /// The tables as this version creates them: names and texts.
     private static func model() throws -> [(name: String, sql: String)] {
@@ -62,7 +83,7 @@ struct MetadataRepair {
             try db.execute(sql: "DROP TABLE main.\(entry.name)")
         } else {
             damage.append("\(entry.name): no such table")
-            comparesRows = true
+            if Self.books.contains(entry.name) { comparesRows = true }
         }
         try db.execute(sql: entry.sql)
         guard exists else { return }
