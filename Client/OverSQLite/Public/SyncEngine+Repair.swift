@@ -7,11 +7,11 @@ extension SyncEngine {
     /// whose place in the queue is damaged are sent as they are now. The next sync reads the
     /// server's log from its start.
     ///
-    /// Lost may be: why a row was rejected; in a conflict, which columns an edit had changed; and a
-    /// deletion that was not sent, if only the damaged part told of it, or if the damage is so large
-    /// that every row is compared with the server's. Then each row competes with the server's as an
-    /// edit does, by the table's policy. If `_sync_tables` itself is gone, give the engine the same
-    /// tables in the same order as before.
+    /// Lost may be: why a row was rejected; in a conflict, which columns an edit had changed;
+    /// and a deletion that was not sent, if only the damaged part told of it, or if the damage
+    /// is so large that every row is compared with the server's. Then each row competes with
+    /// the server's as an edit does, by the table's policy. If `_sync_tables` itself is gone,
+    /// give the engine the same tables in the same order as before.
     ///
     /// Stop the engine first, and make a new one afterwards. Keep a copy of the file for the app's
     /// developers.
