@@ -111,8 +111,7 @@ struct Comparing {
             guard let server = there.tables[table.wireName] else { continue }
             if !total.equals(server) {
                 let differing = try await differingRows(
-                    of: table, rows: max(total.live, server.live), head, history, learns: true
-                ).differing
+                    of: table, rows: max(total.live, server.live), head, history)
                 if !differing.isEmpty {
                     progress.add(differing, to: table)
                     try await Repairing(session: session, table: table)
@@ -129,12 +128,10 @@ struct Comparing {
 
     /// The rows that differ, found by parts.
     ///
-    /// - Parameters:
-    ///   - rows: about how many the table has.
-    ///   - learns: see ``TableDigest/compare(with:in:count:learns:)``.
+    /// - Parameter rows: about how many the table has.
     private func differingRows(
-        of table: TableSchema, rows: Int, _ head: Int64, _ history: HistoryPair?, learns: Bool
-    ) async throws -> TableDigest.Comparison {
+        of table: TableSchema, rows: Int, _ head: Int64, _ history: HistoryPair?
+    ) async throws -> [DeviceRowKey] {
         let count = RowBuckets.count(forRows: rows)
         let there = try await session.gateway.digest(
             .init(table: table.wireName, count: count), history: history)
@@ -147,22 +144,20 @@ struct Comparing {
             return try TableDigest(db: db, table: table).buckets(count)
         }
         let open = (0..<count).filter { !here[$0].equals(there.buckets[$0]) }
-        var found = TableDigest.Comparison()
+        var differing: [DeviceRowKey] = []
         for parts in Self.portions(of: open, there.buckets) {
             let listed = try await session.gateway.digest(
                 .init(table: table.wireName, count: count, buckets: parts), history: history)
             guard listed.head == head, listed.history == history else { throw Moved() }
-            let more = try await session.write { db in
+            differing += try await session.write { db in
                 let state = try DeviceStateTable(db: db).read()
                 try session.checkUser(state)
                 guard DigestRules.isComparable(state, head: head, history) else { throw Moved() }
                 return try TableDigest(db: db, table: table)
-                    .compare(with: listed.rows, in: Set(parts), count: count, learns: learns)
+                    .compare(with: listed.rows, in: Set(parts), count: count)
             }
-            found.differing += more.differing
-            found.unproven += more.unproven
         }
-        return found
+        return differing
     }
 
     /// Parts that are listed by one request each.
@@ -183,49 +178,6 @@ struct Comparing {
             rows += totals[part].live
         }
         return portions
-    }
-}
-
-extension Comparing {
-    /// Whether this device's rows prove that it lost nothing, where the server cannot tell: all are
-    /// what the log says. Of rows that the device wrote itself it knows no terms; what the log has
-    /// of them is compared with what is here, and stands.
-    ///
-    /// - Parameter catchUp: reads the log to its end, without asking for a proof.
-    /// - Returns: false if a row differs, or the log kept growing.
-    /// - Throws: `SyncError`.
-    func proves(_ catchUp: () async throws -> Void) async throws -> Bool {
-        for round in 0..<Self.rounds {
-            if round > 0 { try await catchUp() }
-            do {
-                guard try await provesOnce() else { return false }
-                let now = session.now
-                try await session.write { db in try DeviceStateTable(db: db).setCompared(at: now) }
-                return true
-            } catch is Moved {}
-        }
-        return false
-    }
-
-    private func provesOnce() async throws -> Bool {
-        let tables = session.catalog.tables
-        let there = try await session.gateway.digest(.init(), history: try await history())
-        let (head, history) = (there.head, there.history)
-        let here = try await session.read { db in
-            let state = try DeviceStateTable(db: db).read()
-            guard DigestRules.isComparable(state, head: head, history) else { throw Moved() }
-            return try tables.map { try TableDigest(db: db, table: $0).total() }
-        }
-        for (table, total) in zip(tables, here) {
-            guard let server = there.tables[table.wireName], !total.equals(server) else { continue }
-            let found = try await differingRows(
-                of: table, rows: max(total.live, server.live), head, history, learns: false)
-            guard found.differing.isEmpty else { return false }
-            var repaired = 0
-            try await Repairing(session: session, table: table)
-                .run(found.unproven, head, history, &repaired)
-        }
-        return true
     }
 }
 

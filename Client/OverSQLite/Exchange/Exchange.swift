@@ -10,36 +10,6 @@ struct Exchange {
     /// - Parameter isFresh: see ``Fetching/isFresh``.
     func fetch(isFresh: Bool = false) async throws {
         try await orient()
-        try await download(isFresh: isFresh)
-        if try await owesComparison() { try await prove() }
-    }
-
-    /// Compares the rows where the server could not prove that its history is this device's. If
-    /// they do not prove it either, the log is read again.
-    ///
-    /// - Throws: `SyncError`, for example while the server cannot be reached. Then nothing is sent,
-    ///   and the next exchange goes on here.
-    private func prove() async throws {
-        do {
-            if try await Comparing(session: session).proves({
-                try await download(isFresh: true)
-            }) {
-                return
-            }
-        } catch SyncError.busy {
-        } catch SyncError.refused {
-            // What it does not sum, or not in time, is read.
-        }
-        let (catalog, now) = (session.catalog, session.now)
-        try await session.write { db in
-            try DeviceStateTable(db: db).setCompared(at: now)
-            guard try DeviceStateTable(db: db).read().reread == nil else { return }
-            try Self.beginReread(db, catalog, now: now)
-        }
-        try await download(isFresh: false)
-    }
-
-    private func download(isFresh: Bool) async throws {
         let fetching = Fetching(session: session, isFresh: isFresh)
         for _ in 0..<Self.mostRereads {
             do {
@@ -59,8 +29,7 @@ struct Exchange {
     /// Sends what may be sent now. On a device that is not hydrated yet, it fetches first.
     func send() async throws -> Sending.Outcome {
         try await orient()
-        let (isHydrated, owes) = (try await state().isHydrated, try await owesComparison())
-        if !isHydrated || owes { try await fetch() }
+        if try await !state().isHydrated { try await fetch() }
         do {
             return try await Sending(session: session).run()
         } catch let error as SyncError where error.historyFinding == .unproven {
@@ -136,35 +105,23 @@ struct Exchange {
     /// - Returns: whether the next request may be answered.
     @discardableResult
     private static func begin(
-        for finding: HistoryFinding, _ db: Database, _ catalog: DeviceCatalog, now: Double,
-        mayCompare: Bool = false
+        for finding: HistoryFinding, _ db: Database, _ catalog: DeviceCatalog, now: Double
     ) throws -> Bool {
         let table = DeviceStateTable(db: db)
         let state = try table.read()
         switch HistoryRules.decide(
-            finding, isRereading: state.reread != nil,
-            mayCompare: mayCompare && state.isHydrated, lastReread: state.forkedAt, now: now)
+            finding, isRereading: state.reread != nil, lastReread: state.forkedAt, now: now)
         {
         case .wait: return false
         case .forget:
             try table.forgetHistory()
             return true
-        case .compare:
-            try table.forgetHistory()
-            try table.setCompared(at: DigestRules.owed)
-            return true
         case .reread:
-            try beginReread(db, catalog, now: now)
+            try ChangeLog(db: db, catalog: catalog).fold()
+            try Reread(db: db, catalog: catalog, reason: .newHistory).begin(epoch: nil)
+            try table.setForked(at: now)
             return true
         }
-    }
-
-    private static func beginReread(
-        _ db: Database, _ catalog: DeviceCatalog, now: Double
-    ) throws {
-        try ChangeLog(db: db, catalog: catalog).fold()
-        try Reread(db: db, catalog: catalog, reason: .newHistory).begin(epoch: nil)
-        try DeviceStateTable(db: db).setForked(at: now)
     }
 
     /// Starts to reread the log, for the reason that the error gives.
@@ -177,26 +134,16 @@ struct Exchange {
         }
         let (catalog, now) = (session.catalog, session.now)
         if let finding = error.historyFinding {
-            let offered = try? await session.capabilities()
-            let mayCompare = offered?.offers(.digest) ?? false
             let mayGoOn = try await session.write { db in
-                try Self.begin(for: finding, db, catalog, now: now, mayCompare: mayCompare)
+                try Self.begin(for: finding, db, catalog, now: now)
             }
             if !mayGoOn { throw error }
             return
         }
         try await session.write { db in
             try ChangeLog(db: db, catalog: catalog).fold()
-            // While it is not proven that the server lost nothing, a row that is missing there
-            // must not pass for a deleted one.
-            let owes = try DeviceStateTable(db: db).owesComparison()
-            try Reread(db: db, catalog: catalog, reason: owes ? .newHistory : .historyPruned)
-                .begin(epoch: nil)
+            try Reread(db: db, catalog: catalog, reason: .historyPruned).begin(epoch: nil)
         }
-    }
-
-    private func owesComparison() async throws -> Bool {
-        try await session.read { db in try DeviceStateTable(db: db).owesComparison() }
     }
 
     private func state() async throws -> DeviceState {

@@ -8,10 +8,14 @@ extension SyncEngine {
     /// server's log from its start.
     ///
     /// Lost may be: why a row was rejected; in a conflict, which columns an edit had changed;
-    /// and a deletion that was not sent, if only the damaged part told of it, or if the damage
-    /// is so large that every row is compared with the server's. Then each row competes with
-    /// the server's as an edit does, by the table's policy. If `_sync_tables` itself is gone,
-    /// give the engine the same tables in the same order as before.
+    /// and a deletion that was not sent, if only the damaged part told of it, or if the
+    /// damage is such that every row is compared with the server's. Then each row competes
+    /// with the server's as an edit does, by the table's policy.
+    ///
+    /// If an entry of `_sync_tables` was damaged, edits and deletions that were not sent may
+    /// stay unsent, or go out for another table if the tables are given in another order. If
+    /// the server has lost changes since the last sync, rows that only this device still has
+    /// are removed.
     ///
     /// Stop the engine first, and make a new one afterwards. Keep a copy of the file for the app's
     /// developers.

@@ -53,9 +53,6 @@ enum HistoryRules {
     enum Action: Hashable {
         /// Read the log from its start and send again what was lost.
         case reread
-        /// Forget the pair, read on, and compare all rows before anything is sent: if they are
-        /// equal, nothing was lost.
-        case compare
         /// Forget the pair: a reread is under way, or was a moment ago, and proves the rest.
         case forget
         /// Begin nothing now. What the server refuses stays refused until the pause is over.
@@ -63,19 +60,14 @@ enum HistoryRules {
     }
 
     /// - Parameters:
-    ///   - mayCompare: whether the server has digests, and this device has read the whole log.
     ///   - lastReread: when the last reread of this kind began; 0 if none ever did.
     ///   - now: seconds since 1970, as is `lastReread`.
     static func decide(
-        _ finding: HistoryFinding, isRereading: Bool, mayCompare: Bool = false,
-        lastReread: Double, now: Double
+        _ finding: HistoryFinding, isRereading: Bool, lastReread: Double, now: Double
     ) -> Action {
         // A clock that was set back must not prolong the pause.
         let isRecent = lastReread > 0 && lastReread <= now && now - lastReread < pause
-        if finding == .unproven {
-            if isRereading || isRecent { return .forget }
-            return mayCompare ? .compare : .reread
-        }
+        if finding == .unproven { return isRereading || isRecent ? .forget : .reread }
         return isRecent ? .wait : .reread
     }
 }

@@ -66,11 +66,6 @@ enum DigestRules {
             && state.history == history && history?.sequence ?? 0 == head
     }
 
-    /// The time of the last comparison, where one is owed: the server cannot prove that its history
-    /// is this device's, and nothing may be sent before the rows do. It makes a comparison due,
-    /// also for versions of this library that know nothing of it.
-    static let owed = -1.0
-
     /// When the next comparison is due after `seconds`, told as the time of the last one.
     static func last(now: Double, dueAfter seconds: Double) -> Double { now - interval + seconds }
 

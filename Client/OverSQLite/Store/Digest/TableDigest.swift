@@ -82,15 +82,6 @@ struct TableDigest {
         }
     }
 
-    /// What a comparison of rows found, each in a fixed order.
-    struct Comparison {
-        /// The rows that differ.
-        var differing: [DeviceRowKey] = []
-        /// The rows whose versions are the same and whose terms are not known here. Empty where
-        /// they take the server's.
-        var unproven: [DeviceRowKey] = []
-    }
-
     /// Compares the rows of some parts with the server's, and learns terms that are not known.
     ///
     /// Rows that the server has lost and that wait to be sent again are in doubt like those of
@@ -99,10 +90,10 @@ struct TableDigest {
     /// - Parameters:
     ///   - there: the server's rows of these parts, by the bytes of their keys.
     ///   - count: how many parts there are.
-    ///   - learns: whether a row whose term is not known takes the server's.
+    /// - Returns: the keys of the rows that differ, in a fixed order.
     func compare(
-        with there: [[UInt8]: KnownTerm], in buckets: Set<Int>, count: Int, learns: Bool
-    ) throws -> Comparison {
+        with there: [[UInt8]: KnownTerm], in buckets: Set<Int>, count: Int
+    ) throws -> [DeviceRowKey] {
         let here = try rows(of: buckets, count: count)
         let inDoubt = Set(
             try MetadataRow.all(
@@ -112,24 +103,19 @@ struct TableDigest {
                     UNION SELECT key FROM _sync_lost WHERE tbl = :id
                     """, ["id": table.id]
             ).map { Array(try $0.text("key").utf8) })
-        var (differing, unproven): ([[UInt8]], [[UInt8]]) = ([], [])
+        var differing: [[UInt8]] = []
         for key in Set(here.keys).union(there.keys) {
             let name = DeviceRowKey(wire: String(decoding: key, as: UTF8.self))
             switch DigestRules.compare(here[key], there[key], isInDoubt: inDoubt.contains(key)) {
             case .same: continue
             case .differs: differing.append(key)
-            case .learn where !learns: unproven.append(key)
             case .learn(let term):
                 let version = here[key]?.version ?? 0
                 try KnownRows(db: db).setTerm(table, name, version: version, term)
                 try HeldRows(db: db).setTerm(table, name, version: version, term)
             }
         }
-        return Comparison(differing: Self.keys(differing), unproven: Self.keys(unproven))
-    }
-
-    private static func keys(_ keys: [[UInt8]]) -> [DeviceRowKey] {
-        keys.sorted { $0.lexicographicallyPrecedes($1) }.map {
+        return differing.sorted { $0.lexicographicallyPrecedes($1) }.map {
             DeviceRowKey(wire: String(decoding: $0, as: UTF8.self))
         }
     }

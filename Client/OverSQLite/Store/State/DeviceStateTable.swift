@@ -200,9 +200,6 @@ struct DeviceStateTable {
         try db.execute(sql: "UPDATE _sync_state SET compared_at = ?", arguments: [time])
     }
 
-    /// Whether rows must be compared before anything is sent.
-    func owesComparison() throws -> Bool { try comparedAt() == DigestRules.owed }
-
     func endReread() throws { try db.execute(sql: "UPDATE _sync_state SET reread = NULL") }
 
     func setEpoch(_ epoch: String) throws {
