@@ -1,7 +1,7 @@
 import GRDB
 
 extension SyncEngine {
-    /// Mends the library's own tables after `SyncError.damagedMetadata`.
+    /// Repairs the library's own tables after `SyncError.damagedMetadata`.
     ///
     /// The app's rows stay as they are, and edits that the server has not confirmed are sent: rows
     /// whose place in the queue is damaged are sent as they are now. The next sync reads the

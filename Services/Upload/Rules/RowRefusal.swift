@@ -67,7 +67,7 @@ struct RowRefusal: Sendable {
     private static let raiseRoutine = "exec_stmt_raise"
     /// Values that cannot be read or converted.
     private static let dataClass: Substring = "22"
-    /// Deadlocks and failed serializations; of a trigger of the team's, its wish for another try.
+    /// Deadlocks and failed serializations. A trigger of the team's asks for another try by it.
     private static let rollbackClass: Substring = "40"
 
     /// The row may be taken later as it is: the device is asked to send it again, and the operator
@@ -190,8 +190,8 @@ extension SQLState {
             case "0A": "feature not supported"
             case "22": "data exception"
             case "23": "integrity constraint violation"
-            case "42": "syntax error or access rule violation"
             case "40": "a trigger asks for another try"
+            case "42": "syntax error or access rule violation"
             case "44": "with check option violation"
             case "54": "program limit exceeded"
             default: "refused by the database"

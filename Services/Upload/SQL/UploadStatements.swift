@@ -126,8 +126,8 @@ package enum UploadStatements {
             """,
         parameters: [.int8, .int4Array] + LogRows.types)
 
-    /// For rows that have no state yet: under the scope's lock nobody else gives them one, and
-    /// `writeRowState` would cost nearly twice as much.
+    /// For rows that have no state yet: under the scope's lock nobody else gives them one, so
+    /// PostgreSQL need not look for a conflict first.
     package static let insertRowState = Statement(
         name: "upload_insert_rows", sql: insertingRowState, parameters: rowStateTypes)
 

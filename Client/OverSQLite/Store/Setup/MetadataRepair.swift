@@ -1,7 +1,8 @@
 import GRDB
 
-/// Mends the library's own tables without losing an edit: what cannot be read goes, and what it
-/// stood for is found again by reading the server's log from its start.
+/// Rebuilds the library's own tables. Values that cannot be read are removed; what they stood for
+/// is found again by reading the server's log from its start. What may be lost:
+/// ``SyncEngine/repairMetadata(in:user:)``.
 ///
 /// A row whose place in the queue is damaged is touched anew, so that it is sent as it is now.
 /// Where not even that can be told, the next start compares every row with the server's, as for a
@@ -79,7 +80,7 @@ struct MetadataRepair {
         let old = "temp._sync_old"
         if exists {
             try db.execute(sql: "CREATE TEMP TABLE _sync_old AS SELECT * FROM main.\(entry.name)")
-            try mend(entry.name, in: old)
+            try replaceUnreadable(entry.name, in: old)
             try db.execute(sql: "DROP TABLE main.\(entry.name)")
         } else {
             damage.append("\(entry.name): no such table")
@@ -102,7 +103,7 @@ struct MetadataRepair {
     }
 
     /// Replaces what cannot be read, in a copy of a table that has no constraints.
-    private mutating func mend(_ table: String, in copy: String) throws {
+    private mutating func replaceUnreadable(_ table: String, in copy: String) throws {
         let found = Set(try Self.columns(of: copy, db))
         for column in MetadataColumns.all where column.table == table {
             if !found.contains(column.name) {
