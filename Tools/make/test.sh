@@ -44,6 +44,13 @@ stop() {
 }
 trap stop INT TERM
 
+# The names of the tests that a log says have started, and does not say have ended.
+unended() {
+    comm -23 \
+        <(sed -nE 's/^◇ Test (.*) started\.$/\1/p' "$1" | grep -vE '^(run$|case passing )' | sort -u) \
+        <(sed -nE 's/^[✔✘] Test (.*) (passed|failed) after .*/\1/p' "$1" | sed -E 's/ with [0-9]+ test cases?$//' | sort -u)
+}
+
 # Runs a target and prints what its tests say: all of it if one fails, its last line otherwise.
 # usage: run_target TARGET OPTION...
 run_target() {
@@ -52,7 +59,12 @@ run_target() {
     timeout --kill-after=10 "$target_seconds" \
         "${command[@]}" --testing-library swift-testing "$@" --filter "^$target\." >"$log" 2>&1 </dev/null
     status=$?
-    [[ $status -ne 124 && $status -ne 137 ]] || echo "it took longer than $target_seconds s and was ended" >>"$log"
+    if [[ $status -eq 124 || $status -eq 137 ]]; then
+        {
+            echo "it took longer than $target_seconds s and was ended; these had not ended by themselves:"
+            unended "$log"
+        } >>"$log"
+    fi
     failures=$(grep -E '^✘ Test .* failed after' "$log" | grep -vc 'Test run with')
     successes=$(grep -E '^✔ Test .* passed after' "$log" | grep -vc 'Test run with')
     # The lanes print one at a time.

@@ -109,7 +109,8 @@ package struct PostgresConfiguration: Sendable {
     ///
     /// At the limit of the start, each upload gives its heap back to the kernel and takes it again,
     /// page by page, which is a fifth of the CPU of a small one. A session keeps up to 8 MB so.
-    private static let memoryStatement = "SELECT pg_catalog.length(pg_catalog.repeat('x', 4000000))"
+    private static let memoryStatement =
+        "SELECT pg_catalog.octet_length(pg_catalog.repeat(pg_catalog.repeat('x', 4000), 1000))"
 
     /// The statements that set the session up after connecting; empty when there is nothing to do.
     ///

@@ -43,10 +43,17 @@ extension StoredModel {
             if other.row == change.row { continue }
             let isAlike =
                 change.row.table != .seats && counts[change.row] == 1 && counts[other.row] == 1
-                && other.payload?.keys == change.payload?.keys
+                && other.written == change.written
                 && (rows[other.row] == nil) == (rows[change.row] == nil)
             if !isAlike { return false }
         }
         return true
+    }
+}
+
+extension StoredModel.Change {
+    /// The columns that a statement for it names: rows of one statement have the same.
+    fileprivate var written: Set<StoredModel.Column> {
+        Set((payload ?? [:]).filter { !StoredModel.isAsAbsent($1, $0) }.keys)
     }
 }

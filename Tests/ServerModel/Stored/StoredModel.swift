@@ -226,7 +226,7 @@ package struct StoredModel {
                 if old == nil, row.values[column] != Column.null { differs = true }
                 continue
             }
-            if isAsAbsent(sent, column) {
+            if Self.isAsAbsent(sent, column) {
                 differs = true
                 continue
             }
@@ -239,7 +239,7 @@ package struct StoredModel {
 
     /// Where NULL cannot be stored, a null is the default in a new row and changes nothing in
     /// another one.
-    private func isAsAbsent(_ sent: String, _ column: Column) -> Bool {
+    static func isAsAbsent(_ sent: String, _ column: Column) -> Bool {
         column == .made && sent == Column.null
     }
 

@@ -167,10 +167,23 @@ struct ConcurrencyTests {
         try await SyncedDatabase.with { database in
             let killer = try await SyncedDatabase.connect(database.url)
             defer { killer.close() }
-            let uploads = 120
-            try await withThrowingTaskGroup(of: Bool.self) { group in
+            let uploads = 60
+            let killsPerUpload = 2
+            let kill = Command(
+                Statement(
+                    name: "kill",
+                    sql: """
+                        SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                        WHERE datname = current_database() AND state = 'active'
+                            AND pid <> pg_backend_pid() AND random() < 0.2
+                        """))
+            // Each answer lets the killer go on: if it never paused, hardly a session would live
+            // long enough for an upload.
+            let (permits, permit) = AsyncStream.makeStream(of: Void.self)
+            let kills = try await withThrowingTaskGroup(of: Int?.self) { group in
                 group.addTask {
                     for upload in 0..<uploads {
+                        for _ in 0..<killsPerUpload { permit.yield() }
                         let batch = (1...5).map {
                             change(
                                 upload * 5 + $0, "INSERT", "notes",
@@ -187,22 +200,28 @@ struct ConcurrencyTests {
                             }
                         }
                     }
-                    return true
+                    return nil
                 }
                 group.addTask {
-                    while !Task.isCancelled {
-                        try await killer.execute(
-                            script: """
-                                SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                                WHERE datname = current_database() AND state = 'active'
-                                    AND query NOT LIKE '%pg_terminate%' AND random() < 0.2
-                                """)
-                    }
-                    return false
+                    var kills = 0
+                    do {
+                        for await _ in permits {
+                            let before = kills
+                            while kills == before, !Task.isCancelled {
+                                kills += Int(try await killer.run(kill).int64(0, 0))
+                            }
+                        }
+                    } catch where Task.isCancelled {}
+                    return kills
                 }
-                while let isDone = try await group.next(), !isDone {}
-                group.cancelAll()
+                var kills = 0
+                while let ended = try await group.next() {
+                    kills += ended ?? 0
+                    group.cancelAll()
+                }
+                return kills
             }
+            #expect(kills > uploads)
             let other = try await SyncedDatabase.connect(database.url)
             defer { other.close() }
             let count = try await other.run(
