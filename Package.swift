@@ -436,7 +436,10 @@ let testTargets: [Target] = [
     tests("BenchUnitTests", ["Bench", "OperatorKit", "Tokens", .nioCore]),
     tests(
         "ToolsUnitTests",
-        ["Demo", "Load", "Model", "SeededRandom", "Sidecar", "Soak", "oversync", "oversync-dev"]),
+        [
+            "Demo", "Load", "Model", "SeededRandom", "Sidecar", "Soak", "oversync", "oversync-dev",
+            .argumentParser,
+        ]),
     // The code of the library's documentation, which DocsUnitTests compares with the articles.
     tests(
         "OverSQLiteDocsUnitTests",

@@ -53,9 +53,9 @@ struct UploadBatch: Sendable {
                     changes: wire.count, limit: limits.changesPerUpload)
                 return wire.map { _ in ChangeValidation.Verdict.rejected(rejection) }
             }
-            let validation = ChangeValidation(
+            var validation = ChangeValidation(
                 schema: schema, limits: limits, roles: roles, body: bytes)
-            return wire.enumerated().map { validation.judge($1, at: $0) }
+            return wire.indices.map { validation.judge(wire[$0], at: $0) }
         }
         count = wire.count
         changeIDs = wire.map(\.id)

@@ -75,9 +75,10 @@ package final class UploadExecutor: Sendable {
     }
 
     /// Bytes of an upload that is read and planned on the event loop that it came by, which takes
-    /// some 100 µs. Larger ones would hold up the loop's other calls, and its answers to pings:
-    /// the gateway gives up a service that does not answer them.
-    private static let bytesOnEventLoop = 16 << 10
+    /// about a millisecond. Larger ones would hold up the loop's other calls, and its answers to
+    /// pings: the gateway gives up a service that does not answer them. Smaller ones cost less
+    /// where they are.
+    private static let bytesOnEventLoop = 128 << 10
 
     /// An upload that has room in the queue.
     func queued(

@@ -87,30 +87,58 @@ package enum RowKey: Hashable, Sendable {
 extension RowKey {
     /// Reads a uuid in any usual form: dashed, 32 digits, in braces, or as a URN; upper or lower case.
     package static func uuid(from text: String) -> RowKey? {
-        var digits = Substring(text)
-        if digits.utf8.count == 45, digits.prefix(9).lowercased() == "urn:uuid:" {
-            digits = digits.dropFirst(9)
-        } else if digits.utf8.count == 38, digits.hasPrefix("{"), digits.hasSuffix("}") {
-            digits = digits.dropFirst().dropLast()
+        var text = text
+        return text.withUTF8 { bytes in
+            var digits = bytes[...]
+            if bytes.count == urnPrefix.utf8.count + dashedBytes,
+                zip(bytes, urnPrefix.utf8).allSatisfy({ asciiLowercased($0) == $1 })
+            {
+                digits = digits.dropFirst(urnPrefix.utf8.count)
+            } else if bytes.count == dashedBytes + 2, bytes.first == UInt8(ascii: "{"),
+                bytes.last == UInt8(ascii: "}")
+            {
+                digits = digits.dropFirst().dropLast()
+            }
+            return uuid(digits: UnsafeBufferPointer(rebasing: digits))
         }
-        let isDashed = digits.utf8.count == 36
-        guard isDashed || digits.utf8.count == 32 else { return nil }
-        var words: (UInt64, UInt64) = (0, 0)
+    }
+
+    private static let urnPrefix = "urn:uuid:"
+
+    private static func asciiLowercased(_ byte: UInt8) -> UInt8 {
+        byte &- UInt8(ascii: "A") < 26 ? byte | 0x20 : byte
+    }
+
+    /// Reads 32 digits, with the four dashes or without.
+    private static func uuid(digits: UnsafeBufferPointer<UInt8>) -> RowKey? {
+        let isDashed = digits.count == dashedBytes
+        guard isDashed || digits.count == 2 * uuidBytes else { return nil }
+        var words: (high: UInt64, low: UInt64) = (0, 0)
         var count = 0
-        for (offset, byte) in digits.utf8.enumerated() {
-            if isDashed, offset == 8 || offset == 13 || offset == 18 || offset == 23 {
+        for place in digits.indices {
+            let byte = digits[place]
+            if isDashed, place == 8 || place == 13 || place == 18 || place == 23 {
                 guard byte == UInt8(ascii: "-") else { return nil }
                 continue
             }
-            guard let digit = hexDigit(byte) else { return nil }
-            if count < 16 {
-                words.0 = words.0 << 4 | UInt64(digit)
+            let letter = (byte | 0x20) &- UInt8(ascii: "a")
+            let decimal = byte &- UInt8(ascii: "0")
+            let digit: UInt8
+            if decimal < 10 {
+                digit = decimal
+            } else if letter < 6, byte >= UInt8(ascii: "A") {
+                digit = letter + 10
             } else {
-                words.1 = words.1 << 4 | UInt64(digit)
+                return nil
+            }
+            if count < uuidBytes {
+                words.high = words.high << 4 | UInt64(digit)
+            } else {
+                words.low = words.low << 4 | UInt64(digit)
             }
             count += 1
         }
-        return .uuid(high: words.0, low: words.1)
+        return .uuid(high: words.high, low: words.low)
     }
 
     /// Bytes of a dashed uuid.

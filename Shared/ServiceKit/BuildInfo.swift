@@ -41,7 +41,8 @@ package enum BuildInfo {
         return text
     }
 
-    private static var ownExecutable: String {
+    /// The path of the running program.
+    package static var ownExecutable: String {
         let link = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         return link ?? CommandLine.arguments.first ?? ""
     }

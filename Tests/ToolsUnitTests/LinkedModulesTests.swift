@@ -1,5 +1,9 @@
+import ArgumentParser
 import Foundation
 import Testing
+
+@testable import oversync
+@testable import oversync_dev
 
 /// What the two tools are made of, read from the programs themselves.
 @Suite("Linked modules")
@@ -31,6 +35,18 @@ struct LinkedModulesTests {
         ])
     func testSupport(program: String) throws {
         #expect(try Program(program).modules().isDisjoint(with: Self.tests))
+    }
+
+    @Test("oversync runs each command of oversync-dev, and no other")
+    func developmentCommands() async throws {
+        let names = OversyncDev.configuration.subcommands.compactMap {
+            $0.configuration.commandName
+        }
+        #expect(Set(names) == DevelopmentCommands.names)
+        let program = try Program("oversync")
+        #expect(try await program.output("dev", "--help").contains("USAGE: oversync-dev dev "))
+        let wrong = try await program.output("migrat")
+        #expect(wrong.contains("migrat") && !wrong.contains(DevelopmentCommands.program))
     }
 
     @Test("The operator's tool loads no SQLite, and the developer's tool does")
@@ -90,11 +106,21 @@ private struct Program {
 
     /// The shared libraries that it loads, as `ldd` lists them.
     func libraries() async throws -> String {
+        try await Self.output(of: "/usr/bin/ldd", [path])
+    }
+
+    /// All that it writes.
+    func output(_ arguments: String...) async throws -> String {
+        try await Self.output(of: path, arguments)
+    }
+
+    private static func output(of path: String, _ arguments: [String]) async throws -> String {
         let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/ldd")
-        process.arguments = [path]
+        process.executableURL = URL(filePath: path)
+        process.arguments = arguments
         let pipe = Pipe()
         process.standardOutput = pipe
+        process.standardError = pipe
         try process.run()
         let text = try pipe.fileHandleForReading.readToEnd() ?? Data()
         process.waitUntilExit()

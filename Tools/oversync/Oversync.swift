@@ -8,10 +8,16 @@ struct Oversync: AsyncParsableCommand {
         commandName: "oversync",
         abstract: "Two-way, offline-first sync between SQLite on devices and your own PostgreSQL.",
         discussion:
-            "For development, `oversync-dev` runs a whole stack, the demo and the benchmark.",
+            "For development, `oversync-dev` runs a whole stack, the demo and the benchmark; "
+            + "`oversync dev` runs it, too.",
         version: BuildInfo.line("oversync"),
         subcommands: [
             MigrateCommand.self, AdoptCommand.self, VerifyCommand.self, CompactCommand.self,
             EpochCommand.self, TokenCommand.self,
         ])
+
+    static func main() async {
+        DevelopmentCommands.run(Array(CommandLine.arguments.dropFirst()))
+        await main(nil)
+    }
 }

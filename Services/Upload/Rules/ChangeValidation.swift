@@ -11,13 +11,25 @@ struct ChangeValidation {
     /// The caller's.
     let roles: Set<String>
     let body: UnsafeBufferPointer<UInt8>
+    /// The table that was found last, and as what: changes of one table follow each other.
+    private var found: (schema: String, table: String, place: Int)?
+
+    init(
+        schema: UploadSchema, limits: WireLimits, roles: Set<String>,
+        body: UnsafeBufferPointer<UInt8>
+    ) {
+        self.schema = schema
+        self.limits = limits
+        self.roles = roles
+        self.body = body
+    }
 
     enum Verdict {
         case valid(Change)
         case rejected(Rejection)
     }
 
-    func judge(_ wire: WireChange, at index: Int) -> Verdict {
+    mutating func judge(_ wire: WireChange, at index: Int) -> Verdict {
         do {
             return .valid(try change(wire, at: index))
         } catch {
@@ -25,13 +37,18 @@ struct ChangeValidation {
         }
     }
 
-    private func change(_ wire: WireChange, at index: Int) throws(Rejection) -> Change {
+    private mutating func change(
+        _ wire: WireChange, at index: Int
+    ) throws(Rejection) -> Change {
         if let field = wire.brokenField {
             throw .badPayload("bad_payload: \(field) is not valid Unicode text")
         }
         let table = try table(wire)
         let upload = schema.tables[table]
-        guard let operation = Operation(rawValue: wire.operation.trimmed.uppercased()) else {
+        guard
+            let operation = Operation(rawValue: wire.operation)
+                ?? Operation(rawValue: wire.operation.trimmed.uppercased())
+        else {
             throw .badPayload("invalid operation: \(wire.operation.quotable)")
         }
         guard let key = RowKey(wire.key, kind: upload.registered.keyKind) else {
@@ -79,7 +96,10 @@ struct ChangeValidation {
         }
     }
 
-    private func table(_ wire: WireChange) throws(Rejection) -> Int {
+    private mutating func table(_ wire: WireChange) throws(Rejection) -> Int {
+        if let found, found.schema == wire.schema, found.table == wire.table {
+            return found.place
+        }
         let schemaName = wire.schema.trimmed.lowercased()
         let name = TableName(
             schema: schemaName.isEmpty ? "public" : schemaName,
@@ -94,6 +114,7 @@ struct ChangeValidation {
         guard schema.tables[table].registered.access.mayWrite(roles) else {
             throw .forbidden(name)
         }
+        found = (wire.schema, wire.table, table)
         return table
     }
 

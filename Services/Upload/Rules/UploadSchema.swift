@@ -73,8 +73,9 @@ package struct UploadSchema: Sendable {
     }
 }
 
-/// A registered table with its payload columns ready for look-up.
-package struct UploadTable: Sendable {
+/// A registered table with its payload columns ready for look-up. Each change looks at one: an
+/// object costs less to hand on than its many parts.
+package final class UploadTable: Sendable {
     package let registered: RegisteredTable
     /// The name that payloads use for each column: its own in lower case.
     package let wireNames: [[UInt8]]
