@@ -52,7 +52,9 @@ struct GoldenServerTests {
             ("delete", .delete, .asRecorded),
         ]
         var parts = kinds.map { title, kind, expectation in
-            let statement = upload.rows(index, kind, all, expecting: expectation)
+            let form = MaterializeStatement.Form(
+                BusinessWrites.Shape(table: index, kind, all), of: upload.schema.tables[index])
+            let statement = upload.rows(index, kind, all, as: form, expecting: expectation)
             return "-- \(table.name): \(title)\n\(statement.sql);"
         }
         for (title, kind) in [("creation", MaterializeStatement.Kind.create), ("update", .update)] {

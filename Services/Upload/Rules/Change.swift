@@ -28,6 +28,8 @@ package struct Change: Sendable {
     /// Columns that it has a value of another kind for, which PostgreSQL may convert
     /// (``ValueRule``).
     package let converted: ColumnSet
+    /// It has an object or an array for a column whose values statements take as text elsewhere.
+    package let needsJSON: Bool
     /// Members of its payload that name no column, as far as they could be names of one.
     package let strangers: [String]
     /// Its payload has members beside those that devices are shown of a row.
@@ -48,7 +50,8 @@ package struct Change: Sendable {
         lost: RowVersion = 0,
         payload: Range<Int>?, contentHash: Int64, columns: ColumnSet = ColumnSet(),
         defaulted: ColumnSet = ColumnSet(), isOrdinary: Bool = true,
-        converted: ColumnSet = ColumnSet(), strangers: [String] = [], hasMore: Bool = false,
+        converted: ColumnSet = ColumnSet(), needsJSON: Bool = false, strangers: [String] = [],
+        hasMore: Bool = false,
         needs: [ParentReference] = [], provides: [ParentReference] = [],
         isReduced: Bool = false, isOverruled: Bool = false
     ) {
@@ -65,6 +68,7 @@ package struct Change: Sendable {
         self.defaulted = defaulted
         self.isOrdinary = isOrdinary
         self.converted = converted
+        self.needsJSON = needsJSON
         self.strangers = strangers
         self.hasMore = hasMore
         self.needs = needs
@@ -84,8 +88,9 @@ package struct Change: Sendable {
             index: index, id: id, row: row, table: table, operation: operation, base: base,
             lost: lost, payload: payload, contentHash: contentHash, columns: columns,
             defaulted: defaulted,
-            isOrdinary: isOrdinary, converted: converted, strangers: strangers, hasMore: hasMore,
-            needs: needs, provides: provides, isReduced: isReduced, isOverruled: isOverruled)
+            isOrdinary: isOrdinary, converted: converted, needsJSON: needsJSON,
+            strangers: strangers, hasMore: hasMore, needs: needs, provides: provides,
+            isReduced: isReduced, isOverruled: isOverruled)
     }
 
     /// The version that the change gives its row if it is applied. A device may name any base, even

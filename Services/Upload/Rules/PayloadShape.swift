@@ -19,6 +19,8 @@ struct PayloadShape {
     var isOrdinary = true
     /// See ``Change/converted``.
     var converted = ColumnSet()
+    /// See ``Change/needsJSON``.
+    var needsJSON = false
     /// See ``Change/strangers``.
     var strangers: [String] = []
     /// See ``Change/hasMore``.
@@ -62,6 +64,9 @@ struct PayloadShape {
                 if !table.shownColumns.contains(column) { shape.hasMore = true }
                 next = column + 1
                 shape.columns.insert(column)
+                if slice.kind == .object || slice.kind == .array {
+                    shape.needsJSON = shape.needsJSON || table.textColumns.contains(column)
+                }
                 if slice.kind == .null {
                     if table.takingDefaults.contains(column) { shape.defaulted.insert(column) }
                 } else {
@@ -156,7 +161,7 @@ struct PayloadShape {
     }
 
     /// The column that a member names, however the name is escaped.
-    private static func column(
+    static func column(
         _ member: JSONSlice, _ reader: JSONReader, _ table: UploadTable, hint: Int
     ) -> Int? {
         guard member.hasEscapes else {

@@ -89,6 +89,8 @@ package final class UploadTable: Sendable {
     let takingDefaults: ColumnSet
     /// Columns that devices are shown.
     let shownColumns: ColumnSet
+    /// Columns whose values statements take as text; and those that no statement writes.
+    let textColumns: ColumnSet
     /// For each column, the values that it stores as they are, where it does not store all so.
     let ordinaryValues: [OrdinaryValue?]
     /// Which kinds of values each column takes; nil for one that takes all, or that no payload
@@ -145,6 +147,14 @@ package final class UploadTable: Sendable {
             shownColumns.insert(place)
         }
         self.shownColumns = shownColumns
+        var textColumns = ColumnSet()
+        for (place, column) in registered.columns.enumerated()
+        where !registered.writes(column)
+            || WireConversion(column).expression(ofText: "") != nil
+        {
+            textColumns.insert(place)
+        }
+        self.textColumns = textColumns
         ordinaryValues = registered.columns.map(\.ordinary)
         valueRules = registered.columns.map { ValueRule($0, of: registered) }
     }
@@ -224,5 +234,17 @@ package struct CheckedForeignKey: Sendable {
         guard payloadPairs.count == 1 else { return false }
         let column = table.columns[payloadPairs[0].childColumn]
         return !column.hasDefault && !column.isReadOnly
+    }
+}
+
+extension RegisteredTable {
+    /// Whether uploads write a column: not the server's own, nor what PostgreSQL makes itself.
+    func writes(_ column: Column) -> Bool {
+        column.name != keyColumn && column.name != ownerColumn && !column.isReadOnly
+    }
+
+    /// The places of the columns that a statement writes of those that payloads name.
+    func places(writing columns: ColumnSet) -> [Int] {
+        self.columns.indices.filter { columns.contains($0) && writes(self.columns[$0]) }
     }
 }

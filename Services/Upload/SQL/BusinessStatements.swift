@@ -15,7 +15,8 @@ final class BusinessStatements: Sendable {
         case keyUse(table: Int)
         case present(table: Int)
         case rows(
-            table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Expectation)
+            table: Int, MaterializeStatement.Kind, ColumnSet, MaterializeStatement.Form,
+            MaterializeStatement.Expectation)
         case stored(BusinessWrites.Shape, MaterializeStatement.Expectation)
     }
 
@@ -38,12 +39,13 @@ final class BusinessStatements: Sendable {
     /// Writes a set of rows into a business table.
     func rows(
         _ table: Int, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
-        expecting rows: MaterializeStatement.Expectation
+        as form: MaterializeStatement.Form, expecting rows: MaterializeStatement.Expectation
     ) -> Statement {
         let columns = kind == .delete ? ColumnSet() : columns
         let rows = kind == .delete ? .asRecorded : rows
-        return statement(.rows(table: table, kind, columns, rows)) {
-            MaterializeStatement.make(schema.tables[table], kind, columns, expecting: rows)
+        return statement(.rows(table: table, kind, columns, form, rows)) {
+            MaterializeStatement.make(
+                schema.tables[table], kind, columns, as: form, expecting: rows)
         }
     }
 

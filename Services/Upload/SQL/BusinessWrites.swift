@@ -12,6 +12,8 @@ struct BusinessWrites {
         let isOverruled: Bool
         /// See ``Change/hasMore``.
         let hasMore: Bool
+        /// See ``Change/needsJSON``.
+        let needsJSON: Bool
 
         init(_ change: Change, isCreation: Bool) {
             table = change.table
@@ -21,17 +23,19 @@ struct BusinessWrites {
             // payload says. Of a new one they are looked at by themselves.
             isOverruled = change.isOverruled || kind == .update && !change.defaulted.isEmpty
             hasMore = change.hasMore
+            needsJSON = change.needsJSON
         }
 
         init(
             table: Int, _ kind: MaterializeStatement.Kind, _ columns: ColumnSet,
-            isOverruled: Bool = false, hasMore: Bool = false
+            isOverruled: Bool = false, hasMore: Bool = false, needsJSON: Bool = false
         ) {
             self.table = table
             self.kind = kind
             self.columns = columns
             self.isOverruled = isOverruled
             self.hasMore = hasMore
+            self.needsJSON = needsJSON
         }
     }
 

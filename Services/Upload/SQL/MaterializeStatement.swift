@@ -5,8 +5,9 @@ import Sidecar
 /// Writes a set of changes into a business table (decision D4). One statement for each table, set of
 /// payload columns and kind.
 ///
-/// The rows come as one JSON array of the payloads themselves, each with the row's key spliced in under
-/// `keyMember`. Columns that no payload names keep their value on update and take their default on insert.
+/// The rows come as arrays, one of the keys and one of the texts of each column's values; where some
+/// column's values have to be read as JSON, as one JSON array of the payloads themselves, each with
+/// the row's key spliced in under `keyMember`. Columns that no payload names keep their value on update and take their default on insert.
 enum MaterializeStatement {
     /// The member that carries the key. Spliced in last, it wins over anything a payload brings; and as wire names
     /// are in lower case, no column has it.
@@ -29,6 +30,17 @@ enum MaterializeStatement {
 
         init(_ change: Change, isCreation: Bool) {
             self = change.operation == .delete ? .delete : isCreation ? .create : .update
+        }
+    }
+
+    /// How the rows come.
+    enum Form: Hashable, Sendable {
+        case texts
+        case json
+
+        init(_ shape: BusinessWrites.Shape, of table: UploadTable) {
+            let isText = shape.columns.subtracting(table.textColumns).isEmpty
+            self = isText && !shape.needsJSON ? .texts : .json
         }
     }
 
@@ -82,9 +94,10 @@ enum MaterializeStatement {
     /// Rows that are otherwise than expected, or another's, or left out by a trigger, stop the statement with
     /// `RowRefusal.keyTakenState`. A row to delete may be gone, or another's.
     static func make(
-        _ table: UploadTable, _ kind: Kind, _ columns: ColumnSet, expecting rows: Expectation
+        _ table: UploadTable, _ kind: Kind, _ columns: ColumnSet, as form: Form,
+        expecting rows: Expectation
     ) -> Statement {
-        let parts = Parts(table.registered, wireNames: table.wireNames, columns)
+        let parts = Parts(table.registered, wireNames: table.wireNames, columns, as: form)
         let sql =
             switch (kind, rows) {
             case (.create, .asRecorded) where parts.policies != nil: parts.insertChecked
@@ -96,15 +109,18 @@ enum MaterializeStatement {
             case (.update, .anything): parts.updateOrInsert
             case (.delete, _): parts.delete
             }
-        let source: PostgresType =
-            kind == .delete ? (table.registered.keyKind == .uuid ? .uuidArray : .textArray) : .json
+        let keys: PostgresType = table.registered.keyKind == .uuid ? .uuidArray : .textArray
+        let isJSON = kind != .delete && form == .json
+        let isText = kind != .delete && form == .texts
         return Statement(
             name: name(of: sql, table), sql: sql,
-            parameters: [source, ownerType(table.registered), .int8])
+            parameters: [isJSON ? .json : keys, ownerType(table.registered), .int8]
+                + Array(repeating: .textArray, count: isText ? parts.names.count : 0))
     }
 }
 
-/// The pieces of SQL that the kinds share. `$1` rows or keys, `$2` their owner, `$3` number of rows.
+/// The pieces of SQL that the kinds share. `$1` rows or keys, `$2` their owner, `$3` number of rows,
+/// from `$4` on the texts of each column that is written.
 ///
 /// These run under the lock of the user's scope, so the scope that they are given is the user's.
 struct Parts {
@@ -131,7 +147,10 @@ struct Parts {
         let key: String
     }
 
-    init(_ table: RegisteredTable, wireNames: [[UInt8]], _ columns: ColumnSet) {
+    init(
+        _ table: RegisteredTable, wireNames: [[UInt8]], _ columns: ColumnSet,
+        as form: MaterializeStatement.Form = .json
+    ) {
         target = table.name.quotedName
         key = quoted(table.keyColumn)
         owner = table.ownerColumn.map(quoted)
@@ -144,24 +163,36 @@ struct Parts {
         var names: [String] = []
         var values: [String] = []
         var types: [String] = []
-        var fields: [String] = []
-        for (index, column) in table.columns.enumerated() where columns.contains(index) {
-            let isServers = column.name == table.keyColumn || column.name == table.ownerColumn
-            if isServers || column.isReadOnly { continue }
-            let field = quoted(String(decoding: wireNames[index], as: UTF8.self))
+        let key = quoted(MaterializeStatement.keyMember)
+        keyType = table.keyKind == .uuid ? "uuid" : "text"
+        var fields: [String] = form == .json ? [] : [key]
+        var arrays = ["$1"]
+        for place in table.places(writing: columns) {
+            let column = table.columns[place]
+            let field = quoted(String(decoding: wireNames[place], as: UTF8.self))
             let conversion = WireConversion(column)
             names.append(quoted(column.name))
-            values.append(conversion.expression("r.\(field)"))
             types.append(column.typeName)
-            fields.append("\(field) \(conversion.fieldType)")
+            switch form {
+            case .json:
+                values.append(conversion.expression("r.\(field)"))
+                fields.append("\(field) \(conversion.fieldType)")
+            case .texts:
+                values.append(conversion.expression(ofText: "r.\(field)") ?? "r.\(field)")
+                fields.append(field)
+                arrays.append("$\(arrays.count + 3)")
+            }
         }
         self.types = types
         self.names = names
         self.values = values
-        keyType = table.keyKind == .uuid ? "uuid" : "text"
-        let all = (fields + ["\(quoted(MaterializeStatement.keyMember)) \(keyType)"]).joined(
-            separator: ", ")
-        source = "json_to_recordset($1) AS r(\(all))"
+        source =
+            switch form {
+            case .json:
+                "json_to_recordset($1) AS r(\((fields + ["\(key) \(keyType)"]).joined(separator: ", ")))"
+            case .texts:
+                "unnest(\(arrays.joined(separator: ", "))) AS r(\(fields.joined(separator: ", ")))"
+            }
     }
 
     var keyValue: String { "r.\(quoted(MaterializeStatement.keyMember))" }

@@ -219,18 +219,54 @@ struct WriteRequest {
 
     func command(_ group: BusinessWrites.Group) -> Command {
         let shape = group.shape
-        let table = statements.schema.tables[shape.table].registered
+        let table = statements.schema.tables[shape.table]
+        let form = MaterializeStatement.Form(shape, of: table)
         var bindings = Bindings()
-        if shape.kind == .delete {
-            bindings.bind(keys(group.entries, of: table))
+        if shape.kind == .delete || form == .texts {
+            bindings.bind(keys(group.entries, of: table.registered))
         } else {
             bindings.bind(bytes: rows(group))
         }
-        MaterializeStatement.bind(owner: scope, of: table, to: &bindings)
+        MaterializeStatement.bind(owner: scope, of: table.registered, to: &bindings)
         bindings.bind(Int64(group.entries.count))
+        if shape.kind != .delete, form == .texts {
+            for array in texts(group, of: table) { bindings.bind(array) }
+        }
         return Command(
             statements.rows(
-                shape.table, shape.kind, shape.columns, expecting: expected), bindings)
+                shape.table, shape.kind, shape.columns, as: form, expecting: expected), bindings)
+    }
+
+    /// The texts of each column that is written, in the order of the rows.
+    private func texts(
+        _ group: BusinessWrites.Group, of table: UploadTable
+    ) -> [ArrayBinding] {
+        let places = table.registered.places(writing: group.columns)
+        var slots = [Int?](repeating: nil, count: table.registered.columns.count)
+        for (slot, place) in places.enumerated() { slots[place] = slot }
+        var arrays = places.map { _ in
+            ArrayBinding(of: .text, reserving: group.entries.count)
+        }
+        var values = [JSONSlice?](repeating: nil, count: places.count)
+        for entry in group.entries {
+            guard let payload = changes[entry.change].payload else { continue }
+            var reader = JSONReader(UnsafeBufferPointer(rebasing: body[payload]))
+            var next = 0
+            // It was read before. Of two members of one name the last one counts.
+            try? reader.readObject { reader, member throws(JSONError) in
+                let value = try reader.skipValue()
+                guard let column = PayloadShape.column(member, reader, table, hint: next) else {
+                    return
+                }
+                next = column + 1
+                if let slot = slots[column] { values[slot] = value }
+            }
+            for slot in arrays.indices {
+                arrays[slot].append(values[slot], from: reader)
+                values[slot] = nil
+            }
+        }
+        return arrays
     }
 
     private func keys(_ entries: [LogEntry], of table: RegisteredTable) -> ArrayBinding {
@@ -272,5 +308,19 @@ extension LogEntry {
             sequence: sequence, operation: change.operation.letter, version: version,
             changeID: change.id, contentHash: change.contentHash, microsecondsSince2000: time,
             key: change.row.key.withStoredBytes { Array($0) })
+    }
+}
+
+extension ArrayBinding {
+    /// Appends a value's text, or NULL.
+    ///
+    /// - Parameter value: no object and no array.
+    fileprivate mutating func append(_ value: JSONSlice?, from reader: JSONReader) {
+        guard let value, value.kind != .null else { return appendNull() }
+        if value.kind == .string, value.hasEscapes {
+            return append(reader.text(of: value) ?? "")
+        }
+        let place = value.kind == .string ? value.content : value.range
+        append(bytes: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(reader.bytes)[place]))
     }
 }

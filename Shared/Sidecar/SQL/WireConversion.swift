@@ -5,9 +5,23 @@ import Postgres
 package struct WireConversion: Sendable {
     package let fieldType: String
     private let wrap: @Sendable (String) -> String
+    /// See ``expression(ofText:)``.
+    private let textType: String?
+
+    /// Types whose values come out the same where they are cast from text and then assigned to the
+    /// column as where they are read with the column's modifier.
+    private static let textTypes: Set<UInt32> = Set(
+        [PostgresType.text, .varchar, .bpchar, .bool, .int2, .int4, .int8, .float8].map(\.rawValue)
+            + [
+                // float4, date, time, timestamp, numeric
+                700, 1082, 1083, 1114, SentValue.numeric,
+            ])
 
     package init(_ column: Column) {
         let type = column.typeName
+        // A cast to a domain cuts what is too long for the type below it.
+        let isOfText = column.type == column.baseType && Self.textTypes.contains(column.baseType)
+        textType = isOfText ? column.plainType.name : nil
         switch PostgresType(rawValue: column.baseType) {
         case .bytea:
             fieldType = "text"
@@ -51,4 +65,13 @@ package struct WireConversion: Sendable {
     }
 
     package func expression(_ value: String) -> String { wrap(value) }
+
+    /// The expression on a value's text alone: of a string its characters, of a number or a boolean
+    /// its JSON.
+    ///
+    /// - Returns: nil for a column whose values have to come as JSON.
+    package func expression(ofText value: String) -> String? {
+        if fieldType == "text", textType == nil { return wrap(value) }
+        return textType.map { "\(value)::\($0)" }
+    }
 }

@@ -1,5 +1,5 @@
 -- business.notes: create
-WITH written AS (INSERT INTO "business"."notes" AS t ("id", "owner", "title", "at") SELECT r."KEY", $2, r."title", CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END FROM json_to_recordset($1) AS r("title" text, "at" text, "KEY" uuid))
+WITH written AS (INSERT INTO "business"."notes" AS t ("id", "owner", "title", "at") SELECT r."KEY", $2, r."title"::text, CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END FROM unnest($1, $4, $5) AS r("KEY", "title", "at"))
 SELECT $3, CASE WHEN NOT row_security_active('"business"."notes"') THEN
         sync.refuse_row('OV005',
         format('the policies of %s do not apply to %s', 'business.notes',
@@ -7,17 +7,17 @@ SELECT $3, CASE WHEN NOT row_security_active('"business"."notes"') THEN
 
 -- business.notes: create, whatever is there
 WITH stored AS MATERIALIZED (
-    SELECT t."id" AS key FROM sync.stored_rows(NULL::"business"."notes", 'id', ARRAY(SELECT r."KEY" FROM json_to_recordset($1) AS r("title" text, "at" text, "KEY" uuid))) AS t
+    SELECT t."id" AS key FROM sync.stored_rows(NULL::"business"."notes", 'id', ARRAY(SELECT r."KEY" FROM unnest($1, $4, $5) AS r("KEY", "title", "at"))) AS t
 ), missing AS MATERIALIZED (
-    SELECT r."KEY" AS key FROM json_to_recordset($1) AS r("title" text, "at" text, "KEY" uuid)
+    SELECT r."KEY" AS key FROM unnest($1, $4, $5) AS r("KEY", "title", "at")
     WHERE NOT EXISTS (SELECT FROM stored s WHERE s.key = r."KEY")
-), updated AS (UPDATE "business"."notes" AS t SET "title" = r."title", "at" = CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END FROM json_to_recordset($1) AS r("title" text, "at" text, "KEY" uuid)
+), updated AS (UPDATE "business"."notes" AS t SET "title" = r."title"::text, "at" = CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END FROM unnest($1, $4, $5) AS r("KEY", "title", "at")
 WHERE t."id" = r."KEY" AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."owner" = $2 RETURNING t."id" AS key), inserted AS (
-    INSERT INTO "business"."notes" AS t ("id", "owner", "title", "at") SELECT r."KEY", $2, r."title", CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END FROM json_to_recordset($1) AS r("title" text, "at" text, "KEY" uuid) WHERE EXISTS (SELECT FROM missing m WHERE m.key = r."KEY")
+    INSERT INTO "business"."notes" AS t ("id", "owner", "title", "at") SELECT r."KEY", $2, r."title"::text, CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END FROM unnest($1, $4, $5) AS r("KEY", "title", "at") WHERE EXISTS (SELECT FROM missing m WHERE m.key = r."KEY")
 )
 SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM missing)
-    + (SELECT count(*) FROM (SELECT FROM "business"."notes" AS t JOIN json_to_recordset($1) AS r("title" text, "at" text, "KEY" uuid) ON t."id" = r."KEY"
-WHERE (SELECT count(*) FROM updated) < $3 AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."owner" = $2 AND ROW(CAST(t."title" AS text), CAST(t."at" AS timestamp with time zone))::record *= ROW(CAST(r."title" AS text), CAST(CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END AS timestamp with time zone))::record
+    + (SELECT count(*) FROM (SELECT FROM "business"."notes" AS t JOIN unnest($1, $4, $5) AS r("KEY", "title", "at") ON t."id" = r."KEY"
+WHERE (SELECT count(*) FROM updated) < $3 AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."owner" = $2 AND ROW(CAST(t."title" AS text), CAST(t."at" AS timestamp with time zone))::record *= ROW(CAST(r."title"::text AS text), CAST(CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END AS timestamp with time zone))::record
     AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY") FOR UPDATE OF t) AS same), $3), CASE WHEN NOT row_security_active('"business"."notes"') THEN
         sync.refuse_row('OV005',
         format('the policies of %s do not apply to %s', 'business.notes',
@@ -26,7 +26,7 @@ WHERE $2::text IS NOT NULL AND set_config('oversync.rows_inserted',
     (SELECT count(*) FROM missing)::text, true) IS NOT NULL;
 
 -- business.notes: update
-WITH updated AS (UPDATE "business"."notes" AS t SET "title" = r."title", "at" = CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END FROM json_to_recordset($1) AS r("title" text, "at" text, "KEY" uuid)
+WITH updated AS (UPDATE "business"."notes" AS t SET "title" = r."title"::text, "at" = CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END FROM unnest($1, $4, $5) AS r("KEY", "title", "at")
 WHERE t."id" = r."KEY" AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."owner" = $2 RETURNING t."id" AS key)
 SELECT sync.expect_rows((SELECT count(*) FROM updated), $3), CASE WHEN NOT row_security_active('"business"."notes"') THEN
         sync.refuse_row('OV005',
@@ -35,17 +35,17 @@ SELECT sync.expect_rows((SELECT count(*) FROM updated), $3), CASE WHEN NOT row_s
 
 -- business.notes: update, whatever is there
 WITH stored AS MATERIALIZED (
-    SELECT t."id" AS key FROM sync.stored_rows(NULL::"business"."notes", 'id', ARRAY(SELECT r."KEY" FROM json_to_recordset($1) AS r("title" text, "at" text, "KEY" uuid))) AS t
+    SELECT t."id" AS key FROM sync.stored_rows(NULL::"business"."notes", 'id', ARRAY(SELECT r."KEY" FROM unnest($1, $4, $5) AS r("KEY", "title", "at"))) AS t
 ), missing AS MATERIALIZED (
-    SELECT r."KEY" AS key FROM json_to_recordset($1) AS r("title" text, "at" text, "KEY" uuid)
+    SELECT r."KEY" AS key FROM unnest($1, $4, $5) AS r("KEY", "title", "at")
     WHERE NOT EXISTS (SELECT FROM stored s WHERE s.key = r."KEY")
-), updated AS (UPDATE "business"."notes" AS t SET "title" = r."title", "at" = CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END FROM json_to_recordset($1) AS r("title" text, "at" text, "KEY" uuid)
+), updated AS (UPDATE "business"."notes" AS t SET "title" = r."title"::text, "at" = CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END FROM unnest($1, $4, $5) AS r("KEY", "title", "at")
 WHERE t."id" = r."KEY" AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."owner" = $2 RETURNING t."id" AS key), inserted AS (
-    INSERT INTO "business"."notes" AS t ("id", "owner", "title", "at") SELECT r."KEY", $2, r."title", CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END FROM json_to_recordset($1) AS r("title" text, "at" text, "KEY" uuid) WHERE EXISTS (SELECT FROM missing m WHERE m.key = r."KEY")
+    INSERT INTO "business"."notes" AS t ("id", "owner", "title", "at") SELECT r."KEY", $2, r."title"::text, CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END FROM unnest($1, $4, $5) AS r("KEY", "title", "at") WHERE EXISTS (SELECT FROM missing m WHERE m.key = r."KEY")
 )
 SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM missing)
-    + (SELECT count(*) FROM (SELECT FROM "business"."notes" AS t JOIN json_to_recordset($1) AS r("title" text, "at" text, "KEY" uuid) ON t."id" = r."KEY"
-WHERE (SELECT count(*) FROM updated) < $3 AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."owner" = $2 AND ROW(CAST(t."title" AS text), CAST(t."at" AS timestamp with time zone))::record *= ROW(CAST(r."title" AS text), CAST(CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END AS timestamp with time zone))::record
+    + (SELECT count(*) FROM (SELECT FROM "business"."notes" AS t JOIN unnest($1, $4, $5) AS r("KEY", "title", "at") ON t."id" = r."KEY"
+WHERE (SELECT count(*) FROM updated) < $3 AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."owner" = $2 AND ROW(CAST(t."title" AS text), CAST(t."at" AS timestamp with time zone))::record *= ROW(CAST(r."title"::text AS text), CAST(CASE WHEN r."at" ~ '^-?[0-9]+(\.[0-9]+)?$' THEN to_timestamp(r."at"::float8) ELSE r."at"::timestamptz END AS timestamp with time zone))::record
     AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY") FOR UPDATE OF t) AS same), $3), CASE WHEN NOT row_security_active('"business"."notes"') THEN
         sync.refuse_row('OV005',
         format('the policies of %s do not apply to %s', 'business.notes',
@@ -154,27 +154,27 @@ SELECT EXISTS (SELECT FROM sync.stored_rows(NULL::"business"."notes", 'id', ARRA
 WHERE $2::text IS NOT NULL;
 
 -- business.items: create
-WITH written AS (INSERT INTO "business"."items" AS t ("id", "owner", "note") SELECT r."KEY", $2, CASE WHEN length(r."note") = 24 THEN encode(decode(r."note", 'base64'), 'hex')::uuid ELSE nullif(r."note", '')::uuid END FROM json_to_recordset($1) AS r("note" text, "KEY" uuid) ON CONFLICT ("id") DO NOTHING RETURNING 1 AS key)
+WITH written AS (INSERT INTO "business"."items" AS t ("id", "owner", "note") SELECT r."KEY", $2, CASE WHEN length(r."note") = 24 THEN encode(decode(r."note", 'base64'), 'hex')::uuid ELSE nullif(r."note", '')::uuid END FROM unnest($1, $4) AS r("KEY", "note") ON CONFLICT ("id") DO NOTHING RETURNING 1 AS key)
 SELECT sync.expect_rows((SELECT count(*) FROM written), $3) WHERE $2::text IS NOT NULL;
 
 -- business.items: create, whatever is there
-WITH written AS (INSERT INTO "business"."items" AS t ("id", "owner", "note") SELECT r."KEY", $2, CASE WHEN length(r."note") = 24 THEN encode(decode(r."note", 'base64'), 'hex')::uuid ELSE nullif(r."note", '')::uuid END FROM json_to_recordset($1) AS r("note" text, "KEY" uuid) ON CONFLICT ("id") DO UPDATE SET "note" = excluded."note" WHERE t."owner" = $2 RETURNING 1 AS key)
+WITH written AS (INSERT INTO "business"."items" AS t ("id", "owner", "note") SELECT r."KEY", $2, CASE WHEN length(r."note") = 24 THEN encode(decode(r."note", 'base64'), 'hex')::uuid ELSE nullif(r."note", '')::uuid END FROM unnest($1, $4) AS r("KEY", "note") ON CONFLICT ("id") DO UPDATE SET "note" = excluded."note" WHERE t."owner" = $2 RETURNING 1 AS key)
 SELECT sync.expect_rows((SELECT count(*) FROM written), $3) WHERE $2::text IS NOT NULL;
 
 -- business.items: update
-WITH updated AS (UPDATE "business"."items" AS t SET "note" = CASE WHEN length(r."note") = 24 THEN encode(decode(r."note", 'base64'), 'hex')::uuid ELSE nullif(r."note", '')::uuid END FROM json_to_recordset($1) AS r("note" text, "KEY" uuid)
+WITH updated AS (UPDATE "business"."items" AS t SET "note" = CASE WHEN length(r."note") = 24 THEN encode(decode(r."note", 'base64'), 'hex')::uuid ELSE nullif(r."note", '')::uuid END FROM unnest($1, $4) AS r("KEY", "note")
 WHERE t."id" = r."KEY" AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."owner" = $2 RETURNING t."id" AS key)
 SELECT sync.expect_rows((SELECT count(*) FROM updated), $3) WHERE $2::text IS NOT NULL;
 
 -- business.items: update, whatever is there
-WITH updated AS (UPDATE "business"."items" AS t SET "note" = CASE WHEN length(r."note") = 24 THEN encode(decode(r."note", 'base64'), 'hex')::uuid ELSE nullif(r."note", '')::uuid END FROM json_to_recordset($1) AS r("note" text, "KEY" uuid)
+WITH updated AS (UPDATE "business"."items" AS t SET "note" = CASE WHEN length(r."note") = 24 THEN encode(decode(r."note", 'base64'), 'hex')::uuid ELSE nullif(r."note", '')::uuid END FROM unnest($1, $4) AS r("KEY", "note")
 WHERE t."id" = r."KEY" AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."owner" = $2 RETURNING t."id" AS key), inserted AS (
-    INSERT INTO "business"."items" AS t ("id", "owner", "note") SELECT r."KEY", $2, CASE WHEN length(r."note") = 24 THEN encode(decode(r."note", 'base64'), 'hex')::uuid ELSE nullif(r."note", '')::uuid END FROM json_to_recordset($1) AS r("note" text, "KEY" uuid) WHERE (SELECT count(*) FROM updated) < $3
+    INSERT INTO "business"."items" AS t ("id", "owner", "note") SELECT r."KEY", $2, CASE WHEN length(r."note") = 24 THEN encode(decode(r."note", 'base64'), 'hex')::uuid ELSE nullif(r."note", '')::uuid END FROM unnest($1, $4) AS r("KEY", "note") WHERE (SELECT count(*) FROM updated) < $3
         AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY")
     ON CONFLICT ("id") DO UPDATE SET "note" = excluded."note" WHERE t."owner" = $2 RETURNING 1 AS key
 )
 SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted)
-    + (SELECT count(*) FROM "business"."items" AS t JOIN json_to_recordset($1) AS r("note" text, "KEY" uuid) ON t."id" = r."KEY"
+    + (SELECT count(*) FROM "business"."items" AS t JOIN unnest($1, $4) AS r("KEY", "note") ON t."id" = r."KEY"
 WHERE (SELECT count(*) FROM updated) < $3 AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."owner" = $2 AND ROW(CAST(t."note" AS uuid))::record *= ROW(CAST(CASE WHEN length(r."note") = 24 THEN encode(decode(r."note", 'base64'), 'hex')::uuid ELSE nullif(r."note", '')::uuid END AS uuid))::record
     AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY")), $3)
 WHERE $2::text IS NOT NULL AND set_config('oversync.rows_inserted',
@@ -191,7 +191,7 @@ SELECT EXISTS (SELECT FROM "business"."items" AS t WHERE t."id" = $1) AND NOT EX
 WHERE $2::text IS NOT NULL;
 
 -- business.prefs: create
-WITH written AS (INSERT INTO "business"."prefs" AS t ("code", "owner", "value") SELECT r."KEY", $2, r."value" FROM json_to_recordset($1) AS r("value" text, "KEY" text))
+WITH written AS (INSERT INTO "business"."prefs" AS t ("code", "owner", "value") SELECT r."KEY", $2, r."value"::text FROM unnest($1, $4) AS r("KEY", "value"))
 SELECT $3, CASE WHEN NOT row_security_active('"business"."prefs"') THEN
         sync.refuse_row('OV005',
         format('the policies of %s do not apply to %s', 'business.prefs',
@@ -199,17 +199,17 @@ SELECT $3, CASE WHEN NOT row_security_active('"business"."prefs"') THEN
 
 -- business.prefs: create, whatever is there
 WITH stored AS MATERIALIZED (
-    SELECT t."code" AS key FROM sync.stored_rows(NULL::"business"."prefs", 'code', ARRAY(SELECT r."KEY" FROM json_to_recordset($1) AS r("value" text, "KEY" text))) AS t WHERE true AND t."owner" = $2
+    SELECT t."code" AS key FROM sync.stored_rows(NULL::"business"."prefs", 'code', ARRAY(SELECT r."KEY" FROM unnest($1, $4) AS r("KEY", "value"))) AS t WHERE true AND t."owner" = $2
 ), missing AS MATERIALIZED (
-    SELECT r."KEY" AS key FROM json_to_recordset($1) AS r("value" text, "KEY" text)
+    SELECT r."KEY" AS key FROM unnest($1, $4) AS r("KEY", "value")
     WHERE NOT EXISTS (SELECT FROM stored s WHERE s.key = r."KEY")
-), updated AS (UPDATE "business"."prefs" AS t SET "value" = r."value" FROM json_to_recordset($1) AS r("value" text, "KEY" text)
+), updated AS (UPDATE "business"."prefs" AS t SET "value" = r."value"::text FROM unnest($1, $4) AS r("KEY", "value")
 WHERE t."code" = r."KEY" AND length(r."KEY") BETWEEN 0 AND 512 AND t."owner" = $2 RETURNING t."code" AS key), inserted AS (
-    INSERT INTO "business"."prefs" AS t ("code", "owner", "value") SELECT r."KEY", $2, r."value" FROM json_to_recordset($1) AS r("value" text, "KEY" text) WHERE EXISTS (SELECT FROM missing m WHERE m.key = r."KEY")
+    INSERT INTO "business"."prefs" AS t ("code", "owner", "value") SELECT r."KEY", $2, r."value"::text FROM unnest($1, $4) AS r("KEY", "value") WHERE EXISTS (SELECT FROM missing m WHERE m.key = r."KEY")
 )
 SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM missing)
-    + (SELECT count(*) FROM (SELECT FROM "business"."prefs" AS t JOIN json_to_recordset($1) AS r("value" text, "KEY" text) ON t."code" = r."KEY"
-WHERE (SELECT count(*) FROM updated) < $3 AND length(r."KEY") BETWEEN 0 AND 512 AND t."owner" = $2 AND ROW(CAST(t."value" AS text))::record *= ROW(CAST(r."value" AS text))::record
+    + (SELECT count(*) FROM (SELECT FROM "business"."prefs" AS t JOIN unnest($1, $4) AS r("KEY", "value") ON t."code" = r."KEY"
+WHERE (SELECT count(*) FROM updated) < $3 AND length(r."KEY") BETWEEN 0 AND 512 AND t."owner" = $2 AND ROW(CAST(t."value" AS text))::record *= ROW(CAST(r."value"::text AS text))::record
     AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY") FOR UPDATE OF t) AS same), $3), CASE WHEN NOT row_security_active('"business"."prefs"') THEN
         sync.refuse_row('OV005',
         format('the policies of %s do not apply to %s', 'business.prefs',
@@ -218,7 +218,7 @@ WHERE $2::text IS NOT NULL AND set_config('oversync.rows_inserted',
     (SELECT count(*) FROM missing)::text, true) IS NOT NULL;
 
 -- business.prefs: update
-WITH updated AS (UPDATE "business"."prefs" AS t SET "value" = r."value" FROM json_to_recordset($1) AS r("value" text, "KEY" text)
+WITH updated AS (UPDATE "business"."prefs" AS t SET "value" = r."value"::text FROM unnest($1, $4) AS r("KEY", "value")
 WHERE t."code" = r."KEY" AND length(r."KEY") BETWEEN 0 AND 512 AND t."owner" = $2 RETURNING t."code" AS key)
 SELECT sync.expect_rows((SELECT count(*) FROM updated), $3), CASE WHEN NOT row_security_active('"business"."prefs"') THEN
         sync.refuse_row('OV005',
@@ -227,17 +227,17 @@ SELECT sync.expect_rows((SELECT count(*) FROM updated), $3), CASE WHEN NOT row_s
 
 -- business.prefs: update, whatever is there
 WITH stored AS MATERIALIZED (
-    SELECT t."code" AS key FROM sync.stored_rows(NULL::"business"."prefs", 'code', ARRAY(SELECT r."KEY" FROM json_to_recordset($1) AS r("value" text, "KEY" text))) AS t WHERE true AND t."owner" = $2
+    SELECT t."code" AS key FROM sync.stored_rows(NULL::"business"."prefs", 'code', ARRAY(SELECT r."KEY" FROM unnest($1, $4) AS r("KEY", "value"))) AS t WHERE true AND t."owner" = $2
 ), missing AS MATERIALIZED (
-    SELECT r."KEY" AS key FROM json_to_recordset($1) AS r("value" text, "KEY" text)
+    SELECT r."KEY" AS key FROM unnest($1, $4) AS r("KEY", "value")
     WHERE NOT EXISTS (SELECT FROM stored s WHERE s.key = r."KEY")
-), updated AS (UPDATE "business"."prefs" AS t SET "value" = r."value" FROM json_to_recordset($1) AS r("value" text, "KEY" text)
+), updated AS (UPDATE "business"."prefs" AS t SET "value" = r."value"::text FROM unnest($1, $4) AS r("KEY", "value")
 WHERE t."code" = r."KEY" AND length(r."KEY") BETWEEN 0 AND 512 AND t."owner" = $2 RETURNING t."code" AS key), inserted AS (
-    INSERT INTO "business"."prefs" AS t ("code", "owner", "value") SELECT r."KEY", $2, r."value" FROM json_to_recordset($1) AS r("value" text, "KEY" text) WHERE EXISTS (SELECT FROM missing m WHERE m.key = r."KEY")
+    INSERT INTO "business"."prefs" AS t ("code", "owner", "value") SELECT r."KEY", $2, r."value"::text FROM unnest($1, $4) AS r("KEY", "value") WHERE EXISTS (SELECT FROM missing m WHERE m.key = r."KEY")
 )
 SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM missing)
-    + (SELECT count(*) FROM (SELECT FROM "business"."prefs" AS t JOIN json_to_recordset($1) AS r("value" text, "KEY" text) ON t."code" = r."KEY"
-WHERE (SELECT count(*) FROM updated) < $3 AND length(r."KEY") BETWEEN 0 AND 512 AND t."owner" = $2 AND ROW(CAST(t."value" AS text))::record *= ROW(CAST(r."value" AS text))::record
+    + (SELECT count(*) FROM (SELECT FROM "business"."prefs" AS t JOIN unnest($1, $4) AS r("KEY", "value") ON t."code" = r."KEY"
+WHERE (SELECT count(*) FROM updated) < $3 AND length(r."KEY") BETWEEN 0 AND 512 AND t."owner" = $2 AND ROW(CAST(t."value" AS text))::record *= ROW(CAST(r."value"::text AS text))::record
     AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY") FOR UPDATE OF t) AS same), $3), CASE WHEN NOT row_security_active('"business"."prefs"') THEN
         sync.refuse_row('OV005',
         format('the policies of %s do not apply to %s', 'business.prefs',
@@ -271,10 +271,10 @@ WHERE $2::text IS NOT NULL;
 
 -- business.tags: create
 WITH stored AS MATERIALIZED (
-    SELECT t."code" AS key FROM sync.stored_rows(NULL::"business"."tags", 'code', ARRAY(SELECT r."KEY" FROM json_to_recordset($1) AS r("label" text, "KEY" text))) AS t
-), written AS (INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text)), owned AS (
+    SELECT t."code" AS key FROM sync.stored_rows(NULL::"business"."tags", 'code', ARRAY(SELECT r."KEY" FROM unnest($1, $4) AS r("KEY", "label"))) AS t
+), written AS (INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label"::text FROM unnest($1, $4) AS r("KEY", "label")), owned AS (
     INSERT INTO sync.key_owner (table_id, key, scope_id)
-    SELECT 2, convert_to(t."code"::text, 'UTF8'), $2 FROM (SELECT r."KEY" AS "code" FROM json_to_recordset($1) AS r("label" text, "KEY" text) WHERE NOT EXISTS (SELECT FROM stored s WHERE s.key = r."KEY")) AS t
+    SELECT 2, convert_to(t."code"::text, 'UTF8'), $2 FROM (SELECT r."KEY" AS "code" FROM unnest($1, $4) AS r("KEY", "label") WHERE NOT EXISTS (SELECT FROM stored s WHERE s.key = r."KEY")) AS t
     ON CONFLICT (table_id, key) DO UPDATE SET scope_id = excluded.scope_id
 )
 SELECT $3, CASE WHEN NOT row_security_active('"business"."tags"') THEN
@@ -284,27 +284,27 @@ SELECT $3, CASE WHEN NOT row_security_active('"business"."tags"') THEN
 
 -- business.tags: create, whatever is there
 WITH stored AS MATERIALIZED (
-    SELECT t."code" AS key FROM sync.stored_rows(NULL::"business"."tags", 'code', ARRAY(SELECT r."KEY" FROM json_to_recordset($1) AS r("label" text, "KEY" text))) AS t
+    SELECT t."code" AS key FROM sync.stored_rows(NULL::"business"."tags", 'code', ARRAY(SELECT r."KEY" FROM unnest($1, $4) AS r("KEY", "label"))) AS t
 ), missing AS MATERIALIZED (
-    SELECT r."KEY" AS key FROM json_to_recordset($1) AS r("label" text, "KEY" text)
+    SELECT r."KEY" AS key FROM unnest($1, $4) AS r("KEY", "label")
     WHERE NOT EXISTS (SELECT FROM stored s WHERE s.key = r."KEY")
-), updated AS (UPDATE "business"."tags" AS t SET "label" = r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text)
+), updated AS (UPDATE "business"."tags" AS t SET "label" = r."label"::text FROM unnest($1, $4) AS r("KEY", "label")
 WHERE t."code" = r."KEY" AND length(r."KEY") BETWEEN 0 AND 512 AND EXISTS (
     SELECT FROM sync.key_owner o
     WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8')
         AND o.scope_id = $2) RETURNING t."code" AS key), inserted AS (
-    INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text) WHERE EXISTS (SELECT FROM missing m WHERE m.key = r."KEY")
+    INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label"::text FROM unnest($1, $4) AS r("KEY", "label") WHERE EXISTS (SELECT FROM missing m WHERE m.key = r."KEY")
 ), owned AS (
     INSERT INTO sync.key_owner (table_id, key, scope_id)
     SELECT 2, convert_to(t."code"::text, 'UTF8'), $2 FROM (SELECT m.key AS "code" FROM missing m) AS t
     ON CONFLICT (table_id, key) DO UPDATE SET scope_id = excluded.scope_id
 )
 SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM missing)
-    + (SELECT count(*) FROM (SELECT FROM "business"."tags" AS t JOIN json_to_recordset($1) AS r("label" text, "KEY" text) ON t."code" = r."KEY"
+    + (SELECT count(*) FROM (SELECT FROM "business"."tags" AS t JOIN unnest($1, $4) AS r("KEY", "label") ON t."code" = r."KEY"
 WHERE (SELECT count(*) FROM updated) < $3 AND length(r."KEY") BETWEEN 0 AND 512 AND EXISTS (
     SELECT FROM sync.key_owner o
     WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8')
-        AND o.scope_id = $2) AND ROW(CAST(t."label" AS text))::record *= ROW(CAST(r."label" AS text))::record
+        AND o.scope_id = $2) AND ROW(CAST(t."label" AS text))::record *= ROW(CAST(r."label"::text AS text))::record
     AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY") FOR UPDATE OF t) AS same), $3), CASE WHEN NOT row_security_active('"business"."tags"') THEN
         sync.refuse_row('OV005',
         format('the policies of %s do not apply to %s', 'business.tags',
@@ -313,7 +313,7 @@ WHERE $2::int8 IS NOT NULL AND set_config('oversync.rows_inserted',
     (SELECT count(*) FROM missing)::text, true) IS NOT NULL;
 
 -- business.tags: update
-WITH updated AS (UPDATE "business"."tags" AS t SET "label" = r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text)
+WITH updated AS (UPDATE "business"."tags" AS t SET "label" = r."label"::text FROM unnest($1, $4) AS r("KEY", "label")
 WHERE t."code" = r."KEY" AND length(r."KEY") BETWEEN 0 AND 512 AND EXISTS (
     SELECT FROM sync.key_owner o
     WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8')
@@ -325,27 +325,27 @@ SELECT sync.expect_rows((SELECT count(*) FROM updated), $3), CASE WHEN NOT row_s
 
 -- business.tags: update, whatever is there
 WITH stored AS MATERIALIZED (
-    SELECT t."code" AS key FROM sync.stored_rows(NULL::"business"."tags", 'code', ARRAY(SELECT r."KEY" FROM json_to_recordset($1) AS r("label" text, "KEY" text))) AS t
+    SELECT t."code" AS key FROM sync.stored_rows(NULL::"business"."tags", 'code', ARRAY(SELECT r."KEY" FROM unnest($1, $4) AS r("KEY", "label"))) AS t
 ), missing AS MATERIALIZED (
-    SELECT r."KEY" AS key FROM json_to_recordset($1) AS r("label" text, "KEY" text)
+    SELECT r."KEY" AS key FROM unnest($1, $4) AS r("KEY", "label")
     WHERE NOT EXISTS (SELECT FROM stored s WHERE s.key = r."KEY")
-), updated AS (UPDATE "business"."tags" AS t SET "label" = r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text)
+), updated AS (UPDATE "business"."tags" AS t SET "label" = r."label"::text FROM unnest($1, $4) AS r("KEY", "label")
 WHERE t."code" = r."KEY" AND length(r."KEY") BETWEEN 0 AND 512 AND EXISTS (
     SELECT FROM sync.key_owner o
     WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8')
         AND o.scope_id = $2) RETURNING t."code" AS key), inserted AS (
-    INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text) WHERE EXISTS (SELECT FROM missing m WHERE m.key = r."KEY")
+    INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label"::text FROM unnest($1, $4) AS r("KEY", "label") WHERE EXISTS (SELECT FROM missing m WHERE m.key = r."KEY")
 ), owned AS (
     INSERT INTO sync.key_owner (table_id, key, scope_id)
     SELECT 2, convert_to(t."code"::text, 'UTF8'), $2 FROM (SELECT m.key AS "code" FROM missing m) AS t
     ON CONFLICT (table_id, key) DO UPDATE SET scope_id = excluded.scope_id
 )
 SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM missing)
-    + (SELECT count(*) FROM (SELECT FROM "business"."tags" AS t JOIN json_to_recordset($1) AS r("label" text, "KEY" text) ON t."code" = r."KEY"
+    + (SELECT count(*) FROM (SELECT FROM "business"."tags" AS t JOIN unnest($1, $4) AS r("KEY", "label") ON t."code" = r."KEY"
 WHERE (SELECT count(*) FROM updated) < $3 AND length(r."KEY") BETWEEN 0 AND 512 AND EXISTS (
     SELECT FROM sync.key_owner o
     WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8')
-        AND o.scope_id = $2) AND ROW(CAST(t."label" AS text))::record *= ROW(CAST(r."label" AS text))::record
+        AND o.scope_id = $2) AND ROW(CAST(t."label" AS text))::record *= ROW(CAST(r."label"::text AS text))::record
     AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY") FOR UPDATE OF t) AS same), $3), CASE WHEN NOT row_security_active('"business"."tags"') THEN
         sync.refuse_row('OV005',
         format('the policies of %s do not apply to %s', 'business.tags',

@@ -1,26 +1,26 @@
 -- business.notes: create
-WITH written AS (INSERT INTO "business"."notes" AS t ("id", "owner", "title", "stars") SELECT r."KEY", $2, r."title", r."stars" FROM json_to_recordset($1) AS r("title" text, "stars" integer, "KEY" uuid) ON CONFLICT ("id") DO NOTHING RETURNING 1 AS key)
+WITH written AS (INSERT INTO "business"."notes" AS t ("id", "owner", "title", "stars") SELECT r."KEY", $2, r."title"::text, r."stars"::integer FROM unnest($1, $4, $5) AS r("KEY", "title", "stars") ON CONFLICT ("id") DO NOTHING RETURNING 1 AS key)
 SELECT sync.expect_rows((SELECT count(*) FROM written), $3) WHERE $2::text IS NOT NULL;
 
 -- business.notes: create, whatever is there
-WITH written AS (INSERT INTO "business"."notes" AS t ("id", "owner", "title", "stars") SELECT r."KEY", $2, r."title", r."stars" FROM json_to_recordset($1) AS r("title" text, "stars" integer, "KEY" uuid) ON CONFLICT ("id") DO UPDATE SET "title" = excluded."title", "stars" = excluded."stars" WHERE t."owner" = $2 RETURNING 1 AS key)
+WITH written AS (INSERT INTO "business"."notes" AS t ("id", "owner", "title", "stars") SELECT r."KEY", $2, r."title"::text, r."stars"::integer FROM unnest($1, $4, $5) AS r("KEY", "title", "stars") ON CONFLICT ("id") DO UPDATE SET "title" = excluded."title", "stars" = excluded."stars" WHERE t."owner" = $2 RETURNING 1 AS key)
 SELECT sync.expect_rows((SELECT count(*) FROM written), $3) WHERE $2::text IS NOT NULL;
 
 -- business.notes: update
-WITH updated AS (UPDATE "business"."notes" AS t SET "title" = r."title", "stars" = r."stars" FROM json_to_recordset($1) AS r("title" text, "stars" integer, "KEY" uuid)
+WITH updated AS (UPDATE "business"."notes" AS t SET "title" = r."title"::text, "stars" = r."stars"::integer FROM unnest($1, $4, $5) AS r("KEY", "title", "stars")
 WHERE t."id" = r."KEY" AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."owner" = $2 RETURNING t."id" AS key)
 SELECT sync.expect_rows((SELECT count(*) FROM updated), $3) WHERE $2::text IS NOT NULL;
 
 -- business.notes: update, whatever is there
-WITH updated AS (UPDATE "business"."notes" AS t SET "title" = r."title", "stars" = r."stars" FROM json_to_recordset($1) AS r("title" text, "stars" integer, "KEY" uuid)
+WITH updated AS (UPDATE "business"."notes" AS t SET "title" = r."title"::text, "stars" = r."stars"::integer FROM unnest($1, $4, $5) AS r("KEY", "title", "stars")
 WHERE t."id" = r."KEY" AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."owner" = $2 RETURNING t."id" AS key), inserted AS (
-    INSERT INTO "business"."notes" AS t ("id", "owner", "title", "stars") SELECT r."KEY", $2, r."title", r."stars" FROM json_to_recordset($1) AS r("title" text, "stars" integer, "KEY" uuid) WHERE (SELECT count(*) FROM updated) < $3
+    INSERT INTO "business"."notes" AS t ("id", "owner", "title", "stars") SELECT r."KEY", $2, r."title"::text, r."stars"::integer FROM unnest($1, $4, $5) AS r("KEY", "title", "stars") WHERE (SELECT count(*) FROM updated) < $3
         AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY")
     ON CONFLICT ("id") DO UPDATE SET "title" = excluded."title", "stars" = excluded."stars" WHERE t."owner" = $2 RETURNING 1 AS key
 )
 SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted)
-    + (SELECT count(*) FROM "business"."notes" AS t JOIN json_to_recordset($1) AS r("title" text, "stars" integer, "KEY" uuid) ON t."id" = r."KEY"
-WHERE (SELECT count(*) FROM updated) < $3 AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."owner" = $2 AND ROW(CAST(t."title" AS text), CAST(t."stars" AS integer))::record *= ROW(CAST(r."title" AS text), CAST(r."stars" AS integer))::record
+    + (SELECT count(*) FROM "business"."notes" AS t JOIN unnest($1, $4, $5) AS r("KEY", "title", "stars") ON t."id" = r."KEY"
+WHERE (SELECT count(*) FROM updated) < $3 AND r."KEY" BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff' AND t."owner" = $2 AND ROW(CAST(t."title" AS text), CAST(t."stars" AS integer))::record *= ROW(CAST(r."title"::text AS text), CAST(r."stars"::integer AS integer))::record
     AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY")), $3)
 WHERE $2::text IS NOT NULL AND set_config('oversync.rows_inserted',
     (SELECT count(*) FROM inserted)::text, true) IS NOT NULL;
@@ -36,7 +36,7 @@ SELECT EXISTS (SELECT FROM "business"."notes" AS t WHERE t."id" = $1) AND NOT EX
 WHERE $2::text IS NOT NULL;
 
 -- business.tags: create
-WITH written AS (INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text) ON CONFLICT ("code") DO NOTHING RETURNING convert_to(t."code"::text, 'UTF8') AS key), owned AS (
+WITH written AS (INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label"::text FROM unnest($1, $4) AS r("KEY", "label") ON CONFLICT ("code") DO NOTHING RETURNING convert_to(t."code"::text, 'UTF8') AS key), owned AS (
     INSERT INTO sync.key_owner (table_id, key, scope_id)
     SELECT 2, w.key, $2 FROM written w
     ON CONFLICT (table_id, key) DO UPDATE SET scope_id = excluded.scope_id
@@ -44,7 +44,7 @@ WITH written AS (INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."
 SELECT sync.expect_rows((SELECT count(*) FROM written), $3) WHERE $2::int8 IS NOT NULL;
 
 -- business.tags: create, whatever is there
-WITH written AS (INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text) ON CONFLICT ("code") DO NOTHING RETURNING convert_to(t."code"::text, 'UTF8') AS key), owned AS (
+WITH written AS (INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label"::text FROM unnest($1, $4) AS r("KEY", "label") ON CONFLICT ("code") DO NOTHING RETURNING convert_to(t."code"::text, 'UTF8') AS key), owned AS (
     INSERT INTO sync.key_owner (table_id, key, scope_id)
     SELECT 2, w.key, $2 FROM written w
     ON CONFLICT (table_id, key) DO UPDATE SET scope_id = excluded.scope_id
@@ -52,7 +52,7 @@ WITH written AS (INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."
 SELECT sync.expect_rows((SELECT count(*) FROM written), $3) WHERE $2::int8 IS NOT NULL;
 
 -- business.tags: update
-WITH updated AS (UPDATE "business"."tags" AS t SET "label" = r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text)
+WITH updated AS (UPDATE "business"."tags" AS t SET "label" = r."label"::text FROM unnest($1, $4) AS r("KEY", "label")
 WHERE t."code" = r."KEY" AND length(r."KEY") BETWEEN 0 AND 512 AND EXISTS (
     SELECT FROM sync.key_owner o
     WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8')
@@ -60,12 +60,12 @@ WHERE t."code" = r."KEY" AND length(r."KEY") BETWEEN 0 AND 512 AND EXISTS (
 SELECT sync.expect_rows((SELECT count(*) FROM updated), $3) WHERE $2::int8 IS NOT NULL;
 
 -- business.tags: update, whatever is there
-WITH updated AS (UPDATE "business"."tags" AS t SET "label" = r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text)
+WITH updated AS (UPDATE "business"."tags" AS t SET "label" = r."label"::text FROM unnest($1, $4) AS r("KEY", "label")
 WHERE t."code" = r."KEY" AND length(r."KEY") BETWEEN 0 AND 512 AND EXISTS (
     SELECT FROM sync.key_owner o
     WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8')
         AND o.scope_id = $2) RETURNING t."code" AS key), inserted AS (
-    INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label" FROM json_to_recordset($1) AS r("label" text, "KEY" text) WHERE (SELECT count(*) FROM updated) < $3
+    INSERT INTO "business"."tags" AS t ("code", "label") SELECT r."KEY", r."label"::text FROM unnest($1, $4) AS r("KEY", "label") WHERE (SELECT count(*) FROM updated) < $3
         AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY")
     ON CONFLICT ("code") DO NOTHING RETURNING convert_to(t."code"::text, 'UTF8') AS key
 ), owned AS (
@@ -74,11 +74,11 @@ WHERE t."code" = r."KEY" AND length(r."KEY") BETWEEN 0 AND 512 AND EXISTS (
     ON CONFLICT (table_id, key) DO UPDATE SET scope_id = excluded.scope_id
 )
 SELECT sync.expect_rows((SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted)
-    + (SELECT count(*) FROM "business"."tags" AS t JOIN json_to_recordset($1) AS r("label" text, "KEY" text) ON t."code" = r."KEY"
+    + (SELECT count(*) FROM "business"."tags" AS t JOIN unnest($1, $4) AS r("KEY", "label") ON t."code" = r."KEY"
 WHERE (SELECT count(*) FROM updated) < $3 AND length(r."KEY") BETWEEN 0 AND 512 AND EXISTS (
     SELECT FROM sync.key_owner o
     WHERE o.table_id = 2 AND o.key = convert_to(t."code"::text, 'UTF8')
-        AND o.scope_id = $2) AND ROW(CAST(t."label" AS text))::record *= ROW(CAST(r."label" AS text))::record
+        AND o.scope_id = $2) AND ROW(CAST(t."label" AS text))::record *= ROW(CAST(r."label"::text AS text))::record
     AND NOT EXISTS (SELECT FROM updated u WHERE u.key = r."KEY")), $3)
 WHERE $2::int8 IS NOT NULL AND set_config('oversync.rows_inserted',
     (SELECT count(*) FROM inserted)::text, true) IS NOT NULL;

@@ -124,30 +124,18 @@ struct PolicedStatementTests {
             for (index, table) in schema.tables.enumerated() {
                 let registered = table.registered
                 guard registered.policies.isWanted else { continue }
-                var columns = ColumnSet()
-                for column in registered.columns.indices { columns.insert(column) }
                 for (kind, rows) in Self.writes {
-                    var bindings = Bindings()
-                    if kind == .delete {
-                        bindings.bind(Self.keys(registered))
-                    } else {
-                        let (member, key) = (
-                            MaterializeStatement.keyMember, Self.key(of: registered)
-                        )
-                        bindings.bind(bytes: Array(#"[{"\#(member)":"\#(key)"}]"#.utf8))
+                    let commands = statements.writes(
+                        Self.key(of: registered), of: index, kind, expecting: rows, for: stranger)
+                    for command in commands {
+                        let (result, state) = try await Self.run(command, database)
+                        let name = "\(registered.name) \(kind) \(rows)"
+                        #expect(!Self.shows(result), "\(name)")
+                        // A policy's no, a key that is taken, or a row that is not the user's.
+                        let taken = ["42501", "23505", RowRefusal.keyTakenState.rawValue]
+                        #expect(state.map { taken.contains($0.rawValue) } ?? true, "\(name)")
+                        #expect(try await Self.everything(database) == before, "\(name)")
                     }
-                    MaterializeStatement.bind(owner: stranger, of: registered, to: &bindings)
-                    bindings.bind(Int64(1))
-                    let (result, state) = try await Self.run(
-                        Command(
-                            statements.rows(index, kind, columns, expecting: rows), bindings),
-                        database)
-                    let name = "\(registered.name) \(kind) \(rows)"
-                    #expect(!Self.shows(result), "\(name)")
-                    // A policy's no, a key that is taken, or a row that is not the user's.
-                    let taken = ["42501", "23505", RowRefusal.keyTakenState.rawValue]
-                    #expect(state.map { taken.contains($0.rawValue) } ?? true, "\(name)")
-                    #expect(try await Self.everything(database) == before, "\(name)")
                 }
             }
         }

@@ -177,22 +177,21 @@ struct StatementIsolationTests {
             let statements = BusinessStatements(schema)
             // A row of every table to collide with.
             for (index, table) in schema.tables.enumerated() {
-                var columns = ColumnSet()
-                for column in table.registered.columns.indices { columns.insert(column) }
                 for (kind, rows) in Self.writes {
                     let key = Self.key(of: table.registered.name.table, kind)
-                    let command = Command(
-                        statements.rows(index, kind, columns, expecting: rows),
-                        Self.bindings(table.registered, kind, key, stranger))
-                    let name = "\(table.registered.name) \(kind) \(rows)"
-                    do {
-                        let result = try await database.sql.run(command)
-                        #expect(!Victim.shows(in: result), "\(name)")
-                    } catch let error as PostgresError {
-                        let isTaken = error.sqlState == RowRefusal.keyTakenState
-                        #expect(isTaken, "\(name): \(error)")
+                    let commands = statements.writes(
+                        key, of: index, kind, expecting: rows, for: stranger.named)
+                    for command in commands {
+                        let name = "\(table.registered.name) \(kind) \(rows)"
+                        do {
+                            let result = try await database.sql.run(command)
+                            #expect(!Victim.shows(in: result), "\(name)")
+                        } catch let error as PostgresError {
+                            let isTaken = error.sqlState == RowRefusal.keyTakenState
+                            #expect(isTaken, "\(name): \(error)")
+                        }
+                        #expect(try await victim.everything() == before, "\(name)")
                     }
-                    #expect(try await victim.everything() == before, "\(name)")
                 }
             }
         }
@@ -228,25 +227,6 @@ struct StatementIsolationTests {
         (.create, .asRecorded), (.create, .anything), (.update, .asRecorded), (.update, .anything),
         (.delete, .asRecorded),
     ]
-
-    private static func bindings(
-        _ table: RegisteredTable, _ kind: MaterializeStatement.Kind, _ key: String,
-        _ stranger: Stranger
-    ) -> Bindings {
-        var bindings = Bindings()
-        if kind == .delete {
-            let isUUID = table.keyKind == .uuid
-            var keys = ArrayBinding(of: isUUID ? .uuid : .text)
-            let bytes = isUUID ? Stranger.bytes(ofUUID: key) : Array(key.utf8)
-            bytes.withUnsafeBytes { keys.append(bytes: $0) }
-            bindings.bind(keys)
-        } else {
-            bindings.bind(bytes: Array(#"[{"\#(MaterializeStatement.keyMember)":"\#(key)"}]"#.utf8))
-        }
-        MaterializeStatement.bind(owner: stranger.named, of: table, to: &bindings)
-        bindings.bind(Int64(1))
-        return bindings
-    }
 
     @Test(
         "Captured plain SQL on one user's rows reaches no other's log, and a row that moves leaves nothing behind"

@@ -63,7 +63,10 @@ struct StatementPlanTests {
             for index in schema.tables.indices {
                 for kind in [MaterializeStatement.Kind.create, .update, .delete] {
                     for rows in [MaterializeStatement.Expectation.asRecorded, .anything] {
-                        all.append(business.rows(index, kind, ColumnSet(), expecting: rows))
+                        for form in [MaterializeStatement.Form.texts, .json] {
+                            all.append(
+                                business.rows(index, kind, ColumnSet(), as: form, expecting: rows))
+                        }
                     }
                 }
                 if let keyUse = business.keyUse(index) { all.append(keyUse) }

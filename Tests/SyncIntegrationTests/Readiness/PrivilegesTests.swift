@@ -95,10 +95,8 @@ struct PrivilegesTests {
             let key = kind == .uuid ? id("ffff") : "nobody's"
             for write in [MaterializeStatement.Kind.create, .update, .delete] {
                 for rows in [MaterializeStatement.Expectation.asRecorded, .anything] {
-                    commands.append(
-                        Command(
-                            statements.rows(index, write, columns, expecting: rows),
-                            rowBindings(table.registered, write, key, scope)))
+                    commands += statements.writes(
+                        key, of: index, write, expecting: rows, for: scope)
                 }
             }
             for write in [MaterializeStatement.Kind.create, .update] {
@@ -141,11 +139,10 @@ struct PrivilegesTests {
     /// Statements that look for rows which policies hide.
     private static func lookUps(of schema: UploadSchema, _ scope: NamedScope) -> [Command] {
         let statements = BusinessStatements(schema)
-        return schema.tables.enumerated().map { index, table in
+        return schema.tables.enumerated().flatMap { index, table in
             let key = table.registered.keyKind == .uuid ? id("ffff") : "nobody's"
-            return Command(
-                statements.rows(index, .delete, ColumnSet(), expecting: .asRecorded),
-                rowBindings(table.registered, .delete, key, scope))
+            return statements.writes(
+                key, of: index, .delete, expecting: .asRecorded, for: scope)
         }
     }
 
@@ -159,25 +156,6 @@ struct PrivilegesTests {
         bindings.bind(Int64(0))
         bindings.bind(ArrayBinding(of: table.keyKind == .uuid ? .uuid : .text))
         LogRows([], of: [], UnsafeBufferPointer(start: nil, count: 0)).bind(to: &bindings)
-        return bindings
-    }
-
-    private static func rowBindings(
-        _ table: RegisteredTable, _ kind: MaterializeStatement.Kind, _ key: String,
-        _ scope: NamedScope
-    ) -> Bindings {
-        var bindings = Bindings()
-        if kind == .delete {
-            let isUUID = table.keyKind == .uuid
-            var keys = ArrayBinding(of: isUUID ? .uuid : .text)
-            let bytes = isUUID ? Stranger.bytes(ofUUID: key) : Array(key.utf8)
-            bytes.withUnsafeBytes { keys.append(bytes: $0) }
-            bindings.bind(keys)
-        } else {
-            bindings.bind(bytes: Array(#"[{"\#(MaterializeStatement.keyMember)":"\#(key)"}]"#.utf8))
-        }
-        MaterializeStatement.bind(owner: scope, of: table, to: &bindings)
-        bindings.bind(Int64(1))
         return bindings
     }
 

@@ -168,52 +168,18 @@ struct ConcurrencyTests {
             let killer = try await SyncedDatabase.connect(database.url)
             defer { killer.close() }
             let uploads = 60
-            let killsPerUpload = 2
-            let kill = Command(
-                Statement(
-                    name: "kill",
-                    sql: """
-                        SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                        WHERE datname = current_database() AND state = 'active'
-                            AND pid <> pg_backend_pid() AND random() < 0.2
-                        """))
-            // Each answer lets the killer go on: if it never paused, hardly a session would live
-            // long enough for an upload.
+            // Each upload lets the killer go on: if it never paused, hardly a session would live
+            // long enough for one.
             let (permits, permit) = AsyncStream.makeStream(of: Void.self)
             let kills = try await withThrowingTaskGroup(of: Int?.self) { group in
                 group.addTask {
                     for upload in 0..<uploads {
-                        for _ in 0..<killsPerUpload { permit.yield() }
-                        let batch = (1...5).map {
-                            change(
-                                upload * 5 + $0, "INSERT", "notes",
-                                id(String(format: "%04x%x", upload, $0)), "{}")
-                        }
-                        .joined(separator: ",")
-                        // As a device does: again until there is an answer.
-                        while true {
-                            do {
-                                let answer = try await database.outcomes("ann", batch)
-                                #expect(answer == Array(repeating: "applied 1", count: 5))
-                                break
-                            } catch let failure as RPCFailure where failure.status == .unavailable {
-                            }
-                        }
+                        for _ in 0..<Self.killsPerUpload { permit.yield() }
+                        try await Self.uploadUntilAnswered(upload, to: database)
                     }
                     return nil
                 }
-                group.addTask {
-                    var kills = 0
-                    do {
-                        for await _ in permits {
-                            let before = kills
-                            while kills == before, !Task.isCancelled {
-                                kills += Int(try await killer.run(kill).int64(0, 0))
-                            }
-                        }
-                    } catch where Task.isCancelled {}
-                    return kills
-                }
+                group.addTask { try await Self.kill(with: killer, at: permits) }
                 var kills = 0
                 while let ended = try await group.next() {
                     kills += ended ?? 0
@@ -234,5 +200,54 @@ struct ConcurrencyTests {
             #expect(try count.int64(0, 1) == Int64(uploads * 5))
             #expect(try count.int64(0, 2) == Int64(uploads * 5))
         }
+    }
+
+    private static let killsPerUpload = 2
+
+    /// Uploads five rows as a device does: again until there is an answer.
+    private static func uploadUntilAnswered(
+        _ upload: Int, to database: SyncedDatabase
+    ) async throws {
+        let batch = (1...5).map {
+            change(
+                upload * 5 + $0, "INSERT", "notes", id(String(format: "%04x%x", upload, $0)), "{}")
+        }
+        .joined(separator: ",")
+        while true {
+            do {
+                let answer = try await database.outcomes("ann", batch)
+                #expect(answer == Array(repeating: "applied 1", count: 5))
+                return
+            } catch let failure as RPCFailure where failure.status == .unavailable {}
+        }
+    }
+
+    /// Ends some of the back ends that are at work, at least one for each permit, until it is
+    /// cancelled.
+    ///
+    /// - Returns: how many.
+    private static func kill(
+        with killer: PostgresConnection, at permits: AsyncStream<Void>
+    ) async throws -> Int {
+        let kill = Command(
+            Statement(
+                name: "kill",
+                sql: """
+                    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                    WHERE datname = current_database() AND state = 'active'
+                        AND pid <> pg_backend_pid() AND random() < 0.2
+                    """))
+        var kills = 0
+        do {
+            for await _ in permits {
+                let before = kills
+                while kills == before, !Task.isCancelled {
+                    kills += Int(try await killer.run(kill).int64(0, 0))
+                }
+            }
+        } catch {
+            if !Task.isCancelled { throw error }
+        }
+        return kills
     }
 }
