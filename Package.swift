@@ -405,7 +405,8 @@ let testTargets: [Target] = [
         ]),
     tests("TokensUnitTests", ["Tokens", .crypto]),
     tests(
-        "DownloadUnitTests", ["DownloadService", "Model", "Postgres", "Protos", "RPC", "Sidecar"]),
+        "DownloadUnitTests",
+        ["DatabaseKit", "DownloadService", "Model", "Postgres", "Protos", "RPC", "Sidecar"]),
     tests(
         "UploadUnitTests",
         ["Model", "SeededRandom", "ServerModel", "Sidecar", "UploadService", .nioCore]),

@@ -117,8 +117,8 @@ package enum DownloadService {
         standbys.report(to: process.metrics)
         process.readiness.describe { standbys.details }
         let pages = try StandbyPages(
-            standbys, connections: databases.reduce(0) { $0 + $1.connections }, primary: reader,
-            heads: heads, process.configuration, metrics: StandbyMetrics(process.metrics))
+            standbys, primary: reader, heads: heads, process.configuration,
+            metrics: StandbyMetrics(process.metrics))
         return (pages, standbys.services)
     }
 

@@ -44,6 +44,22 @@ struct PageReader: Sendable {
         }
     }
 
+    /// The page that a reading of a log's state is by itself: one without rows.
+    ///
+    /// - Parameter reading: with the device's pair, and the tag of the log's end.
+    /// - Returns: nil if the log has more, or the window ends before the log does.
+    /// - Throws: `RPCFailure` for a cursor that is not served.
+    func emptyPage(
+        for request: PageRequest, _ reading: ScopeReading
+    ) throws(RPCFailure) -> Page? {
+        let head = reading.state.head
+        guard request.after >= head, request.window(of: reading.state) == head else { return nil }
+        try request.cursor.check(reading)
+        var page = Page(emptyFor: request, reading.state)
+        page.tell(reading, to: request)
+        return page
+    }
+
     /// - Returns: nil if the scope is not the user's.
     private func readScope(
         _ scope: NamedScope?, _ device: DeviceID, _ pair: HistoryPair?, _ tellsHistory: Bool,
@@ -163,8 +179,7 @@ struct PageReader: Sendable {
                     rows, scopeRows, reading, scope, request, catalog, connection, deadline)
             }
         }
-        if request.tellsHistory { answer.history = reading.windowEnd }
-        answer.hasHole = reading.history == .hole
+        answer.tell(reading, to: request)
         // Where the log ends is the primary's to say: who waits for news waits for more than that.
         answer.scope = request.proof?.primary ?? answer.scope
         return answer

@@ -4,8 +4,7 @@ extension ScopeHeads {
     /// What is known of one user.
     struct Entry {
         var state: ScopeState?
-        /// Devices that may read no more.
-        var revoked: Set<DeviceID> = []
+        var access = DeviceAccess()
         /// The database was asked after this.
         var confirmed: Instant?
         var lastUse: Instant
@@ -92,6 +91,7 @@ extension ScopeHeads {
             while index != entries.endIndex {
                 if entries.values[index].readIn == generation {
                     entries.values[index].confirmed = asked
+                    entries.values[index].access.confirm(asked)
                 } else {
                     unknown.append(entries.keys[index])
                 }

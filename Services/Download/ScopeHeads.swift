@@ -44,14 +44,15 @@ final class ScopeHeads: Service {
 
     // MARK: - What is known
 
-    /// The user's state, if it was confirmed lately and the device is not known to be revoked. From this call
-    /// on the user is followed: nothing that Upload tells of it is missed.
+    /// The user's state, if it was confirmed lately, and the database said as lately that the device may read.
+    /// From this call on the user is followed: nothing that Upload tells of it is missed.
     func known(_ user: UserID, for device: DeviceID, now: Instant = .now) -> ScopeState? {
         state.withLock { state in
             state.entries[user, default: Entry(lastUse: now)].lastUse = now
             // Upload no longer tells a replica that goes down: it knows nothing any more.
             guard !state.isClosed, let entry = state.entries[user], let confirmed = entry.confirmed,
-                now - confirmed < Self.freshness, !entry.revoked.contains(device)
+                now - confirmed < Self.freshness,
+                entry.access.admits(device, since: now - Self.freshness)
             else { return nil }
             return entry.state
         }
@@ -60,10 +61,10 @@ final class ScopeHeads: Service {
     /// A reading of the database.
     ///
     /// - Parameters:
-    ///   - revoked: all of the user's devices that may read no more; nil if it was not asked for.
+    ///   - access: which devices may read.
     ///   - asked: a time before it was asked.
     func learn(
-        _ reading: ScopeState, of user: UserID, revoked: Set<DeviceID>? = nil, asked: Instant,
+        _ reading: ScopeState, of user: UserID, _ access: DeviceAccess.Reading, asked: Instant,
         now: Instant = .now
     ) {
         update(user) { entry in
@@ -82,7 +83,7 @@ final class ScopeHeads: Service {
             if reading.head != entry.told { entry.toldAt = now }
             (entry.told, entry.toldTag) = (reading.head, reading.tag)
             entry.state = reading
-            if let revoked { entry.revoked = revoked }
+            entry.access.learn(access, asked: asked)
             entry.confirmed = max(entry.confirmed ?? asked, asked)
         }
     }
@@ -346,7 +347,7 @@ final class ScopeHeads: Service {
         var rows = try await connection.run(
             DownloadStatements.ReadHeads(users: users), deadline: deadline)
         while let row = try rows.next() {
-            learn(row.state, of: row.user, revoked: row.revoked, asked: asked)
+            learn(row.state, of: row.user, .revoked(row.revoked), asked: asked)
         }
     }
 }

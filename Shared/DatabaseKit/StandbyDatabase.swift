@@ -6,6 +6,9 @@ import ServiceKit
 package struct StandbyDatabase: Sendable {
     /// Longest wait for a connection: the primary answers what a standby has no room for.
     static let patience: Duration = .seconds(1)
+    /// How long a standby has to stop what was cancelled or is late. The primary answers the same
+    /// request after that.
+    package static let grace: Duration = .milliseconds(500)
 
     /// Where it is, without credentials.
     package let name: String
@@ -14,6 +17,16 @@ package struct StandbyDatabase: Sendable {
     package let connection: PostgresPool
     /// Most connections of the pool.
     package let connections: Int
+}
+
+extension PostgresConfiguration {
+    /// Sets what each connection of a service to a standby has.
+    ///
+    /// - Parameter isPooled: a pooler stands before it that keeps no sessions.
+    package mutating func serveStandby(isPooled: Bool) {
+        serve(isPooled: isPooled)
+        interruptionGrace = StandbyDatabase.grace
+    }
 }
 
 extension DatabaseSettings {
@@ -35,7 +48,7 @@ extension DatabaseSettings {
                 () throws(ConfigurationError) in given
             }
             postgres.password = { password.current() }
-            postgres.serve(isPooled: isPooled)
+            postgres.serveStandby(isPooled: isPooled)
             postgres.sessionSettings["statement_timeout"] = timeout
             do {
                 standbys.append(

@@ -47,6 +47,21 @@ extension LocalPostgres {
         }
     }
 
+    /// Stops the server and all its back ends where they are, as on a machine that hangs:
+    /// connections stay open, and nothing answers until ``thaw()``.
+    package func freeze() {
+        guard let server = process else { return }
+        // It starts no back end after this.
+        _ = Foundation.kill(server, SIGSTOP)
+        for id in Self.children(of: server) { _ = Foundation.kill(id, SIGSTOP) }
+    }
+
+    /// Lets a frozen server go on. It must, before anything can end it.
+    package func thaw() {
+        guard let server = process else { return }
+        for id in Self.children(of: server) + [server] { _ = Foundation.kill(id, SIGCONT) }
+    }
+
     /// Leaves a guard that stops the server when this process ends, however it ends.
     ///
     /// The guard is a shell in a session of its own that waits for the end of a stream whose other

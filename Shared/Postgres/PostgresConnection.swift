@@ -24,7 +24,8 @@ package final class PostgresConnection: Sendable {
     ) {
         self.configuration = configuration
         transactionSettings = configuration.settingsCommand
-        channel = Channel(logger: logger, onClose: onClose)
+        channel = Channel(
+            logger: logger, grace: configuration.interruptionGrace, onClose: onClose)
         prepared =
             configuration.usesNamedStatements
             ? PreparedStore(limit: configuration.maximumPreparedStatements) : nil

@@ -70,18 +70,26 @@ import Testing
         }
     }
 
-    @Test func aServerThatDoesNotAnswerLosesTheConnectionAfterTheGracePeriod() async throws {
-        try await withConnection { connection in
+    @Test(arguments: [Duration.seconds(2), .milliseconds(100)])
+    func aServerThatDoesNotAnswerLosesTheConnectionAfterTheGracePeriod(
+        grace: Duration
+    ) async throws {
+        try await withConnection {
+            $0.interruptionGrace = grace
+        } _: { connection in
             // The backend cannot see the cancel request while it is stopped.
             let backend = try #require(connection.backendProcess)
             #expect(sendSignal(backend, .stop))
             defer { _ = sendSignal(backend, .goOn) }
+            let start = ContinuousClock.now
             let error = await postgresError {
                 try await connection.run(
                     command("SELECT 1"), deadline: .now + .milliseconds(20))
             }
             #expect(error?.kind == .deadlineExceeded)
             #expect(connection.isClosed)
+            #expect(.now - start >= grace)
+            #expect(grace == .seconds(2) || .now - start < .seconds(2))
             let next = await postgresError { try await connection.run(command("SELECT 1")) }
             #expect(next != nil)
         }

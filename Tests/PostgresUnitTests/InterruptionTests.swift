@@ -36,6 +36,10 @@ import Testing
         var interruption = Interruption(deadline: nil, closesAtOnce: false)
         _ = interruption.interrupt(.cancelled, now: start)
         #expect(interruption.tick(now: start + Interruption.grace) == .close)
+        var hasty = Interruption(deadline: nil, closesAtOnce: false, grace: .milliseconds(100))
+        _ = hasty.interrupt(.cancelled, now: start)
+        #expect(hasty.tick(now: start + .milliseconds(99)) == nil)
+        #expect(hasty.tick(now: start + .milliseconds(100)) == .close)
     }
 
     @Test func anAttemptToConnectIsClosedAtOnce() {

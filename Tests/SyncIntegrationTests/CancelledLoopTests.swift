@@ -39,6 +39,12 @@ struct CancelledLoopTests {
                 RPCServer(directory: folder, replica: "1", router: RPCRouter(), logger: logger)
             ),
             ("pool", pool),
+            (
+                "standbys",
+                Standbys(
+                    [.init(name: "none", pool: pool, connections: 1, connection: pool)],
+                    primary: pool, logger: logger)
+            ),
         ]
     }
 

@@ -46,4 +46,10 @@ extension Page {
             body = writer.finish(self)
         }
     }
+
+    /// Adds what a reading tells of histories.
+    mutating func tell(_ reading: ScopeReading, to request: PageRequest) {
+        if request.tellsHistory { history = reading.windowEnd }
+        hasHole = reading.history == .hole
+    }
 }

@@ -94,7 +94,7 @@ struct PullChanges: Sendable {
         if let page = try await standbys?.read(request, deadline: context.deadline) { return page }
         let asked = ContinuousClock.now
         let page = try await turns.read(request, with: reader, deadline: context.deadline)
-        heads.learn(page.scope, of: request.user, asked: asked)
+        heads.learn(page.scope, of: request.user, .admits(request.device), asked: asked)
         return page
     }
 

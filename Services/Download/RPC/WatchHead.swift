@@ -102,7 +102,7 @@ struct WatchHead: Sendable {
         do {
             let reading = try await read(
                 user, device, expected, by: min(context.deadline, asked + .seconds(10)))
-            heads.learn(reading.state, of: user, asked: asked)
+            heads.learn(reading.state, of: user, .admits(device), asked: asked)
             return reading
         } catch let error as PostgresError {
             logger.warning(

@@ -15,25 +15,25 @@ struct StandbyPages: Sendable {
         "OVERSYNC_DOWNLOAD_STANDBY_URLS",
         "PostgreSQL connection strings of standbys that serve pages, with spaces between them")
 
-    /// Longest time of a page on a standby, also of the wait for a turn there. At most half of what
-    /// the request has left, so that the primary has as much.
-    private static let pageLimit: Duration = .seconds(3)
-    private static let turnLimit: Duration = .seconds(1)
-    /// Pages of all users that wait.
+    /// Readings of users' states that run at once on the primary: few, as its connections are for
+    /// pages there.
+    private static let maximumChecks = 4
+    /// Pages of all users that wait for one standby, and of those that wait for a reading.
     private static let maximumWaiting = 4096
 
     private let standbys: Standbys
     private let readers: [PageReader]
     private let primary: PageReader
     private let heads: ScopeHeads
-    private let gate: FairGate<PageRequest, Page>
+    /// One for each standby: pages that one of them holds up are in nobody else's way.
+    private let gates: [FairGate<PageRequest, Page>]
+    /// Readings of users' states on the primary.
+    private let checks: FairGate<PageRequest, ScopeReading>
     private let metrics: StandbyMetrics
 
-    /// - Parameters:
-    ///   - connections: of the pools of all standbys.
-    ///   - primary: reads pages there; the standbys' share its catalog and its scopes.
+    /// - Parameter primary: reads pages there; the standbys' share its catalog and its scopes.
     init(
-        _ standbys: Standbys, connections: Int, primary: PageReader, heads: ScopeHeads,
+        _ standbys: Standbys, primary: PageReader, heads: ScopeHeads,
         _ configuration: Configuration, metrics: StandbyMetrics
     ) throws(ConfigurationError) {
         self.standbys = standbys
@@ -43,12 +43,16 @@ struct StandbyPages: Sendable {
         readers = standbys.members.map {
             PageReader(pool: $0.pool, source: primary.source, scopes: primary.scopes)
         }
-        gate = FairGate(
-            FairQueue.Limits(
-                turns: connections,
-                turnsPerUser: try configuration.value(PageTurns.perUserSetting),
-                waiting: Self.maximumWaiting,
-                waitingPerUser: try configuration.value(PageTurns.waitingSetting)))
+        var limits = FairQueue.Limits(
+            turns: Self.maximumChecks,
+            turnsPerUser: try configuration.value(PageTurns.perUserSetting),
+            waiting: Self.maximumWaiting,
+            waitingPerUser: try configuration.value(PageTurns.waitingSetting))
+        checks = FairGate(limits)
+        gates = standbys.members.map {
+            limits.turns = $0.connections
+            return FairGate(limits)
+        }
     }
 
     /// Why a page was left to the primary.
@@ -61,25 +65,34 @@ struct StandbyPages: Sendable {
         case behind
         /// Too many pages wait for standbys.
         case busy
+        /// The request has too little time to be answered twice.
+        case noTime = "no_time"
         /// The standby failed, or refused.
         case failed
     }
 
-    /// The page; nil if the primary is to answer.
+    /// The page; nil if the primary is to be asked for it.
     ///
     /// - Throws: what the primary answers when it is asked for the user's state.
     func read(_ request: PageRequest, deadline: Instant) async throws -> Page? {
-        guard let place = standbys.choose() else {
-            metrics.count(.noStandby)
-            return nil
-        }
+        let time = StandbyTime(from: .now, to: deadline)
         do {
-            let page = try await gate.submit(
-                request, of: request.user, by: min(deadline, .now + Self.turnLimit)
+            guard let place = standbys.choose() else { throw Reason.noStandby }
+            guard time.pageEnd(at: .now) != nil else { throw Reason.noTime }
+            let known = remembered(request)
+            let asked = known == nil ? try await check(request, time, deadline) : nil
+            guard let state = known ?? asked?.state, StandbyProof(request, state) != nil else {
+                metrics.count(.primaryOnly)
+                return try asked.flatMap { try primary.emptyPage(for: request, $0) }
+            }
+            let page = try await gates[place].submit(
+                request, of: request.user, by: time.turnEnd(at: .now)
             ) { request in
-                let state = try await state(for: request, deadline)
-                guard let proof = StandbyProof(request, state) else { throw Reason.primaryOnly }
-                return try await readPage(request.served(by: proof), at: place, deadline)
+                // What was remembered before the wait for the turn may hold no longer.
+                guard let state = asked?.state ?? remembered(request),
+                    let proof = StandbyProof(request, state)
+                else { throw Reason.primaryOnly }
+                return try await readPage(request.served(by: proof), at: place, time)
             }
             metrics.count(nil)
             return page
@@ -92,36 +105,50 @@ struct StandbyPages: Sendable {
         }
     }
 
-    /// The user's log as the primary has it. Access is the primary's word as well: memory follows
-    /// its devices that are revoked.
-    private func state(for request: PageRequest, _ deadline: Instant) async throws -> ScopeState {
-        if let known = heads.known(request.user, for: request.device),
+    /// The user's log as the primary has it, if memory is enough for this request. That the device
+    /// may read is the primary's word as well.
+    private func remembered(_ request: PageRequest) -> ScopeState? {
+        guard let known = heads.known(request.user, for: request.device),
             StandbyProof.mayRemember(request, known)
-        {
-            return known
+        else { return nil }
+        return known
+    }
+
+    /// Asks the primary for the state of the user's log, and whether the device may read.
+    private func check(
+        _ request: PageRequest, _ time: StandbyTime, _ deadline: Instant
+    ) async throws -> ScopeReading {
+        try await checks.submit(request, of: request.user, by: time.turnEnd(at: .now)) { request in
+            metrics.countCheck()
+            let asked = Instant.now
+            let reading = try await primary.readScope(
+                request.user, request.device, request.pair, tellsHistory: true,
+                deadline: deadline)
+            heads.learn(
+                reading.state, of: request.user, .admits(request.device), asked: asked)
+            return reading
         }
-        metrics.countCheck()
-        let asked = Instant.now
-        let reading = try await primary.readScope(
-            request.user, request.device, tellsHistory: true, deadline: deadline)
-        heads.learn(reading.state, of: request.user, asked: asked)
-        return reading.state
     }
 
     private func readPage(
-        _ request: PageRequest, at place: Int, _ deadline: Instant
+        _ request: PageRequest, at place: Int, _ time: StandbyTime
     ) async throws(Reason) -> Page {
         let now = Instant.now
-        let limit = min(now + Self.pageLimit, now + (deadline - now) / 2)
+        guard standbys.isFit(place, now: now) else { throw .noStandby }
+        guard let end = time.pageEnd(at: now) else { throw .noTime }
         do {
-            let page = try await readers[place].read(request, deadline: limit)
+            let page = try await readers[place].read(request, deadline: end)
             standbys.pageServed(by: place)
             return page
         } catch is StandbyProof.Missing {
             throw .behind
         } catch let error as PostgresError {
-            if error.kind == .poolExhausted { throw .busy }
-            if error.kind != .cancelled { standbys.pageFailed(at: place, error) }
+            switch error.kind {
+            case .poolExhausted: throw .busy
+            case .cancelled: break
+            case .deadlineExceeded where end - now < StandbyTime.fairForPage: break
+            default: standbys.pageFailed(at: place, error)
+            }
             throw .failed
         } catch {
             throw .failed

@@ -15,23 +15,27 @@ final class Standbys: Service {
     /// Time from one look to the next.
     static let interval: Duration = .milliseconds(500)
     /// Longest time of a look at one server. With the one at the primary before it, and the pause,
-    /// it stays below ``StandbyState/freshness``.
+    /// it stays below ``StandbyState/freshness``. One that hangs takes its grace longer.
     static let lookLimit: Duration = .milliseconds(600)
 
     /// One standby.
     struct Member: Sendable {
         let name: String
         let pool: PostgresPool
+        /// Most connections of the pool.
+        let connections: Int
         /// Looks at it.
         let connection: PostgresPool
 
-        init(name: String, pool: PostgresPool, connection: PostgresPool) {
-            (self.name, self.pool, self.connection) = (name, pool, connection)
+        init(name: String, pool: PostgresPool, connections: Int, connection: PostgresPool) {
+            (self.name, self.pool, self.connections) = (name, pool, connections)
+            self.connection = connection
         }
 
         init(_ database: StandbyDatabase) {
             self.init(
-                name: database.name, pool: database.pool, connection: database.connection)
+                name: database.name, pool: database.pool, connections: database.connections,
+                connection: database.connection)
         }
     }
 
@@ -82,6 +86,11 @@ final class Standbys: Service {
         }
     }
 
+    /// Whether a standby that was chosen is fit to be asked still.
+    func isFit(_ place: Int, now: Instant) -> Bool {
+        state.withLock { $0.standbys[place].trouble(at: now) == nil }
+    }
+
     func pageServed(by place: Int) {
         state.withLock { $0.standbys[place].pageServed() }
     }
@@ -95,44 +104,63 @@ final class Standbys: Service {
         tell()
     }
 
-    /// Looks until graceful shutdown.
+    /// What the primary has shown.
+    struct PrimaryLook: Sendable {
+        let reading: ServerReading
+        /// A time before it was asked.
+        let asked: Instant
+    }
+
+    /// Looks until graceful shutdown: at the primary, and then at each standby by itself. One that
+    /// hangs holds up no look at another.
     func run() async throws {
         await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                await self.look()
-                // Standbys signal nothing.
-                try? await Task.sleep(for: Self.interval)
-            }
-        }
-    }
-
-    /// Looks at the primary, and then at all standbys.
-    func look() async {
-        let asked = Instant.now
-        // While the primary is away, what is known of standbys becomes too old to be believed.
-        if let known = try? await Self.read(primary) {
             await withDiscardingTaskGroup { group in
-                for (place, member) in members.enumerated() {
-                    group.addTask { await self.look(at: place, member, beside: known, asked) }
+                let looks = self.members.indices.map { place in
+                    // One that is looked at still has the newest when that is over.
+                    let (primaries, look) = AsyncStream.makeStream(
+                        of: PrimaryLook.self, bufferingPolicy: .bufferingNewest(1))
+                    group.addTask {
+                        for await primary in primaries { await self.look(at: place, primary) }
+                    }
+                    return look
                 }
+                while !Task.isCancelled {
+                    if let primary = await self.lookAtPrimary() {
+                        for look in looks { look.yield(primary) }
+                    }
+                    // Standbys signal nothing.
+                    try? await Task.sleep(for: Self.interval)
+                }
+                for look in looks { look.finish() }
             }
         }
-        if !Task.isCancelled { tell() }
     }
 
-    private func look(
-        at place: Int, _ member: Member, beside primary: ServerReading, _ asked: Instant
-    ) async {
+    /// - Returns: nil while the primary is away: what is known of standbys becomes too old to be
+    ///   believed.
+    func lookAtPrimary() async -> PrimaryLook? {
+        let asked = Instant.now
+        let reading = try? await Self.read(primary)
+        if reading == nil, !Task.isCancelled { tell() }
+        return reading.map { PrimaryLook(reading: $0, asked: asked) }
+    }
+
+    /// Looks at a standby.
+    func look(at place: Int, _ primary: PrimaryLook) async {
+        let connection = members[place].connection
         do {
-            let reading = try await Self.read(member.connection)
+            let reading = try await Self.read(connection)
             state.withLock {
-                $0.standbys[place].looked(reading, beside: primary, asked: asked)
+                $0.standbys[place].looked(
+                    reading, beside: primary.reading, asked: primary.asked)
             }
         } catch {
             guard !Task.isCancelled else { return }
-            let reason = member.connection.failure.map { "\($0)" } ?? "\(error)"
-            state.withLock { $0.standbys[place].lookFailed(reason, asked: asked) }
+            let reason = connection.failure.map { "\($0)" } ?? "\(error)"
+            state.withLock { $0.standbys[place].lookFailed(reason, asked: primary.asked) }
         }
+        if !Task.isCancelled { tell() }
     }
 
     private static func read(_ pool: PostgresPool) async throws -> ServerReading {

@@ -48,6 +48,9 @@ package struct PostgresConfiguration: Sendable {
     package var settingsDelivery = SettingsDelivery.startupOptions
     /// How long one attempt to connect may take, its TLS and authentication included.
     package var connectTimeout: Duration = .seconds(5)
+    /// How long a server has to stop what was cancelled or is late. A call to one that does not is
+    /// over that much later than its deadline, and the connection is closed.
+    package var interruptionGrace = Interruption.grace
     /// False sends every statement unnamed, which is safe behind a transaction pooler.
     package var usesNamedStatements = true
     /// How many prepared statements one connection keeps; the least recently used go first.

@@ -57,14 +57,18 @@ final class Channel: Timed {
     private let state = Mutex(State())
     private let poller: Poller
     private let notices: NoticeSink
+    private let grace: Duration
     private let onClose: @Sendable (PostgresError) -> Void
 
-    /// - Parameter onClose: called once, when an opened connection is closed for any reason.
+    /// - Parameters:
+    ///   - grace: how long the server has to stop an exchange that is interrupted.
+    ///   - onClose: called once, when an opened connection is closed for any reason.
     init(
-        logger: Logger, poller: Poller = .shared,
+        logger: Logger, poller: Poller = .shared, grace: Duration = Interruption.grace,
         onClose: @escaping @Sendable (PostgresError) -> Void
     ) {
         self.poller = poller
+        self.grace = grace
         self.onClose = onClose
         notices = NoticeSink(logger: logger)
     }
@@ -153,7 +157,7 @@ final class Channel: Timed {
                 break
             }
             let interruption = Interruption(
-                deadline: deadline, closesAtOnce: exchange.interruptsByClosing)
+                deadline: deadline, closesAtOnce: exchange.interruptsByClosing, grace: grace)
             state.phase = .running(
                 Running(exchange: exchange, completion: completion, interruption: interruption))
             let effects = drive(&state)

@@ -5,7 +5,8 @@ struct Interruption {
     /// How long after a cancel request without effect another one is sent. A request that arrives
     /// between two commands of a pipeline has none.
     static let retryInterval = Duration.milliseconds(200)
-    /// How long the server has to stop before the connection is closed.
+    /// How long the server has to stop before the connection is closed, unless a configuration
+    /// says otherwise.
     static let grace = Duration.seconds(2)
 
     enum Action: Equatable {
@@ -15,15 +16,17 @@ struct Interruption {
 
     private let deadline: Instant?
     private let closesAtOnce: Bool
+    private let grace: Duration
     private(set) var reason: PostgresError.Kind?
     private(set) var cancelInFlight = false
     private var retryAt: Instant?
     private var closeAt: Instant?
 
     /// - Parameter closesAtOnce: closing is the only way to interrupt.
-    init(deadline: Instant?, closesAtOnce: Bool) {
+    init(deadline: Instant?, closesAtOnce: Bool, grace: Duration = grace) {
         self.deadline = deadline
         self.closesAtOnce = closesAtOnce
+        self.grace = grace
     }
 
     /// When ``tick(now:)`` has something to do next.
@@ -37,7 +40,7 @@ struct Interruption {
         guard self.reason == nil else { return nil }
         self.reason = reason
         if closesAtOnce { return .close }
-        closeAt = now + Self.grace
+        closeAt = now + grace
         cancelInFlight = true
         return .sendCancel
     }

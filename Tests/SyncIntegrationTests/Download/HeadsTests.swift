@@ -63,16 +63,17 @@ struct HeadsTests {
             #expect(Self.rows(try await database.pull("ann") { $0.after = 1 }) == 1)
             // An older word changes nothing.
             database.heads.remember(first.highestSequence, of: UserID("ann"))
-            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 2)
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("reader"))?.head == 2)
             // A reading that began before the commit does not take it back.
             let before = ContinuousClock.now
-            let known = try #require(database.heads.known(UserID("ann"), for: DeviceID("x")))
+            let known = try #require(database.heads.known(UserID("ann"), for: DeviceID("reader")))
             database.heads.remember(3, of: UserID("ann"))
-            database.heads.learn(known, of: UserID("ann"), asked: before)
-            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 3)
+            database.heads.learn(
+                known, of: UserID("ann"), .admits(DeviceID("reader")), asked: before)
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("reader"))?.head == 3)
             // One that began after the word does: it was false, or the database was restored since.
             await database.heads.poll()
-            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 2)
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("reader"))?.head == 2)
         }
     }
 
@@ -80,22 +81,26 @@ struct HeadsTests {
     func race() async throws {
         try await SyncedDatabase.with { database in
             // The page is asked for: from now on the user is followed.
-            #expect(database.heads.known(UserID("ann"), for: DeviceID("x")) == nil)
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("reader")) == nil)
             let asked = ContinuousClock.now
             database.heads.remember(7, of: UserID("ann"))
             database.heads.learn(
-                ScopeState(epoch: "e", head: 6, floor: 0), of: UserID("ann"), asked: asked)
-            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 7)
+                ScopeState(epoch: "e", head: 6, floor: 0), of: UserID("ann"),
+                .admits(DeviceID("reader")), asked: asked)
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("reader"))?.head == 7)
             // Two readings at once: the one that is heard of first may have been the later.
             database.heads.learn(
-                ScopeState(epoch: "e", head: 9, floor: 0), of: UserID("ann"), asked: asked)
+                ScopeState(epoch: "e", head: 9, floor: 0), of: UserID("ann"),
+                .admits(DeviceID("reader")), asked: asked)
             database.heads.learn(
-                ScopeState(epoch: "e", head: 8, floor: 0), of: UserID("ann"), asked: asked)
-            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 9)
+                ScopeState(epoch: "e", head: 8, floor: 0), of: UserID("ann"),
+                .admits(DeviceID("reader")), asked: asked)
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("reader"))?.head == 9)
             // Another history: what was told of the old one means nothing.
             database.heads.learn(
-                ScopeState(epoch: "f", head: 2, floor: 0), of: UserID("ann"), asked: .now)
-            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"))?.head == 2)
+                ScopeState(epoch: "f", head: 2, floor: 0), of: UserID("ann"),
+                .admits(DeviceID("reader")), asked: .now)
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("reader"))?.head == 2)
         }
     }
 
@@ -103,14 +108,15 @@ struct HeadsTests {
     func age() async throws {
         try await SyncedDatabase.with { database in
             let start = ContinuousClock.now
-            _ = database.heads.known(UserID("ann"), for: DeviceID("x"))
+            _ = database.heads.known(UserID("ann"), for: DeviceID("reader"))
             database.heads.learn(
-                ScopeState(epoch: "e", head: 6, floor: 0), of: UserID("ann"), asked: start)
-            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"), now: start) != nil)
+                ScopeState(epoch: "e", head: 6, floor: 0), of: UserID("ann"),
+                .admits(DeviceID("reader")), asked: start)
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("reader"), now: start) != nil)
             let late = start + ScopeHeads.freshness + .milliseconds(1)
-            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"), now: late) == nil)
+            #expect(database.heads.known(UserID("ann"), for: DeviceID("reader"), now: late) == nil)
             _ = database.heads.known(
-                UserID("old"), for: DeviceID("x"), now: start - ScopeHeads.retention)
+                UserID("old"), for: DeviceID("reader"), now: start - ScopeHeads.retention)
             #expect(database.heads.tracked == 2)
             await database.heads.poll()
             #expect(database.heads.tracked == 1)
@@ -191,8 +197,10 @@ struct HeadsTests {
             try await database.upload("ann", Self.note(2))
             #expect(await database.heads.probe() == .read)
             #expect(Self.rows(try await page) == 1)
-            #expect(database.heads.known(UserID("ann"), for: DeviceID("x"), now: start)?.head == 2)
-            #expect(database.heads.known(UserID("bob"), for: DeviceID("x"), now: start)?.head == 1)
+            #expect(
+                database.heads.known(UserID("ann"), for: DeviceID("reader"), now: start)?.head == 2)
+            #expect(
+                database.heads.known(UserID("bob"), for: DeviceID("reader"), now: start)?.head == 1)
             #expect(database.heads.readings.states == 0)
         }
     }
@@ -223,7 +231,7 @@ struct HeadsTests {
                 #expect(after.grown == before.grown)
                 #expect(after.marks == before.marks + 2)
                 let late = asked + ScopeHeads.freshness - .milliseconds(1)
-                let known = database.heads.known(UserID("ann"), for: DeviceID("x"), now: late)
+                let known = database.heads.known(UserID("ann"), for: DeviceID("reader"), now: late)
                 #expect(known?.head == 1)
                 quiet += 1
             }
@@ -263,11 +271,19 @@ struct HeadsTests {
         try await SyncedDatabase.with { database in
             try await database.upload("ann", device: "phone", Self.note(1))
             try await database.upload("ann", device: "tablet", Self.note(2))
-            #expect(Self.rows(try await database.pull("ann", device: "phone")) == 1)
+            try await database.upload("ann", device: "watch", Self.note(4))
+            try await database.execute(
+                "UPDATE sync.source SET revoked_at = now() WHERE device = 'watch'")
+            #expect(Self.rows(try await database.pull("ann", device: "phone")) == 2)
+            // That the phone may read says nothing of another device.
+            let code = await database.code {
+                _ = try await database.pull("ann", device: "watch") { $0.after = 3 }
+            }
+            #expect(code == "device_revoked")
             try await database.execute(
                 "UPDATE sync.source SET revoked_at = now() WHERE device = 'phone'")
             await database.heads.poll()
-            for after in [0, 2] {
+            for after in [0, 3] {
                 await #expect(throws: RPCFailure.self) {
                     try await database.pull("ann", device: "phone") { $0.after = Int64(after) }
                 }
@@ -275,7 +291,7 @@ struct HeadsTests {
             await #expect(throws: RPCFailure.self) {
                 try await database.upload("ann", device: "phone", Self.note(3))
             }
-            #expect(Self.rows(try await database.pull("ann", device: "tablet")) == 1)
+            #expect(Self.rows(try await database.pull("ann", device: "tablet")) == 2)
         }
     }
 

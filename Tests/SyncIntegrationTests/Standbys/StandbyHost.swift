@@ -9,41 +9,60 @@ import Protos
 import RPC
 import ServiceKit
 import Sidecar
+import Synchronization
 import Telemetry
 import Testing
 import TestSupport
 
-/// A replica of Download with a real primary and a real streaming standby. It looks at both only
-/// when a test tells it to.
+/// A replica of Download with a real primary and real streaming standbys, one unless a test asks
+/// for more. It looks at them only when a test tells it to.
 struct StandbyHost {
     let primary: LocalPostgres
+    /// The first one.
     let standby: LocalPostgres
+    let others: [LocalPostgres]
     /// What is uploaded, and what a replica without standbys serves.
     let source: SyncedDatabase
     /// A superuser's connection to the standby.
     let copy: PostgresConnection
     let standbys: Standbys
+    /// Connections of the pool for pages on the primary that were lent so far.
+    let loans: PoolLoans
     private let metrics = MetricsRegistry()
     private let pages: StandbyPages
     private let downloads: PullChanges
 
-    /// - Parameter other: makes a standby of another cluster than the primary.
+    /// - Parameters:
+    ///   - other: makes a standby of another cluster than the primary.
+    ///   - more: standbys of the primary beside the first one.
     static func with(
-        standbyOf other: LocalPostgres? = nil, _ body: (StandbyHost) async throws -> Void
+        standbyOf other: LocalPostgres? = nil, andMore more: Int = 0,
+        _ body: (StandbyHost) async throws -> Void
     ) async throws {
         try await TestDatabase.withCluster { primary in
             try await SyncedDatabase.prepare(primary.connectionURL())
             try await withStandby(of: other ?? primary) { standby in
-                let sql = try await SyncedDatabase.connect(primary.connectionURL())
-                defer { sql.close() }
-                let copy = try await SyncedDatabase.connect(standby.connectionURL())
-                defer { copy.close() }
-                try await body(try StandbyHost(primary, sql, standby, copy))
+                try await withStandbys(more, of: primary) { others in
+                    let sql = try await SyncedDatabase.connect(primary.connectionURL())
+                    defer { sql.close() }
+                    let copy = try await SyncedDatabase.connect(standby.connectionURL())
+                    defer { copy.close() }
+                    try await body(try StandbyHost(primary, sql, [standby] + others, copy))
+                }
             }
         }
     }
 
-    static func withStandby(
+    private static func withStandbys(
+        _ count: Int, of primary: LocalPostgres, _ body: ([LocalPostgres]) async throws -> Void
+    ) async throws {
+        guard count > 0 else { return try await body([]) }
+        try await withStandby(of: primary) { standby in
+            try await withStandbys(count - 1, of: primary) { try await body([standby] + $0) }
+        }
+    }
+
+    private static func withStandby(
         of primary: LocalPostgres, _ body: (LocalPostgres) async throws -> Void
     ) async throws {
         let name = UUID().uuidString.prefix(8)
@@ -58,45 +77,68 @@ struct StandbyHost {
         try outcome.get()
     }
 
+    /// Pages that each standby may serve at once.
+    private static let turns = 8
+
     private init(
-        _ primary: LocalPostgres, _ sql: PostgresConnection, _ standby: LocalPostgres,
+        _ primary: LocalPostgres, _ sql: PostgresConnection, _ all: [LocalPostgres],
         _ copy: PostgresConnection
     ) throws {
-        (self.primary, self.standby, self.copy) = (primary, standby, copy)
+        (self.primary, self.copy) = (primary, copy)
+        (standby, others) = (all[0], Array(all.dropFirst()))
         let url = primary.connectionURL()
         source = try SyncedDatabase(url, sql, reaching: PostgresConfiguration(url: url))
-        let member = Standbys.Member(
-            name: "standby",
-            pool: try Self.pool(
-                standby, PoolConfiguration(acquireTimeout: .seconds(1), outageBridge: .zero)),
-            connection: try Self.connection(standby))
+        let members = try all.enumerated().map { place, standby in
+            Standbys.Member(
+                name: "standby-\(place)",
+                pool: try Self.pool(
+                    standby, PoolConfiguration(acquireTimeout: .seconds(1), outageBridge: .zero),
+                    isStandby: true),
+                connections: Self.turns,
+                connection: try Self.connection(standby, isStandby: true))
+        }
         standbys = Standbys(
-            [member], primary: try Self.connection(primary), logger: SyncedDatabase.logger,
+            members, primary: try Self.connection(primary), logger: SyncedDatabase.logger,
             // Tests pause replay for as long as they take.
             lagLimit: .seconds(600))
         standbys.report(to: metrics)
+        let loans = PoolLoans()
+        let reader = PageReader(
+            pool: try Self.pool(primary, PoolConfiguration(), observer: loans),
+            source: source.reader.source)
+        self.loans = loans
         pages = try StandbyPages(
-            standbys, connections: 4, primary: source.reader, heads: source.heads,
-            Configuration(environment: [:]), metrics: StandbyMetrics(metrics))
+            standbys, primary: reader, heads: source.heads, Configuration(environment: [:]),
+            metrics: StandbyMetrics(metrics))
         downloads = PullChanges(
-            reader: source.reader, turns: source.turns, heads: source.heads,
+            reader: reader, turns: source.turns, heads: source.heads,
             hydrations: DirectHydrationNotes(pool: source.pool), limits: .init(),
             metrics: DownloadMetrics(MetricsRegistry()), logger: SyncedDatabase.logger,
             standbys: pages)
     }
 
-    private static func connection(_ cluster: LocalPostgres) throws -> PostgresPool {
-        try pool(cluster, PoolConfiguration(maximumConnections: 1, outageBridge: .zero))
+    private static func connection(
+        _ cluster: LocalPostgres, isStandby: Bool = false
+    ) throws -> PostgresPool {
+        try pool(
+            cluster, PoolConfiguration(maximumConnections: 1, outageBridge: .zero),
+            isStandby: isStandby)
     }
 
     /// As Download's role.
     private static func pool(
-        _ cluster: LocalPostgres, _ bounds: PoolConfiguration
+        _ cluster: LocalPostgres, _ bounds: PoolConfiguration, isStandby: Bool = false,
+        observer: (any PoolObserver)? = nil
     ) throws -> PostgresPool {
         var configuration = try PostgresConfiguration(
             url: cluster.connectionURL(role: ServiceRole.download.defaultName))
-        configuration.serve(isPooled: false)
-        return PostgresPool(configuration, pool: bounds, logger: SyncedDatabase.logger)
+        if isStandby {
+            configuration.serveStandby(isPooled: false)
+        } else {
+            configuration.serve(isPooled: false)
+        }
+        return PostgresPool(
+            configuration, pool: bounds, logger: SyncedDatabase.logger, observer: observer)
     }
 
     // MARK: - What a device asks
@@ -104,6 +146,7 @@ struct StandbyHost {
     /// A download as the service with standbys serves it.
     func pull(
         _ user: String = "ann", device: String = "reader", pair: HistoryPair? = nil,
+        within time: Duration = .seconds(60),
         _ fill: (inout PullChangesRequest) -> Void = { _ in }
     ) async throws -> RPCReply<PullChangesReply> {
         var request = PullChangesRequest()
@@ -114,7 +157,7 @@ struct StandbyHost {
         return try await downloads(
             request, ByteBuffer(),
             CallContext(
-                requestID: "test", deadline: .now + .seconds(60),
+                requestID: "test", deadline: .now + time,
                 caller: CallerIdentity(user: user, device: device, roles: [])))
     }
 
@@ -170,19 +213,26 @@ struct StandbyHost {
 
     // MARK: - What the standby does
 
-    /// Returns when the replica finds the standby fit to serve.
+    /// Returns when the replica finds all standbys fit to serve.
     func expectFit() async throws { try await expect(nil) }
 
-    /// Looks until the replica finds that.
+    /// Looks until the replica finds that of all standbys.
     func expect(_ trouble: StandbyTrouble?) async throws {
         let deadline = ContinuousClock.now + .seconds(30)
         repeat {
-            await standbys.look()
-            if standbys.known.first?.trouble == trouble { return }
+            await look()
+            if standbys.known.allSatisfy({ $0.trouble == trouble }) { return }
         } while .now < deadline
         Issue.record("it finds \(standbys.details), not \(String(describing: trouble))")
     }
 
+    /// Looks at each standby once.
+    func look() async {
+        guard let primary = await standbys.lookAtPrimary() else { return }
+        for place in standbys.members.indices { await standbys.look(at: place, primary) }
+    }
+
+    /// Pauses the first standby's.
     func pauseReplay() async throws {
         try await copy.execute(script: "SELECT pg_wal_replay_pause()")
         let paused = Command(
@@ -195,16 +245,41 @@ struct StandbyHost {
         try await copy.execute(script: "SELECT pg_wal_replay_resume()")
     }
 
-    /// Returns when the standby shows all that was committed until now.
+    /// Lets the replica know its catalog, the log that ends with this change, and who may read it.
+    func remember(_ end: HistoryPair) async throws {
+        _ = try await source.pull(end)
+        await source.heads.poll()
+        #expect(source.heads.known(UserID("ann"), for: DeviceID("reader"))?.end == end)
+    }
+
+    /// Returns when all standbys show all that was committed until now.
     func expectReplay() async throws {
+        for cluster in [standby] + others { try await expectReplay(on: cluster) }
+    }
+
+    /// Returns when a standby shows all that was committed until now.
+    func expectReplay(on cluster: LocalPostgres) async throws {
+        let connection = try await SyncedDatabase.connect(cluster.connectionURL())
+        defer { connection.close() }
         let position = try await source.value("SELECT pg_current_wal_flush_lsn()::text") ?? ""
         let replayed = Command(
             Statement(
-                name: "replayed_\(position)",
+                name: "replayed",
                 sql: "SELECT pg_last_wal_replay_lsn() >= '\(position)'::pg_lsn"))
         let deadline = ContinuousClock.now + .seconds(30)
-        while try await !copy.run(replayed).bool(0, 0) {
+        while try await !connection.run(replayed).bool(0, 0) {
             try #require(.now < deadline, "the standby does not follow")
         }
+    }
+}
+
+/// Counts how often a pool lends a connection.
+final class PoolLoans: PoolObserver {
+    private let number = Atomic(0)
+
+    var count: Int { number.load(ordering: .relaxed) }
+
+    func poolDid(_ event: PoolEvent) {
+        if case .acquired = event { number.add(1, ordering: .relaxed) }
     }
 }
