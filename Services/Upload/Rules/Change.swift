@@ -1,7 +1,9 @@
 import Model
 
 /// A change that is well formed and concerns a registered table. The plan decides about it.
-package struct Change: Sendable {
+///
+/// It goes through many hands: an object costs less to hand on than its many parts.
+package final class Change: Sendable {
     /// Its place in the request.
     package let index: Int
     package let id: ChangeID

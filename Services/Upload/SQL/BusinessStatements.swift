@@ -49,6 +49,14 @@ final class BusinessStatements: Sendable {
         }
     }
 
+    /// Whether the table may hold another row than a change says: false of most, and cheap to tell.
+    func mayStoreOtherwise(
+        _ change: Change, expecting rows: MaterializeStatement.Expectation
+    ) -> Bool {
+        rows == .anything || change.isOverruled || !change.defaulted.isEmpty
+            || schema.tables[change.table].mayStoreOtherwise
+    }
+
     /// Logs changes as the table has stored them; nil where it stores nothing but what it is given,
     /// or nothing at all.
     func stored(

@@ -189,11 +189,13 @@ struct Parts {
         source =
             switch form {
             case .json:
-                "json_to_recordset($1) AS r(\((fields + ["\(key) \(keyType)"]).joined(separator: ", ")))"
+                "json_to_recordset($1) AS r(\(Self.list(fields + ["\(key) \(keyType)"])))"
             case .texts:
-                "unnest(\(arrays.joined(separator: ", "))) AS r(\(fields.joined(separator: ", ")))"
+                "unnest(\(Self.list(arrays))) AS r(\(Self.list(fields)))"
             }
     }
+
+    private static func list(_ items: [String]) -> String { items.joined(separator: ", ") }
 
     var keyValue: String { "r.\(quoted(MaterializeStatement.keyMember))" }
 

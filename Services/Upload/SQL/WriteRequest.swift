@@ -70,6 +70,9 @@ struct WriteRequest {
         var known: [BusinessWrites.Shape: StoredRowStatement?] = [:]
         for entry in entries {
             let change = changes[entry.change]
+            guard
+                statements.mayStoreOtherwise(change, expecting: expected)
+            else { continue }
             let shape = BusinessWrites.Shape(change, isCreation: entry.isCreation)
             let statement =
                 known[shape] ?? statements.stored(shape, expecting: expected)
