@@ -81,6 +81,9 @@ struct UploadBatch: Sendable {
         self.body = body
     }
 
+    /// Some rows are refused before PostgreSQL is asked (``Change/refusedNull``).
+    var hasRefusedNulls: Bool { changes.contains { $0.refusedNull != nil } }
+
     /// The change ids in the order of the request.
     let changeIDs: [ChangeID]
 

@@ -179,7 +179,8 @@ package final class UploadExecutor: Sendable {
         _ batch: UploadBatch, _ statements: BusinessStatements, _ upload: QueuedUpload,
         trustsSchema: Bool = false
     ) async throws -> UploadResult {
-        var isolates = false
+        var isolates = batch.hasRefusedNulls
+        var isRepeated = false
         var unreadable = UnreadableParents()
         var backoff = Self.backoff
         while true {
@@ -188,7 +189,7 @@ package final class UploadExecutor: Sendable {
                     let transaction = UploadTransaction(
                         connection: connection, scopes: scopes, upload: upload, batch: batch,
                         statements: statements, timeouts: timeouts,
-                        isRepeated: isolates || backoff.failures > 0, unreadable: unreadable)
+                        isRepeated: isRepeated, unreadable: unreadable)
                     var result =
                         isolates
                         ? try await transaction.isolating() : try await transaction.direct()
@@ -196,6 +197,7 @@ package final class UploadExecutor: Sendable {
                     return result
                 }
             } catch let error as PostgresError {
+                isRepeated = true
                 if !trustsSchema, Self.mayBeOutdated(error.sqlState) { throw OutdatedSchema() }
                 if unreadable.record(error, statements) {
                     isolates = true

@@ -58,6 +58,13 @@ struct UploadIsolation {
         self.plan = plan
         let batch = transaction.batch
         waiting = [0..<batch.changes.count]
+        for change in batch.changes {
+            guard let refusal = Self.refusalOfNull(change, batch.schema) else { continue }
+            let table = batch.schema.tables[change.table].registered.name
+            self.plan.bar(change: change.index) { change, version in
+                refusal.outcome(of: change, version: version, in: table)
+            }
+        }
         cycles = RowCycles(batch.changes[...], in: batch.schema)
         end = transaction.upload.deadline - Self.reserve
     }
@@ -89,10 +96,20 @@ struct UploadIsolation {
             }
         }
         for change in changes where !concluded.contains(change.index) {
-            guard let refusal = blocked[change.table] ?? transaction.unreadable.refusal(of: change),
+            guard
+                let refusal = Self.refusalOfNull(change, schema) ?? blocked[change.table]
+                    ?? transaction.unreadable.refusal(of: change),
                 case .materializeError(let version, _)? = plan.outcomes[change.index]
             else { continue }
             record(change, version, refusal)
+        }
+    }
+
+    /// Why a row is refused before PostgreSQL is asked. It would write the whole row into its log
+    /// where that is not set otherwise, and search for it among others takes it time.
+    private static func refusalOfNull(_ change: Change, _ schema: UploadSchema) -> RowRefusal? {
+        change.refusedNull.map {
+            .null(in: schema.tables[change.table].registered.columns[$0].name)
         }
     }
 

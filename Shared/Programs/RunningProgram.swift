@@ -54,6 +54,20 @@ package final class RunningProgram: Sendable {
         state.status.withLock { if $0 == nil { kill(id, signal) } }
     }
 
+    /// It was stopped by a signal, with all of its threads. Known on Linux alone.
+    package var isStopped: Bool {
+        let tasks = "/proc/\(id)/task"
+        let threads = (try? FileManager.default.contentsOfDirectory(atPath: tasks)) ?? []
+        return !threads.isEmpty
+            && threads.allSatisfy { thread in
+                let file = "\(tasks)/\(thread)/stat"
+                let stat = (try? String(contentsOfFile: file, encoding: .utf8)) ?? ""
+                // The name in parentheses may hold anything.
+                return stat.suffix(from: stat.lastIndex(of: ")") ?? stat.startIndex)
+                    .hasPrefix(") T")
+            }
+    }
+
     /// Waits for its end.
     ///
     /// - Returns: its exit code; 128 and the signal's number if a signal ended it.

@@ -37,10 +37,10 @@ struct PingTests {
         let client = client()
         try await withServices([client]) { _ in
             try await eventually { client.isReady }
-            one.send(SIGSTOP)
+            try await one.freeze()
             try await eventually(within: .seconds(5)) { !client.isReady }
             #expect(client.callsInFlight == 0)
-            one.send(SIGCONT)
+            one.thaw()
             try await eventually { client.isReady }
             #expect(try await push(client) == "one")
         }
@@ -53,7 +53,7 @@ struct PingTests {
         let client = client(events: events)
         try await withServices([client]) { _ in
             await events.connected("one")
-            one.send(SIGSTOP)
+            try await one.freeze()
             let started = ContinuousClock.now
             while !events.hasLost("one"), ContinuousClock.now - started < .seconds(10) {
                 await client.broadcast(
@@ -62,7 +62,7 @@ struct PingTests {
             }
             #expect(ContinuousClock.now - started < .seconds(5))
             #expect(events.hasLost("one"))
-            one.send(SIGCONT)
+            one.thaw()
             try await eventually { client.isReady }
         }
     }

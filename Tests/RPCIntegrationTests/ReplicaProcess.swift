@@ -21,6 +21,15 @@ final class ReplicaProcess: Sendable {
 
     func send(_ signal: Int32) { running.send(signal) }
 
+    /// Stops it without its knowing; returns when none of its threads runs. On busy processors that
+    /// takes a while after the signal.
+    func freeze() async throws {
+        send(SIGSTOP)
+        try await eventually { running.isStopped }
+    }
+
+    func thaw() { send(SIGCONT) }
+
     /// `kill -9`; returns when the process is gone.
     func kill9() async throws {
         send(SIGKILL)

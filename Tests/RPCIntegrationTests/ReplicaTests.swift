@@ -104,7 +104,7 @@ struct ReplicaTests {
         try await withClient { client, events in
             await events.connected("one")
             await events.connected("two")
-            one.send(SIGSTOP)
+            try await one.freeze()
             let started = ContinuousClock.now
             // Half of them land on the frozen one and are moved.
             try await withThrowingTaskGroup(of: String.self) { group in
@@ -116,7 +116,7 @@ struct ReplicaTests {
                 events.count { event in
                     if case .replicaLost("one", "silent") = event { true } else { false }
                 } == 1)
-            one.send(SIGCONT)
+            one.thaw()
             while try await push(client) != "one" {}
             withExtendedLifetime(two) {}
         }

@@ -18,6 +18,7 @@ extension UploadExecutor {
         // Policies read which device writes, once a transaction; a new user has no scope
         // to lock.
         guard upload.mayShare, !upload.options.isAtomic, !batch.schema.hasPolicies,
+            !batch.hasRefusedNulls,
             scopes.scope(of: upload.user) != nil, groups.admits(upload)
         else { return nil }
         return FairQueue.Load(items: batch.count, bytes: batch.body.readableBytes)

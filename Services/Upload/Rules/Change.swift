@@ -30,6 +30,8 @@ package final class Change: Sendable {
     /// Columns that it has a value of another kind for, which PostgreSQL may convert
     /// (``ValueRule``).
     package let converted: ColumnSet
+    /// The place of the first column that it has a null for and that takes none, whoever writes it.
+    package let refusedNull: Int?
     /// It has an object or an array for a column whose values statements take as text elsewhere.
     package let needsJSON: Bool
     /// Members of its payload that name no column, as far as they could be names of one.
@@ -52,7 +54,8 @@ package final class Change: Sendable {
         lost: RowVersion = 0,
         payload: Range<Int>?, contentHash: Int64, columns: ColumnSet = ColumnSet(),
         defaulted: ColumnSet = ColumnSet(), isOrdinary: Bool = true,
-        converted: ColumnSet = ColumnSet(), needsJSON: Bool = false, strangers: [String] = [],
+        converted: ColumnSet = ColumnSet(), refusedNull: Int? = nil, needsJSON: Bool = false,
+        strangers: [String] = [],
         hasMore: Bool = false,
         needs: [ParentReference] = [], provides: [ParentReference] = [],
         isReduced: Bool = false, isOverruled: Bool = false
@@ -70,6 +73,7 @@ package final class Change: Sendable {
         self.defaulted = defaulted
         self.isOrdinary = isOrdinary
         self.converted = converted
+        self.refusedNull = refusedNull
         self.needsJSON = needsJSON
         self.strangers = strangers
         self.hasMore = hasMore
@@ -90,7 +94,8 @@ package final class Change: Sendable {
             index: index, id: id, row: row, table: table, operation: operation, base: base,
             lost: lost, payload: payload, contentHash: contentHash, columns: columns,
             defaulted: defaulted,
-            isOrdinary: isOrdinary, converted: converted, needsJSON: needsJSON,
+            isOrdinary: isOrdinary, converted: converted, refusedNull: refusedNull,
+            needsJSON: needsJSON,
             strangers: strangers, hasMore: hasMore, needs: needs, provides: provides,
             isReduced: isReduced, isOverruled: isOverruled)
     }

@@ -74,7 +74,8 @@ struct ChangeValidation {
             base: wire.base, lost: wire.lost,
             payload: payload, contentHash: contentHash(row, payload), columns: shape.columns,
             defaulted: shape.defaulted, isOrdinary: shape.isOrdinary, converted: shape.converted,
-            needsJSON: shape.needsJSON, strangers: shape.strangers, hasMore: shape.hasMore,
+            refusedNull: shape.refusedNull, needsJSON: shape.needsJSON, strangers: shape.strangers,
+            hasMore: shape.hasMore,
             needs: shape.needs,
             provides: shape.provides, isReduced: shape.isReduced,
             isOverruled: shape.isOverruled)

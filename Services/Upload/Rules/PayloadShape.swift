@@ -19,6 +19,8 @@ struct PayloadShape {
     var isOrdinary = true
     /// See ``Change/converted``.
     var converted = ColumnSet()
+    /// See ``Change/refusedNull``.
+    var refusedNull: Int?
     /// See ``Change/needsJSON``.
     var needsJSON = false
     /// See ``Change/strangers``.
@@ -69,6 +71,9 @@ struct PayloadShape {
                 }
                 if slice.kind == .null {
                     if table.takingDefaults.contains(column) { shape.defaulted.insert(column) }
+                    if table.refusingNulls.contains(column) {
+                        shape.refusedNull = min(column, shape.refusedNull ?? column)
+                    }
                 } else {
                     let flaw = shape.judge(slice, of: column, reader, table)
                     misfit = misfit ?? flaw

@@ -96,11 +96,19 @@ struct RowRefusal: Sendable {
     static let outOfTime = RowRefusal(
         sqlState: .queryCanceled, detail: "the request's time was used up before this row")
 
-    private init(sqlState: SQLState, detail: String) {
+    /// A null for a column that takes none, as PostgreSQL refuses it.
+    static func null(in column: String) -> RowRefusal {
+        RowRefusal(
+            sqlState: .notNullViolation,
+            detail: "null value in column \"\(column)\" violates not-null constraint",
+            culprit: "column \"\(column)\"")
+    }
+
+    private init(sqlState: SQLState, detail: String, culprit: String? = nil) {
         self.sqlState = sqlState
         self.detail = detail
         violated = nil
-        culprit = nil
+        self.culprit = culprit
     }
 
     /// Who sent the statement that failed.

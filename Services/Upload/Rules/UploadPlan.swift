@@ -35,6 +35,8 @@ package struct UploadPlan: Sendable {
     private var bars: [Int?: Bar] = [:]
     /// What becomes of changes whose parents cannot be looked up, by foreign key.
     private var barredNeeds: [Int: Bar] = [:]
+    /// The outcomes of changes that are not applied, by their place in the request.
+    private var barredChanges: [Int: Bar] = [:]
 
     /// - Parameter count: changes in the request, well formed or not.
     package init(schema: UploadSchema, request: UploadRequest, reading: UploadReading, count: Int) {
@@ -116,6 +118,11 @@ package struct UploadPlan: Sendable {
     /// outcome instead. Repeats, conflicts and refusals are answered as ever.
     mutating func bar(_ table: Int?, with outcome: @escaping Bar) {
         bars[table] = outcome
+    }
+
+    /// A change is not applied, whatever PostgreSQL would say: it gets this outcome instead.
+    mutating func bar(change index: Int, with outcome: @escaping Bar) {
+        barredChanges[index] = outcome
     }
 
     /// The parents of a foreign key cannot be looked up: changes that point to one that the batch
@@ -228,7 +235,7 @@ package struct UploadPlan: Sendable {
     private mutating func apply(
         _ change: Change, at position: Int, version: RowVersion, isCreation: Bool
     ) -> LogEntry? {
-        if !bars.isEmpty, let bar = bars[change.table] ?? bars[nil] {
+        if let bar = bar(of: change) {
             outcomes[change.index] = bar(change, version)
             return nil
         }
@@ -244,6 +251,11 @@ package struct UploadPlan: Sendable {
         return LogEntry(
             change: position, sequence: lastSequence, version: version, isCreation: isCreation,
             isFirst: isFirst, time: reading.time)
+    }
+
+    private func bar(of change: Change) -> Bar? {
+        if bars.isEmpty, barredChanges.isEmpty { return nil }
+        return barredChanges[change.index] ?? bars[change.table] ?? bars[nil]
     }
 
     /// A row may point to itself.

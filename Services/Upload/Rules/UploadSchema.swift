@@ -87,6 +87,9 @@ package final class UploadTable: Sendable {
     let valueColumns: Set<Int>
     /// Columns that a null leaves to their default, or as they are (``Change/defaulted``).
     let takingDefaults: ColumnSet
+    /// Columns that can hold no null, have no default, and that nothing fills before they are
+    /// stored.
+    let refusingNulls: ColumnSet
     /// Columns that devices are shown.
     let shownColumns: ColumnSet
     /// Columns whose values statements take as text; and those that no statement writes.
@@ -141,6 +144,15 @@ package final class UploadTable: Sendable {
             takingDefaults.insert(place)
         }
         self.takingDefaults = takingDefaults
+        var refusingNulls = ColumnSet()
+        // A policy's refusal comes before the column's.
+        if !registered.hasRowTriggers, !registered.policies.isWanted {
+            for (place, column) in registered.columns.enumerated()
+            where column.isNotNull && !column.hasDefault && registered.writes(column) {
+                refusingNulls.insert(place)
+            }
+        }
+        self.refusingNulls = refusingNulls
         let shown = Set(WireRendering.shown(of: registered).map(\.name))
         var shownColumns = ColumnSet()
         for (place, column) in registered.columns.enumerated() where shown.contains(column.name) {
