@@ -3,19 +3,18 @@ import GRDB
 extension SyncEngine {
     /// Repairs the library's own tables after `SyncError.damagedMetadata`.
     ///
-    /// The app's rows stay as they are, and edits that the server has not confirmed are sent: rows
-    /// whose place in the queue is damaged are sent as they are now. The next sync reads the
-    /// server's log from its start.
+    /// The app's rows stay as they are, and edits and deletions that the server has not confirmed
+    /// are sent. The next sync reads the server's log from its start.
     ///
-    /// Lost may be: why a row was rejected; in a conflict, which columns an edit had changed;
-    /// and a deletion that was not sent, if only the damaged part told of it, or if the
-    /// damage is such that every row is compared with the server's. Then each row competes
-    /// with the server's as an edit does, by the table's policy.
+    /// Lost may be: why a row was rejected; in a conflict, which columns an edit had changed; and a
+    /// deletion that was not sent, if nothing is left of it but a row that is missing here. The
+    /// disk may have lost that row, so it comes back.
     ///
-    /// If an entry of `_sync_tables` was damaged, edits and deletions that were not sent may
-    /// stay unsent, or go out for another table if the tables are given in another order. If
-    /// the server has lost changes since the last sync, rows that only this device still has
-    /// are removed.
+    /// If the library no longer knows which version a row has, the row competes with the server's
+    /// as an edit does, by the table's policy. What ``withLocalMigration(in:_:)`` wrote may be
+    /// sent, or give way to the server's values. If the damage hides whether the server has lost
+    /// changes, every row that the server does not have is sent; so a row may come back that was
+    /// deleted elsewhere while this device was away.
     ///
     /// Stop the engine first, and make a new one afterwards. Keep a copy of the file for the app's
     /// developers.

@@ -27,7 +27,7 @@ enum FoldRules {
     ) -> Action {
         // While server rows are applied, the only news is a row that is gone although the server
         // has it. A row that might have been replaced and still exists was not replaced.
-        if kind != .app, isLive { return .ignore }
+        if !kind.isEdit, isLive { return .ignore }
         guard let waiting else {
             return firstEdit(isLive: isLive, known: known)
         }

@@ -82,7 +82,7 @@ public enum RereadReason: String, Sendable, Hashable {
     /// The device was away for so long that the server no longer keeps deletes it has not seen.
     case historyPruned = "history_pruned"
     /// The server has lost changes that this device knows of, in a restore or a failover, or has
-    /// another database.
+    /// another database. Also after a repair of the library's tables that cannot tell.
     case newHistory = "new_history"
     /// This device's database is an older copy: the server has changes from this device that the
     /// database does not contain.

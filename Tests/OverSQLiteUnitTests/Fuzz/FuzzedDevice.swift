@@ -58,15 +58,19 @@ struct FuzzedDevice {
         SyncTable("posts", conflictPolicy: .clientWins),
     ]
 
-    init(_ gateway: InMemoryGateway, _ transport: any HTTPTransport) throws {
+    init(
+        _ gateway: InMemoryGateway, _ transport: any HTTPTransport,
+        _ tables: [SyncTable] = Self.tables
+    ) throws {
         self.gateway = gateway
         database = try DatabaseQueue()
         try database.write { try $0.execute(sql: postsAndUsers) }
-        engine = try Self.engine(database, transport)
+        engine = try Self.engine(database, transport, tables)
     }
 
     static func engine(
-        _ database: DatabaseQueue, _ transport: any HTTPTransport
+        _ database: DatabaseQueue, _ transport: any HTTPTransport,
+        _ tables: [SyncTable] = Self.tables
     ) throws -> SyncEngine {
         let url = try #require(URL(string: "https://gateway.test"))
         var configuration = SyncConfiguration(gateway: url, schema: "business")

@@ -21,18 +21,21 @@ import Testing
     ]
 
     /// A database with rows in all the library's tables, and edits that were not sent.
-    private func database(_ gateway: InMemoryGateway) async throws -> DatabaseQueue {
+    private func database(
+        _ gateway: InMemoryGateway, _ tables: [SyncTable] = FuzzedDevice.tables
+    ) async throws -> DatabaseQueue {
         for number in 1...3 { gateway.write("users", key(number), PullTests.user(number)) }
         gateway.write("users", key(4), #"{"id":"\#(key(4))","name":"n","unknown":"u"}"#)
         gateway.write("posts", key(5), #"{"id":"\#(key(5))","user_id":"\#(key(6))"}"#)
-        let device = try FuzzedDevice(gateway, gateway)
+        UnsentEdits.prepare(gateway)
+        let device = try FuzzedDevice(gateway, gateway, tables)
         try await device.engine.syncChanges()
         // Sent, and the answer lost.
         try device.execute("UPDATE users SET name = 'sent' WHERE id = ?", [key(3)])
         gateway.next(.upload, .loseAnswer)
         await #expect(throws: SyncError.self) { try await device.engine.sendChanges() }
         try device.execute("UPDATE users SET name = 'edited' WHERE id = ?", [key(1)])
-        _ = try await device.engine.pendingChanges()
+        try await UnsentEdits.make(device.database, device.engine)
         try device.edit()
         try device.execute(
             """
@@ -60,8 +63,10 @@ import Testing
     private static let everything = "SELECT coalesce(sql, name) FROM sqlite_master ORDER BY name"
 
     /// Everything an app asks of an engine.
-    private func use(_ database: DatabaseQueue, _ gateway: InMemoryGateway) async throws {
-        let engine = try FuzzedDevice.engine(database, gateway)
+    private func use(
+        _ database: DatabaseQueue, _ gateway: InMemoryGateway, _ tables: [SyncTable]
+    ) async throws {
+        let engine = try FuzzedDevice.engine(database, gateway, tables)
         var first: (any Error)?
         func attempt(_ body: () async throws -> Void) async {
             do { try await body() } catch { first = first ?? error }
@@ -81,14 +86,22 @@ import Testing
     }
 
     /// What is wrong after the damage and a repair; nil: nothing.
-    private func meet(_ damage: String, edits: Bool = true) async throws -> String? {
+    ///
+    /// - Parameters:
+    ///   - edits: whether the repair must keep the edits.
+    ///   - untold: how the names of the edits begin of which the damage leaves no trace.
+    private func meet(
+        _ damage: String, _ policy: ConflictPolicy, edits: Bool = true, untold: [String] = []
+    ) async throws -> String? {
         let gateway = InMemoryGateway()
-        let database = try await database(gateway)
+        let tables = RepairTests.tables(policy)
+        let database = try await database(gateway, tables)
         do { try await database.write { try $0.execute(sql: damage) } } catch is DatabaseError {
             // SQLite does not let the column hold it.
             return nil
         }
-        do { try await use(database, gateway) } catch is SyncError {} catch is DatabaseError {
+        do { try await use(database, gateway, tables) } catch is SyncError {} catch is DatabaseError
+        {
         } catch {
             return "threw \(type(of: error)): \(error)"
         }
@@ -100,7 +113,7 @@ import Testing
         guard rows == ["edited", FuzzedDevice.editedName] else { return "changed \(rows)" }
         guard edits else { return nil }
         let found = try SyncEngine.repairMetadata(in: database, user: "user")
-        do { for _ in 1...2 { try await use(database, gateway) } } catch {
+        do { for _ in 1...2 { try await use(database, gateway, tables) } } catch {
             return "is not repaired (\(found)): \(error)"
         }
         let there = gateway.rows("users")
@@ -108,6 +121,10 @@ import Testing
         guard there[FuzzedDevice.edited]?.contains(FuzzedDevice.editedName) == true else {
             return "lost a new row (\(found))"
         }
+        let missing = UnsentEdits.missing(gateway).filter { edit in
+            !untold.contains { edit.hasPrefix($0) }
+        }
+        guard missing.isEmpty else { return "lost \(missing) (\(found))" }
         guard try SyncEngine.repairMetadata(in: database) == [] else { return "is damaged again" }
         return nil
     }
@@ -131,6 +148,52 @@ import Testing
         try database.read { db in try db.columns(in: table) }
     }
 
+    /// Whether damage cannot be told: other text in the place of text, which SQLite also makes of
+    /// numbers there. Of a touch, a key of the app's may be any value.
+    private func isText(_ value: String, in column: ColumnInfo, of table: String) -> Bool {
+        column.type == "TEXT" && value != "NULL" && !value.hasPrefix("x'")
+            || ["_sync_log.key", "_sync_absent.key"].contains("\(table).\(column.name)")
+    }
+
+    @Test("So does damage to two tables at once, though a deletion may be lost")
+    func pairs() async throws {
+        let model = try await database(InMemoryGateway())
+        var damages: [String] = []
+        for table in Self.tables {
+            let loosened = try loosened(table, model)
+            if table != "_sync_pending" { damages.append("DELETE FROM \(table);") }
+            for column in try columns(of: table, model) {
+                damages += Self.strange.filter { !isText($0, in: column, of: table) }.map {
+                    "\(loosened) UPDATE OR IGNORE \(table) SET \"\(column.name)\" = \($0);"
+                }
+            }
+        }
+        var tried = 0
+        for (place, damage) in damages.enumerated() where place.isMultiple(of: 8) {
+            // Another one far off, so that each table meets many others.
+            let other = damages[(place * 37 + 101) % damages.count]
+            guard try await isPossible(damage + other, model) else { continue }
+            tried += 1
+            let flaw = try await meet(
+                damage + other, .clientWins, untold: ["folded delete", "unfolded delete"])
+            if let flaw { Issue.record("\(damage)\n\(other)\n\(flaw)") }
+        }
+        #expect(tried > damages.count / 16)
+    }
+
+    /// Whether SQLite lets the columns hold it.
+    private func isPossible(_ damage: String, _ database: DatabaseQueue) async throws -> Bool {
+        do {
+            try await database.write { db in
+                try db.inSavepoint {
+                    try db.execute(sql: damage)
+                    return .rollback
+                }
+            }
+            return true
+        } catch is DatabaseError { return false }
+    }
+
     @Test(
         "Any value in the library's tables ends in an error at most, and a repair sends the edits",
         arguments: tables)
@@ -138,31 +201,68 @@ import Testing
         let model = try await database(InMemoryGateway())
         let columns = try columns(of: table, model)
         let loosened = try loosened(table, model)
-        for column in columns {
-            for value in Self.strange {
-                // Other text in the place of text is no damage that can be told, and SQLite makes
-                // text of numbers there. Of a touch, a key of the app's may be any value.
-                let isText =
-                    column.type == "TEXT" && value != "NULL" && !value.hasPrefix("x'")
-                    || ["_sync_log.key", "_sync_absent.key"].contains("\(table).\(column.name)")
+        for (place, column) in columns.enumerated() {
+            for (number, value) in Self.strange.enumerated() {
+                let isText = isText(value, in: column, of: table)
                 let change = "UPDATE OR IGNORE \(table) SET \"\(column.name)\" = \(value);"
-                let flaw = try await meet(loosened + change, edits: !isText)
-                if let flaw { Issue.record("\(table).\(column.name) = \(value) \(flaw)") }
+                let policies = isText ? [.clientWins] : RepairTests.policies
+                let policy = policies[(place + number) % policies.count]
+                let flaw = try await meet(
+                    loosened + change, policy, edits: !isText,
+                    untold: "\(table).\(column.name)" == "_sync_pending.key"
+                        ? ["folded delete"] : [])
+                if let flaw {
+                    Issue.record("\(table).\(column.name) = \(value) under \(policy) \(flaw)")
+                }
             }
         }
     }
 
-    @Test("So does a table that is gone, or lacks a column", arguments: tables)
+    /// The edits of which some damage leaves no trace but a row that is missing. A row that the
+    /// disk has lost is missing, too.
+    private static let untold = [
+        "DROP TABLE _sync_log": "unfolded delete", "DELETE FROM _sync_log": "unfolded delete",
+        "DROP TABLE _sync_pending": "folded delete", "DELETE FROM _sync_rows": "unfolded delete",
+    ]
+
+    /// SQL that makes a table anew with each row twice.
+    private func doubled(_ table: String, _ database: DatabaseQueue) throws -> String {
+        let loose = try loosened(table, database)
+            .replacing(" PRIMARY KEY", with: "").replacing(" WITHOUT ROWID", with: "")
+            .replacingOccurrences(
+                of: #",\s*(UNIQUE|PRIMARY KEY)? \([^()]*\)"#, with: "", options: .regularExpression
+            ).replacing(" UNIQUE", with: "")
+        return loose.replacing(
+            "DROP TABLE kept;", with: "INSERT INTO \(table) SELECT * FROM kept; DROP TABLE kept;")
+    }
+
+    @Test(
+        "So does a table that is gone, lacks a column, or has each row twice", arguments: tables)
     func structure(table: String) async throws {
         let model = try await database(InMemoryGateway())
         var drops: [String] = []
         for column in try columns(of: table, model) {
             drops.append("ALTER TABLE \(table) DROP COLUMN \"\(column.name)\"")
         }
-        for damage in ["DROP TABLE \(table)", "DELETE FROM \(table)"] + drops {
-            // Of an empty queue nobody can tell that it was not.
-            let flaw = try await meet(damage, edits: damage != "DELETE FROM _sync_pending")
-            if let flaw { Issue.record("\(damage) \(flaw)") }
+        let doubled = try doubled(table, model)
+        let count = "SELECT count(*) FROM \(table)"
+        let (before, after) = try await model.write { db in
+            let before = try Int.fetchOne(db, sql: count)
+            try db.execute(sql: doubled)
+            return (before ?? 0, try Int.fetchOne(db, sql: count) ?? 0)
+        }
+        #expect(after == 2 * before)
+        let damages = ["DROP TABLE \(table)", "DELETE FROM \(table)", doubled] + drops
+        for (number, damage) in damages.enumerated() {
+            let policies = RepairTests.policies
+            let isColumn = drops.contains(damage)
+            for policy in isColumn ? [policies[number % policies.count]] : policies {
+                // Of an empty queue nobody can tell that it was not.
+                let flaw = try await meet(
+                    damage, policy, edits: damage != "DELETE FROM _sync_pending",
+                    untold: Self.untold[damage].map { [$0] } ?? [])
+                if let flaw { Issue.record("\(damage) under \(policy) \(flaw)") }
+            }
         }
     }
 }

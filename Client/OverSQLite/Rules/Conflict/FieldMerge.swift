@@ -51,7 +51,8 @@ struct FieldMerge {
     /// - Throws: what the app's resolver throws.
     func decide(_ policy: ConflictPolicy, conflict: () -> Conflict) throws -> Decision {
         if local == nil, server == nil { return Decision(verdict: .takeServer, isConflict: false) }
-        if let local, let server, differing(local, server).isEmpty, !mustAsk(policy, local, server)
+        if let local, let server, Self.differing(local, server).isEmpty,
+            !mustAsk(policy, local, server)
         {
             return Decision(verdict: .takeServer, isConflict: false)
         }
@@ -95,7 +96,7 @@ struct FieldMerge {
             return Decision(
                 verdict: localHasRow == (deletion == .editWins) ? .keepClient : .takeServer)
         }
-        let hasLocalEdits = !differing(merged, server).isEmpty
+        let hasLocalEdits = !Self.differing(merged, server).isEmpty
         return Decision(
             verdict: hasLocalEdits ? .write(merged) : .takeServer, clashes: clashes,
             isConflict: !clashes.isEmpty || hasLocalEdits)
@@ -107,7 +108,7 @@ struct FieldMerge {
         guard let local, let server else { return nil }
         var merged = server
         var clashes: [String] = []
-        for column in differing(local, server) where isEdited(column, local) {
+        for column in Self.differing(local, server) where isEdited(column, local) {
             if isEdited(column, server) {
                 clashes.append(column)
                 if clash == .server { continue }
@@ -119,7 +120,7 @@ struct FieldMerge {
 
     private var bothChanged: [String] {
         guard let local, let server else { return [] }
-        return differing(local, server).filter { isEdited($0, local) && isEdited($0, server) }
+        return Self.differing(local, server).filter { isEdited($0, local) && isEdited($0, server) }
     }
 
     /// Without a base, every value counts as edited; so does a column that the base does not have.
@@ -130,10 +131,10 @@ struct FieldMerge {
 
     /// The columns in which both rows differ, in alphabetical order. A column that only one side
     /// has is not an edit.
-    private func differing(_ one: RowValues, _ other: RowValues) -> [String] {
+    static func differing(_ one: RowValues, _ other: RowValues) -> [String] {
         one.compactMap { column, value in
             guard let counterpart = other[column] else { return nil }
-            return Self.areSame(value, counterpart) ? nil : column
+            return areSame(value, counterpart) ? nil : column
         }.sorted()
     }
 

@@ -3,7 +3,7 @@ import GRDB
 /// An entry of `_sync_log`: a row that the app has touched.
 struct Touch {
     enum Kind: Int {
-        /// The app wrote the row.
+        /// The app wrote the row. Triggers of older versions give deletions this kind, too.
         case app = 0
         /// The row was deleted while server rows were applied, by the server's own delete or by its
         /// cascade.
@@ -12,6 +12,18 @@ struct Touch {
         case maybeReplaced = 2
         /// A migration of the app deleted the row on this device only.
         case local = 3
+        /// The app deleted the row or gave it another key.
+        case deleted = 4
+
+        /// The kinds of the app's own edits. They differ only where a table was made anew: there a
+        /// row that is missing was either deleted or not copied.
+        static let edits = [Kind.app, .deleted]
+        /// As a list for SQL.
+        static var editsSQL: String {
+            "(\(edits.map { String($0.rawValue) }.joined(separator: ", ")))"
+        }
+
+        var isEdit: Bool { Self.edits.contains(self) }
     }
 
     let sequence: Int64

@@ -124,12 +124,16 @@ struct PageApplier {
         let pending = hasPending ? try queue.row(table, key) : nil
         let sent = try pending == nil ? [] : queue.sent.records(table, key)
         let meeting = try reread?.meet(change, table, key, known: known?.row)
-        if meeting == .compare, let known {
-            return try compare(change, table, key, known, pending: pending, bytes)
-        }
-        if rebuilt.has(table), pending == nil, let known, known.row.version == change.version {
+        // Before histories are compared: values that differ may be edits, which the server's would
+        // replace.
+        if rebuilt.has(table), pending == nil, let known, known.row.version == change.version,
+            meeting != .compare || !known.row.isDeleted && !change.isDelete
+        {
             if try rebuilt.meet(change, table, key, known, bytes) { hasPending = true }
             return
+        }
+        if meeting == .compare, let known {
+            return try compare(change, table, key, known, pending: pending, bytes)
         }
         let action = PullRules.decide(
             change, known: known?.row,

@@ -36,14 +36,17 @@ struct CaptureTriggers {
     /// A changed key is two touches: the old row is gone, and the new one exists.
     private var update: (name: String, sql: String) {
         let key = table.quotedKey
+        let isMoved = "NEW.\(key) COLLATE BINARY IS NOT OLD.\(key)"
+        let deleted = Touch.Kind.deleted.rawValue
         return trigger(
             "update", "AFTER UPDATE",
             """
             WHEN NOT EXISTS (SELECT 1 FROM _sync_applying)\(isEdit) BEGIN
-              \(TouchLog.append("tbl, key, image"))
-              VALUES (\(table.id), OLD.\(key), \(image(when: imageIsNew)));
+              \(TouchLog.append("tbl, key, kind, image"))
+              VALUES (\(table.id), OLD.\(key), \(deleted) * (\(isMoved)),
+                \(image(when: imageIsNew)));
               \(TouchLog.append("tbl, key"))
-              SELECT \(table.id), NEW.\(key) WHERE NEW.\(key) COLLATE BINARY IS NOT OLD.\(key);
+              SELECT \(table.id), NEW.\(key) WHERE \(isMoved);
             END
             """)
     }
@@ -61,12 +64,14 @@ struct CaptureTriggers {
     /// remove rows that the server still has, and only this trigger sees them go.
     private var delete: (name: String, sql: String) {
         let applying = "EXISTS (SELECT 1 FROM _sync_applying)"
+        let (during, deleted) = (Touch.Kind.duringApply.rawValue, Touch.Kind.deleted.rawValue)
+        let kind = "iif(\(applying), \(during), \(deleted))"
         return trigger(
             "delete", "AFTER DELETE",
             """
             BEGIN
               \(TouchLog.append("tbl, key, kind, image"))
-              VALUES (\(table.id), OLD.\(table.quotedKey), \(applying),
+              VALUES (\(table.id), OLD.\(table.quotedKey), \(kind),
                 \(image(when: "\(applying) OR \(imageIsNew)")));
             END
             """)

@@ -69,7 +69,7 @@ struct ChangeLog {
             try queue.add(
                 PendingRow(
                     sequence: touch.sequence, tableID: table.id, key: key, local: local,
-                    operation: operation, base: base, image: base > 0 ? touch.image : nil,
+                    operation: operation, base: base, image: touch.image,
                     revision: touch.sequence),
                 form: table.keyForm)
             if sendable == nil {

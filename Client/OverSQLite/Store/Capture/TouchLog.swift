@@ -44,6 +44,18 @@ struct TouchLog {
         }
     }
 
+    /// SQL for the keys of a table whose last touch is their deletion, and is not folded yet. What
+    /// the queue and the known rows say of them is older than that.
+    static func deletedSQL(in table: TableSchema) -> String {
+        """
+        SELECT key FROM (
+          SELECT key, kind, max(seq) FROM _sync_log
+          WHERE tbl = \(table.id) AND key IS NOT NULL AND seq > (SELECT folded FROM _sync_state)
+          GROUP BY key)
+        WHERE kind = \(Touch.Kind.deleted.rawValue)
+        """
+    }
+
     // MARK: The library's own touches
 
     /// Adds a touch of a row.
@@ -98,10 +110,12 @@ struct TouchLog {
             sql: """
                 UPDATE _sync_log SET image = a.image FROM _sync_absent a
                 WHERE _sync_log.tbl = :id AND _sync_log.seq > (SELECT folded FROM _sync_state)
-                  AND a.tbl = :id AND a.kind = :app AND a.key IS _sync_log.key;
+                  AND a.tbl = :id AND a.key IS _sync_log.key AND a.seq = (
+                    SELECT min(b.seq) FROM _sync_absent b
+                    WHERE b.tbl = :id AND b.key IS a.key AND b.kind IN \(Touch.Kind.editsSQL));
                 \(Self.append("tbl, key, kind, image"))
                 SELECT tbl, key, kind, image FROM _sync_absent WHERE tbl = :id ORDER BY seq;
-                """, arguments: ["id": id, "app": Touch.Kind.app.rawValue])
+                """, arguments: ["id": id])
     }
 
     /// Takes a number for an edit that goes into the queue without a touch.

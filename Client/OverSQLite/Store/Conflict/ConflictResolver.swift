@@ -42,6 +42,13 @@ struct ConflictResolver {
         case .newer: policy = .serverWins
         case nil: break
         }
+        if policy == nil,
+            try isMadeOn(
+                remote, pending, server.version, tables.writer(table))
+        {
+            try perform(.keepClient, pending, table, server, remote: remote)
+            return .resolved(nil)
+        }
         let decision: FieldMerge.Decision
         do {
             decision = try merge.decide(policy ?? table.policy) {
@@ -84,6 +91,22 @@ struct ConflictResolver {
         case .fieldwise(let clash, _): return merge.mergedRow(clash)?.values
         case .serverWins, .resolver: return nil
         }
+    }
+
+    /// Whether an edit was made on the very row that the server has, so that nobody else has edited
+    /// it. The row comes as a conflict all the same where the device has forgotten which version it
+    /// had, or reads another history. Without an image of the row its version has to do.
+    private func isMadeOn(
+        _ remote: RowValues?, _ pending: PendingRow, _ version: Int64, _ writer: RowWriter
+    ) throws -> Bool {
+        guard pending.base == version || pending.base == 0 else { return false }
+        guard var image = try RowImage.values(of: pending.image).map(writer.spelledHere) else {
+            let wasDeleted = pending.operation == .insert
+            return pending.base == version && wasDeleted == (remote == nil)
+        }
+        guard let remote else { return false }
+        image[writer.table.key.wireName] = pending.local
+        return FieldMerge.differing(image, remote).isEmpty
     }
 
     /// The row as both sides have it, and as they had it before.

@@ -292,12 +292,12 @@ extension PendingQueue {
 // MARK: - Many rows at once
 
 extension PendingQueue {
-    /// Forgets edits of rows that are missing from a table that was created anew. Deletes stay.
-    func removeMissing(in table: TableSchema) throws {
+    /// Forgets edits of rows that were not copied when the table was made anew. Deletes stay.
+    func removeLeftOut(in table: TableSchema) throws {
         try db.execute(
             sql: """
                 DELETE FROM _sync_pending
-                WHERE op <> 'DELETE' AND \(table.isMissingSQL(from: "_sync_pending"))
+                WHERE op <> 'DELETE' AND \(table.isLeftOutSQL(from: "_sync_pending"))
                 """)
     }
 

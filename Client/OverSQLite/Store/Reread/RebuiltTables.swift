@@ -54,6 +54,7 @@ struct RebuiltTables {
                 kept: kept)
         }
         guard difference.isEdit else { return false }
+        try tables.setAsideUnknown(Array(payload), table, key)
         try takeCopied(difference, table, local: local)
         let number = try TouchLog(db: db).takeNumber(in: table)
         try PendingQueue(db: db).add(

@@ -146,18 +146,32 @@ extension KnownRows {
             arguments: [table.id, key.wire])
     }
 
-    /// Forgets rows that are missing from a table that was created anew, except rows with pending
+    /// Forgets rows that were not copied when the table was made anew, except rows with pending
     /// edits.
     ///
     /// - Returns: whether there were any.
-    func forgetMissing(in table: TableSchema) throws -> Bool {
+    func forgetLeftOut(in table: TableSchema) throws -> Bool {
         try db.execute(
             sql: """
                 DELETE FROM _sync_rows
-                WHERE deleted = 0 AND \(table.isMissingSQL(from: "_sync_rows"))
+                WHERE deleted = 0 AND \(table.isLeftOutSQL(from: "_sync_rows"))
                   AND (tbl, key) NOT IN (SELECT tbl, key FROM _sync_pending)
                 """)
         return db.changesCount > 0
+    }
+
+    /// Takes rows for known of which only the log still says that the app has deleted them. They
+    /// count as version 0, so that their deletion is sent, and meets what the server has as a
+    /// conflict.
+    func assumeDeleted(in table: TableSchema) throws {
+        let keys = try DatabaseValue.fetchAll(db, sql: TouchLog.deletedSQL(in: table))
+        for local in keys {
+            guard let key = table.keyForm.key(fromLocal: local), try find(table, key) == nil,
+                try RespelledKeys(db: db).live([local], in: table) == nil
+            else { continue }
+            try record(
+                table, key, KnownRow(version: 0, isDeleted: false), local: local, term: nil)
+        }
     }
 
     /// Whether any row of the table is known.

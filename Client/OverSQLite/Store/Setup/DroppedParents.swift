@@ -45,7 +45,8 @@ struct DroppedParents {
             db,
             sql: """
                 SELECT count(DISTINCT key) FROM _sync_log
-                WHERE tbl = ? AND kind = ? AND seq > (SELECT folded FROM _sync_state)
-                """, arguments: [id, Touch.Kind.app.rawValue]) ?? 0
+                WHERE tbl = ? AND kind IN \(Touch.Kind.editsSQL)
+                  AND seq > (SELECT folded FROM _sync_state)
+                """, arguments: [id]) ?? 0
     }
 }

@@ -15,6 +15,7 @@ struct Installation {
         -> DeviceCatalog
     {
         let format = try MetadataTables.create(in: db)
+        try SyncedTables(db: db).checkComplete()
         try ApplyMode(db: db).removeStrayMark()
         var schemas: [TableSchema] = []
         for table in tables {
@@ -71,23 +72,28 @@ struct Installation {
             for trigger in wanted { try db.execute(sql: trigger.sql) }
         }
         // Without its triggers, the table may have been filled, or created anew by a migration.
-        if !hasOwn || format < MetadataTables.spelledReferences {
+        let isNew = try !hasOwn || SyncedTables(db: db).rebuilding(of: table.id) == .damaged
+        if isNew || format < MetadataTables.spelledReferences {
             try RespelledKeys(db: db).adopt(in: table)
         }
-        if !hasOwn { try meetRebuilt(table) }
+        if isNew { try meetRebuilt(table, wasMadeAnew: !hasOwn) }
         try adoptNewColumns(of: table)
     }
 
-    /// A table without triggers is new here, or was made anew. The values in it may be edits, which
-    /// shows when the log is read again.
-    private mutating func meetRebuilt(_ table: TableSchema) throws {
+    /// A table without triggers is new here, or was made anew. After a repair, the same is done for
+    /// a table of which touches may be lost. The values in it may be edits, which shows when the
+    /// log is read again.
+    private mutating func meetRebuilt(_ table: TableSchema, wasMadeAnew: Bool) throws {
         let tables = SyncedTables(db: db)
         let isLocal = try tables.rebuilding(of: table.id) == .local
-        notices += try DroppedParents(db: db).notices(of: table)
-        try forgetMissingRows(of: table)
+        if wasMadeAnew { notices += try DroppedParents(db: db).notices(of: table) }
+        try forgetLeftOutRows(of: table)
+        if !wasMadeAnew { try KnownRows(db: db).assumeDeleted(in: table) }
         if isLocal { return try tables.setRebuilding(.none, of: table.id) }
         try TouchLog(db: db).addUnknown(in: table)
-        guard try KnownRows(db: db).hasAny(of: table) else { return }
+        guard try KnownRows(db: db).hasAny(of: table) else {
+            return try tables.setRebuilding(.none, of: table.id)
+        }
         try tables.setRebuilding(.unchecked, of: table.id)
         try DeviceStateTable(db: db).readAgain()
     }
@@ -111,12 +117,12 @@ struct Installation {
         )
     }
 
-    /// Forgets rows that are missing from a table that was created anew. Nobody knows whether they
-    /// were deleted, so they are downloaded again.
-    private func forgetMissingRows(of table: TableSchema) throws {
+    /// Forgets rows that are missing from a table that was made anew, unless it is recorded that
+    /// the app has deleted them. Nobody knows what became of them, so they are downloaded again.
+    private func forgetLeftOutRows(of table: TableSchema) throws {
         let queue = PendingQueue(db: db)
-        try queue.removeMissing(in: table)
-        guard try KnownRows(db: db).forgetMissing(in: table) else { return }
+        try queue.removeLeftOut(in: table)
+        guard try KnownRows(db: db).forgetLeftOut(in: table) else { return }
         try queue.sent.removeOrphans()
         try DeviceStateTable(db: db).readAgain()
     }

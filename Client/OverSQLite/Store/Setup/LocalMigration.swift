@@ -20,6 +20,7 @@ struct LocalMigration {
             try DeviceStateTable(db: db).keepLocalValues()
             for (id, isCapturing) in try tables.capturing()
             where !isCapturing && before[id] == true {
+                if try tables.rebuilding(of: id) == .damaged { continue }
                 try tables.setRebuilding(.local, of: id)
             }
             return .commit

@@ -12,6 +12,10 @@ struct MetadataColumns {
         case touch
         /// The row goes, and all rows are compared with the server's.
         case comparison
+        /// The number of the one table that has the row of this key; otherwise as a comparison.
+        case table
+        /// The row goes, and the triggers of the table that it names tell it anew.
+        case triggers
     }
 
     let table: String
@@ -62,18 +66,32 @@ struct MetadataColumns {
         """
     }
 
-    private static let flag = number(to: 1)
+    private typealias Absence = SyncedTables.Absence
+    private typealias Rebuilding = SyncedTables.Rebuilding
+
+    private static func number(to highest: Int) -> Condition { number(to: Int64(highest)) }
+
+    private static let flag = number(to: Int64(1))
+    /// A pattern for GLOB.
+    private static let uuid = [8, 4, 4, 4, 12]
+        .map { String(repeating: "[0-9a-fA-F]", count: $0) }.joined(separator: "-")
+
     private static let term = orNull(number(to: RowTerm.mask))
     private static let operation = word(["INSERT", "UPDATE", "DELETE"])
 
     static let all =
         state + queue + server + [
-            .init("_sync_tables.id", number(), .comparison),
-            .init("_sync_tables.name", text, .comparison),
+            .init("_sync_tables.id", number(), .triggers),
+            .init("_sync_tables.name", text, .triggers),
             .init("_sync_tables.columns", text, .value("''")),
-            // As a table that comes back: all of it is read again.
-            .init("_sync_tables.is_absent", number(to: 2), .value("1")),
-            .init("_sync_tables.rebuilt", number(to: 2), .value("1")),
+            // As a table that comes back after the server has lost changes: all of it is read
+            // again, and sent where the server does not have it.
+            .init(
+                "_sync_tables.is_absent", number(to: Absence.sinceOldHistory.rawValue),
+                .value("\(Absence.sinceOldHistory.rawValue)")),
+            .init(
+                "_sync_tables.rebuilt", number(to: Rebuilding.damaged.rawValue),
+                .value("\(Rebuilding.unchecked.rawValue)")),
         ]
 
     private static let state: [MetadataColumns] = [
@@ -92,7 +110,7 @@ struct MetadataColumns {
         // Below every touch: those that are there are folded again.
         .init("_sync_state.folded", number(), .value("-1")),
         .init(
-            "_sync_state.epoch", orNull { "typeof(\($0)) = 'text' AND length(\($0)) = 36" },
+            "_sync_state.epoch", orNull { "typeof(\($0)) = 'text' AND \($0) GLOB '\(uuid)'" },
             .value("NULL")),
         .init(
             "_sync_state.reread",
@@ -109,14 +127,17 @@ struct MetadataColumns {
     ]
 
     private static let queue: [MetadataColumns] = [
-        .init("_sync_log.tbl", number(), .comparison),
-        .init("_sync_log.kind", number(to: 3), .value("0")),
+        .init("_sync_log.tbl", number(), .table),
+        .init("_sync_log.kind", number(to: Touch.Kind.deleted.rawValue), .value("0")),
         .init("_sync_log.image", orNull(text), .value("NULL")),
-        .init("_sync_absent.tbl", number(), .comparison),
-        .init("_sync_absent.kind", number(to: 3), .value("0")),
+        .init("_sync_absent.tbl", number(), .table),
+        .init("_sync_absent.kind", number(to: Touch.Kind.deleted.rawValue), .value("0")),
         .init("_sync_absent.image", orNull(text), .value("NULL")),
-        .init("_sync_pending.tbl", number(), .comparison),
+        .init("_sync_pending.tbl", number(), .table),
         .init("_sync_pending.key", text, .comparison),
+        // Where the row is gone, it does not matter how it spelled its key.
+        .init(
+            "_sync_pending.local", { "op IS NOT 'DELETE' OR \(spelling($0))" }, .value("NULL")),
         .init("_sync_pending.local", spelling, .comparison),
         .init("_sync_pending.seq", number(from: 1), .touch),
         .init("_sync_pending.op", operation, .touch),

@@ -6,7 +6,7 @@ import GRDB
 ///
 /// A row whose place in the queue is damaged is touched anew, so that it is sent as it is now.
 /// Where not even that can be told, the next start compares every row with the server's, as for a
-/// table that the app has made anew.
+/// table that the app has made anew. The numbers of tables are found again in their triggers.
 struct MetadataRepair {
     let db: Database
     /// What was damaged, as `table.column: rows`.
@@ -23,7 +23,8 @@ struct MetadataRepair {
                 db, sql: "SELECT name FROM sqlite_master WHERE name GLOB '_sync_*'"))
         guard MetadataColumns.all.contains(where: { names.contains($0.table) }) else { return }
         try refuseNewer(names)
-        try db.execute(sql: "CREATE TEMP TABLE _sync_again (tbl, key)")
+        try db.execute(sql: "CREATE TEMP TABLE _sync_again (tbl, key, kind, image)")
+        try createKeys(names)
         for entry in try Self.model() { try rebuild(entry, exists: names.contains(entry.name)) }
         try db.execute(
             sql: """
@@ -31,11 +32,15 @@ struct MetadataRepair {
                 WHERE NOT EXISTS (SELECT 1 FROM _sync_state)
                 """, arguments: [MetadataTables.format, user])
         if db.changesCount > 0 { damage.append("_sync_state: no row") }
+        try restoreTables()
         try numberTouches()
+        if !damage.isEmpty { try touchSentDeletions() }
         try db.execute(
             sql: """
-                \(TouchLog.append("tbl, key")) SELECT tbl, key FROM temp._sync_again;
+                \(TouchLog.append("tbl, key, kind, image"))
+                SELECT tbl, key, kind, image FROM temp._sync_again;
                 DROP TABLE temp._sync_again;
+                DROP TABLE temp._sync_keys;
                 UPDATE _sync_state SET user_id = coalesce(user_id, :user),
                   next_change_id = max(next_change_id,
                     coalesce((SELECT max(change_id) + 1 FROM _sync_sent), 1));
@@ -62,7 +67,7 @@ struct MetadataRepair {
 
     /// The tables that say which rows the app has, and which of them it has edited.
     private static let books: Set<String> = [
-        "_sync_tables", "_sync_log", "_sync_absent", "_sync_pending", "_sync_rows",
+        "_sync_log", "_sync_absent", "_sync_pending", "_sync_rows",
     ]
 
     /// The tables as this version creates them: names and texts.
@@ -104,12 +109,15 @@ struct MetadataRepair {
 
     /// Replaces what cannot be read, in a copy of a table that has no constraints.
     private mutating func replaceUnreadable(_ table: String, in copy: String) throws {
-        let found = Set(try Self.columns(of: copy, db))
-        for column in MetadataColumns.all where column.table == table {
-            if !found.contains(column.name) {
-                try db.execute(
-                    sql: "ALTER TABLE \(copy) ADD COLUMN \(column.name.quotedIdentifier)")
-            }
+        var found = Set(try Self.columns(of: copy, db))
+        let columns = MetadataColumns.all.filter { $0.table == table }
+        for column in columns where found.insert(column.name).inserted {
+            try db.execute(
+                sql: "ALTER TABLE \(copy) ADD COLUMN \(column.name.quotedIdentifier)")
+            damage.append("\(table).\(column.name): no such column")
+            if [.comparison, .table].contains(column.instead) { comparesRows = true }
+        }
+        for column in columns {
             let isBad = "coalesce(NOT (\(column.isGood)), 1)"
             switch column.instead {
             case .value(let value):
@@ -120,11 +128,22 @@ struct MetadataRepair {
             case .touch:
                 try db.execute(
                     sql: """
-                        INSERT INTO temp._sync_again SELECT tbl, coalesce(local, key) FROM \(copy)
+                        INSERT INTO temp._sync_again
+                        SELECT tbl, coalesce(local, key),
+                          iif(op IS 'DELETE', \(Touch.Kind.deleted.rawValue), 0),
+                          iif(typeof(image) = 'text', image, NULL)
+                        FROM \(copy)
                         WHERE \(isBad) AND typeof(tbl) = 'integer' AND typeof(key) = 'text';
                         """)
                 try db.execute(sql: "DELETE FROM \(copy) WHERE \(isBad)")
-            case .nothing, .comparison:
+            case .table:
+                let lost = try findTables(copy, isBad)
+                guard lost > 0 else { continue }
+                damage.append("\(table).\(column.name): \(lost)")
+                try db.execute(sql: "DELETE FROM \(copy) WHERE \(isBad)")
+                if db.changesCount > 0 { comparesRows = true }
+                continue
+            case .nothing, .comparison, .triggers:
                 try db.execute(sql: "DELETE FROM \(copy) WHERE \(isBad)")
             }
             let count = db.changesCount
@@ -134,7 +153,86 @@ struct MetadataRepair {
         }
     }
 
+    /// Of a deletion that was sent and not answered, more than the queue tells.
+    private func touchSentDeletions() throws {
+        try db.execute(
+            sql: """
+                INSERT INTO temp._sync_again
+                SELECT DISTINCT tbl, key, \(Touch.Kind.deleted.rawValue), NULL FROM _sync_sent
+                WHERE op = 'DELETE' AND (tbl, key) NOT IN (SELECT tbl, key FROM _sync_pending)
+                """)
+    }
+
+    /// Finds the tables of rows whose number of a table cannot be read: a key that only one table
+    /// has tells it.
+    ///
+    /// - Returns: how many there are.
+    private func findTables(_ copy: String, _ isBad: String) throws -> Int {
+        let count = try Int.fetchOne(db, sql: "SELECT count(*) FROM \(copy) WHERE \(isBad)") ?? 0
+        if count == 0 { return 0 }
+        try db.execute(
+            sql: """
+                UPDATE \(copy) SET tbl = (
+                  SELECT k.tbl FROM temp._sync_keys k WHERE k.key = _sync_old.key)
+                WHERE \(isBad)
+                """)
+        return count
+    }
+
+    /// The keys that only one table has, as its rows spell them and as they are sent.
+    private func createKeys(_ names: Set<String>) throws {
+        try db.execute(sql: "CREATE TEMP TABLE _sync_keys (key PRIMARY KEY, tbl)")
+        let columns =
+            try names.contains("_sync_rows") ? db.columns(in: "_sync_rows").map(\.name) : []
+        guard Set(columns).isSuperset(of: ["tbl", "key", "local"]) else { return }
+        for spelling in ["coalesce(local, key)", "key"] {
+            try db.execute(
+                sql: """
+                    INSERT OR IGNORE INTO temp._sync_keys (key, tbl)
+                    SELECT \(spelling), min(tbl) FROM _sync_rows
+                    WHERE typeof(tbl) = 'integer' GROUP BY 1 HAVING min(tbl) = max(tbl)
+                    """)
+        }
+    }
+
     // MARK: Numbers
+
+    /// Enters the tables that are missing among the synced ones, under the numbers that their
+    /// triggers have: the library's rows go by those. What else the entries said is not known, so
+    /// they count as tables that were made anew and come back after the server has lost changes.
+    private mutating func restoreTables() throws {
+        let found = try TableTriggers(db: db).tables()
+        for (number, name) in found.sorted(by: { $0.key < $1.key }) {
+            try takeBackNumber(number, of: name, triggers: Set(found.keys))
+            try db.execute(
+                sql: """
+                    INSERT OR IGNORE INTO _sync_tables (id, name, is_absent, rebuilt)
+                    VALUES (?, ?, ?, ?)
+                    """,
+                arguments: [
+                    number, name, SyncedTables.Absence.sinceOldHistory,
+                    SyncedTables.Rebuilding.unchecked,
+                ])
+            if db.changesCount > 0 { damage.append("_sync_tables: lacked \(number)") }
+        }
+    }
+
+    /// Corrects an entry under a number that no trigger has, while the table's triggers have one
+    /// that no entry has.
+    private mutating func takeBackNumber(
+        _ number: Int64, of name: String, triggers: Set<Int64>
+    ) throws {
+        let wrong = try Int64.fetchOne(
+            db,
+            sql: """
+                SELECT id FROM _sync_tables WHERE name = ?
+                  AND NOT EXISTS (SELECT 1 FROM _sync_tables WHERE id = ?)
+                """, arguments: [name, number])
+        guard let wrong, !triggers.contains(wrong) else { return }
+        try db.execute(
+            sql: "UPDATE _sync_tables SET id = ? WHERE id = ?", arguments: [number, wrong])
+        damage.append("_sync_tables.id: \(wrong) was \(number)")
+    }
 
     /// Gives touches whose numbers are beyond the bounds new ones, and lets those count as not
     /// folded of which that is not known.
@@ -184,19 +282,61 @@ struct MetadataRepair {
 
     /// Reads the log from its start, where every row is found that was not read for the damage.
     private func readAgain() throws {
-        if damage.contains(where: { $0.hasPrefix("_sync_extra") }) {
-            try db.execute(sql: "UPDATE _sync_rows SET version = max(version - 1, 0), term = NULL")
+        let provesHistory = try provesHistory()
+        if damage.contains(where: { $0.hasPrefix("_sync_rows.version") }) {
+            // A pending edit tells the version that it was made on.
+            try db.execute(
+                sql: """
+                    UPDATE _sync_rows SET version = p.base FROM _sync_pending p
+                    WHERE p.tbl = _sync_rows.tbl AND p.key = _sync_rows.key
+                      AND _sync_rows.version = 0
+                    """)
         }
-        try UnseenRows(db: db).begin()
-        try DeviceStateTable(db: db).beginReread(.historyPruned, epoch: nil)
+        if damage.contains(where: { $0.hasPrefix("_sync_extra") }) { try forgetVersions() }
+        try Reread(
+            db: db, catalog: DeviceCatalog([]),
+            reason: provesHistory ? .historyPruned : .newHistory
+        ).begin(epoch: nil)
         guard comparesRows else { return }
-        // Without its triggers, a table counts as made anew.
-        let triggers = try String.fetchAll(
+        try db.execute(
+            sql: "UPDATE _sync_tables SET rebuilt = ?",
+            arguments: [SyncedTables.Rebuilding.damaged])
+    }
+
+    /// Lets the log bring rows as if they were new, with the values that were kept beside them.
+    ///
+    /// Where edits may be unknown it must not replace rows: those that are compared get the values
+    /// all the same.
+    private func forgetVersions() throws {
+        let edited = """
+            WHERE (tbl, key) IN (SELECT tbl, key FROM _sync_pending)
+              OR (tbl, \(KeyForm.spelledSQL(in: "_sync_rows"))) IN (
+                SELECT tbl, key FROM _sync_log WHERE seq > (SELECT folded FROM _sync_state))
+            """
+        try db.execute(
+            sql: """
+                UPDATE _sync_rows SET version = max(version - 1, 0), term = NULL
+                \(comparesRows ? edited : "")
+                """)
+    }
+
+    /// Whether the next request will show if the server has lost changes. Otherwise it may have, or
+    /// the device was just sending them again, and a row that only this device has must not pass
+    /// for one that was deleted on the server.
+    private func provesHistory() throws -> Bool {
+        let isDamaged = damage.contains { line in
+            Self.historyColumns.contains { line.hasPrefix("_sync_state.\($0):") }
+                || line.hasPrefix("_sync_state:")
+        }
+        if isDamaged { return false }
+        // Rows that wait to be seen tell of a reread, whose reason is gone if it is not there.
+        return try Bool.fetchOne(
             db,
             sql: """
-                SELECT name FROM sqlite_master
-                WHERE type = 'trigger' AND name GLOB '_sync_[0-9]*_*'
-                """)
-        for name in triggers { try db.execute(sql: "DROP TRIGGER \(name.quotedIdentifier)") }
+                SELECT history_seq > 0 AND (reread IS NOT NULL OR NOT EXISTS (
+                  SELECT 1 FROM _sync_unseen)) FROM _sync_state
+                """) ?? false
     }
+
+    private static let historyColumns = ["epoch", "reread", "history_seq", "history_tag"]
 }

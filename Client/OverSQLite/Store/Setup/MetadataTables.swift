@@ -43,7 +43,10 @@ enum MetadataTables {
     /// is pending, or whose rows these are.
     private static func checkComplete(_ db: Database) throws {
         let found = try essential.filter { try db.tableExists($0) }
-        if found.isEmpty { return }
+        if found.isEmpty {
+            // Without the tables, what triggers have recorded is gone. All rows count as new.
+            return try TableTriggers(db: db).drop()
+        }
         guard found.contains("_sync_state"),
             let state = try MetadataRow.first(
                 of: "_sync_state", db, sql: "SELECT format FROM _sync_state")
@@ -154,7 +157,8 @@ enum MetadataTables {
           -- another history since.
           is_absent INTEGER NOT NULL DEFAULT 0,
           -- 1 once the app has made the table anew, until its rows are compared; 2 if the app has
-          -- said that the new values are for this device only, until the next start.
+          -- said that the new values are for this device only, until the next start; 3 if a repair
+          -- has lost touches of it, until the next start.
           rebuilt INTEGER NOT NULL DEFAULT 0
         );
         -- Rows the app has touched, in order. The last entry always stays, so that numbers never repeat.

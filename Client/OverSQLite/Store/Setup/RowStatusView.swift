@@ -40,9 +40,10 @@ enum RowStatusView {
         CREATE VIEW sync_row_status (table_name, key, state, reason, message, retry_at) AS
           WITH touched (tbl, key) AS (
             SELECT l.tbl, l.key FROM _sync_state s JOIN _sync_log l ON l.seq > s.folded
-            WHERE l.kind = 0 AND l.key IS NOT NULL
+            WHERE l.kind IN \(Touch.Kind.editsSQL) AND l.key IS NOT NULL
             UNION
-            SELECT a.tbl, a.key FROM _sync_absent a WHERE a.kind = 0 AND a.key IS NOT NULL)
+            SELECT a.tbl, a.key FROM _sync_absent a
+            WHERE a.kind IN \(Touch.Kind.editsSQL) AND a.key IS NOT NULL)
           SELECT t.name, coalesce(p.local, p.key), iif(p.is_rejected, 'rejected', 'pending'),
             iif(p.is_rejected, p.reason, NULL), iif(p.is_rejected, p.message, NULL),
             iif(p.is_rejected, p.retry_at, NULL)

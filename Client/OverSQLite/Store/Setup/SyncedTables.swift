@@ -29,10 +29,57 @@ struct SyncedTables {
         ).map { (try $0.number("id"), try $0.choice("is_absent")) }
     }
 
-    /// - Returns: the new table's number.
+    /// Gives a table a number that no entry has and none of the library's rows names: the entry
+    /// that they belong to may be lost.
+    ///
+    /// - Returns: the number.
     func add(_ name: String) throws -> Int64 {
-        try db.execute(sql: "INSERT INTO _sync_tables (name) VALUES (lower(?))", arguments: [name])
+        let used = ["_sync_log", "_sync_absent", "_sync_rows", "_sync_pending"].map {
+            "UNION ALL SELECT max(tbl) FROM \($0) WHERE tbl BETWEEN 1 AND :limit"
+        }
+        try db.execute(
+            sql: """
+                INSERT INTO _sync_tables (id, name)
+                SELECT CAST(coalesce(max(number), 0) AS INTEGER) + 1, lower(:name) FROM (
+                  SELECT max(id) AS number FROM _sync_tables \(used.joined(separator: " ")))
+                """, arguments: ["name": name, "limit": Self.credible])
         return db.lastInsertedRowID
+    }
+
+    /// Numbers in the library's rows beyond this one are damage, and not a table's.
+    private static let credible: Int64 = 1_000_000
+
+    /// Refuses a list that cannot be read, or lacks a table that has triggers: a table that got
+    /// another number would lose its edits, or send those of another table.
+    func checkComplete() throws {
+        let known = try MetadataRow.all(
+            of: Self.name, db, sql: "SELECT id, name FROM _sync_tables"
+        ).map { row in
+            _ = try row.text("name")
+            return try row.number("id")
+        }
+        let numbers = try TableTriggers(db: db).tables()
+        if let missing = numbers.keys.filter({ !known.contains($0) }).min() {
+            throw SyncError.damagedMetadata("\(Self.name) lacks the table \(missing)")
+        }
+        for table in Self.numbered { try checkNumbers(in: table) }
+    }
+
+    /// The library's tables whose rows begin with the number of a table, in an index.
+    private static let numbered = [
+        "_sync_rows", "_sync_pending", "_sync_absent", "_sync_sent", "_sync_held", "_sync_extra",
+        "_sync_unseen", "_sync_lost",
+    ]
+
+    /// Refuses rows whose number cannot be read. No query would find them, and without them a
+    /// deletion would look like that of a row that the server never had. SQLite sorts all other
+    /// values before or behind the numbers.
+    private func checkNumbers(in table: String) throws {
+        for order in ["ASC", "DESC"] {
+            _ = try MetadataRow.first(
+                of: table, db, sql: "SELECT tbl FROM \(table) ORDER BY tbl \(order) LIMIT 1"
+            )?.number("tbl")
+        }
     }
 
     func setPresent(_ id: Int64) throws {
@@ -68,6 +115,8 @@ struct SyncedTables {
         case none = 0
         case unchecked = 1
         case local = 2
+        /// A repair has lost touches of the table. The next start treats it as made anew.
+        case damaged = 3
     }
 
     func rebuilding(of id: Int64) throws -> Rebuilding {
