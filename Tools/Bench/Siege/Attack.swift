@@ -13,6 +13,8 @@ protocol Attack: Sendable {
     var alsoByVictim: Set<Victim.Work> { get }
     /// Most files that the gateway may have open; nil for as many as this process may.
     var gatewayFiles: Int? { get }
+    /// Settings of the services that are not what they are by default.
+    var settings: [String: String] { get }
 
     /// Makes whatever the attack needs, so that it costs little once it runs: users, logs, bodies.
     func prepare(_ field: SiegeField) async throws -> Assault
@@ -24,6 +26,7 @@ protocol Attack: Sendable {
 extension Attack {
     var alsoByVictim: Set<Victim.Work> { [] }
     var gatewayFiles: Int? { nil }
+    var settings: [String: String] { [:] }
 }
 
 /// The attack itself: returns when it is over.

@@ -48,7 +48,9 @@ package struct Siege: Sendable {
         // Limits are what they are by default: they are what is attacked.
         plan.postgresSettings = Bench.postgresSettings
         plan.businessSchema += UploadAttack.refusingSchema
-        plan.openFilesOf["gateway"] = Attacks.all.first { $0.id == id }?.gatewayFiles
+        let attack = Attacks.all.first { $0.id == id }
+        plan.openFilesOf["gateway"] = attack?.gatewayFiles
+        plan.environment.merge(attack?.settings ?? [:]) { given, _ in given }
         return plan
     }
 

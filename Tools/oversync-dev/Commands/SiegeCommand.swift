@@ -78,7 +78,7 @@ struct SiegeCommand: AsyncParsableCommand {
         tell("\(id)")
         var stackPlan = Siege.stackPlan(
             disposableStack(in: stack.directory.root + "/siege"), for: id)
-        stackPlan.environment = services.settings
+        stackPlan.environment.merge(services.settings) { _, given in given }
         let siege = Siege(plan)
         let (seconds, settings, known) = (seconds, services.settings, report)
         report = try await withDisposableStack(stackPlan) { started in
