@@ -255,7 +255,7 @@ struct WriteRequest {
             guard let payload = changes[entry.change].payload else { continue }
             var reader = JSONReader(UnsafeBufferPointer(rebasing: body[payload]))
             var next = 0
-            // It was read before. Of two members of one name the last one counts.
+            // It was read before.
             try? reader.readObject { reader, member throws(JSONError) in
                 let value = try reader.skipValue()
                 guard let column = PayloadShape.column(member, reader, table, hint: next) else {
@@ -317,7 +317,8 @@ extension LogEntry {
 extension ArrayBinding {
     /// Appends a value's text, or NULL.
     ///
-    /// - Parameter value: no object and no array.
+    /// - Parameter value: no object and no array. Payloads with strings that are no text, or have
+    ///   U+0000, were refused.
     fileprivate mutating func append(_ value: JSONSlice?, from reader: JSONReader) {
         guard let value, value.kind != .null else { return appendNull() }
         if value.kind == .string, value.hasEscapes {
