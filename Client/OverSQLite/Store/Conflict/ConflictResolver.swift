@@ -96,15 +96,17 @@ struct ConflictResolver {
     /// Whether an edit was made on the very row that the server has, so that nobody else has edited
     /// it. The row comes as a conflict all the same where the device has forgotten which version it
     /// had, or reads another history. Where a repair has lost the image of the row, its version has
-    /// to do; but two histories have the same versions for different rows.
+    /// to do, unless the server is known to have had another history: two of them have the same
+    /// versions for different rows.
     private func isMadeOn(
         _ remote: RowValues?, _ pending: PendingRow, _ version: Int64, _ writer: RowWriter
     ) throws -> Bool {
         guard pending.base == version || pending.base == 0 else { return false }
         guard var image = try RowImage.values(of: pending.image).map(writer.spelledHere) else {
             let wasDeleted = pending.operation == .insert
-            return try pending.base == version && wasDeleted == (remote == nil)
-                && DeviceStateTable(db: db).read().reread != .newHistory
+            guard pending.base == version, wasDeleted == (remote == nil) else { return false }
+            let state = try DeviceStateTable(db: db).read()
+            return state.reread != .newHistory || state.forkedAt == 0
         }
         guard let remote else { return false }
         image[writer.table.key.wireName] = pending.local
