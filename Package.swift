@@ -108,7 +108,7 @@ let sharedTargets: [Target] = [
     // What proves that a device and the server hold the same rows.
     shared("Digests", []),
     shared("WireJSON", []),
-    shared("Model", ["WireJSON"]),
+    shared("Model", []),
     shared("Waiting", ["Model"]),
     shared("Telemetry", ["WireJSON", .crypto, .logging]),
     shared("Protos", [.protobuf], exclude: ["Definitions"]),

@@ -45,7 +45,7 @@ final class ScopeHeads: Service {
     // MARK: - What is known
 
     /// The user's state, if it was confirmed lately, and the database said as lately that the device may read.
-    /// From this call on the user is followed: nothing that Upload tells of it is missed.
+    /// From this call on the user is followed: no announcement of Upload about the user is missed.
     func known(_ user: UserID, for device: DeviceID, now: Instant = .now) -> ScopeState? {
         state.withLock { state in
             state.entries[user, default: Entry(lastUse: now)].lastUse = now

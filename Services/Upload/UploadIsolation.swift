@@ -105,8 +105,8 @@ struct UploadIsolation {
         }
     }
 
-    /// Why a row is refused before PostgreSQL is asked. It would write the whole row into its log
-    /// where that is not set otherwise, and search for it among others takes it time.
+    /// Why a row is refused before PostgreSQL is asked. PostgreSQL may write the whole row into its
+    /// log, and finding the row among others takes several statements.
     private static func refusalOfNull(_ change: Change, _ schema: UploadSchema) -> RowRefusal? {
         change.refusedNull.map {
             .null(in: schema.tables[change.table].registered.columns[$0].name)

@@ -26,7 +26,7 @@ extension LocalPostgres {
         try await primary.start()
     }
 
-    /// How long killed processes may take to disappear.
+    /// How long processes may take to disappear, or to stop, after the signal.
     private static let deathPatience = Duration.seconds(10)
     private static let deathPoll = Duration.milliseconds(5)
 
@@ -37,23 +37,34 @@ extension LocalPostgres {
         guard let server = process else { return }
         let family = [server] + Self.children(of: server)
         for id in family { _ = Foundation.kill(id, SIGKILL) }
+        try await wait("will not die") { !family.contains(where: Self.isAlive) }
+    }
+
+    private func wait(_ reason: String, until isDone: () -> Bool) async throws {
         let end = ContinuousClock.now + Self.deathPatience
-        while family.contains(where: Self.isAlive) {
+        while !isDone() {
             if ContinuousClock.now > end {
-                throw LocalPostgresError.unusable(path: directory, reason: "will not die")
+                throw LocalPostgresError.unusable(path: directory, reason: reason)
             }
-            // They are not children of this process: the kernel does not tell it of their end.
+            // They are not children of this process: the kernel tells it nothing about them.
             try await Task.sleep(for: Self.deathPoll)
         }
     }
 
     /// Stops the server and all its back ends where they are, as on a machine that hangs:
     /// connections stay open, and nothing answers until ``thaw()``.
-    package func freeze() {
+    ///
+    /// Returns when they have stopped: on busy processors that takes a while after the signal.
+    package func freeze() async throws {
         guard let server = process else { return }
         // It starts no back end after this.
-        _ = Foundation.kill(server, SIGSTOP)
-        for id in Self.children(of: server) { _ = Foundation.kill(id, SIGSTOP) }
+        try await stop([server])
+        try await stop(Self.children(of: server))
+    }
+
+    private func stop(_ family: [Int32]) async throws {
+        for id in family { _ = Foundation.kill(id, SIGSTOP) }
+        try await wait("will not stop") { family.allSatisfy { Self.state(of: $0) == "T" } }
     }
 
     /// Lets a frozen server go on. It must, before anything can end it.
@@ -87,9 +98,13 @@ extension LocalPostgres {
 
     /// A zombie that nobody has collected yet counts as dead.
     private static func isAlive(_ id: Int32) -> Bool {
-        guard let stat = try? String(contentsOfFile: "/proc/\(id)/stat", encoding: .utf8),
-            let state = stat.split(separator: ")").last?.first(where: { $0 != " " })
-        else { return false }
+        guard let state = state(of: id) else { return false }
         return state != "Z" && state != "X"
+    }
+
+    /// The kernel's letter for a process's state; nil if there is no such process.
+    private static func state(of id: Int32) -> Character? {
+        let stat = try? String(contentsOfFile: "/proc/\(id)/stat", encoding: .utf8)
+        return stat?.split(separator: ")").last?.first { $0 != " " }
     }
 }

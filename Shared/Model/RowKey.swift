@@ -1,5 +1,3 @@
-import WireJSON
-
 /// How a table's key is written in the sidecar and on the wire.
 package enum KeyKind: String, Hashable, Sendable {
     /// 16 bytes; on the wire as dashed lower-case hexadecimal digits.

@@ -47,7 +47,7 @@ extension Page {
         }
     }
 
-    /// Adds what a reading tells of histories.
+    /// Adds what a reading says about the log's history.
     mutating func tell(_ reading: ScopeReading, to request: PageRequest) {
         if request.tellsHistory { history = reading.windowEnd }
         hasHole = reading.history == .hole

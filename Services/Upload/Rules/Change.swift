@@ -2,7 +2,8 @@ import Model
 
 /// A change that is well formed and concerns a registered table. The plan decides about it.
 ///
-/// It goes through many hands: an object costs less to hand on than its many parts.
+/// A class, because each step of an upload passes changes on, and a struct would retain each of its
+/// parts every time.
 package final class Change: Sendable {
     /// Its place in the request.
     package let index: Int
@@ -30,9 +31,10 @@ package final class Change: Sendable {
     /// Columns that it has a value of another kind for, which PostgreSQL may convert
     /// (``ValueRule``).
     package let converted: ColumnSet
-    /// The place of the first column that it has a null for and that takes none, whoever writes it.
+    /// The index of the first column for which the payload has a null that the column cannot hold.
     package let refusedNull: Int?
-    /// It has an object or an array for a column whose values statements take as text elsewhere.
+    /// The payload has an object or an array for a column whose values statements otherwise take as
+    /// text.
     package let needsJSON: Bool
     /// Members of its payload that name no column, as far as they could be names of one.
     package let strangers: [String]

@@ -73,8 +73,8 @@ package struct UploadSchema: Sendable {
     }
 }
 
-/// A registered table with its payload columns ready for look-up. Each change looks at one: an
-/// object costs less to hand on than its many parts.
+/// A registered table with its payload columns ready for look-up. A class for the same reason as
+/// ``Change``.
 package final class UploadTable: Sendable {
     package let registered: RegisteredTable
     /// The name that payloads use for each column: its own in lower case.
@@ -87,12 +87,11 @@ package final class UploadTable: Sendable {
     let valueColumns: Set<Int>
     /// Columns that a null leaves to their default, or as they are (``Change/defaulted``).
     let takingDefaults: ColumnSet
-    /// Columns that can hold no null, have no default, and that nothing fills before they are
-    /// stored.
+    /// Columns that cannot hold a null, have no default, and are not filled by a trigger.
     let refusingNulls: ColumnSet
     /// Columns that devices are shown.
     let shownColumns: ColumnSet
-    /// Columns whose values statements take as text; and those that no statement writes.
+    /// Columns whose values statements take as text, and columns that no statement writes.
     let textColumns: ColumnSet
     /// For each column, the values that it stores as they are, where it does not store all so.
     let ordinaryValues: [OrdinaryValue?]

@@ -5,9 +5,10 @@ import Sidecar
 /// Writes a set of changes into a business table (decision D4). One statement for each table, set of
 /// payload columns and kind.
 ///
-/// The rows come as arrays, one of the keys and one of the texts of each column's values; where some
-/// column's values have to be read as JSON, as one JSON array of the payloads themselves, each with
-/// the row's key spliced in under `keyMember`. Columns that no payload names keep their value on update and take their default on insert.
+/// The rows come as arrays: one of their keys, and one for each column with its values as text.
+/// Where a column's values must be read as JSON, they come as one JSON array of the payloads, each
+/// with the row's key spliced in under `keyMember`. Columns that no payload names keep their value
+/// on update and take their default on insert.
 enum MaterializeStatement {
     /// The member that carries the key. Spliced in last, it wins over anything a payload brings; and as wire names
     /// are in lower case, no column has it.

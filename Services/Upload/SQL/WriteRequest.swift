@@ -70,9 +70,7 @@ struct WriteRequest {
         var known: [BusinessWrites.Shape: StoredRowStatement?] = [:]
         for entry in entries {
             let change = changes[entry.change]
-            guard
-                statements.mayStoreOtherwise(change, expecting: expected)
-            else { continue }
+            guard statements.mayStoreOtherwise(change, expecting: expected) else { continue }
             let shape = BusinessWrites.Shape(change, isCreation: entry.isCreation)
             let statement =
                 known[shape] ?? statements.stored(shape, expecting: expected)
@@ -223,7 +221,10 @@ struct WriteRequest {
     func command(_ group: BusinessWrites.Group) -> Command {
         let shape = group.shape
         let table = statements.schema.tables[shape.table]
-        let form = MaterializeStatement.Form(shape, of: table)
+        var form = MaterializeStatement.Form(shape, of: table)
+        let texts = shape.kind != .delete && form == .texts ? texts(group, of: table) : nil
+        // What cannot be taken as text is PostgreSQL's to judge.
+        if texts == nil { form = .json }
         var bindings = Bindings()
         if shape.kind == .delete || form == .texts {
             bindings.bind(keys(group.entries, of: table.registered))
@@ -232,18 +233,18 @@ struct WriteRequest {
         }
         MaterializeStatement.bind(owner: scope, of: table.registered, to: &bindings)
         bindings.bind(Int64(group.entries.count))
-        if shape.kind != .delete, form == .texts {
-            for array in texts(group, of: table) { bindings.bind(array) }
-        }
+        for array in texts ?? [] { bindings.bind(array) }
         return Command(
             statements.rows(
                 shape.table, shape.kind, shape.columns, as: form, expecting: expected), bindings)
     }
 
-    /// The texts of each column that is written, in the order of the rows.
+    /// The values of each column that is written as text, in the order of the rows.
+    ///
+    /// - Returns: nil if a payload cannot be read, which validation rules out.
     private func texts(
         _ group: BusinessWrites.Group, of table: UploadTable
-    ) -> [ArrayBinding] {
+    ) -> [ArrayBinding]? {
         let places = table.registered.places(writing: group.columns)
         var slots = [Int?](repeating: nil, count: table.registered.columns.count)
         for (slot, place) in places.enumerated() { slots[place] = slot }
@@ -255,17 +256,19 @@ struct WriteRequest {
             guard let payload = changes[entry.change].payload else { continue }
             var reader = JSONReader(UnsafeBufferPointer(rebasing: body[payload]))
             var next = 0
-            // It was read before.
-            try? reader.readObject { reader, member throws(JSONError) in
-                let value = try reader.skipValue()
-                guard let column = PayloadShape.column(member, reader, table, hint: next) else {
-                    return
+            do {
+                try reader.readObject { reader, member throws(JSONError) in
+                    let value = try reader.skipValue()
+                    guard let column = PayloadShape.column(member, reader, table, hint: next)
+                    else { return }
+                    next = column + 1
+                    if let slot = slots[column] { values[slot] = value }
                 }
-                next = column + 1
-                if let slot = slots[column] { values[slot] = value }
+            } catch {
+                return nil
             }
             for slot in arrays.indices {
-                arrays[slot].append(values[slot], from: reader)
+                guard arrays[slot].append(values[slot], from: reader) else { return nil }
                 values[slot] = nil
             }
         }
@@ -317,14 +320,20 @@ extension LogEntry {
 extension ArrayBinding {
     /// Appends a value's text, or NULL.
     ///
-    /// - Parameter value: no object and no array. Payloads with strings that are no text, or have
-    ///   U+0000, were refused.
-    fileprivate mutating func append(_ value: JSONSlice?, from reader: JSONReader) {
-        guard let value, value.kind != .null else { return appendNull() }
+    /// - Parameter value: no object and no array.
+    /// - Returns: false if the value is a string that is no text.
+    fileprivate mutating func append(_ value: JSONSlice?, from reader: JSONReader) -> Bool {
+        guard let value, value.kind != .null else {
+            appendNull()
+            return true
+        }
         if value.kind == .string, value.hasEscapes {
-            return append(reader.text(of: value) ?? "")
+            guard let text = reader.text(of: value) else { return false }
+            append(text)
+            return true
         }
         let place = value.kind == .string ? value.content : value.range
         append(bytes: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(reader.bytes)[place]))
+        return true
     }
 }

@@ -46,7 +46,7 @@ struct StandbyHangingTests {
             try await host.expectFit()
             #expect(try await host.sources { _ = try await host.pull(pair: pair) } == ["standby"])
             await host.look()
-            host.standby.freeze()
+            try await host.standby.freeze()
             defer { host.standby.thaw() }
             let (reply, sources) = try await host.observed {
                 try await host.pull(pair: pair, within: .seconds(4))
@@ -67,7 +67,7 @@ struct StandbyHangingTests {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await host.standbys.run() }
                 defer { group.cancelAll() }
-                hanging.freeze()
+                try await hanging.freeze()
                 defer { hanging.thaw() }
                 let start = ContinuousClock.now
                 var found: Set<StandbyTrouble?> = []

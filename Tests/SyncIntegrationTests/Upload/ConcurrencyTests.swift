@@ -2,6 +2,7 @@ import Foundation
 import Model
 import Postgres
 import RPC
+import Synchronization
 import Testing
 
 @Suite("Uploads, plain SQL and readers at once", .serialized)
@@ -167,27 +168,32 @@ struct ConcurrencyTests {
         try await SyncedDatabase.with { database in
             let killer = try await SyncedDatabase.connect(database.url)
             defer { killer.close() }
-            let uploads = 60
             // Each upload lets the killer go on: if it never paused, hardly a session would live
             // long enough for one.
             let (permits, permit) = AsyncStream.makeStream(of: Void.self)
-            let kills = try await withThrowingTaskGroup(of: Int?.self) { group in
+            let kills = Kills()
+            let uploads = try await withThrowingTaskGroup(of: Int.self) { group in
                 group.addTask {
-                    for upload in 0..<uploads {
+                    var uploads = 0
+                    while kills.count < Self.leastKills, uploads < Self.mostUploads {
                         for _ in 0..<Self.killsPerUpload { permit.yield() }
-                        try await Self.uploadUntilAnswered(upload, to: database)
+                        try await Self.uploadUntilAnswered(uploads, to: database)
+                        uploads += 1
                     }
-                    return nil
+                    return uploads
                 }
-                group.addTask { try await Self.kill(with: killer, at: permits) }
-                var kills = 0
+                group.addTask {
+                    try await kills.run(with: killer, at: permits)
+                    return 0
+                }
+                var uploads = 0
                 while let ended = try await group.next() {
-                    kills += ended ?? 0
+                    uploads += ended
                     group.cancelAll()
                 }
-                return kills
+                return uploads
             }
-            #expect(kills > uploads / 10)
+            #expect(kills.count >= Self.leastKills)
             let other = try await SyncedDatabase.connect(database.url)
             defer { other.close() }
             let count = try await other.run(
@@ -203,6 +209,8 @@ struct ConcurrencyTests {
     }
 
     private static let killsPerUpload = 2
+    private static let leastKills = 40
+    private static let mostUploads = 2000
 
     /// Uploads five rows as a device does: again until there is an answer.
     private static func uploadUntilAnswered(
@@ -221,14 +229,17 @@ struct ConcurrencyTests {
             } catch let failure as RPCFailure where failure.status == .unavailable {}
         }
     }
+}
+
+/// Back ends that were killed.
+private final class Kills: Sendable {
+    private let number = Mutex(0)
+
+    var count: Int { number.withLock(\.self) }
 
     /// Ends some of the back ends that are at work, at least one for each permit, until it is
     /// cancelled.
-    ///
-    /// - Returns: how many.
-    private static func kill(
-        with killer: PostgresConnection, at permits: AsyncStream<Void>
-    ) async throws -> Int {
+    func run(with killer: PostgresConnection, at permits: AsyncStream<Void>) async throws {
         let kill = Command(
             Statement(
                 name: "kill",
@@ -237,17 +248,16 @@ struct ConcurrencyTests {
                     WHERE datname = current_database() AND state = 'active'
                         AND pid <> pg_backend_pid() AND random() < 0.2
                     """))
-        var kills = 0
         do {
             for await _ in permits {
-                let before = kills
-                while kills == before, !Task.isCancelled {
-                    kills += Int(try await killer.run(kill).int64(0, 0))
+                let before = count
+                while count == before, !Task.isCancelled {
+                    let killed = Int(try await killer.run(kill).int64(0, 0))
+                    number.withLock { $0 += killed }
                 }
             }
         } catch {
             if !Task.isCancelled { throw error }
         }
-        return kills
     }
 }

@@ -80,7 +80,7 @@ struct RefusedNullTests {
         }
     }
 
-    @Test("An update's too, and the row keeps what it has; what a trigger fills is stored")
+    @Test("A null in an update is refused, and the row stays; what a trigger fills is stored")
     func others() async throws {
         try await SyncedDatabase.with(tables: Self.tables, registered: Self.yaml) { database in
             try await database.upload("ann", Self.row(1, #"{"name":"good","size":1}"#))
