@@ -14,8 +14,7 @@ import Sidecar
 ///   such tables may concern other rows.
 ///
 /// Should such a row cause changes all the same, the transaction fails, and each upload is written
-/// alone. An upload that meets none of this is a part of its own. So is each where constraints wait
-/// for the commit, since each has its own checked.
+/// alone. An upload that meets none of this is a part of its own.
 ///
 /// Whether PostgreSQL takes a row may depend on the order of the writes all the same, as of values
 /// that are unique: see ``MergedChanges/isInAnyOrder(in:)``.
@@ -59,10 +58,8 @@ struct GroupParts {
     }
 
     private static func isPlain(_ batch: UploadBatch) -> Bool {
-        let schema = batch.schema
-        guard !schema.catalog.hasDeferrableConstraints else { return false }
-        return batch.changes.allSatisfy { change in
-            let table = schema.tables[change.table]
+        batch.changes.allSatisfy { change in
+            let table = batch.schema.tables[change.table]
             return table.isPlain && (change.operation != .delete || table.isLeaf)
         }
     }
@@ -106,13 +103,17 @@ struct MergedChanges {
     }
 
     /// Whether set-wise statements for all uploads come to what those of one upload behind the
-    /// other come to: there is one for each table, and no table's rows depend on others that are
-    /// written before them.
+    /// other come to: there is one for each table, no row needs a parent that its payload does not
+    /// name, and no row takes a unique value that another one gives up. New rows give up none: if
+    /// PostgreSQL takes all of them, it takes them in any order.
     func isInAnyOrder(in schema: UploadSchema) -> Bool {
         let statements = BusinessWrites(changes: changes, entries: entries, schema: schema).groups
-        let tables = Set(statements.map(\.table))
-        return tables.count == statements.count
-            && !tables.contains { schema.tables[$0].isInOrder }
+        return Set(statements.map(\.table)).count == statements.count
+            && statements.allSatisfy { statement in
+                let table = schema.tables[statement.table]
+                return !table.hasUnnamedParents
+                    && (!table.comparesRows || statement.kind == .create)
+            }
     }
 }
 

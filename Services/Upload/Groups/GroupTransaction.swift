@@ -217,14 +217,21 @@ struct GroupTransaction {
         let merged = writes.count > 1 ? MergedChanges(writes) : nil
         if let merged, merged.isInAnyOrder(in: schema) {
             add(merged, to: &pipeline)
-        } else {
-            for write in writes {
-                var commands = write.transaction.writes(
-                    write.entries, scope, write.source, expecting: .asRecorded)
-                commands.insert(bounds, at: 1)
-                pipeline.add(contentsOf: commands)
-            }
+            checkConstraints(&pipeline, isLast: isLast)
+            return
         }
+        for (place, write) in writes.enumerated() {
+            var commands = write.transaction.writes(
+                write.entries, scope, write.source, expecting: .asRecorded)
+            commands.insert(bounds, at: 1)
+            pipeline.add(contentsOf: commands)
+            checkConstraints(&pipeline, isLast: isLast && place == writes.count - 1)
+        }
+    }
+
+    /// Forces what waits for the commit. After each upload, where PostgreSQL compares its rows with
+    /// those of others: alone, it could not have waited for what the next one writes.
+    private func checkConstraints(_ pipeline: inout Pipeline, isLast: Bool) {
         guard schema.catalog.hasDeferrableConstraints else { return }
         pipeline.add(UploadStatements.checkConstraints)
         if !isLast { pipeline.add(UploadStatements.deferConstraints) }

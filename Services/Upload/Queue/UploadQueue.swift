@@ -63,7 +63,7 @@ struct UploadQueue: Sendable {
     private static let maximumWaiting = 4096
     /// Changes, and bytes of them, that a group has at most: its transaction keeps the user's log
     /// locked while they are written.
-    private static let loadPerGroup = FairQueue.Load(items: 1000, bytes: 1 << 20)
+    private static let loadPerGroup = FairQueue.Load(items: 2000, bytes: 1 << 20)
     /// When to come back after there was no room: about the time in which a queue is served.
     private static let pauseWhenFull: Duration = .seconds(5)
 

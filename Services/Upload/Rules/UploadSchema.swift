@@ -60,7 +60,8 @@ package struct UploadSchema: Sendable {
                 isPlain: !table.hasRowTriggers && !table.reach.hasTriggers
                     && !referencedByValue.contains(table.name),
                 isLeaf: !referenced.contains(table.name),
-                isInOrder: table.reach.comparesRows || dependent.contains(index))
+                comparesRows: table.reach.comparesRows,
+                hasUnnamedParents: dependent.contains(index))
         }
     }
 
@@ -111,17 +112,20 @@ package final class UploadTable: Sendable {
     let isPlain: Bool
     /// No foreign key of a registered table points to it: deleting its rows changes no others.
     let isLeaf: Bool
-    /// Whether PostgreSQL takes a row may depend on rows that are written before it, though no
-    /// payload names them: values that exclude each other, and parents.
-    let isInOrder: Bool
+    /// PostgreSQL compares its rows with each other, by more than the key: a unique index without
+    /// the key, or an exclusion constraint.
+    let comparesRows: Bool
+    /// Rows may need parents that no payload names.
+    let hasUnnamedParents: Bool
 
     init(
         _ registered: RegisteredTable, at index: Int, _ all: [CheckedForeignKey], isPlain: Bool,
-        isLeaf: Bool, isInOrder: Bool
+        isLeaf: Bool, comparesRows: Bool, hasUnnamedParents: Bool
     ) {
         self.isPlain = isPlain
         self.isLeaf = isLeaf
-        self.isInOrder = isInOrder
+        self.comparesRows = comparesRows
+        self.hasUnnamedParents = hasUnnamedParents
         self.registered = registered
         wireNames = registered.columns.map { Array($0.name.lowercased().utf8) }
         foreignKeys = all.indices.filter { all[$0].child == index }

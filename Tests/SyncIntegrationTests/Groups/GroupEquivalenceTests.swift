@@ -15,8 +15,10 @@ import Testing
         "Random groups: answers, sequences, log, row states and business rows are the same",
         arguments: 1...12 as ClosedRange<UInt64>)
     func same(seed: UInt64) async throws {
-        try await Self.withDatabase { alone in
-            try await Self.withDatabase { grouped in
+        // Where constraints wait for the commit, an upload of a group must not see more than alone.
+        let deferral = seed.isMultiple(of: 2) ? "DEFERRABLE INITIALLY DEFERRED" : ""
+        try await Self.withDatabase(deferral) { alone in
+            try await Self.withDatabase(deferral) { grouped in
                 var walk = GroupWalk(seed: seed)
                 for database in [alone, grouped] {
                     for user in ["ann", "bob"] {
@@ -45,9 +47,12 @@ import Testing
     }
 
     /// Beside the usual tables one whose rows may take each other's values.
-    private static func withDatabase(_ body: (SyncedDatabase) async throws -> Void) async throws {
+    private static func withDatabase(
+        _ deferral: String, _ body: (SyncedDatabase) async throws -> Void
+    ) async throws {
         try await SyncedDatabase.with(
-            tables: "CREATE TABLE s.seats (id uuid PRIMARY KEY, owner text, n int UNIQUE);",
+            tables:
+                "CREATE TABLE s.seats (id uuid PRIMARY KEY, owner text, n int UNIQUE \(deferral));",
             registered: "  - {table: s.seats, owner: owner}", body)
     }
 

@@ -30,9 +30,13 @@ struct ClosedLoop: Sendable {
 
     /// Warms up, then measures for the time that is set.
     ///
-    /// - Parameter mayRefuse: whether 503 is counted, instead of ending the run.
+    /// - Parameters:
+    ///   - length: answers that follow each other and count as one in the latencies, by the sum of
+    ///     their times; more than 1 only for one connection.
+    ///   - mayRefuse: whether 503 is counted, instead of ending the run.
     func measure(
-        _ sources: inout [any RequestSource], _ timing: LoadTiming, mayRefuse: Bool = false
+        _ sources: inout [any RequestSource], _ timing: LoadTiming, latencyOf length: Int = 1,
+        mayRefuse: Bool = false
     ) async throws -> Measurement {
         let phase = LoadPhase()
         var before = ProcessUsage()
@@ -40,7 +44,7 @@ struct ClosedLoop: Sendable {
         var (early, elapsed) = (Duration.zero, Duration.zero)
         let begin = ContinuousClock.now
         let (reports, latency) = try await run(
-            sources, phase, limit: nil, mayRefuse: mayRefuse
+            sources, phase, limit: nil, latencyOf: length, mayRefuse: mayRefuse
         ) {
             try await Task.sleep(for: .seconds(timing.warmUp))
             before = groups.usage()
@@ -63,11 +67,11 @@ struct ClosedLoop: Sendable {
 
     /// Runs the connections until all have ended; meanwhile, once all are connected, `conduct`.
     private func run(
-        _ sources: [any RequestSource], _ phase: LoadPhase, limit: Int?, mayRefuse: Bool = false,
-        _ conduct: () async throws -> Void
+        _ sources: [any RequestSource], _ phase: LoadPhase, limit: Int?, latencyOf length: Int = 1,
+        mayRefuse: Bool = false, _ conduct: () async throws -> Void
     ) async throws -> (reports: [ConnectionReport], latency: Histogram<UInt64>) {
         let latency = try await target.eventLoop.submit { [loop = target.eventLoop] in
-            NIOLoopBound(LatencyRecord(), eventLoop: loop)
+            NIOLoopBound(LatencyRecord(run: length), eventLoop: loop)
         }.get()
         var ends: [EventLoopFuture<ConnectionReport>] = []
         var channels: [any Channel] = []

@@ -35,9 +35,21 @@ struct ConnectionReport: Sendable {
 /// event loop only.
 final class LatencyRecord {
     private(set) var histogram = Histogram<UInt64>(numberOfSignificantValueDigits: .three)
+    /// Answers that follow each other and count as one, by the sum of their times.
+    private let run: Int
+    private var sum = TimeAmount.zero
+    private var count = 0
+
+    init(run: Int) {
+        self.run = run
+    }
 
     func add(_ elapsed: TimeAmount) {
-        histogram.record(UInt64(max(0, elapsed.nanoseconds / 1000)))
+        sum = sum + elapsed
+        count += 1
+        guard count == run else { return }
+        histogram.record(UInt64(max(0, sum.nanoseconds / 1000)))
+        (sum, count) = (.zero, 0)
     }
 }
 

@@ -1,12 +1,12 @@
 /// Eight devices of one user that upload at once: each waits for the others once, and no longer.
 struct EightDevices: Attack {
     private static let devices = 8
-    private static let changes = 200
-    private static let alone = "alone p50 ms"
+    private static let changes = 50
+    private static let inRow = "eight in a row p99 ms"
     private static let together = "together p99 ms"
 
     let id = "eight-devices"
-    let work = "8 devices of one user upload 200 changes each at once"
+    let work = "8 devices of one user upload 50 changes each at once"
 
     func prepare(_ field: SiegeField) async throws -> Assault {
         var sources: [any RequestSource] = []
@@ -18,13 +18,18 @@ struct EightDevices: Attack {
         let timing = LoadTiming(seconds: field.plan.seconds)
         return { [sources] in
             var first = [sources[0]]
-            let alone = try await loop.measure(&first, timing)
+            let before = try await loop.measure(&first, timing, latencyOf: Self.devices)
             var all = first + sources.dropFirst()
             let together = try await loop.measure(&all, timing)
+            first = [all[0]]
+            // The tables have grown meanwhile, and each upload takes longer by that.
+            let after = try await loop.measure(&first, timing, latencyOf: Self.devices)
             var report = AttackReport()
-            report.answers["200"] = alone.requests + together.requests
+            report.answers["200"] = before.requests + together.requests + after.requests
             report.latency = together.latency
-            report.figures[Self.alone] = alone.latency?.p50
+            if let before = before.latency?.p99, let after = after.latency?.p99 {
+                report.figures[Self.inRow] = (before + after) / 2
+            }
             report.figures[Self.together] = together.latency?.p99
             return report
         }
@@ -33,7 +38,7 @@ struct EightDevices: Attack {
     func requirements(_ seen: SiegeObservation) -> [Judgement] {
         [seen.victimIsAnswered]
             + seen.figure(
-                "its own devices: p99 ms of \(Self.devices) at once, to one upload alone",
-                Self.together, to: Self.alone, .atMost(Double(Self.devices)))
+                "its own devices: p99 ms of \(Self.devices) at once, to that many in a row",
+                Self.together, to: Self.inRow, .atMost(1))
     }
 }
