@@ -424,9 +424,8 @@ let testTargets: [Target] = [
         "SyncIntegrationTests",
         [
             "AuthService", "DatabaseKit", "Digests", "DownloadService", "LocalPostgres", "Model",
-            "Postgres", "Protos", "RPC", "SeededRandom", "ServerModel", "ServiceKit", "Sidecar",
-            "Telemetry",
-            "TestSupport",
+            "Postgres", "Programs", "Protos", "RPC", "SeededRandom", "ServerModel", "ServiceKit",
+            "Sidecar", "Telemetry", "TestSupport",
             "UploadService", "WireJSON", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf,
         ], exclude: ["Golden"]),
     // Rules that every file keeps, and lists of those that do not yet.

@@ -44,6 +44,9 @@ struct DeviceAccess: Hashable, Sendable {
         if !admitted.isEmpty { admitted = admitted.filter { $0.value > asked } }
     }
 
+    /// Whether the last reading of all devices had this one among those that may read no more.
+    func isRevoked(_ device: DeviceID) -> Bool { revoked.contains(device) }
+
     /// Whether the primary was asked for the device after `earliest`, and lets it in. One that was
     /// let in again is known to be with the next reading of all devices.
     func admits(_ device: DeviceID, since earliest: Instant) -> Bool {

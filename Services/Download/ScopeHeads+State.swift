@@ -26,6 +26,7 @@ extension ScopeHeads {
         let beyond: Sequence64
         /// Of the change there; nil: not known.
         let tag: UInt64?
+        let device: DeviceID
         let continuation: CheckedContinuation<Bool, Never>
 
         /// Whether the log has grown, or is another one.

@@ -110,7 +110,9 @@ final class ScopeHeads: Service {
         let woken = state.withLock { state -> [Waiter] in
             guard var entry = state.entries[user] else { return [] }
             change(&entry)
-            let woken = entry.waiters.filter { $0.value.isMet(by: entry.state) }
+            let woken = entry.waiters.filter { _, waiter in
+                waiter.isMet(by: entry.state) || entry.access.isRevoked(waiter.device)
+            }
             for id in woken.keys { entry.waiters[id] = nil }
             state.waiting -= woken.count
             state.entries[user] = entry
@@ -122,26 +124,29 @@ final class ScopeHeads: Service {
     // MARK: - Waiting
 
     /// Waits until the user's last sequence is beyond `beyond`, or the log is another one: it ends
-    /// earlier, or has another change there.
+    /// earlier, or has another change there. Or until the device may have been revoked, which the
+    /// caller finds out by reading.
     ///
     /// - Parameters:
     ///   - tag: of the change at `beyond`; nil: not known.
     ///   - end: nil waits as long as the caller does.
     /// - Returns: false when the time is over or the service stops; throws when the caller goes away.
     func wait(
-        for user: UserID, beyond: Sequence64, _ tag: UInt64? = nil, until end: Instant?
+        for user: UserID, _ device: DeviceID, beyond: Sequence64, _ tag: UInt64? = nil,
+        until end: Instant?
     ) async throws -> Bool {
         let id = state.withLock { state in
             state.nextID += 1
             return state.nextID
         }
-        let answer = await park(id, user, beyond, tag, until: end)
+        let answer = await park(id, user, device, beyond, tag, until: end)
         try Task.checkCancellation()
         return answer
     }
 
     private func park(
-        _ id: Int, _ user: UserID, _ beyond: Sequence64, _ tag: UInt64?, until end: Instant?
+        _ id: Int, _ user: UserID, _ device: DeviceID, _ beyond: Sequence64, _ tag: UInt64?,
+        until end: Instant?
     ) async -> Bool {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
@@ -149,8 +154,11 @@ final class ScopeHeads: Service {
                     // Cancelled before this line: the handler found nobody to release.
                     if state.isClosed || Task.isCancelled { return false }
                     var entry = state.entries[user] ?? Entry(lastUse: .now)
-                    let waiter = Waiter(beyond: beyond, tag: tag, continuation: continuation)
+                    let waiter = Waiter(
+                        beyond: beyond, tag: tag, device: device, continuation: continuation)
                     if waiter.isMet(by: entry.state) { return true }
+                    // Revoked or let in again since its caller has read: the next poll tells.
+                    if entry.access.isRevoked(device) { entry.readIn = nil }
                     entry.waiters[id] = waiter
                     state.entries[user] = entry
                     state.waiting += 1

@@ -156,7 +156,8 @@ package enum GatewayService {
         let watch = WatchRoute(download: download, watchers: limits.watchers)
         let digests = DigestRoutes(download: download, bodies: bodies, work: limits.work)
         return sync.routes + digests.routes + devices.routes + watch.routes
-            + AdminRoutes(upload: upload, work: limits.work).routes + DocumentRoutes().routes
+            + AdminRoutes(upload: upload, work: limits.work).routes
+            + AdminDeviceRoutes(upload: upload, work: limits.work).routes + DocumentRoutes().routes
     }
 
     private static func listener(

@@ -31,16 +31,13 @@ package struct GatewaySettings: Sendable {
         "longest time of one request, waiting for news not counted",
         default: 30, in: 1...600, unit: "seconds")
 
-    static let adminRoleSetting = Setting.text(
-        "OVERSYNC_ADMIN_ROLE", "the role in a token's roles that opens /admin", default: "admin")
-
     /// What the gateway reads beside what every service does.
     package static let all: [any DescribedSetting] =
         [
             hostSetting, portSetting, certificateSetting, keySetting, secretSetting, skewSetting,
             bodySetting, timeoutSetting,
         ] + LimitSettings.all + [
-            adminRoleSetting, CommonSettings.maximumPageRows, TokenSettings.issuer,
+            TokenSettings.adminRole, CommonSettings.maximumPageRows, TokenSettings.issuer,
             TokenSettings.audience, TokenSettings.developmentSignIn,
         ]
 
@@ -75,7 +72,7 @@ package struct GatewaySettings: Sendable {
         maximumPageRows = try configuration.value(CommonSettings.maximumPageRows)
         requestTimeout = .seconds(try configuration.value(Self.timeoutSetting))
         limits = try LimitSettings(configuration)
-        adminRole = try configuration.value(Self.adminRoleSetting)
+        adminRole = try configuration.value(TokenSettings.adminRole)
         allowsDevelopmentSignIn = try configuration.value(TokenSettings.developmentSignIn)
     }
 }

@@ -27,8 +27,8 @@ package enum UploadService {
         in: 256...WireLimits.largestRowBytes, unit: "bytes")
     /// What Upload reads beside what every service does.
     package static let settings: [any DescribedSetting] =
-        [changesSetting, payloadSetting] + UploadTimeouts.all + UploadQueue.all
-        + DatabaseSettings.upload.all
+        [changesSetting, payloadSetting, TokenSettings.adminRole] + UploadTimeouts.all
+        + UploadQueue.all + DatabaseSettings.upload.all
 
     package static let program = ServiceProgram(
         name: "oversync-upload", purpose: "accepts the devices' changes and writes them",
@@ -66,14 +66,22 @@ package enum UploadService {
             let capabilities = ReadCapabilities(source: source, limits: limits)
             router.on(UploadRPC.readCapabilities) { try await capabilities($2) }
             let failures = FailureStore(pool: pool)
-            let list = ListFailures(store: failures)
+            let administrators = Administrators(
+                role: try configuration.value(TokenSettings.adminRole))
+            let list = ListFailures(store: failures, administrators: administrators)
             router.on(UploadRPC.listFailures) { request, _, context in
                 try await list(request, context)
             }
-            let retry = RetryFailure(store: failures, executor: executor, announcer: announcer)
+            let retry = RetryFailure(
+                store: failures, executor: executor, announcer: announcer,
+                administrators: administrators)
             router.on(UploadRPC.retryFailure) { request, _, context in
                 try await retry(request, context)
             }
+            let devices = AdministerDevices(pool: pool, administrators: administrators)
+            router.on(UploadRPC.listDevices) { try await devices.list($0, $2) }
+            router.on(UploadRPC.setDeviceAccess) { try await devices.setAccess($0, $2) }
+            router.on(UploadRPC.showUser) { try await devices.show($0, $2) }
             var rpcLimits = RPCLimits()
             rpcLimits.maximumCallsInFlight = maximumCallsInFlight
             let server = RPCServer(

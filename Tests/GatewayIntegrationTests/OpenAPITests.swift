@@ -65,6 +65,18 @@ struct OpenAPITests {
             try act(context)
             return RPCReply(RetryFailureReply(), body: ByteBuffer(string: "{}"))
         }
+        upload.on(UploadRPC.listDevices) { _, _, context in
+            try act(context)
+            return RPCReply(ListDevicesReply())
+        }
+        upload.on(UploadRPC.setDeviceAccess) { _, _, context in
+            try act(context)
+            return RPCReply(SetDeviceAccessReply())
+        }
+        upload.on(UploadRPC.showUser) { _, _, context in
+            try act(context)
+            return RPCReply(ShowUserReply())
+        }
         var download = RPCRouter()
         download.on(DownloadRPC.pullChanges) { _, _, context in
             try act(context)
@@ -172,10 +184,14 @@ struct OpenAPITests {
             let token = try await RunningGateway.token(user: user, roles: roles)
             headers.add(name: "Authorization", value: "Bearer \(token)")
         }
-        let id = operation.path.hasSuffix("/retry") && query.isEmpty ? "?id=1" : query
-        let usual = operation.path.contains("sign") ? #"{"user":"u"}"# : "{}"
+        let usualQuery = ["/admin/materialize-failures/retry": "?id=1", "/admin/users": "?user=u"]
+        let query = query.isEmpty ? usualQuery[operation.path] ?? "" : query
+        let usual =
+            operation.path.contains("sign")
+            ? #"{"user":"u"}"#
+            : operation.path.contains("devices") ? #"{"user_id":"u","source_id":"d"}"# : "{}"
         return try await gateway.send(
-            HTTPMethod(rawValue: operation.method), operation.path + id, headers: headers,
+            HTTPMethod(rawValue: operation.method), operation.path + query, headers: headers,
             body: operation.method == "POST" ? .bytes(body ?? ByteBuffer(string: usual)) : nil)
     }
 
@@ -196,7 +212,7 @@ struct OpenAPITests {
                 try await good(answer, gateway, headers: ["Oversync-History": "x"]).status
             default:
                 try await good(
-                    answer, gateway, query: "?id=x", body: ByteBuffer(string: "{")
+                    answer, gateway, query: "?id=x&limit=x", body: ByteBuffer(string: "{")
                 ).status
             }
         case 401:

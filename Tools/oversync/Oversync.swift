@@ -13,7 +13,7 @@ struct Oversync: AsyncParsableCommand {
         version: BuildInfo.line("oversync"),
         subcommands: [
             MigrateCommand.self, AdoptCommand.self, VerifyCommand.self, CompactCommand.self,
-            EpochCommand.self, TokenCommand.self,
+            EpochCommand.self, TokenCommand.self, DevicesCommand.self, UsersCommand.self,
         ])
 
     static func main() async {

@@ -55,7 +55,8 @@ struct PullChanges: Sendable {
         while page.rows == 0, !page.hasMore, request.until == nil, .now < end {
             guard
                 try await heads.wait(
-                    for: request.user, beyond: page.scope.head, page.scope.tag, until: end)
+                    for: request.user, request.device, beyond: page.scope.head, page.scope.tag,
+                    until: end)
             else { break }
             page = try await self.page(request, context)
         }

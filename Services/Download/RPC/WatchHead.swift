@@ -62,7 +62,7 @@ struct WatchHead: Sendable {
             }
             let check = ContinuousClock.now + Self.checkInterval
             let hasNews = try await heads.wait(
-                for: user, beyond: scope.head, scope.tag, until: check)
+                for: user, device, beyond: scope.head, scope.tag, until: check)
             if !hasNews, .now < check {
                 return  // The replica is going down: the gateway watches elsewhere.
             }

@@ -6,10 +6,12 @@ import RPC
 /// The `ListFailures` call.
 struct ListFailures: Sendable {
     let store: FailureStore
+    let administrators: Administrators
 
     func callAsFunction(
         _ request: ListFailuresRequest, _ context: CallContext
     ) async throws -> RPCReply<ListFailuresReply> {
+        _ = try administrators.admit(context)
         do {
             var reply = ListFailuresReply()
             reply.failures = try await store.list(request, deadline: context.deadline)

@@ -13,11 +13,12 @@ struct RetryFailure: Sendable {
     let store: FailureStore
     let executor: UploadExecutor
     let announcer: HeadAnnouncer
+    let administrators: Administrators
 
     func callAsFunction(
         _ request: RetryFailureRequest, _ context: CallContext
     ) async throws -> RPCReply<RetryFailureReply> {
-        let actor = try context.requiredCaller().user
+        let actor = try administrators.admit(context).user
         do {
             guard let entry = try await store.failure(request.id, deadline: context.deadline)
             else {

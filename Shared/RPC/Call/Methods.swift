@@ -15,6 +15,12 @@ package enum UploadRPC {
         "oversync.upload.v1.ListFailures")
     package static let retryFailure = RPCMethod<RetryFailureRequest, RetryFailureReply>(
         "oversync.upload.v1.RetryFailure")
+    package static let listDevices = RPCMethod<ListDevicesRequest, ListDevicesReply>(
+        "oversync.upload.v1.ListDevices")
+    package static let setDeviceAccess = RPCMethod<SetDeviceAccessRequest, SetDeviceAccessReply>(
+        "oversync.upload.v1.SetDeviceAccess")
+    package static let showUser = RPCMethod<ShowUserRequest, ShowUserReply>(
+        "oversync.upload.v1.ShowUser")
 }
 
 /// Serves changes.

@@ -52,7 +52,8 @@ extension ServiceRole {
         Privilege.table("sync.meta", "SELECT") + Privilege.table("sync.catalog", "SELECT")
         // Locking a row takes UPDATE too.
         + Privilege.table("sync.scope", "SELECT", "INSERT", "UPDATE")
-        + Privilege.table("sync.source", "SELECT", "INSERT")
+        // UPDATE is for an administrator who revokes a device.
+        + Privilege.table("sync.source", "SELECT", "INSERT", "UPDATE")
         // UPDATE is for an Upload of layout 11, which goes on while services are replaced. The next
         // layout takes it away.
         + Privilege.table("sync.change_log", "SELECT", "INSERT", "UPDATE")

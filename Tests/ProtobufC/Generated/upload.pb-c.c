@@ -592,6 +592,321 @@ void   oversync__upload__v1__retry_failure_reply__free_unpacked
   assert(message->base.descriptor == &oversync__upload__v1__retry_failure_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   oversync__upload__v1__list_devices_request__init
+                     (Oversync__Upload__V1__ListDevicesRequest         *message)
+{
+  static const Oversync__Upload__V1__ListDevicesRequest init_value = OVERSYNC__UPLOAD__V1__LIST_DEVICES_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__list_devices_request__get_packed_size
+                     (const Oversync__Upload__V1__ListDevicesRequest *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__list_devices_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__list_devices_request__pack
+                     (const Oversync__Upload__V1__ListDevicesRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__list_devices_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__list_devices_request__pack_to_buffer
+                     (const Oversync__Upload__V1__ListDevicesRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__list_devices_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__ListDevicesRequest *
+       oversync__upload__v1__list_devices_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__ListDevicesRequest *)
+     protobuf_c_message_unpack (&oversync__upload__v1__list_devices_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__list_devices_request__free_unpacked
+                     (Oversync__Upload__V1__ListDevicesRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__list_devices_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__list_devices_reply__init
+                     (Oversync__Upload__V1__ListDevicesReply         *message)
+{
+  static const Oversync__Upload__V1__ListDevicesReply init_value = OVERSYNC__UPLOAD__V1__LIST_DEVICES_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__list_devices_reply__get_packed_size
+                     (const Oversync__Upload__V1__ListDevicesReply *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__list_devices_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__list_devices_reply__pack
+                     (const Oversync__Upload__V1__ListDevicesReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__list_devices_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__list_devices_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__ListDevicesReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__list_devices_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__ListDevicesReply *
+       oversync__upload__v1__list_devices_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__ListDevicesReply *)
+     protobuf_c_message_unpack (&oversync__upload__v1__list_devices_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__list_devices_reply__free_unpacked
+                     (Oversync__Upload__V1__ListDevicesReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__list_devices_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__device_record__init
+                     (Oversync__Upload__V1__DeviceRecord         *message)
+{
+  static const Oversync__Upload__V1__DeviceRecord init_value = OVERSYNC__UPLOAD__V1__DEVICE_RECORD__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__device_record__get_packed_size
+                     (const Oversync__Upload__V1__DeviceRecord *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__device_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__device_record__pack
+                     (const Oversync__Upload__V1__DeviceRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__device_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__device_record__pack_to_buffer
+                     (const Oversync__Upload__V1__DeviceRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__device_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__DeviceRecord *
+       oversync__upload__v1__device_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__DeviceRecord *)
+     protobuf_c_message_unpack (&oversync__upload__v1__device_record__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__device_record__free_unpacked
+                     (Oversync__Upload__V1__DeviceRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__device_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__set_device_access_request__init
+                     (Oversync__Upload__V1__SetDeviceAccessRequest         *message)
+{
+  static const Oversync__Upload__V1__SetDeviceAccessRequest init_value = OVERSYNC__UPLOAD__V1__SET_DEVICE_ACCESS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__set_device_access_request__get_packed_size
+                     (const Oversync__Upload__V1__SetDeviceAccessRequest *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__set_device_access_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__set_device_access_request__pack
+                     (const Oversync__Upload__V1__SetDeviceAccessRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__set_device_access_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__set_device_access_request__pack_to_buffer
+                     (const Oversync__Upload__V1__SetDeviceAccessRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__set_device_access_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__SetDeviceAccessRequest *
+       oversync__upload__v1__set_device_access_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__SetDeviceAccessRequest *)
+     protobuf_c_message_unpack (&oversync__upload__v1__set_device_access_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__set_device_access_request__free_unpacked
+                     (Oversync__Upload__V1__SetDeviceAccessRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__set_device_access_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__set_device_access_reply__init
+                     (Oversync__Upload__V1__SetDeviceAccessReply         *message)
+{
+  static const Oversync__Upload__V1__SetDeviceAccessReply init_value = OVERSYNC__UPLOAD__V1__SET_DEVICE_ACCESS_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__set_device_access_reply__get_packed_size
+                     (const Oversync__Upload__V1__SetDeviceAccessReply *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__set_device_access_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__set_device_access_reply__pack
+                     (const Oversync__Upload__V1__SetDeviceAccessReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__set_device_access_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__set_device_access_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__SetDeviceAccessReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__set_device_access_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__SetDeviceAccessReply *
+       oversync__upload__v1__set_device_access_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__SetDeviceAccessReply *)
+     protobuf_c_message_unpack (&oversync__upload__v1__set_device_access_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__set_device_access_reply__free_unpacked
+                     (Oversync__Upload__V1__SetDeviceAccessReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__set_device_access_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__show_user_request__init
+                     (Oversync__Upload__V1__ShowUserRequest         *message)
+{
+  static const Oversync__Upload__V1__ShowUserRequest init_value = OVERSYNC__UPLOAD__V1__SHOW_USER_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__show_user_request__get_packed_size
+                     (const Oversync__Upload__V1__ShowUserRequest *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__show_user_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__show_user_request__pack
+                     (const Oversync__Upload__V1__ShowUserRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__show_user_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__show_user_request__pack_to_buffer
+                     (const Oversync__Upload__V1__ShowUserRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__show_user_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__ShowUserRequest *
+       oversync__upload__v1__show_user_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__ShowUserRequest *)
+     protobuf_c_message_unpack (&oversync__upload__v1__show_user_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__show_user_request__free_unpacked
+                     (Oversync__Upload__V1__ShowUserRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__show_user_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__show_user_reply__init
+                     (Oversync__Upload__V1__ShowUserReply         *message)
+{
+  static const Oversync__Upload__V1__ShowUserReply init_value = OVERSYNC__UPLOAD__V1__SHOW_USER_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__show_user_reply__get_packed_size
+                     (const Oversync__Upload__V1__ShowUserReply *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__show_user_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__show_user_reply__pack
+                     (const Oversync__Upload__V1__ShowUserReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__show_user_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__show_user_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__ShowUserReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__show_user_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__ShowUserReply *
+       oversync__upload__v1__show_user_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__ShowUserReply *)
+     protobuf_c_message_unpack (&oversync__upload__v1__show_user_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__show_user_reply__free_unpacked
+                     (Oversync__Upload__V1__ShowUserReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__show_user_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor oversync__upload__v1__push_changes_request__field_descriptors[5] =
 {
   {
@@ -1507,20 +1822,474 @@ const ProtobufCMessageDescriptor oversync__upload__v1__retry_failure_reply__desc
   (ProtobufCMessageInit) oversync__upload__v1__retry_failure_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[5] =
+static const ProtobufCFieldDescriptor oversync__upload__v1__list_devices_request__field_descriptors[4] =
+{
+  {
+    "user",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ListDevicesRequest, user),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "after_user",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ListDevicesRequest, after_user),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "after_device",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ListDevicesRequest, after_device),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "limit",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ListDevicesRequest, limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__list_devices_request__field_indices_by_name[] = {
+  2,   /* field[2] = after_device */
+  1,   /* field[1] = after_user */
+  3,   /* field[3] = limit */
+  0,   /* field[0] = user */
+};
+static const ProtobufCIntRange oversync__upload__v1__list_devices_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__list_devices_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.ListDevicesRequest",
+  "ListDevicesRequest",
+  "Oversync__Upload__V1__ListDevicesRequest",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__ListDevicesRequest),
+  4,
+  oversync__upload__v1__list_devices_request__field_descriptors,
+  oversync__upload__v1__list_devices_request__field_indices_by_name,
+  1,  oversync__upload__v1__list_devices_request__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__list_devices_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__list_devices_reply__field_descriptors[1] =
+{
+  {
+    "devices",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Oversync__Upload__V1__ListDevicesReply, n_devices),
+    offsetof(Oversync__Upload__V1__ListDevicesReply, devices),
+    &oversync__upload__v1__device_record__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__list_devices_reply__field_indices_by_name[] = {
+  0,   /* field[0] = devices */
+};
+static const ProtobufCIntRange oversync__upload__v1__list_devices_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__list_devices_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.ListDevicesReply",
+  "ListDevicesReply",
+  "Oversync__Upload__V1__ListDevicesReply",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__ListDevicesReply),
+  1,
+  oversync__upload__v1__list_devices_reply__field_descriptors,
+  oversync__upload__v1__list_devices_reply__field_indices_by_name,
+  1,  oversync__upload__v1__list_devices_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__list_devices_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__device_record__field_descriptors[6] =
+{
+  {
+    "user",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__DeviceRecord, user),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "device",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__DeviceRecord, device),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_change_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__DeviceRecord, last_change_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "first_seen",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__DeviceRecord, first_seen),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "last_upload",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__DeviceRecord, last_upload),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "revoked",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__DeviceRecord, revoked),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__device_record__field_indices_by_name[] = {
+  1,   /* field[1] = device */
+  3,   /* field[3] = first_seen */
+  2,   /* field[2] = last_change_id */
+  4,   /* field[4] = last_upload */
+  5,   /* field[5] = revoked */
+  0,   /* field[0] = user */
+};
+static const ProtobufCIntRange oversync__upload__v1__device_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__device_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.DeviceRecord",
+  "DeviceRecord",
+  "Oversync__Upload__V1__DeviceRecord",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__DeviceRecord),
+  6,
+  oversync__upload__v1__device_record__field_descriptors,
+  oversync__upload__v1__device_record__field_indices_by_name,
+  1,  oversync__upload__v1__device_record__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__device_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__set_device_access_request__field_descriptors[3] =
+{
+  {
+    "user",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__SetDeviceAccessRequest, user),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "device",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__SetDeviceAccessRequest, device),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "may_access",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__SetDeviceAccessRequest, may_access),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__set_device_access_request__field_indices_by_name[] = {
+  1,   /* field[1] = device */
+  2,   /* field[2] = may_access */
+  0,   /* field[0] = user */
+};
+static const ProtobufCIntRange oversync__upload__v1__set_device_access_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__set_device_access_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.SetDeviceAccessRequest",
+  "SetDeviceAccessRequest",
+  "Oversync__Upload__V1__SetDeviceAccessRequest",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__SetDeviceAccessRequest),
+  3,
+  oversync__upload__v1__set_device_access_request__field_descriptors,
+  oversync__upload__v1__set_device_access_request__field_indices_by_name,
+  1,  oversync__upload__v1__set_device_access_request__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__set_device_access_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__set_device_access_reply__field_descriptors[1] =
+{
+  {
+    "device",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__SetDeviceAccessReply, device),
+    &oversync__upload__v1__device_record__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__set_device_access_reply__field_indices_by_name[] = {
+  0,   /* field[0] = device */
+};
+static const ProtobufCIntRange oversync__upload__v1__set_device_access_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__set_device_access_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.SetDeviceAccessReply",
+  "SetDeviceAccessReply",
+  "Oversync__Upload__V1__SetDeviceAccessReply",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__SetDeviceAccessReply),
+  1,
+  oversync__upload__v1__set_device_access_reply__field_descriptors,
+  oversync__upload__v1__set_device_access_reply__field_indices_by_name,
+  1,  oversync__upload__v1__set_device_access_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__set_device_access_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__show_user_request__field_descriptors[1] =
+{
+  {
+    "user",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ShowUserRequest, user),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__show_user_request__field_indices_by_name[] = {
+  0,   /* field[0] = user */
+};
+static const ProtobufCIntRange oversync__upload__v1__show_user_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__show_user_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.ShowUserRequest",
+  "ShowUserRequest",
+  "Oversync__Upload__V1__ShowUserRequest",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__ShowUserRequest),
+  1,
+  oversync__upload__v1__show_user_request__field_descriptors,
+  oversync__upload__v1__show_user_request__field_indices_by_name,
+  1,  oversync__upload__v1__show_user_request__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__show_user_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__show_user_reply__field_descriptors[5] =
+{
+  {
+    "last_sequence",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ShowUserReply, last_sequence),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "floor",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ShowUserReply, floor),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "devices",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ShowUserReply, devices),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "revoked_devices",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ShowUserReply, revoked_devices),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "rejected_changes",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ShowUserReply, rejected_changes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__show_user_reply__field_indices_by_name[] = {
+  2,   /* field[2] = devices */
+  1,   /* field[1] = floor */
+  0,   /* field[0] = last_sequence */
+  4,   /* field[4] = rejected_changes */
+  3,   /* field[3] = revoked_devices */
+};
+static const ProtobufCIntRange oversync__upload__v1__show_user_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__show_user_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.ShowUserReply",
+  "ShowUserReply",
+  "Oversync__Upload__V1__ShowUserReply",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__ShowUserReply),
+  5,
+  oversync__upload__v1__show_user_reply__field_descriptors,
+  oversync__upload__v1__show_user_reply__field_indices_by_name,
+  1,  oversync__upload__v1__show_user_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__show_user_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[8] =
 {
   { "PushChanges", &oversync__upload__v1__push_changes_request__descriptor, &oversync__upload__v1__push_changes_reply__descriptor },
   { "NoteHydration", &oversync__upload__v1__note_hydration_request__descriptor, &oversync__upload__v1__note_hydration_reply__descriptor },
   { "ReadCapabilities", &oversync__upload__v1__read_capabilities_request__descriptor, &oversync__upload__v1__read_capabilities_reply__descriptor },
   { "ListFailures", &oversync__upload__v1__list_failures_request__descriptor, &oversync__upload__v1__list_failures_reply__descriptor },
   { "RetryFailure", &oversync__upload__v1__retry_failure_request__descriptor, &oversync__upload__v1__retry_failure_reply__descriptor },
+  { "ListDevices", &oversync__upload__v1__list_devices_request__descriptor, &oversync__upload__v1__list_devices_reply__descriptor },
+  { "SetDeviceAccess", &oversync__upload__v1__set_device_access_request__descriptor, &oversync__upload__v1__set_device_access_reply__descriptor },
+  { "ShowUser", &oversync__upload__v1__show_user_request__descriptor, &oversync__upload__v1__show_user_reply__descriptor },
 };
 const unsigned oversync__upload__v1__upload__method_indices_by_name[] = {
+  5,        /* ListDevices */
   3,        /* ListFailures */
   1,        /* NoteHydration */
   0,        /* PushChanges */
   2,        /* ReadCapabilities */
-  4         /* RetryFailure */
+  4,        /* RetryFailure */
+  6,        /* SetDeviceAccess */
+  7         /* ShowUser */
 };
 const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor =
 {
@@ -1529,7 +2298,7 @@ const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor =
   "Upload",
   "Oversync__Upload__V1__Upload",
   "oversync.upload.v1",
-  5,
+  8,
   oversync__upload__v1__upload__method_descriptors,
   oversync__upload__v1__upload__method_indices_by_name
 };
@@ -1572,6 +2341,30 @@ void oversync__upload__v1__upload__retry_failure(ProtobufCService *service,
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
   service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__upload__v1__upload__list_devices(ProtobufCService *service,
+                                                const Oversync__Upload__V1__ListDevicesRequest *input,
+                                                Oversync__Upload__V1__ListDevicesReply_Closure closure,
+                                                void *closure_data)
+{
+  assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
+  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__upload__v1__upload__set_device_access(ProtobufCService *service,
+                                                     const Oversync__Upload__V1__SetDeviceAccessRequest *input,
+                                                     Oversync__Upload__V1__SetDeviceAccessReply_Closure closure,
+                                                     void *closure_data)
+{
+  assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
+  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__upload__v1__upload__show_user(ProtobufCService *service,
+                                             const Oversync__Upload__V1__ShowUserRequest *input,
+                                             Oversync__Upload__V1__ShowUserReply_Closure closure,
+                                             void *closure_data)
+{
+  assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
+  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *service,
                                          Oversync__Upload__V1__Upload_ServiceDestroy destroy)

@@ -28,6 +28,13 @@ typedef struct Oversync__Upload__V1__ListFailuresReply Oversync__Upload__V1__Lis
 typedef struct Oversync__Upload__V1__MaterializeFailure Oversync__Upload__V1__MaterializeFailure;
 typedef struct Oversync__Upload__V1__RetryFailureRequest Oversync__Upload__V1__RetryFailureRequest;
 typedef struct Oversync__Upload__V1__RetryFailureReply Oversync__Upload__V1__RetryFailureReply;
+typedef struct Oversync__Upload__V1__ListDevicesRequest Oversync__Upload__V1__ListDevicesRequest;
+typedef struct Oversync__Upload__V1__ListDevicesReply Oversync__Upload__V1__ListDevicesReply;
+typedef struct Oversync__Upload__V1__DeviceRecord Oversync__Upload__V1__DeviceRecord;
+typedef struct Oversync__Upload__V1__SetDeviceAccessRequest Oversync__Upload__V1__SetDeviceAccessRequest;
+typedef struct Oversync__Upload__V1__SetDeviceAccessReply Oversync__Upload__V1__SetDeviceAccessReply;
+typedef struct Oversync__Upload__V1__ShowUserRequest Oversync__Upload__V1__ShowUserRequest;
+typedef struct Oversync__Upload__V1__ShowUserReply Oversync__Upload__V1__ShowUserReply;
 
 
 /* --- enums --- */
@@ -254,6 +261,109 @@ struct  Oversync__Upload__V1__RetryFailureReply
 #define OVERSYNC__UPLOAD__V1__RETRY_FAILURE_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__retry_failure_reply__descriptor) \
      }
+
+
+struct  Oversync__Upload__V1__ListDevicesRequest
+{
+  ProtobufCMessage base;
+  /*
+   * Empty: of all users.
+   */
+  char *user;
+  /*
+   * The last device of the list before; both empty: from the first on.
+   */
+  char *after_user;
+  char *after_device;
+  int32_t limit;
+};
+#define OVERSYNC__UPLOAD__V1__LIST_DEVICES_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__list_devices_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+
+
+struct  Oversync__Upload__V1__ListDevicesReply
+{
+  ProtobufCMessage base;
+  size_t n_devices;
+  Oversync__Upload__V1__DeviceRecord **devices;
+};
+#define OVERSYNC__UPLOAD__V1__LIST_DEVICES_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__list_devices_reply__descriptor) \
+    , 0,NULL }
+
+
+struct  Oversync__Upload__V1__DeviceRecord
+{
+  ProtobufCMessage base;
+  char *user;
+  char *device;
+  int64_t last_change_id;
+  /*
+   * Times in seconds since 1970; 0: never.
+   */
+  int64_t first_seen;
+  int64_t last_upload;
+  int64_t revoked;
+};
+#define OVERSYNC__UPLOAD__V1__DEVICE_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__device_record__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0, 0 }
+
+
+struct  Oversync__Upload__V1__SetDeviceAccessRequest
+{
+  ProtobufCMessage base;
+  char *user;
+  char *device;
+  protobuf_c_boolean may_access;
+};
+#define OVERSYNC__UPLOAD__V1__SET_DEVICE_ACCESS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__set_device_access_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+
+
+struct  Oversync__Upload__V1__SetDeviceAccessReply
+{
+  ProtobufCMessage base;
+  /*
+   * As it is now.
+   */
+  Oversync__Upload__V1__DeviceRecord *device;
+};
+#define OVERSYNC__UPLOAD__V1__SET_DEVICE_ACCESS_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__set_device_access_reply__descriptor) \
+    , NULL }
+
+
+struct  Oversync__Upload__V1__ShowUserRequest
+{
+  ProtobufCMessage base;
+  char *user;
+};
+#define OVERSYNC__UPLOAD__V1__SHOW_USER_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__show_user_request__descriptor) \
+    , (char *)protobuf_c_empty_string }
+
+
+struct  Oversync__Upload__V1__ShowUserReply
+{
+  ProtobufCMessage base;
+  int64_t last_sequence;
+  /*
+   * Changes at and before it were compacted away; 0: none.
+   */
+  int64_t floor;
+  int64_t devices;
+  int64_t revoked_devices;
+  /*
+   * Changes that a table has refused and that nothing has settled since.
+   */
+  int64_t rejected_changes;
+};
+#define OVERSYNC__UPLOAD__V1__SHOW_USER_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__show_user_reply__descriptor) \
+    , 0, 0, 0, 0, 0 }
 
 
 /* Oversync__Upload__V1__PushChangesRequest methods */
@@ -503,6 +613,139 @@ Oversync__Upload__V1__RetryFailureReply *
 void   oversync__upload__v1__retry_failure_reply__free_unpacked
                      (Oversync__Upload__V1__RetryFailureReply *message,
                       ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__ListDevicesRequest methods */
+void   oversync__upload__v1__list_devices_request__init
+                     (Oversync__Upload__V1__ListDevicesRequest         *message);
+size_t oversync__upload__v1__list_devices_request__get_packed_size
+                     (const Oversync__Upload__V1__ListDevicesRequest   *message);
+size_t oversync__upload__v1__list_devices_request__pack
+                     (const Oversync__Upload__V1__ListDevicesRequest   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__list_devices_request__pack_to_buffer
+                     (const Oversync__Upload__V1__ListDevicesRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__ListDevicesRequest *
+       oversync__upload__v1__list_devices_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__list_devices_request__free_unpacked
+                     (Oversync__Upload__V1__ListDevicesRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__ListDevicesReply methods */
+void   oversync__upload__v1__list_devices_reply__init
+                     (Oversync__Upload__V1__ListDevicesReply         *message);
+size_t oversync__upload__v1__list_devices_reply__get_packed_size
+                     (const Oversync__Upload__V1__ListDevicesReply   *message);
+size_t oversync__upload__v1__list_devices_reply__pack
+                     (const Oversync__Upload__V1__ListDevicesReply   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__list_devices_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__ListDevicesReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__ListDevicesReply *
+       oversync__upload__v1__list_devices_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__list_devices_reply__free_unpacked
+                     (Oversync__Upload__V1__ListDevicesReply *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__DeviceRecord methods */
+void   oversync__upload__v1__device_record__init
+                     (Oversync__Upload__V1__DeviceRecord         *message);
+size_t oversync__upload__v1__device_record__get_packed_size
+                     (const Oversync__Upload__V1__DeviceRecord   *message);
+size_t oversync__upload__v1__device_record__pack
+                     (const Oversync__Upload__V1__DeviceRecord   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__device_record__pack_to_buffer
+                     (const Oversync__Upload__V1__DeviceRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__DeviceRecord *
+       oversync__upload__v1__device_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__device_record__free_unpacked
+                     (Oversync__Upload__V1__DeviceRecord *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__SetDeviceAccessRequest methods */
+void   oversync__upload__v1__set_device_access_request__init
+                     (Oversync__Upload__V1__SetDeviceAccessRequest         *message);
+size_t oversync__upload__v1__set_device_access_request__get_packed_size
+                     (const Oversync__Upload__V1__SetDeviceAccessRequest   *message);
+size_t oversync__upload__v1__set_device_access_request__pack
+                     (const Oversync__Upload__V1__SetDeviceAccessRequest   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__set_device_access_request__pack_to_buffer
+                     (const Oversync__Upload__V1__SetDeviceAccessRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__SetDeviceAccessRequest *
+       oversync__upload__v1__set_device_access_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__set_device_access_request__free_unpacked
+                     (Oversync__Upload__V1__SetDeviceAccessRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__SetDeviceAccessReply methods */
+void   oversync__upload__v1__set_device_access_reply__init
+                     (Oversync__Upload__V1__SetDeviceAccessReply         *message);
+size_t oversync__upload__v1__set_device_access_reply__get_packed_size
+                     (const Oversync__Upload__V1__SetDeviceAccessReply   *message);
+size_t oversync__upload__v1__set_device_access_reply__pack
+                     (const Oversync__Upload__V1__SetDeviceAccessReply   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__set_device_access_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__SetDeviceAccessReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__SetDeviceAccessReply *
+       oversync__upload__v1__set_device_access_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__set_device_access_reply__free_unpacked
+                     (Oversync__Upload__V1__SetDeviceAccessReply *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__ShowUserRequest methods */
+void   oversync__upload__v1__show_user_request__init
+                     (Oversync__Upload__V1__ShowUserRequest         *message);
+size_t oversync__upload__v1__show_user_request__get_packed_size
+                     (const Oversync__Upload__V1__ShowUserRequest   *message);
+size_t oversync__upload__v1__show_user_request__pack
+                     (const Oversync__Upload__V1__ShowUserRequest   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__show_user_request__pack_to_buffer
+                     (const Oversync__Upload__V1__ShowUserRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__ShowUserRequest *
+       oversync__upload__v1__show_user_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__show_user_request__free_unpacked
+                     (Oversync__Upload__V1__ShowUserRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__ShowUserReply methods */
+void   oversync__upload__v1__show_user_reply__init
+                     (Oversync__Upload__V1__ShowUserReply         *message);
+size_t oversync__upload__v1__show_user_reply__get_packed_size
+                     (const Oversync__Upload__V1__ShowUserReply   *message);
+size_t oversync__upload__v1__show_user_reply__pack
+                     (const Oversync__Upload__V1__ShowUserReply   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__show_user_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__ShowUserReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__ShowUserReply *
+       oversync__upload__v1__show_user_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__show_user_reply__free_unpacked
+                     (Oversync__Upload__V1__ShowUserReply *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Oversync__Upload__V1__PushChangesRequest_Closure)
@@ -544,6 +787,27 @@ typedef void (*Oversync__Upload__V1__RetryFailureRequest_Closure)
 typedef void (*Oversync__Upload__V1__RetryFailureReply_Closure)
                  (const Oversync__Upload__V1__RetryFailureReply *message,
                   void *closure_data);
+typedef void (*Oversync__Upload__V1__ListDevicesRequest_Closure)
+                 (const Oversync__Upload__V1__ListDevicesRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__ListDevicesReply_Closure)
+                 (const Oversync__Upload__V1__ListDevicesReply *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__DeviceRecord_Closure)
+                 (const Oversync__Upload__V1__DeviceRecord *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__SetDeviceAccessRequest_Closure)
+                 (const Oversync__Upload__V1__SetDeviceAccessRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__SetDeviceAccessReply_Closure)
+                 (const Oversync__Upload__V1__SetDeviceAccessReply *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__ShowUserRequest_Closure)
+                 (const Oversync__Upload__V1__ShowUserRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__ShowUserReply_Closure)
+                 (const Oversync__Upload__V1__ShowUserReply *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -571,6 +835,18 @@ struct Oversync__Upload__V1__Upload_Service
                         const Oversync__Upload__V1__RetryFailureRequest *input,
                         Oversync__Upload__V1__RetryFailureReply_Closure closure,
                         void *closure_data);
+  void (*list_devices)(Oversync__Upload__V1__Upload_Service *service,
+                       const Oversync__Upload__V1__ListDevicesRequest *input,
+                       Oversync__Upload__V1__ListDevicesReply_Closure closure,
+                       void *closure_data);
+  void (*set_device_access)(Oversync__Upload__V1__Upload_Service *service,
+                            const Oversync__Upload__V1__SetDeviceAccessRequest *input,
+                            Oversync__Upload__V1__SetDeviceAccessReply_Closure closure,
+                            void *closure_data);
+  void (*show_user)(Oversync__Upload__V1__Upload_Service *service,
+                    const Oversync__Upload__V1__ShowUserRequest *input,
+                    Oversync__Upload__V1__ShowUserReply_Closure closure,
+                    void *closure_data);
 };
 typedef void (*Oversync__Upload__V1__Upload_ServiceDestroy)(Oversync__Upload__V1__Upload_Service *);
 void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *service,
@@ -583,7 +859,10 @@ void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *s
       function_prefix__ ## note_hydration,\
       function_prefix__ ## read_capabilities,\
       function_prefix__ ## list_failures,\
-      function_prefix__ ## retry_failure  }
+      function_prefix__ ## retry_failure,\
+      function_prefix__ ## list_devices,\
+      function_prefix__ ## set_device_access,\
+      function_prefix__ ## show_user  }
 void oversync__upload__v1__upload__push_changes(ProtobufCService *service,
                                                 const Oversync__Upload__V1__PushChangesRequest *input,
                                                 Oversync__Upload__V1__PushChangesReply_Closure closure,
@@ -604,6 +883,18 @@ void oversync__upload__v1__upload__retry_failure(ProtobufCService *service,
                                                  const Oversync__Upload__V1__RetryFailureRequest *input,
                                                  Oversync__Upload__V1__RetryFailureReply_Closure closure,
                                                  void *closure_data);
+void oversync__upload__v1__upload__list_devices(ProtobufCService *service,
+                                                const Oversync__Upload__V1__ListDevicesRequest *input,
+                                                Oversync__Upload__V1__ListDevicesReply_Closure closure,
+                                                void *closure_data);
+void oversync__upload__v1__upload__set_device_access(ProtobufCService *service,
+                                                     const Oversync__Upload__V1__SetDeviceAccessRequest *input,
+                                                     Oversync__Upload__V1__SetDeviceAccessReply_Closure closure,
+                                                     void *closure_data);
+void oversync__upload__v1__upload__show_user(ProtobufCService *service,
+                                             const Oversync__Upload__V1__ShowUserRequest *input,
+                                             Oversync__Upload__V1__ShowUserReply_Closure closure,
+                                             void *closure_data);
 
 /* --- descriptors --- */
 
@@ -620,6 +911,13 @@ extern const ProtobufCMessageDescriptor oversync__upload__v1__list_failures_repl
 extern const ProtobufCMessageDescriptor oversync__upload__v1__materialize_failure__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__retry_failure_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__retry_failure_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__list_devices_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__list_devices_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__device_record__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__set_device_access_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__set_device_access_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__show_user_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__show_user_reply__descriptor;
 extern const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor;
 
 PROTOBUF_C__END_DECLS

@@ -254,7 +254,8 @@ struct HeadsTests {
                 let commits = 2...12
                 for number in commits {
                     async let woken = database.heads.wait(
-                        for: UserID("ann"), beyond: Int64(number - 1), until: nil)
+                        for: UserID("ann"), DeviceID("reader"), beyond: Int64(number - 1),
+                        until: nil)
                     while database.heads.waiting == 0 { await Task.yield() }
                     try await database.upload("ann", Self.note(number))
                     let polls = database.heads.readings.states

@@ -22,7 +22,9 @@ struct StatementAttempt: Sendable {
     }
 
     /// Every fixed statement of the services. Those that write come last: what they leave is the stranger's.
-    static let all = transactions + catalog + keys + reads + downloads + administration + writes
+    static let all =
+        transactions + catalog + keys + reads + downloads + administration
+        + devices + writes
 
     private static let transactions = [
         UploadStatements.begin, UploadStatements.savepoint, UploadStatements.rollbackToSavepoint,

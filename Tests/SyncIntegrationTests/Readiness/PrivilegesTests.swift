@@ -38,7 +38,8 @@ struct PrivilegesTests {
                         privileges: UploadPrivileges.sidecar
                             + Set(catalog.tables.flatMap(UploadPrivileges.business)),
                         statements: attempts(
-                            UploadStatements.all + FailureStatements.all + catalogStatements
+                            UploadStatements.all + FailureStatements.all + DeviceStatements.all
+                                + catalogStatements
                                 + [FlawStatements.ReadStates.statement]),
                         generated: generated(schema, stranger.named))
                 ),

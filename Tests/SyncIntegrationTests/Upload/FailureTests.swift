@@ -41,8 +41,9 @@ struct FailureTests {
             let running = Task { try await announcer.run() }
             defer { running.cancel() }
             let retry = RetryFailure(
-                store: store, executor: database.executor, announcer: announcer)
-            let list = ListFailures(store: store)
+                store: store, executor: database.executor, announcer: announcer,
+                administrators: Administrators(role: "admin"))
+            let list = ListFailures(store: store, administrators: Administrators(role: "admin"))
             try await body(
                 database,
                 {

@@ -150,7 +150,8 @@ struct PolicyClaimTests {
             let running = Task { try await announcer.run() }
             defer { running.cancel() }
             let retry = RetryFailure(
-                store: store, executor: database.executor, announcer: announcer)
+                store: store, executor: database.executor, announcer: announcer,
+                administrators: Administrators(role: "admin"))
             let context = CallContext(
                 requestID: "t", deadline: .now + .seconds(30),
                 caller: CallerIdentity(user: "root", device: "console", roles: ["admin", "editor"]))

@@ -1,0 +1,194 @@
+import ArgumentParser
+import Foundation
+import Model
+import OperatorKit
+import Sidecar
+
+/// `oversync devices`: who syncs, and who may no more.
+struct DevicesCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "devices",
+        abstract: "Lists devices, takes their access away, and gives it back.",
+        subcommands: [List.self, Revoke.self, Restore.self])
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "list", abstract: "Lists the devices that have uploaded or were revoked.",
+            discussion: "With --json: one object a line, times as in RFC 3339.")
+
+        @Option(help: "Only this user's devices.")
+        var user: String?
+        @Flag(help: "Print JSON, one device a line.")
+        var json = false
+        @OptionGroup var database: MigrateCommand.Database
+
+        func run() async throws {
+            try await withConnection(to: try database.resolve()) { connection in
+                var last: DevicePlace?
+                while true {
+                    let page = try await Devices.list(
+                        of: user.map { UserID($0) }, after: last, limit: Devices.maximumPerPage,
+                        on: connection)
+                    for device in page {
+                        print(json ? try device.json : device.line)
+                    }
+                    guard page.count == Devices.maximumPerPage, let end = page.last else { return }
+                    last = DevicePlace(user: end.user, device: end.device)
+                }
+            }
+        }
+    }
+
+    struct Revoke: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "revoke",
+            abstract: "Takes a device's access away, whatever its token says.",
+            discussion: """
+                It is refused with device_revoked (403) within a second; its watches and long \
+                polls end. What it wrote stays. A device that never came can be revoked, too. \
+                Recorded in sync.audit.
+                """)
+
+        @OptionGroup var target: Target
+
+        func run() async throws { try await target.setAccess(false) }
+    }
+
+    struct Restore: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "restore",
+            abstract: "Gives a revoked device its access back: it goes on where it was.")
+
+        @OptionGroup var target: Target
+
+        func run() async throws { try await target.setAccess(true) }
+    }
+
+    /// The device that a command is about.
+    struct Target: ParsableArguments {
+        @Option(help: "The user: the sub of its tokens.")
+        var user: String
+        @Option(help: "The device: the did of its tokens.")
+        var device: String
+        @OptionGroup var database: MigrateCommand.Database
+
+        func validate() throws {
+            guard isIdentity(user), isIdentity(device) else {
+                throw ValidationError(
+                    "--user and --device must have 1 to \(WireLimits.maximumIdentityBytes) bytes "
+                        + "and no control characters")
+            }
+        }
+
+        func setAccess(_ mayAccess: Bool) async throws {
+            let place = DevicePlace(user: UserID(user), device: DeviceID(device))
+            let changed = try await withConnection(to: try database.resolve()) {
+                try await Devices.setAccess(mayAccess, of: place, on: $0)
+            }
+            guard let changed else {
+                throw StackError(
+                    "the user \(printable(user)) has no device \(printable(device)): "
+                        + "see oversync devices list"
+                )
+            }
+            print(changed.line)
+        }
+    }
+}
+
+/// `oversync users`: what is known of a user.
+struct UsersCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "users", abstract: "Shows what is known of a user.",
+        subcommands: [Show.self])
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "show",
+            abstract: "Prints a user's log, devices and rejected changes.")
+
+        @Argument(help: "The user: the sub of its tokens.")
+        var user: String
+        @Flag(help: "Print JSON.")
+        var json = false
+        @OptionGroup var database: MigrateCommand.Database
+
+        func run() async throws {
+            let summary = try await withConnection(to: try database.resolve()) {
+                try await Devices.summary(of: UserID(user), on: $0)
+            }
+            guard let summary else {
+                throw StackError("the user \(printable(user)) has no log: no device has uploaded")
+            }
+            print(json ? try summary.json(of: user) : summary.text(of: user))
+        }
+    }
+}
+
+extension Device {
+    fileprivate var line: String {
+        let uploaded = lastUpload.map { "last upload \(timestamp($0))" } ?? "no changes in the log"
+        let access = revoked.map { "revoked \(timestamp($0))" } ?? "may sync"
+        return "\(printable(user.value))  \(printable(device.value))  \(access)  \(uploaded)"
+            + "  last change id \(lastChangeID)  since \(timestamp(firstSeen))"
+    }
+
+    private struct Document: Encodable {
+        let user: String
+        let device: String
+        let last_change_id: Int64
+        let first_seen: String
+        let last_upload: String?
+        let revoked: String?
+    }
+
+    fileprivate var json: String {
+        get throws {
+            try jsonText(
+                Document(
+                    user: user.value, device: device.value, last_change_id: lastChangeID,
+                    first_seen: timestamp(firstSeen), last_upload: lastUpload.map(timestamp),
+                    revoked: revoked.map(timestamp)))
+        }
+    }
+}
+
+extension UserSummary {
+    fileprivate func text(of user: String) -> String {
+        """
+        user              \(printable(user))
+        last sequence     \(lastSequence)
+        compacted up to   \(floor)
+        devices           \(devices), \(revokedDevices) of them revoked
+        rejected changes  \(rejectedChanges)
+        """
+    }
+
+    private struct Document: Encodable {
+        let user: String
+        let last_sequence: Int64
+        let floor: Int64
+        let devices: Int64
+        let revoked_devices: Int64
+        let rejected_changes: Int64
+    }
+
+    fileprivate func json(of user: String) throws -> String {
+        try jsonText(
+            Document(
+                user: user, last_sequence: lastSequence, floor: floor, devices: devices,
+                revoked_devices: revokedDevices, rejected_changes: rejectedChanges))
+    }
+}
+
+/// - Parameter seconds: since 1970.
+/// - Returns: as in RFC 3339, in UTC.
+private func timestamp(_ seconds: Int64) -> String {
+    Date(timeIntervalSince1970: TimeInterval(seconds)).formatted(.iso8601)
+}
+
+private func jsonText(_ document: some Encodable) throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return String(decoding: try encoder.encode(document), as: UTF8.self)
+}
