@@ -10,13 +10,16 @@ PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
 # Pools, wait lists, connections, balancers, loops.
 TSAN := ^(RPC|Postgres|Readiness|Gateway|Download|ServiceKit|OverSQLite|Compression)(Unit|Integration)Tests$$
 
-.PHONY: help packages build test unit tidy-record golden-record tsan integration e2e model client-chaos format lint demo run notes bench bench-smoke siege gap restore-drill fork-drill soak docs protos binaries images compose-test clean
+.PHONY: help packages identity-provider build test unit tidy-record golden-record tsan integration e2e model client-chaos format lint demo run notes bench bench-smoke siege gap restore-drill fork-drill soak docs protos binaries images compose-test clean
 
 help: ## lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 16
 
 packages: ## installs the system packages that are missing (apt, as root or with sudo)
 	@Tools/make/packages.sh
+
+identity-provider: ## installs a real identity provider from PyPI for the tests, which do it by themselves, too
+	@Tools/make/identity-provider.sh
 
 build: packages ## builds everything
 	@Tools/make/waiting.sh

@@ -26,6 +26,7 @@ extension Target.Dependency {
     static let asn1 = server("SwiftASN1", "swift-asn1")
     static let asyncHTTPClient = server("AsyncHTTPClient", "async-http-client")
     static let crypto = server("Crypto", "swift-crypto")
+    static let cryptoExtras = server("CryptoExtras", "swift-crypto")
     static let histogram = server("Histogram", "hdrhistogram-swift")
     static let http2 = server("HummingbirdHTTP2", "hummingbird")
     static let httpTypes = server("HTTPTypes", "swift-http-types")
@@ -146,6 +147,7 @@ let sharedTargets: [Target] = [
             .embedInCode("Migrations/0010_roles.sql"),
             .embedInCode("Migrations/0011_views_and_columns.sql"),
             .embedInCode("Migrations/0012_policies_and_histories.sql"),
+            .embedInCode("Migrations/0013_devices_by_name.sql"),
         ]),
 ]
 
@@ -175,9 +177,10 @@ let serviceTargets: [Target] =
         "Gateway", library: "Gateway", executable: "oversync-gateway",
         [
             "Compression", "Digests", "LogFields", "Model", "Protos", "RPC", "ServiceKit",
-            "Telemetry", "Tokens", "Waiting", "WireJSON", .crypto, .http2, .httpTypes,
+            "Telemetry", "Tokens", "Waiting", "WireJSON", .asyncHTTPClient, .crypto, .http2,
+            .httpTypes,
             .hummingbird, .hummingbirdCore, .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1,
-            .nioHTTP2, .nioHTTPTypes, .nioHTTPTypesHTTP1, .nioPosix, .nioSSL, .nioTLS,
+            .nioHTTP2, .nioHTTPTypes, .nioHTTPTypesHTTP1, .nioPosix, .nioSSL, .nioTLS, .yams,
         ],
         resources: [.embedInCode("Resources/openapi.yaml")])
 
@@ -336,6 +339,10 @@ let testTargets: [Target] = [
     .target(
         name: "GatewayConformance", dependencies: ["Digests", "OverSQLite"],
         path: "Tests/GatewayConformance", swiftSettings: settings),
+    // Keys of issuers, and tokens that they sign.
+    .target(
+        name: "TestTokens", dependencies: [.crypto, .cryptoExtras], path: "Tests/TestTokens",
+        swiftSettings: settings),
     // A device's working day, and a process that lives it until it is killed.
     .target(
         name: "DeviceScript", dependencies: ["SeededRandom", .grdb], path: "Tests/DeviceScript",
@@ -381,15 +388,16 @@ let testTargets: [Target] = [
     tests(
         "GatewayUnitTests",
         [
-            "Gateway", "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "Waiting", .crypto,
-            .httpTypes, .hummingbird, .hummingbirdCore, .jwtKit, .logging, .nioCore, .nioEmbedded,
+            "Gateway", "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "TestTokens", "Waiting",
+            .crypto, .httpTypes, .hummingbird, .hummingbirdCore, .jwtKit, .logging, .nioCore,
+            .nioEmbedded,
             .nioHTTP2, .nioHTTPTypes, .nioPosix,
         ]),
     tests(
         "GatewayIntegrationTests",
         [
-            "Compression", "Gateway", "Model", "Protos", "RPC", "ServiceKit", "Telemetry", "Tokens",
-            "Waiting", .asn1, .asyncHTTPClient, .crypto, .httpTypes, .yams,
+            "Compression", "Gateway", "Model", "Protos", "RPC", "ServiceKit", "Telemetry",
+            "TestTokens", "Tokens", "Waiting", .asn1, .asyncHTTPClient, .crypto, .httpTypes, .yams,
             .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, .protobuf,
             .x509,
         ]),
@@ -399,6 +407,7 @@ let testTargets: [Target] = [
         "ServiceProcessIntegrationTests",
         [
             "DevStack", "LocalPostgres", "Postgres", "Programs", "Sidecar", "TestSupport",
+            "TestTokens",
             "Tokens", .asn1, .asyncHTTPClient, .crypto, .logging, .nioCore, .nioHTTP1, .nioPosix,
             .nioSSL, .x509,
             "oversync-auth", "oversync-download", "oversync-gateway", "oversync-upload",

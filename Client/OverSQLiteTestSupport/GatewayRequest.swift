@@ -31,7 +31,8 @@ struct Call {
         path = parts.path
         query = Dictionary((parts.queryItems ?? []).map { ($0.name, $0.value ?? "") }) { $1 }
         authorization = Self.header("Authorization", of: request)
-        caller = Self.bearer(authorization).flatMap(Self.caller)
+        let device = Self.header("Oversync-Device", of: request)
+        caller = Self.bearer(authorization).flatMap { Self.caller(of: $0, on: device) }
         body = request.body ?? []
         epoch = Self.header("Oversync-Epoch", of: request)
         history = Self.header("Oversync-History", of: request)
@@ -53,17 +54,19 @@ struct Call {
 
     private struct Claims: Decodable {
         let sub: String
-        let did: String
+        let did: String?
     }
 
-    private static func caller(of token: String) -> Caller? {
+    /// - Parameter named: the device that the request's header names, for a token that names none.
+    private static func caller(of token: String, on named: String?) -> Caller? {
         let parts = token.split(separator: ".")
         guard parts.count == 3 else { return nil }
         let padding = String(repeating: "=", count: (4 - parts[1].count % 4) % 4)
         guard let data = Data(base64Encoded: String(parts[1]) + padding),
-            let claims = try? JSONDecoder().decode(Claims.self, from: data)
+            let claims = try? JSONDecoder().decode(Claims.self, from: data),
+            let device = claims.did ?? named
         else { return nil }
-        return Caller(user: claims.sub, device: claims.did)
+        return Caller(user: claims.sub, device: device)
     }
 }
 

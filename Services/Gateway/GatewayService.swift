@@ -22,21 +22,20 @@ package enum GatewayService {
         name: "oversync-gateway",
         purpose: "ends TLS, checks tokens, applies limits and forwards to the other services",
         settings: GatewaySettings.all, socketFolder: nil,
-        suspicions: suspicions
-    ) { configuration in
-        guard let settings = try? GatewaySettings(configuration) else { return [] }
-        return TLSIdentity.problems(settings.tls)
-    }
+        suspicions: suspicions, check: GatewaySettings.problems)
 
     /// What the gateway can run with, and an operator should know of.
     @Sendable private static func suspicions(_ configuration: Configuration) -> [String] {
-        guard let limits = try? LimitSettings(configuration) else { return [] }
+        let tokens = TokenCheckSettings.suspicions(configuration)
+        guard let limits = try? LimitSettings(configuration) else { return tokens }
         let hasWatchers = configuration.isSet(LimitSettings.watcherSetting.key)
         let files = ConnectionRoom.warnings(
             connections: limits.connections,
             watchers: hasWatchers ? limits.watchers.total : nil, files: OpenFiles.limit)
-        guard let body = try? configuration.value(GatewaySettings.bodySetting) else { return files }
-        return files
+        guard let body = try? configuration.value(GatewaySettings.bodySetting) else {
+            return tokens + files
+        }
+        return tokens + files
             + HeldBytes.warnings(
                 body: body, share: limits.userBufferBytes, total: limits.bufferBytes)
     }
@@ -84,9 +83,6 @@ package enum GatewayService {
                 hello: BuildInfo.hello, logger: logger, observer: observer)
         }
         let (auth, upload, download) = (client("auth"), client("upload"), client("download"))
-        let cache = TokenCache()
-        let keys = await KeySource(
-            auth: auth, hs256Secret: settings.hs256Secret, cache: cache, logger: logger)
         // A request in flight has until its deadline, within what the process has.
         let drain = Drain(
             longest: min(
@@ -97,20 +93,19 @@ package enum GatewayService {
         let health = HealthRoutes(
             upstreams: [("auth", auth), ("upload", upload), ("download", download)], drain: drain)
         let limits = GatewayLimits(settings.limits, files: OpenFiles.limit, metrics)
-        let tokens = AuthRoutes(
-            auth: auth, keys: keys, work: limits.work,
+        let tokens = await TokenParts(
+            settings, auth: auth, rejections: limits.rejections, metrics, logger)
+        let signIn = AuthRoutes(
+            auth: auth, keys: tokens.keys, work: limits.work,
             allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
         let gatewayMetrics = GatewayMetrics(metrics)
         let routes =
-            health.routes + tokens.routes
+            health.routes + signIn.routes
             + routes(settings, upload: upload, download: download, limits, gatewayMetrics)
         let responder = GatewayResponder(
             routes: RouteTable(routes),
-            verifier: TokenVerifier(
-                keys: keys, cache: cache, issuer: settings.issuer, audience: settings.audience,
-                skewSeconds: settings.skewSeconds, now: { Date().timeIntervalSince1970 },
-                rejections: limits.rejections),
-            limits: limits, adminRole: settings.adminRole, timeout: settings.requestTimeout,
+            verifier: tokens.verifier, devices: HeaderDevices(upload: upload), limits: limits,
+            adminRole: settings.adminRole, timeout: settings.requestTimeout,
             metrics: gatewayMetrics, logger: logger)
         let identity = try TLSIdentity(settings.tls)
         let server = Listener(
@@ -120,24 +115,18 @@ package enum GatewayService {
         let ready = ReadinessCheck("services", probe: { health.problems })
         let draining = ReadinessCheck("drain") { drain.isDraining ? "the gateway goes down" : nil }
         return Parts(
-            run: [auth, upload, download, keys, server, limits.watchers], ready: [ready, draining],
-            routes: routes, reloadables: reloadables(settings, identity, keys), drain: drain,
+            run: [auth, upload, download] + tokens.services + [server, limits.watchers],
+            ready: [ready, draining], routes: routes,
+            reloadables: [reloadable(identity, settings.tls)] + tokens.reloadables, drain: drain,
             limits: limits)
     }
 
-    private static func reloadables(
-        _ settings: GatewaySettings, _ identity: TLSIdentity, _ keys: KeySource
-    ) -> [Reloadable] {
-        let secret = GatewaySettings.secretSetting
-        return [
-            Reloadable("TLS certificate", files: [settings.tls.certificate, settings.tls.key]) {
-                () throws(ConfigurationError) in try identity.reload()
-            },
-            Reloadable("HS256 secret", files: [settings.configuration.file(of: secret.key)]) {
-                () throws(ConfigurationError) in
-                await keys.use(hs256Secret: try settings.configuration.optional(secret))
-            },
-        ]
+    private static func reloadable(_ identity: TLSIdentity, _ files: TLSIdentity.Files)
+        -> Reloadable
+    {
+        Reloadable("TLS certificate", files: [files.certificate, files.key]) {
+            () throws(ConfigurationError) in try identity.reload()
+        }
     }
 
     /// What devices and administrators ask for.

@@ -13,16 +13,6 @@ package struct GatewaySettings: Sendable {
     static let keySetting = Setting.text(
         "OVERSYNC_TLS_KEY", "path of the certificate's private key (PEM)",
         isRequired: true)
-    /// A shorter secret can be guessed from one token; RFC 7518 §3.2 wants 32 bytes, which existing back
-    /// ends do not all have.
-    static let secretSetting = Setting.secret(
-        "OVERSYNC_JWT_HS256_SECRET",
-        "secret of HS256 tokens from your own back end; unset refuses them",
-        minimumBytes: 8)
-    static let skewSetting = Setting.integer(
-        "OVERSYNC_JWT_SKEW_SECONDS",
-        "how far the clocks of a token's issuer and the gateway may differ",
-        default: 5, in: 0...300, unit: "seconds")
     static let bodySetting = Setting.integer(
         "OVERSYNC_MAX_BODY_BYTES", "largest request body", default: WireLimits().bytesPerBody,
         in: 1024...(16 << 20), unit: "bytes")
@@ -34,9 +24,8 @@ package struct GatewaySettings: Sendable {
     /// What the gateway reads beside what every service does.
     package static let all: [any DescribedSetting] =
         [
-            hostSetting, portSetting, certificateSetting, keySetting, secretSetting, skewSetting,
-            bodySetting, timeoutSetting,
-        ] + LimitSettings.all + [
+            hostSetting, portSetting, certificateSetting, keySetting, bodySetting, timeoutSetting,
+        ] + TokenCheckSettings.all + LimitSettings.all + [
             TokenSettings.adminRole, CommonSettings.maximumPageRows, TokenSettings.issuer,
             TokenSettings.audience, TokenSettings.developmentSignIn,
         ]
@@ -46,10 +35,7 @@ package struct GatewaySettings: Sendable {
     let host: String
     let port: Int
     let tls: TLSIdentity.Files
-    let hs256Secret: String?
-    let issuer: String?
-    let audience: String?
-    let skewSeconds: Int
+    let tokens: TokenCheckSettings
     let maximumBodyBytes: Int
     let maximumPageRows: Int
     let requestTimeout: Duration
@@ -64,15 +50,28 @@ package struct GatewaySettings: Sendable {
         tls = TLSIdentity.Files(
             certificate: try configuration.value(Self.certificateSetting),
             key: try configuration.value(Self.keySetting))
-        hs256Secret = try configuration.optional(Self.secretSetting)
-        issuer = try configuration.optional(TokenSettings.issuer)
-        audience = try configuration.optional(TokenSettings.audience)
-        skewSeconds = try configuration.value(Self.skewSetting)
+        tokens = try TokenCheckSettings(configuration)
         maximumBodyBytes = try configuration.value(Self.bodySetting)
         maximumPageRows = try configuration.value(CommonSettings.maximumPageRows)
         requestTimeout = .seconds(try configuration.value(Self.timeoutSetting))
         limits = try LimitSettings(configuration)
         adminRole = try configuration.value(TokenSettings.adminRole)
         allowsDevelopmentSignIn = try configuration.value(TokenSettings.developmentSignIn)
+        if allowsDevelopmentSignIn, !LoopbackHost.isLoopback(host) {
+            throw ConfigurationError(
+                key: TokenSettings.developmentSignIn.key,
+                reason: "lets anyone sign in as anyone, so it is for this machine alone: set "
+                    + "\(Self.hostSetting.key) to 127.0.0.1, not \(host), or switch it off")
+        }
+    }
+
+    /// What is wrong with the values together, and with the files that they name.
+    package static func problems(_ configuration: Configuration) -> [ConfigurationError] {
+        do throws(ConfigurationError) {
+            let settings = try GatewaySettings(configuration)
+            return TLSIdentity.problems(settings.tls) + settings.tokens.problems
+        } catch {
+            return [error]
+        }
     }
 }

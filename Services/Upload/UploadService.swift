@@ -27,8 +27,8 @@ package enum UploadService {
         in: 256...WireLimits.largestRowBytes, unit: "bytes")
     /// What Upload reads beside what every service does.
     package static let settings: [any DescribedSetting] =
-        [changesSetting, payloadSetting, TokenSettings.adminRole] + UploadTimeouts.all
-        + UploadQueue.all + DatabaseSettings.upload.all
+        [changesSetting, payloadSetting, ClaimDevice.setting, TokenSettings.adminRole]
+        + UploadTimeouts.all + UploadQueue.all + DatabaseSettings.upload.all
 
     package static let program = ServiceProgram(
         name: "oversync-upload", purpose: "accepts the devices' changes and writes them",
@@ -63,6 +63,10 @@ package enum UploadService {
             router.on(UploadRPC.noteHydration) { request, _, context in
                 try await hydration(request, context)
             }
+            let claim = ClaimDevice(
+                pool: pool, maximumDevices: try configuration.value(ClaimDevice.setting),
+                logger: process.logger)
+            router.on(UploadRPC.claimDevice) { try await claim($2) }
             let capabilities = ReadCapabilities(source: source, limits: limits)
             router.on(UploadRPC.readCapabilities) { try await capabilities($2) }
             let failures = FailureStore(pool: pool)

@@ -7,6 +7,16 @@ extension RPCFailure {
     package static let deviceRevoked = RPCFailure(
         .permissionDenied, code: "device_revoked", message: "This device's access was revoked")
 
+    /// A device that a header names belongs to the user who named it first.
+    package static let deviceTaken = RPCFailure(
+        .permissionDenied, code: "device_taken",
+        message: "This device belongs to another user; name one that was never used")
+
+    /// Names of devices are the client's invention: their number is bounded.
+    package static let tooManyDevices = RPCFailure(
+        .permissionDenied, code: "too_many_devices",
+        message: "This user has as many devices as may be; name one that was used before")
+
     /// What the device knows comes from before a restore.
     package static let epochChanged = RPCFailure(
         .conflict, code: "epoch_changed",

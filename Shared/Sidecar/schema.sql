@@ -13,7 +13,7 @@ CREATE TABLE sync.meta (
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO sync.meta (layout_version) VALUES (12);
+INSERT INTO sync.meta (layout_version) VALUES (13);
 
 -- The unit of isolation and ordering: today one per user. Every transaction that adds to a scope's
 -- change log locks this row first and takes its sequences from it, so sequence order is commit order.
@@ -49,6 +49,9 @@ CREATE TABLE sync.source (
 );
 -- Few are revoked, and whoever follows a user asks which.
 CREATE INDEX source_revoked ON sync.source (scope_id) WHERE revoked_at IS NOT NULL;
+-- A device that a request's header names belongs to the user who used it first: found without a user. By a hash, which
+-- no statement that names the scope can use instead: many users may have devices of one name.
+CREATE INDEX source_device ON sync.source (hashtextextended(device, 0));
 
 -- Devices that began at 0 when their log's floor was at floor_seq. Until it is raised again they miss nothing,
 -- though their cursors are below it for a while.

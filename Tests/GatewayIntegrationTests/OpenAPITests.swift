@@ -7,6 +7,7 @@ import Protos
 import RPC
 import ServiceKit
 import SwiftProtobuf
+import TestTokens
 import Testing
 import Yams
 
@@ -52,6 +53,10 @@ struct OpenAPITests {
         upload.on(UploadRPC.pushChanges) { _, _, context in
             try act(context)
             return RPCReply(PushChangesReply(), body: ByteBuffer(string: "{}"))
+        }
+        upload.on(UploadRPC.claimDevice) { _, _, context in
+            try act(context)
+            return RPCReply(ClaimDeviceReply())
         }
         upload.on(UploadRPC.readCapabilities) { _, _, context in
             try act(context)
@@ -130,12 +135,22 @@ struct OpenAPITests {
     @Test func `every documented status is one that comes`() async throws {
         let documented = try documented()
         #expect(documented.count > 50)
-        let open = ["OVERSYNC_DEV_SIGN_IN": "true", "OVERSYNC_MAX_BODY_BYTES": "5000"]
+        let key = try TestKey("ES256", kid: "k")
+        let keys = NSTemporaryDirectory() + "openapi-keys-\(UUID().uuidString).json"
+        try TestKey.set([key]).write(toFile: keys, atomically: true, encoding: .utf8)
+        defer { try? FileManager.default.removeItem(atPath: keys) }
+        let now = Int(Date().timeIntervalSince1970)
+        let token = try key.token(["iss": "a", "aud": "a", "sub": "u", "exp": now + 600])
+        let open = [
+            "OVERSYNC_DEV_SIGN_IN": "true", "OVERSYNC_MAX_BODY_BYTES": "5000",
+            "OVERSYNC_ISSUERS":
+                "{issuer: a, name: a, audience: a, device_header: true, jwks_file: \(keys)}",
+        ]
         try await withGateway(open, upstreams: Self.upstreams) { gateway in
             // Until every replica has said how it is.
             try await eventually { try await gateway.send(.GET, "/ready").status == 200 }
             for answer in documented where !Self.needsAnotherGateway(answer) {
-                let status = try await Self.provoke(answer, gateway)
+                let status = try await Self.provoke(answer, gateway, tokenWithoutDevice: token)
                 #expect(status == answer.status, "\(answer)")
             }
         }
@@ -195,8 +210,20 @@ struct OpenAPITests {
             body: operation.method == "POST" ? .bytes(body ?? ByteBuffer(string: usual)) : nil)
     }
 
+    /// What a request by a token that names no device is answered.
+    private static func answer(
+        _ documented: Documented, _ gateway: RunningGateway, token: String, device: String?
+    ) async throws -> Int {
+        var headers: HTTPHeaders = ["Authorization": "Bearer " + token]
+        if let device {
+            headers.add(name: "Oversync-Device", value: device)
+            headers.add(name: "X-Request-Id", value: RPCStatus.permissionDenied.rawValue)
+        }
+        return try await good(documented, gateway, headers: headers).status
+    }
+
     private static func provoke(
-        _ answer: Documented, _ gateway: RunningGateway
+        _ answer: Documented, _ gateway: RunningGateway, tokenWithoutDevice token: String
     ) async throws -> Int {
         func asked(_ status: RPCStatus) async throws -> Int {
             try await good(answer, gateway, headers: ["X-Request-Id": status.rawValue]).status
@@ -208,6 +235,10 @@ struct OpenAPITests {
             case "/sync/digest": try await good(answer, gateway, query: "?buckets=x").status
             case "/sync/download", "/sync/watch":
                 try await good(answer, gateway, query: "?after=x").status
+            case "/sync/capabilities", "/sync/schema-version":
+                try await Self.answer(answer, gateway, token: token, device: nil)
+            case "/admin/materialize-failures":
+                try await good(answer, gateway, query: "?schema=%00").status
             case "/sync/bootstrap":
                 try await good(answer, gateway, headers: ["Oversync-History": "x"]).status
             default:
@@ -219,6 +250,8 @@ struct OpenAPITests {
             return try await good(answer, gateway, headers: ["Authorization": "Bearer x"]).status
         case 403 where answer.path.hasPrefix("/admin"):
             return try await good(answer, gateway, roles: ["editor"]).status
+        case 403 where answer.path == "/sync/schema-version":
+            return try await Self.answer(answer, gateway, token: token, device: "phone")
         case 403: return try await asked(.permissionDenied)
         case 404: return try await asked(.notFound)
         case 405:

@@ -29,8 +29,11 @@ struct TokenVerifierTests {
         // Never run: whatever is asked of it fails, and HS256 asks nothing.
         let auth = RPCClient(directory: "/nonexistent", service: "auth", logger: logger)
         return TokenVerifier(
-            keys: await KeySource(auth: auth, hs256Secret: secret, cache: cache, logger: logger),
-            cache: cache, issuer: issuer, audience: audience, skewSeconds: skew, now: now,
+            keys: await KeySource(
+                auth: auth, hs256Secrets: secret.map { [$0] } ?? [], cache: cache,
+                logger: logger),
+            cache: cache,
+            rules: TokenRules(issuer: issuer, audience: audience, skewSeconds: skew), now: now,
             rejections: rejections)
     }
 
@@ -226,7 +229,7 @@ struct TokenVerifierTests {
         verifier.cache.clear()
         #expect(await refusal(verifier, known) == nil)
         // One that is refused then counts as any other.
-        await verifier.keys.use(hs256Secret: "a new secret for everyone")
+        await verifier.keys.use(hs256Secrets: ["a new secret for everyone"])
         #expect(await refusal(verifier, known) == "Invalid token")
         var refused: WireError?
         for _ in 1...3 where refused?.status != .tooManyRequests {

@@ -121,8 +121,10 @@ import Testing
         #expect(!twin.status.notices.map(\.kind).contains(.sharedDeviceID))
     }
 
-    @Test("a copy that shared its name reads what it missed once its token has another")
-    func sharedNameEnds() async throws {
+    @Test(
+        "a copy that shared its name reads what it missed once its token has another, or none",
+        arguments: [true, false])
+    func sharedNameEnds(namesDevice: Bool) async throws {
         let device = try Device()
         try await device.sync()
         let (twin, database) = try copy(of: device, token: "one")
@@ -139,7 +141,10 @@ import Testing
         let renamed = try SyncEngine(
             for: database, tables: device.tables,
             configuration: device.engine.session.configuration,
-            credentials: { InMemoryGateway.token(user: "user", device: name) })
+            credentials: {
+                namesDevice
+                    ? InMemoryGateway.token(user: "user", device: name) : UserTests.tokenOfUser
+            })
         try await renamed.syncChanges()
         #expect(
             try await database.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM users") } == 1

@@ -1,3 +1,4 @@
+import Foundation
 import GRDB
 import OverSQLiteTestSupport
 import Testing
@@ -140,5 +141,22 @@ import Testing
         try await device.sync()
         #expect(
             try device.lines("SELECT id FROM users ORDER BY id") == [key(3), key(4)])
+    }
+
+    /// As identity providers issue them: they know users, and no devices.
+    static let tokenOfUser =
+        "e30." + Data(#"{"sub":"user"}"#.utf8).base64EncodedString().replacing("=", with: "") + ".x"
+
+    @Test("a token without a device goes with the engine's own name beside it")
+    func tokenWithoutDevice() async throws {
+        let gateway = InMemoryGateway()
+        let devices = [try Device("one", gateway), try Device("two", gateway)]
+        let engines = try devices.map { try $0.engine { Self.tokenOfUser } }
+        try devices[0].execute("INSERT INTO users (id, name) VALUES (?, 'a')", [key(1)])
+        try await engines[0].syncChanges()
+        #expect(gateway.log().map(\.device) == [try await engines[0].deviceID])
+        try await engines[1].syncChanges()
+        #expect(try devices[1].count("SELECT count(*) FROM users") == 1)
+        #expect(try await engines[0].deviceID != engines[1].deviceID)
     }
 }

@@ -60,6 +60,21 @@ struct Mistake: Sendable, CustomTestStringConvertible {
         Mistake(
             "a secret that is too short", "OVERSYNC_JWT_HS256_SECRET", of: { $0 == .gateway },
             value: "short"),
+        Mistake(
+            "an issuer without keys", "OVERSYNC_ISSUERS", of: { $0 == .gateway },
+            value: "{issuer: a, name: a, audience: b}"),
+        Mistake("an issuer whose keys are not there", "OVERSYNC_ISSUERS", of: { $0 == .gateway }) {
+            folder in
+            [
+                "OVERSYNC_ISSUERS":
+                    "{issuer: a, name: a, audience: b, jwks_file: \(folder.path)/none}"
+            ]
+        },
+        Mistake(
+            "sign-in as anyone from anywhere", "OVERSYNC_DEV_SIGN_IN", of: { $0 == .gateway }
+        ) { _ in
+            ["OVERSYNC_DEV_SIGN_IN": "true", "OVERSYNC_GATEWAY_HOST": "0.0.0.0"]
+        },
     ]
 
     private static let sockets = [

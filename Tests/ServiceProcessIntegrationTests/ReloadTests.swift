@@ -4,6 +4,8 @@ import Foundation
 import NIOCore
 import NIOHTTP1
 import NIOSSL
+import Synchronization
+import TestTokens
 import Testing
 import Tokens
 
@@ -114,6 +116,80 @@ struct ReloadTests {
             #expect(try await Self.status(client, path, token: tokens[0]) == 401)
             #expect(try await Self.status(client, path, token: tokens[1]) == 503)
             #expect(!gateway.text.contains("secret of them all"))
+            try await client.shutdown()
+        }
+    }
+
+    /// ```
+    /// previous  one ────────────────────── two
+    /// secret    one ──── two ────────────────
+    /// tokens    one ──── one ── both ── two ─
+    /// ```
+    @Test func `a secret is exchanged while tokens of both are used, without one refusal`()
+        async throws
+    {
+        let folder = try TestFolder()
+        let secrets = ["the first secret, of more than 32 bytes", "the second secret, of as many"]
+        let file = try folder.write(secrets[0], "secret")
+        let previous = try folder.write(secrets[0], "previous")
+        let environment = try folder.environment([
+            "OVERSYNC_JWT_HS256_SECRET_FILE": file,
+            "OVERSYNC_JWT_HS256_SECRET_PREVIOUS_FILE": previous,
+        ])
+        try await Self.withGateway(environment, in: folder) { gateway, url in
+            let client = try Self.client(folder.path + "/server.pem")
+            let tokens = [try await Self.token(secrets[0]), try await Self.token(secrets[1])]
+            let path = url + "/sync/download"
+            let refusals = Mutex(0)
+            let old = Task {
+                while !Task.isCancelled {
+                    let status = try await Self.status(client, path, token: tokens[0])
+                    if status == 401 { refusals.withLock { $0 += 1 } }
+                }
+            }
+            try folder.write(secrets[1], "secret")
+            try await gateway.logged("HS256 secret reloaded")
+            for token in tokens {
+                #expect(try await Self.status(client, path, token: token) == 503)
+            }
+            old.cancel()
+            try await old.value
+            #expect(refusals.withLock { $0 } == 0)
+            try folder.write(secrets[1], "previous")
+            try await gateway.logged("HS256 secret reloaded", times: 2)
+            #expect(try await Self.status(client, path, token: tokens[0]) == 401)
+            #expect(try await Self.status(client, path, token: tokens[1]) == 503)
+            try await client.shutdown()
+        }
+    }
+
+    @Test func `keys of an issuer in a file are taken up, and a bad file changes nothing`()
+        async throws
+    {
+        let folder = try TestFolder()
+        let (old, new) = (try TestKey("ES256", kid: "old"), try TestKey("EdDSA", kid: "new"))
+        let file = try folder.write(try TestKey.set([old]), "jwks.json")
+        let environment = try folder.environment([
+            "OVERSYNC_ISSUERS": "{issuer: a, name: acme, audience: a, jwks_file: \(file)}"
+        ])
+        let claims: [String: any Sendable] = [
+            "iss": "a", "aud": "a", "sub": "ann", "did": "phone",
+            "exp": Int(Date().timeIntervalSince1970) + 600,
+        ]
+        let tokens = [try old.token(claims), try new.token(claims)]
+        try await Self.withGateway(environment, in: folder) { gateway, url in
+            let client = try Self.client(folder.path + "/server.pem")
+            // Behind the check of the token nobody answers.
+            let path = url + "/sync/download"
+            #expect(try await Self.status(client, path, token: tokens[0]) == 503)
+            #expect(try await Self.status(client, path, token: tokens[1]) == 401)
+            try folder.write("not a key set", "jwks.json")
+            try await gateway.logged("keys of acme not reloaded; the old value stays")
+            #expect(try await Self.status(client, path, token: tokens[0]) == 503)
+            try folder.write(try TestKey.set([new]), "jwks.json")
+            try await gateway.logged("keys of acme reloaded")
+            #expect(try await Self.status(client, path, token: tokens[1]) == 503)
+            #expect(try await Self.status(client, path, token: tokens[0]) == 401)
             try await client.shutdown()
         }
     }

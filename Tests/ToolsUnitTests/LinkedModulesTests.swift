@@ -16,7 +16,7 @@ struct LinkedModulesTests {
     /// Modules that only tests use.
     private static let tests: Set = [
         "DeviceScript", "GatewayConformance", "OverSQLiteTestSupport", "ServerModel", "TestSupport",
-        "Testing",
+        "TestTokens", "Testing",
     ]
 
     @Test("The operator's tool links nothing of the development stack; the developer's does")

@@ -8,6 +8,9 @@ struct TokenClaims: Hashable, Sendable {
     /// The token's `did`; nil if the token cannot be read or has none.
     var device: String?
 
+    /// Whether the token says who the user is, and not on which device.
+    var namesUserAlone: Bool { user != nil && device == nil }
+
     init(token: String) {
         let parts = token.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3, let claims = Self.object(in: parts[1]) else { return }

@@ -12,6 +12,8 @@ struct GatewayClient: Sendable {
     let renewingCredentials: @Sendable (CredentialsRequest) async throws -> String
     /// Checks each token before it is used. Throws if it must not be used.
     let identify: @Sendable (TokenClaims) async throws -> Void
+    /// The device's name, for a token that has none; nil for any other.
+    var deviceName: @Sendable (TokenClaims) async throws -> String? = { _ in nil }
     /// Takes the server's time, in seconds since 1970, whenever an answer has it. Returns what
     /// there is to say about the device's clock.
     let compareClocks: @Sendable (Double) -> SyncNotice?
@@ -200,8 +202,10 @@ struct GatewayClient: Sendable {
         _ request: TransportRequest, _ asked: CredentialsRequest
     ) async throws -> (request: TransportRequest, token: String) {
         let token = try await token(asked)
-        try await identify(TokenClaims(token: token))
+        let claims = TokenClaims(token: token)
+        try await identify(claims)
         var request = request
+        if let name = try await deviceName(claims) { request.headers["Oversync-Device"] = name }
         request.headers["Authorization"] = "Bearer \(token)"
         request.headers["Accept"] = "application/json"
         request.headers["Accept-Encoding"] = "gzip"

@@ -13,6 +13,7 @@ struct GatewayResponder: Sendable {
 
     let routes: RouteTable
     let verifier: TokenVerifier
+    let devices: HeaderDevices
     let limits: GatewayLimits
     /// The role that opens what is for administrators.
     let adminRole: String
@@ -40,6 +41,11 @@ struct GatewayResponder: Sendable {
                 peer.prove(user)
                 try await limits.enter(user)
                 scope.hold(HeldBytes(limits.bytes, of: user))
+                if verified.namesDeviceByHeader {
+                    let device = try HeaderDevices.name(in: request.headers)
+                    scope.verified = verified.on(device: device)
+                    try await devices.bind(scope.context())
+                }
                 if route.access == .administrators { try admit(verified.identity) }
             }
             response = try await route.answer(request, scope)

@@ -21,7 +21,7 @@ struct AuthRoutes: Sendable {
     var routes: [Route] {
         var routes = [
             Route(.get, "/.well-known/jwks.json") { _, _ in
-                .json(try await keys.publishedKeys())
+                .json(try await keys.published.document())
             }
         ]
         if allowsDevelopmentSignIn {

@@ -8,6 +8,15 @@ struct VerifiedCaller: Hashable, Sendable {
     let identity: CallerIdentity
     /// Seconds since 1970, by the gateway's clock.
     let expires: TimeInterval
+    /// The token names no device: the request's header does, and it is not known yet.
+    var namesDeviceByHeader = false
+
+    /// The same caller on a device.
+    func on(device: String) -> VerifiedCaller {
+        var identity = identity
+        identity.device = device
+        return VerifiedCaller(identity: identity, expires: expires)
+    }
 }
 
 /// Tokens that were verified, until they end: a device sends the same one with each request, and verifying

@@ -7,18 +7,34 @@ import RPC
 struct TokenVerifier: Sendable {
     let keys: KeySource
     let cache: TokenCache
-    let issuer: String?
-    let audience: String?
-    let skewSeconds: Int
+    var issuers = Issuers.none
+    var rules = TokenRules()
     /// Seconds since 1970.
     let now: @Sendable () -> TimeInterval
     /// How many tokens of an address may be rejected; nil: any number.
     var rejections: RejectedTokens?
+    var observer: TokenObserver?
 
     /// Longest token, in bytes: nobody's claims need more.
     private static let maximumTokenBytes = 8192
-    /// Most roles of one token.
-    private static let maximumRoles = 64
+
+    /// A token that was taken apart, and whose keys are known.
+    private struct Candidate {
+        let text: String
+        let header: TokenHeader
+        /// Nil: the installation's own.
+        let issuer: Issuer?
+
+        /// For metrics.
+        var origin: String {
+            if let issuer { return issuer.settings.name }
+            return switch header.alg {
+            case "HS256": "hs256"
+            case "ES256": "auth"
+            default: "none"
+            }
+        }
+    }
 
     /// - Parameters:
     ///   - authorization: the header's value.
@@ -28,125 +44,176 @@ struct TokenVerifier: Sendable {
     func caller(
         authorization: String?, from address: PeerAddress = .unknown
     ) async throws -> VerifiedCaller {
-        let token = try Self.bearer(authorization)
+        let token = try counting("none") { () throws(TokenRejection) in
+            try Self.bearer(authorization)
+        }
         let key = TokenCache.key(of: token)
         if let known = cache.caller(key, now: now()) { return known }
         // A token that was good before the keys changed may be checked, whatever others sent.
         let allowance = cache.wasGood(key) ? nil : rejections
         try allowance?.check(address)
         let generation = cache.generation
-        let header = try Self.header(of: token, allowance, address)
+        let candidate = try candidate(token, allowance, address)
         // Whoever waits for keys has not been rejected yet.
-        let collection = try await keys.verifier(for: header)
+        let collections = try await collections(for: candidate)
         try allowance?.begin(address)
         let verified: VerifiedCaller
         do {
-            verified = try await verify(token, collection)
+            verified = try await verify(candidate, collections)
         } catch {
             cache.forget(key)
-            throw error
+            observer?.count(error.cause, issuer: candidate.origin)
+            throw WireError.unauthenticated(error.message)
         }
         allowance?.accept(address)
         cache.keep(verified, under: key, generation: generation)
         return verified
     }
 
-    private static func header(
-        of token: String, _ allowance: RejectedTokens?, _ address: PeerAddress
-    ) throws(WireError) -> TokenHeader {
+    private func counting<Value>(
+        _ issuer: String, _ body: () throws(TokenRejection) -> Value
+    ) throws(WireError) -> Value {
+        do { return try body() } catch {
+            observer?.count(error.cause, issuer: issuer)
+            throw .unauthenticated(error.message)
+        }
+    }
+
+    private func candidate(
+        _ token: String, _ allowance: RejectedTokens?, _ address: PeerAddress
+    ) throws(WireError) -> Candidate {
         do throws(WireError) {
-            return try TokenHeader(token)
+            return try counting("none") { () throws(TokenRejection) in
+                let header = try TokenHeader(token)
+                return Candidate(text: token, header: header, issuer: issuers.issuer(of: token))
+            }
         } catch {
             try allowance?.begin(address)
             throw error
         }
     }
 
-    private static func bearer(_ header: String?) throws(WireError) -> String {
-        guard let header else { throw .unauthenticated("Authorization header required") }
+    private static func bearer(_ header: String?) throws(TokenRejection) -> String {
+        guard let header else {
+            throw TokenRejection(.missing, "Authorization header required")
+        }
         // By bytes: telling the characters of a long token apart costs more than looking it up.
         let parts = header.utf8.split(
             separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
         guard parts.count == 2, Substring(parts[0]).lowercased() == "bearer", !parts[1].isEmpty,
             parts[1].count <= maximumTokenBytes
-        else { throw .unauthenticated("Invalid authorization header format") }
+        else { throw TokenRejection(.missing, "Invalid authorization header format") }
         return String(Substring(parts[1]))
     }
 
-    private func verify(
-        _ token: String, _ collection: JWTKeyCollection?
-    ) async throws -> VerifiedCaller {
-        guard let collection else { throw WireError.unauthenticated("Invalid token") }
-        let claims: CallerClaims
-        do {
-            claims = try await collection.verify(token, as: CallerClaims.self)
-        } catch {
-            throw WireError.unauthenticated("Invalid token")
+    /// The keys to try, first those to try first: each of the algorithm and the name that the
+    /// header says, and no issuer's but the one that the token names.
+    private func collections(for candidate: Candidate) async throws -> [JWTKeyCollection] {
+        guard let issuer = candidate.issuer else {
+            return try await keys.verifiers(for: candidate.header)
         }
-        let expires = try checkTimes(claims)
-        try checkParties(claims)
+        guard let algorithm = issuer.settings.algorithm(candidate.header) else { return [] }
+        return try await issuer.keys.key(candidate.header.kid, algorithm).map { [$0] } ?? []
+    }
+
+    private func verify(
+        _ candidate: Candidate, _ collections: [JWTKeyCollection]
+    ) async throws(TokenRejection) -> VerifiedCaller {
+        if let issuer = candidate.issuer {
+            guard issuer.settings.algorithm(candidate.header) != nil else {
+                throw TokenRejection(.algorithm)
+            }
+            let claims = try await Self.signed(candidate.text, collections, as: IssuerClaims.self)
+            return try caller(of: claims, issuer.settings)
+        }
+        guard ["HS256", "ES256"].contains(candidate.header.alg) else {
+            throw TokenRejection(.algorithm)
+        }
+        let claims = try await Self.signed(candidate.text, collections, as: CallerClaims.self)
+        return try caller(of: claims, origin: candidate.origin)
+    }
+
+    /// The claims, once one of the keys is seen to have signed them.
+    private static func signed<Claims: JWTPayload>(
+        _ token: String, _ collections: [JWTKeyCollection], as type: Claims.Type
+    ) async throws(TokenRejection) -> Claims {
+        guard !collections.isEmpty else { throw TokenRejection(.unknownKey) }
+        var cause = TokenRejection.Cause.signature
+        for keys in collections {
+            do {
+                return try await keys.verify(token, as: type)
+            } catch let error as JWTError where error.errorType == .malformedToken {
+                cause = .malformed
+            } catch {
+                continue
+            }
+        }
+        throw TokenRejection(cause)
+    }
+
+    private func caller(
+        of claims: CallerClaims, origin: String
+    ) throws(TokenRejection) -> VerifiedCaller {
+        let times = TokenRules.Times(
+            exp: claims.exp?.value.timeIntervalSince1970,
+            nbf: claims.nbf?.value.timeIntervalSince1970, iat: claims.iat?.seconds)
+        let expires = try rules.end(of: times, now: now(), checksIssue: false)
+        let passed = try rules.checkParties(
+            iss: claims.iss, aud: claims.aud?.names, isAuths: origin == "auth")
+        let lifetime = try rules.checkLifetime(of: times, now: now())
         let caller = CallerIdentity(
-            user: try identity(claims.sub, "sub (user ID)"),
-            device: try identity(claims.did, "did (device ID)"),
-            roles: try roles(claims.roles))
+            user: try TokenRules.identity(claims.sub, "sub (user ID)"),
+            device: try TokenRules.identity(claims.did, "did (device ID)"),
+            roles: try TokenRules.roles(claims.roles?.names))
+        for leniency in passed + [lifetime].compactMap(\.self) {
+            observer?.count(leniency, issuer: origin)
+        }
         return VerifiedCaller(identity: caller, expires: expires)
     }
 
-    private func roles(_ names: ClaimNames?) throws(WireError) -> [String] {
-        guard let names = names?.names else { return [] }
-        guard names.count <= Self.maximumRoles, names.allSatisfy(isRoleName) else {
-            throw .unauthenticated(
-                "roles in token must be at most \(Self.maximumRoles) names of letters, digits, . _ : and -"
-            )
-        }
-        return names
-    }
-
-    /// - Returns: when the token ends, by the gateway's clock.
-    private func checkTimes(_ claims: CallerClaims) throws(WireError) -> TimeInterval {
-        guard let exp = claims.exp else { throw .unauthenticated("missing exp in token") }
+    private func caller(
+        of claims: IssuerClaims, _ issuer: IssuerSettings
+    ) throws(TokenRejection) -> VerifiedCaller {
         let now = now()
-        let skew = TimeInterval(skewSeconds)
-        let expires = exp.value.timeIntervalSince1970 + skew
-        guard now < expires else { throw .unauthenticated("token is expired") }
-        if let nbf = claims.nbf, now < nbf.value.timeIntervalSince1970 - skew {
-            throw .unauthenticated("token is not valid yet")
-        }
-        return expires
-    }
-
-    private func checkParties(_ claims: CallerClaims) throws(WireError) {
-        if let issuer, claims.iss != issuer { throw .unauthenticated("token has another issuer") }
-        if let audience, claims.aud?.names.contains(audience) != true {
-            throw .unauthenticated("token has another audience")
-        }
-    }
-
-    private func identity(_ text: String?, _ claim: String) throws(WireError) -> String {
-        guard let text, !text.isEmpty else { throw .unauthenticated("missing \(claim) in token") }
-        let isClean = !text.unicodeScalars.contains { $0.properties.generalCategory == .control }
-        guard isClean, text.utf8.count <= WireLimits.maximumIdentityBytes else {
-            throw .unauthenticated(
-                "\(claim) in token must have at most \(WireLimits.maximumIdentityBytes) bytes and no control characters"
-            )
-        }
-        return text
+        let times = try issuer.times(of: claims.all)
+        let expires = try rules.end(of: times, now: now, checksIssue: true)
+        let lifetime = try rules.checkLifetime(of: times, now: now)
+        let identity = try issuer.identity(of: claims.all)
+        if let lifetime { observer?.count(lifetime, issuer: issuer.name) }
+        return VerifiedCaller(
+            identity: identity, expires: expires, namesDeviceByHeader: issuer.device == .header)
     }
 }
 
-/// The claims that the gateway reads. All are optional here, so that a missing one can be named.
+/// The claims that the gateway reads of the installation's own tokens. All are optional here, so
+/// that a missing one can be named.
 struct CallerClaims: JWTPayload {
     let sub: String?
     let did: String?
     let exp: ExpirationClaim?
     let nbf: NotBeforeClaim?
+    let iat: LooseSeconds?
     let iss: String?
     // Not JWTKit's claim: that one traps on a list without names.
     let aud: ClaimNames?
     let roles: ClaimNames?
 
-    /// Times and parties are checked by `TokenVerifier`, by its own clock and settings.
+    /// Times and parties are checked by `TokenRules`, by the gateway's clock and settings.
     func verify(using algorithm: some JWTAlgorithm) async throws {}
+}
+
+/// A time that was never read before: whatever it is, the token stays good.
+struct LooseSeconds: Codable, Sendable {
+    let seconds: Double?
+
+    init(from decoder: any Decoder) throws {
+        seconds = try? decoder.singleValueContainer().decode(Double.self)
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(seconds)
+    }
 }
 
 /// A claim that is a list of names, or one name: `roles`, `aud`.
@@ -164,26 +231,27 @@ struct ClaimNames: Codable, Sendable {
     }
 }
 
-/// A token's header, read before anything is verified, to choose the key: an algorithm is only ever tried
-/// with a key that was made for it.
+/// A token's header, read before anything is verified, to choose the key: an algorithm is only ever
+/// tried with a key that was made for it.
 struct TokenHeader: Decodable {
     let alg: String
     let kid: String?
-    /// Names of extensions that a reader must understand; this one understands none (RFC 7515 §4.1.11).
+    /// Names of extensions that a reader must understand; this one understands none (RFC 7515
+    /// §4.1.11).
     let crit: [String]?
 
-    init(_ token: String) throws(WireError) {
+    init(_ token: String) throws(TokenRejection) {
         let parts = token.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3, let data = Data(base64URL: parts[0]),
             let header = try? JSONDecoder().decode(TokenHeader.self, from: data), header.crit == nil
-        else { throw .unauthenticated("Invalid token") }
+        else { throw TokenRejection(.malformed) }
         self = header
     }
 }
 
 extension Data {
     /// Base64 for URLs without padding (RFC 4648 §5).
-    fileprivate init?(base64URL text: Substring) {
+    init?(base64URL text: Substring) {
         var standard = text.replacing("-", with: "+").replacing("_", with: "/")
         standard += String(repeating: "=", count: (4 - standard.utf8.count % 4) % 4)
         self.init(base64Encoded: String(standard))

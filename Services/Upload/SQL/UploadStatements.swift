@@ -206,17 +206,20 @@ package enum UploadStatements {
         parameters: [.text, .text, .int8])
 
     /// All of them, for the test that prepares each on a real server.
-    package static let all = [
-        begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint, deferConstraints,
-        checkConstraints, configure, configureWithClaims, enterWrites, boundAttempt, enterDeletes,
-        enterUpserts,
-        renderAsCapture, ReadHead.statement, ReadUniqueIndex.statement, ReadEpoch.statement,
-        FindScope.statement, LockScope.statement, LockScopeOfPair.statement, createScope,
-        ReadSource.statement, CreateSource.statement, ReadKnownChanges.statement,
-        ReadRowStates.statement, ReadPayloads.statement, ReadTaggedChange.statement,
-        expectNoColumns, expectHead,
-        advanceScope, appendLog, appendLogOfDevices, insertRowState, writeRowState,
-        recordAtomicUpload,
-        recordFailure, noteHydration, ReadErrorLog.statement,
-    ]
+    package static let all =
+        [
+            begin, commit, rollback, savepoint, rollbackToSavepoint, releaseSavepoint,
+            deferConstraints,
+            checkConstraints, configure, configureWithClaims, enterWrites, boundAttempt,
+            enterDeletes,
+            enterUpserts,
+            renderAsCapture, ReadHead.statement, ReadUniqueIndex.statement, ReadEpoch.statement,
+            FindScope.statement, LockScope.statement, LockScopeOfPair.statement, createScope,
+            ReadSource.statement, CreateSource.statement, ReadKnownChanges.statement,
+            ReadRowStates.statement, ReadPayloads.statement, ReadTaggedChange.statement,
+            expectNoColumns, expectHead,
+            advanceScope, appendLog, appendLogOfDevices, insertRowState, writeRowState,
+            recordAtomicUpload,
+            recordFailure, noteHydration, ReadErrorLog.statement,
+        ] + DeviceStatements.all
 }

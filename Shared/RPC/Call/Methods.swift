@@ -11,6 +11,8 @@ package enum UploadRPC {
         "oversync.upload.v1.NoteHydration")
     package static let readCapabilities = RPCMethod<ReadCapabilitiesRequest, ReadCapabilitiesReply>(
         "oversync.upload.v1.ReadCapabilities")
+    package static let claimDevice = RPCMethod<ClaimDeviceRequest, ClaimDeviceReply>(
+        "oversync.upload.v1.ClaimDevice")
     package static let listFailures = RPCMethod<ListFailuresRequest, ListFailuresReply>(
         "oversync.upload.v1.ListFailures")
     package static let retryFailure = RPCMethod<RetryFailureRequest, RetryFailureReply>(

@@ -42,7 +42,7 @@ package enum Devices {
         of user: UserID? = nil, after: DevicePlace? = nil, limit: Int,
         on connection: PostgresConnection, deadline: ContinuousClock.Instant? = nil
     ) async throws(PostgresError) -> [Device] {
-        let statement = DeviceStatements.List(
+        let statement = DeviceAdministration.List(
             user: user, device: nil, after: after, limit: min(max(1, limit), maximumPerPage))
         return try await connection.run(statement, deadline: deadline).all()
     }
@@ -64,15 +64,15 @@ package enum Devices {
         change.bind(place.device.value)
         change.bind(actor)
         var pipeline = Pipeline()
-        pipeline.add(DeviceStatements.begin)
-        if !mayAccess { pipeline.add(Command(DeviceStatements.createScope, user)) }
+        pipeline.add(DeviceAdministration.begin)
+        if !mayAccess { pipeline.add(Command(DeviceAdministration.createScope, user)) }
         // Devices get their numbers under the log's lock.
-        pipeline.add(Command(DeviceStatements.lockScope, user))
+        pipeline.add(Command(DeviceAdministration.lockScope, user))
         pipeline.add(
-            Command(mayAccess ? DeviceStatements.restore : DeviceStatements.revoke, change))
+            Command(mayAccess ? DeviceAdministration.restore : DeviceAdministration.revoke, change))
         let device = pipeline.add(
-            DeviceStatements.List(user: place.user, device: place.device, after: nil, limit: 1))
-        pipeline.add(DeviceStatements.commit)
+            DeviceAdministration.List(user: place.user, device: place.device, after: nil, limit: 1))
+        pipeline.add(DeviceAdministration.commit)
         do {
             return try await connection.run(pipeline, deadline: deadline)[device].first()
         } catch {
@@ -88,7 +88,7 @@ package enum Devices {
         of user: UserID, on connection: PostgresConnection,
         deadline: ContinuousClock.Instant? = nil
     ) async throws(PostgresError) -> UserSummary? {
-        try await connection.run(DeviceStatements.ReadUser(user: user), deadline: deadline).first()
+        try await connection.run(DeviceAdministration.ReadUser(user: user), deadline: deadline).first()
     }
 }
 

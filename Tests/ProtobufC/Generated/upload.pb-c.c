@@ -187,6 +187,96 @@ void   oversync__upload__v1__note_hydration_reply__free_unpacked
   assert(message->base.descriptor == &oversync__upload__v1__note_hydration_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   oversync__upload__v1__claim_device_request__init
+                     (Oversync__Upload__V1__ClaimDeviceRequest         *message)
+{
+  static const Oversync__Upload__V1__ClaimDeviceRequest init_value = OVERSYNC__UPLOAD__V1__CLAIM_DEVICE_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__claim_device_request__get_packed_size
+                     (const Oversync__Upload__V1__ClaimDeviceRequest *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__claim_device_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__claim_device_request__pack
+                     (const Oversync__Upload__V1__ClaimDeviceRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__claim_device_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__claim_device_request__pack_to_buffer
+                     (const Oversync__Upload__V1__ClaimDeviceRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__claim_device_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__ClaimDeviceRequest *
+       oversync__upload__v1__claim_device_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__ClaimDeviceRequest *)
+     protobuf_c_message_unpack (&oversync__upload__v1__claim_device_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__claim_device_request__free_unpacked
+                     (Oversync__Upload__V1__ClaimDeviceRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__claim_device_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__claim_device_reply__init
+                     (Oversync__Upload__V1__ClaimDeviceReply         *message)
+{
+  static const Oversync__Upload__V1__ClaimDeviceReply init_value = OVERSYNC__UPLOAD__V1__CLAIM_DEVICE_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__claim_device_reply__get_packed_size
+                     (const Oversync__Upload__V1__ClaimDeviceReply *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__claim_device_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__claim_device_reply__pack
+                     (const Oversync__Upload__V1__ClaimDeviceReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__claim_device_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__claim_device_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__ClaimDeviceReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__claim_device_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__ClaimDeviceReply *
+       oversync__upload__v1__claim_device_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__ClaimDeviceReply *)
+     protobuf_c_message_unpack (&oversync__upload__v1__claim_device_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__claim_device_reply__free_unpacked
+                     (Oversync__Upload__V1__ClaimDeviceReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__claim_device_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   oversync__upload__v1__read_capabilities_request__init
                      (Oversync__Upload__V1__ReadCapabilitiesRequest         *message)
 {
@@ -1193,6 +1283,42 @@ const ProtobufCMessageDescriptor oversync__upload__v1__note_hydration_reply__des
   oversync__upload__v1__note_hydration_reply__field_indices_by_name,
   0,  oversync__upload__v1__note_hydration_reply__number_ranges,
   (ProtobufCMessageInit) oversync__upload__v1__note_hydration_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define oversync__upload__v1__claim_device_request__field_descriptors NULL
+#define oversync__upload__v1__claim_device_request__field_indices_by_name NULL
+#define oversync__upload__v1__claim_device_request__number_ranges NULL
+const ProtobufCMessageDescriptor oversync__upload__v1__claim_device_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.ClaimDeviceRequest",
+  "ClaimDeviceRequest",
+  "Oversync__Upload__V1__ClaimDeviceRequest",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__ClaimDeviceRequest),
+  0,
+  oversync__upload__v1__claim_device_request__field_descriptors,
+  oversync__upload__v1__claim_device_request__field_indices_by_name,
+  0,  oversync__upload__v1__claim_device_request__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__claim_device_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define oversync__upload__v1__claim_device_reply__field_descriptors NULL
+#define oversync__upload__v1__claim_device_reply__field_indices_by_name NULL
+#define oversync__upload__v1__claim_device_reply__number_ranges NULL
+const ProtobufCMessageDescriptor oversync__upload__v1__claim_device_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.ClaimDeviceReply",
+  "ClaimDeviceReply",
+  "Oversync__Upload__V1__ClaimDeviceReply",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__ClaimDeviceReply),
+  0,
+  oversync__upload__v1__claim_device_reply__field_descriptors,
+  oversync__upload__v1__claim_device_reply__field_indices_by_name,
+  0,  oversync__upload__v1__claim_device_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__claim_device_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 #define oversync__upload__v1__read_capabilities_request__field_descriptors NULL
@@ -2270,11 +2396,12 @@ const ProtobufCMessageDescriptor oversync__upload__v1__show_user_reply__descript
   (ProtobufCMessageInit) oversync__upload__v1__show_user_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[8] =
+static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[9] =
 {
   { "PushChanges", &oversync__upload__v1__push_changes_request__descriptor, &oversync__upload__v1__push_changes_reply__descriptor },
   { "NoteHydration", &oversync__upload__v1__note_hydration_request__descriptor, &oversync__upload__v1__note_hydration_reply__descriptor },
   { "ReadCapabilities", &oversync__upload__v1__read_capabilities_request__descriptor, &oversync__upload__v1__read_capabilities_reply__descriptor },
+  { "ClaimDevice", &oversync__upload__v1__claim_device_request__descriptor, &oversync__upload__v1__claim_device_reply__descriptor },
   { "ListFailures", &oversync__upload__v1__list_failures_request__descriptor, &oversync__upload__v1__list_failures_reply__descriptor },
   { "RetryFailure", &oversync__upload__v1__retry_failure_request__descriptor, &oversync__upload__v1__retry_failure_reply__descriptor },
   { "ListDevices", &oversync__upload__v1__list_devices_request__descriptor, &oversync__upload__v1__list_devices_reply__descriptor },
@@ -2282,14 +2409,15 @@ static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_desc
   { "ShowUser", &oversync__upload__v1__show_user_request__descriptor, &oversync__upload__v1__show_user_reply__descriptor },
 };
 const unsigned oversync__upload__v1__upload__method_indices_by_name[] = {
-  5,        /* ListDevices */
-  3,        /* ListFailures */
+  3,        /* ClaimDevice */
+  6,        /* ListDevices */
+  4,        /* ListFailures */
   1,        /* NoteHydration */
   0,        /* PushChanges */
   2,        /* ReadCapabilities */
-  4,        /* RetryFailure */
-  6,        /* SetDeviceAccess */
-  7         /* ShowUser */
+  5,        /* RetryFailure */
+  7,        /* SetDeviceAccess */
+  8         /* ShowUser */
 };
 const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor =
 {
@@ -2298,7 +2426,7 @@ const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor =
   "Upload",
   "Oversync__Upload__V1__Upload",
   "oversync.upload.v1",
-  8,
+  9,
   oversync__upload__v1__upload__method_descriptors,
   oversync__upload__v1__upload__method_indices_by_name
 };
@@ -2326,13 +2454,21 @@ void oversync__upload__v1__upload__read_capabilities(ProtobufCService *service,
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
   service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
+void oversync__upload__v1__upload__claim_device(ProtobufCService *service,
+                                                const Oversync__Upload__V1__ClaimDeviceRequest *input,
+                                                Oversync__Upload__V1__ClaimDeviceReply_Closure closure,
+                                                void *closure_data)
+{
+  assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
+  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
 void oversync__upload__v1__upload__list_failures(ProtobufCService *service,
                                                  const Oversync__Upload__V1__ListFailuresRequest *input,
                                                  Oversync__Upload__V1__ListFailuresReply_Closure closure,
                                                  void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__retry_failure(ProtobufCService *service,
                                                  const Oversync__Upload__V1__RetryFailureRequest *input,
@@ -2340,7 +2476,7 @@ void oversync__upload__v1__upload__retry_failure(ProtobufCService *service,
                                                  void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__list_devices(ProtobufCService *service,
                                                 const Oversync__Upload__V1__ListDevicesRequest *input,
@@ -2348,7 +2484,7 @@ void oversync__upload__v1__upload__list_devices(ProtobufCService *service,
                                                 void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__set_device_access(ProtobufCService *service,
                                                      const Oversync__Upload__V1__SetDeviceAccessRequest *input,
@@ -2356,7 +2492,7 @@ void oversync__upload__v1__upload__set_device_access(ProtobufCService *service,
                                                      void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__show_user(ProtobufCService *service,
                                              const Oversync__Upload__V1__ShowUserRequest *input,
@@ -2364,7 +2500,7 @@ void oversync__upload__v1__upload__show_user(ProtobufCService *service,
                                              void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 8, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *service,
                                          Oversync__Upload__V1__Upload_ServiceDestroy destroy)

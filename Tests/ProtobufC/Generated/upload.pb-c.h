@@ -19,6 +19,8 @@ typedef struct Oversync__Upload__V1__PushChangesRequest Oversync__Upload__V1__Pu
 typedef struct Oversync__Upload__V1__PushChangesReply Oversync__Upload__V1__PushChangesReply;
 typedef struct Oversync__Upload__V1__NoteHydrationRequest Oversync__Upload__V1__NoteHydrationRequest;
 typedef struct Oversync__Upload__V1__NoteHydrationReply Oversync__Upload__V1__NoteHydrationReply;
+typedef struct Oversync__Upload__V1__ClaimDeviceRequest Oversync__Upload__V1__ClaimDeviceRequest;
+typedef struct Oversync__Upload__V1__ClaimDeviceReply Oversync__Upload__V1__ClaimDeviceReply;
 typedef struct Oversync__Upload__V1__ReadCapabilitiesRequest Oversync__Upload__V1__ReadCapabilitiesRequest;
 typedef struct Oversync__Upload__V1__ReadCapabilitiesReply Oversync__Upload__V1__ReadCapabilitiesReply;
 typedef struct Oversync__Upload__V1__TableCapability Oversync__Upload__V1__TableCapability;
@@ -114,6 +116,24 @@ struct  Oversync__Upload__V1__NoteHydrationReply
 };
 #define OVERSYNC__UPLOAD__V1__NOTE_HYDRATION_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__note_hydration_reply__descriptor) \
+     }
+
+
+struct  Oversync__Upload__V1__ClaimDeviceRequest
+{
+  ProtobufCMessage base;
+};
+#define OVERSYNC__UPLOAD__V1__CLAIM_DEVICE_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__claim_device_request__descriptor) \
+     }
+
+
+struct  Oversync__Upload__V1__ClaimDeviceReply
+{
+  ProtobufCMessage base;
+};
+#define OVERSYNC__UPLOAD__V1__CLAIM_DEVICE_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__claim_device_reply__descriptor) \
      }
 
 
@@ -442,6 +462,44 @@ Oversync__Upload__V1__NoteHydrationReply *
 void   oversync__upload__v1__note_hydration_reply__free_unpacked
                      (Oversync__Upload__V1__NoteHydrationReply *message,
                       ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__ClaimDeviceRequest methods */
+void   oversync__upload__v1__claim_device_request__init
+                     (Oversync__Upload__V1__ClaimDeviceRequest         *message);
+size_t oversync__upload__v1__claim_device_request__get_packed_size
+                     (const Oversync__Upload__V1__ClaimDeviceRequest   *message);
+size_t oversync__upload__v1__claim_device_request__pack
+                     (const Oversync__Upload__V1__ClaimDeviceRequest   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__claim_device_request__pack_to_buffer
+                     (const Oversync__Upload__V1__ClaimDeviceRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__ClaimDeviceRequest *
+       oversync__upload__v1__claim_device_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__claim_device_request__free_unpacked
+                     (Oversync__Upload__V1__ClaimDeviceRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__ClaimDeviceReply methods */
+void   oversync__upload__v1__claim_device_reply__init
+                     (Oversync__Upload__V1__ClaimDeviceReply         *message);
+size_t oversync__upload__v1__claim_device_reply__get_packed_size
+                     (const Oversync__Upload__V1__ClaimDeviceReply   *message);
+size_t oversync__upload__v1__claim_device_reply__pack
+                     (const Oversync__Upload__V1__ClaimDeviceReply   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__claim_device_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__ClaimDeviceReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__ClaimDeviceReply *
+       oversync__upload__v1__claim_device_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__claim_device_reply__free_unpacked
+                     (Oversync__Upload__V1__ClaimDeviceReply *message,
+                      ProtobufCAllocator *allocator);
 /* Oversync__Upload__V1__ReadCapabilitiesRequest methods */
 void   oversync__upload__v1__read_capabilities_request__init
                      (Oversync__Upload__V1__ReadCapabilitiesRequest         *message);
@@ -760,6 +818,12 @@ typedef void (*Oversync__Upload__V1__NoteHydrationRequest_Closure)
 typedef void (*Oversync__Upload__V1__NoteHydrationReply_Closure)
                  (const Oversync__Upload__V1__NoteHydrationReply *message,
                   void *closure_data);
+typedef void (*Oversync__Upload__V1__ClaimDeviceRequest_Closure)
+                 (const Oversync__Upload__V1__ClaimDeviceRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__ClaimDeviceReply_Closure)
+                 (const Oversync__Upload__V1__ClaimDeviceReply *message,
+                  void *closure_data);
 typedef void (*Oversync__Upload__V1__ReadCapabilitiesRequest_Closure)
                  (const Oversync__Upload__V1__ReadCapabilitiesRequest *message,
                   void *closure_data);
@@ -827,6 +891,10 @@ struct Oversync__Upload__V1__Upload_Service
                             const Oversync__Upload__V1__ReadCapabilitiesRequest *input,
                             Oversync__Upload__V1__ReadCapabilitiesReply_Closure closure,
                             void *closure_data);
+  void (*claim_device)(Oversync__Upload__V1__Upload_Service *service,
+                       const Oversync__Upload__V1__ClaimDeviceRequest *input,
+                       Oversync__Upload__V1__ClaimDeviceReply_Closure closure,
+                       void *closure_data);
   void (*list_failures)(Oversync__Upload__V1__Upload_Service *service,
                         const Oversync__Upload__V1__ListFailuresRequest *input,
                         Oversync__Upload__V1__ListFailuresReply_Closure closure,
@@ -858,6 +926,7 @@ void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *s
       function_prefix__ ## push_changes,\
       function_prefix__ ## note_hydration,\
       function_prefix__ ## read_capabilities,\
+      function_prefix__ ## claim_device,\
       function_prefix__ ## list_failures,\
       function_prefix__ ## retry_failure,\
       function_prefix__ ## list_devices,\
@@ -875,6 +944,10 @@ void oversync__upload__v1__upload__read_capabilities(ProtobufCService *service,
                                                      const Oversync__Upload__V1__ReadCapabilitiesRequest *input,
                                                      Oversync__Upload__V1__ReadCapabilitiesReply_Closure closure,
                                                      void *closure_data);
+void oversync__upload__v1__upload__claim_device(ProtobufCService *service,
+                                                const Oversync__Upload__V1__ClaimDeviceRequest *input,
+                                                Oversync__Upload__V1__ClaimDeviceReply_Closure closure,
+                                                void *closure_data);
 void oversync__upload__v1__upload__list_failures(ProtobufCService *service,
                                                  const Oversync__Upload__V1__ListFailuresRequest *input,
                                                  Oversync__Upload__V1__ListFailuresReply_Closure closure,
@@ -902,6 +975,8 @@ extern const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_reque
 extern const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__note_hydration_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__note_hydration_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__claim_device_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__claim_device_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__table_capability__descriptor;

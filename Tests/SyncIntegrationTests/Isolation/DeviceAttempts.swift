@@ -4,22 +4,22 @@ import Postgres
 
 extension StatementAttempt {
     /// What administrators do with devices.
-    static let devices = [
-        StatementAttempt(DeviceStatements.begin, .nobodysRows),
-        StatementAttempt(DeviceStatements.commit, .nobodysRows),
-        StatementAttempt(DeviceStatements.createScope, .administrators) { bindings, _ in
+    static let deviceAdministration = [
+        StatementAttempt(DeviceAdministration.begin, .nobodysRows),
+        StatementAttempt(DeviceAdministration.commit, .nobodysRows),
+        StatementAttempt(DeviceAdministration.createScope, .administrators) { bindings, _ in
             bindings.bind(Stranger.user)
         },
-        StatementAttempt(DeviceStatements.lockScope, .administrators) { bindings, _ in
+        StatementAttempt(DeviceAdministration.lockScope, .administrators) { bindings, _ in
             bindings.bind(Stranger.user)
         },
-        StatementAttempt(DeviceStatements.List.statement, .administrators) { bindings, _ in
+        StatementAttempt(DeviceAdministration.List.statement, .administrators) { bindings, _ in
             for text in [Stranger.user, nil, "", ""] { bindings.bind(text) }
             bindings.bind(Int64(100))
         },
-        StatementAttempt(DeviceStatements.revoke, .administrators, bindAccess),
-        StatementAttempt(DeviceStatements.restore, .administrators, bindAccess),
-        StatementAttempt(DeviceStatements.ReadUser.statement, .administrators) { bindings, _ in
+        StatementAttempt(DeviceAdministration.revoke, .administrators, bindAccess),
+        StatementAttempt(DeviceAdministration.restore, .administrators, bindAccess),
+        StatementAttempt(DeviceAdministration.ReadUser.statement, .administrators) { bindings, _ in
             bindings.bind(Stranger.user)
         },
     ]

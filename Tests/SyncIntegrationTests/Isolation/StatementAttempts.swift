@@ -24,7 +24,7 @@ struct StatementAttempt: Sendable {
     /// Every fixed statement of the services. Those that write come last: what they leave is the stranger's.
     static let all =
         transactions + catalog + keys + reads + downloads + administration
-        + devices + writes
+        + deviceAdministration + writes
 
     private static let transactions = [
         UploadStatements.begin, UploadStatements.savepoint, UploadStatements.rollbackToSavepoint,
@@ -174,82 +174,85 @@ struct StatementAttempt: Sendable {
         bindings.bind(Int32(8))
     }
 
-    private static let downloads = [
-        StatementAttempt(DownloadStatements.ReadScope.statement, .named) {
-            bindDevice(&$0, $1)
-            $0.bind(Int64(SourceNames.alongWithPage))
-        },
-        StatementAttempt(DownloadStatements.ReadSourceNames.statement, .named) {
-            bindings, stranger in
-            stranger.claim(&bindings)
-            var numbers = ArrayBinding(of: .int4)
-            for number in 1...3 { numbers.append(Int32(number)) }
-            bindings.bind(numbers)
-        },
-        StatementAttempt(DownloadStatements.ReadBootstrap.statement, .named, bindDevice),
-        StatementAttempt(DownloadStatements.ReadAtomicUpload.statement, .named) {
-            $1.claim(&$0)
-            $0.bind(Victim.atomicSequence)
-        },
-        StatementAttempt(DownloadStatements.ReadHistory.statement, .named) {
-            $1.claim(&$0)
-            for number in [1, Int64.max] { $0.bind(number) }
-        },
-        StatementAttempt(DownloadStatements.ReadDigests.statement, .named) {
-            bindings, stranger in
-            stranger.claim(&bindings)
-            var tables = ArrayBinding(of: .int2)
-            var kinds = ArrayBinding(of: .bool)
-            for table in Set(stranger.victimsRows.map(\.table)) {
-                tables.append(table)
-                kinds.append(true)
-            }
-            for array in [tables, kinds] { bindings.bind(array) }
-        },
-        StatementAttempt(DownloadStatements.ReadBuckets.statement, .named, bindBuckets),
-        StatementAttempt(DownloadStatements.ReadTerms.statement, .named) { bindings, stranger in
-            bindBuckets(&bindings, stranger)
-            var buckets = ArrayBinding(of: .int4)
-            for bucket in 0..<256 { buckets.append(Int32(bucket)) }
-            bindings.bind(buckets)
-            bindings.bind(Int64(1000))
-        },
-        StatementAttempt(DownloadStatements.ReadNewestChanges.statement, .named) {
-            bindings, stranger in
-            stranger.claim(&bindings)
-            bindings.bind(stranger.victimsRows.first?.table)
-            var keys = ArrayBinding(of: .bytea)
-            for row in stranger.victimsRows { row.key.withUnsafeBytes { keys.append(bytes: $0) } }
-            bindings.bind(keys)
-            for number in [0, Int64(1 << 20)] { bindings.bind(number) }
-        },
-        StatementAttempt(DownloadStatements.ReadPage.statement, .named, bindPage),
-        StatementAttempt(DownloadStatements.ReadLargeRows.statement, .named, bindPage),
-        StatementAttempt(DownloadStatements.ReadHeads.statement, .user("unnest($1::text[])")) {
-            bindings, _ in
-            var users = ArrayBinding(of: .text)
-            users.append(Stranger.user)
-            bindings.bind(users)
-        },
-        StatementAttempt(DownloadStatements.ReadMark.statement, .nobodysRows) { _, _ in },
-        StatementAttempt(DownloadStatements.ReadServer.statement, .nobodysRows) { _, _ in },
-        StatementAttempt(
-            DownloadStatements.ReadGrown.statement, .user("unnest($1::text[], $2::int8[])")
-        ) { bindings, _ in
-            var users = ArrayBinding(of: .text)
-            users.append(Stranger.user)
-            bindings.bind(users)
-            var known = ArrayBinding(of: .int8)
-            known.append(Int64(0))
-            bindings.bind(known)
-        },
-        StatementAttempt(UploadStatements.noteHydration, .user("user_id = $1")) { bindings, _ in
-            bindings.bind(Stranger.user)
-            bindings.bind(Stranger.victimsDevice)
-            bindings.bind(Int64(1))
-        },
-        StatementAttempt(ReadErrorLog.statement, .nobodysRows),
-    ]
+    private static let downloads =
+        [
+            StatementAttempt(DownloadStatements.ReadScope.statement, .named) {
+                bindDevice(&$0, $1)
+                $0.bind(Int64(SourceNames.alongWithPage))
+            },
+            StatementAttempt(DownloadStatements.ReadSourceNames.statement, .named) {
+                bindings, stranger in
+                stranger.claim(&bindings)
+                var numbers = ArrayBinding(of: .int4)
+                for number in 1...3 { numbers.append(Int32(number)) }
+                bindings.bind(numbers)
+            },
+            StatementAttempt(DownloadStatements.ReadBootstrap.statement, .named, bindDevice),
+            StatementAttempt(DownloadStatements.ReadAtomicUpload.statement, .named) {
+                $1.claim(&$0)
+                $0.bind(Victim.atomicSequence)
+            },
+            StatementAttempt(DownloadStatements.ReadHistory.statement, .named) {
+                $1.claim(&$0)
+                for number in [1, Int64.max] { $0.bind(number) }
+            },
+            StatementAttempt(DownloadStatements.ReadDigests.statement, .named) {
+                bindings, stranger in
+                stranger.claim(&bindings)
+                var tables = ArrayBinding(of: .int2)
+                var kinds = ArrayBinding(of: .bool)
+                for table in Set(stranger.victimsRows.map(\.table)) {
+                    tables.append(table)
+                    kinds.append(true)
+                }
+                for array in [tables, kinds] { bindings.bind(array) }
+            },
+            StatementAttempt(DownloadStatements.ReadBuckets.statement, .named, bindBuckets),
+            StatementAttempt(DownloadStatements.ReadTerms.statement, .named) { bindings, stranger in
+                bindBuckets(&bindings, stranger)
+                var buckets = ArrayBinding(of: .int4)
+                for bucket in 0..<256 { buckets.append(Int32(bucket)) }
+                bindings.bind(buckets)
+                bindings.bind(Int64(1000))
+            },
+            StatementAttempt(DownloadStatements.ReadNewestChanges.statement, .named) {
+                bindings, stranger in
+                stranger.claim(&bindings)
+                bindings.bind(stranger.victimsRows.first?.table)
+                var keys = ArrayBinding(of: .bytea)
+                for row in stranger.victimsRows {
+                    row.key.withUnsafeBytes { keys.append(bytes: $0) }
+                }
+                bindings.bind(keys)
+                for number in [0, Int64(1 << 20)] { bindings.bind(number) }
+            },
+            StatementAttempt(DownloadStatements.ReadPage.statement, .named, bindPage),
+            StatementAttempt(DownloadStatements.ReadLargeRows.statement, .named, bindPage),
+            StatementAttempt(DownloadStatements.ReadHeads.statement, .user("unnest($1::text[])")) {
+                bindings, _ in
+                var users = ArrayBinding(of: .text)
+                users.append(Stranger.user)
+                bindings.bind(users)
+            },
+            StatementAttempt(DownloadStatements.ReadMark.statement, .nobodysRows) { _, _ in },
+            StatementAttempt(DownloadStatements.ReadServer.statement, .nobodysRows) { _, _ in },
+            StatementAttempt(
+                DownloadStatements.ReadGrown.statement, .user("unnest($1::text[], $2::int8[])")
+            ) { bindings, _ in
+                var users = ArrayBinding(of: .text)
+                users.append(Stranger.user)
+                bindings.bind(users)
+                var known = ArrayBinding(of: .int8)
+                known.append(Int64(0))
+                bindings.bind(known)
+            },
+            StatementAttempt(UploadStatements.noteHydration, .user("user_id = $1")) { bindings, _ in
+                bindings.bind(Stranger.user)
+                bindings.bind(Stranger.victimsDevice)
+                bindings.bind(Int64(1))
+            },
+            StatementAttempt(ReadErrorLog.statement, .nobodysRows),
+        ] + devices
 
     @Sendable private static func bindDevice(_ bindings: inout Bindings, _ stranger: Stranger) {
         stranger.claim(&bindings)

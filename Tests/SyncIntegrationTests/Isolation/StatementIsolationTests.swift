@@ -34,7 +34,7 @@ struct StatementIsolationTests {
         let listed =
             UploadStatements.all + DownloadStatements.all + FailureStatements.all
             + AuthStatements.all + CompactionStatements.all + ForeignKeyStatements.all
-            + EpochStatements.all + DeviceStatements.all
+            + EpochStatements.all + DeviceAdministration.all
         #expect(Set(listed.map(\.name)).subtracting(attempted).sorted() == [])
         #expect(attempted.count == StatementAttempt.all.count)
         // Statements that no list has would be found on the services' connection.

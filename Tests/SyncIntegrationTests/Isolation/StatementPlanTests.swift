@@ -22,6 +22,9 @@ struct StatementPlanTests {
         FindScope.statement.name, UploadStatements.createScope.name,
         // Seldom: the first page of a device whose log lacks deletes.
         UploadStatements.noteHydration.name,
+        // Seldom: a device that a header names for the first time.
+        DeviceStatements.lockScope.name, DeviceStatements.claim.name,
+        DeviceStatements.ReadDeviceUse.statement.name,
         // The users who are followed, together: one probe of an index each. By number it would be
         // a twentieth to a sixth faster, and a number that was issued again would go unnoticed.
         DownloadStatements.ReadHeads.statement.name, DownloadStatements.ReadGrown.statement.name,

@@ -38,7 +38,7 @@ struct PrivilegesTests {
                         privileges: UploadPrivileges.sidecar
                             + Set(catalog.tables.flatMap(UploadPrivileges.business)),
                         statements: attempts(
-                            UploadStatements.all + FailureStatements.all + DeviceStatements.all
+                            UploadStatements.all + FailureStatements.all + DeviceAdministration.all
                                 + catalogStatements
                                 + [FlawStatements.ReadStates.statement]),
                         generated: generated(schema, stranger.named))

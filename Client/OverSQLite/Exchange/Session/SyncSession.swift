@@ -55,23 +55,12 @@ final class SyncSession: Sendable {
             base: configuration.gateway, schema: configuration.schema,
             transport: configuration.transport, epoch: { epoch.name },
             renewingCredentials: credentials,
-            identify: { claims in
-                let owner = try await Self.read(from: database) { db in
-                    try DeviceStateTable(db: db).read().userID
+            identify: { try await Self.identify($0, database, bound, epoch, board) },
+            deviceName: { claims in
+                guard claims.namesUserAlone else { return nil }
+                return try await Self.read(from: database) { db in
+                    try DeviceStateTable(db: db).ownName()
                 }
-                if !bound.fits(owner) {
-                    // The next exchange starts from nothing, like a new engine.
-                    bound.set(nil)
-                    epoch.current = .unknown
-                    throw SyncError.signedOutElsewhere
-                }
-                guard bound.isNew(claims) else { return }
-                let shared = try await Self.write(to: database) { db in
-                    try DeviceStateTable(db: db).bind(to: claims)
-                    return try DeviceStateTable(db: db).sharedName()
-                }
-                board.show(shared.map(SyncNotice.sharedDevice), of: .sharedDeviceID)
-                bound.set(claims)
             },
             compareClocks: { server in
                 let notice = ClockRules.notice(
@@ -79,6 +68,35 @@ final class SyncSession: Sendable {
                 board.show(notice, of: .clock)
                 return notice
             })
+    }
+
+    /// Binds the database to the token's user and device, or sees that they are the ones bound.
+    private static func identify(
+        _ token: TokenClaims, _ database: any DatabaseWriter, _ bound: BoundClaims,
+        _ epoch: SharedEpoch, _ board: StatusBoard
+    ) async throws {
+        var claims = token
+        let owner: String?
+        (owner, claims.device) = try await read(from: database) { db in
+            let table = DeviceStateTable(db: db)
+            // A token of an issuer that knows no devices: the engine's own name counts.
+            let device = token.namesUserAlone ? try table.ownName() : token.device
+            return (try table.read().userID, device)
+        }
+        if !bound.fits(owner) {
+            // The next exchange starts from nothing, like a new engine.
+            bound.set(nil)
+            epoch.current = .unknown
+            throw SyncError.signedOutElsewhere
+        }
+        guard bound.isNew(claims) else { return }
+        let new = claims
+        let shared = try await write(to: database) { db in
+            try DeviceStateTable(db: db).bind(to: new)
+            return try DeviceStateTable(db: db).sharedName()
+        }
+        board.show(shared.map(SyncNotice.sharedDevice), of: .sharedDeviceID)
+        bound.set(claims)
     }
 
     /// Aborts a transaction that would mix one user's answer with another user's rows. Another

@@ -2,7 +2,7 @@ import Model
 import Postgres
 
 /// Statements about devices and users, for operators.
-package enum DeviceStatements {
+package enum DeviceAdministration {
     static let begin = Statement(name: "device_begin", sql: "BEGIN")
     static let commit = Statement(name: "device_commit", sql: "COMMIT")
 

@@ -1,0 +1,274 @@
+import Foundation
+import Model
+import Yams
+
+/// Reads what `OVERSYNC_ISSUERS` holds: YAML, with one issuer or a list of them.
+enum IssuerFile {
+    /// Most issuers.
+    static let maximumIssuers = 32
+    static let refreshBounds = 10...86_400
+    static let defaultRefreshSeconds = 300
+    /// Longest prefix of users, in bytes: what is left is the user's own.
+    static let maximumPrefixBytes = 64
+    private static let maximumTextBytes = 1024
+    /// Labels of tokens that no issuer has issued.
+    private static let reservedNames: Set = ["auth", "hs256", "none"]
+
+    /// The keys of one issuer.
+    static let keys: Set<String> = Set(Entry.CodingKeys.allCases.map(\.rawValue))
+
+    /// One text or a list of texts.
+    private struct Texts: Decodable {
+        let all: [String]
+        let isList: Bool
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            if let list = try? container.decode([String].self) {
+                (all, isList) = (list, true)
+            } else {
+                (all, isList) = ([try container.decode(String.self)], false)
+            }
+        }
+
+        var path: ClaimPath? { isList ? ClaimPath(levels: all) : ClaimPath(all[0]) }
+    }
+
+    private struct Entry: Decodable {
+        let name: String?
+        let issuer: String
+        let jwksURL: String?
+        let jwksFile: String?
+        let caFile: String?
+        let audience: Texts
+        let algorithms: Texts?
+        let userClaim: Texts?
+        let userPrefix: String?
+        let sharedUsers: Bool?
+        let deviceClaim: Texts?
+        let deviceHeader: Bool?
+        let rolesClaim: Texts?
+        let roles: Texts?
+        let refreshSeconds: Int?
+
+        enum CodingKeys: String, CodingKey, CaseIterable {
+            case name, issuer, audience, algorithms, roles
+            case jwksURL = "jwks_url"
+            case jwksFile = "jwks_file"
+            case caFile = "ca_file"
+            case userClaim = "user_claim"
+            case userPrefix = "user_prefix"
+            case sharedUsers = "shared_users"
+            case deviceClaim = "device_claim"
+            case deviceHeader = "device_header"
+            case rolesClaim = "roles_claim"
+            case refreshSeconds = "refresh_seconds"
+        }
+    }
+
+    /// - Throws: `IssuerFlaw` with what is wrong and where.
+    static func parse(_ yaml: String) throws(IssuerFlaw) -> [IssuerSettings] {
+        let entries = try entries(of: yaml)
+        guard (1...maximumIssuers).contains(entries.count) else {
+            throw IssuerFlaw("must have 1 to \(maximumIssuers) issuers, not \(entries.count)")
+        }
+        var all: [IssuerSettings] = []
+        for (index, entry) in entries.enumerated() {
+            let place = "issuers[\(index)]"
+            let issuer: IssuerSettings
+            do throws(IssuerFlaw) {
+                issuer = try settings(of: entry)
+            } catch {
+                throw IssuerFlaw("\(place)\(error)")
+            }
+            for other in all {
+                if let clash = clash(of: issuer, with: other) {
+                    throw IssuerFlaw("\(place)\(clash)")
+                }
+            }
+            all.append(issuer)
+        }
+        return all
+    }
+
+    private static func entries(of yaml: String) throws(IssuerFlaw) -> [Entry] {
+        let document: Node?
+        do { document = try Yams.compose(yaml: yaml) } catch {
+            throw IssuerFlaw("is not YAML: \(error)")
+        }
+        guard let document else { throw IssuerFlaw("is empty") }
+        var nodes = [document]
+        if let list = document.sequence {
+            nodes = Array(list)
+        } else if let mapping = document.mapping, mapping["issuers"] != nil {
+            guard mapping.count == 1, let list = mapping["issuers"]?.sequence else {
+                throw IssuerFlaw("must have the list issuers, and nothing beside it")
+            }
+            nodes = Array(list)
+        }
+        var entries: [Entry] = []
+        for (index, node) in nodes.enumerated() {
+            entries.append(try entry(of: node, at: "issuers[\(index)]"))
+        }
+        return entries
+    }
+
+    private static func entry(of node: Node, at place: String) throws(IssuerFlaw) -> Entry {
+        guard let mapping = node.mapping else { throw IssuerFlaw("\(place) must be a mapping") }
+        // A misspelt key must not be ignored in silence: it would switch a check off.
+        for key in mapping.keys.map({ $0.string ?? "" }) where !keys.contains(key) {
+            throw IssuerFlaw("\(place) has the unknown key \"\(key)\"; known: \(keys.sorted())")
+        }
+        do {
+            return try YAMLDecoder().decode(Entry.self, from: node)
+        } catch DecodingError.keyNotFound(let key, _) {
+            throw IssuerFlaw("\(place).\(key.stringValue) is missing")
+        } catch let error as DecodingError {
+            throw IssuerFlaw("\(place)\(Self.place(of: error)) has the wrong type")
+        } catch {
+            throw IssuerFlaw("\(place) cannot be read: \(error)")
+        }
+    }
+
+    private static func place(of error: DecodingError) -> String {
+        let path: [any CodingKey] =
+            switch error {
+            case .typeMismatch(_, let context), .valueNotFound(_, let context),
+                .keyNotFound(_, let context), .dataCorrupted(let context):
+                context.codingPath
+            @unknown default: []
+            }
+        return path.first.map { ".\($0.stringValue)" } ?? ""
+    }
+
+    private static func settings(of entry: Entry) throws(IssuerFlaw) -> IssuerSettings {
+        try check(entry.issuer, ".issuer")
+        let prefix = entry.userPrefix ?? ""
+        guard prefix.utf8.count <= maximumPrefixBytes, prefix.isPlain else {
+            throw IssuerFlaw(
+                ".user_prefix must have at most \(maximumPrefixBytes) bytes and no control "
+                    + "characters"
+            )
+        }
+        guard !entry.audience.all.isEmpty else { throw IssuerFlaw(".audience is empty") }
+        for audience in entry.audience.all { try check(audience, ".audience") }
+        let refresh = entry.refreshSeconds ?? defaultRefreshSeconds
+        guard refreshBounds.contains(refresh) else {
+            throw IssuerFlaw(
+                ".refresh_seconds must be \(refreshBounds.lowerBound) to "
+                    + "\(refreshBounds.upperBound), not \(refresh)"
+            )
+        }
+        if entry.roles != nil, entry.rolesClaim == nil {
+            throw IssuerFlaw(".roles needs roles_claim, which says where they are")
+        }
+        for role in entry.roles?.all ?? [] where !isRoleName(role) {
+            throw IssuerFlaw(
+                ".roles: \"\(role)\" is not a role: letters, digits, . _ : and -, at most 63")
+        }
+        return IssuerSettings(
+            name: try name(of: entry), issuer: entry.issuer, keys: try keys(of: entry),
+            audience: Set(entry.audience.all), algorithms: try algorithms(of: entry),
+            user: try path(entry.userClaim, ".user_claim") ?? ClaimPath(name: "sub"),
+            userPrefix: prefix, sharesUsers: entry.sharedUsers ?? false,
+            device: try device(of: entry), roles: try path(entry.rolesClaim, ".roles_claim"),
+            knownRoles: entry.roles.map { Set($0.all) }, refreshSeconds: refresh)
+    }
+
+    private static func name(of entry: Entry) throws(IssuerFlaw) -> String {
+        guard let name = entry.name ?? URLComponents(string: entry.issuer)?.host else {
+            throw IssuerFlaw(
+                ".name is missing, and issuer is not a URL whose host could stand for it")
+        }
+        guard isRoleName(name), !reservedNames.contains(name) else {
+            throw IssuerFlaw(
+                ".name must have 1 to 63 letters, digits, . _ : or -, and not be one of "
+                    + "\(reservedNames.sorted())")
+        }
+        return name
+    }
+
+    private static func keys(of entry: Entry) throws(IssuerFlaw) -> IssuerSettings.Keys {
+        switch (entry.jwksURL, entry.jwksFile) {
+        case (nil, nil), (_?, _?): throw IssuerFlaw(" must have either jwks_url or jwks_file")
+        case (nil, let file?):
+            guard entry.caFile == nil else { throw IssuerFlaw(".ca_file needs jwks_url") }
+            return .file(file)
+        case (let url?, nil):
+            try KeyDownload.check(url)
+            return .url(url, authority: entry.caFile)
+        }
+    }
+
+    private static func algorithms(of entry: Entry) throws(IssuerFlaw) -> Set<TokenAlgorithm> {
+        guard let names = entry.algorithms?.all else { return Set(TokenAlgorithm.allCases) }
+        var algorithms: Set<TokenAlgorithm> = []
+        for name in names {
+            guard let algorithm = TokenAlgorithm(rawValue: name) else {
+                let known = TokenAlgorithm.allCases.map(\.rawValue).joined(separator: ", ")
+                throw IssuerFlaw(".algorithms: \"\(name)\" is not one of \(known)")
+            }
+            algorithms.insert(algorithm)
+        }
+        guard !algorithms.isEmpty else { throw IssuerFlaw(".algorithms is empty") }
+        return algorithms
+    }
+
+    private static func device(of entry: Entry) throws(IssuerFlaw) -> IssuerSettings.Device {
+        guard entry.deviceHeader == true else {
+            return .claim(try path(entry.deviceClaim, ".device_claim") ?? ClaimPath(name: "did"))
+        }
+        guard entry.deviceClaim == nil else {
+            throw IssuerFlaw(" must have either device_claim or device_header")
+        }
+        return .header
+    }
+
+    private static func path(
+        _ texts: Texts?, _ key: String
+    ) throws(IssuerFlaw) -> ClaimPath? {
+        guard let texts else { return nil }
+        guard let path = texts.path else {
+            throw IssuerFlaw("\(key) must name a claim, such as sub, realm_access.roles or [a, b]")
+        }
+        return path
+    }
+
+    private static func check(_ text: String, _ key: String) throws(IssuerFlaw) {
+        guard (1...maximumTextBytes).contains(text.utf8.count), text.isPlain else {
+            throw IssuerFlaw(
+                "\(key) must have 1 to \(maximumTextBytes) bytes and no control characters")
+        }
+    }
+
+    /// What keeps two issuers apart: who is who must follow from the tokens alone.
+    private static func clash(
+        of issuer: IssuerSettings, with other: IssuerSettings
+    ) -> String? {
+        if issuer.issuer == other.issuer { return ".issuer is also that of \(other.name)" }
+        if issuer.name == other.name {
+            return ".name is also that of another issuer: \(other.name)"
+        }
+        let (own, others) = (issuer.userPrefix, other.userPrefix)
+        if own == others {
+            guard !issuer.sharesUsers || !other.sharesUsers else { return nil }
+            return
+                ".user_prefix: users of \(issuer.name) and \(other.name) could have the same ids; "
+                + "give each a prefix, or set shared_users: true for both if they name the same "
+                + "people by the same ids"
+        }
+        // By bytes, as users are compared.
+        guard own.utf8.starts(with: others.utf8) || others.utf8.starts(with: own.utf8) else {
+            return nil
+        }
+        return
+            ".user_prefix: the prefixes of \(issuer.name) and \(other.name) must not begin with "
+            + "one another"
+    }
+}
+
+/// What is wrong with a description of issuers, in words that follow the setting's name.
+struct IssuerFlaw: Error, Hashable, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+}
