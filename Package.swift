@@ -121,12 +121,14 @@ let sharedTargets: [Target] = [
     shared(
         "ServiceKit",
         [
-            "CAllocator", "LogFields", "Model", "RPC", "Telemetry", "Waiting", "WireJSON",
+            "CAllocator", "LogFields", "Model", "Protos", "RPC", "Telemetry", "Waiting", "WireJSON",
             .hummingbird, .httpTypes,
             .lifecycle, .logging, .nioCore, .nioPosix, .signals,
         ]),
     shared("Postgres", ["CLibPQ", "LogFields", "Waiting", .lifecycle, .logging]),
-    shared("Tokens", [.jwtKit]),
+    shared("Tokens", [.crypto, .jwtKit]),
+    // The keys that sign tokens, for Auth and for `oversync keys`.
+    shared("SigningKeys", ["Postgres", "Sidecar", "WireJSON", .crypto]),
     shared(
         "DatabaseKit",
         [
@@ -134,7 +136,8 @@ let sharedTargets: [Target] = [
             .logging,
         ]),
     shared(
-        "Sidecar", ["LogFields", "Model", "Postgres", .crypto, .lifecycle, .logging, .yams],
+        "Sidecar",
+        ["LogFields", "Model", "Postgres", "WireJSON", .crypto, .lifecycle, .logging, .yams],
         exclude: ["schema.sql"],
         resources: [
             .embedInCode("Migrations/0001_sidecar.sql"), .embedInCode("Migrations/0002_auth.sql"),
@@ -147,7 +150,7 @@ let sharedTargets: [Target] = [
             .embedInCode("Migrations/0010_roles.sql"),
             .embedInCode("Migrations/0011_views_and_columns.sql"),
             .embedInCode("Migrations/0012_policies_and_histories.sql"),
-            .embedInCode("Migrations/0013_devices_by_name.sql"),
+            .embedInCode("Migrations/0013_rights_and_records.sql"),
         ]),
 ]
 
@@ -170,8 +173,8 @@ let serviceTargets: [Target] =
         "Auth", library: "AuthService", executable: "oversync-auth",
         [
             "DatabaseKit", "LogFields", "Model", "Postgres", "Protos", "RPC", "ServiceKit",
-            "Sidecar", "Telemetry", "Tokens", "WireJSON",
-            .crypto, .jwtKit, .lifecycle, .logging, .nioCore,
+            "Sidecar", "SigningKeys", "Telemetry", "Tokens", "Waiting", "WireJSON",
+            .jwtKit, .lifecycle, .logging, .nioCore, .yams,
         ])
     + service(
         "Gateway", library: "Gateway", executable: "oversync-gateway",
@@ -304,8 +307,8 @@ let toolTargets: [Target] = [
     .executableTarget(
         name: "oversync",
         dependencies: [
-            "Model", "OperatorKit", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar", "Tokens",
-            .argumentParser, .logging,
+            "Model", "OperatorKit", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
+            "SigningKeys", "Tokens", "WireJSON", .argumentParser, .logging,
         ],
         path: "Tools/oversync", swiftSettings: settings),
     .executableTarget(
@@ -422,19 +425,19 @@ let testTargets: [Target] = [
     tests(
         "AuthIntegrationTests",
         [
-            "AuthService", "Postgres", "Sidecar", "TestSupport", "Tokens", .crypto, .jwtKit,
-            .logging,
+            "AuthService", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar", "SigningKeys",
+            "TestSupport", "Tokens", .crypto, .jwtKit, .logging,
         ]),
     tests("SidecarUnitTests", ["Model", "SeededRandom", "Sidecar"]),
     tests(
         "SidecarIntegrationTests",
-        ["LocalPostgres", "Model", "Postgres", "Sidecar", "TestSupport", .logging]),
+        ["LocalPostgres", "Model", "Postgres", "Sidecar", "TestSupport", "WireJSON", .logging]),
     tests(
         "SyncIntegrationTests",
         [
             "AuthService", "DatabaseKit", "Digests", "DownloadService", "LocalPostgres", "Model",
             "Postgres", "Programs", "Protos", "RPC", "SeededRandom", "ServerModel", "ServiceKit",
-            "Sidecar", "Telemetry", "TestSupport",
+            "Sidecar", "SigningKeys", "Telemetry", "TestSupport",
             "UploadService", "WireJSON", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf,
         ], exclude: ["Golden"]),
     // Rules that every file keeps, and lists of those that do not yet.
@@ -468,8 +471,9 @@ let testTargets: [Target] = [
             "Bench", "Demo", "DevStack", "DeviceScript", "Digests", "GapCheck", "GatewayAccess",
             "GatewayConformance", "Load", "LocalPostgres", "Notes", "OperatorKit", "OverSQLite",
             "OverSQLiteAsyncHTTP", "Postgres", "Programs", "RestoreDrill", "SeededRandom",
-            "ServerModel", "Sidecar", "Soak", "TestSupport", "Tokens", "device-chaos", "oversync",
-            "oversync-auth", "oversync-dev", "oversync-download", "oversync-gateway",
+            "ServerModel", "Sidecar", "SigningKeys", "Soak", "TestSupport", "Tokens",
+            "device-chaos", "oversync", "oversync-auth", "oversync-dev", "oversync-download",
+            "oversync-gateway",
             "oversync-upload", .asyncHTTPClient, .grdb, .logging, .nioCore, .nioHTTP1, .nioPosix,
             .nioSSL,
         ]),

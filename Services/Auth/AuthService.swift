@@ -5,6 +5,8 @@ import Protos
 import RPC
 import ServiceKit
 import ServiceLifecycle
+import Sidecar
+import SigningKeys
 import Tokens
 
 extension DatabaseSettings {
@@ -14,23 +16,29 @@ extension DatabaseSettings {
 
 /// The Auth service: holds the keys that sign tokens, issues tokens, publishes the keys that check them.
 package enum AuthService {
-    static let masterKey = Setting.secret(
-        "OVERSYNC_AUTH_MASTER_KEY", "secret that seals the signing keys in the database",
-        minimumBytes: KeySeal.minimumMasterKeyBytes, isRequired: true)
     static let lifetime = Setting.integer(
         "OVERSYNC_TOKEN_LIFETIME_SECONDS", "how long a token is good", default: 900,
         in: 30...TokenMint.maximumLifetimeSeconds, unit: "seconds")
+    static let rotationDays = Setting.integer(
+        "OVERSYNC_KEY_ROTATION_DAYS",
+        "age of the newest signing key at which Auth makes another one; unset: oversync keys does",
+        in: 1...3650, unit: "days")
+    private static let secondsPerDay = 86_400
     /// What Auth reads beside what every service does.
     package static let settings: [any DescribedSetting] =
-        [masterKey, lifetime] + DatabaseSettings.auth.all
+        [TokenSettings.masterKey, TokenSettings.previousMasterKey, lifetime, rotationDays]
+        + [ClientBook.setting]
+        + DatabaseSettings.auth.all
         + [TokenSettings.issuer, TokenSettings.audience, TokenSettings.developmentSignIn]
     /// How long a gateway may go on with the keys it has, in seconds.
     static let keysMaximumAge: UInt32 = 60
 
+    package static let name = "oversync-auth"
     package static let program = ServiceProgram(
-        name: "oversync-auth",
+        name: name,
         purpose: "holds the keys that sign tokens, and publishes the keys that check them",
-        settings: settings, socketFolder: "auth", check: DatabaseSettings.auth.problems)
+        settings: settings, socketFolder: "auth",
+        check: { DatabaseSettings.auth.problems(in: $0) + ClientBook.problems($0) })
 
     /// Does what the program's arguments say; without any, runs the service until a signal ends it.
     package static func run() async {
@@ -38,10 +46,18 @@ package enum AuthService {
             let configuration = process.configuration
             let database = try DatabaseSettings.auth.database(process)
             let pool = database.pool
-            let seal = KeySeal(masterKey: try configuration.value(masterKey))
-            let keys = KeyRing(pool: pool, seal: seal, logger: process.logger)
+            let keys = KeyRing(
+                pool: pool,
+                store: KeyStore(
+                    KeySeals(
+                        current: try configuration.value(TokenSettings.masterKey),
+                        previous: try configuration.optional(TokenSettings.previousMasterKey)),
+                    by: .service(name, on: ReplicaName.ofThisHost)),
+                rotationAge: try configuration.optional(rotationDays).map {
+                    Double($0 * secondsPerDay)
+                }, logger: process.logger)
             let issue = IssueToken(
-                keys: keys,
+                keys: keys, audit: AuthAudit(pool: pool, logger: process.logger),
                 issuer: try configuration.optional(TokenSettings.issuer)
                     ?? TokenSettings.defaultName,
                 audience: try configuration.optional(TokenSettings.audience)
@@ -61,6 +77,13 @@ package enum AuthService {
             router.on(AuthRPC.developmentSignIn) { request, _, context in
                 try await issue.signIn(request, context)
             }
+            let clients = try ClientBook(
+                configuration, lifetime: try configuration.value(lifetime))
+            let issueToClient = IssueClientToken(clients: clients, issue: issue)
+            router.on(AuthRPC.issueClientToken) { request, _, context in
+                try await issueToClient(request, context)
+            }
+            process.reloadables.add([reloadable(clients, configuration)])
             let server = RPCServer(
                 directory: try configuration.value(CommonSettings.runDirectory) + "/auth",
                 replica: try configuration.value(CommonSettings.replica), router: router,
@@ -76,10 +99,30 @@ package enum AuthService {
             return (
                 [
                     pool, database.poolerCheck, probe.connection, keys,
-                    server,
+                    server, configurationRecord(process, pool),
                 ],
                 [probe.check, ReadinessCheck("signing keys") { await keys.problem() }]
             )
+        }
+    }
+
+    private static func reloadable(
+        _ clients: ClientBook, _ configuration: Configuration
+    ) -> Reloadable {
+        Reloadable("token clients", files: [configuration.file(of: ClientBook.setting.key)]) {
+            () throws(ConfigurationError) in try clients.reload(configuration)
+        }
+    }
+
+    private static func configurationRecord(
+        _ process: ServiceProcess, _ pool: PostgresPool
+    ) -> ConfigurationRecord {
+        ConfigurationRecord(process) { host, settings, deadline in
+            let statement = AuditStatements.RecordConfigurationOfAuth(
+                host: host, settings: settings)
+            _ = try await pool.withConnection(deadline: deadline) {
+                try await $0.run(statement, deadline: deadline)
+            }
         }
     }
 }

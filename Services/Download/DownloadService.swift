@@ -20,6 +20,12 @@ package enum DownloadService {
     /// read are bounded by the pool.
     private static let maximumCallsInFlight = 32_768
 
+    private static var rpcLimits: RPCLimits {
+        var limits = RPCLimits()
+        limits.maximumCallsInFlight = maximumCallsInFlight
+        return limits
+    }
+
     /// What Download reads beside what every service does.
     package static let settings: [any DescribedSetting] =
         [CommonSettings.maximumPageRows] + PageTurns.all + DatabaseSettings.download.all
@@ -77,8 +83,6 @@ package enum DownloadService {
             router.on(DownloadRPC.readBootstrap) { request, _, context in
                 try await bootstrap(request, context)
             }
-            var rpcLimits = RPCLimits()
-            rpcLimits.maximumCallsInFlight = maximumCallsInFlight
             let server = RPCServer(
                 directory: sockets + "/download",
                 replica: try configuration.value(CommonSettings.replica), router: router,
@@ -98,7 +102,9 @@ package enum DownloadService {
                 [
                     pool, database.poolerCheck, probe.connection,
                     source, upload, heads,
-                ] + (standbys?.services ?? []) + [server],
+                ] + (standbys?.services ?? []) + [
+                    server, ConfigurationRecord(process, by: upload),
+                ],
                 [probe.check, ReadinessCheck("heads") { heads.problem() }]
             )
         }

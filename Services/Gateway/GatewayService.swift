@@ -48,7 +48,7 @@ package enum GatewayService {
                 sockets: try process.configuration.value(CommonSettings.runDirectory),
                 metrics: process.metrics, logger: process.logger)
             process.reloadables.add(parts.reloadables)
-            return (parts.run, parts.ready)
+            return (parts.run + [ConfigurationRecord(process, by: parts.upload)], parts.ready)
         }
     }
 
@@ -63,6 +63,7 @@ package enum GatewayService {
         package let reloadables: [Reloadable]
         let drain: Drain
         let limits: GatewayLimits
+        let upload: RPCClient
     }
 
     /// Makes a gateway.
@@ -99,14 +100,16 @@ package enum GatewayService {
             auth: auth, keys: tokens.keys, work: limits.work,
             allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
         let gatewayMetrics = GatewayMetrics(metrics)
+        let clients = TokenRoute(auth: auth, work: limits.work, rejections: limits.rejections)
         let routes =
-            health.routes + signIn.routes
+            health.routes + signIn.routes + clients.routes
             + routes(settings, upload: upload, download: download, limits, gatewayMetrics)
+        let refused = RefusedAdministrators(upload: upload, logger: logger)
         let responder = GatewayResponder(
             routes: RouteTable(routes),
             verifier: tokens.verifier, devices: HeaderDevices(upload: upload), limits: limits,
-            adminRole: settings.adminRole, timeout: settings.requestTimeout,
-            metrics: gatewayMetrics, logger: logger)
+            adminRole: settings.adminRole, refusedAdministrators: refused,
+            timeout: settings.requestTimeout, metrics: gatewayMetrics, logger: logger)
         let identity = try TLSIdentity(settings.tls)
         let server = Listener(
             listener(responder, settings, identity, limits, drain, logger, listening),
@@ -115,10 +118,10 @@ package enum GatewayService {
         let ready = ReadinessCheck("services", probe: { health.problems })
         let draining = ReadinessCheck("drain") { drain.isDraining ? "the gateway goes down" : nil }
         return Parts(
-            run: [auth, upload, download] + tokens.services + [server, limits.watchers],
+            run: [auth, upload, download] + tokens.services + [refused, server, limits.watchers],
             ready: [ready, draining], routes: routes,
             reloadables: [reloadable(identity, settings.tls)] + tokens.reloadables, drain: drain,
-            limits: limits)
+            limits: limits, upload: upload)
     }
 
     private static func reloadable(_ identity: TLSIdentity, _ files: TLSIdentity.Files)

@@ -86,6 +86,7 @@ package enum UploadService {
             router.on(UploadRPC.listDevices) { try await devices.list($0, $2) }
             router.on(UploadRPC.setDeviceAccess) { try await devices.setAccess($0, $2) }
             router.on(UploadRPC.showUser) { try await devices.show($0, $2) }
+            serveAudit(failures, pool, &router)
             var rpcLimits = RPCLimits()
             rpcLimits.maximumCallsInFlight = maximumCallsInFlight
             let server = RPCServer(
@@ -100,9 +101,35 @@ package enum UploadService {
                 [
                     pool, database.poolerCheck, LogCheck(pool: pool, logger: process.logger),
                     probe.connection,
-                    source, download, announcer, server,
+                    source, download, announcer, server, configurationRecord(process, pool),
                 ], [probe.check]
             )
+        }
+    }
+
+    /// What services without a right to write have Upload add to the audit.
+    private static func serveAudit(
+        _ failures: FailureStore, _ pool: PostgresPool, _ router: inout RPCRouter
+    ) {
+        let refusal = RecordRefusal(store: failures)
+        router.on(UploadRPC.recordRefusal) { request, _, context in
+            try await refusal(request, context)
+        }
+        let settings = RecordSettings(pool: pool)
+        router.on(UploadRPC.recordSettings) { request, _, context in
+            try await settings(request, context)
+        }
+    }
+
+    private static func configurationRecord(
+        _ process: ServiceProcess, _ pool: PostgresPool
+    ) -> ConfigurationRecord {
+        ConfigurationRecord(process) { host, settings, deadline in
+            let statement = AuditStatements.RecordConfiguration(
+                service: process.name, host: host, settings: settings)
+            _ = try await pool.withConnection(deadline: deadline) {
+                try await $0.run(statement, deadline: deadline)
+            }
         }
     }
 }

@@ -33,6 +33,11 @@ package struct Configuration: Sendable {
     /// The file that holds a key's value, if one does.
     package func file(of key: String) -> String? { text(key + Self.fileSuffix) }
 
+    /// What a setting says, as text; nil where it is secret or has its default.
+    package func shownText(of setting: any DescribedSetting) -> String? {
+        setting.isSecret ? nil : try? raw(setting.key)
+    }
+
     /// Where a key's value comes from, in words for an operator. Never the value itself, which may be a secret.
     ///
     /// - Parameter known: settings whose defaults can be shown.

@@ -4,6 +4,16 @@ package enum TokenSettings {
     /// so that the tokens of existing back ends stay good.
     package static let defaultName = "oversync"
 
+    /// Shortest master key, in bytes.
+    private static let minimumMasterKeyBytes = 32
+
+    package static let masterKey = Setting.secret(
+        "OVERSYNC_AUTH_MASTER_KEY", "secret that seals the signing keys in the database",
+        minimumBytes: minimumMasterKeyBytes, isRequired: true)
+    package static let previousMasterKey = Setting.secret(
+        "OVERSYNC_AUTH_MASTER_KEY_PREVIOUS",
+        "the secret before it, while oversync keys reseal has not replaced it",
+        minimumBytes: minimumMasterKeyBytes)
     package static let issuer = Setting.text(
         "OVERSYNC_JWT_ISSUER", "the tokens' iss; the gateway refuses others when it is set")
     package static let audience = Setting.text(

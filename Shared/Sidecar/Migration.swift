@@ -21,7 +21,7 @@ package struct Migration: Sendable {
         Migration(11, "0011_views_and_columns", PackageResources._011_views_and_columns_sql),
         Migration(
             12, "0012_policies_and_histories", PackageResources._012_policies_and_histories_sql),
-        Migration(13, "0013_devices_by_name", PackageResources._013_devices_by_name_sql),
+        Migration(13, "0013_rights_and_records", PackageResources._013_rights_and_records_sql),
     ]
 
     /// The layout that this program reads and writes.

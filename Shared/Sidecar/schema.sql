@@ -178,15 +178,38 @@ CREATE TABLE sync.uncaptured_write (
     is_seen boolean NOT NULL DEFAULT false
 );
 
--- What people and tools with power did. Append-only.
+-- The audit: who did what with power, from where, and what came of it. Append-only.
 CREATE TABLE sync.audit (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT now(),
     actor text NOT NULL,
     action text NOT NULL,
     target text NOT NULL,
+    -- begun, done, refused or failed.
     outcome text NOT NULL,
-    details json
+    details json,
+    -- What kind of name the actor is: role, token, client or service. Null where an older version wrote the row.
+    actor_kind text,
+    -- Who signed the actor's token, where that is known.
+    issuer text,
+    -- A client's address, or the user and name of a machine.
+    host text,
+    -- The role of the session that wrote the row.
+    database_role text DEFAULT session_user,
+    -- Why it was refused or failed, or more about what was done.
+    code text,
+    -- The rows of one action that took several transactions.
+    operation uuid
+);
+-- For pruning, and for reading what is new.
+CREATE INDEX audit_at ON sync.audit (at);
+
+-- The settings that each service last started with, but for secrets, so that a change is seen.
+CREATE TABLE sync.service_configuration (
+    service text PRIMARY KEY,
+    -- By name, as text.
+    settings jsonb,
+    recorded_at timestamptz NOT NULL DEFAULT now()
 );
 
 -- The role that each service connects as, written by `oversync migrate`.
@@ -421,6 +444,30 @@ RETURN ('x' || encode(substring(sha256(
     int8send(seq) || charsend(op) || int8send(version) || int8send(source_change_id) || int8send(content_hash)
         || timestamptz_send(ts) || key) FROM 1 FOR 8), 'hex'))::bit(64)::bigint;
 
+-- Records the settings that a service starts with. Only a difference from the last ones goes into the audit: replicas
+-- that start at once take turns, and the first tells. True if it has.
+CREATE FUNCTION sync.record_configuration(service_name text, host_name text, given jsonb) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    former jsonb;
+    differences json;
+BEGIN
+    INSERT INTO sync.service_configuration (service) VALUES (service_name) ON CONFLICT DO NOTHING;
+    SELECT c.settings INTO former FROM sync.service_configuration c WHERE c.service = service_name FOR UPDATE;
+    IF former = given THEN
+        RETURN false;
+    END IF;
+    UPDATE sync.service_configuration SET settings = given, recorded_at = now() WHERE service = service_name;
+    SELECT json_object_agg(name, json_build_object('from', f.value, 'to', g.value) ORDER BY name) INTO differences
+    FROM jsonb_each_text(coalesce(former, '{}')) AS f(name, value)
+    FULL JOIN jsonb_each_text(given) AS g(name, value) USING (name)
+    WHERE f.value IS DISTINCT FROM g.value;
+    INSERT INTO sync.audit (actor, actor_kind, host, action, target, outcome, code, details)
+    VALUES (service_name, 'service', host_name, 'configuration.change', service_name, 'done',
+        CASE WHEN former IS NULL THEN 'first' ELSE 'changed' END, differences);
+    RETURN true;
+END $$;
+
 -- A stored key as the wire writes it.
 CREATE FUNCTION sync.key_text(key bytea, kind text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -495,3 +542,14 @@ CREATE TABLE oversync_auth.signing_key (
 
 -- What Auth may know of the sidecar.
 CREATE VIEW oversync_auth.layout AS SELECT layout_version FROM sync.meta;
+
+-- What Auth may add to the audit. Time and role are not its to choose.
+CREATE VIEW oversync_auth.audit AS
+SELECT actor, actor_kind, issuer, host, action, target, outcome, code, details, operation FROM sync.audit;
+
+-- The same for Auth, which enters no other schema.
+CREATE FUNCTION oversync_auth.record_configuration(host_name text, given jsonb) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+RETURN sync.record_configuration('oversync-auth', host_name, given);
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA oversync_auth FROM PUBLIC;

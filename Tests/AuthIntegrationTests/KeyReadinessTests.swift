@@ -2,6 +2,7 @@
 import Logging
 import Postgres
 import Sidecar
+import SigningKeys
 import Testing
 import TestSupport
 
@@ -49,8 +50,10 @@ struct KeyReadinessTests {
             try PostgresConfiguration(
                 url: TestDatabase.url(url, as: ServiceRole.auth.defaultName)),
             pool: try PoolConfiguration(), logger: quiet)
+        let seals = KeySeals(current: String(repeating: "m", count: 32))
         return KeyRing(
-            pool: pool, seal: KeySeal(masterKey: String(repeating: "m", count: 32)), logger: quiet)
+            pool: pool, store: KeyStore(seals, by: .service("oversync-auth", on: "t")),
+            logger: quiet)
     }
 
     private static func with(_ body: (Fixture) async throws -> Void) async throws {

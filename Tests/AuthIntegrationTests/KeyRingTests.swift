@@ -5,6 +5,7 @@ import JWTKit
 import Logging
 import Postgres
 import Sidecar
+import SigningKeys
 import Testing
 import TestSupport
 import Tokens
@@ -31,7 +32,10 @@ struct KeyRingTests {
     }
 
     private static func ring(_ url: String, masterKey: String = masterKey) throws -> KeyRing {
-        KeyRing(pool: try pool(url), seal: KeySeal(masterKey: masterKey), logger: quiet)
+        KeyRing(
+            pool: try pool(url),
+            store: KeyStore(KeySeals(current: masterKey), by: .service("oversync-auth", on: "t")),
+            logger: quiet)
     }
 
     @Test("Replicas that start at once on a new database make one key, and all sign with it")
@@ -115,7 +119,7 @@ struct KeyRingTests {
     @Test("A sealed key opens under its own name only")
     func names() throws {
         let seal = KeySeal(masterKey: Self.masterKey)
-        let key = SigningKey(activeFrom: .now)
+        let key = SigningKey()
         let sealed = try seal.seal(key)
         #expect(
             try seal.open(sealed, kid: key.kid).rawRepresentation
@@ -124,6 +128,13 @@ struct KeyRingTests {
         #expect(throws: SealBroken.self) {
             _ = try seal.open(Array(sealed.dropLast()), kid: key.kid)
         }
+    }
+
+    @Test("A key's name can be given to a command: it does not begin like an option")
+    func optionLikeNames() {
+        // One in 64 would.
+        let names = (0..<600).map { _ in SigningKey().kid }
+        #expect(names.allSatisfy { !$0.hasPrefix("-") } && Set(names).count == names.count)
     }
 
     @Test("Every statement is one that the server can prepare")

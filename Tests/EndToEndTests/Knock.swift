@@ -26,6 +26,10 @@ struct Aim: Sendable {
     var postKey: String { key(2) }
     /// A key that nobody has.
     var newKey: String { key(3) }
+    /// A back end's request, without a client that is known.
+    var clientToken: String {
+        "grant_type=client_credentials&client_id=x&client_secret=x&device=phone&user=\(user)"
+    }
     var signIn: String { #"{"user":"\#(user)","device":"phone"}"# }
 
     private func key(_ n: Int) -> String { "550e8400-e29b-41d4-a716-4466554400\(letter)\(n)" }

@@ -112,6 +112,10 @@ struct OpenAPITests {
             try act(context)
             return RPCReply(IssueTokenReply())
         }
+        auth.on(AuthRPC.issueClientToken) { _, _, context in
+            try act(context)
+            return RPCReply(IssueTokenReply())
+        }
         return ["upload": upload, "download": download, "auth": auth]
     }
 
@@ -154,15 +158,21 @@ struct OpenAPITests {
                 #expect(status == answer.status, "\(answer)")
             }
         }
-        try await withGateway(["OVERSYNC_RATE_REQUESTS": "1"], upstreams: Self.upstreams) {
-            gateway in
+        let narrow = ["OVERSYNC_RATE_REQUESTS": "1", "OVERSYNC_RATE_REJECTED_TOKENS": "1"]
+        try await withGateway(narrow, upstreams: Self.upstreams) { gateway in
             // At once, since each refusal is held back for a while.
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for answer in documented where answer.status == 429 {
                     group.addTask {
                         var status = 0
+                        // There are no users there, and wrong credentials are what counts.
+                        let isClients = answer.path == "/auth/token"
+                        let headers: HTTPHeaders =
+                            isClients ? ["X-Request-Id": RPCStatus.unauthenticated.rawValue] : [:]
                         for _ in 0..<6 where status != 429 {
-                            status = try await Self.good(answer, gateway, user: answer.path).status
+                            status = try await Self.good(
+                                answer, gateway, headers: headers, user: answer.path
+                            ).status
                         }
                         #expect(status == 429, "\(answer)")
                     }
@@ -195,16 +205,23 @@ struct OpenAPITests {
         roles: [String] = ["admin"]
     ) async throws -> RunningGateway.Answer {
         var headers = headers
-        if headers["Authorization"].isEmpty {
+        let isClients = operation.path == "/auth/token"
+        if isClients { headers.add(name: "Content-Type", value: Form.contentType) }
+        if !isClients, headers["Authorization"].isEmpty {
             let token = try await RunningGateway.token(user: user, roles: roles)
             headers.add(name: "Authorization", value: "Bearer \(token)")
         }
         let usualQuery = ["/admin/materialize-failures/retry": "?id=1", "/admin/users": "?user=u"]
         let query = query.isEmpty ? usualQuery[operation.path] ?? "" : query
-        let usual =
+        var usual =
             operation.path.contains("sign")
             ? #"{"user":"u"}"#
             : operation.path.contains("devices") ? #"{"user_id":"u","source_id":"d"}"# : "{}"
+        if isClients {
+            usual = "grant_type=client_credentials&user=u&device=d"
+            let isSent = !headers["Authorization"].isEmpty
+            if !isSent { usual += "&client_id=c&client_secret=s" }
+        }
         return try await gateway.send(
             HTTPMethod(rawValue: operation.method), operation.path + query, headers: headers,
             body: operation.method == "POST" ? .bytes(body ?? ByteBuffer(string: usual)) : nil)

@@ -58,6 +58,12 @@ struct Mistake: Sendable, CustomTestStringConvertible {
             "a master key that is too short", "OVERSYNC_AUTH_MASTER_KEY", of: { $0 == .auth },
             value: "short"),
         Mistake(
+            "a former master key that is too short", "OVERSYNC_AUTH_MASTER_KEY_PREVIOUS",
+            of: { $0 == .auth }, value: "short"),
+        Mistake(
+            "clients without secrets", "OVERSYNC_AUTH_CLIENTS", of: { $0 == .auth },
+            value: "clients: [{id: shop}]"),
+        Mistake(
             "a secret that is too short", "OVERSYNC_JWT_HS256_SECRET", of: { $0 == .gateway },
             value: "short"),
         Mistake(

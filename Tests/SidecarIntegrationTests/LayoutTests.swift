@@ -186,7 +186,8 @@ struct LayoutTests {
                                 """)))
                 #expect(
                     try found.string(0, 0)
-                        == "auth.signing_key r auth.users r oversync_auth.layout v oversync_auth.signing_key r"
+                        == "auth.signing_key r auth.users r oversync_auth.audit v "
+                        + "oversync_auth.layout v oversync_auth.signing_key r"
                 )
             }
         }

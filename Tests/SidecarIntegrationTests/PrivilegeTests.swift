@@ -136,7 +136,7 @@ struct PrivilegeTests {
             try await database.install(RoleFixture.notes)
             #expect(
                 try await database.rights(of: .auth, in: "oversync_auth")
-                    == ["oversync_auth.layout SELECT"]
+                    == ["oversync_auth.audit INSERT", "oversync_auth.layout SELECT"]
                     + ["INSERT", "SELECT", "UPDATE"].map { "oversync_auth.signing_key \($0)" })
             for schema in ["sync", "app", "shared"] {
                 #expect(try await database.rights(of: .auth, in: schema) == [])
@@ -169,9 +169,14 @@ struct PrivilegeTests {
                     #expect(try await database.refusal(of: script, as: purpose) == Self.denied)
                 }
             }
-            for purpose in [ServiceRole.download, .auth, .maintenance] {
+            for purpose in [ServiceRole.download, .auth] {
                 #expect(try await database.refusal(of: insert, as: purpose) == Self.denied)
             }
+            // That it was pruned, and by whom, cannot be left out.
+            #expect(try await database.refusal(of: insert, as: .maintenance) == nil)
+            #expect(
+                try await database.refusal(
+                    of: "UPDATE sync.audit SET actor = 'x'", as: .maintenance) == Self.denied)
             #expect(
                 try await database.refusal(
                     of: "DELETE FROM sync.audit WHERE at < now() - interval '1 year'",
@@ -187,7 +192,8 @@ struct PrivilegeTests {
             #expect(
                 try await database.rows(
                     """
-                    SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'sync'::regnamespace
+                    SELECT p.oid::regprocedure FROM pg_proc p
+                    WHERE p.pronamespace IN ('sync'::regnamespace, 'oversync_auth'::regnamespace)
                         AND p.prosqlbody IS NULL
                         AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
                     """) == [])
@@ -196,7 +202,8 @@ struct PrivilegeTests {
                     """
                     SELECT p.oid::regprocedure::text FROM pg_proc p
                     CROSS JOIN aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
-                    WHERE p.pronamespace = 'sync'::regnamespace AND a.grantee = 0
+                    WHERE p.pronamespace IN ('sync'::regnamespace, 'oversync_auth'::regnamespace)
+                        AND a.grantee = 0
                     UNION ALL SELECT n.oid::regnamespace::text FROM pg_namespace n
                     CROSS JOIN aclexplode(n.nspacl) AS a
                     WHERE n.nspname IN ('sync', 'oversync_auth') AND a.grantee = 0
@@ -204,7 +211,7 @@ struct PrivilegeTests {
             #expect(
                 try await database.rows(
                     "SELECT count(*) FROM pg_proc WHERE pronamespace = 'sync'::regnamespace")
-                    == ["15"])
+                    == ["16"])
         }
     }
 

@@ -6,6 +6,7 @@ import RPC
 import ServiceKit
 import ServiceLifecycle
 import Sidecar
+import SigningKeys
 import Synchronization
 import Telemetry
 import Testing
@@ -27,10 +28,12 @@ struct CancelledLoopTests {
             try PostgresConfiguration(url: "postgresql:///nowhere?host=\(folder)"),
             pool: try PoolConfiguration(acquireTimeout: .milliseconds(200)), logger: logger)
         let client = RPCClient(directory: folder, service: "download", logger: logger)
-        let seal = KeySeal(masterKey: String(repeating: "m", count: 32))
+        let store = KeyStore(
+            KeySeals(current: String(repeating: "m", count: 32)),
+            by: .service("oversync-auth", on: "t"))
         return [
             ("catalog", CatalogSource(pool: pool, logger: logger)),
-            ("keys", KeyRing(pool: pool, seal: seal, logger: logger)),
+            ("keys", KeyRing(pool: pool, store: store, logger: logger)),
             ("heads", ScopeHeads(pool: pool, logger: logger)),
             ("announcer", HeadAnnouncer(download: client, metrics: MetricsRegistry())),
             ("client", client),

@@ -14,6 +14,7 @@ struct Oversync: AsyncParsableCommand {
         subcommands: [
             MigrateCommand.self, AdoptCommand.self, VerifyCommand.self, CompactCommand.self,
             EpochCommand.self, TokenCommand.self, DevicesCommand.self, UsersCommand.self,
+            AuditCommand.self, KeysCommand.self, ClientsCommand.self,
         ])
 
     static func main() async {

@@ -1,11 +1,10 @@
-import Crypto
-import Foundation
 import JWTKit
 import LogFields
 import Logging
 import Postgres
 import RPC
 import ServiceLifecycle
+import SigningKeys
 import Synchronization
 import Tokens
 import WireJSON
@@ -29,18 +28,24 @@ final class KeyRing: Service {
         let jwks: String
         let mint: TokenMint
         let kid: String
+        /// Seconds since the newest key began to sign; negative if it waits.
+        let age: Double
         /// The database was asked after this.
         let asked: ContinuousClock.Instant
     }
 
     private let pool: PostgresPool
-    private let seal: KeySeal
+    private let store: KeyStore
+    /// Age of the newest key at which another one is made, in seconds; nil leaves that to
+    /// operators.
+    private let rotationAge: Double?
     private let logger: Logger
     private let current = Mutex<Snapshot?>(nil)
 
-    init(pool: PostgresPool, seal: KeySeal, logger: Logger) {
+    init(pool: PostgresPool, store: KeyStore, rotationAge: Double? = nil, logger: Logger) {
         self.pool = pool
-        self.seal = seal
+        self.store = store
+        self.rotationAge = rotationAge
         self.logger = logger
     }
 
@@ -86,7 +91,9 @@ final class KeyRing: Service {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 do {
-                    try await self.refresh(by: .now + Self.readLimit, makesFirstKey: true)
+                    let snapshot = try await self.refresh(
+                        by: .now + Self.readLimit, makesFirstKey: true)
+                    try await self.rotateIfDue(snapshot)
                 } catch  where !Task.isCancelled {
                     self.logger.error(
                         "the signing keys could not be read",
@@ -109,21 +116,24 @@ final class KeyRing: Service {
     ) async throws -> Snapshot {
         let asked = ContinuousClock.now
         let keys = try await pool.withConnection(deadline: deadline) { connection in
-            let keys = try await read(connection, deadline)
+            let keys = try await store.published(on: connection, by: deadline)
             guard keys.isEmpty, makesFirstKey else { return keys }
-            return try await create(connection, deadline)
+            let (made, isNew) = try await store.createFirst(on: connection, by: deadline)
+            if isNew, let kid = made.last?.key.kid {
+                logger.notice("signing key created", metadata: .fields([.keyID: "\(kid)"]))
+            }
+            return made
         }
-        let now = Date()
-        // The newest that is active signs; a key that is not active yet is published ahead of its time.
-        guard let signer = keys.last(where: { $0.activeFrom <= now }) ?? keys.first else {
+        guard let newest = keys.last, let signer = KeyTimes.signer(of: keys.map(\.row.times)) else {
             throw NoKeys()
         }
-        let jwks: JSONDocument = ["keys": .array(keys.map(\.publicJWK))]
+        let key = keys[signer].key
+        let jwks: JSONDocument = ["keys": .array(keys.map(\.key.publicJWK))]
         let fresh = Snapshot(
             jwks: jwks.text,
             mint: await TokenMint(
-                es256: try ES256PrivateKey(backing: signer.privateKey), kid: signer.kid),
-            kid: signer.kid, asked: asked)
+                es256: try ES256PrivateKey(backing: key.privateKey), kid: key.kid),
+            kid: key.kid, age: newest.row.age, asked: asked)
         return current.withLock { current in
             // Two readings may be under way: the later one counts.
             if let known = current, known.asked > asked { return known }
@@ -132,38 +142,18 @@ final class KeyRing: Service {
         }
     }
 
-    private func read(
-        _ connection: PostgresConnection, _ deadline: ContinuousClock.Instant
-    ) async throws -> [SigningKey] {
-        let rows = try await connection.run(AuthStatements.ReadKeys(), deadline: deadline).all()
-        return try rows.map { row in
-            SigningKey(
-                kid: row.kid, privateKey: try seal.open(row.sealedKey, kid: row.kid),
-                activeFrom: Date(timeIntervalSince1970: row.activeFrom))
+    /// Makes a new key where the newest is too old. Of replicas that do so at once, one finds it
+    /// old.
+    private func rotateIfDue(_ snapshot: Snapshot) async throws {
+        guard let rotationAge, snapshot.age >= rotationAge else { return }
+        let deadline = ContinuousClock.now + Self.readLimit
+        let kid = try await pool.withConnection(deadline: deadline) {
+            try await store.rotate(
+                KeyPace(), ifOlderThan: rotationAge, on: $0, by: deadline)
         }
-    }
-
-    /// The first key of a new database. Another replica may have been faster: its key is taken then.
-    private func create(
-        _ connection: PostgresConnection, _ deadline: ContinuousClock.Instant
-    ) async throws -> [SigningKey] {
-        _ = try await connection.run(
-            [Command(AuthStatements.begin), Command(AuthStatements.lockKeys)], deadline: deadline)
-        let existing = try await read(connection, deadline)
-        if !existing.isEmpty {
-            try await connection.run(Command(AuthStatements.commit), deadline: deadline)
-            return existing
-        }
-        let key = SigningKey(activeFrom: Date())
-        var pipeline = Pipeline()
-        pipeline.add(
-            AuthStatements.InsertKey(
-                kid: key.kid, publicKey: Array(key.privateKey.publicKey.x963Representation),
-                sealedKey: try seal.seal(key)))
-        pipeline.add(AuthStatements.commit)
-        try await connection.run(pipeline, deadline: deadline)
-        logger.notice("signing key created", metadata: .fields([.keyID: "\(key.kid)"]))
-        return [key]
+        guard let kid else { return }
+        logger.notice(
+            "signing key created: the newest was too old", metadata: .fields([.keyID: "\(kid)"]))
     }
 }
 

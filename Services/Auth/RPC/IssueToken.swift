@@ -5,12 +5,16 @@ import Model
 import NIOCore
 import Protos
 import RPC
+import Sidecar
 import Telemetry
 import Tokens
+import WireJSON
 
 /// The calls that hand out tokens: `IssueToken` for operators' tools, `DevelopmentSignIn` for development.
 struct IssueToken: Sendable {
     let keys: KeyRing
+    /// Where a token with roles is recorded before it is handed out.
+    let audit: AuthAudit
     let issuer: String
     let audience: String
     /// Seconds, when the caller names no other.
@@ -28,9 +32,9 @@ struct IssueToken: Sendable {
         for role in request.roles where !isRoleName(role) {
             throw invalid("a role must have 1 to 63 letters, digits, . _ : or -, not \"\(role)\"")
         }
-        return try await issue(
+        return try await self(
             user: request.user, device: request.device, roles: request.roles, lifetime: asked,
-            context)
+            for: .service(AuthService.name, on: context.clientAddress), context)
     }
 
     func signIn(
@@ -40,12 +44,15 @@ struct IssueToken: Sendable {
             throw RPCFailure(
                 .notFound, code: "not_found", message: "Development sign-in is switched off")
         }
-        return try await issue(
-            user: request.user, device: request.device, roles: [], lifetime: lifetime, context)
+        return try await self(
+            user: request.user, device: request.device, roles: [], lifetime: lifetime,
+            for: .service(AuthService.name, on: context.clientAddress), context)
     }
 
-    private func issue(
-        user: String, device: String, roles: [String], lifetime: Int, _ context: CallContext
+    /// - Parameter origin: who the audit says has asked.
+    func callAsFunction(
+        user: String, device: String, roles: [String], lifetime: Int, for origin: AuditOrigin,
+        _ context: CallContext
     ) async throws -> RPCReply<IssueTokenReply> {
         try check(user, "user")
         try check(device, "device")
@@ -57,6 +64,15 @@ struct IssueToken: Sendable {
         reply.token = try await snapshot.mint.sign(claims)
         reply.expiresIn = UInt32(lifetime)
         reply.kid = snapshot.kid
+        if !roles.isEmpty {
+            let details: JSONDocument = [
+                "roles": .array(roles.map { .string($0) }), "seconds": .integer(Int64(lifetime)),
+                "kid": .string(snapshot.kid),
+            ]
+            try await audit.record(
+                AuditEntry(.issueToken, of: "\(user)/\(device)", by: origin, details: details),
+                context)
+        }
         logger.info(
             "token issued",
             metadata: .fields([

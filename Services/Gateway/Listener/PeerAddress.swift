@@ -38,3 +38,18 @@ struct PeerAddress: Hashable, Sendable {
         }
     }
 }
+
+/// As limits and the audit know it.
+extension PeerAddress: CustomStringConvertible {
+    var description: String {
+        guard self != .unknown else { return "unknown" }
+        guard isIPv6 else {
+            return stride(from: 24, through: 0, by: -8).map { "\(bits >> UInt64($0) & 0xFF)" }
+                .joined(separator: ".")
+        }
+        let groups = stride(from: 48, through: 0, by: -16).map {
+            String(bits >> UInt64($0) & 0xFFFF, radix: 16)
+        }
+        return groups.joined(separator: ":") + "::/64"
+    }
+}

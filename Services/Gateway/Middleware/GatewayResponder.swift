@@ -17,6 +17,8 @@ struct GatewayResponder: Sendable {
     let limits: GatewayLimits
     /// The role that opens what is for administrators.
     let adminRole: String
+    /// Has those recorded who lack it.
+    let refusedAdministrators: RefusedAdministrators
     let timeout: Duration
     let metrics: GatewayMetrics
     let logger: Logger
@@ -33,6 +35,7 @@ struct GatewayResponder: Sendable {
             let route = try routes.route(request.method, request.uri.path)
             path = route.path
             guard admission != nil || route.isProbe else { throw WireError.draining }
+            if route.knowsAddress { scope.address = peer.address }
             if route.access != .open {
                 let verified = try await verifier.caller(
                     authorization: request.headers[.authorization], from: peer.address)
@@ -46,7 +49,9 @@ struct GatewayResponder: Sendable {
                     scope.verified = verified.on(device: device)
                     try await devices.bind(scope.context())
                 }
-                if route.access == .administrators { try admit(verified.identity) }
+                if route.access == .administrators {
+                    try admit(verified.identity, to: route, scope)
+                }
             }
             response = try await route.answer(request, scope)
         } catch {
@@ -91,11 +96,15 @@ struct GatewayResponder: Sendable {
         limits.rates.charge(caller.userID, bytes: max(bytes, read))
     }
 
-    private func admit(_ caller: CallerIdentity) throws(WireError) {
+    private func admit(
+        _ caller: CallerIdentity, to route: Route, _ scope: RequestScope
+    ) throws(WireError) {
         guard caller.roles.contains(adminRole) else {
-            throw WireError(
+            let error = WireError(
                 status: .forbidden, code: "forbidden",
                 message: "This needs a token with the role \(adminRole)")
+            refusedAdministrators.record(route, error.code, scope.context())
+            throw error
         }
     }
 

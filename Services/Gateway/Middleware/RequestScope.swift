@@ -15,6 +15,8 @@ struct RequestScope: Sendable {
     /// Set once the token is checked.
     var verified: VerifiedCaller?
     var caller: CallerIdentity? { verified?.identity }
+    /// Where its client is, on routes whose calls are recorded with it.
+    var address: PeerAddress?
     /// What the gateway holds for the request, once it is known whose it is.
     private(set) var held: HeldBytes?
 
@@ -39,7 +41,7 @@ struct RequestScope: Sendable {
     func context(waiting: Duration = .zero) -> CallContext {
         CallContext(
             requestID: requestID, traceparent: traceparent, deadline: deadline + waiting,
-            caller: caller)
+            caller: caller, clientAddress: address?.description)
     }
 
     private static func isSane(_ id: String) -> Bool {

@@ -8,6 +8,8 @@ struct Route: Sendable {
     let access: Access
     /// Asks for the gateway's own state: answered also while it goes down.
     let isProbe: Bool
+    /// What it does is recorded with the client's address.
+    let knowsAddress: Bool
     let answer: @Sendable (Request, RequestScope) async throws -> Response
 
     /// Who gets in.
@@ -21,13 +23,14 @@ struct Route: Sendable {
 
     init(
         _ method: HTTPRequest.Method, _ path: String, for access: Access = .open,
-        isProbe: Bool = false,
+        isProbe: Bool = false, knowsAddress: Bool = false,
         answer: @escaping @Sendable (Request, RequestScope) async throws -> Response
     ) {
         self.method = method
         self.path = path
         self.access = access
         self.isProbe = isProbe
+        self.knowsAddress = knowsAddress || access == .administrators
         self.answer = answer
     }
 }

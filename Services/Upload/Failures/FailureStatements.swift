@@ -86,12 +86,5 @@ enum FailureStatements {
         sql: "UPDATE sync.materialize_failures SET resolved_at = now() WHERE id = $1",
         parameters: [.int8])
 
-    static let audit = Statement(
-        name: "failures_audit",
-        sql: """
-            INSERT INTO sync.audit (actor, action, target, outcome) VALUES ($1, $2, $3, $4)
-            """,
-        parameters: [.text, .text, .text, .text])
-
-    static let all = [ReadFailures.statement, probe, resolve, audit]
+    static let all = [ReadFailures.statement, probe, resolve]
 }

@@ -1,6 +1,9 @@
+import Foundation
 import Model
 import Postgres
 import Protos
+import Sidecar
+import WireJSON
 
 /// The recorded failures.
 struct FailureStore: Sendable {
@@ -19,14 +22,26 @@ struct FailureStore: Sendable {
 
     let pool: PostgresPool
 
-    /// Open failures, newest first.
+    /// Open failures, newest first. They hold rows of users, so the audit tells who read them.
     func list(
-        _ request: ListFailuresRequest, deadline: ContinuousClock.Instant
+        _ request: ListFailuresRequest, by origin: AuditOrigin, deadline: ContinuousClock.Instant
     ) async throws -> [MaterializeFailure] {
-        let statement = FailureStatements.ReadFailures(
-            schema: request.schema, table: request.table, user: request.user,
-            limit: Int64(request.limit))
-        return Self.fitting(try await read(statement, deadline).all().map(\.failure))
+        let asked: JSONDocument = [
+            "schema": .string(request.schema), "table": .string(request.table),
+            "user": .string(request.user), "limit": .integer(Int64(request.limit)),
+        ]
+        var pipeline = Pipeline()
+        let listed = pipeline.add(
+            FailureStatements.ReadFailures(
+                schema: request.schema, table: request.table, user: request.user,
+                limit: Int64(request.limit)))
+        pipeline.add(
+            AuditStatements.Append(
+                AuditEntry(.listFailures, of: request.user, by: origin, details: asked)))
+        let results = try await pool.withConnection(deadline: deadline) {
+            try await $0.run(pipeline, deadline: deadline)
+        }
+        return Self.fitting(try results[listed].all().map(\.failure))
     }
 
     /// The first failures, as many as one answer can carry.
@@ -59,20 +74,27 @@ struct FailureStore: Sendable {
         }
     }
 
-    /// Marks a failure resolved if it is, and writes down who tried.
+    /// Marks a failure resolved if it is, and records what came of it.
+    ///
+    /// - Parameter entry: the audit's last row about the attempt.
     func close(
-        _ id: Int64, isResolved: Bool, by actor: String, outcome: String,
+        _ id: Int64, isResolved: Bool, recording entry: AuditEntry,
         deadline: ContinuousClock.Instant
     ) async throws {
         var target = Bindings()
         target.bind(id)
-        var audit = Bindings()
-        for text in [actor, "materialize-failure.retry", "\(id)", outcome] { audit.bind(text) }
         let commands =
             (isResolved ? [Command(FailureStatements.resolve, target)] : [])
-            + [Command(FailureStatements.audit, audit)]
+            + [Command(AuditStatements.Append(entry))]
         _ = try await pool.withConnection(deadline: deadline) {
             try await $0.run(commands, deadline: deadline)
+        }
+    }
+
+    /// Adds a row to the audit.
+    func record(_ entry: AuditEntry, deadline: ContinuousClock.Instant) async throws {
+        try await pool.withConnection(deadline: deadline) {
+            _ = try await $0.run(AuditStatements.Append(entry), deadline: deadline)
         }
     }
 

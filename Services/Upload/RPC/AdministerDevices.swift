@@ -30,7 +30,8 @@ struct AdministerDevices: Sendable {
     func setAccess(
         _ request: SetDeviceAccessRequest, _ context: CallContext
     ) async throws -> RPCReply<SetDeviceAccessReply> {
-        let actor = try administrators.admit(context).user
+        _ = try administrators.admit(context)
+        let origin = try context.origin()
         guard isIdentity(request.user), isIdentity(request.device) else {
             throw RPCFailure(
                 .invalidArgument, code: "invalid_request",
@@ -40,7 +41,7 @@ struct AdministerDevices: Sendable {
         let place = DevicePlace(user: UserID(request.user), device: DeviceID(request.device))
         return try await withConnection(context) { connection in
             let device = try await Devices.setAccess(
-                request.mayAccess, of: place, by: actor, on: connection, deadline: context.deadline)
+                request.mayAccess, of: place, by: origin, on: connection, deadline: context.deadline)
             guard let device else {
                 throw RPCFailure(
                     .notFound, code: "unknown_device", message: "The user has no such device")

@@ -14,7 +14,8 @@ struct ListFailures: Sendable {
         _ = try administrators.admit(context)
         do {
             var reply = ListFailuresReply()
-            reply.failures = try await store.list(request, deadline: context.deadline)
+            reply.failures = try await store.list(
+                request, by: try context.origin(), deadline: context.deadline)
             return RPCReply(reply)
         } catch let error as PostgresError {
             throw DatabaseFailures.upload.failure(of: error)

@@ -1,10 +1,12 @@
 import DatabaseKit
+import Foundation
 import Model
 import NIOCore
 import Postgres
 import Protos
 import RPC
 import ServiceKit
+import Sidecar
 import WireJSON
 
 /// The `RetryFailure` call: decides a refused change again, under its own device and change id. If
@@ -18,7 +20,8 @@ struct RetryFailure: Sendable {
     func callAsFunction(
         _ request: RetryFailureRequest, _ context: CallContext
     ) async throws -> RPCReply<RetryFailureReply> {
-        let actor = try administrators.admit(context).user
+        _ = try administrators.admit(context)
+        let attempt = Attempt(id: request.id, origin: try context.origin())
         do {
             guard let entry = try await store.failure(request.id, deadline: context.deadline)
             else {
@@ -32,10 +35,35 @@ struct RetryFailure: Sendable {
             }
             if entry.isStale {
                 try await store.close(
-                    request.id, isResolved: true, by: actor, outcome: "stale",
+                    request.id, isResolved: true, recording: attempt.row(.done, "stale"),
                     deadline: context.deadline)
                 return RPCReply(RetryFailureReply(), body: Self.stale(entry.rowVersion))
             }
+            // The change commits by itself.
+            try await store.record(attempt.row(.begun), deadline: context.deadline)
+            let outcome = try await decide(entry, attempt, context)
+            return RPCReply(RetryFailureReply(), body: UploadAnswer.status(outcome, changeID: 0))
+        } catch let error as PostgresError {
+            throw DatabaseFailures.upload.failure(of: error)
+        }
+    }
+
+    /// Who tries what, for the audit.
+    private struct Attempt {
+        let id: Int64
+        let origin: AuditOrigin
+        let operation = UUID()
+
+        func row(_ outcome: AuditOutcome, _ code: String? = nil) -> AuditEntry {
+            AuditEntry(
+                .retryFailure, of: "\(id)", by: origin, outcome, code: code, operation: operation)
+        }
+    }
+
+    private func decide(
+        _ entry: FailureStore.Entry, _ attempt: Attempt, _ context: CallContext
+    ) async throws -> ChangeVerdict {
+        do {
             let result = try await executor.retry(entry, deadline: context.deadline)
             if result.mayBeNews {
                 await announcer.announce(
@@ -45,11 +73,14 @@ struct RetryFailure: Sendable {
             var isApplied = false
             if case .applied = outcome { isApplied = true }
             try await store.close(
-                request.id, isResolved: isApplied, by: actor, outcome: outcome.status,
+                attempt.id, isResolved: isApplied,
+                recording: attempt.row(isApplied ? .done : .refused, outcome.status),
                 deadline: context.deadline)
-            return RPCReply(RetryFailureReply(), body: UploadAnswer.status(outcome, changeID: 0))
-        } catch let error as PostgresError {
-            throw DatabaseFailures.upload.failure(of: error)
+            return outcome
+        } catch {
+            let code = (error as? PostgresError)?.sqlState?.rawValue ?? "\(type(of: error))"
+            try? await store.record(attempt.row(.failed, code), deadline: context.deadline)
+            throw error
         }
     }
 

@@ -365,6 +365,9 @@ package nonisolated struct WireFrameHeader: Sendable {
   /// CALL: parts that the server may send before it waits for CREDIT; CREDIT: how many more.
   package var partCredit: UInt32 = 0
 
+  /// CALL: the address of the client behind the gateway, where the method records it.
+  package var clientAddress: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -565,7 +568,7 @@ nonisolated extension WireFailure: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireFrameHeader: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FrameHeader"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{3}call_id\0\u{1}method\0\u{3}deadline_milliseconds\0\u{3}request_id\0\u{1}traceparent\0\u{1}caller\0\u{3}message_size\0\u{1}failure\0\u{3}part_credit\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{3}call_id\0\u{1}method\0\u{3}deadline_milliseconds\0\u{3}request_id\0\u{1}traceparent\0\u{1}caller\0\u{3}message_size\0\u{1}failure\0\u{3}part_credit\0\u{3}client_address\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -583,6 +586,7 @@ nonisolated extension WireFrameHeader: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 8: try { try decoder.decodeSingularUInt32Field(value: &self.messageSize) }()
       case 9: try { try decoder.decodeSingularMessageField(value: &self._failure) }()
       case 10: try { try decoder.decodeSingularUInt32Field(value: &self.partCredit) }()
+      case 11: try { try decoder.decodeSingularStringField(value: &self.clientAddress) }()
       default: break
       }
     }
@@ -623,6 +627,9 @@ nonisolated extension WireFrameHeader: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if self.partCredit != 0 {
       try visitor.visitSingularUInt32Field(value: self.partCredit, fieldNumber: 10)
     }
+    if !self.clientAddress.isEmpty {
+      try visitor.visitSingularStringField(value: self.clientAddress, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -637,6 +644,7 @@ nonisolated extension WireFrameHeader: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.messageSize != rhs.messageSize {return false}
     if lhs._failure != rhs._failure {return false}
     if lhs.partCredit != rhs.partCredit {return false}
+    if lhs.clientAddress != rhs.clientAddress {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

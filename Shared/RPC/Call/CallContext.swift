@@ -26,15 +26,18 @@ package struct CallContext: Hashable, Sendable {
     package var deadline: ContinuousClock.Instant
     /// Absent for calls that no user makes, such as fetching keys.
     package var caller: CallerIdentity?
+    /// Where the client behind the gateway is, for methods that record it.
+    package var clientAddress: String?
 
     package init(
         requestID: String, traceparent: String? = nil, deadline: ContinuousClock.Instant,
-        caller: CallerIdentity? = nil
+        caller: CallerIdentity? = nil, clientAddress: String? = nil
     ) {
         self.requestID = requestID
         self.traceparent = traceparent
         self.deadline = deadline
         self.caller = caller
+        self.clientAddress = clientAddress
     }
 }
 
@@ -48,7 +51,8 @@ extension CallContext {
             caller: header.hasCaller
                 ? CallerIdentity(
                     user: header.caller.user, device: header.caller.device,
-                    roles: header.caller.roles) : nil)
+                    roles: header.caller.roles) : nil,
+            clientAddress: header.clientAddress.isEmpty ? nil : header.clientAddress)
     }
 
     /// - Precondition: the deadline lies after `now`.
@@ -64,6 +68,7 @@ extension CallContext {
             header.caller.device = caller.device
             header.caller.roles = caller.roles
         }
+        if let clientAddress { header.clientAddress = clientAddress }
         return header
     }
 }

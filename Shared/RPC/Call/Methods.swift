@@ -23,6 +23,10 @@ package enum UploadRPC {
         "oversync.upload.v1.SetDeviceAccess")
     package static let showUser = RPCMethod<ShowUserRequest, ShowUserReply>(
         "oversync.upload.v1.ShowUser")
+    package static let recordRefusal = RPCMethod<RecordRefusalRequest, RecordRefusalReply>(
+        "oversync.upload.v1.RecordRefusal")
+    package static let recordSettings = RPCMethod<RecordSettingsRequest, RecordSettingsReply>(
+        "oversync.upload.v1.RecordSettings")
 }
 
 /// Serves changes.
@@ -49,4 +53,6 @@ package enum AuthRPC {
         "oversync.auth.v1.IssueToken")
     package static let developmentSignIn = RPCMethod<DevelopmentSignInRequest, IssueTokenReply>(
         "oversync.auth.v1.DevelopmentSignIn")
+    package static let issueClientToken = RPCMethod<IssueClientTokenRequest, IssueTokenReply>(
+        "oversync.auth.v1.IssueClientToken")
 }

@@ -1,5 +1,6 @@
 import Model
 import Postgres
+import WireJSON
 
 /// A device of a user, as the sidecar knows it.
 package struct Device: Hashable, Sendable {
@@ -47,34 +48,51 @@ package enum Devices {
         return try await connection.run(statement, deadline: deadline).all()
     }
 
-    /// Takes a device's access away, or gives it back. Recorded in `sync.audit`.
+    /// Takes a device's access away, or gives it back, and records it in the audit.
     ///
     /// A device that never uploaded can be revoked too: it is refused when it comes.
     ///
-    /// - Parameters:
-    ///   - actor: who wants it, for the record; nil: the session's role.
+    /// - Parameter origin: who wants it.
     /// - Returns: the device as it is now; nil if it is to have its access back and is not known.
     package static func setAccess(
-        _ mayAccess: Bool, of place: DevicePlace, by actor: String? = nil,
+        _ mayAccess: Bool, of place: DevicePlace, by origin: AuditOrigin,
         on connection: PostgresConnection, deadline: ContinuousClock.Instant? = nil
     ) async throws(PostgresError) -> Device? {
         var user = Bindings()
         user.bind(place.user.value)
         var change = user
         change.bind(place.device.value)
-        change.bind(actor)
+        let read = DeviceAdministration.List(
+            user: place.user, device: place.device, after: nil, limit: 1)
         var pipeline = Pipeline()
         pipeline.add(DeviceAdministration.begin)
         if !mayAccess { pipeline.add(Command(DeviceAdministration.createScope, user)) }
         // Devices get their numbers under the log's lock.
         pipeline.add(Command(DeviceAdministration.lockScope, user))
+        let before = pipeline.add(read)
         pipeline.add(
             Command(mayAccess ? DeviceAdministration.restore : DeviceAdministration.revoke, change))
-        let device = pipeline.add(
-            DeviceAdministration.List(user: place.user, device: place.device, after: nil, limit: 1))
-        pipeline.add(DeviceAdministration.commit)
+        let after = pipeline.add(read)
         do {
-            return try await connection.run(pipeline, deadline: deadline)[device].first()
+            let results = try await connection.run(pipeline, deadline: deadline)
+            let (former, device) = (try results[before].first(), try results[after].first())
+            let wasRevoked = former?.revoked != nil
+            let isChange = device != nil && wasRevoked == mayAccess
+            var end = Pipeline()
+            end.add(
+                AuditStatements.Append(
+                    AuditEntry(
+                        mayAccess ? .restoreDevice : .revokeDevice,
+                        of: "\(place.user.value)/\(place.device.value)", by: origin,
+                        device == nil ? .refused : .done,
+                        code: device == nil ? "unknown_device" : isChange ? nil : "unchanged",
+                        details: [
+                            "user": .string(place.user.value),
+                            "device": .string(place.device.value),
+                        ])))
+            end.add(DeviceAdministration.commit)
+            _ = try await connection.run(end, deadline: deadline)
+            return device
         } catch {
             try? await connection.execute(script: "ROLLBACK")
             throw error

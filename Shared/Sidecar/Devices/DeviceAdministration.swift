@@ -61,56 +61,30 @@ package enum DeviceAdministration {
         }
     }
 
-    /// Writes down a change of access of the device `$2` of the user `$1`, by `$3`. Rows `d` say
-    /// whether it is one.
-    private static func recorded(_ action: String, _ done: String) -> String {
-        """
-        INSERT INTO sync.audit (actor, action, target, outcome, details)
-        SELECT coalesce($3, session_user::text), '\(action)', $1 || '/' || $2,
-            CASE WHEN d.is_change THEN '\(done)' ELSE 'unchanged' END,
-            json_build_object('user', $1::text, 'device', $2::text)
-        FROM d
-        """
-    }
-
-    /// The device `$2` of the user `$1` as it was.
-    private static let former = """
-        SELECT f.scope_id, f.source_no, f.revoked_at FROM sync.source f
-        JOIN sync.scope s USING (scope_id)
-        WHERE s.user_id = $1 AND f.device = $2
-        """
-
-    /// Runs under the lock of the user's log. A device that never uploaded gets its number.
+    /// Revokes the device `$2` of the user `$1`, under the lock of the user's log. One that never
+    /// uploaded gets its number.
     static let revoke = Statement(
         name: "device_revoke",
         sql: """
-            WITH former AS (\(former)), revoked AS (
-                INSERT INTO sync.source AS d (scope_id, source_no, device, revoked_at)
-                SELECT s.scope_id, 1 + coalesce((
-                    SELECT n.source_no FROM sync.source n WHERE n.scope_id = s.scope_id
-                    ORDER BY n.scope_id DESC, n.source_no DESC LIMIT 1), 0), $2, now()
-                FROM sync.scope s WHERE s.user_id = $1
-                ON CONFLICT (scope_id, device) DO UPDATE
-                SET revoked_at = coalesce(d.revoked_at, excluded.revoked_at)
-                RETURNING d.scope_id, d.source_no
-            ), d AS (
-                SELECT f.revoked_at IS NULL AS is_change
-                FROM revoked LEFT JOIN former f USING (scope_id, source_no)
-            ) \(recorded("device.revoke", "revoked"))
+            INSERT INTO sync.source AS d (scope_id, source_no, device, revoked_at)
+            SELECT s.scope_id, 1 + coalesce((
+                SELECT n.source_no FROM sync.source n WHERE n.scope_id = s.scope_id
+                ORDER BY n.scope_id DESC, n.source_no DESC LIMIT 1), 0), $2, now()
+            FROM sync.scope s WHERE s.user_id = $1
+            ON CONFLICT (scope_id, device) DO UPDATE
+            SET revoked_at = coalesce(d.revoked_at, excluded.revoked_at)
             """,
-        parameters: [.text, .text, .text])
+        parameters: [.text, .text])
 
-    /// Runs under the lock of the user's log. Does nothing for a device that is not known.
+    /// Gives the device `$2` of the user `$1` its access back. Does nothing for one that is not
+    /// known.
     static let restore = Statement(
         name: "device_restore",
         sql: """
-            WITH former AS (\(former)), d AS (
-                UPDATE sync.source t SET revoked_at = NULL FROM former f
-                WHERE t.scope_id = f.scope_id AND t.source_no = f.source_no
-                RETURNING f.revoked_at IS NOT NULL AS is_change
-            ) \(recorded("device.restore", "restored"))
+            UPDATE sync.source d SET revoked_at = NULL FROM sync.scope s
+            WHERE s.user_id = $1 AND d.scope_id = s.scope_id AND d.device = $2
             """,
-        parameters: [.text, .text, .text])
+        parameters: [.text, .text])
 
     struct ReadUser: TypedStatement {
         static let statement = Statement(

@@ -1,4 +1,5 @@
 import Postgres
+import WireJSON
 
 /// The identity of a database's history. It changes only where nothing of the old one holds.
 package struct Epoch: Hashable, Sendable {
@@ -16,26 +17,40 @@ package struct Epoch: Hashable, Sendable {
 
     /// Begins a new one: every device reads its user's log again. Recorded in `sync.audit`.
     ///
-    /// - Parameter reason: for the record.
+    /// - Parameters:
+    ///   - reason: for the record.
+    ///   - origin: who begins it.
     /// - Returns: the one before it, and the new one.
     package static func begin(
-        on connection: PostgresConnection, because reason: String
+        on connection: PostgresConnection, because reason: String,
+        by origin: AuditOrigin = .session(on: nil)
     ) async throws(PostgresError) -> (before: String, after: String) {
-        try await connection.run(EpochStatements.Begin(reason: reason)).one()
+        do {
+            try await connection.execute(script: "BEGIN")
+            let (before, after) = try await connection.run(EpochStatements.Begin()).one()
+            try await connection.run(
+                AuditStatements.Append(
+                    AuditEntry(
+                        .newEpoch, of: after, by: origin,
+                        details: ["before": .string(before), "reason": .string(reason)])))
+            try await connection.execute(script: "COMMIT")
+            return (before, after)
+        } catch {
+            try? await connection.execute(script: "ROLLBACK")
+            throw error
+        }
     }
 }
 
 package enum EpochStatements {
-    /// What the audit calls it.
-    static let action = "epoch.new"
-
     struct Read: TypedStatement {
         static let statement = Statement(
             name: "epoch_read",
             sql: """
                 SELECT m.epoch::text, date_trunc('second', m.created_at)::text, (
                     SELECT date_trunc('second', max(a.at))::text FROM sync.audit a
-                    WHERE a.action = '\(action)' AND a.target = m.epoch::text)
+                    WHERE a.action = '\(AuditAction.newEpoch.rawValue)'
+                        AND a.target = m.epoch::text)
                 FROM sync.meta m
                 """)
 
@@ -50,24 +65,10 @@ package enum EpochStatements {
         static let statement = Statement(
             name: "epoch_begin",
             sql: """
-                WITH former AS (SELECT m.epoch FROM sync.meta m FOR UPDATE), fresh AS (
-                    UPDATE sync.meta m SET epoch = gen_random_uuid() FROM former f
-                    RETURNING f.epoch AS before, m.epoch AS after
-                ), recorded AS (
-                    INSERT INTO sync.audit (actor, action, target, outcome, details)
-                    SELECT session_user, '\(action)', f.after::text, 'done',
-                        json_build_object('before', f.before, 'reason', $1::text)
-                    FROM fresh f
-                )
-                SELECT f.before::text, f.after::text FROM fresh f
-                """,
-            parameters: [.text])
-
-        let reason: String
-
-        func bind(to bindings: inout Bindings) {
-            bindings.bind(reason)
-        }
+                WITH former AS (SELECT m.epoch FROM sync.meta m FOR UPDATE)
+                UPDATE sync.meta m SET epoch = gen_random_uuid() FROM former f
+                RETURNING f.epoch::text, m.epoch::text
+                """)
 
         static func row(
             _ columns: inout RowColumns

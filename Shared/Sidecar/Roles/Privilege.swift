@@ -45,6 +45,12 @@ extension ServiceRole {
             return connect + [Privilege(.schema, "oversync_auth", "USAGE")]
                 + Privilege.table("oversync_auth.signing_key", "SELECT", "INSERT", "UPDATE")
                 + Privilege.table("oversync_auth.layout", "SELECT")
+                // Append-only.
+                + Privilege.table("oversync_auth.audit", "INSERT")
+                + [
+                    Privilege(
+                        .function, "oversync_auth.record_configuration(text, jsonb)", "EXECUTE")
+                ]
         }
     }
 
@@ -64,12 +70,13 @@ extension ServiceRole {
         + Privilege.table("sync.key_owner", "SELECT", "INSERT", "UPDATE", "DELETE")
         + Privilege.table("sync.materialize_failures", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.hydration", "SELECT", "INSERT", "UPDATE")
-        // Append-only: an administrator's retry of a failure is written down here.
+        // Append-only: what administrators do is recorded here.
         + Privilege.table("sync.audit", "INSERT")
         + [
             "sync.expect_rows(bigint, bigint)", "sync.expect_no_columns(text[], text[])",
             "sync.key_text(bytea, text)", "sync.refuse_row(text, text, text, text)",
             "sync.stored_rows(anyelement, text, anycompatiblearray)",
+            "sync.record_configuration(text, text, jsonb)",
         ].map { Privilege(.function, $0, "EXECUTE") }
 
     /// Nothing but reading, so that a page can come from a hot standby.
@@ -87,6 +94,8 @@ extension ServiceRole {
         + ["change_log", "hydration", "atomic_upload", "materialize_failures", "audit"].flatMap {
             Privilege.table("sync.\($0)", "SELECT", "DELETE")
         }
+        // That it pruned is recorded, too.
+        + Privilege.table("sync.audit", "INSERT")
         // Of a last change that goes.
         + [
             Privilege(

@@ -232,6 +232,51 @@ void   oversync__auth__v1__issue_token_reply__free_unpacked
   assert(message->base.descriptor == &oversync__auth__v1__issue_token_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   oversync__auth__v1__issue_client_token_request__init
+                     (Oversync__Auth__V1__IssueClientTokenRequest         *message)
+{
+  static const Oversync__Auth__V1__IssueClientTokenRequest init_value = OVERSYNC__AUTH__V1__ISSUE_CLIENT_TOKEN_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__auth__v1__issue_client_token_request__get_packed_size
+                     (const Oversync__Auth__V1__IssueClientTokenRequest *message)
+{
+  assert(message->base.descriptor == &oversync__auth__v1__issue_client_token_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__auth__v1__issue_client_token_request__pack
+                     (const Oversync__Auth__V1__IssueClientTokenRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__auth__v1__issue_client_token_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__auth__v1__issue_client_token_request__pack_to_buffer
+                     (const Oversync__Auth__V1__IssueClientTokenRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__auth__v1__issue_client_token_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Auth__V1__IssueClientTokenRequest *
+       oversync__auth__v1__issue_client_token_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Auth__V1__IssueClientTokenRequest *)
+     protobuf_c_message_unpack (&oversync__auth__v1__issue_client_token_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__auth__v1__issue_client_token_request__free_unpacked
+                     (Oversync__Auth__V1__IssueClientTokenRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__auth__v1__issue_client_token_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 #define oversync__auth__v1__get_keys_request__field_descriptors NULL
 #define oversync__auth__v1__get_keys_request__field_indices_by_name NULL
 #define oversync__auth__v1__get_keys_request__number_ranges NULL
@@ -493,15 +538,120 @@ const ProtobufCMessageDescriptor oversync__auth__v1__issue_token_reply__descript
   (ProtobufCMessageInit) oversync__auth__v1__issue_token_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor oversync__auth__v1__auth__method_descriptors[3] =
+static const ProtobufCFieldDescriptor oversync__auth__v1__issue_client_token_request__field_descriptors[6] =
+{
+  {
+    "client_id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Auth__V1__IssueClientTokenRequest, client_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "client_secret",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Auth__V1__IssueClientTokenRequest, client_secret),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "user",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Auth__V1__IssueClientTokenRequest, user),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "device",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Auth__V1__IssueClientTokenRequest, device),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "roles",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Oversync__Auth__V1__IssueClientTokenRequest, n_roles),
+    offsetof(Oversync__Auth__V1__IssueClientTokenRequest, roles),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "lifetime_seconds",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Auth__V1__IssueClientTokenRequest, lifetime_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__auth__v1__issue_client_token_request__field_indices_by_name[] = {
+  0,   /* field[0] = client_id */
+  1,   /* field[1] = client_secret */
+  3,   /* field[3] = device */
+  5,   /* field[5] = lifetime_seconds */
+  4,   /* field[4] = roles */
+  2,   /* field[2] = user */
+};
+static const ProtobufCIntRange oversync__auth__v1__issue_client_token_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor oversync__auth__v1__issue_client_token_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.auth.v1.IssueClientTokenRequest",
+  "IssueClientTokenRequest",
+  "Oversync__Auth__V1__IssueClientTokenRequest",
+  "oversync.auth.v1",
+  sizeof(Oversync__Auth__V1__IssueClientTokenRequest),
+  6,
+  oversync__auth__v1__issue_client_token_request__field_descriptors,
+  oversync__auth__v1__issue_client_token_request__field_indices_by_name,
+  1,  oversync__auth__v1__issue_client_token_request__number_ranges,
+  (ProtobufCMessageInit) oversync__auth__v1__issue_client_token_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCMethodDescriptor oversync__auth__v1__auth__method_descriptors[4] =
 {
   { "GetKeys", &oversync__auth__v1__get_keys_request__descriptor, &oversync__auth__v1__get_keys_reply__descriptor },
   { "IssueToken", &oversync__auth__v1__issue_token_request__descriptor, &oversync__auth__v1__issue_token_reply__descriptor },
   { "DevelopmentSignIn", &oversync__auth__v1__development_sign_in_request__descriptor, &oversync__auth__v1__issue_token_reply__descriptor },
+  { "IssueClientToken", &oversync__auth__v1__issue_client_token_request__descriptor, &oversync__auth__v1__issue_token_reply__descriptor },
 };
 const unsigned oversync__auth__v1__auth__method_indices_by_name[] = {
   2,        /* DevelopmentSignIn */
   0,        /* GetKeys */
+  3,        /* IssueClientToken */
   1         /* IssueToken */
 };
 const ProtobufCServiceDescriptor oversync__auth__v1__auth__descriptor =
@@ -511,7 +661,7 @@ const ProtobufCServiceDescriptor oversync__auth__v1__auth__descriptor =
   "Auth",
   "Oversync__Auth__V1__Auth",
   "oversync.auth.v1",
-  3,
+  4,
   oversync__auth__v1__auth__method_descriptors,
   oversync__auth__v1__auth__method_indices_by_name
 };
@@ -538,6 +688,14 @@ void oversync__auth__v1__auth__development_sign_in(ProtobufCService *service,
 {
   assert(service->descriptor == &oversync__auth__v1__auth__descriptor);
   service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__auth__v1__auth__issue_client_token(ProtobufCService *service,
+                                                  const Oversync__Auth__V1__IssueClientTokenRequest *input,
+                                                  Oversync__Auth__V1__IssueTokenReply_Closure closure,
+                                                  void *closure_data)
+{
+  assert(service->descriptor == &oversync__auth__v1__auth__descriptor);
+  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__auth__v1__auth__init (Oversync__Auth__V1__Auth_Service *service,
                                      Oversync__Auth__V1__Auth_ServiceDestroy destroy)

@@ -20,6 +20,7 @@ typedef struct Oversync__Auth__V1__GetKeysReply Oversync__Auth__V1__GetKeysReply
 typedef struct Oversync__Auth__V1__IssueTokenRequest Oversync__Auth__V1__IssueTokenRequest;
 typedef struct Oversync__Auth__V1__DevelopmentSignInRequest Oversync__Auth__V1__DevelopmentSignInRequest;
 typedef struct Oversync__Auth__V1__IssueTokenReply Oversync__Auth__V1__IssueTokenReply;
+typedef struct Oversync__Auth__V1__IssueClientTokenRequest Oversync__Auth__V1__IssueClientTokenRequest;
 
 
 /* --- enums --- */
@@ -94,6 +95,25 @@ struct  Oversync__Auth__V1__IssueTokenReply
 #define OVERSYNC__AUTH__V1__ISSUE_TOKEN_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__auth__v1__issue_token_reply__descriptor) \
     , (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
+
+
+struct  Oversync__Auth__V1__IssueClientTokenRequest
+{
+  ProtobufCMessage base;
+  char *client_id;
+  char *client_secret;
+  char *user;
+  char *device;
+  size_t n_roles;
+  char **roles;
+  /*
+   * 0: the client's longest, or the service's default if that is shorter.
+   */
+  uint32_t lifetime_seconds;
+};
+#define OVERSYNC__AUTH__V1__ISSUE_CLIENT_TOKEN_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__auth__v1__issue_client_token_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0 }
 
 
 /* Oversync__Auth__V1__GetKeysRequest methods */
@@ -191,6 +211,25 @@ Oversync__Auth__V1__IssueTokenReply *
 void   oversync__auth__v1__issue_token_reply__free_unpacked
                      (Oversync__Auth__V1__IssueTokenReply *message,
                       ProtobufCAllocator *allocator);
+/* Oversync__Auth__V1__IssueClientTokenRequest methods */
+void   oversync__auth__v1__issue_client_token_request__init
+                     (Oversync__Auth__V1__IssueClientTokenRequest         *message);
+size_t oversync__auth__v1__issue_client_token_request__get_packed_size
+                     (const Oversync__Auth__V1__IssueClientTokenRequest   *message);
+size_t oversync__auth__v1__issue_client_token_request__pack
+                     (const Oversync__Auth__V1__IssueClientTokenRequest   *message,
+                      uint8_t             *out);
+size_t oversync__auth__v1__issue_client_token_request__pack_to_buffer
+                     (const Oversync__Auth__V1__IssueClientTokenRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Auth__V1__IssueClientTokenRequest *
+       oversync__auth__v1__issue_client_token_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__auth__v1__issue_client_token_request__free_unpacked
+                     (Oversync__Auth__V1__IssueClientTokenRequest *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Oversync__Auth__V1__GetKeysRequest_Closure)
@@ -207,6 +246,9 @@ typedef void (*Oversync__Auth__V1__DevelopmentSignInRequest_Closure)
                   void *closure_data);
 typedef void (*Oversync__Auth__V1__IssueTokenReply_Closure)
                  (const Oversync__Auth__V1__IssueTokenReply *message,
+                  void *closure_data);
+typedef void (*Oversync__Auth__V1__IssueClientTokenRequest_Closure)
+                 (const Oversync__Auth__V1__IssueClientTokenRequest *message,
                   void *closure_data);
 
 /* --- services --- */
@@ -227,6 +269,10 @@ struct Oversync__Auth__V1__Auth_Service
                               const Oversync__Auth__V1__DevelopmentSignInRequest *input,
                               Oversync__Auth__V1__IssueTokenReply_Closure closure,
                               void *closure_data);
+  void (*issue_client_token)(Oversync__Auth__V1__Auth_Service *service,
+                             const Oversync__Auth__V1__IssueClientTokenRequest *input,
+                             Oversync__Auth__V1__IssueTokenReply_Closure closure,
+                             void *closure_data);
 };
 typedef void (*Oversync__Auth__V1__Auth_ServiceDestroy)(Oversync__Auth__V1__Auth_Service *);
 void oversync__auth__v1__auth__init (Oversync__Auth__V1__Auth_Service *service,
@@ -237,7 +283,8 @@ void oversync__auth__v1__auth__init (Oversync__Auth__V1__Auth_Service *service,
     { OVERSYNC__AUTH__V1__AUTH__BASE_INIT,\
       function_prefix__ ## get_keys,\
       function_prefix__ ## issue_token,\
-      function_prefix__ ## development_sign_in  }
+      function_prefix__ ## development_sign_in,\
+      function_prefix__ ## issue_client_token  }
 void oversync__auth__v1__auth__get_keys(ProtobufCService *service,
                                         const Oversync__Auth__V1__GetKeysRequest *input,
                                         Oversync__Auth__V1__GetKeysReply_Closure closure,
@@ -250,6 +297,10 @@ void oversync__auth__v1__auth__development_sign_in(ProtobufCService *service,
                                                    const Oversync__Auth__V1__DevelopmentSignInRequest *input,
                                                    Oversync__Auth__V1__IssueTokenReply_Closure closure,
                                                    void *closure_data);
+void oversync__auth__v1__auth__issue_client_token(ProtobufCService *service,
+                                                  const Oversync__Auth__V1__IssueClientTokenRequest *input,
+                                                  Oversync__Auth__V1__IssueTokenReply_Closure closure,
+                                                  void *closure_data);
 
 /* --- descriptors --- */
 
@@ -258,6 +309,7 @@ extern const ProtobufCMessageDescriptor oversync__auth__v1__get_keys_reply__desc
 extern const ProtobufCMessageDescriptor oversync__auth__v1__issue_token_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__auth__v1__development_sign_in_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__auth__v1__issue_token_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__auth__v1__issue_client_token_request__descriptor;
 extern const ProtobufCServiceDescriptor oversync__auth__v1__auth__descriptor;
 
 PROTOBUF_C__END_DECLS

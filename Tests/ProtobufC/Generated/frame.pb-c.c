@@ -514,7 +514,7 @@ const ProtobufCMessageDescriptor oversync__rpc__v1__failure__descriptor =
   (ProtobufCMessageInit) oversync__rpc__v1__failure__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__rpc__v1__frame_header__field_descriptors[10] =
+static const ProtobufCFieldDescriptor oversync__rpc__v1__frame_header__field_descriptors[11] =
 {
   {
     "kind",
@@ -636,10 +636,23 @@ static const ProtobufCFieldDescriptor oversync__rpc__v1__frame_header__field_des
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "client_address",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Rpc__V1__FrameHeader, client_address),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__rpc__v1__frame_header__field_indices_by_name[] = {
   1,   /* field[1] = call_id */
   6,   /* field[6] = caller */
+  10,   /* field[10] = client_address */
   3,   /* field[3] = deadline_milliseconds */
   8,   /* field[8] = failure */
   0,   /* field[0] = kind */
@@ -652,7 +665,7 @@ static const unsigned oversync__rpc__v1__frame_header__field_indices_by_name[] =
 static const ProtobufCIntRange oversync__rpc__v1__frame_header__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor oversync__rpc__v1__frame_header__descriptor =
 {
@@ -662,7 +675,7 @@ const ProtobufCMessageDescriptor oversync__rpc__v1__frame_header__descriptor =
   "Oversync__Rpc__V1__FrameHeader",
   "oversync.rpc.v1",
   sizeof(Oversync__Rpc__V1__FrameHeader),
-  10,
+  11,
   oversync__rpc__v1__frame_header__field_descriptors,
   oversync__rpc__v1__frame_header__field_indices_by_name,
   1,  oversync__rpc__v1__frame_header__number_ranges,

@@ -223,10 +223,14 @@ struct  Oversync__Rpc__V1__FrameHeader
    * CALL: parts that the server may send before it waits for CREDIT; CREDIT: how many more.
    */
   uint32_t part_credit;
+  /*
+   * CALL: the address of the client behind the gateway, where the method records it.
+   */
+  char *client_address;
 };
 #define OVERSYNC__RPC__V1__FRAME_HEADER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__rpc__v1__frame_header__descriptor) \
-    , OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_UNSPECIFIED, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, 0, NULL, 0 }
+    , OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_UNSPECIFIED, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, 0, NULL, 0, (char *)protobuf_c_empty_string }
 
 
 /* Oversync__Rpc__V1__ServerStatus methods */

@@ -7,6 +7,186 @@
 #endif
 
 #include "upload.pb-c.h"
+void   oversync__upload__v1__record_refusal_request__init
+                     (Oversync__Upload__V1__RecordRefusalRequest         *message)
+{
+  static const Oversync__Upload__V1__RecordRefusalRequest init_value = OVERSYNC__UPLOAD__V1__RECORD_REFUSAL_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__record_refusal_request__get_packed_size
+                     (const Oversync__Upload__V1__RecordRefusalRequest *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__record_refusal_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__record_refusal_request__pack
+                     (const Oversync__Upload__V1__RecordRefusalRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__record_refusal_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__record_refusal_request__pack_to_buffer
+                     (const Oversync__Upload__V1__RecordRefusalRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__record_refusal_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__RecordRefusalRequest *
+       oversync__upload__v1__record_refusal_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__RecordRefusalRequest *)
+     protobuf_c_message_unpack (&oversync__upload__v1__record_refusal_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__record_refusal_request__free_unpacked
+                     (Oversync__Upload__V1__RecordRefusalRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__record_refusal_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__record_refusal_reply__init
+                     (Oversync__Upload__V1__RecordRefusalReply         *message)
+{
+  static const Oversync__Upload__V1__RecordRefusalReply init_value = OVERSYNC__UPLOAD__V1__RECORD_REFUSAL_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__record_refusal_reply__get_packed_size
+                     (const Oversync__Upload__V1__RecordRefusalReply *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__record_refusal_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__record_refusal_reply__pack
+                     (const Oversync__Upload__V1__RecordRefusalReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__record_refusal_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__record_refusal_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__RecordRefusalReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__record_refusal_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__RecordRefusalReply *
+       oversync__upload__v1__record_refusal_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__RecordRefusalReply *)
+     protobuf_c_message_unpack (&oversync__upload__v1__record_refusal_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__record_refusal_reply__free_unpacked
+                     (Oversync__Upload__V1__RecordRefusalReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__record_refusal_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__record_settings_request__init
+                     (Oversync__Upload__V1__RecordSettingsRequest         *message)
+{
+  static const Oversync__Upload__V1__RecordSettingsRequest init_value = OVERSYNC__UPLOAD__V1__RECORD_SETTINGS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__record_settings_request__get_packed_size
+                     (const Oversync__Upload__V1__RecordSettingsRequest *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__record_settings_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__record_settings_request__pack
+                     (const Oversync__Upload__V1__RecordSettingsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__record_settings_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__record_settings_request__pack_to_buffer
+                     (const Oversync__Upload__V1__RecordSettingsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__record_settings_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__RecordSettingsRequest *
+       oversync__upload__v1__record_settings_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__RecordSettingsRequest *)
+     protobuf_c_message_unpack (&oversync__upload__v1__record_settings_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__record_settings_request__free_unpacked
+                     (Oversync__Upload__V1__RecordSettingsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__record_settings_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__record_settings_reply__init
+                     (Oversync__Upload__V1__RecordSettingsReply         *message)
+{
+  static const Oversync__Upload__V1__RecordSettingsReply init_value = OVERSYNC__UPLOAD__V1__RECORD_SETTINGS_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__record_settings_reply__get_packed_size
+                     (const Oversync__Upload__V1__RecordSettingsReply *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__record_settings_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__record_settings_reply__pack
+                     (const Oversync__Upload__V1__RecordSettingsReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__record_settings_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__record_settings_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__RecordSettingsReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__record_settings_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__RecordSettingsReply *
+       oversync__upload__v1__record_settings_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__RecordSettingsReply *)
+     protobuf_c_message_unpack (&oversync__upload__v1__record_settings_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__record_settings_reply__free_unpacked
+                     (Oversync__Upload__V1__RecordSettingsReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__record_settings_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   oversync__upload__v1__push_changes_request__init
                      (Oversync__Upload__V1__PushChangesRequest         *message)
 {
@@ -997,6 +1177,190 @@ void   oversync__upload__v1__show_user_reply__free_unpacked
   assert(message->base.descriptor == &oversync__upload__v1__show_user_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+static const ProtobufCFieldDescriptor oversync__upload__v1__record_refusal_request__field_descriptors[3] =
+{
+  {
+    "route",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__RecordRefusalRequest, route),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "code",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__RecordRefusalRequest, code),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "left_out",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__RecordRefusalRequest, left_out),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__record_refusal_request__field_indices_by_name[] = {
+  1,   /* field[1] = code */
+  2,   /* field[2] = left_out */
+  0,   /* field[0] = route */
+};
+static const ProtobufCIntRange oversync__upload__v1__record_refusal_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__record_refusal_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.RecordRefusalRequest",
+  "RecordRefusalRequest",
+  "Oversync__Upload__V1__RecordRefusalRequest",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__RecordRefusalRequest),
+  3,
+  oversync__upload__v1__record_refusal_request__field_descriptors,
+  oversync__upload__v1__record_refusal_request__field_indices_by_name,
+  1,  oversync__upload__v1__record_refusal_request__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__record_refusal_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define oversync__upload__v1__record_refusal_reply__field_descriptors NULL
+#define oversync__upload__v1__record_refusal_reply__field_indices_by_name NULL
+#define oversync__upload__v1__record_refusal_reply__number_ranges NULL
+const ProtobufCMessageDescriptor oversync__upload__v1__record_refusal_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.RecordRefusalReply",
+  "RecordRefusalReply",
+  "Oversync__Upload__V1__RecordRefusalReply",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__RecordRefusalReply),
+  0,
+  oversync__upload__v1__record_refusal_reply__field_descriptors,
+  oversync__upload__v1__record_refusal_reply__field_indices_by_name,
+  0,  oversync__upload__v1__record_refusal_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__record_refusal_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__record_settings_request__field_descriptors[3] =
+{
+  {
+    "service",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__RecordSettingsRequest, service),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "host",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__RecordSettingsRequest, host),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "settings",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__RecordSettingsRequest, settings),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__record_settings_request__field_indices_by_name[] = {
+  1,   /* field[1] = host */
+  0,   /* field[0] = service */
+  2,   /* field[2] = settings */
+};
+static const ProtobufCIntRange oversync__upload__v1__record_settings_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__record_settings_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.RecordSettingsRequest",
+  "RecordSettingsRequest",
+  "Oversync__Upload__V1__RecordSettingsRequest",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__RecordSettingsRequest),
+  3,
+  oversync__upload__v1__record_settings_request__field_descriptors,
+  oversync__upload__v1__record_settings_request__field_indices_by_name,
+  1,  oversync__upload__v1__record_settings_request__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__record_settings_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__record_settings_reply__field_descriptors[1] =
+{
+  {
+    "changed",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__RecordSettingsReply, changed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__record_settings_reply__field_indices_by_name[] = {
+  0,   /* field[0] = changed */
+};
+static const ProtobufCIntRange oversync__upload__v1__record_settings_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__record_settings_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.RecordSettingsReply",
+  "RecordSettingsReply",
+  "Oversync__Upload__V1__RecordSettingsReply",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__RecordSettingsReply),
+  1,
+  oversync__upload__v1__record_settings_reply__field_descriptors,
+  oversync__upload__v1__record_settings_reply__field_indices_by_name,
+  1,  oversync__upload__v1__record_settings_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__record_settings_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor oversync__upload__v1__push_changes_request__field_descriptors[5] =
 {
   {
@@ -2396,7 +2760,7 @@ const ProtobufCMessageDescriptor oversync__upload__v1__show_user_reply__descript
   (ProtobufCMessageInit) oversync__upload__v1__show_user_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[9] =
+static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[11] =
 {
   { "PushChanges", &oversync__upload__v1__push_changes_request__descriptor, &oversync__upload__v1__push_changes_reply__descriptor },
   { "NoteHydration", &oversync__upload__v1__note_hydration_request__descriptor, &oversync__upload__v1__note_hydration_reply__descriptor },
@@ -2407,6 +2771,8 @@ static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_desc
   { "ListDevices", &oversync__upload__v1__list_devices_request__descriptor, &oversync__upload__v1__list_devices_reply__descriptor },
   { "SetDeviceAccess", &oversync__upload__v1__set_device_access_request__descriptor, &oversync__upload__v1__set_device_access_reply__descriptor },
   { "ShowUser", &oversync__upload__v1__show_user_request__descriptor, &oversync__upload__v1__show_user_reply__descriptor },
+  { "RecordRefusal", &oversync__upload__v1__record_refusal_request__descriptor, &oversync__upload__v1__record_refusal_reply__descriptor },
+  { "RecordSettings", &oversync__upload__v1__record_settings_request__descriptor, &oversync__upload__v1__record_settings_reply__descriptor },
 };
 const unsigned oversync__upload__v1__upload__method_indices_by_name[] = {
   3,        /* ClaimDevice */
@@ -2415,6 +2781,8 @@ const unsigned oversync__upload__v1__upload__method_indices_by_name[] = {
   1,        /* NoteHydration */
   0,        /* PushChanges */
   2,        /* ReadCapabilities */
+  9,        /* RecordRefusal */
+  10,        /* RecordSettings */
   5,        /* RetryFailure */
   7,        /* SetDeviceAccess */
   8         /* ShowUser */
@@ -2426,7 +2794,7 @@ const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor =
   "Upload",
   "Oversync__Upload__V1__Upload",
   "oversync.upload.v1",
-  9,
+  11,
   oversync__upload__v1__upload__method_descriptors,
   oversync__upload__v1__upload__method_indices_by_name
 };
@@ -2501,6 +2869,22 @@ void oversync__upload__v1__upload__show_user(ProtobufCService *service,
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
   service->invoke(service, 8, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__upload__v1__upload__record_refusal(ProtobufCService *service,
+                                                  const Oversync__Upload__V1__RecordRefusalRequest *input,
+                                                  Oversync__Upload__V1__RecordRefusalReply_Closure closure,
+                                                  void *closure_data)
+{
+  assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
+  service->invoke(service, 9, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__upload__v1__upload__record_settings(ProtobufCService *service,
+                                                   const Oversync__Upload__V1__RecordSettingsRequest *input,
+                                                   Oversync__Upload__V1__RecordSettingsReply_Closure closure,
+                                                   void *closure_data)
+{
+  assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
+  service->invoke(service, 10, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *service,
                                          Oversync__Upload__V1__Upload_ServiceDestroy destroy)

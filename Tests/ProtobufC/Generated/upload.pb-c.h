@@ -15,6 +15,10 @@ PROTOBUF_C__BEGIN_DECLS
 #endif
 
 
+typedef struct Oversync__Upload__V1__RecordRefusalRequest Oversync__Upload__V1__RecordRefusalRequest;
+typedef struct Oversync__Upload__V1__RecordRefusalReply Oversync__Upload__V1__RecordRefusalReply;
+typedef struct Oversync__Upload__V1__RecordSettingsRequest Oversync__Upload__V1__RecordSettingsRequest;
+typedef struct Oversync__Upload__V1__RecordSettingsReply Oversync__Upload__V1__RecordSettingsReply;
 typedef struct Oversync__Upload__V1__PushChangesRequest Oversync__Upload__V1__PushChangesRequest;
 typedef struct Oversync__Upload__V1__PushChangesReply Oversync__Upload__V1__PushChangesReply;
 typedef struct Oversync__Upload__V1__NoteHydrationRequest Oversync__Upload__V1__NoteHydrationRequest;
@@ -43,6 +47,70 @@ typedef struct Oversync__Upload__V1__ShowUserReply Oversync__Upload__V1__ShowUse
 
 
 /* --- messages --- */
+
+struct  Oversync__Upload__V1__RecordRefusalRequest
+{
+  ProtobufCMessage base;
+  /*
+   * Its method and path.
+   */
+  char *route;
+  /*
+   * The code of the error that was answered.
+   */
+  char *code;
+  /*
+   * How many refusals before this one were not recorded, as there were too many.
+   */
+  uint32_t left_out;
+};
+#define OVERSYNC__UPLOAD__V1__RECORD_REFUSAL_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__record_refusal_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+
+
+struct  Oversync__Upload__V1__RecordRefusalReply
+{
+  ProtobufCMessage base;
+};
+#define OVERSYNC__UPLOAD__V1__RECORD_REFUSAL_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__record_refusal_reply__descriptor) \
+     }
+
+
+struct  Oversync__Upload__V1__RecordSettingsRequest
+{
+  ProtobufCMessage base;
+  /*
+   * Such as oversync-gateway.
+   */
+  char *service;
+  /*
+   * The machine that it runs on.
+   */
+  char *host;
+  /*
+   * A JSON object: the settings that may be shown, as text.
+   */
+  char *settings;
+};
+#define OVERSYNC__UPLOAD__V1__RECORD_SETTINGS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__record_settings_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+struct  Oversync__Upload__V1__RecordSettingsReply
+{
+  ProtobufCMessage base;
+  /*
+   * Whether they differ from the last ones.
+   */
+  protobuf_c_boolean changed;
+};
+#define OVERSYNC__UPLOAD__V1__RECORD_SETTINGS_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__record_settings_reply__descriptor) \
+    , 0 }
+
 
 struct  Oversync__Upload__V1__PushChangesRequest
 {
@@ -386,6 +454,82 @@ struct  Oversync__Upload__V1__ShowUserReply
     , 0, 0, 0, 0, 0 }
 
 
+/* Oversync__Upload__V1__RecordRefusalRequest methods */
+void   oversync__upload__v1__record_refusal_request__init
+                     (Oversync__Upload__V1__RecordRefusalRequest         *message);
+size_t oversync__upload__v1__record_refusal_request__get_packed_size
+                     (const Oversync__Upload__V1__RecordRefusalRequest   *message);
+size_t oversync__upload__v1__record_refusal_request__pack
+                     (const Oversync__Upload__V1__RecordRefusalRequest   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__record_refusal_request__pack_to_buffer
+                     (const Oversync__Upload__V1__RecordRefusalRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__RecordRefusalRequest *
+       oversync__upload__v1__record_refusal_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__record_refusal_request__free_unpacked
+                     (Oversync__Upload__V1__RecordRefusalRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__RecordRefusalReply methods */
+void   oversync__upload__v1__record_refusal_reply__init
+                     (Oversync__Upload__V1__RecordRefusalReply         *message);
+size_t oversync__upload__v1__record_refusal_reply__get_packed_size
+                     (const Oversync__Upload__V1__RecordRefusalReply   *message);
+size_t oversync__upload__v1__record_refusal_reply__pack
+                     (const Oversync__Upload__V1__RecordRefusalReply   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__record_refusal_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__RecordRefusalReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__RecordRefusalReply *
+       oversync__upload__v1__record_refusal_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__record_refusal_reply__free_unpacked
+                     (Oversync__Upload__V1__RecordRefusalReply *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__RecordSettingsRequest methods */
+void   oversync__upload__v1__record_settings_request__init
+                     (Oversync__Upload__V1__RecordSettingsRequest         *message);
+size_t oversync__upload__v1__record_settings_request__get_packed_size
+                     (const Oversync__Upload__V1__RecordSettingsRequest   *message);
+size_t oversync__upload__v1__record_settings_request__pack
+                     (const Oversync__Upload__V1__RecordSettingsRequest   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__record_settings_request__pack_to_buffer
+                     (const Oversync__Upload__V1__RecordSettingsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__RecordSettingsRequest *
+       oversync__upload__v1__record_settings_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__record_settings_request__free_unpacked
+                     (Oversync__Upload__V1__RecordSettingsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__RecordSettingsReply methods */
+void   oversync__upload__v1__record_settings_reply__init
+                     (Oversync__Upload__V1__RecordSettingsReply         *message);
+size_t oversync__upload__v1__record_settings_reply__get_packed_size
+                     (const Oversync__Upload__V1__RecordSettingsReply   *message);
+size_t oversync__upload__v1__record_settings_reply__pack
+                     (const Oversync__Upload__V1__RecordSettingsReply   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__record_settings_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__RecordSettingsReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__RecordSettingsReply *
+       oversync__upload__v1__record_settings_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__record_settings_reply__free_unpacked
+                     (Oversync__Upload__V1__RecordSettingsReply *message,
+                      ProtobufCAllocator *allocator);
 /* Oversync__Upload__V1__PushChangesRequest methods */
 void   oversync__upload__v1__push_changes_request__init
                      (Oversync__Upload__V1__PushChangesRequest         *message);
@@ -806,6 +950,18 @@ void   oversync__upload__v1__show_user_reply__free_unpacked
                       ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
+typedef void (*Oversync__Upload__V1__RecordRefusalRequest_Closure)
+                 (const Oversync__Upload__V1__RecordRefusalRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__RecordRefusalReply_Closure)
+                 (const Oversync__Upload__V1__RecordRefusalReply *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__RecordSettingsRequest_Closure)
+                 (const Oversync__Upload__V1__RecordSettingsRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__RecordSettingsReply_Closure)
+                 (const Oversync__Upload__V1__RecordSettingsReply *message,
+                  void *closure_data);
 typedef void (*Oversync__Upload__V1__PushChangesRequest_Closure)
                  (const Oversync__Upload__V1__PushChangesRequest *message,
                   void *closure_data);
@@ -915,6 +1071,14 @@ struct Oversync__Upload__V1__Upload_Service
                     const Oversync__Upload__V1__ShowUserRequest *input,
                     Oversync__Upload__V1__ShowUserReply_Closure closure,
                     void *closure_data);
+  void (*record_refusal)(Oversync__Upload__V1__Upload_Service *service,
+                         const Oversync__Upload__V1__RecordRefusalRequest *input,
+                         Oversync__Upload__V1__RecordRefusalReply_Closure closure,
+                         void *closure_data);
+  void (*record_settings)(Oversync__Upload__V1__Upload_Service *service,
+                          const Oversync__Upload__V1__RecordSettingsRequest *input,
+                          Oversync__Upload__V1__RecordSettingsReply_Closure closure,
+                          void *closure_data);
 };
 typedef void (*Oversync__Upload__V1__Upload_ServiceDestroy)(Oversync__Upload__V1__Upload_Service *);
 void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *service,
@@ -931,7 +1095,9 @@ void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *s
       function_prefix__ ## retry_failure,\
       function_prefix__ ## list_devices,\
       function_prefix__ ## set_device_access,\
-      function_prefix__ ## show_user  }
+      function_prefix__ ## show_user,\
+      function_prefix__ ## record_refusal,\
+      function_prefix__ ## record_settings  }
 void oversync__upload__v1__upload__push_changes(ProtobufCService *service,
                                                 const Oversync__Upload__V1__PushChangesRequest *input,
                                                 Oversync__Upload__V1__PushChangesReply_Closure closure,
@@ -968,9 +1134,21 @@ void oversync__upload__v1__upload__show_user(ProtobufCService *service,
                                              const Oversync__Upload__V1__ShowUserRequest *input,
                                              Oversync__Upload__V1__ShowUserReply_Closure closure,
                                              void *closure_data);
+void oversync__upload__v1__upload__record_refusal(ProtobufCService *service,
+                                                  const Oversync__Upload__V1__RecordRefusalRequest *input,
+                                                  Oversync__Upload__V1__RecordRefusalReply_Closure closure,
+                                                  void *closure_data);
+void oversync__upload__v1__upload__record_settings(ProtobufCService *service,
+                                                   const Oversync__Upload__V1__RecordSettingsRequest *input,
+                                                   Oversync__Upload__V1__RecordSettingsReply_Closure closure,
+                                                   void *closure_data);
 
 /* --- descriptors --- */
 
+extern const ProtobufCMessageDescriptor oversync__upload__v1__record_refusal_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__record_refusal_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__record_settings_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__record_settings_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__note_hydration_request__descriptor;

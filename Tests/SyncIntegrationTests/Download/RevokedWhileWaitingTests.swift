@@ -31,7 +31,8 @@ import Testing
             @Sendable func setAccess(_ mayAccess: Bool) async throws {
                 let place = DevicePlace(user: UserID("ann"), device: DeviceID("phone"))
                 try await database.pool.withConnection {
-                    _ = try await Devices.setAccess(mayAccess, of: place, on: $0)
+                    _ = try await Devices.setAccess(
+                        mayAccess, of: place, by: .session(on: nil), on: $0)
                 }
             }
             async let tablet = wait("tablet")

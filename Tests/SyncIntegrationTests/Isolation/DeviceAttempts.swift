@@ -25,6 +25,6 @@ extension StatementAttempt {
     ]
 
     private static func bindAccess(_ bindings: inout Bindings, _ stranger: Stranger) {
-        for text in [Stranger.user, "unknown", "bob"] { bindings.bind(text) }
+        for text in [Stranger.user, "unknown"] { bindings.bind(text) }
     }
 }

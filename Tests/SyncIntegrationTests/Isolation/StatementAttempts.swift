@@ -1,4 +1,3 @@
-@testable import AuthService
 @testable import DownloadService
 import Model
 import Postgres
@@ -24,15 +23,14 @@ struct StatementAttempt: Sendable {
     /// Every fixed statement of the services. Those that write come last: what they leave is the stranger's.
     static let all =
         transactions + catalog + keys + reads + downloads + administration
-        + deviceAdministration + writes
+        + deviceAdministration + audit + writes
 
     private static let transactions = [
         UploadStatements.begin, UploadStatements.savepoint, UploadStatements.rollbackToSavepoint,
         UploadStatements.releaseSavepoint, UploadStatements.deferConstraints,
         UploadStatements.checkConstraints, UploadStatements.commit, UploadStatements.rollback,
         UploadStatements.enterDeletes, UploadStatements.enterUpserts,
-        UploadStatements.renderAsCapture, AuthStatements.begin,
-        AuthStatements.commit,
+        UploadStatements.renderAsCapture,
         DownloadStatements.begin, DownloadStatements.commit,
     ].map { StatementAttempt($0, .nobodysRows) }
 
@@ -67,16 +65,6 @@ struct StatementAttempt: Sendable {
                 bindings.bind(names)
             }
         }
-
-    private static let keys = [
-        StatementAttempt(AuthStatements.lockKeys, .nobodysRows),
-        StatementAttempt(AuthStatements.ReadKeys.statement, .nobodysRows),
-        StatementAttempt(AuthStatements.InsertKey.statement, .nobodysRows) { bindings, _ in
-            bindings.bind("kid")
-            bindings.bind(bytes: [1])
-            bindings.bind(bytes: [2])
-        },
-    ]
 
     private static let reads = [
         StatementAttempt(UploadStatements.configure, .nobodysRows) { bindings, _ in
@@ -266,9 +254,6 @@ struct StatementAttempt: Sendable {
         },
         StatementAttempt(FailureStatements.probe, .administrators) { $0.bind($1.failure) },
         StatementAttempt(FailureStatements.resolve, .administrators) { $0.bind($1.failure) },
-        StatementAttempt(FailureStatements.audit, .administrators) { bindings, _ in
-            for text in ["bob", "test", "1", "done"] { bindings.bind(text) }
-        },
         StatementAttempt(CompactionStatements.ReadNextScope.statement, .administrators) {
             bindings, _ in
             bindings.bind(Int64(0))
@@ -298,9 +283,7 @@ struct StatementAttempt: Sendable {
         StatementAttempt(CompactionStatements.forgetHydrations, .administrators),
         StatementAttempt(ForeignKeyStatements.ReadImmediateKeys.statement, .nobodysRows),
         StatementAttempt(EpochStatements.Read.statement, .nobodysRows),
-        StatementAttempt(EpochStatements.Begin.statement, .administrators) { bindings, _ in
-            bindings.bind("why")
-        },
+        StatementAttempt(EpochStatements.Begin.statement, .administrators),
     ]
 
     private static func bindStretch(_ bindings: inout Bindings, _ stranger: Stranger) {

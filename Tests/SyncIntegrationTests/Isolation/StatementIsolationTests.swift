@@ -34,7 +34,7 @@ struct StatementIsolationTests {
         let listed =
             UploadStatements.all + DownloadStatements.all + FailureStatements.all
             + AuthStatements.all + CompactionStatements.all + ForeignKeyStatements.all
-            + EpochStatements.all + DeviceAdministration.all
+            + EpochStatements.all + DeviceAdministration.all + AuditStatements.all
         #expect(Set(listed.map(\.name)).subtracting(attempted).sorted() == [])
         #expect(attempted.count == StatementAttempt.all.count)
         // Statements that no list has would be found on the services' connection.
@@ -49,7 +49,9 @@ struct StatementIsolationTests {
             let store = FailureStore(pool: database.pool)
             _ = try await store.failure(stranger.failure, deadline: .now + .seconds(30))
             try await store.close(
-                stranger.failure, isResolved: true, by: "root", outcome: "applied",
+                stranger.failure, isResolved: true,
+                recording: AuditEntry(
+                    .retryFailure, of: "\(stranger.failure)", by: .token("root"), code: "applied"),
                 deadline: .now + .seconds(30))
             var sent: Set<String> = []
             for pool in [database.pool, database.downloadPool] {

@@ -2,6 +2,7 @@
 @testable import DatabaseKit
 import Postgres
 @testable import Sidecar
+import SigningKeys
 import Testing
 
 @Suite("Statements that get no answer end by themselves", .timeLimit(.minutes(1)))
@@ -26,7 +27,10 @@ struct DeadlineTests {
             let pool = PostgresPool(
                 configuration, pool: try PoolConfiguration(), logger: SyncedDatabase.logger)
             let ring = KeyRing(
-                pool: pool, seal: KeySeal(masterKey: String(repeating: "m", count: 32)),
+                pool: pool,
+                store: KeyStore(
+                    KeySeals(current: String(repeating: "m", count: 32)),
+                    by: .service("oversync-auth", on: "t")),
                 logger: SyncedDatabase.logger)
             let error = await #expect(throws: PostgresError.self) { _ = try await ring.snapshot() }
             #expect(error?.kind == .deadlineExceeded)

@@ -39,7 +39,7 @@ struct PrivilegesTests {
                             + Set(catalog.tables.flatMap(UploadPrivileges.business)),
                         statements: attempts(
                             UploadStatements.all + FailureStatements.all + DeviceAdministration.all
-                                + catalogStatements
+                                + AuditStatements.ofUpload + catalogStatements
                                 + [FlawStatements.ReadStates.statement]),
                         generated: generated(schema, stranger.named))
                 ),

@@ -9,6 +9,7 @@ import Postgres
 import Protos
 import ServiceKit
 import Sidecar
+import SigningKeys
 import Testing
 import TestSupport
 @testable import UploadService
@@ -113,11 +114,14 @@ struct PgBouncerTests {
         var configuration = configuration
         configuration.keywords["user"] = ServiceRole.auth.defaultName
         configuration.serve(isPooled: isPooled)
-        let seal = KeySeal(masterKey: String(repeating: "m", count: 32))
+        let store = KeyStore(
+            KeySeals(current: String(repeating: "m", count: 32)),
+            by: .service("oversync-auth", on: "t"))
         let pool = PostgresPool(
             configuration, pool: try PoolConfiguration(), logger: SyncedDatabase.logger)
         func kid() async throws -> String {
-            try await KeyRing(pool: pool, seal: seal, logger: SyncedDatabase.logger).snapshot().kid
+            try await KeyRing(pool: pool, store: store, logger: SyncedDatabase.logger).snapshot()
+                .kid
         }
         #expect(try await kid() == kid())
     }

@@ -1,8 +1,8 @@
-@testable import AuthService
 import DatabaseKit
 import LocalPostgres
 import Postgres
 import Sidecar
+import SigningKeys
 import Testing
 import TestSupport
 
@@ -107,14 +107,17 @@ struct ServiceSettingsTests {
         let kid = "settings"
         let rows = try await pool.withConnection { connection in
             try await connection.run(
-                AuthStatements.InsertKey(
+                KeyStatements.InsertKey(
                     kid: kid, publicKey: publicKey, sealedKey: sealed))
-            return try await connection.run(AuthStatements.ReadKeys()).all()
+            return try await connection.run(KeyStatements.ReadKeys()).all()
         }
         let key = try #require(rows.first { $0.kid == kid })
         #expect(key.sealedKey == sealed)
         let active = try await database.value(
-            "SELECT extract(epoch FROM active_from)::float8::text FROM oversync_auth.signing_key")
-        #expect("\(key.activeFrom)" == active.map { "\(Double($0) ?? 0)" })
+            """
+            SELECT to_char(active_from AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+            FROM oversync_auth.signing_key
+            """)
+        #expect(key.activeFrom == active && (0..<600).contains(key.age))
     }
 }

@@ -56,15 +56,16 @@ import Testing
             #expect(code == "unknown_device")
             let audit = try await database.value(
                 """
-                SELECT string_agg(concat_ws(' ', actor, action, target, outcome,
+                SELECT string_agg(concat_ws(' ', actor, action, outcome, code,
                     details->>'user', details->>'device'), ', ' ORDER BY id) FROM sync.audit
-                WHERE target = 'ann/lost'
+                WHERE target IN ('ann/lost', 'ann/unheard')
                 """)
             #expect(
                 audit == """
-                    root device.revoke ann/lost revoked ann lost, \
-                    root device.revoke ann/lost unchanged ann lost, \
-                    root device.restore ann/lost restored ann lost
+                    root device.revoke done ann lost, \
+                    root device.revoke done unchanged ann lost, \
+                    root device.restore done ann lost, \
+                    root device.restore refused unknown_device ann unheard
                     """)
             #expect(try await database.verify().0 == [])
         }

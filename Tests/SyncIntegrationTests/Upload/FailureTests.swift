@@ -91,11 +91,28 @@ struct FailureTests {
                 "ann", roles: ["checker"], Self.bad(1, key: "1"))
             #expect(again.outcomes.map(\.line) == ["applied 1"] && again.duplicates == 1)
             let audit = try await database.value(
-                "SELECT string_agg(actor || ' ' || action || ' ' || outcome, ', ' ORDER BY id) FROM sync.audit"
-            )
+                """
+                SELECT string_agg(concat_ws(' ', actor_kind, actor, action, target, outcome, code),
+                    ', ' ORDER BY id)
+                FROM sync.audit WHERE action LIKE '%.retry'
+                """)
+            let retry = "token root materialize-failure.retry \(first.id)"
             #expect(
-                audit == "root materialize-failure.retry materialize_error, "
-                    + "root materialize-failure.retry applied")
+                audit == "\(retry) begun, \(retry) refused materialize_error, "
+                    + "\(retry) begun, \(retry) done applied")
+            #expect(
+                try await database.value(
+                    """
+                    SELECT concat_ws(' ', count(*), count(DISTINCT operation)) FROM sync.audit
+                    WHERE action LIKE '%.retry'
+                    """) == "4 2")
+            // Who read the rows of users is recorded, too.
+            #expect(
+                try await database.value(
+                    """
+                    SELECT concat_ws(' ', count(*), min(actor), min(details->>'limit')) FROM sync.audit
+                    WHERE action LIKE '%.list'
+                    """) == "3 root 100")
             #expect(try await database.verify().0 == [])
         }
     }
@@ -193,7 +210,9 @@ struct FailureTests {
                 try await other.execute(script: "ROLLBACK")
             }
             #expect(try await list().map(\.retryCount) == [0])
-            #expect(try await database.value("SELECT count(*)::text FROM sync.audit") == "0")
+            #expect(
+                try await database.value(
+                    "SELECT count(*)::text FROM sync.audit WHERE action LIKE '%.retry'") == "0")
             #expect(try await retry(failure.id).contains(#""status":"applied""#))
         }
     }

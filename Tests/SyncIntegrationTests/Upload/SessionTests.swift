@@ -30,7 +30,7 @@ struct UploadOnPostgresTests {
             defer { connection.close() }
             for statement in UploadStatements.all + DownloadStatements.all
                 + CompactionStatements.all + ForeignKeyStatements.all + EpochStatements.all
-                + DeviceAdministration.all
+                + DeviceAdministration.all + AuditStatements.all
             {
                 let description = try await connection.describe(statement)
                 #expect(description.parameters == statement.parameters, "\(statement.name)")

@@ -3,6 +3,7 @@ import Foundation
 import Model
 import OperatorKit
 import Sidecar
+import WireJSON
 
 /// `oversync adopt`: rows that were there before the table was registered.
 struct AdoptCommand: AsyncParsableCommand {
@@ -31,16 +32,26 @@ struct AdoptCommand: AsyncParsableCommand {
         var left: [Difference.Kind: Int] = [:]
         let count = try await withConnection(to: target) { reading in
             try await withConnection(to: target) { writing in
-                try await Adoption(reading: reading, writing: writing).adopt(
-                    table, owner: user,
-                    leftOut: {
-                        left[$0.kind, default: 0] += 1
-                        print($0)
-                    },
-                    progress: {
-                        print("\($0) rows adopted")
-                        fflush(nil)
-                    })
+                try await AuditTrail.ofThisTerminal.record(
+                    .adopt, of: table.description, ["owner": user.map { .string($0) }], on: writing
+                ) {
+                    let count = try await Adoption(reading: reading, writing: writing).adopt(
+                        table, owner: user,
+                        leftOut: {
+                            left[$0.kind, default: 0] += 1
+                            print($0)
+                        },
+                        progress: {
+                            print("\($0) rows adopted")
+                            fflush(nil)
+                        })
+                    return .init(
+                        count,
+                        [
+                            "rows": .integer(Int64(count)),
+                            "left_out": .integer(Int64(left.values.reduce(0, +))),
+                        ])
+                }
             }
         }
         guard !left.isEmpty else { return print("\(table): \(count) rows adopted, all done") }

@@ -3,6 +3,7 @@ import Foundation
 import Model
 import OperatorKit
 import Sidecar
+import WireJSON
 
 /// `oversync compact`: logs that grow no longer than they must.
 struct CompactCommand: AsyncParsableCommand {
@@ -27,6 +28,8 @@ struct CompactCommand: AsyncParsableCommand {
     var tombstoneDays = 90
     @Option(help: "Days to keep changes that tables have refused. They stay without it.")
     var failureDays: Int?
+    @Option(help: "Days to keep the audit. It stays without it.")
+    var auditDays: Int?
     @Option(help: "Only this user's log.")
     var user: String?
     @OptionGroup var database: MigrateCommand.Database
@@ -34,7 +37,7 @@ struct CompactCommand: AsyncParsableCommand {
     func validate() throws {
         for (name, days) in [
             ("--superseded-days", supersededDays), ("--tombstone-days", tombstoneDays),
-            ("--failure-days", failureDays ?? 1),
+            ("--failure-days", failureDays ?? 1), ("--audit-days", auditDays ?? 1),
         ] where !(1...Self.maximumDays).contains(days) {
             throw ValidationError("\(name) must be between 1 and \(Self.maximumDays)")
         }
@@ -50,13 +53,22 @@ struct CompactCommand: AsyncParsableCommand {
             superseded: Int64(supersededDays) * Self.secondsPerDay,
             tombstones: Int64(tombstoneDays) * Self.secondsPerDay,
             failures: failureDays.map { Int64($0) * Self.secondsPerDay })
-        let summary = try await withConnection(to: try database.resolve()) { connection in
-            try await Compactor(connection: connection, retention: retention).run(user: user) {
-                print(
-                    "\(printable($0)): \($1.superseded) replaced changes and \($1.tombstones) deletes removed"
-                )
-                fflush(nil)
+        let (summary, pruned) = try await withConnection(to: try database.resolve()) { connection in
+            let trail = AuditTrail.ofThisTerminal
+            let summary = try await trail.record(
+                .compact, of: user ?? "all users", asked, on: connection
+            ) {
+                let summary = try await Compactor(connection: connection, retention: retention)
+                    .run(user: user) {
+                        print(
+                            "\(printable($0)): \($1.superseded) replaced changes and "
+                                + "\($1.tombstones) deletes removed")
+                        fflush(nil)
+                    }
+                return .init(summary, Self.details(summary))
             }
+            guard let auditDays else { return (summary, Int64?.none) }
+            return (summary, try await trail.prune(olderThanDays: auditDays, on: connection))
         }
         print(
             """
@@ -64,5 +76,22 @@ struct CompactCommand: AsyncParsableCommand {
             \(summary.users) logs
             """)
         if failureDays != nil { print("\(summary.failures) refused changes removed") }
+        if let pruned { print("\(pruned) rows of the audit removed") }
+    }
+
+    /// What it was asked for, for the audit.
+    private var asked: JSONDocument {
+        [
+            "superseded_days": .integer(Int64(supersededDays)),
+            "tombstone_days": .integer(Int64(tombstoneDays)),
+            "failure_days": failureDays.map { .integer(Int64($0)) },
+        ]
+    }
+
+    private static func details(_ summary: Compactor.Summary) -> JSONDocument {
+        [
+            "users": .integer(Int64(summary.users)), "superseded": .integer(summary.superseded),
+            "tombstones": .integer(summary.tombstones), "failures": .integer(summary.failures),
+        ]
     }
 }

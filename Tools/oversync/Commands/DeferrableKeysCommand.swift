@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import OperatorKit
 import Sidecar
+import WireJSON
 
 /// `oversync migrate fk-deferrable`: foreign keys that are checked at commit.
 struct DeferrableKeysCommand: AsyncParsableCommand {
@@ -41,12 +42,22 @@ struct DeferrableKeysCommand: AsyncParsableCommand {
                 }
                 return
             }
-            let outcomes = try await keys.convert { outcome in
-                print("\(outcome.key): \(outcome.problem?.description ?? "deferred")")
-                fflush(nil)
+            let (count, left) = try await AuditTrail.ofThisTerminal.record(
+                .deferKeys, of: "foreign keys of registered tables", on: connection
+            ) {
+                let outcomes = try await keys.convert { outcome in
+                    print("\(outcome.key): \(outcome.problem?.description ?? "deferred")")
+                    fflush(nil)
+                }
+                let left = outcomes.count { $0.problem != nil }
+                return .init(
+                    (outcomes.count, left),
+                    [
+                        "converted": .integer(Int64(outcomes.count - left)),
+                        "left": .integer(Int64(left)),
+                    ])
             }
-            let left = outcomes.count { $0.problem != nil }
-            print("\(outcomes.count - left) keys converted, \(left) left")
+            print("\(count - left) keys converted, \(left) left")
             if left > 0 { throw ExitCode(1) }
         }
     }

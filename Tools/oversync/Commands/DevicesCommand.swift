@@ -46,7 +46,7 @@ struct DevicesCommand: AsyncParsableCommand {
             discussion: """
                 It is refused with device_revoked (403) within a second; its watches and long \
                 polls end. What it wrote stays. A device that never came can be revoked, too. \
-                Recorded in sync.audit.
+                Recorded in the audit.
                 """)
 
         @OptionGroup var target: Target
@@ -83,7 +83,8 @@ struct DevicesCommand: AsyncParsableCommand {
         func setAccess(_ mayAccess: Bool) async throws {
             let place = DevicePlace(user: UserID(user), device: DeviceID(device))
             let changed = try await withConnection(to: try database.resolve()) {
-                try await Devices.setAccess(mayAccess, of: place, on: $0)
+                try await Devices.setAccess(
+                    mayAccess, of: place, by: AuditTrail.ofThisTerminal.origin, on: $0)
             }
             guard let changed else {
                 throw StackError(

@@ -39,7 +39,7 @@ struct EpochCommand: AsyncParsableCommand {
 
         func run() async throws {
             let (before, after) = try await withConnection(to: try database.resolve()) {
-                try await Epoch.begin(on: $0, because: reason)
+                try await Epoch.begin(on: $0, because: reason, by: .thisTerminal)
             }
             print(
                 "\(after), after \(before): each device reads its user's log again at its next sync"

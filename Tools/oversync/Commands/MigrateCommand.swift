@@ -5,6 +5,7 @@ import OperatorKit
 import Postgres
 import ServiceKit
 import Sidecar
+import WireJSON
 
 /// `oversync migrate`: brings a database to this program's layout and registers the tables.
 struct MigrateCommand: AsyncParsableCommand {
@@ -92,26 +93,64 @@ struct MigrateCommand: AsyncParsableCommand {
                     return print(plan ? "-- Nothing to do: \(remark)" : remark)
                 }
                 guard plan else {
-                    let run = MigrationRun(on: connection)
-                    try await Self.migrate(registrations, roles, in: run) { print($0) }
+                    try await Self.execute(registrations, roles, on: connection, status)
                     return print(
                         "layout \(Migration.currentVersion), "
                             + "\(registrations.count) tables registered")
                 }
                 let text = try await MigrationRun.rehearse(on: connection) { run in
-                    try await Self.migrate(registrations, roles, in: run) { _ in }
+                    try await Self.migrate(registrations, roles, in: run, report: { _ in })
                 }.description
                 // Not `print`, which says nothing of a full disk: half a plan must not look whole.
                 try FileHandle.standardOutput.write(contentsOf: Data("\(text)\n".utf8))
             }
         }
 
+        /// Takes the steps, and records them in the audit, which is there once the layout is.
+        private static func execute(
+            _ registrations: [TableRegistration], _ roles: RoleRequest,
+            on connection: PostgresConnection, _ status: Migrator.Status
+        ) async throws {
+            let run = MigrationRun(on: connection)
+            let begin = {
+                try await AuditTrail.ofThisTerminal.begin(
+                    .migrate, of: "layout \(Migration.currentVersion)",
+                    ["layout": .integer(Int64(status.version))], on: connection)
+            }
+            var operation = status.pending.isEmpty ? try await begin() : nil
+            var remarks: [String] = []
+            do {
+                try await migrate(registrations, roles, in: run) {
+                    if operation == nil { operation = try await begin() }
+                } report: {
+                    remarks.append($0)
+                    print($0)
+                }
+                try await operation?.finish(on: connection, details(registrations, remarks))
+            } catch {
+                await operation?.fail(error, on: connection)
+                throw error
+            }
+        }
+
+        private static func details(
+            _ registrations: [TableRegistration], _ remarks: [String]
+        ) -> JSONDocument {
+            [
+                "tables": .integer(Int64(registrations.count)),
+                "done": .array(remarks.map { .string($0) }),
+            ]
+        }
+
         /// The steps, the same whether they are executed or rehearsed.
+        ///
+        /// - Parameter laidOut: called once the layout is current.
         private static func migrate(
             _ registrations: [TableRegistration], _ roles: RoleRequest, in run: MigrationRun,
-            report: (String) -> Void
+            laidOut: () async throws -> Void = {}, report: (String) -> Void
         ) async throws {
             for name in try await Migrator(in: run).migrate() { report("applied \(name)") }
+            try await laidOut()
             try await RoleInstallation(roles, in: run).apply().forEach(report)
             let before = try await registered(on: run.connection)
             try await Registration.apply(registrations, in: run).forEach(report)

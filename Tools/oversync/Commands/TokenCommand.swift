@@ -6,6 +6,7 @@ import OperatorKit
 import Protos
 import RPC
 import ServiceKit
+import Sidecar
 import Tokens
 
 /// `oversync token`: mints a token for trying things out, or for a back end's scripts.
@@ -91,7 +92,9 @@ struct TokenCommand: AsyncParsableCommand {
         request.device = device
         request.lifetimeSeconds = UInt32(lifetime)
         request.roles = role
-        let context = CallContext(requestID: UUID().uuidString, deadline: .now + .seconds(5))
+        let context = CallContext(
+            requestID: UUID().uuidString, deadline: .now + .seconds(5),
+            clientAddress: AuditOrigin.thisTerminal.host)
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await client.run() }
             defer { group.cancelAll() }

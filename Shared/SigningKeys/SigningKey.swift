@@ -1,32 +1,32 @@
 import Crypto
 import Foundation
-import JWTKit
 import WireJSON
 
 /// A key pair that signs tokens (ES256), known to verifiers by its `kid`.
-struct SigningKey: Sendable {
-    let kid: String
-    let privateKey: P256.Signing.PrivateKey
-    /// Signs from then on.
-    let activeFrom: Date
+package struct SigningKey: Sendable {
+    package let kid: String
+    package let privateKey: P256.Signing.PrivateKey
 
-    /// A new key. Its name is the first half of its public key's SHA-256, so that no two keys share one.
-    init(activeFrom: Date) {
-        let key = P256.Signing.PrivateKey()
-        let digest = SHA256.hash(data: key.publicKey.x963Representation)
-        kid = Data(digest.prefix(16)).base64URL
+    /// A new key. Its name is the first half of its public key's SHA-256, so that no two keys share
+    /// one. It does not begin like an option of a command.
+    package init() {
+        var key = P256.Signing.PrivateKey()
+        while Self.name(of: key).hasPrefix("-") { key = P256.Signing.PrivateKey() }
+        kid = Self.name(of: key)
         privateKey = key
-        self.activeFrom = activeFrom
     }
 
-    init(kid: String, privateKey: P256.Signing.PrivateKey, activeFrom: Date) {
+    private static func name(of key: P256.Signing.PrivateKey) -> String {
+        Data(SHA256.hash(data: key.publicKey.x963Representation).prefix(16)).base64URL
+    }
+
+    package init(kid: String, privateKey: P256.Signing.PrivateKey) {
         self.kid = kid
         self.privateKey = privateKey
-        self.activeFrom = activeFrom
     }
 
     /// The public half as a JSON Web Key (RFC 7517, RFC 7518 §6.2).
-    var publicJWK: JSONDocument {
+    package var publicJWK: JSONDocument {
         let point = privateKey.publicKey.rawRepresentation
         return [
             "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": .string(kid),

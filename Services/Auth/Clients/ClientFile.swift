@@ -1,0 +1,151 @@
+import Foundation
+import Model
+import Tokens
+import Yams
+
+/// Reads the file of back ends that may ask for tokens (`OVERSYNC_AUTH_CLIENTS_FILE`).
+enum ClientFile {
+    /// Most clients of one file.
+    static let maximumClients = 1000
+    /// Most patterns of one client.
+    static let maximumNames = 100
+    /// Most roles of one client: gateways take no token with more.
+    static let maximumRoles = 64
+    /// What stands before a client in an error text.
+    private static let section = "clients"
+
+    static let clientKeys: Set<String> = [
+        "id", "secret_sha256", "users", "devices", "roles", "max_lifetime_seconds",
+    ]
+
+    private struct File: Decodable {
+        let clients: [Entry]
+    }
+
+    private struct Entry: Decodable {
+        let id: String
+        let secrets: [String]
+        let users: [String]
+        let devices: [String]?
+        let roles: [String]?
+        let maximumLifetime: Int?
+
+        enum CodingKeys: String, CodingKey {
+            case id
+            case secrets = "secret_sha256"
+            case users, devices, roles
+            case maximumLifetime = "max_lifetime_seconds"
+        }
+    }
+
+    /// What is wrong with a file, in words that follow the setting's name.
+    struct Problem: Error, Hashable, CustomStringConvertible {
+        let description: String
+
+        init(_ description: String) { self.description = description }
+    }
+
+    /// - Parameter lifetime: the longest of a client that names none, in seconds.
+    static func parse(
+        _ yaml: String, lifetime: Int
+    ) throws(Problem) -> [String: TokenClient] {
+        try refuseUnknownKeys(yaml)
+        let file: File
+        do {
+            file = try YAMLDecoder().decode(File.self, from: yaml)
+        } catch {
+            // The error may quote the text, which nobody is to read in a log.
+            throw Problem("is not the YAML of clients: \(explain(error))")
+        }
+        guard file.clients.count <= maximumClients else {
+            throw Problem("names more than \(maximumClients) clients")
+        }
+        var clients: [String: TokenClient] = [:]
+        for (index, entry) in file.clients.enumerated() {
+            let client = try client(entry, at: "\(section)[\(index)]", lifetime: lifetime)
+            guard clients.updateValue(client, forKey: client.id) == nil else {
+                throw Problem("\(section)[\(index)].id: \(client.id) is listed twice")
+            }
+        }
+        return clients
+    }
+
+    private static func client(
+        _ entry: Entry, at place: String, lifetime: Int
+    ) throws(Problem) -> TokenClient {
+        guard isClientID(entry.id) else {
+            throw Problem("\(place).id: must have 1 to 63 letters, digits, . _ or -")
+        }
+        guard (1...TokenClient.maximumSecrets).contains(entry.secrets.count),
+            entry.secrets.allSatisfy({ $0.wholeMatch(of: /[0-9a-f]{64}/) != nil })
+        else {
+            throw Problem(
+                "\(place).secret_sha256: must list one or two hashes of 64 digits 0-9 a-f, as "
+                    + "oversync clients new prints them")
+        }
+        for role in entry.roles ?? [] where !isRoleName(role) {
+            throw Problem("\(place).roles: a role must have 1 to 63 letters, digits, . _ : or -")
+        }
+        let longest = entry.maximumLifetime ?? lifetime
+        guard (1...TokenMint.maximumLifetimeSeconds).contains(longest) else {
+            throw Problem(
+                "\(place).max_lifetime_seconds: must be 1 to \(TokenMint.maximumLifetimeSeconds)")
+        }
+        guard (entry.roles ?? []).count <= maximumRoles else {
+            throw Problem("\(place).roles: at most \(maximumRoles)")
+        }
+        return TokenClient(
+            id: entry.id, secretHashes: entry.secrets,
+            users: try patterns(entry.users, "\(place).users"),
+            devices: try patterns(entry.devices ?? ["*"], "\(place).devices"),
+            roles: Set(entry.roles ?? []), maximumLifetime: longest)
+    }
+
+    private static func patterns(
+        _ texts: [String], _ place: String
+    ) throws(Problem) -> [NamePattern] {
+        guard (1...maximumNames).contains(texts.count),
+            texts.allSatisfy({
+                (1...WireLimits.maximumIdentityBytes).contains($0.utf8.count)
+            })
+        else {
+            throw Problem(
+                "\(place): must list 1 to \(maximumNames) patterns of at most "
+                    + "\(WireLimits.maximumIdentityBytes) bytes")
+        }
+        return texts.map(NamePattern.init)
+    }
+
+    /// A misspelt key must not be ignored in silence: it would widen what a client may ask for.
+    private static func refuseUnknownKeys(_ yaml: String) throws(Problem) {
+        guard let root = (try? Yams.compose(yaml: yaml))?.mapping else { return }
+        for key in root.keys.compactMap(\.string) where key != section {
+            throw Problem("has the unknown key \(printable(key)); known: \(section)")
+        }
+        for (index, entry) in (root[section]?.sequence ?? []).enumerated() {
+            for key in entry.mapping?.keys.compactMap(\.string) ?? []
+            where !clientKeys.contains(key) {
+                throw Problem(
+                    "\(section)[\(index)] has the unknown key \(printable(key)); known: "
+                        + clientKeys.sorted().joined(separator: ", "))
+            }
+        }
+    }
+
+    private static func explain(_ error: any Error) -> String {
+        func place(_ path: [any CodingKey]) -> String {
+            let place = path.reduce("") { place, key in
+                key.intValue.map { "\(place)[\($0)]" } ?? "\(place).\(key.stringValue)"
+            }
+            return place.isEmpty ? "it" : String(place.dropFirst())
+        }
+        return switch error {
+        case DecodingError.keyNotFound(let key, let context):
+            "\(place(context.codingPath)) \(key.stringValue) is missing"
+        case DecodingError.typeMismatch(_, let context),
+            DecodingError.valueNotFound(_, let context):
+            "\(place(context.codingPath)) has the wrong type"
+        default: "it cannot be read"
+        }
+    }
+}

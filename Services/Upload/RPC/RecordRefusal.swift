@@ -1,0 +1,41 @@
+import DatabaseKit
+import Postgres
+import Protos
+import RPC
+import ServiceKit
+import Sidecar
+import WireJSON
+
+/// The `RecordRefusal` call: somebody without the administrators' role asked for what it opens. The
+/// gateway, which has no database, bounds how many it tells of.
+struct RecordRefusal: Sendable {
+    let store: FailureStore
+
+    func callAsFunction(
+        _ request: RecordRefusalRequest, _ context: CallContext
+    ) async throws -> RPCReply<RecordRefusalReply> {
+        let leftOut = Int64(request.leftOut)
+        let details: JSONDocument = [
+            "device": .string(try context.requiredCaller().device),
+            "left_out": leftOut > 0 ? .integer(leftOut) : nil,
+        ]
+        let entry = AuditEntry(
+            .administer, of: request.route, by: try context.origin(), .refused, code: request.code,
+            details: details)
+        do {
+            try await store.record(entry, deadline: context.deadline)
+            return RPCReply(RecordRefusalReply())
+        } catch let error as PostgresError {
+            throw DatabaseFailures.upload.failure(of: error)
+        }
+    }
+}
+
+extension CallContext {
+    /// Who the audit says has asked.
+    ///
+    /// - Throws: a failure that only a fault of the gateway can bring about.
+    func origin() throws(RPCFailure) -> AuditOrigin {
+        .token(try requiredCaller().user, from: clientAddress)
+    }
+}

@@ -1,0 +1,301 @@
+@testable import AuthService
+import Foundation
+import Logging
+import Postgres
+import Protos
+import RPC
+import ServiceKit
+import Sidecar
+import SigningKeys
+import Testing
+import TestSupport
+import Tokens
+
+@Suite("Tokens for back ends")
+struct ClientTokenTests {
+    private static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    private static let template = DatabaseTemplate(name: "auth_clients") { url in
+        let connection = try await PostgresConnection.connect(
+            PostgresConfiguration(url: url), logger: quiet)
+        defer { connection.close() }
+        _ = try await Migrator(connection: connection).migrate()
+        _ = try await RoleInstallation(connection: connection).apply()
+    }
+
+    private static let secrets = [ClientSecret(), ClientSecret(), ClientSecret()]
+    private static var yaml: String {
+        """
+        clients:
+          - id: shop
+            secret_sha256: ["\(secrets[0].hash)", "\(secrets[1].hash)"]
+            users: ["customer-*", "root"]
+            devices: ["web-*"]
+            roles: [editor, admin, K]
+            max_lifetime_seconds: 600
+          - id: other
+            secret_sha256: ["\(secrets[2].hash)"]
+            users: ["*"]
+        """
+    }
+
+    private struct Fixture {
+        let owner: PostgresConnection
+        let call: IssueClientToken
+
+        func token(_ change: (inout IssueClientTokenRequest) -> Void = { _ in }) async throws
+            -> IssueTokenReply
+        {
+            var request = IssueClientTokenRequest()
+            request.clientID = "shop"
+            request.clientSecret = secrets[0].text
+            request.user = "customer-7"
+            request.device = "web-1"
+            change(&request)
+            let context = CallContext(
+                requestID: "t", deadline: .now + .seconds(30), clientAddress: "192.0.2.7")
+            return try await call(request, context).message
+        }
+
+        func refusal(_ change: (inout IssueClientTokenRequest) -> Void) async throws -> String? {
+            do {
+                _ = try await token(change)
+                return nil
+            } catch let failure as RPCFailure {
+                return "\(failure.status.rawValue) \(failure.code)"
+            }
+        }
+
+        func recorded() async throws -> [String] {
+            let rows = try await owner.run(
+                Command(
+                    Statement(
+                        name: "recorded",
+                        sql: """
+                            SELECT concat_ws(' ', actor_kind, actor, host, target, outcome, code)
+                            FROM sync.audit WHERE action = 'token.issue' ORDER BY id
+                            """)))
+            return try (0..<rows.rowCount).map { try rows.string($0, 0) }
+        }
+    }
+
+    private static func with(_ body: (Fixture) async throws -> Void) async throws {
+        try await TestDatabase.withDatabase(template: template) { url in
+            let owner = try await PostgresConnection.connect(
+                PostgresConfiguration(url: url), logger: quiet)
+            defer { owner.close() }
+            let pool = PostgresPool(
+                try PostgresConfiguration(
+                    url: TestDatabase.url(url, as: ServiceRole.auth.defaultName)),
+                pool: try PoolConfiguration(), logger: quiet)
+            let seals = KeySeals(current: String(repeating: "m", count: 32))
+            let issue = IssueToken(
+                keys: KeyRing(
+                    pool: pool, store: KeyStore(seals, by: .service("oversync-auth", on: "t")),
+                    logger: quiet),
+                audit: AuthAudit(pool: pool, logger: quiet), issuer: "i", audience: "a",
+                lifetime: 900, allowsDevelopmentSignIn: false, logger: quiet)
+            let book = try ClientBook(
+                Configuration(environment: ["OVERSYNC_AUTH_CLIENTS": yaml]), lifetime: 900)
+            try await body(
+                Fixture(owner: owner, call: IssueClientToken(clients: book, issue: issue)))
+        }
+    }
+
+    private static func claims(_ token: String) throws -> [String: Any] {
+        let part = try #require(token.split(separator: ".").dropFirst().first)
+        var text = part.replacing("-", with: "+").replacing("_", with: "/")
+        text += String(repeating: "=", count: (4 - text.count % 4) % 4)
+        let data = try #require(Data(base64Encoded: String(text)))
+        return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+    }
+
+    @Test("A client gets what it asks for, for as long as it may; each of two secrets is good")
+    func granted() async throws {
+        try await Self.with { database in
+            for secret in Self.secrets.prefix(2) {
+                let reply = try await database.token { $0.clientSecret = secret.text }
+                // The service's 900 s are more than this client's tokens may have.
+                #expect(reply.expiresIn == 600)
+                let claims = try Self.claims(reply.token)
+                #expect(claims["sub"] as? String == "customer-7")
+                #expect(claims["did"] as? String == "web-1")
+                #expect(claims["roles"] == nil)
+            }
+            #expect(try await database.token { $0.lifetimeSeconds = 60 }.expiresIn == 60)
+            #expect(try await database.token { $0.lifetimeSeconds = .max }.expiresIn == 600)
+            // Without roles a token is not a matter of the audit.
+            #expect(try await database.recorded() == [])
+            let reply = try await database.token { ($0.user, $0.roles) = ("root", ["admin"]) }
+            #expect(try Self.claims(reply.token)["roles"] as? [String] == ["admin"])
+            #expect(
+                try await database.recorded() == ["client shop 192.0.2.7 root/web-1 done"])
+        }
+    }
+
+    @Test("Everything else is refused, with the code of RFC 6749, and recorded")
+    func refused() async throws {
+        try await Self.with { database in
+            let cases: [(change: (inout IssueClientTokenRequest) -> Void, code: String)] = [
+                ({ $0.clientSecret = "wrong" }, "unauthenticated invalid_client"),
+                ({ $0.clientSecret = "" }, "unauthenticated invalid_client"),
+                ({ $0.clientID = "nobody" }, "unauthenticated invalid_client"),
+                ({ $0.clientID = "other" }, "unauthenticated invalid_client"),
+                // What the file has of a secret is not the secret.
+                (
+                    { $0.clientSecret = Self.secrets[0].hash }, "unauthenticated invalid_client"
+                ),
+                ({ $0.user = "customer" }, "invalidArgument unauthorized_client"),
+                ({ $0.user = "Customer-7" }, "invalidArgument unauthorized_client"),
+                ({ $0.device = "phone" }, "invalidArgument unauthorized_client"),
+                ({ $0.roles = ["editor", "owner"] }, "invalidArgument invalid_scope"),
+                // The Kelvin sign is equal to a K for Swift.
+                ({ $0.roles = ["\u{212A}"] }, "invalidArgument invalid_scope"),
+                (
+                    { $0.user = "customer-" + String(repeating: "x", count: 300) },
+                    "invalidArgument invalid_request"
+                ), ({ $0.user = "customer-\n" }, "invalidArgument invalid_request"),
+            ]
+            for (change, code) in cases {
+                #expect(try await database.refusal(change) == code)
+            }
+            let recorded = try await database.recorded()
+            #expect(recorded.count == cases.count)
+            #expect(
+                recorded[0] == "client shop 192.0.2.7 customer-7/web-1 refused invalid_client")
+            #expect(recorded[2].hasPrefix("client nobody "))
+        }
+    }
+
+    @Test("Whoever guesses does not fill the audit")
+    func flood() async throws {
+        try await Self.with { database in
+            for _ in 0..<100 {
+                // Not in the macro: its closure would be taken for the one below.
+                let refusal = try await database.refusal { $0.clientSecret = "guess" }
+                #expect(refusal == "unauthenticated invalid_client")
+            }
+            let count = try await database.recorded().count
+            // Thirty, and those that come back while the test runs.
+            #expect((30..<90).contains(count), "\(count)")
+            // It does not hide what a client asks for that it may not.
+            let refusal = try await database.refusal { $0.user = "nobody" }
+            #expect(refusal == "invalidArgument unauthorized_client")
+            let last = try await database.recorded().last
+            #expect(last == "client shop 192.0.2.7 nobody/web-1 refused unauthorized_client")
+        }
+    }
+
+    @Test("A token with roles that cannot be recorded is not handed out")
+    func withoutAudit() async throws {
+        try await Self.with { database in
+            _ = try await database.token()
+            try await database.owner.execute(
+                script: """
+                    REVOKE INSERT ON oversync_auth.audit FROM \(ServiceRole.auth.defaultName)
+                    """)
+            #expect(
+                try await database.refusal { ($0.user, $0.roles) = ("root", ["admin"]) }
+                    == "unavailable unavailable")
+            #expect(try await database.refusal { _ in } == nil)
+            // A wrong secret is answered as what it is.
+            #expect(
+                try await database.refusal { $0.clientSecret = "x" }
+                    == "unauthenticated invalid_client")
+        }
+    }
+}
+
+@Suite("The file of clients")
+struct ClientFileTests {
+    private static let hash = String(repeating: "a", count: 64)
+
+    private static func problem(_ yaml: String) -> String? {
+        do throws(ClientFile.Problem) {
+            _ = try ClientFile.parse(yaml, lifetime: 900)
+            return nil
+        } catch {
+            return error.description
+        }
+    }
+
+    private static func client(_ lines: String) -> String {
+        """
+        clients:
+          - id: shop
+            secret_sha256: ["\(hash)"]
+            users: ["*"]
+            \(lines)
+
+        """
+    }
+
+    @Test("What a client does not say has a narrow default")
+    func defaults() throws {
+        let client = try #require(try ClientFile.parse(Self.client(""), lifetime: 900)["shop"])
+        #expect(client.roles == [] && client.maximumLifetime == 900)
+        #expect(client.devices.allSatisfy { $0.matches("anything") })
+        #expect(try ClientFile.parse("clients: []", lifetime: 900).isEmpty)
+    }
+
+    @Test(
+        "A file that cannot be used says where and why, and quotes no secret",
+        arguments: [
+            ("", "it has the wrong type"), ("clients: 3", "clients has the wrong type"),
+            ("{", "cannot be read"),
+            ("client: []", "unknown key client"),
+            ("clients: [{id: shop}]", "clients[0] secret_sha256 is missing"),
+            (client("role: [x]"), "clients[0] has the unknown key role"),
+            (client("roles: [\"a b\"]"), "clients[0].roles"),
+            (client("max_lifetime_seconds: 0"), "clients[0].max_lifetime_seconds"),
+            (client("max_lifetime_seconds: 86401"), "clients[0].max_lifetime_seconds"),
+            (client("devices: []"), "clients[0].devices"),
+            ("clients: [{id: 'a:b', secret_sha256: ['\(hash)'], users: ['*']}]", "clients[0].id"),
+            ("clients: [{id: a, secret_sha256: [hush], users: ['*']}]", "clients[0].secret_sha256"),
+            ("clients: [{id: a, secret_sha256: [], users: ['*']}]", "clients[0].secret_sha256"),
+            (
+                client("") + "  - {id: shop, secret_sha256: ['\(hash)'], users: ['*']}",
+                "shop is listed twice"
+            ),
+        ])
+    func problems(yaml: String, words: String) {
+        let problem = Self.problem(yaml)
+        #expect(problem?.contains(words) == true, "\(problem ?? "none")")
+        #expect(problem?.contains("hush") == false)
+    }
+
+    @Test("A file that changes is taken, one that cannot be used is not, and --check tells of it")
+    func reload() throws {
+        let path = "\(FileManager.default.temporaryDirectory.path)/clients-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let configuration = Configuration(environment: ["OVERSYNC_AUTH_CLIENTS_FILE": path])
+        func write(_ text: String) throws { try Data(text.utf8).write(to: URL(filePath: path)) }
+        try write(Self.client(""))
+        let book = try ClientBook(configuration, lifetime: 900)
+        #expect(book["shop"] != nil && book["web"] == nil)
+        #expect(try !book.reload(configuration))
+        try write(Self.client("").replacing("shop", with: "web"))
+        #expect(try book.reload(configuration))
+        #expect(book["shop"] == nil && book["web"] != nil)
+        try write("clients: [{id: web}]")
+        let error = #expect(throws: ConfigurationError.self) { try book.reload(configuration) }
+        #expect(error?.key == "OVERSYNC_AUTH_CLIENTS")
+        #expect(book["web"] != nil)
+        #expect(ClientBook.problems(configuration).map(\.key) == ["OVERSYNC_AUTH_CLIENTS"])
+        #expect(ClientBook.problems(Configuration(environment: [:])).isEmpty)
+    }
+
+    @Test(
+        "A star stands for any text, everything else for itself",
+        arguments: [
+            ("*", "", true), ("*", "anything*", true), ("a", "a", true), ("a", "ab", false),
+            ("a*", "a", true), ("a*", "abc", true), ("a*", "ba", false), ("*a", "ba", true),
+            ("*a", "ab", false), ("a*a", "a", false), ("a*a", "aa", true), ("a*b*c", "abc", true),
+            ("a*b*c", "a-c", false), ("a*b*c", "axxbyyc", true), ("a**c", "abc", true),
+            ("*b*b*", "abba", true), ("*b*b*", "aba", false), ("a.c", "abc", false),
+            ("[a]", "a", false), ("é", "e\u{301}", false), ("", "", true), ("", "a", false),
+            ("*ab*abc", "ababc", true), ("*ab*abc", "abc", false),
+        ])
+    func patterns(pattern: String, name: String, matches: Bool) {
+        #expect(NamePattern(pattern).matches(name) == matches)
+    }
+}
