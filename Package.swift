@@ -132,8 +132,8 @@ let sharedTargets: [Target] = [
     shared(
         "DatabaseKit",
         [
-            "LogFields", "Postgres", "RPC", "ServiceKit", "Sidecar", "Telemetry", .lifecycle,
-            .logging,
+            "LogFields", "Model", "Postgres", "RPC", "ServiceKit", "Sidecar", "Telemetry",
+            .lifecycle, .logging,
         ]),
     shared(
         "Sidecar",

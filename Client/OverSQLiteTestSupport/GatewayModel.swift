@@ -184,10 +184,11 @@ struct GatewayModel: Sendable {
     /// of an atomic upload; and whether there are more. Tables that stored a row otherwise than it
     /// was sent are not excluded.
     func page(
-        after: Int, until: Int, limit: Int, excluding source: String?
+        after: Int, until: Int, limit: Int, excluding source: String?,
+        of isServed: (String) -> Bool
     ) -> (entries: [Entry], hasMore: Bool) {
         let all = log.filter {
-            $0.sequence > after && $0.sequence <= until
+            $0.sequence > after && $0.sequence <= until && isServed($0.place.table)
                 && ($0.source != source || returned.contains($0.place.table))
         }
         guard limit < all.count else { return (all, false) }

@@ -25,6 +25,12 @@ struct GatewayRefusal: Error, Hashable {
             .table(schema: schema, table))
     }
 
+    static func forbidden(_ schema: String, _ table: String) -> GatewayRefusal {
+        .init(
+            "forbidden_table", "no role of this token may write to \(schema).\(table)",
+            .table(schema: schema, table))
+    }
+
     static func rowMissing(_ schema: String, _ place: GatewayModel.Place) -> GatewayRefusal {
         .init(
             "row_missing",

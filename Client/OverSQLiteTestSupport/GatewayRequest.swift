@@ -14,6 +14,8 @@ struct Call {
     let epoch: String?
     /// The header in which the device sends its pair.
     let history: String?
+    /// The header in which the device says which tables it takes for readable.
+    let tables: String?
 
     struct Caller: Hashable {
         let user: String
@@ -36,6 +38,7 @@ struct Call {
         body = request.body ?? []
         epoch = Self.header("Oversync-Epoch", of: request)
         history = Self.header("Oversync-History", of: request)
+        tables = Self.header("Oversync-Tables", of: request)
     }
 
     /// A header's value; header names are case-insensitive.
@@ -93,12 +96,16 @@ struct PageQuery {
     /// The longest wait, in seconds.
     static let maximumWait = 55
     static let maximumRows = 1000
+    /// The most tables that a page can be asked of.
+    static let maximumTables = 100
 
     let after: Int
     let limit: Int
     /// nil means the end of the log.
     let until: Int?
     let schema: String?
+    /// nil means all tables.
+    let tables: Set<String>?
     let isForSelf: Bool
     /// In seconds.
     let wait: Int
@@ -111,6 +118,15 @@ struct PageQuery {
         }
         schema = query["schema"].flatMap { $0.isEmpty ? nil : $0 }
         guard schema.map(isIdentifier) != false else { throw .invalid("invalid schema name") }
+        let names = query["tables"].flatMap { $0.isEmpty ? nil : $0 }?.split(
+            separator: ",", omittingEmptySubsequences: false)
+        guard names.map({ $0.count <= Self.maximumTables }) != false,
+            names?.allSatisfy({ isIdentifier(String($0)) }) != false
+        else {
+            throw .invalid(
+                "tables must be at most \(Self.maximumTables) names with commas between")
+        }
+        tables = names.map { Set($0.map(String.init)) }
         let end = try Self.cursor(query, "until")
         until = end > 0 ? end : nil
         let refusal = "wait must be between 0 and \(Self.maximumWait) seconds"

@@ -10,6 +10,8 @@ struct UploadBody {
     let payloadLimit: Int
     let schema: String
     let tables: GatewayTables
+    /// Whether the caller may write to a table.
+    let isOpen: (String) -> Bool
 
     /// A change as it was sent.
     private struct Sent {
@@ -166,6 +168,7 @@ struct UploadBody {
             throw .badPayload("bad_payload: invalid table name \"\(table.prefix(64))\"")
         }
         guard schema == self.schema, tables.has(table) else { throw .unregistered(schema, table) }
+        guard isOpen(table) else { throw .forbidden(schema, table) }
         return table
     }
 

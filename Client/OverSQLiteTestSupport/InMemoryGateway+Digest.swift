@@ -23,7 +23,8 @@ extension InMemoryGateway {
             try Self.check(call, after: 0, of: caller, in: &state)
             let model = state.store.users[caller.user] ?? GatewayModel()
             let isServed = schema.isEmpty || schema == state.store.schema
-            let names = isServed ? state.store.servedTables : []
+            let served = isServed ? state.store.servedTables : []
+            let names = served.filter { state.access.mayRead($0, caller.user) }
             let table = call.query["table"] ?? ""
             let text: String
             if count == 0, buckets.isEmpty {
@@ -73,7 +74,8 @@ extension InMemoryGateway {
                 throw GatewayError.invalid("keys must be at most \(Self.maximumKeys)")
             }
             guard wanted.schema == state.store.schema,
-                state.store.servedTables.contains(wanted.table)
+                state.store.servedTables.contains(wanted.table),
+                state.access.mayRead(wanted.table, caller.user)
             else { throw GatewayError.tableNotRead }
             let model = state.store.users[caller.user] ?? GatewayModel()
             let page = model.newest(of: wanted.table, wanted.keys, after: after)

@@ -36,7 +36,8 @@ extension InMemoryGateway {
         do {
             let route = try route(call)
             let answer = try await route(try caller(call))
-            return respond(200, answer.text, call.telling(answer.history))
+            let tables = answer.tables.map { ["oversync-tables": $0] } ?? [:]
+            return respond(200, answer.text, call.telling(answer.history).merging(tables) { $1 })
         } catch let error as GatewayError {
             let body = """
                 {"error":"\(error.code)","message":\(GatewayAnswer.quoted(error.message)),\
@@ -77,6 +78,8 @@ extension InMemoryGateway {
         let text: String
         /// The change of the log to tell with it.
         var history: GatewayHistory?
+        /// The tables that the caller may read.
+        var tables: String?
     }
 
     /// The handler for a request.
@@ -85,7 +88,7 @@ extension InMemoryGateway {
             "/sync/upload": ("POST", { try self.upload(call, from: $0) }),
             "/sync/download": ("GET", { try await self.download(call, to: $0) }),
             "/sync/bootstrap": ("GET", { try self.bootstrap(call, $0) }),
-            "/sync/capabilities": ("GET", { _ in Answer(text: try self.capabilities()) }),
+            "/sync/capabilities": ("GET", { _ in try self.capabilities(call) }),
             "/sync/digest": ("GET", { try self.digest(call, $0) }),
             "/sync/rows": ("POST", { try self.rows(call, $0) }),
             "/sync/schema-version": ("GET", { _ in Answer(text: #"{"schema_version":1}"#) }),
@@ -122,6 +125,7 @@ extension InMemoryGateway {
     private func bootstrap(_ call: Call, _ caller: Call.Caller) throws -> Answer {
         try state.withLock { state in
             if state.isReference { throw NotThere() }
+            try GatewayAccess.check(call.tables)
             let model = state.store.users[caller.user] ?? GatewayModel()
             let highest = model.highestChangeID(of: caller.device)
             let finding = try call.told.map { #","history":"\#(model.finding($0))""# } ?? ""
@@ -130,26 +134,33 @@ extension InMemoryGateway {
                 "highest_server_seq":\(model.lastSequence),"floor":\(model.floor),\
                 "epoch":"\(Self.epoch(state))"\(finding)}
                 """
-            return Answer(text: text, history: model.history(at: model.lastSequence))
+            return Answer(
+                text: text, history: model.history(at: model.lastSequence),
+                tables: state.tables(of: call))
         }
     }
 
-    private func capabilities() throws -> String {
+    private func capabilities(_ call: Call) throws -> Answer {
         try state.withLock { state in
             if state.isReference { throw NotThere() }
-            let tables = (state.store.tables.all ?? []).map { table in
+            try GatewayAccess.check(call.tables)
+            let open = (state.store.tables.all ?? []).filter {
+                state.access.mayRead($0.name, call.user)
+            }
+            let tables = open.map { table in
                 """
                 {"schema":"\(state.store.schema)","table":"\(table.name)",\
                 "key_kind":"\(table.key == .uuid ? "uuid" : "text")","read":true,"write":true}
                 """
             }
-            return """
+            let text = """
                 {"api_versions":[1],\
                 "features":["atomic","bootstrap","digest","epoch","history","wait"],"limits":\
                 {"changes_per_upload":\(state.batchLimit),"bytes_per_payload":\(Self.payloadLimit),\
                 "bytes_per_body":\(Self.bodyLimit),"rows_per_page":\(PageQuery.maximumRows),\
-                "wait_seconds":\(PageQuery.maximumWait)},"tables":[\(tables.joined(separator: ","))]}
+                "wait_seconds":\(PageQuery.maximumWait)},"tables":[\(tables.joined(separator: ","))]\(state.readable(of: call))}
                 """
+            return Answer(text: text, tables: state.tables(of: call))
         }
     }
 
@@ -219,7 +230,8 @@ extension InMemoryGateway {
             try Self.check(call, after: 0, of: caller, in: &state)
             let changes = try UploadBody(
                 changeLimit: state.batchLimit, payloadLimit: Self.payloadLimit,
-                schema: state.store.schema, tables: state.store.tables
+                schema: state.store.schema, tables: state.store.tables,
+                isOpen: { [access = state.access] in access.mayRead($0, caller.user) }
             ).changes(call.body)
             let before = state.store.users[caller.user]?.lastSequence ?? 0
             let answers = state.store.upload(
@@ -252,17 +264,18 @@ extension InMemoryGateway {
     private func download(_ call: Call, to caller: Call.Caller) async throws -> Answer {
         let query = try PageQuery(call.query)
         try state.withLock { state in
+            try GatewayAccess.check(call.tables)
             try Self.check(call, after: query.after, of: caller, in: &state)
             if query.after == 0 {
                 state.hydrations[caller] = state.store.users[caller.user]?.floor ?? 0
             }
         }
         let isHeld = query.until == nil && query.wait > 0 && state.withLock { !$0.isReference }
-        if isHeld { try await waitForNews(query, caller) }
+        if isHeld { try await waitForNews(query, caller, call) }
         return state.withLock { state in
             let model = state.store.users[caller.user] ?? GatewayModel()
             let until = model.window(until: query.until)
-            var (page, hasMore) = Self.entries(query, caller, model, schema: state.store.schema)
+            var (page, hasMore) = Self.entries(query, caller, model, state)
             if !query.isForSelf, call.epoch == nil {
                 // Clients that know no epoch skip changes of their own.
                 for index in page.indices where page[index].source == caller.device {
@@ -275,25 +288,32 @@ extension InMemoryGateway {
             return Answer(
                 text: text,
                 history: state.isReference
-                    ? nil : model.history(at: until) ?? model.history(at: model.lastSequence))
+                    ? nil : model.history(at: until) ?? model.history(at: model.lastSequence),
+                tables: state.tables(of: call))
         }
     }
 
     private static func entries(
-        _ query: PageQuery, _ caller: Call.Caller, _ model: GatewayModel, schema: String
+        _ query: PageQuery, _ caller: Call.Caller, _ model: GatewayModel, _ state: State
     ) -> (entries: [GatewayModel.Entry], hasMore: Bool) {
-        guard query.schema == nil || query.schema == schema else { return ([], false) }
+        guard query.schema == nil || query.schema == state.store.schema else { return ([], false) }
         return model.page(
             after: query.after, until: model.window(until: query.until),
-            limit: query.limit, excluding: query.isForSelf ? nil : caller.device)
+            limit: query.limit, excluding: query.isForSelf ? nil : caller.device,
+            of: { table in
+                state.access.mayRead(table, caller.user) && query.tables?.contains(table) != false
+            })
     }
 
     // MARK: Holding requests
 
-    /// Returns when the page has a change, or when the wait is over.
-    private func waitForNews(_ query: PageQuery, _ caller: Call.Caller) async throws {
+    /// Returns when the page has a change, when the tables are others than the device takes for
+    /// readable, or when the wait is over.
+    private func waitForNews(
+        _ query: PageQuery, _ caller: Call.Caller, _ call: Call
+    ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await self.hold(query, caller) }
+            group.addTask { try await self.hold(query, caller, call) }
             if let clock {
                 group.addTask { try await clock.sleep(seconds: Double(query.wait)) }
             }
@@ -308,10 +328,10 @@ extension InMemoryGateway {
         guard let caller = call.caller else { return }
         var parameters = call.query
         parameters["include_self"] = "true"
-        try await hold(PageQuery(parameters), caller)
+        try await hold(PageQuery(parameters), caller, call)
     }
 
-    private func hold(_ query: PageQuery, _ caller: Call.Caller) async throws {
+    private func hold(_ query: PageQuery, _ caller: Call.Caller, _ call: Call) async throws {
         let id = state.withLock { state in
             state.nextWaiter += 1
             return state.nextWaiter
@@ -320,7 +340,7 @@ extension InMemoryGateway {
         while !hasNews {
             try Task.checkCancellation()
             hasNews = await withTaskCancellationHandler {
-                await nextNews(query, caller, waiter: id)
+                await nextNews(query, caller, call, waiter: id)
             } onCancel: {
                 state.withLock { $0.waiting.removeValue(forKey: id) }?.resume()
             }
@@ -328,15 +348,15 @@ extension InMemoryGateway {
     }
 
     /// Waits for the next write, unless there is already a change.
-    private func nextNews(_ query: PageQuery, _ caller: Call.Caller, waiter id: UInt64) async
-        -> Bool
-    {
+    private func nextNews(
+        _ query: PageQuery, _ caller: Call.Caller, _ call: Call, waiter id: UInt64
+    ) async -> Bool {
         var hasNews = false
         await withCheckedContinuation { continuation in
             let isNow = state.withLock { state in
                 let model = state.store.users[caller.user] ?? GatewayModel()
-                let found = Self.entries(query, caller, model, schema: state.store.schema)
-                hasNews = !found.entries.isEmpty
+                let found = Self.entries(query, caller, model, state)
+                hasNews = !found.entries.isEmpty || state.areOthers(call)
                 if hasNews || Task.isCancelled { return true }
                 state.waiting[id] = continuation
                 return false

@@ -71,9 +71,17 @@ public final class WatchableGateway: TestTransport {
             return try await compressed(gateway.send(request), for: request)
         }
         let features = state.withLock { $0.features.map { "\"\($0)\"" }.joined(separator: ",") }
-        return try await gateway.meeting(Call(request)) {
-            InMemoryGateway.json(
-                200, #"{"api_versions":[1],"features":[\#(features)],"limits":{},"tables":[]}"#)
+        let call = try Call(request)
+        return try await gateway.meeting(call) {
+            let (readable, tables) = gateway.state.withLock {
+                ($0.readable(of: call), $0.tables(of: call))
+            }
+            var answer = InMemoryGateway.json(
+                200,
+                #"{"api_versions":[1],"features":[\#(features)],"limits":{},"tables":[]"#
+                    + readable + "}")
+            if let tables { answer.headers["oversync-tables"] = tables }
+            return answer
         }
     }
 
@@ -120,7 +128,12 @@ public final class WatchableGateway: TestTransport {
     ) async throws {
         let opening = TransportResponse(status: 200, headers: ["content-type": "text/event-stream"])
         var isServed = false
-        let head = try await gateway.meeting(Call(request)) {
+        let call = try Call(request)
+        let head = try await gateway.meeting(call) {
+            if gateway.state.withLock({ $0.areOthers(call) }) {
+                let error = GatewayError.tablesChanged
+                return InMemoryGateway.json(error.status, #"{"error":"\#(error.code)"}"#)
+            }
             isServed = true
             return opening
         }
@@ -158,6 +171,8 @@ public final class WatchableGateway: TestTransport {
             }
             call.query["after"] = String(told)
             try await gateway.waitForNews(call)
+            // The real one ends it, too.
+            if gateway.state.withLock({ $0.areOthers(call) }) { return parts.finish() }
         }
     }
 }

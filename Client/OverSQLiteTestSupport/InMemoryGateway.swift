@@ -6,7 +6,8 @@ import Synchronization
 /// network. `token(user:device:)` makes its tokens, which are not signed.
 ///
 /// It behaves like the real gateway: the same test suite runs against both. It does not support the
-/// protocol's protobuf format and roles. ``watchable`` adds the watch stream and compression.
+/// protocol's protobuf format and roles; ``close(_:to:)`` stands for what roles do. ``watchable``
+/// adds the watch stream and compression.
 public final class InMemoryGateway: TestTransport {
     /// A request that the gateway received.
     public struct Request: Sendable {
@@ -50,6 +51,7 @@ public final class InMemoryGateway: TestTransport {
         var expiredTokens: Set<String> = []
         /// The floor at the time when each device began to download from 0.
         var hydrations: [Call.Caller: Int] = [:]
+        var access = GatewayAccess()
     }
 
     let state: Mutex<State>

@@ -79,7 +79,7 @@ package enum DownloadService {
                 return RPCReply(NoteHeadsReply())
             }
             serveDigests(reader, turns, metrics, process.logger, &router)
-            let bootstrap = ReadBootstrap(pool: pool, scopes: scopes)
+            let bootstrap = ReadBootstrap(pool: pool, source: source, scopes: scopes)
             router.on(DownloadRPC.readBootstrap) { request, _, context in
                 try await bootstrap(request, context)
             }

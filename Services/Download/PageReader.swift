@@ -19,10 +19,11 @@ struct PageReader: Sendable {
     func read(_ request: PageRequest, deadline: ContinuousClock.Instant) async throws -> Page {
         let catalog = try await source.catalog()
         do {
-            return try await read(request, catalog, deadline)
+            return try await read(request, catalog, deadline).telling(catalog, to: request)
         } catch is UnknownTable {
             do {
-                return try await read(request, try await source.refresh(), deadline)
+                let newer = try await source.refresh()
+                return try await read(request, newer, deadline).telling(newer, to: request)
             } catch let error as UnknownTable {
                 throw PostgresError(
                     .decoding("a change of table \(error.id): the catalog has no such table"))
@@ -57,6 +58,7 @@ struct PageReader: Sendable {
         try request.cursor.check(reading)
         var page = Page(emptyFor: request, reading.state)
         page.tell(reading, to: request)
+        page.tellTables(of: source.known, to: request)
         return page
     }
 
@@ -291,7 +293,7 @@ struct PageReader: Sendable {
     ) -> PageRange {
         PageRange(
             scope: scope, after: after, until: request.end, count: count,
-            tables: catalog.visibleTables(inSchema: request.schema, to: request.roles),
+            tables: catalog.tables(for: request),
             excluding: request.includesOwn ? nil : request.device)
     }
 

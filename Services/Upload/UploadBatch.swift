@@ -19,9 +19,9 @@ struct UploadBatch: Sendable {
 
     /// Reads and judges a body.
     ///
-    /// - Parameter roles: the caller's.
+    /// - Parameter author: on whose behalf.
     init(
-        _ body: ByteBuffer, format: BodyFormat = .json, roles: Set<String> = [],
+        _ body: ByteBuffer, format: BodyFormat = .json, author: ChangeAuthor,
         schema: UploadSchema, limits: WireLimits
     ) throws(UndecodableUpload) {
         switch format {
@@ -29,10 +29,10 @@ struct UploadBatch: Sendable {
             let changes = try body.withBytes { bytes throws(UndecodableUpload) in
                 try UploadDecoder.decode(bytes)
             }
-            self.init(changes, payloads: body, roles: roles, schema: schema, limits: limits)
+            self.init(changes, payloads: body, author: author, schema: schema, limits: limits)
         case .protobuf:
             let (changes, payloads) = try ProtobufUploadDecoder.decode(body)
-            self.init(changes, payloads: payloads, roles: roles, schema: schema, limits: limits)
+            self.init(changes, payloads: payloads, author: author, schema: schema, limits: limits)
         }
     }
 
@@ -40,10 +40,10 @@ struct UploadBatch: Sendable {
     ///
     /// - Parameters:
     ///   - payloads: the bytes of the changes' payloads.
-    ///   - roles: the caller's.
+    ///   - author: on whose behalf.
     ///   - contentHash: of what the devices sent, if `payloads` has only what was kept of it.
     init(
-        _ wire: [WireChange], payloads: ByteBuffer, roles: Set<String>, schema: UploadSchema,
+        _ wire: [WireChange], payloads: ByteBuffer, author: ChangeAuthor, schema: UploadSchema,
         limits: WireLimits, contentHash: Int64? = nil
     ) {
         self.schema = schema
@@ -54,7 +54,7 @@ struct UploadBatch: Sendable {
                 return wire.map { _ in ChangeValidation.Verdict.rejected(rejection) }
             }
             var validation = ChangeValidation(
-                schema: schema, limits: limits, roles: roles, body: bytes)
+                schema: schema, limits: limits, author: author, body: bytes)
             return wire.indices.map { validation.judge(wire[$0], at: $0) }
         }
         count = wire.count
@@ -72,7 +72,8 @@ struct UploadBatch: Sendable {
                     continue
                 }
                 let sent = contentHash.map(change.with(contentHash:)) ?? change
-                valid.append(sent.isReduced ? sent.reduced(in: &body, schema, roles) : sent)
+                valid.append(
+                    sent.isReduced ? sent.reduced(in: &body, schema, author.roles) : sent)
             case .rejected(let rejection): rejected.append((index, rejection))
             }
         }

@@ -86,12 +86,13 @@ package final class UploadExecutor: Sendable {
         deadline: ContinuousClock.Instant
     ) throws(RPCFailure) -> QueuedUpload {
         let user = UserID(caller.user)
+        let author = ChangeAuthor.caller(Caller(caller))
         return QueuedUpload(
             user: user, device: DeviceID(caller.device), roles: caller.roles, options: options,
             deadline: deadline, latestStart: latestStart(deadline), mayShare: true,
             reading: BatchReading { [limits] schema throws(UndecodableUpload) in
                 try UploadBatch(
-                    body, format: options.format, roles: Set(caller.roles), schema: schema,
+                    body, format: options.format, author: author, schema: schema,
                     limits: limits)
             },
             bytes: try queue.admit(body, of: user))

@@ -68,7 +68,9 @@ package enum UploadService {
                 logger: process.logger)
             router.on(UploadRPC.claimDevice) { try await claim($2) }
             let capabilities = ReadCapabilities(source: source, limits: limits)
-            router.on(UploadRPC.readCapabilities) { try await capabilities($2) }
+            router.on(UploadRPC.readCapabilities) { request, _, context in
+                try await capabilities(request, context)
+            }
             let failures = FailureStore(pool: pool)
             let administrators = Administrators(
                 role: try configuration.value(TokenSettings.adminRole))

@@ -85,6 +85,9 @@ CREATE TABLE sync.catalog (
     read_only_columns json,
     -- Its policies decide about uploads.
     row_security boolean NOT NULL DEFAULT false,
+    -- Who else may read and write, by the names of users and devices: [{"role": "…", "user": "…", "device": "…"}].
+    read_patterns json,
+    write_patterns json,
     UNIQUE (schema_name, table_name)
 );
 

@@ -20,5 +20,6 @@ package struct Behaviour: Sendable, CustomStringConvertible {
 
     package static let all =
         Uploads.behaviours + Refusals.behaviours + Bodies.behaviours + Feeds.behaviours
-        + Histories.behaviours + Tags.behaviours + Sums.behaviours + Doors.behaviours
+        + Histories.behaviours + Tags.behaviours + Rights.behaviours + Sums.behaviours
+        + Doors.behaviours
 }

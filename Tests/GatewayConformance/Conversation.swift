@@ -42,6 +42,8 @@ struct WirePeer: Sendable {
     var epoch: String?
     /// The change by which they prove that they know it.
     var history: String?
+    /// The tables that they take for readable.
+    var tables: String?
 
     /// Sends changes and compares the answer.
     ///
@@ -80,6 +82,7 @@ struct WirePeer: Sendable {
         if let authorization { request.headers["Authorization"] = authorization }
         if let epoch { request.headers["Oversync-Epoch"] = epoch }
         if let history { request.headers["Oversync-History"] = history }
+        if let tables { request.headers["Oversync-Tables"] = tables }
         return try await conversation.gateway.transport.send(request)
     }
 }

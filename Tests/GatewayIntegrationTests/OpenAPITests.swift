@@ -252,12 +252,14 @@ struct OpenAPITests {
             case "/sync/digest": try await good(answer, gateway, query: "?buckets=x").status
             case "/sync/download", "/sync/watch":
                 try await good(answer, gateway, query: "?after=x").status
-            case "/sync/capabilities", "/sync/schema-version":
+            case "/sync/schema-version":
                 try await Self.answer(answer, gateway, token: token, device: nil)
             case "/admin/materialize-failures":
                 try await good(answer, gateway, query: "?schema=%00").status
             case "/sync/bootstrap":
                 try await good(answer, gateway, headers: ["Oversync-History": "x"]).status
+            case "/sync/capabilities":
+                try await good(answer, gateway, headers: ["Oversync-Tables": "x"]).status
             default:
                 try await good(
                     answer, gateway, query: "?id=x&limit=x", body: ByteBuffer(string: "{")

@@ -51,6 +51,10 @@ enum Conflicts {
                 show("read again: \(report.resentRows) rows sent again")
             case .drift(let report):
                 show("\(report.rows) rows of \(report.table) were not the server's: repaired")
+            case .access(let report) where !report.closed.isEmpty:
+                show("not yours to read any more: \(report.closed.joined(separator: ", "))")
+            case .access(let report):
+                show("yours to read now: \(report.opened.joined(separator: ", "))")
             }
         }
     }

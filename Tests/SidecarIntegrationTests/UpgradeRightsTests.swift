@@ -111,7 +111,8 @@ struct UpgradeRightsTests {
             script: """
                 ALTER TABLE sync.catalog
                     ADD COLUMN except_columns text[], ADD COLUMN read_only_columns json,
-                    ADD COLUMN row_security boolean NOT NULL DEFAULT false
+                    ADD COLUMN row_security boolean NOT NULL DEFAULT false,
+                    ADD COLUMN read_patterns json, ADD COLUMN write_patterns json
                 """)
         // The capture triggers alone: those beside them call a function that layout 9 has not.
         let tables = try await Catalog.readTables(on: connection)
@@ -123,7 +124,7 @@ struct UpgradeRightsTests {
             script: """
                 ALTER TABLE sync.catalog
                     DROP COLUMN except_columns, DROP COLUMN read_only_columns,
-                    DROP COLUMN row_security
+                    DROP COLUMN row_security, DROP COLUMN read_patterns, DROP COLUMN write_patterns
                 """)
     }
 }

@@ -42,6 +42,28 @@ struct RegistrationFileTests {
             ])
     }
 
+    @Test("Lists name roles, and users and devices by patterns")
+    func grantees() throws {
+        let tables = try RegistrationFile.parse(
+            """
+            tables:
+              - table: app.tills
+                read: [staff, {role: chief}, {role: temp, device: "till-*"}, {user: "*@hq"}]
+                write: []
+            """)
+        #expect(
+            tables.map(\.access) == [
+                TableAccess(
+                    readers: Grantees(
+                        roles: ["staff", "chief"],
+                        patterns: [
+                            AccessPattern(role: "temp", device: NamePattern("till-*")),
+                            AccessPattern(user: NamePattern("*@hq")),
+                        ]),
+                    writers: Grantees(roles: []))
+            ])
+    }
+
     @Test("A table whose policies decide is named")
     func policies() throws {
         let tables = try RegistrationFile.parse(
@@ -87,7 +109,30 @@ struct RegistrationFileTests {
             "tables:\n  - {table: a.b, read_only: {state: [\"no role\"]}}",
             ["tables[0].read_only.state", "no role"]
         ),
+        (
+            "tables:\n  - {table: a.b}\n  - {table: a.c, read: [{user: \"\"}]}",
+            ["tables[1].read.user of a.c", "no pattern"]
+        ),
+        (
+            "tables:\n  - {table: a.b, write: [{device: \"*********\"}]}",
+            ["tables[0].write.device of a.b", "at most 8 *"]
+        ),
+        ("tables:\n  - {table: a.b, read: [{usr: x}]}", ["tables[0].read", "usr", "known"]),
+        ("tables:\n  - {table: a.b, read: [{}]}", ["tables[0].read of a.b", "names no role"]),
+        (
+            "tables:\n  - {table: a.b, read: [\(many)]}",
+            ["tables[0].read of a.b", "65 patterns", "at most 64"]
+        ),
+        ("tables:\n  - {table: pg_catalog.pg_class}", ["tables[0].table", "PostgreSQL's"]),
+        (
+            "tables:\n  - {table: information_schema.tables, mode: sidecar}",
+            ["tables[0].table", "cannot be registered"]
+        ),
+        ("tables:\n  - {table: sync.meta, mode: sidecar}", ["tables[0].table", "Oversync's"]),
+        ("tables:\n  - {table: oversync_auth.signing_key}", ["tables[0].table", "Oversync's"]),
     ]
+
+    private static let many = (0...64).map { "{user: u\($0)}" }.joined(separator: ", ")
 
     @Test(
         "A mistake is refused with its place and what may stand there", arguments: mistakes.indices)

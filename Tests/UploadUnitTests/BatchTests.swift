@@ -23,8 +23,10 @@ struct BatchTests {
             #"{"source_id":"x","changes":[]}"#,
         ] {
             #expect(
-                try UploadBatch(ByteBuffer(string: body), schema: schema, limits: WireLimits())
-                    .count == 0)
+                try UploadBatch(
+                    ByteBuffer(string: body), author: .test, schema: schema, limits: WireLimits()
+                )
+                .count == 0)
         }
     }
 
@@ -37,7 +39,8 @@ struct BatchTests {
         ])
     func undecodable(body: String) {
         #expect(throws: UndecodableUpload.self) {
-            try UploadBatch(ByteBuffer(string: body), schema: schema, limits: WireLimits())
+            try UploadBatch(
+                ByteBuffer(string: body), author: .test, schema: schema, limits: WireLimits())
         }
     }
 
@@ -48,7 +51,8 @@ struct BatchTests {
         ])
     func trailing(body: String) {
         let error = #expect(throws: UndecodableUpload.self) {
-            try UploadBatch(ByteBuffer(string: body), schema: schema, limits: WireLimits())
+            try UploadBatch(
+                ByteBuffer(string: body), author: .test, schema: schema, limits: WireLimits())
         }
         #expect(error?.reason.contains("there is text after the JSON value") == true)
     }
@@ -65,7 +69,8 @@ struct BatchTests {
         ] {
             #expect(throws: UndecodableUpload.tooManyChanges) {
                 try UploadBatch(
-                    ByteBuffer(bytes: body), format: format, schema: schema, limits: WireLimits())
+                    ByteBuffer(bytes: body), format: format, author: .test, schema: schema,
+                    limits: WireLimits())
             }
         }
     }
@@ -149,7 +154,7 @@ struct BatchTests {
         var limits = WireLimits()
         limits.changesPerUpload = 1
         let body = ByteBuffer(string: #"{"changes":[{},{}]}"#)
-        let batch = try UploadBatch(body, schema: schema, limits: limits)
+        let batch = try UploadBatch(body, author: .test, schema: schema, limits: limits)
         #expect(
             batch.rejected.map(\.rejection.message)
                 == Array(repeating: "batch too large: changes=2 limit=1", count: 2))
@@ -166,7 +171,8 @@ struct BatchTests {
         let large = #"{"a":"0123456789abc"}"#
         let changes = [change(fits), change(large), change(fits)].joined(separator: ",")
         let batch = try UploadBatch(
-            ByteBuffer(string: #"{"changes":[\#(changes)]}"#), schema: schema, limits: limits)
+            ByteBuffer(string: #"{"changes":[\#(changes)]}"#), author: .test, schema: schema,
+            limits: limits)
         #expect(batch.changes.count == 2)
         #expect(batch.rejected.map(\.index) == [1])
         #expect(
@@ -221,6 +227,7 @@ struct BatchTests {
 
     private func batch(_ changes: String) throws -> UploadBatch {
         try UploadBatch(
-            ByteBuffer(string: #"{"changes":[\#(changes)]}"#), schema: schema, limits: WireLimits())
+            ByteBuffer(string: #"{"changes":[\#(changes)]}"#), author: .test, schema: schema,
+            limits: WireLimits())
     }
 }

@@ -62,7 +62,7 @@ import Testing
             try uploads.map { device, changes in
                 let body = #"{"changes":[\#(changes.joined(separator: ","))]}"#
                 let batch = try UploadBatch(
-                    ByteBuffer(string: body), schema: schema, limits: WireLimits())
+                    ByteBuffer(string: body), author: .test, schema: schema, limits: WireLimits())
                 #expect(batch.rejected.isEmpty)
                 return (DeviceID(device), batch)
             }

@@ -60,6 +60,10 @@ struct Narrator: Sendable {
                 say(
                     "  \(report.rows) rows of \(report.table) on \(device.name) were not the "
                         + "server's: \(report.repaired) repaired")
+            case .access(let report):
+                say(
+                    "  \(device.name) may read other tables: \(report.opened) opened, "
+                        + "\(report.closed) closed, \(report.removedRows) rows removed")
             }
         }
     }

@@ -88,7 +88,10 @@ struct Comparing {
     ///     needs the log to stand still for a moment only.
     private func compare(_ progress: inout Progress, isFirst: Bool) async throws {
         let done = progress.done
-        let left = session.catalog.tables.filter { !done.contains($0.id) }
+        let closed = try await session.read { db in try SyncedTables(db: db).closed() }
+        let left = session.catalog.tables.filter {
+            !done.contains($0.id) && !closed.contains($0.id)
+        }
         for tables in isFirst ? [left] : left.map({ [$0] }) {
             let asked = isFirst ? nil : tables.first?.wireName
             try await compare(tables, asked, &progress)

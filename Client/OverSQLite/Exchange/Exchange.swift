@@ -10,17 +10,31 @@ struct Exchange {
     /// - Parameter isFresh: see ``Fetching/isFresh``.
     func fetch(isFresh: Bool = false) async throws {
         try await orient()
-        let fetching = Fetching(session: session, isFresh: isFresh)
-        for _ in 0..<Self.mostRereads {
+        var fetching = Fetching(session: session, isFresh: isFresh)
+        var (rereads, changes) = (0, 0)
+        while true {
             do {
                 try await fetching.run()
-                return
-            } catch let error as SyncError where error.asksForReread {
+                guard try await TableRights(session: session).removeRest() else { return }
+            } catch let error as SyncError where error.asksForReread && rereads < Self.mostRereads {
+                rereads += 1
                 try await reread(error)
+            } catch let others as Fetching.OtherTables {
+                guard changes < Self.mostTableChanges else {
+                    throw SyncError.busy(retryAfter: Self.pauseWhenTablesChange)
+                }
+                changes += 1
+                fetching.takesAnyTables = try await !TableRights(session: session)
+                    .meet(others.told)
             }
         }
-        try await fetching.run()
     }
+
+    /// Changes of the tables that the user may read which one download follows. Where replicas of
+    /// the server say different things for longer, it goes on later.
+    private static let mostTableChanges = 4
+    /// Seconds until then: replicas take up a changed configuration within five.
+    private static let pauseWhenTablesChange = 5
 
     /// Rereads that one download may begin: behind a cursor that the server cannot serve any more
     /// may be a change that it cannot prove any more.
@@ -52,12 +66,20 @@ struct Exchange {
     /// Asks the server once per process what it knows about this device.
     private func orient() async throws {
         guard session.epoch.current == .unknown else { return }
-        let told = try await state().history
-        guard let standing = try await session.gateway.bootstrap(history: told) else {
+        let state = try await state()
+        let told = state.history
+        guard
+            let standing = try await session.gateway.bootstrap(
+                history: told, tables: state.tables)
+        else {
             session.epoch.current = .none
             return
         }
         try await meet(standing, told)
+        if let tables = standing.tables, tables != state.tables {
+            // If this fails, the first page says the same.
+            _ = try? await TableRights(session: session).meet(tables)
+        }
     }
 
     /// - Parameter told: the pair that the request sent.
@@ -127,7 +149,8 @@ struct Exchange {
     /// Starts to reread the log, for the reason that the error gives.
     ///
     /// - Throws: the error itself if no reread may begin now.
-    private func reread(_ error: SyncError) async throws {
+    private func reread(_ found: SyncError) async throws {
+        let error = try await atCursorOfAll(found)
         if error.isOfAnotherHistory {
             session.epoch.current = .unknown
             return try await orient()
@@ -143,6 +166,21 @@ struct Exchange {
         try await session.write { db in
             try ChangeLog(db: db, catalog: catalog).fold()
             try Reread(db: db, catalog: catalog, reason: .historyPruned).begin(epoch: nil)
+        }
+    }
+
+    /// What the server says to the cursor up to which all tables are read, where opened tables are
+    /// being read from the log's start: whether the device was away for too long shows only there.
+    private func atCursorOfAll(_ error: SyncError) async throws -> SyncError {
+        let state = try await state()
+        guard state.resumeAt > 0, error.historyFinding == .unproven else { return error }
+        do {
+            _ = try await session.gateway.download(
+                after: state.resumeAt, limit: 1, until: 0, includeSelf: false,
+                history: state.history, tables: state.tables)
+            return error
+        } catch let other as SyncError where other.asksForReread {
+            return other
         }
     }
 

@@ -6,6 +6,14 @@ struct Fetching {
     /// The app asked for it, and expects what was committed before: the server answers from its
     /// database and not from memory, and a download that was interrupted goes on beyond its end.
     var isFresh = false
+    /// The server does not name the tables that the user may read, whatever its pages say.
+    var takesAnyTables = false
+
+    /// Thrown for a page that is of other tables than this device takes for readable. Nothing of it
+    /// is applied.
+    struct OtherTables: Error {
+        let told: TablesFingerprint
+    }
 
     /// The result of trying to apply the pages that were downloaded and are not applied yet.
     private enum Outcome: Sendable {
@@ -32,12 +40,16 @@ struct Fetching {
         var hasNewWindow = false
         let start = try await Self.start(session)
         while true {
-            let state = try await state()
-            let until = staged.last?.windowUntil ?? state.window
+            let (state, names) = try await state()
+            let window = staged.last?.windowUntil ?? state.window
+            let until = state.resumeAt > 0 ? state.resumeAt : window
             hasNewWindow = hasNewWindow || until == 0
-            let page = try await next(after: staged.last, until: until, state)
+            let page = try await next(after: staged.last, until: until, state, names)
+            if let told = page.tables, told != state.tables, !takesAnyTables {
+                throw OtherTables(told: told)
+            }
             staged.append(page)
-            switch try await apply(staged, isHydrated: state.isHydrated) {
+            switch try await apply(staged, requestedBy: state) {
             case .needsNextPage: continue
             case .outdated:
                 staged = []
@@ -47,7 +59,8 @@ struct Fetching {
                 applied += summary.applied
                 report(summary, page, from: start, applied: applied)
             }
-            if !page.hasMore, hasNewWindow || !isFresh { break }
+            let isOfOpened = state.resumeAt > 0
+            if !page.hasMore, !isOfOpened, hasNewWindow || !isFresh { break }
         }
         session.board.update { $0.progress = nil }
         try await session.refreshCounts(confirming: .all)
@@ -86,18 +99,24 @@ struct Fetching {
         }
     }
 
-    private func state() async throws -> DeviceState {
-        try await session.read { db in try DeviceStateTable(db: db).read() }
+    /// The device's state, and the names of the tables to ask for; nil for all.
+    private func state() async throws -> (DeviceState, [String]?) {
+        let catalog = session.catalog
+        return try await session.read { db in
+            let state = try DeviceStateTable(db: db).read()
+            return (state, try OpenedTables(db: db).names(catalog, state))
+        }
     }
 
     private func next(
-        after staged: DownloadPage?, until: Int64, _ state: DeviceState
+        after staged: DownloadPage?, until: Int64, _ state: DeviceState, _ names: [String]?
     ) async throws -> DownloadPage {
         let after = staged?.nextAfter ?? state.cursor
         let page = try await session.gateway.download(
             after: after, limit: session.configuration.pageLimit,
-            until: until, includeSelf: !state.isHydrated, isFresh: isFresh && until == 0,
-            history: staged?.history ?? state.history)
+            until: until, includeSelf: !state.isHydrated || state.resumeAt > 0,
+            isFresh: isFresh && until == 0, history: staged?.history ?? state.history,
+            tables: state.tables, only: names)
         // With a cursor that does not advance, the loop would request the same page forever.
         if page.nextAfter < after || page.hasMore && page.nextAfter == after {
             throw SyncError.notTheGateway("a page that does not advance the cursor")
@@ -105,15 +124,17 @@ struct Fetching {
         return page
     }
 
-    /// - Parameter isHydrated: whether the pages were requested without this device's own changes.
-    private func apply(_ pages: [DownloadPage], isHydrated: Bool) async throws -> Outcome {
+    /// - Parameter asked: the device's state when the pages were requested.
+    private func apply(
+        _ pages: [DownloadPage], requestedBy asked: DeviceState
+    ) async throws -> Outcome {
         var holdBack: PageApplier.HoldBack = []
         let rows = pages.reduce(0) { $0 + $1.changes.count }
         let mayWait = pages.last?.hasMore == true && rows < session.configuration.stagedRowLimit
         while true {
             do {
                 return try await transaction(
-                    pages, isHydrated: isHydrated, holdBack: holdBack, mayWait: mayWait)
+                    pages, requestedBy: asked, holdBack: holdBack, mayWait: mayWait)
             } catch Undone.needsNextPage {
                 return .needsNextPage
             } catch Undone.openRows(let rows) {
@@ -126,16 +147,20 @@ struct Fetching {
     }
 
     private func transaction(
-        _ pages: [DownloadPage], isHydrated: Bool, holdBack: PageApplier.HoldBack, mayWait: Bool
+        _ pages: [DownloadPage], requestedBy asked: DeviceState,
+        holdBack: PageApplier.HoldBack, mayWait: Bool
     ) async throws -> Outcome {
         let (catalog, outcomes) = (session.catalog, session.outcomes)
         return try await session.write { db in
             guard let first = pages.first, let last = pages.last else { return .outdated }
             let state = try DeviceStateTable(db: db).read()
             try session.checkUser(state)
-            guard state.cursor == first.after, state.isHydrated == isHydrated else {
-                return .outdated
+            let areOfTheseTables = pages.allSatisfy {
+                $0.tables == nil || $0.tables == state.tables
             }
+            guard state.cursor == first.after, state.isHydrated == asked.isHydrated,
+                state.resumeAt == asked.resumeAt, areOfTheseTables || takesAnyTables
+            else { return .outdated }
             try db.execute(sql: "PRAGMA defer_foreign_keys = ON")
             let log = ChangeLog(db: db, catalog: catalog)
             try log.fold()

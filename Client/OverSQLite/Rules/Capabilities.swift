@@ -34,6 +34,14 @@ struct Capabilities: Hashable, Sendable, Decodable {
     var limits: Limits?
     /// nil if the server does not name its tables.
     var tables: [Table]?
+    /// The names with schemas of all tables whose rows the user gets; nil from an older server.
+    var readable: [String]?
+    /// Of the tables that were asked for, those that the server does not have.
+    var unregistered: [String]?
+    /// What answers say of these tables. A header of the answer.
+    var fingerprint: TablesFingerprint?
+
+    private enum CodingKeys: CodingKey { case features, limits, tables, readable, unregistered }
 
     /// The capabilities of a server that announces none.
     static let none = Capabilities(features: [], limits: nil, tables: nil)

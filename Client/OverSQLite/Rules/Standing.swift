@@ -12,6 +12,8 @@ struct Standing: Hashable, Sendable {
     var epoch: String
     /// What the server says about the pair that this device sent; nil if it says nothing.
     var history: String?
+    /// The tables that the user may read; nil if the server does not say.
+    var tables: TablesFingerprint?
 
     /// What the answer means when compared with the device's own state.
     enum Finding: Hashable {
@@ -35,7 +37,7 @@ struct Standing: Hashable, Sendable {
         {
             return .otherHistory(finding)
         }
-        if state.cursor > highest { return .newHistory }
+        if max(state.cursor, state.resumeAt) > highest { return .newHistory }
         if isKnownSource, nextChangeID > state.nextChangeID { return .deviceRestored }
         return .asBefore
     }

@@ -74,9 +74,12 @@ struct GatewayClient: Sendable {
     ///     gateway that does not know the parameter ignores it.
     ///   - wait: seconds for which the gateway may hold the request until there is a change.
     ///   - history: what the device knows of the server's history.
+    ///   - tables: the tables that the device takes for readable.
+    ///   - names: the tables whose changes are asked for; nil asks for all.
     func download(
         after: Int64, limit: Int, until: Int64, includeSelf: Bool, isFresh: Bool = false,
-        wait: Int? = nil, history: HistoryPair?
+        wait: Int? = nil, history: HistoryPair?, tables: TablesFingerprint?,
+        only names: [String]? = nil
     ) async throws -> DownloadPage {
         var query = [
             URLQueryItem(name: "after", value: String(after)),
@@ -86,45 +89,66 @@ struct GatewayClient: Sendable {
         if includeSelf { query.append(URLQueryItem(name: "include_self", value: "true")) }
         if isFresh { query.append(URLQueryItem(name: "fresh", value: "true")) }
         if until > 0 { query.append(URLQueryItem(name: "until", value: String(until))) }
+        if let names {
+            query.append(URLQueryItem(name: "tables", value: names.joined(separator: ",")))
+        }
         if let wait { query.append(URLQueryItem(name: "wait", value: String(wait))) }
         let url = base.appending(path: "sync/download").appending(queryItems: query)
         let response = try await send(
-            TransportRequest(method: "GET", url: url).telling(history))
+            TransportRequest(method: "GET", url: url).telling(history).telling(tables))
         var page = try Self.read(response, from: url) { body throws(JSONError) in
             try DownloadPage(body: body, after: after)
         }
         page.history = response.history
+        page.tables = response.tables
         return page
     }
 
     /// - Parameter history: what the device knows of the server's history.
     /// - Returns: nil if the server is older and does not have this route.
-    func bootstrap(history: HistoryPair? = nil) async throws -> Standing? {
+    func bootstrap(
+        history: HistoryPair? = nil, tables: TablesFingerprint? = nil
+    ) async throws -> Standing? {
         let request = TransportRequest(
             method: "GET", url: base.appending(path: "sync/bootstrap")
-        ).telling(history)
+        ).telling(history).telling(tables)
         let response = try await send(request)
         if response.status == 404 { return nil }
-        return try Self.read(response, from: request.url) { body throws(JSONError) in
+        var standing = try Self.read(response, from: request.url) { body throws(JSONError) in
             do { return try JSONDecoder().decode(Standing.self, from: Data(body)) } catch {
                 let why = (error as? Standing.Flaw).map { ": \($0.description)" } ?? ""
                 throw JSONError("the body does not answer /sync/bootstrap\(why)", at: 0)
             }
         }
+        standing.tables = response.tables
+        return standing
     }
 
+    /// - Parameters:
+    ///   - tables: those that the device takes for readable, or has just been told of.
+    ///   - names: tables of which the server is asked whether it has them.
     /// - Returns: nil if the server is older and does not have this route.
-    func capabilities() async throws -> Capabilities? {
-        let request = TransportRequest(
-            method: "GET", url: base.appending(path: "sync/capabilities"))
+    func capabilities(
+        tables: TablesFingerprint? = nil, of names: [String] = []
+    ) async throws -> Capabilities? {
+        var url = base.appending(path: "sync/capabilities")
+        if !names.isEmpty {
+            url.append(queryItems: [
+                URLQueryItem(name: "schema", value: schema.isEmpty ? "public" : schema),
+                URLQueryItem(name: "tables", value: names.joined(separator: ",")),
+            ])
+        }
+        let request = TransportRequest(method: "GET", url: url).telling(tables)
         let response = try await send(request)
         if response.status == 404 { return nil }
-        return try Self.read(response, from: request.url) { body throws(JSONError) in
+        var answer = try Self.read(response, from: request.url) { body throws(JSONError) in
             guard let found = try? JSONDecoder().decode(Capabilities.self, from: Data(body)) else {
                 throw JSONError("the body does not answer /sync/capabilities", at: 0)
             }
             return found
         }
+        answer.fingerprint = response.tables
+        return answer
     }
 
     /// Keeps a stream open on which the gateway announces each growth of the log.
@@ -132,14 +156,15 @@ struct GatewayClient: Sendable {
     /// - Parameters:
     ///   - after: the cursor. The gateway sends an event at once if its log ends elsewhere.
     ///   - history: what the device knows of the server's history.
+    ///   - tables: the tables that the device takes for readable. The stream ends when they change.
     func watch(
-        after: Int64, history: HistoryPair?,
+        after: Int64, history: HistoryPair?, tables: TablesFingerprint?,
         _ receive: @escaping @Sendable (TransportPart) async throws -> Void
     ) async throws {
         let url = base.appending(path: "sync/watch")
             .appending(queryItems: [URLQueryItem(name: "after", value: String(after))])
         var request = try await signed(
-            TransportRequest(method: "GET", url: url).telling(history), .first
+            TransportRequest(method: "GET", url: url).telling(history).telling(tables), .first
         ).request
         request.headers["Accept"] = "text/event-stream"
         // A compressor would delay events.

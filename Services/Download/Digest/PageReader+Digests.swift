@@ -13,7 +13,7 @@ extension PageReader {
         _ digest: DigestRequest, _ request: PageRequest, deadline: ContinuousClock.Instant
     ) async throws -> Page {
         let catalog = try await source.catalog()
-        let open = catalog.readable(inSchema: request.schema, to: request.roles)
+        let open = catalog.readable(inSchema: request.schema, to: request.caller)
         return try await scopes.read(of: request.user, from: pool, deadline) { connection, scope in
             switch digest.part {
             case .tables(let name):
@@ -99,7 +99,8 @@ extension PageReader {
         _ rows: RowsRequest, _ request: PageRequest, deadline: ContinuousClock.Instant
     ) async throws -> Page {
         let catalog = try await source.catalog()
-        let table = try catalog.readable(inSchema: rows.schema, to: request.roles).table(rows.table)
+        let table = try catalog.readable(inSchema: rows.schema, to: request.caller).table(
+            rows.table)
         let keys = rows.stored(table.keyKind)
         return try await scopes.read(of: request.user, from: pool, deadline) { connection, scope in
             var pipeline = Pipeline()
@@ -165,9 +166,9 @@ extension Catalog {
     ///
     /// - Parameter schema: nil for every schema.
     fileprivate func readable(
-        inSchema schema: String?, to roles: Set<String>
+        inSchema schema: String?, to caller: Caller
     ) -> [RegisteredTable] {
-        all.filter { $0.access.mayRead(roles) && (schema == nil || $0.name.schema == schema) }
+        all.filter { $0.access.mayRead(caller) && (schema == nil || $0.name.schema == schema) }
     }
 }
 

@@ -16,6 +16,8 @@ struct Page: Sendable {
     /// The change at the end of the window, for callers that take it; nil where its tag is not
     /// known.
     var history: HistoryPair?
+    /// The fingerprint of the tables that it is of, for callers that said one.
+    var readable: String?
     /// The log lacks the change that the device named, and nothing says why.
     var hasHole = false
 }

@@ -26,6 +26,10 @@ struct PageRequest: Sendable {
     let pair: HistoryPair?
     let format: PageFormat
     let roles: Set<String>
+    /// The names of the tables whose changes are asked for; nil: of all that the caller may read.
+    let tables: Set<String>?
+    /// The fingerprint of the tables that the device takes for readable; nil when it did not say.
+    let readable: String?
     /// What a standby must show to serve the page; nil: the primary serves it.
     private(set) var proof: StandbyProof?
 
@@ -36,6 +40,8 @@ struct PageRequest: Sendable {
         self.user = user
         self.device = device
         self.roles = Set(roles)
+        tables = request.tables.isEmpty ? nil : Set(request.tables)
+        readable = request.readable.isEmpty ? nil : request.readable
         epoch = request.epoch.isEmpty ? nil : request.epoch
         pair = HistoryPair(told: request.historySeq, request.historyTag)
         format = request.asProtobuf ? .protobuf : .json
@@ -51,6 +57,9 @@ struct PageRequest: Sendable {
 }
 
 extension PageRequest {
+    /// On whose behalf it is.
+    var caller: Caller { Caller(user: user, device: device, roles: roles) }
+
     /// The end of the window that the caller asked for, never beyond the log's own.
     func window(of scope: ScopeState) -> Sequence64 { min(until ?? scope.head, scope.head) }
 

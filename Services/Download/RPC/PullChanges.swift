@@ -7,6 +7,7 @@ import Postgres
 import Protos
 import RPC
 import ServiceKit
+import Sidecar
 import Telemetry
 
 /// The `PullChanges` call: a cursor in, a page out, one log line about both.
@@ -50,9 +51,12 @@ struct PullChanges: Sendable {
     /// The page; when it would be empty and the caller asked to wait, the first that is not, or the last one
     /// when the time is over.
     private func pull(_ request: PageRequest, _ context: CallContext) async throws -> Page {
+        _ = try await reader.source.catalog(for: request, context.deadline)
         var page = try await page(request, context)
         let end = min(ContinuousClock.now + request.wait, context.deadline - .milliseconds(200))
-        while page.rows == 0, !page.hasMore, request.until == nil, .now < end {
+        while page.rows == 0, !page.hasMore, request.until == nil, .now < end,
+            page.readable == request.readable
+        {
             guard
                 try await heads.wait(
                     for: request.user, request.device, beyond: page.scope.head, page.scope.tag,
@@ -76,6 +80,7 @@ struct PullChanges: Sendable {
             try cursor.check(ScopeReading(state: scope, hydratedFrom: nil))
             metrics.countIdle()
             var page = Page(emptyFor: request, scope)
+            page.tellTables(of: reader.source.known, to: request)
             if request.tellsHistory, page.windowUntil == scope.head { page.history = scope.end }
             return page
         }
@@ -137,6 +142,7 @@ extension Page {
         reply.windowUntil = windowUntil
         reply.hasMore_p = hasMore
         reply.rows = UInt32(clamping: rows)
+        reply.readable = readable ?? ""
         if let end = history {
             reply.historySeq = end.sequence
             reply.historyTag = end.tag

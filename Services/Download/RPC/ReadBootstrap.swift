@@ -9,6 +9,8 @@ import Sidecar
 /// The `ReadBootstrap` call: where the caller's device stands.
 struct ReadBootstrap: Sendable {
     let pool: PostgresPool
+    /// Tells which tables callers may read; nil tells nothing of them.
+    var source: CatalogSource?
     var scopes = ScopeIDs()
 
     func callAsFunction(
@@ -16,11 +18,17 @@ struct ReadBootstrap: Sendable {
     ) async throws -> RPCReply<ReadBootstrapReply> {
         let caller = try context.requiredCaller()
         do {
-            return RPCReply(
-                try await read(
-                    UserID(caller.user), DeviceID(caller.device), context.deadline,
-                    pair: HistoryPair(told: request.historySeq, request.historyTag),
-                    tellsHistory: request.tellsHistory))
+            var reply = try await read(
+                UserID(caller.user), DeviceID(caller.device), context.deadline,
+                pair: HistoryPair(told: request.historySeq, request.historyTag),
+                tellsHistory: request.tellsHistory)
+            if let source, !request.readable.isEmpty {
+                let caller = Caller(caller)
+                let catalog = try await source.catalog(
+                    for: caller, told: request.readable, by: context.deadline)
+                reply.readable = catalog.readableTables(to: caller).fingerprint
+            }
+            return RPCReply(reply)
         } catch let error as PostgresError {
             throw DatabaseFailures.download.failure(of: error)
         }

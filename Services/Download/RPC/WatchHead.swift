@@ -6,6 +6,7 @@ import Postgres
 import Protos
 import RPC
 import ServiceKit
+import Sidecar
 
 /// The `WatchHead` call: tells of each growth of the user's log, until the caller goes away.
 struct WatchHead: Sendable {
@@ -43,6 +44,7 @@ struct WatchHead: Sendable {
         var cursor = CursorCheck(after: max(0, request.after), epoch: epoch)
         var told: Sequence64?
         while true {
+            try await expectTables(request.readable, of: Caller(caller), context)
             let reading = try await scope(
                 user, device, cursor,
                 tellsHistory ? Expected(pair: pair, mayHaveGrown: told != nil) : nil, context)
@@ -68,6 +70,26 @@ struct WatchHead: Sendable {
             }
         }
     }
+
+    /// - Throws: `RPCFailure.tablesChanged` if the caller may read other tables than the device
+    ///   says, if it says any.
+    private func expectTables(
+        _ told: String, of caller: Caller, _ context: CallContext
+    ) async throws {
+        guard !told.isEmpty, told != ReadableTables.unknown else { return }
+        do {
+            let latest = min(context.deadline, .now + Self.catalogLimit)
+            let catalog = try await reader.source.catalog(for: caller, told: told, by: latest)
+            guard catalog.readableTables(to: caller).fingerprint == told else {
+                throw RPCFailure.tablesChanged
+            }
+        } catch let error as PostgresError {
+            throw DatabaseFailures.download.failure(of: error)
+        }
+    }
+
+    /// Longest wait for the catalog.
+    private static let catalogLimit: Duration = .seconds(10)
 
     /// The log that the watch is of.
     private struct Expected {

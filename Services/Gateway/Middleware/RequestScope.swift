@@ -79,6 +79,7 @@ extension HTTPField.Name {
     static let traceparent = Self("traceparent")!
     static let epoch = Self("Oversync-Epoch")!
     static let history = Self("Oversync-History")!
+    static let tables = Self("Oversync-Tables")!
     static let lastEventID = Self("Last-Event-ID")!
     static let deprecation = Self("Deprecation")!
     static let apiVersion = Self("Oversync-API-Version")!

@@ -1,4 +1,5 @@
 import Hummingbird
+import HummingbirdCore
 import Model
 import Protos
 import RPC
@@ -20,8 +21,8 @@ struct DeviceRoutes: Sendable {
     var routes: [Route] {
         [
             Route(.get, "/sync/bootstrap", for: .users) { try await bootstrap($0, $1) },
-            Route(.get, "/sync/capabilities", for: .users) { _, scope in
-                try await capabilities(scope)
+            Route(.get, "/sync/capabilities", for: .users) {
+                try await capabilities($0, $1)
             },
         ]
     }
@@ -34,6 +35,7 @@ struct DeviceRoutes: Sendable {
         if let pair = try request.history {
             (message.historySeq, message.historyTag) = (pair.sequence, pair.tag)
         }
+        message.readable = try request.readable
         let reply = try await download.call(
             DownloadRPC.readBootstrap, message, context: scope.context()
         ).message
@@ -48,14 +50,25 @@ struct DeviceRoutes: Sendable {
                 "history": reply.history.isEmpty ? nil : .string(reply.history),
             ])
         response.tell(history: reply.historySeq, reply.historyTag)
+        response.tell(tables: reply.readable)
         return response
     }
 
-    private func capabilities(_ scope: RequestScope) async throws -> Response {
+    private func capabilities(
+        _ request: Request, _ scope: RequestScope
+    ) async throws -> Response {
+        var message = ReadCapabilitiesRequest()
+        message.readable = try request.readable
+        if !message.readable.isEmpty {
+            let parameters = request.uri.queryParameters
+            message.tables = try DownloadQuery.tables(parameters["tables"])
+            message.schema = try DownloadQuery.schema(parameters["schema"])
+        }
         let reply = try await upload.call(
-            UploadRPC.readCapabilities, ReadCapabilitiesRequest(), context: scope.context()
+            UploadRPC.readCapabilities, message, context: scope.context()
         ).message
-        return .json(
+        let readable = reply.readable.isEmpty ? nil : reply.readableTables
+        var response = Response.json(
             .ok,
             [
                 "api_versions": [1], "features": .array(Self.features.map { .string($0) }),
@@ -67,7 +80,15 @@ struct DeviceRoutes: Sendable {
                     "wait_seconds": .integer(Int64(WireLimits.maximumWaitSeconds)),
                 ],
                 "tables": .array(reply.tables.map(Self.document)),
+                "readable": readable.map(Self.names),
+                "unregistered": readable.map { _ in Self.names(reply.unregistered) },
             ])
+        response.tell(tables: reply.readable)
+        return response
+    }
+
+    private static func names(_ names: [String]) -> JSONDocument {
+        .array(names.map { .string($0) })
     }
 
     private static func document(_ table: TableCapability) -> JSONDocument {

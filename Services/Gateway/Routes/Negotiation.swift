@@ -69,7 +69,38 @@ extension Response {
     }
 }
 
+extension Response {
+    /// Tells a device which tables it may read.
+    ///
+    /// - Parameter fingerprint: empty where there is none to tell.
+    mutating func tell(tables fingerprint: String) {
+        if !fingerprint.isEmpty { headers[.tables] = fingerprint }
+    }
+}
+
 extension Request {
+    /// What a device sends that has not been told of any tables yet.
+    private static let unknownTables = "unknown"
+    /// The digits of a fingerprint.
+    private static let fingerprintDigits = 16
+
+    /// The fingerprint of the tables that the device takes for readable; empty when it does not
+    /// say: older clients get what they always got.
+    var readable: String {
+        get throws(WireError) {
+            guard let text = headers[.tables], !text.isEmpty else { return "" }
+            let isFingerprint =
+                text.utf8.count == Self.fingerprintDigits
+                && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+            guard isFingerprint || text == Self.unknownTables else {
+                throw .invalid(
+                    "Oversync-Tables must be 16 hexadecimal digits, as an answer gave it, or "
+                        + Self.unknownTables)
+            }
+            return text
+        }
+    }
+
     /// Whether `Accept-Encoding` names gzip, or anything, with a weight over 0 (RFC 9110 §12.5.3).
     var acceptsGzip: Bool {
         let weights = (headers[.acceptEncoding] ?? "").split(separator: ",").map(Self.weight)

@@ -72,6 +72,7 @@ struct SyncRoutes: Sendable {
         if let pair = try request.history {
             (message.historySeq, message.historyTag) = (pair.sequence, pair.tag)
         }
+        message.readable = try request.readable
         let type = BodyType(accept: request.headers[.accept])
         message.asProtobuf = type == .protobuf
         // A poll that waits may do so for a minute: it holds nothing before its page is there.
@@ -84,6 +85,7 @@ struct SyncRoutes: Sendable {
         try scope.held?.hold(reply.body.readableBytes)
         var response = await answer(reply.body, type, request, scope)
         response.tell(history: reply.message.historySeq, reply.message.historyTag)
+        response.tell(tables: reply.message.readable)
         return response
     }
 
@@ -146,10 +148,8 @@ struct DownloadQuery {
             }
             message.limit = Int32(value)
         }
-        if let schema = parameters["schema"], !schema.isEmpty {
-            guard isWireIdentifier(schema) else { throw .invalid("invalid schema name") }
-            message.schema = String(schema)
-        }
+        message.schema = try Self.schema(parameters["schema"])
+        message.tables = try Self.tables(parameters["tables"])
         message.until = try Self.cursor(parameters["until"], "until")
         if let wait = parameters["wait"], !wait.isEmpty {
             guard let value = Int64(wait),
@@ -163,6 +163,26 @@ struct DownloadQuery {
         message.includeSelf = parameters["include_self"] == "true"
         message.fresh = parameters["fresh"] == "true"
         self.message = message
+    }
+
+    /// The most tables that a page can be asked of; who wants more asks for all.
+    static let maximumTables = 100
+
+    /// The name of a schema; empty when it is not given.
+    static func schema(_ text: Substring?) throws(WireError) -> String {
+        guard let text, !text.isEmpty else { return "" }
+        guard isWireIdentifier(text) else { throw .invalid("invalid schema name") }
+        return String(text)
+    }
+
+    /// Names with commas between; none when it is not given.
+    static func tables(_ text: Substring?) throws(WireError) -> [String] {
+        guard let text, !text.isEmpty else { return [] }
+        let names = text.split(separator: ",", omittingEmptySubsequences: false)
+        guard names.count <= maximumTables, names.allSatisfy({ isWireIdentifier($0) }) else {
+            throw .invalid("tables must be at most \(maximumTables) names with commas between")
+        }
+        return names.map(String.init)
     }
 
     /// A place in a change log; 0 when it is not given.

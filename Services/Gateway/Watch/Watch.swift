@@ -28,6 +28,8 @@ final class Watch: Sendable {
     private let epoch: String
     /// What the device knew of the history when it began; nil when it did not say.
     private let pair: HistoryPair?
+    /// The fingerprint of the tables that the device takes for readable; empty when it did not say.
+    private let readable: String
     /// Its deadline ends the watch.
     private let context: CallContext
     private let place: Watchers.Place
@@ -35,12 +37,13 @@ final class Watch: Sendable {
 
     /// - Parameter place: kept as long as the watch is.
     init(
-        after: Int64, epoch: String, pair: HistoryPair?, download: RPCClient,
+        after: Int64, epoch: String, pair: HistoryPair?, readable: String, download: RPCClient,
         context: CallContext, place: Watchers.Place
     ) {
         self.download = download
         self.epoch = epoch
         self.pair = pair
+        self.readable = readable
         self.context = context
         self.place = place
         state = Mutex(State(words: WatchWords(after: after)))
@@ -142,6 +145,7 @@ final class Watch: Sendable {
         var request = WatchHeadRequest()
         request.after = state.withLock { $0.words.head }
         request.epoch = epoch
+        request.readable = readable
         if let pair { (request.historySeq, request.historyTag) = (pair.sequence, pair.tag) }
         let subscription = try await download.subscribe(
             DownloadRPC.watchHead, request, context: context

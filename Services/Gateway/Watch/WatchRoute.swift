@@ -26,7 +26,7 @@ struct WatchRoute: Sendable {
         scope.admission?.begin(.waiting)
         let watch = Watch(
             after: after, epoch: try request.epoch, pair: try request.history,
-            download: download,
+            readable: try request.readable, download: download,
             context: CallContext(
                 requestID: scope.requestID, traceparent: scope.traceparent,
                 deadline: .now + life, caller: verified.identity),

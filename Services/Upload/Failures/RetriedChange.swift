@@ -16,7 +16,8 @@ extension UploadBatch {
         let table = TableName(schema: failure.schema, table: failure.table)
         let registered = schema.table(table).map { schema.tables[$0].registered }
         self.init(
-            [WireChange(failure)], payloads: payload, roles: registered?.namedRoles ?? [],
+            [WireChange(failure)], payloads: payload,
+            author: .retry(roles: registered?.namedRoles ?? []),
             schema: schema, limits: limits, contentHash: entry.contentHash)
     }
 }
@@ -40,7 +41,6 @@ extension RegisteredTable {
     /// Every role that the table, or a column of it, is open to by name. What a column is closed to
     /// was left out before the failure was recorded.
     fileprivate var namedRoles: Set<String> {
-        (access.readRoles ?? []).union(access.writeRoles ?? [])
-            .union(withheld.readOnly.values.joined())
+        access.namedRoles.union(withheld.readOnly.values.joined())
     }
 }

@@ -12,18 +12,37 @@ struct ReadCapabilities: Sendable {
     let source: CatalogSource
     let limits: WireLimits
 
-    func callAsFunction(_ context: CallContext) async throws -> RPCReply<ReadCapabilitiesReply> {
-        let roles = Set(try context.requiredCaller().roles)
+    func callAsFunction(
+        _ request: ReadCapabilitiesRequest, _ context: CallContext
+    ) async throws -> RPCReply<ReadCapabilitiesReply> {
+        try await self(
+            context, readable: request.readable,
+            asked: request.tables.map { TableName(schema: request.schema, table: $0) })
+    }
+
+    /// - Parameters:
+    ///   - readable: the fingerprint that the device knows; empty if it did not say.
+    ///   - asked: tables of which the device wants to know whether the server has them.
+    func callAsFunction(
+        _ context: CallContext, readable: String = "", asked: [TableName] = []
+    ) async throws -> RPCReply<ReadCapabilitiesReply> {
+        let caller = Caller(try context.requiredCaller())
         var reply = ReadCapabilitiesReply()
         do {
-            let tables = try await source.catalog().tables
-            reply.tables = tables.filter { $0.access.mayRead(roles) }.map { table in
+            let told = readable.isEmpty ? nil : readable
+            let catalog = try await source.catalog(for: caller, told: told, by: context.deadline)
+            if told != nil {
+                let tables = catalog.readableTables(to: caller)
+                (reply.readable, reply.readableTables) = (tables.fingerprint, tables.names)
+                reply.unregistered = asked.filter { !catalog.hasEverHad($0) }.map(\.table)
+            }
+            reply.tables = catalog.tables.filter { $0.access.mayRead(caller) }.map { table in
                 var capability = TableCapability()
                 capability.schema = table.name.schema
                 capability.table = table.name.table
                 capability.keyKind = table.keyKind.rawValue
                 capability.mayRead = true
-                capability.mayWrite = table.access.mayWrite(roles)
+                capability.mayWrite = table.access.mayWrite(caller)
                 capability.columns = table.shownColumns.map(ColumnCapability.init)
                 return capability
             }

@@ -8,19 +8,20 @@ import WireJSON
 struct ChangeValidation {
     let schema: UploadSchema
     let limits: WireLimits
-    /// The caller's.
-    let roles: Set<String>
+    let author: ChangeAuthor
+    private let roles: Set<String>
     let body: UnsafeBufferPointer<UInt8>
     /// The table that was found last, and as what: changes of one table follow each other.
     private var found: (schema: String, table: String, place: Int)?
 
     init(
-        schema: UploadSchema, limits: WireLimits, roles: Set<String>,
+        schema: UploadSchema, limits: WireLimits, author: ChangeAuthor,
         body: UnsafeBufferPointer<UInt8>
     ) {
         self.schema = schema
         self.limits = limits
-        self.roles = roles
+        self.author = author
+        roles = author.roles
         self.body = body
     }
 
@@ -113,7 +114,7 @@ struct ChangeValidation {
             throw .badPayload("bad_payload: invalid table name \"\(name.table.quotable)\"")
         }
         guard let table = schema.table(name) else { throw .unregistered(name) }
-        guard schema.tables[table].registered.access.mayWrite(roles) else {
+        guard author.mayWrite(schema.tables[table].registered) else {
             throw .forbidden(name)
         }
         found = (wire.schema, wire.table, table)

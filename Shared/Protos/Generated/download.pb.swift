@@ -57,6 +57,13 @@ package nonisolated struct PullChangesRequest: Sendable {
 
   package var historyTag: UInt64 = 0
 
+  /// Names without a schema: only changes of these tables; none: of all that the caller may read.
+  package var tables: [String] = []
+
+  /// The fingerprint of the tables that the device takes for readable; "unknown" if it knows none, empty if it did not
+  /// say.
+  package var readable: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -80,6 +87,9 @@ package nonisolated struct PullChangesReply: Sendable {
 
   package var historyTag: UInt64 = 0
 
+  /// The fingerprint of the tables that this page is of, for callers that sent one.
+  package var readable: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -99,6 +109,9 @@ package nonisolated struct WatchHeadRequest: Sendable {
   package var historySeq: Int64 = 0
 
   package var historyTag: UInt64 = 0
+
+  /// As in PullChangesRequest. The watch ends when it is another one.
+  package var readable: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -170,6 +183,9 @@ package nonisolated struct ReadBootstrapRequest: Sendable {
   /// Whether the reply tells the change at the end of the log.
   package var tellsHistory: Bool = false
 
+  /// As in PullChangesRequest.
+  package var readable: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -202,6 +218,9 @@ package nonisolated struct ReadBootstrapReply: Sendable {
   package var historySeq: Int64 = 0
 
   package var historyTag: UInt64 = 0
+
+  /// The fingerprint of the tables that the caller may read, for callers that sent one.
+  package var readable: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -281,7 +300,7 @@ fileprivate nonisolated let _protobuf_package = "oversync.download.v1"
 
 nonisolated extension PullChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PullChangesRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}until\0\u{1}limit\0\u{1}schema\0\u{3}include_self\0\u{3}wait_seconds\0\u{1}epoch\0\u{3}as_protobuf\0\u{1}fresh\0\u{3}history_seq\0\u{3}history_tag\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}until\0\u{1}limit\0\u{1}schema\0\u{3}include_self\0\u{3}wait_seconds\0\u{1}epoch\0\u{3}as_protobuf\0\u{1}fresh\0\u{3}history_seq\0\u{3}history_tag\0\u{1}tables\0\u{1}readable\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -300,6 +319,8 @@ nonisolated extension PullChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
       case 9: try { try decoder.decodeSingularBoolField(value: &self.fresh) }()
       case 10: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
       case 11: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
+      case 12: try { try decoder.decodeRepeatedStringField(value: &self.tables) }()
+      case 13: try { try decoder.decodeSingularStringField(value: &self.readable) }()
       default: break
       }
     }
@@ -339,6 +360,12 @@ nonisolated extension PullChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if self.historyTag != 0 {
       try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 11)
     }
+    if !self.tables.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.tables, fieldNumber: 12)
+    }
+    if !self.readable.isEmpty {
+      try visitor.visitSingularStringField(value: self.readable, fieldNumber: 13)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -354,6 +381,8 @@ nonisolated extension PullChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.fresh != rhs.fresh {return false}
     if lhs.historySeq != rhs.historySeq {return false}
     if lhs.historyTag != rhs.historyTag {return false}
+    if lhs.tables != rhs.tables {return false}
+    if lhs.readable != rhs.readable {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -361,7 +390,7 @@ nonisolated extension PullChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension PullChangesReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PullChangesReply"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}next_after\0\u{3}window_until\0\u{3}has_more\0\u{1}rows\0\u{3}history_seq\0\u{3}history_tag\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}next_after\0\u{3}window_until\0\u{3}has_more\0\u{1}rows\0\u{3}history_seq\0\u{3}history_tag\0\u{1}readable\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -375,6 +404,7 @@ nonisolated extension PullChangesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.rows) }()
       case 5: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
       case 6: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.readable) }()
       default: break
       }
     }
@@ -399,6 +429,9 @@ nonisolated extension PullChangesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.historyTag != 0 {
       try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 6)
     }
+    if !self.readable.isEmpty {
+      try visitor.visitSingularStringField(value: self.readable, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -409,6 +442,7 @@ nonisolated extension PullChangesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.rows != rhs.rows {return false}
     if lhs.historySeq != rhs.historySeq {return false}
     if lhs.historyTag != rhs.historyTag {return false}
+    if lhs.readable != rhs.readable {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -416,7 +450,7 @@ nonisolated extension PullChangesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WatchHeadRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WatchHeadRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}epoch\0\u{3}history_seq\0\u{3}history_tag\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}after\0\u{1}epoch\0\u{3}history_seq\0\u{3}history_tag\0\u{1}readable\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -428,6 +462,7 @@ nonisolated extension WatchHeadRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 2: try { try decoder.decodeSingularStringField(value: &self.epoch) }()
       case 3: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
       case 4: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.readable) }()
       default: break
       }
     }
@@ -446,6 +481,9 @@ nonisolated extension WatchHeadRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.historyTag != 0 {
       try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 4)
     }
+    if !self.readable.isEmpty {
+      try visitor.visitSingularStringField(value: self.readable, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -454,6 +492,7 @@ nonisolated extension WatchHeadRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.epoch != rhs.epoch {return false}
     if lhs.historySeq != rhs.historySeq {return false}
     if lhs.historyTag != rhs.historyTag {return false}
+    if lhs.readable != rhs.readable {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -580,7 +619,7 @@ nonisolated extension NoteHeadsReply: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension ReadBootstrapRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadBootstrapRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}history_seq\0\u{3}history_tag\0\u{3}tells_history\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}history_seq\0\u{3}history_tag\0\u{3}tells_history\0\u{1}readable\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -591,6 +630,7 @@ nonisolated extension ReadBootstrapRequest: SwiftProtobuf.Message, SwiftProtobuf
       case 1: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
       case 2: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.tellsHistory) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.readable) }()
       default: break
       }
     }
@@ -606,6 +646,9 @@ nonisolated extension ReadBootstrapRequest: SwiftProtobuf.Message, SwiftProtobuf
     if self.tellsHistory != false {
       try visitor.visitSingularBoolField(value: self.tellsHistory, fieldNumber: 3)
     }
+    if !self.readable.isEmpty {
+      try visitor.visitSingularStringField(value: self.readable, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -613,6 +656,7 @@ nonisolated extension ReadBootstrapRequest: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.historySeq != rhs.historySeq {return false}
     if lhs.historyTag != rhs.historyTag {return false}
     if lhs.tellsHistory != rhs.tellsHistory {return false}
+    if lhs.readable != rhs.readable {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -620,7 +664,7 @@ nonisolated extension ReadBootstrapRequest: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension ReadBootstrapReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadBootstrapReply"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}known_source\0\u{3}next_change_id\0\u{3}highest_server_seq\0\u{1}floor\0\u{1}epoch\0\u{1}history\0\u{3}history_seq\0\u{3}history_tag\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}known_source\0\u{3}next_change_id\0\u{3}highest_server_seq\0\u{1}floor\0\u{1}epoch\0\u{1}history\0\u{3}history_seq\0\u{3}history_tag\0\u{1}readable\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -636,6 +680,7 @@ nonisolated extension ReadBootstrapReply: SwiftProtobuf.Message, SwiftProtobuf._
       case 6: try { try decoder.decodeSingularStringField(value: &self.history) }()
       case 7: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
       case 8: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.readable) }()
       default: break
       }
     }
@@ -666,6 +711,9 @@ nonisolated extension ReadBootstrapReply: SwiftProtobuf.Message, SwiftProtobuf._
     if self.historyTag != 0 {
       try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 8)
     }
+    if !self.readable.isEmpty {
+      try visitor.visitSingularStringField(value: self.readable, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -678,6 +726,7 @@ nonisolated extension ReadBootstrapReply: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.history != rhs.history {return false}
     if lhs.historySeq != rhs.historySeq {return false}
     if lhs.historyTag != rhs.historyTag {return false}
+    if lhs.readable != rhs.readable {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

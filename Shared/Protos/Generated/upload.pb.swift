@@ -184,6 +184,15 @@ package nonisolated struct ReadCapabilitiesRequest: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// The fingerprint of the tables that the device takes for readable, or has been told of; "unknown" if it knows none,
+  /// empty if it did not say.
+  package var readable: String = String()
+
+  /// Tables by schema and name: which of them does the server not have?
+  package var schema: String = String()
+
+  package var tables: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -199,6 +208,15 @@ package nonisolated struct ReadCapabilitiesReply: Sendable {
   package var changesPerUpload: UInt32 = 0
 
   package var bytesPerPayload: UInt32 = 0
+
+  /// The tables that the caller may read, those that are no longer registered included, for callers that sent a
+  /// fingerprint: theirs, and their names with schemas.
+  package var readable: String = String()
+
+  package var readableTables: [String] = []
+
+  /// Of the tables that were asked for, the names of those that are not registered and never were.
+  package var unregistered: [String] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -812,18 +830,39 @@ nonisolated extension ClaimDeviceReply: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension ReadCapabilitiesRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadCapabilitiesRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}readable\0\u{1}schema\0\u{1}tables\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    // Load everything into unknown fields
-    while try decoder.nextFieldNumber() != nil {}
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.readable) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.schema) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.tables) }()
+      default: break
+      }
+    }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.readable.isEmpty {
+      try visitor.visitSingularStringField(value: self.readable, fieldNumber: 1)
+    }
+    if !self.schema.isEmpty {
+      try visitor.visitSingularStringField(value: self.schema, fieldNumber: 2)
+    }
+    if !self.tables.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.tables, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: ReadCapabilitiesRequest, rhs: ReadCapabilitiesRequest) -> Bool {
+    if lhs.readable != rhs.readable {return false}
+    if lhs.schema != rhs.schema {return false}
+    if lhs.tables != rhs.tables {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -831,7 +870,7 @@ nonisolated extension ReadCapabilitiesRequest: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension ReadCapabilitiesReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadCapabilitiesReply"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tables\0\u{3}changes_per_upload\0\u{3}bytes_per_payload\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tables\0\u{3}changes_per_upload\0\u{3}bytes_per_payload\0\u{1}readable\0\u{3}readable_tables\0\u{1}unregistered\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -842,6 +881,9 @@ nonisolated extension ReadCapabilitiesReply: SwiftProtobuf.Message, SwiftProtobu
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.tables) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.changesPerUpload) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.bytesPerPayload) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.readable) }()
+      case 5: try { try decoder.decodeRepeatedStringField(value: &self.readableTables) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.unregistered) }()
       default: break
       }
     }
@@ -857,6 +899,15 @@ nonisolated extension ReadCapabilitiesReply: SwiftProtobuf.Message, SwiftProtobu
     if self.bytesPerPayload != 0 {
       try visitor.visitSingularUInt32Field(value: self.bytesPerPayload, fieldNumber: 3)
     }
+    if !self.readable.isEmpty {
+      try visitor.visitSingularStringField(value: self.readable, fieldNumber: 4)
+    }
+    if !self.readableTables.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.readableTables, fieldNumber: 5)
+    }
+    if !self.unregistered.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.unregistered, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -864,6 +915,9 @@ nonisolated extension ReadCapabilitiesReply: SwiftProtobuf.Message, SwiftProtobu
     if lhs.tables != rhs.tables {return false}
     if lhs.changesPerUpload != rhs.changesPerUpload {return false}
     if lhs.bytesPerPayload != rhs.bytesPerPayload {return false}
+    if lhs.readable != rhs.readable {return false}
+    if lhs.readableTables != rhs.readableTables {return false}
+    if lhs.unregistered != rhs.unregistered {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -12,6 +12,7 @@ package struct Catalog: Sendable {
     private let byName: [TableName: Int]
     private let byID: [TableID: Int]
     private let removed: [TableID: RegisteredTable]
+    private let named: NamedAccess
 
     /// - Parameter tables: in any order; they are put in parents-first order here. Tables that are no longer
     ///   registered take no changes, but the log still names them.
@@ -22,6 +23,7 @@ package struct Catalog: Sendable {
         self.hasDeferrableConstraints = hasDeferrableConstraints
         removed = Dictionary(
             uniqueKeysWithValues: tables.filter(\.isRemoved).map { ($0.id, $0) })
+        named = NamedAccess(tables)
         var ordered = TableOrder.parentsFirst(tables.filter { !$0.isRemoved })
         for index in ordered.indices { ordered[index].position = index }
         self.tables = ordered
@@ -50,35 +52,21 @@ package struct Catalog: Sendable {
     /// all of them.
     ///
     /// - Parameter schema: nil for every schema.
-    package func visibleTables(inSchema schema: String?, to roles: Set<String>) -> [TableID]? {
+    package func visibleTables(inSchema schema: String?, to caller: Caller) -> [TableID]? {
         let visible = all.filter { table in
-            table.access.mayRead(roles) && (schema == nil || table.name.schema == schema)
+            table.access.mayRead(caller) && (schema == nil || table.name.schema == schema)
         }
         return schema == nil && visible.count == all.count ? nil : visible.map(\.id)
     }
-}
 
-/// Who may read and write a table, by the roles of their tokens.
-package struct TableAccess: Hashable, Sendable {
-    /// Nil: everybody.
-    package let readRoles: Set<String>?
-    /// Nil: everybody who may read.
-    package let writeRoles: Set<String>?
-
-    package static let everybody = TableAccess(readRoles: nil, writeRoles: nil)
-
-    package init(readRoles: Set<String>?, writeRoles: Set<String>?) {
-        self.readRoles = readRoles
-        self.writeRoles = writeRoles
+    /// Whether a table is or was registered.
+    package func hasEverHad(_ name: TableName) -> Bool {
+        self[name] != nil || removed.values.contains { $0.name == name }
     }
 
-    package func mayRead(_ roles: Set<String>) -> Bool {
-        readRoles.map { !$0.isDisjoint(with: roles) } ?? true
-    }
-
-    /// The answer to a conflict shows the row, hence nobody writes what they may not read.
-    package func mayWrite(_ roles: Set<String>) -> Bool {
-        mayRead(roles) && (writeRoles.map { !$0.isDisjoint(with: roles) } ?? true)
+    /// The same tables, of all schemas, as a device is told of them.
+    package func readableTables(to caller: Caller) -> ReadableTables {
+        named.readable(to: caller)
     }
 }
 

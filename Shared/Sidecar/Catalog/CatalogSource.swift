@@ -43,6 +43,28 @@ package final class CatalogSource: Service {
         /// The database was asked for it after this.
         var readAt: ContinuousClock.Instant?
         var flaws: [TableFlaw] = []
+        /// When the last reading for a device's sake began.
+        var forcedAt: ContinuousClock.Instant?
+
+        enum Step {
+            case take(Catalog)
+            case read
+            case wait(Duration)
+        }
+
+        /// How one that needs a catalog read after `earliest` gets it.
+        mutating func nextStep(
+            for earliest: ContinuousClock.Instant, now: ContinuousClock.Instant
+        ) -> Step {
+            if let catalog, let readAt, readAt >= earliest { return .take(catalog) }
+            guard let forcedAt, now - forcedAt < CatalogSource.forcedInterval else {
+                self.forcedAt = now
+                return .read
+            }
+            // A reading that began since is under way; one that began before serves nobody here.
+            if forcedAt >= earliest { return .wait(CatalogSource.forcedPause) }
+            return .wait(CatalogSource.forcedInterval - (now - forcedAt))
+        }
     }
 
     private let pool: PostgresPool
@@ -61,6 +83,43 @@ package final class CatalogSource: Service {
     package func catalog() async throws -> Catalog {
         if let known { return known }
         return try await refresh()
+    }
+
+    /// Pause between two readings that devices ask for, however many ask.
+    static let forcedInterval: Duration = .seconds(1)
+    /// Pause between two looks for a reading that is under way.
+    fileprivate static let forcedPause: Duration = .milliseconds(50)
+
+    /// The catalog for a caller who was told of other tables than this replica would tell of: then
+    /// it is one that was read after this call began. So whoever is told of a change never meets
+    /// the state before it, whichever replica is asked.
+    ///
+    /// - Parameters:
+    ///   - told: the fingerprint that the caller knows, or no fingerprint at all.
+    ///   - deadline: when nobody waits any more.
+    package func catalog(
+        for caller: Caller, told: String?, by deadline: ContinuousClock.Instant
+    ) async throws -> Catalog {
+        let known = try await catalog()
+        guard let told, told != ReadableTables.unknown,
+            known.readableTables(to: caller).fingerprint != told
+        else { return known }
+        return try await catalog(readAfter: .now, by: deadline)
+    }
+
+    private func catalog(
+        readAfter earliest: ContinuousClock.Instant, by deadline: ContinuousClock.Instant
+    ) async throws -> Catalog {
+        while true {
+            let step = state.withLock { $0.nextStep(for: earliest, now: .now) }
+            switch step {
+            case .take(let catalog): return catalog
+            case .read: return try await refresh()
+            case .wait(let pause):
+                guard .now < deadline else { throw PostgresError(.deadlineExceeded) }
+                try await Task.sleep(for: pause)
+            }
+        }
     }
 
     /// What is wrong with the catalog in memory; nil while it is fresh. Asks nobody.

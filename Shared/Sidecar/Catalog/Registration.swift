@@ -142,10 +142,12 @@ package enum Registration {
             [
                 .text(registration.name.schema), .text(registration.name.table),
                 .text(kind.rawValue), .text(key), .text(registration.mode.rawValue),
-                .text(registration.owner), .texts(registration.access.readRoles?.sorted()),
-                .texts(registration.access.writeRoles?.sorted()),
+                .text(registration.owner), .texts(registration.access.readers?.storedRoles),
+                .texts(registration.access.writers?.storedRoles),
                 .texts(registration.withheld.storedExcept),
                 .text(registration.withheld.storedReadOnly), .bool(registration.rowSecurity),
+                .text(registration.access.readers?.storedPatterns),
+                .text(registration.access.writers?.storedPatterns),
             ])
     }
 

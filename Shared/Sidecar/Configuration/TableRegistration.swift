@@ -56,8 +56,8 @@ package enum RegistrationFile {
         let key: String?
         let keyKind: String?
         let owner: String?
-        let read: [String]?
-        let write: [String]?
+        let read: [GranteeEntry]?
+        let write: [GranteeEntry]?
         let except: [String]?
         let readOnly: [String: [String]]?
         let rowSecurity: Bool?
@@ -117,6 +117,11 @@ package enum RegistrationFile {
                 "\(place).table: \"\(entry.table)\" must be schema.table in lower-case letters, digits and _"
             )
         }
+        guard !isReserved(schema: names[0]) else {
+            throw RegistrationError(
+                "\(place).table: \"\(entry.table)\" is in a schema of PostgreSQL's or Oversync's own, "
+                    + "whose tables cannot be registered")
+        }
         guard let mode = TableMode(rawValue: entry.mode ?? TableMode.table.rawValue) else {
             throw RegistrationError(
                 "\(place).mode: must be table or sidecar, not \"\(entry.mode ?? "")\"")
@@ -128,7 +133,9 @@ package enum RegistrationFile {
         }
         var readOnly: [String: Set<String>] = [:]
         for (column, names) in entry.readOnly ?? [:] {
-            readOnly[column] = try roles(names, at: "\(place).read_only.\(column)")
+            readOnly[column] = try GranteeEntry.roles(
+                names, at: "\(place).read_only.\(column)",
+                of: entry.table)
         }
         let withheld = WithheldColumns(except: Set(entry.except ?? []), readOnly: readOnly)
         guard mode == .table || withheld == .none else {
@@ -144,20 +151,16 @@ package enum RegistrationFile {
             key: entry.key,
             keyKind: kind ?? nil, owner: entry.owner,
             access: TableAccess(
-                readRoles: try roles(entry.read, at: place + ".read"),
-                writeRoles: try roles(entry.write, at: place + ".write")),
+                readers: try GranteeEntry.grantees(
+                    entry.read, at: place + ".read", of: entry.table),
+                writers: try GranteeEntry.grantees(
+                    entry.write, at: place + ".write", of: entry.table)),
             withheld: withheld, rowSecurity: entry.rowSecurity ?? false)
     }
 
-    private static func roles(
-        _ names: [String]?, at place: String
-    ) throws(RegistrationError) -> Set<String>? {
-        guard let names else { return nil }
-        for name in names where !isRoleName(name) {
-            throw RegistrationError(
-                "\(place): \"\(name)\" is no role: letters, digits, . _ : and -, at most 63")
-        }
-        return Set(names)
+    /// Schemas whose tables are no team's. PostgreSQL keeps names that begin with `pg_` for itself.
+    private static func isReserved(schema: Substring) -> Bool {
+        schema.hasPrefix("pg_") || ["information_schema", "sync", "oversync_auth"].contains(schema)
     }
 
     /// A misspelt key must not be ignored in silence: it would switch a protection off.
@@ -173,12 +176,22 @@ package enum RegistrationFile {
             throw RegistrationError("\(path): unknown key \"\(key)\"; known: \(fileKeys.sorted())")
         }
         for (index, entry) in (root["tables"]?.sequence ?? []).enumerated() {
-            for key in entry.mapping?.keys.compactMap(\.string) ?? [] where !entryKeys.contains(key)
-            {
-                throw RegistrationError(
-                    "\(path): tables[\(index)]: unknown key \"\(key)\"; known: \(entryKeys.sorted())"
-                )
+            let place = "\(path): tables[\(index)]"
+            try refuseUnknownKeys(of: entry, known: entryKeys, at: place)
+            for list in ["read", "write"] {
+                for grantee in entry.mapping?[list]?.sequence ?? [] {
+                    try refuseUnknownKeys(
+                        of: grantee, known: GranteeEntry.keys, at: "\(place).\(list)")
+                }
             }
+        }
+    }
+
+    private static func refuseUnknownKeys(
+        of entry: Node, known: Set<String>, at place: String
+    ) throws(RegistrationError) {
+        for key in entry.mapping?.keys.compactMap(\.string) ?? [] where !known.contains(key) {
+            throw RegistrationError("\(place): unknown key \"\(key)\"; known: \(known.sorted())")
         }
     }
 

@@ -19,8 +19,9 @@ extension SidecarStatements {
             name: "sidecar_registered_tables",
             sql: """
                 SELECT table_id, schema_name, table_name, key_kind, key_column, mode, owner_column,
-                    removed_at IS NOT NULL, array_to_string(read_roles, ','),
-                    array_to_string(write_roles, ','), to_json(except_columns)::text,
+                    removed_at IS NOT NULL, array_to_string(read_roles, ','), read_patterns::text,
+                    array_to_string(write_roles, ','), write_patterns::text,
+                    to_json(except_columns)::text,
                     read_only_columns::text, row_security,
                     EXISTS (
                         SELECT FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace
@@ -51,8 +52,7 @@ extension SidecarStatements {
                 ownerColumn: try columns.next(String?.self),
                 isRemoved: try columns.next(Bool.self),
                 access: TableAccess(
-                    readRoles: roles(try columns.next(String?.self)),
-                    writeRoles: roles(try columns.next(String?.self))),
+                    readers: try grantees(&columns), writers: try grantees(&columns)),
                 withheld: WithheldColumns(
                     except: try columns.next(String?.self),
                     readOnly: try columns.next(String?.self)),
@@ -61,9 +61,11 @@ extension SidecarStatements {
                     isActive: try columns.next(Bool.self)))
         }
 
-        /// The names of roles have no comma in them.
-        private static func roles(_ joined: String?) -> Set<String>? {
-            joined.map { Set($0.split(separator: ",").map(String.init)) }
+        private static func grantees(
+            _ columns: inout RowColumns
+        ) throws(PostgresError) -> Grantees? {
+            let roles = try columns.next(String?.self)
+            return Grantees(roles: roles, patterns: try columns.next(String?.self))
         }
     }
 

@@ -30,19 +30,20 @@ package enum SidecarStatements {
                 UPDATE sync.catalog
                 SET key_kind = $3, key_column = $4, mode = $5, owner_column = $6, read_roles = $7,
                     write_roles = $8, except_columns = $9, read_only_columns = $10::json,
-                    row_security = $11, removed_at = NULL
+                    row_security = $11, read_patterns = $12::json, write_patterns = $13::json,
+                    removed_at = NULL
                 WHERE schema_name = $1 AND table_name = $2
                 RETURNING table_id
             )
             INSERT INTO sync.catalog (schema_name, table_name, key_kind, key_column, mode, owner_column,
                 read_roles, write_roles, except_columns, read_only_columns,
-                row_security)
-            SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10::json, $11
+                row_security, read_patterns, write_patterns)
+            SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10::json, $11, $12::json, $13::json
             WHERE NOT EXISTS (SELECT FROM known)
             """,
         parameters: [
             .text, .text, .text, .text, .text, .text, .textArray, .textArray, .textArray, .text,
-            .bool,
+            .bool, .text, .text,
         ])
 
     /// Shows columns to devices that stayed on the server: before their rows are sent, see

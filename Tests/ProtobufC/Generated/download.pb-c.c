@@ -547,7 +547,7 @@ void   oversync__download__v1__read_rows_request__free_unpacked
   assert(message->base.descriptor == &oversync__download__v1__read_rows_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_request__field_descriptors[11] =
+static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_request__field_descriptors[13] =
 {
   {
     "after",
@@ -681,6 +681,30 @@ static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_reque
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "tables",
+    12,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Oversync__Download__V1__PullChangesRequest, n_tables),
+    offsetof(Oversync__Download__V1__PullChangesRequest, tables),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "readable",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__PullChangesRequest, readable),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__download__v1__pull_changes_request__field_indices_by_name[] = {
   0,   /* field[0] = after */
@@ -691,14 +715,16 @@ static const unsigned oversync__download__v1__pull_changes_request__field_indice
   10,   /* field[10] = history_tag */
   4,   /* field[4] = include_self */
   2,   /* field[2] = limit */
+  12,   /* field[12] = readable */
   3,   /* field[3] = schema */
+  11,   /* field[11] = tables */
   1,   /* field[1] = until */
   5,   /* field[5] = wait_seconds */
 };
 static const ProtobufCIntRange oversync__download__v1__pull_changes_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_request__descriptor =
 {
@@ -708,14 +734,14 @@ const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_request__d
   "Oversync__Download__V1__PullChangesRequest",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__PullChangesRequest),
-  11,
+  13,
   oversync__download__v1__pull_changes_request__field_descriptors,
   oversync__download__v1__pull_changes_request__field_indices_by_name,
   1,  oversync__download__v1__pull_changes_request__number_ranges,
   (ProtobufCMessageInit) oversync__download__v1__pull_changes_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_reply__field_descriptors[6] =
+static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_reply__field_descriptors[7] =
 {
   {
     "next_after",
@@ -789,19 +815,32 @@ static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_reply
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "readable",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__PullChangesReply, readable),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__download__v1__pull_changes_reply__field_indices_by_name[] = {
   2,   /* field[2] = has_more */
   4,   /* field[4] = history_seq */
   5,   /* field[5] = history_tag */
   0,   /* field[0] = next_after */
+  6,   /* field[6] = readable */
   3,   /* field[3] = rows */
   1,   /* field[1] = window_until */
 };
 static const ProtobufCIntRange oversync__download__v1__pull_changes_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_reply__descriptor =
 {
@@ -811,14 +850,14 @@ const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_reply__des
   "Oversync__Download__V1__PullChangesReply",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__PullChangesReply),
-  6,
+  7,
   oversync__download__v1__pull_changes_reply__field_descriptors,
   oversync__download__v1__pull_changes_reply__field_indices_by_name,
   1,  oversync__download__v1__pull_changes_reply__number_ranges,
   (ProtobufCMessageInit) oversync__download__v1__pull_changes_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__download__v1__watch_head_request__field_descriptors[4] =
+static const ProtobufCFieldDescriptor oversync__download__v1__watch_head_request__field_descriptors[5] =
 {
   {
     "after",
@@ -868,17 +907,30 @@ static const ProtobufCFieldDescriptor oversync__download__v1__watch_head_request
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "readable",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__WatchHeadRequest, readable),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__download__v1__watch_head_request__field_indices_by_name[] = {
   0,   /* field[0] = after */
   1,   /* field[1] = epoch */
   2,   /* field[2] = history_seq */
   3,   /* field[3] = history_tag */
+  4,   /* field[4] = readable */
 };
 static const ProtobufCIntRange oversync__download__v1__watch_head_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor oversync__download__v1__watch_head_request__descriptor =
 {
@@ -888,7 +940,7 @@ const ProtobufCMessageDescriptor oversync__download__v1__watch_head_request__des
   "Oversync__Download__V1__WatchHeadRequest",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__WatchHeadRequest),
-  4,
+  5,
   oversync__download__v1__watch_head_request__field_descriptors,
   oversync__download__v1__watch_head_request__field_indices_by_name,
   1,  oversync__download__v1__watch_head_request__number_ranges,
@@ -1053,7 +1105,7 @@ const ProtobufCMessageDescriptor oversync__download__v1__note_heads_reply__descr
   (ProtobufCMessageInit) oversync__download__v1__note_heads_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__download__v1__read_bootstrap_request__field_descriptors[3] =
+static const ProtobufCFieldDescriptor oversync__download__v1__read_bootstrap_request__field_descriptors[4] =
 {
   {
     "history_seq",
@@ -1091,16 +1143,29 @@ static const ProtobufCFieldDescriptor oversync__download__v1__read_bootstrap_req
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "readable",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadBootstrapRequest, readable),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__download__v1__read_bootstrap_request__field_indices_by_name[] = {
   0,   /* field[0] = history_seq */
   1,   /* field[1] = history_tag */
+  3,   /* field[3] = readable */
   2,   /* field[2] = tells_history */
 };
 static const ProtobufCIntRange oversync__download__v1__read_bootstrap_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_request__descriptor =
 {
@@ -1110,14 +1175,14 @@ const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_request_
   "Oversync__Download__V1__ReadBootstrapRequest",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__ReadBootstrapRequest),
-  3,
+  4,
   oversync__download__v1__read_bootstrap_request__field_descriptors,
   oversync__download__v1__read_bootstrap_request__field_indices_by_name,
   1,  oversync__download__v1__read_bootstrap_request__number_ranges,
   (ProtobufCMessageInit) oversync__download__v1__read_bootstrap_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__download__v1__read_bootstrap_reply__field_descriptors[8] =
+static const ProtobufCFieldDescriptor oversync__download__v1__read_bootstrap_reply__field_descriptors[9] =
 {
   {
     "known_source",
@@ -1215,6 +1280,18 @@ static const ProtobufCFieldDescriptor oversync__download__v1__read_bootstrap_rep
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "readable",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__ReadBootstrapReply, readable),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__download__v1__read_bootstrap_reply__field_indices_by_name[] = {
   4,   /* field[4] = epoch */
@@ -1225,11 +1302,12 @@ static const unsigned oversync__download__v1__read_bootstrap_reply__field_indice
   7,   /* field[7] = history_tag */
   0,   /* field[0] = known_source */
   1,   /* field[1] = next_change_id */
+  8,   /* field[8] = readable */
 };
 static const ProtobufCIntRange oversync__download__v1__read_bootstrap_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_reply__descriptor =
 {
@@ -1239,7 +1317,7 @@ const ProtobufCMessageDescriptor oversync__download__v1__read_bootstrap_reply__d
   "Oversync__Download__V1__ReadBootstrapReply",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__ReadBootstrapReply),
-  8,
+  9,
   oversync__download__v1__read_bootstrap_reply__field_descriptors,
   oversync__download__v1__read_bootstrap_reply__field_indices_by_name,
   1,  oversync__download__v1__read_bootstrap_reply__number_ranges,

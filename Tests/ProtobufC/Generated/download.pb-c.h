@@ -76,10 +76,20 @@ struct  Oversync__Download__V1__PullChangesRequest
    */
   int64_t history_seq;
   uint64_t history_tag;
+  /*
+   * Names without a schema: only changes of these tables; none: of all that the caller may read.
+   */
+  size_t n_tables;
+  char **tables;
+  /*
+   * The fingerprint of the tables that the device takes for readable; "unknown" if it knows none, empty if it did not
+   * say.
+   */
+  char *readable;
 };
 #define OVERSYNC__DOWNLOAD__V1__PULL_CHANGES_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__pull_changes_request__descriptor) \
-    , 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0 }
+    , 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string }
 
 
 struct  Oversync__Download__V1__PullChangesReply
@@ -94,10 +104,14 @@ struct  Oversync__Download__V1__PullChangesReply
    */
   int64_t history_seq;
   uint64_t history_tag;
+  /*
+   * The fingerprint of the tables that this page is of, for callers that sent one.
+   */
+  char *readable;
 };
 #define OVERSYNC__DOWNLOAD__V1__PULL_CHANGES_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__pull_changes_reply__descriptor) \
-    , 0, 0, 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string }
 
 
 struct  Oversync__Download__V1__WatchHeadRequest
@@ -113,10 +127,14 @@ struct  Oversync__Download__V1__WatchHeadRequest
   char *epoch;
   int64_t history_seq;
   uint64_t history_tag;
+  /*
+   * As in PullChangesRequest. The watch ends when it is another one.
+   */
+  char *readable;
 };
 #define OVERSYNC__DOWNLOAD__V1__WATCH_HEAD_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__watch_head_request__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, 0, 0 }
+    , 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string }
 
 
 struct  Oversync__Download__V1__WatchHeadReply
@@ -179,10 +197,14 @@ struct  Oversync__Download__V1__ReadBootstrapRequest
    * Whether the reply tells the change at the end of the log.
    */
   protobuf_c_boolean tells_history;
+  /*
+   * As in PullChangesRequest.
+   */
+  char *readable;
 };
 #define OVERSYNC__DOWNLOAD__V1__READ_BOOTSTRAP_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__read_bootstrap_request__descriptor) \
-    , 0, 0, 0 }
+    , 0, 0, 0, (char *)protobuf_c_empty_string }
 
 
 struct  Oversync__Download__V1__ReadBootstrapReply
@@ -217,10 +239,14 @@ struct  Oversync__Download__V1__ReadBootstrapReply
    */
   int64_t history_seq;
   uint64_t history_tag;
+  /*
+   * The fingerprint of the tables that the caller may read, for callers that sent one.
+   */
+  char *readable;
 };
 #define OVERSYNC__DOWNLOAD__V1__READ_BOOTSTRAP_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__read_bootstrap_reply__descriptor) \
-    , 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0 }
+    , 0, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string }
 
 
 struct  Oversync__Download__V1__ReadDigestRequest

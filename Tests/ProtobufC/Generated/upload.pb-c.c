@@ -1685,9 +1685,55 @@ const ProtobufCMessageDescriptor oversync__upload__v1__claim_device_reply__descr
   (ProtobufCMessageInit) oversync__upload__v1__claim_device_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-#define oversync__upload__v1__read_capabilities_request__field_descriptors NULL
-#define oversync__upload__v1__read_capabilities_request__field_indices_by_name NULL
-#define oversync__upload__v1__read_capabilities_request__number_ranges NULL
+static const ProtobufCFieldDescriptor oversync__upload__v1__read_capabilities_request__field_descriptors[3] =
+{
+  {
+    "readable",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ReadCapabilitiesRequest, readable),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "schema",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ReadCapabilitiesRequest, schema),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tables",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Oversync__Upload__V1__ReadCapabilitiesRequest, n_tables),
+    offsetof(Oversync__Upload__V1__ReadCapabilitiesRequest, tables),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__read_capabilities_request__field_indices_by_name[] = {
+  0,   /* field[0] = readable */
+  1,   /* field[1] = schema */
+  2,   /* field[2] = tables */
+};
+static const ProtobufCIntRange oversync__upload__v1__read_capabilities_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
 const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_request__descriptor =
 {
   PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
@@ -1696,14 +1742,14 @@ const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_request
   "Oversync__Upload__V1__ReadCapabilitiesRequest",
   "oversync.upload.v1",
   sizeof(Oversync__Upload__V1__ReadCapabilitiesRequest),
-  0,
+  3,
   oversync__upload__v1__read_capabilities_request__field_descriptors,
   oversync__upload__v1__read_capabilities_request__field_indices_by_name,
-  0,  oversync__upload__v1__read_capabilities_request__number_ranges,
+  1,  oversync__upload__v1__read_capabilities_request__number_ranges,
   (ProtobufCMessageInit) oversync__upload__v1__read_capabilities_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__upload__v1__read_capabilities_reply__field_descriptors[3] =
+static const ProtobufCFieldDescriptor oversync__upload__v1__read_capabilities_reply__field_descriptors[6] =
 {
   {
     "tables",
@@ -1741,16 +1787,55 @@ static const ProtobufCFieldDescriptor oversync__upload__v1__read_capabilities_re
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "readable",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ReadCapabilitiesReply, readable),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "readable_tables",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Oversync__Upload__V1__ReadCapabilitiesReply, n_readable_tables),
+    offsetof(Oversync__Upload__V1__ReadCapabilitiesReply, readable_tables),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "unregistered",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Oversync__Upload__V1__ReadCapabilitiesReply, n_unregistered),
+    offsetof(Oversync__Upload__V1__ReadCapabilitiesReply, unregistered),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__upload__v1__read_capabilities_reply__field_indices_by_name[] = {
   2,   /* field[2] = bytes_per_payload */
   1,   /* field[1] = changes_per_upload */
+  3,   /* field[3] = readable */
+  4,   /* field[4] = readable_tables */
   0,   /* field[0] = tables */
+  5,   /* field[5] = unregistered */
 };
 static const ProtobufCIntRange oversync__upload__v1__read_capabilities_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_reply__descriptor =
 {
@@ -1760,7 +1845,7 @@ const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_reply__
   "Oversync__Upload__V1__ReadCapabilitiesReply",
   "oversync.upload.v1",
   sizeof(Oversync__Upload__V1__ReadCapabilitiesReply),
-  3,
+  6,
   oversync__upload__v1__read_capabilities_reply__field_descriptors,
   oversync__upload__v1__read_capabilities_reply__field_indices_by_name,
   1,  oversync__upload__v1__read_capabilities_reply__number_ranges,

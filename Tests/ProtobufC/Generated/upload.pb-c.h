@@ -208,10 +208,21 @@ struct  Oversync__Upload__V1__ClaimDeviceReply
 struct  Oversync__Upload__V1__ReadCapabilitiesRequest
 {
   ProtobufCMessage base;
+  /*
+   * The fingerprint of the tables that the device takes for readable, or has been told of; "unknown" if it knows none,
+   * empty if it did not say.
+   */
+  char *readable;
+  /*
+   * Tables by schema and name: which of them does the server not have?
+   */
+  char *schema;
+  size_t n_tables;
+  char **tables;
 };
 #define OVERSYNC__UPLOAD__V1__READ_CAPABILITIES_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__read_capabilities_request__descriptor) \
-     }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
 
 
 struct  Oversync__Upload__V1__ReadCapabilitiesReply
@@ -221,10 +232,22 @@ struct  Oversync__Upload__V1__ReadCapabilitiesReply
   Oversync__Upload__V1__TableCapability **tables;
   uint32_t changes_per_upload;
   uint32_t bytes_per_payload;
+  /*
+   * The tables that the caller may read, those that are no longer registered included, for callers that sent a
+   * fingerprint: theirs, and their names with schemas.
+   */
+  char *readable;
+  size_t n_readable_tables;
+  char **readable_tables;
+  /*
+   * Of the tables that were asked for, the names of those that are not registered and never were.
+   */
+  size_t n_unregistered;
+  char **unregistered;
 };
 #define OVERSYNC__UPLOAD__V1__READ_CAPABILITIES_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__read_capabilities_reply__descriptor) \
-    , 0,NULL, 0, 0 }
+    , 0,NULL, 0, 0, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL }
 
 
 struct  Oversync__Upload__V1__TableCapability

@@ -37,6 +37,10 @@ extension NotesApp {
             screen.say(
                 "! \(Words.count(report.rows, "row")) of \(report.table) differed from the server: "
                     + "\(report.repaired) repaired", .warning)
+        case .access(let report):
+            screen.say(
+                "! you may read other tables: \(report.opened) opened, \(report.closed) closed, "
+                    + "\(Words.count(report.removedRows, "row")) removed here", .warning)
         }
     }
 

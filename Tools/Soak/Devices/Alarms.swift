@@ -14,7 +14,7 @@ final class Alarms: Sendable {
         switch event {
         // All edit some rows at once.
         case .conflict: return
-        case .rejected, .reread, .drift:
+        case .rejected, .reread, .drift, .access:
             seen.withLock { if $0.count < Self.most { $0.append("\(event)") } }
         }
     }

@@ -172,8 +172,10 @@ struct SyncLoop: Sendable {
         do {
             let page = try await session.gateway.download(
                 after: state.cursor, limit: 1, until: 0, includeSelf: false,
-                wait: session.configuration.longPoll, history: state.history)
-            let hasNews = !page.changes.isEmpty || page.nextAfter > state.cursor
+                wait: session.configuration.longPoll, history: state.history,
+                tables: state.tables)
+            let areOthers = page.tables.map { $0 != state.tables } ?? false
+            let hasNews = !page.changes.isEmpty || page.nextAfter > state.cursor || areOthers
             return .news(hasNews, seconds: session.now - start)
         } catch let error as SyncError where error.asksForReread {
             // The following fetch receives the same error and rereads the log.

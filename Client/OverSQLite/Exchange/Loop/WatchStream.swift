@@ -70,7 +70,9 @@ struct WatchStream: Sendable {
     private func follow(_ hearing: Hearing) async throws -> WatchEnd {
         guard try await session.capabilities().offers(.watch) else { return .unsupported }
         let state = try await session.read { db in try DeviceStateTable(db: db).read() }
-        try await session.gateway.watch(after: state.cursor, history: state.history) { part in
+        try await session.gateway.watch(
+            after: state.cursor, history: state.history, tables: state.tables
+        ) { part in
             switch part {
             case .head(let head):
                 try Self.check(head)

@@ -127,26 +127,34 @@ final class SyncSession: Sendable {
     func capabilities() async throws -> Capabilities {
         let known = offered.withLock { $0 }
         if let known, known.isFresh(at: now) { return known.capabilities }
-        do {
-            let found = try await gateway.capabilities() ?? Capabilities.none
-            offered.withLock { $0 = Offer(capabilities: found, askedAt: now) }
-            if let limits = found.limits { pacer.withLock { $0.keep(within: limits) } }
-            let (tables, schema) = (found.tables ?? [], configuration.schema)
-            let served = ServedTables.notices(
-                wanted: catalog.tables.map(\.wireName), schema: schema, offered: tables)
-            board.show(served, of: [.unknownSchema, .unservedTable])
-            let misfits = ColumnFit.notices(catalog.tables, schema: schema, offered: tables)
-            board.show(misfits, of: [.columnType])
-            return found
-        } catch SyncError.refused(let status, _, _) where status < 500 {
-            let nothing = Capabilities.none
-            offered.withLock { $0 = Offer(capabilities: nothing, askedAt: now) }
-            return nothing
-        } catch {
+        do { return try await askForCapabilities(told: nil) } catch {
             // What it offered before is better than nothing.
             guard let known else { throw error }
             return known.capabilities
         }
+    }
+
+    /// Asks the server what it offers now.
+    ///
+    /// - Parameter told: what an answer has just said of the tables that the user may read.
+    func askForCapabilities(told: TablesFingerprint?) async throws -> Capabilities {
+        let found: Capabilities
+        do {
+            found = try await gateway.capabilities(tables: told) ?? Capabilities.none
+        } catch SyncError.refused(let status, _, _) where status < 500 {
+            let nothing = Capabilities.none
+            offered.withLock { $0 = Offer(capabilities: nothing, askedAt: now) }
+            return nothing
+        }
+        offered.withLock { $0 = Offer(capabilities: found, askedAt: now) }
+        if let limits = found.limits { pacer.withLock { $0.keep(within: limits) } }
+        let (tables, schema) = (found.tables ?? [], configuration.schema)
+        let served = ServedTables.notices(
+            wanted: catalog.tables.map(\.wireName), schema: schema, offered: tables)
+        board.show(served, of: [.unknownSchema, .unservedTable])
+        let misfits = ColumnFit.notices(catalog.tables, schema: schema, offered: tables)
+        board.show(misfits, of: [.columnType])
+        return found
     }
 
     /// Asks what the server offers, for the notices about the app's tables. If the server does not

@@ -62,7 +62,8 @@ enum DigestRules {
     /// Whether both sides stand at the same place of the same history, so that their sums are
     /// comparable: the device has applied all that was summed, and knows of nothing newer.
     static func isComparable(_ state: DeviceState, head: Int64, _ history: HistoryPair?) -> Bool {
-        state.isHydrated && state.reread == nil && state.window == 0 && state.cursor == head
+        state.isHydrated && state.reread == nil && state.resumeAt == 0 && state.window == 0
+            && state.cursor == head
             && state.history == history && history?.sequence ?? 0 == head
     }
 

@@ -23,4 +23,6 @@ struct DownloadPage {
     let body: [UInt8]
     /// The change at the end of the window; nil if the server does not tell.
     var history: HistoryPair?
+    /// The tables that the page is of; nil if the server does not tell.
+    var tables: TablesFingerprint?
 }

@@ -121,4 +121,6 @@ public enum SyncEvent: Sendable, Hashable {
     /// Rows of a table were not what the server has, though the device had read everything. They
     /// are repaired.
     case drift(DriftReport)
+    /// The user may read other tables than before.
+    case access(AccessReport)
 }

@@ -198,6 +198,14 @@ extension PendingQueue {
         ).execute(arguments: [now, isAnew, table.id, key.wire])
     }
 
+    /// Lets rows be sent again at once that the server rejected because the user may not write to
+    /// their table.
+    func makeForbiddenDue(in table: TableSchema, at now: Double) throws {
+        try db.execute(
+            sql: "UPDATE _sync_pending SET retry_at = ? WHERE tbl = ? AND reason = ?",
+            arguments: [now, table.id, PushRules.forbiddenTable])
+    }
+
     func isRejected(_ table: TableSchema, _ key: DeviceRowKey) throws -> Bool {
         let statement = try db.cachedStatement(
             sql: "SELECT 1 FROM _sync_pending WHERE tbl = ? AND key = ? AND reason IS NOT NULL")

@@ -5,12 +5,15 @@ import GRDB
 struct UnseenRows {
     let db: Database
 
-    /// Starts with every row that the device knows.
+    /// Starts with every row that the device knows, except those of tables that the user may not
+    /// read: the log does not show them.
     func begin() throws {
         try db.execute(
             sql: """
                 DELETE FROM _sync_unseen;
-                INSERT INTO _sync_unseen (tbl, key) SELECT tbl, key FROM _sync_rows;
+                INSERT INTO _sync_unseen (tbl, key) SELECT tbl, key FROM _sync_rows
+                WHERE tbl NOT IN (
+                  SELECT id FROM _sync_tables WHERE access IN \(TableAccess.closedSQL));
                 """)
     }
 
@@ -43,4 +46,9 @@ struct UnseenRows {
     }
 
     func removeAll() throws { try db.execute(sql: "DELETE FROM _sync_unseen") }
+
+    /// The log does not show the table any more.
+    func removeAll(of table: TableSchema) throws {
+        try db.execute(sql: "DELETE FROM _sync_unseen WHERE tbl = ?", arguments: [table.id])
+    }
 }

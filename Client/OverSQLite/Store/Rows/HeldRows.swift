@@ -119,6 +119,10 @@ struct HeldRows {
 
     func removeAll() throws { try db.execute(sql: "DELETE FROM _sync_held") }
 
+    func removeAll(of table: TableSchema) throws {
+        try db.execute(sql: "DELETE FROM _sync_held WHERE tbl = ?", arguments: [table.id])
+    }
+
     /// Removes the rows that a reread of the same history brings again.
     func removeDownloaded() throws {
         try db.execute(sql: "DELETE FROM _sync_held WHERE NOT is_stored")

@@ -152,6 +152,11 @@ struct SetAsideColumns {
 
     func removeAll() throws { try db.execute(sql: "DELETE FROM _sync_extra") }
 
+    func remove(_ table: TableSchema, _ key: DeviceRowKey) throws {
+        try db.cachedStatement(sql: "DELETE FROM _sync_extra WHERE tbl = ? AND key = ?")
+            .execute(arguments: [table.id, key.wire])
+    }
+
     /// Removes values that have a column now. Otherwise they would be written again, outdated, with
     /// the next new column.
     private func forget(_ columns: [Column], of table: TableSchema) throws {

@@ -48,6 +48,8 @@ struct Installation {
         }
         let id = try tables.add(name)
         try DeviceStateTable(db: db).readAgain()
+        // Whether the user may read it was of no interest so far.
+        try DeviceStateTable(db: db).forgetTables()
         return id
     }
 
@@ -58,6 +60,7 @@ struct Installation {
         try SyncedTables(db: db).setPresent(id)
         let reason: RereadReason = absence == .sinceOldHistory ? .newHistory : .historyPruned
         try Reread(db: db, catalog: DeviceCatalog([]), reason: reason).begin(epoch: nil)
+        try DeviceStateTable(db: db).forgetTables()
         try AbsentTables(db: db).restore(table: id)
     }
 

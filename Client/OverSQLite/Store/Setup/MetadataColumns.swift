@@ -76,6 +76,9 @@ struct MetadataColumns {
     private static let uuid = [8, 4, 4, 4, 12]
         .map { String(repeating: "[0-9a-fA-F]", count: $0) }.joined(separator: "-")
 
+    /// As `TablesFingerprint` reads it, for GLOB.
+    private static let fingerprint = String(repeating: "[0-9a-f]", count: 16)
+
     private static let term = orNull(number(to: RowTerm.mask))
     private static let operation = word(["INSERT", "UPDATE", "DELETE"])
 
@@ -92,6 +95,9 @@ struct MetadataColumns {
             .init(
                 "_sync_tables.rebuilt", number(to: Rebuilding.damaged.rawValue),
                 .value("\(Rebuilding.unchecked.rawValue)")),
+            .init(
+                "_sync_tables.access", number(to: TableAccess.opening.rawValue),
+                .value("\(TableAccess.open.rawValue)")),
         ]
 
     private static let state: [MetadataColumns] = [
@@ -121,6 +127,10 @@ struct MetadataColumns {
         .init("_sync_state.history_tag", number(from: .min, to: .max), .value("0")),
         .init("_sync_state.forked_at", time, .value("0")),
         .init("_sync_state.compared_at", time, .value("0")),
+        .init(
+            "_sync_state.readable",
+            orNull { "typeof(\($0)) = 'text' AND \($0) GLOB '\(fingerprint)'" }, .value("NULL")),
+        .init("_sync_state.resume_at", number(), .value("0")),
         .init("_sync_state.file", orNull(text), .value("NULL")),
         .init("_sync_state.copied_from", orNull(text), .value("NULL")),
         .init("_sync_state.copy_name", orNull(text), .value("NULL")),

@@ -297,6 +297,7 @@ struct MetadataRepair {
             db: db, catalog: DeviceCatalog([]),
             reason: provesHistory ? .historyPruned : .newHistory
         ).begin(epoch: nil)
+        try DeviceStateTable(db: db).forgetTables()
         guard comparesRows else { return }
         try db.execute(
             sql: "UPDATE _sync_tables SET rebuilt = ?",

@@ -4,7 +4,7 @@ import GRDB
 /// transactions.
 enum MetadataTables {
     /// Increases when the tables below change.
-    static let format = 9
+    static let format = 10
     /// The first format of a library that spells references as keys are spelled here.
     static let spelledReferences = 5
 
@@ -65,7 +65,7 @@ enum MetadataTables {
     /// are spelled otherwise than on the wire, the causes of held rows, and the database's file,
     /// format 6 tables that were made anew, format 7 stored rows that are held, and the end of what
     /// a local migration changes, format 8 what proves the server's history, format 9 what rows add
-    /// to digests.
+    /// to digests, format 10 which tables the user may read.
     private static func upgrade(_ db: Database, from found: Int) throws {
         if found < 2 {
             try db.execute(
@@ -99,6 +99,7 @@ enum MetadataTables {
             ("_sync_state", "local_until"), ("_sync_held", "is_stored"),
             ("_sync_state", "history_seq"), ("_sync_state", "history_tag"),
             ("_sync_state", "forked_at"), ("_sync_state", "compared_at"),
+            ("_sync_state", "resume_at"), ("_sync_tables", "access"),
         ] where try !db.columns(in: table).contains(where: { $0.name == column }) {
             try db.execute(
                 sql: "ALTER TABLE \(table) ADD COLUMN \(column) INTEGER NOT NULL DEFAULT 0")
@@ -106,6 +107,9 @@ enum MetadataTables {
         for table in ["_sync_rows", "_sync_held"]
         where try !db.columns(in: table).contains(where: { $0.name == "term" }) {
             try db.execute(sql: "ALTER TABLE \(table) ADD COLUMN term INTEGER")
+        }
+        if try !db.columns(in: "_sync_state").contains(where: { $0.name == "readable" }) {
+            try db.execute(sql: "ALTER TABLE _sync_state ADD COLUMN readable TEXT")
         }
     }
 
@@ -141,6 +145,10 @@ enum MetadataTables {
           forked_at REAL NOT NULL DEFAULT 0,
           -- When rows were last compared with the server's (seconds since 1970); 0: never.
           compared_at REAL NOT NULL DEFAULT 0,
+          -- What the server's answers say of the tables that the user may read; NULL until asked.
+          readable TEXT,
+          -- While opened tables are read from the feed's start: how far the others are; 0: not so.
+          resume_at INTEGER NOT NULL DEFAULT 0,
           -- The file that holds this database, to notice a copy.
           file TEXT,
           -- The device's name in the database that this one is a copy of; NULL if it is none.
@@ -156,6 +164,9 @@ enum MetadataTables {
           -- 1 while the app does not sync the table, whose changes then go past unread; 2 if the server has begun
           -- another history since.
           is_absent INTEGER NOT NULL DEFAULT 0,
+          -- 1 while the server does not let the user read the table; 2 if it has begun another
+          -- history since; 3 once it does again, until the table is read.
+          access INTEGER NOT NULL DEFAULT 0,
           -- 1 once the app has made the table anew, until its rows are compared; 2 if the app has
           -- said that the new values are for this device only, until the next start; 3 if a repair
           -- has lost touches of it, until the next start.

@@ -98,16 +98,21 @@ struct SyncedTables {
                 """)
     }
 
-    /// Records that a table that comes back later must be compared with the new history.
+    /// Records that a table that comes back or is opened later must be compared with the new
+    /// history.
     func recordNewHistory() throws {
         try db.execute(
             sql: "UPDATE _sync_tables SET is_absent = ? WHERE is_absent = ?",
             arguments: [Absence.sinceOldHistory, Absence.absent])
+        try db.execute(
+            sql: "UPDATE _sync_tables SET access = ? WHERE access = ?",
+            arguments: [TableAccess.closedSinceOldHistory, TableAccess.closed])
     }
 
-    /// A device that starts over has no old history.
+    /// A device that starts over has no old history, and asks anew what its user may read.
     func forgetOldHistory() throws {
-        try db.execute(sql: "UPDATE _sync_tables SET is_absent = min(is_absent, 1)")
+        try db.execute(
+            sql: "UPDATE _sync_tables SET is_absent = min(is_absent, 1), access = 0")
     }
 
     /// The values of `_sync_tables.rebuilt`.
@@ -162,5 +167,39 @@ struct SyncedTables {
         try db.execute(
             sql: "UPDATE _sync_tables SET columns = ? WHERE id = ?",
             arguments: [names.joined(separator: "\n"), id])
+    }
+}
+
+// MARK: - Access
+
+extension SyncedTables {
+    func access(of id: Int64) throws -> TableAccess {
+        try MetadataRow.first(
+            of: Self.name, db, sql: "SELECT access FROM _sync_tables WHERE id = ?", [id]
+        )?.choice("access") ?? .open
+    }
+
+    /// The numbers of the tables that the user may not read.
+    func closed() throws -> Set<Int64> {
+        try Int64.fetchSet(
+            db, sql: "SELECT id FROM _sync_tables WHERE access IN \(TableAccess.closedSQL)")
+    }
+
+    /// The numbers of the tables that are being read because they were opened.
+    func opening() throws -> Set<Int64> {
+        try Int64.fetchSet(
+            db, sql: "SELECT id FROM _sync_tables WHERE access = ?",
+            arguments: [TableAccess.opening])
+    }
+
+    func setAccess(_ access: TableAccess, of id: Int64) throws {
+        try db.execute(
+            sql: "UPDATE _sync_tables SET access = ? WHERE id = ?", arguments: [access, id])
+    }
+
+    /// Runs when the log has been read as far as the opened tables needed it.
+    func finishOpening() throws {
+        try db.cachedStatement(sql: "UPDATE _sync_tables SET access = ? WHERE access = ?")
+            .execute(arguments: [TableAccess.open, TableAccess.opening])
     }
 }

@@ -11,7 +11,7 @@ struct DeviceStateTable {
         let row = try first(
             """
             user_id, source_id, cursor, "window", hydrated, next_change_id, epoch, reread,
-              history_seq, history_tag, forked_at
+              history_seq, history_tag, forked_at, readable, resume_at
             """)
         let epoch = try row.textIfAny("epoch")
         if let epoch, UUID(uuidString: epoch) == nil { throw row.damage("epoch", "is no UUID") }
@@ -22,7 +22,16 @@ struct DeviceStateTable {
             nextChangeID: try row.number("next_change_id", in: ProtocolNumber.nextChangeIDs),
             epoch: epoch,
             reread: try row.textIfAny("reread") == nil ? nil : try row.word("reread"),
-            history: try Self.history(row), forkedAt: try row.time("forked_at"))
+            history: try Self.history(row), forkedAt: try row.time("forked_at"),
+            tables: try Self.tables(row), resumeAt: try row.number("resume_at"))
+    }
+
+    private static func tables(_ row: MetadataRow) throws -> TablesFingerprint? {
+        guard let text = try row.textIfAny("readable") else { return nil }
+        guard let tables = TablesFingerprint(text: text) else {
+            throw row.damage("readable", "is no fingerprint")
+        }
+        return tables
     }
 
     private static func history(_ row: MetadataRow) throws -> HistoryPair? {
@@ -118,7 +127,8 @@ struct DeviceStateTable {
                 UPDATE _sync_state SET user_id = NULL, source_id = NULL, next_change_id = 1,
                   cursor = 0, window = 0, hydrated = 0, epoch = NULL, reread = NULL,
                   reached = 0, local_until = 0, history_seq = 0, history_tag = 0, forked_at = 0,
-                  compared_at = 0, copied_from = NULL, copy_name = NULL
+                  compared_at = 0, copied_from = NULL, copy_name = NULL, readable = NULL,
+                  resume_at = 0
                 """)
         try ensureSource()
     }
@@ -126,25 +136,61 @@ struct DeviceStateTable {
     // MARK: The log
 
     /// Moves the cursor forward over applied pages, in their transaction (hazard C6). Nothing else
-    /// moves it forward. Only ``readAgain()``, ``beginReread(_:epoch:)`` and ``reset()`` move it
-    /// back, always to the log's start.
+    /// moves it forward. Only ``readAgain()``, ``beginReread(_:epoch:)``, ``beginOpening()`` and
+    /// ``reset()`` move it back, always to the log's start.
+    ///
+    /// Where tables that were opened have been read, it goes on where the others are. If the
+    /// server ends their window before that, as it does within a large atomic upload, all tables
+    /// are read from there.
     func advance(over page: DownloadPage, highestOwnChange: Int64) throws {
+        if !page.hasMore { try SyncedTables(db: db).finishOpening() }
         try db.execute(
             sql: """
-                UPDATE _sync_state SET cursor = max(cursor, :after), window = :window,
+                UPDATE _sync_state
+                SET cursor = max(cursor, :after, CASE
+                    WHEN :hydrated AND :until >= resume_at THEN resume_at ELSE 0 END),
+                  resume_at = CASE WHEN :hydrated THEN 0 ELSE resume_at END, window = :window,
                   reached = max(reached, :after), hydrated = max(hydrated, :hydrated),
                   next_change_id = max(next_change_id, :next)
                 """,
             arguments: [
                 "after": page.nextAfter, "window": page.hasMore ? page.windowUntil : 0,
-                "hydrated": !page.hasMore, "next": highestOwnChange &+ 1,
+                "hydrated": !page.hasMore, "until": page.windowUntil,
+                "next": highestOwnChange &+ 1,
             ])
     }
 
     /// Makes the next fetch read the log from its start.
     func readAgain() throws {
-        try db.execute(sql: "UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0")
+        try db.execute(
+            sql: "UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0, resume_at = 0")
     }
+
+    /// Starts to read opened tables from the log's start. On a device that has read the log they
+    /// are read alone, up to here; otherwise the reading that is under way begins anew.
+    func beginOpening() throws {
+        try db.execute(
+            sql: """
+                UPDATE _sync_state SET window = 0, cursor = 0, resume_at = CASE
+                  WHEN hydrated AND reread IS NULL THEN max(cursor, resume_at) ELSE 0 END
+                """)
+    }
+
+    /// Goes on where all tables are read to, though the reading of some has not come so far.
+    func endOpening() throws {
+        try db.execute(
+            sql: """
+                UPDATE _sync_state SET cursor = resume_at, window = 0, resume_at = 0
+                WHERE resume_at > 0
+                """)
+    }
+
+    func setTables(_ tables: TablesFingerprint) throws {
+        try db.execute(sql: "UPDATE _sync_state SET readable = ?", arguments: [tables.text])
+    }
+
+    /// Makes the next fetch ask which tables the user may read.
+    func forgetTables() throws { try db.execute(sql: "UPDATE _sync_state SET readable = NULL") }
 
     /// Starts a reread at the log's start. The reason `newHistory` is kept over a later one.
     ///
@@ -155,7 +201,7 @@ struct DeviceStateTable {
     func beginReread(_ reason: RereadReason, epoch: String?) throws {
         try db.execute(
             sql: """
-                UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0,
+                UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0, resume_at = 0,
                   epoch = coalesce(:epoch, epoch),
                   reached = CASE WHEN :reason = :lost THEN 0 ELSE reached END,
                   local_until = CASE WHEN :reason = :lost THEN 0 ELSE local_until END,
@@ -212,6 +258,7 @@ struct DeviceStateTable {
         try db.execute(
             sql: """
                 UPDATE _sync_state SET next_change_id = max(next_change_id, ?), window = 0,
+                  cursor = CASE WHEN resume_at > 0 THEN 0 ELSE cursor END, resume_at = 0,
                   hydrated = 0, epoch = ?
                 """, arguments: [standing.nextChangeID, standing.epoch])
     }

@@ -1,0 +1,16 @@
+import GRDB
+
+/// The values of `_sync_tables.access`: whether the server lets the user read a table.
+enum TableAccess: Int, DatabaseValueConvertible {
+    /// Also where the server does not say.
+    case open = 0
+    /// No page has its rows.
+    case closed = 1
+    /// While the table was closed, the server began a new history or lost the end of its own.
+    case closedSinceOldHistory = 2
+    /// It was opened, and is being read up to the place that the other tables have reached.
+    case opening = 3
+
+    /// The two that mean that the user may not read the table, as a list for SQL.
+    static let closedSQL = "(\(closed.rawValue), \(closedSinceOldHistory.rawValue))"
+}
