@@ -11,9 +11,6 @@ import Telemetry
 /// The gateway: ends TLS, checks tokens, applies limits and forwards to the services. It links no database
 /// driver and holds no database password.
 package enum GatewayService {
-    /// Longest silence on a connection without a request.
-    private static let idleTimeout: Duration = .seconds(180)
-
     /// A request's calls go by a connection of the event loop that the request came by, on machines of up to
     /// so many processors.
     private static let connectionsPerReplica = 16
@@ -38,6 +35,7 @@ package enum GatewayService {
         return tokens + files
             + HeldBytes.warnings(
                 body: body, share: limits.userBufferBytes, total: limits.bufferBytes)
+            + AdminDoor.warnings(configuration)
     }
 
     /// Does what the program's arguments say; without any, runs the service until a signal ends it.
@@ -71,9 +69,11 @@ package enum GatewayService {
     /// - Parameters:
     ///   - sockets: the directory with one subdirectory of sockets for each service.
     ///   - listening: is told the port once connections are accepted.
+    ///   - adminListening: the same of the administrators' port.
     package static func services(
         _ settings: GatewaySettings, sockets: String, metrics: MetricsRegistry, logger: Logger,
-        listening: @escaping @Sendable (Int) -> Void = { _ in }
+        listening: @escaping @Sendable (Int) -> Void = { _ in },
+        adminListening: @escaping @Sendable (Int) -> Void = { _ in }
     ) async throws -> Parts {
         let observer = RPCMetrics(metrics, service: "oversync-gateway")
         var rpcLimits = RPCLimits()
@@ -85,11 +85,11 @@ package enum GatewayService {
         }
         let (auth, upload, download) = (client("auth"), client("upload"), client("download"))
         // A request in flight has until its deadline, within what the process has.
-        let drain = Drain(
-            longest: min(
-                settings.requestTimeout + DrainMachine.waitingTime, ServiceProcess.drainTimeout))
+        let longest = min(
+            settings.requestTimeout + DrainMachine.waitingTime, ServiceProcess.drainTimeout)
+        let (drain, adminDrain) = (Drain(longest: longest), Drain(longest: longest))
         metrics.gauge("oversync_gateway_requests_in_flight", "Requests not answered yet") {
-            [(.none, Double(drain.requestsInFlight))]
+            [(.none, Double(drain.requestsInFlight + adminDrain.requestsInFlight))]
         }
         let health = HealthRoutes(
             upstreams: [("auth", auth), ("upload", upload), ("download", download)], drain: drain)
@@ -101,9 +101,13 @@ package enum GatewayService {
             allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
         let gatewayMetrics = GatewayMetrics(metrics)
         let clients = TokenRoute(auth: auth, work: limits.work, rejections: limits.rejections)
+        let adminRoutes =
+            AdminRoutes(upload: upload, work: limits.work).routes
+            + AdminDeviceRoutes(upload: upload, work: limits.work).routes
         let routes =
             health.routes + signIn.routes + clients.routes
             + routes(settings, upload: upload, download: download, limits, gatewayMetrics)
+            + (settings.adminDoor.isPublic ? adminRoutes : [])
         let refused = RefusedAdministrators(upload: upload, logger: logger)
         let responder = GatewayResponder(
             routes: RouteTable(routes),
@@ -111,14 +115,17 @@ package enum GatewayService {
             adminRole: settings.adminRole, refusedAdministrators: refused,
             timeout: settings.requestTimeout, metrics: gatewayMetrics, logger: logger)
         let identity = try TLSIdentity(settings.tls)
-        let server = Listener(
-            listener(responder, settings, identity, limits, drain, logger, listening),
-            host: (GatewaySettings.hostSetting, settings.host),
-            port: (GatewaySettings.portSetting, settings.port))
+        let parts = ListenerParts(
+            settings: settings, identity: identity, limits: limits, logger: logger)
+        let doors =
+            [parts.devices(responder, drain, listening)]
+            + parts.administrators(
+                responder.serving(health.routes + adminRoutes), adminDrain, adminListening)
         let ready = ReadinessCheck("services", probe: { health.problems })
         let draining = ReadinessCheck("drain") { drain.isDraining ? "the gateway goes down" : nil }
         return Parts(
-            run: [auth, upload, download] + tokens.services + [refused, server, limits.watchers],
+            run: [auth, upload, download] + tokens.services + [refused] + doors
+                + [limits.watchers],
             ready: [ready, draining], routes: routes,
             reloadables: [reloadable(identity, settings.tls)] + tokens.reloadables, drain: drain,
             limits: limits, upload: upload)
@@ -132,7 +139,7 @@ package enum GatewayService {
         }
     }
 
-    /// What devices and administrators ask for.
+    /// What devices ask for.
     private static func routes(
         _ settings: GatewaySettings, upload: RPCClient, download: RPCClient,
         _ limits: GatewayLimits, _ metrics: GatewayMetrics
@@ -148,26 +155,6 @@ package enum GatewayService {
         let watch = WatchRoute(download: download, watchers: limits.watchers)
         let digests = DigestRoutes(download: download, bodies: bodies, work: limits.work)
         return sync.routes + digests.routes + devices.routes + watch.routes
-            + AdminRoutes(upload: upload, work: limits.work).routes
-            + AdminDeviceRoutes(upload: upload, work: limits.work).routes + DocumentRoutes().routes
-    }
-
-    private static func listener(
-        _ responder: GatewayResponder, _ settings: GatewaySettings, _ identity: TLSIdentity,
-        _ limits: GatewayLimits, _ drain: Drain, _ logger: Logger,
-        _ listening: @escaping @Sendable (Int) -> Void
-    ) -> GatewayListener {
-        let date = HTTPDate()
-        let channel = TLSChannel(
-            identity: identity, idleTimeout: idleTimeout,
-            requestTimeout: settings.requestTimeout, drain: drain, limits: limits
-        ) { request, peer, admission in
-            var response = await responder.answer(request, from: peer, admission)
-            response.headers[.date] = date.text()
-            return response
-        }
-        return GatewayListener(
-            host: settings.host, port: settings.port, channel: channel, drain: drain,
-            logger: logger, listening: listening)
+            + DocumentRoutes().routes
     }
 }

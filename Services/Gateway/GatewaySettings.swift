@@ -25,7 +25,7 @@ package struct GatewaySettings: Sendable {
     package static let all: [any DescribedSetting] =
         [
             hostSetting, portSetting, certificateSetting, keySetting, bodySetting, timeoutSetting,
-        ] + TokenCheckSettings.all + LimitSettings.all + [
+        ] + AdminDoor.all + TokenCheckSettings.all + LimitSettings.all + [
             TokenSettings.adminRole, CommonSettings.maximumPageRows, TokenSettings.issuer,
             TokenSettings.audience, TokenSettings.developmentSignIn,
         ]
@@ -42,6 +42,7 @@ package struct GatewaySettings: Sendable {
     let allowsDevelopmentSignIn: Bool
     let limits: LimitSettings
     let adminRole: String
+    let adminDoor: AdminDoor
 
     package init(_ configuration: Configuration) throws(ConfigurationError) {
         self.configuration = configuration
@@ -56,6 +57,7 @@ package struct GatewaySettings: Sendable {
         requestTimeout = .seconds(try configuration.value(Self.timeoutSetting))
         limits = try LimitSettings(configuration)
         adminRole = try configuration.value(TokenSettings.adminRole)
+        adminDoor = try AdminDoor(configuration)
         allowsDevelopmentSignIn = try configuration.value(TokenSettings.developmentSignIn)
         if allowsDevelopmentSignIn, !LoopbackHost.isLoopback(host) {
             throw ConfigurationError(

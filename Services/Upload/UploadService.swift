@@ -74,20 +74,13 @@ package enum UploadService {
             let failures = FailureStore(pool: pool)
             let administrators = Administrators(
                 role: try configuration.value(TokenSettings.adminRole))
-            let list = ListFailures(store: failures, administrators: administrators)
-            router.on(UploadRPC.listFailures) { request, _, context in
-                try await list(request, context)
-            }
             let retry = RetryFailure(
                 store: failures, executor: executor, announcer: announcer,
                 administrators: administrators)
             router.on(UploadRPC.retryFailure) { request, _, context in
                 try await retry(request, context)
             }
-            let devices = AdministerDevices(pool: pool, administrators: administrators)
-            router.on(UploadRPC.listDevices) { try await devices.list($0, $2) }
-            router.on(UploadRPC.setDeviceAccess) { try await devices.setAccess($0, $2) }
-            router.on(UploadRPC.showUser) { try await devices.show($0, $2) }
+            serve(administrators, failures, pool, &router)
             serveAudit(failures, pool, &router)
             var rpcLimits = RPCLimits()
             rpcLimits.maximumCallsInFlight = maximumCallsInFlight
@@ -107,6 +100,20 @@ package enum UploadService {
                 ], [probe.check]
             )
         }
+    }
+
+    private static func serve(
+        _ administrators: Administrators, _ failures: FailureStore, _ pool: PostgresPool,
+        _ router: inout RPCRouter
+    ) {
+        let list = ListFailures(store: failures, administrators: administrators)
+        router.on(UploadRPC.listFailures) { request, _, context in
+            try await list(request, context)
+        }
+        let devices = AdministerDevices(pool: pool, administrators: administrators)
+        router.on(UploadRPC.listDevices) { try await devices.list($0, $2) }
+        router.on(UploadRPC.setDeviceAccess) { try await devices.setAccess($0, $2) }
+        router.on(UploadRPC.showUser) { try await devices.show($0, $2) }
     }
 
     /// What services without a right to write have Upload add to the audit.

@@ -17,7 +17,7 @@ package struct ConfigurationRecord: Service {
     /// What differs between the replicas of one service.
     private static let ofReplica: Set = [
         CommonSettings.replica.key, CommonSettings.adminPort.key, ParentWatch.setting.key,
-        "OVERSYNC_GATEWAY_PORT",
+        "OVERSYNC_GATEWAY_ADMIN_PORT", "OVERSYNC_GATEWAY_PORT",
     ]
 
     /// Records them: the machine's name, and a JSON object of texts.

@@ -20,6 +20,8 @@ struct RunningGateway: Sendable {
     static let secret = "a secret that all of these tests share"
 
     let port: Int
+    /// Nil where administrators have none of their own.
+    let adminPort: Int?
     let client: HTTPClient
     let log: CapturedLog
     let group: ServiceGroup
@@ -59,9 +61,9 @@ struct RunningGateway: Sendable {
     func send(
         _ method: HTTPMethod, _ path: String, headers: HTTPHeaders = [:],
         body: HTTPClientRequest.Body? = nil,
-        client other: HTTPClient? = nil
+        client other: HTTPClient? = nil, at otherPort: Int? = nil
     ) async throws -> Answer {
-        var request = HTTPClientRequest(url: "https://localhost:\(port)\(path)")
+        var request = HTTPClientRequest(url: "https://localhost:\(otherPort ?? port)\(path)")
         request.method = method
         request.headers = headers
         request.body = body
@@ -169,9 +171,10 @@ func withGateway(
             ].merging(environment) { $1 }))
     let metrics = MetricsRegistry()
     let (ports, port) = AsyncStream<Int>.makeStream()
+    let (adminPorts, adminPort) = AsyncStream<Int>.makeStream()
     let gateway = try await GatewayService.services(
-        settings, sockets: directory, metrics: metrics, logger: logger
-    ) { port.yield($0) }
+        settings, sockets: directory, metrics: metrics, logger: logger,
+        listening: { port.yield($0) }, adminListening: { adminPort.yield($0) })
     let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let servers = upstreams.map { name, router in
         RPCServer(directory: "\(directory)/\(name)", replica: "1", router: router, logger: quiet)
@@ -189,9 +192,12 @@ func withGateway(
         configuration: try RunningGateway.configuration(certificate.certificate))
     do {
         let listening = try #require(await ports.first { _ in true })
+        let adminListening =
+            settings.adminDoor.port == nil ? nil : await adminPorts.first { _ in true }
         try await body(
             RunningGateway(
-                port: listening, client: client, log: log, group: group, ended: ended,
+                port: listening, adminPort: adminListening, client: client, log: log, group: group,
+                ended: ended,
                 certificate: certificate.certificate, routes: gateway.routes, metrics: metrics,
                 drain: gateway.drain, limits: gateway.limits))
     } catch {

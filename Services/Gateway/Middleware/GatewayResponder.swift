@@ -11,7 +11,7 @@ struct GatewayResponder: Sendable {
     /// The protocol's version, on every answer.
     private static let apiVersion = "1"
 
-    let routes: RouteTable
+    private(set) var routes: RouteTable
     let verifier: TokenVerifier
     let devices: HeaderDevices
     let limits: GatewayLimits
@@ -22,6 +22,13 @@ struct GatewayResponder: Sendable {
     let timeout: Duration
     let metrics: GatewayMetrics
     let logger: Logger
+
+    /// The same for other routes.
+    func serving(_ routes: [Route]) -> GatewayResponder {
+        var responder = self
+        responder.routes = RouteTable(routes)
+        return responder
+    }
 
     /// - Parameter admission: nil when the gateway goes down: only probes are answered.
     func answer(

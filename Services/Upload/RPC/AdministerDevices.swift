@@ -41,7 +41,8 @@ struct AdministerDevices: Sendable {
         let place = DevicePlace(user: UserID(request.user), device: DeviceID(request.device))
         return try await withConnection(context) { connection in
             let device = try await Devices.setAccess(
-                request.mayAccess, of: place, by: origin, on: connection, deadline: context.deadline)
+                request.mayAccess, of: place, by: origin, on: connection,
+                deadline: context.deadline)
             guard let device else {
                 throw RPCFailure(
                     .notFound, code: "unknown_device", message: "The user has no such device")

@@ -106,7 +106,8 @@ package enum Devices {
         of user: UserID, on connection: PostgresConnection,
         deadline: ContinuousClock.Instant? = nil
     ) async throws(PostgresError) -> UserSummary? {
-        try await connection.run(DeviceAdministration.ReadUser(user: user), deadline: deadline).first()
+        let statement = DeviceAdministration.ReadUser(user: user)
+        return try await connection.run(statement, deadline: deadline).first()
     }
 }
 
