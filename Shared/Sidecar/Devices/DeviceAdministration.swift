@@ -32,7 +32,7 @@ package enum DeviceAdministration {
                     ORDER BY c.scope_id DESC, c.source_no DESC, c.source_change_id DESC LIMIT 1
                 ) AS l ON true
                 WHERE ($1::text IS NULL OR s.user_id = $1) AND ($2::text IS NULL OR d.device = $2)
-                    AND (s.user_id > $3 OR s.user_id = $3 AND d.device > $4)
+                    AND s.user_id >= $3 AND (s.user_id > $3 OR d.device > $4)
                 ORDER BY s.user_id, d.device
                 LIMIT $5
                 """,
