@@ -3,6 +3,7 @@ import Logging
 import Protos
 import RPC
 import ServiceLifecycle
+import Telemetry
 import Waiting
 import WireJSON
 
@@ -68,16 +69,17 @@ package struct ConfigurationRecord: Service {
         return JSONDocument.object(members).text
     }
 
-    /// Without the character NUL, which PostgreSQL's JSON does not take.
+    /// Without the character NUL, which PostgreSQL's JSON does not take. A text that is cut ends
+    /// with its hash, so that another one is told from it.
     private static func shortened(_ text: String) -> String {
         let text = text.replacing("\0", with: "")
         guard text.utf8.count > maximumTextBytes else { return text }
         var bytes = 0
-        return String(
-            text.unicodeScalars.prefix {
-                bytes += Unicode.UTF8.width($0)
-                return bytes <= maximumTextBytes
-            }) + "…"
+        let kept = text.unicodeScalars.prefix {
+            bytes += Unicode.UTF8.width($0)
+            return bytes <= maximumTextBytes
+        }
+        return "\(String(kept))… (\(text.utf8.count) bytes, hash \(shortHash(text)))"
     }
 }
 

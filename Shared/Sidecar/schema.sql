@@ -447,6 +447,20 @@ RETURN ('x' || encode(substring(sha256(
     int8send(seq) || charsend(op) || int8send(version) || int8send(source_change_id) || int8send(content_hash)
         || timestamptz_send(ts) || key) FROM 1 FOR 8), 'hex'))::bit(64)::bigint;
 
+-- A service adds rows, and does not choose their number, time and role: one that was broken into could take the numbers
+-- of rows to come, and so keep them from being written.
+CREATE FUNCTION sync.stamp_audit() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT pg_has_role(session_user, (SELECT relowner FROM pg_class WHERE oid = 'sync.audit'::regclass), 'MEMBER') THEN
+        NEW.id := nextval(pg_get_serial_sequence('sync.audit', 'id'));
+        NEW.at := now();
+        NEW.database_role := session_user;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER stamp BEFORE INSERT ON sync.audit FOR EACH ROW EXECUTE FUNCTION sync.stamp_audit();
+
 -- Records the settings that a service starts with. Only a difference from the last ones goes into the audit: replicas
 -- that start at once take turns, and the first tells. True if it has.
 CREATE FUNCTION sync.record_configuration(service_name text, host_name text, given jsonb) RETURNS boolean

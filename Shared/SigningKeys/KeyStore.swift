@@ -98,7 +98,7 @@ package struct KeyStore: Sendable {
         }
     }
 
-    /// Has a key stop to sign, and retire when the tokens that it has signed have expired. Opens
+    /// Has a key stop signing, and retire when the tokens that it has signed have expired. Opens
     /// none.
     ///
     /// - Throws: `KeyRefusal` where there is no such key, or no other one to sign; `PostgresError`.
@@ -116,9 +116,11 @@ package struct KeyStore: Sendable {
             guard !row.times.isRetired else {
                 throw KeyRefusal("key_retired", "key \(kid) has retired already")
             }
-            guard
-                rows.contains(where: { $0.kid != kid && $0.times.isActive && !$0.times.retires })
-            else {
+            let others = rows.filter { $0.kid != kid && !$0.times.retires }
+            let signer = KeyTimes.signer(of: rows.map(\.times)).map { rows[$0].kid }
+            // One that signs no longer may go as soon as another one stays, also one that waits.
+            let isSpent = row.times.isActive && signer != kid && !others.isEmpty
+            guard isSpent || others.contains(where: \.times.isActive) else {
                 throw KeyRefusal(
                     "key_needed",
                     "no other key signs and stays: rotate first, and wait until the "
@@ -265,7 +267,7 @@ package struct KeyPace: Hashable, Sendable {
     /// For keys that somebody else may have.
     package static let atOnce = KeyPace()
 
-    /// Seconds from now until a key has retired that stops to sign now.
+    /// Seconds from now until a key has retired that stops signing now.
     package var secondsUntilRetired: Double { isAtOnce ? 0 : overlapSeconds + Self.graceSeconds }
     /// Seconds from now until the keys before a new one have retired.
     package var secondsUntilFormerKeysRetire: Double { leadSeconds + secondsUntilRetired }

@@ -2,9 +2,12 @@ import Crypto
 import WireJSON
 
 /// A short, stable stand-in for a user's id in logs: enough to follow one user, not to name them.
-package func userHash(_ user: String) -> String {
-    var user = user
-    let hash = user.withUTF8 { SHA256.hash(data: UnsafeRawBufferPointer($0)) }
+package func userHash(_ user: String) -> String { shortHash(user) }
+
+/// Tells one text from another.
+package func shortHash(_ text: String) -> String {
+    var text = text
+    let hash = text.withUTF8 { SHA256.hash(data: UnsafeRawBufferPointer($0)) }
     return hexadecimal(Array(hash.prefix(hashedBytes)))
 }
 

@@ -244,6 +244,24 @@ struct KeyRotationTests {
         }
     }
 
+    @Test("A key that signs no longer retires also while a new one waits")
+    func leaked() async throws {
+        try await Self.with { database in
+            let first = try await database.ring().snapshot().kid
+            for _ in 0..<2 {
+                _ = try await database.store.rotate(KeyPace(), on: database.connection)
+                try await database.pass(KeyPace.standardLeadSeconds + 1)
+            }
+            _ = try await database.store.rotate(KeyPace(), on: database.connection)
+            #expect(
+                try await database.states() == ["published", "published", "signing", "waiting"])
+            try await KeyStore.retire(
+                first, .atOnce, by: .session(on: nil), on: database.owner)
+            #expect(
+                try await database.states() == ["retired", "published", "signing", "waiting"])
+        }
+    }
+
     @Test("A rotation at once leaves no other key published, not even one that waits")
     func emergency() async throws {
         try await Self.with { database in

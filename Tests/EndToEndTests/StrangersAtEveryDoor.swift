@@ -178,6 +178,16 @@ struct StrangersAtEveryDoor {
                 Knock { $0.failure }, Knock(query: "", body: #"{"id":1}"#),
             ]
         ),
+        ("GET /admin/devices", [Knock(), Knock { "?user=\($0.user)" }]),
+        ("GET /admin/users", [Knock { "?user=\($0.user)" }]),
+        (
+            "POST /admin/devices/revoke",
+            [Knock(query: "", body: #"{"user_id":"u","source_id":"d"}"#)]
+        ),
+        (
+            "POST /admin/devices/restore",
+            [Knock(query: "", body: #"{"user_id":"u","source_id":"d"}"#)]
+        ),
         ("GET /health", [Knock()]),
         ("GET /ready", [Knock()]),
         ("GET /.well-known/jwks.json", [Knock()]),

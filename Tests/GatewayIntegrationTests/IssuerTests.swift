@@ -127,11 +127,14 @@ struct IssuerTests {
                     #expect(try await Self.ask(gateway, first).status == 200)
                     #expect(
                         upload.caller
-                            == CallerIdentity(user: "far:ann", device: "phone", roles: ["editor"]))
+                            == CallerIdentity(
+                                user: "far:ann", device: "phone", roles: ["editor"], issuer: "far"))
                     // No header speaks for a token that names its device.
                     let second = try near.token(Self.claims("near", more))
                     #expect(try await Self.ask(gateway, second, devices: ["tablet"]).status == 200)
-                    #expect(upload.caller == CallerIdentity(user: "near:ann", device: "phone"))
+                    #expect(
+                        upload.caller
+                            == CallerIdentity(user: "near:ann", device: "phone", issuer: "near"))
                     #expect(upload.claims.isEmpty)
                     #expect(try await gateway.sendSigned(.GET, "/sync/capabilities").status == 200)
                     let forged = try near.token(Self.claims("far", more))
@@ -246,7 +249,7 @@ struct IssuerTests {
                 for _ in 0..<3 {
                     #expect(try await Self.ask(gateway, token, devices: ["phone"]).status == 200)
                 }
-                let ann = CallerIdentity(user: "ann", device: "phone")
+                let ann = CallerIdentity(user: "ann", device: "phone", issuer: "acme")
                 #expect(upload.claims == [ann] && upload.caller == ann)
                 for _ in 0..<2 {
                     let answer = try await Self.ask(gateway, token, devices: ["taken-1"])
@@ -256,7 +259,9 @@ struct IssuerTests {
                 // Another user's token, and the same header.
                 let bob = try key.token(Self.claims("acme", ["sub": "bob"]))
                 #expect(try await Self.ask(gateway, bob, devices: ["phone"]).status == 200)
-                #expect(upload.claims.last == CallerIdentity(user: "bob", device: "phone"))
+                #expect(
+                    upload.claims.last
+                        == CallerIdentity(user: "bob", device: "phone", issuer: "acme"))
             }
             // Without Upload nobody can say whose it is.
             try await withGateway(["OVERSYNC_ISSUERS": yaml]) { gateway in

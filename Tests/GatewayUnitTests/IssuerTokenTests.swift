@@ -41,7 +41,10 @@ struct IssuerTokenTests {
         let key = try TestKey(algorithm, kid: "k")
         let fixture = try await fixture([key])
         let caller = try await fixture.caller(try key.token(Self.good))
-        #expect(caller.identity == CallerIdentity(user: "ann", device: "phone"))
+        #expect(
+            caller.identity
+                == CallerIdentity(
+                    user: "ann", device: "phone", issuer: "https://id.example.com/"))
         #expect(!caller.namesDeviceByHeader)
         let other = try TestKey(algorithm, kid: "k").token(Self.good)
         #expect(await fixture.refusal(other) == "Invalid token")

@@ -58,7 +58,8 @@ struct ProviderTokenTests {
         #expect(
             caller.identity
                 == CallerIdentity(
-                    user: "auth0|507f1f77bcf86cd799439011", device: "phone-7", roles: ["editor"]))
+                    user: "auth0|507f1f77bcf86cd799439011", device: "phone-7", roles: ["editor"],
+                    issuer: "https://acme.eu.auth0.com/"))
     }
 
     @Test func `Keycloak: roles of the realm, and the device from the header`() async throws {
@@ -80,7 +81,9 @@ struct ProviderTokenTests {
         // The realm's administrators are not those of Oversync.
         #expect(
             caller.identity
-                == CallerIdentity(user: "f:1c7ff09a:ann", device: "", roles: ["editor"]))
+                == CallerIdentity(
+                    user: "f:1c7ff09a:ann", device: "", roles: ["editor"],
+                    issuer: "https://id.example.com/realms/acme"))
         #expect(caller.namesDeviceByHeader)
     }
 
@@ -94,7 +97,11 @@ struct ProviderTokenTests {
                 "email_verified": true,
                 "firebase": ["sign_in_provider": "password"] as [String: String],
             ])
-        #expect(caller.identity == CallerIdentity(user: "Vk1q0Ww9ZkR3", device: ""))
+        #expect(
+            caller.identity
+                == CallerIdentity(
+                    user: "Vk1q0Ww9ZkR3", device: "",
+                    issuer: "https://securetoken.google.com/acme-notes"))
         #expect(caller.namesDeviceByHeader)
     }
 
@@ -112,7 +119,8 @@ struct ProviderTokenTests {
             caller.identity
                 == CallerIdentity(
                     user: "5ad5b0a1-6a3e-4f6a-9f0c-2b1d0a0f6c11", device: "",
-                    roles: ["authenticated"]))
+                    roles: ["authenticated"],
+                    issuer: "https://abcdefghijkl.supabase.co/auth/v1"))
     }
 
     /// Projects that sign with a shared secret still: a hook adds the device.
@@ -127,6 +135,8 @@ struct ProviderTokenTests {
             ], secret: Data(IssuerFixture.secret.utf8))
         #expect(
             try await fixture.caller(token).identity
-                == CallerIdentity(user: "5ad5b0a1", device: "phone"))
+                == CallerIdentity(
+                    user: "5ad5b0a1", device: "phone",
+                    issuer: "https://abcdefghijkl.supabase.co/auth/v1"))
     }
 }

@@ -49,6 +49,29 @@ struct AuditTests {
         }
     }
 
+    @Test("A service chooses neither the number nor the time nor the role of its rows")
+    func stamped() async throws {
+        try await RoleFixture.with { database in
+            try await database.install()
+            let forged = """
+                INSERT INTO sync.audit (id, at, actor, action, target, outcome, database_role)
+                OVERRIDING SYSTEM VALUE VALUES (1000, '2001-01-01', 'a', 'b', 'c', 'done', 'boss')
+                """
+            try await database.sql(database.name(.upload)) { connection in
+                try await connection.execute(script: forged)
+                try await connection.execute(script: forged)
+            }
+            let rows = try await database.sql {
+                try await AuditLog(connection: $0).read(AuditQuery())
+            }.rows.filter { $0.action == "b" }
+            #expect(rows.count == 2)
+            for row in rows {
+                #expect(row.id < 1000 && !row.at.hasPrefix("2001"))
+                #expect(row.databaseRole == database.name(.upload))
+            }
+        }
+    }
+
     @Test("What is too long is cut to its bounds, and NUL is replaced: nothing keeps a row out")
     func bounds() async throws {
         try await RoleFixture.with { database in

@@ -211,7 +211,7 @@ struct PrivilegeTests {
             #expect(
                 try await database.rows(
                     "SELECT count(*) FROM pg_proc WHERE pronamespace = 'sync'::regnamespace")
-                    == ["16"])
+                    == ["17"])
         }
     }
 

@@ -104,10 +104,13 @@ struct IssueClientToken: Sendable {
                 .address: "\(context.clientAddress ?? "")",
             ]))
         guard let leftOut = refusals.add(failure) else { return }
+        // Who has not shown a secret chooses nothing that is kept: it could be a secret in the
+        // wrong field.
+        let isGuess = failure.status == .unauthenticated
+        let id = clients[request.clientID] == nil ? "unknown" : request.clientID
         let entry = AuditEntry(
-            .issueToken, of: "\(request.user)/\(request.device)",
-            by: .client(request.clientID, from: context.clientAddress), .refused,
-            code: failure.code,
+            .issueToken, of: isGuess ? "unknown" : "\(request.user)/\(request.device)",
+            by: .client(id, from: context.clientAddress), .refused, code: failure.code,
             details: leftOut > 0 ? ["left_out": .integer(Int64(leftOut))] : nil)
         do {
             try await issue.audit.record(entry, context)

@@ -66,6 +66,7 @@ struct IssueToken: Sendable {
         reply.kid = snapshot.kid
         if !roles.isEmpty {
             let details: JSONDocument = [
+                "user": .string(user), "device": .string(device),
                 "roles": .array(roles.map { .string($0) }), "seconds": .integer(Int64(lifetime)),
                 "kid": .string(snapshot.kid),
             ]

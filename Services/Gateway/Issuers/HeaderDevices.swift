@@ -18,7 +18,7 @@ final class HeaderDevices: Sendable {
     /// How long a binding is not asked for again: an operator may remove it.
     static let lifetime: Duration = .seconds(300)
     /// Bindings remembered. Over it those go that are too old, and if that is less than half, all.
-    private static let maximumKnown = 20_000
+    private static let maximumKnown = 100_000
 
     private struct Binding: Hashable {
         let user: UserID
@@ -65,11 +65,14 @@ final class HeaderDevices: Sendable {
     func bind(_ context: CallContext) async throws {
         let caller = try context.requiredCaller()
         let binding = Binding(user: caller.userID, device: caller.deviceID)
-        let isKnown = known.withLock { known in
-            known[binding].map { .now - $0 < Self.lifetime } ?? false
+        let since = known.withLock { $0[binding] }
+        if let since, .now - since < Self.lifetime { return }
+        do {
+            try await claim(context)
+        } catch let failure as RPCFailure where failure.status == .unavailable && since != nil {
+            // It was the user's. While Upload is away the device can still read.
+            return
         }
-        if isKnown { return }
-        try await claim(context)
         known.withLock { known in
             if known.count >= Self.maximumKnown {
                 known = known.filter { .now - $0.value < Self.lifetime }

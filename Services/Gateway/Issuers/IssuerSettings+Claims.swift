@@ -32,7 +32,8 @@ extension IssuerSettings {
                 try TokenRules.identity(claims[path]?.text, "\(path) (device ID)")
             case .header: ""
             }
-        return CallerIdentity(user: user, device: device, roles: try roles(of: claims))
+        return CallerIdentity(
+            user: user, device: device, roles: try roles(of: claims), issuer: issuer)
     }
 
     /// Issuers have roles for other purposes too: those that `oversync.yaml` could not name, and

@@ -51,7 +51,7 @@ struct TokenRoute: Sendable {
         } catch {
             if error.status != .unauthenticated { rejections?.accept(address) }
             // An Auth of the version before does not know it yet.
-            throw WireError(error.code == "unknown_method" ? RPCFailure.unavailable() : error)
+            throw WireError(error)
         }
         rejections?.accept(address)
         return .json(

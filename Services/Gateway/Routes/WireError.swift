@@ -47,6 +47,8 @@ struct WireError: Error, Hashable {
 
     /// The one table of how a failed call looks to the device.
     init(_ failure: RPCFailure) {
+        // A service of the version before does not know the method yet.
+        let failure = failure.code == "unknown_method" ? .unavailable() : failure
         let status: HTTPResponse.Status =
             switch failure.status {
             case .invalidArgument: .badRequest

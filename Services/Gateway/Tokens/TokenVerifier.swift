@@ -164,7 +164,7 @@ struct TokenVerifier: Sendable {
         let caller = CallerIdentity(
             user: try TokenRules.identity(claims.sub, "sub (user ID)"),
             device: try TokenRules.identity(claims.did, "did (device ID)"),
-            roles: try TokenRules.roles(claims.roles?.names))
+            roles: try TokenRules.roles(claims.roles?.names), issuer: claims.iss ?? "")
         for leniency in passed + [lifetime].compactMap(\.self) {
             observer?.count(leniency, issuer: origin)
         }

@@ -63,7 +63,7 @@ struct AdministerDevices: Sendable {
             guard let summary else {
                 throw RPCFailure(
                     .notFound, code: "unknown_user",
-                    message: "The user has no log: none of its devices has uploaded")
+                    message: "No device of the user has uploaded, was named or revoked")
             }
             var reply = ShowUserReply()
             reply.lastSequence = summary.lastSequence

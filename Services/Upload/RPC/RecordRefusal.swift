@@ -36,6 +36,8 @@ extension CallContext {
     ///
     /// - Throws: a failure that only a fault of the gateway can bring about.
     func origin() throws(RPCFailure) -> AuditOrigin {
-        .token(try requiredCaller().user, from: clientAddress)
+        let caller = try requiredCaller()
+        return .token(
+            caller.user, issuer: caller.issuer.isEmpty ? nil : caller.issuer, from: clientAddress)
     }
 }

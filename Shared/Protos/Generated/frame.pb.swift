@@ -292,6 +292,9 @@ package nonisolated struct WireCallerIdentity: Sendable {
   /// What the token says the caller is, such as admin; tables may be open to some roles only.
   package var roles: [String] = []
 
+  /// Who issued the token, where it says so.
+  package var issuer: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -319,61 +322,87 @@ package nonisolated struct WireFailure: Sendable {
   package init() {}
 }
 
-package nonisolated struct WireFrameHeader: Sendable {
+package nonisolated struct WireFrameHeader: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var kind: WireFrameKind = .unspecified
+  package var kind: WireFrameKind {
+    get {_storage._kind}
+    set {_uniqueStorage()._kind = newValue}
+  }
 
   /// Chosen by the client, unique among the calls of a connection.
-  package var callID: UInt32 = 0
+  package var callID: UInt32 {
+    get {_storage._callID}
+    set {_uniqueStorage()._callID = newValue}
+  }
 
   /// CALL: the full name, such as oversync.upload.v1.PushChanges.
-  package var method: String = String()
+  package var method: String {
+    get {_storage._method}
+    set {_uniqueStorage()._method = newValue}
+  }
 
   /// CALL: milliseconds that are left. A duration, because clocks of two processes need not agree.
-  package var deadlineMilliseconds: UInt32 = 0
+  package var deadlineMilliseconds: UInt32 {
+    get {_storage._deadlineMilliseconds}
+    set {_uniqueStorage()._deadlineMilliseconds = newValue}
+  }
 
-  package var requestID: String = String()
+  package var requestID: String {
+    get {_storage._requestID}
+    set {_uniqueStorage()._requestID = newValue}
+  }
 
   /// CALL: the W3C trace context, empty when there is none.
-  package var traceparent: String = String()
+  package var traceparent: String {
+    get {_storage._traceparent}
+    set {_uniqueStorage()._traceparent = newValue}
+  }
 
   package var caller: WireCallerIdentity {
-    get {_caller ?? WireCallerIdentity()}
-    set {_caller = newValue}
+    get {_storage._caller ?? WireCallerIdentity()}
+    set {_uniqueStorage()._caller = newValue}
   }
   /// Returns true if `caller` has been explicitly set.
-  package var hasCaller: Bool {self._caller != nil}
+  package var hasCaller: Bool {_storage._caller != nil}
   /// Clears the value of `caller`. Subsequent reads from it will return its default value.
-  package mutating func clearCaller() {self._caller = nil}
+  package mutating func clearCaller() {_uniqueStorage()._caller = nil}
 
   /// CALL, PART, END, PONG, STATUS: the size of the message between this header and the body.
-  package var messageSize: UInt32 = 0
+  package var messageSize: UInt32 {
+    get {_storage._messageSize}
+    set {_uniqueStorage()._messageSize = newValue}
+  }
 
   /// END: absent when the call succeeded.
   package var failure: WireFailure {
-    get {_failure ?? WireFailure()}
-    set {_failure = newValue}
+    get {_storage._failure ?? WireFailure()}
+    set {_uniqueStorage()._failure = newValue}
   }
   /// Returns true if `failure` has been explicitly set.
-  package var hasFailure: Bool {self._failure != nil}
+  package var hasFailure: Bool {_storage._failure != nil}
   /// Clears the value of `failure`. Subsequent reads from it will return its default value.
-  package mutating func clearFailure() {self._failure = nil}
+  package mutating func clearFailure() {_uniqueStorage()._failure = nil}
 
   /// CALL: parts that the server may send before it waits for CREDIT; CREDIT: how many more.
-  package var partCredit: UInt32 = 0
+  package var partCredit: UInt32 {
+    get {_storage._partCredit}
+    set {_uniqueStorage()._partCredit = newValue}
+  }
 
   /// CALL: the address of the client behind the gateway, where the method records it.
-  package var clientAddress: String = String()
+  package var clientAddress: String {
+    get {_storage._clientAddress}
+    set {_uniqueStorage()._clientAddress = newValue}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _caller: WireCallerIdentity? = nil
-  fileprivate var _failure: WireFailure? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -483,7 +512,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireCallerIdentity: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CallerIdentity"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{1}device\0\u{1}roles\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{1}device\0\u{1}roles\0\u{1}issuer\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -494,6 +523,7 @@ nonisolated extension WireCallerIdentity: SwiftProtobuf.Message, SwiftProtobuf._
       case 1: try { try decoder.decodeSingularStringField(value: &self.user) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.device) }()
       case 3: try { try decoder.decodeRepeatedStringField(value: &self.roles) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.issuer) }()
       default: break
       }
     }
@@ -509,6 +539,9 @@ nonisolated extension WireCallerIdentity: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.roles.isEmpty {
       try visitor.visitRepeatedStringField(value: self.roles, fieldNumber: 3)
     }
+    if !self.issuer.isEmpty {
+      try visitor.visitSingularStringField(value: self.issuer, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -516,6 +549,7 @@ nonisolated extension WireCallerIdentity: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.user != rhs.user {return false}
     if lhs.device != rhs.device {return false}
     if lhs.roles != rhs.roles {return false}
+    if lhs.issuer != rhs.issuer {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -570,81 +604,137 @@ nonisolated extension WireFrameHeader: SwiftProtobuf.Message, SwiftProtobuf._Mes
   package static let protoMessageName: String = _protobuf_package + ".FrameHeader"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{3}call_id\0\u{1}method\0\u{3}deadline_milliseconds\0\u{3}request_id\0\u{1}traceparent\0\u{1}caller\0\u{3}message_size\0\u{1}failure\0\u{3}part_credit\0\u{3}client_address\0")
 
+  fileprivate class _StorageClass {
+    var _kind: WireFrameKind = .unspecified
+    var _callID: UInt32 = 0
+    var _method: String = String()
+    var _deadlineMilliseconds: UInt32 = 0
+    var _requestID: String = String()
+    var _traceparent: String = String()
+    var _caller: WireCallerIdentity? = nil
+    var _messageSize: UInt32 = 0
+    var _failure: WireFailure? = nil
+    var _partCredit: UInt32 = 0
+    var _clientAddress: String = String()
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _kind = source._kind
+      _callID = source._callID
+      _method = source._method
+      _deadlineMilliseconds = source._deadlineMilliseconds
+      _requestID = source._requestID
+      _traceparent = source._traceparent
+      _caller = source._caller
+      _messageSize = source._messageSize
+      _failure = source._failure
+      _partCredit = source._partCredit
+      _clientAddress = source._clientAddress
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularEnumField(value: &self.kind) }()
-      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.callID) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.method) }()
-      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.deadlineMilliseconds) }()
-      case 5: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
-      case 6: try { try decoder.decodeSingularStringField(value: &self.traceparent) }()
-      case 7: try { try decoder.decodeSingularMessageField(value: &self._caller) }()
-      case 8: try { try decoder.decodeSingularUInt32Field(value: &self.messageSize) }()
-      case 9: try { try decoder.decodeSingularMessageField(value: &self._failure) }()
-      case 10: try { try decoder.decodeSingularUInt32Field(value: &self.partCredit) }()
-      case 11: try { try decoder.decodeSingularStringField(value: &self.clientAddress) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularEnumField(value: &_storage._kind) }()
+        case 2: try { try decoder.decodeSingularUInt32Field(value: &_storage._callID) }()
+        case 3: try { try decoder.decodeSingularStringField(value: &_storage._method) }()
+        case 4: try { try decoder.decodeSingularUInt32Field(value: &_storage._deadlineMilliseconds) }()
+        case 5: try { try decoder.decodeSingularStringField(value: &_storage._requestID) }()
+        case 6: try { try decoder.decodeSingularStringField(value: &_storage._traceparent) }()
+        case 7: try { try decoder.decodeSingularMessageField(value: &_storage._caller) }()
+        case 8: try { try decoder.decodeSingularUInt32Field(value: &_storage._messageSize) }()
+        case 9: try { try decoder.decodeSingularMessageField(value: &_storage._failure) }()
+        case 10: try { try decoder.decodeSingularUInt32Field(value: &_storage._partCredit) }()
+        case 11: try { try decoder.decodeSingularStringField(value: &_storage._clientAddress) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.kind != .unspecified {
-      try visitor.visitSingularEnumField(value: self.kind, fieldNumber: 1)
-    }
-    if self.callID != 0 {
-      try visitor.visitSingularUInt32Field(value: self.callID, fieldNumber: 2)
-    }
-    if !self.method.isEmpty {
-      try visitor.visitSingularStringField(value: self.method, fieldNumber: 3)
-    }
-    if self.deadlineMilliseconds != 0 {
-      try visitor.visitSingularUInt32Field(value: self.deadlineMilliseconds, fieldNumber: 4)
-    }
-    if !self.requestID.isEmpty {
-      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 5)
-    }
-    if !self.traceparent.isEmpty {
-      try visitor.visitSingularStringField(value: self.traceparent, fieldNumber: 6)
-    }
-    try { if let v = self._caller {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
-    } }()
-    if self.messageSize != 0 {
-      try visitor.visitSingularUInt32Field(value: self.messageSize, fieldNumber: 8)
-    }
-    try { if let v = self._failure {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
-    } }()
-    if self.partCredit != 0 {
-      try visitor.visitSingularUInt32Field(value: self.partCredit, fieldNumber: 10)
-    }
-    if !self.clientAddress.isEmpty {
-      try visitor.visitSingularStringField(value: self.clientAddress, fieldNumber: 11)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._kind != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._kind, fieldNumber: 1)
+      }
+      if _storage._callID != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._callID, fieldNumber: 2)
+      }
+      if !_storage._method.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._method, fieldNumber: 3)
+      }
+      if _storage._deadlineMilliseconds != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._deadlineMilliseconds, fieldNumber: 4)
+      }
+      if !_storage._requestID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._requestID, fieldNumber: 5)
+      }
+      if !_storage._traceparent.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._traceparent, fieldNumber: 6)
+      }
+      try { if let v = _storage._caller {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      } }()
+      if _storage._messageSize != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._messageSize, fieldNumber: 8)
+      }
+      try { if let v = _storage._failure {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+      } }()
+      if _storage._partCredit != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._partCredit, fieldNumber: 10)
+      }
+      if !_storage._clientAddress.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._clientAddress, fieldNumber: 11)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireFrameHeader, rhs: WireFrameHeader) -> Bool {
-    if lhs.kind != rhs.kind {return false}
-    if lhs.callID != rhs.callID {return false}
-    if lhs.method != rhs.method {return false}
-    if lhs.deadlineMilliseconds != rhs.deadlineMilliseconds {return false}
-    if lhs.requestID != rhs.requestID {return false}
-    if lhs.traceparent != rhs.traceparent {return false}
-    if lhs._caller != rhs._caller {return false}
-    if lhs.messageSize != rhs.messageSize {return false}
-    if lhs._failure != rhs._failure {return false}
-    if lhs.partCredit != rhs.partCredit {return false}
-    if lhs.clientAddress != rhs.clientAddress {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._kind != rhs_storage._kind {return false}
+        if _storage._callID != rhs_storage._callID {return false}
+        if _storage._method != rhs_storage._method {return false}
+        if _storage._deadlineMilliseconds != rhs_storage._deadlineMilliseconds {return false}
+        if _storage._requestID != rhs_storage._requestID {return false}
+        if _storage._traceparent != rhs_storage._traceparent {return false}
+        if _storage._caller != rhs_storage._caller {return false}
+        if _storage._messageSize != rhs_storage._messageSize {return false}
+        if _storage._failure != rhs_storage._failure {return false}
+        if _storage._partCredit != rhs_storage._partCredit {return false}
+        if _storage._clientAddress != rhs_storage._clientAddress {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

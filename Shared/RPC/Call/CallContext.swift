@@ -8,11 +8,14 @@ package struct CallerIdentity: Hashable, Sendable {
     package var device: String
     /// What the token says its bearer is, such as `admin`. Tables may be open to some roles only.
     package var roles: [String]
+    /// The token's `iss`, for the audit; empty where it has none.
+    package var issuer: String
 
-    package init(user: String, device: String, roles: [String] = []) {
+    package init(user: String, device: String, roles: [String] = [], issuer: String = "") {
         self.user = user
         self.device = device
         self.roles = roles
+        self.issuer = issuer
     }
 }
 
@@ -51,7 +54,7 @@ extension CallContext {
             caller: header.hasCaller
                 ? CallerIdentity(
                     user: header.caller.user, device: header.caller.device,
-                    roles: header.caller.roles) : nil,
+                    roles: header.caller.roles, issuer: header.caller.issuer) : nil,
             clientAddress: header.clientAddress.isEmpty ? nil : header.clientAddress)
     }
 
@@ -67,6 +70,7 @@ extension CallContext {
             header.caller.user = caller.user
             header.caller.device = caller.device
             header.caller.roles = caller.roles
+            header.caller.issuer = caller.issuer
         }
         if let clientAddress { header.clientAddress = clientAddress }
         return header

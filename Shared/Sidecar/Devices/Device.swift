@@ -38,13 +38,15 @@ package enum Devices {
     /// - Parameters:
     ///   - user: nil lists those of all users.
     ///   - after: the last one of the list before; nil begins.
-    ///   - limit: at most ``maximumPerPage``.
+    ///   - limit: at most ``maximumPerPage``, and one to tell whether others follow.
     package static func list(
         of user: UserID? = nil, after: DevicePlace? = nil, limit: Int,
         on connection: PostgresConnection, deadline: ContinuousClock.Instant? = nil
     ) async throws(PostgresError) -> [Device] {
         let statement = DeviceAdministration.List(
-            user: user, device: nil, after: after, limit: min(max(1, limit), maximumPerPage))
+            user: user, device: nil, after: after,
+            // One more tells whether others follow.
+            limit: min(max(1, limit), maximumPerPage + 1))
         return try await connection.run(statement, deadline: deadline).all()
     }
 

@@ -30,6 +30,21 @@ ALTER TABLE sync.audit ALTER COLUMN database_role SET DEFAULT session_user;
 -- For pruning, and for reading what is new.
 CREATE INDEX audit_at ON sync.audit (at);
 
+-- A service adds rows, and does not choose their number, time and role: one that was broken into could take the numbers
+-- of rows to come, and so keep them from being written.
+CREATE FUNCTION sync.stamp_audit() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT pg_has_role(session_user, (SELECT relowner FROM pg_class WHERE oid = 'sync.audit'::regclass), 'MEMBER') THEN
+        NEW.id := nextval(pg_get_serial_sequence('sync.audit', 'id'));
+        NEW.at := now();
+        NEW.database_role := session_user;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER stamp BEFORE INSERT ON sync.audit FOR EACH ROW EXECUTE FUNCTION sync.stamp_audit();
+REVOKE ALL ON FUNCTION sync.stamp_audit() FROM PUBLIC;
+
 -- What Auth may add to it. Time and role are not its to choose.
 CREATE VIEW oversync_auth.audit AS
 SELECT actor, actor_kind, issuer, host, action, target, outcome, code, details, operation FROM sync.audit;

@@ -373,7 +373,7 @@ const ProtobufCMessageDescriptor oversync__rpc__v1__hello__descriptor =
   (ProtobufCMessageInit) oversync__rpc__v1__hello__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__rpc__v1__caller_identity__field_descriptors[3] =
+static const ProtobufCFieldDescriptor oversync__rpc__v1__caller_identity__field_descriptors[4] =
 {
   {
     "user",
@@ -411,16 +411,29 @@ static const ProtobufCFieldDescriptor oversync__rpc__v1__caller_identity__field_
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "issuer",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Rpc__V1__CallerIdentity, issuer),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__rpc__v1__caller_identity__field_indices_by_name[] = {
   1,   /* field[1] = device */
+  3,   /* field[3] = issuer */
   2,   /* field[2] = roles */
   0,   /* field[0] = user */
 };
 static const ProtobufCIntRange oversync__rpc__v1__caller_identity__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor oversync__rpc__v1__caller_identity__descriptor =
 {
@@ -430,7 +443,7 @@ const ProtobufCMessageDescriptor oversync__rpc__v1__caller_identity__descriptor 
   "Oversync__Rpc__V1__CallerIdentity",
   "oversync.rpc.v1",
   sizeof(Oversync__Rpc__V1__CallerIdentity),
-  3,
+  4,
   oversync__rpc__v1__caller_identity__field_descriptors,
   oversync__rpc__v1__caller_identity__field_indices_by_name,
   1,  oversync__rpc__v1__caller_identity__number_ranges,

@@ -158,10 +158,14 @@ struct  Oversync__Rpc__V1__CallerIdentity
    */
   size_t n_roles;
   char **roles;
+  /*
+   * Who issued the token, where it says so.
+   */
+  char *issuer;
 };
 #define OVERSYNC__RPC__V1__CALLER_IDENTITY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__rpc__v1__caller_identity__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string }
 
 
 /*

@@ -20,9 +20,12 @@ struct AuditCommand: AsyncParsableCommand {
             discussion: """
                 An action of several transactions has a row `begun` and a row with its outcome, \
                 which share an operation. A row `begun` without the other was interrupted. If \
-                there are older rows, the error output ends with the --before that shows them. See \
-                Docs/audit.md.
+                there are older rows, the error output ends with the --before that shows them; \
+                with --since the exit code is 2 then. See Docs/audit.md.
                 """)
+
+        /// The exit code of an answer to --since that --limit has cut.
+        private static let isTruncated: Int32 = 2
 
         @Option(
             help: "Only rows since then: an age such as 24h or 7d, or a time such as 2026-05-01.")
@@ -72,6 +75,8 @@ struct AuditCommand: AsyncParsableCommand {
             guard hasMore, let first = rows.first else { return }
             FileHandle.standardError.write(
                 Data("there are older rows: --before \(first.id)\n".utf8))
+            // Who asks for a time, such as a job that copies rows, must not take a part for all.
+            if since != nil, before == nil { throw ExitCode(Self.isTruncated) }
         }
 
         private static func line(_ row: AuditRow) -> String {

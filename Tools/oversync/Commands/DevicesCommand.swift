@@ -13,7 +13,8 @@ struct DevicesCommand: AsyncParsableCommand {
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "list", abstract: "Lists the devices that have uploaded or were revoked.",
+            commandName: "list",
+            abstract: "Lists the devices that have uploaded, were named or revoked.",
             discussion: "With --json: one object a line, times as in RFC 3339.")
 
         @Option(help: "Only this user's devices.")
@@ -119,7 +120,9 @@ struct UsersCommand: AsyncParsableCommand {
                 try await Devices.summary(of: UserID(user), on: $0)
             }
             guard let summary else {
-                throw StackError("the user \(printable(user)) has no log: no device has uploaded")
+                throw StackError(
+                    "the user \(printable(user)) is not known: "
+                        + "no device has uploaded, was named or revoked")
             }
             print(json ? try summary.json(of: user) : summary.text(of: user))
         }

@@ -77,7 +77,7 @@ struct KeysCommand: AsyncParsableCommand {
     struct Retire: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "retire",
-            abstract: "Has a key stop to sign, and retire after its last token.",
+            abstract: "Has a key stop signing, and retire after its last token.",
             discussion: """
                 Another key must sign. --at-once ends the key's tokens now: for a key that \
                 somebody else may have.
@@ -102,7 +102,7 @@ struct KeysCommand: AsyncParsableCommand {
             print(
                 atOnce
                     ? "key \(kid) is no longer published"
-                    : "key \(kid) stops to sign, and retires after its last token")
+                    : "key \(kid) stops signing, and retires after its last token")
         }
     }
 
