@@ -105,14 +105,12 @@ struct GatewaySettingsTests {
         }
     }
 
-    @Test func `roles that an issuer gives as it likes are warned of`() throws {
-        for (more, isWarned) in [
-            ("", false), (", roles_claim: r", true), (", roles_claim: r, roles: editor", false),
-        ] {
-            let yaml = "{issuer: a, name: acme, audience: b, jwks_file: /k\(more)}"
-            let configuration = Configuration(environment: ["OVERSYNC_ISSUERS": yaml])
-            let warnings = TokenCheckSettings.suspicions(configuration)
-            #expect(warnings.contains { $0.contains("acme") } == isWarned)
+    @Test func `an issuer's administrators are not those of Oversync`() throws {
+        for role in [nil, "boss"] {
+            var environment = ["OVERSYNC_ISSUERS": "{name: acme, issuer: a, audience: b, jwks_file: /k}"]
+            environment["OVERSYNC_ADMIN_ROLE"] = role
+            let issuer = try #require(try settings(environment).tokens.issuers.first)
+            #expect(issuer.withheldRole == role ?? "admin")
         }
     }
 

@@ -180,7 +180,8 @@ struct IssuerTokenTests {
         let key = try TestKey("ES256", kid: "k")
         let roles = ["editor", "Sales Manager", "admin", "uma_authorization"]
         for (yaml, expected) in [
-            ("", []), ("roles_claim: roles", ["editor", "admin", "uma_authorization"]),
+            ("", []), ("roles_claim: roles", ["editor", "uma_authorization"]),
+            ("roles_claim: roles\nroles: [admin]", ["admin"]),
             ("roles_claim: roles\nroles: [editor, clerk]", ["editor"]),
             ("roles_claim: other", []),
         ] {

@@ -56,6 +56,8 @@ struct IssuerFixture {
         let cache = TokenCache()
         let auth = RPCClient(directory: "/nonexistent", service: "auth", logger: logger)
         let issuers = try IssuerFile.parse(yaml).map { settings in
+            var settings = settings
+            settings.withheldRole = "admin"
             let publisher = try #require(keys[settings.name])
             let pace = PublishedKeys.Pace(refresh: .seconds(300), interval: .milliseconds(50))
             return Issuer(

@@ -44,7 +44,7 @@ extension IssuerSettings {
             throw TokenRejection(.claims, "\(roles) in token must be a name or a list of names")
         }
         return try TokenRules.roles(
-            names.filter { isRoleName($0) && knownRoles?.contains($0) ?? true })
+            names.filter { isRoleName($0) && knownRoles?.contains($0) ?? ($0 != withheldRole) })
     }
 
     private static func seconds(

@@ -31,7 +31,10 @@ struct IssuerSettings: Hashable, Sendable {
     var device: Device
     /// Nil: its tokens have no roles.
     var roles: ClaimPath?
-    /// The roles that are taken over; nil: all.
+    /// The roles that are taken over; nil: all but ``withheldRole``.
     var knownRoles: Set<String>?
     var refreshSeconds: Int
+    /// The administrators' role: an issuer's administrators are not those of Oversync, unless it is
+    /// named.
+    var withheldRole: String?
 }

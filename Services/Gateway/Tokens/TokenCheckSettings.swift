@@ -79,10 +79,12 @@ struct TokenCheckSettings: Sendable {
     ) throws(ConfigurationError) -> [IssuerSettings] {
         guard let text = try configuration.optional(issuersSetting) else { return [] }
         let key = issuersSetting.key
-        let all: [IssuerSettings]
+        var all: [IssuerSettings]
         do { all = try IssuerFile.parse(text) } catch {
             throw ConfigurationError(key: key, reason: error.description)
         }
+        let adminRole = try configuration.value(TokenSettings.adminRole)
+        for index in all.indices { all[index].withheldRole = adminRole }
         let own = try configuration.optional(TokenSettings.issuer) ?? TokenSettings.defaultName
         if let twin = all.first(where: { $0.issuer == own }) {
             throw ConfigurationError(
@@ -118,18 +120,12 @@ struct TokenCheckSettings: Sendable {
 
     /// What the gateway runs with in this release, and an operator should know of.
     static func suspicions(_ configuration: Configuration) -> [String] {
-        let short = secretSettings.compactMap { setting -> String? in
+        secretSettings.compactMap { setting -> String? in
             guard let secret = try? configuration.optional(setting),
                 secret.utf8.count < strictSecretBytes
             else { return nil }
             return "\(setting.key) has \(secret.utf8.count) bytes; the next release refuses fewer "
                 + "than \(strictSecretBytes), as OVERSYNC_JWT_STRICT=true does now"
         }
-        let issuers = (try? issuers(configuration)) ?? []
-        return short
-            + issuers.filter { $0.roles != nil && $0.knownRoles == nil }.map { issuer in
-                "\(issuersSetting.key): all roles of \(issuer.name) are taken over, so that its "
-                    + "administrators may be yours; name those to take over as roles"
-            }
     }
 }
