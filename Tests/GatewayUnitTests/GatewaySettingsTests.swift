@@ -107,7 +107,9 @@ struct GatewaySettingsTests {
 
     @Test func `an issuer's administrators are not those of Oversync`() throws {
         for role in [nil, "boss"] {
-            var environment = ["OVERSYNC_ISSUERS": "{name: acme, issuer: a, audience: b, jwks_file: /k}"]
+            var environment = [
+                "OVERSYNC_ISSUERS": "{name: acme, issuer: a, audience: b, jwks_file: /k}"
+            ]
             environment["OVERSYNC_ADMIN_ROLE"] = role
             let issuer = try #require(try settings(environment).tokens.issuers.first)
             #expect(issuer.withheldRole == role ?? "admin")

@@ -64,9 +64,36 @@ extension RightsTesting {
             tables: [SyncTable("users"), SyncTable("posts")])
         try device.execute("INSERT INTO posts (id, title) VALUES (?, 'only')", [key(14)])
         try await device.sync()
-        #expect(try device.count("SELECT count(*) FROM _sync_tables WHERE access <> 0") == 0)
+        #expect(
+            try device.lines("SELECT access FROM _sync_tables ORDER BY name")
+                == ["\(TableAccess.unserved.rawValue)", "\(TableAccess.open.rawValue)"])
         #expect(try await device.engine.rejectedChanges.map(\.reason) == ["unregistered_table"])
         #expect(try ids(device, "posts") == [14])
+    }
+
+    @Test("Rows of a table that the server did not have are read once it has it")
+    func registeredLater() async throws {
+        // A replica that has read the catalog before the table was registered, and another one.
+        let older = InMemoryGateway(tables: [.init("users")])
+        let newer = InMemoryGateway(tables: TableRightsTests.tables)
+        for gateway in [older, newer] {
+            gateway.write("users", key(1), payload(1, "u"))
+            gateway.write("posts", key(11), post(11, of: 1, "p"))
+            gateway.write("users", key(2), payload(2, "u"))
+        }
+        older.close("posts")
+        let replicas = Replicas(older)
+        let device = try Device("one", newer) { $0.transport = replicas }
+        try device.execute("INSERT INTO posts (id, title) VALUES (?, 'new')", [key(14)])
+        try await device.sync()
+        #expect(try await device.engine.rejectedChanges.map(\.reason) == ["unregistered_table"])
+        #expect(try ids(device, "users") == [1, 2] && ids(device, "posts") == [14])
+        replicas.asked.change { $0 = newer }
+        try await device.sync()
+        #expect(try ids(device, "posts") == [11, 14])
+        #expect(newer.rows("posts").keys.sorted() == [key(11), key(14)])
+        let report = try await device.engine.verify()
+        #expect(report.isEqual, "\(report)")
     }
 
     @Test("Another user who signs in is asked for anew")
@@ -136,5 +163,16 @@ extension RightsTesting {
         gateway.close("posts")
         let told = try await page.tables
         #expect(told != nil && told != state.tables)
+    }
+}
+
+/// Several gateways, one of which is asked.
+private final class Replicas: HTTPTransport {
+    let asked: LockedValue<InMemoryGateway>
+
+    init(_ first: InMemoryGateway) { asked = LockedValue(first) }
+
+    func send(_ request: TransportRequest) async throws -> TransportResponse {
+        try await asked.value.send(request)
     }
 }

@@ -50,10 +50,11 @@ import Testing
             await access(later) == AccessReport(opened: ["posts"], closed: [], removedRows: 0))
         #expect(device.gateway.uploads.isEmpty)
         let pages = downloads(device, since: before)
-        // The first shows the change, and the last asks for what came since.
-        #expect(pages.map { $0["after"] } == ["6", "0", "6"])
-        #expect(pages.map { $0["tables"] } == [nil, "posts", nil])
-        #expect(pages.map { $0["include_self"] } == [nil, "true", nil])
+        // The first shows the change, the second whether the device was away for too long, and the
+        // last asks for what came since.
+        #expect(pages.map { $0["after"] } == ["6", "6", "0", "6"])
+        #expect(pages.map { $0["tables"] } == [nil, nil, "posts", nil])
+        #expect(pages.map { $0["include_self"] } == [nil, nil, "true", nil])
         let report = try await device.engine.verify()
         #expect(report.isEqual, "\(report)")
     }
@@ -239,6 +240,7 @@ import Testing
         #expect(try ids(device, "posts") == [] && ids(device, "users") == [])
         gateway.open("users")
         gateway.next(.download, .holdAnswer(until: {}))
+        gateway.next(.download, .holdAnswer(until: {}))
         gateway.next(.download, .holdAnswer(until: { gateway.open("posts") }))
         try await device.sync()
         #expect(try ids(device, "users") == [1, 2])
@@ -247,6 +249,7 @@ import Testing
         gateway.close("posts")
         try await device.sync()
         gateway.open("posts")
+        gateway.next(.download, .holdAnswer(until: {}))
         gateway.next(.download, .holdAnswer(until: {}))
         gateway.next(.download, .holdAnswer(until: { gateway.close("posts") }))
         try await device.sync()
@@ -265,6 +268,7 @@ import Testing
         gateway.close("posts")
         try await device.sync()
         gateway.open("posts")
+        gateway.next(.download, .holdAnswer(until: {}))
         gateway.next(.download, .holdAnswer(until: {}))
         gateway.next(.download, .holdAnswer(until: {}))
         gateway.next(.download, .loseRequest)
@@ -287,6 +291,7 @@ import Testing
         gateway.close("posts")
         try await device.sync()
         gateway.open("posts")
+        gateway.next(.download, .holdAnswer(until: {}))
         gateway.next(.download, .holdAnswer(until: {}))
         gateway.next(.download, .holdAnswer(until: {}))
         gateway.next(.download, .loseRequest)

@@ -15,7 +15,10 @@ struct Exchange {
         while true {
             do {
                 try await fetching.run()
-                guard try await TableRights(session: session).removeRest() else { return }
+                guard try await TableRights(session: session).removeRest() else {
+                    session.namesNoTables = fetching.takesAnyTables
+                    return
+                }
             } catch let error as SyncError where error.asksForReread && rereads < Self.mostRereads {
                 rereads += 1
                 try await reread(error)
@@ -175,9 +178,7 @@ struct Exchange {
         let state = try await state()
         guard state.resumeAt > 0, error.historyFinding == .unproven else { return error }
         do {
-            _ = try await session.gateway.download(
-                after: state.resumeAt, limit: 1, until: 0, includeSelf: false,
-                history: state.history, tables: state.tables)
+            try await session.showCursorOfAll(state)
             return error
         } catch let other as SyncError where other.asksForReread {
             return other

@@ -41,6 +41,7 @@ struct Fetching {
         let start = try await Self.start(session)
         while true {
             let (state, names) = try await state()
+            if staged.isEmpty, state.cursor == 0 { try await session.showCursorOfAll(state) }
             let window = staged.last?.windowUntil ?? state.window
             let until = state.resumeAt > 0 ? state.resumeAt : window
             hasNewWindow = hasNewWindow || until == 0
@@ -203,5 +204,19 @@ struct Fetching {
         session.board.post(
             summary.reports.map(SyncEvent.conflict) + summary.rejected.map(SyncEvent.rejected)
                 + (summary.reread.map { [.reread($0)] } ?? []))
+    }
+}
+
+extension SyncSession {
+    /// Shows the server the cursor up to which all tables are read, where opened tables are being
+    /// read from the log's start. Only there it sees whether the device was away for too long: to
+    /// one that begins at the log's start it owes no deletions of before.
+    ///
+    /// - Throws: the server's refusal as `SyncError`, which asks for a reread.
+    func showCursorOfAll(_ state: DeviceState) async throws {
+        guard state.resumeAt > 0 else { return }
+        _ = try await gateway.download(
+            after: state.resumeAt, limit: 1, until: 0, includeSelf: false,
+            history: state.history, tables: state.tables)
     }
 }

@@ -17,13 +17,13 @@ struct TableRights {
         let given = session.configuration.schema
         let schema = given.isEmpty ? "public" : given
         let names = Set(readable)
-        let others = session.catalog.tables.map(\.wireName)
+        let unread = session.catalog.tables.map(\.wireName)
             .filter { !names.contains("\(schema).\($0)") }
-        guard let closed = try await closed(among: others, tables) else { return true }
+        guard let others = try await others(unread, tables) else { return true }
         let report = try await change { change, state in
             // Another engine on the database may have asked, too, and later.
             guard state.tables == before else { return nil }
-            return try change.apply(tables) { !closed.contains($0.wireName) }
+            return try change.apply(tables, others: others)
         }
         // The first answer of a server takes nothing away, and so is no news.
         if let report = report?.report, report.isNews, before != nil || report.removedRows > 0 {
@@ -32,15 +32,15 @@ struct TableRights {
         return true
     }
 
-    /// The tables that the server has, of those whose rows the user does not get. One that it does
-    /// not have is not closed: a server that was restored may lack it, and the rows here be the
-    /// only ones.
+    /// Asks which tables the server has, of those whose rows the user does not get. One that it
+    /// does not have is not closed: a server that was restored may lack it, and the rows here be
+    /// the only ones.
     ///
     /// - Returns: nil if the answers are of other tables than were told.
-    private func closed(
-        among names: [String], _ tables: TablesFingerprint
-    ) async throws -> Set<String>? {
-        var closed = Set(names)
+    private func others(
+        _ names: [String], _ tables: TablesFingerprint
+    ) async throws -> AccessChange.OtherTables? {
+        var others = AccessChange.OtherTables(closed: Set(names))
         var rest = names[...]
         while !rest.isEmpty {
             let part = Array(rest.prefix(OpenedTables.mostNamed))
@@ -49,9 +49,10 @@ struct TableRights {
             guard let answer, answer.fingerprint == tables, let absent = answer.unregistered else {
                 return nil
             }
-            closed.subtract(absent)
+            others.closed.subtract(absent)
+            others.absent.formUnion(absent)
         }
-        return closed
+        return others
     }
 
     /// Removes what of closed tables had to stay so far.

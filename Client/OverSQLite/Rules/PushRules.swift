@@ -36,6 +36,7 @@ enum PushRules {
     static let materializeError = "materialize_error"
     /// The reason of a row whose table the user may not read, or may not write to.
     static let forbiddenTable = "forbidden_table"
+    static let unregisteredTable = "unregistered_table"
 
     /// - Parameters:
     ///   - waiting: the revision and base of the row's queue entry; nil if it has none.
@@ -97,7 +98,7 @@ enum PushRules {
         // The content has changed since it was rejected.
         case _ where !isUnchanged: return .leave
         case "bad_payload", "key_taken", "batch_too_large": return .reject(rejection, .never)
-        case "unregistered_table", forbiddenTable: return .reject(rejection, .rarely)
+        case unregisteredTable: return .reject(rejection, .rarely)
         default: return .reject(rejection, .soon)
         }
     }

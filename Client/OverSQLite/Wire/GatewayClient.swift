@@ -75,11 +75,12 @@ struct GatewayClient: Sendable {
     ///   - wait: seconds for which the gateway may hold the request until there is a change.
     ///   - history: what the device knows of the server's history.
     ///   - tables: the tables that the device takes for readable.
+    ///   - tellsTables: whether to say so, and to be told of others.
     ///   - names: the tables whose changes are asked for; nil asks for all.
     func download(
         after: Int64, limit: Int, until: Int64, includeSelf: Bool, isFresh: Bool = false,
         wait: Int? = nil, history: HistoryPair?, tables: TablesFingerprint?,
-        only names: [String]? = nil
+        tellsTables: Bool = true, only names: [String]? = nil
     ) async throws -> DownloadPage {
         var query = [
             URLQueryItem(name: "after", value: String(after)),
@@ -94,8 +95,8 @@ struct GatewayClient: Sendable {
         }
         if let wait { query.append(URLQueryItem(name: "wait", value: String(wait))) }
         let url = base.appending(path: "sync/download").appending(queryItems: query)
-        let response = try await send(
-            TransportRequest(method: "GET", url: url).telling(history).telling(tables))
+        let request = TransportRequest(method: "GET", url: url).telling(history)
+        let response = try await send(tellsTables ? request.telling(tables) : request)
         var page = try Self.read(response, from: url) { body throws(JSONError) in
             try DownloadPage(body: body, after: after)
         }
@@ -157,15 +158,15 @@ struct GatewayClient: Sendable {
     ///   - after: the cursor. The gateway sends an event at once if its log ends elsewhere.
     ///   - history: what the device knows of the server's history.
     ///   - tables: the tables that the device takes for readable. The stream ends when they change.
+    ///   - tellsTables: whether to say so.
     func watch(
-        after: Int64, history: HistoryPair?, tables: TablesFingerprint?,
+        after: Int64, history: HistoryPair?, tables: TablesFingerprint?, tellsTables: Bool = true,
         _ receive: @escaping @Sendable (TransportPart) async throws -> Void
     ) async throws {
         let url = base.appending(path: "sync/watch")
             .appending(queryItems: [URLQueryItem(name: "after", value: String(after))])
-        var request = try await signed(
-            TransportRequest(method: "GET", url: url).telling(history).telling(tables), .first
-        ).request
+        let told = TransportRequest(method: "GET", url: url).telling(history)
+        var request = try await signed(tellsTables ? told.telling(tables) : told, .first).request
         request.headers["Accept"] = "text/event-stream"
         // A compressor would delay events.
         request.headers["Accept-Encoding"] = "identity"

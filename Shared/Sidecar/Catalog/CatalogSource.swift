@@ -45,6 +45,22 @@ package final class CatalogSource: Service {
         var flaws: [TableFlaw] = []
         /// When the last reading for a device's sake began.
         var forcedAt: ContinuousClock.Instant?
+        /// Readings that began.
+        var readings = 0
+        /// Callers of each user that need a newer catalog.
+        var waiting: [UserID: Int] = [:]
+
+        /// Whether one more caller of a user may wait.
+        mutating func begin(_ user: UserID) -> Bool {
+            guard waiting[user, default: 0] < CatalogSource.waitingPerUser else { return false }
+            waiting[user, default: 0] += 1
+            return true
+        }
+
+        mutating func end(_ user: UserID) {
+            let left = waiting[user, default: 1] - 1
+            waiting[user] = left > 0 ? left : nil
+        }
 
         enum Step {
             case take(Catalog)
@@ -76,6 +92,9 @@ package final class CatalogSource: Service {
         self.logger = logger
     }
 
+    /// Readings that began so far.
+    package var readings: Int { state.withLock { $0.readings } }
+
     /// The catalog as last read; nil if it never was. Asks nobody.
     package var known: Catalog? { state.withLock { $0.catalog } }
 
@@ -87,6 +106,8 @@ package final class CatalogSource: Service {
 
     /// Pause between two readings that devices ask for, however many ask.
     static let forcedInterval: Duration = .seconds(1)
+    /// Callers of one user that wait for such a reading at once. Over it: `.poolExhausted`.
+    package static let waitingPerUser = 16
     /// Pause between two looks for a reading that is under way.
     fileprivate static let forcedPause: Duration = .milliseconds(50)
 
@@ -97,6 +118,7 @@ package final class CatalogSource: Service {
     /// - Parameters:
     ///   - told: the fingerprint that the caller knows, or no fingerprint at all.
     ///   - deadline: when nobody waits any more.
+    /// - Throws: `PostgresError`; `.poolExhausted` if too many callers of the user wait already.
     package func catalog(
         for caller: Caller, told: String?, by deadline: ContinuousClock.Instant
     ) async throws -> Catalog {
@@ -104,6 +126,10 @@ package final class CatalogSource: Service {
         guard let told, told != ReadableTables.unknown,
             known.readableTables(to: caller).fingerprint != told
         else { return known }
+        guard state.withLock({ $0.begin(caller.user) }) else {
+            throw PostgresError(.poolExhausted)
+        }
+        defer { state.withLock { $0.end(caller.user) } }
         return try await catalog(readAfter: .now, by: deadline)
     }
 
@@ -166,6 +192,7 @@ package final class CatalogSource: Service {
     package func refresh() async throws -> Catalog {
         let asked = ContinuousClock.now
         let deadline = asked + Self.readLimit
+        state.withLock { $0.readings += 1 }
         let (tables, defers, flaws) = try await pool.withConnection(deadline: deadline) {
             let tables = try await Catalog.readTables(on: $0, deadline: deadline)
             return (

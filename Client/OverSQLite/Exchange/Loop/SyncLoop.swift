@@ -173,7 +173,7 @@ struct SyncLoop: Sendable {
             let page = try await session.gateway.download(
                 after: state.cursor, limit: 1, until: 0, includeSelf: false,
                 wait: session.configuration.longPoll, history: state.history,
-                tables: state.tables)
+                tables: state.tables, tellsTables: !session.namesNoTables)
             let areOthers = page.tables.map { $0 != state.tables } ?? false
             let hasNews = !page.changes.isEmpty || page.nextAfter > state.cursor || areOthers
             return .news(hasNews, seconds: session.now - start)

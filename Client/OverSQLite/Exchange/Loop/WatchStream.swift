@@ -71,7 +71,8 @@ struct WatchStream: Sendable {
         guard try await session.capabilities().offers(.watch) else { return .unsupported }
         let state = try await session.read { db in try DeviceStateTable(db: db).read() }
         try await session.gateway.watch(
-            after: state.cursor, history: state.history, tables: state.tables
+            after: state.cursor, history: state.history, tables: state.tables,
+            tellsTables: !session.namesNoTables
         ) { part in
             switch part {
             case .head(let head):

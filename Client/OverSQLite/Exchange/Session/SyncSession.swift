@@ -17,6 +17,14 @@ final class SyncSession: Sendable {
     let epoch: SharedEpoch
     /// The number of pauses in effect; the app's own pause counts as one.
     let pauses = Mutex(0)
+    /// Whether the server says that its tables are others than the device takes for readable, and
+    /// does not name them, as while one of its services is older. Requests that wait for news then
+    /// say nothing of tables: they would not be held.
+    var namesNoTables: Bool {
+        get { anyTables.withLock { $0 } }
+        set { anyTables.withLock { $0 = newValue } }
+    }
+    private let anyTables = Mutex(false)
     /// Edits whose outcome the app waits for.
     let outcomes = OutcomeWatch()
     /// Parents whose absence rejected other rows, and which a notice has already reported.

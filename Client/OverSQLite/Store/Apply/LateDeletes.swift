@@ -84,17 +84,22 @@ extension TableWriters {
 }
 
 extension Referrer {
+    /// The columns of the row `c` that refer to those of the row `p`. The parent's come first:
+    /// SQLite takes the collation of the left side, and foreign keys compare with the parent's.
+    var pairsSQL: String {
+        zip(columns, parentColumns).map {
+            "p.\($1.quotedIdentifier) = c.\($0.quotedIdentifier)"
+        }.joined(separator: " AND ")
+    }
+
     /// The rows `c` that refer to the row `p` whose key is the one argument, without itself.
     func rowsSQL(below parent: TableSchema) -> String {
-        let pairs = zip(columns, parentColumns).map {
-            "c.\($0.quotedIdentifier) = p.\($1.quotedIdentifier)"
-        }
         let isOther =
             table.lowercased() == parent.wireName
             ? " AND c.\(parent.quotedKey) IS NOT p.\(parent.quotedKey)" : ""
         return """
             FROM \(parent.quotedName) AS p JOIN \(table.quotedIdentifier) AS c
-            ON \(pairs.joined(separator: " AND "))\(isOther) WHERE p.\(parent.quotedKey) IS ?
+            ON \(pairsSQL)\(isOther) WHERE p.\(parent.quotedKey) IS ?
             """
     }
 }

@@ -44,6 +44,19 @@ struct TouchLog {
         }
     }
 
+    /// The rows that were deleted under apply mode since a touch, as they spelled their keys.
+    func deletedDuringApply(
+        after sequence: Int64
+    ) throws -> [(table: Int64, local: DatabaseValue)] {
+        try MetadataRow.all(
+            of: Self.name, db,
+            sql: """
+                SELECT DISTINCT tbl, key FROM _sync_log
+                WHERE seq > ? AND kind = ? AND key IS NOT NULL
+                """, [sequence, Touch.Kind.duringApply.rawValue]
+        ).map { (try $0.number("tbl"), try $0.value("key")) }
+    }
+
     /// SQL for the keys of a table whose last touch is their deletion, and is not folded yet. What
     /// the queue and the known rows say of them is older than that.
     static func deletedSQL(in table: TableSchema) -> String {

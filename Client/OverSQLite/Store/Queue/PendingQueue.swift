@@ -199,11 +199,17 @@ extension PendingQueue {
     }
 
     /// Lets rows be sent again at once that the server rejected because the user may not write to
-    /// their table.
+    /// their table, or because it did not have it. Their retry schedule starts over: the server's
+    /// Upload service may know a little later than its pages that the table is open.
     func makeForbiddenDue(in table: TableSchema, at now: Double) throws {
         try db.execute(
-            sql: "UPDATE _sync_pending SET retry_at = ? WHERE tbl = ? AND reason = ?",
-            arguments: [now, table.id, PushRules.forbiddenTable])
+            sql: """
+                UPDATE _sync_pending SET retry_at = ?, attempts = 0
+                WHERE tbl = ? AND reason IN (?, ?)
+                """,
+            arguments: [
+                now, table.id, PushRules.forbiddenTable, PushRules.unregisteredTable,
+            ])
     }
 
     func isRejected(_ table: TableSchema, _ key: DeviceRowKey) throws -> Bool {

@@ -8,6 +8,21 @@ struct AccessChange {
     /// Seconds since 1970.
     let now: Double
 
+    /// The tables of the device whose rows the user does not get, by their names in lower case.
+    struct OtherTables {
+        /// Those that the server has.
+        var closed: Set<String> = []
+        /// Those that it does not have.
+        var absent: Set<String> = []
+
+        enum Standing { case readable, closed, absent }
+
+        func standing(of table: TableSchema) -> Standing {
+            if closed.contains(table.wireName) { return .closed }
+            return absent.contains(table.wireName) ? .absent : .readable
+        }
+    }
+
     struct Effect {
         let report: AccessReport
         /// Edits that were lost to triggers of the app's while rows were removed.
@@ -18,16 +33,18 @@ struct AccessChange {
 
     /// - Parameters:
     ///   - tables: what the server's answers say of the tables that the user may read.
-    ///   - isReadable: whether a table is among them.
-    func apply(
-        _ tables: TablesFingerprint, isReadable: (TableSchema) -> Bool
-    ) throws -> Effect {
+    ///   - others: the tables of this device that are not among them.
+    func apply(_ tables: TablesFingerprint, others: OtherTables) throws -> Effect {
         let synced = SyncedTables(db: db)
         var (opened, closed): ([TableSchema], [TableSchema]) = ([], [])
         for table in catalog.tables {
-            switch (try synced.access(of: table.id), isReadable(table)) {
-            case (.open, false), (.opening, false): closed.append(table)
-            case (.closed, true), (.closedSinceOldHistory, true): opened.append(table)
+            let access = try synced.access(of: table.id)
+            switch (access, others.standing(of: table)) {
+            case (.open, .closed), (.opening, .closed), (.unserved, .closed): closed.append(table)
+            case (.open, .absent), (.opening, .absent):
+                try synced.setAccess(.unserved, of: table.id)
+            case (.closed, .readable), (.closedSinceOldHistory, .readable), (.unserved, .readable):
+                opened.append(table)
             default: break
             }
         }

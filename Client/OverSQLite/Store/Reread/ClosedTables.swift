@@ -43,8 +43,10 @@ struct ClosedTables {
                   tbl INTEGER, local, round INTEGER, PRIMARY KEY (tbl, local));
                 """)
         try findStaying()
-        let gone = try delete(of: closed, tables)
+        let start = try TouchLog(db: db).lastSequence()
+        var gone = try delete(of: closed, tables)
         try db.execute(sql: "DROP TABLE temp._sync_leaving; DROP TABLE temp._sync_staying")
+        gone += try swept(after: start, beside: gone)
         var result = Removal()
         for (table, local) in gone {
             if let key = table.keyForm.key(fromLocal: local) { try forget(table, key, tables) }
@@ -56,6 +58,27 @@ struct ClosedTables {
             touched.contains($0.id) && !closed.contains($0.id)
         }
         return result
+    }
+
+    /// The rows of synced tables that went with others though no foreign key between synced tables
+    /// says so: a trigger of the app's deleted them, or a foreign key of a table that is not
+    /// synced.
+    private func swept(
+        after start: Int64, beside gone: [LocalRowName]
+    ) throws -> [LocalRowName] {
+        let named = Set(gone.map { SweptRow(table: $0.table.id, local: $0.local) })
+        return try TouchLog(db: db).deletedDuringApply(after: start).compactMap { id, local in
+            guard let table = catalog.table(id: id),
+                !named.contains(SweptRow(table: id, local: local)),
+                try RespelledKeys(db: db).live([local], in: table) == nil
+            else { return nil }
+            return (table, local)
+        }
+    }
+
+    private struct SweptRow: Hashable {
+        let table: Int64
+        let local: DatabaseValue
     }
 
     private func forget(
@@ -213,7 +236,8 @@ extension ClosedTables {
     /// Deletes rows of closed tables and what refers to them.
     ///
     /// A row stays that this database keeps from being deleted, as a table that is not synced may
-    /// refer to it. Then what refers to that row stays, too.
+    /// refer to it, or with which a row would go that has to stay. Then what refers to that row
+    /// stays, too.
     ///
     /// - Returns: the rows that are gone.
     private func delete(of closed: Set<Int64>, _ tables: TableWriters) throws -> [LocalRowName] {
@@ -252,11 +276,12 @@ extension ClosedTables {
     /// Deletes all of some rows, or none.
     private func delete(_ rows: ArraySlice<LocalRowName>, _ tables: TableWriters) throws -> Bool {
         let wasOpen = db.hasOpenForeignKeys
+        let start = try TouchLog(db: db).lastSequence()
         var areGone = false
         do {
             try db.inSavepoint {
                 for row in rows { try tables.writer(row.table).delete(local: row.local) }
-                areGone = wasOpen || !db.hasOpenForeignKeys
+                areGone = try (wasOpen || !db.hasOpenForeignKeys) && !sweepsStaying(after: start)
                 return areGone ? .commit : .rollback
             }
         } catch let error as DatabaseError where error.isOfTheRow {
@@ -264,13 +289,16 @@ extension ClosedTables {
         }
         return areGone
     }
-}
 
-extension Referrer {
-    /// The columns of the row `c` that refer to those of the row `p`.
-    fileprivate var pairsSQL: String {
-        zip(columns, parentColumns).map {
-            "c.\($0.quotedIdentifier) = p.\($1.quotedIdentifier)"
-        }.joined(separator: " AND ")
+    /// Whether a row is gone that has to stay, or one of a table that is not synced at present:
+    /// such a table's rows cannot be read again.
+    private func sweepsStaying(after start: Int64) throws -> Bool {
+        let staying = try db.cachedStatement(
+            sql: "SELECT 1 FROM temp._sync_staying WHERE tbl = ? AND local = ?")
+        return try TouchLog(db: db).deletedDuringApply(after: start).contains { id, local in
+            guard let table = catalog.table(id: id) else { return true }
+            guard try Int.fetchOne(staying, arguments: [id, local]) != nil else { return false }
+            return try RespelledKeys(db: db).live([local], in: table) == nil
+        }
     }
 }

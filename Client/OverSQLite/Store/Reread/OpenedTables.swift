@@ -19,19 +19,35 @@ struct OpenedTables {
     func begin(_ tables: [TableSchema], now: Double) throws {
         if tables.isEmpty { return }
         let synced = SyncedTables(db: db)
-        var metOldHistory = false
+        var (metOldHistory, rowsStayed) = (false, false)
         for table in tables {
             let access = try synced.access(of: table.id)
             metOldHistory = metOldHistory || access == .closedSinceOldHistory
+            rowsStayed = try rowsStayed || access == .closed && hasUnedited(table)
             try synced.setAccess(.opening, of: table.id)
             try PendingQueue(db: db).makeForbiddenDue(in: table, at: now)
         }
-        if metOldHistory {
-            // Edits that are kept may be based on versions that the server has lost.
-            return try Reread(db: db, catalog: DeviceCatalog([]), reason: .newHistory)
-                .begin(epoch: nil)
+        if metOldHistory || rowsStayed {
+            // Edits that are kept may be based on versions that the server has lost. Rows that are
+            // kept may have been deleted there, and their deletions compacted.
+            return try Reread(
+                db: db, catalog: DeviceCatalog([]),
+                reason: metOldHistory ? .newHistory : .historyPruned
+            ).begin(epoch: nil)
         }
         try DeviceStateTable(db: db).beginOpening()
+    }
+
+    /// Whether rows of the table are here that no edit of theirs holds: others refer to them.
+    private func hasUnedited(_ table: TableSchema) throws -> Bool {
+        try Int.fetchOne(
+            db,
+            sql: """
+                SELECT 1 FROM _sync_rows r WHERE r.tbl = ? AND r.deleted = 0
+                  AND NOT EXISTS (
+                    SELECT 1 FROM _sync_pending p WHERE p.tbl = r.tbl AND p.key = r.key)
+                LIMIT 1
+                """, arguments: [table.id]) != nil
     }
 
     /// Ends the reading if none of its tables is open any more.

@@ -96,7 +96,7 @@ struct MetadataColumns {
                 "_sync_tables.rebuilt", number(to: Rebuilding.damaged.rawValue),
                 .value("\(Rebuilding.unchecked.rawValue)")),
             .init(
-                "_sync_tables.access", number(to: TableAccess.opening.rawValue),
+                "_sync_tables.access", number(to: TableAccess.unserved.rawValue),
                 .value("\(TableAccess.open.rawValue)")),
         ]
 

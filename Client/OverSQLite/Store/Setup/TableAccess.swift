@@ -10,7 +10,10 @@ enum TableAccess: Int, DatabaseValueConvertible {
     case closedSinceOldHistory = 2
     /// It was opened, and is being read up to the place that the other tables have reached.
     case opening = 3
+    /// The server did not have it when it was asked. The rows stay: they may be the only ones. No
+    /// page has had rows of it, so it is read from the log's start once the server has it.
+    case unserved = 4
 
-    /// The two that mean that the user may not read the table, as a list for SQL.
+    /// The two that mean that the server does not let the user read the table, as a list for SQL.
     static let closedSQL = "(\(closed.rawValue), \(closedSinceOldHistory.rawValue))"
 }
