@@ -3,7 +3,7 @@ import Synchronization
 
 /// Which tables each user may read (`Oversync-Tables`).
 struct GatewayAccess: Sendable {
-    /// What a device sends that has not been told of any tables yet.
+    /// What a device sends as long as it knows no tables.
     static let unknown = "unknown"
     /// The digits of a fingerprint.
     private static let digits = 16

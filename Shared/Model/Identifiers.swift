@@ -107,12 +107,11 @@ package enum Operation: String, Hashable, Sendable {
 /// Whether a text can name a user or a device: it is not empty, has no control characters, and at
 /// most ``WireLimits/maximumIdentityBytes`` bytes.
 package func isIdentity(_ text: String) -> Bool {
-    (1...WireLimits.maximumIdentityBytes).contains(text.utf8.count) && text.isPlain
+    (1...WireLimits.maximumIdentityBytes).contains(text.utf8.count) && text.hasNoControlCharacters
 }
 
 extension String {
-    /// Without control characters.
-    package var isPlain: Bool {
+    package var hasNoControlCharacters: Bool {
         !unicodeScalars.contains { $0.properties.generalCategory == .control }
     }
 }

@@ -75,7 +75,7 @@ struct GatewayClient: Sendable {
     ///   - wait: seconds for which the gateway may hold the request until there is a change.
     ///   - history: what the device knows of the server's history.
     ///   - tables: the tables that the device takes for readable.
-    ///   - tellsTables: whether to say so, and to be told of others.
+    ///   - tellsTables: whether to name them, and to receive others.
     ///   - names: the tables whose changes are asked for; nil asks for all.
     func download(
         after: Int64, limit: Int, until: Int64, includeSelf: Bool, isFresh: Bool = false,
@@ -126,7 +126,7 @@ struct GatewayClient: Sendable {
     }
 
     /// - Parameters:
-    ///   - tables: those that the device takes for readable, or has just been told of.
+    ///   - tables: those that the device takes for readable, or has just received.
     ///   - names: tables of which the server is asked whether it has them.
     /// - Returns: nil if the server is older and does not have this route.
     func capabilities(

@@ -144,7 +144,7 @@ enum IssuerFile {
     private static func settings(of entry: Entry) throws(IssuerFlaw) -> IssuerSettings {
         try check(entry.issuer, ".issuer")
         let prefix = entry.userPrefix ?? ""
-        guard prefix.utf8.count <= maximumPrefixBytes, prefix.isPlain else {
+        guard prefix.utf8.count <= maximumPrefixBytes, prefix.hasNoControlCharacters else {
             throw IssuerFlaw(
                 ".user_prefix must have at most \(maximumPrefixBytes) bytes and no control "
                     + "characters"
@@ -235,7 +235,7 @@ enum IssuerFile {
     }
 
     private static func check(_ text: String, _ key: String) throws(IssuerFlaw) {
-        guard (1...maximumTextBytes).contains(text.utf8.count), text.isPlain else {
+        guard (1...maximumTextBytes).contains(text.utf8.count), text.hasNoControlCharacters else {
             throw IssuerFlaw(
                 "\(key) must have 1 to \(maximumTextBytes) bytes and no control characters")
         }

@@ -79,7 +79,7 @@ extension Response {
 }
 
 extension Request {
-    /// What a device sends that has not been told of any tables yet.
+    /// What a device sends as long as it knows no tables.
     private static let unknownTables = "unknown"
     /// The digits of a fingerprint.
     private static let fingerprintDigits = 16

@@ -91,7 +91,7 @@ struct TokenRules: Hashable, Sendable {
             throw TokenRejection(.claims, "missing \(claim) in token")
         }
         let whole = prefix + text
-        guard text.isPlain, whole.utf8.count <= WireLimits.maximumIdentityBytes else {
+        guard isIdentity(whole) else {
             throw TokenRejection(
                 .claims,
                 "\(claim) in token must have at most \(WireLimits.maximumIdentityBytes) bytes and "
