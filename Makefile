@@ -10,7 +10,7 @@ PROTO_PACKAGES := protobuf-compiler protobuf-c-compiler
 # Pools, wait lists, connections, balancers, loops.
 TSAN := ^(RPC|Postgres|Readiness|Gateway|Download|ServiceKit|OverSQLite|Compression)(Unit|Integration)Tests$$
 
-.PHONY: help packages identity-provider build test unit tidy-record golden-record tsan integration e2e model client-chaos format lint demo run notes bench bench-smoke siege gap restore-drill fork-drill soak docs protos binaries images compose-test clean
+.PHONY: help packages identity-provider build test unit tidy-record golden-record tsan integration e2e model client-chaos format lint demo run notes bench bench-smoke slo siege fuzz schemathesis console-test gap restore-drill fork-drill soak docs protos binaries images compose-test clean prometheus observe
 
 help: ## lists the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  \1\t\2/' | expand -t 16
@@ -20,6 +20,9 @@ packages: ## installs the system packages that are missing (apt, as root or with
 
 identity-provider: ## installs a real identity provider from PyPI for the tests, which do it by themselves, too
 	@Tools/make/identity-provider.sh
+
+prometheus: ## unpacks Debian's Prometheus for the tests of metrics, which do it by themselves, too
+	@Tools/make/prometheus.sh
 
 build: packages ## builds everything
 	@Tools/make/waiting.sh
@@ -39,7 +42,7 @@ golden-record: packages ## records the generated SQL in Tests/*/Golden, for revi
 	swift build --traits Server --build-tests
 	-GOLDEN_RECORD=1 swift test --traits Server --skip-build --filter '\.Golden'
 	swift test --traits Server --skip-build --filter '\.Golden'
-	git status --short -- 'Tests/*/Golden'
+	git status --short -- 'Tests/*/Golden' Docs/cli.md
 
 integration: packages ## tests on a real PostgreSQL and real sockets
 	Tools/make/test.sh IntegrationTests
@@ -77,6 +80,9 @@ demo: build ## the main job on real data: ISO code lists on three devices, throu
 run: build ## the whole stack on a private PostgreSQL under .oversync/, until Ctrl-C
 	$(BIN)/oversync-dev dev
 
+observe: build ## the stack of `make run` with Debian's Prometheus, alerts and all, until Ctrl-C; prints the addresses
+	@Tools/make/observe.sh $(BIN)
+
 notes: build ## the example app on the stack of `make run`: one person's notes on DEVICE=phone and other devices, offline too
 	@$(BIN)/oversync-dev notes --device $(or $(DEVICE),phone)
 
@@ -90,10 +96,23 @@ bench-smoke: CONFIGURATION = release
 bench-smoke: build ## changes/s and rows/s through the gateway, with each process's share of CPU
 	$(BIN)/oversync-dev bench --smoke
 
+slo: CONFIGURATION = release
+slo: build ## the objectives of Docs/performance.md on this machine, each beside the bare work; fails if one is missed
+	$(BIN)/oversync-dev bench --strict --seconds 5 --only slo-upload,slo-page,slo-first-sync,slo-delivery
+
 siege: CONFIGURATION = release
 siege: build ## that no user can hurt another: attacks, and what another user notices; options in SIEGE, such as SIEGE="--only locked-log"
 	@mkdir -p .oversync
 	$(BIN)/oversync-dev siege --json .oversync/siege.json --markdown .oversync/siege.md $(SIEGE)
+
+fuzz: packages ## libFuzzer on all that reads strangers' bytes: SECONDS=n (600) shared by the entries, or ENTRY="json gzip" alone; SEED=n
+	Tools/make/fuzz.sh $(or $(SECONDS),600) $(ENTRY)
+
+schemathesis: build ## schemathesis (PyPI) on openapi.yaml against a private stack: EXAMPLES=n (100) of each operation, SEED=n
+	Tools/make/schemathesis.sh $(BIN)
+
+console-test: build ## each page of the console in Debian's chromium, on a private stack: no errors, no violated policy; pictures in .oversync/console
+	Tools/make/console-test.sh $(BIN)
 
 gap: CONFIGURATION = release
 gap: build ## that readers miss no change of GAP_CHANGES=n (a million); GAP_KILL=1 kills processes meanwhile
@@ -128,4 +147,4 @@ compose-test: $(if $(filter source,$(IMAGES)),,binaries) ## that the deployment 
 	Deploy/test/compose-test.sh $(or $(IMAGES),prebuilt)
 
 clean: ## removes what was built, and the private stack's data
-	rm -rf .build .build-static .build-thread .oversync
+	rm -rf .build .build-static .build-thread .build-fuzz .oversync

@@ -21,10 +21,12 @@ extension Trait {
 extension Target.Dependency {
     static let grdb = product(name: "GRDB", package: "GRDB.swift")
     static let sqlite = product(name: "GRDBSQLite", package: "GRDB.swift")
+    static let logging = product(name: "Logging", package: "swift-log")
 
     static let argumentParser = server("ArgumentParser", "swift-argument-parser")
     static let asn1 = server("SwiftASN1", "swift-asn1")
     static let asyncHTTPClient = server("AsyncHTTPClient", "async-http-client")
+    static let coreMetrics = server("CoreMetrics", "swift-metrics")
     static let crypto = server("Crypto", "swift-crypto")
     static let cryptoExtras = server("CryptoExtras", "swift-crypto")
     static let histogram = server("Histogram", "hdrhistogram-swift")
@@ -34,7 +36,6 @@ extension Target.Dependency {
     static let hummingbirdCore = server("HummingbirdCore", "hummingbird")
     static let jwtKit = server("JWTKit", "jwt-kit")
     static let lifecycle = server("ServiceLifecycle", "swift-service-lifecycle")
-    static let logging = server("Logging", "swift-log")
     static let nioCore = server("NIOCore", "swift-nio")
     static let nioEmbedded = server("NIOEmbedded", "swift-nio")
     static let nioHTTP1 = server("NIOHTTP1", "swift-nio")
@@ -48,6 +49,7 @@ extension Target.Dependency {
     static let signals = server("UnixSignals", "swift-service-lifecycle")
     static let subprocess = server("Subprocess", "swift-subprocess")
     static let system = server("SystemPackage", "swift-system")
+    static let tracing = server("Tracing", "swift-distributed-tracing")
     static let x509 = server("X509", "swift-certificates")
     static let yams = server("Yams", "Yams")
 
@@ -112,27 +114,39 @@ let sharedTargets: [Target] = [
     shared("Model", []),
     shared("Waiting", ["Model"]),
     shared("Telemetry", ["WireJSON", .crypto, .logging]),
+    // What libraries measure, in our registry.
+    shared("LibraryMetrics", ["Telemetry", .coreMetrics]),
+    // Spans of requests, and where they are within a trace.
+    shared("Traces", [.tracing]),
     shared("Protos", [.protobuf], exclude: ["Definitions"]),
     shared(
         "RPC",
         [
-            "LogFields", "Protos", "Waiting", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf,
+            "LogFields", "Protos", "Traces", "Waiting", .lifecycle, .logging, .nioCore, .nioPosix,
+            .protobuf,
         ]),
     shared(
         "ServiceKit",
         [
-            "CAllocator", "LogFields", "Model", "Protos", "RPC", "Telemetry", "Waiting", "WireJSON",
-            .hummingbird, .httpTypes,
+            "CAllocator", "LibraryMetrics", "LogFields", "Model", "Protos", "RPC", "Telemetry",
+            "Traces", "Waiting", "WireJSON", .hummingbird, .httpTypes,
             .lifecycle, .logging, .nioCore, .nioPosix, .signals,
         ]),
-    shared("Postgres", ["CLibPQ", "LogFields", "Waiting", .lifecycle, .logging]),
+    // Sends spans and metrics to a collector. Not part of `ServiceKit`: `oversync` sends nothing.
+    shared(
+        "OTLP",
+        [
+            "LogFields", "Protos", "ServiceKit", "Telemetry", "Traces", "Waiting",
+            .asyncHTTPClient, .lifecycle, .logging, .nioCore, .nioHTTP1, .nioSSL, .protobuf,
+        ]),
+    shared("Postgres", ["CLibPQ", "LogFields", "Traces", "Waiting", .lifecycle, .logging]),
     shared("Tokens", [.crypto, .jwtKit]),
     // The keys that sign tokens, for Auth and for `oversync keys`.
     shared("SigningKeys", ["Postgres", "Sidecar", "WireJSON", .crypto]),
     shared(
         "DatabaseKit",
         [
-            "LogFields", "Model", "Postgres", "RPC", "ServiceKit", "Sidecar", "Telemetry",
+            "LogFields", "Model", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar", "Telemetry",
             .lifecycle, .logging,
         ]),
     shared(
@@ -151,6 +165,10 @@ let sharedTargets: [Target] = [
             .embedInCode("Migrations/0011_views_and_columns.sql"),
             .embedInCode("Migrations/0012_policies_and_histories.sql"),
             .embedInCode("Migrations/0013_rights_and_records.sql"),
+            .embedInCode("Migrations/0014_upkeep.sql"),
+            .embedInCode("Migrations/0015_device_reports.sql"),
+            .embedInCode("Migrations/0016_health.sql"),
+            .embedInCode("Migrations/0017_integer_keys.sql"),
         ]),
 ]
 
@@ -158,38 +176,45 @@ let serviceTargets: [Target] =
     service(
         "Upload", library: "UploadService", executable: "oversync-upload",
         [
-            "DatabaseKit", "LogFields", "Model", "Postgres", "Protos", "RPC", "ServiceKit",
-            "Sidecar", "Telemetry", "Waiting", "WireJSON",
+            "DatabaseKit", "LogFields", "Model", "OTLP", "Postgres", "Protos", "RPC", "ServiceKit",
+            "Sidecar", "Telemetry", "Traces", "Waiting", "WireJSON",
             .crypto, .lifecycle, .logging, .nioCore, .protobuf,
         ])
     + service(
         "Download", library: "DownloadService", executable: "oversync-download",
         [
-            "DatabaseKit", "Digests", "LogFields", "Model", "Postgres", "Protos", "RPC",
-            "ServiceKit", "Sidecar", "Telemetry", "Waiting", "WireJSON",
+            "DatabaseKit", "Digests", "LogFields", "Model", "OTLP", "Postgres", "Protos", "RPC",
+            "ServiceKit", "Sidecar", "Telemetry", "Traces", "Waiting", "WireJSON",
             .lifecycle, .logging, .nioCore, .protobuf,
         ])
     + service(
         "Auth", library: "AuthService", executable: "oversync-auth",
         [
-            "DatabaseKit", "LogFields", "Model", "Postgres", "Protos", "RPC", "ServiceKit",
-            "Sidecar", "SigningKeys", "Telemetry", "Tokens", "Waiting", "WireJSON",
+            "DatabaseKit", "LogFields", "Model", "OTLP", "Postgres", "Protos", "RPC", "ServiceKit",
+            "Sidecar", "SigningKeys", "Telemetry", "Tokens", "Waiting", "WireJSON", .crypto,
             .jwtKit, .lifecycle, .logging, .nioCore, .yams,
         ])
     + service(
         "Gateway", library: "Gateway", executable: "oversync-gateway",
         [
-            "Compression", "Digests", "LogFields", "Model", "Protos", "RPC", "ServiceKit",
-            "Telemetry", "Tokens", "Waiting", "WireJSON", .asyncHTTPClient, .crypto, .http2,
+            "Compression", "Digests", "LogFields", "Model", "OTLP", "Protos", "RPC", "ServiceKit",
+            "Telemetry", "Tokens", "Traces", "Waiting", "WireJSON", .asn1, .asyncHTTPClient,
+            .crypto, .http2,
             .httpTypes,
             .hummingbird, .hummingbirdCore, .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1,
-            .nioHTTP2, .nioHTTPTypes, .nioHTTPTypesHTTP1, .nioPosix, .nioSSL, .nioTLS, .yams,
+            .nioHTTP2, .nioHTTPTypes, .nioHTTPTypesHTTP1, .nioPosix, .nioSSL, .nioTLS, .x509,
+            .yams,
         ],
-        resources: [.embedInCode("Resources/openapi.yaml")])
+        resources: [
+            .embedInCode("Resources/openapi.yaml"), .embedInCode("Resources/console.html"),
+            .embedInCode("Resources/console.css"), .embedInCode("Resources/console.js"),
+            .embedInCode("Resources/kit.js"), .embedInCode("Resources/pages.js"),
+        ])
 
 let clientTargets: [Target] = [
     .target(
-        name: "OverSQLite", dependencies: ["CZlib", "Digests", "WireJSON", .grdb, .sqlite],
+        name: "OverSQLite",
+        dependencies: ["CZlib", "Digests", "WireJSON", .grdb, .logging, .sqlite],
         path: "Client/OverSQLite", swiftSettings: settings),
     .target(
         name: "OverSQLiteTestSupport", dependencies: ["Digests", "OverSQLite", "WireJSON", .grdb],
@@ -260,8 +285,7 @@ let toolTargets: [Target] = [
         name: "Bench",
         dependencies: [
             "Compression", "DevStack", "GatewayAccess", "LocalPostgres", "OperatorKit",
-            "OverSQLite", "Postgres", "Sidecar",
-            "Tokens",
+            "OverSQLite", "OverSQLiteAsyncHTTP", "Postgres", "Sidecar", "Tokens",
             .asyncHTTPClient, .grdb, .histogram, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL,
             .sqlite,
         ],
@@ -308,7 +332,7 @@ let toolTargets: [Target] = [
         name: "oversync",
         dependencies: [
             "Model", "OperatorKit", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar",
-            "SigningKeys", "Tokens", "WireJSON", .argumentParser, .logging,
+            "SigningKeys", "Telemetry", "Tokens", "WireJSON", .argumentParser, .logging, .nioCore,
         ],
         path: "Tools/oversync", swiftSettings: settings),
     .executableTarget(
@@ -320,6 +344,22 @@ let toolTargets: [Target] = [
         ],
         path: "Tools/oversync-dev", swiftSettings: settings),
 ]
+
+let fuzzedModules: [Target.Dependency] = [
+    "Compression", "DownloadService", "Gateway", "Model", "OverSQLite", "OverSQLiteTestSupport",
+    "Protos", "RPC", "Sidecar", "Traces", "UploadService", "WireJSON", .crypto, .grdb,
+    .hummingbirdCore,
+    .jwtKit, .logging, .nioCore, .protobuf,
+]
+
+/// `make fuzz` builds the entries of `FuzzUnitTests` into a program with a fuzzer, and no tests:
+/// they read the internals of modules, so they must not be part of builds for release.
+let isFuzzing = Context.environment["BUILD_FUZZER"] != nil
+let fuzzer = Target.executableTarget(
+    name: "oversync-fuzz", dependencies: fuzzedModules, path: "Tests/FuzzUnitTests",
+    exclude: ["Corpus"], sources: ["Driver", "Entries"], swiftSettings: settings,
+    // gold fails on what a sanitizer adds.
+    linkerSettings: [.unsafeFlags(["-use-ld=lld"])])
 
 let testTargets: [Target] = [
     // The protos as protobuf-c reads and writes them: an implementation independent of ours.
@@ -342,10 +382,23 @@ let testTargets: [Target] = [
     .target(
         name: "GatewayConformance", dependencies: ["Digests", "OverSQLite"],
         path: "Tests/GatewayConformance", swiftSettings: settings),
+    // Docs/metrics.md, and the alerts and dashboards of Deploy/observability.
+    .target(
+        name: "ObservabilityFiles", dependencies: [.yams], path: "Tests/ObservabilityFiles",
+        swiftSettings: settings),
     // Keys of issuers, and tokens that they sign.
     .target(
         name: "TestTokens", dependencies: [.crypto, .cryptoExtras], path: "Tests/TestTokens",
         swiftSettings: settings),
+    // What `openapi.yaml` says of answers.
+    .target(
+        name: "APIDescription", dependencies: [.yams], path: "Tests/APIDescription",
+        swiftSettings: settings),
+    // A collector of spans and metrics.
+    .target(
+        name: "TestCollector",
+        dependencies: ["Protos", .nioCore, .nioHTTP1, .nioPosix, .nioSSL, .protobuf],
+        path: "Tests/TestCollector", swiftSettings: settings),
     // A device's working day, and a process that lives it until it is killed.
     .target(
         name: "DeviceScript", dependencies: ["SeededRandom", .grdb], path: "Tests/DeviceScript",
@@ -367,8 +420,8 @@ let testTargets: [Target] = [
     tests(
         "DocsUnitTests",
         [
-            "AuthService", "DownloadService", "Gateway", "ServiceKit", "Sidecar", "UploadService",
-            .yams,
+            "APIDescription", "AuthService", "DownloadService", "Gateway", "ObservabilityFiles",
+            "ServiceKit", "Sidecar", "UploadService", .yams,
         ]),
     tests("DigestsUnitTests", ["Digests", "SeededRandom", .crypto]),
     tests("WaitingUnitTests", ["Model", "SeededRandom", "Waiting"]),
@@ -381,13 +434,24 @@ let testTargets: [Target] = [
     tests(
         "RPCIntegrationTests",
         [
-            "Programs", "Protos", "RPC", "rpc-test-replica", .lifecycle, .logging, .nioCore,
-            .nioPosix, .protobuf,
+            "Programs", "Protos", "RPC", "Traces", "rpc-test-replica", .lifecycle, .logging,
+            .nioCore, .nioPosix, .protobuf,
         ]),
     tests("PostgresUnitTests", ["CLibPQ", "Postgres", "SeededRandom", "Waiting"]),
     tests(
         "PostgresIntegrationTests",
-        ["LocalPostgres", "Postgres", "Programs", "TestSupport", .lifecycle, .logging]),
+        [
+            "LocalPostgres", "Postgres", "Programs", "TestSupport", "Traces", .lifecycle, .logging,
+            .tracing,
+        ]),
+    tests("LibraryMetricsUnitTests", ["LibraryMetrics", "Telemetry", .coreMetrics]),
+    tests("TracesUnitTests", ["Traces", .tracing]),
+    tests(
+        "OTLPIntegrationTests",
+        [
+            "DevStack", "OTLP", "ProtobufC", "Protos", "ServiceKit", "Telemetry", "TestCollector",
+            "Traces", .lifecycle, .logging, .nioHTTP1,
+        ]),
     tests(
         "GatewayUnitTests",
         [
@@ -400,11 +464,14 @@ let testTargets: [Target] = [
         "GatewayIntegrationTests",
         [
             "Compression", "Gateway", "Model", "Protos", "RPC", "ServiceKit", "Telemetry",
-            "TestTokens", "Tokens", "Waiting", .asn1, .asyncHTTPClient, .crypto, .httpTypes, .yams,
+            "TestTokens", "Tokens", "Traces", "Waiting", .asn1, .asyncHTTPClient, .crypto,
+            .httpTypes, .yams,
             .jwtKit, .lifecycle, .logging, .nioCore, .nioHTTP1, .nioPosix, .nioSSL, .protobuf,
             .x509,
         ]),
-    tests("ServiceKitUnitTests", ["Model", "RPC", "ServiceKit", "Waiting"]),
+    tests(
+        "ServiceKitUnitTests", ["Model", "RPC", "ServiceKit", "Telemetry", "Waiting", .logging]),
+    tests("TelemetryUnitTests", ["Telemetry", .logging]),
     // Programs as an operator runs them: with mistakes, signals and files that change.
     tests(
         "ServiceProcessIntegrationTests",
@@ -421,14 +488,14 @@ let testTargets: [Target] = [
         ["DatabaseKit", "DownloadService", "Model", "Postgres", "Protos", "RPC", "Sidecar"]),
     tests(
         "UploadUnitTests",
-        ["Model", "SeededRandom", "ServerModel", "Sidecar", "UploadService", .nioCore]),
+        ["Model", "Postgres", "SeededRandom", "ServerModel", "Sidecar", "UploadService", .nioCore]),
     tests(
         "AuthIntegrationTests",
         [
             "AuthService", "Postgres", "Protos", "RPC", "ServiceKit", "Sidecar", "SigningKeys",
             "TestSupport", "Tokens", .crypto, .jwtKit, .logging,
         ]),
-    tests("SidecarUnitTests", ["Model", "SeededRandom", "Sidecar"]),
+    tests("SidecarUnitTests", ["Model", "SeededRandom", "Sidecar", "WireJSON"]),
     tests(
         "SidecarIntegrationTests",
         ["LocalPostgres", "Model", "Postgres", "Sidecar", "TestSupport", "WireJSON", .logging]),
@@ -436,10 +503,14 @@ let testTargets: [Target] = [
         "SyncIntegrationTests",
         [
             "AuthService", "DatabaseKit", "Digests", "DownloadService", "LocalPostgres", "Model",
-            "Postgres", "Programs", "Protos", "RPC", "SeededRandom", "ServerModel", "ServiceKit",
-            "Sidecar", "SigningKeys", "Telemetry", "TestSupport",
+            "ObservabilityFiles", "Postgres", "Programs", "Protos", "RPC", "SeededRandom",
+            "ServerModel", "ServiceKit",
+            "Sidecar", "SigningKeys", "Telemetry", "TestSupport", "Traces",
             "UploadService", "WireJSON", .lifecycle, .logging, .nioCore, .nioPosix, .protobuf,
+            .tracing,
         ], exclude: ["Golden"]),
+    // What reads bytes that nobody vouches for: with a corpus here, by fuzzers in `make fuzz`.
+    tests("FuzzUnitTests", ["SeededRandom"] + fuzzedModules, exclude: ["Corpus", "Driver"]),
     // Rules that every file keeps, and lists of those that do not yet.
     tests("TidyTests", [], exclude: ["Recorded", "forbidden-phrases.txt"]),
     // What an app fetches that depends on this package.
@@ -449,8 +520,8 @@ let testTargets: [Target] = [
     tests(
         "ToolsUnitTests",
         [
-            "Demo", "Load", "Model", "SeededRandom", "Sidecar", "Soak", "oversync", "oversync-dev",
-            .argumentParser,
+            "Demo", "Load", "Model", "ObservabilityFiles", "OverSQLite", "SeededRandom", "Sidecar",
+            "Soak", "TestSupport", "oversync", "oversync-dev", .argumentParser,
         ]),
     // The code of the library's documentation, which DocsUnitTests compares with the articles.
     tests(
@@ -462,17 +533,20 @@ let testTargets: [Target] = [
         "OverSQLiteUnitTests",
         [
             "GatewayConformance", "OverSQLite", "OverSQLiteTestSupport", "SeededRandom",
-            "TestSupport", "WireJSON", .grdb,
-            .sqlite,
+            "TestSupport", "WireJSON", .grdb, .logging, .sqlite,
         ], exclude: ["Golden"]),
     tests(
         "EndToEndTests",
         [
-            "Bench", "Demo", "DevStack", "DeviceScript", "Digests", "GapCheck", "GatewayAccess",
-            "GatewayConformance", "Load", "LocalPostgres", "Notes", "OperatorKit", "OverSQLite",
-            "OverSQLiteAsyncHTTP", "Postgres", "Programs", "RestoreDrill", "SeededRandom",
-            "ServerModel", "Sidecar", "SigningKeys", "Soak", "TestSupport", "Tokens",
-            "device-chaos", "oversync", "oversync-auth", "oversync-dev", "oversync-download",
+            "APIDescription", "Bench", "Demo", "DevStack", "DeviceScript", "Digests", "GapCheck",
+            "GatewayAccess",
+            "GatewayConformance", "Load", "LocalPostgres", "Model", "Notes", "OperatorKit",
+            "OverSQLite", "ObservabilityFiles", "OverSQLiteAsyncHTTP", "OverSQLiteTestSupport",
+            "Postgres",
+            "Programs", "RestoreDrill", "SeededRandom", "ServerModel", "ServiceKit", "Sidecar",
+            "Protos", "SigningKeys", "Soak", "TestCollector", "TestSupport",
+            "TestTokens", "Tokens", "device-chaos", "oversync", "oversync-auth", "oversync-dev",
+            "oversync-download",
             "oversync-gateway",
             "oversync-upload", .asyncHTTPClient, .grdb, .logging, .nioCore, .nioHTTP1, .nioPosix,
             .nioSSL,
@@ -500,7 +574,8 @@ let package = Package(
             description: "Services, tools and tests. This repository is built with it.",
             enabledTraits: [Trait.asyncHTTP]),
     ],
-    targets: sharedTargets + serviceTargets + clientTargets + toolTargets + testTargets
+    targets: sharedTargets + serviceTargets + clientTargets
+        + (isFuzzing ? [fuzzer] : toolTargets + testTargets)
 )
 
 package.dependencies = [
@@ -508,8 +583,10 @@ package.dependencies = [
     .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4"),
     .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
     .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-distributed-tracing.git", from: "1.7.3"),
     .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.35.2"),
     .package(url: "https://github.com/apple/swift-nio-http2.git", from: "1.46.0"),

@@ -42,11 +42,12 @@ put() {
 }
 missing() { [[ ! -s $secrets/$1 ]]; }
 
-for name in database_owner upload download auth maintenance backup; do
+for name in database_owner upload download auth maintenance backup grafana; do
     # Letters and digits only, so that a password needs no quoting wherever it goes.
     if missing "${name}_password"; then openssl rand -hex 24 | put "${name}_password"; fi
 done
 if missing auth_master_key; then openssl rand -base64 48 | tr -d '\n' | put auth_master_key; fi
+if missing log_secret; then openssl rand -hex 32 | put log_secret; fi
 if missing jwt_hs256_secret; then openssl rand -base64 48 | tr -d '\n' | put jwt_hs256_secret; fi
 
 if missing ca.key || missing ca.pem; then

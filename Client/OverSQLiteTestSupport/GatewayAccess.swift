@@ -23,21 +23,12 @@ struct GatewayAccess: Sendable {
         closed[user]?.contains(table) != true
     }
 
-    /// The names with the schema; nil from a gateway that serves any table.
-    func names(_ store: GatewayStore, _ user: String) -> [String]? {
-        store.tables.all.map { tables in
-            tables.map(\.name).filter { mayRead($0, user) }.map { "\(store.schema).\($0)" }.sorted()
-        }
-    }
-
-    /// As the real server makes it; nil from a gateway that serves any table.
-    func fingerprint(_ store: GatewayStore, _ user: String) -> String? {
-        names(store, user).map { names in
-            let text = Array(names.map { $0 + "\n" }.joined().utf8)
-            let number = text.withUnsafeBufferPointer { SHA256.prefix(of: $0) }
-            let digits = String(number, radix: 16)
-            return String(repeating: "0", count: Self.digits - digits.utf8.count) + digits
-        }
+    /// Of table names, as the real server makes it.
+    static func fingerprint(_ names: [String]) -> String {
+        let text = Array(names.map { $0 + "\n" }.joined().utf8)
+        let number = text.withUnsafeBufferPointer { SHA256.prefix(of: $0) }
+        let digits = String(number, radix: 16)
+        return String(repeating: "0", count: Self.digits - digits.utf8.count) + digits
     }
 
     /// - Throws: the refusal of a header that is malformed.
@@ -83,7 +74,20 @@ extension InMemoryGateway.State {
     /// The tables that the caller may read, if the request asks for it.
     func tables(of call: Call) -> String? {
         guard !isReference, call.tables?.isEmpty == false else { return nil }
-        return access.fingerprint(store, call.user)
+        return names(call).map(GatewayAccess.fingerprint)
+    }
+
+    /// Whether the caller gets a table's rows.
+    func mayRead(_ table: String, _ call: Call) -> Bool {
+        (call.asksForIntegers || store.tables[table]?.key != .integer)
+            && access.mayRead(table, call.user)
+    }
+
+    /// The tables that the caller may read, with the schema; nil from a gateway that serves any.
+    private func names(_ call: Call) -> [String]? {
+        store.tables.all.map { tables in
+            tables.map(\.name).filter { mayRead($0, call) }.map { "\(store.schema).\($0)" }.sorted()
+        }
     }
 
     /// Whether the device takes other tables for readable than are.
@@ -101,7 +105,7 @@ extension GatewayError {
 extension InMemoryGateway.State {
     /// The members of `/sync/capabilities` that name tables, if the request asks for them.
     func readable(of call: Call) -> String {
-        guard tables(of: call) != nil, let names = access.names(store, call.user) else { return "" }
+        guard tables(of: call) != nil, let names = names(call) else { return "" }
         func list(_ names: [String]) -> String {
             names.map { "\"\($0)\"" }.joined(separator: ",")
         }

@@ -66,6 +66,8 @@ struct GatewayModel: Sendable {
     private(set) var floor = 0
     /// Changes up to this sequence may have been compacted away.
     private(set) var compacted = 0
+    /// The changes that were compacted away.
+    private var removed: [Entry] = []
     /// The last change, if it was compacted away.
     private(set) var kept: Entry?
     /// The time of the last write.
@@ -131,33 +133,41 @@ struct GatewayModel: Sendable {
 
     /// Goes back to the state after a sequence, like a server restored from a backup.
     mutating func restore(to sequence: Int) {
-        let kept = log.filter { $0.sequence <= sequence }
         let whole = atomicUploads.filter { $0.upperBound <= sequence }
-        let time = time
+        let removed = removed.filter { $0.sequence <= sequence }
+        let changes = (removed + log).filter { $0.sequence <= sequence }
+        let (time, floor, compacted) = (time, min(floor, sequence), min(compacted, sequence))
         self = GatewayModel()
         atomicUploads = whole
-        defer { self.time = time }
-        for entry in kept {
+        for entry in changes.sorted(by: { $0.sequence < $1.sequence }) {
             add(entry, columns: entry.payload.map { PayloadColumns(json: $0) } ?? [:])
         }
+        // What was compacted away before does not come back.
+        (self.time, self.floor, self.compacted) = (time, floor, compacted)
+        remove(removed)
     }
 
     /// Removes replaced changes and deletes from the log.
     mutating func compact() {
-        func isKept(_ entry: Entry) -> Bool {
-            rows[entry.place]?.version == entry.version && entry.payload != nil
+        let removed = log.filter {
+            rows[$0.place]?.version != $0.version || $0.payload == nil
         }
-        let removed = log.filter { !isKept($0) }
-        let deletes = removed.filter { $0.payload == nil }
-        floor = deletes.map(\.sequence).max() ?? floor
+        floor = removed.filter { $0.payload == nil }.map(\.sequence).max() ?? floor
         compacted = removed.map(\.sequence).max() ?? compacted
-        kept = removed.last { $0.sequence == lastSequence } ?? kept
-        log = log.filter(isKept)
-        known = known.mapValues { $0.filter(isKept) }
-        for place in deletes.map(\.place) where rows[place]?.isDeleted == true {
-            rows[place]?.source = ""
-            rows[place]?.changeID = 0
+        remove(removed)
+    }
+
+    private mutating func remove(_ entries: [Entry]) {
+        let sequences = Set(entries.map(\.sequence))
+        kept = entries.last { $0.sequence == lastSequence } ?? kept
+        log.removeAll { sequences.contains($0.sequence) }
+        known = known.mapValues { $0.filter { !sequences.contains($0.sequence) } }
+        for entry in entries
+        where entry.payload == nil && rows[entry.place]?.isDeleted == true {
+            rows[entry.place]?.source = ""
+            rows[entry.place]?.changeID = 0
         }
+        removed += entries
     }
 
     /// The highest change id of a device; nil if the device is unknown.

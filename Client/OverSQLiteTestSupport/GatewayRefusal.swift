@@ -31,6 +31,14 @@ struct GatewayRefusal: Error, Hashable {
             .table(schema: schema, table))
     }
 
+    static func notAskedFor(_ schema: String, _ table: String) -> GatewayRefusal {
+        .init(
+            "forbidden_table",
+            "\(schema).\(table) has integer keys, which this client does not ask for: "
+                + "send the header Oversync-Key-Kinds: integer",
+            .table(schema: schema, table))
+    }
+
     static func rowMissing(_ schema: String, _ place: GatewayModel.Place) -> GatewayRefusal {
         .init(
             "row_missing",

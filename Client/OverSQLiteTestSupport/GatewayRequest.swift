@@ -16,6 +16,8 @@ struct Call {
     let history: String?
     /// The header in which the device says which tables it takes for readable.
     let tables: String?
+    /// The client knows integer keys.
+    let asksForIntegers: Bool
 
     struct Caller: Hashable {
         let user: String
@@ -39,6 +41,10 @@ struct Call {
         epoch = Self.header("Oversync-Epoch", of: request)
         history = Self.header("Oversync-History", of: request)
         tables = Self.header("Oversync-Tables", of: request)
+        let kinds = Self.header("Oversync-Key-Kinds", of: request) ?? ""
+        asksForIntegers = kinds.split(separator: ",").contains {
+            $0.trimmingCharacters(in: .whitespaces) == "integer"
+        }
     }
 
     /// A header's value; header names are case-insensitive.

@@ -157,7 +157,9 @@ struct GatewayStore: Sendable {
     }
 
     private func isTaken(_ change: GatewayModel.Change, user: String) -> Bool {
-        guard !change.isDelete, tables[change.place.table]?.key == .uuid else { return false }
+        guard !change.isDelete, let key = tables[change.place.table]?.key,
+            key != .text
+        else { return false }
         return users.contains { $0.key != user && $0.value.rows[change.place]?.isDeleted == false }
     }
 

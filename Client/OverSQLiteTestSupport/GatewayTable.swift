@@ -3,7 +3,7 @@ extension InMemoryGateway {
     ///
     /// A gateway without a list of tables accepts every row of every table. A gateway that knows
     /// its tables rejects what the real one would: rows without their parents, nulls, and keys that
-    /// are not UUIDs.
+    /// are not of the table's kind.
     public struct Table: Sendable, Hashable {
         /// The kind of key in the key column.
         public enum Key: Sendable, Hashable {
@@ -11,6 +11,9 @@ extension InMemoryGateway {
             case uuid
             /// Text of 1 to 512 bytes. Each user has a key space of their own.
             case text
+            /// Whole numbers of 64 bits. All users share one key space. Clients that do not ask for
+            /// such keys do not see the table.
+            case integer
         }
 
         /// The table's name, in lower case.
@@ -41,6 +44,17 @@ extension InMemoryGateway {
     }
 }
 
+extension InMemoryGateway.Table.Key {
+    /// As `/sync/capabilities` names it.
+    var kind: String {
+        switch self {
+        case .uuid: "uuid"
+        case .text: "text"
+        case .integer: "integer"
+        }
+    }
+}
+
 /// The tables of a gateway; without a list, any table is served.
 struct GatewayTables: Sendable {
     /// The tables, parents first; nil means any table.
@@ -62,7 +76,8 @@ struct GatewayTables: Sendable {
     /// UUIDs in one spelling unless the table's keys are known to be text.
     func place(_ table: String, _ pk: String) -> GatewayModel.Place {
         let name = table.lowercased()
-        let key = self[name]?.key == .text ? pk : WireKey.uuid(pk) ?? pk
+        let isUUID = self[name].map { $0.key == .uuid } ?? true
+        let key = isUUID ? WireKey.uuid(pk) ?? pk : pk
         return GatewayModel.Place(table: name, pk: key)
     }
 

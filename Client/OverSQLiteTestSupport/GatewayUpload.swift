@@ -12,6 +12,8 @@ struct UploadBody {
     let tables: GatewayTables
     /// Whether the caller may write to a table.
     let isOpen: (String) -> Bool
+    /// Whether the client asks for integer keys.
+    let asksForIntegers: Bool
 
     /// A change as it was sent.
     private struct Sent {
@@ -169,6 +171,9 @@ struct UploadBody {
         }
         guard schema == self.schema, tables.has(table) else { throw .unregistered(schema, table) }
         guard isOpen(table) else { throw .forbidden(schema, table) }
+        if tables[table]?.key == .integer, !asksForIntegers {
+            throw .notAskedFor(schema, table)
+        }
         return table
     }
 
@@ -190,6 +195,15 @@ struct UploadBody {
                 )
             }
             return text
+        case .integer:
+            guard let key = WireKey.integer(text) else {
+                let name = "\(schema).\(table?.name ?? "")"
+                throw .badPayload(
+                    "bad_payload: invalid key \(text.prefix(64)): pk of \(name) "
+                        + "is a whole number from \(Int64.min) to \(Int64.max) in decimal digits, "
+                        + "as -5, 0 or 42: no leading zeros, no + and no blanks")
+            }
+            return key
         }
     }
 
@@ -221,11 +235,17 @@ struct UploadBody {
         _ columns: PayloadColumns, of table: String, _ pk: String
     ) throws(GatewayRefusal) {
         for (column, parent) in (tables[table]?.references ?? [:]).sorted(by: { $0.key < $1.key }) {
-            guard let key = columns.key(column), tables[parent]?.key == .uuid,
-                WireKey.uuid(key) == nil
-            else { continue }
+            guard let key = columns.key(column) else { continue }
+            let type: String?
+            switch tables[parent]?.key {
+            case .uuid: type = WireKey.uuid(key) == nil ? "uuid" : nil
+            case .integer: type = WireKey.integer(key) == nil ? "bigint" : nil
+            case .text, nil: type = nil
+            }
+            guard let type else { continue }
             throw .badPayload(
-                "bad payload for \(schema).\(table) pk=\(pk): \(column) is no value of type uuid")
+                "bad payload for \(schema).\(table) pk=\(pk): \(column) is no value of type "
+                    + type)
         }
     }
 

@@ -24,7 +24,7 @@ extension InMemoryGateway {
             let model = state.store.users[caller.user] ?? GatewayModel()
             let isServed = schema.isEmpty || schema == state.store.schema
             let served = isServed ? state.store.servedTables : []
-            let names = served.filter { state.access.mayRead($0, caller.user) }
+            let names = served.filter { state.mayRead($0, call) }
             let table = call.query["table"] ?? ""
             let text: String
             if count == 0, buckets.isEmpty {
@@ -75,7 +75,7 @@ extension InMemoryGateway {
             }
             guard wanted.schema == state.store.schema,
                 state.store.servedTables.contains(wanted.table),
-                state.access.mayRead(wanted.table, caller.user)
+                state.mayRead(wanted.table, call)
             else { throw GatewayError.tableNotRead }
             let model = state.store.users[caller.user] ?? GatewayModel()
             let page = model.newest(of: wanted.table, wanted.keys, after: after)

@@ -145,12 +145,12 @@ extension InMemoryGateway {
             if state.isReference { throw NotThere() }
             try GatewayAccess.check(call.tables)
             let open = (state.store.tables.all ?? []).filter {
-                state.access.mayRead($0.name, call.user)
+                state.mayRead($0.name, call)
             }
             let tables = open.map { table in
                 """
                 {"schema":"\(state.store.schema)","table":"\(table.name)",\
-                "key_kind":"\(table.key == .uuid ? "uuid" : "text")","read":true,"write":true}
+                "key_kind":"\(table.key.kind)","read":true,"write":true}
                 """
             }
             let text = """
@@ -231,7 +231,8 @@ extension InMemoryGateway {
             let changes = try UploadBody(
                 changeLimit: state.batchLimit, payloadLimit: Self.payloadLimit,
                 schema: state.store.schema, tables: state.store.tables,
-                isOpen: { [access = state.access] in access.mayRead($0, caller.user) }
+                isOpen: { [access = state.access] in access.mayRead($0, caller.user) },
+                asksForIntegers: call.asksForIntegers
             ).changes(call.body)
             let before = state.store.users[caller.user]?.lastSequence ?? 0
             let answers = state.store.upload(
@@ -275,7 +276,7 @@ extension InMemoryGateway {
         return state.withLock { state in
             let model = state.store.users[caller.user] ?? GatewayModel()
             let until = model.window(until: query.until)
-            var (page, hasMore) = Self.entries(query, caller, model, state)
+            var (page, hasMore) = Self.entries(query, caller, call, model, state)
             if !query.isForSelf, call.epoch == nil {
                 // Clients that know no epoch skip changes of their own.
                 for index in page.indices where page[index].source == caller.device {
@@ -294,14 +295,15 @@ extension InMemoryGateway {
     }
 
     private static func entries(
-        _ query: PageQuery, _ caller: Call.Caller, _ model: GatewayModel, _ state: State
+        _ query: PageQuery, _ caller: Call.Caller, _ call: Call, _ model: GatewayModel,
+        _ state: State
     ) -> (entries: [GatewayModel.Entry], hasMore: Bool) {
         guard query.schema == nil || query.schema == state.store.schema else { return ([], false) }
         return model.page(
             after: query.after, until: model.window(until: query.until),
             limit: query.limit, excluding: query.isForSelf ? nil : caller.device,
             of: { table in
-                state.access.mayRead(table, caller.user) && query.tables?.contains(table) != false
+                state.mayRead(table, call) && query.tables?.contains(table) != false
             })
     }
 
@@ -355,7 +357,7 @@ extension InMemoryGateway {
         await withCheckedContinuation { continuation in
             let isNow = state.withLock { state in
                 let model = state.store.users[caller.user] ?? GatewayModel()
-                let found = Self.entries(query, caller, model, state)
+                let found = Self.entries(query, caller, call, model, state)
                 hasNews = !found.entries.isEmpty || state.areOthers(call)
                 if hasNews || Task.isCancelled { return true }
                 state.waiting[id] = continuation

@@ -34,8 +34,11 @@ extension PayloadColumns {
 
     /// The key that a column refers to; nil if it refers to none.
     func key(_ column: String) -> String? {
-        guard case .text(let text)? = self[column], !text.isEmpty else { return nil }
-        return WireKey.uuid(text) ?? text
+        switch self[column] {
+        case .text(let text): text.isEmpty ? nil : WireKey.uuid(text) ?? text
+        case .other(let json): WireKey.integer(json)
+        case .null, nil: nil
+        }
     }
 }
 
@@ -43,6 +46,11 @@ extension PayloadColumns {
 enum WireKey {
     /// The maximum length of a text key, in bytes of UTF-8.
     static let maximumTextBytes = 512
+
+    /// The digits of a whole number of 64 bits, in their one form; nil for any other text.
+    static func integer(_ text: String) -> String? {
+        Int64(text).map { String($0) }.flatMap { $0 == text ? text : nil }
+    }
 
     /// The lower-case form with dashes of a UUID written with or without dashes, in braces, as a
     /// URN, or as base64 of its 16 bytes.

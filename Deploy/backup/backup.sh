@@ -6,6 +6,8 @@
 #   backup.sh base      takes one base backup
 #   backup.sh prune     removes what is older than BACKUP_KEEP_DAYS
 #   backup.sh status    prints what there is as JSON; status 1 if the newest base backup or WAL is too old
+#   backup.sh metrics   prints the same for Prometheus. `run` keeps it in BACKUP_DIR/metrics/oversync_backup.prom, for the
+#                       text files of the node exporter
 #
 # It connects as libpq's variables say (PGHOST, PGPORT, PGUSER, PGPASSWORD or PGPASSFILE, PGSSLMODE, PGSSLROOTCERT), as a
 # role with LOGIN and REPLICATION, and needs PostgreSQL's client programs of the server's major version or a newer one.
@@ -50,6 +52,8 @@ fi
 pause=2
 # Seconds between two looks at whether a base backup is due.
 look=30
+# Seconds between two writings of the metrics.
+tell=15
 # Seconds that a base backup waits for the first WAL.
 receive_seconds=60
 # Seconds between two looks at whether the server's history is another one.
@@ -176,8 +180,8 @@ status() {
         age=$((now - $(date -u -d "${name:0:4}-${name:4:2}-${name:6:2} ${name:9:2}:${name:11:2}:${name:13:2}" +%s)))
     fi
     # Of a server that nobody writes to no WAL comes: what counts is that it is asked for.
-    wal=$(find "$root" -mindepth 2 -maxdepth 2 -name alive -printf '%T@\n' | sort -n | tail -n 1)
-    [[ -z $wal ]] || wal_age=$((now - ${wal%%.*}))
+    wal=$(wal_time)
+    [[ -z $wal ]] || wal_age=$((now - wal))
     wal=$(find "$root" -mindepth 3 -maxdepth 3 -path '*/wal/*' -type f -printf '%T@ %f\n' | sort -n | tail -n 1)
     wal=${wal#* }
     ((age >= 0 && age <= max_age * 3600)) || failed=1
@@ -188,6 +192,30 @@ status() {
     return "$failed"
 }
 
+# When WAL was last asked for with success; nothing if never.
+wal_time() {
+    local newest
+    newest=$(find "$root" -mindepth 2 -maxdepth 2 -name alive -printf '%T@\n' | sort -n | tail -n 1)
+    echo "${newest%%.*}"
+}
+metrics() {
+    local name='' directory='' ended='' wal
+    read -r name directory < <(bases | tail -n 1) || true
+    [[ -z $directory ]] || ended=$(cat "$directory/ended" 2>/dev/null) || true
+    wal=$(wal_time)
+    gauge() { [[ -z $3 ]] || printf '# HELP oversync_backup_%s %s\n# TYPE oversync_backup_%s gauge\noversync_backup_%s %s\n' \
+        "$1" "$2" "$1" "$1" "$3"; }
+    gauge base_timestamp_seconds "When the newest base backup was complete, in seconds since 1970" "$ended"
+    gauge wal_timestamp_seconds "When WAL was last asked for with success, in seconds since 1970" "$wal"
+    gauge bases "Base backups that are kept" "$(bases | grep -c . || true)"
+    gauge bytes "Bytes of all backups" "$(du -sb "$root" | cut -f1)"
+}
+# Replaced in one step: who reads it sees the old one or the new one.
+write_metrics() {
+    mkdir -p "$root/metrics"
+    metrics >"$root/metrics/.new" && mv "$root/metrics/.new" "$root/metrics/oversync_backup.prom"
+}
+
 # Whether a base backup is due: at the start of a history, and every so many hours.
 due() {
     local into newest
@@ -195,19 +223,35 @@ due() {
     newest=$(find "$into/base" -mindepth 1 -maxdepth 1 -type d ! -name '*.partial' -mmin "-$((every * 60))" | head -n 1)
     [[ -z $newest ]]
 }
+# Keeps the metrics fresh, also while a base backup takes hours.
+report() {
+    local pausing=
+    trap 'kill $pausing 2>/dev/null; exit 0' TERM INT
+    while true; do
+        write_metrics || say "the metrics were not written"
+        sleep "$tell" &
+        pausing=$!
+        wait "$pausing" || true
+    done
+}
 run() {
-    local receiver
+    local receiver reporter
     receive &
     receiver=$!
+    report &
+    reporter=$!
     # A container's first process hears of SIGTERM only if it asks for it.
-    trap 'kill "$receiver" 2>/dev/null; wait "$receiver"; exit 0' TERM INT
+    trap 'kill "$receiver" "$reporter" 2>/dev/null || true; wait "$receiver" "$reporter" || true; exit 0' TERM INT
     while true; do
         if due; then
             # In processes of their own: where one fails it ends, and this one goes on.
             bash "$0" base || say "no base backup; trying again in $look s"
             bash "$0" prune || say "old backups were not removed"
         fi
-        kill -0 "$receiver" 2>/dev/null || fail "the receiver of WAL ended"
+        if ! kill -0 "$receiver" 2>/dev/null; then
+            kill "$reporter" 2>/dev/null || true
+            fail "the receiver of WAL ended"
+        fi
         sleep "$look" &
         wait $! || true
     done
@@ -215,7 +259,7 @@ run() {
 
 mkdir -p "$root"
 case ${1:-} in
-run | receive | base | prune | status) "$1" ;;
+run | receive | base | prune | status | metrics) "$1" ;;
 *)
     sed -n '2,/^set/p' "$0" | sed '$d'
     exit 64

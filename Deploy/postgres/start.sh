@@ -31,6 +31,8 @@ if [[ ! -s $PGDATA/PG_VERSION ]]; then
         -v database="$DATABASE_NAME" <<'SQL'
 -- CREATEROLE: `oversync migrate` makes the services' roles.
 CREATE ROLE :"owner" LOGIN CREATEROLE;
+-- Runbooks look at the sessions of the services, and end some.
+GRANT pg_monitor, pg_signal_backend TO :"owner";
 CREATE DATABASE :"database" OWNER :"owner";
 REVOKE CONNECT, TEMPORARY ON DATABASE :"database" FROM PUBLIC;
 REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;

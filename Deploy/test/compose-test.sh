@@ -23,6 +23,8 @@ fi
 
 # shellcheck source=Deploy/test/lib.sh
 source Deploy/test/lib.sh
+# shellcheck source=Deploy/test/operations.sh
+source Deploy/test/operations.sh
 export COMPOSE_PROJECT_NAME=oversync-test GATEWAY_PORT=18443 COMPOSE_PROGRESS=plain
 # A private engine may not be allowed more open files than this.
 export GATEWAY_OPEN_FILES=20000
@@ -146,7 +148,7 @@ pages_of() {
     # shellcheck disable=SC2016
     docker exec "$1" bash -c 'exec 3<>/dev/tcp/127.0.0.1/9090
         printf "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" >&3; cat <&3' |
-        awk '/^oversync_download_rpc_seconds_count\{.*side="server"/ { sum += $NF } END { printf "%d", sum }'
+        awk '/^oversync_rpc_seconds_count\{.*side="server"/ { sum += $NF } END { printf "%d", sum }'
 }
 has_pages() { (($(pages_of "$1") > 20)); }
 scale_under_load() {
@@ -212,23 +214,6 @@ operators_days() {
     compose run --rm --no-deps -T migrate >/dev/null || fail "the owner's new password is not taken"
     (($(compose exec -T postgres pg_dump -U app -Fc app | wc -c) > 10000)) || fail "pg_dump wrote nothing"
     note="certificate without a restart, password, pg_dump"
-}
-# The profile of Docs/operations/backups.md: a base backup, the WAL, and a restore of both beside the running server.
-backups() {
-    local seen data=/var/lib/postgresql/data/restored
-    restore() { compose --profile backup run --rm -T restore "$@"; }
-    compose exec -T postgres bash /etc/oversync/backup-role.sh
-    compose --profile backup up --wait backup >/dev/null
-    seen=$(compose --profile backup exec -T backup bash /etc/oversync/backup.sh status) || fail "no backup: $seen"
-    restore into "$data" >/dev/null || fail "the base backup cannot be restored"
-    restore replay "$data" >/dev/null || fail "the WAL cannot be replayed"
-    compose --profile backup stop -t 10 backup postgres >/dev/null
-    compose run --rm -T --entrypoint bash restore -c \
-        "cd /var/lib/postgresql/data && rm -rf cluster && mv restored cluster" || fail "the restored cluster cannot be moved"
-    compose up --wait >/dev/null
-    is_ready || fail "not ready on the restored cluster: $(gateway_ready)"
-    compose run --rm -T tool verify >/dev/null || fail "the restored cluster differs from its log"
-    note="$seen"
 }
 kill_each() {
     local service id first from times=
@@ -328,7 +313,9 @@ with_pgbouncer() {
     compose up --wait >/dev/null
     is_ready || fail "the gateway is not ready: $(gateway_ready)"
     run_demo
-    seen=$(psql_admin -c "SELECT DISTINCT host(client_addr) FROM pg_stat_activity WHERE usename LIKE 'oversync_%'")
+    # Maintenance goes to PostgreSQL itself: one connection, with long transactions.
+    seen=$(psql_admin -c "SELECT DISTINCT host(client_addr) FROM pg_stat_activity
+        WHERE usename IN ('oversync_upload', 'oversync_download', 'oversync_auth')")
     [[ $seen == "$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' \
         "$(containers pgbouncer)")" ]] || fail "the services' connections come from $seen, not from pgbouncer alone"
 }
@@ -374,7 +361,8 @@ step "download 1 to 3 to 1 under load" scale_under_load
 step "roll.sh under load" roll_under_load
 step "roll.sh to what cannot start" roll_fails
 step "certificates, password, backups" operators_days
-step "backup of Docs/operations" backups
+step "backups and a restore, by Docs/operations" backups
+step "watched by Prometheus" observed
 step "kill -9 of each under load" kill_each
 step "restart of each under load" restart_each
 step "PostgreSQL stopped and started" postgres_stops

@@ -1,5 +1,6 @@
 import DatabaseKit
 import NIOCore
+import OTLP
 import Postgres
 import Protos
 import RPC
@@ -23,11 +24,12 @@ package enum AuthService {
         "OVERSYNC_KEY_ROTATION_DAYS",
         "age of the newest signing key at which Auth makes another one; unset: oversync keys does",
         in: 1...3650, unit: "days")
+    static let callers = PeerSettings.callers(of: "AUTH", AuthRPC.names)
     private static let secondsPerDay = 86_400
-    /// What Auth reads beside what every service does.
+    /// What Auth reads besides what every service does.
     package static let settings: [any DescribedSetting] =
         [TokenSettings.masterKey, TokenSettings.previousMasterKey, lifetime, rotationDays]
-        + [ClientBook.setting]
+        + [ClientBook.setting, callers, TokenSettings.adminRole]
         + DatabaseSettings.auth.all
         + [TokenSettings.issuer, TokenSettings.audience, TokenSettings.developmentSignIn]
     /// How long a gateway may go on with the keys it has, in seconds.
@@ -42,7 +44,7 @@ package enum AuthService {
 
     /// Does what the program's arguments say; without any, runs the service until a signal ends it.
     package static func run() async {
-        await ServiceProcess.run(program) { process in
+        await ServiceProcess.run(program, exporters: TelemetryExport.start) { process in
             let configuration = process.configuration
             let database = try DatabaseSettings.auth.database(process)
             let pool = database.pool
@@ -56,6 +58,7 @@ package enum AuthService {
                 rotationAge: try configuration.optional(rotationDays).map {
                     Double($0 * secondsPerDay)
                 }, logger: process.logger)
+            keys.report(to: process.metrics)
             let issue = IssueToken(
                 keys: keys, audit: AuthAudit(pool: pool, logger: process.logger),
                 issuer: try configuration.optional(TokenSettings.issuer)
@@ -83,13 +86,16 @@ package enum AuthService {
             router.on(AuthRPC.issueClientToken) { request, _, context in
                 try await issueToClient(request, context)
             }
+            try serveAdministrators(pool, configuration, &router)
             process.reloadables.add([reloadable(clients, configuration)])
+            var rpcLimits = RPCLimits()
+            rpcLimits.peers = try configuration.value(callers)
             let server = RPCServer(
                 directory: try configuration.value(CommonSettings.runDirectory) + "/auth",
                 replica: try configuration.value(CommonSettings.replica), router: router,
-                hello: BuildInfo.hello, status: Readiness.starting,
+                limits: rpcLimits, hello: BuildInfo.hello, status: Readiness.starting,
                 currentStatus: { process.readiness.status },
-                logger: process.logger, observer: RPCMetrics(process.metrics, service: process.name)
+                logger: process.logger, observer: RPCMetrics(process.metrics)
             )
             process.readiness.onChange { server.publish($0) }
             let probe = try database.probe(
@@ -99,11 +105,24 @@ package enum AuthService {
             return (
                 [
                     pool, database.poolerCheck, probe.connection, keys,
-                    server, configurationRecord(process, pool),
+                    server,
+                    configurationRecord(
+                        process, pool, clients, try configuration.value(TokenSettings.masterKey)),
                 ],
                 [probe.check, ReadinessCheck("signing keys") { await keys.problem() }]
             )
         }
+    }
+
+    private static func serveAdministrators(
+        _ pool: PostgresPool, _ configuration: Configuration, _ router: inout RPCRouter
+    ) throws(ConfigurationError) {
+        let list = ListKeys(
+            pool: pool,
+            administrators: Administrators(
+                role: try configuration.value(TokenSettings.adminRole)))
+        router.on(AuthRPC.listKeys) { _, _, context in try await list(context) }
+        router.onReadPool(of: pool)
     }
 
     private static func reloadable(
@@ -115,9 +134,12 @@ package enum AuthService {
     }
 
     private static func configurationRecord(
-        _ process: ServiceProcess, _ pool: PostgresPool
+        _ process: ServiceProcess, _ pool: PostgresPool, _ clients: ClientBook, _ key: String
     ) -> ConfigurationRecord {
-        ConfigurationRecord(process) { host, settings, deadline in
+        let shown = ConfigurationRecord.Shown(changes: clients.changes) {
+            clients.shown(by: key)
+        }
+        return ConfigurationRecord(process, showing: shown) { host, settings, deadline in
             let statement = AuditStatements.RecordConfigurationOfAuth(
                 host: host, settings: settings)
             _ = try await pool.withConnection(deadline: deadline) {

@@ -1,12 +1,14 @@
 import DatabaseKit
 import Logging
 import Model
+import OTLP
 import Postgres
 import Protos
 import RPC
 import ServiceKit
 import ServiceLifecycle
 import Sidecar
+import Telemetry
 
 extension DatabaseSettings {
     /// Downloads are short reads: more connections than PostgreSQL has processors to answer them only wait.
@@ -20,16 +22,22 @@ package enum DownloadService {
     /// read are bounded by the pool.
     private static let maximumCallsInFlight = 32_768
 
-    private static var rpcLimits: RPCLimits {
+    private static func rpcLimits(
+        _ configuration: Configuration
+    ) throws(ConfigurationError) -> RPCLimits {
         var limits = RPCLimits()
         limits.maximumCallsInFlight = maximumCallsInFlight
+        limits.peers = try configuration.value(callers)
         return limits
     }
 
-    /// What Download reads beside what every service does.
+    static let callers = PeerSettings.callers(of: "DOWNLOAD", DownloadRPC.names)
+
+    /// What Download reads besides what every service does.
     package static let settings: [any DescribedSetting] =
-        [CommonSettings.maximumPageRows] + PageTurns.all + DatabaseSettings.download.all
-        + [StandbyPages.urls]
+        [CommonSettings.maximumPageRows, CommonSettings.idlePolls] + PageTurns.all
+        + DatabaseSettings.download.all
+        + [StandbyPages.urls, callers, PeerSettings.serviceUsers]
 
     package static let program = ServiceProgram(
         name: "oversync-download", purpose: "serves a user's changes to the devices, in pages",
@@ -41,23 +49,24 @@ package enum DownloadService {
 
     /// Does what the program's arguments say; without any, runs the service until a signal ends it.
     package static func run() async {
-        await ServiceProcess.run(program) { process in
+        await ServiceProcess.run(program, exporters: TelemetryExport.start) { process in
             let configuration = process.configuration
             let database = try DatabaseSettings.download.database(process)
             let pool = database.pool
             let source = CatalogSource(pool: pool, logger: process.logger)
+            source.reportAge(to: process.metrics)
             let heads = ScopeHeads(pool: pool, logger: process.logger)
             heads.report(to: process.metrics)
             var limits = WireLimits()
-            limits.rowsPerPage = try configuration.value(
-                CommonSettings.maximumPageRows)
+            limits.rowsPerPage = try configuration.value(CommonSettings.maximumPageRows)
             let scopes = ScopeIDs()
             let reader = PageReader(pool: pool, source: source, scopes: scopes)
             let sockets = try configuration.value(CommonSettings.runDirectory)
-            let observer = RPCMetrics(process.metrics, service: process.name)
+            let observer = RPCMetrics(process.metrics)
             let upload = RPCClient(
-                directory: sockets + "/upload", service: "upload", hello: BuildInfo.hello,
-                logger: process.logger, observer: observer)
+                directory: sockets + "/upload", service: "upload",
+                limits: try PeerSettings.limits(calling: "upload", configuration),
+                hello: BuildInfo.hello, logger: process.logger, observer: observer)
             let turns = try PageTurns(configuration)
             turns.report(to: process.metrics)
             let metrics = DownloadMetrics(process.metrics)
@@ -65,17 +74,16 @@ package enum DownloadService {
             let pull = PullChanges(
                 reader: reader, turns: turns, heads: heads,
                 hydrations: UploadsHydrationNotes(upload: upload), limits: limits,
-                metrics: metrics, logger: process.logger, standbys: standbys?.pages)
-            let watch = WatchHead(reader: reader, heads: heads, logger: process.logger)
+                metrics: metrics, logger: process.logger, standbys: standbys?.pages,
+                idlePolls: LogSample(every: try configuration.value(CommonSettings.idlePolls)))
+            let watch = WatchHead(
+                reader: reader, heads: heads, metrics: metrics, logger: process.logger)
             var router = RPCRouter()
+            router.onReadPool(of: pool)
             router.on(DownloadRPC.pullChanges) { try await pull($0, $1, $2) }
             router.onStream(DownloadRPC.watchHead) { try await watch($0, $2, $3) }
             router.on(DownloadRPC.noteHeads) { request, _, _ in
-                for head in request.heads {
-                    heads.remember(
-                        head.lastSeq, tag: head.lastTag == 0 ? nil : head.lastTag,
-                        of: UserID(head.user))
-                }
+                heads.observe(request)
                 return RPCReply(NoteHeadsReply())
             }
             serveDigests(reader, turns, metrics, process.logger, &router)
@@ -86,11 +94,12 @@ package enum DownloadService {
             let server = RPCServer(
                 directory: sockets + "/download",
                 replica: try configuration.value(CommonSettings.replica), router: router,
-                limits: rpcLimits, hello: BuildInfo.hello, status: Readiness.starting,
+                limits: try rpcLimits(configuration), hello: BuildInfo.hello,
+                status: Readiness.starting,
                 currentStatus: { process.readiness.status },
                 logger: process.logger, observer: observer
             ) {
-                // Ends the wait of whoever waits for news; the server waits for every call to end.
+                // Ends all waits for news, as the server waits for every call to end.
                 heads.close()
             }
             process.readiness.onChange { server.publish($0) }

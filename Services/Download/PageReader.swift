@@ -147,10 +147,12 @@ struct PageReader: Sendable {
         let asked = pipeline.add(
             DownloadStatements.ReadScope(
                 scope: scope, device: request.device, names: SourceNames.alongWithPage))
-        let page = pipeline.add(
-            DownloadStatements.ReadPage(
-                range: range(
-                    scope, request, catalog, after: request.after, count: request.limit + 1)))
+        let range = range(
+            scope, request, catalog, after: request.after, count: request.limit + 1)
+        let page =
+            range.isWhole
+            ? pipeline.add(DownloadStatements.ReadWholePage(range: range))
+            : pipeline.add(DownloadStatements.ReadPage(range: range))
         let history =
             request.tellsHistory || request.proof != nil
             ? pipeline.add(
@@ -169,7 +171,7 @@ struct PageReader: Sendable {
                     found, of: request.pair, window: request.window(of: reading.state))
         }
         try request.cursor.check(reading)
-        var answer = Page(emptyFor: request, reading.state)
+        var answer: Page
         if request.after < request.window(of: reading.state) {
             let rows = try results[page]
             // The event loop serves others while the rows of a large page become text.
@@ -180,6 +182,8 @@ struct PageReader: Sendable {
                 try await fill(
                     rows, scopeRows, reading, scope, request, catalog, connection, deadline)
             }
+        } else {
+            answer = Page(emptyFor: request, reading.state)
         }
         answer.tell(reading, to: request)
         // Where the log ends is the primary's to say: who waits for news waits for more than that.
@@ -188,8 +192,9 @@ struct PageReader: Sendable {
     }
 
     /// Rows of a page that are written on the event loop that the request came by, which takes some
-    /// 100 µs. More of them would hold up all other requests of that loop.
-    private static let rowsOnEventLoop = 100
+    /// 100 µs. More of them would hold up all other requests of that loop. For a page of 100,
+    /// another thread costs more than its rows.
+    private static let rowsOnEventLoop = 250
 
     /// Writes the page that these rows are, and reads what they lack.
     private func fill(
@@ -255,7 +260,7 @@ struct PageReader: Sendable {
     /// Ends the reading of further rows.
     private struct PageIsFull: Error {}
 
-    /// Goes on row by row: no more than one row is in memory beside the page.
+    /// Goes on row by row: no more than one row is in memory besides the page.
     private func addLargeRows(
         to filling: inout PageFilling<some PageWriter>, _ names: SourceNames, _ scope: NamedScope,
         _ request: PageRequest, _ catalog: Catalog, _ connection: PostgresConnection,

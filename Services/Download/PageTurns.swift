@@ -41,8 +41,8 @@ struct PageTurns: Sendable {
     var waiting: Int { gate.waiting }
 
     func report(to metrics: MetricsRegistry) {
-        metrics.gauge("oversync_download_queued", "Pages that wait for their turn") {
-            [(.none, Double(waiting))]
+        metrics.value("oversync_download_queued", "Pages that wait for their turn") {
+            Double(waiting)
         }
     }
 

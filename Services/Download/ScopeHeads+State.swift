@@ -15,6 +15,8 @@ extension ScopeHeads {
         var toldTag: UInt64?
         /// When it became that.
         var toldAt: Instant?
+        /// When the first change up to it was committed that was not known before; nil: not known.
+        var committed: CommitTime?
         /// What `State.generation` was when the state was read; nil after Upload has announced more.
         var readIn: Int?
         /// The same for the last sequence alone.
@@ -80,6 +82,14 @@ extension ScopeHeads {
                 entries.values[index].toldTag = nil
                 entries.values[index].state?.tag = nil
                 entries.formIndex(after: &index)
+            }
+        }
+
+        /// Users who are waited for, with what they are known to have, unless that was read in this
+        /// generation.
+        func awaited(_ generation: Int) -> [(UserID, Sequence64)] {
+            entries.compactMap { user, entry in
+                entry.waiters.isEmpty || entry.grownIn == generation ? nil : (user, entry.told)
             }
         }
 

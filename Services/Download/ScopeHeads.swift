@@ -2,30 +2,32 @@ import LogFields
 import Logging
 import Model
 import Postgres
+import Protos
 import ServiceKit
 import ServiceLifecycle
 import Synchronization
 
-/// What this replica knows of the users' last sequences, so that a device that has everything is told so
-/// without asking the database, and one that waits is woken at once.
+/// What this replica knows of the users' last sequences, so that it answers a device that has
+/// everything without asking the database, and wakes one that waits at once.
 ///
-/// It learns from its own reads, from Upload's word after each commit (`NoteHeads`, before the device is
-/// answered), and from statements that ask for many users together: of this host's Uploads alone comes word.
+/// It learns from its own reads, from Upload's announcements after each commit (`NoteHeads`, before
+/// the device is answered), and from statements that ask for many users together, because only the
+/// Uploads of this host announce.
 final class ScopeHeads: Service {
-    /// Longest time of one poll: a server that is silent must not hold up the next one for ever.
+    /// Longest time of one poll: a silent server must not delay the next poll for ever.
     static let pollLimit: Duration = .seconds(5)
-    /// What was not confirmed for so long is asked for again: some polls have failed.
+    /// A state that was confirmed longer ago is read again, because polls have failed.
     static let freshness: Duration = .seconds(2)
-    /// A user whom nobody asks for is forgotten after this time.
+    /// A user is forgotten this long after the last request.
     static let retention: Duration = .seconds(120)
-    /// Users asked for by one statement.
+    /// The most users in one statement.
     static let usersPerPoll = 10_000
 
     typealias Instant = ContinuousClock.Instant
 
-    private let pool: PostgresPool
+    let pool: PostgresPool
     private let logger: Logger
-    private let state = Mutex(State())
+    let state = Mutex(State())
     private let alarms = Alarms<Parked> { $0.heads?.release($0.id, $0.user) }
 
     init(pool: PostgresPool, logger: Logger) {
@@ -35,6 +37,9 @@ final class ScopeHeads: Service {
 
     /// Callers that wait now.
     var waiting: Int { state.withLock { $0.waiting } }
+
+    /// Time since every user that is followed was asked for; nil if that was never so.
+    var age: Duration? { state.withLock { $0.polled }.map { Instant.now - $0 } }
 
     /// Users that are asked for.
     var tracked: Int { state.withLock { $0.entries.count } }
@@ -80,7 +85,7 @@ final class ScopeHeads: Service {
             }
             // Not every reading asks for the tag, and plain SQL leaves none with its changes.
             if reading.head == entry.told { reading.tag = reading.tag ?? entry.toldTag }
-            if reading.head != entry.told { entry.toldAt = now }
+            if reading.head != entry.told { (entry.toldAt, entry.committed) = (now, nil) }
             (entry.told, entry.toldTag) = (reading.head, reading.tag)
             entry.state = reading
             entry.access.learn(access, asked: asked)
@@ -90,18 +95,31 @@ final class ScopeHeads: Service {
 
     /// Upload has committed up to this sequence.
     ///
-    /// - Parameter tag: of the change there; nil: not known.
+    /// - Parameters:
+    ///   - tag: of the change there; nil: not known.
+    ///   - committed: when the first change was that was not known before; nil: not known.
     func remember(
-        _ head: Sequence64, tag: UInt64? = nil, of user: UserID, now: Instant = .now
+        _ head: Sequence64, tag: UInt64? = nil, committed: CommitTime? = nil, of user: UserID,
+        now: Instant = .now
     ) {
         update(user) { entry in
             guard head > entry.told else { return }
             entry.toldAt = now
-            (entry.told, entry.toldTag) = (head, tag)
+            (entry.told, entry.toldTag, entry.committed) = (head, tag, committed)
             entry.state?.head = head
             entry.state?.tag = tag
             // A word is not the database's own: the next poll reads.
             entry.readIn = nil
+        }
+    }
+
+    /// Upload has committed up to these.
+    func observe(_ request: NoteHeadsRequest) {
+        for head in request.heads {
+            remember(
+                head.lastSeq, tag: head.lastTag == 0 ? nil : head.lastTag,
+                committed: head.committedUs > 0 ? CommitTime(microseconds: head.committedUs) : nil,
+                of: UserID(head.user))
         }
     }
 
@@ -196,7 +214,7 @@ final class ScopeHeads: Service {
             + "changes until they are"
     }
 
-    /// The replica goes down: whoever waits is sent away, and nobody waits any more.
+    /// The replica goes down: all waits end, and no new ones begin.
     func close() {
         let left = state.withLock { state in
             state.isClosed = true
@@ -259,33 +277,25 @@ final class ScopeHeads: Service {
             }
         }
         let outcome = await ask { connection, generation, deadline in
+            // A state does not tell when what is new was written.
+            let grown = try await readGrown(generation, on: connection, by: deadline)
             let users = state.withLock { $0.confirm(asked, generation) }
             for start in stride(from: 0, to: users.count, by: Self.usersPerPoll) {
                 try await readStates(
                     users[start..<min(start + Self.usersPerPoll, users.count)], asked,
                     generation, on: connection, by: deadline)
             }
-            return users.count
+            return max(users.count, grown)
         }
         if outcome != .failed { state.withLock { $0.polled = asked } }
         return outcome
     }
 
-    /// Wakes whoever waits for what has been committed by now.
+    /// Wakes all callers that wait for what has been committed by now.
     @discardableResult
     func probe() async -> HeadsPace.Outcome {
         await ask { connection, generation, deadline in
-            let users = state.withLock { state in
-                state.entries.compactMap { user, entry in
-                    entry.waiters.isEmpty || entry.grownIn == generation ? nil : (user, entry.told)
-                }
-            }
-            for start in stride(from: 0, to: users.count, by: Self.usersPerPoll) {
-                try await readGrown(
-                    users[start..<min(start + Self.usersPerPoll, users.count)], generation,
-                    on: connection, by: deadline)
-            }
-            return users.count
+            try await readGrown(generation, on: connection, by: deadline)
         }
     }
 
@@ -327,13 +337,30 @@ final class ScopeHeads: Service {
         }
     }
 
+    /// Wakes all callers that wait for users whose logs have grown.
+    ///
+    /// - Returns: how many users it asked for.
+    private func readGrown(
+        _ generation: Int, on connection: PostgresConnection, by deadline: Instant
+    ) async throws -> Int {
+        let users = state.withLock { $0.awaited(generation) }
+        for start in stride(from: 0, to: users.count, by: Self.usersPerPoll) {
+            try await readGrown(
+                users[start..<min(start + Self.usersPerPoll, users.count)], generation,
+                on: connection, by: deadline)
+        }
+        return users.count
+    }
+
     private func readGrown(
         _ users: ArraySlice<(UserID, Sequence64)>, _ generation: Int,
         on connection: PostgresConnection, by deadline: Instant
     ) async throws {
         var rows = try await connection.run(
             DownloadStatements.ReadGrown(users: users), deadline: deadline)
-        while let (user, head, tag) = try rows.next() { remember(head, tag: tag, of: user) }
+        while let row = try rows.next() {
+            remember(row.head, tag: row.tag, committed: row.committed, of: row.user)
+        }
         state.withLock { state in
             state.readings.grown += 1
             for (user, _) in users { state.entries[user]?.grownIn = generation }

@@ -28,7 +28,7 @@ struct ScopeReading: Hashable, Sendable {
     var history: HistoryFinding?
     /// The change at the end of the device's window; nil where its tag is not known.
     var windowEnd: HistoryPair?
-    /// Whether a standby was asked, which may lag behind. Memory says no.
+    /// Whether a standby answered, which may lag. False for what memory answers.
     var isOfStandby = false
     /// The last change of the newest atomic upload; 0 if there was none, or this was not asked.
     var atomicEnd: Sequence64 = 0

@@ -41,8 +41,18 @@ struct AdminDoor: Hashable, Sendable {
             return [
                 "\(onlySetting.key) is true and \(portSetting.key) is not set: "
                     + "/admin is served nowhere"
-            ]
-        default: return []
+            ] + open(door, configuration)
+        default: return open(door, configuration)
         }
+    }
+
+    /// A door that certificates do not close.
+    private static func open(_ door: AdminDoor, _ configuration: Configuration) -> [String] {
+        let setting = ClientCertificateSettings.administrators.key
+        guard configuration.isSet(setting), door.port == nil else { return [] }
+        return [
+            "\(setting) is set and \(portSetting.key) is not: "
+                + "no certificate is asked for at /admin"
+        ]
     }
 }

@@ -3,6 +3,7 @@ import HTTPTypes
 import HummingbirdCore
 import Logging
 import NIOCore
+import OTLP
 import RPC
 import ServiceKit
 import ServiceLifecycle
@@ -40,7 +41,7 @@ package enum GatewayService {
 
     /// Does what the program's arguments say; without any, runs the service until a signal ends it.
     package static func run() async {
-        await ServiceProcess.run(program) { process in
+        await ServiceProcess.run(program, exporters: TelemetryExport.start) { process in
             let parts = try await services(
                 try GatewaySettings(process.configuration),
                 sockets: try process.configuration.value(CommonSettings.runDirectory),
@@ -68,18 +69,19 @@ package enum GatewayService {
     ///
     /// - Parameters:
     ///   - sockets: the directory with one subdirectory of sockets for each service.
-    ///   - listening: is told the port once connections are accepted.
+    ///   - listening: receives the port once connections are accepted.
     ///   - adminListening: the same of the administrators' port.
     package static func services(
         _ settings: GatewaySettings, sockets: String, metrics: MetricsRegistry, logger: Logger,
         listening: @escaping @Sendable (Int) -> Void = { _ in },
         adminListening: @escaping @Sendable (Int) -> Void = { _ in }
     ) async throws -> Parts {
-        let observer = RPCMetrics(metrics, service: "oversync-gateway")
+        let observer = RPCMetrics(metrics)
         var rpcLimits = RPCLimits()
         rpcLimits.connectionsPerReplica = connectionsPerReplica
         func client(_ service: String) -> RPCClient {
-            RPCClient(
+            rpcLimits.peers = settings.serviceUsers.peers(of: service)
+            return RPCClient(
                 directory: sockets + "/" + service, service: service, limits: rpcLimits,
                 hello: BuildInfo.hello, logger: logger, observer: observer)
         }
@@ -88,14 +90,16 @@ package enum GatewayService {
         let longest = min(
             settings.requestTimeout + DrainMachine.waitingTime, ServiceProcess.drainTimeout)
         let (drain, adminDrain) = (Drain(longest: longest), Drain(longest: longest))
-        metrics.gauge("oversync_gateway_requests_in_flight", "Requests not answered yet") {
-            [(.none, Double(drain.requestsInFlight + adminDrain.requestsInFlight))]
+        metrics.value("oversync_gateway_requests_in_flight", "Requests not answered yet") {
+            Double(drain.requestsInFlight + adminDrain.requestsInFlight)
         }
         let health = HealthRoutes(
             upstreams: [("auth", auth), ("upload", upload), ("download", download)], drain: drain)
         let limits = GatewayLimits(settings.limits, files: OpenFiles.limit, metrics)
+        let reports = DeviceReports(upload: upload, metrics: metrics)
         let tokens = await TokenParts(
-            settings, auth: auth, rejections: limits.rejections, metrics, logger)
+            settings, auth: auth, rejections: limits.rejections,
+            whenRejected: { reports.take($0, rejectedFor: $1) }, metrics, logger)
         let signIn = AuthRoutes(
             auth: auth, keys: tokens.keys, work: limits.work,
             allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
@@ -104,6 +108,9 @@ package enum GatewayService {
         let adminRoutes =
             AdminRoutes(upload: upload, work: limits.work).routes
             + AdminDeviceRoutes(upload: upload, work: limits.work).routes
+            + AdminViewRoutes(
+                upstreams: health.upstreams, upload: upload, auth: auth, metrics: metrics
+            ).routes
         let routes =
             health.routes + signIn.routes + clients.routes
             + routes(settings, upload: upload, download: download, limits, gatewayMetrics)
@@ -112,19 +119,23 @@ package enum GatewayService {
         let responder = GatewayResponder(
             routes: RouteTable(routes),
             verifier: tokens.verifier, devices: HeaderDevices(upload: upload), limits: limits,
-            adminRole: settings.adminRole, refusedAdministrators: refused,
-            timeout: settings.requestTimeout, metrics: gatewayMetrics, logger: logger)
+            adminRole: settings.adminRole, refusedAdministrators: refused, reports: reports,
+            timeout: settings.requestTimeout,
+            strictTransportSeconds: settings.strictTransportSeconds, metrics: gatewayMetrics,
+            idlePolls: settings.idlePolls, logger: logger)
         let identity = try TLSIdentity(settings.tls)
+        identity.report(to: metrics)
         let parts = ListenerParts(
             settings: settings, identity: identity, limits: limits, logger: logger)
         let doors =
             [parts.devices(responder, drain, listening)]
             + parts.administrators(
-                responder.serving(health.routes + adminRoutes), adminDrain, adminListening)
+                responder.serving(health.routes + adminRoutes + ConsoleRoutes().routes), adminDrain,
+                adminListening)
         let ready = ReadinessCheck("services", probe: { health.problems })
         let draining = ReadinessCheck("drain") { drain.isDraining ? "the gateway goes down" : nil }
         return Parts(
-            run: [auth, upload, download] + tokens.services + [refused] + doors
+            run: [auth, upload, download] + tokens.services + [refused, reports] + doors
                 + [limits.watchers],
             ready: [ready, draining], routes: routes,
             reloadables: [reloadable(identity, settings.tls)] + tokens.reloadables, drain: drain,
@@ -134,7 +145,7 @@ package enum GatewayService {
     private static func reloadable(_ identity: TLSIdentity, _ files: TLSIdentity.Files)
         -> Reloadable
     {
-        Reloadable("TLS certificate", files: [files.certificate, files.key]) {
+        Reloadable("TLS certificate", files: files.all) {
             () throws(ConfigurationError) in try identity.reload()
         }
     }

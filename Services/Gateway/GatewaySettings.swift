@@ -1,5 +1,6 @@
 import Model
 import ServiceKit
+import Telemetry
 
 /// The gateway's own keys.
 package struct GatewaySettings: Sendable {
@@ -20,14 +21,21 @@ package struct GatewaySettings: Sendable {
         "OVERSYNC_REQUEST_TIMEOUT_SECONDS",
         "longest time of one request, waiting for news not counted",
         default: 30, in: 1...600, unit: "seconds")
+    static let strictTransportSetting = Setting.integer(
+        "OVERSYNC_HSTS_SECONDS", "how long browsers come back with TLS alone; 0: they forget it",
+        default: 365 * 86_400, in: 0...(10 * 365 * 86_400), unit: "seconds")
 
-    /// What the gateway reads beside what every service does.
+    /// What the gateway reads besides what every service does.
     package static let all: [any DescribedSetting] =
         [
             hostSetting, portSetting, certificateSetting, keySetting, bodySetting, timeoutSetting,
-        ] + AdminDoor.all + TokenCheckSettings.all + LimitSettings.all + [
-            TokenSettings.adminRole, CommonSettings.maximumPageRows, TokenSettings.issuer,
+            strictTransportSetting,
+        ] + ClientCertificateSettings.all + AdminDoor.all + TokenCheckSettings.all
+        + LimitSettings.all + [
+            TokenSettings.adminRole, CommonSettings.maximumPageRows, CommonSettings.idlePolls,
+            TokenSettings.issuer,
             TokenSettings.audience, TokenSettings.developmentSignIn,
+            PeerSettings.serviceUsers,
         ]
 
     /// Where what can change while the gateway runs is read again.
@@ -38,11 +46,16 @@ package struct GatewaySettings: Sendable {
     let tokens: TokenCheckSettings
     let maximumBodyBytes: Int
     let maximumPageRows: Int
+    /// Which of the downloads without news are logged.
+    let idlePolls: LogSample
     let requestTimeout: Duration
+    let strictTransportSeconds: Int
     let allowsDevelopmentSignIn: Bool
     let limits: LimitSettings
     let adminRole: String
     let adminDoor: AdminDoor
+    /// As which users the services run.
+    let serviceUsers: ServiceUsers
 
     package init(_ configuration: Configuration) throws(ConfigurationError) {
         self.configuration = configuration
@@ -50,14 +63,19 @@ package struct GatewaySettings: Sendable {
         port = try configuration.value(Self.portSetting)
         tls = TLSIdentity.Files(
             certificate: try configuration.value(Self.certificateSetting),
-            key: try configuration.value(Self.keySetting))
+            key: try configuration.value(Self.keySetting),
+            clients: try configuration.optional(ClientCertificateSettings.clients),
+            administrators: try configuration.optional(ClientCertificateSettings.administrators))
         tokens = try TokenCheckSettings(configuration)
         maximumBodyBytes = try configuration.value(Self.bodySetting)
         maximumPageRows = try configuration.value(CommonSettings.maximumPageRows)
+        idlePolls = LogSample(every: try configuration.value(CommonSettings.idlePolls))
         requestTimeout = .seconds(try configuration.value(Self.timeoutSetting))
+        strictTransportSeconds = try configuration.value(Self.strictTransportSetting)
         limits = try LimitSettings(configuration)
         adminRole = try configuration.value(TokenSettings.adminRole)
         adminDoor = try AdminDoor(configuration)
+        serviceUsers = try configuration.value(PeerSettings.serviceUsers)
         allowsDevelopmentSignIn = try configuration.value(TokenSettings.developmentSignIn)
         if allowsDevelopmentSignIn, !LoopbackHost.isLoopback(host) {
             throw ConfigurationError(

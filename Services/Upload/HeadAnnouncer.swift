@@ -13,11 +13,18 @@ import Telemetry
 /// Commits that come while an announcement is under way go out together with the next one. The wait
 /// for a replica that does not answer is short: it finds out by its own poll.
 final class HeadAnnouncer: Service {
-    /// Longest time that one announcement holds up the uploads it tells of.
+    /// Longest time that an announcement delays the answers of its uploads.
     static let patience: Duration = .milliseconds(100)
 
+    /// A user's last sequence, and when it was committed.
+    private struct Head {
+        let head: LogHead
+        /// In microseconds since 1970; 0: not known.
+        let committed: Int64
+    }
+
     private struct State {
-        var heads: [UserID: LogHead] = [:]
+        var heads: [UserID: Head] = [:]
         var waiters: [CheckedContinuation<Void, Never>] = []
         var isOpen = true
     }
@@ -42,12 +49,17 @@ final class HeadAnnouncer: Service {
     /// - Parameters:
     ///   - head: the last sequence.
     ///   - end: the change there, if its tag is known.
-    func announce(_ head: Sequence64, _ end: HistoryPair?, of user: UserID) async {
+    ///   - isNew: whether it was committed just now; else it may have been a while ago.
+    func announce(
+        _ head: Sequence64, _ end: HistoryPair?, of user: UserID, isNew: Bool = false
+    ) async {
+        let committed = isNew ? WallClock.microseconds : 0
         await withCheckedContinuation { continuation in
             let isOpen = state.withLock { state in
                 guard state.isOpen else { return false }
-                if head > state.heads[user]?.sequence ?? 0 {
-                    state.heads[user] = LogHead(sequence: head, pair: end)
+                if head > state.heads[user]?.head.sequence ?? 0 {
+                    state.heads[user] = Head(
+                        head: LogHead(sequence: head, pair: end), committed: committed)
                 }
                 state.waiters.append(continuation)
                 return true
@@ -75,11 +87,12 @@ final class HeadAnnouncer: Service {
         }
         guard !heads.isEmpty else { return }
         var request = NoteHeadsRequest()
-        request.heads = heads.map { user, head in
+        request.heads = heads.map { user, known in
             UserHead.with {
                 $0.user = user.value
-                $0.lastSeq = head.sequence
-                $0.lastTag = head.pair?.tag ?? 0
+                $0.lastSeq = known.head.sequence
+                $0.lastTag = known.head.pair?.tag ?? 0
+                $0.committedUs = known.committed
             }
         }
         let (called, answered) = await download.broadcast(

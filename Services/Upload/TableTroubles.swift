@@ -20,20 +20,21 @@ final class TableTroubles: Sendable {
     }
 
     private let counter: Counter
+    private let labels = BoundedLabel()
     private let logger: Logger
     private let troubles = Mutex<[TableName: Trouble]>([:])
 
     init(metrics: MetricsRegistry, logger: Logger) {
         counter = metrics.counter(
             "oversync_upload_blocked_table_total",
-            "Uploads that met a table that takes no rows, by table")
+            "Uploads that met a table that takes no rows, by table", labels: ["table"])
         self.logger = logger
     }
 
     /// An upload met these.
     func record(_ tables: [TableName: SQLState], now: ContinuousClock.Instant = .now) {
         for (table, state) in tables {
-            counter.add(1, ["table": "\(table)"])
+            counter.add(1, ["table": labels.value("\(table)")])
             let isNews = troubles.withLock { troubles in
                 let before = troubles[table]
                 if before != nil || troubles.count < Self.maximumTables {

@@ -82,30 +82,43 @@ struct UploadBatch: Sendable {
         self.body = body
     }
 
-    /// Some rows are refused before PostgreSQL is asked (``Change/refusedNull``).
-    var hasRefusedNulls: Bool { changes.contains { $0.refusedNull != nil } }
+    /// It has rows of a table that was not there when the catalog was read.
+    var concernsGoneTables: Bool {
+        !schema.gone.isEmpty && changes.contains { schema.gone.contains($0.table) }
+    }
+
+    /// Some rows are refused before PostgreSQL is asked: for a null (``Change/refusedNull``), or
+    /// because their table is none any more.
+    var hasRefusedRows: Bool {
+        changes.contains { $0.refusedNull != nil }
+            || concernsGoneTables
+    }
 
     /// The change ids in the order of the request.
     let changeIDs: [ChangeID]
 
     /// The plan before anything is decided but the refusals.
-    func plan(_ reading: UploadReading, device: DeviceID, now: @escaping @Sendable () -> String)
-        -> UploadPlan
-    {
+    ///
+    /// - Parameter quotas: what the user may have.
+    func plan(
+        _ reading: UploadReading, device: DeviceID, quotas: Quotas? = nil,
+        now: @escaping @Sendable () -> String
+    ) -> UploadPlan {
         let writer = UploadRequest { [changes, body] position in
             let change = changes[position]
             return StoredWriter(
                 payload: change.payload.map { range in body.withBytes { Array($0[range]) } },
                 device: device.value, changeID: change.id, timestamp: now())
         }
-        var plan = UploadPlan(schema: schema, request: writer, reading: reading, count: count)
+        var plan = UploadPlan(
+            schema: schema, request: writer, reading: reading, quotas: quotas, count: count)
         for (index, rejection) in rejected { plan.conclude(index, as: .invalid(rejection)) }
         return plan
     }
 }
 
 extension Change {
-    /// The change with what it may write as its payload, which is put behind the others in the
+    /// The change with what it may write as its payload, which is put after the others in the
     /// body.
     fileprivate func reduced(
         in body: inout ByteBuffer, _ schema: UploadSchema, _ roles: Set<String>

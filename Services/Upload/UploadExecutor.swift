@@ -10,7 +10,7 @@ import Synchronization
 import Telemetry
 import Waiting
 
-/// What a caller asks of an upload beside its changes.
+/// What a caller asks of an upload besides its changes.
 struct UploadOptions: Sendable {
     /// All changes or none.
     var isAtomic = false
@@ -39,10 +39,12 @@ package final class UploadExecutor: Sendable {
     private let source: CatalogSource
     private let limits: WireLimits
     let timeouts: UploadTimeouts
+    let quotas: Quotas
     let queue: UploadQueue
     private let prepared = Mutex<BusinessStatements?>(nil)
     let scopes = ScopeIDs()
     let groups: UploadGroups
+    private let attempts: UploadAttempts
 
     /// - Parameter configuration: names the bounds of the queue and the timeouts.
     init(
@@ -53,9 +55,11 @@ package final class UploadExecutor: Sendable {
         self.source = source
         self.limits = limits
         timeouts = try UploadTimeouts(configuration)
+        quotas = try Quotas(configuration)
         queue = try UploadQueue(configuration)
         queue.report(to: metrics)
         groups = UploadGroups(metrics)
+        attempts = UploadAttempts(metrics)
     }
 
     /// Waits for the upload's turn; then reads, judges, decides and writes.
@@ -104,16 +108,15 @@ package final class UploadExecutor: Sendable {
     ///
     /// - Throws: as `upload` does.
     func retry(
-        _ entry: FailureStore.Entry, deadline: ContinuousClock.Instant
+        _ failure: RecordedFailure, deadline: ContinuousClock.Instant
     ) async throws -> UploadResult {
-        let failure = entry.failure
-        let user = UserID(failure.user)
+        let user = failure.place.user
         let upload = QueuedUpload(
-            user: user, device: DeviceID(failure.device), roles: entry.roles,
+            user: user, device: failure.place.device, roles: failure.roles,
             options: UploadOptions(), deadline: deadline, latestStart: latestStart(deadline),
             mayShare: false,
             reading: BatchReading { [limits] schema throws(UndecodableUpload) in
-                UploadBatch(retrying: entry, schema: schema, limits: limits)
+                UploadBatch(retrying: failure, schema: schema, limits: limits)
             },
             bytes: try queue.admit(ByteBuffer(string: failure.payload), of: user))
         return try await submit(upload) { _ in }.result
@@ -163,8 +166,11 @@ package final class UploadExecutor: Sendable {
         let statements = try await preparedStatements()
         let batch = try upload.reading.batch(for: statements.schema)
         do {
+            // It may have come back.
+            if batch.concernsGoneTables { throw OutdatedSchema() }
             return (batch, try await transact(batch, statements, upload))
         } catch is OutdatedSchema {
+            attempts.count(.schema)
             _ = try await source.refresh()
             let statements = try await preparedStatements()
             let batch = try upload.reading.batch(for: statements.schema)
@@ -175,56 +181,110 @@ package final class UploadExecutor: Sendable {
     /// The catalog, which was read seconds ago, may differ from PostgreSQL's in a table or column.
     private struct OutdatedSchema: Error {}
 
+    /// What the attempts at an upload so far have shown.
+    private struct Findings {
+        var isolates: Bool
+        var isRepeated = false
+        var unreadable = UnreadableParents()
+        var ends: SessionEnds
+        /// It is one of those that may wait for their log.
+        var waitsForLog = false
+        var backoff = UploadExecutor.backoff
+    }
+
     /// - Parameter trustsSchema: whether errors about names and types are the row's fault, or ours.
     private func transact(
         _ batch: UploadBatch, _ statements: BusinessStatements, _ upload: QueuedUpload,
         trustsSchema: Bool = false
     ) async throws -> UploadResult {
-        var isolates = batch.hasRefusedNulls
-        var isRepeated = false
-        var unreadable = UnreadableParents()
-        var backoff = Self.backoff
+        var found = Findings(
+            isolates: batch.hasRefusedRows, ends: SessionEnds(from: .now, until: upload.deadline))
+        defer { if found.waitsForLog { queue.logWaits.leave() } }
         while true {
             do {
-                return try await pool.withConnection(deadline: upload.deadline) { connection in
-                    let transaction = UploadTransaction(
-                        connection: connection, scopes: scopes, upload: upload, batch: batch,
-                        statements: statements, timeouts: timeouts,
-                        isRepeated: isRepeated, unreadable: unreadable)
-                    var result =
-                        isolates
-                        ? try await transaction.isolating() : try await transaction.direct()
-                    result.isPlain = !isolates && backoff.failures == 0
-                    return result
-                }
-            } catch let error as PostgresError {
-                isRepeated = true
-                if !trustsSchema, Self.mayBeOutdated(error.sqlState) { throw OutdatedSchema() }
-                if unreadable.record(error, statements) {
-                    isolates = true
+                return try await attempt(batch, statements, upload, found)
+            } catch let end as SessionEnd {
+                attempts.count(.session)
+                found.isRepeated = true
+                found.isolates = true
+                guard end.range.count == 1, await !keepsSessions(until: upload.deadline) else {
+                    found.ends.record(end, now: .now)
+                    try await Task.sleep(for: SessionEnds.pause)
                     continue
                 }
-                if !isolates, let refusal = RowRefusal(error) {
+                // Somebody ends sessions that write nothing, too: no row is to blame.
+                guard found.backoff.failures + 1 < Self.maximumAttempts else {
+                    throw PostgresError(.connectionLost)
+                }
+                found.ends = SessionEnds(from: .now, until: upload.deadline)
+                try await Task.sleep(for: found.backoff.fail(jitter: .random(in: 0...1)))
+            } catch let error as PostgresError {
+                if error.isOfScopeLock, !found.waitsForLog,
+                    found.isRepeated || .now < upload.latestStart, queue.logWaits.enter()
+                {
+                    found.waitsForLog = true
+                    continue
+                }
+                found.isRepeated = true
+                if !trustsSchema, Self.mayBeOutdated(error.sqlState) { throw OutdatedSchema() }
+                if found.unreadable.record(error, statements) {
+                    attempts.count(.parents)
+                    found.isolates = true
+                    continue
+                }
+                if !found.isolates, let refusal = RowRefusal(error) {
                     // The transaction that holds the row may wait for this user's log. The upload
                     // releases it, and retries a few times before it postpones the row.
                     let isWorthWaiting =
                         refusal.isWorthRepeating && error.isTransient
-                        && backoff.failures + 1 < Self.maximumLockAttempts
+                        && found.backoff.failures + 1 < Self.maximumLockAttempts
                     if !isWorthWaiting {
-                        isolates = true
+                        attempts.count(.row)
+                        found.isolates = true
                         continue
                     }
                 }
                 // A caller that waited for a connection or for its user's lock in vain does not
                 // wait again: others would wait longer for theirs.
                 guard error.isTransient, error.kind != .poolExhausted, !error.isUnreachable,
-                    !error.isOfScopeLock, backoff.failures + 1 < Self.maximumAttempts,
+                    !error.isOfScopeLock, found.backoff.failures + 1 < Self.maximumAttempts,
                     .now < upload.deadline
                 else { throw error }
+                attempts.count(.trouble)
                 // PostgreSQL does not signal the end of a failover, and devices that failed
                 // together must not come back together.
-                try await Task.sleep(for: backoff.fail(jitter: .random(in: 0...1)))
+                try await Task.sleep(for: found.backoff.fail(jitter: .random(in: 0...1)))
             }
+        }
+    }
+
+    /// Whether a session that does nothing lives on for a moment.
+    private func keepsSessions(until deadline: ContinuousClock.Instant) async -> Bool {
+        do {
+            try await pool.withConnection(deadline: deadline) { connection in
+                try await connection.execute(
+                    script: "SELECT pg_sleep(\(SessionEnds.secondsOfRest))", deadline: deadline)
+            }
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    private func attempt(
+        _ batch: UploadBatch, _ statements: BusinessStatements, _ upload: QueuedUpload,
+        _ found: Findings
+    ) async throws -> UploadResult {
+        try await pool.withConnection(deadline: upload.deadline) { connection in
+            let transaction = UploadTransaction(
+                connection: connection, scopes: scopes, upload: upload, batch: batch,
+                statements: statements, timeouts: timeouts, isRepeated: found.isRepeated,
+                logWait: found.waitsForLog ? nil : queue.logWaits.firstWait,
+                unreadable: found.unreadable, ends: found.ends, quotas: quotas)
+            var result =
+                found.isolates ? try await transaction.isolating() : try await transaction.direct()
+            result.isPlain = !found.isolates && found.backoff.failures == 0
+            return result
         }
     }
 

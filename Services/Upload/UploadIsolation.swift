@@ -46,6 +46,8 @@ struct UploadIsolation {
     private var unparkable: Set<ViolatedIndex> = []
     /// How often changes that only fit together are still looked for: no more once none were found.
     private var setsLeft = 8
+    /// Whether they are looked for at this moment.
+    private var isSearchingSets = false
     /// The part of what is left of the request's time that this may take.
     private static let shareOfSets = 0.5
 
@@ -57,13 +59,23 @@ struct UploadIsolation {
         self.source = source
         self.plan = plan
         let batch = transaction.batch
-        waiting = [0..<batch.changes.count]
-        for change in batch.changes {
-            guard let refusal = Self.refusalOfNull(change, batch.schema) else { continue }
+        let ends = transaction.ends
+        waiting = ends.parts(of: batch.changes.count).reversed()
+        if !ends.allowsSets { setsLeft = 0 }
+        for (position, change) in batch.changes.enumerated() {
+            guard
+                let refusal = Self.refusalOfNull(change, batch.schema)
+                    ?? ends.refusal(at: position)
+            else { continue }
             let table = batch.schema.tables[change.table].registered.name
             self.plan.bar(change: change.index) { change, version in
                 refusal.outcome(of: change, version: version, in: table)
             }
+        }
+        for table in batch.schema.gone.intersection(batch.changes.map(\.table)) {
+            let name = batch.schema.tables[table].registered.name
+            blocked[table] = .gone
+            self.plan.bar(table) { RowRefusal.gone.outcome(of: $0, version: $1, in: name) }
         }
         cycles = RowCycles(batch.changes[...], in: batch.schema)
         end = transaction.upload.deadline - Self.reserve
@@ -85,6 +97,29 @@ struct UploadIsolation {
     ///
     /// - Throws: `PostgresError` for trouble of the server's.
     mutating func run() async throws {
+        try await decideWaiting()
+        // Deletes stand last, and free room that upserts of another part had none of.
+        let hasDeleted = changes.contains { $0.operation == .delete && plan.isApplied($0) }
+        if hasDeleted, !plan.withoutRoom.isEmpty {
+            let open = changes.indices.filter {
+                !plan.isApplied(changes[$0]) && !concluded.contains(changes[$0].index)
+            }
+            waiting = open.stretches.reversed()
+            try await decideWaiting()
+        }
+        for (position, change) in changes.enumerated()
+        where !concluded.contains(change.index) && !plan.withoutRoom.contains(change.index) {
+            guard
+                let refusal = Self.refusalOfNull(change, schema)
+                    ?? transaction.ends.refusal(at: position) ?? blocked[change.table]
+                    ?? transaction.unreadable.refusal(of: change),
+                case .materializeError(let version, _)? = plan.outcomes[change.index]
+            else { continue }
+            record(change, version, refusal)
+        }
+    }
+
+    private mutating func decideWaiting() async throws {
         while let range = waiting.popLast() {
             let left = end - .now
             if left < Self.leastTime {
@@ -92,16 +127,8 @@ struct UploadIsolation {
             } else if let (refusal, since) = locked, .now - since > Self.lockWindow {
                 postpone(range, because: refusal)
             } else {
-                try await decide(range, within: left)
+                try await decideOrEnd(range, within: left)
             }
-        }
-        for change in changes where !concluded.contains(change.index) {
-            guard
-                let refusal = Self.refusalOfNull(change, schema) ?? blocked[change.table]
-                    ?? transaction.unreadable.refusal(of: change),
-                case .materializeError(let version, _)? = plan.outcomes[change.index]
-            else { continue }
-            record(change, version, refusal)
         }
     }
 
@@ -110,6 +137,17 @@ struct UploadIsolation {
     private static func refusalOfNull(_ change: Change, _ schema: UploadSchema) -> RowRefusal? {
         change.refusedNull.map {
             .null(in: schema.tables[change.table].registered.columns[$0].name)
+        }
+    }
+
+    /// - Throws: `SessionEnd` if the session ends with it.
+    private mutating func decideOrEnd(_ range: Range<Int>, within left: Duration) async throws {
+        do {
+            try await decide(range, within: left)
+        } catch let error as PostgresError where error.endsSession {
+            throw SessionEnd(
+                range: range, tables: changes[range].map(\.table),
+                middle: cycles.middle(of: range), isOfSets: isSearchingSets)
         }
     }
 
@@ -167,10 +205,12 @@ struct UploadIsolation {
         let positions = Array(range) + waiting.reversed().flatMap(Array.init)
         guard setsLeft > 0, positions.count > 1 else { return false }
         setsLeft -= 1
+        isSearchingSets = true
         var sets = UniqueSets(
             transaction: transaction, scope: scope, source: source,
             until: .now + left * Self.shareOfSets)
         let written = try await sets.write(positions, plan, because: violated)
+        isSearchingSets = false
         if locked == nil { locked = sets.locked }
         unparkable.formUnion(sets.unparkable)
         guard let written else {

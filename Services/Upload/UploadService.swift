@@ -1,5 +1,7 @@
 import DatabaseKit
+import Foundation
 import Model
+import OTLP
 import Postgres
 import RPC
 import ServiceKit
@@ -25,48 +27,53 @@ package enum UploadService {
         "OVERSYNC_MAX_PAYLOAD_BYTES", "largest payload of one change",
         default: WireLimits().bytesPerPayload,
         in: 256...WireLimits.largestRowBytes, unit: "bytes")
-    /// What Upload reads beside what every service does.
+    static let callers = PeerSettings.callers(of: "UPLOAD", UploadRPC.names)
+    /// What Upload reads besides what every service does.
     package static let settings: [any DescribedSetting] =
         [changesSetting, payloadSetting, ClaimDevice.setting, TokenSettings.adminRole]
-        + UploadTimeouts.all + UploadQueue.all + DatabaseSettings.upload.all
+        + [callers, PeerSettings.serviceUsers]
+        + QuotaSettings.all + UploadTimeouts.all + UploadQueue.all + DatabaseSettings.upload.all
+        + MaintenanceSettings.all
 
     package static let program = ServiceProgram(
         name: "oversync-upload", purpose: "accepts the devices' changes and writes them",
-        settings: settings, socketFolder: "upload", check: DatabaseSettings.upload.problems)
+        settings: settings, socketFolder: "upload",
+        check: {
+            DatabaseSettings.upload.problems(in: $0) + MaintenanceSettings.problems(in: $0)
+        })
 
     /// Does what the program's arguments say; without any, runs the service until a signal ends it.
     package static func run() async {
-        await ServiceProcess.run(program) { process in
+        await ServiceProcess.run(program, exporters: TelemetryExport.start) { process in
             let configuration = process.configuration
             let database = try DatabaseSettings.upload.database(process)
             let pool = database.pool
             let source = CatalogSource(pool: pool, logger: process.logger)
-            var limits = WireLimits()
-            limits.changesPerUpload = try configuration.value(changesSetting)
-            limits.bytesPerPayload = try configuration.value(payloadSetting)
+            let limits = try Self.limits(configuration)
             let executor = try UploadExecutor(
                 pool: pool, source: source, limits: limits, configuration, metrics: process.metrics)
-            source.report(to: process.metrics)
+            source.reportFlaws(to: process.metrics)
+            source.reportAge(to: process.metrics)
+            let gauges = Self.gauges(pool, process)
+            let metrics = UploadMetrics(process.metrics)
             let sockets = try configuration.value(CommonSettings.runDirectory)
-            let observer = RPCMetrics(process.metrics, service: process.name)
+            let observer = RPCMetrics(process.metrics)
             let download = RPCClient(
                 directory: sockets + "/download", service: "download",
+                limits: try PeerSettings.limits(calling: "download", configuration),
                 hello: BuildInfo.hello, logger: process.logger, observer: observer)
             let announcer = HeadAnnouncer(download: download, metrics: process.metrics)
             let tables = TableTroubles(metrics: process.metrics, logger: process.logger)
+            let reports = DeviceReportQueue(
+                pool: pool, metrics: process.metrics, logger: process.logger)
+            let conflicts = ConflictMemory(replica: try configuration.value(CommonSettings.replica))
             let push = PushChanges(
-                executor: executor, announcer: announcer, metrics: UploadMetrics(process.metrics),
-                tables: tables, logger: process.logger)
+                executor: executor, announcer: announcer, metrics: metrics,
+                tables: tables, reports: reports, conflicts: conflicts, logger: process.logger)
             var router = RPCRouter()
+            router.onReadPool(of: pool)
             router.on(UploadRPC.pushChanges) { try await push($0, $1, $2) }
-            let hydration = NoteHydration(pool: pool, logger: process.logger)
-            router.on(UploadRPC.noteHydration) { request, _, context in
-                try await hydration(request, context)
-            }
-            let claim = ClaimDevice(
-                pool: pool, maximumDevices: try configuration.value(ClaimDevice.setting),
-                logger: process.logger)
-            router.on(UploadRPC.claimDevice) { try await claim($2) }
+            try serveDevices(executor, pool, process, &router)
             let capabilities = ReadCapabilities(source: source, limits: limits)
             router.on(UploadRPC.readCapabilities) { request, _, context in
                 try await capabilities(request, context)
@@ -76,14 +83,19 @@ package enum UploadService {
                 role: try configuration.value(TokenSettings.adminRole))
             let retry = RetryFailure(
                 store: failures, executor: executor, announcer: announcer,
-                administrators: administrators)
+                administrators: administrators, metrics: metrics)
             router.on(UploadRPC.retryFailure) { request, _, context in
                 try await retry(request, context)
             }
-            serve(administrators, failures, pool, &router)
+            serve(administrators, failures, pool, executor.quotas, &router)
+            let inspect = Inspect(
+                pool: pool, source: source, administrators: administrators, gauges: gauges,
+                conflicts: conflicts)
+            serve(inspect, reports, &router)
             serveAudit(failures, pool, &router)
             var rpcLimits = RPCLimits()
             rpcLimits.maximumCallsInFlight = maximumCallsInFlight
+            rpcLimits.peers = try configuration.value(callers)
             let server = RPCServer(
                 directory: sockets + "/upload",
                 replica: try configuration.value(CommonSettings.replica), router: router,
@@ -95,22 +107,66 @@ package enum UploadService {
             return (
                 [
                     pool, database.poolerCheck, LogCheck(pool: pool, logger: process.logger),
-                    probe.connection,
-                    source, download, announcer, server, configurationRecord(process, pool),
-                ], [probe.check]
+                    probe.connection, source, gauges, download, announcer, reports, server,
+                    configurationRecord(process, pool),
+                ] + (try maintenance(process)), [probe.check]
             )
         }
     }
 
+    /// What the database says of itself, in metrics and in the details of `/ready`.
+    private static func gauges(_ pool: PostgresPool, _ process: ServiceProcess) -> SidecarGauges {
+        let gauges = SidecarGauges(pool: pool, logger: process.logger)
+        gauges.report(to: process.metrics)
+        process.readiness.describe { gauges.warnings }
+        return gauges
+    }
+
+    private static func limits(
+        _ configuration: Configuration
+    ) throws(ConfigurationError) -> WireLimits {
+        var limits = WireLimits()
+        limits.changesPerUpload = try configuration.value(changesSetting)
+        limits.bytesPerPayload = try configuration.value(payloadSetting)
+        return limits
+    }
+
+    /// What devices say of themselves, and what administrators see of it and of the rest.
+    private static func serve(
+        _ inspect: Inspect, _ reports: DeviceReportQueue, _ router: inout RPCRouter
+    ) {
+        router.on(UploadRPC.inspect) { request, _, context in
+            try await inspect(request, context)
+        }
+        router.on(UploadRPC.reportDevice) { request, _, context in
+            try reports.take(request, context)
+        }
+    }
+
+    private static func serveDevices(
+        _ executor: UploadExecutor, _ pool: PostgresPool, _ process: ServiceProcess,
+        _ router: inout RPCRouter
+    ) throws {
+        let hydration = NoteHydration(pool: pool, logger: process.logger)
+        router.on(UploadRPC.noteHydration) { request, _, context in
+            try await hydration(request, context)
+        }
+        let claim = ClaimDevice(
+            pool: pool, maximumDevices: try process.configuration.value(ClaimDevice.setting),
+            quota: executor.quotas.devices, logger: process.logger)
+        router.on(UploadRPC.claimDevice) { try await claim($2) }
+    }
+
     private static func serve(
         _ administrators: Administrators, _ failures: FailureStore, _ pool: PostgresPool,
-        _ router: inout RPCRouter
+        _ quotas: Quotas, _ router: inout RPCRouter
     ) {
         let list = ListFailures(store: failures, administrators: administrators)
         router.on(UploadRPC.listFailures) { request, _, context in
             try await list(request, context)
         }
-        let devices = AdministerDevices(pool: pool, administrators: administrators)
+        let devices = AdministerDevices(
+            pool: pool, administrators: administrators, quotas: quotas)
         router.on(UploadRPC.listDevices) { try await devices.list($0, $2) }
         router.on(UploadRPC.setDeviceAccess) { try await devices.setAccess($0, $2) }
         router.on(UploadRPC.showUser) { try await devices.show($0, $2) }
@@ -128,6 +184,24 @@ package enum UploadService {
         router.on(UploadRPC.recordSettings) { request, _, context in
             try await settings(request, context)
         }
+    }
+
+    /// Nothing where it is not configured, but for its metrics.
+    private static func maintenance(_ process: ServiceProcess) throws -> [any Service] {
+        let configuration = process.configuration
+        let metrics = MaintenanceMetrics(process.metrics)
+        guard configuration.isSet(MaintenanceSettings.url.key) else { return [] }
+        let pool = try DatabaseSettings.upload.pool(
+            MaintenanceSettings.url, password: MaintenanceSettings.password, for: "maintenance",
+            connections: Maintenance.connections, process)
+        let replica = try configuration.value(CommonSettings.replica)
+        return [
+            pool,
+            Maintenance(
+                pool: pool, settings: try MaintenanceSettings(configuration),
+                metrics: metrics, logger: process.logger,
+                holder: "\(replica) \(UUID().uuidString)", host: replica),
+        ]
     }
 
     private static func configurationRecord(

@@ -46,12 +46,16 @@ struct UploadTimeouts: Sendable {
     ///
     /// - Parameters:
     ///   - scopeLock: what is left of the wait for the user's other uploads; nil for all of it.
+    ///   - most: a shorter limit of this wait.
     ///   - left: until the request's deadline.
-    func bindings(scopeLock: Duration?, left: Duration) -> Bindings {
+    func bindings(
+        scopeLock: Duration?, atMost most: Duration? = nil, left: Duration
+    ) -> Bindings {
         let least = Self.leastMilliseconds
         var bindings = Bindings()
         bindings.bind("\(max(least, min(statement, (left * Self.firstShare).milliseconds)))")
-        bindings.bind("\(max(least, scopeLock?.milliseconds ?? self.scopeLock))")
+        let lock = min(scopeLock?.milliseconds ?? self.scopeLock, most?.milliseconds ?? .max)
+        bindings.bind("\(max(least, lock))")
         bindings.bind("\(idle)")
         return bindings
     }

@@ -30,7 +30,12 @@ extension UploadTransaction {
     }
 
     /// Ends an upload that leaves the log as it is.
-    func leave(_ plan: UploadPlan, _ log: OpenLog) async throws -> UploadResult {
+    ///
+    /// - Parameter count: whether what was counted is kept. Else a log that is longer than what is
+    ///   counted at once would never be counted to its end by uploads that are rejected.
+    func leave(
+        _ plan: UploadPlan, _ log: OpenLog, keeping count: Bool = false
+    ) async throws -> UploadResult {
         let head = log.end.head
         let known = log.end.known(at: head)
         var pipeline = Pipeline()
@@ -38,7 +43,7 @@ extension UploadTransaction {
         let asked =
             upload.options.tellsHistory && known == nil && head > 0
             ? pipeline.add(ReadTaggedChange(scope: log.scope, sequence: head)) : nil
-        pipeline.add(UploadStatements.rollback)
+        pipeline.add(count ? UploadStatements.commit : UploadStatements.rollback)
         let results = try await run(pipeline)
         let found = try asked.map { try results[$0].first()?.pair } ?? nil
         return UploadResult(

@@ -20,11 +20,16 @@ struct UploadTransaction {
     let timeouts: UploadTimeouts
     /// An earlier attempt had the user's lock already: this one's wait is its own.
     let isRepeated: Bool
+    /// The longest wait for the user's log; nil: as long as the upload may.
+    let logWait: Duration?
     /// Earlier attempts could not look up these.
     let unreadable: UnreadableParents
+    /// What ended the sessions of earlier attempts.
+    let ends: SessionEnds
+    let quotas: Quotas
 
     private var user: UserID { upload.user }
-    private var device: DeviceID { upload.device }
+    var device: DeviceID { upload.device }
     var options: UploadOptions { upload.options }
     var deadline: ContinuousClock.Instant { upload.deadline }
 
@@ -37,7 +42,9 @@ struct UploadTransaction {
         var plan = newPlan(reading)
         let entries = plan.decide(batch.changes[...])
         if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, log) }
-        guard !entries.isEmpty else { return try await leave(plan, log) }
+        guard !entries.isEmpty else {
+            return try await leave(plan, log, keeping: log.reading.usage?.isBehind ?? false)
+        }
         var pipeline = Pipeline()
         pipeline.add(
             contentsOf: writes(entries, scope, source, expecting: .asRecorded) + constraintCheck
@@ -47,7 +54,7 @@ struct UploadTransaction {
         let own = UploadStatements.ReadPayloads(scope: scope, sequences: shown)
         let stored = shown.isEmpty ? nil : pipeline.add(own)
         pipeline.add(UploadStatements.commit)
-        let results = try await run(pipeline)
+        let results = try await writeBatch(pipeline)
         if let stored { plan.show(try own.payloads(results[stored])) }
         return await result(plan, log, try results[head].one())
     }
@@ -92,7 +99,7 @@ struct UploadTransaction {
         let missed = table.policies.mayHide ? RowRefusal.hidden : .leftOut
         guard let statement = statements.keyUse(change.table) else { return missed }
         var bindings = Bindings()
-        change.row.key.withStoredBytes { bindings.bind(bytes: $0) }
+        bindings.bind(key: change.row.key)
         MaterializeStatement.bind(owner: scope, of: table, to: &bindings)
         let isOthers = try await connection.rows(
             Command(statement, bindings), of: Bool.self, deadline: deadline
@@ -101,7 +108,7 @@ struct UploadTransaction {
     }
 
     func newPlan(_ reading: UploadReading) -> UploadPlan {
-        var plan = batch.plan(reading, device: device) { Timestamp.now() }
+        var plan = batch.plan(reading, device: device, quotas: quotas) { Timestamp.now() }
         unreadable.bar(&plan, in: batch.schema)
         return plan
     }
@@ -148,8 +155,9 @@ struct UploadTransaction {
 
     /// The settings of the transaction.
     private var configuration: Command {
+        let wait = isRepeated ? nil : upload.latestStart - .now
         var bindings = timeouts.bindings(
-            scopeLock: isRepeated ? nil : upload.latestStart - .now, left: deadline - .now)
+            scopeLock: wait, atMost: logWait, left: deadline - .now)
         guard batch.schema.hasPolicies else { return Command(UploadStatements.configure, bindings) }
         bindings.bind(PolicyClaims(user: user, device: device, roles: upload.roles).json)
         return Command(UploadStatements.configureWithClaims, bindings)
@@ -166,7 +174,7 @@ struct UploadTransaction {
         var bindings = Bindings()
         bindings.bind(user.value)
         var pipeline = Pipeline()
-        pipeline.add(Command(UploadStatements.createScope, bindings))
+        pipeline.add(Command(UserScope.create, bindings))
         let ticket = pipeline.add(find)
         let results = try await run(pipeline)
         guard let id = try results[ticket].first() else { throw scopeGone }
@@ -175,7 +183,7 @@ struct UploadTransaction {
 
     /// A scope was removed just after it was found, as while a backup is put in place: the whole
     /// transaction is tried again.
-    private var scopeGone: PostgresError { PostgresError(.connectionLost) }
+    var scopeGone: PostgresError { PostgresError(.connectionLost) }
 
     /// Locks a scope and reads what the plan needs to know.
     private func lock(
@@ -192,11 +200,16 @@ struct UploadTransaction {
 
     /// What is read under the lock of a scope.
     ///
-    /// - Parameter read: changes whose rows and parents are read; nil: the upload's own.
-    func request(_ scope: NamedScope, rowsOf read: [Change]? = nil) -> UploadReadingStatements {
+    /// - Parameters:
+    ///   - read: changes whose rows and parents are read; nil: the upload's own.
+    ///   - isFirst: no upload before it reads for it.
+    func request(
+        _ scope: NamedScope, rowsOf read: [Change]? = nil, isFirst: Bool = true
+    ) -> UploadReadingStatements {
         UploadReadingStatements(
             scope: scope, device: device, pair: options.pair, changes: batch.changes,
-            statements: statements, without: unreadable.foreignKeys, rowsOf: read)
+            statements: statements, without: unreadable.foreignKeys, rowsOf: read,
+            countsUsage: isFirst && quotas.concernRows)
     }
 
     /// Reads what the first answer leaves out, and registers a new device.
@@ -225,15 +238,6 @@ struct UploadTransaction {
         var answer = answer
         try await readPayloads(request(scope), &answer)
         return (answer, hasHole)
-    }
-
-    /// The device's number; registers a new device.
-    func source(
-        _ answer: UploadReadingStatements.Answer, in scope: NamedScope
-    ) async throws(PostgresError) -> Int32 {
-        if let source = answer.source { return source }
-        let statement = UploadStatements.CreateSource(scope: scope, device: device)
-        return try await connection.run(statement, deadline: deadline).one()
     }
 
     /// Reads once more, inside the transaction.

@@ -6,7 +6,7 @@ package enum GzipError: Error, Hashable, Sendable {
     case corrupt
     case truncated
     case tooLarge(limit: Int)
-    /// Whoever inflates it did not let the result take more memory.
+    /// The result would be larger than the caller allows.
     case noRoom
 }
 
@@ -17,7 +17,7 @@ package enum Gzip {
     /// zlib's fastest: bodies go over a network once, and the gateway's time is dearer than their last tenth.
     private static let level: Int32 = 1
 
-    /// The contents of one or more gzip members, one behind the other.
+    /// The contents of one or more gzip members, one after the other.
     ///
     /// - Parameters:
     ///   - limit: most bytes of the result. Memory stays within it, whatever the body claims.

@@ -24,10 +24,19 @@ extension DatabaseNeeds {
 }
 
 extension CatalogSource {
+    /// How old the catalog in memory is.
+    package func reportAge(to registry: MetricsRegistry) {
+        registry.value(
+            "oversync_catalog_age_seconds", "Time since the registered tables were last read"
+        ) { [weak self] in self?.age?.seconds }
+    }
+
     /// Counts what is wrong with registered tables, by table and kind.
-    package func report(to registry: MetricsRegistry) {
+    package func reportFlaws(to registry: MetricsRegistry) {
         registry.gauge(
-            "oversync_table_flaws", "Registered tables that are not wholly synced, by what is wrong"
+            "oversync_table_flaws",
+            "Registered tables that are not wholly synced, by what is wrong",
+            labels: ["table", "kind"]
         ) { [weak self] in
             (self?.flaws ?? []).map { flaw in
                 (["table": "\(flaw.table)", "kind": flaw.kind.rawValue], 1)

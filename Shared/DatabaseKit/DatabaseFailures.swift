@@ -1,8 +1,8 @@
 import Postgres
 import RPC
 
-/// What a caller is told when PostgreSQL fails its request: one mapping for every service, in the
-/// words of each. The log has the cause.
+/// The error that a caller gets when PostgreSQL fails its request: one mapping for all services, in
+/// the words of each. The log has the cause.
 package struct DatabaseFailures: Sendable {
     /// Words for a request that has a chance later.
     package struct Later: Sendable {

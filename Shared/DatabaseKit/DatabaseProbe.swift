@@ -3,7 +3,7 @@ import ServiceKit
 
 /// Finds out whether a service can use its database.
 ///
-/// It has a connection of its own beside the pool's: a service that is busy with all of its connections is not out of
+/// It has a connection of its own besides the pool's: a service that is busy with all of its connections is not out of
 /// order, and must not be taken for it.
 package struct DatabaseProbe: Sendable {
     /// What the problems begin with.

@@ -7,6 +7,8 @@ package struct DatabaseSettings: Sendable {
     package let minimumConnections: Setting<Int>
     package let maximumConnections: Setting<Int>
     package let acquireTimeout: Setting<Int>
+    package let idleTime: Setting<Int>
+    package let lifetime: Setting<Int>
     package let statementTimeout: Setting<Int>
     package let pooler: Setting<Bool>
 
@@ -23,6 +25,13 @@ package struct DatabaseSettings: Sendable {
         acquireTimeout = .integer(
             prefix + "POOL_WAIT_MS", "longest wait for a free connection before 503", default: 5000,
             in: 10...60_000, unit: "ms")
+        idleTime = .integer(
+            prefix + "POOL_IDLE_SECONDS",
+            "time after which a connection above POOL_MIN that nobody uses is closed",
+            default: 300, in: 1...86_400, unit: "seconds")
+        lifetime = .integer(
+            prefix + "POOL_LIFETIME_SECONDS", "age at which a connection is replaced",
+            default: 1800, in: 10...604_800, unit: "seconds")
         statementTimeout = .integer(
             prefix + "STATEMENT_TIMEOUT_MS", "longest time of one statement",
             default: statementSeconds * 1000, in: 100...600_000, unit: "ms")
@@ -36,11 +45,11 @@ package struct DatabaseSettings: Sendable {
     package var all: [any DescribedSetting] {
         [
             CommonSettings.databaseURL, CommonSettings.databasePassword, minimumConnections,
-            maximumConnections, acquireTimeout, statementTimeout, pooler,
+            maximumConnections, acquireTimeout, idleTime, lifetime, statementTimeout, pooler,
         ]
     }
 
-    /// What each session is set to, beside the timeout.
+    /// What each session is set to, besides the timeout.
     package static let session = PostgresConfiguration.serviceSession
 
     /// Everything that is wrong with the settings together. Connects nowhere.
@@ -90,9 +99,13 @@ package struct DatabaseSettings: Sendable {
                 reason: "is \(minimum), more than \(maximumConnections.key) (\(maximum))")
         }
         let timeout = try configuration.value(acquireTimeout)
+        let (idle, age) = (
+            try configuration.value(idleTime), try configuration.value(lifetime)
+        )
         do {
             return try PoolConfiguration(
                 minimumConnections: minimum, maximumConnections: maximum,
+                maximumLifetime: .seconds(age), maximumIdleTime: .seconds(idle),
                 acquireTimeout: .milliseconds(timeout))
         } catch {
             throw ConfigurationError(key: maximumConnections.key, reason: "\(error)")

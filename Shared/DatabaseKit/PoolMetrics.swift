@@ -3,35 +3,39 @@ import Telemetry
 
 /// What a pool does, as metrics.
 struct PoolMetrics: PoolObserver {
-    private let prefix: String
     private let wait: Histogram
     private let opened: Counter
     private let failed: Counter
     private let refused: Counter
     private let lost: Counter
 
-    /// - Parameter service: the process's name, such as `oversync-upload`.
-    init(_ registry: MetricsRegistry, service: String) {
-        prefix = service.map { $0 == "-" ? "_" : String($0) }.joined() + "_pool_"
-        wait = registry.histogram(prefix + "wait_seconds", "Time callers waited for a connection")
-        opened = registry.counter(prefix + "connections_opened_total", "Connections opened")
+    init(_ registry: MetricsRegistry) {
+        wait = registry.histogram(
+            "oversync_pool_wait_seconds", "Time callers waited for a connection")
+        opened = registry.counter(
+            "oversync_pool_connections_opened_total", "Connections opened")
         failed = registry.counter(
-            prefix + "connection_failures_total", "Attempts to connect that failed")
-        refused = registry.counter(prefix + "refused_total", "Callers that got no connection")
-        lost = registry.counter(prefix + "connections_lost_total", "Connections that broke")
+            "oversync_pool_connection_failures_total", "Attempts to connect that failed")
+        refused = registry.counter(
+            "oversync_pool_refused_total", "Callers that got no connection")
+        lost = registry.counter("oversync_pool_connections_lost_total", "Connections that broke")
     }
 
     func watch(_ pool: PostgresPool, in registry: MetricsRegistry) {
-        registry.gauge(prefix + "connections", "Connections by state, and callers waiting") {
+        registry.gauge("oversync_pool_connections", "Connections by state", labels: ["state"]) {
             [weak pool] in
             guard let statistics = pool?.statistics else { return [] }
             return [
                 (["state": "idle"], Double(statistics.idle)),
                 (["state": "in_use"], Double(statistics.inUse)),
                 (["state": "connecting"], Double(statistics.connecting)),
-                (["state": "waiting"], Double(statistics.waiting)),
-                (["state": "maximum"], Double(statistics.maximum)),
             ]
+        }
+        registry.value("oversync_pool_max_connections", "Connections that may be open at once") {
+            [weak pool] in pool.map { Double($0.statistics.maximum) }
+        }
+        registry.value("oversync_pool_waiting", "Callers that wait for a connection") {
+            [weak pool] in pool.map { Double($0.statistics.waiting) }
         }
     }
 

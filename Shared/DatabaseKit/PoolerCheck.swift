@@ -95,7 +95,7 @@ package enum Pooling: Sendable, Hashable {
     }
 }
 
-/// Looks once, as soon as the database answers, whether the service is told the truth about a pooler in between. A
+/// Looks once, as soon as the database answers, whether the setting about a pooler in between is true. A
 /// wrong setting ends the process: else statements would fail now and then, on whatever session they meet.
 package final class PoolerCheck: Service {
     /// Time between two attempts while the database does not answer.
@@ -121,7 +121,7 @@ package final class PoolerCheck: Service {
         try? await gracefulShutdown()
     }
 
-    /// Nil also when the service is told to end before the database has answered.
+    /// Nil also when the service is stopped before the database has answered.
     private func find() async -> String? {
         while !Task.isCancelled {
             do {

@@ -23,7 +23,7 @@ package struct ServiceDatabase: Sendable {
     ) {
         self.process = process
         self.configuration = configuration
-        let metrics = PoolMetrics(process.metrics, service: process.name)
+        let metrics = PoolMetrics(process.metrics)
         pool = PostgresPool(
             configuration, pool: bounds, logger: process.logger, observer: metrics)
         metrics.watch(pool, in: process.metrics)
@@ -38,7 +38,7 @@ package struct ServiceDatabase: Sendable {
             configuration: postgres, needs: needs)
     }
 
-    /// One more connection beside the pool's. To be run as a service.
+    /// One more connection besides the pool's. To be run as a service.
     package func connection() throws -> PostgresPool {
         try Self.connection(Self.probing(configuration, process), process)
     }
@@ -57,7 +57,7 @@ package struct ServiceDatabase: Sendable {
     ) throws -> PostgresPool {
         let bounds = try PoolConfiguration(
             minimumConnections: 1, maximumConnections: 1, outageBridge: .zero)
-        // What it finds is told by the service's readiness, and the same failures by the pool.
+        // The service's readiness reports what it finds, and the pool reports the same failures.
         let silent = Logger(label: process.name) { _ in SwiftLogNoOpLogHandler() }
         return PostgresPool(postgres, pool: bounds, logger: silent)
     }

@@ -2,7 +2,7 @@ import Postgres
 import ServiceKit
 
 /// A service's way to a standby of its database: a pool like that for the primary, and a connection
-/// beside it that looks what the standby is.
+/// next to it that checks what the standby is.
 package struct StandbyDatabase: Sendable {
     /// Longest wait for a connection: the primary answers what a standby has no room for.
     static let patience: Duration = .seconds(1)

@@ -14,7 +14,7 @@ struct ClusterPaths: Sendable {
     var settings: String { "\(data)/oversync.conf" }
     var processFile: String { "\(data)/postmaster.pid" }
 
-    /// Beside the data, or in a short place when that path is too long for a socket.
+    /// Next to the data, or in a short place when that path is too long for a socket.
     var sockets: String {
         let beside = "\(root)/sockets"
         let length = beside.utf8.count + Self.socketName.utf8.count

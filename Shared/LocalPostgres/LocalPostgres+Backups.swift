@@ -1,6 +1,6 @@
 import Foundation
 
-/// What runs beside a cluster as the user of its server: backups, restores, dumps.
+/// Programs that run as the user of a cluster's server: backups, restores, dumps.
 extension LocalPostgres {
     /// Runs a program to its end, as the server's user and with libpq's variables for this cluster,
     /// and returns what it printed.

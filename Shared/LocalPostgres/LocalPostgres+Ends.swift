@@ -14,8 +14,8 @@ extension LocalPostgres {
         return standby
     }
 
-    /// Promotes this running standby and puts it in the place of its dead primary, where whoever
-    /// was connected to that finds it. The primary's files go; it goes on as what this one was.
+    /// Promotes this running standby and puts it in the place of its dead primary, where that one's
+    /// clients find it. The primary's files go; it goes on as what this one was.
     package func promote(inPlaceOf primary: LocalPostgres) async throws {
         try await user.run(control, ["-D", paths.data, "-w", "-s", "promote"])
         try await stop()

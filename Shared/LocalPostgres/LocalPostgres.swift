@@ -106,6 +106,9 @@ package struct LocalPostgres: Sendable {
             "postgresql://\(encode(role ?? user.role))@\(encode(paths.sockets))/\(encode(database))"
     }
 
+    /// The folder of its socket: everybody who may enter it is trusted.
+    package var socketDirectory: String { paths.sockets }
+
     /// The server's process; nil when it does not run.
     package var process: Int32? {
         guard let text = try? String(contentsOfFile: paths.processFile, encoding: .utf8),

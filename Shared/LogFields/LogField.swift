@@ -20,7 +20,7 @@ package enum LogField: String, CaseIterable, Sendable {
     /// Whole milliseconds that a request took.
     case milliseconds = "ms"
     case error
-    /// PostgreSQL's error behind the one that the caller was told.
+    /// PostgreSQL's error that caused the one that the caller got.
     case cause
     case sqlState = "sqlstate"
     case table
@@ -73,7 +73,7 @@ package enum LogField: String, CaseIterable, Sendable {
     case moreProblems = "more_problems"
     case hint
     case pooling
-    /// What a setting says, beside what was found.
+    /// What a setting says, besides what was found.
     case told
 }
 

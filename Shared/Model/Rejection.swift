@@ -1,7 +1,7 @@
 /// Why one change is rejected as `invalid`.
 package struct Rejection: Error, Hashable, Sendable {
     /// The wire's reason codes.
-    package enum Reason: String, Sendable {
+    package enum Reason: String, CaseIterable, Sendable {
         case foreignKeyMissing = "fk_missing"
         case badPayload = "bad_payload"
         case unregisteredTable = "unregistered_table"
@@ -35,6 +35,15 @@ package struct Rejection: Error, Hashable, Sendable {
         Rejection(
             reason: .forbiddenTable,
             message: "no role of this token may write to \(table)", details: .table(table))
+    }
+
+    /// The client does not know such keys, or has not said so.
+    package static func notAskedFor(_ kind: KeyKind, of table: TableName) -> Rejection {
+        Rejection(
+            reason: .forbiddenTable,
+            message: "\(table) has \(kind.rawValue) keys, which this client does not ask for: "
+                + "send the header Oversync-Key-Kinds: \(kind.rawValue)",
+            details: .table(table))
     }
 
     package static func foreignKeyMissing(_ labels: [String]) -> Rejection {

@@ -1,15 +1,21 @@
 /// How a table's key is written in the sidecar and on the wire.
-package enum KeyKind: String, Hashable, Sendable {
+package enum KeyKind: String, Hashable, Sendable, CaseIterable {
     /// 16 bytes; on the wire as dashed lower-case hexadecimal digits.
     case uuid
     /// Any text of 1 to `RowKey.maximumTextBytes` bytes without U+0000, compared byte for byte.
     case text
+    /// A whole number of at most 64 bits; on the wire, and in the sidecar, as its decimal digits.
+    case integer
+
+    /// Clients that do not ask for the kind see nothing of its tables: they may be older than it.
+    package var mustBeAskedFor: Bool { self == .integer }
 }
 
 /// The key of one row.
 package enum RowKey: Hashable, Sendable {
     case uuid(high: UInt64, low: UInt64)
     case text(String)
+    case integer(Int64)
 
     /// Longest text key in UTF-8 bytes: it stands in three indexes.
     package static let maximumTextBytes = 512
@@ -29,6 +35,9 @@ package enum RowKey: Hashable, Sendable {
                 !text.utf8.contains(0)
             else { return nil }
             self = .text(text)
+        case .integer:
+            guard let number = Self.integer(from: text) else { return nil }
+            self = .integer(number)
         }
     }
 
@@ -44,6 +53,11 @@ package enum RowKey: Hashable, Sendable {
         case .text:
             guard let text = String(validating: bytes, as: UTF8.self) else { return nil }
             self = .text(text)
+        case .integer:
+            guard let text = String(validating: bytes, as: UTF8.self),
+                let number = Self.integer(from: text)
+            else { return nil }
+            self = .integer(number)
         }
     }
 
@@ -54,7 +68,15 @@ package enum RowKey: Hashable, Sendable {
             try withUnsafeBytes(of: (high.bigEndian, low.bigEndian)) { try body($0) }
         case .text(var text):
             try text.withUTF8 { try body(UnsafeRawBufferPointer($0)) }
+        case .integer(let number): try Self.withDigits(of: number, body)
         }
+    }
+
+    private static func withDigits<R>(
+        of number: Int64, _ body: (UnsafeRawBufferPointer) throws -> R
+    ) rethrows -> R {
+        var text = String(number)
+        return try text.withUTF8 { try body(UnsafeRawBufferPointer($0)) }
     }
 
     /// The key as the wire writes it, without quotes.
@@ -66,13 +88,23 @@ package enum RowKey: Hashable, Sendable {
                 return Self.dashedBytes
             }
         case .text(let text): text
+        case .integer(let number): String(number)
         }
+    }
+
+    /// Reads a number in the one form that a key has: `-5`, `0`, `42`. No two texts are one key.
+    private static func integer(from text: String) -> Int64? {
+        guard let number = Int64(text), String(number).utf8.elementsEqual(text.utf8) else {
+            return nil
+        }
+        return number
     }
 
     package static func == (a: RowKey, b: RowKey) -> Bool {
         switch (a, b) {
         case (.uuid(let ah, let al), .uuid(let bh, let bl)): ah == bh && al == bl
         case (.text(let a), .text(let b)): a.utf8.elementsEqual(b.utf8)
+        case (.integer(let a), .integer(let b)): a == b
         default: false
         }
     }

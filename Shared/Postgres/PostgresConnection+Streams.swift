@@ -1,4 +1,5 @@
 import CLibPQ
+import Traces
 
 extension PostgresConnection {
     /// Runs a command and calls `each` for its rows as they arrive, without holding all in memory.
@@ -27,7 +28,10 @@ extension PostgresConnection {
     private func perform(
         _ command: Command, _ deadline: Instant?, _ each: (PostgresRow) throws -> Void
     ) async throws {
-        let exchange = StreamExchange(command)
+        let span = Traces.roundTrip(of: [command])
+        defer { span?.end() }
+        let exchange = StreamExchange(
+            (span?.trace?.sqlComment).map(command.commented) ?? command)
         do {
             repeat {
                 try await channel.perform(exchange, deadline: deadline)
@@ -36,6 +40,7 @@ extension PostgresConnection {
                 }
             } while !exchange.isFinished
         } catch {
+            if let error = error as? PostgresError { span?.fail(error) }
             if !exchange.isFinished { await drain(exchange) }
             try? await leaveSingleRowMode()
             throw error

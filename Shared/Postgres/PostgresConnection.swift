@@ -1,5 +1,6 @@
 import CLibPQ
 import Logging
+import Traces
 
 /// A connection to PostgreSQL. One task uses it at a time; another is refused as misuse.
 ///
@@ -63,7 +64,7 @@ package final class PostgresConnection: Sendable {
         guard let settings = transactionSettings, !isInTransaction else {
             return try await perform(commands, deadline)
         }
-        // Behind a BEGIN, which may say of which kind its transaction is only as the first statement of it.
+        // After a BEGIN, which may say of which kind its transaction is only as the first statement of it.
         let place = commands[0].statement.sql.hasPrefix("BEGIN") ? 1 : 0
         var commands = commands
         commands.insert(settings, at: place)
@@ -80,8 +81,17 @@ package final class PostgresConnection: Sendable {
     private func perform(
         _ commands: [Command], _ deadline: Instant?
     ) async throws(PostgresError) -> [PostgresResult] {
-        let exchange = PipelineExchange(commands, prepared: prepared)
-        try await channel.perform(exchange, deadline: deadline)
+        let span = Traces.roundTrip(of: commands)
+        defer { span?.end() }
+        let exchange = PipelineExchange(
+            commands, prepared: prepared, comment: span?.trace?.sqlComment)
+        do throws(PostgresError) {
+            try await channel.perform(exchange, deadline: deadline)
+        } catch {
+            span?.fail(error)
+            throw error.kind == .connectionLost && error.statementName == nil
+                ? exchange.locating(error) : error
+        }
         return exchange.results
     }
 

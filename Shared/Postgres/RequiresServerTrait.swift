@@ -1,4 +1,4 @@
-// For Shared/Postgres: whoever builds this repository without the trait is told what to do.
+// For Shared/Postgres: a build of this repository without the trait fails with advice.
 #if !Server
     #error("build this repository with `swift build --traits Server`, or with `make build`")
 #endif

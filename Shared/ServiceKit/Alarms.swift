@@ -2,9 +2,9 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// Tells of moments that have come: one timer for all of them, and no task for any.
+/// Calls back at given times, with one timer for all of them and no tasks.
 ///
-/// An alarm is not taken back: one for what is over by then means nothing to whoever hears it.
+/// An alarm cannot be cancelled. The callback ignores alarms for what is over by then.
 package final class Alarms<Key: Sendable>: Sendable {
     package typealias Instant = ContinuousClock.Instant
 
@@ -17,7 +17,7 @@ package final class Alarms<Key: Sendable>: Sendable {
     private let ring: @Sendable (Key) -> Void
     private let state = Mutex(State())
 
-    /// - Parameter ring: hears of each alarm when its moment has come.
+    /// - Parameter ring: called with each alarm when its moment has come.
     package init(
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         ring: @escaping @Sendable (Key) -> Void

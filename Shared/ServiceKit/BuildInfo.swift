@@ -3,7 +3,7 @@ import RPC
 
 /// What this build is: one answer for `--version`, for the replicas that greet each other, and for images' labels.
 ///
-/// The commit is not compiled in, which would rebuild everything for each commit. Whoever installs the programs in
+/// The commit is not compiled in, which would rebuild everything for each commit. An installer of the programs in
 /// `<prefix>/bin` writes it to `<prefix>/share/oversync/commit`, as `Deploy/Dockerfile` does. Without that file the
 /// program is a development build.
 package enum BuildInfo {
@@ -11,7 +11,7 @@ package enum BuildInfo {
     package static let version = "0.1.0"
     /// The newest layout of the sidecar that these programs know. A test compares it with `Migration.currentVersion`,
     /// which the gateway cannot ask: it links no database driver.
-    package static let layout = 13
+    package static let layout = 17
     /// The version of the RPC between services.
     package static let rpc = RPCHello.currentRPCVersion
     /// The version of the protocol that devices speak (`Docs/openapi.yaml`).

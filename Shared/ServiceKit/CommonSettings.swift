@@ -34,6 +34,13 @@ package enum CommonSettings {
         }
         return level
     }
+    package static let logSecret = Setting.secret(
+        "OVERSYNC_LOG_SECRET",
+        "keys the hashes of users in logs; the same for all services, and for oversync users hash",
+        minimumBytes: 16)
+    package static let idlePolls = Setting.integer(
+        "OVERSYNC_LOG_IDLE_POLLS", "of this many downloads without news, one is logged", default: 1,
+        in: 1...1_000_000, unit: "downloads")
     /// The gateway refuses what is over it, Download serves no more.
     package static let maximumPageRows = Setting.integer(
         "OVERSYNC_MAX_PAGE_ROWS", "most rows of one page", default: WireLimits().rowsPerPage,
@@ -47,9 +54,9 @@ package enum CommonSettings {
             + "new connection")
 
     /// What every service reads.
-    package static let all: [any DescribedSetting] = [
-        runDirectory, replica, adminHost, adminPort, logLevel, ParentWatch.setting,
-    ]
+    package static let all: [any DescribedSetting] =
+        [runDirectory, replica, adminHost, adminPort, logLevel, logSecret, ParentWatch.setting]
+        + ExportSettings.all
 
     private static let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
 }

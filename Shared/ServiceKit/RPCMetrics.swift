@@ -7,13 +7,15 @@ package struct RPCMetrics: RPCObserver {
     private let replicasLost: Counter
     private let retries: Counter
 
-    /// - Parameter service: the process's name, such as `oversync-upload`.
-    package init(_ registry: MetricsRegistry, service: String) {
-        let prefix = service.map { $0 == "-" ? "_" : String($0) }.joined() + "_rpc_"
-        calls = registry.histogram(prefix + "seconds", "Calls by method, side and status")
+    package init(_ registry: MetricsRegistry) {
+        calls = registry.histogram(
+            "oversync_rpc_seconds",
+            "Calls by method, side and status; those of PullChanges with the wait for news",
+            labels: ["method", "side", "status"])
         replicasLost = registry.counter(
-            prefix + "replicas_lost_total", "Connections to replicas that broke")
-        retries = registry.counter(prefix + "retries_total", "Calls repeated on another replica")
+            "oversync_rpc_replicas_lost_total", "Connections to replicas that broke")
+        retries = registry.counter(
+            "oversync_rpc_retries_total", "Calls repeated on another replica")
     }
 
     package func observe(_ event: RPCEvent) {

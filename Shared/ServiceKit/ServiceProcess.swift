@@ -1,4 +1,5 @@
 import Foundation
+import LibraryMetrics
 import LogFields
 import Logging
 import NIOCore
@@ -34,14 +35,17 @@ package struct ServiceProcess: Sendable {
     /// A process that cannot run ends at once with one line in its log and an ``ExitCode``: it does not wait for the
     /// parts of it that could.
     ///
-    /// - Parameter services: builds what runs, in starting order; on SIGTERM they are told in reverse order.
+    /// - Parameters:
+    ///   - exporters: builds what sends spans and metrics elsewhere. It ends after the services.
+    ///   - services: builds what runs, in starting order. SIGTERM stops it in reverse.
     package static func run(
-        _ program: ServiceProgram, _ services: (ServiceProcess) async throws -> Parts
+        _ program: ServiceProgram, exporters: (ServiceProcess) throws -> [any Service],
+        _ services: (ServiceProcess) async throws -> Parts
     ) async {
         let configuration = Configuration()
         OpenFiles.raise()
         switch ProgramCommand(Array(CommandLine.arguments.dropFirst())) {
-        case .serve: await serve(program, configuration, services)
+        case .serve: await serve(program, configuration, exporters, services)
         case .help: print(program.help, terminator: "")
         case .version: print(BuildInfo.line(program.name))
         case .check:
@@ -58,6 +62,7 @@ package struct ServiceProcess: Sendable {
 
     private static func serve(
         _ program: ServiceProgram, _ configuration: Configuration,
+        _ exporters: (ServiceProcess) throws -> [any Service],
         _ services: (ServiceProcess) async throws -> Parts
     ) async {
         signal(SIGPIPE, SIG_IGN)
@@ -70,13 +75,19 @@ package struct ServiceProcess: Sendable {
         let threshold = LogThreshold(
             (try? configuration.value(CommonSettings.logLevel)) ?? .info)
         let logger = Logger(label: program.name) { _ in
-            JSONLogHandler(service: program.name, threshold: threshold)
+            JSONLogHandler(
+                service: program.name, threshold: threshold,
+                output: BatchedLogOutput.standardError)
         }
         let process = ServiceProcess(
             program: program, configuration: configuration, logger: logger,
             metrics: MetricsRegistry(), reloadables: Reloadables(),
             readiness: Readiness(logger: logger))
         process.reloadables.add([.logLevel(threshold, configuration)])
+        ProcessMetrics.report(program.name, process.readiness, to: process.metrics)
+        LibraryMetricsFactory.collect(into: process.metrics)
+        LogSecret.process.use((try? configuration.optional(CommonSettings.logSecret)) ?? nil)
+        defer { BatchedLogOutput.standardError.flush() }
         do {
             let problems = program.problems(in: configuration)
             if let first = problems.first {
@@ -87,8 +98,9 @@ package struct ServiceProcess: Sendable {
             }
             let watch = try ParentWatch.start(configuration)
             defer { watch?.cancel() }
+            let exporters = try exporters(process)
             let (run, ready) = try await services(process)
-            try await process.run(run, ready, signals)
+            try await process.run(exporters + run, ready, signals)
         } catch {
             process.end(because: error, in: program.name)
         }
@@ -131,7 +143,7 @@ package struct ServiceProcess: Sendable {
         logger.info("stopped")
     }
 
-    /// What the process is told from outside. Trapped for as long as the value lives.
+    /// The signals that the process handles, as long as the value lives.
     private struct Signals: Sendable {
         let stop: UnixSignalsSequence
         let hangup: UnixSignalsSequence

@@ -2,7 +2,7 @@ import Foundation
 
 /// One configuration key: its environment variable, what it means, its default and its bounds.
 ///
-/// Settings are declared as static values beside the service that reads them. Each service lists those it
+/// Settings are declared as static values next to the service that reads them. Each service lists those it
 /// reads; a test holds `Docs/configuration.md` against these lists.
 package struct Setting<Value: Sendable>: DescribedSetting {
     package let key: String

@@ -3,6 +3,7 @@ import Foundation
 import LogFields
 import Logging
 import ServiceLifecycle
+import Telemetry
 
 /// Ends the process when its services take too long to shut down, so that it is never killed in silence.
 ///
@@ -19,6 +20,7 @@ struct ShutdownLimit: Service {
         DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(seconds)) {
             logger.critical(
                 "not stopped in time; ending now", metadata: .fields([.seconds: "\(seconds)"]))
+            BatchedLogOutput.standardError.flush()
             exit(EX_SOFTWARE)
         }
     }

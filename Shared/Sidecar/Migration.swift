@@ -22,6 +22,10 @@ package struct Migration: Sendable {
         Migration(
             12, "0012_policies_and_histories", PackageResources._012_policies_and_histories_sql),
         Migration(13, "0013_rights_and_records", PackageResources._013_rights_and_records_sql),
+        Migration(14, "0014_upkeep", PackageResources._014_upkeep_sql),
+        Migration(15, "0015_device_reports", PackageResources._015_device_reports_sql),
+        Migration(16, "0016_health", PackageResources._016_health_sql),
+        Migration(17, "0017_integer_keys", PackageResources._017_integer_keys_sql),
     ]
 
     /// The layout that this program reads and writes.
@@ -47,7 +51,7 @@ package struct Migrator: Sendable {
     /// Any number that is the same for every Oversync migrator: one at a time per database.
     private static let lockKey: Int64 = 0x6F76_7273_796E_63
 
-    /// Waits for whoever else changes the layout, the registered tables or the roles of this database.
+    /// Waits for others that change the layout, the registered tables or the roles.
     static let lock = "SELECT pg_advisory_xact_lock(\(lockKey));"
 
     private let run: MigrationRun

@@ -13,7 +13,7 @@ CREATE TABLE sync.meta (
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO sync.meta (layout_version) VALUES (13);
+INSERT INTO sync.meta (layout_version) VALUES (17);
 
 -- The unit of isolation and ordering: today one per user. Every transaction that adds to a scope's
 -- change log locks this row first and takes its sequences from it, so sequence order is commit order.
@@ -33,8 +33,12 @@ CREATE TABLE sync.scope (
     last_tag bigint NOT NULL DEFAULT 0,
     -- The same of a change that compaction removed when it was the last one.
     kept_seq bigint NOT NULL DEFAULT 0,
-    kept_tag bigint NOT NULL DEFAULT 0
-) WITH (fillfactor = 50);
+    kept_tag bigint NOT NULL DEFAULT 0,
+    -- When the change at the floor was made: a device that has not come since begins again from 0. Null: no delete was
+    -- removed since this column is there.
+    floor_at timestamptz
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+CREATE INDEX scope_floor ON sync.scope (floor_at) WHERE floor_at IS NOT NULL;
 
 -- The devices that ever wrote in a scope.
 CREATE TABLE sync.source (
@@ -63,12 +67,27 @@ CREATE TABLE sync.hydration (
     PRIMARY KEY (scope_id, device)
 );
 
+-- What devices say of themselves, for administrators: nothing is decided by it. A device that does not say anything has
+-- no row.
+CREATE TABLE sync.device_report (
+    scope_id bigint NOT NULL,
+    device text NOT NULL,
+    first_seen timestamptz NOT NULL DEFAULT now(),
+    -- When the device last said something of itself, and what. Both null where only a token was rejected.
+    reported_at timestamptz,
+    report json,
+    -- When a token of the device with a good signature was last rejected, and why.
+    rejected_at timestamptz,
+    rejection text,
+    PRIMARY KEY (scope_id, device)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+
 -- The registered tables, written by `oversync migrate` from oversync.yaml.
 CREATE TABLE sync.catalog (
     table_id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     schema_name text NOT NULL,
     table_name text NOT NULL,
-    key_kind text NOT NULL CHECK (key_kind IN ('uuid', 'text')),
+    key_kind text NOT NULL CHECK (key_kind IN ('uuid', 'text', 'integer')),
     key_column text NOT NULL,
     mode text NOT NULL CHECK (mode IN ('table', 'sidecar')),
     owner_column text,
@@ -91,7 +110,8 @@ CREATE TABLE sync.catalog (
     UNIQUE (schema_name, table_name)
 );
 
--- Every applied change, in the order of its scope.
+-- Every applied change, in the order of its scope. `oversync migrate --partitions` splits it by scope, and so the states of
+-- rows.
 CREATE TABLE sync.change_log (
     scope_id bigint NOT NULL,
     seq bigint NOT NULL,
@@ -106,7 +126,7 @@ CREATE TABLE sync.change_log (
     ts timestamptz NOT NULL DEFAULT statement_timestamp(),
     PRIMARY KEY (scope_id, seq),
     CONSTRAINT change_log_payload_by_op CHECK ((op = 'D') = (payload IS NULL))
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.05);
 -- Not unique: an edit that a device sends again under its old change id becomes that change's successor.
 CREATE INDEX change_log_change_id ON sync.change_log (scope_id, source_no, source_change_id);
 
@@ -118,8 +138,19 @@ CREATE TABLE sync.row_state (
     version bigint NOT NULL,
     seq bigint NOT NULL,
     deleted boolean NOT NULL,
+    -- The bytes that it counts with in its user's use. Null: it does not count, or was not counted yet.
+    counted_bytes integer,
     PRIMARY KEY (scope_id, table_id, key)
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+
+-- The live rows of a user, and the bytes of their newest payloads, as its log was at counted_seq. Upload counts what was
+-- added since, whoever added it: the sums are always those of row_state.counted_bytes. Empty while quotas are off.
+CREATE TABLE sync.usage (
+    scope_id bigint PRIMARY KEY,
+    counted_seq bigint NOT NULL,
+    live_rows bigint NOT NULL,
+    payload_bytes bigint NOT NULL
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
 
 -- The tables in which PostgreSQL has stored a row of a user's otherwise than a device sent it. From then on the user's
 -- devices get their own changes of these tables, too.
@@ -170,6 +201,8 @@ CREATE TABLE sync.materialize_failures (
     roles text[],
     UNIQUE (scope_id, table_id, key, attempted_version)
 );
+-- Metrics count those that nobody has dealt with every half minute, and look for the oldest.
+CREATE INDEX materialize_failures_open ON sync.materialize_failures (first_seen) WHERE resolved_at IS NULL;
 
 -- Tables that were written to without capture, until a comparison of all their rows shows that devices have them. Its
 -- key means nothing on another server that this table is replicated to, and meets none there.
@@ -213,6 +246,17 @@ CREATE TABLE sync.service_configuration (
     -- By name, as text.
     settings jsonb,
     recorded_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Jobs that run by themselves: which process runs one now, and when it was last done.
+CREATE TABLE sync.lease (
+    name text PRIMARY KEY,
+    holder text NOT NULL,
+    -- A holder renews its lease; after this another process may take it.
+    expires_at timestamptz NOT NULL,
+    done_at timestamptz,
+    -- Where the next run goes on: the last scope that was verified.
+    position bigint NOT NULL DEFAULT 0
 );
 
 -- The role that each service connects as, written by `oversync migrate`.
@@ -485,6 +529,15 @@ BEGIN
     RETURN true;
 END $$;
 
+-- The quotas that Upload was started with last, as text; NULL for what it does not limit. Of its settings nobody may read
+-- more.
+CREATE FUNCTION sync.quotas() RETURNS TABLE (rows text, bytes text, devices text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.settings ->> 'OVERSYNC_QUOTA_ROWS', c.settings ->> 'OVERSYNC_QUOTA_BYTES',
+        c.settings ->> 'OVERSYNC_QUOTA_DEVICES'
+    FROM sync.service_configuration c WHERE c.service = 'oversync-upload';
+$$;
+
 -- A stored key as the wire writes it.
 CREATE FUNCTION sync.key_text(key bytea, kind text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -536,6 +589,114 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     LEFT JOIN sync.change_log l ON l.scope_id = r.scope_id AND l.seq = r.seq
     WHERE c.schema_name = find_row.schema_name AND c.table_name = find_row.table_name;
 $$;
+
+-- Deletes the oldest rows of the audit, and none of the last thirty days: the maintenance role cannot delete its own
+-- recent rows.
+CREATE FUNCTION sync.prune_audit(age_seconds double precision, most bigint) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH old AS (
+        SELECT id FROM sync.audit
+        WHERE at < now() - make_interval(secs => greatest(age_seconds, 30 * 86400.0))
+        ORDER BY at LIMIT most
+    ), gone AS (
+        DELETE FROM sync.audit a USING old WHERE a.id = old.id RETURNING 1
+    )
+    SELECT count(*) FROM gone;
+END;
+
+-- The newest rows of the audit, for administrators: what reads for them gets no right on the table itself.
+CREATE FUNCTION sync.read_audit(wanted_action text, before_id bigint, most integer) RETURNS SETOF sync.audit
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT * FROM sync.audit a
+    WHERE (wanted_action = '' OR a.action = wanted_action) AND (before_id = 0 OR a.id < before_id)
+    ORDER BY a.id DESC LIMIT most;
+$$;
+
+-- The bytes of a row of each table and partition, on average, as ANALYZE found them last. PostgreSQL shows statistics to
+-- those who may read the column; services have no rights on partitions.
+CREATE FUNCTION sync.row_widths() RETURNS TABLE (relation oid, width double precision)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.oid, sum(s.avg_width * (1 - s.null_frac))
+    FROM pg_catalog.pg_stats s
+    JOIN pg_catalog.pg_class c ON c.relname = s.tablename AND c.relnamespace = 'sync'::regnamespace
+    WHERE s.schemaname = 'sync' AND NOT s.inherited
+    GROUP BY c.oid;
+$$;
+
+-- What keeps vacuum from removing rows that have died since: sessions, prepared transactions, standbys and slots. `age`
+-- counts transactions. `seconds` is null where the owner may not see it: of other roles' sessions members of pg_monitor do.
+CREATE FUNCTION sync.vacuum_holders() RETURNS TABLE (kind text, name text, age bigint, seconds double precision)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN a.backend_type = 'walsender' THEN 'standby' ELSE 'session' END, a.pid::text,
+        greatest(age(a.backend_xid), age(a.backend_xmin))::bigint,
+        extract(epoch FROM clock_timestamp() - a.xact_start)::double precision
+    FROM pg_catalog.pg_stat_activity a
+    WHERE a.pid <> pg_backend_pid() AND (a.backend_xid IS NOT NULL OR a.backend_xmin IS NOT NULL)
+        AND (a.datid IS NULL OR a.datname = current_database())
+        AND a.backend_type IS DISTINCT FROM 'autovacuum worker'
+    UNION ALL
+    SELECT 'prepared transaction', p.gid, age(p.transaction)::bigint,
+        extract(epoch FROM clock_timestamp() - p.prepared)::double precision
+    FROM pg_catalog.pg_prepared_xacts p WHERE p.database = current_database()
+    UNION ALL
+    SELECT 'slot', s.slot_name::text, age(s.xmin)::bigint, NULL
+    FROM pg_catalog.pg_replication_slots s WHERE s.xmin IS NOT NULL;
+$$;
+
+-- The state of each table of the sidecar, a row for each partition of those that have any. All of it is what PostgreSQL
+-- has counted or estimated: no table is read.
+CREATE VIEW sync.health AS
+SELECT coalesce(p.relname, c.relname)::text AS table_name,
+    CASE WHEN p.oid IS NOT NULL THEN c.relname::text END AS partition,
+    pg_table_size(c.oid) AS table_bytes, pg_indexes_size(c.oid) AS index_bytes,
+    -- Null before the first ANALYZE or VACUUM.
+    CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END AS estimated_rows,
+    pg_stat_get_live_tuples(c.oid) AS live_rows, pg_stat_get_dead_tuples(c.oid) AS dead_rows,
+    -- Autovacuum comes when there are more dead rows.
+    (coalesce(o.threshold, current_setting('autovacuum_vacuum_threshold')::double precision)
+        + coalesce(o.scale, current_setting('autovacuum_vacuum_scale_factor')::double precision)
+        * greatest(c.reltuples, 0))::bigint AS vacuum_above_rows,
+    -- What the rows do not take of the pages, beyond the share that the fillfactor leaves free. An estimate, without TOAST
+    -- and indexes; null before the first ANALYZE.
+    CASE WHEN c.reltuples >= 0 AND w.width IS NOT NULL THEN greatest(0, pg_relation_size(c.oid)
+        - ceil(greatest(c.reltuples, pg_stat_get_live_tuples(c.oid)) * (8 * ceil((24 + w.width) / 8) + 4)
+            / ((b.bytes - 24) * coalesce(o.fill, 100) / 100)) * b.bytes)::bigint END AS bloat_bytes,
+    -- The share of pages of which an index alone tells who may see their rows.
+    CASE WHEN c.relpages > 0 THEN least(1, c.relallvisible::double precision / c.relpages) END AS index_only_share,
+    pg_stat_get_tuples_inserted(c.oid) AS inserted_rows, pg_stat_get_tuples_updated(c.oid) AS updated_rows,
+    -- Updates that changed no index.
+    pg_stat_get_tuples_hot_updated(c.oid) AS hot_updated_rows, pg_stat_get_tuples_deleted(c.oid) AS deleted_rows,
+    greatest(pg_stat_get_last_vacuum_time(c.oid), pg_stat_get_last_autovacuum_time(c.oid)) AS last_vacuum,
+    greatest(pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid)) AS last_analyze
+FROM pg_catalog.pg_class c
+LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid
+LEFT JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+LEFT JOIN sync.row_widths() w ON w.relation = c.oid
+CROSS JOIN (SELECT current_setting('block_size')::integer AS bytes) AS b
+CROSS JOIN LATERAL (
+    SELECT max(t.option_value) FILTER (WHERE t.option_name = 'fillfactor')::double precision AS fill,
+        max(t.option_value) FILTER (WHERE t.option_name = 'autovacuum_vacuum_threshold')::double precision
+            AS threshold,
+        max(t.option_value) FILTER (WHERE t.option_name = 'autovacuum_vacuum_scale_factor')::double precision
+            AS scale
+    FROM pg_options_to_table(c.reloptions) AS t
+) AS o
+WHERE c.relnamespace = 'sync'::regnamespace AND c.relkind = 'r';
+
+-- What concerns the whole database, one row: for how long the oldest transaction has been open; how many transactions have
+-- begun since what keeps vacuum from its work, and what that is; when the changes at the oldest and newest floor were made.
+CREATE VIEW sync.database_health AS
+WITH holders AS MATERIALIZED (SELECT h.kind, h.name, h.age, h.seconds FROM sync.vacuum_holders() AS h)
+SELECT (SELECT max(h.seconds) FROM holders h) AS oldest_transaction_seconds,
+    f.age AS held_transactions, f.kind AS held_by, f.name AS held_by_name,
+    (SELECT min(s.floor_at) FROM sync.scope s) AS oldest_floor_at,
+    (SELECT max(s.floor_at) FROM sync.scope s) AS newest_floor_at
+FROM (VALUES (true)) AS one (is_one)
+LEFT JOIN (
+    SELECT h.kind, h.name, h.age FROM holders h
+    ORDER BY h.age DESC NULLS LAST, h.seconds DESC NULLS LAST LIMIT 1
+) AS f ON true;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sync FROM PUBLIC;
 

@@ -3,9 +3,8 @@ import Logging
 import Synchronization
 import WireJSON
 
-/// Writes one JSON object a line to a file descriptor: `ts`, `level`, `service`, `message`, then the metadata.
+/// Writes one JSON object a line: `ts`, `level`, `service`, `message`, then the metadata.
 ///
-/// A line is one `write`, so lines of several processes on one pipe do not mix (up to the pipe's atomic size).
 package struct JSONLogHandler: LogHandler {
     package var logLevel: Logger.Level {
         get { own ?? threshold.level }
@@ -20,7 +19,7 @@ package struct JSONLogHandler: LogHandler {
     private var own: Logger.Level?
 
     package init(
-        service: String, threshold: LogThreshold, output: any LogOutput = StandardErrorOutput()
+        service: String, threshold: LogThreshold, output: any LogOutput
     ) {
         self.service = service
         self.threshold = threshold
@@ -28,7 +27,7 @@ package struct JSONLogHandler: LogHandler {
     }
 
     package init(
-        service: String, level: Logger.Level, output: any LogOutput = StandardErrorOutput()
+        service: String, level: Logger.Level, output: any LogOutput
     ) {
         self.init(service: service, threshold: LogThreshold(level), output: output)
     }
@@ -40,7 +39,7 @@ package struct JSONLogHandler: LogHandler {
 
     package func log(event: LogEvent) {
         var line: [UInt8] = []
-        line.reserveCapacity(256)
+        line.reserveCapacity(512)
         line.append(literal: "{\"ts\":\"")
         line.append(contentsOf: Timestamp.nowUTF8())
         line.append(literal: "\",\"level\":")
@@ -56,7 +55,7 @@ package struct JSONLogHandler: LogHandler {
             line.append(metadata: value)
         }
         line.append(literal: "}\n")
-        output.write(line)
+        output.write(line, at: event.level)
     }
 
     /// Mostly the event's own: most loggers have none, and merging copies what there is.
@@ -95,21 +94,6 @@ extension [UInt8] {
             }
             append(byte: UInt8(ascii: "}"))
         }
-    }
-}
-
-/// Where log lines go. One call is one whole line.
-package protocol LogOutput: Sendable {
-    func write(_ line: [UInt8])
-}
-
-/// The process's standard error.
-package struct StandardErrorOutput: LogOutput {
-    package init() {}
-
-    package func write(_ line: [UInt8]) {
-        // A log that cannot be written must not stop the service: the result is of no use to anyone.
-        _ = line.withUnsafeBytes { Foundation.write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 }
 

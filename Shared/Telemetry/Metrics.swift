@@ -10,6 +10,16 @@ package struct MetricLabels: Hashable, Sendable, ExpressibleByDictionaryLiteral 
         pairs = elements.flatMap { [$0.0, $0.1] }
     }
 
+    /// - Parameter members: names and values, in the order in which they are written.
+    package init(_ members: [(String, String)]) {
+        pairs = members.flatMap { [$0.0, $0.1] }
+    }
+
+    /// One label with each of some values.
+    package static func each(_ name: String, _ values: some Sequence<String>) -> [MetricLabels] {
+        values.map { MetricLabels(dictionaryLiteral: (name, $0)) }
+    }
+
     /// `{a="b",c="d"}`, or nothing without labels; `extra` is one more pair at the end.
     func rendered(extra: (String, String)? = nil) -> String {
         var all = stride(from: 0, to: pairs.count, by: 2).map { (pairs[$0], pairs[$0 + 1]) }
@@ -32,29 +42,53 @@ package struct MetricLabels: Hashable, Sendable, ExpressibleByDictionaryLiteral 
 
 /// The metrics of one process, written out in Prometheus's text format by the admin listener.
 ///
-/// Metrics are declared once where the service is wired and kept by whoever counts.
+/// A metric is declared once, where the service is wired, with the names of its labels. The code
+/// that counts keeps it. `Docs/metrics.md` lists all metrics, and a test compares.
 package final class MetricsRegistry: Sendable {
     private let families = Mutex<[any MetricFamily]>([])
+    /// Since when it counts, in microseconds since 1970.
+    package let start = WallClock.microseconds
 
     package init() {}
 
-    /// A number that only grows. Its name ends in `_total`.
-    package func counter(_ name: String, _ help: String) -> Counter {
-        add(Counter(name: name, help: help))
+    /// A number that only grows. Its name ends in `_total`. Without labels it begins at 0, so that
+    /// the first event is a growth; so do the sets of labels in `known`.
+    package func counter(
+        _ name: String, _ help: String, labels: [String] = [], known: [MetricLabels] = []
+    ) -> Counter {
+        add(Counter(name: name, help: help, labels: labels, known: known))
+    }
+
+    /// The same, of which somebody else keeps count. Read at the moment of the scrape.
+    package func counter(
+        _ name: String, _ help: String, labels: [String] = [],
+        _ read: @escaping @Sendable () -> [(MetricLabels, Double)]
+    ) {
+        _ = add(Reading(name: name, help: help, type: "counter", labels: labels, values: read))
     }
 
     /// A number read at the moment of the scrape.
     package func gauge(
-        _ name: String, _ help: String, _ read: @escaping @Sendable () -> [(MetricLabels, Double)]
+        _ name: String, _ help: String, labels: [String] = [],
+        _ read: @escaping @Sendable () -> [(MetricLabels, Double)]
     ) {
-        _ = add(Gauge(name: name, help: help, read: read))
+        _ = add(Reading(name: name, help: help, type: "gauge", labels: labels, values: read))
     }
 
-    /// Durations in seconds, or sizes, counted into buckets. Its name ends in its unit.
+    /// A single number read at the moment of the scrape; nil while there is none.
+    package func value(
+        _ name: String, _ help: String, _ read: @escaping @Sendable () -> Double?
+    ) {
+        gauge(name, help) { read().map { [(.none, $0)] } ?? [] }
+    }
+
+    /// Durations in seconds, or sizes, counted into buckets. Its name ends in its unit. It begins
+    /// at 0 as a counter does.
     package func histogram(
-        _ name: String, _ help: String, buckets: [Double] = Histogram.seconds
+        _ name: String, _ help: String, labels: [String] = [], known: [MetricLabels] = [],
+        buckets: [Double] = Histogram.seconds
     ) -> Histogram {
-        add(Histogram(name: name, help: help, bounds: buckets))
+        add(Histogram(name: name, help: help, labels: labels, known: known, bounds: buckets))
     }
 
     /// Everything, as Prometheus reads it.
@@ -65,6 +99,20 @@ package final class MetricsRegistry: Sendable {
             family.render(into: &text)
         }
         return text
+    }
+
+    /// Everything, as values.
+    package func read() -> [MetricReading] {
+        families.withLock { $0 }.map { family in
+            MetricReading(
+                name: family.name, help: family.help, kind: family.kind, points: family.read())
+        }
+    }
+
+    /// What is declared: each metric's name, and the names of its labels.
+    package var declared: [String: [String]] {
+        let pairs = families.withLock { $0 }.map { ($0.name, $0.labels) }
+        return Dictionary(pairs, uniquingKeysWith: { first, _ in first })
     }
 
     private func add<Family: MetricFamily>(_ family: Family) -> Family {
@@ -78,7 +126,10 @@ protocol MetricFamily: Sendable {
     var name: String { get }
     var help: String { get }
     var type: String { get }
+    /// The names of its labels.
+    var labels: [String] { get }
     func render(into text: inout String)
+    func read() -> [MetricReading.Point]
 }
 
 /// A number that only grows, one for each set of labels.
@@ -86,11 +137,15 @@ package final class Counter: MetricFamily {
     let name: String
     let help: String
     let type = "counter"
-    private let values = Mutex<[MetricLabels: Int]>([:])
+    let labels: [String]
+    private let values: Mutex<[MetricLabels: Int]>
 
-    init(name: String, help: String) {
+    init(name: String, help: String, labels: [String] = [], known: [MetricLabels] = []) {
         self.name = name
         self.help = help
+        self.labels = labels
+        let zeros = (labels.isEmpty ? [.none] : known).map { ($0, 0) }
+        values = Mutex(Dictionary(zeros, uniquingKeysWith: { first, _ in first }))
     }
 
     package func add(_ amount: Int = 1, _ labels: MetricLabels = .none) {
@@ -109,28 +164,42 @@ package final class Counter: MetricFamily {
             text += "\(name)\(labels.rendered()) \(value)\n"
         }
     }
+
+    func read() -> [MetricReading.Point] {
+        values.withLock { $0 }.map { .init(labels: $0.key, value: .count($0.value)) }
+    }
 }
 
 /// Values read when asked.
-struct Gauge: MetricFamily {
+struct Reading: MetricFamily {
     let name: String
     let help: String
-    let type = "gauge"
-    let read: @Sendable () -> [(MetricLabels, Double)]
+    let type: String
+    let labels: [String]
+    let values: @Sendable () -> [(MetricLabels, Double)]
 
     func render(into text: inout String) {
-        for (labels, value) in read() { text += "\(name)\(labels.rendered()) \(value)\n" }
+        for (labels, value) in values() { text += "\(name)\(labels.rendered()) \(value)\n" }
+    }
+
+    func read() -> [MetricReading.Point] {
+        values().map { .init(labels: $0.0, value: .number($0.1)) }
     }
 }
 
 /// Observations counted into buckets, one set of buckets for each set of labels.
 package final class Histogram: MetricFamily {
-    /// Bounds for durations, in seconds: 0.5 ms to 30 s.
+    /// Bounds for durations, in seconds: 0.5 ms to 30 s, each at most 5/3 of the one before up to
+    /// 5 s, so that a p50, p90 or p99 that is estimated within a bucket is off by less than a
+    /// third or so. The objectives' limits are among them.
     package static let seconds: [Double] = [
-        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
+        0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05,
+        0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30,
     ]
     /// Bounds for numbers of rows or changes.
-    package static let rows: [Double] = [0, 1, 5, 10, 50, 100, 200, 500, 1000]
+    package static let rows: [Double] = [
+        0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000,
+    ]
     /// Bounds for bytes: 256 B to 16 MiB.
     package static let bytes: [Double] = [
         256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216,
@@ -139,26 +208,40 @@ package final class Histogram: MetricFamily {
     let name: String
     let help: String
     let type = "histogram"
+    let labels: [String]
     private let bounds: [Double]
-    private let series = Mutex<[MetricLabels: Series]>([:])
+    private let series: Mutex<[MetricLabels: Series]>
 
     private struct Series {
         var counts: [Int]
         var sum = 0.0
+
+        init(buckets: Int) { counts = Array(repeating: 0, count: buckets) }
+
+        mutating func add(_ value: Double, _ bucket: Int) {
+            counts[bucket] += 1
+            sum += value
+        }
     }
 
-    init(name: String, help: String, bounds: [Double]) {
+    init(
+        name: String, help: String, labels: [String] = [], known: [MetricLabels] = [],
+        bounds: [Double]
+    ) {
         self.name = name
         self.help = help
+        self.labels = labels
         self.bounds = bounds
+        let zeros = (labels.isEmpty ? [.none] : known).map {
+            ($0, Series(buckets: bounds.count + 1))
+        }
+        series = Mutex(Dictionary(zeros, uniquingKeysWith: { first, _ in first }))
     }
 
     package func observe(_ value: Double, _ labels: MetricLabels = .none) {
         let bucket = bounds.firstIndex { value <= $0 } ?? bounds.count
         series.withLock {
-            $0[labels, default: Series(counts: Array(repeating: 0, count: bounds.count + 1))]
-                .counts[bucket] += 1
-            $0[labels]?.sum += value
+            $0[labels, default: Series(buckets: bounds.count + 1)].add(value, bucket)
         }
     }
 
@@ -182,8 +265,16 @@ package final class Histogram: MetricFamily {
             }
             running += series.counts[bounds.count]
             text += "\(name)_bucket\(labels.rendered(extra: ("le", "+Inf"))) \(running)\n"
-            text +=
-                "\(name)_sum\(labels.rendered()) \(series.sum)\n\(name)_count\(labels.rendered()) \(running)\n"
+            text += "\(name)_sum\(labels.rendered()) \(series.sum)\n"
+            text += "\(name)_count\(labels.rendered()) \(running)\n"
+        }
+    }
+
+    func read() -> [MetricReading.Point] {
+        series.withLock { $0 }.map { labels, series in
+            .init(
+                labels: labels,
+                value: .buckets(bounds: bounds, counts: series.counts, sum: series.sum))
         }
     }
 }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A file with the SQL that a generator is known to make, `Golden/<name>.sql` beside its test.
+/// A file with the SQL that a generator is known to make, `Golden/<name>.sql` next to its test.
 ///
 /// A change of the generator shows as a difference in the file: review it and record it with
 /// `make golden-record`. A run that records fails, so that no other run can record unseen.
@@ -15,6 +15,9 @@ package struct GoldenFile {
         file = URL(filePath: test).deletingLastPathComponent()
             .appending(path: "Golden/\(name).sql")
     }
+
+    /// - Parameter file: any text that is made, such as a page of the documentation.
+    package init(at file: URL) { self.file = file }
 
     /// The first line that differs from the file, and what to do; nil if text and file are equal.
     package func problem(with text: String) throws -> String? {

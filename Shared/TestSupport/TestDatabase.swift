@@ -44,7 +44,8 @@ package enum TestDatabase {
         return try outcome.get()
     }
 
-    /// The connection string of the same database for another role; the cluster trusts whoever gets to its socket.
+    /// The connection string of the same database for another role. The cluster trusts every local
+    /// connection.
     package static func url(_ url: String, as role: String) -> String {
         "postgresql://\(role)\(url.drop { $0 != "@" })"
     }

@@ -12,7 +12,7 @@ package struct DeviceClaims: JWTPayload, Sendable {
     package let nbf: Int
     package let iss: String?
     package let aud: String?
-    /// What the bearer is beside a user, such as `admin`; nil for none.
+    /// What the bearer is besides a user, such as `admin`; nil for none.
     package let roles: [String]?
 
     /// - Parameters:
@@ -32,7 +32,7 @@ package struct DeviceClaims: JWTPayload, Sendable {
         self.roles = roles.isEmpty ? nil : roles
     }
 
-    /// Whoever reads a token checks its times, issuer and audience by its own settings.
+    /// The reader of a token checks its times, issuer and audience by its own settings.
     package func verify(using algorithm: some JWTAlgorithm) async throws {}
 }
 

@@ -246,7 +246,7 @@ package struct FairQueue: Sendable {
         return nil
     }
 
-    /// The first request, and those behind it that share its turn: a request is never passed over.
+    /// The first request, and those after it that share its turn: a request is never passed over.
     private func takeRequests(of user: inout User) -> [ID] {
         var requests: [ID] = []
         var sum = user.waiting.first.flatMap { user.waiting[$0]?.load }

@@ -16,7 +16,7 @@ package struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
 /// A value that the JSON grammar allows and that PostgreSQL or another client could not take.
 ///
 /// A flaw belongs to the one value that has it (protocol rule V8): a reader notes it and goes on, so that
-/// one bad payload never refuses the changes beside it.
+/// one bad payload never causes the refusal of other changes.
 package enum JSONFlaw: Hashable, Sendable, CustomStringConvertible {
     case nulCharacter
     case loneSurrogate

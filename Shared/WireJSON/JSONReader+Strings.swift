@@ -110,7 +110,7 @@ extension JSONReader {
     /// A whole number that fits 64 bits; nil for fractions, exponents and anything larger.
     package func integer(of slice: JSONSlice) -> Int64? { Self.integer(of: slice, in: bytes) }
 
-    /// The same for whoever has the bytes and no reader.
+    /// The same for a caller that has the bytes and no reader.
     package static func text(of slice: JSONSlice, in bytes: UnsafeBufferPointer<UInt8>) -> String? {
         if slice.flaw == .loneSurrogate { return nil }
         return slice.hasEscapes
@@ -118,7 +118,7 @@ extension JSONReader {
             : String(validating: UnsafeBufferPointer(rebasing: bytes[slice.content]), as: UTF8.self)
     }
 
-    /// The same for whoever has the bytes and no reader.
+    /// The same for a caller that has the bytes and no reader.
     package static func integer(of slice: JSONSlice, in bytes: UnsafeBufferPointer<UInt8>) -> Int64?
     {
         slice.kind == .number ? integer(in: slice.range, of: bytes) : nil

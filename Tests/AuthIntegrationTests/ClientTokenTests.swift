@@ -35,6 +35,13 @@ struct ClientTokenTests {
           - id: other
             secret_sha256: ["\(secrets[2].hash)"]
             users: ["*"]
+          - id: jobs
+            certificate: ["dns:jobs.example.org", "subject:CN=jobs,O=Example"]
+            users: ["*"]
+          - id: both
+            certificate: ["uri:spiffe://example.org/both"]
+            secret_sha256: ["\(secrets[2].hash)"]
+            users: ["*"]
         """
     }
 
@@ -129,6 +136,41 @@ struct ClientTokenTests {
             #expect(try Self.claims(reply.token)["roles"] as? [String] == ["admin"])
             #expect(
                 try await database.recorded() == ["client shop 192.0.2.7 root/web-1 done"])
+        }
+    }
+
+    @Test("A certificate stands for the secret where one of its names fits, byte for byte")
+    func certificates() async throws {
+        try await Self.with { database in
+            func code(
+                _ client: String, _ names: [String], _ secret: String = ""
+            ) async throws -> String? {
+                try await database.refusal {
+                    ($0.clientID, $0.clientSecret, $0.certificateNames) = (client, secret, names)
+                }
+            }
+            let refused = "unauthenticated invalid_client"
+            for (client, names, secret) in [
+                ("jobs", ["subject:CN=x", "dns:jobs.example.org"], ""),
+                ("jobs", ["subject:CN=jobs,O=Example"], ""),
+                ("both", ["uri:spiffe://example.org/both"], ""),
+                ("both", [], Self.secrets[2].text),
+                ("both", ["dns:jobs.example.org"], Self.secrets[2].text),
+            ] {
+                let found = try await code(client, names, secret)
+                #expect(found == nil, "\(client) \(names)")
+            }
+            for (client, names, secret) in [
+                ("jobs", [], ""), ("jobs", ["dns:JOBS.example.org"], ""),
+                ("jobs", ["uri:jobs.example.org", "dns:a.jobs.example.org"], ""),
+                ("jobs", ["dns:jobs.example.org"], "wrong"), ("jobs", [], Self.secrets[2].text),
+                // Another client's certificate.
+                ("both", ["dns:jobs.example.org"], ""), ("shop", ["dns:jobs.example.org"], ""),
+                ("nobody", ["dns:jobs.example.org"], ""), ("", ["dns:jobs.example.org"], ""),
+            ] {
+                let found = try await code(client, names, secret)
+                #expect(found == refused, "\(client) \(names)")
+            }
         }
     }
 
@@ -243,7 +285,13 @@ struct ClientFileTests {
             ("", "it has the wrong type"), ("clients: 3", "clients has the wrong type"),
             ("{", "cannot be read"),
             ("client: []", "unknown key client"),
-            ("clients: [{id: shop}]", "clients[0] secret_sha256 is missing"),
+            ("clients: [{id: shop}]", "clients[0] users is missing"),
+            ("clients: [{id: a, users: ['*']}]", "clients[0].secret_sha256"),
+            (
+                "clients: [{id: a, users: ['*'], certificate: ['jobs']}]",
+                "clients[0].certificate"
+            ),
+            ("clients: [{id: a, users: ['*'], certificate: []}]", "clients[0].certificate"),
             (client("role: [x]"), "clients[0] has the unknown key role"),
             (client("roles: [\"a b\"]"), "clients[0].roles"),
             (client("max_lifetime_seconds: 0"), "clients[0].max_lifetime_seconds"),
@@ -282,6 +330,40 @@ struct ClientFileTests {
         #expect(book["web"] != nil)
         #expect(ClientBook.problems(configuration).map(\.key) == ["OVERSYNC_AUTH_CLIENTS"])
         #expect(ClientBook.problems(Configuration(environment: [:])).isEmpty)
+    }
+
+    @Test("The audit is shown names, and for each a text that changes with anything of its client")
+    func shown() throws {
+        let hash = String(repeating: "b", count: 64)
+        func shown(
+            _ lines: String, others: [String] = [], key: String = "k"
+        ) throws -> [String: String] {
+            let more = others.map {
+                "  - {id: \($0), secret_sha256: ['\(hash)'], users: ['*']}\n"
+            }
+            let configuration = Configuration(
+                environment: ["OVERSYNC_AUTH_CLIENTS": Self.client(lines) + more.joined()])
+            let book = try ClientBook(configuration, lifetime: 900)
+            return Dictionary(uniqueKeysWithValues: book.shown(by: key).map { ($0, $1) })
+        }
+        let name = "OVERSYNC_AUTH_CLIENTS shop"
+        let plain = try shown("")
+        #expect(plain.keys.sorted() == [name])
+        #expect(plain[name]?.wholeMatch(of: /[0-9a-f]{16}/) != nil)
+        #expect(try shown("") == plain)
+        var texts: Set = [plain[name], try shown("", key: "other")[name]]
+        for lines in [
+            "roles: [a]", "roles: [a, b]", "devices: [a]", #"devices: ["a*"]"#,
+            "max_lifetime_seconds: 5", #"certificate: ["dns:a"]"#, "roles: [ab]",
+            #"certificate: ["dns:b"]"#,
+        ] { texts.insert(try shown(lines)[name]) }
+        #expect(texts.count == 10)
+        let two = try shown("", others: ["web"])
+        #expect(two[name] == plain[name] && two.count == 2)
+        let all = try shown("", others: (0..<250).map { "c\($0)" })
+        #expect(all.count == 201)
+        #expect(all["OVERSYNC_AUTH_CLIENTS, others"]?.hasPrefix("51 clients, hash ") == true)
+        #expect(!all.values.contains { $0.contains(hash) })
     }
 
     @Test(

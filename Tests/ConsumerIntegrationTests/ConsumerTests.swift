@@ -11,10 +11,10 @@ struct ConsumerTests {
     private static let limit: Duration = .seconds(180)
 
     @Test(
-        "An app that depends on the device resolves GRDB and nothing else",
+        "An app that depends on the device resolves GRDB and swift-log, and nothing else",
         arguments: ["OverSQLite", "OverSQLiteTestSupport"])
     func device(product: String) async throws {
-        #expect(try await Self.packages(of: product, traits: []) == ["grdb.swift"])
+        #expect(try await Self.packages(of: product, traits: []) == ["grdb.swift", "swift-log"])
     }
 
     @Test("The transport for Linux brings its own packages, and none of the server's")

@@ -33,8 +33,8 @@ struct ConfigurationPageTests {
     @Test func `every variable that any source names is on the page, and no other`() throws {
         let page = try Repository.text(of: Self.page)
         let listed = Set(
-            page.matches(of: /(?m)^\| (`OVERSYNC_[^|]+)\|/).flatMap { line in
-                line.output.1.matches(of: /OVERSYNC_[A-Z0-9_]+/).map { String($0.output) }
+            page.matches(of: /(?m)^\| (`(?:OVERSYNC|OTEL)_[^|]+)\|/).flatMap { line in
+                line.output.1.matches(of: /(?:OVERSYNC|OTEL)_[A-Z0-9_]+/).map { String($0.output) }
             })
         var named: Set<String> = []
         let sources = try Repository.texts(
@@ -69,7 +69,7 @@ struct ConfigurationPageTests {
     private static func onPage() throws -> [String: Described] {
         var settings: [String: Described] = [:]
         for line in try Repository.text(of: page).split(separator: "\n")
-        where line.hasPrefix("| `OVERSYNC_") {
+        where line.hasPrefix("| `OVERSYNC_") || line.hasPrefix("| `OTEL_") {
             let cells = line.split(separator: "|").map {
                 $0.trimmingCharacters(in: .whitespaces).replacing("`", with: "")
             }

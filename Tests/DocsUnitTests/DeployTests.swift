@@ -126,7 +126,7 @@ struct DeployTests {
             }
             if kinds[key]?.hasPrefix("secret") == true {
                 // A connection string without its password is none.
-                #expect(key == "OVERSYNC_DATABASE_URL" && value.contains(/^postgresql:\/\/[^:@]+@/))
+                #expect(key.hasSuffix("_DATABASE_URL") && value.contains(/^postgresql:\/\/[^:@]+@/))
             }
             #expect(!key.contains("PASSWORD") || key.hasSuffix("_FILE"), "\(key)")
         }

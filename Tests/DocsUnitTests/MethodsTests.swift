@@ -24,6 +24,11 @@ struct MethodsTests {
             "\($0.output.3) \($0.output.1) \($0.output.2)"
         }
         #expect(defined.count > 10)
+        // Settings name methods, of which each service has a list.
+        for method in source.matches(of: /static let (\w+) = RPCMethod</) {
+            let name = "\(method.output.1).name"
+            #expect(source.contains(name + ",") || source.contains(name + "]"), "\(name)")
+        }
         #expect(Set(methods) == defined && methods.count == defined.count)
     }
 }

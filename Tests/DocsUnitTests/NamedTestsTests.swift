@@ -45,6 +45,19 @@ struct NamedTestsTests {
         try expectTests(lines)
     }
 
+    @Test func `every promise of security, and every line of OWASP's list, has a test that exists`()
+        throws
+    {
+        let lines = try Self.table(in: "Docs/security.md")
+        let promises = lines.filter { $0[0].wholeMatch(of: /T[0-9]+/) != nil }
+        #expect(promises.map(\.first) == promises.indices.map { "T\($0 + 1)" })
+        #expect(promises.count >= 14)
+        let risks = lines.filter { $0[0].hasPrefix("API") }
+        #expect(
+            risks.map { $0[0].prefix { $0 != " " } } == (1...10).map { "API\($0):2023" })
+        try expectTests(promises + risks)
+    }
+
     private func expectTests(_ lines: [[String]]) throws {
         let sources = try Self.testSources()
         for line in lines {

@@ -180,6 +180,18 @@ struct StrangersAtEveryDoor {
         ),
         ("GET /admin/devices", [Knock(), Knock { "?user=\($0.user)" }]),
         ("GET /admin/users", [Knock { "?user=\($0.user)" }]),
+        ("GET /admin/devices/explain", [Knock { "?user=\($0.user)&device=phone" }]),
+        (
+            "GET /admin/rows",
+            [Knock { "?user=\($0.user)&schema=business&table=users&pk=\($0.userKey)" }]
+        ),
+        ("GET /admin/services", [Knock()]),
+        ("GET /admin/metrics", [Knock()]),
+        ("GET /admin/overview", [Knock()]),
+        ("GET /admin/tables", [Knock()]),
+        ("GET /admin/conflicts", [Knock()]),
+        ("GET /admin/audit", [Knock()]),
+        ("GET /admin/keys", [Knock()]),
         (
             "POST /admin/devices/revoke",
             [Knock(query: "", body: #"{"user_id":"u","source_id":"d"}"#)]

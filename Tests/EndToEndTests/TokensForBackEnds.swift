@@ -64,6 +64,19 @@ struct TokensForBackEnds {
         // Before the file named the client.
         #expect(text.contains("unknown refused (invalid_client) by unknown from 127.0.0.1"))
         #expect(!text.contains("ovs_"))
+        // The clients that came and went; Auth records them when it has read them.
+        try await eventually("the clients are recorded") {
+            let (_, changes) = try await runProgram(
+                "oversync",
+                [
+                    "audit", "--action", "configuration.change", "--json", "--database",
+                    stack.database,
+                ], withErrors: false)
+            #expect(!changes.contains("secret") && !changes.contains("customer"))
+            let found = changes.matches(
+                of: /"OVERSYNC_AUTH_CLIENTS shop":\{"from":(null|"\w{16}"),"to":(null|"\w{16}")\}/)
+            return found.map { $0.output.1 == "null" ? "came" : "went" } == ["came", "went"]
+        }
     }
 
     private static func plan(_ directory: StackDirectory) -> Stack.Plan {

@@ -21,5 +21,5 @@ package struct Behaviour: Sendable, CustomStringConvertible {
     package static let all =
         Uploads.behaviours + Refusals.behaviours + Bodies.behaviours + Feeds.behaviours
         + Histories.behaviours + Tags.behaviours + Rights.behaviours + Sums.behaviours
-        + Doors.behaviours
+        + Numbers.behaviours + Doors.behaviours
 }

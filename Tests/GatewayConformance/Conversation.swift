@@ -19,6 +19,9 @@ final class Conversation: Sendable {
 
     func user(_ name: String) -> String { "\(name)-\(mark)" }
 
+    /// Of which its numbers are made, so that no other conversation has them.
+    var base: Int { Int(mark.prefix(8), radix: 16) ?? 0 }
+
     /// A row key: the same number, the same UUID.
     func key(_ number: Int) -> String {
         let digits = String(number)
@@ -44,6 +47,8 @@ struct WirePeer: Sendable {
     var history: String?
     /// The tables that they take for readable.
     var tables: String?
+    /// The kinds of keys that they ask for.
+    var keyKinds: String?
 
     /// Sends changes and compares the answer.
     ///
@@ -83,6 +88,7 @@ struct WirePeer: Sendable {
         if let epoch { request.headers["Oversync-Epoch"] = epoch }
         if let history { request.headers["Oversync-History"] = history }
         if let tables { request.headers["Oversync-Tables"] = tables }
+        if let keyKinds { request.headers["Oversync-Key-Kinds"] = keyKinds }
         return try await conversation.gateway.transport.send(request)
     }
 }

@@ -31,6 +31,7 @@ package enum ConformanceTables {
           - {table: business.users, owner: owner_id}
           - {table: business.posts, owner: owner_id}
           - {table: business.currencies, owner: owner_id, key: code}
+          - {table: business.tickets, owner: owner_id}
         """
 
     /// SQL that makes them there.
@@ -43,5 +44,8 @@ package enum ConformanceTables {
           user_id uuid NOT NULL REFERENCES business.users (id) DEFERRABLE INITIALLY DEFERRED);
         CREATE TABLE business.currencies (
           owner_id text NOT NULL, code text NOT NULL, name text, PRIMARY KEY (owner_id, code));
+        CREATE TABLE business.tickets (
+          id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, owner_id text NOT NULL, title text,
+          next_id bigint REFERENCES business.tickets (id) DEFERRABLE INITIALLY DEFERRED);
         """
 }

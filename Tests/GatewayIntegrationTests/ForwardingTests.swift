@@ -8,6 +8,7 @@ import ServiceLifecycle
 import SwiftProtobuf
 import Synchronization
 import Testing
+import Traces
 
 @testable import Gateway
 
@@ -67,7 +68,23 @@ struct ForwardingTests {
             #expect(request.atomic)
             #expect(context.caller == CallerIdentity(user: "user-1", device: "device-1"))
             #expect(context.requestID == "r-1")
-            #expect(context.traceparent?.hasPrefix("00-aaaa") == true)
+            #expect(context.trace?.traceparent.hasPrefix("00-aaaa") == true)
+        }
+    }
+
+    @Test func `the kinds of keys that a client asks for go through, as far as they are known`()
+        async throws
+    {
+        let seen = Seen<PullChangesRequest>()
+        try await withGateway(upstreams: ["download": download(seen)]) { gateway in
+            for asked in ["integer", " uuid , integer,other ", "Integer", ""] {
+                let reply = try await gateway.sendSigned(
+                    .GET, "/sync/download?after=0", headers: ["Oversync-Key-Kinds": asked])
+                #expect(reply.status == 200)
+            }
+            _ = try await gateway.sendSigned(.GET, "/sync/download?after=0")
+            let kinds = seen.all.map { $0.2.caller?.keyKinds }
+            #expect(kinds == [["integer"], ["integer"], [], [], []])
         }
     }
 

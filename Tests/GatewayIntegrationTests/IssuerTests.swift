@@ -144,6 +144,9 @@ struct IssuerTests {
                         #expect(
                             metrics.contains(
                                 "oversync_gateway_jwks_age_seconds{issuer=\"\(name)\"}"))
+                        #expect(
+                            metrics.contains(
+                                "oversync_gateway_jwks_refresh_seconds{issuer=\"\(name)\"} 300"))
                     }
                     #expect(
                         gateway.counted(

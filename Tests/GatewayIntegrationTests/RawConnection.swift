@@ -16,6 +16,7 @@ struct RawConnection {
     /// Opens one for `body`.
     ///
     /// - Parameters:
+    ///   - port: nil is that of devices.
     ///   - speaksTLS: false stays silent after the TCP connection is there.
     ///   - alpn: `h2` or `http/1.1`.
     ///   - resets: ends with a reset and not in order, as a device does that is gone.
@@ -23,8 +24,8 @@ struct RawConnection {
     ///     system.
     ///   - adjust: changes what the client offers of TLS.
     static func with<Result>(
-        _ gateway: RunningGateway, speaksTLS: Bool = true, alpn: String = "http/1.1",
-        resets: Bool = false, receiveBufferBytes: Int? = nil,
+        _ gateway: RunningGateway, at port: Int? = nil, speaksTLS: Bool = true,
+        alpn: String = "http/1.1", resets: Bool = false, receiveBufferBytes: Int? = nil,
         adjusting adjust: (inout TLSConfiguration) -> Void = { _ in },
         _ body: (RawConnection) async throws -> Result
     ) async throws -> Result {
@@ -41,7 +42,7 @@ struct RawConnection {
         }
         let channel =
             try await bootstrap
-            .connect(host: "localhost", port: gateway.port) { channel in
+            .connect(host: "localhost", port: port ?? gateway.port) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if speaksTLS {
                         let handler = try NIOSSLClientHandler(
@@ -74,8 +75,10 @@ struct RawConnection {
     }
 
     /// Sends and reads until the gateway closes.
-    static func exchange(_ gateway: RunningGateway, _ text: String) async throws -> String {
-        try await with(gateway) { connection in
+    static func exchange(
+        _ gateway: RunningGateway, _ text: String, at port: Int? = nil
+    ) async throws -> String {
+        try await with(gateway, at: port) { connection in
             try await connection.outbound.write(ByteBuffer(string: text))
             var answer = ""
             for try await part in connection.inbound { answer += String(buffer: part) }

@@ -215,7 +215,7 @@ func withGateway(
 final class CapturedLog: LogOutput, Sendable {
     private let lines = Mutex<[String]>([])
 
-    func write(_ line: [UInt8]) {
+    func write(_ line: [UInt8], at level: Logger.Level) {
         lines.withLock { $0.append(String(decoding: line, as: UTF8.self)) }
     }
 

@@ -13,6 +13,12 @@ struct TLSOfferTests {
         let isTaken: Bool
 
         var testDescription: String { "\(version) \(suite?.rawValue ?? 0)" }
+
+        func adjust(_ tls: inout TLSConfiguration) {
+            tls.minimumTLSVersion = version
+            tls.maximumTLSVersion = version
+            if let suite { tls.cipherSuiteValues = [suite] }
+        }
     }
 
     /// The test's certificate has an ECDSA key.
@@ -35,11 +41,7 @@ struct TLSOfferTests {
         try await withGateway { gateway in
             let answer = try? await RawConnection.with(
                 gateway,
-                adjusting: { tls in
-                    tls.minimumTLSVersion = offer.version
-                    tls.maximumTLSVersion = offer.version
-                    if let suite = offer.suite { tls.cipherSuiteValues = [suite] }
-                },
+                adjusting: offer.adjust,
                 { connection in
                     let request = RawConnection.get("/health", token: "", "Connection: close\r\n")
                     try await connection.outbound.write(ByteBuffer(string: request))

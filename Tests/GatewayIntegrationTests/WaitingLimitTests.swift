@@ -4,6 +4,7 @@ import Protos
 import RPC
 import SwiftProtobuf
 import Synchronization
+import Telemetry
 import Testing
 
 @testable import Gateway
@@ -151,6 +152,30 @@ struct WaitingLimitTests {
                 try await eventually { gateway.longPolls == 0 && waiting.count == 0 }
             }
             try await eventually { gateway.longPolls == 0 && waiting.count == 0 }
+        }
+    }
+
+    @Test("How long a poll waited is no time of the server's, though its client has gone")
+    func timeOfGone() async throws {
+        let waiting = Waiting()
+        // What a busy machine adds to the rest is in both times that are compared.
+        let held: Duration = .milliseconds(500)
+        try await withGateway(upstreams: Self.waitingPolls(waiting)) { gateway in
+            let token = try await RunningGateway.token()
+            let start = ContinuousClock.now
+            try await RawConnection.with(gateway) { connection in
+                let poll = RawConnection.get("/sync/download?wait=50", token: token)
+                try await connection.outbound.write(ByteBuffer(string: poll))
+                try await eventually { waiting.count == 1 }
+                let waits = ContinuousClock.now
+                try await eventually { ContinuousClock.now - waits >= held }
+            }
+            let sum = #/oversync_gateway_request_seconds_sum\{[^}]*sync/download[^}]*\} (\S+)/#
+            try await eventually { gateway.metrics.rendered().contains(sum) }
+            let total = ContinuousClock.now - start
+            let counted = try #require(gateway.metrics.rendered().firstMatch(of: sum))
+            let seconds = try #require(Double(counted.output.1))
+            #expect(seconds <= (total - held) / .seconds(1))
         }
     }
 

@@ -78,7 +78,7 @@ struct IssuerFileTests {
     @Test(arguments: [
         ("", "is empty"), ("- ", "must be a mapping"), ("{", "is not YAML"), ("5", "mapping"),
         ("issuers: []", "1 to 32"), ("issuers: 5", "list"),
-        ("issuers: []\nmore: 1", "nothing beside"),
+        ("issuers: []\nmore: 1", "nothing else"),
         ("issuer: a", ".audience is missing"),
     ])
     func `what describes no issuer is refused with its place`(yaml: String, part: String) {

@@ -89,7 +89,8 @@ enum Conflicts {
         SyncTable("posts"),  // id TEXT PRIMARY KEY: a UUID in any spelling
         SyncTable("photos"),  // id BLOB PRIMARY KEY: the UUID's 16 bytes
         SyncTable("currencies", keyKind: .text),  // code TEXT PRIMARY KEY
-        SyncTable("memberships", keyColumn: "sync_id"),  // beside a primary key of two columns
+        SyncTable("memberships", keyColumn: "sync_id"),  // besides a primary key of two columns
+        SyncTable("orders", keyKind: .integer),  // id INTEGER PRIMARY KEY: bigint on the server
     ]
     // end
 }

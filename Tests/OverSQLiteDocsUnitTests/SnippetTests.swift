@@ -150,7 +150,7 @@ struct SnippetTests {
     @Test("every table of the articles can be named to an engine")
     func tables() {
         #expect(Conflicts.tables.map(\.name) == ["posts", "prices", "drafts"])
-        #expect(Conflicts.keyed.map(\.keyColumn) == [nil, nil, nil, "sync_id"])
+        #expect(Conflicts.keyed.map(\.keyColumn) == [nil, nil, nil, "sync_id", nil])
     }
 
     /// What only the main actor may touch, as an app's view model.

@@ -49,25 +49,6 @@ import Testing
         }
     }
 
-    /// A gateway that says what its columns are.
-    private final class Typed: HTTPTransport {
-        let gateway: InMemoryGateway
-        let tables: Mutex<String>
-
-        init(_ gateway: InMemoryGateway, _ tables: String) {
-            self.gateway = gateway
-            self.tables = Mutex(tables)
-        }
-
-        func send(_ request: TransportRequest) async throws -> TransportResponse {
-            guard request.url.path.hasSuffix("capabilities") else {
-                return try await gateway.send(request)
-            }
-            let body = #"{"api_versions":[1],"features":[],"tables":\#(tables.withLock { $0 })}"#
-            return TransportResponse(status: 200, body: Array(body.utf8))
-        }
-    }
-
     private static func tables(_ columns: String) -> String {
         #"[{"schema":"business","table":"t","key_kind":"uuid","read":true,"columns":\#(columns)}]"#
     }
@@ -75,7 +56,7 @@ import Testing
     private static let wide =
         #"[{"name":"v","type":"numeric(20,0)","kind":"decimal","of_a_later_server":[1]}]"#
 
-    private func device(_ transport: Typed) throws -> Device {
+    private func device(_ transport: TypedGateway) throws -> Device {
         try Device(
             schema: "CREATE TABLE t (id TEXT PRIMARY KEY, v DECIMAL(20,0))",
             tables: [SyncTable("t")], adjust: { $0.transport = transport })
@@ -88,7 +69,7 @@ import Testing
     @Test("it is told of with the first sync, once however many rows there are, and while it is so")
     func lifetime() async throws {
         let gateway = InMemoryGateway()
-        let transport = Typed(gateway, Self.tables(Self.wide))
+        let transport = TypedGateway(gateway, Self.tables(Self.wide))
         let device = try device(transport)
         #expect(told(device) == [])
         for number in 1...20 {
@@ -114,7 +95,7 @@ import Testing
         arguments: ["7", "null", "[7]", #"[{"name":"v"}]"#, #"{"v":"numeric"}"#])
     func malformed(columns: String) async throws {
         let gateway = InMemoryGateway()
-        let device = try device(Typed(gateway, Self.tables(columns)))
+        let device = try device(TypedGateway(gateway, Self.tables(columns)))
         try device.execute("INSERT INTO t VALUES (?, 1)", [key(1)])
         try await device.sync()
         #expect(told(device) == [])

@@ -18,10 +18,52 @@ import Testing
             .serverWins, .clientWins,
         ], [1, 2, 3, 4, 5, 22] as [UInt64])
     func converge(policy: ConflictPolicy, seed: UInt64) async throws {
+        try await converge(policy, seed, .uuids)
+    }
+
+    @Test(
+        "devices with integer keys, random edits and faults end with the same rows as the gateway",
+        arguments: [ConflictPolicy.fieldwise(), .serverWins, .clientWins], [7, 8, 9] as [UInt64])
+    func convergeNumbers(policy: ConflictPolicy, seed: UInt64) async throws {
+        try await converge(policy, seed, .numbers)
+    }
+
+    /// Which keys the rows have.
+    enum Keys {
+        case uuids, numbers
+
+        var schema: String {
+            switch self {
+            case .uuids: postsAndUsers
+            case .numbers:
+                postsAndUsers.replacing(
+                    "id TEXT PRIMARY KEY NOT NULL", with: "id INTEGER PRIMARY KEY"
+                )
+                .replacing("user_id TEXT", with: "user_id INTEGER")
+            }
+        }
+
+        var tables: [SyncTable] {
+            ["users", "posts"].map { SyncTable($0, keyKind: self == .uuids ? .uuid : .integer) }
+        }
+
+        var gateway: InMemoryGateway {
+            guard self == .numbers else { return InMemoryGateway() }
+            return InMemoryGateway(tables: [
+                .init("users", key: .integer), .init("posts", key: .integer),
+            ])
+        }
+
+        func of(_ number: Int) -> DatabaseValue {
+            self == .uuids ? key(number).databaseValue : number.databaseValue
+        }
+    }
+
+    private func converge(_ policy: ConflictPolicy, _ seed: UInt64, _ keys: Keys) async throws {
         var random = SeededGenerator(seed: seed)
-        let gateway = InMemoryGateway()
+        let gateway = keys.gateway
         let devices = try ["one", "two", "three"].map { name in
-            try Device(name, gateway) { configuration in
+            try Device(name, gateway, schema: keys.schema, tables: keys.tables) { configuration in
                 configuration.conflictPolicy = policy
                 configuration.pageLimit = 3
                 configuration.uploadLimit = 4
@@ -29,7 +71,7 @@ import Testing
         }
         for _ in 0..<Self.edits {
             let device = devices[Int.random(in: 0..<3, using: &random)]
-            try Self.edit(device, &random)
+            try Self.edit(device, &random, keys)
             try await Self.disturb(device, gateway, &random)
         }
         gateway.clearFaults()
@@ -46,8 +88,8 @@ import Testing
                 let local = try device.lines("SELECT * FROM \(table) ORDER BY id")
                 let first = try devices[0].lines("SELECT * FROM \(table) ORDER BY id")
                 #expect(local == first, "\(device.name)")
-                let keys = try device.lines("SELECT id FROM \(table) ORDER BY id")
-                #expect(keys == gateway.rows(table).keys.sorted(), "\(device.name)")
+                let names = try device.lines("SELECT id FROM \(table) ORDER BY id")
+                #expect(names == gateway.rows(table).keys.sorted(), "\(device.name)")
                 for (key, payload) in gateway.rows(table) {
                     #expect(try Self.localPayload(key, in: table, of: device) == payload)
                 }
@@ -57,15 +99,19 @@ import Testing
 
     static func localPayload(_ key: String, in table: String, of device: Device) throws -> String {
         let schema = try #require(device.engine.session.catalog.table(wireName: table))
+        let name = DeviceRowKey(wire: key)
         return try device.database.read { db in
             let row = try RowEncoder(db: db).encode(
-                schema, local: key.databaseValue, key: DeviceRowKey(wire: key))
+                schema, local: schema.keyForm.local(name), key: name)
             guard case .payload(let bytes) = row else { return "" }
             return String(decoding: bytes, as: UTF8.self)
         }
     }
 
-    static func edit(_ device: Device, _ random: inout SeededGenerator) throws {
+    static func edit(
+        _ device: Device, _ random: inout SeededGenerator, _ kind: Keys = .uuids
+    ) throws {
+        let key = kind.of
         let number = Int.random(in: keys, using: &random)
         let other = Int.random(in: keys, using: &random)
         let value = Int.random(in: 0..<1000, using: &random)

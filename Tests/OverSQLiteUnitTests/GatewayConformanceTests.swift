@@ -9,6 +9,7 @@ import Testing
     private static let tables: [InMemoryGateway.Table] = [
         .init("posts", required: ["user_id"], references: ["user_id": "users"]),
         .init("users", required: ["name"]), .init("currencies", key: .text),
+        .init("tickets", key: .integer, references: ["next_id": "tickets"]),
     ]
 
     @Test("The gateway in memory obeys the protocol", arguments: Behaviour.all)

@@ -40,7 +40,7 @@ struct DeviceSchema: Sendable, CustomTestStringConvertible {
 
     var testDescription: String { name }
 
-    static let all = [small, wide, awkward]
+    static let all = [small, wide, awkward, numbered]
 
     static let small = DeviceSchema(
         name: "small",
@@ -49,6 +49,19 @@ struct DeviceSchema: Sendable, CustomTestStringConvertible {
             CREATE TABLE tags (code TEXT PRIMARY KEY NOT NULL, label TEXT UNIQUE);
             """,
         tables: [SyncTable("notes"), SyncTable("tags", keyKind: .text)])
+
+    /// Keys that are numbers: SQLite's own, and another column.
+    static let numbered = DeviceSchema(
+        name: "numbered",
+        sql: """
+            CREATE TABLE orders (id INTEGER PRIMARY KEY, title TEXT);
+            CREATE TABLE lines (
+                number BIGINT NOT NULL UNIQUE, order_id INTEGER REFERENCES orders, note TEXT);
+            """,
+        tables: [
+            SyncTable("orders", keyKind: .integer),
+            SyncTable("lines", keyColumn: "number", keyKind: .integer),
+        ])
 
     /// More columns than one `json_object` takes.
     static let wide = DeviceSchema(

@@ -127,4 +127,32 @@ import Testing
         for device in [laptop, phone, laptop] { try await device.sync() }
         try expect(["1|c|7"], at: [phone, laptop])
     }
+
+    /// ```
+    /// phone    a ─ b ──────────── edits: c ─ sends c ─────────── knows c
+    /// laptop       b ──────────────────────────────── sends b ── knows b
+    /// server   1   2 ─ back to 1 ──────────── 3 ─ back to 1 ─ 2
+    /// ```
+    @Test(
+        "An edit of a lost version is newer than that, also when the server loses both again",
+        arguments: [true, false])
+    func lostTwice(laptopFirst: Bool) async throws {
+        let phone = try Device("phone", gateway)
+        let laptop = try Device("laptop", gateway)
+        try insert(1, "a", phone)
+        try await phone.sync()
+        try phone.execute("UPDATE users SET name = 'b'")
+        for device in [phone, laptop] { try await device.sync() }
+        gateway.fork(atSequence: 1)
+        try phone.execute("UPDATE users SET name = 'c'")
+        try await phone.sync()
+        #expect(gateway.version("users", key(1)) == 3)
+        gateway.fork(atSequence: 1)
+        for device in [phone, laptop] { device.clock.advance(seconds: HistoryRules.pause) }
+        for device in laptopFirst ? [laptop, phone, laptop] : [phone, laptop, phone] {
+            try await device.sync()
+        }
+        try expect(["1|c|-"], at: [phone, laptop])
+        #expect(try await phone.engine.settledConflicts.isEmpty)
+    }
 }

@@ -76,7 +76,7 @@ import Testing
         #expect(device.engine.status.heldCount == 1)
     }
 
-    @Test("a clause of the table's own for conflicts has its say")
+    @Test("a clause of the table's own for conflicts replaces no row by the server's")
     func clauseOfTheTable() async throws {
         let schema = Self.uniqueNames.replacing("UNIQUE", with: "UNIQUE ON CONFLICT REPLACE")
         let device = try Device(schema: schema, tables: [SyncTable("users")])
@@ -85,8 +85,8 @@ import Testing
             device.gateway.write("users", key(number), PullTests.user(number, name))
         }
         try await device.engine.fetchChanges()
-        #expect(try device.text("SELECT id FROM users WHERE name = '1'") == key(Self.many))
-        #expect(device.engine.status.heldCount == 0)
+        #expect(try device.text("SELECT id FROM users WHERE name = '1'") == key(1))
+        #expect(try await device.engine.heldRows.map(\.key) == [key(Self.many)])
     }
 
     @Test(

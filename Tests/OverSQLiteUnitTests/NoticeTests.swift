@@ -47,6 +47,66 @@ import Testing
         #expect(kinds(try engine(DatabaseQueue())).isEmpty)
     }
 
+    @Test(
+        "a column in which a trigger changes rows of the server's is told of",
+        arguments: ["", "TEMP "])
+    func alteredRows(place: String) async throws {
+        let device = try Device()
+        func trigger(_ condition: String) -> String {
+            """
+            CREATE \(place)TRIGGER touch AFTER UPDATE ON users \(condition) BEGIN
+              UPDATE users SET age = 99 WHERE id = NEW.id;
+            END
+            """
+        }
+        func told() -> [String?] {
+            device.engine.status.notices.filter { $0.kind == .alteredRow }.map(\.subject)
+        }
+        try device.execute(trigger("WHEN NOT EXISTS (SELECT 1 FROM _sync_applying)"))
+        for age in 1...2 {
+            device.gateway.write("users", key(1), #"{"id":"\#(key(1))","name":"a","age":\#(age)}"#)
+            try await device.sync()
+        }
+        #expect(told() == [])
+        #expect(try device.count("SELECT age FROM users") == 2)
+        try device.execute("DROP TRIGGER touch")
+        try device.execute(trigger(""))
+        for age in 3...4 {
+            device.gateway.write("users", key(1), #"{"id":"\#(key(1))","name":"a","age":\#(age)}"#)
+            try await device.sync()
+        }
+        #expect(told() == ["users.age"])
+        #expect(try device.queue().isEmpty)
+    }
+
+    @Test("a connection on which the triggers cannot run is refused at the start")
+    func untrustedSchema() throws {
+        var untrusting = Configuration()
+        untrusting.prepareDatabase { try $0.execute(sql: "PRAGMA trusted_schema = OFF") }
+        let database = try DatabaseQueue(configuration: untrusting)
+        try database.write { try $0.execute(sql: "CREATE TABLE t (id TEXT PRIMARY KEY)") }
+        let settings = try configuration(InMemoryGateway())
+        func start() throws {
+            _ = try SyncEngine(
+                for: database, tables: [SyncTable("t")], configuration: settings,
+                credentials: { InMemoryGateway.token(device: "one") })
+        }
+        // Some builds of SQLite trust these functions: then the app can write.
+        do {
+            try start()
+            try database.write { try $0.execute(sql: "INSERT INTO t VALUES ('\(key(1))')") }
+        } catch let error as SyncError {
+            #expect("\(error)".contains("PRAGMA trusted_schema = ON"))
+            let left = try database.read {
+                try Int.fetchOne(
+                    $0, sql: "SELECT count(*) FROM sqlite_master WHERE name LIKE '_sync%'")
+            }
+            #expect(left == 0)
+        }
+        try database.write { try $0.execute(sql: "PRAGMA trusted_schema = ON") }
+        try start()
+    }
+
     @Test("unique values that clash with those of other devices are told of at the start")
     func uniqueness() throws {
         let device = try Device(

@@ -64,6 +64,49 @@ import Testing
         #expect(seen.map { $0?.appliedRows } == [4, 8])
     }
 
+    @Test("an upload shows how many rows are answered, of those to send, and ends with the run")
+    func upload() async throws {
+        let device = try Device("one", InMemoryGateway()) { $0.uploadLimit = 2 }
+        for number in 1...5 {
+            try device.execute("INSERT INTO users (id) VALUES (?)", [key(number)])
+        }
+        let seen = try await Self.uploads(device, count: 3)
+        #expect(seen.map { $0?.answeredRows } == [0, 2, 4])
+        #expect(seen.map { $0?.totalRows } == [5, 5, 5])
+        #expect(seen.map { $0?.fraction } == [0, 0.4, 0.8])
+        #expect(device.engine.status.uploadProgress == nil)
+    }
+
+    @Test("an upload that fails shows no progress, and the next one counts what is left")
+    func brokenUpload() async throws {
+        let device = try Device("one", InMemoryGateway()) { $0.uploadLimit = 2 }
+        for number in 1...5 {
+            try device.execute("INSERT INTO users (id) VALUES (?)", [key(number)])
+        }
+        device.gateway.next(.upload, .holdRequest {})
+        device.gateway.next(.upload, .loseRequest)
+        await #expect(throws: SyncError.self) { try await device.sync() }
+        #expect(device.engine.status.uploadProgress == nil)
+        let seen = try await Self.uploads(device, count: 2)
+        #expect(seen.map { $0?.answeredRows } == [0, 2])
+        #expect(seen.map { $0?.totalRows } == [3, 3])
+    }
+
+    /// Syncs with a look at the progress before each upload's request.
+    private static func uploads(
+        _ device: Device, count: Int
+    ) async throws -> [SyncStatus.UploadProgress?] {
+        let seen = Mutex<[SyncStatus.UploadProgress?]>([])
+        let engine = device.engine
+        for _ in 0..<count {
+            device.gateway.next(
+                .upload,
+                .holdRequest { seen.withLock { $0.append(engine.status.uploadProgress) } })
+        }
+        try await device.sync()
+        return seen.withLock { $0 }
+    }
+
     @Test("a later sync shows the new part alone, and a look that brings nothing shows none")
     func later() async throws {
         let device = try Device("one", Self.gateway(rows: 10)) { $0.pageLimit = 4 }

@@ -230,7 +230,9 @@ import Testing
         device.gateway.next(
             .download, .answerInstead(status: 200, body))
         await #expect(throws: SyncError.self) { try await device.sync() }
-        #expect(device.gateway.requests.map(\.path) == ["/sync/bootstrap", "/sync/download"])
+        #expect(
+            device.gateway.requests.map(\.path)
+                == ["/sync/bootstrap", "/sync/capabilities", "/sync/download"])
     }
 
     @Test("observers of GRDB see what sync writes", .timeLimit(.minutes(1)))

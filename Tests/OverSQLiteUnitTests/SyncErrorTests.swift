@@ -12,6 +12,7 @@ import Testing
         (.unusableTable("t", "no key"), .fixSchema, false),
         (.newerMetadata(format: 9), .updateApp, false),
         (.damagedMetadata("_sync_state has no row"), .repairMetadata, false),
+        (.deviceUsedUp, .signIn, false),
         (.unreachable("no route"), .wait, true), (.notTheGateway("<html>"), .wait, true),
         (.unauthorized("expired"), .signIn, false), (.noCredentials("no session"), .signIn, true),
         (.busy(retryAfter: 4), .wait, true), (.noProgress(seconds: 130), .wait, true),

@@ -62,6 +62,17 @@ import Testing
                 columns: "pos TEXT NOT NULL",
                 more: "CREATE UNIQUE INDEX u ON steps (lower(pos)) WHERE note IS NULL",
                 values: [#""A""#, #""b""#]),
+            // The expression makes NULL a value that one row alone can have.
+            Constraint(
+                columns: "pos INTEGER",
+                more: "CREATE UNIQUE INDEX u ON steps (coalesce(pos, -1))", values: ["1", "null"]),
+            Constraint(
+                columns: "pos TEXT CHECK (length(pos) = 3)",
+                more: "CREATE UNIQUE INDEX u ON steps (ifnull(pos, ''))",
+                values: ["null", #""abc""#]),
+            Constraint(
+                columns: "pos REAL", more: "CREATE UNIQUE INDEX u ON steps (ifnull(pos, 0))",
+                values: ["0.5", "null"]),
         ]
     }
 

@@ -247,4 +247,25 @@ import Testing
                 == one.lines("SELECT id FROM v WHERE length(id) < 513"))
         #expect(try await one.engine.rejectedChanges.map(\.reason) == ["unsendable_key"])
     }
+
+    @Test(
+        "text with U+0000 or that is not UTF-8 steps aside, and is not sent as something else",
+        arguments: [
+            "'a' || char(0) || 'b'", "char(0)", "CAST(x'ff41' AS TEXT)",
+            // As many bytes as the character that a string has in their place.
+            "CAST(x'41f09f98' AS TEXT)",
+        ])
+    func unreadableText(_ text: String) async throws {
+        let device = try Device()
+        try device.execute(
+            "INSERT INTO users (id, name) VALUES ('\(key(1))', \(text)), ('\(key(2))', 'é')")
+        try await device.sync()
+        let rejected = try await device.engine.rejectedChanges
+        #expect(rejected.map(\.reason) == ["unsendable_value"])
+        #expect(rejected.first?.message?.hasPrefix("name: the text ") == true)
+        #expect(device.gateway.rows("users").keys.sorted() == [key(2)])
+        try device.execute("UPDATE users SET name = 'mended' WHERE id = '\(key(1))'")
+        try await device.sync()
+        #expect(device.gateway.rows("users").count == 2)
+    }
 }

@@ -165,8 +165,8 @@ import Testing
     @Test("a portal's page in place of the capabilities costs one delay, not the stream for good")
     func portal() async throws {
         let (device, gateway) = try await Self.start {
-            // The loop asks once by itself.
-            for _ in 1...2 { $0.gateway.next(.capabilities, .captivePortal) }
+            // The loop asks twice by itself: before and after it fetches.
+            for _ in 1...3 { $0.gateway.next(.capabilities, .captivePortal) }
         }
         try await Self.until { Self.polls(device) == 1 }
         #expect(gateway.streams.opened == 0)

@@ -81,6 +81,42 @@ import Testing
         }
     }
 
+    @Test func whoRemovesAllStatementsCostsTwoTransactionsAndNoMore() async throws {
+        let commands = ["SELECT 1", "DEALLOCATE ALL", "SELECT 2", "SELECT 3"].map { command($0) }
+        try await withConnection { connection in
+            var failures = 0
+            for _ in 1...10 {
+                for command in commands {
+                    let error = await postgresError { _ = try await connection.run(command) }
+                    guard let error else { continue }
+                    #expect(error.sqlState == .invalidStatementName)
+                    failures += 1
+                }
+            }
+            #expect(failures == 2)
+        }
+    }
+
+    @Test func aSessionThatEndsNamesTheStatementThatItWasAt() async throws {
+        try await withConnection { connection in
+            let error = await postgresError {
+                _ = try await connection.run([
+                    Command(Statement(name: "before", sql: "SELECT 1")),
+                    Command(
+                        Statement(
+                            name: "last",
+                            sql: "SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(60)")),
+                    Command(Statement(name: "after", sql: "SELECT 2")),
+                ])
+            }
+            #expect(error?.kind == .connectionLost)
+            #expect(error?.statementName == "last")
+            #expect(error?.commandIndex == 1)
+            let closed = await postgresError { _ = try await connection.run(command("SELECT 1")) }
+            #expect(closed?.kind == .connectionLost)
+        }
+    }
+
     @Test func oneNameForTwoTextsIsRefused() async throws {
         try await withConnection { connection in
             try await connection.run(Command(Statement(name: "same", sql: "SELECT 1")))

@@ -3,6 +3,7 @@ import Protos
 import SwiftProtobuf
 import Synchronization
 import Testing
+import Traces
 
 @testable import RPC
 
@@ -40,8 +41,9 @@ struct CallTests {
         } _: { client, _ in
             var request = PushChangesRequest()
             request.atomic = true
+            let parent = "00-\(String(repeating: "a", count: 32))-00000000000000bb-01"
             var sent = context("r-1", caller: CallerIdentity(user: "u", device: "d"))
-            sent.traceparent = "00-aa-bb-01"
+            sent.trace = TraceContext(traceparent: parent, tracestate: "a=1")
             let body = ByteBuffer(string: #"{"changes":[]}"#)
             let reply = try await client.call(
                 UploadRPC.pushChanges, request, body: body, context: sent)
@@ -49,7 +51,8 @@ struct CallTests {
             #expect(reply.message.lastSeq == Int64(body.readableBytes))
             let received = try #require(seen.withLock { $0 })
             #expect(received.requestID == "r-1")
-            #expect(received.traceparent == "00-aa-bb-01")
+            #expect(received.trace == sent.trace)
+            #expect(received.trace?.traceparent == parent && received.trace?.state == "a=1")
             #expect(received.caller == sent.caller)
             #expect((received.deadline - sent.deadline) < .seconds(1))
         }

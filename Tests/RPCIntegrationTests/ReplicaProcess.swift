@@ -10,13 +10,17 @@ final class ReplicaProcess: Sendable {
 
     init(_ name: String, in directory: RunDirectory, user: UInt32? = nil) async throws {
         self.name = name
-        // Beside the binary of the tests, wherever that was built.
+        running = try await RunningProgram(
+            Program(
+                try Self.executable(), [directory.path, name] + (user.map { ["\($0)"] } ?? [])))
+    }
+
+    /// Beside the binary of the tests, wherever that was built.
+    static func executable() throws -> String {
         let tests = URL(
             filePath: try FileManager.default.destinationOfSymbolicLink(
                 atPath: "/proc/self/exe"))
-        let file = tests.deletingLastPathComponent().appending(component: "rpc-test-replica")
-        running = try await RunningProgram(
-            Program(file.path, [directory.path, name] + (user.map { ["\($0)"] } ?? [])))
+        return tests.deletingLastPathComponent().appending(component: "rpc-test-replica").path
     }
 
     func send(_ signal: Int32) { running.send(signal) }

@@ -196,6 +196,25 @@ struct ReplicaTests {
         try await group.shutdownGracefully()
     }
 
+    @Test func `each replica answers a call to all, by its name, or fails by itself`() async throws
+    {
+        var router = RPCRouter()
+        router.on(UploadRPC.pushChanges) { _, _, _ in throw RPCFailure.draining }
+        let broken = RPCServer(
+            directory: directory.path, replica: "two", router: router, logger: quiet)
+        try await withClient { client, _ in
+            try await withServices([server("one"), broken, server("three")]) { _ in
+                try await eventually { client.replicas.count == 3 }
+                let answers = await client.callEach(
+                    UploadRPC.pushChanges, PushChangesRequest(), context: context())
+                #expect(answers.map(\.replica) == ["one", "three", "two"])
+                let bodies = answers.map { try? String(buffer: $0.outcome.get().body) }
+                #expect(bodies == ["one", "three", nil])
+                #expect(throws: RPCFailure.draining) { try answers[2].outcome.get() }
+            }
+        }
+    }
+
     @Test(arguments: [1, 2])
     func `rolling restarts under load lose no call`(connections: Int) async throws {
         let failures = Tally()

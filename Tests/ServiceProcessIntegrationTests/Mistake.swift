@@ -38,7 +38,7 @@ struct Mistake: Sendable, CustomTestStringConvertible {
         return mistake
     }
 
-    static let all = common + sockets + database + tls
+    static let all = common + sockets + database + tls + telemetry
 
     private static let common = [
         Mistake("a port that is a word", "OVERSYNC_ADMIN_PORT", value: "http"),
@@ -156,6 +156,17 @@ struct Mistake: Sendable, CustomTestStringConvertible {
         },
         Mistake("no certificate", "OVERSYNC_TLS_CERTIFICATE", of: { $0 == .gateway }, value: nil),
         Mistake("no key", "OVERSYNC_TLS_KEY", of: { $0 == .gateway }, value: nil),
+    ]
+
+    private static let telemetry = [
+        Mistake(
+            "a protocol of collectors that is not spoken", "OTEL_EXPORTER_OTLP_PROTOCOL",
+            value: "grpc"),
+        Mistake(
+            "a collector without a scheme", "OTEL_EXPORTER_OTLP_ENDPOINT", value: "collector:4318"),
+        Mistake(
+            "authorities of a collector that are none", "OTEL_EXPORTER_OTLP_CERTIFICATE"
+        ) { ["OTEL_EXPORTER_OTLP_CERTIFICATE": try $0.write("no certificate", "otlp.pem")] },
     ]
 
     private static func key(

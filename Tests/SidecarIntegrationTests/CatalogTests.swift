@@ -13,7 +13,11 @@ struct CatalogTests {
         CREATE TABLE s.nokey (id uuid, owner text);
         CREATE TABLE s.partial (id uuid, owner text);
         CREATE UNIQUE INDEX ON s.partial (id) WHERE owner IS NOT NULL;
+        CREATE TABLE s.days (id date PRIMARY KEY, owner text);
         CREATE TABLE s.numbers (id int PRIMARY KEY, owner text);
+        CREATE DOMAIN s.short AS smallint CHECK (VALUE > 0);
+        CREATE TABLE s.shorts (id s.short PRIMARY KEY, owner text);
+        CREATE TABLE s.made (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, owner text);
         CREATE TABLE s.two (a uuid, b uuid, owner text, PRIMARY KEY (a, b));
         CREATE TABLE s.owned (owner text, id varchar(20), PRIMARY KEY (owner, id));
         CREATE DOMAIN s.mykey AS uuid;
@@ -44,7 +48,8 @@ struct CatalogTests {
         ("{table: s.nokey, key: id}", ["s.nokey.key", "unique"]),
         ("{table: s.nokey}", ["s.nokey.key", "name the key column"]),
         ("{table: s.partial, key: id}", ["s.partial.key", "unique"]),
-        ("{table: s.numbers}", ["s.numbers.key", "integer", "uuid or text"]),
+        ("{table: s.days}", ["s.days.key", "date", "uuid, text, smallint, integer or bigint"]),
+        ("{table: s.numbers, key_kind: text}", ["s.numbers.key_kind", "integer", "text"]),
         ("{table: s.two}", ["s.two.key", "2"]),
         ("{table: s.good, key_kind: text}", ["s.good.key_kind", "uuid"]),
     ]
@@ -99,7 +104,9 @@ struct CatalogTests {
     func reading() async throws {
         try await TestDatabase.withDatabase(template: Self.template) { url in
             try await connected(to: url) { connection in
-                let yaml = ["good", "owned", "domains", "child", "other"].map {
+                let yaml = [
+                    "good", "owned", "domains", "child", "other", "numbers", "shorts", "made",
+                ].map {
                     "  - {table: s.\($0), owner: owner}"
                 }
                 try await Registration.apply(
@@ -113,6 +120,14 @@ struct CatalogTests {
                 #expect(try table("domains").keyKind == .uuid)
                 #expect(try table("owned").keyKind == .text)
                 #expect(Set(try table("owned").keyIndexColumns) == ["owner", "id"])
+                for (name, range) in [
+                    ("numbers", Int64(Int32.min)...Int64(Int32.max)), ("shorts", -32768...32767),
+                    ("made", Int64.min...Int64.max),
+                ] {
+                    #expect(try table(name).keyKind == .integer)
+                    #expect(try table(name).keyRange == range)
+                    #expect(try table(name).isKeyOfIdentity == (name == "made"))
+                }
                 let child = try table("child")
                 #expect(child.columns.filter(\.isReadOnly).map(\.name) == ["kept", "twice"])
                 // S10: pairs by position in the key, not by name or order of the columns.

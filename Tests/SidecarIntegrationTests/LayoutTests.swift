@@ -13,8 +13,12 @@ struct LayoutTests {
         let file = URL(filePath: #filePath).deletingLastPathComponent()
             .appending(path: "../../Shared/Sidecar/schema.sql")
         let script = try String(contentsOf: file, encoding: .utf8)
-        let migrated = try await describe { _ = try await Migrator(connection: $0).migrate() }
-        let written = try await describe { try await $0.execute(script: script) }
+        let migrated = try await Self.describe { connection, _ in
+            _ = try await Migrator(connection: connection).migrate()
+        }
+        let written = try await Self.describe { connection, _ in
+            try await connection.execute(script: script)
+        }
         #expect(Set(written).subtracting(migrated).sorted() == [])
         #expect(Set(migrated).subtracting(written).sorted() == [])
         #expect(migrated.count > 100)
@@ -224,12 +228,14 @@ struct LayoutTests {
     }
 
     /// Everything that PostgreSQL knows of the schemas `sync` and `oversync_auth`, a line each.
-    private func describe(
-        _ make: @Sendable @escaping (PostgresConnection) async throws -> Void
+    ///
+    /// - Parameter make: gets a connection to the database, and its address.
+    static func describe(
+        _ make: @Sendable @escaping (PostgresConnection, String) async throws -> Void
     ) async throws -> [String] {
         try await TestDatabase.withDatabase { url in
             try await connected(to: url) { connection in
-                try await make(connection)
+                try await make(connection, url)
                 let lines = try await connection.run(
                     Command(
                         Statement(

@@ -27,9 +27,13 @@ struct PrivilegeTests {
                     of: """
                         INSERT INTO app.notes (id, title) VALUES (gen_random_uuid(), 'x'::types.title)
                         """, as: .upload) == nil)
-            for other in [ServiceRole.download, .auth, .maintenance] {
+            for other in [ServiceRole.download, .auth] {
                 #expect(try await database.rights(of: other, in: "app") == [])
             }
+            // To verify them.
+            #expect(
+                try await database.rights(of: .maintenance, in: "app")
+                    == ["app.items SELECT", "app.notes SELECT"])
             try await database.execute(
                 "GRANT SELECT ON shared.countries TO \(database.name(.download))")
             try await database.install(RoleFixture.items)
@@ -180,7 +184,12 @@ struct PrivilegeTests {
             #expect(
                 try await database.refusal(
                     of: "DELETE FROM sync.audit WHERE at < now() - interval '1 year'",
-                    as: .maintenance) == nil)
+                    as: .maintenance) == Self.denied)
+            // What it has just done stays, whatever age it asks for.
+            try await database.execute(insert)
+            #expect(
+                try await database.rows(
+                    "SELECT sync.prune_audit(0, 1000)", as: database.name(.maintenance)) == ["0"])
         }
     }
 
@@ -211,7 +220,7 @@ struct PrivilegeTests {
             #expect(
                 try await database.rows(
                     "SELECT count(*) FROM pg_proc WHERE pronamespace = 'sync'::regnamespace")
-                    == ["17"])
+                    == ["22"])
         }
     }
 

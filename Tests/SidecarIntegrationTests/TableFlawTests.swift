@@ -103,7 +103,7 @@ struct TableFlawTests {
         ("folding_domain", "", ["s.folding_domain.key", "nondeterministic"]),
         ("folding_owner", "", ["s.folding_owner.owner", "users would share rows"]),
         ("citext_owner", "", ["s.citext_owner.owner", "citext"]),
-        ("citext_key", "", ["s.citext_key.key", "citext", "keys are uuid or text"]),
+        ("citext_key", "", ["s.citext_key.key", "citext", "keys are uuid, text, smallint"]),
         ("folding_index", "", ["s.folding_index.key", #"unique index "folds""#]),
         ("padded", "", ["s.padded.key", "char(n)", #"ALTER COLUMN "id" TYPE text"#]),
         ("padded_domain", "", ["s.padded_domain.key", "char(n)"]),
@@ -160,6 +160,25 @@ struct TableFlawTests {
             let remarks = try await Registration.apply(wanted, on: connection)
             #expect(remarks.count == 1)
             #expect(remarks.first?.hasPrefix("s.elder has tables that inherit from it") == true)
+        }
+    }
+
+    @Test("A char(n) that refers to a text key is registered, and mentioned")
+    func paddedReference() async throws {
+        try await Self.with { connection in
+            try await connection.execute(
+                script: """
+                    CREATE TABLE s.lands (code text PRIMARY KEY, owner text);
+                    CREATE TABLE s.towns (id uuid PRIMARY KEY, owner text,
+                        land char(3) REFERENCES s.lands, other text REFERENCES s.lands);
+                    """)
+            let wanted = try Self.registrations([("lands", ""), ("towns", "")])
+            let remarks = try await Registration.apply(wanted, on: connection)
+            #expect(remarks.count == 1)
+            #expect(remarks.first?.hasPrefix("s.towns.\"land\" is char(n)") == true)
+            // It may do no harm, and degrades no service.
+            let tables = try await Catalog.readTables(on: connection)
+            #expect(try await TableFlaw.read(tables, on: connection) == [])
         }
     }
 

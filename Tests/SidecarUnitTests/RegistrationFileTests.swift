@@ -92,7 +92,7 @@ struct RegistrationFileTests {
         ),
         (
             "tables:\n  - {table: a.b, key_kind: int}",
-            ["tables[0].key_kind", "uuid or text", "int"]
+            ["tables[0].key_kind", "uuid, text or integer", "int"]
         ),
         ("tables:\n  - {table: a.b}\n  - {table: a.b}", ["tables[1].table", "twice"]),
         (

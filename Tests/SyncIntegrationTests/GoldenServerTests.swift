@@ -117,7 +117,7 @@ struct GoldenSchema: Sendable, CustomTestStringConvertible {
 
     static let all = captured + [policed]
     /// Policies change nothing in capture.
-    static let captured = [small, wide, awkward]
+    static let captured = [small, wide, awkward, numbered]
 
     /// One table with an owner column, and one whose keys the sidecar knows the owners of.
     static let small = GoldenSchema(
@@ -131,6 +131,21 @@ struct GoldenSchema: Sendable, CustomTestStringConvertible {
         registrations: [
             TableRegistration(name: .init(schema: "business", table: "notes"), owner: "owner"),
             TableRegistration(name: .init(schema: "business", table: "tags")),
+        ])
+
+    /// Keys that are numbers: one that PostgreSQL makes unless a statement insists, and one that
+    /// the sidecar knows the owners of.
+    static let numbered = GoldenSchema(
+        name: "numbered",
+        tables: """
+            CREATE SCHEMA business;
+            CREATE TABLE business.orders (
+                id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, owner text, title text);
+            CREATE TABLE business.sizes (id smallint PRIMARY KEY, label text);
+            """,
+        registrations: [
+            TableRegistration(name: .init(schema: "business", table: "orders"), owner: "owner"),
+            TableRegistration(name: .init(schema: "business", table: "sizes")),
         ])
 
     /// Each kind of type that is converted, and some that are not; columns that nobody writes.

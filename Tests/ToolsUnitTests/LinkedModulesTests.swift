@@ -15,8 +15,8 @@ struct LinkedModulesTests {
     ]
     /// Modules that only tests use.
     private static let tests: Set = [
-        "DeviceScript", "GatewayConformance", "OverSQLiteTestSupport", "ServerModel", "TestSupport",
-        "TestTokens", "Testing",
+        "DeviceScript", "GatewayConformance", "ObservabilityFiles", "OverSQLiteTestSupport",
+        "ServerModel", "TestSupport", "TestTokens", "Testing",
     ]
 
     @Test("The operator's tool links nothing of the development stack; the developer's does")

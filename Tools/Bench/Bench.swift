@@ -3,6 +3,7 @@ import Foundation
 import LocalPostgres
 import Logging
 import OperatorKit
+import Sidecar
 
 /// What to measure and how long.
 package struct BenchPlan: Sendable {
@@ -42,6 +43,9 @@ package struct Bench: Sendable {
     package static let environment = [
         "OVERSYNC_RATE_REQUESTS": "1000000", "OVERSYNC_RATE_BYTES": "\(1 << 40)",
     ]
+
+    /// How many partitions a stack may be measured with.
+    package static let partitionCounts = Partitioning.counts
 
     let plan: BenchPlan
     let stack: StackAddress

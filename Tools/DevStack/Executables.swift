@@ -9,7 +9,7 @@ package enum Executables {
         if let folder = ProcessInfo.processInfo.environment["OVERSYNC_BIN"] {
             folders.append(folder)
         }
-        // A test runs inside a bundle that lies beside the products.
+        // A test runs inside a bundle next to the products.
         if let own = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") {
             folders.append(URL(fileURLWithPath: own).deletingLastPathComponent().path)
         }

@@ -23,6 +23,18 @@ package enum FreePort {
         return port
     }
 
+    /// The first of a row of such ports.
+    ///
+    /// - Throws: `StackError` if there are none.
+    package static func findRow(of count: Int) throws -> Int {
+        for _ in 0..<attempts {
+            let first = try find()
+            guard first + count < firstGivenOut() else { continue }
+            if try (first..<first + count).allSatisfy({ try bound($0) != nil }) { return first }
+        }
+        throw StackError("no \(count) ports in a row are free on 127.0.0.1")
+    }
+
     /// The lowest port that the system gives out by itself.
     package static func firstGivenOut() -> Int {
         let file = "/proc/sys/net/ipv4/ip_local_port_range"

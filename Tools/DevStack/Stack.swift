@@ -18,6 +18,9 @@ package struct Stack: Sendable {
         /// Port of the gateway on loopback; 0 lets the system choose one.
         package var port = 8443
         package var downloadReplicas = 1
+        /// The first of the ports of the services' admin listeners: of the gateway, of Auth, of
+        /// Upload, and of each replica of Download; nil lets the system choose them.
+        package var adminPorts: Int?
         /// Text of `oversync.yaml`.
         package var registrations: String
         /// SQL that makes the business tables; must be safe to run again.
@@ -29,6 +32,11 @@ package struct Stack: Sendable {
         /// Most files that a service, such as `gateway`, may have open; the others inherit this
         /// process's own limit.
         package var openFilesOf: [String: Int] = [:]
+        /// Users of the system that the services run as, which only root can give them; nil runs
+        /// them as this process's own.
+        package var users: ServiceUsers?
+        /// Partitions of the log and of the states of rows; nil leaves them as they are.
+        package var partitions: Int?
         /// PostgreSQL's settings beyond its defaults.
         package var postgresSettings: [String: String] = [:]
         /// A running stack whose database this one uses too, as on another host; nil runs a PostgreSQL of its own.
@@ -39,7 +47,19 @@ package struct Stack: Sendable {
             self.registrations = registrations
             self.businessSchema = businessSchema
         }
+
+        /// - Parameter replica: from 1.
+        /// - Returns: the port of a service's admin listener; nil if the system chooses it.
+        func adminPort(of service: String, replica: Int) -> Int? {
+            guard let adminPorts, let place = Stack.adminOrder.firstIndex(of: service) else {
+                return nil
+            }
+            return adminPorts + place + replica - 1
+        }
     }
+
+    /// The services in the order of their admin ports.
+    private static let adminOrder = ["gateway", "auth", "upload", "download"]
 
     /// What two stacks with one database share.
     package struct Companion: Sendable {
@@ -83,9 +103,10 @@ package struct Stack: Sendable {
             sockets: directory.sockets, hs256SecretFile: try shared.secret("jwt-hs256"),
             processID: getpid())
         services = try Self.services(plan, address, certificates, postgres, logger)
+        try plan.users?.prepare(directory, certificates, sockets: postgres.socketDirectory)
     }
 
-    /// For the plan of a stack beside this one.
+    /// For the plan of a second stack.
     package var companion: Companion { Companion(postgres: postgres, directory: plan.directory) }
 
     /// Runs until `body` returns.
@@ -153,10 +174,23 @@ package struct Stack: Sendable {
             }
         }
         try await withConnection(to: database) { connection in
-            try await connection.execute(script: plan.businessSchema)
+            do {
+                try await connection.execute(script: plan.businessSchema)
+            } catch let error as PostgresError {
+                // The developer's own script: PostgreSQL's sentence says what is wrong with it.
+                guard let server = error.serverError else { throw error }
+                throw StackError(
+                    "the SQL that creates the business tables fails: \(server.message) "
+                        + "(SQLSTATE \(server.sqlState.rawValue)); it runs at every start, so "
+                        + "say IF NOT EXISTS")
+            }
             _ = try await Migrator(connection: connection).migrate()
             _ = try await RoleInstallation(connection: connection).apply()
             try await Registration.apply(registrations, on: connection)
+            if let partitions = plan.partitions {
+                try await Partitioning(count: partitions).apply(
+                    in: MigrationRun(on: connection), report: { _ in })
+            }
         }
     }
 
@@ -165,7 +199,9 @@ package struct Stack: Sendable {
         _ postgres: LocalPostgres, _ logger: Logger
     ) throws -> [any Service] {
         let log = try openLog(plan.directory.log)
-        var common = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("OVERSYNC_") }
+        var common = ProcessInfo.processInfo.environment.filter {
+            !$0.key.hasPrefix("OVERSYNC_") && !$0.key.hasPrefix("OTEL_")
+        }
         common["OVERSYNC_RUN"] = address.sockets
         common["OVERSYNC_ADMIN_PORT"] = "0"
         common["OVERSYNC_STOP_WITH_STDIN"] = "true"
@@ -177,12 +213,16 @@ package struct Stack: Sendable {
             var environment = common.merging(own) { _, new in new }
             environment["OVERSYNC_REPLICA"] = replica
             let name = service + (replica == "1" ? "" : "-" + replica)
+            if let port = plan.adminPort(of: service, replica: Int(replica) ?? 1) {
+                environment["OVERSYNC_ADMIN_PORT"] = "\(port)"
+            }
             environment.merge(plan.environmentOf[name] ?? [:]) { _, new in new }
             return SupervisedProcess(
                 name: name,
                 executable: try Executables.find("oversync-" + service), environment: environment,
                 log: log, logPath: plan.directory.log,
-                logger: logger, openFiles: plan.openFilesOf[name])
+                logger: logger, openFiles: plan.openFilesOf[name],
+                user: try plan.users?.user(of: service))
         }
         func database(_ purpose: ServiceRole) -> [String: String] {
             let url = postgres.connectionURL(database: databaseName, role: purpose.defaultName)

@@ -12,7 +12,7 @@ extension StackDirectory {
     /// Longest path of a socket's directory: the kernel takes 107 bytes for the whole path.
     private static let longestSocketDirectory = 80
 
-    /// Where the services' sockets are. Beside the rest where the path is short enough.
+    /// Where the services' sockets are. Next to the rest where the path is short enough.
     package var sockets: String {
         let inside = root + "/run"
         guard inside.utf8.count > Self.longestSocketDirectory else { return inside }

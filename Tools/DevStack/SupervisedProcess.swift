@@ -23,14 +23,17 @@ package struct SupervisedProcess: Service {
     let logger: Logger
     /// Most files that it may have open; nil for as many as this process may.
     let openFiles: Int?
+    /// The user that it runs as; nil for this process's own.
+    let user: ServiceUsers.User?
 
     /// - Parameters:
     ///   - log: what the process writes is appended to it.
     ///   - logPath: where `log` can be read.
     ///   - openFiles: most files that it may have open; nil for as many as this process may.
+    ///   - user: what it runs as, if this process is root; nil for this process's own user.
     package init(
         name: String, executable: String, environment: [String: String], log: FileHandle,
-        logPath: String, logger: Logger, openFiles: Int? = nil
+        logPath: String, logger: Logger, openFiles: Int? = nil, user: ServiceUsers.User? = nil
     ) {
         self.name = name
         self.executable = executable
@@ -39,6 +42,7 @@ package struct SupervisedProcess: Service {
         self.logPath = logPath
         self.logger = logger
         self.openFiles = openFiles
+        self.user = user
     }
 
     /// - Throws: `StackError` with the process's own words if it refuses its configuration.
@@ -84,14 +88,15 @@ package struct SupervisedProcess: Service {
         }
     }
 
-    /// A limit is set by a shell that then becomes the program, under the same process number.
+    /// A limit is set by a shell, and the user by `setpriv`; both then become the program, under
+    /// the same process number.
     private var program: Program {
-        guard let openFiles else {
-            return Program(executable, environment: environment, patience: Self.patience)
+        var words = (user?.launcher ?? []) + [executable]
+        if let openFiles {
+            words = ["/bin/sh", "-c", "ulimit -n \(openFiles) && exec \"$0\" \"$@\""] + words
         }
         return Program(
-            "/bin/sh", ["-c", "ulimit -n \(openFiles) && exec \"$0\"", executable],
-            environment: environment, patience: Self.patience)
+            words[0], Array(words.dropFirst()), environment: environment, patience: Self.patience)
     }
 
     /// Bytes at the log's end in which a process's last line is looked for.

@@ -5,7 +5,7 @@ import SeededRandom
 
 /// What goes wrong meanwhile: processes die by kill -9, and connections to PostgreSQL are cut.
 struct Chaos: Sendable {
-    /// One strike for so many changes, and never fewer than the least.
+    /// One strike for each group of changes, and never fewer than the least.
     private static let changesPerStrike: Int64 = 20_000
     private static let fewestStrikes: Int64 = 6
     /// Between two looks at how far the writers are.

@@ -39,6 +39,7 @@ struct GapDevice: Sendable {
     func request(_ path: String) -> HTTPClientRequest {
         var request = HTTPClientRequest(url: gateway + path)
         request.headers.add(name: "authorization", value: "Bearer \(token)")
+        request.headers.add(name: "oversync-key-kinds", value: "integer")
         return request
     }
 

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// How far everybody is. Written by many, read by whoever tells or watches.
+/// How far all readers and writers are. Written by many tasks, read for progress and waits.
 package final class GapProgress: Sendable {
     /// Changes that were written for the user, as far as their writers know.
     private let written = Atomic<Int64>(0)
@@ -38,7 +38,7 @@ package final class GapProgress: Sendable {
         slowest.map { "slowest reader: \($0.name) at \($0.cursor)" } ?? "no reader has begun"
     }
 
-    /// How far everybody is, for whoever waits.
+    /// How far all readers and writers are, for waits.
     ///
     /// - Parameter wanted: changes that are to be written.
     func line(of wanted: Int64) -> String {

@@ -1,3 +1,5 @@
+import Model
+
 /// The gap checker's tables on the server.
 package enum GapTables {
     package static let businessSchema = String(decoding: PackageResources.gap_sql, as: UTF8.self)
@@ -19,5 +21,6 @@ package enum GapTable: UInt8, Hashable, Sendable {
         }
     }
 
+    var keyKind: KeyKind { self == .items ? .uuid : .integer }
     package var name: String { self == .items ? "items" : "parts" }
 }

@@ -36,7 +36,7 @@ struct GapWriting: Sendable {
     }
 
     /// Writes until there are enough changes, then the last one of each user, whose place in the log the readers
-    /// know beforehand: it is the end, and they must hear of it.
+    /// know beforehand: it is the end, and they must learn of it.
     func run() async throws -> Written {
         let start = ContinuousClock.now
         var (written, user, bystander) = try await writeAll()

@@ -64,7 +64,7 @@ package struct GatewayAccess: Sendable {
                 now: Int(Date().timeIntervalSince1970), lifetime: Self.tokenSeconds))
     }
 
-    /// An HTTP client that trusts the authority. Whoever asks shuts it down.
+    /// An HTTP client that trusts the authority. The caller shuts it down.
     package func client() -> HTTPClient {
         var tls = TLSConfiguration.makeClientConfiguration()
         if let authority { tls.trustRoots = .file(authority) }

@@ -9,7 +9,7 @@ package final class AcknowledgedFile: Sendable {
     /// Where the disk is waited for.
     private let queue = DispatchQueue(label: "acknowledged")
 
-    /// Opens or makes the file; new lines go behind those that it has.
+    /// Opens or makes the file; new lines are appended.
     package init(_ path: String) throws {
         self.path = path
         descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Acknowledged changes beside the users' logs: what is lost or doubled.
+/// Compares acknowledged changes with the users' logs: what is lost or doubled.
 package struct AcknowledgedReport: Codable, Hashable, Sendable {
     /// One change as a log has it.
     package struct Entry: Hashable, Sendable {
@@ -19,7 +19,7 @@ package struct AcknowledgedReport: Codable, Hashable, Sendable {
         }
     }
 
-    /// Faults that are told; more are counted.
+    /// The most faults that are listed; more are counted.
     private static let toldFaults = 20
 
     package private(set) var users = 0

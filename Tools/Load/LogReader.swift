@@ -4,7 +4,7 @@ import NIOCore
 
 /// A device that follows its user's log.
 struct LogReader: Sendable {
-    /// How it hears of news.
+    /// How it waits for news.
     enum Kind: CaseIterable, Sendable { case longPoll, watch }
 
     /// Rows of one page.

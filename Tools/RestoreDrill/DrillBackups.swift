@@ -31,7 +31,7 @@ struct DrillBackups: Sendable {
             beside: "bash", [scripts + "/backup.sh", "base"], environment: variables)
     }
 
-    /// Makes `name` beside the cluster: the cluster as it was at a position in the WAL. Gives its
+    /// Makes `name` next to the cluster: the cluster as it was at a position in the WAL. Gives its
     /// path.
     func restore(_ name: String, at position: String) async throws -> String {
         let data = "\(postgres.directory)/\(name)"

@@ -94,7 +94,7 @@ actor DrillDevice {
     /// The keys of its deleted rows.
     var deletedRows: [String] { rows.filter(\.value.isDeleted).map(\.key) }
 
-    /// Rereads for a fork begin ten minutes apart at least; for this device so many have passed.
+    /// Rereads for a fork begin at least ten minutes apart; for this device that time has passed.
     func letTimePass() async throws {
         try await database.write { try $0.execute(sql: "UPDATE _sync_state SET forked_at = 0") }
     }

@@ -28,6 +28,9 @@ package struct Soak: Sendable {
 
     /// Users that the devices belong to, in turn.
     static let users = 2
+    /// Changes in one upload, of a user's devices in turn: with few, what belongs together is often
+    /// divided.
+    private static let uploadLimits = [200, 10]
     /// Times that the network is down, and the part of the run that they take together.
     private static let outages = 5
     private static let outageShare = 0.1
@@ -103,12 +106,14 @@ package struct Soak: Sendable {
         try FileManager.default.createDirectory(
             atPath: folder, withIntermediateDirectories: true)
         guard let gateway = URL(string: "https://127.0.0.1:\(port)") else { return [] }
-        let place = SoakDevice.Place(
-            folder: folder, gateway: gateway, authority: stack.address.authority,
-            access: try await GatewayAccess(stack.address))
+        let access = try await GatewayAccess(stack.address)
         var random = SeededGenerator(seed: plan.seed)
         var devices: [SoakDevice] = []
         for number in 0..<plan.devices {
+            let place = SoakDevice.Place(
+                folder: folder, gateway: gateway,
+                uploadLimit: Self.uploadLimits[number / Self.users % Self.uploadLimits.count],
+                authority: stack.address.authority, access: access)
             devices.append(
                 try await SoakDevice(
                     "device-\(number + 1)", user: users[number % users.count], place: place,
@@ -246,6 +251,7 @@ package struct Soak: Sendable {
             }
             report.changes = summary.changes
             report.rows = summary.rows
+            report.faults += try await openFailures(on: connection)
         }
         var left = served
         for device in devices {
@@ -257,6 +263,7 @@ package struct Soak: Sendable {
             report.faults += Self.differences(
                 of: "PostgreSQL", ownServed, "what \(device.name) wrote", own)
             for row in own.keys { left[device.user]?[row] = nil }
+            report.count(await device.rejections.map(\.1))
             report.faults += try await device.faults(until: .now + Self.patience)
         }
         for user in users {
@@ -266,6 +273,19 @@ package struct Soak: Sendable {
             }
         }
     }
+
+    /// What the server still tells the operator of rows that a business table refused.
+    private func openFailures(on connection: PostgresConnection) async throws -> [String] {
+        try await connection.rows(Self.failures, of: String.self).all()
+            .map { "sync.materialize_failures still has \($0)" }
+    }
+
+    private static let failures = Statement(
+        name: "soak_failures",
+        sql: """
+            SELECT concat_ws(' ', sqlstate, error) FROM sync.materialize_failures
+            WHERE resolved_at IS NULL ORDER BY id
+            """)
 
     private static func differences(
         of name: String, _ rows: [String: String], _ other: String, _ expected: [String: String]

@@ -28,6 +28,10 @@ package struct SoakReport: Sendable {
     package internal(set) var changes: Int64 = 0
     /// Of the business tables.
     package internal(set) var rows: Int64 = 0
+    /// Rejections that the soak explains and that did not stay, by their kind.
+    package private(set) var explained: [String: Int] = [:]
+    /// Those that nothing explains. Each is a fault.
+    package private(set) var unexplained = 0
     private(set) var processes: [Process] = []
     /// What is not as promised.
     package internal(set) var faults: [String] = []
@@ -36,6 +40,17 @@ package struct SoakReport: Sendable {
         seed = plan.seed
         devices = plan.devices
         duration = plan.duration
+    }
+
+    /// Counts rejections that devices have reported.
+    mutating func count(_ verdicts: [RejectionRule.Verdict]) {
+        for verdict in verdicts {
+            switch verdict {
+            case .postponed: explained["postponed by a lock or a deadline", default: 0] += 1
+            case .follows: explained["for a child that was postponed", default: 0] += 1
+            case .unexplained: unexplained += 1
+            }
+        }
     }
 
     /// Judges the processes that lived through the whole second half.
@@ -77,6 +92,8 @@ package struct SoakReport: Sendable {
                 + "\(changes) changes in the logs, \(rows) rows",
             "connections: " + Self.counts(connections),
             "killed: " + Self.counts(strikes),
+            "rejected for a while: \(Self.counts(explained)); without an explanation: "
+                + "\(unexplained)",
             "process       private memory, MB        descriptors",
             "              middle third  last third  middle third  last third",
         ]

@@ -1,7 +1,7 @@
 import Foundation
 import ServiceKit
 
-/// The commands of `oversync-dev`. Where it is installed beside `oversync`, this program runs them,
+/// The commands of `oversync-dev`. If it is installed next to `oversync`, this program runs them,
 /// and links none of them: `oversync dev` is `oversync-dev dev`.
 enum DevelopmentCommands {
     static let program = "oversync-dev"

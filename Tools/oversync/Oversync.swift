@@ -12,9 +12,10 @@ struct Oversync: AsyncParsableCommand {
             + "`oversync dev` runs it, too.",
         version: BuildInfo.line("oversync"),
         subcommands: [
-            MigrateCommand.self, AdoptCommand.self, VerifyCommand.self, CompactCommand.self,
-            EpochCommand.self, TokenCommand.self, DevicesCommand.self, UsersCommand.self,
-            AuditCommand.self, KeysCommand.self, ClientsCommand.self,
+            StatusCommand.self, TablesCommand.self, MigrateCommand.self, AdoptCommand.self,
+            VerifyCommand.self, CompactCommand.self, EpochCommand.self, FailuresCommand.self,
+            DevicesCommand.self, UsersCommand.self, AuditCommand.self, TokenCommand.self,
+            KeysCommand.self, ClientsCommand.self, ConfigCommand.self,
         ])
 
     static func main() async {

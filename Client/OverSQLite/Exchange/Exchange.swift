@@ -10,6 +10,8 @@ struct Exchange {
     /// - Parameter isFresh: see ``Fetching/isFresh``.
     func fetch(isFresh: Bool = false) async throws {
         try await orient()
+        // Before the first page: which values a column gives back depends on the server's type.
+        await session.lookAtTables()
         var fetching = Fetching(session: session, isFresh: isFresh)
         var (rereads, changes) = (0, 0)
         while true {
@@ -39,7 +41,7 @@ struct Exchange {
     /// Seconds until then: replicas take up a changed configuration within five.
     private static let pauseWhenTablesChange = 5
 
-    /// Rereads that one download may begin: behind a cursor that the server cannot serve any more
+    /// Rereads that one download may begin: after a cursor that the server cannot serve any more
     /// may be a change that it cannot prove any more.
     private static let mostRereads = 2
 

@@ -194,6 +194,7 @@ struct Fetching {
     private func report(
         _ summary: PageApplier.Summary, _ page: DownloadPage, from start: Start, applied: Int
     ) {
+        session.board.add(summary.altered.sorted().map(SyncNotice.altered))
         // A download that brings nothing new shows no progress.
         if page.hasMore || applied > 0 || !start.isHydrated {
             session.board.update {

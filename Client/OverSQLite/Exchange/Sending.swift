@@ -21,6 +21,7 @@ struct Sending {
     func run() async throws -> Outcome {
         var run = SendRun()
         var isGivenUp = false
+        var answered = 0
         while true {
             let batch = try await compose()
             session.board.post(batch.rejected.map(SyncEvent.rejected))
@@ -29,11 +30,14 @@ struct Sending {
                 try await makeDue(rows)
                 continue
             }
+            showProgress(answered, composed: batch.changes.count)
             if try await exchange(batch, &run) == .stop {
                 isGivenUp = true
                 break
             }
+            answered += batch.changes.count
         }
+        session.board.update { $0.uploadProgress = nil }
         try await session.refreshCounts(confirming: .all)
         let catalog = session.catalog
         let next = try await session.read { db in try PendingQueue(db: db).nextRetry(catalog) }
@@ -41,6 +45,21 @@ struct Sending {
         return Outcome(
             retryAt: isGivenUp ? session.now + RetrySchedule.soon : next,
             hasConfirmed: run.hasConfirmed)
+    }
+
+    /// Shows how far this run has come, before it sends.
+    ///
+    /// - Parameters:
+    ///   - answered: rows that the server has answered.
+    ///   - composed: rows of the next upload. The status counts them once they are folded.
+    private func showProgress(_ answered: Int, composed: Int) {
+        session.board.update { status in
+            var progress = SyncStatus.UploadProgress()
+            progress.answeredRows = answered
+            let waiting = max(composed, status.pendingCount - status.rejectedCount)
+            progress.totalRows = answered + waiting
+            status.uploadProgress = progress
+        }
     }
 
     private func compose() async throws -> OutgoingBatch {

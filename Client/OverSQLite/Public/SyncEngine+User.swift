@@ -77,7 +77,7 @@ extension SyncEngine {
         session.board.update { status in
             status.lastError = nil
             status.lastSynced = nil
-            status.progress = nil
+            status.endTransfers()
         }
         try await session.refreshCounts()
     }

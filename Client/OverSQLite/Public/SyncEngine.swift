@@ -251,7 +251,7 @@ public final class SyncEngine: Sendable {
     private func showEnd(of error: SyncError?) {
         session.board.update { status in
             status.lastError = error
-            if error != nil { status.progress = nil }
+            if error != nil { status.endTransfers() }
             if !self.loops.isRunning { status.state = .stopped }
         }
     }

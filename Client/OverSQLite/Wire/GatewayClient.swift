@@ -14,9 +14,17 @@ struct GatewayClient: Sendable {
     let identify: @Sendable (TokenClaims) async throws -> Void
     /// The device's name, for a token that has none; nil for any other.
     var deviceName: @Sendable (TokenClaims) async throws -> String? = { _ in nil }
+    /// The kinds of keys of which the server says nothing to clients that do not ask for them, as
+    /// the header names them; nil if the engine has no table of such a kind.
+    var keyKinds: String?
     /// Takes the server's time, in seconds since 1970, whenever an answer has it. Returns what
     /// there is to say about the device's clock.
     let compareClocks: @Sendable (Double) -> SyncNotice?
+    /// Takes each attempt that is over.
+    var journal = RequestJournal()
+    /// What the device says of itself, and when.
+    var reporting = Reporting()
+    var clock: any SyncClock = SystemClock()
 
     enum UploadResult {
         case answer(UploadAnswer)
@@ -200,10 +208,14 @@ struct GatewayClient: Sendable {
     ) async throws -> (response: TransportResponse, token: String) {
         let (request, token) = try await signed(request, asked)
         let response: TransportResponse
+        let attempt = RequestJournal.Attempt(request, at: clock.now)
         do { response = try await transport.send(request) } catch {
+            journal.append(attempt.entry(error: error))
             try Task.checkCancellation()
             throw SyncError.unreachable("\(error)")
         }
+        journal.append(attempt.entry(response))
+        reporting.record(response, to: request)
         try Self.checkOrigin(of: response)
         notice(in: response)
         return (try Self.inflated(response), token)
@@ -236,7 +248,8 @@ struct GatewayClient: Sendable {
         request.headers["Accept"] = "application/json"
         request.headers["Accept-Encoding"] = "gzip"
         if let epoch = epoch() { request.headers["Oversync-Epoch"] = epoch }
-        return (request, token)
+        if let keyKinds { request.headers["Oversync-Key-Kinds"] = keyKinds }
+        return (await reporting.adding(to: request), token)
     }
 
     /// The app's token, without the surrounding white space that a file or a command may have
@@ -342,35 +355,5 @@ extension GatewayClient {
             base: base, schema: schema, transport: transport, epoch: epoch,
             renewingCredentials: { _ in try await credentials() }, identify: identify,
             compareClocks: { _ in nil })
-    }
-}
-
-extension TransportRequest {
-    /// The name of the header in which both sides tell what they know of the history.
-    fileprivate static let historyHeader = "Oversync-History"
-
-    /// The request with what the device knows of the server's history, so that a server which knows
-    /// less says so.
-    func telling(_ history: HistoryPair?) -> TransportRequest {
-        guard let history else { return self }
-        var request = self
-        request.headers[Self.historyHeader] = history.text
-        return request
-    }
-}
-
-extension TransportResponse {
-    /// The change by which the device proves later that it knows this history.
-    var history: HistoryPair? {
-        headers[TransportRequest.historyHeader.lowercased()].flatMap(HistoryPair.init(text:))
-    }
-
-    /// The longest wait, in seconds, that a response can ask for. A longer one is a mistake of the
-    /// server.
-    private static let longestRetryAfter = 86_400
-
-    /// The seconds that the server asks to wait, within limits; nil if it gives none, or a date.
-    var retryAfter: Int? {
-        headers["retry-after"].flatMap { Int($0) }.map { min(max(0, $0), Self.longestRetryAfter) }
     }
 }

@@ -1,6 +1,7 @@
 import Model
 import ServiceKit
 import Synchronization
+import Telemetry
 
 /// The back ends that may ask for tokens. Read again when their file changes.
 final class ClientBook: Sendable {
@@ -8,6 +9,9 @@ final class ClientBook: Sendable {
         "OVERSYNC_AUTH_CLIENTS",
         "back ends that may ask for tokens, as YAML; unset lets none")
 
+    /// One for each time that other clients were read.
+    let changes: AsyncStream<Void>
+    private let changed: AsyncStream<Void>.Continuation
     private let text: Mutex<ExactText?>
     private let clients: Mutex<[String: TokenClient]>
     /// The longest lifetime of a client that names none, in seconds.
@@ -15,10 +19,33 @@ final class ClientBook: Sendable {
 
     init(_ configuration: Configuration, lifetime: Int) throws(ConfigurationError) {
         self.lifetime = lifetime
+        (changes, changed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         let given = try configuration.optional(Self.setting)
         clients = Mutex(try Self.parse(given, lifetime))
         text = Mutex(given.map { ExactText($0) })
     }
+
+    /// What the audit may know of the clients: their names, and for each a text that is another one
+    /// when anything of it changes. Without the key nobody can try what it was made of.
+    func shown(by key: String) -> [(name: String, text: String)] {
+        let all = clients.withLock { $0 }.sorted { $0.key < $1.key }
+        var shown = all.prefix(Self.maximumShown).map { id, client in
+            ("\(Self.setting.key) \(id)", client.digest(by: key))
+        }
+        let others = all.dropFirst(Self.maximumShown)
+        if !others.isEmpty {
+            let texts = others.map { $1.digest(by: key) }
+            shown.append(
+                (
+                    "\(Self.setting.key), others",
+                    "\(others.count) clients, hash \(shortHash(texts.joined()))"
+                ))
+        }
+        return shown
+    }
+
+    /// Clients that the audit shows one by one.
+    private static let maximumShown = 200
 
     subscript(_ id: String) -> TokenClient? { clients.withLock { $0[id] } }
 
@@ -32,6 +59,7 @@ final class ClientBook: Sendable {
         let fresh = try Self.parse(given, lifetime)
         clients.withLock { $0 = fresh }
         text.withLock { $0 = exact }
+        changed.yield()
         return true
     }
 

@@ -15,7 +15,7 @@ enum ClientFile {
     private static let section = "clients"
 
     static let clientKeys: Set<String> = [
-        "id", "secret_sha256", "users", "devices", "roles", "max_lifetime_seconds",
+        "id", "secret_sha256", "certificate", "users", "devices", "roles", "max_lifetime_seconds",
     ]
 
     private struct File: Decodable {
@@ -24,7 +24,8 @@ enum ClientFile {
 
     private struct Entry: Decodable {
         let id: String
-        let secrets: [String]
+        let secrets: [String]?
+        let certificates: [String]?
         let users: [String]
         let devices: [String]?
         let roles: [String]?
@@ -33,6 +34,7 @@ enum ClientFile {
         enum CodingKeys: String, CodingKey {
             case id
             case secrets = "secret_sha256"
+            case certificates = "certificate"
             case users, devices, roles
             case maximumLifetime = "max_lifetime_seconds"
         }
@@ -76,8 +78,11 @@ enum ClientFile {
         guard isClientID(entry.id) else {
             throw Problem("\(place).id: must have 1 to 63 letters, digits, . _ or -")
         }
-        guard (1...TokenClient.maximumSecrets).contains(entry.secrets.count),
-            entry.secrets.allSatisfy({ $0.wholeMatch(of: /[0-9a-f]{64}/) != nil })
+        let secrets = entry.secrets ?? []
+        // A client without a secret has a certificate.
+        let leastSecrets = entry.secrets == nil && entry.certificates != nil ? 0 : 1
+        guard (leastSecrets...TokenClient.maximumSecrets).contains(secrets.count),
+            secrets.allSatisfy({ $0.wholeMatch(of: /[0-9a-f]{64}/) != nil })
         else {
             throw Problem(
                 "\(place).secret_sha256: must list one or two hashes of 64 digits 0-9 a-f, as "
@@ -95,10 +100,29 @@ enum ClientFile {
             throw Problem("\(place).roles: at most \(maximumRoles)")
         }
         return TokenClient(
-            id: entry.id, secretHashes: entry.secrets,
+            id: entry.id, secretHashes: secrets,
+            certificates: try certificates(entry.certificates, "\(place).certificate"),
             users: try patterns(entry.users, "\(place).users"),
             devices: try patterns(entry.devices ?? ["*"], "\(place).devices"),
             roles: Set(entry.roles ?? []), maximumLifetime: longest)
+    }
+
+    private static func certificates(
+        _ names: [String]?, _ place: String
+    ) throws(Problem) -> Set<String> {
+        guard let names else { return [] }
+        guard (1...maximumNames).contains(names.count),
+            names.allSatisfy({
+                $0.wholeMatch(of: /(dns|uri|subject):.+/) != nil
+                    && $0.utf8.count <= WireLimits.maximumIdentityBytes
+            })
+        else {
+            throw Problem(
+                "\(place): must list 1 to \(maximumNames) names of at most "
+                    + "\(WireLimits.maximumIdentityBytes) bytes, such as dns:jobs.example.org, "
+                    + "uri:spiffe://example.org/jobs or subject:CN=jobs")
+        }
+        return Set(names)
     }
 
     private static func patterns(

@@ -1,4 +1,4 @@
-// The Auth service's process. Everything it does is in the library beside it.
+// The Auth service's process. Everything it does is in its library.
 import AuthService
 
 await AuthService.run()

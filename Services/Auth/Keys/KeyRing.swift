@@ -6,6 +6,7 @@ import RPC
 import ServiceLifecycle
 import SigningKeys
 import Synchronization
+import Telemetry
 import Tokens
 import WireJSON
 
@@ -47,6 +48,20 @@ final class KeyRing: Service {
         self.store = store
         self.rotationAge = rotationAge
         self.logger = logger
+    }
+
+    /// How old the newest key is, and what is known of it.
+    func report(to metrics: MetricsRegistry) {
+        metrics.value(
+            "oversync_auth_signing_key_age_seconds",
+            "Time since the newest signing key began to sign; negative while it waits"
+        ) { [weak self] in
+            self?.current.withLock { $0 }.map { $0.age + (.now - $0.asked).seconds }
+        }
+        metrics.value(
+            "oversync_auth_signing_keys_read_age_seconds",
+            "Time since the signing keys in use were read"
+        ) { [weak self] in self?.current.withLock { $0 }.map { (.now - $0.asked).seconds } }
     }
 
     func snapshot() async throws -> Snapshot {

@@ -16,8 +16,8 @@ struct IssueClientToken: Sendable {
     let issue: IssueToken
     let refusals = Refusals()
 
-    /// Bounds what refusals add to the audit. Whoever guesses secrets does not hide what a client
-    /// asks for that it may not.
+    /// Limits what refusals add to the audit. Guessed secrets have a limit of their own, so they do
+    /// not hide what a known client asks for without permission.
     final class Refusals: Sendable {
         private let guesses = Mutex(RecordBudget(now: .now))
         private let others = Mutex(RecordBudget(now: .now))
@@ -63,11 +63,15 @@ struct IssueClientToken: Sendable {
         _ request: IssueClientTokenRequest
     ) throws(RPCFailure) -> TokenClient {
         let known = clients[request.clientID]
-        let isGood = (known ?? .unknown).accepts(ClientSecret.hash(of: request.clientSecret))
-        guard let known, isGood else {
+        let hasSecret = (known ?? .unknown).accepts(ClientSecret.hash(of: request.clientSecret))
+        // A wrong secret in addition to it is refused.
+        let hasCertificate =
+            request.clientSecret.isEmpty
+            && (known ?? .unknown).accepts(certificate: request.certificateNames)
+        guard let known, hasSecret || hasCertificate else {
             throw RPCFailure(
                 .unauthenticated, code: "invalid_client",
-                message: "There is no client with this id and secret")
+                message: "There is no client with this id and secret, or certificate")
         }
         return known
     }

@@ -168,7 +168,7 @@ extension Catalog {
     fileprivate func readable(
         inSchema schema: String?, to caller: Caller
     ) -> [RegisteredTable] {
-        all.filter { $0.access.mayRead(caller) && (schema == nil || $0.name.schema == schema) }
+        all.filter { $0.isReadable(by: caller) && (schema == nil || $0.name.schema == schema) }
     }
 }
 

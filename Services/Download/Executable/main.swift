@@ -1,4 +1,4 @@
-// The Download service's process. Everything it does is in the library beside it.
+// The Download service's process. Everything it does is in its library.
 import DownloadService
 
 await DownloadService.run()

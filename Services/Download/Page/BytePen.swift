@@ -1,6 +1,6 @@
 import Model
 
-/// Puts bytes one behind the other into memory that is large enough for all of them: a buffer that looks for room
+/// Puts bytes one after the other into memory that is large enough for all of them: a buffer that looks for room
 /// with every piece takes as long as the rest of a row.
 struct BytePen {
     private let start: UnsafeMutableRawPointer?

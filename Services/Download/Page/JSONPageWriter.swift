@@ -71,7 +71,7 @@ struct JSONPageWriter: PageWriter {
             pen.put(Self.text(of: row.origin.operation))
             switch key {
             case .uuid(let high, let low): pen.put(uuidHigh: high, low: low)
-            case .text: pen.put(keyText)
+            case .text, .integer: pen.put(keyText)
             }
             if let payload = row.payload {
                 pen.put(",\"payload\":")
@@ -100,10 +100,12 @@ struct JSONPageWriter: PageWriter {
         }
     }
 
-    /// A text key in quotes; nothing of a uuid, which is written in place.
+    /// A key in quotes; nothing of a uuid, which is written in place.
     private static func quoted(_ key: RowKey) -> [UInt8] {
-        guard case .text(let text) = key else { return [] }
-        return quoted(text)
+        switch key {
+        case .uuid: []
+        case .text, .integer: quoted(key.text)
+        }
     }
 
     private static func quoted(_ text: String) -> [UInt8] {

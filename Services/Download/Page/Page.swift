@@ -20,4 +20,11 @@ struct Page: Sendable {
     var readable: String?
     /// The log lacks the change that the device named, and nothing says why.
     var hasHole = false
+    /// When its first row was written; nil where it has none.
+    var firstChange: CommitTime?
+    /// It was known without the database.
+    var isFromMemory = false
+
+    /// Whether it brought the device nothing: there was nothing new.
+    var isIdle: Bool { rows == 0 && leftOut == 0 && !hasMore }
 }

@@ -56,7 +56,7 @@ struct PageFilling<Writer: PageWriter> {
         return Int(clamping: min(rest.upperBound - after, .max - 1))
     }
 
-    /// Where the page ends if nothing more is added: the next one begins behind it.
+    /// Where the page ends if nothing more is added: the next one begins after it.
     var end: Sequence64 { page.hasMore ? after : min(page.windowUntil, stop ?? .max) }
 
     /// Adds rows of `ReadPage`.
@@ -147,6 +147,9 @@ struct PageFilling<Writer: PageWriter> {
     private mutating func add(_ row: PageRow) throws {
         try writer.append(row)
         page.rows += 1
+        if page.rows == 1 {
+            page.firstChange = CommitTime(postgres: row.microsecondsSince2000)
+        }
         count(row)
     }
 

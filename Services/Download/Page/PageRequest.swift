@@ -26,6 +26,8 @@ struct PageRequest: Sendable {
     let pair: HistoryPair?
     let format: PageFormat
     let roles: Set<String>
+    /// See ``Caller/keyKinds``.
+    let keyKinds: Set<KeyKind>
     /// The names of the tables whose changes are asked for; nil: of all that the caller may read.
     let tables: Set<String>?
     /// The fingerprint of the tables that the device takes for readable; nil when it did not say.
@@ -35,11 +37,12 @@ struct PageRequest: Sendable {
 
     init(
         _ request: PullChangesRequest, user: UserID, device: DeviceID, roles: [String] = [],
-        limits: WireLimits
+        keyKinds: Set<KeyKind> = [], limits: WireLimits
     ) {
         self.user = user
         self.device = device
         self.roles = Set(roles)
+        self.keyKinds = keyKinds
         tables = request.tables.isEmpty ? nil : Set(request.tables)
         readable = request.readable.isEmpty ? nil : request.readable
         epoch = request.epoch.isEmpty ? nil : request.epoch
@@ -58,7 +61,7 @@ struct PageRequest: Sendable {
 
 extension PageRequest {
     /// On whose behalf it is.
-    var caller: Caller { Caller(user: user, device: device, roles: roles) }
+    var caller: Caller { Caller(user: user, device: device, roles: roles, keyKinds: keyKinds) }
 
     /// The end of the window that the caller asked for, never beyond the log's own.
     func window(of scope: ScopeState) -> Sequence64 { min(until ?? scope.head, scope.head) }
@@ -106,8 +109,8 @@ extension HistoryPair {
     }
 }
 
-/// Whether a cursor belongs to a log as it is. A device that is told otherwise starts again from 0, which is
-/// always served completely.
+/// Checks whether a cursor belongs to the log as it is. A device whose cursor does not starts again
+/// from 0, which is always served completely.
 struct CursorCheck {
     let after: Sequence64
     /// Nil when the caller did not say: then it is an older client, which knows `history_pruned` alone.

@@ -3,7 +3,7 @@ import Postgres
 
 /// A row of `DownloadStatements.ReadPage` or `ReadLargeRows`, each of its values read once.
 ///
-/// Its bytes lie in the result's memory: the `Rows` it came from must be kept alive beside it.
+/// Its bytes lie in the result's memory: the `Rows` it came from must be kept alive with it.
 struct PageRow {
     let sequence: Sequence64
     let origin: RowOrigin

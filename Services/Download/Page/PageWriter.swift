@@ -38,11 +38,10 @@ extension Page {
         self.init(nextAfter: max(request.after, window), windowUntil: window, scope: scope)
         switch request.format {
         case .json:
-            var writer = JSONPageWriter(
-                catalog: Catalog(tables: []), devices: [:], expecting: 0)
+            var writer = JSONPageWriter(catalog: .empty, devices: [:], expecting: 0)
             body = writer.finish(self)
         case .protobuf:
-            var writer = ProtobufPageWriter(catalog: Catalog(tables: []), devices: [:])
+            var writer = ProtobufPageWriter(catalog: .empty, devices: [:])
             body = writer.finish(self)
         }
     }

@@ -2,7 +2,7 @@ import DatabaseKit
 import RPC
 
 extension DatabaseFailures {
-    /// What Download's callers are told.
+    /// The errors that Download's callers get.
     static let download = DatabaseFailures(
         faultCode: "download_failed", faultMessage: "Failed to process download",
         later: Later("The download could not be processed now; try again"))

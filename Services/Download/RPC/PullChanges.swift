@@ -9,6 +9,7 @@ import RPC
 import ServiceKit
 import Sidecar
 import Telemetry
+import Traces
 
 /// The `PullChanges` call: a cursor in, a page out, one log line about both.
 struct PullChanges: Sendable {
@@ -21,6 +22,8 @@ struct PullChanges: Sendable {
     let logger: Logger
     /// Nil where there are no standbys.
     var standbys: StandbyPages?
+    /// Which of the pages without news are logged.
+    var idlePolls = LogSample(every: 1)
 
     func callAsFunction(
         _ request: PullChangesRequest, _ body: ByteBuffer, _ context: CallContext
@@ -28,15 +31,18 @@ struct PullChanges: Sendable {
         let caller = try context.requiredCaller()
         let page = PageRequest(
             request, user: UserID(caller.user), device: DeviceID(caller.device),
-            roles: caller.roles, limits: limits)
+            roles: caller.roles, keyKinds: caller.knownKeyKinds, limits: limits)
         let start = ContinuousClock.now
+        var waited: Duration = .zero
         do {
-            let answer = try await pull(page, context)
-            metrics.count(answer, after: .now - start)
+            let answer = try await pull(page, context, &waited)
+            metrics.count(answer, after: .now - start - waited)
             log(answer, page, context, .now - start)
-            return RPCReply(answer.reply, body: answer.body)
+            var reply = answer.reply
+            reply.waitedUs = UInt64(max(0, waited / .microseconds(1)))
+            return RPCReply(reply, body: answer.body)
         } catch let error as PostgresError {
-            metrics.countFailure(after: .now - start)
+            metrics.countFailure(after: .now - start - waited)
             logger.warning(
                 "download failed",
                 metadata: .fields([
@@ -50,20 +56,26 @@ struct PullChanges: Sendable {
 
     /// The page; when it would be empty and the caller asked to wait, the first that is not, or the last one
     /// when the time is over.
-    private func pull(_ request: PageRequest, _ context: CallContext) async throws -> Page {
+    ///
+    /// - Parameter waited: how long it waited for news.
+    private func pull(
+        _ request: PageRequest, _ context: CallContext, _ waited: inout Duration
+    ) async throws -> Page {
         _ = try await reader.source.catalog(for: request, context.deadline)
         var page = try await page(request, context)
         let end = min(ContinuousClock.now + request.wait, context.deadline - .milliseconds(200))
         while page.rows == 0, !page.hasMore, request.until == nil, .now < end,
             page.readable == request.readable
         {
-            guard
-                try await heads.wait(
-                    for: request.user, request.device, beyond: page.scope.head, page.scope.tag,
-                    until: end)
-            else { break }
+            let parked = ContinuousClock.now
+            let hasNews = try await heads.wait(
+                for: request.user, request.device, beyond: page.scope.head, page.scope.tag,
+                until: end)
+            waited += .now - parked
+            guard hasNews else { break }
             page = try await self.page(request, context)
         }
+        if waited > .zero { metrics.count(wait: waited, for: page.firstChange) }
         return page
     }
 
@@ -78,8 +90,8 @@ struct PullChanges: Sendable {
             !cursor.isBelowFloor(of: scope), request.isProven(by: scope)
         {
             try cursor.check(ScopeReading(state: scope, hydratedFrom: nil))
-            metrics.countIdle()
             var page = Page(emptyFor: request, scope)
+            page.isFromMemory = true
             page.tellTables(of: reader.source.known, to: request)
             if request.tellsHistory, page.windowUntil == scope.head { page.history = scope.end }
             return page
@@ -117,7 +129,7 @@ struct PullChanges: Sendable {
             .rows: .stringConvertible(page.rows),
             .milliseconds: .stringConvertible(duration.milliseconds),
         ])
-        if let traceparent = context.traceparent { metadata[.traceparent] = .string(traceparent) }
+        if let trace = context.trace { metadata[.traceparent] = .string(trace.traceparent) }
         if page.hasHole {
             metrics.countHole()
             logger.error(
@@ -130,7 +142,8 @@ struct PullChanges: Sendable {
                 "download without rows that are too large for devices; oversync verify names them",
                 metadata: metadata)
         }
-        logger.info("download", metadata: metadata)
+        let level = page.isIdle ? idlePolls.level() : .info
+        logger.log(level: level, "download", metadata: metadata)
     }
 }
 

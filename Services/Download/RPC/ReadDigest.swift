@@ -61,6 +61,6 @@ extension PageRequest {
         let caller = try context.requiredCaller()
         self.init(
             request, user: UserID(caller.user), device: DeviceID(caller.device),
-            roles: caller.roles, limits: WireLimits())
+            roles: caller.roles, keyKinds: caller.knownKeyKinds, limits: WireLimits())
     }
 }

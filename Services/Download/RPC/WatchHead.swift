@@ -8,13 +8,14 @@ import RPC
 import ServiceKit
 import Sidecar
 
-/// The `WatchHead` call: tells of each growth of the user's log, until the caller goes away.
+/// The `WatchHead` call: announces each growth of the user's log until the caller goes away.
 struct WatchHead: Sendable {
     /// How often a watch looks whether its device may still read, when nothing happens.
     static let checkInterval: Duration = .seconds(20)
 
     let reader: PageReader
     let heads: ScopeHeads
+    let metrics: DownloadMetrics
     let logger: Logger
 
     func callAsFunction(
@@ -60,6 +61,12 @@ struct WatchHead: Sendable {
             if tellsHistory { pair = scope.end ?? pair }
             if told != scope.head {
                 try await tell(scope.head)
+                // The first one tells where the log ends, news or not.
+                if let told,
+                    let change = await heads.committed(scope.head, after: told, of: user)
+                {
+                    metrics.count(eventFor: change)
+                }
                 told = scope.head
             }
             let check = ContinuousClock.now + Self.checkInterval

@@ -11,9 +11,9 @@ import Sidecar
 /// nothing if the two do not belong together (`NamedScope`). `FindScope` goes by the user alone;
 /// `ReadHeads` and `ReadGrown` concern the scopes of all users who are followed.
 package enum DownloadStatements {
-    /// Each statement by itself would see what was committed before it: compaction could remove
-    /// deletes from the page after the floor was read that tells of it. The level is the
-    /// transaction's own, so that it holds behind a transaction pooler too.
+    /// Without it, each statement would see what was committed before that statement: compaction
+    /// could remove deletes from the page after the floor was read. The level is set for the
+    /// transaction, so that it also holds behind a transaction pooler.
     package static let begin = Statement(
         name: "download_begin", sql: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     package static let commit = Statement(name: "download_commit", sql: "COMMIT")
@@ -21,6 +21,7 @@ package enum DownloadStatements {
     /// All of them, for the tests that run each on a real server.
     package static let all = [
         begin, commit, FindScope.statement, ReadScope.statement, ReadPage.statement,
+        ReadWholePage.statement,
         ReadLargeRows.statement, ReadAtomicUpload.statement, ReadSourceNames.statement,
         ReadHeads.statement,
         ReadMark.statement, ReadServer.statement, ReadGrown.statement,

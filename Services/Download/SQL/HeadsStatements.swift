@@ -80,15 +80,18 @@ extension DownloadStatements {
         }
     }
 
-    /// Of many users, those whose last sequence is beyond the one that is known of them.
+    /// Finds users whose last sequence is beyond the known one, with the time of the first change
+    /// beyond it: the delivery lag counts from that time.
     struct ReadGrown: TypedStatement {
         static let statement = Statement(
             name: "download_grown",
             sql: """
-                SELECT u.name, s.last_seq, CASE WHEN s.tagged_seq = s.last_seq THEN s.last_tag END
+                SELECT u.name, s.last_seq, CASE WHEN s.tagged_seq = s.last_seq THEN s.last_tag END,
+                    (SELECT (extract(epoch FROM l.ts) * 1000000)::int8 FROM sync.change_log l
+                        WHERE l.scope_id = s.scope_id AND l.seq > u.known ORDER BY l.seq LIMIT 1)
                 FROM unnest($1::text[], $2::int8[]) AS u (name, known)
                 CROSS JOIN LATERAL (
-                    SELECT last_seq, tagged_seq, last_tag FROM sync.scope
+                    SELECT scope_id, last_seq, tagged_seq, last_tag FROM sync.scope
                     WHERE user_id = u.name LIMIT 1
                 ) AS s
                 WHERE s.last_seq > u.known
@@ -109,13 +112,18 @@ extension DownloadStatements {
             bindings.bind(known)
         }
 
-        static func row(
-            _ columns: inout RowColumns
-        ) throws(PostgresError) -> (user: UserID, head: Sequence64, tag: UInt64?) {
-            (
-                UserID(try columns.next(String.self)), try columns.next(Int64.self),
-                try columns.next(Int64?.self).map { UInt64(bitPattern: $0) }
-            )
+        struct Row {
+            let user: UserID
+            let head: Sequence64
+            let tag: UInt64?
+            let committed: CommitTime?
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
+            Row(
+                user: UserID(try columns.next(String.self)), head: try columns.next(Int64.self),
+                tag: try columns.next(Int64?.self).map { UInt64(bitPattern: $0) },
+                committed: try columns.next(Int64?.self).map(CommitTime.init(microseconds:)))
         }
     }
 }

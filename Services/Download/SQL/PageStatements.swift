@@ -15,6 +15,9 @@ struct PageRange {
     /// A device whose own changes are left out, but for those of tables that have stored a row
     /// otherwise than a device sent it.
     let excluding: DeviceID?
+
+    /// Rows of all tables and devices.
+    var isWhole: Bool { tables == nil && excluding == nil }
 }
 
 extension DownloadStatements {
@@ -28,24 +31,36 @@ extension DownloadStatements {
     /// could have any size, and is read with ``ReadLargeRows``. Seeing how a value is stored costs
     /// nothing that can be measured.
     struct ReadPage: PageStatement {
-        /// Bytes of a payload as stored, up to which it comes with its page at once, compressed or
-        /// not.
-        private static let smallPayloadBytes = 512
-        /// The same for a payload that is not compressed: a page of such rows stays in memory as a
-        /// whole.
-        private static let plainPayloadBytes = 8000
-
-        static let statement = pageStatement(
-            "download_page",
-            payload: """
-                CASE WHEN pg_column_size(l.payload) <= \(smallPayloadBytes)
-                        OR pg_column_size(l.payload) <= \(plainPayloadBytes)
-                        AND pg_column_compression(l.payload) IS NULL
-                    THEN l.payload END
-                """)
+        static let statement = pageStatement("download_page", payload: smallPayload)
 
         let range: PageRange
     }
+
+    /// The same of all tables and devices: what it does not ask of each row is a twelfth of what
+    /// PostgreSQL spends on a page of 100.
+    struct ReadWholePage: PageStatement {
+        static let statement = pageStatement(
+            "download_whole_page", payload: smallPayload, isWhole: true)
+
+        /// - Precondition: ``PageRange/isWhole``.
+        let range: PageRange
+
+        func bind(to bindings: inout Bindings) {
+            range.bind(to: &bindings)
+        }
+    }
+
+    /// Bytes of a payload as stored, up to which it comes with its page at once, compressed or not.
+    private static let smallPayloadBytes = 512
+    /// The same for a payload that is not compressed: a page of such rows stays in memory as a
+    /// whole.
+    private static let plainPayloadBytes = 8000
+    private static let smallPayload = """
+        CASE WHEN pg_column_size(l.payload) <= \(smallPayloadBytes)
+                OR pg_column_size(l.payload) <= \(plainPayloadBytes)
+                AND pg_column_compression(l.payload) IS NULL
+            THEN l.payload END
+        """
 
     /// The same with payloads of any size that devices can take, to be read row by row. A larger
     /// payload, which the log has from before capture refused such, is null.
@@ -60,31 +75,41 @@ extension DownloadStatements {
         let range: PageRange
     }
 
+    /// The rows of some tables, and of other devices than one.
+    private static let choiceSQL = """
+
+            AND ($6::int2[] IS NULL OR l.table_id = ANY ($6))
+            AND ($7::text IS NULL OR l.source_no IS DISTINCT FROM (
+                SELECT d.source_no FROM sync.source d
+                WHERE d.scope_id = $1 AND d.device = $7)
+                OR l.table_id = ANY (ARRAY(
+                    SELECT r.table_id FROM sync.returned_table r
+                    WHERE r.scope_id = $1 ORDER BY r.scope_id, r.table_id
+                    LIMIT \(mostTables))))
+        """
+
     /// As many as have numbers. Order and limit make the planner probe the index, also while it
     /// knows nothing of the table.
     private static let mostTables = Int16.max
 
-    /// - Parameter payload: the expression of the payload's column.
-    private static func pageStatement(_ name: String, payload: String) -> Statement {
-        Statement(
+    /// - Parameters:
+    ///   - payload: the expression of the payload's column.
+    ///   - isWhole: rows of all tables and devices are read.
+    private static func pageStatement(
+        _ name: String, payload: String, isWhole: Bool = false
+    ) -> Statement {
+        let choice: [PostgresType] = isWhole ? [] : [.int2Array, .text]
+        return Statement(
             name: name,
             sql: """
                 SELECT l.seq, \(RowOrigin.expression),
                     l.key, \(payload), l.version, l.source_change_id, l.ts
                 FROM sync.change_log l
                 WHERE l.scope_id = $1 AND \(NamedScope.isUsers)
-                    AND l.seq > $3 AND l.seq <= $4
-                    AND ($6::int2[] IS NULL OR l.table_id = ANY ($6))
-                    AND ($7::text IS NULL OR l.source_no IS DISTINCT FROM (
-                        SELECT d.source_no FROM sync.source d
-                        WHERE d.scope_id = $1 AND d.device = $7)
-                        OR l.table_id = ANY (ARRAY(
-                            SELECT r.table_id FROM sync.returned_table r
-                            WHERE r.scope_id = $1 ORDER BY r.scope_id, r.table_id
-                            LIMIT \(mostTables))))
+                    AND l.seq > $3 AND l.seq <= $4\(isWhole ? "" : choiceSQL)
                 ORDER BY l.seq LIMIT $5
                 """,
-            parameters: [.int8, .text, .int8, .int8, .int8, .int2Array, .text], results: .binary)
+            parameters: [.int8, .text, .int8, .int8, .int8] + choice, results: .binary)
     }
 }
 
@@ -96,6 +121,7 @@ protocol PageStatement: TypedStatement where Row == PageRow {
 extension PageStatement {
     func bind(to bindings: inout Bindings) {
         range.bind(to: &bindings)
+        range.bindChoice(to: &bindings)
     }
 
     static func row(_ columns: inout RowColumns) throws(PostgresError) -> PageRow {
@@ -126,6 +152,9 @@ extension PageRange {
         bindings.bind(after)
         bindings.bind(until)
         bindings.bind(Int64(count))
+    }
+
+    fileprivate func bindChoice(to bindings: inout Bindings) {
         if let tables {
             var ids = ArrayBinding(of: .int2)
             for table in tables { ids.append(table) }

@@ -9,6 +9,8 @@ extension DownloadStatements {
     /// Answers a row for each of the user's newest devices, up to `names`, since their names tell
     /// where changes came from; and one row where there are none.
     struct ReadScope: TypedStatement {
+        // A log that was never compacted has no hydrations, so none is looked for.
+        //
         // Whether the asking device is revoked stands in its own row, unless that is left out. If
         // every row's number is from 1 to `$4 - 1`, there are fewer rows than asked for, so none is
         // left out. A row with any other number looks the device up instead.
@@ -17,7 +19,7 @@ extension DownloadStatements {
             sql: """
                 SELECT m.epoch::text, s.scope_id IS NOT NULL,
                     coalesce(s.last_seq, 0), coalesce(s.floor_seq, 0),
-                    CASE WHEN s.scope_id IS NOT NULL THEN (
+                    CASE WHEN s.floor_seq > 0 THEN (
                         SELECT h.floor_seq FROM sync.hydration h
                         WHERE h.scope_id = $1 AND h.device = $3
                             AND h.started_at > now() - interval '1 day') END,

@@ -164,7 +164,8 @@ struct StandbyMetrics: Sendable {
     init(_ registry: MetricsRegistry) {
         pages = registry.counter(
             "oversync_download_page_sources_total",
-            "Pages read from standbys, and those left to the primary, by reason")
+            "Pages read from standbys, and those left to the primary, by reason",
+            labels: ["from", "reason"])
         checks = registry.counter(
             "oversync_download_standby_checks_total",
             "Readings of a user's state on the primary, for pages of standbys")

@@ -216,7 +216,7 @@ final class Standbys: Service {
             _ name: String, _ help: String,
             _ value: @escaping @Sendable (StandbyTrouble?, ReplayLag) -> Double
         ) {
-            metrics.gauge(name, help) { [weak self] in
+            metrics.gauge(name, help, labels: ["standby"]) { [weak self] in
                 (self?.known ?? []).map { (["standby": $0.name], value($0.trouble, $0.lag)) }
             }
         }

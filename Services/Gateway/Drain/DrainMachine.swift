@@ -121,7 +121,7 @@ struct DrainMachine {
         switch phase {
         case .serving: return .wait(until: nil)
         case .draining(let since):
-            // Whoever has not taken its answer by now does not hold up the others' restart.
+            // A client that has not read its answer by now does not delay the restart.
             requests = requests.filter { $0.value.latest > now }
             let open = since + Self.shortestOpen
             if let latest = requests.values.map(\.latest).max() {

@@ -1,4 +1,4 @@
-// The gateway's process. Everything it does is in the library beside it.
+// The gateway's process. Everything it does is in its library.
 import Gateway
 
 await GatewayService.run()

@@ -102,7 +102,7 @@ enum IssuerFile {
             nodes = Array(list)
         } else if let mapping = document.mapping, mapping["issuers"] != nil {
             guard mapping.count == 1, let list = mapping["issuers"]?.sequence else {
-                throw IssuerFlaw("must have the list issuers, and nothing beside it")
+                throw IssuerFlaw("must have the list issuers, and nothing else")
             }
             nodes = Array(list)
         }

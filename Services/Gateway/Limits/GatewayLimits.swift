@@ -28,13 +28,13 @@ struct GatewayLimits: Sendable {
         bytes = ByteBudget(total: settings.bufferBytes, share: settings.userBufferBytes)
         watchers = Watchers(settings.watchers, refusals: refusals)
         longPolls = LongPolls(settings.longPolls, refusals: refusals)
+        let most = ConnectionRoom.connections(settings.connections, files: files)
         connections = Connections(
             ConnectionBook.Limits(
-                total: ConnectionRoom.connections(settings.connections, files: files),
-                perAddress: settings.addressConnections),
+                total: most, perAddress: settings.addressConnections),
             refusals: refusals)
         stalledReader = settings.stalledReader
-        publish(metrics)
+        publish(metrics, most: most)
     }
 
     /// A request of a user begins.
@@ -49,22 +49,27 @@ struct GatewayLimits: Sendable {
         }
     }
 
-    private func publish(_ metrics: MetricsRegistry) {
+    /// - Parameter most: connections that may be open at once.
+    private func publish(_ metrics: MetricsRegistry, most: Int) {
         let (bytes, watchers, longPolls, connections) = (bytes, watchers, longPolls, connections)
-        metrics.gauge("oversync_gateway_watchers", "Devices that watch") {
-            [(.none, Double(watchers.open))]
+        metrics.value("oversync_gateway_watchers", "Devices that watch") {
+            Double(watchers.open)
         }
-        metrics.gauge("oversync_gateway_long_polls", "Downloads that may wait for news") {
-            [(.none, Double(longPolls.open))]
+        metrics.value("oversync_gateway_long_polls", "Downloads that may wait for news") {
+            Double(longPolls.open)
         }
-        metrics.gauge("oversync_gateway_connections", "Open connections") {
-            [(.none, Double(connections.open))]
+        metrics.value("oversync_gateway_connections", "Open connections") {
+            Double(connections.open)
         }
-        metrics.gauge(
+        metrics.value("oversync_gateway_max_connections", "Connections that may be open at once") {
+            Double(most)
+        }
+        metrics.value(
             "oversync_gateway_buffered_bytes",
             "Bytes of bodies and of answers that their clients have not taken"
-        ) {
-            [(.none, Double(bytes.inUse))]
-        }
+        ) { Double(bytes.inUse) }
+        metrics.value(
+            "oversync_gateway_max_buffered_bytes", "Such bytes that may be held at once"
+        ) { Double(bytes.total) }
     }
 }

@@ -83,7 +83,7 @@ final class HeldBytes: Sendable {
 }
 
 extension HeldBytes {
-    /// Settings that do not go together: the largest body does not fit beside what other devices of
+    /// Contradicting settings: the largest body does not fit together with what other devices of
     /// its user hold.
     ///
     /// - Parameters: bytes of the largest body, of one user's share, and of the total.

@@ -2,7 +2,7 @@
 struct TokenBucket: Hashable, Sendable {
     typealias Instant = ContinuousClock.Instant
 
-    /// Longest wait that is told, in seconds: an hour says enough.
+    /// Longest wait that an answer names, in seconds: an hour says enough.
     private static let longestWait = 3600.0
 
     /// Units that come back each second.

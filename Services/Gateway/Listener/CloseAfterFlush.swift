@@ -71,7 +71,7 @@ extension Channel {
         eventLoop.execute {
             let tls = try? self.pipeline.syncOperations.context(
                 handlerType: NIOSSLServerHandler.self)
-            // Behind the handler that would wait.
+            // After the handler that would wait.
             if let tls { tls.close(promise: nil) } else { self.close(promise: nil) }
         }
     }

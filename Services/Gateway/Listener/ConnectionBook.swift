@@ -146,7 +146,7 @@ struct ConnectionBook: Sendable {
         addresses[address]?.silent.append(place, ())
     }
 
-    /// A place behind all others.
+    /// A place after all others.
     private mutating func takePlace(_ id: ID) -> Int {
         if let former = connections[id]?.place { places[former] = nil }
         lastPlace += 1

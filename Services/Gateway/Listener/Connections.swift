@@ -79,6 +79,10 @@ final class Peer: Sendable {
     fileprivate let id: ConnectionBook.ID
     private let connections: Connections
     private let isProved = Atomic(false)
+    private let shown = Mutex<ClientCertificate?>(nil)
+
+    /// What the client has shown a certificate of, if it has.
+    var certificate: ClientCertificate? { shown.withLock { $0 } }
 
     fileprivate init(connections: Connections, id: ConnectionBook.ID, address: PeerAddress) {
         self.connections = connections
@@ -93,6 +97,9 @@ final class Peer: Sendable {
         guard !isProved.exchange(true, ordering: .relaxed) else { return }
         connections.prove(id, user)
     }
+
+    /// The client's certificate was verified. Comes before its first request.
+    func show(_ certificate: ClientCertificate?) { shown.withLock { $0 = certificate } }
 
     fileprivate func beSilent() { isProved.store(false, ordering: .relaxed) }
 }

@@ -19,7 +19,7 @@ struct GatewayListener: Service {
     let channel: TLSChannel
     let drain: Drain
     let logger: Logger
-    /// Is told the port once connections are accepted.
+    /// Receives the port once connections are accepted.
     let listening: @Sendable (Int) -> Void
 
     /// - Throws: `IOError` if the address cannot be listened on.

@@ -26,7 +26,7 @@ final class GoodbyeLimit: ChannelDuplexHandler {
         context.write(data, promise: promise)
     }
 
-    /// Behind the HTTP/2 handler, which would pass the event on to the streams: they end by
+    /// After the HTTP/2 handler, which would pass the event on to the streams: they end by
     /// themselves.
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         let event = event is DrainBegan ? ChannelShouldQuiesceEvent() : event

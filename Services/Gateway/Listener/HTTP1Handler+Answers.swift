@@ -44,7 +44,7 @@ extension HTTP1Handler {
         self.admission = admission
         if isInputClosed { admission?.clientIs(.silent) }
         // Goes on when the device hangs up, as work in the services does; the request's own deadline ends it.
-        // Only what waits for news hears of that.
+        // Only requests that wait for news learn of it.
         Task(executorPreference: EventLoopExecutor.of(context.eventLoop)) {
             let response = await answer(request, peer, admission)
             let bytes = await CollectedBody.bytes(of: response.body)

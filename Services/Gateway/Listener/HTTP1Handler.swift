@@ -32,14 +32,14 @@ final class HTTP1Handler: ChannelDuplexHandler {
     var body: HTTP1Body.Source?
     let flow = HTTP1Body.Flow()
     var isAnswering = false
-    /// The client sends no body before it is told to go on.
+    /// The client sends no body before it gets `100 Continue`.
     var isClientWaiting = false
     /// A request whose answer is not looked for while the answers before it are not taken.
     var waiting: Request?
     /// Closes the connection, unless what is waited for comes.
     var ending: Scheduled<Void>?
     var closesAfterAnswer = false
-    /// The last answer is written: what comes behind its request is not answered.
+    /// The last answer is written: what follows its request is not answered.
     var isOver = false
     /// Writes an answer whose end is not known when it begins.
     var streaming: Task<Void, Never>?
@@ -119,14 +119,14 @@ final class HTTP1Handler: ChannelDuplexHandler {
         switch event {
         case ChannelEvent.inputClosed:
             endBody(ChannelError.inputClosed)
-            // Whoever says no more may still listen.
+            // A client that sends no more may still read.
             closesAfterAnswer = true
             isInputClosed = true
             admission?.clientIs(.silent)
             if !isAnswering { context.close(promise: nil) }
         case is DrainBegan:
             closesAfterAnswer = true
-            // With the rest of a body coming it closes behind that, or at the drain's end.
+            // While the rest of a body comes, it closes after that, or at the drain's end.
             if !isAnswering, body == nil { context.close(promise: nil) }
         default: break
         }
@@ -135,7 +135,7 @@ final class HTTP1Handler: ChannelDuplexHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         let isAnswered = isAnswering || body != nil
-        // A client that was told of an error must not find that a later request was carried out.
+        // After an error the client must not find that a later request was carried out.
         isOver = true
         endBody(error)
         guard error is HTTPParserError, !isAnswered else { return context.close(promise: nil) }

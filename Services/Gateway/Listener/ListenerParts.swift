@@ -13,13 +13,13 @@ struct ListenerParts {
     let limits: GatewayLimits
     let logger: Logger
 
-    /// - Parameter listening: is told the port once connections are accepted.
+    /// - Parameter listening: receives the port once connections are accepted.
     func devices(
         _ responder: GatewayResponder, _ drain: Drain,
         _ listening: @escaping @Sendable (Int) -> Void
     ) -> Listener {
         Listener(
-            listener(responder, settings.host, settings.port, drain, listening),
+            listener(.devices, responder, settings.host, settings.port, drain, listening),
             host: (GatewaySettings.hostSetting, settings.host),
             port: (GatewaySettings.portSetting, settings.port))
     }
@@ -33,18 +33,19 @@ struct ListenerParts {
         guard let port = door.port else { return [] }
         return [
             Listener(
-                listener(responder, door.host, port, drain, listening),
+                listener(.administrators, responder, door.host, port, drain, listening),
                 host: (AdminDoor.hostSetting, door.host), port: (AdminDoor.portSetting, port))
         ]
     }
 
     private func listener(
-        _ responder: GatewayResponder, _ host: String, _ port: Int, _ drain: Drain,
+        _ door: TLSIdentity.Door, _ responder: GatewayResponder, _ host: String, _ port: Int,
+        _ drain: Drain,
         _ listening: @escaping @Sendable (Int) -> Void
     ) -> GatewayListener {
         let date = HTTPDate()
         let channel = TLSChannel(
-            identity: identity, idleTimeout: Self.idleTimeout,
+            identity: identity, door: door, idleTimeout: Self.idleTimeout,
             requestTimeout: settings.requestTimeout, drain: drain, limits: limits
         ) { request, peer, admission in
             var response = await responder.answer(request, from: peer, admission)

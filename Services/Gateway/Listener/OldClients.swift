@@ -16,8 +16,8 @@ final class OldClients: ChannelInboundHandler {
         guard case .head(var head) = unwrapInboundIn(data) else {
             return context.fireChannelRead(data)
         }
-        // Whoever stands before the gateway could take another of two hosts for the one that is
-        // meant (RFC 9112, section 3.2). HTTP/1.0 need not name any.
+        // With two hosts, a proxy in front of the gateway could choose the other one (RFC 9112,
+        // section 3.2). HTTP/1.0 requires no host.
         let hosts = head.headers["Host"].count
         guard hosts == 1 || hosts == 0 && head.version == .http1_0 else {
             hasRefused = true

@@ -50,7 +50,7 @@ final class StalledReaderLimit: ChannelOutboundHandler, RemovableChannelHandler 
             let promise = observed(promise, bytes.readableBytes, context)
             context.write(wrapOutboundOut(.body(bytes)), promise: promise)
         case .body(let bytes) where promise == nil:
-            // The end of the answer comes behind it, in the same turn.
+            // The end of the answer follows it in the same turn.
             unobserved += bytes.readableBytes
             context.write(data, promise: nil)
         case .body(let bytes):

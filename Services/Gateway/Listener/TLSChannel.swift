@@ -24,9 +24,10 @@ struct TLSChannel: ServerChildChannel {
     }
 
     let identity: TLSIdentity
+    let door: TLSIdentity.Door
     /// Longest silence on a connection without a request.
     let idleTimeout: Duration
-    /// Longest time of one request; a connection that was told its end has as long for the last of them.
+    /// Longest time of one request. A connection that is to close has this time for its last one.
     let requestTimeout: Duration
     let drain: Drain
     let limits: GatewayLimits
@@ -42,7 +43,7 @@ struct TLSChannel: ServerChildChannel {
                 if let admission { Self.keep(admission, until: stream) }
                 let response = await answer(request, peer, admission)
                 try await writer.write(response: response.head, body: response.body)
-                // Behind the answer: clients drop a request whose new connection begins with a goodbye.
+                // After the answer: clients drop a request whose new connection begins with a goodbye.
                 if admission == nil, let connection = stream.parent {
                     connection.pipeline.fireUserInboundEventTriggered(DrainBegan())
                 }
@@ -68,7 +69,7 @@ struct TLSChannel: ServerChildChannel {
         drain.opened(channel)
         return channel.eventLoop.makeCompletedFuture {
             let pipeline = channel.pipeline.syncOperations
-            try pipeline.addHandler(NIOSSLServerHandler(context: identity.context))
+            try pipeline.addHandler(NIOSSLServerHandler(context: identity.context(for: door)))
             try pipeline.addHandler(CloseAfterFlush(patience: TimeAmount(requestTimeout)))
             try pipeline.addHandler(HandshakeLimit())
             let negotiation = NIOTypedApplicationProtocolNegotiationHandler<Negotiated> {
@@ -82,6 +83,15 @@ struct TLSChannel: ServerChildChannel {
     private func goOn(
         with result: ALPNResult, on channel: any Channel, _ peer: Peer, _ logger: Logger
     ) -> EventLoopFuture<Negotiated> {
+        if identity.asksClients(at: door) {
+            let shown = try? channel.pipeline.syncOperations.nioSSL_peerCertificate()
+            let certificate = shown.flatMap { ClientCertificate($0) }
+            guard certificate != nil || door != .administrators else {
+                channel.close(promise: nil)
+                return channel.eventLoop.makeFailedFuture(NIOSSLError.noCertificateToValidate)
+            }
+            peer.show(certificate)
+        }
         if case .negotiated("h2") = result {
             let http2 = http2(peer)
             return http2.setup(channel: channel, logger: logger).flatMapThrowing { value in

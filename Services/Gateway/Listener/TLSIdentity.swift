@@ -2,18 +2,39 @@ import Foundation
 import NIOSSL
 import ServiceKit
 import Synchronization
+import Telemetry
 
-/// The gateway's certificate and key. A new connection takes those that were read last; open ones go on with theirs.
+/// The gateway's certificate and key, and whose certificates its clients show. A new connection
+/// takes those that were read last; open ones go on with theirs.
 final class TLSIdentity: Sendable {
-    /// Where the two files are.
+    /// Where the files are.
     struct Files: Hashable, Sendable {
         let certificate: String
         let key: String
+        /// Those that sign clients' certificates; nil where devices' connections are asked for
+        /// none.
+        var clients: String?
+        /// The same of the administrators' port, which then takes no connection without one.
+        var administrators: String?
+
+        var all: [String] { [certificate, key] + [clients, administrators].compactMap(\.self) }
+    }
+
+    /// Whose connections a listener takes.
+    enum Door: Hashable, Sendable {
+        case devices, administrators
     }
 
     private struct Current {
-        var content: Content
-        var context: NIOSSLContext
+        let content: Content
+        let contexts: [Door: NIOSSLContext]
+        /// When the gateway's certificate expires, in seconds since 1970.
+        let end: Int
+
+        init(_ content: Content, _ files: Files) throws(ConfigurationError) {
+            self.content = content
+            (contexts, end) = try content.contexts(files)
+        }
     }
 
     private let files: Files
@@ -22,12 +43,24 @@ final class TLSIdentity: Sendable {
     /// - Throws: `ConfigurationError` naming the file that cannot be used.
     init(_ files: Files) throws(ConfigurationError) {
         self.files = files
-        let content = try Content(files)
-        current = Mutex(Current(content: content, context: try content.context(files)))
+        current = Mutex(try Current(try Content(files), files))
     }
 
     /// For a new connection.
-    var context: NIOSSLContext { current.withLock { $0.context } }
+    func context(for door: Door) throws -> NIOSSLContext {
+        guard let context = current.withLock({ $0.contexts[door] }) else {
+            throw NIOSSLError.failedToLoadCertificate
+        }
+        return context
+    }
+
+    /// Whether clients are asked for a certificate.
+    func asksClients(at door: Door) -> Bool {
+        switch door {
+        case .devices: files.clients != nil
+        case .administrators: files.administrators != nil
+        }
+    }
 
     /// Reads the files again.
     ///
@@ -36,15 +69,23 @@ final class TLSIdentity: Sendable {
     func reload() throws(ConfigurationError) -> Bool {
         let content = try Content(files)
         guard content != current.withLock({ $0.content }) else { return false }
-        let context = try content.context(files)
-        current.withLock { $0 = Current(content: content, context: context) }
+        let fresh = try Current(content, files)
+        current.withLock { $0 = fresh }
         return true
+    }
+
+    /// When the certificate of new connections expires.
+    func report(to metrics: MetricsRegistry) {
+        metrics.value(
+            "oversync_gateway_certificate_expiry_timestamp_seconds",
+            "When the TLS certificate expires, in seconds since 1970"
+        ) { [weak self] in (self?.current.withLock { $0.end }).map(Double.init) }
     }
 
     /// Everything that is wrong with the files.
     static func problems(_ files: Files) -> [ConfigurationError] {
         do throws(ConfigurationError) {
-            _ = try Content(files).context(files)
+            _ = try Content(files).contexts(files)
             return []
         } catch {
             // The key is looked at by itself when the certificate stops the check before it.
@@ -60,7 +101,7 @@ final class TLSIdentity: Sendable {
 }
 
 extension TLSIdentity {
-    /// The bytes of both files.
+    /// The bytes of the files.
     private struct Content: Hashable {
         private static let begin = "-----BEGIN "
         /// Of TLS 1.2: those with AEAD and forward secrecy alone. TLS 1.3 has no others.
@@ -73,10 +114,22 @@ extension TLSIdentity {
 
         let certificate: [UInt8]
         let key: [UInt8]
+        let clients: [UInt8]?
+        let administrators: [UInt8]?
 
         init(_ files: Files) throws(ConfigurationError) {
             certificate = try Self.read(files.certificate, GatewaySettings.certificateSetting)
             key = try Self.read(files.key, GatewaySettings.keySetting)
+            clients = try Self.readIfNamed(files.clients, ClientCertificateSettings.clients)
+            administrators = try Self.readIfNamed(
+                files.administrators, ClientCertificateSettings.administrators)
+        }
+
+        private static func readIfNamed(
+            _ path: String?, _ setting: Setting<String>
+        ) throws(ConfigurationError) -> [UInt8]? {
+            guard let path else { return nil }
+            return try read(path, setting)
         }
 
         private static func read(
@@ -118,7 +171,9 @@ extension TLSIdentity {
             }
         }
 
-        func context(_ files: Files) throws(ConfigurationError) -> NIOSSLContext {
+        func contexts(
+            _ files: Files
+        ) throws(ConfigurationError) -> (contexts: [Door: NIOSSLContext], end: Int) {
             let chain = try chain(files)
             var tls = TLSConfiguration.makeServerConfiguration(
                 certificateChain: chain.map { .certificate($0) },
@@ -126,6 +181,43 @@ extension TLSIdentity {
             tls.minimumTLSVersion = .tlsv12
             tls.cipherSuiteValues = Self.suites
             tls.applicationProtocols = ["h2", "http/1.1"]
+            let plain = try Self.context(tls, files)
+            var contexts: [Door: NIOSSLContext] = [.devices: plain, .administrators: plain]
+            if let clients {
+                tls.trustRoots = .certificates(
+                    try Self.authorities(
+                        clients, files.clients, ClientCertificateSettings.clients))
+                // Devices have none.
+                tls.certificateVerification = .optionalVerification
+                contexts[.devices] = try Self.context(tls, files)
+            }
+            if let administrators {
+                tls.trustRoots = .certificates(
+                    try Self.authorities(
+                        administrators, files.administrators,
+                        ClientCertificateSettings.administrators))
+                // Clients have no host name that is expected.
+                tls.certificateVerification = .noHostnameVerification
+                contexts[.administrators] = try Self.context(tls, files)
+            }
+            return (contexts, chain.first?.notValidAfter ?? 0)
+        }
+
+        private static func authorities(
+            _ bytes: [UInt8], _ path: String?, _ setting: Setting<String>
+        ) throws(ConfigurationError) -> [NIOSSLCertificate] {
+            let authorities = try? NIOSSLCertificate.fromPEMBytes(bytes)
+            guard let authorities, !authorities.isEmpty else {
+                throw ConfigurationError(
+                    key: setting.key,
+                    reason: "names \(path ?? ""), which has no PEM certificates")
+            }
+            return authorities
+        }
+
+        private static func context(
+            _ tls: TLSConfiguration, _ files: Files
+        ) throws(ConfigurationError) -> NIOSSLContext {
             do {
                 return try NIOSSLContext(configuration: tls)
             } catch {

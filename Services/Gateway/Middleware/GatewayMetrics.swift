@@ -5,7 +5,8 @@ import Telemetry
 struct GatewayMetrics: Sendable {
     /// The codes of errors by which a device learns that its history is not the server's.
     private static let codes: Set = [
-        "checkpoint_ahead", "epoch_changed", "history_forked", "history_unproven",
+        "checkpoint_ahead", "epoch_changed", "history_forked", "history_pruned",
+        "history_unproven",
     ]
 
     private let requests: Histogram
@@ -14,9 +15,12 @@ struct GatewayMetrics: Sendable {
     init(_ registry: MetricsRegistry) {
         histories = registry.counter(
             "oversync_gateway_histories_total",
-            "Answers that a device's history is not the server's, by code")
+            "Answers that a device's history is not the server's, by code", labels: ["code"],
+            known: MetricLabels.each("code", Self.codes))
         requests = registry.histogram(
-            "oversync_gateway_request_seconds", "Requests by method, route and status")
+            "oversync_gateway_request_seconds",
+            "Requests by method, route and status, without the wait for news",
+            labels: ["method", "route", "status"])
     }
 
     /// Counts an error, if it says that a device's history is not the server's.
@@ -51,7 +55,7 @@ struct GatewayMetrics: Sendable {
 /// Counts what limits refuse and end.
 struct GatewayRefusals: Sendable {
     /// Causes that have no error code.
-    enum Reason: String {
+    enum Reason: String, CaseIterable {
         /// A new connection, as none of those that are open was silent.
         case connection
         /// A silent connection, closed for a new one.
@@ -75,7 +79,10 @@ struct GatewayRefusals: Sendable {
     init(_ registry: MetricsRegistry) {
         counter = registry.counter(
             "oversync_gateway_refused_total",
-            "Requests, connections, streams and watches that a limit refused or ended, by reason")
+            "Requests, connections, streams and watches that a limit refused or ended, by reason",
+            labels: ["reason"],
+            known: MetricLabels.each("reason", Self.codes)
+                + MetricLabels.each("reason", Reason.allCases.map(\.rawValue)))
     }
 
     func count(_ reason: Reason) { counter.add(1, ["reason": reason.rawValue]) }

@@ -4,6 +4,7 @@ import LogFields
 import Logging
 import RPC
 import Telemetry
+import Traces
 
 /// Takes every request through the same stages: scope, route, identity, answer; then headers, metrics and
 /// one log line.
@@ -19,8 +20,13 @@ struct GatewayResponder: Sendable {
     let adminRole: String
     /// Has those recorded who lack it.
     let refusedAdministrators: RefusedAdministrators
+    let reports: DeviceReports
     let timeout: Duration
+    /// How long browsers come back with TLS alone.
+    let strictTransportSeconds: Int
     let metrics: GatewayMetrics
+    /// Which of the downloads without news are logged.
+    let idlePolls: LogSample
     let logger: Logger
 
     /// The same for other routes.
@@ -35,14 +41,35 @@ struct GatewayResponder: Sendable {
         _ request: Request, from peer: Peer, _ admission: Drain.Admission?
     ) async -> Response {
         let start = ContinuousClock.now
+        let route = Result { () throws(WireError) in
+            try routes.route(request.method, request.uri.path)
+        }
         var scope = RequestScope(request, timeout: timeout, admission)
+        guard let span = scope.beginSpan(of: request.method, try? route.get()) else {
+            return await answer(request, from: peer, on: route, scope, since: start)
+        }
+        let response = await span.run {
+            await answer(request, from: peer, on: route, scope, since: start)
+        }
+        span.end(with: response.status)
+        return response
+    }
+
+    private func answer(
+        _ request: Request, from peer: Peer, on route: Result<Route, WireError>,
+        _ scope: RequestScope, since start: ContinuousClock.Instant
+    ) async -> Response {
+        var scope = scope
         var response: Response
         var path = "other"
         do {
-            let route = try routes.route(request.method, request.uri.path)
+            let route = try route.get()
             path = route.path
-            guard admission != nil || route.isProbe else { throw WireError.draining }
-            if route.knowsAddress { scope.address = peer.address }
+            guard scope.admission != nil || route.isProbe else { throw WireError.draining }
+            if route.knowsAddress {
+                scope.address = peer.address
+                scope.certificate = peer.certificate
+            }
             if route.access != .open {
                 let verified = try await verifier.caller(
                     authorization: request.headers[.authorization], from: peer.address)
@@ -58,6 +85,8 @@ struct GatewayResponder: Sendable {
                 }
                 if route.access == .administrators {
                     try admit(verified.identity, to: route, scope)
+                } else {
+                    reports.take(request, route, scope)
                 }
             }
             response = try await route.answer(request, scope)
@@ -75,19 +104,20 @@ struct GatewayResponder: Sendable {
         if request.method == .head { response.body = ResponseBody() }
         response.headers[.apiVersion] = Self.apiVersion
         response.headers[.requestID] = scope.requestID
-        Self.protect(&response)
+        protect(&response)
         account(for: response, scope)
-        metrics.count(request.method, path, response.status, after: .now - start)
+        metrics.count(
+            request.method, path, response.status, after: .now - start - scope.waited.time)
         log(request, path, response, scope, .now - start)
         return response
     }
 
     /// Answers hold a user's rows: nobody keeps them on the way, and no browser takes them for
     /// something else or comes back without TLS, which is all that the gateway speaks.
-    private static func protect(_ response: inout Response) {
+    private func protect(_ response: inout Response) {
         response.headers[.cacheControl] = "no-store"
         response.headers[.xContentTypeOptions] = "nosniff"
-        response.headers[.strictTransportSecurity] = "max-age=31536000"
+        response.headers[.strictTransportSecurity] = "max-age=\(strictTransportSeconds)"
     }
 
     /// Holds the answer, and charges it. What came was charged as it was read.
@@ -146,8 +176,9 @@ struct GatewayResponder: Sendable {
             metadata[.user] = .string(userHash(caller.user))
             metadata[.source] = .string(caller.device)
         }
-        if let traceparent = scope.traceparent { metadata[.traceparent] = .string(traceparent) }
+        if let trace = scope.trace { metadata[.traceparent] = .string(trace.traceparent) }
         let isProbe = path == "/health" || path == "/ready"
-        logger.log(level: isProbe ? .debug : .info, "request", metadata: metadata)
+        let level = isProbe ? .debug : scope.waited.isIdle ? idlePolls.level() : .info
+        logger.log(level: level, "request", metadata: metadata)
     }
 }

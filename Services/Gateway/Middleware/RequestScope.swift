@@ -3,20 +3,33 @@ import HTTPTypes
 import Hummingbird
 import Model
 import RPC
+import Synchronization
 import Telemetry
+import Traces
 
 /// What belongs to one request on its way through the gateway.
 struct RequestScope: Sendable {
     let requestID: String
-    let traceparent: String?
+    /// Its place in a trace, if it has one: the client's, or that of the gateway's own span.
+    var trace: TraceContext?
     let deadline: ContinuousClock.Instant
     /// The gateway's word that it stays until the request is answered; nil when it goes down.
     let admission: Drain.Admission?
     /// Set once the token is checked.
     var verified: VerifiedCaller?
-    var caller: CallerIdentity? { verified?.identity }
+    var caller: CallerIdentity? {
+        var caller = verified?.identity
+        caller?.keyKinds = keyKinds
+        return caller
+    }
+    /// The kinds of keys that the client asks for.
+    private let keyKinds: [String]
     /// Where its client is, on routes whose calls are recorded with it.
     var address: PeerAddress?
+    /// How long it waited for news, which is no time of the server's, and whether any came.
+    let waited = WaitedTime()
+    /// What its client has shown a certificate of, on the same routes.
+    var certificate: ClientCertificate?
     /// What the gateway holds for the request, once it is known whose it is.
     private(set) var held: HeldBytes?
 
@@ -26,8 +39,11 @@ struct RequestScope: Sendable {
     init(_ request: Request, timeout: Duration, _ admission: Drain.Admission?) {
         self.admission = admission
         let given = request.headers[.requestID]
-        requestID = given.flatMap { Self.isSane($0) ? $0 : nil } ?? Self.freshID()
-        traceparent = request.headers[.traceparent].flatMap { Self.isTraceparent($0) ? $0 : nil }
+        requestID = given.flatMap { Self.isSane($0) ? $0 : nil } ?? RequestID.fresh()
+        trace = request.headers[.traceparent].flatMap {
+            TraceContext(traceparent: $0, tracestate: request.headers[.tracestate])
+        }
+        keyKinds = request.keyKinds
         deadline = .now + timeout
     }
 
@@ -40,7 +56,7 @@ struct RequestScope: Sendable {
     /// The context of calls to services, some time longer than the request's own limit where it waits.
     func context(waiting: Duration = .zero) -> CallContext {
         CallContext(
-            requestID: requestID, traceparent: traceparent, deadline: deadline + waiting,
+            requestID: requestID, trace: trace, deadline: deadline + waiting,
             caller: caller, clientAddress: address?.description)
     }
 
@@ -51,21 +67,31 @@ struct RequestScope: Sendable {
                     || byte == 0x5F
             }
     }
+}
 
-    /// `00-<32 hex>-<16 hex>-<2 hex>` (W3C Trace Context).
-    private static func isTraceparent(_ text: String) -> Bool {
-        let parts = text.split(separator: "-", omittingEmptySubsequences: false).map(\.utf8.count)
-        return parts == [2, 32, 16, 2]
-            && text.utf8.allSatisfy { $0 == 0x2D || $0 &- 0x30 < 10 || $0 &- 0x61 < 6 }
+/// For how long a request waited for news.
+final class WaitedTime: Sendable {
+    private let microseconds = Atomic<Int64>(0)
+    private let idle = Atomic(false)
+
+    /// Whether it was answered that there is no news.
+    var isIdle: Bool { idle.load(ordering: .relaxed) }
+
+    func foundNothing() { idle.store(true, ordering: .relaxed) }
+
+    var time: Duration { .microseconds(microseconds.load(ordering: .relaxed)) }
+
+    /// More of it.
+    func add(_ time: Duration) {
+        let more = Int64(clamping: time.milliseconds * 1000)
+        microseconds.wrappingAdd(more, ordering: .relaxed)
     }
 
-    /// 96 random bits in hexadecimal: enough to be unique, short enough to read out on the phone.
-    private static func freshID() -> String {
-        let words = (UInt64.random(in: 0 ... .max), UInt32.random(in: 0 ... .max))
-        return withUnsafeBytes(of: words) { hexadecimal($0.prefix(randomBytes)) }
+    /// As a service tells it. No service waits for longer than it was asked to.
+    func add(microseconds told: UInt64) {
+        let most = UInt64(WireLimits.maximumWaitSeconds) * 1_000_000
+        microseconds.wrappingAdd(Int64(min(told, most)), ordering: .relaxed)
     }
-
-    private static let randomBytes = 12
 }
 
 extension CallerIdentity {
@@ -76,10 +102,12 @@ extension CallerIdentity {
 
 extension HTTPField.Name {
     static let requestID = Self("X-Request-Id")!
-    static let traceparent = Self("traceparent")!
+    static let traceparent = Self(TraceField.parent)!
+    static let tracestate = Self(TraceField.state)!
     static let epoch = Self("Oversync-Epoch")!
     static let history = Self("Oversync-History")!
     static let tables = Self("Oversync-Tables")!
+    static let keyKinds = Self("Oversync-Key-Kinds")!
     static let lastEventID = Self("Last-Event-ID")!
     static let deprecation = Self("Deprecation")!
     static let apiVersion = Self("Oversync-API-Version")!

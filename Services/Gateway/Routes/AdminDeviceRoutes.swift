@@ -63,6 +63,12 @@ struct AdminDeviceRoutes: Sendable {
             "first_seen": .string(time(device.firstSeen)),
             "last_upload": device.lastUpload == 0 ? nil : .string(time(device.lastUpload)),
             "revoked": device.revoked == 0 ? nil : .string(time(device.revoked)),
+            "log_end": .integer(device.logEnd),
+            "reported": device.reported == 0 ? nil : .string(time(device.reported)),
+            "report": device.report.isEmpty ? nil : .written(device.report),
+            "token_rejected":
+                device.tokenRejected == 0 ? nil : .string(time(device.tokenRejected)),
+            "rejection": device.rejection.isEmpty ? nil : .string(device.rejection),
         ]
     }
 
@@ -112,6 +118,20 @@ struct AdminDeviceRoutes: Sendable {
                 "floor": .integer(summary.floor), "devices": .integer(summary.devices),
                 "revoked_devices": .integer(summary.revokedDevices),
                 "rejected_changes": .integer(summary.rejectedChanges),
+                "rows": .integer(summary.rows),
+                "more_rows": summary.moreRows ? .bool(true) : nil,
+                "bytes": summary.isCounted ? .integer(summary.bytes) : nil,
+                "quota": Self.quota(summary),
             ])
+    }
+
+    /// What the user may have, as far as it is limited; absent where nothing is.
+    private static func quota(_ summary: ShowUserReply) -> JSONDocument? {
+        let limits: [(name: String, value: Int64)] = [
+            ("rows", summary.rowQuota), ("bytes", summary.byteQuota),
+            ("devices", summary.deviceQuota),
+        ]
+        let set = limits.filter { $0.value > 0 }
+        return set.isEmpty ? nil : .object(set.map { ($0.name, .integer($0.value)) })
     }
 }

@@ -5,7 +5,7 @@ import Protos
 import RPC
 import WireJSON
 
-/// What administrators look at and mend over HTTPS.
+/// What administrators read and repair over HTTPS.
 struct AdminRoutes: Sendable {
     /// Failures listed when no number is given.
     private static let defaultLimit = 100

@@ -59,11 +59,10 @@ struct DeviceRoutes: Sendable {
     ) async throws -> Response {
         var message = ReadCapabilitiesRequest()
         message.readable = try request.readable
-        if !message.readable.isEmpty {
-            let parameters = request.uri.queryParameters
-            message.tables = try DownloadQuery.tables(parameters["tables"])
-            message.schema = try DownloadQuery.schema(parameters["schema"])
-        }
+        let parameters = request.uri.queryParameters
+        let tables = try DownloadQuery.tables(parameters["tables"])
+        let schema = try DownloadQuery.schema(parameters["schema"])
+        if !message.readable.isEmpty { (message.tables, message.schema) = (tables, schema) }
         let reply = try await upload.call(
             UploadRPC.readCapabilities, message, context: scope.context()
         ).message

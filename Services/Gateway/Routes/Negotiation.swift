@@ -101,6 +101,15 @@ extension Request {
         }
     }
 
+    /// The kinds of keys that the client asks for, of those that must be asked for: a list with
+    /// commas. Words that are not known here are those of newer clients.
+    var keyKinds: [String] {
+        guard let text = headers[.keyKinds] else { return [] }
+        let words = text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+        return KeyKind.allCases.filter { $0.mustBeAskedFor && words.contains($0.rawValue) }
+            .map(\.rawValue)
+    }
+
     /// Whether `Accept-Encoding` names gzip, or anything, with a weight over 0 (RFC 9110 §12.5.3).
     var acceptsGzip: Bool {
         let weights = (headers[.acceptEncoding] ?? "").split(separator: ",").map(Self.weight)

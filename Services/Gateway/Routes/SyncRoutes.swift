@@ -36,6 +36,7 @@ struct SyncRoutes: Sendable {
         if let pair = try request.history {
             (message.historySeq, message.historyTag) = (pair.sequence, pair.tag)
         }
+        message.report = DeviceReports.header(of: request) ?? ""
         let type = BodyType(contentType: request.headers[.contentType])
         message.asProtobuf = type == .protobuf
         let body = try await bodies.body(of: request, scope)
@@ -79,6 +80,8 @@ struct SyncRoutes: Sendable {
         let estimate = message.waitSeconds > 0 ? 0 : Int(message.limit) * HeldBytes.bytesPerRow
         try scope.held?.hold(estimate, leavesRoom: true)
         let reply = try await page(message, scope)
+        scope.waited.add(microseconds: reply.message.waitedUs)
+        if reply.message.rows == 0, !reply.message.hasMore_p { scope.waited.foundNothing() }
         // What does not fit is let go, and has cost the user its bytes all the same: else it could
         // be asked for again and again.
         scope.held?.answer(reply.body.readableBytes)
@@ -106,6 +109,7 @@ struct SyncRoutes: Sendable {
         let waiting = Task(executorPreference: executor) {
             try await download.call(DownloadRPC.pullChanges, message, context: context)
         }
+        let began = ContinuousClock.now
         admission.begin(.waiting) { waiting.cancel() }
         admission.whenClientLeaves { _ in waiting.cancel() }
         place?.whenReplaced { waiting.cancel() }
@@ -118,6 +122,8 @@ struct SyncRoutes: Sendable {
             admission.goOn()
             return page
         } catch let failure as RPCFailure where failure.status == .cancelled {
+            // The wait is not the server's time, also if nobody reads the answer.
+            scope.waited.add(.now - began)
             // Nobody is there for an answer.
             if admission.client == .gone { throw WireError.clientGone }
             let isOver = admission.isDraining || admission.client == .silent

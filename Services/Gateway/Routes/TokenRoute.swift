@@ -36,7 +36,7 @@ struct TokenRoute: Sendable {
         let address = scope.address ?? .unknown
         let message: IssueClientTokenRequest
         do throws(WireError) {
-            message = try Self.message(request.headers, body)
+            message = try Self.message(request.headers, body, scope.certificate)
         } catch {
             // A client that cannot be told from others is one that guesses.
             if error.status == .unauthorized { try rejections?.begin(address) }
@@ -65,7 +65,7 @@ struct TokenRoute: Sendable {
     }
 
     private static func message(
-        _ headers: HTTPFields, _ body: ByteBuffer
+        _ headers: HTTPFields, _ body: ByteBuffer, _ certificate: ClientCertificate?
     ) throws(WireError) -> IssueClientTokenRequest {
         let type = headers[.contentType]?.split(separator: ";").first?.lowercased()
         guard type?.trimmingCharacters(in: .whitespaces) == Form.contentType else {
@@ -80,12 +80,14 @@ struct TokenRoute: Sendable {
                 status: .badRequest, code: "unsupported_grant_type",
                 message: "grant_type must be \(grant)")
         }
-        let credentials = try ClientCredentials(headers[.authorization], form)
+        let credentials = try ClientCredentials(
+            headers[.authorization], form, mayLackSecret: certificate != nil)
         guard let user = form["user"] else { throw .invalid("user required") }
         guard let device = form["device"] else { throw .invalid("device required") }
         var message = IssueClientTokenRequest()
         message.clientID = credentials.id
         message.clientSecret = credentials.secret
+        message.certificateNames = certificate?.names ?? []
         message.user = user
         message.device = device
         for role in form["scope"]?.split(separator: " ").map(String.init) ?? []
@@ -123,17 +125,22 @@ struct TokenRoute: Sendable {
 /// Who a back end says it is: by HTTP Basic, or in the form (RFC 6749 §2.3.1).
 struct ClientCredentials: Hashable {
     let id: String
+    /// Empty where a certificate stands for it.
     let secret: String
 
-    init(_ authorization: String?, _ form: Form) throws(WireError) {
+    /// - Parameter mayLackSecret: the client has shown a certificate (RFC 8705 §2.1).
+    init(
+        _ authorization: String?, _ form: Form, mayLackSecret: Bool = false
+    ) throws(WireError) {
         guard let authorization else {
-            guard let id = form["client_id"], let secret = form["client_secret"] else {
+            let without = mayLackSecret ? "" : nil
+            guard let id = form["client_id"], let secret = form["client_secret"] ?? without else {
                 throw Self.invalid("client_id and client_secret required")
             }
             (self.id, self.secret) = (id, secret)
             return
         }
-        // A client_id beside Basic is what some libraries send.
+        // A client_id in addition to Basic is what some libraries send.
         guard form["client_secret"] == nil else {
             throw .invalid("client credentials must come once, by HTTP Basic or in the form")
         }

@@ -41,7 +41,7 @@ final class PublishedKeys: Service {
 
     /// Whose keys they are, for log lines and metrics.
     let name: String
-    private let pace: Pace
+    let pace: Pace
     private let read: @Sendable () async throws -> KeySet
     private let cache: TokenCache
     private let logger: Logger

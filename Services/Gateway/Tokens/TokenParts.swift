@@ -15,6 +15,7 @@ struct TokenParts: Sendable {
 
     init(
         _ settings: GatewaySettings, auth: RPCClient, rejections: RejectedTokens?,
+        whenRejected: @escaping @Sendable (CallerIdentity, TokenRejection.Cause) -> Void,
         _ metrics: MetricsRegistry, _ logger: Logger
     ) async {
         let cache = TokenCache()
@@ -25,16 +26,22 @@ struct TokenParts: Sendable {
         verifier = TokenVerifier(
             keys: keys, cache: cache, issuers: issuers, rules: settings.tokens.rules,
             now: { Date().timeIntervalSince1970 }, rejections: rejections,
-            observer: TokenObserver(metrics, logger: logger))
+            observer: TokenObserver(metrics, logger: logger), whenRejected: whenRejected)
         services = [keys] + issuers.all.map(\.keys)
         reloadables =
             [Self.secrets(settings.configuration, keys)] + issuers.all.compactMap(Self.file)
         let all = [keys.published] + issuers.all.map(\.keys)
         metrics.gauge(
             "oversync_gateway_jwks_age_seconds",
-            "Time since the keys that are in use were last read, by issuer"
+            "Time since the keys that are in use were last read, by issuer", labels: ["issuer"]
         ) {
             all.compactMap { keys in keys.age.map { (["issuer": keys.name], $0.seconds) } }
+        }
+        metrics.gauge(
+            "oversync_gateway_jwks_refresh_seconds",
+            "How often the keys are read, by issuer", labels: ["issuer"]
+        ) {
+            all.map { keys in (["issuer": keys.name], keys.pace.refresh.seconds) }
         }
     }
 

@@ -67,10 +67,11 @@ final class TokenObserver: Sendable {
         self.logger = logger
         rejected = registry.counter(
             "oversync_gateway_rejected_tokens_total",
-            "Tokens that were rejected, by cause and issuer")
+            "Tokens that were rejected, by cause and issuer", labels: ["cause", "issuer"])
         lenient = registry.counter(
             "oversync_gateway_lenient_tokens_total",
-            "Verified tokens that OVERSYNC_JWT_STRICT would reject, by reason")
+            "Verified tokens that OVERSYNC_JWT_STRICT would reject, by reason",
+            labels: ["reason", "issuer"])
     }
 
     /// - Parameter issuer: the name of a configured one, `auth`, `hs256`, or `none` where the token

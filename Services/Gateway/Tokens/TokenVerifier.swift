@@ -14,6 +14,8 @@ struct TokenVerifier: Sendable {
     /// How many tokens of an address may be rejected; nil: any number.
     var rejections: RejectedTokens?
     var observer: TokenObserver?
+    /// Receives whose token was rejected although its signature is good, and why.
+    var whenRejected: (@Sendable (CallerIdentity, TokenRejection.Cause) -> Void)?
 
     /// Longest token, in bytes: nobody's claims need more.
     private static let maximumTokenBytes = 8192
@@ -54,7 +56,7 @@ struct TokenVerifier: Sendable {
         try allowance?.check(address)
         let generation = cache.generation
         let candidate = try candidate(token, allowance, address)
-        // Whoever waits for keys has not been rejected yet.
+        // A caller that waits for keys is not rejected yet.
         let collections = try await collections(for: candidate)
         try allowance?.begin(address)
         let verified: VerifiedCaller
@@ -124,13 +126,27 @@ struct TokenVerifier: Sendable {
                 throw TokenRejection(.algorithm)
             }
             let claims = try await Self.signed(candidate.text, collections, as: IssuerClaims.self)
-            return try caller(of: claims, issuer.settings)
+            do throws(TokenRejection) { return try caller(of: claims, issuer.settings) } catch {
+                if let identity = try? issuer.settings.identity(of: claims.all) {
+                    whenRejected?(identity, error.cause)
+                }
+                throw error
+            }
         }
         guard ["HS256", "ES256"].contains(candidate.header.alg) else {
             throw TokenRejection(.algorithm)
         }
         let claims = try await Self.signed(candidate.text, collections, as: CallerClaims.self)
-        return try caller(of: claims, origin: candidate.origin)
+        do throws(TokenRejection) {
+            return try caller(of: claims, origin: candidate.origin)
+        } catch {
+            let user = try? TokenRules.identity(claims.sub, "sub")
+            let device = try? TokenRules.identity(claims.did, "did")
+            if let user, let device {
+                whenRejected?(CallerIdentity(user: user, device: device), error.cause)
+            }
+            throw error
+        }
     }
 
     /// The claims, once one of the keys is seen to have signed them.

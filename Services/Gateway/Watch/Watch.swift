@@ -3,12 +3,13 @@ import Protos
 import RPC
 import Synchronization
 
-/// The growth of one user's log, as a Download replica tells of it to one device; when that replica goes, another.
+/// Announces the growth of one user's log to one device, as a Download replica reports it. When
+/// that replica goes away, another takes over.
 ///
-/// Thousands of these wait for days: whatever comes is put down by whoever brings it, and the only task is
-/// the one that writes to the device.
+/// Thousands of watches wait for days, so each has one task only: the one that writes to the
+/// device. Callers store news here and return.
 final class Watch: Sendable {
-    /// Between two comments that say the stream still lives.
+    /// Time between two comments that show that the stream is alive.
     static let heartbeat: Duration = .seconds(25)
     /// When devices come back after the gateway has sent them away, in milliseconds: each at another moment, so that
     /// the next one is not asked by all at once.

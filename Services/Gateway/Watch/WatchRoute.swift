@@ -28,7 +28,7 @@ struct WatchRoute: Sendable {
             after: after, epoch: try request.epoch, pair: try request.history,
             readable: try request.readable, download: download,
             context: CallContext(
-                requestID: scope.requestID, traceparent: scope.traceparent,
+                requestID: scope.requestID, trace: scope.trace,
                 deadline: .now + life, caller: verified.identity),
             place: try watchers.enter(verified.identity))
         // One that says no more may still listen.

@@ -4,7 +4,7 @@ import Waiting
 
 /// What one watch has heard and has not told its device yet. Decides; performs nothing.
 ///
-/// A device that takes its events slowly hears of the newest growth only: it says all that the ones before it said.
+/// A device that reads events slowly gets only the newest one, which says all that those before it said.
 struct WatchWords: Hashable, Sendable {
     /// The pauses before another replica is asked.
     private static let backoff = Backoff(
@@ -19,12 +19,12 @@ struct WatchWords: Hashable, Sendable {
     /// How the stream from a replica stands.
     private enum Feed: Hashable {
         case beginning
-        /// It ended before whoever began it has heard that it began.
+        /// It ended before its caller heard that it began.
         case endedEarly
         case running
     }
 
-    /// The last sequence that a replica spoke of; the device's own before that.
+    /// The last sequence that a replica announced; before the first, the device's own.
     private(set) var head: Int64
     private(set) var opening: Opening?
     private(set) var isOver = false
@@ -41,7 +41,7 @@ struct WatchWords: Hashable, Sendable {
         told = after
     }
 
-    /// A replica tells of the last sequence.
+    /// A replica has announced the last sequence.
     mutating func hear(_ head: Int64) {
         self.head = head
         opening = opening ?? .open
@@ -56,7 +56,7 @@ struct WatchWords: Hashable, Sendable {
         return opening != nil
     }
 
-    /// Whoever began the stream from a replica has it.
+    /// The stream from a replica has begun.
     ///
     /// - Returns: whether another one is to be asked, as it has ended already.
     mutating func began() -> Bool {

@@ -52,7 +52,7 @@ extension [UInt8] {
         append(byte: UInt8(ascii: "}"))
     }
 
-    /// The members of a status behind its change id.
+    /// The members of a status after its change id.
     private mutating func appendMembers(_ outcome: ChangeVerdict) {
         append(literal: ",\"status\":\"")
         append(contentsOf: outcome.status.utf8)

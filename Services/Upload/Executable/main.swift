@@ -1,4 +1,4 @@
-// The Upload service's process. Everything it does is in the library beside it.
+// The Upload service's process. Everything it does is in its library.
 import UploadService
 
 await UploadService.run()

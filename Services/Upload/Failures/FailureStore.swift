@@ -7,19 +7,6 @@ import WireJSON
 
 /// The recorded failures.
 struct FailureStore: Sendable {
-    /// A failure, and how far its row has got without it.
-    struct Entry: Sendable {
-        let failure: MaterializeFailure
-        let rowVersion: RowVersion
-        /// Of what the device sent; nil where an older version recorded the failure.
-        let contentHash: Int64?
-        /// Of the token that sent the change, where policies decide about a table.
-        let roles: [String]
-
-        /// The row was written since: there is nothing left to do.
-        var isStale: Bool { rowVersion >= failure.attemptedVersion }
-    }
-
     let pool: PostgresPool
 
     /// Open failures, newest first. They hold rows of users, so the audit tells who read them.
@@ -32,7 +19,7 @@ struct FailureStore: Sendable {
         ]
         var pipeline = Pipeline()
         let listed = pipeline.add(
-            FailureStatements.ReadFailures(
+            OpenFailures.List(
                 schema: request.schema, table: request.table, user: request.user,
                 limit: Int64(request.limit)))
         pipeline.add(
@@ -41,7 +28,7 @@ struct FailureStore: Sendable {
         let results = try await pool.withConnection(deadline: deadline) {
             try await $0.run(pipeline, deadline: deadline)
         }
-        return Self.fitting(try results[listed].all().map(\.failure))
+        return Self.fitting(try results[listed].all().map(MaterializeFailure.init))
     }
 
     /// The first failures, as many as one answer can carry.
@@ -54,8 +41,12 @@ struct FailureStore: Sendable {
     }
 
     /// One failure that is not marked resolved.
-    func failure(_ id: Int64, deadline: ContinuousClock.Instant) async throws -> Entry? {
-        try await read(FailureStatements.ReadFailures(id: id, limit: 1), deadline).first()
+    func failure(
+        _ id: Int64, deadline: ContinuousClock.Instant
+    ) async throws -> RecordedFailure? {
+        try await pool.withConnection(deadline: deadline) {
+            try await $0.run(OpenFailures.List(id: id), deadline: deadline).first()
+        }
     }
 
     /// Whether another session holds the failure: it is being retried, or somebody locked it by
@@ -97,12 +88,24 @@ struct FailureStore: Sendable {
             _ = try await $0.run(AuditStatements.Append(entry), deadline: deadline)
         }
     }
+}
 
-    private func read(
-        _ statement: FailureStatements.ReadFailures, _ deadline: ContinuousClock.Instant
-    ) async throws -> Rows<Entry> {
-        try await pool.withConnection(deadline: deadline) {
-            try await $0.run(statement, deadline: deadline)
-        }
+extension MaterializeFailure {
+    fileprivate init(_ failure: RecordedFailure) {
+        self.init()
+        id = failure.id
+        user = failure.place.user.value
+        device = failure.place.device.value
+        schema = failure.table.schema
+        table = failure.table.table
+        key = failure.key
+        attemptedVersion = failure.attemptedVersion
+        operation = failure.operation
+        payload = failure.payload
+        sourceChangeID = failure.changeID
+        sqlstate = failure.sqlState
+        error = failure.error
+        firstSeen = failure.firstSeen
+        retryCount = failure.retryCount
     }
 }

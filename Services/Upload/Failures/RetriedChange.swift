@@ -7,27 +7,25 @@ import WireJSON
 extension UploadBatch {
     /// A refused change, judged again by what its table is now.
     ///
-    /// It was let in when its device sent it. So it is judged with the roles that its own table
-    /// asks for, whoever retries it. Should its device send it again, the hash of what it sent then
-    /// tells that this is a repeat.
-    init(retrying entry: FailureStore.Entry, schema: UploadSchema, limits: WireLimits) {
-        let failure = entry.failure
+    /// It was accepted when its device sent it, so it is judged with the roles that its own table
+    /// requires, not with those of who retries it. If its device sends it again, the hash of what
+    /// was sent shows that it is a repeat.
+    init(retrying failure: RecordedFailure, schema: UploadSchema, limits: WireLimits) {
         let payload = ByteBuffer(string: failure.payload)
-        let table = TableName(schema: failure.schema, table: failure.table)
-        let registered = schema.table(table).map { schema.tables[$0].registered }
+        let registered = schema.table(failure.table).map { schema.tables[$0].registered }
         self.init(
             [WireChange(failure)], payloads: payload,
             author: .retry(roles: registered?.namedRoles ?? []),
-            schema: schema, limits: limits, contentHash: entry.contentHash)
+            schema: schema, limits: limits, contentHash: failure.contentHash)
     }
 }
 
 extension WireChange {
     /// The change as its device sent it, with its payload alone as the body.
-    fileprivate init(_ failure: MaterializeFailure) {
-        id = failure.sourceChangeID
-        schema = failure.schema
-        table = failure.table
+    fileprivate init(_ failure: RecordedFailure) {
+        id = failure.changeID
+        schema = failure.table.schema
+        table = failure.table.table
         operation = failure.operation
         key = failure.key
         base = max(failure.attemptedVersion, 1) - 1

@@ -118,7 +118,7 @@ struct MergedChanges {
 }
 
 extension LogEntry {
-    /// The same of a change that stands further behind.
+    /// The same of a change that stands further back.
     fileprivate func moved(by places: Int) -> LogEntry {
         LogEntry(
             change: change + places, sequence: sequence, version: version,

@@ -8,7 +8,7 @@ import Sidecar
 ///
 /// They take effect in their order, each as if those before it had been committed. Uploads that do
 /// not meet are read together and written in one round trip (``GroupParts``); the others follow
-/// each other, and each is read behind the writes of those before it:
+/// each other, and each is read after the writes of those before it:
 ///
 /// ```
 /// BEGIN, lock, read 1-3 | write 1-3, read 4 | write 4, read 5-6 | write 5-6, COMMIT
@@ -17,15 +17,15 @@ import Sidecar
 /// There are no savepoints. Whatever PostgreSQL refuses, and whatever takes long, ends the
 /// transaction: nothing of it is kept, and its uploads are written alone.
 struct GroupTransaction {
-    /// How long each statement may take, beside what the group's changes need. A group has several
+    /// How long each statement may take, besides what the group's changes need. A group has several
     /// statements for each of its tables, and holds up its members by the time of all of them.
     private static let statementTime: Duration = .milliseconds(50)
     private static let timePerChange: Duration = .microseconds(250)
-    /// How long it waits for a row that plain SQL holds. Whoever holds it may wait for this user's
+    /// How long it waits for a row that plain SQL holds. The holder may itself wait for this user's
     /// log.
     private static let lockTime: Duration = .milliseconds(5)
 
-    /// How long a statement may take that concerns so many changes.
+    /// How long a statement about this number of changes may take.
     static func time(of changes: Int) -> Duration { statementTime + timePerChange * changes }
 
     typealias Outcome = Result<UploadResult, any Error>
@@ -34,10 +34,13 @@ struct GroupTransaction {
     let scope: NamedScope
     /// In their order; of one user, and prepared for one schema.
     let members: [UploadTransaction]
+    /// The longest wait for the user's log; nil: as long as its members may.
+    private let logWait: Duration?
     /// The first deadline of all.
     private let deadline: ContinuousClock.Instant
     private var decisions: [Decision] = []
     private var pending = Pending()
+    /// Something is to be kept.
     private var hasWritten = false
 
     /// What became of a member, once it is committed.
@@ -57,7 +60,11 @@ struct GroupTransaction {
             )] = []
     }
 
-    init(connection: PostgresConnection, scope: NamedScope, members: [UploadTransaction]) {
+    init(
+        connection: PostgresConnection, scope: NamedScope, members: [UploadTransaction],
+        logWait: Duration?
+    ) {
+        self.logWait = logWait
         self.connection = connection
         self.scope = scope
         self.members = members
@@ -112,7 +119,8 @@ struct GroupTransaction {
         pipeline.add(
             Command(
                 UploadStatements.configure,
-                timeouts.bindings(scopeLock: latestStart - .now, left: deadline - .now)))
+                timeouts.bindings(
+                    scopeLock: latestStart - .now, atMost: logWait, left: deadline - .now)))
         if schema.catalog.hasDeferrableConstraints {
             pipeline.add(UploadStatements.deferConstraints)
         }
@@ -125,7 +133,8 @@ struct GroupTransaction {
         guard part.count > 1 else { return part.map { members[$0].request(scope) } }
         let all = part.flatMap { members[$0].batch.changes }
         return part.map {
-            members[$0].request(scope, rowsOf: $0 == part.lowerBound ? all : [])
+            members[$0].request(
+                scope, rowsOf: $0 == part.lowerBound ? all : [], isFirst: $0 == part.lowerBound)
         }
     }
 
@@ -136,14 +145,15 @@ struct GroupTransaction {
             answers[place].reading.rows = first.reading.rows
             answers[place].reading.parents = first.reading.parents
             answers[place].reading.time = first.reading.time
+            answers[place].reading.usage = first.reading.usage
             if first.withoutPayload.isEmpty { continue }
-            // Each answer has room for so many bytes of its own.
+            // Each answer has a limit of its own.
             let rows = Set(members[member].batch.changes.map(\.row))
             answers[place].withoutPayload = first.withoutPayload.filter(rows.contains)
         }
     }
 
-    /// The time of each statement behind the lock of the log.
+    /// The time of each statement after the lock of the log and the count for quotas.
     private var bounds: Command {
         let changes = members.reduce(0) { $0 + $1.batch.count }
         return members[0].bounds(Self.time(of: changes), lockTime: Self.lockTime)
@@ -175,6 +185,7 @@ struct GroupTransaction {
         _ pipeline: inout Pipeline
     ) async throws {
         var head: LogHead?
+        var usage: Usage?
         var writes: [GroupWrite] = []
         for (member, answer) in zip(part, answers) {
             let transaction = members[member]
@@ -186,12 +197,14 @@ struct GroupTransaction {
                     answer, of: scope, isOtherEpoch: isOtherEpoch[member])
                 var reading = examined.answer.reading
                 reading.lastSequence = before.sequence
+                reading.usage = usage ?? reading.usage
                 var plan = transaction.newPlan(reading)
                 let changes = transaction.batch.changes
                 let entries = plan.decide(changes[...])
                 var source = answer.source ?? 0
                 if let last = entries.last {
                     source = try await transaction.source(answer, in: scope)
+                    usage = plan.usage
                     head = LogHead(
                         sequence: last.sequence, pair: last.tagged(changes[last.change]).pair)
                     writes.append(
@@ -205,6 +218,7 @@ struct GroupTransaction {
                 decisions.append(.refused(refusal))
             }
         }
+        if answers.first?.reading.usage?.isBehind == true { hasWritten = true }
         write(writes, &pipeline, isLast: part.upperBound == members.count)
         read(part, head, hasWritten: !writes.isEmpty, &pipeline)
     }
@@ -263,7 +277,7 @@ struct GroupTransaction {
             pending.heads.append(
                 (part.lowerBound, pipeline.add(UploadStatements.ReadHead(scope: scope))))
         } else if hasWritten, let head {
-            // Else the changes that an upload has caused would stand behind the next one's.
+            // Else the changes that an upload has caused would stand after the next one's.
             var bindings = Bindings()
             scope.bind(to: &bindings)
             bindings.bind(head.sequence)

@@ -4,6 +4,7 @@ import Postgres
 import RPC
 import ServiceKit
 import Sidecar
+import Traces
 import Waiting
 
 /// Writes uploads of one user in one transaction, or each in its own where that does not go well.
@@ -18,7 +19,7 @@ extension UploadExecutor {
         // Policies read which device writes, once a transaction; a new user has no scope
         // to lock.
         guard upload.mayShare, !upload.options.isAtomic, !batch.schema.hasPolicies,
-            !batch.hasRefusedNulls,
+            !batch.hasRefusedRows,
             scopes.scope(of: upload.user) != nil, groups.admits(upload)
         else { return nil }
         return FairQueue.Load(items: batch.count, bytes: batch.body.readableBytes)
@@ -30,12 +31,22 @@ extension UploadExecutor {
     func write(
         _ uploads: [QueuedUpload], answer: (Int, Outcome) -> Void
     ) async {
+        guard let span = Traces.group(of: uploads) else { return await writeGroup(uploads, answer) }
+        await span.run { await writeGroup(uploads, answer) }
+        span.end()
+    }
+
+    private func writeGroup(
+        _ uploads: [QueuedUpload], _ answer: (Int, Outcome) -> Void
+    ) async {
         do {
             for (place, outcome) in try await writeTogether(uploads).enumerated() {
                 answer(place, outcome)
             }
             groups.noteWritten(uploads)
             return
+        } catch is LogIsLocked {
+            for place in uploads.indices { answer(place, .failure(RPCFailure.userIsBusy)) }
         } catch {
             if !(error is NotTogether) { groups.countBroken() }
             if let error = error as? PostgresError, error.isOfEachUpload {
@@ -54,18 +65,35 @@ extension UploadExecutor {
             // Both may have changed since the uploads were prepared.
             !statements.schema.hasPolicies, uploads.allSatisfy(groups.admits)
         else { throw NotTogether() }
-        let results = try await pool.withConnection(deadline: first.deadline) { connection in
-            let members = zip(uploads, batches).map { upload, batch in
+        let members = Array(zip(uploads, batches))
+        let results: [GroupTransaction.Outcome]
+        do {
+            results = try await transact(
+                members, statements, scope, logWait: queue.logWaits.firstWait)
+        } catch let error as PostgresError where error.isOfScopeLock {
+            guard queue.logWaits.enter() else { throw LogIsLocked() }
+            defer { queue.logWaits.leave() }
+            results = try await transact(members, statements, scope, logWait: nil)
+        }
+        return zip(batches, results).map { batch, result in result.map { (batch, $0) } }
+    }
+
+    private func transact(
+        _ members: [(upload: QueuedUpload, batch: UploadBatch)], _ statements: BusinessStatements,
+        _ scope: NamedScope, logWait: Duration?
+    ) async throws -> [GroupTransaction.Outcome] {
+        try await pool.withConnection(deadline: members[0].upload.deadline) { connection in
+            let members = members.map { upload, batch in
                 UploadTransaction(
                     connection: connection, scopes: scopes, upload: upload, batch: batch,
                     statements: statements, timeouts: timeouts, isRepeated: false,
-                    unreadable: UnreadableParents())
+                    logWait: logWait, unreadable: UnreadableParents(),
+                    ends: SessionEnds(from: .now, until: upload.deadline), quotas: quotas)
             }
             var transaction = GroupTransaction(
-                connection: connection, scope: scope, members: members)
+                connection: connection, scope: scope, members: members, logWait: logWait)
             return try await transaction.run()
         }
-        return zip(batches, results).map { batch, result in result.map { (batch, $0) } }
     }
 
     /// Writes the uploads of a group that has failed, in their order.
@@ -80,7 +108,7 @@ extension UploadExecutor {
             answer(place, outcome)
         }
         guard let trouble = trouble as? PostgresError,
-            trouble.isOfStatement || RowRefusal(trouble) != nil
+            trouble.isOfStatement || trouble.endsSession || RowRefusal(trouble) != nil
         else { return }
         // One that is too slow for a group, and has time enough by itself.
         if culprits.isEmpty, trouble.sqlState == .queryCanceled, let slowest,
@@ -164,6 +192,9 @@ extension UploadExecutor {
         }
     }
 
+    /// Somebody keeps the user's log locked, and too many wait for those of others.
+    private struct LogIsLocked: Error {}
+
     /// The uploads of a group cannot be written together now.
     private struct NotTogether: Error {}
 }
@@ -176,5 +207,19 @@ extension PostgresError {
     fileprivate var isOfStatement: Bool {
         guard let sqlState else { return false }
         return sqlState.errorClass != "40" && !isOfScopeLock
+    }
+}
+
+extension Traces {
+    /// Begins the span of a group, below the first of its sampled uploads and with links to the
+    /// others: their one transaction belongs to all of them.
+    fileprivate static func group(of uploads: [QueuedUpload]) -> LiveSpan? {
+        let sampled = uploads.compactMap(\.trace)
+        guard let first = sampled.first, let span = child("upload group", below: first) else {
+            return nil
+        }
+        for other in sampled.dropFirst() { span.link(to: other) }
+        span.set("oversync.group.uploads", uploads.count)
+        return span
     }
 }

@@ -4,6 +4,7 @@ import NIOCore
 import RPC
 import ServiceKit
 import Telemetry
+import Traces
 import Waiting
 
 /// One upload from the moment it is admitted to its answer.
@@ -23,6 +24,8 @@ struct QueuedUpload: Sendable {
     let reading: BatchReading
     /// The body's bytes, in the budget until the answer.
     let bytes: ByteBudget.Reservation
+    /// The trace that it belongs to, if that is sampled.
+    let trace = Traces.current
 }
 
 /// An upload that came to its end: what was read, and what became of it.
@@ -72,15 +75,18 @@ struct UploadQueue: Sendable {
     typealias Group = FairGate<QueuedUpload, AnsweredUpload>.Group
 
     let waitingPerUser: Int
+    let logWaits: LogWaits
     private let gate: Gate
     private let budget: ByteBudget
 
     /// As many uploads are at the database at once as the pool has connections.
     init(_ configuration: Configuration) throws(ConfigurationError) {
         waitingPerUser = try configuration.value(Self.waitingSetting)
+        let turns = try configuration.value(DatabaseSettings.upload.maximumConnections)
+        logWaits = LogWaits(turns: turns)
         gate = Gate(
             FairQueue.Limits(
-                turns: try configuration.value(DatabaseSettings.upload.maximumConnections),
+                turns: turns,
                 turnsPerUser: try configuration.value(Self.perUserSetting),
                 waiting: Self.maximumWaiting, waitingPerUser: waitingPerUser,
                 requestsPerTurn: try configuration.value(Self.perGroupSetting),
@@ -98,12 +104,15 @@ struct UploadQueue: Sendable {
     var bytes: Int { budget.inUse }
 
     func report(to metrics: MetricsRegistry) {
-        metrics.gauge("oversync_upload_waiting", "Uploads that wait for their turn") {
-            [(.none, Double(waiting))]
+        metrics.value("oversync_upload_waiting", "Uploads that wait for their turn") {
+            Double(waiting)
         }
-        metrics.gauge(
+        metrics.value(
             "oversync_upload_buffer_bytes", "Bytes of uploads that wait or are written"
-        ) { [(.none, Double(bytes))] }
+        ) { Double(bytes) }
+        metrics.value(
+            "oversync_upload_max_buffer_bytes", "Bytes of uploads that may wait or be written"
+        ) { Double(budget.total) }
     }
 
     /// Room for a body; before it is read.

@@ -9,6 +9,7 @@ import Sidecar
 struct AdministerDevices: Sendable {
     let pool: PostgresPool
     let administrators: Administrators
+    let quotas: Quotas
 
     func list(
         _ request: ListDevicesRequest, _ context: CallContext
@@ -71,6 +72,13 @@ struct AdministerDevices: Sendable {
             reply.devices = summary.devices
             reply.revokedDevices = summary.revokedDevices
             reply.rejectedChanges = summary.rejectedChanges
+            reply.rows = summary.rows
+            reply.moreRows = summary.hasMoreRows
+            reply.isCounted = summary.bytes != nil
+            reply.bytes = summary.bytes ?? 0
+            reply.rowQuota = quotas.rows ?? 0
+            reply.byteQuota = quotas.bytes ?? 0
+            reply.deviceQuota = quotas.devices ?? 0
             return RPCReply(reply)
         }
     }
@@ -93,6 +101,11 @@ struct AdministerDevices: Sendable {
         record.firstSeen = device.firstSeen
         record.lastUpload = device.lastUpload ?? 0
         record.revoked = device.revoked ?? 0
+        record.reported = device.reported ?? 0
+        record.report = device.report ?? ""
+        record.tokenRejected = device.tokenRejected ?? 0
+        record.rejection = device.rejection ?? ""
+        record.logEnd = device.logEnd
         return record
     }
 }

@@ -6,6 +6,7 @@ import Postgres
 import Protos
 import RPC
 import ServiceKit
+import Sidecar
 import Telemetry
 import Waiting
 
@@ -34,12 +35,15 @@ struct ClaimDevice: Sendable {
     let pool: PostgresPool
     /// Most devices of one user.
     let maximumDevices: Int
+    /// Most of them that are not revoked; nil: any number.
+    let quota: Int64?
     let logger: Logger
     private let gate = FairGate<DeviceID, DeviceUse>(limits)
 
-    init(pool: PostgresPool, maximumDevices: Int, logger: Logger) {
+    init(pool: PostgresPool, maximumDevices: Int, quota: Int64? = nil, logger: Logger) {
         self.pool = pool
         self.maximumDevices = maximumDevices
+        self.quota = quota
         self.logger = logger
     }
 
@@ -86,13 +90,14 @@ struct ClaimDevice: Sendable {
             pipeline.add(Command(UploadStatements.configure, Self.timeouts))
             // The device first, so that two users who name it wait for each other here.
             pipeline.add(Self.command(DeviceStatements.lockDevice, device.value))
-            pipeline.add(Self.command(UploadStatements.createScope, user.value))
-            pipeline.add(Self.command(DeviceStatements.lockScope, user.value))
+            pipeline.add(Self.command(UserScope.create, user.value))
+            pipeline.add(Self.command(UserScope.lock, user.value))
             // Each of these sees what was committed before the locks were granted.
             var bindings = Bindings()
             bindings.bind(user.value)
             bindings.bind(device.value)
             bindings.bind(Int64(maximumDevices))
+            bindings.bind(quota)
             pipeline.add(Command(DeviceStatements.claim, bindings))
             let outcome = pipeline.add(read)
             pipeline.add(UploadStatements.commit)

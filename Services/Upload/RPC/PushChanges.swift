@@ -7,6 +7,7 @@ import Protos
 import RPC
 import ServiceKit
 import Telemetry
+import Traces
 
 /// The `PushChanges` call: a body of changes in, a body of statuses out, one log line about both.
 struct PushChanges: Sendable {
@@ -14,6 +15,8 @@ struct PushChanges: Sendable {
     let announcer: HeadAnnouncer
     let metrics: UploadMetrics
     let tables: TableTroubles
+    let reports: DeviceReportQueue
+    let conflicts: ConflictMemory
     let logger: Logger
 
     func callAsFunction(
@@ -21,6 +24,7 @@ struct PushChanges: Sendable {
     ) async throws -> RPCReply<PushChangesReply> {
         let caller = try context.requiredCaller()
         let start = ContinuousClock.now
+        if !request.report.isEmpty { reports.add(request.report, of: caller) }
         var trouble: PostgresError?
         do {
             let options = UploadOptions(
@@ -30,11 +34,15 @@ struct PushChanges: Sendable {
                 body, from: caller, options, deadline: context.deadline, trouble: { trouble = $0 })
             if result.mayBeNews {
                 await announcer.announce(
-                    result.highestSequence, result.end, of: UserID(caller.user))
+                    result.highestSequence, result.end, of: UserID(caller.user),
+                    isNew: result.sequences != nil)
             }
             if result.hasHole { reportHole(request, caller, context) }
             let tally = OutcomeTally(result)
-            metrics.count(result, after: .now - start)
+            if tally.conflicts > 0 {
+                conflicts.add(result, of: batch, from: caller.user, caller.device)
+            }
+            metrics.count(result, of: batch, after: .now - start)
             tables.record(result.blockedTables)
             log(tally, result, caller, context, .now - start)
             let answer = UploadAnswer(result: result, changeIDs: batch.changeIDs)
@@ -106,7 +114,7 @@ struct PushChanges: Sendable {
         if let sequences = result.sequences {
             metadata[.sequences] = "\(sequences.lowerBound)-\(sequences.upperBound)"
         }
-        if let traceparent = context.traceparent { metadata[.traceparent] = .string(traceparent) }
+        if let trace = context.trace { metadata[.traceparent] = .string(trace.traceparent) }
         logger.info("upload", metadata: metadata)
     }
 }

@@ -36,13 +36,13 @@ struct ReadCapabilities: Sendable {
                 (reply.readable, reply.readableTables) = (tables.fingerprint, tables.names)
                 reply.unregistered = asked.filter { !catalog.hasEverHad($0) }.map(\.table)
             }
-            reply.tables = catalog.tables.filter { $0.access.mayRead(caller) }.map { table in
+            reply.tables = catalog.tables.filter { $0.isReadable(by: caller) }.map { table in
                 var capability = TableCapability()
                 capability.schema = table.name.schema
                 capability.table = table.name.table
                 capability.keyKind = table.keyKind.rawValue
                 capability.mayRead = true
-                capability.mayWrite = table.access.mayWrite(caller)
+                capability.mayWrite = table.isWritable(by: caller)
                 capability.columns = table.shownColumns.map(ColumnCapability.init)
                 return capability
             }

@@ -6,8 +6,8 @@ import ServiceKit
 import Sidecar
 import WireJSON
 
-/// The `RecordRefusal` call: somebody without the administrators' role asked for what it opens. The
-/// gateway, which has no database, bounds how many it tells of.
+/// The `RecordRefusal` call: a caller without the administrators' role asked for an administrative
+/// route. The gateway, which has no database, limits how many refusals it reports.
 struct RecordRefusal: Sendable {
     let store: FailureStore
 

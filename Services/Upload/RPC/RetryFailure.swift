@@ -16,6 +16,7 @@ struct RetryFailure: Sendable {
     let executor: UploadExecutor
     let announcer: HeadAnnouncer
     let administrators: Administrators
+    let metrics: UploadMetrics
 
     func callAsFunction(
         _ request: RetryFailureRequest, _ context: CallContext
@@ -23,7 +24,7 @@ struct RetryFailure: Sendable {
         _ = try administrators.admit(context)
         let attempt = Attempt(id: request.id, origin: try context.origin())
         do {
-            guard let entry = try await store.failure(request.id, deadline: context.deadline)
+            guard let failure = try await store.failure(request.id, deadline: context.deadline)
             else {
                 throw RPCFailure(
                     .notFound, code: "not_found", message: "materialize failure not found")
@@ -33,15 +34,15 @@ struct RetryFailure: Sendable {
                     .conflict, code: "retry_in_progress",
                     message: "materialize failure retry is already in progress")
             }
-            if entry.isStale {
+            if failure.isStale {
                 try await store.close(
                     request.id, isResolved: true, recording: attempt.row(.done, "stale"),
                     deadline: context.deadline)
-                return RPCReply(RetryFailureReply(), body: Self.stale(entry.rowVersion))
+                return RPCReply(RetryFailureReply(), body: Self.stale(failure.rowVersion))
             }
             // The change commits by itself.
             try await store.record(attempt.row(.begun), deadline: context.deadline)
-            let outcome = try await decide(entry, attempt, context)
+            let outcome = try await decide(failure, attempt, context)
             return RPCReply(RetryFailureReply(), body: UploadAnswer.status(outcome, changeID: 0))
         } catch let error as PostgresError {
             throw DatabaseFailures.upload.failure(of: error)
@@ -61,13 +62,14 @@ struct RetryFailure: Sendable {
     }
 
     private func decide(
-        _ entry: FailureStore.Entry, _ attempt: Attempt, _ context: CallContext
+        _ failure: RecordedFailure, _ attempt: Attempt, _ context: CallContext
     ) async throws -> ChangeVerdict {
         do {
-            let result = try await executor.retry(entry, deadline: context.deadline)
+            let result = try await executor.retry(failure, deadline: context.deadline)
             if result.mayBeNews {
                 await announcer.announce(
-                    result.highestSequence, result.end, of: UserID(entry.failure.user))
+                    result.highestSequence, result.end, of: failure.place.user,
+                    isNew: result.sequences != nil)
             }
             guard let outcome = result.outcomes.first else { throw RPCFailure.internal }
             var isApplied = false
@@ -76,8 +78,10 @@ struct RetryFailure: Sendable {
                 attempt.id, isResolved: isApplied,
                 recording: attempt.row(isApplied ? .done : .refused, outcome.status),
                 deadline: context.deadline)
+            metrics.countRetry(outcome)
             return outcome
         } catch {
+            metrics.countRetry(nil)
             let code = (error as? PostgresError)?.sqlState?.rawValue ?? "\(type(of: error))"
             try? await store.record(attempt.row(.failed, code), deadline: context.deadline)
             throw error

@@ -5,7 +5,7 @@ extension DatabaseFailures {
     /// are served.
     static let uploadPauseWhenFull: Duration = .seconds(5)
 
-    /// What Upload's callers are told.
+    /// The errors that Upload's callers get.
     static let upload = DatabaseFailures(
         faultCode: "upload_failed", faultMessage: "Failed to process upload",
         later: Later("The upload could not be processed now; nothing of it is lost, send it again"),

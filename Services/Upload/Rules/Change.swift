@@ -26,7 +26,7 @@ package final class Change: Sendable {
     /// Those of them that are null, cannot be NULL, and have a default: a new row takes that, and
     /// another one keeps its value.
     package let defaulted: ColumnSet
-    /// Its payload has no values beside those that columns such as times take as they are.
+    /// Its payload has no values besides those that columns such as times take as they are.
     package let isOrdinary: Bool
     /// Columns that it has a value of another kind for, which PostgreSQL may convert
     /// (``ValueRule``).
@@ -38,7 +38,7 @@ package final class Change: Sendable {
     package let needsJSON: Bool
     /// Members of its payload that name no column, as far as they could be names of one.
     package let strangers: [String]
-    /// Its payload has members beside those that devices are shown of a row.
+    /// Its payload has members besides those that devices are shown of a row.
     package let hasMore: Bool
     /// The parent rows that it points to.
     package let needs: [ParentReference]

@@ -52,9 +52,7 @@ struct ChangeValidation {
         else {
             throw .badPayload("invalid operation: \(wire.operation.quotable)")
         }
-        guard let key = RowKey(wire.key, kind: upload.registered.keyKind) else {
-            throw .badPayload(Self.badKey(wire.key, upload.registered.keyKind))
-        }
+        let key = try key(wire.key, of: upload)
         try checkNumbers(wire)
         let row = RowID(table: upload.registered.id, key: key)
         let payload = try payload(wire, operation)
@@ -114,8 +112,10 @@ struct ChangeValidation {
             throw .badPayload("bad_payload: invalid table name \"\(name.table.quotable)\"")
         }
         guard let table = schema.table(name) else { throw .unregistered(name) }
-        guard author.mayWrite(schema.tables[table].registered) else {
-            throw .forbidden(name)
+        let registered = schema.tables[table].registered
+        guard author.mayWrite(registered) else {
+            throw author.lacksKind(of: registered)
+                ? .notAskedFor(registered.keyKind, of: name) : .forbidden(name)
         }
         found = (wire.schema, wire.table, table)
         return table
@@ -150,7 +150,7 @@ struct ChangeValidation {
         return (try? UTF8Span(validating: bytes.span)) != nil
     }
 
-    /// The first 64 bits of a SHA-256. Two edits under one change id are told apart by it.
+    /// The first 64 bits of a SHA-256. It distinguishes two edits under one change id.
     private func contentHash(_ row: RowID, _ payload: Range<Int>?) -> Int64 {
         var hasher = SHA256()
         withUnsafeBytes(of: row.table.bigEndian) { hasher.update(bufferPointer: $0) }
@@ -168,12 +168,27 @@ struct ChangeValidation {
         }
     }
 
-    private static func badKey(_ key: String, _ kind: KeyKind) -> String {
-        switch kind {
+    private func key(_ text: String, of table: UploadTable) throws(Rejection) -> RowKey {
+        let kind = table.registered.keyKind
+        guard let key = RowKey(text, kind: kind) else {
+            throw .badPayload(Self.badKey(text, of: table))
+        }
+        if case .integer(let number) = key, !table.keyRange.contains(number) {
+            throw .badPayload(Self.badKey(text, of: table))
+        }
+        return key
+    }
+
+    private static func badKey(_ key: String, of table: UploadTable) -> String {
+        switch table.registered.keyKind {
         case .uuid: "bad_payload: invalid UUID format: \(key.quotable)"
         case .text:
             "bad_payload: invalid key: a text key has 1 to \(RowKey.maximumTextBytes) bytes "
                 + "and no U+0000"
+        case .integer:
+            "bad_payload: invalid key \(key.quotable): pk of \(table.registered.name) is a whole "
+                + "number from \(table.keyRange.lowerBound) to \(table.keyRange.upperBound) in "
+                + "decimal digits, as -5, 0 or 42: no leading zeros, no + and no blanks"
         }
     }
 }
@@ -192,7 +207,7 @@ extension String {
         return String(drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed())
     }
 
-    /// Its beginning, for an answer. Not so many characters: one may have any number of marks.
+    /// Its beginning, for an answer. Cut by bytes: one character may have any number of marks.
     fileprivate var quotable: String {
         String(unicodeScalars.prefix(Self.quotedScalars))
     }

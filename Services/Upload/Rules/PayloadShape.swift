@@ -258,6 +258,7 @@ extension ParentValue {
         switch key {
         case .uuid: self = .uuid(key)
         case .text(let text): self = .text(ExactText(text))
+        case .integer(let number): self = .integer(number)
         }
     }
 }

@@ -18,6 +18,8 @@ struct RowRefusal: Sendable {
 
     /// A policy that hides rows from an update or a delete does so without an error, too.
     static let hiddenState = SQLState(rawValue: "OV004")
+    /// PostgreSQL's session ends with the statement that writes the row: nobody raises a code.
+    static let endsSessionState = SQLState(rawValue: "OV007")
     /// Raised where policies have to decide and do not apply (`HidingPolicies`).
     static let policiesOffState = SQLState(rawValue: "OV005")
 
@@ -31,6 +33,11 @@ struct RowRefusal: Sendable {
     static let leftOut = RowRefusal(
         sqlState: leftOutState, detail: "a BEFORE trigger of the table left the row out")
 
+    /// A table that was dropped. A view that has taken its name may take rows, but not what
+    /// payloads say: its columns are not known.
+    static let gone = RowRefusal(
+        sqlState: .undefinedTable, detail: "the table is gone, or is no table any more")
+
     /// Nil for a taken key, which is the sidecar's own judgement.
     let sqlState: SQLState?
     /// For the operator's record; may quote the row. Never for the wire.
@@ -40,7 +47,7 @@ struct RowRefusal: Sendable {
     /// The column or the constraint that PostgreSQL names: a part of the table's definition, and no
     /// value of any row.
     let culprit: String?
-    /// What helps, beside another value.
+    /// What helps, besides another value.
     var advice: String?
 
     /// For rows whose values may be another's of the same upload.
@@ -53,18 +60,34 @@ struct RowRefusal: Sendable {
     private static let serverClasses: Set<Substring> = [
         "08", "25", "26", "28", "2D", "3B", "3D", "40", "53", "57", "58", "72", "F0", "XX",
     ]
+    /// Of these, classes that a trigger or a damaged table causes: a server that a foreign table
+    /// is on, the end of a transaction in a function, a library or a file that is gone, a page that
+    /// cannot be read. The session goes on, and other tables are as they were.
+    private static let troubleOfTables: Set<Substring> = [
+        "08", "28", "2D", "3B", "3D", "58", "72", "F0", "XX",
+    ]
+    /// Single codes of the same kind: a statement that a transaction cannot have, and a limit of
+    /// the role's on one statement.
+    private static let troublesOfTables: Set<SQLState> = [
+        SQLState(rawValue: "25001"), SQLState(rawValue: "53400"),
+    ]
+    /// The two sides do not understand each other, which is no table's fault.
+    private static let protocolViolation = SQLState(rawValue: "08P01")
+    /// The error ended its statement, and not the session.
+    private static let endsStatement = "ERROR"
+
     /// Classes that speak of our own SQL where it does not name a business table.
     private static let statementClasses: Set<Substring> = ["0A", "3F", "42", "55"]
 
     /// What may go by itself: a lock of somebody else's, a table that is being altered, a row that
-    /// took too long beside others.
-    private static let passing: Set<SQLState> = [.lockNotAvailable, .objectInUse, .queryCanceled]
+    /// took too long together with others, or more memory or locks than there are.
+    private static let passing: Set<SQLState> = [
+        .lockNotAvailable, .objectInUse, .queryCanceled, .outOfMemory,
+    ]
 
     /// Another row is in the way, of the same batch perhaps.
     private static let collisions: Set<SQLState> = [.uniqueViolation, .exclusionViolation]
 
-    /// Where PL/pgSQL's RAISE reports from.
-    private static let raiseRoutine = "exec_stmt_raise"
     /// Values that cannot be read or converted.
     private static let dataClass: Substring = "22"
     /// Deadlocks and failed serializations. A trigger of the team's asks for another try by it.
@@ -79,7 +102,7 @@ struct RowRefusal: Sendable {
     private var asksForRetry: Bool { sqlState?.errorClass == Self.rollbackClass }
 
     /// The same row may be taken in a moment.
-    var isWorthRepeating: Bool { isOfLock || asksForRetry }
+    var isWorthRepeating: Bool { isOfLock || asksForRetry || sqlState == .outOfMemory }
 
     /// Somebody else holds the row, perhaps for a moment only.
     var isOfLock: Bool { sqlState == .lockNotAvailable }
@@ -89,12 +112,19 @@ struct RowRefusal: Sendable {
     var mayConcernTable: Bool {
         sqlState.map {
             Self.statementClasses.contains($0.errorClass) || $0 == Self.policiesOffState
+                || Self.troubleOfTables.contains($0.errorClass)
         } ?? false
     }
 
     /// A row that there was no time left for.
     static let outOfTime = RowRefusal(
         sqlState: .queryCanceled, detail: "the request's time was used up before this row")
+
+    /// A row whose statement has ended PostgreSQL's session again and again (`SessionEnds`).
+    static let endsSession = RowRefusal(
+        sqlState: endsSessionState,
+        detail: "PostgreSQL's session ended each time that the row was written: a trigger, or a "
+            + "function that it calls, ends or crashes it")
 
     /// A null for a column that takes none, as PostgreSQL refuses it.
     static func null(in column: String) -> RowRefusal {
@@ -115,7 +145,7 @@ struct RowRefusal: Sendable {
     enum Origin {
         /// It writes rows of business tables, or checks their constraints.
         case business
-        /// It is the sidecar's own, beside statements on few business rows, in the time of an
+        /// It is the sidecar's own, besides statements on few business rows, in the time of an
         /// attempt at them.
         case attempt
         /// It is the sidecar's own.
@@ -149,9 +179,18 @@ struct RowRefusal: Sendable {
         case .business:
             // A trigger of the team's may raise any code, and means its row even by a code that
             // speaks of the server elsewhere.
-            return error.routine == raiseRoutine || passing.contains(state)
-                || !serverClasses.contains(state.errorClass)
+            return error.routine == ServerError.raiseRoutine || passing.contains(state)
+                || !serverClasses.contains(state.errorClass) || isOfTable(error)
         }
+    }
+
+    /// The server is well, and a table is not, or what its triggers call.
+    private static func isOfTable(_ error: ServerError) -> Bool {
+        guard error.severity == endsStatement, error.sqlState != protocolViolation else {
+            return false
+        }
+        return troubleOfTables.contains(error.sqlState.errorClass)
+            || troublesOfTables.contains(error.sqlState)
     }
 
     /// - Parameter converted: columns that got a value of another kind, which may be the reason.
@@ -189,19 +228,26 @@ extension SQLState {
         case .lockNotAvailable: "lock timeout"
         case .insufficientPrivilege: "insufficient privilege"
         case .raisedException: "raised by a trigger"
+        case .undefinedTable: "the table, or one that a trigger needs, is gone"
         case RowRefusal.leftOutState: "left out by a trigger"
         case RowRefusal.hiddenState:
             "hidden by a row-level security policy, or left out by a trigger"
+        case RowRefusal.endsSessionState: "writing the row ends PostgreSQL's session"
         case RowRefusal.policiesOffState: "the table's row-level security policies do not apply"
         default:
             switch errorClass {
+            case "08": "a trigger cannot reach another server"
             case "0A": "feature not supported"
             case "22": "data exception"
             case "23": "integrity constraint violation"
             case "40": "a trigger asks for another try"
             case "42": "syntax error or access rule violation"
             case "44": "with check option violation"
+            case "2D": "a trigger ends the transaction"
+            case "53": "the server has no memory for it"
             case "54": "program limit exceeded"
+            case "58": "the database server cannot read a file"
+            case "XX": "internal error, or damaged data"
             default: "refused by the database"
             }
         }

@@ -14,9 +14,12 @@ package struct UploadPlan: Sendable {
     /// Changes found in the log already.
     package private(set) var duplicates = 0
 
-    /// How often a batch with cycles is decided again because some of them cannot be applied. Cycles
-    /// that depend on each other could take a trial each; those left after so many are refused for
-    /// now, for want of parents.
+    /// Changes that the user's quotas had no room for, by their place in the request.
+    private(set) var withoutRoom: Set<Int> = []
+
+    /// How often a batch with cycles is decided again because some of them cannot be applied.
+    /// Cycles that depend on each other may need one trial each. Cycles that are left after the
+    /// last trial are refused for now, because their parents are missing.
     private static let maximumTrials = 16
 
     /// The last sequence before this batch.
@@ -37,9 +40,17 @@ package struct UploadPlan: Sendable {
     private var barredNeeds: [Int: Bar] = [:]
     /// The outcomes of changes that are not applied, by their place in the request.
     private var barredChanges: [Int: Bar] = [:]
+    /// What each change must have room in; nil where the user's rows are not counted.
+    private var quotas: Quotas?
 
-    /// - Parameter count: changes in the request, well formed or not.
-    package init(schema: UploadSchema, request: UploadRequest, reading: UploadReading, count: Int) {
+    /// - Parameters:
+    ///   - quotas: what the user may have; without a use in the reading they do not matter.
+    ///   - count: changes in the request, well formed or not.
+    package init(
+        schema: UploadSchema, request: UploadRequest, reading: UploadReading,
+        quotas: Quotas? = nil, count: Int
+    ) {
+        self.quotas = quotas
         self.schema = schema
         self.request = request
         self.reading = reading
@@ -80,6 +91,25 @@ package struct UploadPlan: Sendable {
 
     private mutating func decide(
         _ changes: ArraySlice<Change>, at positions: some Collection<Int>,
+        _ promises: [ParentReference: Int]
+    ) -> [LogEntry] {
+        guard let quotas, let usage = reading.usage else {
+            return decideInCycles(changes, positions, promises)
+        }
+        // Deletes come last, and may free the room that upserts before them take.
+        var trial = self
+        trial.quotas = nil
+        let entries = trial.decideInCycles(changes, positions, promises)
+        guard let after = trial.reading.usage, quotas.allow(after, after: usage) else {
+            return decideInCycles(changes, positions, promises)
+        }
+        trial.quotas = quotas
+        self = trial
+        return entries
+    }
+
+    private mutating func decideInCycles(
+        _ changes: ArraySlice<Change>, _ positions: some Collection<Int>,
         _ promises: [ParentReference: Int]
     ) -> [LogEntry] {
         var promised = promises
@@ -141,6 +171,9 @@ package struct UploadPlan: Sendable {
         self.reading = reading
         lastSequence = reading.lastSequence
     }
+
+    /// What the user has once all of this is written; nil where it is not counted.
+    package var usage: Usage? { reading.usage }
 
     /// See ``UploadTable/mayStoreOtherwise``.
     func mayStoreOtherwise(_ table: TableName) -> Bool {
@@ -235,22 +268,44 @@ package struct UploadPlan: Sendable {
     private mutating func apply(
         _ change: Change, at position: Int, version: RowVersion, isCreation: Bool
     ) -> LogEntry? {
+        withoutRoom.remove(change.index)
         if let bar = bar(of: change) {
             outcomes[change.index] = bar(change, version)
             return nil
         }
+        let use = reading.usage?.adding(
+            change, isWhole: schema.tables[change.table].isWhole(change),
+            to: reading.rows[change.row])
+        guard hasRoom(for: change, version, use?.usage) else { return nil }
         lastSequence += 1
         outcomes[change.index] = .applied(version: version)
         let isFirst = reading.rows[change.row] == nil
         reading.rows[change.row] = RowFact(
             version: version, sequence: lastSequence, isDeleted: change.operation == .delete,
-            writer: .batch(position))
+            writer: .batch(position), countedBytes: use?.rowBytes)
         reading.known[change.id, default: []].append(
             KnownChange(sequence: lastSequence, version: version, contentHash: change.contentHash))
         if change.operation != .delete { provided.formUnion(change.provides) }
         return LogEntry(
             change: position, sequence: lastSequence, version: version, isCreation: isCreation,
             isFirst: isFirst, time: reading.time)
+    }
+
+    /// Counts a change, or rejects it where the user's quotas have no room for it.
+    ///
+    /// - Parameter next: the use after it; nil where the user's rows are not counted.
+    private mutating func hasRoom(
+        for change: Change, _ version: RowVersion, _ next: Usage?
+    ) -> Bool {
+        guard let next, let usage = reading.usage else { return true }
+        if let excess = quotas?.excess(next, after: usage) {
+            outcomes[change.index] = Quotas.rejection(
+                of: schema.tables[change.table].registered.name, version: version, excess)
+            withoutRoom.insert(change.index)
+            return false
+        }
+        reading.usage = next
+        return true
     }
 
     private func bar(of change: Change) -> Bar? {
@@ -280,7 +335,7 @@ package struct UploadPlan: Sendable {
             // conflict with it.
             reading.rows[change.row] = RowFact(
                 version: row.version, sequence: row.sequence, isDeleted: row.isDeleted,
-                writer: .stored(writer))
+                writer: .stored(writer), countedBytes: row.countedBytes)
         }
         return ServerRow(
             table: table, key: change.row.key, version: row.version, isDeleted: row.isDeleted,
@@ -290,7 +345,7 @@ package struct UploadPlan: Sendable {
     }
 }
 
-/// What the plan must know of the request beside its changes.
+/// What the plan must know of the request besides its changes.
 package struct UploadRequest: Sendable {
     /// The writer that a change of this batch is, should a later one conflict with it.
     package let writer: @Sendable (_ position: Int) -> StoredWriter?

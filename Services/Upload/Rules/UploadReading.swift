@@ -14,16 +14,19 @@ package struct UploadReading: Sendable {
     package var rows: [RowID: RowFact]
     /// The parent rows that exist.
     package var parents: Set<ParentReference>
+    /// What the user has of what quotas limit; nil where none does.
+    package var usage: Usage?
 
     package init(
         lastSequence: Sequence64 = 0, time: Int64 = 0, known: [ChangeID: [KnownChange]] = [:],
-        rows: [RowID: RowFact] = [:], parents: Set<ParentReference> = []
+        rows: [RowID: RowFact] = [:], parents: Set<ParentReference> = [], usage: Usage? = nil
     ) {
         self.lastSequence = lastSequence
         self.time = time
         self.known = known
         self.rows = rows
         self.parents = parents
+        self.usage = usage
     }
 }
 
@@ -47,6 +50,8 @@ package struct RowFact: Hashable, Sendable {
     package let sequence: Sequence64
     package let isDeleted: Bool
     package let writer: Writer
+    /// The bytes that it counts with in its user's use; nil if it does not count.
+    package let countedBytes: Int64?
 
     /// Where the row's present content came from.
     package enum Writer: Hashable, Sendable {
@@ -57,7 +62,11 @@ package struct RowFact: Hashable, Sendable {
         case batch(Int)
     }
 
-    package init(version: RowVersion, sequence: Sequence64, isDeleted: Bool, writer: Writer) {
+    package init(
+        version: RowVersion, sequence: Sequence64, isDeleted: Bool, writer: Writer,
+        countedBytes: Int64? = nil
+    ) {
+        self.countedBytes = countedBytes
         self.version = version
         self.sequence = sequence
         self.isDeleted = isDeleted

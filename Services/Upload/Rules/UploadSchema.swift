@@ -14,6 +14,8 @@ package struct UploadSchema: Sendable {
     let mayHaveCycles: Bool
     /// The policies of some table decide about uploads.
     let hasPolicies: Bool
+    /// Registered tables that are none any more: dropped, or a view has taken their name.
+    let gone: Set<Int>
     /// Children and parents among the tables, by any foreign key: PostgreSQL checks also those
     /// whose values the rules do not know.
     private let relations: Set<Relation>
@@ -50,6 +52,10 @@ package struct UploadSchema: Sendable {
         self.foreignKeys = foreignKeys
         self.relations = relations
         hasPolicies = catalog.tables.contains { $0.policies.isWanted }
+        gone = Set(
+            catalog.tables.indices.filter {
+                catalog.tables[$0].mode == .table && catalog.tables[$0].columns.isEmpty
+            })
         // Tables stand parents first, but for cycles.
         mayHaveCycles = foreignKeys.contains { key in
             key.key.isDeferrable && (key.parent ?? -1) >= key.child
@@ -92,6 +98,8 @@ package final class UploadTable: Sendable {
     let refusingNulls: ColumnSet
     /// Columns that devices are shown.
     let shownColumns: ColumnSet
+    /// Those of them that make the size of a row: all but its key.
+    let sizedColumns: ColumnSet
     /// Columns whose values statements take as text, and columns that no statement writes.
     let textColumns: ColumnSet
     /// For each column, the values that it stores as they are, where it does not store all so.
@@ -117,6 +125,8 @@ package final class UploadTable: Sendable {
     let comparesRows: Bool
     /// Rows may need parents that no payload names.
     let hasUnnamedParents: Bool
+    /// See ``RegisteredTable/keyRange``.
+    let keyRange: ClosedRange<Int64>
 
     init(
         _ registered: RegisteredTable, at index: Int, _ all: [CheckedForeignKey], isPlain: Bool,
@@ -127,6 +137,7 @@ package final class UploadTable: Sendable {
         self.comparesRows = comparesRows
         self.hasUnnamedParents = hasUnnamedParents
         self.registered = registered
+        keyRange = registered.keyRange
         wireNames = registered.columns.map { Array($0.name.lowercased().utf8) }
         foreignKeys = all.indices.filter { all[$0].child == index }
         referencing = all.indices.filter { all[$0].parent == index }
@@ -162,6 +173,11 @@ package final class UploadTable: Sendable {
             shownColumns.insert(place)
         }
         self.shownColumns = shownColumns
+        var keyColumn = ColumnSet()
+        if let place = registered.columns.firstIndex(where: { $0.name == registered.keyColumn }) {
+            keyColumn.insert(place)
+        }
+        sizedColumns = shownColumns.subtracting(keyColumn)
         var textColumns = ColumnSet()
         for (place, column) in registered.columns.enumerated()
         where !registered.writes(column)
@@ -172,6 +188,12 @@ package final class UploadTable: Sendable {
         self.textColumns = textColumns
         ordinaryValues = registered.columns.map(\.ordinary)
         valueRules = registered.columns.map { ValueRule($0, of: registered) }
+    }
+
+    /// Whether a change says all of its row that counts: one that does not leaves the other columns
+    /// as they are.
+    func isWhole(_ change: Change) -> Bool {
+        sizedColumns.subtracting(change.columns).isEmpty
     }
 
     /// The column that a payload key names. Looks at `hint` first: payloads keep the table's order.

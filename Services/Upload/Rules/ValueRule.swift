@@ -27,6 +27,8 @@ struct ValueRule: Sendable {
     private static let shortDateBytes = 6
     /// Bytes of a UUID with dashes.
     private static let uuidBytes = 36
+    /// Bytes of a UUID in base64, which a BLOB column of a device gives.
+    private static let base64UUIDBytes = 24
 
     private let kind: ColumnKind
     private let type: String
@@ -101,7 +103,10 @@ struct ValueRule: Sendable {
     ) -> Verdict {
         let text = reader.bytes[slice.content]
         switch kind {
-        case .json, .uuid, .clock, .text, .other, .unknown: return .own
+        case .json, .clock, .text, .other, .unknown: return .own
+        // An empty text is stored as NULL.
+        case .uuid:
+            return Self.isUUID(text) || text.count == Self.base64UUIDBytes ? .own : .converted
         case .digits: return text.isEmpty ? .converted : .own
         case .array(.hexadecimal): return .refused("no text")
         // A text that it cannot read is an internal error of the extension's.
@@ -119,7 +124,7 @@ struct ValueRule: Sendable {
                 ? .own : .refused("bytes as \\x and hexadecimal digits alone")
         case .date:
             return text.prefix { Self.isDigit($0) }.count > Self.compactDateBytes
-                ? .refused("no text of so many digits: write a date as 2026-01-31") : .own
+                ? .refused("this text has too many digits: write a date as 2026-01-31") : .own
         case .instant: return instant(text)
         }
     }
@@ -196,7 +201,7 @@ struct ValueRule: Sendable {
     }
 
     /// The base64 that PostgreSQL writes for the same bytes: without white space, and nothing in
-    /// the bits behind the last byte.
+    /// the bits after the last byte.
     private static func isBase64(_ slice: JSONSlice, _ reader: JSONReader) -> Bool {
         if slice.hasEscapes {
             return reader.text(of: slice).map { isBase64(Array($0.utf8)[...]) } ?? false

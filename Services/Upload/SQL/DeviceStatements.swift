@@ -5,15 +5,15 @@ import Sidecar
 /// The statements that bind a device to the user who names it first. They find the scope by its
 /// user: once for each device, as long as a gateway remembers it.
 enum DeviceStatements {
-    /// One at a time looks at a device and takes it, whoever its user is. Other uses of such locks
-    /// would only wait for each other.
+    /// Only one transaction at a time looks at a device's name and takes it, whichever user it
+    /// belongs to. A collision with another use of such locks costs a wait and nothing else.
     static let lockDevice = Statement(
         name: "upload_lock_device",
         sql: "SELECT pg_advisory_xact_lock(hashtextextended($1, \(lockSeed)))",
         parameters: [.text])
 
-    /// Rows of a device, whoever its user is. The index is one of hashes, so that no statement that
-    /// names the scope can take it instead: devices of many users may have one name.
+    /// Rows of a device of any user. The index has hashes, so that no statement that names the
+    /// scope can use it by mistake: devices of many users may share a name.
     private static func named(_ table: String) -> String {
         "hashtextextended(\(table).device, 0) = hashtextextended($2, 0) AND \(table).device = $2"
     }
@@ -21,13 +21,8 @@ enum DeviceStatements {
     /// Keeps these locks apart from those of others: the letters `oversync` as a number.
     private static let lockSeed: Int64 = 0x6F76_6572_7379_6E63
 
-    /// Numbers of devices are given out under this lock, as by uploads.
-    static let lockScope = Statement(
-        name: "upload_lock_scope_of_device",
-        sql: "SELECT s.scope_id FROM sync.scope s WHERE s.user_id = $1 FOR NO KEY UPDATE",
-        parameters: [.text])
-
-    /// Gives the user the device, unless somebody has it, or the user has as many as may be (`$3`).
+    /// Gives the user the device, unless somebody has it, or the user has as many as may be (`$3`,
+    /// and by its quota `$4`).
     static let claim = Statement(
         name: "upload_claim_device",
         sql: """
@@ -39,8 +34,9 @@ enum DeviceStatements {
             WHERE s.user_id = $1 AND NOT EXISTS (SELECT FROM sync.source o WHERE \(named("o")))
                 AND (SELECT count(*) FROM (
                     SELECT FROM sync.source e WHERE e.scope_id = s.scope_id LIMIT $3) few) < $3
+                AND \(UploadStatements.CreateSource.hasRoom("s.scope_id", quota: "$4"))
             """,
-        parameters: [.text, .text, .int8])
+        parameters: [.text, .text, .int8, .int8])
 
     /// Whose a device is: the user's, and else somebody's.
     struct ReadDeviceUse: TypedStatement {
@@ -68,12 +64,12 @@ enum DeviceStatements {
         }
     }
 
-    static let all = [lockDevice, lockScope, claim, ReadDeviceUse.statement]
+    static let all = [lockDevice, UserScope.lock, claim, ReadDeviceUse.statement]
 }
 
 /// Whose a device is that a user names.
 enum DeviceUse: Hashable, Sendable {
-    /// The user's, whoever else has it: tokens with a `did` may give two users the same.
+    /// The user's own device: tokens with a `did` may give two users the same one.
     case users
     case others
     case nobodys

@@ -93,7 +93,7 @@ extension Parts {
 
     /// Records whose the keys are that are inserted.
     ///
-    /// - Parameter keys: what a SELECT has behind that word, with the key under the column's name.
+    /// - Parameter keys: what a SELECT has after that word, with the key under the column's name.
     private func noteOwner(of keys: String) -> String {
         guard let ownership else { return "" }
         return """

@@ -19,7 +19,7 @@ enum MaterializeStatement {
     /// The setting in which a statement that updates or inserts leaves how many rows it inserted,
     /// until the transaction ends.
     static let insertedSetting = "oversync.rows_inserted"
-    /// A condition, behind such a statement.
+    /// A condition that follows such a statement.
     static let hasInsertedNone = "current_setting('\(insertedSetting)', true) = '0'"
 
     enum Kind: Hashable, Sendable {
@@ -73,7 +73,7 @@ enum MaterializeStatement {
         let sql = Parts(registered, wireNames: table.wireNames, ColumnSet()).isOthers
         return Statement(
             name: statementName("upload_key_use", for: sql), sql: sql,
-            parameters: [registered.keyKind == .uuid ? .uuid : .text, ownerType(registered)])
+            parameters: [registered.keyKind.type, ownerType(registered)])
     }
 
     /// Binds whose rows a statement concerns: the user, who is in the owner column, or, where the
@@ -110,7 +110,7 @@ enum MaterializeStatement {
             case (.update, .anything): parts.updateOrInsert
             case (.delete, _): parts.delete
             }
-        let keys: PostgresType = table.registered.keyKind == .uuid ? .uuidArray : .textArray
+        let keys = table.registered.keyKind.arrayType
         let isJSON = kind != .delete && form == .json
         let isText = kind != .delete && form == .texts
         return Statement(
@@ -130,7 +130,12 @@ struct Parts {
     let owner: String?
     /// The user in the owner column's own type, which may be uuid or a number.
     let ownerValue: String
+    let keyKind: KeyKind
     let keyType: String
+    /// PostgreSQL would make the key itself.
+    let isKeyOfIdentity: Bool
+    /// What a statement that changes no column sets to itself; nil if there is none.
+    let unchanged: String?
     let names: [String]
     let values: [String]
     /// Of each of them.
@@ -158,6 +163,11 @@ struct Parts {
         ownerValue = table.ownerValue("$2")
         conflictColumns = table.keyIndexColumns.map(quoted)
         policies = HidingPolicies(table)
+        keyKind = table.keyKind
+        isKeyOfIdentity = table.isKeyOfIdentity
+        unchanged =
+            table.isKeyOfIdentity
+            ? owner ?? table.columns.first(where: table.writes).map { quoted($0.name) } : key
         ownership =
             table.ownerColumn == nil
             ? Ownership(table: table.id, key: table.storedKey(of: "t")) : nil
@@ -165,7 +175,7 @@ struct Parts {
         var values: [String] = []
         var types: [String] = []
         let key = quoted(MaterializeStatement.keyMember)
-        keyType = table.keyKind == .uuid ? "uuid" : "text"
+        keyType = table.keyKind.typeName
         var fields: [String] = form == .json ? [] : [key]
         var arrays = ["$1"]
         for place in table.places(writing: columns) {
@@ -200,13 +210,17 @@ struct Parts {
 
     var keyValue: String { "r.\(quoted(MaterializeStatement.keyMember))" }
 
+    /// For every number: an ordinary column ignores it, and the key may have become an identity.
+    private var overriding: String { keyKind == .integer ? " OVERRIDING SYSTEM VALUE" : "" }
+
     private var conflictKey: String { conflictColumns.joined(separator: ", ") }
 
     var insert: String {
         let columns = ([key] + (owner.map { [$0] } ?? []) + names).joined(separator: ", ")
         let values = ([keyValue] + (owner == nil ? [] : [ownerValue]) + self.values).joined(
             separator: ", ")
-        return "INSERT INTO \(target) AS t (\(columns)) SELECT \(values) FROM \(source)"
+        return
+            "INSERT INTO \(target) AS t (\(columns))\(overriding) SELECT \(values) FROM \(source)"
     }
 
     /// Leaves an existing row with this key alone, whoever owns it; the row count reveals it.
@@ -215,7 +229,9 @@ struct Parts {
     /// An owner's own row is taken over; anybody else's stays, and the count tells.
     var takeOver: String {
         guard let owner else { return doNothing }
-        let sets = (names.isEmpty ? [key] : names).map { "\($0) = excluded.\($0)" }
+        // A key of identity cannot be set, not even to itself.
+        let same = isKeyOfIdentity ? owner : key
+        let sets = (names.isEmpty ? [same] : names).map { "\($0) = excluded.\($0)" }
         return
             "ON CONFLICT (\(conflictKey)) DO UPDATE SET \(sets.joined(separator: ", ")) WHERE t.\(owner) = \(ownerValue)"
     }
@@ -247,9 +263,12 @@ struct Parts {
     /// True of every key. The planner takes a range for one row in two hundred, so it expects few keys and
     /// looks each up in the index, also in a plan that it made when the table was empty.
     func isAny(_ key: String) -> String {
-        keyType == "uuid"
-            ? "\(key) BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff'"
-            : "length(\(key)) BETWEEN 0 AND \(RowKey.maximumTextBytes)"
+        switch keyKind {
+        case .uuid:
+            "\(key) BETWEEN '00000000-0000-0000-0000-000000000000' AND 'ffffffff-ffff-ffff-ffff-ffffffffffff'"
+        case .text: "length(\(key)) BETWEEN 0 AND \(RowKey.maximumTextBytes)"
+        case .integer: "\(key) BETWEEN '\(Int64.min)'::int8 AND '\(Int64.max)'::int8"
+        }
     }
 
     /// True, and names `$2` with its type where nothing else does.
@@ -265,14 +284,23 @@ struct Parts {
     }
 
     var updateRows: String {
+        if names.isEmpty, unchanged == nil { return lockRows }
         let sets =
             names.isEmpty
-            ? "\(key) = t.\(key)"
+            ? "\(unchanged ?? key) = t.\(unchanged ?? key)"
             : zip(names, values).map { "\($0) = \($1)" }.joined(separator: ", ")
         return """
             UPDATE \(target) AS t SET \(sets) FROM \(source)
             WHERE t.\(key) = \(keyValue) AND \(isAny(keyValue))\(own) RETURNING t.\(key) AS key
             """
+    }
+
+    /// A table whose only other columns PostgreSQL fills itself: nothing can be set.
+    private var lockRows: String {
+        """
+        SELECT t.\(key) AS key FROM \(target) AS t JOIN \(source) ON t.\(key) = \(keyValue)
+            WHERE \(isAny(keyValue))\(own) FOR UPDATE OF t
+        """
     }
 
     var update: String {

@@ -2,10 +2,10 @@ import Model
 import Postgres
 import Sidecar
 
-/// Gives a column of some rows other values until the statements of the same transaction write the
+/// Gives columns of some rows other values until the statements of the same transaction write the
 /// rows' own: so two rows can exchange a unique value whatever PostgreSQL checks in between.
 ///
-/// `$1` keys, `$2` their owner. It runs behind the upload's own log rows and row states, so capture
+/// `$1` keys, `$2` their owner. It runs after the upload's own log rows and row states, so capture
 /// takes it for a part of the upload, and devices see the last values only.
 enum ParkStatement {
     /// What the names of the statements of sets begin with: their errors are about the rows.
@@ -13,10 +13,12 @@ enum ParkStatement {
 
     static func make(_ option: ParkingOption, of table: RegisteredTable) -> Statement {
         let key = quoted(table.keyColumn)
-        let column = quoted(table.columns[option.column].name)
+        let values = option.assignments.map {
+            "\(quoted(table.columns[$0.column].name)) = \($0.value)"
+        }.joined(separator: ", ")
         let free = option.free.map { " JOIN (\($0)) AS f ON f.n = k.n" } ?? ""
         let sql = """
-            UPDATE \(table.name.quotedName) AS t SET \(column) = \(option.value)
+            UPDATE \(table.name.quotedName) AS t SET \(values)
             FROM unnest($1) WITH ORDINALITY AS k(key, n)\(free)
             WHERE t.\(key) = k.key\(own(table, row: "t"))
             """
@@ -76,9 +78,8 @@ enum ParkStatement {
     private static func keyBindings(
         _ keys: some Collection<RowKey>, of table: RegisteredTable
     ) -> Bindings {
-        var array = ArrayBinding(
-            of: table.keyKind == .uuid ? .uuid : .text, reserving: keys.count)
-        for key in keys { key.withStoredBytes { array.append(bytes: $0) } }
+        var array = ArrayBinding(of: table.keyKind.type, reserving: keys.count)
+        for key in keys { array.append(key: key) }
         var bindings = Bindings()
         bindings.bind(array)
         return bindings
@@ -89,6 +90,6 @@ enum ParkStatement {
     }
 
     private static func keyArray(_ table: RegisteredTable) -> PostgresType {
-        table.keyKind == .uuid ? .uuidArray : .textArray
+        table.keyKind.arrayType
     }
 }

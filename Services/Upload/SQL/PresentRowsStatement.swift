@@ -5,7 +5,7 @@ import Sidecar
 /// Stops the transaction if rows that were just inserted are not in their table, where the
 /// statement that inserts them may not ask what it has written (`HidingPolicies`).
 ///
-/// Rows that a trigger has deleted since are no trouble: the log has the delete, behind the changes
+/// Rows that a trigger has deleted since are no trouble: the log has the delete, after the changes
 /// of the upload.
 enum PresentRowsStatement {
     /// Begins as the names of the statements do that write rows: what it meets, their rows cause.
@@ -35,7 +35,7 @@ enum PresentRowsStatement {
         return Statement(
             name: MaterializeStatement.name(of: sql, table, prefix: namePrefix), sql: sql,
             parameters: [
-                registered.keyKind == .uuid ? .uuidArray : .textArray,
+                registered.keyKind.arrayType,
                 registered.ownerColumn == nil ? .int8 : .text, .int8, .int8,
             ])
     }

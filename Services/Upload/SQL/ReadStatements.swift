@@ -78,14 +78,15 @@ extension UploadStatements {
         static let statement = Statement(
             name: "upload_read_rows",
             sql: """
-                SELECT k.n::int8, r.version, r.seq, r.deleted, l.seq IS NOT NULL,
+                SELECT k.n::int8, r.version, r.seq, r.deleted, r.counted_bytes::int8,
+                    l.seq IS NOT NULL,
                     CASE WHEN pg_column_size(l.payload) <= \(smallPayloadBytes)
                         THEN l.payload END,
                     d.device, l.source_change_id, l.ts AT TIME ZONE 'UTC'
                 FROM unnest($3::int2[], $4::bytea[], $5::int8[])
                     WITH ORDINALITY AS k(table_id, key, base, n)
                 CROSS JOIN LATERAL (
-                    SELECT s.version, s.seq, s.deleted FROM sync.row_state s
+                    SELECT s.version, s.seq, s.deleted, s.counted_bytes FROM sync.row_state s
                     WHERE s.scope_id = $1 AND s.table_id = k.table_id AND s.key = k.key
                     LIMIT 1
                 ) AS r
@@ -112,6 +113,8 @@ extension UploadStatements {
             let version: RowVersion
             let sequence: Sequence64
             let isDeleted: Bool
+            /// See ``RowFact/countedBytes``.
+            let countedBytes: Int64?
             /// Nil where the change is based on this version.
             let writer: Writer?
         }
@@ -146,7 +149,7 @@ extension UploadStatements {
             Row(
                 place: try columns.next(Int64.self), version: try columns.next(Int64.self),
                 sequence: try columns.next(Int64.self), isDeleted: try columns.next(Bool.self),
-                writer: try writer(&columns))
+                countedBytes: try columns.next(Int64?.self), writer: try writer(&columns))
         }
 
         private static func writer(

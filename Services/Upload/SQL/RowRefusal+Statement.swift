@@ -22,3 +22,8 @@ extension RowRefusal {
             || statement == UploadStatements.checkConstraints.name
     }
 }
+
+extension PostgresError {
+    /// The session ended while PostgreSQL was at a statement of ours.
+    var endsSession: Bool { kind == .connectionLost && statementName != nil }
+}

@@ -44,9 +44,9 @@ extension UploadStatements {
     /// Locks the user's scope, so that uploads of one user follow each other (decision D1). The
     /// statements after it see all that was committed before the lock was granted.
     ///
-    /// Answers where the scope's log ends; no row if the scope is not the user's. Once it has
-    /// answered one, the scope stays the user's until the transaction ends: whoever deletes the row
-    /// or gives it to another user waits for this lock.
+    /// Returns where the scope's log ends; no row if the scope is not the user's. After that the
+    /// scope stays the user's until the transaction ends, because deleting the row or giving it to
+    /// another user waits for this lock.
     struct LockScope: TypedStatement {
         static let statement = Statement(
             name: "upload_lock_scope",
@@ -121,9 +121,10 @@ extension UploadStatements {
         }
     }
 
-    /// Gives a device its number. Runs under the scope's lock, so two devices never get the same
-    /// one. The highest number is found by one probe of the index, whatever the user's number of
-    /// devices: `max(source_no)` would leave the planner the choice to read them all.
+    /// Gives a device its number, unless the user has as many as its quota allows. Runs under the
+    /// scope's lock, so two devices never get the same one. The highest number is found by one
+    /// probe of the index, whatever the user's number of devices: `max(source_no)` would leave the
+    /// planner the choice to read them all.
     struct CreateSource: TypedStatement {
         static let statement = Statement(
             name: "upload_create_source",
@@ -132,17 +133,31 @@ extension UploadStatements {
                 SELECT $1, 1 + coalesce((
                     SELECT d.source_no FROM sync.source d WHERE d.scope_id = $1
                     ORDER BY d.scope_id DESC, d.source_no DESC LIMIT 1), 0), $3
-                WHERE \(NamedScope.isUsers)
+                WHERE \(NamedScope.isUsers) AND \(hasRoom("$1", quota: "$4"))
                 RETURNING source_no
                 """,
-            parameters: [.int8, .text, .text])
+            parameters: [.int8, .text, .text, .int8])
+
+        /// Whether a scope has fewer devices that may write than a quota, which may be NULL.
+        static func hasRoom(_ scope: String, quota: String) -> String {
+            """
+            (\(quota)::int8 IS NULL OR (
+                SELECT count(*) FROM (
+                    SELECT FROM sync.source e
+                    WHERE e.scope_id = \(scope) AND e.revoked_at IS NULL LIMIT \(quota)) AS few
+            ) < \(quota))
+            """
+        }
 
         let scope: NamedScope
         let device: DeviceID
+        /// How many devices the user may have; nil: any number.
+        let quota: Int64?
 
         func bind(to bindings: inout Bindings) {
             scope.bind(to: &bindings)
             bindings.bind(device.value)
+            bindings.bind(quota)
         }
 
         static func row(_ columns: inout RowColumns) throws(PostgresError) -> Int32 {

@@ -36,12 +36,11 @@ struct StoredRowStatement: Sendable {
         statement = Statement(
             name: MaterializeStatement.name(of: sql, table, prefix: Self.namePrefix), sql: sql,
             parameters: [
-                .int8, .text, .int4, .int8,
-                table.registered.keyKind == .uuid ? .uuidArray : .textArray,
+                .int8, .text, .int4, .int8, table.registered.keyKind.arrayType,
             ] + LogRows.types)
     }
 
-    /// A condition of a row `t` beside its change `u`.
+    /// A condition that compares a row `t` with its change `u`.
     private static func differs(
         _ table: RegisteredTable, _ shape: BusinessWrites.Shape,
         expecting rows: MaterializeStatement.Expectation
@@ -54,7 +53,7 @@ struct StoredRowStatement: Sendable {
         }
         switch (shape.kind, rows) {
         case (.update, .asRecorded): return differs(.logged)
-        // A row that had gone unseen is inserted again, and has defaults beside what was sent.
+        // A row that had gone unseen is inserted again, and has defaults besides what was sent.
         case (.update, .anything):
             return "CASE WHEN \(MaterializeStatement.hasInsertedNone) "
                 + "THEN \(differs(.logged)) ELSE \(differs(.unlogged)) END"

@@ -4,7 +4,7 @@ import Sidecar
 
 /// Names in payloads that were no columns when the catalog was read, seconds ago perhaps.
 ///
-/// Were one added since, the write would pass the device's value over. So PostgreSQL looks once more, behind the
+/// Were one added since, the write would pass the device's value over. So PostgreSQL looks once more, after the
 /// writes: they hold their tables, and none can get a column any more before they commit. Payloads whose names are
 /// all known, the usual ones, cost nothing; others a probe of an index each, under a twentieth of the smallest upload.
 struct UnseenColumns {

@@ -25,12 +25,15 @@ struct UploadReadingStatements {
     private let read: [Change]
     let statements: BusinessStatements
     private let references: [(foreignKey: Int, values: [ParentReference])]
+    private let countsUsage: Bool
 
+    /// - Parameter countsUsage: whether the user's rows are counted.
     init(
         scope: NamedScope, device: DeviceID, pair: HistoryPair?, changes: [Change],
         statements: BusinessStatements, without unreadable: Set<Int> = [],
-        rowsOf read: [Change]? = nil
+        rowsOf read: [Change]? = nil, countsUsage: Bool = false
     ) {
+        self.countsUsage = countsUsage
         self.scope = scope
         self.device = device
         self.pair = pair
@@ -56,11 +59,14 @@ struct UploadReadingStatements {
         fileprivate let rows: Ticket<UploadStatements.ReadRowStates.Row>?
         /// For each foreign key: the places, from 1, of the parents that exist.
         fileprivate var parents: [Ticket<Int64>] = []
+        /// Nil where the user's rows are not counted.
+        fileprivate var usage: Ticket<Usage>?
     }
 
     /// Adds the lock and the reads; `BEGIN` and the timeouts go before them.
     ///
-    /// - Parameter bounds: what goes between the two.
+    /// - Parameter bounds: what goes between the two, after the count, which has a bound of its
+    ///   own: changes that are not of these uploads may be many.
     func add(to pipeline: inout Pipeline, bounds: [Command] = []) -> Tickets {
         let lock =
             if let pair {
@@ -69,6 +75,9 @@ struct UploadReadingStatements {
             } else {
                 pipeline.add(UploadStatements.LockScope(scope: scope))
             }
+        // In front of the rows, which tell what each counts with.
+        let usage =
+            countsUsage ? pipeline.add(UploadStatements.CountUsage(scope: scope)) : nil
         pipeline.add(contentsOf: bounds)
         var tickets = Tickets(
             scope: lock,
@@ -77,6 +86,7 @@ struct UploadReadingStatements {
                 UploadStatements.ReadKnownChanges(scope: scope, device: device, changes: changes)),
             rows: read.isEmpty
                 ? nil : pipeline.add(UploadStatements.ReadRowStates(scope: scope, changes: read)))
+        tickets.usage = usage
         for (index, values) in references {
             let foreignKey = statements.schema.foreignKeys[index]
             let command = Command(
@@ -104,6 +114,9 @@ struct UploadReadingStatements {
         var known = try results[tickets.known]
         while let (id, change) = try known.next() {
             answer.reading.known[id, default: []].append(change)
+        }
+        if let usage = tickets.usage {
+            answer.reading.usage = try results[usage].first() ?? Usage()
         }
         if let rows = tickets.rows { try readRows(results[rows], into: &answer) }
         for (entry, ticket) in zip(references, tickets.parents) {
@@ -152,7 +165,8 @@ struct UploadReadingStatements {
             }
             answer.reading.rows[change.row] = RowFact(
                 version: try continued(row.version, "version"), sequence: row.sequence,
-                isDeleted: row.isDeleted, writer: .stored(writer))
+                isDeleted: row.isDeleted, writer: .stored(writer),
+                countedBytes: row.countedBytes)
         }
     }
 
@@ -181,7 +195,7 @@ struct UploadReadingStatements {
                 changeID: writer.changeID, timestamp: writer.timestamp)
             answer.reading.rows[id] = RowFact(
                 version: fact.version, sequence: fact.sequence, isDeleted: fact.isDeleted,
-                writer: .stored(whole))
+                writer: .stored(whole), countedBytes: fact.countedBytes)
         }
     }
 }

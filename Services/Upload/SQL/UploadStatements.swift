@@ -9,13 +9,16 @@ import Sidecar
 /// probe the index for each.
 ///
 /// Each names its scope by number (`$1`) and user (`$2`), and finds nothing where the two do not
-/// belong together (`NamedScope`). The reads are sent behind `LockScope` without waiting for its
+/// belong together (`NamedScope`). The reads are sent after `LockScope` without waiting for its
 /// answer, so each checks for itself. `appendLog`, `appendLogOfDevices`, `insertRowState`,
 /// `writeRowState`, `recordFailure` and the writes of business rows name the number alone: they are sent after
 /// `LockScope` has answered in the same transaction, and its lock keeps the scope the user's until
 /// that ends.
 package enum UploadStatements {
-    package static let begin = Statement(name: "upload_begin", sql: "BEGIN")
+    /// At this level whatever the role or the database is set to: what is read under the lock of
+    /// the scope must be what was committed before the lock was taken.
+    package static let begin = Statement(
+        name: "upload_begin", sql: "BEGIN ISOLATION LEVEL READ COMMITTED")
     package static let commit = Statement(name: "upload_commit", sql: "COMMIT")
     package static let rollback = Statement(name: "upload_rollback", sql: "ROLLBACK")
     package static let savepoint = Statement(name: "upload_savepoint", sql: "SAVEPOINT attempt")
@@ -78,11 +81,6 @@ package enum UploadStatements {
     package static let renderAsCapture = Statement(
         name: "upload_render_as_capture",
         sql: "SELECT \(RenderingSettings.assignments)")
-
-    package static let createScope = Statement(
-        name: "upload_create_scope",
-        sql: "INSERT INTO sync.scope (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING",
-        parameters: [.text])
 
     /// Stops the transaction, with `UnseenColumns.state`, if a table has a column that the service has not seen.
     package static let expectNoColumns = Statement(
@@ -214,12 +212,13 @@ package enum UploadStatements {
             enterDeletes,
             enterUpserts,
             renderAsCapture, ReadHead.statement, ReadUniqueIndex.statement, ReadEpoch.statement,
-            FindScope.statement, LockScope.statement, LockScopeOfPair.statement, createScope,
+            FindScope.statement, LockScope.statement, LockScopeOfPair.statement, UserScope.create,
             ReadSource.statement, CreateSource.statement, ReadKnownChanges.statement,
-            ReadRowStates.statement, ReadPayloads.statement, ReadTaggedChange.statement,
+            ReadRowStates.statement, CountUsage.statement,
+            ReadPayloads.statement, ReadTaggedChange.statement,
             expectNoColumns, expectHead,
             advanceScope, appendLog, appendLogOfDevices, insertRowState, writeRowState,
             recordAtomicUpload,
             recordFailure, noteHydration, ReadErrorLog.statement,
-        ] + DeviceStatements.all
+        ] + DeviceStatements.all + MeasuringStatements.all
 }

@@ -120,7 +120,8 @@ struct WriteRequest {
             compared.isEmpty ? [] : group.entries.filter { compared.contains($0.sequence) }
         guard !later.isEmpty, let stored = statements.stored(group.shape, expecting: expected)
         else { return writes }
-        return writes
+        // Again: a trigger of the rows may have made settings of its own.
+        return writes + [Command(UploadStatements.renderAsCapture)]
             + sources.parts(later).map { append($1, from: $0, as: stored, of: group.shape.table) }
     }
 
@@ -276,11 +277,8 @@ struct WriteRequest {
     }
 
     private func keys(_ entries: [LogEntry], of table: RegisteredTable) -> ArrayBinding {
-        var keys = ArrayBinding(
-            of: table.keyKind == .uuid ? .uuid : .text, reserving: entries.count)
-        for entry in entries {
-            changes[entry.change].row.key.withStoredBytes { keys.append(bytes: $0) }
-        }
+        var keys = ArrayBinding(of: table.keyKind.type, reserving: entries.count)
+        for entry in entries { keys.append(key: changes[entry.change].row.key) }
         return keys
     }
 

@@ -2,16 +2,31 @@ import Model
 import Postgres
 import Sidecar
 
-/// One way to take rows out of each other's way: a value that a column is given until the row gets
+/// One way to take rows out of each other's way: values that columns are given until the row gets
 /// its own.
 struct ParkingOption: Sendable {
-    /// The column's place in its table.
-    let column: Int
-    /// SQL of the value for the row `t`, whose key is `k.key`.
-    let value: String
+    struct Assignment: Sendable {
+        /// The column's place in its table.
+        let column: Int
+        /// SQL of the value for the row `t`, whose key is `k.key`.
+        let value: String
+    }
+
+    /// At least one.
+    let assignments: [Assignment]
     /// SQL that numbers free values `f.value` from 1 (`f.n`); nil where the value is made of the
     /// key.
     let free: String?
+
+    private init(_ assignments: [Assignment]) {
+        self.assignments = assignments
+        free = nil
+    }
+
+    init(column: Int, value: String, free: String?) {
+        assignments = [Assignment(column: column, value: value)]
+        self.free = free
+    }
 
     /// The numbers, from the user's least or greatest one on, among which those are looked for that
     /// none of the user's rows has.
@@ -41,14 +56,72 @@ struct ParkingOption: Sendable {
             column.isNullable ? [ParkingOption(column: place, value: "NULL", free: nil)] : []
         }
         let made = { (column: UniqueIndex.Column, place: Int) in
-            column.isForeignKey ? [] : self.made(column, place, of: table)
+            column.isForeignKey
+                ? parents(place, of: table)
+                : self.made(column, place, of: table) + listed(column, place, of: table)
         }
         let present = { (column: UniqueIndex.Column, place: Int) in
             self.present(column, place, of: table)
         }
+        let places = columns.filter { !$0.column.isForeignKey }.map(\.place)
         return options(where: true, empty) + options(where: true, made)
+            + moved(places, of: table)
             + options(where: false, made) + options(where: false, empty)
+            + collapsed(places, of: table)
             + options(where: true, present) + options(where: false, present)
+    }
+
+    /// Each row keeps its extent and goes elsewhere, as far as all others: an expression may make a
+    /// range of several columns. One of them alone would leave the range where others are to go.
+    private static func moved(
+        _ places: [Int], of table: RegisteredTable
+    ) -> [ParkingOption] {
+        let movable = places.compactMap { place in
+            ParkingValues.farAway(table.columns[place]).map { (place, $0) }
+        }
+        guard movable.count > 1 else { return [] }
+        let extent = extent(movable.map(\.0), of: table)
+        return ["+", "-"].flatMap { sign in
+            [nil, extent].map { extent in
+                ParkingOption(
+                    movable.map { place, distance in
+                        let name = quoted(table.columns[place].name)
+                        let value = "t.\(name) \(sign) \(extent ?? distance)"
+                        return Assignment(column: place, value: value)
+                    })
+            }
+        }
+    }
+
+    /// SQL of a distance that takes each of the user's rows just beyond all of them; nil for
+    /// columns of several types.
+    private static func extent(_ places: [Int], of table: RegisteredTable) -> String? {
+        let columns = places.map { table.columns[$0] }
+        guard let step = ParkingValues.step(columns[0]),
+            columns.allSatisfy({ $0.baseType == columns[0].baseType })
+        else { return nil }
+        func ends(_ aggregate: String) -> String {
+            columns.map { "\(aggregate)(o.\(quoted($0.name)))" }.joined(separator: ", ")
+        }
+        return """
+            (SELECT greatest(\(ends("max"))) - least(\(ends("min"))) + \(step)
+                FROM \(table.name.quotedName) AS o WHERE true\(ParkStatement.own(table, row: "o")))
+            """
+    }
+
+    /// A column gets the value of another: a range between them is empty, then.
+    private static func collapsed(
+        _ places: [Int], of table: RegisteredTable
+    ) -> [ParkingOption] {
+        places.flatMap { place in
+            places.compactMap { other in
+                guard place != other,
+                    table.columns[place].typeName == table.columns[other].typeName
+                else { return nil }
+                return ParkingOption(
+                    column: place, value: "t.\(quoted(table.columns[other].name))", free: nil)
+            }
+        }
     }
 
     /// Values that are made of the row's key, so that no two rows get the same.
@@ -60,11 +133,9 @@ struct ParkingOption: Sendable {
             return [ParkingOption(column: place, value: "'empty'", free: nil)]
         }
         let isText =
-            [PostgresType.text, .varchar, .bpchar].contains { $0.rawValue == type.baseType }
+            [PostgresType.text, .varchar, .bpchar, .name].contains { $0.rawValue == type.baseType }
             || type.typeName == "citext" || type.typeName.hasSuffix(".citext")
-        let values =
-            isText
-            ? texts(quoted(type.name)) : values(ofType: PostgresType(rawValue: type.baseType))
+        let values = isText ? texts(quoted(type.name)) : ParkingValues.of(type)
         var options = values.map { ParkingOption(column: place, value: $0, free: nil) }
         if column.kind == .enumeration {
             options += ["ASC", "DESC"].map {
@@ -81,38 +152,10 @@ struct ParkingOption: Sendable {
         return options
     }
 
-    private static let (float4, float8, numeric) = (700 as UInt32, 701 as UInt32, 1700 as UInt32)
-    private static let (date, timestamp) = (1082 as UInt32, 1114 as UInt32)
     private static let numbers: Set<UInt32> = [
-        PostgresType.int2.rawValue, PostgresType.int4.rawValue, PostgresType.int8.rawValue, float4,
-        float8, numeric,
+        PostgresType.int2.rawValue, PostgresType.int4.rawValue, PostgresType.int8.rawValue,
+        ParkingValues.float4, PostgresType.float8.rawValue, ParkingValues.numeric,
     ]
-
-    private static func values(ofType type: PostgresType) -> [String] {
-        let hash = "hashtext(k.key::text)"
-        let middle = "(\(hash) & 1073741823)"
-        let large = "(hashtextextended(k.key::text, 0) & 4611686018427387903)"
-        let seconds = "(\(middle) * interval '1 second')"
-        return switch type {
-        case .int2: ["-16384 - (\(hash) & 16383)", "16383 + (\(hash) & 16383)"]
-        case .int4: ["-1073741824 - \(middle)", "1073741824 + \(middle)"]
-        case .int8: ["-4611686018427387904 - \(large)", "4611686018427387904 + \(large)"]
-        case .bool: ["false", "true"]
-        case .uuid: ["md5('oversync ' || k.key::text)::uuid"]
-        case .bytea: ["decode(md5('oversync ' || k.key::text), 'hex')"]
-        case .jsonb: ["to_jsonb(md5('oversync ' || k.key::text))"]
-        case .timestamptz, PostgresType(rawValue: timestamp):
-            ["timestamp '9999-01-01' - \(seconds)", "timestamp '0001-01-01' + \(seconds)"]
-        case PostgresType(rawValue: date):
-            [
-                "date '9999-01-01' - (\(hash) & 65535)", "date '0001-01-01' + (\(hash) & 65535)",
-            ]
-        case PostgresType(rawValue: float4), PostgresType(rawValue: float8),
-            PostgresType(rawValue: numeric):
-            ["-1073741824 - \(middle)", "1073741824 + \(middle)"]
-        default: []
-        }
-    }
 
     /// Checks on texts are mostly of their form: a part that must be in them, the length, the
     /// letters.
@@ -153,6 +196,53 @@ struct ParkingOption: Sendable {
         WHERE NOT EXISTS (SELECT FROM \(table.name.quotedName) AS o
             WHERE o.\(quoted(type.name)) = l\(ParkStatement.own(table, row: "o")))
         """
+    }
+
+    /// Values that stand in the checks of the column, or of its domain, and in none of the user's
+    /// rows: a check may list what it allows.
+    private static func listed(
+        _ column: UniqueIndex.Column, _ place: Int, of table: RegisteredTable
+    ) -> [ParkingOption] {
+        let type = table.columns[place]
+        guard column.kind == .other else { return [] }
+        // A text, or a number that stands in no text.
+        let text = "'((?:[^']|'')*)'"
+        let literals =
+            numbers.contains(type.baseType) ? "\(text)|(-?[0-9]+(?:[.][0-9]+)?)" : text
+        let (target, name) = (table.name.quotedName, quoted(type.name))
+        let free = """
+            SELECT l.value, row_number() OVER (ORDER BY l.value) AS n
+            FROM (
+                SELECT DISTINCT
+                    replace(coalesce(m[1], m[2]), '''''', '''')::\(type.plainType.name) AS value
+                FROM pg_attribute a
+                JOIN pg_constraint c ON c.contype = 'c' AND (c.contypid = a.atttypid
+                    OR c.conrelid = a.attrelid AND a.attnum = ANY (c.conkey))
+                CROSS JOIN LATERAL
+                    regexp_matches(pg_get_constraintdef(c.oid), \(literal(literals)), 'g') AS m
+                WHERE a.attrelid = \(literal(target))::regclass
+                    AND a.attname = \(literal(type.name))
+            ) AS l
+            WHERE NOT EXISTS (SELECT FROM \(target) AS o
+                WHERE o.\(name) = l.value\(ParkStatement.own(table, row: "o")))
+            """
+        return [ParkingOption(column: place, value: "f.value", free: free)]
+    }
+
+    /// Parents of a foreign key of this column alone that none of the user's rows points to.
+    private static func parents(_ place: Int, of table: RegisteredTable) -> [ParkingOption] {
+        let (target, name) = (table.name.quotedName, table.columns[place].name)
+        return table.foreignKeys.filter { $0.columns.map(\.child) == [name] }.map { key in
+            let parent = "p.\(quoted(key.columns[0].parent))"
+            let free = """
+                SELECT v.value, row_number() OVER () AS n
+                FROM (SELECT \(parent) AS value FROM \(key.parent.quotedName) AS p
+                    WHERE \(parent) IS NOT NULL AND NOT EXISTS (SELECT FROM \(target) AS o
+                        WHERE o.\(quoted(name)) = \(parent)\(ParkStatement.own(table, row: "o")))
+                    LIMIT \(neighbours)) AS v
+                """
+            return ParkingOption(column: place, value: "f.value", free: free)
+        }
     }
 
     /// Values that stand in the table now, and labels of an enumeration.

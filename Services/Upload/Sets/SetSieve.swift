@@ -147,7 +147,7 @@ struct SetSieve {
         return places
     }
 
-    /// A row that fails keeps its place, and whoever took it has none.
+    /// A row that fails keeps its place, so the row that was to take it fails too.
     private mutating func spread(_ successions: [(row: RowID, holder: RowID)]) {
         var followers: [RowID: [RowID]] = [:]
         for (row, holder) in successions { followers[holder, default: []].append(row) }

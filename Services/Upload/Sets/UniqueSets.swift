@@ -80,11 +80,20 @@ struct UniqueSets {
                 try await learn(violated, entries, time)
             case .rows(let bad):
                 guard !bad.isEmpty else { return nil }
-                set.removeAll { bad.contains(changes[$0].row) }
+                let removed = bad.subtracting(rowsInOrder(set))
+                let rows = removed.isEmpty ? bad : removed
+                set.removeAll { rows.contains(changes[$0].row) }
             case .lock: return nil
             }
         }
         return nil
+    }
+
+    /// The rows of tables in which rows are written one by one. Statements for all of them at once
+    /// fail, so the search says nothing of them while other tables have rows that are bad.
+    private func rowsInOrder(_ set: [Int]) -> Set<RowID> {
+        let tables = Set(openers.map(\.table))
+        return Set(set.lazy.map { changes[$0] }.filter { tables.contains($0.table) }.map(\.row))
     }
 
     private var head: Sequence64?

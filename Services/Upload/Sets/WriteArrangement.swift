@@ -62,7 +62,7 @@ struct WriteArrangement: Sendable {
         let rows: [RowID]
     }
 
-    /// What is parked for an attempt: each row by the first option whose column the attempt's
+    /// What is parked for an attempt: each row by the first option whose columns the attempt's
     /// first statement on the row writes, or by any if that deletes the row.
     ///
     /// - Parameter entries: those that are not written before.
@@ -86,7 +86,7 @@ struct WriteArrangement: Sendable {
 
 /// The rows of an attempt that are in a table, and what it writes to each first.
 ///
-/// A value can be parked where the first statement on its row overwrites it. Behind an earlier one
+/// A value can be parked where the first statement on its row overwrites it. After an earlier one
 /// of the row the parked value would still be in the table, and that statement's change would have
 /// it as what the table stores.
 struct ParkableRows {
@@ -107,7 +107,8 @@ struct ParkableRows {
 
     /// - Parameter row: one of ``all``.
     func fits(_ row: RowID, _ option: ParkingOption) -> Bool {
-        written[row]?.contains(option.column) ?? true
+        guard let written = written[row] else { return true }
+        return option.assignments.allSatisfy { written.contains($0.column) }
     }
 }
 

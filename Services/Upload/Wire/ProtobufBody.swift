@@ -109,7 +109,7 @@ extension ByteBuffer {
         return nil
     }
 
-    /// - Returns: false if there are not so many.
+    /// - Returns: false if fewer bytes are left.
     fileprivate mutating func skip(_ bytes: UInt64) -> Bool {
         guard bytes <= UInt64(readableBytes) else { return false }
         moveReaderIndex(forwardBy: Int(bytes))

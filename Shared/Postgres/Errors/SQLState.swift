@@ -33,6 +33,8 @@ package struct SQLState: RawRepresentable, Hashable, Sendable {
     package static let undefinedObject = SQLState(rawValue: "42704")
     package static let duplicateObject = SQLState(rawValue: "42710")
     package static let undefinedSchema = SQLState(rawValue: "3F000")
+    /// Also of shared memory, which holds the locks of a transaction.
+    package static let outOfMemory = SQLState(rawValue: "53200")
     package static let tooManyConnections = SQLState(rawValue: "53300")
     package static let objectInUse = SQLState(rawValue: "55006")
     package static let lockNotAvailable = SQLState(rawValue: "55P03")

@@ -28,10 +28,13 @@ package struct ServerError: Sendable, Hashable {
         self.routine = routine
     }
 
+    /// Where PL/pgSQL's RAISE reports from: a trigger may raise any code.
+    package static let raiseRoutine = "exec_stmt_raise"
+
     /// The plan that this connection had prepared no longer fits the tables, or is gone. Preparing
     /// the statement again helps, which the connection arranges for the next use.
     package var isStalePlan: Bool {
-        sqlState == .invalidStatementName
+        sqlState == .invalidStatementName && routine != Self.raiseRoutine
             || (sqlState == .featureNotSupported && routine == "RevalidateCachedQuery")
     }
 

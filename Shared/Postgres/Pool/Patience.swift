@@ -1,6 +1,6 @@
 import Waiting
 
-/// How long a caller waits for a connection, and what it is told when that time is over.
+/// How long a caller waits for a connection, and the error that it gets when that time is over.
 struct Patience: Sendable {
     let end: ContinuousClock.Instant
     let reason: PostgresError.Kind

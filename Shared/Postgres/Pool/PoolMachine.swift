@@ -89,7 +89,7 @@ struct PoolMachine {
         return serve(now)
     }
 
-    /// Whether so many wait that no other one may.
+    /// Whether the queue is full.
     func isFull(now: Instant) -> Bool {
         queue.count >= configuration.maximumWaiters + servable(now)
     }

@@ -60,7 +60,7 @@ package final class PostgresPool: Service, Timed {
         Poller.shared.remove(ObjectIdentifier(self))
     }
 
-    /// Whether so many wait for a connection that the next one who asks is sent away.
+    /// Whether the queue for a connection is full.
     package var isFull: Bool { state.withLock { $0.machine.isFull(now: .now) } }
 
     package var statistics: PoolStatistics {
@@ -228,7 +228,7 @@ package final class PostgresPool: Service, Timed {
         }
     }
 
-    /// Attempts are made all the time: one line tells of those that fail alike.
+    /// Attempts never stop, so attempts that fail for the same reason share one line.
     private func recordFailure(_ error: PostgresError, now: Instant) {
         let isNews = state.withLock { state in
             if let told = state.toldFailure, told.error == error,

@@ -28,7 +28,7 @@ final class ConnectExchange: Exchange, @unchecked Sendable {
         }
     }
 
-    /// What libpq says of the failure. Its connection was told to be verbose (`Channel.open`), so that the server's
+    /// What libpq says of the failure. Its connection is set to be verbose (`Channel.open`), so that the server's
     /// code stands in the text: `FATAL:  28P01: password authentication failed`, the first word in any language.
     private func failure(_ connection: OpaquePointer) -> PostgresError {
         Self.failure(String(cString: PQerrorMessage(connection)))

@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// libpq looks a name up on the thread that drives the connection, and each further host of a list while the
 /// connection is under way: on the poller's thread, where a slow name server would hold up every connection of the
-/// process. With an address beside each name, libpq looks nothing up. The names stay, for certificates and `.pgpass`.
+/// process. With an address for each name, libpq looks nothing up. The names stay, for certificates and `.pgpass`.
 struct HostAddresses {
     /// The addresses of a name as text, in the order in which they are to be tried.
     typealias LookUp = @Sendable (_ name: String) throws(PostgresError) -> [String]
@@ -19,7 +19,7 @@ struct HostAddresses {
 
     /// Addresses with ports, and when one let an attempt to connect pass its deadline.
     ///
-    /// libpq tries the addresses of a list one after the other, and has no limit for each: behind one that swallows
+    /// libpq tries the addresses of a list one after the other, and has no limit for each: after one that swallows
     /// everything, as a machine without power does, it never comes to the next. The next attempt then begins elsewhere.
     private static let silent = Mutex<[String: ContinuousClock.Instant]>([:])
 

@@ -14,8 +14,12 @@ final class PipelineExchange: Exchange, @unchecked Sendable {
     /// A nil answer closes each command; this many in a row mean that libpq and we disagree.
     private static let maximumEmptyAnswers = 4
 
+    /// Why the server ends sessions that are at no command, or not because of it.
+    private static let endsOfSessions: Set<SQLState> = [.idleInTransactionTimeout, .crashShutdown]
+
     private let commands: [Command]
     private let prepared: PreparedStore?
+    private let comment: String?
     private var steps: [Step] = []
     private var position = 0
     private var isAnswered = false
@@ -23,10 +27,20 @@ final class PipelineExchange: Exchange, @unchecked Sendable {
     private var failure: PostgresError?
     private(set) var results: [PostgresResult] = []
 
-    /// - Parameter prepared: nil sends every statement unnamed.
-    init(_ commands: [Command], prepared: PreparedStore?) {
+    /// - Parameters:
+    ///   - prepared: nil sends every statement unnamed.
+    ///   - comment: stands behind the text of those that go with their text: BEGIN, which then does
+    ///     so too, and all without names. A named statement keeps its text, which was prepared
+    ///     before and will be executed again.
+    init(_ commands: [Command], prepared: PreparedStore?, comment: String? = nil) {
         self.commands = commands
         self.prepared = prepared
+        self.comment = comment
+    }
+
+    /// How many commands at the front go with their text, though there are names.
+    private var unnamed: Int {
+        comment != nil && commands.first?.statement.sql.hasPrefix("BEGIN") == true ? 1 : 0
     }
 
     func begin(_ connection: OpaquePointer) -> Begun {
@@ -34,12 +48,14 @@ final class PipelineExchange: Exchange, @unchecked Sendable {
             if let flaw = command.flaw { return .refused(error(.misuse(flaw), at: index)) }
         }
         var plans: [PreparedStatements.Plan] = []
-        if let prepared {
-            switch prepared.plan(commands.map(\.statement)) {
-            case .success(let planned): plans = planned
+        if let prepared, prepared.last {
+            let unnamed = unnamed
+            switch prepared.plan(commands.dropFirst(unnamed).map(\.statement)) {
+            case .success(let planned):
+                plans = Array(repeating: .sendText, count: unnamed) + planned
             case .failure(let conflict):
                 let text = "two statements share a name"
-                return .refused(error(.misuse(text), at: conflict.index))
+                return .refused(error(.misuse(text), at: conflict.index + unnamed))
             }
         }
         guard PQenterPipelineMode(connection) == 1 else {
@@ -65,6 +81,23 @@ final class PipelineExchange: Exchange, @unchecked Sendable {
         return .finished(failure)
     }
 
+    /// The error of a connection that broke, with the command that the server was at: the one that
+    /// failed, or the first without an answer. Nothing is named if nothing was sent, or if the
+    /// server says that it has ended the session for a pause, or for the crash of another one.
+    func locating(_ error: PostgresError) -> PostgresError {
+        if let failure {
+            let isOfCommand = failure.sqlState.map { !Self.endsOfSessions.contains($0) } ?? true
+            return isOfCommand
+                ? error.at(failure.statementName, index: failure.commandIndex) : error
+        }
+        guard steps.indices.contains(position) else { return error }
+        switch steps[position] {
+        case .prepare(let index), .execute(let index):
+            return error.at(commands[index].statement.name, index: index)
+        case .deallocate, .synchronize: return error
+        }
+    }
+
     private func sendDeallocations(_ connection: OpaquePointer) -> Bool {
         guard let prepared, PQtransactionStatus(connection) == PQTRANS_IDLE else { return true }
         let doomed = prepared.takeDoomed()
@@ -86,10 +119,8 @@ final class PipelineExchange: Exchange, @unchecked Sendable {
     ) -> Bool {
         results.reserveCapacity(commands.count)
         for (index, command) in commands.enumerated() {
-            let isSent =
-                plans.isEmpty
-                ? Sending.execute(connection, command)
-                : send(connection, command, plans[index], index)
+            let plan = plans.isEmpty ? .sendText : plans[index]
+            let isSent = send(connection, command, plan, index)
             if !isSent { return false }
             steps.append(.execute(index))
         }
@@ -104,6 +135,8 @@ final class PipelineExchange: Exchange, @unchecked Sendable {
         let statement = command.statement
         let serverName: String
         switch plan {
+        case .sendText:
+            return Sending.execute(connection, comment.map(command.commented) ?? command)
         case .execute(let name):
             serverName = name
         case .prepare(let name):
@@ -163,7 +196,13 @@ final class PipelineExchange: Exchange, @unchecked Sendable {
     }
 
     private func fail(_ server: ServerError, at index: Int) {
-        if server.isStalePlan { prepared?.invalidate(commands[index].statement) }
+        if server.isStalePlan {
+            if server.sqlState == .invalidStatementName {
+                prepared?.invalidateAll()
+            } else {
+                prepared?.invalidate(commands[index].statement)
+            }
+        }
         if failure == nil { failure = error(.server(server), at: index) }
     }
 
@@ -182,6 +221,7 @@ final class PreparedStore: Sendable {
     }
 
     var count: Int { statements.withLock { $0.count } }
+    var last: Bool { statements.withLock { $0.last } }
 
     func plan(
         _ wanted: [Statement]
@@ -199,5 +239,9 @@ final class PreparedStore: Sendable {
 
     func invalidate(_ statement: Statement) {
         statements.withLock { $0.invalidate(statement) }
+    }
+
+    func invalidateAll() {
+        statements.withLock { $0.invalidateAll() }
     }
 }

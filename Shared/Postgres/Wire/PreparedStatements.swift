@@ -9,6 +9,8 @@ struct PreparedStatements {
         case execute(String)
         /// It must be made under this name first.
         case prepare(String)
+        /// It goes with its text, without a name.
+        case sendText
     }
 
     private struct Entry {
@@ -27,6 +29,14 @@ struct PreparedStatements {
     /// Names on the server that nobody uses any more.
     private var doomed: [String] = []
     private var clock = 0
+    /// How often somebody has removed statements.
+    private var removals = 0
+    /// After this many removals nothing is prepared any more: their cause will do it again, as a
+    /// trigger does with each row, and each time costs a transaction.
+    private static let maximumRemovals = 2
+
+    /// Whether statements last from one pipeline to the next.
+    var last: Bool { removals < Self.maximumRemovals }
 
     init(limit: Int) {
         self.limit = max(limit, 1)
@@ -73,6 +83,13 @@ struct PreparedStatements {
         guard let entry = entries.removeValue(forKey: statement.name) else { return }
         generation += 1
         doomed.append(entry.serverName)
+    }
+
+    /// The server does not know a statement that was prepared: something removed it, such as a
+    /// trigger with DEALLOCATE ALL, has removed the others, too. The next uses prepare them anew.
+    mutating func invalidateAll() {
+        removals += 1
+        for entry in entries.values { invalidate(entry.statement) }
     }
 
     /// Takes the names to deallocate now. Only outside a transaction, where a failure to do so

@@ -20,6 +20,48 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+package nonisolated struct ListKeysRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct ListKeysReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var keys: [KeyRecord] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct KeyRecord: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var kid: String = String()
+
+  /// waiting, signing, published or retired.
+  package var state: String = String()
+
+  /// Times as in RFC 3339; empty: none is set.
+  package var signsFrom: String = String()
+
+  package var retires: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 package nonisolated struct GetKeysRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -57,7 +99,7 @@ package nonisolated struct IssueTokenRequest: Sendable {
   /// 0: the service's default.
   package var lifetimeSeconds: UInt32 = 0
 
-  /// What the bearer is beside a user, such as admin.
+  /// What the bearer is besides a user, such as admin.
   package var roles: [String] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -114,6 +156,9 @@ package nonisolated struct IssueClientTokenRequest: Sendable {
   /// 0: the client's longest, or the service's default if that is shorter.
   package var lifetimeSeconds: UInt32 = 0
 
+  /// Of the certificate that the client has shown and the gateway has verified: dns:…, uri:… and subject:…
+  package var certificateNames: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -122,6 +167,100 @@ package nonisolated struct IssueClientTokenRequest: Sendable {
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "oversync.auth.v1"
+
+nonisolated extension ListKeysRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListKeysRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ListKeysRequest, rhs: ListKeysRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ListKeysReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListKeysReply"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}keys\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.keys) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.keys.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.keys, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ListKeysReply, rhs: ListKeysReply) -> Bool {
+    if lhs.keys != rhs.keys {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension KeyRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".KeyRecord"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kid\0\u{1}state\0\u{3}signs_from\0\u{1}retires\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.kid) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.state) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.signsFrom) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.retires) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.kid.isEmpty {
+      try visitor.visitSingularStringField(value: self.kid, fieldNumber: 1)
+    }
+    if !self.state.isEmpty {
+      try visitor.visitSingularStringField(value: self.state, fieldNumber: 2)
+    }
+    if !self.signsFrom.isEmpty {
+      try visitor.visitSingularStringField(value: self.signsFrom, fieldNumber: 3)
+    }
+    if !self.retires.isEmpty {
+      try visitor.visitSingularStringField(value: self.retires, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: KeyRecord, rhs: KeyRecord) -> Bool {
+    if lhs.kid != rhs.kid {return false}
+    if lhs.state != rhs.state {return false}
+    if lhs.signsFrom != rhs.signsFrom {return false}
+    if lhs.retires != rhs.retires {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
 
 nonisolated extension GetKeysRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".GetKeysRequest"
@@ -299,7 +438,7 @@ nonisolated extension IssueTokenReply: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension IssueClientTokenRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".IssueClientTokenRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}client_id\0\u{3}client_secret\0\u{1}user\0\u{1}device\0\u{1}roles\0\u{3}lifetime_seconds\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}client_id\0\u{3}client_secret\0\u{1}user\0\u{1}device\0\u{1}roles\0\u{3}lifetime_seconds\0\u{3}certificate_names\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -313,6 +452,7 @@ nonisolated extension IssueClientTokenRequest: SwiftProtobuf.Message, SwiftProto
       case 4: try { try decoder.decodeSingularStringField(value: &self.device) }()
       case 5: try { try decoder.decodeRepeatedStringField(value: &self.roles) }()
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self.lifetimeSeconds) }()
+      case 7: try { try decoder.decodeRepeatedStringField(value: &self.certificateNames) }()
       default: break
       }
     }
@@ -337,6 +477,9 @@ nonisolated extension IssueClientTokenRequest: SwiftProtobuf.Message, SwiftProto
     if self.lifetimeSeconds != 0 {
       try visitor.visitSingularUInt32Field(value: self.lifetimeSeconds, fieldNumber: 6)
     }
+    if !self.certificateNames.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.certificateNames, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -347,6 +490,7 @@ nonisolated extension IssueClientTokenRequest: SwiftProtobuf.Message, SwiftProto
     if lhs.device != rhs.device {return false}
     if lhs.roles != rhs.roles {return false}
     if lhs.lifetimeSeconds != rhs.lifetimeSeconds {return false}
+    if lhs.certificateNames != rhs.certificateNames {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -90,6 +90,9 @@ package nonisolated struct PullChangesReply: Sendable {
   /// The fingerprint of the tables that this page is of, for callers that sent one.
   package var readable: String = String()
 
+  /// Microseconds of the call that were spent waiting for news.
+  package var waitedUs: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -154,6 +157,9 @@ package nonisolated struct UserHead: Sendable {
 
   /// Of the change at last_seq; 0: not known.
   package var lastTag: UInt64 = 0
+
+  /// When last_seq was committed, in microseconds since 1970; 0: not known, or a while ago.
+  package var committedUs: Int64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -390,7 +396,7 @@ nonisolated extension PullChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension PullChangesReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PullChangesReply"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}next_after\0\u{3}window_until\0\u{3}has_more\0\u{1}rows\0\u{3}history_seq\0\u{3}history_tag\0\u{1}readable\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}next_after\0\u{3}window_until\0\u{3}has_more\0\u{1}rows\0\u{3}history_seq\0\u{3}history_tag\0\u{1}readable\0\u{3}waited_us\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -405,6 +411,7 @@ nonisolated extension PullChangesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 5: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
       case 6: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
       case 7: try { try decoder.decodeSingularStringField(value: &self.readable) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.waitedUs) }()
       default: break
       }
     }
@@ -432,6 +439,9 @@ nonisolated extension PullChangesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
     if !self.readable.isEmpty {
       try visitor.visitSingularStringField(value: self.readable, fieldNumber: 7)
     }
+    if self.waitedUs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.waitedUs, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -443,6 +453,7 @@ nonisolated extension PullChangesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.historySeq != rhs.historySeq {return false}
     if lhs.historyTag != rhs.historyTag {return false}
     if lhs.readable != rhs.readable {return false}
+    if lhs.waitedUs != rhs.waitedUs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -560,7 +571,7 @@ nonisolated extension NoteHeadsRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension UserHead: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".UserHead"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{3}last_seq\0\u{3}last_tag\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{3}last_seq\0\u{3}last_tag\0\u{3}committed_us\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -571,6 +582,7 @@ nonisolated extension UserHead: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
       case 1: try { try decoder.decodeSingularStringField(value: &self.user) }()
       case 2: try { try decoder.decodeSingularInt64Field(value: &self.lastSeq) }()
       case 3: try { try decoder.decodeSingularFixed64Field(value: &self.lastTag) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.committedUs) }()
       default: break
       }
     }
@@ -586,6 +598,9 @@ nonisolated extension UserHead: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
     if self.lastTag != 0 {
       try visitor.visitSingularFixed64Field(value: self.lastTag, fieldNumber: 3)
     }
+    if self.committedUs != 0 {
+      try visitor.visitSingularInt64Field(value: self.committedUs, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -593,6 +608,7 @@ nonisolated extension UserHead: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
     if lhs.user != rhs.user {return false}
     if lhs.lastSeq != rhs.lastSeq {return false}
     if lhs.lastTag != rhs.lastTag {return false}
+    if lhs.committedUs != rhs.committedUs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

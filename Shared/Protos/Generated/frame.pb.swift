@@ -295,6 +295,9 @@ package nonisolated struct WireCallerIdentity: Sendable {
   /// Who issued the token, where it says so.
   package var issuer: String = String()
 
+  /// The kinds of keys that the client asks for, of those that older clients do not know.
+  package var keyKinds: [String] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -396,6 +399,12 @@ package nonisolated struct WireFrameHeader: @unchecked Sendable {
   package var clientAddress: String {
     get {_storage._clientAddress}
     set {_uniqueStorage()._clientAddress = newValue}
+  }
+
+  /// CALL: the tracestate that came with the trace context, empty when there is none.
+  package var tracestate: String {
+    get {_storage._tracestate}
+    set {_uniqueStorage()._tracestate = newValue}
   }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -512,7 +521,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireCallerIdentity: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CallerIdentity"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{1}device\0\u{1}roles\0\u{1}issuer\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{1}device\0\u{1}roles\0\u{1}issuer\0\u{3}key_kinds\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -524,6 +533,7 @@ nonisolated extension WireCallerIdentity: SwiftProtobuf.Message, SwiftProtobuf._
       case 2: try { try decoder.decodeSingularStringField(value: &self.device) }()
       case 3: try { try decoder.decodeRepeatedStringField(value: &self.roles) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.issuer) }()
+      case 5: try { try decoder.decodeRepeatedStringField(value: &self.keyKinds) }()
       default: break
       }
     }
@@ -542,6 +552,9 @@ nonisolated extension WireCallerIdentity: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.issuer.isEmpty {
       try visitor.visitSingularStringField(value: self.issuer, fieldNumber: 4)
     }
+    if !self.keyKinds.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.keyKinds, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -550,6 +563,7 @@ nonisolated extension WireCallerIdentity: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.device != rhs.device {return false}
     if lhs.roles != rhs.roles {return false}
     if lhs.issuer != rhs.issuer {return false}
+    if lhs.keyKinds != rhs.keyKinds {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -602,7 +616,7 @@ nonisolated extension WireFailure: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireFrameHeader: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FrameHeader"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{3}call_id\0\u{1}method\0\u{3}deadline_milliseconds\0\u{3}request_id\0\u{1}traceparent\0\u{1}caller\0\u{3}message_size\0\u{1}failure\0\u{3}part_credit\0\u{3}client_address\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{3}call_id\0\u{1}method\0\u{3}deadline_milliseconds\0\u{3}request_id\0\u{1}traceparent\0\u{1}caller\0\u{3}message_size\0\u{1}failure\0\u{3}part_credit\0\u{3}client_address\0\u{1}tracestate\0")
 
   fileprivate class _StorageClass {
     var _kind: WireFrameKind = .unspecified
@@ -616,6 +630,7 @@ nonisolated extension WireFrameHeader: SwiftProtobuf.Message, SwiftProtobuf._Mes
     var _failure: WireFailure? = nil
     var _partCredit: UInt32 = 0
     var _clientAddress: String = String()
+    var _tracestate: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -637,6 +652,7 @@ nonisolated extension WireFrameHeader: SwiftProtobuf.Message, SwiftProtobuf._Mes
       _failure = source._failure
       _partCredit = source._partCredit
       _clientAddress = source._clientAddress
+      _tracestate = source._tracestate
     }
   }
 
@@ -666,6 +682,7 @@ nonisolated extension WireFrameHeader: SwiftProtobuf.Message, SwiftProtobuf._Mes
         case 9: try { try decoder.decodeSingularMessageField(value: &_storage._failure) }()
         case 10: try { try decoder.decodeSingularUInt32Field(value: &_storage._partCredit) }()
         case 11: try { try decoder.decodeSingularStringField(value: &_storage._clientAddress) }()
+        case 12: try { try decoder.decodeSingularStringField(value: &_storage._tracestate) }()
         default: break
         }
       }
@@ -711,6 +728,9 @@ nonisolated extension WireFrameHeader: SwiftProtobuf.Message, SwiftProtobuf._Mes
       if !_storage._clientAddress.isEmpty {
         try visitor.visitSingularStringField(value: _storage._clientAddress, fieldNumber: 11)
       }
+      if !_storage._tracestate.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._tracestate, fieldNumber: 12)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -731,6 +751,7 @@ nonisolated extension WireFrameHeader: SwiftProtobuf.Message, SwiftProtobuf._Mes
         if _storage._failure != rhs_storage._failure {return false}
         if _storage._partCredit != rhs_storage._partCredit {return false}
         if _storage._clientAddress != rhs_storage._clientAddress {return false}
+        if _storage._tracestate != rhs_storage._tracestate {return false}
         return true
       }
       if !storagesAreEqual {return false}

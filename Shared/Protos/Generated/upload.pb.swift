@@ -100,6 +100,9 @@ package nonisolated struct PushChangesRequest: Sendable {
 
   package var historyTag: UInt64 = 0
 
+  /// What the device says of itself, as its header has it; empty when it did not say.
+  package var report: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -411,6 +414,19 @@ package nonisolated struct DeviceRecord: Sendable {
 
   package var revoked: Int64 = 0
 
+  /// When the device last said something of itself, and that as a JSON object; 0 and empty: never.
+  package var reported: Int64 = 0
+
+  package var report: String = String()
+
+  /// When a token of it was last rejected, and why; 0 and empty: never since it was last heard of.
+  package var tokenRejected: Int64 = 0
+
+  package var rejection: String = String()
+
+  /// The last sequence of the user's log.
+  package var logEnd: Int64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -482,6 +498,157 @@ package nonisolated struct ShowUserReply: Sendable {
 
   /// Changes that a table has refused and that nothing has settled since.
   package var rejectedChanges: Int64 = 0
+
+  /// That are not deleted.
+  package var rows: Int64 = 0
+
+  /// That the rows count with; 0 unless is_counted.
+  package var bytes: Int64 = 0
+
+  /// What the user may have; 0: no quota.
+  package var rowQuota: Int64 = 0
+
+  package var byteQuota: Int64 = 0
+
+  package var deviceQuota: Int64 = 0
+
+  /// The rows are counted to the end of the log, as they are for quotas of rows or bytes.
+  package var isCounted: Bool = false
+
+  /// There may be more rows: no more were counted.
+  package var moreRows: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct ReportDeviceRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// As its header has it; empty for a rejected token.
+  package var report: String = String()
+
+  /// Why a token of the device, with a good signature, was rejected: such as expired.
+  package var rejection: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct ReportDeviceReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct InspectRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var view: InspectRequest.View = .unspecified
+
+  package var user: String = String()
+
+  package var device: String = String()
+
+  package var schema: String = String()
+
+  package var table: String = String()
+
+  package var key: String = String()
+
+  /// Only rows of the audit with smaller numbers; 0: any.
+  package var before: Int64 = 0
+
+  package var limit: Int32 = 0
+
+  /// Empty: any.
+  package var action: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum View: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case unspecified // = 0
+
+    /// The database at a glance.
+    case overview // = 1
+
+    /// The registered tables.
+    case tables // = 2
+
+    /// Why a device does not sync: user and device.
+    case device // = 3
+
+    /// The changes of a row that the log has: user, schema, table and key.
+    case row // = 4
+
+    /// The last conflicts that this replica has answered.
+    case conflicts // = 5
+
+    /// The audit: action, before and limit.
+    case audit // = 6
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .unspecified
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unspecified
+      case 1: self = .overview
+      case 2: self = .tables
+      case 3: self = .device
+      case 4: self = .row
+      case 5: self = .conflicts
+      case 6: self = .audit
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .unspecified: return 0
+      case .overview: return 1
+      case .tables: return 2
+      case .device: return 3
+      case .row: return 4
+      case .conflicts: return 5
+      case .audit: return 6
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [InspectRequest.View] = [
+      .unspecified,
+      .overview,
+      .tables,
+      .device,
+      .row,
+      .conflicts,
+      .audit,
+    ]
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct InspectReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -623,7 +790,7 @@ nonisolated extension RecordSettingsReply: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension PushChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".PushChangesRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}atomic\0\u{1}epoch\0\u{3}as_protobuf\0\u{3}history_seq\0\u{3}history_tag\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}atomic\0\u{1}epoch\0\u{3}as_protobuf\0\u{3}history_seq\0\u{3}history_tag\0\u{1}report\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -636,6 +803,7 @@ nonisolated extension PushChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
       case 3: try { try decoder.decodeSingularBoolField(value: &self.asProtobuf) }()
       case 4: try { try decoder.decodeSingularInt64Field(value: &self.historySeq) }()
       case 5: try { try decoder.decodeSingularFixed64Field(value: &self.historyTag) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.report) }()
       default: break
       }
     }
@@ -657,6 +825,9 @@ nonisolated extension PushChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if self.historyTag != 0 {
       try visitor.visitSingularFixed64Field(value: self.historyTag, fieldNumber: 5)
     }
+    if !self.report.isEmpty {
+      try visitor.visitSingularStringField(value: self.report, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -666,6 +837,7 @@ nonisolated extension PushChangesRequest: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.asProtobuf != rhs.asProtobuf {return false}
     if lhs.historySeq != rhs.historySeq {return false}
     if lhs.historyTag != rhs.historyTag {return false}
+    if lhs.report != rhs.report {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1314,7 +1486,7 @@ nonisolated extension ListDevicesReply: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension DeviceRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".DeviceRecord"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{1}device\0\u{3}last_change_id\0\u{3}first_seen\0\u{3}last_upload\0\u{1}revoked\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{1}device\0\u{3}last_change_id\0\u{3}first_seen\0\u{3}last_upload\0\u{1}revoked\0\u{1}reported\0\u{1}report\0\u{3}token_rejected\0\u{1}rejection\0\u{3}log_end\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1328,6 +1500,11 @@ nonisolated extension DeviceRecord: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 4: try { try decoder.decodeSingularInt64Field(value: &self.firstSeen) }()
       case 5: try { try decoder.decodeSingularInt64Field(value: &self.lastUpload) }()
       case 6: try { try decoder.decodeSingularInt64Field(value: &self.revoked) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.reported) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.report) }()
+      case 9: try { try decoder.decodeSingularInt64Field(value: &self.tokenRejected) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.rejection) }()
+      case 11: try { try decoder.decodeSingularInt64Field(value: &self.logEnd) }()
       default: break
       }
     }
@@ -1352,6 +1529,21 @@ nonisolated extension DeviceRecord: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if self.revoked != 0 {
       try visitor.visitSingularInt64Field(value: self.revoked, fieldNumber: 6)
     }
+    if self.reported != 0 {
+      try visitor.visitSingularInt64Field(value: self.reported, fieldNumber: 7)
+    }
+    if !self.report.isEmpty {
+      try visitor.visitSingularStringField(value: self.report, fieldNumber: 8)
+    }
+    if self.tokenRejected != 0 {
+      try visitor.visitSingularInt64Field(value: self.tokenRejected, fieldNumber: 9)
+    }
+    if !self.rejection.isEmpty {
+      try visitor.visitSingularStringField(value: self.rejection, fieldNumber: 10)
+    }
+    if self.logEnd != 0 {
+      try visitor.visitSingularInt64Field(value: self.logEnd, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1362,6 +1554,11 @@ nonisolated extension DeviceRecord: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.firstSeen != rhs.firstSeen {return false}
     if lhs.lastUpload != rhs.lastUpload {return false}
     if lhs.revoked != rhs.revoked {return false}
+    if lhs.reported != rhs.reported {return false}
+    if lhs.report != rhs.report {return false}
+    if lhs.tokenRejected != rhs.tokenRejected {return false}
+    if lhs.rejection != rhs.rejection {return false}
+    if lhs.logEnd != rhs.logEnd {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1473,7 +1670,7 @@ nonisolated extension ShowUserRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension ShowUserReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ShowUserReply"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}last_sequence\0\u{1}floor\0\u{1}devices\0\u{3}revoked_devices\0\u{3}rejected_changes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}last_sequence\0\u{1}floor\0\u{1}devices\0\u{3}revoked_devices\0\u{3}rejected_changes\0\u{1}rows\0\u{1}bytes\0\u{3}row_quota\0\u{3}byte_quota\0\u{3}device_quota\0\u{3}is_counted\0\u{3}more_rows\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1486,6 +1683,13 @@ nonisolated extension ShowUserReply: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 3: try { try decoder.decodeSingularInt64Field(value: &self.devices) }()
       case 4: try { try decoder.decodeSingularInt64Field(value: &self.revokedDevices) }()
       case 5: try { try decoder.decodeSingularInt64Field(value: &self.rejectedChanges) }()
+      case 6: try { try decoder.decodeSingularInt64Field(value: &self.rows) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.bytes) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self.rowQuota) }()
+      case 9: try { try decoder.decodeSingularInt64Field(value: &self.byteQuota) }()
+      case 10: try { try decoder.decodeSingularInt64Field(value: &self.deviceQuota) }()
+      case 11: try { try decoder.decodeSingularBoolField(value: &self.isCounted) }()
+      case 12: try { try decoder.decodeSingularBoolField(value: &self.moreRows) }()
       default: break
       }
     }
@@ -1507,6 +1711,27 @@ nonisolated extension ShowUserReply: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.rejectedChanges != 0 {
       try visitor.visitSingularInt64Field(value: self.rejectedChanges, fieldNumber: 5)
     }
+    if self.rows != 0 {
+      try visitor.visitSingularInt64Field(value: self.rows, fieldNumber: 6)
+    }
+    if self.bytes != 0 {
+      try visitor.visitSingularInt64Field(value: self.bytes, fieldNumber: 7)
+    }
+    if self.rowQuota != 0 {
+      try visitor.visitSingularInt64Field(value: self.rowQuota, fieldNumber: 8)
+    }
+    if self.byteQuota != 0 {
+      try visitor.visitSingularInt64Field(value: self.byteQuota, fieldNumber: 9)
+    }
+    if self.deviceQuota != 0 {
+      try visitor.visitSingularInt64Field(value: self.deviceQuota, fieldNumber: 10)
+    }
+    if self.isCounted != false {
+      try visitor.visitSingularBoolField(value: self.isCounted, fieldNumber: 11)
+    }
+    if self.moreRows != false {
+      try visitor.visitSingularBoolField(value: self.moreRows, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1516,6 +1741,160 @@ nonisolated extension ShowUserReply: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.devices != rhs.devices {return false}
     if lhs.revokedDevices != rhs.revokedDevices {return false}
     if lhs.rejectedChanges != rhs.rejectedChanges {return false}
+    if lhs.rows != rhs.rows {return false}
+    if lhs.bytes != rhs.bytes {return false}
+    if lhs.rowQuota != rhs.rowQuota {return false}
+    if lhs.byteQuota != rhs.byteQuota {return false}
+    if lhs.deviceQuota != rhs.deviceQuota {return false}
+    if lhs.isCounted != rhs.isCounted {return false}
+    if lhs.moreRows != rhs.moreRows {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ReportDeviceRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReportDeviceRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}report\0\u{1}rejection\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.report) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.rejection) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.report.isEmpty {
+      try visitor.visitSingularStringField(value: self.report, fieldNumber: 1)
+    }
+    if !self.rejection.isEmpty {
+      try visitor.visitSingularStringField(value: self.rejection, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ReportDeviceRequest, rhs: ReportDeviceRequest) -> Bool {
+    if lhs.report != rhs.report {return false}
+    if lhs.rejection != rhs.rejection {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ReportDeviceReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReportDeviceReply"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ReportDeviceReply, rhs: ReportDeviceReply) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension InspectRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".InspectRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}view\0\u{1}user\0\u{1}device\0\u{1}schema\0\u{1}table\0\u{1}key\0\u{1}before\0\u{1}limit\0\u{1}action\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.view) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.user) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.schema) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.table) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.key) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.before) }()
+      case 8: try { try decoder.decodeSingularInt32Field(value: &self.limit) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.action) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.view != .unspecified {
+      try visitor.visitSingularEnumField(value: self.view, fieldNumber: 1)
+    }
+    if !self.user.isEmpty {
+      try visitor.visitSingularStringField(value: self.user, fieldNumber: 2)
+    }
+    if !self.device.isEmpty {
+      try visitor.visitSingularStringField(value: self.device, fieldNumber: 3)
+    }
+    if !self.schema.isEmpty {
+      try visitor.visitSingularStringField(value: self.schema, fieldNumber: 4)
+    }
+    if !self.table.isEmpty {
+      try visitor.visitSingularStringField(value: self.table, fieldNumber: 5)
+    }
+    if !self.key.isEmpty {
+      try visitor.visitSingularStringField(value: self.key, fieldNumber: 6)
+    }
+    if self.before != 0 {
+      try visitor.visitSingularInt64Field(value: self.before, fieldNumber: 7)
+    }
+    if self.limit != 0 {
+      try visitor.visitSingularInt32Field(value: self.limit, fieldNumber: 8)
+    }
+    if !self.action.isEmpty {
+      try visitor.visitSingularStringField(value: self.action, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: InspectRequest, rhs: InspectRequest) -> Bool {
+    if lhs.view != rhs.view {return false}
+    if lhs.user != rhs.user {return false}
+    if lhs.device != rhs.device {return false}
+    if lhs.schema != rhs.schema {return false}
+    if lhs.table != rhs.table {return false}
+    if lhs.key != rhs.key {return false}
+    if lhs.before != rhs.before {return false}
+    if lhs.limit != rhs.limit {return false}
+    if lhs.action != rhs.action {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension InspectRequest.View: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0VIEW_UNSPECIFIED\0\u{1}OVERVIEW\0\u{1}TABLES\0\u{1}DEVICE\0\u{1}ROW\0\u{1}CONFLICTS\0\u{1}AUDIT\0")
+}
+
+nonisolated extension InspectReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".InspectReply"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: InspectReply, rhs: InspectReply) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -23,10 +23,21 @@ package enum UploadRPC {
         "oversync.upload.v1.SetDeviceAccess")
     package static let showUser = RPCMethod<ShowUserRequest, ShowUserReply>(
         "oversync.upload.v1.ShowUser")
+    package static let inspect = RPCMethod<InspectRequest, InspectReply>(
+        "oversync.upload.v1.Inspect")
+    package static let reportDevice = RPCMethod<ReportDeviceRequest, ReportDeviceReply>(
+        "oversync.upload.v1.ReportDevice")
     package static let recordRefusal = RPCMethod<RecordRefusalRequest, RecordRefusalReply>(
         "oversync.upload.v1.RecordRefusal")
     package static let recordSettings = RPCMethod<RecordSettingsRequest, RecordSettingsReply>(
         "oversync.upload.v1.RecordSettings")
+
+    /// All of them, by their full names.
+    package static let names = [
+        pushChanges.name, noteHydration.name, readCapabilities.name, claimDevice.name,
+        listFailures.name, retryFailure.name, listDevices.name, setDeviceAccess.name,
+        showUser.name, inspect.name, reportDevice.name, recordRefusal.name, recordSettings.name,
+    ]
 }
 
 /// Serves changes.
@@ -43,6 +54,12 @@ package enum DownloadRPC {
         "oversync.download.v1.ReadDigest")
     package static let readRows = RPCMethod<ReadRowsRequest, PullChangesReply>(
         "oversync.download.v1.ReadRows")
+
+    /// All of them, by their full names.
+    package static let names = [
+        pullChanges.name, readBootstrap.name, watchHead.name, noteHeads.name, readDigest.name,
+        readRows.name,
+    ]
 }
 
 /// Tokens and keys.
@@ -55,4 +72,33 @@ package enum AuthRPC {
         "oversync.auth.v1.DevelopmentSignIn")
     package static let issueClientToken = RPCMethod<IssueClientTokenRequest, IssueTokenReply>(
         "oversync.auth.v1.IssueClientToken")
+    package static let listKeys = RPCMethod<ListKeysRequest, ListKeysReply>(
+        "oversync.auth.v1.ListKeys")
+
+    /// All of them, by their full names.
+    package static let names = [
+        getKeys.name, issueToken.name, developmentSignIn.name, issueClientToken.name,
+        listKeys.name,
+    ]
+}
+
+/// What every service answers about its own process.
+package enum ProcessRPC {
+    package static let readPool = RPCMethod<ReadPoolRequest, ReadPoolReply>(
+        "oversync.process.v1.ReadPool")
+
+    /// All of them, by their full names.
+    package static let names = [readPool.name]
+}
+
+/// What takes more than to reach a socket: tokens of anybody, tokens for certificates that the
+/// caller says it was shown, and what administrators do. Where a service lists its callers, these
+/// methods must be named.
+package enum RPCAuthority {
+    /// By their full names.
+    package static let methods: Set = [
+        AuthRPC.issueToken.name, AuthRPC.issueClientToken.name, AuthRPC.listKeys.name,
+        UploadRPC.listFailures.name, UploadRPC.retryFailure.name, UploadRPC.listDevices.name,
+        UploadRPC.setDeviceAccess.name, UploadRPC.showUser.name, UploadRPC.inspect.name,
+    ]
 }

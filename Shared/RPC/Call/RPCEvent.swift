@@ -21,6 +21,8 @@ package enum RPCEvent: Sendable {
     case connectionAccepted
     case connectionEnded
     case peerRefused(user: UInt32)
+    /// A peer that may call other methods has called this one.
+    case callRefused(user: UInt32, method: String)
     case protocolViolation(String)
     case draining(callsInFlight: Int)
     case drainTimedOut(callsInFlight: Int)
@@ -73,6 +75,10 @@ struct RPCEventSink: Sendable {
         case .peerRefused(let user):
             logger.error(
                 "rpc peer refused: not an allowed user", metadata: .fields([.peerUser: "\(user)"]))
+        case .callRefused(let user, let method):
+            logger.error(
+                "rpc call refused: the user may not call this method",
+                metadata: .fields([.peerUser: "\(user)", .method: "\(method)"]))
         case .protocolViolation(let what):
             logger.error("rpc connection closed: \(what)")
         case .draining(let calls):

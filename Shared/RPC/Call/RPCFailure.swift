@@ -22,9 +22,9 @@ package struct RPCFailure: Error, Hashable, Sendable, CustomStringConvertible {
     package var status: RPCStatus
     /// The code that the wire's error JSON shows, such as `upload_failed`.
     package var code: String
-    /// Public: fit for the eyes of whoever made the request.
+    /// Public: the caller may read it.
     package var message: String
-    /// After this long a repeat has a chance. Milliseconds are kept, finer parts are not.
+    /// When to try again. Rounded down to milliseconds.
     package var retryAfter: Duration?
 
     package init(
@@ -40,11 +40,17 @@ package struct RPCFailure: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension RPCFailure {
-    /// Nobody can take the call now, but soon somebody may.
+    /// No replica can take the call now; one may soon.
     package static func unavailable(
         _ message: String = "The service is not available", retryAfter: Duration = .seconds(1)
     ) -> RPCFailure {
         RPCFailure(.unavailable, code: "unavailable", message: message, retryAfter: retryAfter)
+    }
+
+    /// The service does not let this process call the method. The process's own caller sees an
+    /// unavailable service, because only an operator can correct that.
+    static func callNotAllowed(_ method: String) -> RPCFailure {
+        .unavailable("This process may not call \(method) here")
     }
 
     /// The process that was asked is going down and has not begun: another one, or its successor, may be asked at once.

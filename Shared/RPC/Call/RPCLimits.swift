@@ -12,8 +12,8 @@ package struct RPCLimits: Hashable, Sendable {
     /// and a client prefers others.
     package var outboundHighWatermark = 1 << 20
 
-    /// Most connections of a client to each replica: one for each of so many event loops. Calls from an event
-    /// loop that has one go by it.
+    /// The most connections of a client to each replica, each on an event loop of its own. A call
+    /// from one of these loops uses the loop's connection.
     package var connectionsPerReplica = 1
 
     /// How often a client looks into the socket directory.
@@ -41,8 +41,8 @@ package struct RPCLimits: Hashable, Sendable {
     package var crossingTime: Duration = .milliseconds(500)
     /// How long a server that shuts down leaves it to the client to close a connection without calls.
     package var closingPatience: Duration = .milliseconds(250)
-    /// Users, besides the own one, that may be at the other end of a socket.
-    package var allowedPeerUsers: Set<UInt32> = []
+    /// Who may be at the other end of a socket.
+    package var peers = SocketPeers.ownUser
 
     package init() {}
 }

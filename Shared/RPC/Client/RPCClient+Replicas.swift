@@ -101,11 +101,12 @@ extension RPCClient {
     }
 
     fileprivate func joined(
-        _ socket: SocketFile, _ lane: Int, _ connection: ReplicaConnection,
+        _ socket: SocketFile, _ lane: Int, _ connection: ReplicaConnection, _ server: RPCHello,
         _ status: ServiceStatus, _ asked: ContinuousClock.Instant
     ) -> Int {
         let now = ContinuousClock.now
         let (id, resumed) = state.withLock { state in
+            state.servers[socket.replica] = server
             let (id, resumptions) = state.lanes[lane].balancer.connected(
                 socket, connection, status: status, asked: asked, now: now)
             var resumed = resumptions.compactMap { resumption in
@@ -151,7 +152,10 @@ extension RPCClient {
 
     /// - Parameter reason: nil when the replica had said that it would go.
     fileprivate func lost(_ socket: SocketFile, _ lane: Int, _ id: Int, reason: String?) {
-        state.withLock { $0.lanes[lane].balancer.lost(id) }
+        state.withLock { state in
+            state.lanes[lane].balancer.lost(id)
+            if lane == 0 { state.servers[socket.replica] = nil }
+        }
         if let reason {
             tell(.replicaLost(name: socket.replica, reason: reason), lane)
         } else {
@@ -159,7 +163,7 @@ extension RPCClient {
         }
     }
 
-    /// What happens to a replica happens in every lane, and is told once.
+    /// What happens to a replica happens in every lane, and is reported once.
     private func tell(_ event: RPCEvent, _ lane: Int) {
         if lane == 0 { events(event) }
     }
@@ -207,8 +211,8 @@ private final class ReplicaLink: Sendable {
     func observe(_ event: ConnectionEvent) {
         let known = state.withLock { $0 }
         switch (event, known.connection, known.id) {
-        case (.ready(let status, let asked), let connection?, _):
-            let id = client.joined(socket, lane, connection, status, asked)
+        case (.ready(let server, let status, let asked), let connection?, _):
+            let id = client.joined(socket, lane, connection, server, status, asked)
             state.withLock { $0.id = id }
         case (.status(let status), _, let id?):
             client.statusChanged(socket, lane, id, status)

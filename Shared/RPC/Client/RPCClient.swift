@@ -7,6 +7,7 @@ import Protos
 import ServiceLifecycle
 import SwiftProtobuf
 import Synchronization
+import Traces
 
 /// Calls the replicas of one service, whose sockets it finds in a directory.
 ///
@@ -41,6 +42,8 @@ package final class RPCClient: Service {
         var unreadable: SocketError?
         /// Replicas of a version that does not work with this one.
         var incompatible: [SocketFile: RPCHello] = [:]
+        /// What each connected replica is, by its name.
+        var servers: [String: RPCHello] = [:]
         var isStopped = false
     }
 
@@ -114,6 +117,11 @@ package final class RPCClient: Service {
         }
     }
 
+    /// What a replica says that it is; nil for one that is not connected.
+    package func server(named replica: String) -> RPCHello? {
+        state.withLock { $0.servers[replica] }
+    }
+
     /// Calls that were made and not answered.
     package var callsInFlight: Int {
         state.withLock { $0.lanes.reduce(0) { $0 + $1.balancer.callsInFlight } }
@@ -136,12 +144,15 @@ package final class RPCClient: Service {
         context: CallContext
     ) async throws(RPCFailure) -> RPCReply<Reply> {
         let started = ContinuousClock.now
+        let span = Traces.call(method.name)
+        let context = context.within(span)
         var record = RPCCallRecord(
             method: method.name, requestID: context.requestID, status: nil, duration: .zero,
             requestBytes: body.readableBytes, replyBytes: 0)
         defer {
             record.duration = .now - started
             events(.callMade(record))
+            span?.end()
         }
         do throws(RPCFailure) {
             let (bytes, replyBody) = try await perform(method.name, message, body, context)
@@ -150,6 +161,7 @@ package final class RPCClient: Service {
             return RPCReply(reply, body: replyBody)
         } catch {
             record.status = error.status
+            span?.fail(error)
             throw error
         }
     }
@@ -182,38 +194,6 @@ package final class RPCClient: Service {
                 events(.callRetried(method: method, requestID: context.requestID))
             }
         }
-    }
-
-    /// Makes a call to every live replica at once, and waits for all of them or the deadline.
-    /// Nothing is repeated: who is not reached must find out by itself. A replica that does not
-    /// answer pings is left out while another does.
-    ///
-    /// - Returns: how many replicas there were, and how many of them answered. One that was left
-    ///   out counts as one that did not answer.
-    @discardableResult
-    package func broadcast<Request, Reply>(
-        _ method: RPCMethod<Request, Reply>, _ message: Request, context: CallContext
-    ) async -> (called: Int, answered: Int) {
-        let now = ContinuousClock.now
-        let (leases, replicas) = state.withLock { $0.leaseEach(now: now) }
-        guard !leases.isEmpty, let bytes = try? message.encodedForFrame() else {
-            for lease in leases { release(lease) }
-            return (replicas, 0)
-        }
-        let answered = await withTaskGroup(of: Bool.self) { group in
-            for lease in leases {
-                group.addTask {
-                    defer { self.release(lease) }
-                    guard let frame = try? self.makeFrame(method.name, bytes, ByteBuffer(), context)
-                    else { return false }
-                    let ending = await lease.connection.perform(frame, deadline: context.deadline)
-                    if case .answered = ending { return true }
-                    return false
-                }
-            }
-            return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
-        }
-        return (replicas, answered)
     }
 
     /// - Throws: `deadlineExceeded` when there is no time left.

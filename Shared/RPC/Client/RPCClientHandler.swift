@@ -5,7 +5,7 @@ import Protos
 enum ConnectionEvent: Sendable {
     /// The server has answered the first ping, sent at `asked`: there is a live process behind the
     /// socket.
-    case ready(ServiceStatus, asked: ContinuousClock.Instant)
+    case ready(RPCHello, ServiceStatus, asked: ContinuousClock.Instant)
     /// Its status has changed.
     case status(ServiceStatus)
     /// It has answered the ping sent at `asked`: the status told last still held then.
@@ -168,16 +168,17 @@ extension RPCClientHandler {
     ///   has no status.
     private func greet(_ message: ByteBuffer, asked: ContinuousClock.Instant) {
         var status = ServiceStatus.ready
+        var server = RPCHello()
         if message.readableBytes > 0, let wire = try? WireHello(frameBytes: message) {
             let theirs = RPCHello(wire: wire)
             guard hello.worksWith(theirs) else {
                 notify(.incompatible(theirs))
                 return close(reason: "incompatible: \(theirs)")
             }
-            status = ServiceStatus(wire: wire.status)
+            (server, status) = (theirs, ServiceStatus(wire: wire.status))
         }
         isReady = true
-        notify(.ready(status, asked: asked))
+        notify(.ready(server, status, asked: asked))
         armLook()
     }
 

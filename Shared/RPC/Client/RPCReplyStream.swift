@@ -63,7 +63,7 @@ extension RPCClient {
         return RPCReplyStream(parts: parts, call: call)
     }
 
-    /// The same for a caller that is told of the parts instead of reading them: a stream that is
+    /// The same for a caller that gets the parts by a callback instead of reading: a stream that is
     /// mostly silent then needs no task that waits. Parts are taken as they come.
     ///
     /// - Parameter hear: called on the connection's event loop, one event at a time; may be called
@@ -101,7 +101,7 @@ extension RPCClient {
                 sink: sink(lease.connection, call.id), method: method,
                 requestID: context.requestID, requestBytes: body.readableBytes, events: events
             ) { failure in
-                // Before its caller hears of it: what it asks next goes elsewhere.
+                // Before its caller resumes: its next call goes elsewhere.
                 if failure?.code == RPCFailure.draining.code { self.leave(lease) }
                 self.release(lease)
             }
@@ -121,7 +121,7 @@ package enum RPCStreamEvent<Reply: SwiftProtobuf.Message & Sendable>: Sendable {
     case end(RPCFailure?)
 }
 
-/// A streamed call under way whose parts somebody is told of; its last copy's end cancels the call.
+/// A streamed call whose parts go to a callback. The end of its last copy cancels the call.
 package struct RPCSubscription: Sendable {
     fileprivate let call: StreamedCall
 }

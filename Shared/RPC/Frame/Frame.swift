@@ -26,7 +26,7 @@ enum FrameError: Error, Hashable, CustomStringConvertible {
 extension Frame {
     /// Bytes of the two lengths before the header.
     static let prefixBytes = 8
-    /// A body up to this size is copied behind its header; a larger one is written by itself.
+    /// A body up to this size is copied after its header; a larger one is written by itself.
     static let copiedBodyBytes = 4096
 
     /// A frame that is header only.

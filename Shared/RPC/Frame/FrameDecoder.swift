@@ -5,7 +5,7 @@ import SwiftProtobuf
 /// Cuts received bytes into frames, without copying those that arrived whole.
 ///
 /// A frame lives as long as its body, and keeps the storage that it lies in: its own, or one that
-/// is not much larger than the frame. Whoever counts the bytes of a body counts what it keeps.
+/// is not much larger than the frame: the bytes of a body are what it keeps in memory.
 struct FrameDecoder {
     /// Bytes before a frame that say how long it is.
     private static let lengthBytes = 4

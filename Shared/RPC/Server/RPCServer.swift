@@ -24,8 +24,8 @@ package final class RPCServer: Service {
     /// - Parameters:
     ///   - directory: the directory of the service, such as `$OVERSYNC_RUN/upload`. Made if absent.
     ///   - replica: unique among the replicas of the service: a host or container name.
-    ///   - hello: what clients are told of this program.
-    ///   - status: what they are told until the first ``publish(_:)``.
+    ///   - hello: what clients learn of this program.
+    ///   - status: what they receive until the first ``publish(_:)``.
     ///   - currentStatus: how this replica is at the moment; asked at each ping of a client, on an
     ///     event loop. A process whose tasks are stuck publishes nothing, and is found out by this.
     ///     Without it clients get the last published status.
@@ -121,7 +121,7 @@ package final class RPCServer: Service {
                 unixDomainSocketPath: path.unpublishedSocket
             ) { channel in
                 channel.checkPeer(shared.limits, events: shared.events).flatMapThrowing {
-                    try ServerConnection(channel: channel, shared: shared)
+                    try ServerConnection(channel: channel, shared: shared, peer: $0)
                 }.flatMapErrorThrowing { error in
                     // Nobody else does: the channel has not come to be, and its socket would stay open.
                     channel.close(promise: nil)

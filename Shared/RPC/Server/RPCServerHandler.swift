@@ -12,6 +12,11 @@ final class RPCServerHandler: ChannelInboundHandler {
     typealias OutboundOut = ByteBuffer
 
     private let shared: RPCServerShared
+    private let peer: PeerCredentials
+    /// What the peer has called though it may not.
+    private var refusedMethods: Set<String> = []
+    /// Most methods of a connection whose refusals are reported.
+    private static let maximumRefusedMethods = 32
     private let finished: EventLoopPromise<Void>
     private var context: ChannelHandlerContext?
     private var decoder: FrameDecoder
@@ -28,8 +33,11 @@ final class RPCServerHandler: ChannelInboundHandler {
     private var isBornLate = false
 
     /// - Parameter finished: succeeds when the connection and all of its handlers are done.
-    init(shared: RPCServerShared, finished: EventLoopPromise<Void>) {
+    init(
+        shared: RPCServerShared, peer: PeerCredentials, finished: EventLoopPromise<Void>
+    ) {
         self.shared = shared
+        self.peer = peer
         self.finished = finished
         decoder = FrameDecoder(limit: shared.limits.maximumFrameBytes)
     }
@@ -102,6 +110,15 @@ extension RPCServerHandler {
         let header = frame.header
         let now = ContinuousClock.now
         let call = CallContext(header: header, now: now)
+        guard shared.limits.peers.admits(peer.user, calling: header.method) else {
+            // Once for each: who tries again and again fills no log.
+            if refusedMethods.count < Self.maximumRefusedMethods,
+                refusedMethods.insert(header.method).inserted
+            {
+                shared.events(.callRefused(user: peer.user, method: header.method))
+            }
+            return end(header.callID, failing: .callNotAllowed(header.method))
+        }
         guard let handler = shared.router.handler(for: header.method) else {
             return end(header.callID, failing: .unknownMethod(header.method))
         }
@@ -134,7 +151,7 @@ extension RPCServerHandler {
         let events = shared.events
         let executor = EventLoopExecutor.of(context.eventLoop)
         tasks[id] = Task(executorPreference: executor) {
-            let outcome = await handler.run(
+            let outcome = await handler.runTraced(
                 method: method, message: message, body: body, call: call,
                 parts: PartWriter(call: id, connection: loopBound), events: events)
             loopBound.eventLoop.execute {
@@ -254,7 +271,7 @@ extension RPCServerHandler {
         writePart(part, of: call)
     }
 
-    /// Nobody wants the part any more, or whoever wrote it was cancelled.
+    /// Nobody wants the part any more, or its writer was cancelled.
     func abandonPart(of call: UInt32) {
         pendingParts.removeValue(forKey: call)?.continuation.resume(
             returning: .failure(.cancelled))
@@ -313,7 +330,7 @@ extension RPCServerHandler {
         context.eventLoop.scheduleTask(in: TimeAmount(shared.limits.closingPatience)) {
             let handler = loopBound.value
             guard let context = handler.context, handler.calls.isEmpty else { return }
-            // Behind the answers: closing drops what the client has not taken.
+            // After the answers: closing drops what the client has not taken.
             let gone = context.eventLoop.makePromise(of: Void.self)
             context.writeAndFlush(handler.wrapOutboundOut(ByteBuffer()), promise: gone)
             gone.futureResult.whenComplete { _ in

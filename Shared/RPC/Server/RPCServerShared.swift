@@ -13,7 +13,7 @@ final class RPCServerShared: Sendable {
     private let isDraining = Mutex(false)
     private let audience: Mutex<Audience>
 
-    /// Who is told of the server's status when it changes.
+    /// Who receives the server's status when it changes.
     private struct Audience {
         var status: ServiceStatus
         var connections: [ObjectIdentifier: NIOLoopBound<RPCServerHandler>] = [:]
@@ -56,7 +56,7 @@ final class RPCServerShared: Sendable {
         }
     }
 
-    /// Lets the service know before any client does. Returns once it knows, whoever told it.
+    /// Lets the service know before any client does. Returns once it knows.
     func beginDrain() {
         isDraining.withLock { isDraining in
             guard !isDraining else { return }

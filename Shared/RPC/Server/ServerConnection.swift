@@ -8,9 +8,9 @@ struct ServerConnection: Sendable {
     private let finished: EventLoopFuture<Void>
 
     /// Called on the channel's event loop.
-    init(channel: any Channel, shared: RPCServerShared) throws {
+    init(channel: any Channel, shared: RPCServerShared, peer: PeerCredentials) throws {
         let promise = channel.eventLoop.makePromise(of: Void.self)
-        let handler = RPCServerHandler(shared: shared, finished: promise)
+        let handler = RPCServerHandler(shared: shared, peer: peer, finished: promise)
         do {
             // While a client does not take its answers, it gets no new ones: clients always read,
             // so the two cannot wait for each other.

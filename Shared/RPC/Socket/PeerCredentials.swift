@@ -5,11 +5,6 @@ import NIOCore
 struct PeerCredentials: Hashable, Sendable {
     let user: UInt32
 
-    /// The own user is always allowed.
-    func isAllowed(by limits: RPCLimits) -> Bool {
-        user == getuid() || limits.allowedPeerUsers.contains(user)
-    }
-
     /// Asks the kernel.
     static func of(_ channel: any Channel) -> EventLoopFuture<PeerCredentials> {
         guard let options = channel as? any SocketOptionProvider else {
@@ -37,12 +32,15 @@ struct PeerRefused: Error, Hashable, CustomStringConvertible {
 
 extension Channel {
     /// Fails with `PeerRefused` unless the limits allow the user at the other end.
-    func checkPeer(_ limits: RPCLimits, events: RPCEventSink) -> EventLoopFuture<Void> {
+    func checkPeer(
+        _ limits: RPCLimits, events: RPCEventSink
+    ) -> EventLoopFuture<PeerCredentials> {
         PeerCredentials.of(self).flatMapThrowing { peer in
-            guard peer.isAllowed(by: limits) else {
+            guard limits.peers.admits(peer.user) else {
                 events(.peerRefused(user: peer.user))
                 throw PeerRefused(user: peer.user)
             }
+            return peer
         }
     }
 }

@@ -41,7 +41,7 @@ struct SocketDirectory: Sendable {
     /// Removes what replicas that died have left, except for `keeping`. Returns their sockets.
     ///
     /// Replicas named after containers never come back under their old names, and their files
-    /// would pile up. Whoever gets a lock knows that its owner is dead, in whichever container it ran.
+    /// would pile up. A process that gets a lock knows that the lock's owner is dead, in whichever container it ran.
     func removeAbandoned(keeping replica: String) throws(SocketError) -> [String] {
         var removed: [String] = []
         // A replica without a lock is not one of ours; one that ended in good order left its lock alone.

@@ -1,6 +1,6 @@
 import Glibc
 
-/// The right to serve under a replica's name: a lock on a file beside its socket. The kernel lets
+/// The right to serve under a replica's name: a lock on a file next to its socket. The kernel lets
 /// go of it when the process dies, however it dies, so a lock that can be had proves that what its
 /// last owner left is stale.
 struct SocketLock: ~Copyable {

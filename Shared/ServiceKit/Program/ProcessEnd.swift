@@ -4,6 +4,7 @@ import Logging
 import RPC
 import ServiceLifecycle
 import Synchronization
+import Telemetry
 
 extension ServiceProcess {
     /// Held by the first that ends the process, for good: one cause, one line.
@@ -48,6 +49,7 @@ extension ServiceProcess {
     private func end(_ code: Int32, _ message: String, _ metadata: Logger.Metadata) -> Never {
         Self.ending.withLock { _ in
             logger.critical("\(message)", metadata: metadata)
+            BatchedLogOutput.standardError.flush()
             // Not exit(): other threads run on, and nothing here has work to do at the end.
             _exit(code)
         }
@@ -55,7 +57,7 @@ extension ServiceProcess {
 }
 
 /// Ends the process as soon as one of its services fails or ends by itself: the others could serve nothing without it,
-/// and would not hear of it for long while they wait for a database.
+/// and would notice it late while they wait for a database.
 struct EssentialService: Service {
     let service: any Service
     let process: ServiceProcess
@@ -73,7 +75,7 @@ struct EssentialService: Service {
         } catch {
             guard isEnding else { process.end(because: error, in: "\(type(of: service))") }
             guard !(error is CancellationError) else { return }
-            // The process ends anyway, in the order that it was told to.
+            // The process ends anyway, in the order of its service group.
             process.logger.warning(
                 "a component failed while the process ended",
                 metadata: .fields([.component: "\(type(of: service))", .error: "\(error)"]))

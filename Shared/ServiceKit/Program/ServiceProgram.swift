@@ -6,7 +6,7 @@ package struct ServiceProgram: Sendable {
     package let name: String
     /// One sentence for `--help`.
     let purpose: String
-    /// What it reads beside `CommonSettings.all`.
+    /// What it reads besides `CommonSettings.all`.
     package let settings: [any DescribedSetting]
     /// The subdirectory of its sockets; nil for a service that only calls others.
     let socketFolder: String?
@@ -37,9 +37,9 @@ package struct ServiceProgram: Sendable {
         let single = allSettings.compactMap { $0.problem(in: configuration) }
         // A value that cannot be read fails every check that needs it.
         let known = Set(single.map(\.key))
-        let more = (socketProblems(in: configuration) + check(configuration)).filter {
-            !known.contains($0.key)
-        }
+        let more =
+            (socketProblems(in: configuration) + ExportSettings.problems(in: configuration)
+            + check(configuration)).filter { !known.contains($0.key) }
         return single + more
     }
 

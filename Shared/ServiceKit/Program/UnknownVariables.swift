@@ -1,14 +1,21 @@
 /// Variables that look like settings and are none: a misspelt name is otherwise a setting that silently has its default.
 struct UnknownVariables {
-    /// Most names that are told one by one.
+    /// The most names that are listed one by one.
     private static let maximumNames = 10
     private static let prefix = "OVERSYNC_"
+    /// Of OpenTelemetry's variables only some are read.
+    private static let standardPrefix = "OTEL_"
 
     private let names: [String]
+    private let standardNames: [String]
 
     init(_ configuration: Configuration) {
-        names = configuration.environment.keys
-            .filter { $0.uppercased().hasPrefix(Self.prefix) && !Self.isKnown($0) }.sorted()
+        func unknown(_ prefix: String) -> [String] {
+            configuration.environment.keys
+                .filter { $0.uppercased().hasPrefix(prefix) && !Self.isKnown($0) }.sorted()
+        }
+        names = unknown(Self.prefix)
+        standardNames = unknown(Self.standardPrefix)
     }
 
     /// One sentence for each.
@@ -24,6 +31,7 @@ struct UnknownVariables {
                 "\(names.count - Self.maximumNames) more variables are not settings of Oversync")
         }
         return warnings
+            + standardNames.prefix(Self.maximumNames).map { "\($0) is not read by Oversync" }
     }
 
     private static func isKnown(_ name: String) -> Bool {
@@ -41,7 +49,8 @@ struct UnknownVariables {
         let bare = withoutSuffix(name)
         let suffix = name.dropFirst(bare.count)
         let base = bare.dropFirst(prefix.count)
-        let candidates = KnownSettings.names.sorted().map { known in
+        let ours = KnownSettings.names.filter { $0.hasPrefix(prefix) }
+        let candidates = ours.sorted().map { known in
             (known, EditDistance.between(base, known.dropFirst(prefix.count)))
         }
         guard let best = candidates.min(by: { $0.1 < $1.1 }) else { return nil }

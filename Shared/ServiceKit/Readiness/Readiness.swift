@@ -13,13 +13,13 @@ package final class Readiness: Service {
     private struct State {
         var checks: [ReadinessCheck] = []
         var rules = ReadinessRules([])
-        /// What was told last.
+        /// The last report.
         var told: ServiceStatus?
         var listeners: [Listener] = []
         var descriptions: [@Sendable () -> [String]] = []
     }
 
-    /// What is told before the first probe has answered.
+    /// The status before the first probe has answered.
     package static let starting = ServiceStatus.notReady("the process is starting")
 
     private let logger: Logger
@@ -42,7 +42,7 @@ package final class Readiness: Service {
         state.withLock { $0.listeners.append(listener) }
     }
 
-    /// Adds lines that `/ready` shows beside the status. They say nothing about it, so they may
+    /// Adds lines that `/ready` shows besides the status. They say nothing about it, so they may
     /// change all the time.
     package func describe(_ lines: @escaping @Sendable () -> [String]) {
         state.withLock { $0.descriptions.append(lines) }
@@ -101,7 +101,7 @@ package final class Readiness: Service {
             guard status != before else { return }
             state.told = status
             log(status, after: before)
-            // Under the lock, so that no older status is told after a newer one.
+            // Under the lock, so that no older status follows a newer one.
             for listener in state.listeners { listener(status) }
         }
     }

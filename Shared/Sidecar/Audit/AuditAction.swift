@@ -15,6 +15,7 @@ package enum AuditAction: String, CaseIterable, Sendable {
     case restoreDevice = "device.restore"
     case listFailures = "materialize-failure.list"
     case retryFailure = "materialize-failure.retry"
+    case readRow = "row.read"
 
     // Of tokens and keys.
     case issueToken = "token.issue"

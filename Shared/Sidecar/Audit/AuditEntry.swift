@@ -30,7 +30,7 @@ package struct AuditOrigin: Hashable, Sendable {
         self.host = host
     }
 
-    /// Whoever is connected to the database, as its role.
+    /// The role that is connected to the database.
     package static func session(on host: String?) -> AuditOrigin {
         AuditOrigin(.role, nil, issuer: nil, host: host)
     }

@@ -8,7 +8,7 @@ package struct AuditQuery: Sendable {
 
     /// A time as PostgreSQL reads it; nil for any.
     package var since: String?
-    /// Only rows that are younger than so many seconds; nil for any.
+    /// Only rows that are younger than this, in seconds; nil for any age.
     package var age: Int64?
     /// Empty for all.
     package var action = ""
@@ -62,6 +62,8 @@ package struct AuditRow: Hashable, Sendable {
 
 /// Reads the audit and prunes it.
 package struct AuditLog {
+    /// Days that rows stay, whatever is asked for (`sync.prune_audit`).
+    package static let minimumDays = 30
     /// Rows that go in one transaction.
     static let batchRows: Int64 = 5000
 

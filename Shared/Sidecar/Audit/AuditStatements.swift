@@ -20,7 +20,7 @@ package enum AuditStatements {
         }
     }
 
-    /// The same for Auth, which enters no other schema, and for whoever changes its keys.
+    /// The same for Auth, which enters no other schema, and for the tools that change its keys.
     package struct AppendOfAuth: TypedStatement {
         package static let statement = Statement(
             name: "auth_audit_append", sql: AuditStatements.append(to: "oversync_auth.audit"),
@@ -59,15 +59,60 @@ package enum AuditStatements {
         }
     }
 
+    /// Those of ``AuditRow``.
+    private static let columns = """
+        a.id, to_char(a.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), a.actor,
+            a.actor_kind, a.issuer, a.host, a.database_role, a.action, a.target, a.outcome, a.code,
+            a.details::text, a.operation::text
+        """
+
+    private static func row(_ columns: inout RowColumns) throws(PostgresError) -> AuditRow {
+        AuditRow(
+            id: try columns.next(Int64.self), at: try columns.next(String.self),
+            actor: try columns.next(String.self),
+            actorKind: try columns.next(String?.self), issuer: try columns.next(String?.self),
+            host: try columns.next(String?.self), databaseRole: try columns.next(String?.self),
+            action: try columns.next(String.self), target: try columns.next(String.self),
+            outcome: try columns.next(String.self), code: try columns.next(String?.self),
+            details: try columns.next(String?.self), operation: try columns.next(String?.self))
+    }
+
+    /// The newest rows, newest first, for the role of Upload, which may not read the table.
+    package struct ReadForAdministrators: TypedStatement {
+        package static let statement = Statement(
+            name: "audit_read_for_administrators",
+            sql: """
+                SELECT \(columns) FROM sync.read_audit($1, $2, $3) AS a ORDER BY a.id DESC
+                """,
+            parameters: [.text, .int8, .int4])
+
+        /// Empty for all.
+        let action: String
+        /// Only rows with smaller numbers; 0 for any.
+        let before: Int64
+        let limit: Int32
+
+        package init(action: String, before: Int64, limit: Int32) {
+            (self.action, self.before, self.limit) = (action, before, limit)
+        }
+
+        package func bind(to bindings: inout Bindings) {
+            bindings.bind(action)
+            bindings.bind(before)
+            bindings.bind(limit)
+        }
+
+        package static func row(_ columns: inout RowColumns) throws(PostgresError) -> AuditRow {
+            try AuditStatements.row(&columns)
+        }
+    }
+
     /// The newest rows, newest first.
     struct Read: TypedStatement {
         static let statement = Statement(
             name: "audit_read",
             sql: """
-                SELECT a.id, to_char(a.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-                    a.actor, a.actor_kind, a.issuer, a.host, a.database_role, a.action, a.target,
-                    a.outcome, a.code, a.details::text, a.operation::text
-                FROM sync.audit a
+                SELECT \(columns) FROM sync.audit a
                 WHERE a.at >= coalesce(
                         $1::timestamptz, now() - make_interval(secs => $2), '-infinity')
                     AND ($3 = '' OR a.action = $3) AND ($4 = 0 OR a.id < $4)
@@ -87,32 +132,15 @@ package enum AuditStatements {
         }
 
         static func row(_ columns: inout RowColumns) throws(PostgresError) -> AuditRow {
-            AuditRow(
-                id: try columns.next(Int64.self), at: try columns.next(String.self),
-                actor: try columns.next(String.self),
-                actorKind: try columns.next(String?.self), issuer: try columns.next(String?.self),
-                host: try columns.next(String?.self),
-                databaseRole: try columns.next(String?.self),
-                action: try columns.next(String.self), target: try columns.next(String.self),
-                outcome: try columns.next(String.self), code: try columns.next(String?.self),
-                details: try columns.next(String?.self),
-                operation: try columns.next(String?.self))
+            try AuditStatements.row(&columns)
         }
     }
 
-    /// Removes the oldest rows, a bounded number in one transaction.
+    /// Removes the oldest rows, a bounded number in one transaction, and none that is younger than
+    /// `AuditLog.minimumDays`.
     struct Prune: TypedStatement {
         static let statement = Statement(
-            name: "audit_prune",
-            sql: """
-                WITH old AS (
-                    SELECT id FROM sync.audit WHERE at < now() - make_interval(secs => $1)
-                    ORDER BY at LIMIT $2
-                ), gone AS (
-                    DELETE FROM sync.audit a USING old WHERE a.id = old.id RETURNING 1
-                )
-                SELECT count(*) FROM gone
-                """,
+            name: "audit_prune", sql: "SELECT sync.prune_audit($1, $2)",
             parameters: [.float8, .int8])
 
         /// In seconds.
@@ -184,7 +212,9 @@ package enum AuditStatements {
     }
 
     /// Those of Upload.
-    package static let ofUpload = [Append.statement, RecordConfiguration.statement]
+    package static let ofUpload = [
+        Append.statement, RecordConfiguration.statement, ReadForAdministrators.statement,
+    ]
     /// Those of Auth.
     package static let ofAuth = [AppendOfAuth.statement, RecordConfigurationOfAuth.statement]
     package static let all = ofUpload + ofAuth + [Read.statement, Prune.statement]

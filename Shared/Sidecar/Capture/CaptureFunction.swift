@@ -163,7 +163,7 @@ package struct CaptureFunction: Sendable {
     private var except: String? { WireRendering.except(of: table) }
     private var ownerName: String { table.ownerColumn.map(literal) ?? "NULL" }
 
-    /// Stands beside the columns of a row. PostgreSQL gives no column of a table the name of one of its own.
+    /// Stands next to the columns of a row. PostgreSQL gives no column of a table the name of one of its own.
     private static let numberName = "ctid"
 
     /// A transition table's rows that belong to somebody: whose, under which key, in which order.

@@ -102,7 +102,7 @@ package struct UncapturedWrites {
 
 /// Sends what tables got without capture, as a part of `oversync migrate`.
 struct UncapturedRows {
-    /// Differences to keep in memory: after so many are mended, the table is compared again.
+    /// The most differences to keep in memory. When they are repaired, the table is compared again.
     private static let rowsAtOnce = 50_000
 
     private let table: RegisteredTable

@@ -1,8 +1,11 @@
 import Model
+import Postgres
 
 /// The registered tables as they are in the database now: what an upload needs to know of them.
 package struct Catalog: Sendable {
     package let tables: [RegisteredTable]
+    /// The tables that are or were registered.
+    package let all: [RegisteredTable]
     /// Differs whenever two catalogs may differ: what was derived from one holds while this is the same.
     package let generation: UInt64
     /// Whether anything in the database can be checked as late as COMMIT: a foreign key of any table, a unique
@@ -27,6 +30,7 @@ package struct Catalog: Sendable {
         var ordered = TableOrder.parentsFirst(tables.filter { !$0.isRemoved })
         for index in ordered.indices { ordered[index].position = index }
         self.tables = ordered
+        all = ordered + removed.values
         // Names that only differ in how their letters are composed are two to PostgreSQL and one here.
         byName = Dictionary(
             ordered.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -39,8 +43,8 @@ package struct Catalog: Sendable {
     /// The name and key of a table that is or was registered.
     package func identity(_ id: TableID) -> RegisteredTable? { self[id] ?? removed[id] }
 
-    /// The tables that are or were registered.
-    package var all: [RegisteredTable] { tables + removed.values }
+    /// A catalog without tables.
+    package static let empty = Catalog(tables: [])
 
     /// Everything that was read to make this catalog.
     package func isMade(of tables: [RegisteredTable]) -> Bool {
@@ -53,10 +57,10 @@ package struct Catalog: Sendable {
     ///
     /// - Parameter schema: nil for every schema.
     package func visibleTables(inSchema schema: String?, to caller: Caller) -> [TableID]? {
-        let visible = all.filter { table in
-            table.access.mayRead(caller) && (schema == nil || table.name.schema == schema)
-        }
-        return schema == nil && visible.count == all.count ? nil : visible.map(\.id)
+        if schema == nil, all.allSatisfy({ $0.isReadable(by: caller) }) { return nil }
+        return all.filter { table in
+            table.isReadable(by: caller) && (schema == nil || table.name.schema == schema)
+        }.map(\.id)
     }
 
     /// Whether a table is or was registered.
@@ -64,7 +68,7 @@ package struct Catalog: Sendable {
         self[name] != nil || removed.values.contains { $0.name == name }
     }
 
-    /// The same tables, of all schemas, as a device is told of them.
+    /// The same tables, of all schemas, by the names that devices get.
     package func readableTables(to caller: Caller) -> ReadableTables {
         named.readable(to: caller)
     }
@@ -131,6 +135,33 @@ package struct RegisteredTable: Hashable, Sendable {
         self.access = access
         self.withheld = withheld
         self.policies = policies
+    }
+}
+
+extension RegisteredTable {
+    /// Whether a caller gets the table's rows.
+    package func isReadable(by caller: Caller) -> Bool {
+        caller.asks(for: keyKind) && access.mayRead(caller)
+    }
+
+    /// Whether a caller may upload to the table.
+    package func isWritable(by caller: Caller) -> Bool {
+        caller.asks(for: keyKind) && access.mayWrite(caller)
+    }
+
+    /// The numbers that an integer key may be: those of its column's type.
+    package var keyRange: ClosedRange<Int64> {
+        let type = columns.first { $0.name == keyColumn }?.baseType ?? PostgresType.int8.rawValue
+        return switch PostgresType(rawValue: type) {
+        case .int2: Int64(Int16.min)...Int64(Int16.max)
+        case .int4: Int64(Int32.min)...Int64(Int32.max)
+        default: Int64.min...Int64.max
+        }
+    }
+
+    /// PostgreSQL makes the key itself (`GENERATED ALWAYS AS IDENTITY`) unless a statement insists.
+    package var isKeyOfIdentity: Bool {
+        columns.contains { $0.name == keyColumn && $0.isReadOnly }
     }
 }
 

@@ -47,19 +47,47 @@ package final class CatalogSource: Service {
         var forcedAt: ContinuousClock.Instant?
         /// Readings that began.
         var readings = 0
-        /// Callers of each user that need a newer catalog.
-        var waiting: [UserID: Int] = [:]
+        /// Callers that need a newer catalog.
+        var waiting = Waiting()
 
-        /// Whether one more caller of a user may wait.
-        mutating func begin(_ user: UserID) -> Bool {
-            guard waiting[user, default: 0] < CatalogSource.waitingPerUser else { return false }
-            waiting[user, default: 0] += 1
-            return true
-        }
+        /// Those of each user, and of each of its devices.
+        struct Waiting {
+            private struct Place: Hashable {
+                let user: UserID
+                /// Nil: all devices of the user.
+                let device: DeviceID?
+            }
 
-        mutating func end(_ user: UserID) {
-            let left = waiting[user, default: 1] - 1
-            waiting[user] = left > 0 ? left : nil
+            private var counts: [Place: Int] = [:]
+            private var total = 0
+
+            /// Whether one more may wait.
+            mutating func begin(_ caller: Caller) -> Bool {
+                let (device, user) = Self.places(caller)
+                guard total < CatalogSource.waitingAtOnce,
+                    counts[user, default: 0] < CatalogSource.waitingPerUser,
+                    counts[device, default: 0] < CatalogSource.waitingPerDevice
+                else { return false }
+                total += 1
+                for place in [device, user] { counts[place, default: 0] += 1 }
+                return true
+            }
+
+            mutating func end(_ caller: Caller) {
+                total -= 1
+                let (device, user) = Self.places(caller)
+                for place in [device, user] {
+                    let left = counts[place, default: 1] - 1
+                    counts[place] = left > 0 ? left : nil
+                }
+            }
+
+            private static func places(_ caller: Caller) -> (device: Place, user: Place) {
+                (
+                    Place(user: caller.user, device: caller.device),
+                    Place(user: caller.user, device: nil)
+                )
+            }
         }
 
         enum Step {
@@ -106,19 +134,24 @@ package final class CatalogSource: Service {
 
     /// Pause between two readings that devices ask for, however many ask.
     static let forcedInterval: Duration = .seconds(1)
-    /// Callers of one user that wait for such a reading at once. Over it: `.poolExhausted`.
-    package static let waitingPerUser = 16
+    /// Callers of one device that wait for such a reading at once. Over it: `.poolExhausted`.
+    package static let waitingPerDevice = 16
+    /// The same of all devices of a user, which may all come back when its rights have changed.
+    package static let waitingPerUser = 512
+    /// The same of all users: a part of the calls that a replica takes at once.
+    static let waitingAtOnce = 4096
     /// Pause between two looks for a reading that is under way.
     fileprivate static let forcedPause: Duration = .milliseconds(50)
 
-    /// The catalog for a caller who was told of other tables than this replica would tell of: then
-    /// it is one that was read after this call began. So whoever is told of a change never meets
-    /// the state before it, whichever replica is asked.
+    /// The catalog for a caller whose tables differ from those that this replica knows. In that
+    /// case the catalog is read after the call began, so a caller that knows of a change never sees
+    /// the state before it, whichever replica answers.
     ///
     /// - Parameters:
     ///   - told: the fingerprint that the caller knows, or no fingerprint at all.
     ///   - deadline: when nobody waits any more.
-    /// - Throws: `PostgresError`; `.poolExhausted` if too many callers of the user wait already.
+    /// - Throws: `PostgresError`; `.poolExhausted` if too many callers of the device or the user
+    ///   wait already.
     package func catalog(
         for caller: Caller, told: String?, by deadline: ContinuousClock.Instant
     ) async throws -> Catalog {
@@ -126,10 +159,10 @@ package final class CatalogSource: Service {
         guard let told, told != ReadableTables.unknown,
             known.readableTables(to: caller).fingerprint != told
         else { return known }
-        guard state.withLock({ $0.begin(caller.user) }) else {
+        guard state.withLock({ $0.waiting.begin(caller) }) else {
             throw PostgresError(.poolExhausted)
         }
-        defer { state.withLock { $0.end(caller.user) } }
+        defer { state.withLock { $0.waiting.end(caller) } }
         return try await catalog(readAfter: .now, by: deadline)
     }
 
@@ -152,6 +185,11 @@ package final class CatalogSource: Service {
     package func problem(now: ContinuousClock.Instant = .now) -> Problem? {
         guard let readAt = state.withLock({ $0.readAt }) else { return .unread }
         return now - readAt > Self.maximumAge ? .outdated : nil
+    }
+
+    /// Time since the database was asked for the catalog in memory; nil if there is none.
+    package var age: Duration? {
+        state.withLock { $0.readAt }.map { ContinuousClock.now - $0 }
     }
 
     /// What is wrong with registered tables, as last read. Empty in a service that does not write.

@@ -72,7 +72,7 @@ extension Column {
             && (Self.exactTypes.contains(baseType) || plainType.isEnum)
     }
 
-    /// What the column's type takes as it is, beside values that it cannot keep; nil for a type
+    /// What the column's type takes as it is, besides values that it cannot keep; nil for a type
     /// that keeps all or may keep none.
     package var ordinary: OrdinaryValue? {
         guard type == baseType, !hasModifier else { return nil }

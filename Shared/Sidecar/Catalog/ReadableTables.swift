@@ -31,17 +31,17 @@ package struct ReadableTables: Hashable, Sendable {
 
 /// The tables of a catalog in the order in which a fingerprint takes their names.
 struct NamedAccess: Sendable {
-    private let entries: [(name: String, access: TableAccess)]
+    private let entries: [(name: String, table: RegisteredTable)]
     private let everything: ReadableTables
 
     init(_ tables: [RegisteredTable]) {
         // Names are letters, digits and _: their characters sort as their bytes do.
-        entries = tables.map { ("\($0.name)", $0.access) }.sorted { $0.name < $1.name }
+        entries = tables.map { ("\($0.name)", $0) }.sorted { $0.name < $1.name }
         everything = ReadableTables(sorted: entries.map(\.name))
     }
 
     func readable(to caller: Caller) -> ReadableTables {
-        let names = entries.filter { $0.access.mayRead(caller) }.map(\.name)
+        let names = entries.filter { $0.table.isReadable(by: caller) }.map(\.name)
         // Most callers read all there is, and cost no hash.
         return names.count == entries.count ? everything : ReadableTables(sorted: names)
     }

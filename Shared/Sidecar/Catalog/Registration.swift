@@ -3,9 +3,6 @@ import Postgres
 
 /// Checks registrations against the database and writes them to `sync.catalog`.
 package enum Registration {
-    /// Object identifier of PostgreSQL's `uuid`.
-    static let uuidType: UInt32 = PostgresType.uuid.rawValue
-
     /// Registers exactly these tables; others that were registered are marked removed, their rows stay.
     /// Plain SQL on a registered business table reaches devices from then on, and the services' roles get the rights
     /// that they need on it.
@@ -74,6 +71,7 @@ package enum Registration {
                 .map(\.description)
             do {
                 try await refuseOtherKeys(registration, facts, on: connection)
+                try await refuseOtherMode(registration, on: connection)
                 problems += registration.withheld.problems(
                     in: facts.columns[registration.name] ?? [], of: registration,
                     key: try resolve(registration, facts).key)
@@ -134,6 +132,24 @@ package enum Registration {
                 + "would be \(kind.rawValue): keep the column's type, or make a new table")
     }
 
+    /// Rows stand in the business table, or in the sidecar alone: what is in one place is not put
+    /// into the other.
+    private static func refuseOtherMode(
+        _ registration: TableRegistration, on connection: PostgresConnection
+    ) async throws {
+        var bindings = Bindings()
+        bindings.bind(registration.name.description)
+        bindings.bind(registration.mode.rawValue)
+        let command = Command(SidecarStatements.otherMode, bindings)
+        guard let known = try await connection.rows(command, of: String.self).first() else {
+            return
+        }
+        throw RegistrationError(
+            "\(registration.name).mode: devices have rows of it in mode \(known); in mode "
+                + "\(registration.mode.rawValue) the business table and devices would no longer "
+                + "agree: keep the mode, or make a new table")
+    }
+
     private static func statement(
         for registration: TableRegistration, key: String, kind: KeyKind
     ) -> BoundStatement {
@@ -170,10 +186,10 @@ package enum Registration {
         guard let column = columns.first(where: { $0.name == key }) else {
             throw RegistrationError("\(name).key: the table has no column \"\(key)\"")
         }
-        let kind: KeyKind = column.baseType == uuidType ? .uuid : .text
-        if kind == .text, !column.isText {
+        guard let kind = column.keyKind else {
             throw RegistrationError(
-                "\(name).key: \"\(key)\" is \(column.typeName); keys are uuid or text")
+                "\(name).key: \"\(key)\" is \(column.typeName); keys are uuid, text, smallint, "
+                    + "integer or bigint")
         }
         if let wanted = registration.keyKind, wanted != kind {
             throw RegistrationError(
@@ -222,6 +238,13 @@ extension Introspection {
 }
 
 extension Column {
-    /// text, varchar, char(n), or a domain over one.
-    package var isText: Bool { [25, 1043, 1042].contains(baseType) }
+    /// How keys in the column are written, also where its type is a domain; nil if it holds none.
+    var keyKind: KeyKind? {
+        switch PostgresType(rawValue: baseType) {
+        case .uuid: .uuid
+        case .text, .varchar, .bpchar: .text
+        case .int2, .int4, .int8: .integer
+        default: nil
+        }
+    }
 }

@@ -1,17 +1,26 @@
 import Foundation
 import Model
 
-/// Who asks for a table: what the token says.
+/// Who asks for a table: what the token says, and which kinds of keys the client asks for.
 package struct Caller: Hashable, Sendable {
     package let user: UserID
     package let device: DeviceID
     package let roles: Set<String>
+    /// Of the kinds that must be asked for.
+    package let keyKinds: Set<KeyKind>
 
-    package init(user: UserID, device: DeviceID, roles: some Sequence<String>) {
+    package init(
+        user: UserID, device: DeviceID, roles: some Sequence<String>,
+        keyKinds: Set<KeyKind> = []
+    ) {
         self.user = user
         self.device = device
         self.roles = Set(roles)
+        self.keyKinds = keyKinds
     }
+
+    /// Whether the client knows what to do with such keys.
+    package func asks(for kind: KeyKind) -> Bool { !kind.mustBeAskedFor || keyKinds.contains(kind) }
 }
 
 /// Who may read and write a table.

@@ -1,6 +1,36 @@
 import Model
 import Postgres
 
+/// Users' logs, one after the other.
+package enum Scopes {
+    /// The log after another one, in the order of their numbers; nil after the last one.
+    package static func next(
+        after scope: ScopeID, of user: String? = nil, on connection: PostgresConnection
+    ) async throws(PostgresError) -> (id: ScopeID, user: String)? {
+        try await connection.run(
+            CompactionStatements.ReadNextScope(after: scope, user: user)
+        ).first()
+    }
+}
+
+/// A statement about a stretch of a log, which answers what it concerned.
+protocol StretchStatement: TypedStatement where Row == CompactionStatements.Removal {
+    var stretch: CompactionStatements.Stretch { get }
+}
+
+extension StretchStatement {
+    func bind(to bindings: inout Bindings) {
+        stretch.bind(to: &bindings)
+    }
+
+    static func row(
+        _ columns: inout RowColumns
+    ) throws(PostgresError) -> CompactionStatements.Removal {
+        CompactionStatements.Removal(
+            count: try columns.next(Int64.self), next: try columns.next(Int64?.self))
+    }
+}
+
 /// Under the scope's lock no change is added, so what is newest stays newest.
 package enum CompactionStatements {
     static let begin = Statement(name: "compact_begin", sql: "BEGIN")
@@ -49,7 +79,7 @@ package enum CompactionStatements {
     /// too young.
     struct Stretch {
         let scope: Int64
-        /// The part begins behind this sequence.
+        /// The part begins after this sequence.
         let after: Int64
         /// The largest number of changes in the part.
         let changes: Int64
@@ -61,7 +91,7 @@ package enum CompactionStatements {
     struct Removal {
         /// How many changes it removed.
         let count: Int64
-        /// The sequence behind which the next stretch begins; nil after the last stretch.
+        /// The sequence after which the next stretch begins; nil after the last stretch.
         let next: Int64?
     }
 
@@ -70,65 +100,56 @@ package enum CompactionStatements {
     /// A device may send only the columns that it edited: a change stays as long as the newest
     /// lacks one of its members, and so does a delete before a row that came back, which ends what
     /// stood before it.
-    struct RemoveSuperseded: TypedStatement {
+    struct RemoveSuperseded: StretchStatement {
         static let statement = Statement(
             name: "compact_superseded",
             sql: """
-                WITH \(stretchSQL), doomed AS (
-                    SELECT l.seq FROM stretch l JOIN sync.row_state r
-                        ON r.scope_id = $1 AND r.table_id = l.table_id AND r.key = l.key
-                    LEFT JOIN LATERAL (
-                        SELECT n.payload FROM sync.change_log n
-                        WHERE n.scope_id = $1 AND n.seq = r.seq AND n.op <> 'D' LIMIT 1
-                    ) AS newest ON true
-                    WHERE l.seq < r.seq AND l.seq < (SELECT seq FROM stop)
-                        AND (newest.payload IS NULL OR l.op <> 'D'
-                            AND ARRAY(SELECT json_object_keys(l.payload))
-                                <@ ARRAY(SELECT json_object_keys(newest.payload)))
-                ), \(removalSQL(raisesFloor: false))
+                WITH \(stretchSQL), \(supersededSQL), \(removalSQL(raisesFloor: false))
+                \(resultSQL(count: "removed"))
                 """,
             parameters: [.int8, .int8, .int8, .int8])
 
         let stretch: Stretch
-
-        func bind(to bindings: inout Bindings) {
-            stretch.bind(to: &bindings)
-        }
-
-        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Removal {
-            try removal(&columns)
-        }
     }
 
     /// The same for deletes that are their row's newest change. From then on a cursor before them
     /// is too old. The row's state stays: should the row come back, its versions go on where they
     /// were, and no device that knew it takes the new row for an old one.
-    struct RemoveTombstones: TypedStatement {
+    struct RemoveTombstones: StretchStatement {
         static let statement = Statement(
             name: "compact_tombstones",
             sql: """
-                WITH \(stretchSQL), doomed AS (
-                    SELECT l.seq FROM stretch l JOIN sync.row_state r
-                        ON r.scope_id = $1 AND r.table_id = l.table_id AND r.key = l.key
-                    WHERE l.op = 'D' AND l.seq = r.seq AND l.seq < (SELECT seq FROM stop)
-                ), \(removalSQL(raisesFloor: true))
+                WITH \(stretchSQL), \(tombstonesSQL), \(removalSQL(raisesFloor: true))
+                \(resultSQL(count: "removed"))
                 """,
             parameters: [.int8, .int8, .int8, .int8])
 
         let stretch: Stretch
+    }
 
-        func bind(to bindings: inout Bindings) {
-            stretch.bind(to: &bindings)
-        }
+    /// What ``RemoveSuperseded`` would remove. Changes nothing.
+    struct CountSuperseded: StretchStatement {
+        static let statement = Statement(
+            name: "compact_count_superseded",
+            sql: "WITH \(stretchSQL), \(supersededSQL) \(resultSQL(count: "doomed"))",
+            parameters: [.int8, .int8, .int8, .int8])
 
-        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Removal {
-            try removal(&columns)
-        }
+        let stretch: Stretch
+    }
+
+    /// What ``RemoveTombstones`` would remove. Changes nothing.
+    struct CountTombstones: StretchStatement {
+        static let statement = Statement(
+            name: "compact_count_tombstones",
+            sql: "WITH \(stretchSQL), \(tombstonesSQL) \(resultSQL(count: "doomed"))",
+            parameters: [.int8, .int8, .int8, .int8])
+
+        let stretch: Stretch
     }
 
     /// Forgets the atomic uploads of which the log has fewer than two changes left: no page can end
     /// within them. The stretch is of atomic uploads, by their last changes; it needs no age.
-    struct ForgetAtomicUploads: TypedStatement {
+    struct ForgetAtomicUploads: StretchStatement {
         static let statement = Statement(
             name: "compact_forget_atomic",
             sql: """
@@ -158,16 +179,21 @@ package enum CompactionStatements {
         func bind(to bindings: inout Bindings) {
             for value in [stretch.scope, stretch.after, stretch.changes] { bindings.bind(value) }
         }
-
-        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Removal {
-            try removal(&columns)
-        }
     }
 
     /// A hydration takes no longer than a day (`DownloadStatements.ReadScope`).
     package static let forgetHydrations = Statement(
         name: "compact_forget_hydrations",
         sql: "DELETE FROM sync.hydration WHERE started_at < now() - interval '1 day'")
+
+    /// What devices said that have not come for `$1` seconds.
+    package static let forgetReports = Statement(
+        name: "compact_forget_reports",
+        sql: """
+            DELETE FROM sync.device_report
+            WHERE greatest(reported_at, rejected_at) < now() - make_interval(secs => $1)
+            """,
+        parameters: [.float8])
 
     /// Changes that business tables have refused, oldest first, whether something has settled them
     /// since or not. A device that sends one again is recorded again.
@@ -178,9 +204,7 @@ package enum CompactionStatements {
                 WITH removed AS (
                     DELETE FROM sync.materialize_failures WHERE id IN (
                         SELECT id FROM sync.materialize_failures
-                        WHERE first_seen < now() - make_interval(secs => $1) AND (
-                            $2::text IS NULL
-                            OR scope_id IN (SELECT scope_id FROM sync.scope WHERE user_id = $2))
+                        WHERE \(oldFailuresSQL)
                         ORDER BY id LIMIT $3)
                     RETURNING id
                 )
@@ -206,15 +230,38 @@ package enum CompactionStatements {
         }
     }
 
+    /// What ``RemoveFailures`` would remove. Changes nothing.
+    struct CountFailures: TypedStatement {
+        static let statement = Statement(
+            name: "compact_count_failures",
+            sql: "SELECT count(*) FROM sync.materialize_failures WHERE \(oldFailuresSQL)",
+            parameters: [.float8, .text])
+
+        /// In seconds.
+        let age: Int64
+        /// Nil for those of all users.
+        let user: String?
+
+        func bind(to bindings: inout Bindings) {
+            bindings.bind(Double(age))
+            bindings.bind(user)
+        }
+
+        static func row(_ columns: inout RowColumns) throws(PostgresError) -> Int64 {
+            try columns.next(Int64.self)
+        }
+    }
+
     package static let all = [
+        CountSuperseded.statement, CountTombstones.statement, CountFailures.statement,
         RemoveFailures.statement, ReadNextScope.statement, LockScope.statement,
         RemoveSuperseded.statement,
-        RemoveTombstones.statement, ForgetAtomicUploads.statement, forgetHydrations,
+        RemoveTombstones.statement, ForgetAtomicUploads.statement, forgetHydrations, forgetReports,
     ]
 }
 
 extension CompactionStatements {
-    /// The end is found by sequence, not by each change's time: nothing behind a change that stays
+    /// The end is found by sequence, not by each change's time: nothing after a change that stays
     /// for being young goes before it, whatever the server's clock has done.
     private static let stretchSQL = """
         stretch AS (
@@ -225,6 +272,45 @@ extension CompactionStatements {
             WHERE ts >= now() - make_interval(secs => $4)
         )
         """
+
+    private static let oldFailuresSQL = """
+        first_seen < now() - make_interval(secs => $1) AND (
+            $2::text IS NULL OR scope_id IN (SELECT scope_id FROM sync.scope WHERE user_id = $2))
+        """
+
+    private static let supersededSQL = """
+        doomed AS (
+            SELECT l.seq FROM stretch l JOIN sync.row_state r
+                ON r.scope_id = $1 AND r.table_id = l.table_id AND r.key = l.key
+            LEFT JOIN LATERAL (
+                SELECT n.payload FROM sync.change_log n
+                WHERE n.scope_id = $1 AND n.seq = r.seq AND n.op <> 'D' LIMIT 1
+            ) AS newest ON true
+            WHERE l.seq < r.seq AND l.seq < (SELECT seq FROM stop)
+                AND CASE WHEN newest.payload IS NULL THEN true
+                    WHEN l.op = 'D' OR \(BusinessComparison.isUnreadable("l.payload"))
+                        OR \(BusinessComparison.isUnreadable("newest.payload")) THEN false
+                    ELSE ARRAY(SELECT json_object_keys(l.payload))
+                        <@ ARRAY(SELECT json_object_keys(newest.payload)) END
+        )
+        """
+
+    private static let tombstonesSQL = """
+        doomed AS (
+            SELECT l.seq FROM stretch l JOIN sync.row_state r
+                ON r.scope_id = $1 AND r.table_id = l.table_id AND r.key = l.key
+            WHERE l.op = 'D' AND l.seq = r.seq AND l.seq < (SELECT seq FROM stop)
+        )
+        """
+
+    /// - Parameter name: of what holds a row for each change that goes.
+    private static func resultSQL(count name: String) -> String {
+        """
+        SELECT (SELECT count(*) FROM \(name)), CASE
+            WHEN (SELECT count(*) FROM stretch WHERE seq < (SELECT seq FROM stop)) = $3
+            THEN (SELECT max(seq) FROM stretch) END
+        """
+    }
 
     /// What goes stays counted: for `oversync verify`, and its change ids, so that a device is given
     /// no used one.
@@ -246,26 +332,22 @@ extension CompactionStatements {
             FROM (SELECT count(*) AS count, max(seq) AS last FROM removed) AS r
             WHERE scope_id = $1 AND r.count > 0
         )
-        SELECT (SELECT count(*) FROM removed), CASE
-            WHEN (SELECT count(*) FROM stretch WHERE seq < (SELECT seq FROM stop)) = $3
-            THEN (SELECT max(seq) FROM stretch) END
         """
     }
 
     /// A delete can be the log's last change. Who knows of it is online, and must be able to prove
-    /// that later: its tag stays. Anything else that goes has a newer change behind it.
+    /// that later: its tag stays. Anything else that goes has a newer change after it.
+    ///
+    /// With it goes when the change at the floor was made, for `sync.database_health`.
     private static let keepTagSQL = """
-        , kept_seq = CASE WHEN r.last = last_seq THEN r.last ELSE kept_seq END,
+        , floor_at = CASE WHEN r.last > floor_seq
+                THEN (SELECT d.ts FROM removed d WHERE d.seq = r.last) ELSE floor_at END,
+            kept_seq = CASE WHEN r.last = last_seq THEN r.last ELSE kept_seq END,
             kept_tag = CASE WHEN r.last = last_seq THEN (
                 SELECT sync.change_tag(d.seq, d.op, d.version, d.source_change_id, d.content_hash,
                     d.ts, d.key)
                 FROM removed d WHERE d.seq = r.last) ELSE kept_tag END
         """
-
-    /// Reads the columns that `removalSQL(raisesFloor:)` ends with.
-    private static func removal(_ columns: inout RowColumns) throws(PostgresError) -> Removal {
-        Removal(count: try columns.next(Int64.self), next: try columns.next(Int64?.self))
-    }
 }
 
 extension CompactionStatements.Stretch {

@@ -41,50 +41,97 @@ package struct Compactor {
 
     private let connection: PostgresConnection
     private let retention: Retention
+    private let isDryRun: Bool
 
-    package init(connection: PostgresConnection, retention: Retention) {
+    /// - Parameter isDryRun: only counts what would be removed. It locks and changes nothing, and
+    ///   a standby can do it.
+    package init(
+        connection: PostgresConnection, retention: Retention, isDryRun: Bool = false
+    ) {
         self.connection = connection
         self.retention = retention
+        self.isDryRun = isDryRun
     }
 
     /// - Parameters:
     ///   - user: only this one's log.
+    ///   - pace: called before each transaction, with the number of logs that were looked at. It
+    ///     may wait; what it throws ends the run, between two transactions.
     ///   - progress: called after each user whose log became shorter, with what was removed of it.
     package func run(
-        user: String? = nil, progress: (String, Summary) -> Void = { _, _ in }
-    ) async throws(PostgresError) -> Summary {
+        user: String? = nil, pace: (Int64) async throws -> Void = { _ in },
+        progress: (String, Summary) -> Void = { _, _ in }
+    ) async throws -> Summary {
         var summary = Summary()
         var last: Int64 = 0
-        while let (scope, name) = try await connection.run(
-            CompactionStatements.ReadNextScope(after: last, user: user)
-        ).first() {
+        var looked: Int64 = 0
+        while let (scope, name) = try await Scopes.next(after: last, of: user, on: connection) {
             last = scope
-            var one = Summary(users: 1)
-            one.superseded = try await remove(from: scope, olderThan: retention.superseded) {
-                CompactionStatements.RemoveSuperseded(stretch: $0)
-            }
-            one.tombstones = try await remove(from: scope, olderThan: retention.tombstones) {
-                CompactionStatements.RemoveTombstones(stretch: $0)
-            }
+            let wait = { try await pace(looked) }
+            let one = try await isDryRun ? count(in: scope, wait) : removeChanges(of: scope, wait)
+            looked += 1
             guard one.superseded + one.tombstones > 0 else { continue }
-            _ = try await remove(from: scope, olderThan: 0) {
-                CompactionStatements.ForgetAtomicUploads(stretch: $0)
-            }
             summary.users += 1
             summary.superseded += one.superseded
             summary.tombstones += one.tombstones
             progress(name, one)
         }
-        try await connection.run(Command(CompactionStatements.forgetHydrations))
-        summary.failures = try await removeFailures(of: user)
+        if !isDryRun {
+            try await connection.run(Command(CompactionStatements.forgetHydrations))
+            // A device that is away for longer begins anew.
+            var age = Bindings()
+            age.bind(Double(retention.tombstones))
+            try await connection.run(Command(CompactionStatements.forgetReports, age))
+        }
+        summary.failures = try await removeFailures(of: user) { try await pace(looked) }
         return summary
     }
 
+    private func removeChanges(
+        of scope: Int64, _ wait: () async throws -> Void
+    ) async throws -> Summary {
+        var one = Summary(users: 1)
+        one.superseded = try await walk(along: scope, olderThan: retention.superseded, wait) {
+            try await inTransaction(
+                CompactionStatements.RemoveSuperseded(stretch: $0), locking: scope)
+        }
+        one.tombstones = try await walk(along: scope, olderThan: retention.tombstones, wait) {
+            try await inTransaction(
+                CompactionStatements.RemoveTombstones(stretch: $0), locking: scope)
+        }
+        if one.superseded + one.tombstones > 0 {
+            _ = try await walk(along: scope, olderThan: 0, wait) {
+                try await inTransaction(
+                    CompactionStatements.ForgetAtomicUploads(stretch: $0), locking: scope)
+            }
+        }
+        return one
+    }
+
+    private func count(in scope: Int64, _ wait: () async throws -> Void) async throws -> Summary {
+        var one = Summary(users: 1)
+        one.superseded = try await walk(along: scope, olderThan: retention.superseded, wait) {
+            try await connection.run(CompactionStatements.CountSuperseded(stretch: $0)).one()
+        }
+        one.tombstones = try await walk(along: scope, olderThan: retention.tombstones, wait) {
+            try await connection.run(CompactionStatements.CountTombstones(stretch: $0)).one()
+        }
+        return one
+    }
+
     /// Each statement is a transaction of its own.
-    private func removeFailures(of user: String?) async throws(PostgresError) -> Int64 {
+    private func removeFailures(
+        of user: String?, _ wait: () async throws -> Void
+    ) async throws -> Int64 {
         guard let age = retention.failures else { return 0 }
+        if isDryRun {
+            return try await connection.run(
+                CompactionStatements.CountFailures(age: age, user: user)
+            ).one()
+        }
         var total: Int64 = 0
         while true {
+            try await wait()
             let removed = try await connection.run(
                 CompactionStatements.RemoveFailures(
                     age: age, user: user, limit: Self.batchFailures)
@@ -94,19 +141,21 @@ package struct Compactor {
         }
     }
 
-    /// Walks once along a log and removes what the statement finds in each stretch of it.
+    /// Walks once along a log, stretch by stretch.
     ///
-    /// - Returns: how many changes were removed.
-    private func remove<Removing: TypedStatement>(
-        from scope: Int64, olderThan seconds: Int64,
-        with removing: (CompactionStatements.Stretch) -> Removing
-    ) async throws(PostgresError) -> Int64 where Removing.Row == CompactionStatements.Removal {
+    /// - Parameter look: does what there is to do with a stretch.
+    /// - Returns: how many changes it concerned.
+    private func walk(
+        along scope: Int64, olderThan seconds: Int64, _ wait: () async throws -> Void,
+        _ look: (CompactionStatements.Stretch) async throws -> CompactionStatements.Removal
+    ) async throws -> Int64 {
         var total: Int64 = 0
         var after: Int64? = 0
         while let start = after {
-            let stretch = CompactionStatements.Stretch(
-                scope: scope, after: start, changes: Self.batchChanges, age: seconds)
-            let removal = try await inTransaction(removing(stretch), locking: scope)
+            try await wait()
+            let removal = try await look(
+                CompactionStatements.Stretch(
+                    scope: scope, after: start, changes: Self.batchChanges, age: seconds))
             total += removal.count
             after = removal.next
         }

@@ -2,7 +2,7 @@ import Model
 
 /// One entry of `read` and `write` in `oversync.yaml`: the name of a role, or an object with a
 /// user, a device and a role, of which one is enough.
-enum GranteeEntry: Decodable {
+enum GranteeEntry: Codable {
     case role(String)
     case pattern(role: String?, user: String?, device: String?)
 
@@ -21,6 +21,32 @@ enum GranteeEntry: Decodable {
             role: try entry.decodeIfPresent(String.self, forKey: .role),
             user: try entry.decodeIfPresent(String.self, forKey: .user),
             device: try entry.decodeIfPresent(String.self, forKey: .device))
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        switch self {
+        case .role(let name):
+            var container = encoder.singleValueContainer()
+            try container.encode(name)
+        case .pattern(let role, let user, let device):
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encodeIfPresent(role, forKey: .role)
+            try container.encodeIfPresent(user, forKey: .user)
+            try container.encodeIfPresent(device, forKey: .device)
+        }
+    }
+
+    /// What says so in the file, the same for the same grantees; nil: everybody.
+    static func entries(of grantees: Grantees?) -> [GranteeEntry]? {
+        guard let grantees else { return nil }
+        let patterns = grantees.patterns.map {
+            [$0.role ?? "", $0.user?.text.value ?? "", $0.device?.text.value ?? ""]
+        }.sorted { $0.lexicographicallyPrecedes($1) }
+        return grantees.roles.sorted().map(GranteeEntry.role)
+            + patterns.map { texts in
+                let parts = texts.map { $0.isEmpty ? nil : $0 }
+                return .pattern(role: parts[0], user: parts[1], device: parts[2])
+            }
     }
 
     /// - Parameters:

@@ -46,11 +46,11 @@ package struct RegistrationError: Error, Hashable, Sendable, CustomStringConvert
 
 /// Reads `oversync.yaml`.
 package enum RegistrationFile {
-    private struct File: Decodable {
+    private struct File: Codable {
         let tables: [Entry]
     }
 
-    private struct Entry: Decodable {
+    private struct Entry: Codable {
         let table: String
         let mode: String?
         let key: String?
@@ -68,6 +68,23 @@ package enum RegistrationFile {
             case rowSecurity = "row_security"
             case keyKind = "key_kind"
         }
+    }
+
+    /// A file that registers these tables as they are: reading it gives the same registrations.
+    package static func text(of tables: [RegisteredTable]) throws -> String {
+        let entries = tables.map { table in
+            Entry(
+                table: table.name.description,
+                mode: table.mode == .table ? nil : table.mode.rawValue,
+                key: table.keyColumn, keyKind: table.keyKind.rawValue, owner: table.ownerColumn,
+                read: GranteeEntry.entries(of: table.access.readers),
+                write: GranteeEntry.entries(of: table.access.writers),
+                except: table.withheld.storedExcept,
+                readOnly: table.withheld.readOnly.isEmpty
+                    ? nil : table.withheld.readOnly.mapValues { $0.sorted() },
+                rowSecurity: table.policies.isWanted ? true : nil)
+        }
+        return try YAMLEncoder().encode(File(tables: entries))
     }
 
     package static let fileKeys: Set<String> = ["tables"]
@@ -129,7 +146,7 @@ package enum RegistrationFile {
         let kind = entry.keyKind.map { KeyKind(rawValue: $0) }
         if case .some(.none) = kind {
             throw RegistrationError(
-                "\(place).key_kind: must be uuid or text, not \"\(entry.keyKind ?? "")\"")
+                "\(place).key_kind: must be uuid, text or integer, not \"\(entry.keyKind ?? "")\"")
         }
         var readOnly: [String: Set<String>] = [:]
         for (column, names) in entry.readOnly ?? [:] {

@@ -15,6 +15,15 @@ package struct Device: Hashable, Sendable {
     package let lastUpload: Int64?
     /// When it was revoked, in seconds since 1970; nil: it may read and write.
     package let revoked: Int64?
+    /// When it last said something of itself, in seconds since 1970; nil: it never did.
+    package let reported: Int64?
+    /// What it said, as JSON.
+    package let report: String?
+    /// When a token of it was last rejected, in seconds since 1970, and why.
+    package let tokenRejected: Int64?
+    package let rejection: String?
+    /// The last sequence of its user's log.
+    package let logEnd: Int64
 }
 
 /// Where a list of devices goes on: they are sorted by user and device.
@@ -68,9 +77,9 @@ package enum Devices {
             user: place.user, device: place.device, after: nil, limit: 1)
         var pipeline = Pipeline()
         pipeline.add(DeviceAdministration.begin)
-        if !mayAccess { pipeline.add(Command(DeviceAdministration.createScope, user)) }
+        if !mayAccess { pipeline.add(Command(UserScope.create, user)) }
         // Devices get their numbers under the log's lock.
-        pipeline.add(Command(DeviceAdministration.lockScope, user))
+        pipeline.add(Command(UserScope.lock, user))
         let before = pipeline.add(read)
         pipeline.add(
             Command(mayAccess ? DeviceAdministration.restore : DeviceAdministration.revoke, change))
@@ -111,6 +120,14 @@ package enum Devices {
         let statement = DeviceAdministration.ReadUser(user: user)
         return try await connection.run(statement, deadline: deadline).first()
     }
+
+    /// The quotas that Upload was started with last; none if it has not recorded its settings yet.
+    package static func quotas(
+        on connection: PostgresConnection
+    ) async throws(PostgresError) -> UserQuotas {
+        try await connection.run(DeviceAdministration.ReadQuotas()).first()
+            ?? UserQuotas(rows: nil, bytes: nil, devices: nil)
+    }
 }
 
 /// What is known of a user.
@@ -123,4 +140,22 @@ package struct UserSummary: Hashable, Sendable {
     package let revokedDevices: Int64
     /// Changes that a table has refused and that nothing has settled since.
     package let rejectedChanges: Int64
+    /// That are not deleted.
+    package let rows: Int64
+    /// There may be more rows: no more were counted.
+    package let hasMoreRows: Bool
+    /// That the rows count with in the user's quota; nil while they are not counted to the end.
+    package let bytes: Int64?
+}
+
+/// How much each user may have; nil: any amount.
+package struct UserQuotas: Hashable, Sendable {
+    /// The settings of Upload, as `sync.quotas` names them.
+    package static let rowsKey = "OVERSYNC_QUOTA_ROWS"
+    package static let bytesKey = "OVERSYNC_QUOTA_BYTES"
+    package static let devicesKey = "OVERSYNC_QUOTA_DEVICES"
+
+    package let rows: Int64?
+    package let bytes: Int64?
+    package let devices: Int64?
 }

@@ -93,7 +93,7 @@ enum FlawStatements {
                     UNION ALL
                     SELECT place, CASE WHEN is_key THEN 'generated_key' ELSE 'generated_owner' END,
                         attname
-                    FROM special WHERE attgenerated <> '' OR attidentity = 'a'
+                    FROM special WHERE attgenerated <> '' OR attidentity = 'a' AND NOT is_key
                     UNION ALL
                     SELECT s.place, 'nullable_key', s.attname
                     FROM special s JOIN wanted w USING (place)
@@ -115,6 +115,14 @@ enum FlawStatements {
                     SELECT t.place, 'padded_key', t.attname
                     FROM types t JOIN special s USING (place, attname)
                     WHERE s.is_key AND t.oid = \(PostgresType.bpchar.rawValue)
+                    UNION ALL
+                    SELECT w.place, 'padded_reference', a.attname
+                    FROM wanted w
+                    JOIN pg_constraint k ON k.conrelid = w.oid AND k.contype = 'f'
+                    CROSS JOIN LATERAL unnest(k.conkey, k.confkey) AS pair(child, parent)
+                    JOIN pg_attribute a ON a.attrelid = w.oid AND a.attnum = pair.child
+                    JOIN pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = pair.parent
+                    WHERE a.atttypid = \(PostgresType.bpchar.rawValue) AND b.atttypid <> a.atttypid
                     UNION ALL
                     SELECT x.place, x.flaw, x.relname FROM indexes x
                     WHERE x.flaw IN ('nondeterministic_index', 'deferrable_index')

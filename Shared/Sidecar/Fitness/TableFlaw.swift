@@ -26,7 +26,7 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
         case nondeterministicKey = "nondeterministic_key"
         case nondeterministicOwner = "nondeterministic_owner"
         case nondeterministicIndex = "nondeterministic_index"
-        case paddedKey = "padded_key"
+        case paddedKey = "padded_key", paddedReference = "padded_reference"
         case invalidIndex = "invalid_index", deferrableIndex = "deferrable_index"
         case partialIndex = "partial_index", expressionIndex = "expression_index"
         case widerIndex = "wider_index", noKeyIndex = "no_key_index"
@@ -62,10 +62,15 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
     /// A table with it syncs, if not wholly: `oversync migrate` says so and goes on.
     var isRemark: Bool {
         [
-            .inherited, .captureOff, .partNotCaptured, .captureReset, .uncapturedWrites,
+            .inherited, .paddedReference, .captureOff, .partNotCaptured, .captureReset,
+            .uncapturedWrites,
             .columnsChanged, .subscribed, .rowSecurity, .policiesOff, .rowsHidden,
         ].contains(kind)
     }
+
+    /// It may do no harm, as where all values have their full length: `oversync migrate` alone says
+    /// so.
+    var isAdvice: Bool { kind == .paddedReference }
 
     /// What is wrong and what to do, in one line that begins with the table's name.
     package var description: String {
@@ -95,6 +100,10 @@ package struct TableFlaw: Hashable, Sendable, CustomStringConvertible {
             "\(table) has the rewrite rule \(name), and uploads cannot write to a table with "
                 + "rules, also disabled ones: run DROP RULE \(name) ON \(table.quotedName); "
                 + "a trigger can do the same"
+        case .paddedReference:
+            "\(table).\(name) is char(n) and refers to a column that is not: devices compare byte "
+                + "by byte, so that a reference with blanks at its end finds no row there: "
+                + "run \(alter) ALTER COLUMN \(name) TYPE text"
         case .captureOff, .partNotCaptured, .captureReset, .uncapturedWrites, .columnsChanged,
             .subscribed, .rowSecurity, .policiesOff, .rowsHidden:
             stateDescription(name)
@@ -211,7 +220,7 @@ extension TableFlaw {
         let readShapes = pipeline.add(FlawStatements.ReadShapes(tables: shapes))
         let readStates = pipeline.add(FlawStatements.ReadStates())
         let results = try await connection.run(pipeline, deadline: deadline)
-        var found = try flaws(shapes, results[readShapes])
+        var found = try flaws(shapes, results[readShapes]).filter { !$0.isAdvice }
         var states = try results[readStates]
         while let row = try states.next() {
             guard let table = shapes.first(where: { $0.name == row.table }) else { continue }

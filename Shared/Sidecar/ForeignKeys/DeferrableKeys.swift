@@ -43,7 +43,7 @@ package struct DeferrableKeys: Sendable {
 
     /// Converts every key that is not deferred yet, each on its own.
     ///
-    /// - Parameter progress: is told of each key once it is settled.
+    /// - Parameter progress: receives each key once it is settled.
     /// - Throws: when the database is lost or the task is cancelled; what was converted stays so.
     package func convert(progress: (Outcome) -> Void = { _ in }) async throws -> [Outcome] {
         var outcomes: [Outcome] = []

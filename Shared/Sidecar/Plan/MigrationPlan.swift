@@ -20,6 +20,9 @@ package struct MigrationPlan: Hashable, Sendable {
     /// Nothing is to be done.
     package var isEmpty: Bool { transactions.isEmpty }
 
+    /// Transactions in it.
+    package var count: Int { transactions.count }
+
     /// Leaves a transaction without parts out.
     mutating func append(_ transaction: Transaction) {
         if !transaction.parts.isEmpty { transactions.append(transaction) }

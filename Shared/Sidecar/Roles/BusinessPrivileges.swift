@@ -1,10 +1,24 @@
 import Model
 import Postgres
 
-/// What Upload needs to write to registered tables: it follows from the catalog. The one list of
-/// its kind: `oversync migrate` grants it (``BusinessNeed/grants``), and readiness asks for it
+/// What roles need of registered tables: it follows from the catalog. The one list of its kind:
+/// `oversync migrate` grants it (``BusinessNeed/grants``), and readiness asks for it
 /// (``BusinessNeed/required``).
 package enum BusinessPrivileges {
+    /// What a purpose needs of one table, the table itself last.
+    package static func of(_ table: RegisteredTable, for purpose: ServiceRole) -> [BusinessNeed] {
+        switch purpose {
+        case .upload: of(table)
+        case .maintenance:
+            // To verify.
+            [
+                .usage(ofSchema: table.name.schema),
+                BusinessNeed(object: .table(table.name), rights: [.select]),
+            ]
+        case .download, .auth: []
+        }
+    }
+
     /// What uploads to one table need, the table itself last.
     package static func of(_ table: RegisteredTable) -> [BusinessNeed] {
         var needs: [BusinessNeed] = []

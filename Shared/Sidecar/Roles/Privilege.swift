@@ -67,16 +67,23 @@ extension ServiceRole {
         + Privilege.table("sync.atomic_upload", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.uncaptured_write", "SELECT")
         + Privilege.table("sync.row_state", "SELECT", "INSERT", "UPDATE")
+        + Privilege.table("sync.usage", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.key_owner", "SELECT", "INSERT", "UPDATE", "DELETE")
         + Privilege.table("sync.materialize_failures", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.hydration", "SELECT", "INSERT", "UPDATE")
+        + Privilege.table("sync.device_report", "SELECT", "INSERT", "UPDATE")
         // Append-only: what administrators do is recorded here.
         + Privilege.table("sync.audit", "INSERT")
+        // For the metrics. A view's functions need the right of who reads it.
+        + Privilege.table("sync.health", "SELECT")
+        + Privilege.table("sync.database_health", "SELECT")
         + [
+            "sync.row_widths()", "sync.vacuum_holders()",
             "sync.expect_rows(bigint, bigint)", "sync.expect_no_columns(text[], text[])",
             "sync.key_text(bytea, text)", "sync.refuse_row(text, text, text, text)",
             "sync.stored_rows(anyelement, text, anycompatiblearray)",
-            "sync.record_configuration(text, text, jsonb)",
+            "sync.record_configuration(text, text, jsonb)", "sync.quotas()",
+            "sync.read_audit(text, bigint, integer)",
         ].map { Privilege(.function, $0, "EXECUTE") }
 
     /// Nothing but reading, so that a page can come from a hot standby.
@@ -91,16 +98,25 @@ extension ServiceRole {
         + Privilege.table("sync.row_state", "SELECT")
         + Privilege.table("sync.scope", "SELECT", "UPDATE")
         + Privilege.table("sync.source", "SELECT", "UPDATE")
-        + ["change_log", "hydration", "atomic_upload", "materialize_failures", "audit"].flatMap {
-            Privilege.table("sync.\($0)", "SELECT", "DELETE")
-        }
+        + [
+            "change_log", "hydration", "atomic_upload", "materialize_failures", "device_report",
+        ].flatMap { Privilege.table("sync.\($0)", "SELECT", "DELETE") }
+        // It verifies some users, and shares the work with other processes.
+        + Privilege.table("sync.key_owner", "SELECT")
+        + Privilege.table("sync.lease", "SELECT", "INSERT", "UPDATE")
         // That it pruned is recorded, too.
         + Privilege.table("sync.audit", "INSERT")
-        // Of a last change that goes.
         + [
+            // `oversync users show` tells them.
+            Privilege(.function, "sync.quotas()", "EXECUTE"),
+            Privilege(.table, "sync.usage", "SELECT"),
+            // Of a last change that goes.
+            Privilege(
+                .function, "sync.prune_audit(double precision, bigint)", "EXECUTE"),
+            // Of a last change that goes.
             Privilege(
                 .function,
                 "sync.change_tag(bigint, \"char\", bigint, bigint, bigint, "
-                    + "timestamp with time zone, bytea)", "EXECUTE")
+                    + "timestamp with time zone, bytea)", "EXECUTE"),
         ]
 }

@@ -3,7 +3,7 @@ import Postgres
 extension ServiceRole {
     /// ``sidecarPrivileges`` as the readiness probe asks for them: one entry an object, in the order of the list.
     ///
-    /// The right to connect is left out: whoever asks has connected.
+    /// The right to connect is left out, because the session that asks has connected.
     package var requiredPrivileges: [RequiredPrivileges] {
         var required: [RequiredPrivileges] = []
         for privilege in sidecarPrivileges {

@@ -84,11 +84,12 @@ package enum RoleGrants {
     private static func needs(
         of roles: [InstalledRole], _ tables: [RegisteredTable]
     ) -> [RoleGrant] {
-        let business = tables.filter(\.isWritten).flatMap(BusinessPrivileges.of)
-            .flatMap(\.grants)
         let needed = Set(
             roles.flatMap { role in
-                (role.purpose.sidecarPrivileges + (role.purpose == .upload ? business : []))
+                let business = tables.filter(\.isWritten).flatMap {
+                    BusinessPrivileges.of($0, for: role.purpose).flatMap(\.grants)
+                }
+                return (role.purpose.sidecarPrivileges + business)
                     .map { RoleGrant(role: role.name, privilege: $0) }
             })
         return needed.sorted()

@@ -109,7 +109,7 @@ package struct RoleInstallation {
             + "again, which revokes them"
     }
 
-    /// Migrators of other databases make the same roles: whoever comes second finds them made.
+    /// Migrators of other databases make the same roles: the second one finds them.
     private func create(
         _ roles: [RoleRequest.Resolved], _ session: Session
     ) async throws -> [String] {
@@ -257,7 +257,7 @@ extension ServiceRole {
     }
 
     /// What keeps the contents of rows that business tables refuse out of PostgreSQL's log, which
-    /// quotes them with the error. Only a superuser may set it. Devices hear of the error, and
+    /// quotes them with the error. Only a superuser may set it. Devices get the error, and
     /// `sync.materialize_failures` has it.
     var logSettings: [String: String] {
         guard self == .upload else { return [:] }

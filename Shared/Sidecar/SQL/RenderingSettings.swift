@@ -2,9 +2,9 @@
 /// Oversync sets them to.
 ///
 /// JSON has dates and times in ISO form whatever a session is set to, but not what stands inside of
-/// a range, a composite type or an array of bytes, and neither intervals nor money. Whoever renders
-/// or compares values makes these settings for itself: the session, its role or the database may
-/// have any.
+/// a range, a composite type or an array of bytes, and neither intervals nor money. Code that
+/// renders or compares values sets these itself: the session, its role or the database may have
+/// any others.
 package enum RenderingSettings {
     package static let all: [(name: String, value: String)] = [
         ("TimeZone", "UTC"), ("DateStyle", "ISO, MDY"), ("IntervalStyle", "postgres"),

@@ -11,7 +11,7 @@ package func literal(_ text: String) -> String {
     "'" + doubling("'", in: text) + "'"
 }
 
-/// By scalars: a quote with a mark behind it is one character, and not that of the quote.
+/// By scalars: a quote with a mark after it is one character, and not that of the quote.
 private func doubling(_ quote: Unicode.Scalar, in text: String) -> String {
     var doubled = String.UnicodeScalarView()
     for scalar in text.unicodeScalars {

@@ -65,6 +65,15 @@ package enum SidecarStatements {
             """,
         parameters: [.text, .text])
 
+    static let otherMode = Statement(
+        name: "sidecar_other_mode",
+        sql: """
+            SELECT c.mode FROM sync.catalog c
+            WHERE c.schema_name || '.' || c.table_name = $1 AND c.mode <> $2
+                AND EXISTS (SELECT FROM sync.row_state r WHERE r.table_id = c.table_id)
+            """,
+        parameters: [.text, .text])
+
     /// Tables that the configuration no longer names: their rows stay, their changes stop.
     static let removeOthers = Statement(
         name: "sidecar_remove_tables",
@@ -125,7 +134,7 @@ package enum SidecarStatements {
                 JOIN pg_proc p ON p.oid = t.tgfoid AND p.pronamespace = to_regnamespace('sync')
                     AND p.proname ~ '^(capture_[0-9]+|record_uncaptured)$'
                 CROSS JOIN LATERAL (SELECT CASE p.proname
-                    -- The arguments are texts, each with a zero byte behind it.
+                    -- The arguments are texts, each followed by a zero byte.
                     WHEN 'record_uncaptured' THEN split_part(encode(t.tgargs, 'escape'), '\\000', 1)
                     ELSE substr(p.proname, length('capture_') + 1) END AS table_id,
                     t.tgnargs > CASE p.proname WHEN 'record_uncaptured' THEN 1 ELSE 0 END AS is_part

@@ -30,7 +30,7 @@ struct SentValue {
         /// Digits after the sixth of a second, and words for moments, which are others when they
         /// are read again.
         private static let anywhere = "[.,][0-9]{6}0*[1-9]|now|today|tomorrow|yesterday"
-        /// A zone behind the time, but for the letters of an era.
+        /// A zone after the time, but for the letters of an era.
         private static let zone = "[0-9]:[0-9][0-9.:]*\\s*(z|[+-][0-9]|(?!bc)[a-z])"
 
         /// A regular expression for texts that have such a part.

@@ -1,6 +1,6 @@
 import Model
 
-/// A business row beside the payload that a device sent for it, as SQL.
+/// Compares a business row with the payload that a device sent for it, as SQL.
 package struct StoredRow {
     private let table: RegisteredTable
 

@@ -1,7 +1,7 @@
 import Model
 import Postgres
 
-/// A business table beside the live rows that the sidecar says it has.
+/// Compares a business table with the live rows that the sidecar says it has.
 struct BusinessComparison {
     /// What becomes of a column that cannot be compared as others are.
     enum Treatment {
@@ -64,12 +64,14 @@ struct BusinessComparison {
             FROM sync.change_log l
             LEFT JOIN (
                 SELECT scope_id, key, max(seq) AS seq FROM sync.change_log
-                WHERE table_id = \(table.id) AND op = 'D' GROUP BY scope_id, key
+                WHERE table_id = \(table.id) AND op = 'D' AND \(LogChecks.ofUser("change_log"))
+                GROUP BY scope_id, key
             ) AS d ON d.scope_id = l.scope_id AND d.key = l.key
             -- A change that names no column is one too.
             LEFT JOIN LATERAL json_each(
                 CASE WHEN NOT \(Self.isUnreadable("l.payload")) THEN l.payload END) AS e ON true
             WHERE l.table_id = \(table.id) AND l.seq > coalesce(d.seq, 0)
+                AND \(LogChecks.ofUser("l"))
             GROUP BY l.scope_id, l.key
             HAVING count(DISTINCT l.seq) > 1
                 AND NOT bool_or(coalesce(\(Self.isUnreadable("l.payload")), false)))
@@ -96,7 +98,11 @@ struct BusinessComparison {
     /// cannot take is left out.
     var reconcile: Statement {
         let keyValue =
-            table.keyKind == .uuid ? "encode(w.key, 'hex')::uuid" : "convert_from(w.key, 'UTF8')"
+            switch table.keyKind {
+            case .uuid: "encode(w.key, 'hex')::uuid"
+            case .text: "convert_from(w.key, 'UTF8')"
+            case .integer: "convert_from(w.key, 'UTF8')::int8"
+            }
         let owner = table.ownerColumn.map { "t.\(quoted($0))::text = w.user_id" } ?? "true"
         let changed = """
             SELECT CASE WHEN b.key IS NULL THEN 'D' WHEN coalesce(r.deleted, true) THEN 'I' ELSE 'U' END::"char"

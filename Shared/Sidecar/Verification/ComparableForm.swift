@@ -10,16 +10,18 @@ enum ComparableForm {
     ///
     /// Texts, too, are compared by their bytes, whatever their column's collation takes for equal.
     case text
+    /// `xml`: its text without the declaration, which its cast to text has and JSON has not.
+    case printed
     case jsonb
     case jsonArray
 
     /// The smallest object identifier of a type that is not PostgreSQL's own.
     private static let firstUserType: UInt32 = 16_384
 
-    /// xml, the geometric types, interval, jsonpath, refcursor and the snapshots, each with its
-    /// array.
+    /// The array of xml; the geometric types, interval, jsonpath, refcursor and the snapshots, each
+    /// with its array.
     private static let asText: Set<UInt32> = [
-        142, 143, 600, 601, 602, 603, 604, 628, 718, 1017, 1018, 1019, 1020, 1027, 629, 719, 1186,
+        143, 600, 601, 602, 603, 604, 628, 718, 1017, 1018, 1019, 1020, 1027, 629, 719, 1186,
         1187, 4072, 4073, 1790, 2201, 2970, 2949, 5038, 5039,
     ]
 
@@ -27,6 +29,7 @@ enum ComparableForm {
         switch column.baseType {
         case 114, 3802: self = .jsonb
         case 199, 3807: self = .jsonArray
+        case 142: self = .printed
         case PostgresType.text.rawValue, PostgresType.varchar.rawValue: self = .text
         case Self.firstUserType...: self = .text
         default: self = Self.asText.contains(column.baseType) ? .text : .value
@@ -42,6 +45,7 @@ enum ComparableForm {
         switch self {
         case .value: value
         case .text: "(\(value))::text COLLATE \"C\""
+        case .printed: "CASE WHEN (\(value)) IS NOT NULL THEN concat(\(value)) COLLATE \"C\" END"
         // A payload's null becomes SQL's, while plain SQL may store JSON's own: devices see the
         // same.
         case .jsonb: "nullif((\(value))::jsonb, 'null')"

@@ -12,7 +12,7 @@ enum LogChecks {
         name: "verify_user", sql: "SELECT set_config('oversync.verify_user', $1, true)",
         parameters: [.text])
 
-    /// Behind what compaction has passed, the log is dense.
+    /// After what compaction has passed, the log is dense.
     private static let holes = """
         SELECT s.user_id, NULL::int2 AS table_id, NULL::bytea AS key, '\(Difference.Kind.sequenceGap.rawValue)',
             format('after=%s next=%s', l.previous, l.seq), 0::int8 AS seq
@@ -143,7 +143,7 @@ enum LogChecks {
             """,
         parameters: [.textArray, .byteaArray, .int2])
 
-    private static func ofUser(_ row: String) -> String {
+    static func ofUser(_ row: String) -> String {
         "(\(user) IS NULL OR \(row).scope_id = (SELECT scope_id FROM sync.scope WHERE user_id = \(user)))"
     }
 }

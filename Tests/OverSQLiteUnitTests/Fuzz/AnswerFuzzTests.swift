@@ -209,4 +209,23 @@ import Testing
         try device.reopen()
         #expect(try device.count("SELECT next_change_id FROM _sync_state") == 1)
     }
+
+    @Test("where the highest change number was sent, the error says so, and the edits stay")
+    func usedUp() async throws {
+        let device = try Device()
+        try await device.sync()
+        try device.execute("UPDATE _sync_state SET next_change_id = 9007199254740991")
+        try device.execute("INSERT INTO users (id, name) VALUES ('\(key(1))', 'the last')")
+        try await device.sync()
+        #expect(device.gateway.rows("users").count == 1)
+        try device.execute("INSERT INTO users (id, name) VALUES ('\(key(2))', 'one more')")
+        for _ in 1...2 {
+            await #expect(throws: SyncError.deviceUsedUp) { try await device.sync() }
+            #expect(try device.count("SELECT count(*) FROM users") == 2)
+            #expect(device.engine.status.pendingCount == 1)
+        }
+        try device.reopen()
+        await #expect(throws: SyncError.deviceUsedUp) { try await device.sync() }
+        #expect(device.engine.status.pendingCount == 1)
+    }
 }

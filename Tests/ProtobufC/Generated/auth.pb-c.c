@@ -7,6 +7,141 @@
 #endif
 
 #include "auth.pb-c.h"
+void   oversync__auth__v1__list_keys_request__init
+                     (Oversync__Auth__V1__ListKeysRequest         *message)
+{
+  static const Oversync__Auth__V1__ListKeysRequest init_value = OVERSYNC__AUTH__V1__LIST_KEYS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__auth__v1__list_keys_request__get_packed_size
+                     (const Oversync__Auth__V1__ListKeysRequest *message)
+{
+  assert(message->base.descriptor == &oversync__auth__v1__list_keys_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__auth__v1__list_keys_request__pack
+                     (const Oversync__Auth__V1__ListKeysRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__auth__v1__list_keys_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__auth__v1__list_keys_request__pack_to_buffer
+                     (const Oversync__Auth__V1__ListKeysRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__auth__v1__list_keys_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Auth__V1__ListKeysRequest *
+       oversync__auth__v1__list_keys_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Auth__V1__ListKeysRequest *)
+     protobuf_c_message_unpack (&oversync__auth__v1__list_keys_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__auth__v1__list_keys_request__free_unpacked
+                     (Oversync__Auth__V1__ListKeysRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__auth__v1__list_keys_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__auth__v1__list_keys_reply__init
+                     (Oversync__Auth__V1__ListKeysReply         *message)
+{
+  static const Oversync__Auth__V1__ListKeysReply init_value = OVERSYNC__AUTH__V1__LIST_KEYS_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__auth__v1__list_keys_reply__get_packed_size
+                     (const Oversync__Auth__V1__ListKeysReply *message)
+{
+  assert(message->base.descriptor == &oversync__auth__v1__list_keys_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__auth__v1__list_keys_reply__pack
+                     (const Oversync__Auth__V1__ListKeysReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__auth__v1__list_keys_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__auth__v1__list_keys_reply__pack_to_buffer
+                     (const Oversync__Auth__V1__ListKeysReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__auth__v1__list_keys_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Auth__V1__ListKeysReply *
+       oversync__auth__v1__list_keys_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Auth__V1__ListKeysReply *)
+     protobuf_c_message_unpack (&oversync__auth__v1__list_keys_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__auth__v1__list_keys_reply__free_unpacked
+                     (Oversync__Auth__V1__ListKeysReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__auth__v1__list_keys_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__auth__v1__key_record__init
+                     (Oversync__Auth__V1__KeyRecord         *message)
+{
+  static const Oversync__Auth__V1__KeyRecord init_value = OVERSYNC__AUTH__V1__KEY_RECORD__INIT;
+  *message = init_value;
+}
+size_t oversync__auth__v1__key_record__get_packed_size
+                     (const Oversync__Auth__V1__KeyRecord *message)
+{
+  assert(message->base.descriptor == &oversync__auth__v1__key_record__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__auth__v1__key_record__pack
+                     (const Oversync__Auth__V1__KeyRecord *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__auth__v1__key_record__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__auth__v1__key_record__pack_to_buffer
+                     (const Oversync__Auth__V1__KeyRecord *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__auth__v1__key_record__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Auth__V1__KeyRecord *
+       oversync__auth__v1__key_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Auth__V1__KeyRecord *)
+     protobuf_c_message_unpack (&oversync__auth__v1__key_record__descriptor,
+                                allocator, len, data);
+}
+void   oversync__auth__v1__key_record__free_unpacked
+                     (Oversync__Auth__V1__KeyRecord *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__auth__v1__key_record__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   oversync__auth__v1__get_keys_request__init
                      (Oversync__Auth__V1__GetKeysRequest         *message)
 {
@@ -277,6 +412,139 @@ void   oversync__auth__v1__issue_client_token_request__free_unpacked
   assert(message->base.descriptor == &oversync__auth__v1__issue_client_token_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+#define oversync__auth__v1__list_keys_request__field_descriptors NULL
+#define oversync__auth__v1__list_keys_request__field_indices_by_name NULL
+#define oversync__auth__v1__list_keys_request__number_ranges NULL
+const ProtobufCMessageDescriptor oversync__auth__v1__list_keys_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.auth.v1.ListKeysRequest",
+  "ListKeysRequest",
+  "Oversync__Auth__V1__ListKeysRequest",
+  "oversync.auth.v1",
+  sizeof(Oversync__Auth__V1__ListKeysRequest),
+  0,
+  oversync__auth__v1__list_keys_request__field_descriptors,
+  oversync__auth__v1__list_keys_request__field_indices_by_name,
+  0,  oversync__auth__v1__list_keys_request__number_ranges,
+  (ProtobufCMessageInit) oversync__auth__v1__list_keys_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__auth__v1__list_keys_reply__field_descriptors[1] =
+{
+  {
+    "keys",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Oversync__Auth__V1__ListKeysReply, n_keys),
+    offsetof(Oversync__Auth__V1__ListKeysReply, keys),
+    &oversync__auth__v1__key_record__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__auth__v1__list_keys_reply__field_indices_by_name[] = {
+  0,   /* field[0] = keys */
+};
+static const ProtobufCIntRange oversync__auth__v1__list_keys_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor oversync__auth__v1__list_keys_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.auth.v1.ListKeysReply",
+  "ListKeysReply",
+  "Oversync__Auth__V1__ListKeysReply",
+  "oversync.auth.v1",
+  sizeof(Oversync__Auth__V1__ListKeysReply),
+  1,
+  oversync__auth__v1__list_keys_reply__field_descriptors,
+  oversync__auth__v1__list_keys_reply__field_indices_by_name,
+  1,  oversync__auth__v1__list_keys_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__auth__v1__list_keys_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor oversync__auth__v1__key_record__field_descriptors[4] =
+{
+  {
+    "kid",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Auth__V1__KeyRecord, kid),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "state",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Auth__V1__KeyRecord, state),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "signs_from",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Auth__V1__KeyRecord, signs_from),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "retires",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Auth__V1__KeyRecord, retires),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__auth__v1__key_record__field_indices_by_name[] = {
+  0,   /* field[0] = kid */
+  3,   /* field[3] = retires */
+  2,   /* field[2] = signs_from */
+  1,   /* field[1] = state */
+};
+static const ProtobufCIntRange oversync__auth__v1__key_record__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor oversync__auth__v1__key_record__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.auth.v1.KeyRecord",
+  "KeyRecord",
+  "Oversync__Auth__V1__KeyRecord",
+  "oversync.auth.v1",
+  sizeof(Oversync__Auth__V1__KeyRecord),
+  4,
+  oversync__auth__v1__key_record__field_descriptors,
+  oversync__auth__v1__key_record__field_indices_by_name,
+  1,  oversync__auth__v1__key_record__number_ranges,
+  (ProtobufCMessageInit) oversync__auth__v1__key_record__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 #define oversync__auth__v1__get_keys_request__field_descriptors NULL
 #define oversync__auth__v1__get_keys_request__field_indices_by_name NULL
 #define oversync__auth__v1__get_keys_request__number_ranges NULL
@@ -538,7 +806,7 @@ const ProtobufCMessageDescriptor oversync__auth__v1__issue_token_reply__descript
   (ProtobufCMessageInit) oversync__auth__v1__issue_token_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__auth__v1__issue_client_token_request__field_descriptors[6] =
+static const ProtobufCFieldDescriptor oversync__auth__v1__issue_client_token_request__field_descriptors[7] =
 {
   {
     "client_id",
@@ -612,8 +880,21 @@ static const ProtobufCFieldDescriptor oversync__auth__v1__issue_client_token_req
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "certificate_names",
+    7,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Oversync__Auth__V1__IssueClientTokenRequest, n_certificate_names),
+    offsetof(Oversync__Auth__V1__IssueClientTokenRequest, certificate_names),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__auth__v1__issue_client_token_request__field_indices_by_name[] = {
+  6,   /* field[6] = certificate_names */
   0,   /* field[0] = client_id */
   1,   /* field[1] = client_secret */
   3,   /* field[3] = device */
@@ -624,7 +905,7 @@ static const unsigned oversync__auth__v1__issue_client_token_request__field_indi
 static const ProtobufCIntRange oversync__auth__v1__issue_client_token_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor oversync__auth__v1__issue_client_token_request__descriptor =
 {
@@ -634,25 +915,27 @@ const ProtobufCMessageDescriptor oversync__auth__v1__issue_client_token_request_
   "Oversync__Auth__V1__IssueClientTokenRequest",
   "oversync.auth.v1",
   sizeof(Oversync__Auth__V1__IssueClientTokenRequest),
-  6,
+  7,
   oversync__auth__v1__issue_client_token_request__field_descriptors,
   oversync__auth__v1__issue_client_token_request__field_indices_by_name,
   1,  oversync__auth__v1__issue_client_token_request__number_ranges,
   (ProtobufCMessageInit) oversync__auth__v1__issue_client_token_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor oversync__auth__v1__auth__method_descriptors[4] =
+static const ProtobufCMethodDescriptor oversync__auth__v1__auth__method_descriptors[5] =
 {
   { "GetKeys", &oversync__auth__v1__get_keys_request__descriptor, &oversync__auth__v1__get_keys_reply__descriptor },
   { "IssueToken", &oversync__auth__v1__issue_token_request__descriptor, &oversync__auth__v1__issue_token_reply__descriptor },
   { "DevelopmentSignIn", &oversync__auth__v1__development_sign_in_request__descriptor, &oversync__auth__v1__issue_token_reply__descriptor },
   { "IssueClientToken", &oversync__auth__v1__issue_client_token_request__descriptor, &oversync__auth__v1__issue_token_reply__descriptor },
+  { "ListKeys", &oversync__auth__v1__list_keys_request__descriptor, &oversync__auth__v1__list_keys_reply__descriptor },
 };
 const unsigned oversync__auth__v1__auth__method_indices_by_name[] = {
   2,        /* DevelopmentSignIn */
   0,        /* GetKeys */
   3,        /* IssueClientToken */
-  1         /* IssueToken */
+  1,        /* IssueToken */
+  4         /* ListKeys */
 };
 const ProtobufCServiceDescriptor oversync__auth__v1__auth__descriptor =
 {
@@ -661,7 +944,7 @@ const ProtobufCServiceDescriptor oversync__auth__v1__auth__descriptor =
   "Auth",
   "Oversync__Auth__V1__Auth",
   "oversync.auth.v1",
-  4,
+  5,
   oversync__auth__v1__auth__method_descriptors,
   oversync__auth__v1__auth__method_indices_by_name
 };
@@ -696,6 +979,14 @@ void oversync__auth__v1__auth__issue_client_token(ProtobufCService *service,
 {
   assert(service->descriptor == &oversync__auth__v1__auth__descriptor);
   service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__auth__v1__auth__list_keys(ProtobufCService *service,
+                                         const Oversync__Auth__V1__ListKeysRequest *input,
+                                         Oversync__Auth__V1__ListKeysReply_Closure closure,
+                                         void *closure_data)
+{
+  assert(service->descriptor == &oversync__auth__v1__auth__descriptor);
+  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__auth__v1__auth__init (Oversync__Auth__V1__Auth_Service *service,
                                      Oversync__Auth__V1__Auth_ServiceDestroy destroy)

@@ -15,6 +15,9 @@ PROTOBUF_C__BEGIN_DECLS
 #endif
 
 
+typedef struct Oversync__Auth__V1__ListKeysRequest Oversync__Auth__V1__ListKeysRequest;
+typedef struct Oversync__Auth__V1__ListKeysReply Oversync__Auth__V1__ListKeysReply;
+typedef struct Oversync__Auth__V1__KeyRecord Oversync__Auth__V1__KeyRecord;
 typedef struct Oversync__Auth__V1__GetKeysRequest Oversync__Auth__V1__GetKeysRequest;
 typedef struct Oversync__Auth__V1__GetKeysReply Oversync__Auth__V1__GetKeysReply;
 typedef struct Oversync__Auth__V1__IssueTokenRequest Oversync__Auth__V1__IssueTokenRequest;
@@ -27,6 +30,45 @@ typedef struct Oversync__Auth__V1__IssueClientTokenRequest Oversync__Auth__V1__I
 
 
 /* --- messages --- */
+
+struct  Oversync__Auth__V1__ListKeysRequest
+{
+  ProtobufCMessage base;
+};
+#define OVERSYNC__AUTH__V1__LIST_KEYS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__auth__v1__list_keys_request__descriptor) \
+     }
+
+
+struct  Oversync__Auth__V1__ListKeysReply
+{
+  ProtobufCMessage base;
+  size_t n_keys;
+  Oversync__Auth__V1__KeyRecord **keys;
+};
+#define OVERSYNC__AUTH__V1__LIST_KEYS_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__auth__v1__list_keys_reply__descriptor) \
+    , 0,NULL }
+
+
+struct  Oversync__Auth__V1__KeyRecord
+{
+  ProtobufCMessage base;
+  char *kid;
+  /*
+   * waiting, signing, published or retired.
+   */
+  char *state;
+  /*
+   * Times as in RFC 3339; empty: none is set.
+   */
+  char *signs_from;
+  char *retires;
+};
+#define OVERSYNC__AUTH__V1__KEY_RECORD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__auth__v1__key_record__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
 
 struct  Oversync__Auth__V1__GetKeysRequest
 {
@@ -61,7 +103,7 @@ struct  Oversync__Auth__V1__IssueTokenRequest
    */
   uint32_t lifetime_seconds;
   /*
-   * What the bearer is beside a user, such as admin.
+   * What the bearer is besides a user, such as admin.
    */
   size_t n_roles;
   char **roles;
@@ -110,12 +152,74 @@ struct  Oversync__Auth__V1__IssueClientTokenRequest
    * 0: the client's longest, or the service's default if that is shorter.
    */
   uint32_t lifetime_seconds;
+  /*
+   * Of the certificate that the client has shown and the gateway has verified: dns:…, uri:… and subject:…
+   */
+  size_t n_certificate_names;
+  char **certificate_names;
 };
 #define OVERSYNC__AUTH__V1__ISSUE_CLIENT_TOKEN_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__auth__v1__issue_client_token_request__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0,NULL }
 
 
+/* Oversync__Auth__V1__ListKeysRequest methods */
+void   oversync__auth__v1__list_keys_request__init
+                     (Oversync__Auth__V1__ListKeysRequest         *message);
+size_t oversync__auth__v1__list_keys_request__get_packed_size
+                     (const Oversync__Auth__V1__ListKeysRequest   *message);
+size_t oversync__auth__v1__list_keys_request__pack
+                     (const Oversync__Auth__V1__ListKeysRequest   *message,
+                      uint8_t             *out);
+size_t oversync__auth__v1__list_keys_request__pack_to_buffer
+                     (const Oversync__Auth__V1__ListKeysRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Auth__V1__ListKeysRequest *
+       oversync__auth__v1__list_keys_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__auth__v1__list_keys_request__free_unpacked
+                     (Oversync__Auth__V1__ListKeysRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Auth__V1__ListKeysReply methods */
+void   oversync__auth__v1__list_keys_reply__init
+                     (Oversync__Auth__V1__ListKeysReply         *message);
+size_t oversync__auth__v1__list_keys_reply__get_packed_size
+                     (const Oversync__Auth__V1__ListKeysReply   *message);
+size_t oversync__auth__v1__list_keys_reply__pack
+                     (const Oversync__Auth__V1__ListKeysReply   *message,
+                      uint8_t             *out);
+size_t oversync__auth__v1__list_keys_reply__pack_to_buffer
+                     (const Oversync__Auth__V1__ListKeysReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Auth__V1__ListKeysReply *
+       oversync__auth__v1__list_keys_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__auth__v1__list_keys_reply__free_unpacked
+                     (Oversync__Auth__V1__ListKeysReply *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Auth__V1__KeyRecord methods */
+void   oversync__auth__v1__key_record__init
+                     (Oversync__Auth__V1__KeyRecord         *message);
+size_t oversync__auth__v1__key_record__get_packed_size
+                     (const Oversync__Auth__V1__KeyRecord   *message);
+size_t oversync__auth__v1__key_record__pack
+                     (const Oversync__Auth__V1__KeyRecord   *message,
+                      uint8_t             *out);
+size_t oversync__auth__v1__key_record__pack_to_buffer
+                     (const Oversync__Auth__V1__KeyRecord   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Auth__V1__KeyRecord *
+       oversync__auth__v1__key_record__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__auth__v1__key_record__free_unpacked
+                     (Oversync__Auth__V1__KeyRecord *message,
+                      ProtobufCAllocator *allocator);
 /* Oversync__Auth__V1__GetKeysRequest methods */
 void   oversync__auth__v1__get_keys_request__init
                      (Oversync__Auth__V1__GetKeysRequest         *message);
@@ -232,6 +336,15 @@ void   oversync__auth__v1__issue_client_token_request__free_unpacked
                       ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
+typedef void (*Oversync__Auth__V1__ListKeysRequest_Closure)
+                 (const Oversync__Auth__V1__ListKeysRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Auth__V1__ListKeysReply_Closure)
+                 (const Oversync__Auth__V1__ListKeysReply *message,
+                  void *closure_data);
+typedef void (*Oversync__Auth__V1__KeyRecord_Closure)
+                 (const Oversync__Auth__V1__KeyRecord *message,
+                  void *closure_data);
 typedef void (*Oversync__Auth__V1__GetKeysRequest_Closure)
                  (const Oversync__Auth__V1__GetKeysRequest *message,
                   void *closure_data);
@@ -273,6 +386,10 @@ struct Oversync__Auth__V1__Auth_Service
                              const Oversync__Auth__V1__IssueClientTokenRequest *input,
                              Oversync__Auth__V1__IssueTokenReply_Closure closure,
                              void *closure_data);
+  void (*list_keys)(Oversync__Auth__V1__Auth_Service *service,
+                    const Oversync__Auth__V1__ListKeysRequest *input,
+                    Oversync__Auth__V1__ListKeysReply_Closure closure,
+                    void *closure_data);
 };
 typedef void (*Oversync__Auth__V1__Auth_ServiceDestroy)(Oversync__Auth__V1__Auth_Service *);
 void oversync__auth__v1__auth__init (Oversync__Auth__V1__Auth_Service *service,
@@ -284,7 +401,8 @@ void oversync__auth__v1__auth__init (Oversync__Auth__V1__Auth_Service *service,
       function_prefix__ ## get_keys,\
       function_prefix__ ## issue_token,\
       function_prefix__ ## development_sign_in,\
-      function_prefix__ ## issue_client_token  }
+      function_prefix__ ## issue_client_token,\
+      function_prefix__ ## list_keys  }
 void oversync__auth__v1__auth__get_keys(ProtobufCService *service,
                                         const Oversync__Auth__V1__GetKeysRequest *input,
                                         Oversync__Auth__V1__GetKeysReply_Closure closure,
@@ -301,9 +419,16 @@ void oversync__auth__v1__auth__issue_client_token(ProtobufCService *service,
                                                   const Oversync__Auth__V1__IssueClientTokenRequest *input,
                                                   Oversync__Auth__V1__IssueTokenReply_Closure closure,
                                                   void *closure_data);
+void oversync__auth__v1__auth__list_keys(ProtobufCService *service,
+                                         const Oversync__Auth__V1__ListKeysRequest *input,
+                                         Oversync__Auth__V1__ListKeysReply_Closure closure,
+                                         void *closure_data);
 
 /* --- descriptors --- */
 
+extern const ProtobufCMessageDescriptor oversync__auth__v1__list_keys_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__auth__v1__list_keys_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__auth__v1__key_record__descriptor;
 extern const ProtobufCMessageDescriptor oversync__auth__v1__get_keys_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__auth__v1__get_keys_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__auth__v1__issue_token_request__descriptor;

@@ -741,7 +741,7 @@ const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_request__d
   (ProtobufCMessageInit) oversync__download__v1__pull_changes_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_reply__field_descriptors[7] =
+static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_reply__field_descriptors[8] =
 {
   {
     "next_after",
@@ -827,6 +827,18 @@ static const ProtobufCFieldDescriptor oversync__download__v1__pull_changes_reply
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "waited_us",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__PullChangesReply, waited_us),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__download__v1__pull_changes_reply__field_indices_by_name[] = {
   2,   /* field[2] = has_more */
@@ -835,12 +847,13 @@ static const unsigned oversync__download__v1__pull_changes_reply__field_indices_
   0,   /* field[0] = next_after */
   6,   /* field[6] = readable */
   3,   /* field[3] = rows */
+  7,   /* field[7] = waited_us */
   1,   /* field[1] = window_until */
 };
 static const ProtobufCIntRange oversync__download__v1__pull_changes_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_reply__descriptor =
 {
@@ -850,7 +863,7 @@ const ProtobufCMessageDescriptor oversync__download__v1__pull_changes_reply__des
   "Oversync__Download__V1__PullChangesReply",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__PullChangesReply),
-  7,
+  8,
   oversync__download__v1__pull_changes_reply__field_descriptors,
   oversync__download__v1__pull_changes_reply__field_indices_by_name,
   1,  oversync__download__v1__pull_changes_reply__number_ranges,
@@ -1023,7 +1036,7 @@ const ProtobufCMessageDescriptor oversync__download__v1__note_heads_request__des
   (ProtobufCMessageInit) oversync__download__v1__note_heads_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__download__v1__user_head__field_descriptors[3] =
+static const ProtobufCFieldDescriptor oversync__download__v1__user_head__field_descriptors[4] =
 {
   {
     "user",
@@ -1061,8 +1074,21 @@ static const ProtobufCFieldDescriptor oversync__download__v1__user_head__field_d
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "committed_us",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Download__V1__UserHead, committed_us),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__download__v1__user_head__field_indices_by_name[] = {
+  3,   /* field[3] = committed_us */
   1,   /* field[1] = last_seq */
   2,   /* field[2] = last_tag */
   0,   /* field[0] = user */
@@ -1070,7 +1096,7 @@ static const unsigned oversync__download__v1__user_head__field_indices_by_name[]
 static const ProtobufCIntRange oversync__download__v1__user_head__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor oversync__download__v1__user_head__descriptor =
 {
@@ -1080,7 +1106,7 @@ const ProtobufCMessageDescriptor oversync__download__v1__user_head__descriptor =
   "Oversync__Download__V1__UserHead",
   "oversync.download.v1",
   sizeof(Oversync__Download__V1__UserHead),
-  3,
+  4,
   oversync__download__v1__user_head__field_descriptors,
   oversync__download__v1__user_head__field_indices_by_name,
   1,  oversync__download__v1__user_head__number_ranges,

@@ -108,10 +108,14 @@ struct  Oversync__Download__V1__PullChangesReply
    * The fingerprint of the tables that this page is of, for callers that sent one.
    */
   char *readable;
+  /*
+   * Microseconds of the call that were spent waiting for news.
+   */
+  uint64_t waited_us;
 };
 #define OVERSYNC__DOWNLOAD__V1__PULL_CHANGES_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__pull_changes_reply__descriptor) \
-    , 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string }
+    , 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Oversync__Download__V1__WatchHeadRequest
@@ -170,10 +174,14 @@ struct  Oversync__Download__V1__UserHead
    * Of the change at last_seq; 0: not known.
    */
   uint64_t last_tag;
+  /*
+   * When last_seq was committed, in microseconds since 1970; 0: not known, or a while ago.
+   */
+  int64_t committed_us;
 };
 #define OVERSYNC__DOWNLOAD__V1__USER_HEAD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__download__v1__user_head__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0, 0 }
 
 
 struct  Oversync__Download__V1__NoteHeadsReply

@@ -373,7 +373,7 @@ const ProtobufCMessageDescriptor oversync__rpc__v1__hello__descriptor =
   (ProtobufCMessageInit) oversync__rpc__v1__hello__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__rpc__v1__caller_identity__field_descriptors[4] =
+static const ProtobufCFieldDescriptor oversync__rpc__v1__caller_identity__field_descriptors[5] =
 {
   {
     "user",
@@ -423,17 +423,30 @@ static const ProtobufCFieldDescriptor oversync__rpc__v1__caller_identity__field_
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "key_kinds",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Oversync__Rpc__V1__CallerIdentity, n_key_kinds),
+    offsetof(Oversync__Rpc__V1__CallerIdentity, key_kinds),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__rpc__v1__caller_identity__field_indices_by_name[] = {
   1,   /* field[1] = device */
   3,   /* field[3] = issuer */
+  4,   /* field[4] = key_kinds */
   2,   /* field[2] = roles */
   0,   /* field[0] = user */
 };
 static const ProtobufCIntRange oversync__rpc__v1__caller_identity__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor oversync__rpc__v1__caller_identity__descriptor =
 {
@@ -443,7 +456,7 @@ const ProtobufCMessageDescriptor oversync__rpc__v1__caller_identity__descriptor 
   "Oversync__Rpc__V1__CallerIdentity",
   "oversync.rpc.v1",
   sizeof(Oversync__Rpc__V1__CallerIdentity),
-  4,
+  5,
   oversync__rpc__v1__caller_identity__field_descriptors,
   oversync__rpc__v1__caller_identity__field_indices_by_name,
   1,  oversync__rpc__v1__caller_identity__number_ranges,
@@ -527,7 +540,7 @@ const ProtobufCMessageDescriptor oversync__rpc__v1__failure__descriptor =
   (ProtobufCMessageInit) oversync__rpc__v1__failure__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__rpc__v1__frame_header__field_descriptors[11] =
+static const ProtobufCFieldDescriptor oversync__rpc__v1__frame_header__field_descriptors[12] =
 {
   {
     "kind",
@@ -661,6 +674,18 @@ static const ProtobufCFieldDescriptor oversync__rpc__v1__frame_header__field_des
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "tracestate",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Rpc__V1__FrameHeader, tracestate),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__rpc__v1__frame_header__field_indices_by_name[] = {
   1,   /* field[1] = call_id */
@@ -674,11 +699,12 @@ static const unsigned oversync__rpc__v1__frame_header__field_indices_by_name[] =
   9,   /* field[9] = part_credit */
   4,   /* field[4] = request_id */
   5,   /* field[5] = traceparent */
+  11,   /* field[11] = tracestate */
 };
 static const ProtobufCIntRange oversync__rpc__v1__frame_header__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor oversync__rpc__v1__frame_header__descriptor =
 {
@@ -688,7 +714,7 @@ const ProtobufCMessageDescriptor oversync__rpc__v1__frame_header__descriptor =
   "Oversync__Rpc__V1__FrameHeader",
   "oversync.rpc.v1",
   sizeof(Oversync__Rpc__V1__FrameHeader),
-  11,
+  12,
   oversync__rpc__v1__frame_header__field_descriptors,
   oversync__rpc__v1__frame_header__field_indices_by_name,
   1,  oversync__rpc__v1__frame_header__number_ranges,

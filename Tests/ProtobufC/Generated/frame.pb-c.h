@@ -162,10 +162,15 @@ struct  Oversync__Rpc__V1__CallerIdentity
    * Who issued the token, where it says so.
    */
   char *issuer;
+  /*
+   * The kinds of keys that the client asks for, of those that older clients do not know.
+   */
+  size_t n_key_kinds;
+  char **key_kinds;
 };
 #define OVERSYNC__RPC__V1__CALLER_IDENTITY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__rpc__v1__caller_identity__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string, 0,NULL }
 
 
 /*
@@ -231,10 +236,14 @@ struct  Oversync__Rpc__V1__FrameHeader
    * CALL: the address of the client behind the gateway, where the method records it.
    */
   char *client_address;
+  /*
+   * CALL: the tracestate that came with the trace context, empty when there is none.
+   */
+  char *tracestate;
 };
 #define OVERSYNC__RPC__V1__FRAME_HEADER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__rpc__v1__frame_header__descriptor) \
-    , OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_UNSPECIFIED, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, 0, NULL, 0, (char *)protobuf_c_empty_string }
+    , OVERSYNC__RPC__V1__FRAME_KIND__FRAME_KIND_UNSPECIFIED, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, 0, NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 /* Oversync__Rpc__V1__ServerStatus methods */

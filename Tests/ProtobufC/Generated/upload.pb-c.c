@@ -1177,6 +1177,186 @@ void   oversync__upload__v1__show_user_reply__free_unpacked
   assert(message->base.descriptor == &oversync__upload__v1__show_user_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   oversync__upload__v1__report_device_request__init
+                     (Oversync__Upload__V1__ReportDeviceRequest         *message)
+{
+  static const Oversync__Upload__V1__ReportDeviceRequest init_value = OVERSYNC__UPLOAD__V1__REPORT_DEVICE_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__report_device_request__get_packed_size
+                     (const Oversync__Upload__V1__ReportDeviceRequest *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__report_device_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__report_device_request__pack
+                     (const Oversync__Upload__V1__ReportDeviceRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__report_device_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__report_device_request__pack_to_buffer
+                     (const Oversync__Upload__V1__ReportDeviceRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__report_device_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__ReportDeviceRequest *
+       oversync__upload__v1__report_device_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__ReportDeviceRequest *)
+     protobuf_c_message_unpack (&oversync__upload__v1__report_device_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__report_device_request__free_unpacked
+                     (Oversync__Upload__V1__ReportDeviceRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__report_device_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__report_device_reply__init
+                     (Oversync__Upload__V1__ReportDeviceReply         *message)
+{
+  static const Oversync__Upload__V1__ReportDeviceReply init_value = OVERSYNC__UPLOAD__V1__REPORT_DEVICE_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__report_device_reply__get_packed_size
+                     (const Oversync__Upload__V1__ReportDeviceReply *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__report_device_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__report_device_reply__pack
+                     (const Oversync__Upload__V1__ReportDeviceReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__report_device_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__report_device_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__ReportDeviceReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__report_device_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__ReportDeviceReply *
+       oversync__upload__v1__report_device_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__ReportDeviceReply *)
+     protobuf_c_message_unpack (&oversync__upload__v1__report_device_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__report_device_reply__free_unpacked
+                     (Oversync__Upload__V1__ReportDeviceReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__report_device_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__inspect_request__init
+                     (Oversync__Upload__V1__InspectRequest         *message)
+{
+  static const Oversync__Upload__V1__InspectRequest init_value = OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__inspect_request__get_packed_size
+                     (const Oversync__Upload__V1__InspectRequest *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__inspect_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__inspect_request__pack
+                     (const Oversync__Upload__V1__InspectRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__inspect_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__inspect_request__pack_to_buffer
+                     (const Oversync__Upload__V1__InspectRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__inspect_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__InspectRequest *
+       oversync__upload__v1__inspect_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__InspectRequest *)
+     protobuf_c_message_unpack (&oversync__upload__v1__inspect_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__inspect_request__free_unpacked
+                     (Oversync__Upload__V1__InspectRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__inspect_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__inspect_reply__init
+                     (Oversync__Upload__V1__InspectReply         *message)
+{
+  static const Oversync__Upload__V1__InspectReply init_value = OVERSYNC__UPLOAD__V1__INSPECT_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__inspect_reply__get_packed_size
+                     (const Oversync__Upload__V1__InspectReply *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__inspect_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__inspect_reply__pack
+                     (const Oversync__Upload__V1__InspectReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__inspect_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__inspect_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__InspectReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__inspect_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__InspectReply *
+       oversync__upload__v1__inspect_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__InspectReply *)
+     protobuf_c_message_unpack (&oversync__upload__v1__inspect_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__inspect_reply__free_unpacked
+                     (Oversync__Upload__V1__InspectReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__inspect_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor oversync__upload__v1__record_refusal_request__field_descriptors[3] =
 {
   {
@@ -1361,7 +1541,7 @@ const ProtobufCMessageDescriptor oversync__upload__v1__record_settings_reply__de
   (ProtobufCMessageInit) oversync__upload__v1__record_settings_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__upload__v1__push_changes_request__field_descriptors[5] =
+static const ProtobufCFieldDescriptor oversync__upload__v1__push_changes_request__field_descriptors[6] =
 {
   {
     "atomic",
@@ -1423,6 +1603,18 @@ static const ProtobufCFieldDescriptor oversync__upload__v1__push_changes_request
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "report",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__PushChangesRequest, report),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__upload__v1__push_changes_request__field_indices_by_name[] = {
   2,   /* field[2] = as_protobuf */
@@ -1430,11 +1622,12 @@ static const unsigned oversync__upload__v1__push_changes_request__field_indices_
   1,   /* field[1] = epoch */
   3,   /* field[3] = history_seq */
   4,   /* field[4] = history_tag */
+  5,   /* field[5] = report */
 };
 static const ProtobufCIntRange oversync__upload__v1__push_changes_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_request__descriptor =
 {
@@ -1444,7 +1637,7 @@ const ProtobufCMessageDescriptor oversync__upload__v1__push_changes_request__des
   "Oversync__Upload__V1__PushChangesRequest",
   "oversync.upload.v1",
   sizeof(Oversync__Upload__V1__PushChangesRequest),
-  5,
+  6,
   oversync__upload__v1__push_changes_request__field_descriptors,
   oversync__upload__v1__push_changes_request__field_indices_by_name,
   1,  oversync__upload__v1__push_changes_request__number_ranges,
@@ -2512,7 +2705,7 @@ const ProtobufCMessageDescriptor oversync__upload__v1__list_devices_reply__descr
   (ProtobufCMessageInit) oversync__upload__v1__list_devices_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__upload__v1__device_record__field_descriptors[6] =
+static const ProtobufCFieldDescriptor oversync__upload__v1__device_record__field_descriptors[11] =
 {
   {
     "user",
@@ -2586,19 +2779,84 @@ static const ProtobufCFieldDescriptor oversync__upload__v1__device_record__field
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "reported",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__DeviceRecord, reported),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "report",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__DeviceRecord, report),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "token_rejected",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__DeviceRecord, token_rejected),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "rejection",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__DeviceRecord, rejection),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "log_end",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__DeviceRecord, log_end),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__upload__v1__device_record__field_indices_by_name[] = {
   1,   /* field[1] = device */
   3,   /* field[3] = first_seen */
   2,   /* field[2] = last_change_id */
   4,   /* field[4] = last_upload */
+  10,   /* field[10] = log_end */
+  9,   /* field[9] = rejection */
+  7,   /* field[7] = report */
+  6,   /* field[6] = reported */
   5,   /* field[5] = revoked */
+  8,   /* field[8] = token_rejected */
   0,   /* field[0] = user */
 };
 static const ProtobufCIntRange oversync__upload__v1__device_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor oversync__upload__v1__device_record__descriptor =
 {
@@ -2608,7 +2866,7 @@ const ProtobufCMessageDescriptor oversync__upload__v1__device_record__descriptor
   "Oversync__Upload__V1__DeviceRecord",
   "oversync.upload.v1",
   sizeof(Oversync__Upload__V1__DeviceRecord),
-  6,
+  11,
   oversync__upload__v1__device_record__field_descriptors,
   oversync__upload__v1__device_record__field_indices_by_name,
   1,  oversync__upload__v1__device_record__number_ranges,
@@ -2755,7 +3013,7 @@ const ProtobufCMessageDescriptor oversync__upload__v1__show_user_request__descri
   (ProtobufCMessageInit) oversync__upload__v1__show_user_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__upload__v1__show_user_reply__field_descriptors[5] =
+static const ProtobufCFieldDescriptor oversync__upload__v1__show_user_reply__field_descriptors[12] =
 {
   {
     "last_sequence",
@@ -2817,18 +3075,109 @@ static const ProtobufCFieldDescriptor oversync__upload__v1__show_user_reply__fie
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "rows",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ShowUserReply, rows),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ShowUserReply, bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "row_quota",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ShowUserReply, row_quota),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "byte_quota",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ShowUserReply, byte_quota),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "device_quota",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ShowUserReply, device_quota),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "is_counted",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ShowUserReply, is_counted),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "more_rows",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ShowUserReply, more_rows),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__upload__v1__show_user_reply__field_indices_by_name[] = {
+  8,   /* field[8] = byte_quota */
+  6,   /* field[6] = bytes */
+  9,   /* field[9] = device_quota */
   2,   /* field[2] = devices */
   1,   /* field[1] = floor */
+  10,   /* field[10] = is_counted */
   0,   /* field[0] = last_sequence */
+  11,   /* field[11] = more_rows */
   4,   /* field[4] = rejected_changes */
   3,   /* field[3] = revoked_devices */
+  7,   /* field[7] = row_quota */
+  5,   /* field[5] = rows */
 };
 static const ProtobufCIntRange oversync__upload__v1__show_user_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor oversync__upload__v1__show_user_reply__descriptor =
 {
@@ -2838,14 +3187,281 @@ const ProtobufCMessageDescriptor oversync__upload__v1__show_user_reply__descript
   "Oversync__Upload__V1__ShowUserReply",
   "oversync.upload.v1",
   sizeof(Oversync__Upload__V1__ShowUserReply),
-  5,
+  12,
   oversync__upload__v1__show_user_reply__field_descriptors,
   oversync__upload__v1__show_user_reply__field_indices_by_name,
   1,  oversync__upload__v1__show_user_reply__number_ranges,
   (ProtobufCMessageInit) oversync__upload__v1__show_user_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[11] =
+static const ProtobufCFieldDescriptor oversync__upload__v1__report_device_request__field_descriptors[2] =
+{
+  {
+    "report",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ReportDeviceRequest, report),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "rejection",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__ReportDeviceRequest, rejection),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__report_device_request__field_indices_by_name[] = {
+  1,   /* field[1] = rejection */
+  0,   /* field[0] = report */
+};
+static const ProtobufCIntRange oversync__upload__v1__report_device_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__report_device_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.ReportDeviceRequest",
+  "ReportDeviceRequest",
+  "Oversync__Upload__V1__ReportDeviceRequest",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__ReportDeviceRequest),
+  2,
+  oversync__upload__v1__report_device_request__field_descriptors,
+  oversync__upload__v1__report_device_request__field_indices_by_name,
+  1,  oversync__upload__v1__report_device_request__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__report_device_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define oversync__upload__v1__report_device_reply__field_descriptors NULL
+#define oversync__upload__v1__report_device_reply__field_indices_by_name NULL
+#define oversync__upload__v1__report_device_reply__number_ranges NULL
+const ProtobufCMessageDescriptor oversync__upload__v1__report_device_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.ReportDeviceReply",
+  "ReportDeviceReply",
+  "Oversync__Upload__V1__ReportDeviceReply",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__ReportDeviceReply),
+  0,
+  oversync__upload__v1__report_device_reply__field_descriptors,
+  oversync__upload__v1__report_device_reply__field_indices_by_name,
+  0,  oversync__upload__v1__report_device_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__report_device_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue oversync__upload__v1__inspect_request__view__enum_values_by_number[7] =
+{
+  { "VIEW_UNSPECIFIED", "OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__VIEW_UNSPECIFIED", 0 },
+  { "OVERVIEW", "OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__OVERVIEW", 1 },
+  { "TABLES", "OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__TABLES", 2 },
+  { "DEVICE", "OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__DEVICE", 3 },
+  { "ROW", "OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__ROW", 4 },
+  { "CONFLICTS", "OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__CONFLICTS", 5 },
+  { "AUDIT", "OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__AUDIT", 6 },
+};
+static const ProtobufCIntRange oversync__upload__v1__inspect_request__view__value_ranges[] = {
+{0, 0},{0, 7}
+};
+static const ProtobufCEnumValueIndex oversync__upload__v1__inspect_request__view__enum_values_by_name[7] =
+{
+  { "AUDIT", 6 },
+  { "CONFLICTS", 5 },
+  { "DEVICE", 3 },
+  { "OVERVIEW", 1 },
+  { "ROW", 4 },
+  { "TABLES", 2 },
+  { "VIEW_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor oversync__upload__v1__inspect_request__view__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.InspectRequest.View",
+  "View",
+  "Oversync__Upload__V1__InspectRequest__View",
+  "oversync.upload.v1",
+  7,
+  oversync__upload__v1__inspect_request__view__enum_values_by_number,
+  7,
+  oversync__upload__v1__inspect_request__view__enum_values_by_name,
+  1,
+  oversync__upload__v1__inspect_request__view__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor oversync__upload__v1__inspect_request__field_descriptors[9] =
+{
+  {
+    "view",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__InspectRequest, view),
+    &oversync__upload__v1__inspect_request__view__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "user",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__InspectRequest, user),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "device",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__InspectRequest, device),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "schema",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__InspectRequest, schema),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "table",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__InspectRequest, table),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "key",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__InspectRequest, key),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "before",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__InspectRequest, before),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "limit",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__InspectRequest, limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "action",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__InspectRequest, action),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned oversync__upload__v1__inspect_request__field_indices_by_name[] = {
+  8,   /* field[8] = action */
+  6,   /* field[6] = before */
+  2,   /* field[2] = device */
+  5,   /* field[5] = key */
+  7,   /* field[7] = limit */
+  3,   /* field[3] = schema */
+  4,   /* field[4] = table */
+  1,   /* field[1] = user */
+  0,   /* field[0] = view */
+};
+static const ProtobufCIntRange oversync__upload__v1__inspect_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 9 }
+};
+const ProtobufCMessageDescriptor oversync__upload__v1__inspect_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.InspectRequest",
+  "InspectRequest",
+  "Oversync__Upload__V1__InspectRequest",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__InspectRequest),
+  9,
+  oversync__upload__v1__inspect_request__field_descriptors,
+  oversync__upload__v1__inspect_request__field_indices_by_name,
+  1,  oversync__upload__v1__inspect_request__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__inspect_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define oversync__upload__v1__inspect_reply__field_descriptors NULL
+#define oversync__upload__v1__inspect_reply__field_indices_by_name NULL
+#define oversync__upload__v1__inspect_reply__number_ranges NULL
+const ProtobufCMessageDescriptor oversync__upload__v1__inspect_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.InspectReply",
+  "InspectReply",
+  "Oversync__Upload__V1__InspectReply",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__InspectReply),
+  0,
+  oversync__upload__v1__inspect_reply__field_descriptors,
+  oversync__upload__v1__inspect_reply__field_indices_by_name,
+  0,  oversync__upload__v1__inspect_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__inspect_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[13] =
 {
   { "PushChanges", &oversync__upload__v1__push_changes_request__descriptor, &oversync__upload__v1__push_changes_reply__descriptor },
   { "NoteHydration", &oversync__upload__v1__note_hydration_request__descriptor, &oversync__upload__v1__note_hydration_reply__descriptor },
@@ -2856,18 +3472,22 @@ static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_desc
   { "ListDevices", &oversync__upload__v1__list_devices_request__descriptor, &oversync__upload__v1__list_devices_reply__descriptor },
   { "SetDeviceAccess", &oversync__upload__v1__set_device_access_request__descriptor, &oversync__upload__v1__set_device_access_reply__descriptor },
   { "ShowUser", &oversync__upload__v1__show_user_request__descriptor, &oversync__upload__v1__show_user_reply__descriptor },
+  { "Inspect", &oversync__upload__v1__inspect_request__descriptor, &oversync__upload__v1__inspect_reply__descriptor },
+  { "ReportDevice", &oversync__upload__v1__report_device_request__descriptor, &oversync__upload__v1__report_device_reply__descriptor },
   { "RecordRefusal", &oversync__upload__v1__record_refusal_request__descriptor, &oversync__upload__v1__record_refusal_reply__descriptor },
   { "RecordSettings", &oversync__upload__v1__record_settings_request__descriptor, &oversync__upload__v1__record_settings_reply__descriptor },
 };
 const unsigned oversync__upload__v1__upload__method_indices_by_name[] = {
   3,        /* ClaimDevice */
+  9,        /* Inspect */
   6,        /* ListDevices */
   4,        /* ListFailures */
   1,        /* NoteHydration */
   0,        /* PushChanges */
   2,        /* ReadCapabilities */
-  9,        /* RecordRefusal */
-  10,        /* RecordSettings */
+  11,        /* RecordRefusal */
+  12,        /* RecordSettings */
+  10,        /* ReportDevice */
   5,        /* RetryFailure */
   7,        /* SetDeviceAccess */
   8         /* ShowUser */
@@ -2879,7 +3499,7 @@ const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor =
   "Upload",
   "Oversync__Upload__V1__Upload",
   "oversync.upload.v1",
-  11,
+  13,
   oversync__upload__v1__upload__method_descriptors,
   oversync__upload__v1__upload__method_indices_by_name
 };
@@ -2955,13 +3575,29 @@ void oversync__upload__v1__upload__show_user(ProtobufCService *service,
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
   service->invoke(service, 8, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
+void oversync__upload__v1__upload__inspect(ProtobufCService *service,
+                                           const Oversync__Upload__V1__InspectRequest *input,
+                                           Oversync__Upload__V1__InspectReply_Closure closure,
+                                           void *closure_data)
+{
+  assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
+  service->invoke(service, 9, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void oversync__upload__v1__upload__report_device(ProtobufCService *service,
+                                                 const Oversync__Upload__V1__ReportDeviceRequest *input,
+                                                 Oversync__Upload__V1__ReportDeviceReply_Closure closure,
+                                                 void *closure_data)
+{
+  assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
+  service->invoke(service, 10, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
 void oversync__upload__v1__upload__record_refusal(ProtobufCService *service,
                                                   const Oversync__Upload__V1__RecordRefusalRequest *input,
                                                   Oversync__Upload__V1__RecordRefusalReply_Closure closure,
                                                   void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 9, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 11, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__record_settings(ProtobufCService *service,
                                                    const Oversync__Upload__V1__RecordSettingsRequest *input,
@@ -2969,7 +3605,7 @@ void oversync__upload__v1__upload__record_settings(ProtobufCService *service,
                                                    void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 10, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 12, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *service,
                                          Oversync__Upload__V1__Upload_ServiceDestroy destroy)

@@ -41,10 +41,42 @@ typedef struct Oversync__Upload__V1__SetDeviceAccessRequest Oversync__Upload__V1
 typedef struct Oversync__Upload__V1__SetDeviceAccessReply Oversync__Upload__V1__SetDeviceAccessReply;
 typedef struct Oversync__Upload__V1__ShowUserRequest Oversync__Upload__V1__ShowUserRequest;
 typedef struct Oversync__Upload__V1__ShowUserReply Oversync__Upload__V1__ShowUserReply;
+typedef struct Oversync__Upload__V1__ReportDeviceRequest Oversync__Upload__V1__ReportDeviceRequest;
+typedef struct Oversync__Upload__V1__ReportDeviceReply Oversync__Upload__V1__ReportDeviceReply;
+typedef struct Oversync__Upload__V1__InspectRequest Oversync__Upload__V1__InspectRequest;
+typedef struct Oversync__Upload__V1__InspectReply Oversync__Upload__V1__InspectReply;
 
 
 /* --- enums --- */
 
+typedef enum _Oversync__Upload__V1__InspectRequest__View {
+  OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__VIEW_UNSPECIFIED = 0,
+  /*
+   * The database at a glance.
+   */
+  OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__OVERVIEW = 1,
+  /*
+   * The registered tables.
+   */
+  OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__TABLES = 2,
+  /*
+   * Why a device does not sync: user and device.
+   */
+  OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__DEVICE = 3,
+  /*
+   * The changes of a row that the log has: user, schema, table and key.
+   */
+  OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__ROW = 4,
+  /*
+   * The last conflicts that this replica has answered.
+   */
+  OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__CONFLICTS = 5,
+  /*
+   * The audit: action, before and limit.
+   */
+  OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__AUDIT = 6
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW)
+} Oversync__Upload__V1__InspectRequest__View;
 
 /* --- messages --- */
 
@@ -132,10 +164,14 @@ struct  Oversync__Upload__V1__PushChangesRequest
    */
   int64_t history_seq;
   uint64_t history_tag;
+  /*
+   * What the device says of itself, as its header has it; empty when it did not say.
+   */
+  char *report;
 };
 #define OVERSYNC__UPLOAD__V1__PUSH_CHANGES_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__push_changes_request__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, 0, 0, 0 }
+    , 0, (char *)protobuf_c_empty_string, 0, 0, 0, (char *)protobuf_c_empty_string }
 
 
 /*
@@ -416,10 +452,24 @@ struct  Oversync__Upload__V1__DeviceRecord
   int64_t first_seen;
   int64_t last_upload;
   int64_t revoked;
+  /*
+   * When the device last said something of itself, and that as a JSON object; 0 and empty: never.
+   */
+  int64_t reported;
+  char *report;
+  /*
+   * When a token of it was last rejected, and why; 0 and empty: never since it was last heard of.
+   */
+  int64_t token_rejected;
+  char *rejection;
+  /*
+   * The last sequence of the user's log.
+   */
+  int64_t log_end;
 };
 #define OVERSYNC__UPLOAD__V1__DEVICE_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__device_record__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Oversync__Upload__V1__SetDeviceAccessRequest
@@ -471,10 +521,91 @@ struct  Oversync__Upload__V1__ShowUserReply
    * Changes that a table has refused and that nothing has settled since.
    */
   int64_t rejected_changes;
+  /*
+   * That are not deleted.
+   */
+  int64_t rows;
+  /*
+   * That the rows count with; 0 unless is_counted.
+   */
+  int64_t bytes;
+  /*
+   * What the user may have; 0: no quota.
+   */
+  int64_t row_quota;
+  int64_t byte_quota;
+  int64_t device_quota;
+  /*
+   * The rows are counted to the end of the log, as they are for quotas of rows or bytes.
+   */
+  protobuf_c_boolean is_counted;
+  /*
+   * There may be more rows: no more were counted.
+   */
+  protobuf_c_boolean more_rows;
 };
 #define OVERSYNC__UPLOAD__V1__SHOW_USER_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__show_user_reply__descriptor) \
-    , 0, 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+
+struct  Oversync__Upload__V1__ReportDeviceRequest
+{
+  ProtobufCMessage base;
+  /*
+   * As its header has it; empty for a rejected token.
+   */
+  char *report;
+  /*
+   * Why a token of the device, with a good signature, was rejected: such as expired.
+   */
+  char *rejection;
+};
+#define OVERSYNC__UPLOAD__V1__REPORT_DEVICE_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__report_device_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+struct  Oversync__Upload__V1__ReportDeviceReply
+{
+  ProtobufCMessage base;
+};
+#define OVERSYNC__UPLOAD__V1__REPORT_DEVICE_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__report_device_reply__descriptor) \
+     }
+
+
+struct  Oversync__Upload__V1__InspectRequest
+{
+  ProtobufCMessage base;
+  Oversync__Upload__V1__InspectRequest__View view;
+  char *user;
+  char *device;
+  char *schema;
+  char *table;
+  char *key;
+  /*
+   * Only rows of the audit with smaller numbers; 0: any.
+   */
+  int64_t before;
+  int32_t limit;
+  /*
+   * Empty: any.
+   */
+  char *action;
+};
+#define OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__inspect_request__descriptor) \
+    , OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__VIEW_UNSPECIFIED, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string }
+
+
+struct  Oversync__Upload__V1__InspectReply
+{
+  ProtobufCMessage base;
+};
+#define OVERSYNC__UPLOAD__V1__INSPECT_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__inspect_reply__descriptor) \
+     }
 
 
 /* Oversync__Upload__V1__RecordRefusalRequest methods */
@@ -971,6 +1102,82 @@ Oversync__Upload__V1__ShowUserReply *
 void   oversync__upload__v1__show_user_reply__free_unpacked
                      (Oversync__Upload__V1__ShowUserReply *message,
                       ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__ReportDeviceRequest methods */
+void   oversync__upload__v1__report_device_request__init
+                     (Oversync__Upload__V1__ReportDeviceRequest         *message);
+size_t oversync__upload__v1__report_device_request__get_packed_size
+                     (const Oversync__Upload__V1__ReportDeviceRequest   *message);
+size_t oversync__upload__v1__report_device_request__pack
+                     (const Oversync__Upload__V1__ReportDeviceRequest   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__report_device_request__pack_to_buffer
+                     (const Oversync__Upload__V1__ReportDeviceRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__ReportDeviceRequest *
+       oversync__upload__v1__report_device_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__report_device_request__free_unpacked
+                     (Oversync__Upload__V1__ReportDeviceRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__ReportDeviceReply methods */
+void   oversync__upload__v1__report_device_reply__init
+                     (Oversync__Upload__V1__ReportDeviceReply         *message);
+size_t oversync__upload__v1__report_device_reply__get_packed_size
+                     (const Oversync__Upload__V1__ReportDeviceReply   *message);
+size_t oversync__upload__v1__report_device_reply__pack
+                     (const Oversync__Upload__V1__ReportDeviceReply   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__report_device_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__ReportDeviceReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__ReportDeviceReply *
+       oversync__upload__v1__report_device_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__report_device_reply__free_unpacked
+                     (Oversync__Upload__V1__ReportDeviceReply *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__InspectRequest methods */
+void   oversync__upload__v1__inspect_request__init
+                     (Oversync__Upload__V1__InspectRequest         *message);
+size_t oversync__upload__v1__inspect_request__get_packed_size
+                     (const Oversync__Upload__V1__InspectRequest   *message);
+size_t oversync__upload__v1__inspect_request__pack
+                     (const Oversync__Upload__V1__InspectRequest   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__inspect_request__pack_to_buffer
+                     (const Oversync__Upload__V1__InspectRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__InspectRequest *
+       oversync__upload__v1__inspect_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__inspect_request__free_unpacked
+                     (Oversync__Upload__V1__InspectRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__InspectReply methods */
+void   oversync__upload__v1__inspect_reply__init
+                     (Oversync__Upload__V1__InspectReply         *message);
+size_t oversync__upload__v1__inspect_reply__get_packed_size
+                     (const Oversync__Upload__V1__InspectReply   *message);
+size_t oversync__upload__v1__inspect_reply__pack
+                     (const Oversync__Upload__V1__InspectReply   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__inspect_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__InspectReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__InspectReply *
+       oversync__upload__v1__inspect_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__inspect_reply__free_unpacked
+                     (Oversync__Upload__V1__InspectReply *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Oversync__Upload__V1__RecordRefusalRequest_Closure)
@@ -1051,6 +1258,18 @@ typedef void (*Oversync__Upload__V1__ShowUserRequest_Closure)
 typedef void (*Oversync__Upload__V1__ShowUserReply_Closure)
                  (const Oversync__Upload__V1__ShowUserReply *message,
                   void *closure_data);
+typedef void (*Oversync__Upload__V1__ReportDeviceRequest_Closure)
+                 (const Oversync__Upload__V1__ReportDeviceRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__ReportDeviceReply_Closure)
+                 (const Oversync__Upload__V1__ReportDeviceReply *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__InspectRequest_Closure)
+                 (const Oversync__Upload__V1__InspectRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__InspectReply_Closure)
+                 (const Oversync__Upload__V1__InspectReply *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -1094,6 +1313,14 @@ struct Oversync__Upload__V1__Upload_Service
                     const Oversync__Upload__V1__ShowUserRequest *input,
                     Oversync__Upload__V1__ShowUserReply_Closure closure,
                     void *closure_data);
+  void (*inspect)(Oversync__Upload__V1__Upload_Service *service,
+                  const Oversync__Upload__V1__InspectRequest *input,
+                  Oversync__Upload__V1__InspectReply_Closure closure,
+                  void *closure_data);
+  void (*report_device)(Oversync__Upload__V1__Upload_Service *service,
+                        const Oversync__Upload__V1__ReportDeviceRequest *input,
+                        Oversync__Upload__V1__ReportDeviceReply_Closure closure,
+                        void *closure_data);
   void (*record_refusal)(Oversync__Upload__V1__Upload_Service *service,
                          const Oversync__Upload__V1__RecordRefusalRequest *input,
                          Oversync__Upload__V1__RecordRefusalReply_Closure closure,
@@ -1119,6 +1346,8 @@ void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *s
       function_prefix__ ## list_devices,\
       function_prefix__ ## set_device_access,\
       function_prefix__ ## show_user,\
+      function_prefix__ ## inspect,\
+      function_prefix__ ## report_device,\
       function_prefix__ ## record_refusal,\
       function_prefix__ ## record_settings  }
 void oversync__upload__v1__upload__push_changes(ProtobufCService *service,
@@ -1157,6 +1386,14 @@ void oversync__upload__v1__upload__show_user(ProtobufCService *service,
                                              const Oversync__Upload__V1__ShowUserRequest *input,
                                              Oversync__Upload__V1__ShowUserReply_Closure closure,
                                              void *closure_data);
+void oversync__upload__v1__upload__inspect(ProtobufCService *service,
+                                           const Oversync__Upload__V1__InspectRequest *input,
+                                           Oversync__Upload__V1__InspectReply_Closure closure,
+                                           void *closure_data);
+void oversync__upload__v1__upload__report_device(ProtobufCService *service,
+                                                 const Oversync__Upload__V1__ReportDeviceRequest *input,
+                                                 Oversync__Upload__V1__ReportDeviceReply_Closure closure,
+                                                 void *closure_data);
 void oversync__upload__v1__upload__record_refusal(ProtobufCService *service,
                                                   const Oversync__Upload__V1__RecordRefusalRequest *input,
                                                   Oversync__Upload__V1__RecordRefusalReply_Closure closure,
@@ -1194,6 +1431,11 @@ extern const ProtobufCMessageDescriptor oversync__upload__v1__set_device_access_
 extern const ProtobufCMessageDescriptor oversync__upload__v1__set_device_access_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__show_user_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__show_user_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__report_device_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__report_device_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__inspect_request__descriptor;
+extern const ProtobufCEnumDescriptor    oversync__upload__v1__inspect_request__view__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__inspect_reply__descriptor;
 extern const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor;
 
 PROTOBUF_C__END_DECLS

@@ -291,6 +291,21 @@ struct CompactionTests {
         }
     }
 
+    @Test("A payload that no function reads stays, and does not keep others from being removed")
+    func unreadable() async throws {
+        try await SyncedDatabase.with { database in
+            try await database.execute(
+                #"""
+                INSERT INTO s.notes (id, owner)
+                    SELECT gen_random_uuid(), 'ann' FROM generate_series(1, 3);
+                UPDATE s.notes SET title = '1';
+                UPDATE sync.change_log SET payload = '{"title":"\u0000"}' WHERE seq = 2;
+                """#)
+            let retention = Retention(superseded: 0, tombstones: 0)
+            #expect(try await database.compact(retention) == .init(users: 1, superseded: 2))
+        }
+    }
+
     @Test("A log longer than one stretch is compacted to its end")
     func stretches() async throws {
         try await SyncedDatabase.with { database in

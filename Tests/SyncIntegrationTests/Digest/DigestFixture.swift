@@ -115,7 +115,8 @@ extension SyncedDatabase {
     private static func context(_ user: String, _ roles: [String]) -> CallContext {
         CallContext(
             requestID: "test", deadline: .now + .seconds(60),
-            caller: CallerIdentity(user: user, device: "reader", roles: roles))
+            caller: CallerIdentity(
+                user: user, device: "reader", roles: roles, keyKinds: keyKinds))
     }
 
     /// The sums of all tables that have rows: `table live sum`.

@@ -67,11 +67,12 @@ struct ManyDevicesTests {
                 (scope, "'device-1', \(SourceNames.alongWithPage)"), (scope, "'device-1', 0"),
                 (DownloadStatements.ReadPage.statement, "\(page), 'device-1'"),
                 (DownloadStatements.ReadPage.statement, "\(page), NULL"),
+                (DownloadStatements.ReadWholePage.statement, "0, 100, 100"),
                 (DownloadStatements.ReadSourceNames.statement, "'{1}'"),
                 (DownloadStatements.ReadBootstrap.statement, "'device-1'"),
                 (UploadStatements.ReadSource.statement, "'device-1'"),
                 (UploadStatements.ReadKnownChanges.statement, "'device-1', '{1}', '{1}', '{}'"),
-                (UploadStatements.CreateSource.statement, "'device-new'"),
+                (UploadStatements.CreateSource.statement, "'device-new', NULL"),
             ]
             for (statement, values) in attempts {
                 let one = try await Self.buffers(statement, values, of: "ann", database)

@@ -5,6 +5,7 @@ import Postgres
 import Protos
 import RPC
 import Sidecar
+import Telemetry
 import Testing
 
 @testable import DownloadService
@@ -175,18 +176,22 @@ struct TableRightsTests {
         }
     }
 
-    @Test("Of one user a few requests wait for the catalog; others' are not refused for it")
-    func waitingPerUser() async throws {
+    @Test(
+        "Many devices of a user wait for the catalog at once, a few requests of each; others go on",
+        arguments: [true, false])
+    func waiting(isOneDevice: Bool) async throws {
         try await SyncedDatabase.with(tables: Self.tables, registered: Self.yaml) { database in
             let source = database.source
             _ = try await source.catalog()
             @Sendable func read(_ user: UserID, _ number: Int) async throws {
-                let caller = Caller(user: user, device: .init("d\(number)"), roles: [])
+                let device = DeviceID(isOneDevice ? "phone" : "d\(number)")
+                let caller = Caller(user: user, device: device, roles: [])
                 _ = try await source.catalog(
                     for: caller, told: "0123456789abcdef", by: .now + .seconds(20))
             }
             try await database.execute("BEGIN; LOCK TABLE sync.catalog")
-            let most = CatalogSource.waitingPerUser
+            let most =
+                isOneDevice ? CatalogSource.waitingPerDevice : CatalogSource.waitingPerUser
             try await withThrowingTaskGroup(of: Bool.self) { group in
                 func add(_ user: UserID, _ number: Int) {
                     group.addTask {
@@ -254,7 +259,8 @@ struct TableRightsTests {
     func watch() async throws {
         try await SyncedDatabase.with(tables: Self.tables, registered: Self.yaml) { database in
             let watch = WatchHead(
-                reader: database.reader, heads: database.heads, logger: SyncedDatabase.logger)
+                reader: database.reader, heads: database.heads,
+                metrics: DownloadMetrics(MetricsRegistry()), logger: SyncedDatabase.logger)
             @Sendable func end(
                 _ told: String, _ tell: @Sendable (Sequence64) -> Void = { _ in }
             ) async -> String? {

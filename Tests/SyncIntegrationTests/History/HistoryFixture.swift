@@ -24,20 +24,23 @@ extension SyncedDatabase {
 
     /// Puts everything back as it was, as a restore does and a standby that lacked the rest.
     /// Uploads and downloads find the same scopes.
-    func goBack() async throws {
-        try await execute(
-            """
-            BEGIN;
-            SET LOCAL session_replication_role = replica;
-            \(Self.returning.map {
-                """
-                DELETE FROM \($0.table);
-                INSERT INTO \($0.table) OVERRIDING SYSTEM VALUE SELECT * FROM kept.\($0.kept);
-                """
-            }.joined(separator: "\n"))
-            COMMIT;
-            """)
+    func goBack() async throws { try await execute("BEGIN; \(Self.goingBack)") }
+
+    /// The same in a transaction that is open, which holds locks, and commits it.
+    func goBack(on connection: PostgresConnection) async throws {
+        try await connection.execute(script: Self.goingBack)
     }
+
+    private static let goingBack = """
+        SET LOCAL session_replication_role = replica;
+        \(returning.map {
+            """
+            DELETE FROM \($0.table);
+            INSERT INTO \($0.table) OVERRIDING SYSTEM VALUE SELECT * FROM kept.\($0.kept);
+            """
+        }.joined(separator: "\n"))
+        COMMIT;
+        """
 
     /// What a restore into the same server does: a copy takes the database's place.
     func putCopyInPlace() async throws {

@@ -5,6 +5,7 @@ import Protos
 import RPC
 import Sidecar
 import Synchronization
+import Telemetry
 import Testing
 @testable import UploadService
 
@@ -136,7 +137,8 @@ struct IdleHistoryTests {
         _ fill: @Sendable (inout WatchHeadRequest) -> Void
     ) async -> String {
         let watch = WatchHead(
-            reader: database.reader, heads: database.heads, logger: SyncedDatabase.logger)
+            reader: database.reader, heads: database.heads,
+            metrics: DownloadMetrics(MetricsRegistry()), logger: SyncedDatabase.logger)
         var request = WatchHeadRequest()
         fill(&request)
         return await database.code { [request] in

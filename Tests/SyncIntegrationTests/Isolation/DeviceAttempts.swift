@@ -7,12 +7,6 @@ extension StatementAttempt {
     static let deviceAdministration = [
         StatementAttempt(DeviceAdministration.begin, .nobodysRows),
         StatementAttempt(DeviceAdministration.commit, .nobodysRows),
-        StatementAttempt(DeviceAdministration.createScope, .administrators) { bindings, _ in
-            bindings.bind(Stranger.user)
-        },
-        StatementAttempt(DeviceAdministration.lockScope, .administrators) { bindings, _ in
-            bindings.bind(Stranger.user)
-        },
         StatementAttempt(DeviceAdministration.List.statement, .administrators) { bindings, _ in
             for text in [Stranger.user, nil, "", ""] { bindings.bind(text) }
             bindings.bind(Int64(100))
@@ -21,6 +15,23 @@ extension StatementAttempt {
         StatementAttempt(DeviceAdministration.restore, .administrators, bindAccess),
         StatementAttempt(DeviceAdministration.ReadUser.statement, .administrators) { bindings, _ in
             bindings.bind(Stranger.user)
+            bindings.bind(DeviceAdministration.ReadUser.maximumRows)
+        },
+        StatementAttempt(DeviceAdministration.ReadQuotas.statement, .nobodysRows),
+        StatementAttempt(DeviceReports.write, .user("s.user_id = n.user_id")) { bindings, _ in
+            let row = #"{"user_id":"\#(Stranger.user)","device":"\#(Stranger.victimsDevice)","#
+            bindings.bind("[\(row)\"report\":{\"cursor\":0}}]")
+        },
+        StatementAttempt(RowHistory.Read.statement, .administrators) { bindings, stranger in
+            let row = stranger.victimsRows.first
+            bindings.bind(Stranger.user)
+            bindings.bind(row?.table)
+            bindings.bind(bytes: row?.key)
+            bindings.bind(Int64(10))
+        },
+        StatementAttempt(DeviceReports.ReadFacts.statement, .administrators) { bindings, _ in
+            for text in [Stranger.user, Stranger.victimsDevice] { bindings.bind(text) }
+            bindings.bind(DeviceReports.ReadFacts.maximumWaiting)
         },
     ]
 

@@ -37,6 +37,13 @@ extension StatementAttempt {
             bindings, _ in
             for text in ["here", "{}"] { bindings.bind(text) }
         },
+        StatementAttempt(
+            AuditStatements.ReadForAdministrators.statement, .administrators
+        ) { bindings, _ in
+            bindings.bind("device.revoke")
+            bindings.bind(Int64(0))
+            bindings.bind(Int32(10))
+        },
         StatementAttempt(AuditStatements.Read.statement, .administrators) { bindings, _ in
             AuditStatements.Read(query: AuditQuery()).bind(to: &bindings)
         },

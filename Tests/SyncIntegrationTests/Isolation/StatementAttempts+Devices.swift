@@ -1,4 +1,5 @@
 import Postgres
+import Sidecar
 
 @testable import UploadService
 
@@ -8,13 +9,13 @@ extension StatementAttempt {
         StatementAttempt(DeviceStatements.lockDevice, .nobodysRows) { bindings, _ in
             bindings.bind(Stranger.victimsDevice)
         },
-        StatementAttempt(DeviceStatements.lockScope, .user("user_id = $1")) { bindings, _ in
+        StatementAttempt(UserScope.lock, .user("user_id = $1")) { bindings, _ in
             bindings.bind(Stranger.user)
         },
         StatementAttempt(DeviceStatements.claim, .user("user_id = $1")) { bindings, _ in
             bindings.bind(Stranger.user)
             bindings.bind(Stranger.victimsDevice)
-            bindings.bind(Int64(1000))
+            for _ in 0..<2 { bindings.bind(Int64(1000)) }
         },
         StatementAttempt(
             DeviceStatements.ReadDeviceUse.statement, .user("user_id = $1")

@@ -23,7 +23,7 @@ struct StatementAttempt: Sendable {
     /// Every fixed statement of the services. Those that write come last: what they leave is the stranger's.
     static let all =
         transactions + catalog + keys + reads + downloads + administration
-        + deviceAdministration + audit + writes
+        + deviceAdministration + audit + partitions + writes
 
     private static let transactions = [
         UploadStatements.begin, UploadStatements.savepoint, UploadStatements.rollbackToSavepoint,
@@ -92,7 +92,7 @@ struct StatementAttempt: Sendable {
             $1.claim(&$0)
             $0.bind(Int64(1))
         },
-        StatementAttempt(UploadStatements.createScope, .user("VALUES ($1)")) { bindings, _ in
+        StatementAttempt(UserScope.create, .user("VALUES ($1)")) { bindings, _ in
             bindings.bind(Stranger.user)
         },
         StatementAttempt(UploadStatements.ReadHead.statement, .named) { $1.claim(&$0) },
@@ -215,6 +215,11 @@ struct StatementAttempt: Sendable {
                 for number in [0, Int64(1 << 20)] { bindings.bind(number) }
             },
             StatementAttempt(DownloadStatements.ReadPage.statement, .named, bindPage),
+            StatementAttempt(DownloadStatements.ReadWholePage.statement, .named) {
+                bindings, stranger in
+                stranger.claim(&bindings)
+                for number in [0, Int64.max, 1000] { bindings.bind(number) }
+            },
             StatementAttempt(DownloadStatements.ReadLargeRows.statement, .named, bindPage),
             StatementAttempt(DownloadStatements.ReadHeads.statement, .user("unnest($1::text[])")) {
                 bindings, _ in
@@ -240,54 +245,11 @@ struct StatementAttempt: Sendable {
                 bindings.bind(Int64(1))
             },
             StatementAttempt(ReadErrorLog.statement, .nobodysRows),
-        ] + devices
+        ] + devices + MeasuringStatements.all.map { StatementAttempt($0, .nobodysRows) }
 
     @Sendable private static func bindDevice(_ bindings: inout Bindings, _ stranger: Stranger) {
         stranger.claim(&bindings)
         bindings.bind(Stranger.victimsDevice)
-    }
-
-    private static let administration = [
-        StatementAttempt(FailureStatements.ReadFailures.statement, .administrators) { bindings, _ in
-            for text in ["", "", Stranger.user] { bindings.bind(text) }
-            for number in [0, Int64(100)] { bindings.bind(number) }
-        },
-        StatementAttempt(FailureStatements.probe, .administrators) { $0.bind($1.failure) },
-        StatementAttempt(FailureStatements.resolve, .administrators) { $0.bind($1.failure) },
-        StatementAttempt(CompactionStatements.ReadNextScope.statement, .administrators) {
-            bindings, _ in
-            bindings.bind(Int64(0))
-            bindings.bind(Stranger.user)
-        },
-        StatementAttempt(CompactionStatements.LockScope.statement, .scope("scope_id = $1")) {
-            $0.bind($1.scope)
-        },
-        StatementAttempt(CompactionStatements.RemoveSuperseded.statement, .scope("scope_id = $1")) {
-            bindStretch(&$0, $1)
-        },
-        StatementAttempt(CompactionStatements.RemoveTombstones.statement, .scope("scope_id = $1")) {
-            bindStretch(&$0, $1)
-        },
-        StatementAttempt(
-            CompactionStatements.ForgetAtomicUploads.statement, .scope("scope_id = $1")
-        ) { bindings, stranger in
-            for number in [stranger.scope, 0, 1000] { bindings.bind(number) }
-        },
-        StatementAttempt(CompactionStatements.RemoveFailures.statement, .administrators) {
-            bindings, _ in
-            bindings.bind(Double(0))
-            bindings.bind(Stranger.user)
-            bindings.bind(Int64(100))
-        },
-        // Of everybody, but only what has no meaning any more.
-        StatementAttempt(CompactionStatements.forgetHydrations, .administrators),
-        StatementAttempt(ForeignKeyStatements.ReadImmediateKeys.statement, .nobodysRows),
-        StatementAttempt(EpochStatements.Read.statement, .nobodysRows),
-        StatementAttempt(EpochStatements.Begin.statement, .administrators),
-    ]
-
-    private static func bindStretch(_ bindings: inout Bindings, _ stranger: Stranger) {
-        for number in [stranger.scope, 0, 1000, -60] { bindings.bind(number) }
     }
 
     private static let writes = [
@@ -341,7 +303,15 @@ struct StatementAttempt: Sendable {
             $0.bind(Int64(1))
             $0.bind($1.source)
         },
-        StatementAttempt(UploadStatements.CreateSource.statement, .named, bindDevice),
+        StatementAttempt(UploadStatements.CreateSource.statement, .named) {
+            bindDevice(&$0, $1)
+            $0.bind(Int64(5))
+        },
+        StatementAttempt(UploadStatements.CountUsage.statement, .named) {
+            $1.claim(&$0)
+            $0.bind(UploadStatements.CountUsage.maximumChanges)
+            $0.bind(UploadStatements.CountUsage.maximumStoredBytes)
+        },
     ]
 
     private static func bindLog(

@@ -13,24 +13,26 @@ struct StatementPlanTests {
     /// Tables whose rows belong to scopes.
     private static let scoped: Set = [
         "scope", "source", "hydration", "change_log", "row_state", "materialize_failures",
-        "returned_table", "atomic_upload",
+        "returned_table", "atomic_upload", "usage",
     ]
 
     /// Statements that find scopes by their users, or concern those of many.
     private static let exceptions = [
         // Where a user's scope is not remembered: once in the life of a process.
-        FindScope.statement.name, UploadStatements.createScope.name,
+        FindScope.statement.name, UserScope.create.name,
         // Seldom: the first page of a device whose log lacks deletes.
         UploadStatements.noteHydration.name,
         // Seldom: a device that a header names for the first time.
-        DeviceStatements.lockScope.name, DeviceStatements.claim.name,
+        UserScope.lock.name, DeviceStatements.claim.name,
         DeviceStatements.ReadDeviceUse.statement.name,
         // The users who are followed, together: one probe of an index each. By number it would be
         // a twentieth to a sixth faster, and a number that was issued again would go unnoticed.
         DownloadStatements.ReadHeads.statement.name, DownloadStatements.ReadGrown.statement.name,
         // Administrators'.
-        FailureStatements.ReadFailures.statement.name, FailureStatements.probe.name,
+        OpenFailures.List.statement.name, FailureStatements.probe.name,
         FailureStatements.resolve.name,
+        // For the metrics: how many of all users.
+        MeasuringStatements.ReadBacklog.statement.name,
     ]
 
     private static let all =

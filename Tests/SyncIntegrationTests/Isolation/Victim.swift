@@ -53,6 +53,11 @@ struct Victim {
             INSERT INTO sync.hydration (scope_id, device, floor_seq)
             SELECT scope_id, '\(Self.mark)-laptop', 5 FROM sync.scope
             WHERE user_id = '\(Self.user)';
+            INSERT INTO sync.device_report (scope_id, device, reported_at, report)
+            SELECT scope_id, '\(Self.mark)-phone', now(), '{"cursor":3}' FROM sync.scope
+            WHERE user_id = '\(Self.user)';
+            INSERT INTO sync.usage (scope_id, counted_seq, live_rows, payload_bytes)
+            SELECT scope_id, 1, 1, 2 FROM sync.scope WHERE user_id = '\(Self.user)';
             INSERT INTO sync.returned_table (scope_id, table_id)
             SELECT scope_id, 1 FROM sync.scope WHERE user_id = '\(Self.user)';
             INSERT INTO sync.atomic_upload (scope_id, first_seq, last_seq, source_no)
@@ -78,6 +83,7 @@ struct Victim {
         for table in [
             "scope", "source", "change_log", "row_state", "hydration", "key_owner",
             "materialize_failures", "returned_table", "atomic_upload",
+            "usage", "device_report",
         ] {
             all.append(try await lines(of: "sync.\(table)", where: "scope_id = \(scope)"))
         }

@@ -6,13 +6,17 @@ import ServerModel
 /// Takes steps on a real database and on the model, and says where they part.
 struct ModelComparison {
     let database: SyncedDatabase
+    let keys: ModelKeys
     private var model = ModelServer(roundsPins: true)
     /// Changes of each user read so far.
     private var cursors = Array(repeating: 0, count: ModelServer.User.allCases.count)
     /// The sequences that each atomic upload added to its user's log.
     private var atomic: [ModelServer.User: [ClosedRange<Int>]] = [:]
 
-    init(database: SyncedDatabase) { self.database = database }
+    init(database: SyncedDatabase, keys: ModelKeys = .uuids) {
+        self.database = database
+        self.keys = keys
+    }
 
     /// - Returns: the first difference; nil if there is none.
     mutating func take(_ step: RandomHistory.Step) async throws -> String? {
@@ -21,7 +25,7 @@ struct ModelComparison {
             // A shortened history may have lost what the statement needs.
             guard model.allows(write) else { return nil }
             model.write(write)
-            try await database.execute(write.sql)
+            try await database.execute(keys.sql(write.sql))
         case .upload(let upload):
             guard !model.deletesNotesTogether(upload) else { return nil }
             if let text = try await answers(upload) { return text }
@@ -36,13 +40,13 @@ struct ModelComparison {
     mutating func take(together uploads: [ModelServer.Upload]) async throws -> String? {
         var taken: [(upload: ModelServer.Upload, wanted: [String], last: Int)] = []
         for upload in uploads where !model.deletesNotesTogether(upload) {
-            let wanted = model.upload(upload).map(\.line)
+            let wanted = model.upload(upload).map { keys.text($0.line) }
             taken.append((upload, wanted, model.log(of: upload.user).count))
         }
         guard let user = taken.first?.upload.user else { return nil }
         let outcomes = try await database.together(
             user.name,
-            taken.map { .init(device: $0.upload.device.name, changes: $0.upload.json) })
+            taken.map { .init(device: $0.upload.device.name, changes: keys.text($0.upload.json)) })
         for (outcome, (upload, wanted, last)) in zip(outcomes, taken) {
             let result = try outcome.get()
             let answer = result.outcomes.map(Self.line)
@@ -62,9 +66,10 @@ struct ModelComparison {
 
     private mutating func answers(_ upload: ModelServer.Upload) async throws -> String? {
         let before = model.log(of: upload.user).count
-        let wanted = model.upload(upload).map(\.line)
+        let wanted = model.upload(upload).map { keys.text($0.line) }
         let result = try await database.upload(
-            upload.user.name, device: upload.device.name, atomic: upload.isAtomic, upload.json)
+            upload.user.name, device: upload.device.name, atomic: upload.isAtomic,
+            keys.text(upload.json))
         let answer = result.outcomes.map(Self.line)
         if let index = wanted.indices.first(where: { answer[$0] != wanted[$0] }) {
             return "change \(upload.changes[index].id): \(answer[index]) instead of "
@@ -116,7 +121,7 @@ struct ModelComparison {
     /// order in which PostgreSQL fires triggers.
     private mutating func feed(of user: ModelServer.User) async throws -> String? {
         let cursor = cursors[user.rawValue]
-        let wanted = model.log(of: user)[cursor...].map(Self.line)
+        let wanted = model.log(of: user)[cursor...].map(line)
         // One more page than there should be: the log must end where the model's does.
         var read: [SyncedDatabase.Change] = []
         while read.count <= wanted.count {
@@ -145,12 +150,13 @@ struct ModelComparison {
             change.payload)
     }
 
-    private static func line(_ entry: ModelServer.Entry) -> String {
+    private func line(_ entry: ModelServer.Entry) -> String {
         let payload = entry.json.flatMap {
-            (try? JSONSerialization.jsonObject(with: Data($0.utf8))) as? [String: Any]
+            (try? JSONSerialization.jsonObject(with: Data(keys.text($0).utf8))) as? [String: Any]
         }
-        return line(
-            entry.device.name, entry.kind.name, entry.place.table.name, entry.place.keyText,
+        return Self.line(
+            entry.device.name, entry.kind.name, entry.place.table.name,
+            keys.text(entry.place.keyText),
             entry.version, payload?.mapValues { "\($0)" })
     }
 

@@ -17,15 +17,25 @@ struct ModelTests {
         "S4, S20: every history of uploads and plain SQL gives the answers and the feed of the model",
         arguments: seeds)
     func history(seed: UInt64) async throws {
+        try await compare(seed, ModelKeys.uuids)
+    }
+
+    @Test("S4, S20: the same of tables whose keys are numbers", arguments: seeds)
+    func historyOfNumbers(seed: UInt64) async throws {
+        // Other histories than those of uuids, not the same once more.
+        try await compare(seed + 1_000_000, ModelKeys.integers)
+    }
+
+    private func compare(_ seed: UInt64, _ keys: ModelKeys) async throws {
         let history = RandomHistory(seed: seed, steps: HistoryPlan.stepsPerSeed).steps
-        guard let difference = try await Self.firstDifference(history) else { return }
+        guard let difference = try await Self.firstDifference(history, keys) else { return }
         let short = try await HistoryShrinking.shrink(Array(history.prefix(difference.step + 1))) {
-            try await Self.firstDifference($0) != nil
+            try await Self.firstDifference($0, keys) != nil
         }
-        let last = try await Self.firstDifference(short)
+        let last = try await Self.firstDifference(short, keys)
         Issue.record(
             """
-            seed \(seed), step \(difference.step): \(last?.text ?? difference.text)
+            seed \(seed), \(keys), step \(difference.step): \(last?.text ?? difference.text)
             \(short.map(\.description).joined(separator: "\n"))
             """)
     }
@@ -35,13 +45,14 @@ struct ModelTests {
         let text: String
     }
 
-    private static func firstDifference(_ history: [RandomHistory.Step]) async throws -> Difference?
-    {
+    private static func firstDifference(
+        _ history: [RandomHistory.Step], _ keys: ModelKeys
+    ) async throws -> Difference? {
         var found: Difference?
         try await SyncedDatabase.with(
-            tables: ModelServer.schema, registered: ModelServer.registrations
+            tables: keys.schema, registered: ModelServer.registrations
         ) { database in
-            var comparison = ModelComparison(database: database)
+            var comparison = ModelComparison(database: database, keys: keys)
             for (number, step) in history.enumerated() {
                 if let text = try await comparison.take(step) {
                     found = Difference(step: number, text: text)

@@ -13,7 +13,7 @@ struct LogCheckTests {
 
         var all: [String] { lines.withLock { $0 } }
 
-        func write(_ line: [UInt8]) {
+        func write(_ line: [UInt8], at level: Logger.Level) {
             lines.withLock { $0.append(String(decoding: line, as: UTF8.self)) }
         }
     }

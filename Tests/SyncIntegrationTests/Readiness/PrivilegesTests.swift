@@ -39,7 +39,8 @@ struct PrivilegesTests {
                             + Set(catalog.tables.flatMap(UploadPrivileges.business)),
                         statements: attempts(
                             UploadStatements.all + FailureStatements.all + DeviceAdministration.all
-                                + AuditStatements.ofUpload + catalogStatements
+                                + AuditStatements.ofUpload + OverviewStatements.all
+                                + catalogStatements
                                 + [FlawStatements.ReadStates.statement]),
                         generated: generated(schema, stranger.named))
                 ),

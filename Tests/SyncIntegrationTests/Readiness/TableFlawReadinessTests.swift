@@ -66,7 +66,7 @@ struct TableFlawReadinessTests {
     func metric() async throws {
         try await SyncedDatabase.with { database in
             let registry = MetricsRegistry()
-            database.source.report(to: registry)
+            database.source.reportFlaws(to: registry)
             let download = CatalogSource(
                 pool: database.downloadPool, logger: SyncedDatabase.logger)
             try await database.execute("ALTER TABLE s.notes DISABLE TRIGGER ALL")

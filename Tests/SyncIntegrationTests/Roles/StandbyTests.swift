@@ -6,6 +6,7 @@ import NIOCore
 import Postgres
 import Protos
 import RPC
+import Telemetry
 import Testing
 import TestSupport
 @testable import UploadService
@@ -110,7 +111,8 @@ struct StandbyTests {
         let known = try #require(try await standby.pair(3))
         let (told, teller) = AsyncStream.makeStream(of: Sequence64.self)
         let watch = WatchHead(
-            reader: standby.reader, heads: standby.heads, logger: SyncedDatabase.logger)
+            reader: standby.reader, heads: standby.heads,
+            metrics: DownloadMetrics(MetricsRegistry()), logger: SyncedDatabase.logger)
         var request = WatchHeadRequest()
         (request.after, request.historySeq) = (known.sequence, known.sequence)
         request.historyTag = known.tag
@@ -180,6 +182,7 @@ struct StandbyTests {
         try await copy.execute(script: "SELECT pg_wal_replay_pause()")
         try await primary.execute(
             script: """
+                UPDATE sync.scope SET floor_seq = 1 WHERE user_id = 'ann';
                 INSERT INTO sync.hydration (scope_id, device, floor_seq)
                 SELECT scope_id, 'reader', 1 FROM sync.scope WHERE user_id = 'ann'
                 """)

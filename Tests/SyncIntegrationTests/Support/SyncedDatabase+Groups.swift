@@ -1,3 +1,4 @@
+import Model
 import NIOCore
 import RPC
 import Synchronization
@@ -11,6 +12,8 @@ extension SyncedDatabase {
         /// As the wire has them, without the brackets around the list.
         var changes: String
         var epoch: String?
+        /// What its device knows of the history.
+        var pair: HistoryPair?
         /// How long its caller waits.
         var patience: Duration = .seconds(30)
     }
@@ -25,8 +28,10 @@ extension SyncedDatabase {
         let uploads = try members.map { member in
             try executor.queued(
                 ByteBuffer(string: #"{"changes":[\#(member.changes)]}"#),
-                from: CallerIdentity(user: user, device: member.device),
-                UploadOptions(epoch: member.epoch), deadline: .now + member.patience)
+                from: CallerIdentity(
+                    user: user, device: member.device, keyKinds: Self.keyKinds),
+                UploadOptions(epoch: member.epoch, pair: member.pair),
+                deadline: .now + member.patience)
         }
         var outcomes: [Int: Result<UploadResult, any Error>] = [:]
         await executor.write(uploads) { place, outcome in

@@ -49,16 +49,27 @@ struct SyncedDatabase {
         TableRegistration(name: .init(schema: "s", table: "prefs"), key: "code", owner: "owner"),
     ]
 
-    private static let template = DatabaseTemplate(name: "synced") { try await prepare($0) }
+    /// Partitions of all databases that do not ask for a number themselves:
+    /// `OVERSYNC_TEST_PARTITIONS=4` runs each suite on tables that are split.
+    static let usualPartitions =
+        ProcessInfo.processInfo.environment["OVERSYNC_TEST_PARTITIONS"].flatMap { Int($0) } ?? 1
+
+    private static func template(partitions: Int) -> DatabaseTemplate {
+        DatabaseTemplate(name: "synced_\(partitions)") {
+            try await prepare($0, partitions: partitions)
+        }
+    }
 
     /// Makes the tables, the sidecar and the roles.
-    static func prepare(_ url: String) async throws {
+    static func prepare(_ url: String, partitions: Int = usualPartitions) async throws {
         let connection = try await connect(url)
         defer { connection.close() }
         try await connection.execute(script: tables)
         _ = try await Migrator(connection: connection).migrate()
         _ = try await RoleInstallation(connection: connection).apply()
         try await Registration.apply(registrations, on: connection)
+        try await Partitioning(count: partitions).apply(
+            in: MigrationRun(on: connection), report: { _ in })
     }
 
     let url: String
@@ -78,12 +89,13 @@ struct SyncedDatabase {
     ///   - yaml: their entries in `oversync.yaml`.
     ///   - statementTimeout: of uploads, in milliseconds.
     ///   - settings: of the upload service, by key.
+    ///   - partitions: of the log and the states of rows.
     static func with(
         tables script: String = "", registered yaml: String = "", statementTimeout: Int? = nil,
-        settings: [String: String] = [:],
+        settings: [String: String] = [:], partitions: Int = usualPartitions,
         _ body: (SyncedDatabase) async throws -> Void
     ) async throws {
-        try await TestDatabase.withDatabase(template: template) { url in
+        try await TestDatabase.withDatabase(template: template(partitions: partitions)) { url in
             let connection = try await connect(url)
             defer { connection.close() }
             if !yaml.isEmpty {
@@ -175,6 +187,9 @@ struct SyncedDatabase {
         try await PostgresConnection.connect(PostgresConfiguration(url: url), logger: logger)
     }
 
+    /// What devices ask for, unless a test says otherwise.
+    static let keyKinds = KeyKind.allCases.filter(\.mustBeAskedFor).map(\.rawValue)
+
     static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     func execute(_ script: String) async throws { try await sql.execute(script: script) }
@@ -183,11 +198,11 @@ struct SyncedDatabase {
     @discardableResult
     func upload(
         _ user: String, device: String = "phone", roles: [String] = [], atomic: Bool = false,
-        epoch: String? = nil, _ changes: String...
+        epoch: String? = nil, keyKinds: [String] = Self.keyKinds, _ changes: String...
     ) async throws -> UploadResult {
         try await executor.upload(
             ByteBuffer(string: #"{"changes":[\#(changes.joined(separator: ","))]}"#),
-            from: CallerIdentity(user: user, device: device, roles: roles),
+            from: CallerIdentity(user: user, device: device, roles: roles, keyKinds: keyKinds),
             UploadOptions(isAtomic: atomic, epoch: epoch),
             deadline: .now + .seconds(30)
         ).result
@@ -233,7 +248,8 @@ struct SyncedDatabase {
     /// A download as the service serves it.
     func pull(
         _ user: String, device: String = "reader", roles: [String] = [],
-        hydrations: (any HydrationNotes)? = nil,
+        keyKinds: [String] = Self.keyKinds, hydrations: (any HydrationNotes)? = nil,
+        metrics: DownloadMetrics = DownloadMetrics(MetricsRegistry()),
         _ fill: (inout PullChangesRequest) -> Void = { _ in }
     ) async throws -> RPCReply<PullChangesReply> {
         var request = PullChangesRequest()
@@ -242,19 +258,22 @@ struct SyncedDatabase {
         let pull = PullChanges(
             reader: reader, turns: turns, heads: heads,
             hydrations: hydrations ?? DirectHydrationNotes(pool: pool), limits: .init(),
-            metrics: DownloadMetrics(MetricsRegistry()), logger: Self.logger)
+            metrics: metrics, logger: Self.logger)
         return try await pull(
             request, ByteBuffer(),
             CallContext(
                 requestID: "test", deadline: .now + .seconds(60),
-                caller: CallerIdentity(user: user, device: device, roles: roles)))
+                caller: CallerIdentity(
+                    user: user, device: device, roles: roles, keyKinds: keyKinds)))
     }
 
     func read(
         _ request: PullChangesRequest, user: String, device: String
     ) async throws -> Page {
         try await reader.read(
-            PageRequest(request, user: .init(user), device: .init(device), limits: .init()),
+            PageRequest(
+                request, user: .init(user), device: .init(device),
+                keyKinds: Set(KeyKind.allCases), limits: .init()),
             deadline: .now + .seconds(30))
     }
 

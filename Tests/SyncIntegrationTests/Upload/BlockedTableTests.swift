@@ -106,6 +106,31 @@ import Testing
         }
     }
 
+    @Test(
+        "A table that is none any more refuses its own, and the others are applied",
+        arguments: [
+            "DROP TABLE s.children; DROP TABLE s.rows",
+            """
+            ALTER TABLE s.rows RENAME TO stored;
+            CREATE VIEW s.rows AS SELECT * FROM s.stored; GRANT ALL ON s.rows TO ROLE
+            """,
+        ])
+    func gone(script: String) async throws {
+        try await SyncedDatabase.with(tables: Self.tables, registered: Self.yaml) { database in
+            try await database.execute(Self.script(script))
+            let result = try await database.upload(
+                "ann", Self.rows(3).joined(separator: ","),
+                change(900, "INSERT", "notes", id("a0"), #"{"title":"t"}"#))
+            #expect(
+                result.outcomes.map(\.line)
+                    == Array(repeating: "materialize_error 42P01", count: 3) + ["applied 1"])
+            #expect(result.blockedTables.keys.map(\.table) == ["rows"])
+            #expect(
+                try await database.value("SELECT count(*)::text FROM sync.materialize_failures")
+                    == "3")
+        }
+    }
+
     @Test("Rows that a policy rejects are refused alone, and their table is not blocked")
     func policy() async throws {
         try await SyncedDatabase.with(tables: Self.tables, registered: Self.yaml) { database in

@@ -1,3 +1,4 @@
+import DatabaseKit
 import Model
 import Postgres
 import Protos
@@ -21,7 +22,9 @@ import Testing
     }
 
     private static func calls(_ database: SyncedDatabase) -> AdministerDevices {
-        AdministerDevices(pool: database.pool, administrators: Administrators(role: "admin"))
+        AdministerDevices(
+            pool: database.pool, administrators: Administrators(role: "admin"),
+            quotas: database.executor.quotas)
     }
 
     private static func setAccess(

@@ -1,3 +1,4 @@
+import DatabaseKit
 import Foundation
 import Model
 import NIOCore
@@ -15,10 +16,13 @@ struct FailureTests {
         CREATE TABLE s.checked (id uuid PRIMARY KEY, owner text, n int CHECK (n > 0));
         CREATE TABLE s.guarded (id uuid PRIMARY KEY, owner text, n int CHECK (n > 0), state text,
             cost int);
+        CREATE TABLE s.counted (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, owner text,
+            n int CHECK (n > 0));
         """
     private static let yaml = """
           - {table: s.checked, owner: owner, write: [checker]}
           - {table: s.guarded, owner: owner, except: [cost], read_only: {state: []}}
+          - {table: s.counted, owner: owner}
         """
 
     private static func context() -> CallContext {
@@ -42,7 +46,8 @@ struct FailureTests {
             defer { running.cancel() }
             let retry = RetryFailure(
                 store: store, executor: database.executor, announcer: announcer,
-                administrators: Administrators(role: "admin"))
+                administrators: Administrators(role: "admin"),
+                metrics: UploadMetrics(MetricsRegistry()))
             let list = ListFailures(store: store, administrators: Administrators(role: "admin"))
             try await body(
                 database,
@@ -113,6 +118,23 @@ struct FailureTests {
                     SELECT concat_ws(' ', count(*), min(actor), min(details->>'limit')) FROM sync.audit
                     WHERE action LIKE '%.list'
                     """) == "3 root 100")
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test(
+        "A refused change of a row with an integer key is listed by the number, and applied later")
+    func numbers() async throws {
+        try await Self.withFailures { database, list, retry in
+            let result = try await database.upload(
+                "ann", change(1, "INSERT", "counted", "-42", #"{"id":-42,"n":-1}"#))
+            #expect(result.outcomes.map(\.line) == ["materialize_error 23514"])
+            let failure = try #require(try await list().first)
+            #expect(failure.key == "-42")
+            try await database.execute("ALTER TABLE s.counted DROP CONSTRAINT counted_n_check")
+            let answer = try await retry(failure.id)
+            #expect(answer.contains(#""status":"applied","new_server_version":1"#))
+            #expect(try await database.value("SELECT n FROM s.counted WHERE id = -42") == "-1")
             #expect(try await database.verify().0 == [])
         }
     }

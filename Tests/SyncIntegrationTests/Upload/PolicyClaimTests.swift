@@ -1,3 +1,4 @@
+import DatabaseKit
 import LocalPostgres
 import Model
 import NIOCore
@@ -151,7 +152,8 @@ struct PolicyClaimTests {
             defer { running.cancel() }
             let retry = RetryFailure(
                 store: store, executor: database.executor, announcer: announcer,
-                administrators: Administrators(role: "admin"))
+                administrators: Administrators(role: "admin"),
+                metrics: UploadMetrics(MetricsRegistry()))
             let context = CallContext(
                 requestID: "t", deadline: .now + .seconds(30),
                 caller: CallerIdentity(user: "root", device: "console", roles: ["admin", "editor"]))

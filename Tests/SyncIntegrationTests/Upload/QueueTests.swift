@@ -180,4 +180,56 @@ import Testing
             #expect(again == ["applied 1"])
         }
     }
+
+    @Test("The logs of many users are locked, as by a back end's long transaction: others go on")
+    func manyLocked() async throws {
+        let settings = Self.settings.merging(["OVERSYNC_UPLOAD_LOCK_TIMEOUT_MS": "20000"]) { $1 }
+        let users = (1...40).map { "locked \($0)" }
+        try await SyncedDatabase.with(settings: settings) { database in
+            for (number, user) in users.enumerated() {
+                try await database.upload(user, Self.insert(100 + number))
+            }
+            try await database.upload("bob", change(1, "INSERT", "notes", id("b1"), "{}"))
+            let other = try await SyncedDatabase.connect(database.url)
+            defer { other.close() }
+            try await other.execute(
+                script: "BEGIN; SELECT FROM sync.scope WHERE user_id LIKE 'locked%' FOR UPDATE")
+            let answered = try await withThrowingTaskGroup(
+                of: Bool.self, returning: Int.self
+            ) { group in
+                for (number, user) in users.enumerated() {
+                    for device in ["one", "two"] {
+                        group.addTask {
+                            do {
+                                try await database.upload(
+                                    user, device: device,
+                                    change(
+                                        2, "INSERT", "notes",
+                                        id("\(device == "one" ? "c" : "d")\(number)"), "{}"))
+                                return true
+                            } catch let refusal as RPCFailure {
+                                #expect(refusal == .userIsBusy)
+                                return false
+                            }
+                        }
+                    }
+                }
+                try await database.expectWaiting(5)
+                let start = ContinuousClock.now
+                for number in 2...20 {
+                    let lines = try await database.outcomes(
+                        "bob", change(number, "INSERT", "notes", id("b\(number)"), "{}"))
+                    #expect(lines == ["applied 1"])
+                }
+                let time = ContinuousClock.now - start
+                #expect(time < .seconds(10), "\(time)")
+                try await other.execute(script: "ROLLBACK")
+                return try await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
+            }
+            // Some waited, as long as they may.
+            #expect(answered > 0)
+            #expect(try await database.outcomes("locked 1", Self.insert(999)) == ["applied 1"])
+            #expect(try await database.verify().0 == [])
+        }
+    }
 }

@@ -345,4 +345,31 @@ struct SchemaTests {
             #expect(try await database.verify().0 == [])
         }
     }
+
+    @Test("A table that the server numbers syncs by a uuid beside the number")
+    func numbered() async throws {
+        try await SyncedDatabase.with(
+            tables: """
+                CREATE TABLE s.orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+                    owner text, title text);
+                INSERT INTO s.orders (owner, title) VALUES ('ann', 'old');
+                ALTER TABLE s.orders ADD sync_id uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE;
+                """, registered: "  - {table: s.orders, owner: owner, key: sync_id}"
+        ) { database in
+            let lines = try await database.outcomes(
+                "ann", change(1, "INSERT", "orders", id("a1"), #"{"title":"new","id":null}"#))
+            #expect(lines == ["applied 1"])
+            try await database.execute("INSERT INTO s.orders (owner, title) VALUES ('ann', 'sql')")
+            let rows = try await database.download("ann").map(\.payload)
+            #expect(rows.map { $0?["id"] } == ["2", "3"])
+            #expect(rows.map { $0?["title"] } == ["new", "sql"])
+            #expect(
+                try await database.outcomes(
+                    "ann", change(2, "UPDATE", "orders", id("a1"), base: 1, #"{"title":"newer"}"#))
+                    == ["applied 2"])
+            #expect(
+                try await database.verify().0
+                    .filter { !$0.hasPrefix("unknown_row") } == [])
+        }
+    }
 }

@@ -31,6 +31,7 @@ struct UploadOnPostgresTests {
             for statement in UploadStatements.all + DownloadStatements.all
                 + CompactionStatements.all + ForeignKeyStatements.all + EpochStatements.all
                 + DeviceAdministration.all + AuditStatements.all
+                + OverviewStatements.all + LeaseStatements.all + PartitionStatements.all
             {
                 let description = try await connection.describe(statement)
                 #expect(description.parameters == statement.parameters, "\(statement.name)")

@@ -16,7 +16,8 @@ struct StoredRowTests {
             amount numeric(10,2), rate real, f double precision, cash money, code char(5),
             v varchar(5), at timestamptz(0), exact timestamptz, plain timestamp, day date, t time,
             span interval, list numeric(10,2)[], reals real[], codes char(3)[],
-            times timestamptz(0)[], pair s.pair, price s.price, any_number numeric, doc jsonb)
+            times timestamptz(0)[], pair s.pair, price s.price, any_number numeric, doc jsonb,
+            ident uuid)
         """
     private static let yaml = "  - {table: s.wide, owner: owner}"
 
@@ -39,6 +40,15 @@ struct StoredRowTests {
         // Of another kind than the column.
         ("v", "5", #""5""#), ("v", "true", #""true""#), ("cash", "12.34", #""$12.34""#),
         ("list", #""{1}""#, "[1.00]"), ("f", #""1.50""#, "1.5"), ("list", #"["1"]"#, "[1.00]"),
+        ("ident", #""""#, "null"),
+        (
+            "ident", #""{11111111-2222-3333-4444-55555555555A}""#,
+            #""11111111-2222-3333-4444-55555555555a""#
+        ),
+        (
+            "ident", #""11111111222233334444555555555555""#,
+            #""11111111-2222-3333-4444-555555555555""#
+        ),
     ]
 
     @Test(

@@ -21,7 +21,11 @@ struct UniqueMemberTests {
         var testDescription: String { table }
     }
 
-    private static let sizes = "CREATE TYPE s.size AS ENUM ('xs', 's', 'm', 'l', 'xl', 'xxl');"
+    private static let sizes = """
+        CREATE TYPE s.size AS ENUM ('xs', 's', 'm', 'l', 'xl', 'xxl');
+        CREATE DOMAIN s.grade AS text CHECK (VALUE IN ('a''s', 'b', 'c'));
+        CREATE TABLE s.seats (n int PRIMARY KEY); INSERT INTO s.seats VALUES (1), (2), (3);
+        """
 
     private static func create(_ member: Member) -> String {
         let parts = member.table.split(separator: ";", maxSplits: 1).map(String.init)
@@ -85,6 +89,11 @@ struct UniqueMemberTests {
         Member(
             "v text CHECK (v IS NOT NULL AND v <> ''), UNIQUE (owner, v)",
             #"{"v":"one"}"#, #"{"v":"two"}"#),
+        // What a check lists stands in, or a parent that no row points to.
+        Member("v int NOT NULL CHECK (v IN (10, 20, 30)), UNIQUE (v)", #"{"v":10}"#, #"{"v":20}"#),
+        Member("v s.grade NOT NULL, UNIQUE (owner, v)", #"{"v":"a's"}"#, #"{"v":"b"}"#),
+        Member(
+            "v int NOT NULL REFERENCES s.seats, UNIQUE (owner, v)", #"{"v":1}"#, #"{"v":2}"#),
         // Some are checked at once, some at the end.
         Member(
             "v int NOT NULL, w int NOT NULL, UNIQUE (owner, v) DEFERRABLE INITIALLY DEFERRED, "
@@ -103,6 +112,31 @@ struct UniqueMemberTests {
         Member(
             "p point NOT NULL, EXCLUDE USING gist (p WITH ~=) DEFERRABLE",
             #"{"p":"(1,1)"}"#, #"{"p":"(2,2)"}"#),
+        // An expression makes a range of two columns.
+        Member(
+            "v int NOT NULL, w int NOT NULL, EXCLUDE USING gist (int4range(v, w) WITH &&)",
+            #"{"v":1,"w":5}"#, #"{"v":5,"w":9}"#, beside: #"{"v":9,"w":12}"#),
+        Member(
+            "v int NOT NULL, w int NOT NULL CHECK (v < w), "
+                + "EXCLUDE USING gist (int4range(v, w, '[]') WITH &&)",
+            #"{"v":1,"w":4}"#, #"{"v":5,"w":9}"#),
+        Member(
+            "v smallint NOT NULL CHECK (v BETWEEN 0 AND 24), w smallint NOT NULL, "
+                + "EXCLUDE USING gist (int4range(v, w) WITH &&)",
+            #"{"v":8,"w":12}"#, #"{"v":12,"w":18}"#),
+        Member(
+            "v timestamptz NOT NULL, w timestamptz NOT NULL CHECK (w > v), "
+                + "EXCLUDE USING gist (tstzrange(v, w) WITH &&)",
+            #"{"v":"2026-01-01T08:00:00Z","w":"2026-01-01T09:00:00Z"}"#,
+            #"{"v":"2026-01-01T09:00:00Z","w":"2026-01-01T10:30:00Z"}"#),
+        Member(
+            "v date NOT NULL, w date NOT NULL CHECK (w >= v), "
+                + "EXCLUDE USING gist (daterange(v, w, '[]') WITH &&)",
+            #"{"v":"2026-01-01","w":"2026-01-07"}"#, #"{"v":"2026-01-08","w":"2026-01-09"}"#),
+        Member(
+            "v numeric(6,2) NOT NULL, w numeric(6,2) NOT NULL CHECK (w > v), "
+                + "EXCLUDE USING gist (numrange(v, w) WITH &&)",
+            #"{"v":1.5,"w":2.25}"#, #"{"v":2.25,"w":9}"#),
     ]
 
     private static func seed(_ database: SyncedDatabase, _ member: Member) async throws {
@@ -163,6 +197,39 @@ struct UniqueMemberTests {
         }
     }
 
+    @Test("Rows turn around one free value beside rows of another table that cannot be exchanged")
+    func besideImpossible() async throws {
+        let member = Member(
+            "v int NOT NULL REFERENCES s.seats, UNIQUE (owner, v)", #"{"v":1}"#, #"{"v":2}"#)
+        let tables =
+            Self.create(member) + """
+                ; CREATE TABLE s.switches (
+                    id uuid PRIMARY KEY, owner text NOT NULL, v bool NOT NULL, UNIQUE (owner, v))
+                """
+        try await SyncedDatabase.with(
+            tables: tables, registered: Self.yaml + "\n  - {table: s.switches, owner: owner}"
+        ) { database in
+            try await Self.seed(database, member)
+            func switches(_ first: Int, _ operation: String, base: Int, _ values: [Bool]) -> String
+            {
+                values.enumerated().map { place, value in
+                    change(
+                        first + place, operation, "switches", id("b\(place)"), base: base,
+                        #"{"v":\#(value)}"#)
+                }.joined(separator: ",")
+            }
+            try await database.upload("ann", switches(5, "INSERT", base: 0, [true, false]))
+            let answer = try await database.outcomes(
+                "ann", switches(20, "UPDATE", base: 1, [false, true]), Self.exchange(member))
+            #expect(answer.suffix(2) == ["applied 2", "applied 2"])
+            #expect(answer.prefix(2).allSatisfy { $0.contains("23505") }, "\(answer)")
+            #expect(
+                try await database.value("SELECT string_agg(v::text, ' ' ORDER BY id) FROM s.cells")
+                    == "2 1")
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
     @Test("Two edits of a row stay in their order while rows turn around one free value")
     func editedTwice() async throws {
         let member = Member(
@@ -188,6 +255,9 @@ struct UniqueMemberTests {
         "SELECT string_agg((to_jsonb(c) - 'owner')::text, ' ' ORDER BY id) FROM s.cells AS c"
 
     static let impossible: [Member] = [
+        Member(
+            "v int NOT NULL REFERENCES s.seats CHECK (v < 3), CONSTRAINT one UNIQUE (owner, v)",
+            #"{"v":1}"#, #"{"v":2}"#),
         Member(
             "v bool NOT NULL, CONSTRAINT one UNIQUE (owner, v)", #"{"v":true}"#, #"{"v":false}"#),
         Member(

@@ -86,6 +86,23 @@ struct UniqueSetTests {
         ("timestamptz NOT NULL", ["2026-01-01 00:00:00+00", "2026-01-02 00:00:00+00"]),
         ("bytea NOT NULL", ["AQ==", "Ag=="]),
         ("jsonb NOT NULL", ["one", "two"]),
+        ("name NOT NULL", ["one", "two"]),
+        ("time NOT NULL", ["10:00:00", "11:00:00"]),
+        ("time(0) NOT NULL", ["10:00:00", "11:00:00"]),
+        ("timetz NOT NULL", ["10:00:00+00", "11:00:00+00"]),
+        ("interval NOT NULL", ["1 day", "2 days"]),
+        ("money NOT NULL", ["$1.00", "$2.00"]),
+        ("oid NOT NULL", ["1", "2"]),
+        ("pg_lsn NOT NULL", ["0/1", "0/2"]),
+        ("inet NOT NULL", ["10.0.0.1", "10.0.0.2"]),
+        ("cidr NOT NULL", ["10.0.0.0/8", "11.0.0.0/8"]),
+        ("macaddr NOT NULL", ["08:00:2b:01:02:03", "08:00:2b:01:02:04"]),
+        ("macaddr8 NOT NULL", ["08:00:2b:01:02:03:04:05", "08:00:2b:01:02:03:04:06"]),
+        ("bit(16) NOT NULL", ["0000000000000001", "0000000000000010"]),
+        ("varbit NOT NULL", ["1", "10"]),
+        ("int[] NOT NULL", ["{1}", "{2}"]),
+        ("text[] NOT NULL", ["{a}", "{b}"]),
+        ("text NOT NULL CHECK (code IN ('low', 'mid', 'high'))", ["low", "high"]),
     ]
 
     @Test("Two rows exchange a unique value of any type", arguments: UniqueSetTests.texts.indices)

@@ -67,6 +67,19 @@ struct OddTypesTests {
         ("word", "'WORD'"), ("feed", "'<b/>'"), ("snapshot", "'10:21:10'"), ("flag", "false"),
     ]
 
+    @Test("XML with a declaration, which JSON does not have, is no difference")
+    func declaration() async throws {
+        try await Self.with { database in
+            let feed = #"<?xml version="1.0"?><a/>"#
+            try await database.execute("UPDATE s.odd SET feed = '\(feed)'")
+            let payload = #"{"plain":"y","flag":"yes","feed":"<?xml version=\"1.0\"?><b/>"}"#
+            #expect(
+                try await database.outcomes(
+                    "ann", change(1, "INSERT", "odd", id("a2"), payload)) == ["applied 1"])
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
     @Test("A hidden change of each type is found, and mended", arguments: changes)
     func different(column: String, value: String) async throws {
         try await Self.with { database in

@@ -3,7 +3,7 @@ import OperatorKit
 import Postgres
 import Sidecar
 
-/// A database beside ours on the same cluster, with the same tables and without our triggers, for what PostgreSQL alone
+/// A second database on the same cluster, with the same tables and without our triggers, for what PostgreSQL alone
 /// can do.
 struct FloorDatabase: Sendable {
     private static let name = "floor"

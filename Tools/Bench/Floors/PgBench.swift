@@ -15,7 +15,7 @@ struct PgBench: Sendable {
     /// Values of the script's variables.
     var variables: [String: Int] = [:]
 
-    /// Runs it for so many seconds and measures meanwhile.
+    /// Runs it for the given time and measures meanwhile.
     func measure(_ timing: LoadTiming, _ groups: ProcessGroups) async throws -> Measurement {
         let before = groups.usage()
         let text = try await LocalPostgres.run(

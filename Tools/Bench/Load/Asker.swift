@@ -1,7 +1,7 @@
 import NIOCore
 import OperatorKit
 
-/// Asks single questions on one keep-alive connection, each when it is told to.
+/// Sends single requests on one keep-alive connection, each on demand.
 struct Asker: Sendable {
     struct Answer: Sendable {
         let status: Int

@@ -17,7 +17,7 @@ struct LoadTiming: Sendable {
     }
 }
 
-/// So many connections, each asking again as soon as it is answered.
+/// A number of connections, each asking again as soon as it is answered.
 struct ClosedLoop: Sendable {
     let target: LoadTarget
     let groups: ProcessGroups

@@ -48,7 +48,7 @@ struct LoadTarget: Sendable {
 
     var eventLoop: any EventLoop { group.any() }
 
-    /// Connects a channel with what `handler` makes behind the TLS.
+    /// Connects a channel with what `handler` makes after the TLS handler.
     func connect(
         _ handler: @escaping @Sendable () -> any ChannelInboundHandler
     ) async throws -> any Channel {

@@ -46,7 +46,7 @@ enum UploadMix: String, Codable, Sendable {
         }
     }
 
-    /// New rows of a request of so many changes.
+    /// New rows in a request with this number of changes.
     func newRows(_ count: Int) -> Int {
         switch self {
         case .inserts: count

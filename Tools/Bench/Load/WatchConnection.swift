@@ -20,12 +20,12 @@ final class WatchBoard: Sendable {
     /// Longest time until streams have begun or events have come.
     private static let patience: Duration = .seconds(60)
 
-    /// Waits until so many streams have begun.
+    /// Waits until this number of streams has begun.
     func waitUntilOpen(_ wanted: Int) async throws {
         try await wait("streams that began", wanted) { opened.load(ordering: .relaxed) }
     }
 
-    /// Waits until so many events have come.
+    /// Waits until this number of events has come.
     func waitForEvents(_ wanted: Int) async throws {
         try await wait("events that came", wanted) { events.load(ordering: .relaxed) }
     }

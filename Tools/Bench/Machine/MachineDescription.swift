@@ -18,7 +18,7 @@ struct MachineDescription: Codable, Hashable, Sendable {
 
     static let unknown = "unknown"
 
-    /// - Parameter database: a PostgreSQL whose version is told.
+    /// - Parameter database: a PostgreSQL whose version is reported.
     static func read(database: String) async throws -> MachineDescription {
         let postgres = try await withConnection(to: database) { connection in
             let statement = Statement(

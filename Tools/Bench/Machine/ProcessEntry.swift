@@ -1,4 +1,4 @@
-/// One process, as `/proc/<id>/stat` tells of it.
+/// One process, as `/proc/<id>/stat` describes it.
 struct ProcessEntry: Hashable, Sendable {
     let id: Int32
     let parent: Int32
@@ -28,7 +28,7 @@ struct ProcessEntry: Hashable, Sendable {
     }
 }
 
-/// The memory of one process, as `/proc/<id>/statm` tells of it, in bytes.
+/// The memory of one process in bytes, from `/proc/<id>/statm`.
 package struct ProcessMemory: Hashable, Sendable {
     package let resident: Int
     /// The part of it that other processes may map too.

@@ -15,6 +15,13 @@ package struct BenchReport: Codable, Sendable {
     /// The scenarios whose load was the bottleneck.
     package var bottlenecks: [String] { results.filter(\.isGeneratorBottleneck).map(\.id) }
 
+    /// What was not reached, with its scenario.
+    package var missed: [String] {
+        results.flatMap { result in
+            result.judgements.filter { !$0.isReached }.map { "\(result.id): \($0.what)" }
+        }
+    }
+
     package func json() throws -> Data {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]

@@ -17,6 +17,11 @@ struct Measurement: Codable, Sendable {
 
     var rate: Double { seconds > 0 ? Double(units) / seconds : 0 }
 
+    /// Mean time of a request in milliseconds, with this number of clients; nil without requests.
+    func meanMilliseconds(clients: Int) -> Double? {
+        requests > 0 ? seconds * 1000 * Double(clients) / Double(requests) : nil
+    }
+
     /// Milliseconds of processor time for each 1000 units.
     func cost(_ processorSeconds: Double) -> Double {
         units > 0 ? processorSeconds * 1_000_000 / Double(units) : 0

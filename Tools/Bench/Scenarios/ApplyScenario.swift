@@ -8,7 +8,7 @@ struct ApplyScenario: Scenario {
     private static let repeats = 3
     /// Least share of the bare rate.
     private static let target = 0.6
-    /// Pages of 1000 rows: so many in the short and the long feed whose memory is compared.
+    /// The number of pages of 1000 rows in the short and the long feed, whose memory is compared.
     private static let pages = (short: 20, long: 100)
     private static let pageRows = 1000
     /// Most bytes of a page on the wire: what a longer feed may add to the memory of a short one.
@@ -71,7 +71,7 @@ struct ApplyScenario: Scenario {
             usage: bench.groups.usage().since(before))
     }
 
-    /// How much this process holds more, in kB, when a device has read a feed of so many pages. The feed itself
+    /// How much more memory this process holds, in kB, when a device has read a feed of this many pages. The feed itself
     /// is there before.
     private func memory(
         _ folder: DeviceFolder, _ name: String, _ token: String, pages: Int, _ bench: Bench

@@ -7,7 +7,7 @@ struct EventLatencyScenario: Scenario {
     /// Where the other device watches.
     enum Place { case sameHost, otherHost }
 
-    /// An event may come so many ms after the upload's own answer.
+    /// How many ms after the upload's own answer an event may come.
     private var medianTarget: Double { place == .sameHost ? 5 : 50 }
     private var tailTarget: Double { place == .sameHost ? 25 : 100 }
     /// Longest wait for an event, in seconds.
@@ -50,7 +50,7 @@ struct EventLatencyScenario: Scenario {
     }
 
     /// Uploads one change after the other, each when the last one's event has come.
-    private func round(
+    func round(
         _ bench: Bench, _ target: LoadTarget, user: String
     ) async throws -> (
         upload: Measurement, event: Measurement

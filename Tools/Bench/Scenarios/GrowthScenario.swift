@@ -59,7 +59,7 @@ struct GrowthScenario: Scenario {
         "\(work), \(size) changes, \(users) users"
     }
 
-    /// What the sidecar's tables take on disk for each change, while there are about so many.
+    /// What the sidecar's tables take on disk for each change, at about this number of changes.
     private func bytes(of size: Int, _ bench: Bench) async throws -> String {
         let tables = ["change_log", "row_state"]
         let statement = Statement(

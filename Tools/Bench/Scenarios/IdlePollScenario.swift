@@ -55,7 +55,7 @@ struct IdlePollScenario: Scenario {
             .atLeast(Self.target))
         result.judgements.append(
             .plain(
-                "transactions of PostgreSQL a second, beside thousands of polls",
+                "transactions of PostgreSQL a second, during thousands of polls",
                 transactions / elapsed, .atMost(Self.transactionTarget)))
         result.notes.append("answers of \(body.utf8.count) bytes")
         result.judgeGenerator(cores: bench.cores)

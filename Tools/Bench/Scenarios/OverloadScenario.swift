@@ -1,9 +1,9 @@
 import OperatorKit
 
 /// Whether more devices than the stack can serve at once make it slower: uploads of ever more devices, a reader of
-/// another user beside them all the while. What is measured begins when all are connected and known.
+/// another user meanwhile. The measurement begins when all are connected and known.
 ///
-/// The pools bound what PostgreSQL does at once. What does not fit waits with a deadline, then is told 503.
+/// The pools bound what PostgreSQL does at once. What does not fit waits until its deadline, and then gets 503.
 struct OverloadScenario: Scenario {
     private static let changesPerUpload = 50
     private static let rowsPerPage = 100
@@ -73,7 +73,7 @@ struct OverloadScenario: Scenario {
         ]
     }
 
-    /// So many devices, each of a user of its own.
+    /// A number of devices, each of a user of its own.
     private func writers(_ devices: Int, _ bench: Bench) async throws -> [any RequestSource] {
         var writers: [any RequestSource] = []
         for index in 0..<devices {

@@ -30,7 +30,8 @@ package enum Scenarios {
             IdlePollScenario(), EventLatencyScenario(.sameHost),
             EventLatencyScenario(.otherHost), WatchersScenario(count: watchers), ApplyScenario(),
             CaptureScenario(), OverloadScenario(), StandbyPagesScenario(), GrowthScenario(),
-        ]
+            LongestUploadScenario(), PartitionScenario(), HotTablesScenario(), PoolPauseScenario(),
+        ] + CostScenario.all + Objective.allCases.map(ObjectiveScenario.init)
     }
 
     /// One line for each: id, work, and what asks for it.

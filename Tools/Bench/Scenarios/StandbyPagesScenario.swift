@@ -23,7 +23,7 @@ struct StandbyPagesScenario: Scenario {
     private static let metricsBytes = 1 << 22
 
     let id = "standby-pages"
-    let work = "100-row pages beside uploads, from a standby, against from the primary"
+    let work = "100-row pages during uploads, from a standby, against from the primary"
     let unit = "rows"
     var askedForBy: String? { "--only standby-pages" }
 

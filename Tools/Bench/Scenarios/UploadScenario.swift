@@ -29,7 +29,7 @@ struct UploadScenario: Scenario {
         let pgbench = floor.map { floor in
             PgBench(
                 script: bench.script(floor.script), database: bench.floor.url, clients: devices,
-                unitsPerTransaction: changes)
+                unitsPerTransaction: changes, variables: ["changes": changes])
         }
         try await pgbench?.warmUp()
         (result.ours, result.floor) = try await bench.alternate(

@@ -7,7 +7,7 @@ struct WatchersScenario: Scenario {
     private static let target = 30.0
     /// Connections that are made at once.
     private static let handshakes = 32
-    /// Of the watchers so many get an event in the end.
+    /// The number of watchers that get an event in the end.
     private static let woken = 100
 
     let count: Int

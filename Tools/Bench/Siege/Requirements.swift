@@ -4,7 +4,7 @@ extension SiegeObservation {
     private static let slowdown = 5.0
     /// Milliseconds that nobody notices, however fast the machine is otherwise.
     private static let unnoticed = 50.0
-    /// Memory that may stay behind, as a share of what was there before.
+    /// Memory that may remain in use, as a share of what was in use before.
     private static let remains = 1.2
     /// The largest share of the machine's processors that may make the attack: more would itself be
     /// why the other user waits.
@@ -26,7 +26,7 @@ extension SiegeObservation {
         return .plain(what, Double(during.failed), .atMost(0))
     }
 
-    /// The other user waits for less than so many milliseconds.
+    /// The other user waits for less than this number of milliseconds.
     func victimP99(below bound: Double) -> [Judgement] {
         victim("p99 ms", \.p99) { _ in .atMost(bound) }
     }
@@ -48,7 +48,7 @@ extension SiegeObservation {
         return [.plain("other user: \(what)", value(during), bound(idle))]
     }
 
-    /// Whoever is refused is told when to come back, and nothing else fails.
+    /// Each refusal says when to come back, and nothing else fails.
     var refusalsAreClean: [Judgement] {
         [
             .plain("attacker: answers 5xx other than 503", Double(attack.faults), .atMost(0)),

@@ -10,7 +10,7 @@ package struct SiegeReport: Codable, Sendable {
     /// Why an attack could not be run to its end, by its id.
     package var troubles: [String: String] = [:]
 
-    /// - Parameter database: a PostgreSQL of the run, whose version is told.
+    /// - Parameter database: a PostgreSQL of the run, whose version is reported.
     package init(
         database: String, seconds: Double, settings: [String: String]
     ) async throws {

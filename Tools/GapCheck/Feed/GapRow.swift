@@ -1,6 +1,6 @@
 import Model
 
-/// One row of the gap checker's tables, in 17 bytes.
+/// One row of the gap checker's tables, in 17 bytes. Items have UUIDs, parts have numbers.
 package struct GapRow: Hashable, Sendable, CustomStringConvertible {
     package let table: GapTable
     let high: UInt64
@@ -14,19 +14,26 @@ package struct GapRow: Hashable, Sendable, CustomStringConvertible {
     ) {
         self.table = table
         high = UInt64(owner) << 48 | UInt64(writer) << 32 | UInt64(number)
-        self.low = low
+        self.low = table == .items ? low : 0
     }
 
-    /// Nil if `key` is not a UUID.
+    /// Nil if `key` is not a key of the table.
     package init?(_ table: GapTable, key: String) {
-        guard case .uuid(let high, let low)? = RowKey(key, kind: .uuid) else { return nil }
+        switch RowKey(key, kind: table.keyKind) {
+        case .uuid(let high, let low): (self.high, self.low) = (high, low)
+        case .integer(let number): (high, low) = (UInt64(bitPattern: number), 0)
+        case .text, nil: return nil
+        }
         self.table = table
-        self.high = high
-        self.low = low
     }
 
     package var owner: UInt16 { UInt16(high >> 48) }
-    package var key: String { RowKey.uuid(high: high, low: low).text }
+    package var key: String {
+        switch table {
+        case .items: RowKey.uuid(high: high, low: low).text
+        case .parts: RowKey.integer(Int64(bitPattern: high)).text
+        }
+    }
     package var description: String { "\(table.name) \(key)" }
 }
 

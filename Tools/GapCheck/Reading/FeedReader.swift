@@ -60,7 +60,7 @@ struct FeedReader: Sendable {
             start = .now
             progress.move(name, to: 0)
             while !isDone { try await step() }
-            // There is nothing behind the end.
+            // There is nothing after the end.
             try await read()
         } catch is CancellationError {
         } catch let error as JSONError {
@@ -96,7 +96,7 @@ struct FeedReader: Sendable {
         progress.move(name, to: cursor)
     }
 
-    /// Downloads what a watch tells of, until it ends.
+    /// Downloads what a watch announces, until the watch ends.
     private mutating func watch() async throws {
         guard let response = try await device.open("/sync/watch?after=\(cursor)"),
             response.status == .ok

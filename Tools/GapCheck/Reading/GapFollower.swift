@@ -4,7 +4,7 @@ import OperatorKit
 import OverSQLite
 import OverSQLiteAsyncHTTP
 
-/// A device of a user with the library as apps use it. It follows the log beside the readers, and
+/// A device of a user with the library as apps use it. It follows the log like the readers, and
 /// compares digests at the end (promise P8).
 struct GapFollower: Sendable {
     /// How long the gateway may be busy at the end.
@@ -13,7 +13,7 @@ struct GapFollower: Sendable {
     private static let schema = """
         CREATE TABLE items (id TEXT PRIMARY KEY NOT NULL, n INTEGER NOT NULL, label TEXT NOT NULL);
         CREATE TABLE parts (
-            id TEXT PRIMARY KEY NOT NULL,
+            id INTEGER PRIMARY KEY NOT NULL,
             item_id TEXT NOT NULL REFERENCES items (id),
             n INTEGER NOT NULL,
             label TEXT NOT NULL
@@ -41,7 +41,7 @@ struct GapFollower: Sendable {
         configuration.backoff = 0.1...2
         let token = device.token
         engine = try SyncEngine(
-            for: database, tables: [SyncTable("items"), SyncTable("parts")],
+            for: database, tables: [SyncTable("items"), SyncTable("parts", keyKind: .integer)],
             configuration: configuration, credentials: { token })
     }
 
@@ -82,7 +82,7 @@ struct GapFollower: Sendable {
         try await database.read { db in
             var state: [GapRow: RowContent] = [:]
             for (table, item) in [(GapTable.items, "''"), (.parts, "item_id")] {
-                let sql = "SELECT id, n, label, \(item) FROM \(table.name)"
+                let sql = "SELECT CAST(id AS TEXT), n, label, \(item) FROM \(table.name)"
                 let rows = try Row.fetchCursor(db, sql: sql)
                 while let row = try rows.next() {
                     let (key, n): (String, Int64) = (row[0], row[1])

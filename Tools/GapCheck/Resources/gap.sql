@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS gap.items (
     label text NOT NULL
 );
 CREATE TABLE IF NOT EXISTS gap.parts (
-    id uuid PRIMARY KEY,
+    id bigint PRIMARY KEY,
     owner_id text NOT NULL,
     item_id uuid NOT NULL REFERENCES gap.items (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     n bigint NOT NULL,

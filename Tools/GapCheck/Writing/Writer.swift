@@ -24,7 +24,7 @@ struct Writer: Sendable {
         return tally
     }
 
-    /// The one change that everybody who follows the log must still hear of.
+    /// The one change that every reader of the log must still get.
     mutating func close(_ tally: inout Tally) async throws {
         try await upload(script.lastBatch(), &tally)
     }

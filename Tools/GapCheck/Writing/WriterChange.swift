@@ -33,7 +33,10 @@ package struct WriterChange: Hashable, Sendable {
 
     private func appendPayload(to json: inout [UInt8]) {
         json.append(literal: ",\"payload\":{\"id\":")
-        json.append(jsonString: row.key)
+        switch row.table {
+        case .items: json.append(jsonString: row.key)
+        case .parts: json.append(contentsOf: row.key.utf8)
+        }
         if let item {
             json.append(literal: ",\"item_id\":")
             json.append(jsonString: item.key)

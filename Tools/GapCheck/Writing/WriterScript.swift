@@ -122,7 +122,7 @@ package struct WriterScript: Sendable {
         return settled
     }
 
-    /// Items go with all their parts, so that whoever may still be deleted has no part that is not counted.
+    /// Items go with all their parts, so that no item that may still be deleted has an uncounted part.
     private mutating func forgetOldFamilies() {
         while rows.count > Self.rememberedRows, let oldest = rows.first {
             let root = oldest.item ?? oldest.row

@@ -1,7 +1,7 @@
 import GRDB
 import OverSQLite
 
-/// What the app tells of sync, and does about rejected changes.
+/// What the app shows of sync, and does about rejected changes.
 extension NotesApp {
     /// Seconds that quitting waits for the server to take what is left.
     private static let farewell = 5

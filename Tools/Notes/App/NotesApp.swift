@@ -15,7 +15,7 @@ package actor NotesApp {
     enum Event: Sendable {
         /// From the keyboard, a file, or a pipe; nil is the end.
         case input([UInt8]?)
-        /// Rows have changed, whoever changed them.
+        /// Rows have changed, by this app or by a sync.
         case rowsChanged
         case status(SyncStatus)
         case sync(SyncEvent)

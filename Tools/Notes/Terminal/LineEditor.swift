@@ -149,7 +149,7 @@ struct LineEditor {
 }
 
 extension LineEditor {
-    /// What of the line is shown in so many columns, and in which of them the cursor stands.
+    /// The part of the line that fits into this many columns, and the column of the cursor.
     func window(columns: Int) -> (text: String, cursor: Int) {
         var start = cursor
         var used = 0

@@ -29,7 +29,7 @@ struct Standing: Sendable {
         return settled
     }
 
-    /// What is told where nothing waits to be sent.
+    /// The words where nothing waits to be sent.
     private var settled: String {
         if !status.hasFinishedFirstSync { return "not synced yet" }
         return status.rejectedCount > 0

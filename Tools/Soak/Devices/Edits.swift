@@ -59,7 +59,7 @@ struct Edits: Sendable {
         own["posts \(key)"] = "\(author) \(title)"
     }
 
-    /// A row that everybody edits: whoever prevails, all must have the same in the end.
+    /// A row that everybody edits: no matter who prevails, all must have the same in the end.
     private mutating func editShared() {
         guard let key = shared.randomElement(using: &random) else { return }
         run("UPDATE users SET name = ? WHERE id = ?", [text(), key])

@@ -16,6 +16,8 @@ actor SoakDevice {
         let folder: String
         /// Through the network.
         let gateway: URL
+        /// Changes in one upload.
+        let uploadLimit: Int
         let authority: String
         let access: GatewayAccess
     }
@@ -27,7 +29,7 @@ actor SoakDevice {
     private static let pause = 100...500
     /// Writes in one transaction.
     private static let burst = 1...5
-    /// How often a device does something other than to write: one time in so many.
+    /// How often a device does something other than write: one time in this many.
     private static let rarely = 40
     /// How long a device without a network or an app that is closed stays so, in milliseconds.
     private static let absence = 200...3000
@@ -52,14 +54,14 @@ actor SoakDevice {
         let events: Task<Void, Never>
     }
 
-    /// What no device may report: all changes are legal, and nothing is lost.
-    private let alarms = Alarms()
+    private let alarms: Alarms
 
     init(_ name: String, user: SoakUser, place: Place, seed: UInt64) async throws {
         self.name = name
         self.user = user
         self.place = place
         random = SeededGenerator(seed: seed)
+        alarms = Alarms(shared: user.sharedKeys)
         app = try await Self.open(name, user.name, place, alarms)
     }
 
@@ -88,6 +90,7 @@ actor SoakDevice {
         var configuration = SyncConfiguration(gateway: place.gateway, schema: SoakTables.schema)
         configuration.transport = transport
         configuration.longPoll = 5
+        configuration.uploadLimit = place.uploadLimit
         // A soak is short; an app's pauses of a minute would be most of it.
         configuration.backoff = 0.1...2
         let access = place.access
@@ -182,12 +185,24 @@ actor SoakDevice {
         }
     }
 
+    /// The rejections that it has reported, with what the rule says of each.
+    var rejections: [(RejectedChange, RejectionRule.Verdict)] {
+        let rejections = alarms.rejections
+        return Array(zip(rejections, RejectionRule.judge(rejections)))
+    }
+
     /// What is wrong, after it was synced.
     func faults(until end: ContinuousClock.Instant) async throws -> [String] {
         var faults = alarms.texts
-        for change in try await app.engine.rejectedChanges {
-            faults.append("rejected: \(change)")
+        for (change, verdict) in rejections where verdict == .unexplained {
+            faults.append("was rejected, and nothing explains it: \(change)")
         }
+        for change in try await app.engine.rejectedChanges {
+            faults.append("is still rejected: \(change)")
+        }
+        for row in try await app.engine.heldRows { faults.append("is still held: \(row)") }
+        let pending = app.engine.status.pendingCount
+        if pending > 0 { faults.append("\(pending) rows are still pending") }
         let report = try await compare(until: end)
         for table in report.tables where table.outcome != .equal {
             faults.append("digest of \(table)")

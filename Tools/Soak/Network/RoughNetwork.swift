@@ -16,13 +16,13 @@ package final class RoughNetwork: Sendable {
     package enum Fate: Hashable, Sendable {
         /// It ends at once.
         case refused
-        /// It ends when so many bytes have come from the device: requests are cut off.
+        /// Ends after this number of bytes from the device: requests are cut off.
         case cutsRequest(after: Int)
-        /// It ends when so many bytes have come from the gateway: answers are cut off.
+        /// Ends after this number of bytes from the gateway: answers are cut off.
         case truncatesAnswer(after: Int)
-        /// When so many bytes have come from the gateway, nothing more passes, and it stays open.
+        /// After this number of bytes from the gateway nothing passes; the connection stays open.
         case stalls(after: Int)
-        /// Each piece waits, on both ways, and it ends when so many bytes have come.
+        /// Each piece waits, in both directions, and it ends after this number of bytes.
         case slow(milliseconds: Int, bytes: Int)
 
         package var name: String {

@@ -38,6 +38,8 @@ struct DevCommand: AsyncParsableCommand {
         }
     }
 
+    private static let consolePath = "/admin/console"
+
     /// Its commands can be pasted into another terminal as they are.
     private func greeting(_ address: StackAddress) -> String {
         var lines = [
@@ -45,6 +47,9 @@ struct DevCommand: AsyncParsableCommand {
             "database   \(address.database)", "log        \(stack.directory.log)",
             "a token    \(command("oversync", "token")) --user alice --device phone",
         ]
+        if let port = options.consolePort {
+            lines.append("console    https://127.0.0.1:\(port)\(Self.consolePath)")
+        }
         // The app's tables are among those of a stack that was not given others.
         if options.config == nil {
             lines.append("an app     \(command("oversync-dev", "notes")) --as alice")
@@ -56,7 +61,7 @@ struct DevCommand: AsyncParsableCommand {
             """
     }
 
-    /// A command for this very stack, of a program beside this one, wherever the other terminal stands.
+    /// A command for this very stack, of a program in this one's folder, wherever the other terminal stands.
     private func command(_ program: String, _ name: String) -> String {
         let path = (try? Executables.find(program)) ?? program
         return [path, name, "--directory", stack.directory.root].map(Self.shellQuoted)
@@ -79,6 +84,18 @@ struct StackRunOptions: ParsableArguments {
     var port = 8443
     @Option(help: "Download replicas to run (1 to 16).")
     var downloads = 2
+    @Option(
+        help: """
+            The first port of the services' admin listeners on loopback: gateway, Auth, Upload, \
+            then each Download (default: free ones).
+            """)
+    var adminPorts: Int?
+    @Option(
+        help: """
+            The port of the gateway for administrators on loopback, with the console \
+            (Docs/console.md; default: none).
+            """)
+    var consolePort: Int?
     @Option(help: "Path of oversync.yaml, which lists the tables that sync.")
     var config: String?
     @Option(help: "SQL file that creates the business tables; it runs at every start.")
@@ -91,6 +108,12 @@ struct StackRunOptions: ParsableArguments {
         guard (1...16).contains(downloads) else {
             throw ValidationError("--downloads must be between 1 and 16")
         }
+        if let adminPorts, !(1...65_500).contains(adminPorts) {
+            throw ValidationError("--admin-ports must be between 1 and 65500")
+        }
+        if let consolePort, !(1...65_535).contains(consolePort) {
+            throw ValidationError("--console-port must be between 1 and 65535")
+        }
     }
 
     func plan(_ directory: StackDirectory) throws -> Stack.Plan {
@@ -99,6 +122,11 @@ struct StackRunOptions: ParsableArguments {
             businessSchema: try text(schema) ?? (config == nil ? Self.exampleSchema : ""))
         plan.port = port
         plan.downloadReplicas = downloads
+        plan.adminPorts = adminPorts
+        if let consolePort {
+            plan.environmentOf["gateway", default: [:]]["OVERSYNC_GATEWAY_ADMIN_PORT"] =
+                "\(consolePort)"
+        }
         return plan
     }
 

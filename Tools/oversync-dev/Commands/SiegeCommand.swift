@@ -73,7 +73,7 @@ struct SiegeCommand: AsyncParsableCommand {
         }
     }
 
-    /// Runs one attack on a stack of its own: what an attack leaves behind is no other's start.
+    /// Runs one attack on a stack of its own, so that no attack starts with another one's remains.
     private func attack(_ id: String, _ report: inout SiegeReport?) async throws {
         tell("\(id)")
         var stackPlan = Siege.stackPlan(

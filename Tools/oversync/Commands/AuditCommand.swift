@@ -32,7 +32,7 @@ struct AuditCommand: AsyncParsableCommand {
         var since: Since?
         @Option(help: "Only this action, such as key.rotate.")
         var action: String?
-        @Option(help: "At most so many rows (1 to \(AuditQuery.maximumRows)).")
+        @Option(help: "The largest number of rows (1 to \(AuditQuery.maximumRows)).")
         var limit = AuditQuery().limit
         @Option(help: "Only rows with smaller numbers.")
         var before: Int64?
@@ -101,13 +101,14 @@ struct AuditCommand: AsyncParsableCommand {
                 --audit-days` does the same.
                 """)
 
-        @Option(help: "An age of at least a day, such as 400d.")
+        @Option(help: "An age of at least \(AuditLog.minimumDays)d, such as 400d.")
         var olderThan: Age
         @OptionGroup var database: MigrateCommand.Database
 
         func validate() throws {
-            guard olderThan.seconds >= Age.secondsPerDay else {
-                throw ValidationError("--older-than must be at least 1d")
+            let days = Int64(AuditLog.minimumDays)
+            guard olderThan.seconds >= days * Age.secondsPerDay else {
+                throw ValidationError("--older-than must be at least \(days)d")
             }
         }
 

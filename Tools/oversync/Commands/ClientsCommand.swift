@@ -41,6 +41,11 @@ struct ClientsCommand: AsyncParsableCommand {
                 throw ValidationError(
                     "--max-lifetime must be between 1 and \(TokenMint.maximumLifetimeSeconds)")
             }
+            for pattern in user + device
+            where !(1...WireLimits.maximumIdentityBytes).contains(pattern.utf8.count) {
+                throw ValidationError(
+                    "--user and --device must have 1 to \(WireLimits.maximumIdentityBytes) bytes")
+            }
             for name in role where !isRoleName(name) {
                 throw ValidationError(
                     "--role \(name): must be 1 to 63 letters, digits, . _ : or -")

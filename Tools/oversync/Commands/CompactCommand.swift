@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Model
 import OperatorKit
+import Postgres
 import Sidecar
 import WireJSON
 
@@ -16,6 +17,8 @@ struct CompactCommand: AsyncParsableCommand {
             gone is judged like a new one. Choose times longer than any device stays offline.
 
             A refused change that a device sends again after --failure-days is listed anew.
+
+            With --dry-run it counts what it would remove, and changes nothing.
             """)
 
     /// Longest time that can be asked for, in days.
@@ -28,10 +31,13 @@ struct CompactCommand: AsyncParsableCommand {
     var tombstoneDays = 90
     @Option(help: "Days to keep changes that tables have refused. They stay without it.")
     var failureDays: Int?
-    @Option(help: "Days to keep the audit. It stays without it.")
+    @Option(help: "Days to keep the audit, at least \(AuditLog.minimumDays). It stays without it.")
     var auditDays: Int?
     @Option(help: "Only this user's log.")
     var user: String?
+    @Flag(help: "Count what would be removed, and change nothing.")
+    var dryRun = false
+    @OptionGroup var output: OutputOptions
     @OptionGroup var database: MigrateCommand.Database
 
     func validate() throws {
@@ -40,6 +46,9 @@ struct CompactCommand: AsyncParsableCommand {
             ("--failure-days", failureDays ?? 1), ("--audit-days", auditDays ?? 1),
         ] where !(1...Self.maximumDays).contains(days) {
             throw ValidationError("\(name) must be between 1 and \(Self.maximumDays)")
+        }
+        guard auditDays ?? AuditLog.minimumDays >= AuditLog.minimumDays else {
+            throw ValidationError("--audit-days must be at least \(AuditLog.minimumDays)")
         }
         guard tombstoneDays >= supersededDays else {
             throw ValidationError(
@@ -54,29 +63,50 @@ struct CompactCommand: AsyncParsableCommand {
             tombstones: Int64(tombstoneDays) * Self.secondsPerDay,
             failures: failureDays.map { Int64($0) * Self.secondsPerDay })
         let (summary, pruned) = try await withConnection(to: try database.resolve()) { connection in
+            if dryRun { return (try await compact(retention, on: connection), Int64?.none) }
             let trail = AuditTrail.ofThisTerminal
             let summary = try await trail.record(
                 .compact, of: user ?? "all users", asked, on: connection
             ) {
-                let summary = try await Compactor(connection: connection, retention: retention)
-                    .run(user: user) {
-                        print(
-                            "\(printable($0)): \($1.superseded) replaced changes and "
-                                + "\($1.tombstones) deletes removed")
-                        fflush(nil)
-                    }
+                let summary = try await compact(retention, on: connection)
                 return .init(summary, Self.details(summary))
             }
             guard let auditDays else { return (summary, Int64?.none) }
             return (summary, try await trail.prune(olderThanDays: auditDays, on: connection))
         }
+        if output.json {
+            var document = Self.members(summary)
+            document.append(("audit_rows", pruned.map { .integer($0) }))
+            document.append(("is_dry_run", .bool(dryRun)))
+            return print(JSONDocument.object(document.map { (name: $0, value: $1) }).text)
+        }
         print(
             """
-            \(summary.superseded) replaced changes and \(summary.tombstones) deletes removed from \
-            \(summary.users) logs
+            \(summary.superseded) replaced changes and \(summary.tombstones) deletes \(removed) \
+            from \(summary.users) logs
             """)
-        if failureDays != nil { print("\(summary.failures) refused changes removed") }
-        if let pruned { print("\(pruned) rows of the audit removed") }
+        if failureDays != nil { print("\(summary.failures) refused changes \(removed)") }
+        if let pruned { print("\(pruned) rows of the audit \(removed)") }
+    }
+
+    private var removed: String { dryRun ? "would be removed" : "removed" }
+
+    private func compact(
+        _ retention: Retention, on connection: PostgresConnection
+    ) async throws -> Compactor.Summary {
+        var progress = ProgressLine()
+        defer { progress.end() }
+        return try await Compactor(connection: connection, retention: retention, isDryRun: dryRun)
+            .run(user: user) {
+                progress.show($0, "logs looked at")
+            } progress: {
+                if output.json { return }
+                progress.end()
+                print(
+                    "\(printable($0)): \($1.superseded) replaced changes and "
+                        + "\($1.tombstones) deletes \(removed)")
+                fflush(nil)
+            }
     }
 
     /// What it was asked for, for the audit.
@@ -89,9 +119,14 @@ struct CompactCommand: AsyncParsableCommand {
     }
 
     private static func details(_ summary: Compactor.Summary) -> JSONDocument {
+        .object(members(summary).map { (name: $0, value: $1) })
+    }
+
+    private static func members(_ summary: Compactor.Summary) -> [(String, JSONDocument?)] {
         [
-            "users": .integer(Int64(summary.users)), "superseded": .integer(summary.superseded),
-            "tombstones": .integer(summary.tombstones), "failures": .integer(summary.failures),
+            ("users", .integer(Int64(summary.users))),
+            ("superseded", .integer(summary.superseded)),
+            ("tombstones", .integer(summary.tombstones)), ("failures", .integer(summary.failures)),
         ]
     }
 }

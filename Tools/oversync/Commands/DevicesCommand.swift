@@ -2,14 +2,17 @@ import ArgumentParser
 import Foundation
 import Model
 import OperatorKit
+import ServiceKit
 import Sidecar
+import Telemetry
+import WireJSON
 
 /// `oversync devices`: who syncs, and who may no more.
 struct DevicesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "devices",
-        abstract: "Lists devices, takes their access away, and gives it back.",
-        subcommands: [List.self, Revoke.self, Restore.self])
+        abstract: "Lists devices, says why one does not sync, and takes or gives access.",
+        subcommands: [List.self, Explain.self, Revoke.self, Restore.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -37,6 +40,46 @@ struct DevicesCommand: AsyncParsableCommand {
                     last = DevicePlace(user: end.user, device: end.device)
                 }
             }
+        }
+    }
+
+    struct Explain: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "explain",
+            abstract: "Says why a device does not sync, and what to do next.",
+            discussion: """
+                It goes by what the server knows, and by what the device said of itself last: with \
+                uploads, and otherwise at most every five minutes. Exits with 1 if something is \
+                wrong. See Docs/console.md.
+                """)
+
+        @Argument(help: "The user: the sub of its tokens.")
+        var user: String
+        @Argument(help: "The device: the did of its tokens.")
+        var device: String
+        @OptionGroup var output: OutputOptions
+        @OptionGroup var database: MigrateCommand.Database
+
+        func run() async throws {
+            let place = DevicePlace(user: UserID(user), device: DeviceID(device))
+            let diagnosis = try await withConnection(to: try database.resolve()) {
+                try await Devices.explain(place, on: $0)
+            }
+            guard let diagnosis else {
+                throw StackError(
+                    "the server has never heard of the device \(printable(device)) of "
+                        + "\(printable(user)): see oversync devices list; look at the names, its "
+                        + "token, and the gateway's address in the app")
+            }
+            if output.json {
+                print(diagnosis.document(of: place).text)
+            } else {
+                for finding in diagnosis.findings {
+                    print("\(finding.code): \(printable(finding.text))")
+                    print("  next: \(printable(finding.next))")
+                }
+            }
+            if !diagnosis.isFine { throw ExitCode(1) }
         }
     }
 
@@ -102,7 +145,7 @@ struct DevicesCommand: AsyncParsableCommand {
 struct UsersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "users", abstract: "Shows what is known of a user.",
-        subcommands: [Show.self])
+        subcommands: [Show.self, Hash.self])
 
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -116,15 +159,45 @@ struct UsersCommand: AsyncParsableCommand {
         @OptionGroup var database: MigrateCommand.Database
 
         func run() async throws {
-            let summary = try await withConnection(to: try database.resolve()) {
-                try await Devices.summary(of: UserID(user), on: $0)
+            let (summary, quotas) = try await withConnection(to: try database.resolve()) {
+                (
+                    try await Devices.summary(of: UserID(user), on: $0),
+                    try await Devices.quotas(on: $0)
+                )
             }
             guard let summary else {
                 throw StackError(
                     "the user \(printable(user)) is not known: "
                         + "no device has uploaded, was named or revoked")
             }
-            print(json ? try summary.json(of: user) : summary.text(of: user))
+            print(
+                json ? try summary.json(of: user, quotas) : summary.text(of: user, quotas))
+        }
+    }
+}
+
+extension UsersCommand {
+    struct Hash: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "hash",
+            abstract: "Prints what stands for a user in the logs.",
+            discussion: """
+                With the secret of the services: OVERSYNC_LOG_SECRET, or the file that \
+                OVERSYNC_LOG_SECRET_FILE names.
+                """)
+
+        @Argument(help: "The user: the sub of its tokens.")
+        var user: String
+
+        func run() throws {
+            let secret = try Configuration().optional(CommonSettings.logSecret)
+            if secret == nil {
+                FileHandle.standardError.write(
+                    Data(
+                        ("OVERSYNC_LOG_SECRET is not set: with one, services log another hash\n")
+                            .utf8))
+            }
+            print(LogSecret(secret).hash(user))
         }
     }
 }
@@ -134,7 +207,17 @@ extension Device {
         let uploaded = lastUpload.map { "last upload \(timestamp($0))" } ?? "no changes in the log"
         let access = revoked.map { "revoked \(timestamp($0))" } ?? "may sync"
         return "\(printable(user.value))  \(printable(device.value))  \(access)  \(uploaded)"
-            + "  last change id \(lastChangeID)  since \(timestamp(firstSeen))"
+            + "  last change id \(lastChangeID)  since \(timestamp(firstSeen))\(told)"
+    }
+
+    /// What it said of itself last.
+    private var told: String {
+        guard let reported, let report = report.flatMap(StoredReport.init(json:)) else { return "" }
+        let counts = [
+            ("pending", report.pending), ("rejected", report.rejected), ("held", report.held),
+        ].compactMap { name, count in count.map { "\($0) \(name)" } }
+        let read = report.cursor.map { ["read to \($0) of \(logEnd)"] } ?? []
+        return "  as of \(timestamp(reported)): \((read + counts).joined(separator: ", "))"
     }
 
     private struct Document: Encodable {
@@ -144,6 +227,11 @@ extension Device {
         let first_seen: String
         let last_upload: String?
         let revoked: String?
+        let reported: String?
+        let report: StoredReport?
+        let token_rejected: String?
+        let rejection: String?
+        let log_end: Int64
     }
 
     fileprivate var json: String {
@@ -152,20 +240,28 @@ extension Device {
                 Document(
                     user: user.value, device: device.value, last_change_id: lastChangeID,
                     first_seen: timestamp(firstSeen), last_upload: lastUpload.map(timestamp),
-                    revoked: revoked.map(timestamp)))
+                    revoked: revoked.map(timestamp), reported: reported.map(timestamp),
+                    report: report.flatMap(StoredReport.init(json:)),
+                    token_rejected: tokenRejected.map(timestamp), rejection: rejection,
+                    log_end: logEnd))
         }
     }
 }
 
 extension UserSummary {
-    fileprivate func text(of user: String) -> String {
-        """
-        user              \(printable(user))
-        last sequence     \(lastSequence)
-        compacted up to   \(floor)
-        devices           \(devices), \(revokedDevices) of them revoked
-        rejected changes  \(rejectedChanges)
-        """
+    fileprivate func text(of user: String, _ quotas: UserQuotas) -> String {
+        func of(_ quota: Int64?) -> String { quota.map { " of \($0)" } ?? ", no quota" }
+        let writing = devices - revokedDevices
+        let bytes = bytes.map { "\($0)" } ?? "not counted to the end"
+        return """
+            user              \(printable(user))
+            last sequence     \(lastSequence)
+            compacted up to   \(floor)
+            rows              \(hasMoreRows ? "at least " : "")\(rows)\(of(quotas.rows))
+            bytes             \(bytes)\(of(quotas.bytes))
+            devices           \(writing)\(of(quotas.devices)), and \(revokedDevices) revoked
+            rejected changes  \(rejectedChanges)
+            """
     }
 
     private struct Document: Encodable {
@@ -175,13 +271,22 @@ extension UserSummary {
         let devices: Int64
         let revoked_devices: Int64
         let rejected_changes: Int64
+        let rows: Int64
+        let more_rows: Bool?
+        let bytes: Int64?
+        let row_quota: Int64?
+        let byte_quota: Int64?
+        let device_quota: Int64?
     }
 
-    fileprivate func json(of user: String) throws -> String {
+    fileprivate func json(of user: String, _ quotas: UserQuotas) throws -> String {
         try jsonText(
             Document(
                 user: user, last_sequence: lastSequence, floor: floor, devices: devices,
-                revoked_devices: revokedDevices, rejected_changes: rejectedChanges))
+                revoked_devices: revokedDevices, rejected_changes: rejectedChanges, rows: rows,
+                more_rows: hasMoreRows ? true : nil, bytes: bytes, row_quota: quotas.rows,
+                byte_quota: quotas.bytes,
+                device_quota: quotas.devices))
     }
 }
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import OperatorKit
 import Sidecar
+import WireJSON
 
 /// `oversync epoch`: names the database's history.
 struct EpochCommand: AsyncParsableCommand {
@@ -13,13 +14,16 @@ struct EpochCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "show", abstract: "Prints the epoch, and since when it holds.")
 
+        @OptionGroup var output: OutputOptions
         @OptionGroup var database: MigrateCommand.Database
 
         func run() async throws {
             let epoch = try await withConnection(to: try database.resolve()) {
                 try await Epoch.read(on: $0)
             }
-            print("\(epoch.id), since \(epoch.began ?? epoch.created)")
+            let since = epoch.began ?? epoch.created
+            let document: JSONDocument = ["epoch": .string(epoch.id), "since": .string(since)]
+            print(output.json ? document.text : "\(epoch.id), since \(since)")
         }
     }
 

@@ -4,6 +4,7 @@ import Postgres
 import ServiceKit
 import Sidecar
 import SigningKeys
+import WireJSON
 
 /// `oversync keys`: the keys with which Auth signs tokens.
 struct KeysCommand: AsyncParsableCommand {
@@ -20,11 +21,23 @@ struct KeysCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "list", abstract: "Prints each key, its state and its times.")
 
+        @OptionGroup var output: OutputOptions
         @OptionGroup var database: MigrateCommand.Database
 
         func run() async throws {
             let keys = try await withConnection(to: try database.resolve()) {
                 try await KeyStore.list(on: $0)
+            }
+            if output.json {
+                for (row, state) in keys {
+                    let document: JSONDocument = [
+                        "kid": .string(row.kid), "state": .string(state.rawValue),
+                        "signs_from": .string(row.activeFrom),
+                        "retires": row.retiresAt.map { .string($0) },
+                    ]
+                    print(document.text)
+                }
+                return
             }
             for (row, state) in keys {
                 let end = row.retiresAt.map { ", retires \($0)" } ?? ""
@@ -45,16 +58,24 @@ struct KeysCommand: AsyncParsableCommand {
                 all tokens now: for a key that somebody else may have.
                 """)
 
-        @Option(help: "How long the longest token may last, such as 24h.")
-        var overlap = Age(seconds: Int64(KeyPace.standardOverlapSeconds))
-        @Option(help: "How long the new key is published before it signs; at least 60s.")
-        var publishAhead = Age(seconds: Int64(KeyPace.standardLeadSeconds))
+        @Option(help: "How long the longest token may last, such as 24h. (default: 1d)")
+        var overlap: Age?
+        @Option(
+            help: "How long the new key is published before it signs; at least 60s. (default: 2m)")
+        var publishAhead: Age?
         @Flag(help: "The new key signs now, and the others are no longer published.")
         var atOnce = false
         @OptionGroup var database: MigrateCommand.Database
 
+        private var lead: Age { publishAhead ?? Age(seconds: Int64(KeyPace.standardLeadSeconds)) }
+
         func validate() throws {
-            guard Double(publishAhead.seconds) >= KeyPace.minimumLeadSeconds else {
+            guard !atOnce || overlap == nil && publishAhead == nil else {
+                throw ValidationError(
+                    "--at-once ends all tokens now: it goes with neither --overlap nor "
+                        + "--publish-ahead")
+            }
+            guard Double(lead.seconds) >= KeyPace.minimumLeadSeconds else {
                 throw ValidationError(
                     "--publish-ahead must be at least \(Int(KeyPace.minimumLeadSeconds))s: "
                         + "gateways must have read the key before it signs")
@@ -65,11 +86,12 @@ struct KeysCommand: AsyncParsableCommand {
             let pace =
                 atOnce
                 ? .atOnce
-                : KeyPace(lead: Double(publishAhead.seconds), overlap: Double(overlap.seconds))
+                : KeyPace(
+                    lead: Double(lead.seconds), overlap: KeysCommand.overlapSeconds(overlap))
             let kid = try await KeysCommand.change(try database.resolve()) { store, connection in
                 try await store.rotate(pace, on: connection)
             }
-            let when = atOnce ? "now" : "in \(publishAhead)"
+            let when = atOnce ? "now" : "in \(lead)"
             print("key \(kid ?? "") signs \(when)")
         }
     }
@@ -86,14 +108,22 @@ struct KeysCommand: AsyncParsableCommand {
         @Argument(
             help: "The key's name, as oversync keys list prints it; after -- if it begins with -.")
         var kid: String
-        @Option(help: "How long the longest token may last, such as 24h.")
-        var overlap = Age(seconds: Int64(KeyPace.standardOverlapSeconds))
+        @Option(help: "How long the longest token may last, such as 24h. (default: 1d)")
+        var overlap: Age?
         @Flag(help: "The key is no longer published from now on.")
         var atOnce = false
         @OptionGroup var database: MigrateCommand.Database
 
+        func validate() throws {
+            guard !atOnce || overlap == nil else {
+                throw ValidationError(
+                    "--at-once ends the key's tokens now: it goes without --overlap")
+            }
+        }
+
         func run() async throws {
-            let pace = atOnce ? .atOnce : KeyPace(overlap: Double(overlap.seconds))
+            let pace =
+                atOnce ? .atOnce : KeyPace(overlap: KeysCommand.overlapSeconds(overlap))
             try await KeysCommand.withAdvice {
                 try await withConnection(to: try database.resolve()) {
                     try await KeyStore.retire(kid, pace, by: .thisTerminal, on: $0)
@@ -125,6 +155,10 @@ struct KeysCommand: AsyncParsableCommand {
             print("\(resealed) keys sealed with the new master key")
             for kid in lost { print("retired key \(kid) opens with neither, and stays as it is") }
         }
+    }
+
+    private static func overlapSeconds(_ overlap: Age?) -> Double {
+        overlap.map { Double($0.seconds) } ?? KeyPace.standardOverlapSeconds
     }
 
     /// Lends the keys with the master keys of the environment.

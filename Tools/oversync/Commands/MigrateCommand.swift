@@ -61,6 +61,27 @@ struct MigrateCommand: AsyncParsableCommand {
         }
     }
 
+    /// Which file registers the tables.
+    struct RegistrationOption: ParsableArguments {
+        @Option(
+            help: """
+                Path of oversync.yaml (default: the one in this folder, then the running dev \
+                stack's).
+                """)
+        var config: String?
+
+        /// - Throws: `StackError` if there is none.
+        func path(with stack: StackOptions) throws -> String {
+            let here = "oversync.yaml"
+            if let config { return config }
+            if FileManager.default.fileExists(atPath: here) { return here }
+            if StackAddress.running(in: stack.directory) != nil {
+                return stack.directory.registrations
+            }
+            throw StackError("there is no \(here) in this folder: use --config to name one")
+        }
+    }
+
     struct Up: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Applies what is missing (the default).",
@@ -69,19 +90,32 @@ struct MigrateCommand: AsyncParsableCommand {
                 each step. It prints statements on triggers without trying them, because they lock \
                 business tables. It never prints passwords. The plan is for review: psql executes \
                 nothing of it.
+
+                --partitions splits the log and the states of rows by user into this many parts, \
+                or puts them together again (1). Stop the services first: it copies all rows in \
+                one transaction. See Docs/operations/partitions.md. Without it they stay as they \
+                are.
                 """)
         @OptionGroup var database: Database
-        @Option(
-            help: """
-                Path of oversync.yaml (default: the one in this folder, then the running dev \
-                stack's).
-                """)
-        var config: String?
+        @OptionGroup var file: RegistrationOption
         @Flag(help: "Print the SQL that would run, without passwords, and change nothing.")
         var plan = false
+        @Option(
+            help: """
+                Parts of the log and of the states of rows, \(Partitioning.counts.lowerBound) to \
+                \(Partitioning.counts.upperBound); 1 for tables without parts.
+                """)
+        var partitions: Int?
+
+        func validate() throws {
+            guard let partitions, !Partitioning.counts.contains(partitions) else { return }
+            throw ValidationError("\(PartitionError.count(partitions))")
+        }
 
         func run() async throws {
-            let registrations = try RegistrationFile.read(path: try file())
+            let partitioning = partitions.map { Partitioning(count: $0) }
+            let registrations = try RegistrationFile.read(
+                path: try file.path(with: database.stack))
             let roles = try RoleSettings.request(Configuration())
             try await withConnection(to: try database.resolve()) { connection in
                 let status = try await Migrator(connection: connection).status()
@@ -92,14 +126,17 @@ struct MigrateCommand: AsyncParsableCommand {
                         + "layout, roles and tables stay as they are"
                     return print(plan ? "-- Nothing to do: \(remark)" : remark)
                 }
+                try await partitioning?.check(on: connection, isPlan: plan)
                 guard plan else {
-                    try await Self.execute(registrations, roles, on: connection, status)
+                    try await Self.execute(
+                        registrations, roles, partitioning, on: connection, status)
                     return print(
                         "layout \(Migration.currentVersion), "
                             + "\(registrations.count) tables registered")
                 }
                 let text = try await MigrationRun.rehearse(on: connection) { run in
                     try await Self.migrate(registrations, roles, in: run, report: { _ in })
+                    try await partitioning?.apply(in: run, report: { _ in })
                 }.description
                 // Not `print`, which says nothing of a full disk: half a plan must not look whole.
                 try FileHandle.standardOutput.write(contentsOf: Data("\(text)\n".utf8))
@@ -109,7 +146,8 @@ struct MigrateCommand: AsyncParsableCommand {
         /// Takes the steps, and records them in the audit, which is there once the layout is.
         private static func execute(
             _ registrations: [TableRegistration], _ roles: RoleRequest,
-            on connection: PostgresConnection, _ status: Migrator.Status
+            _ partitioning: Partitioning?, on connection: PostgresConnection,
+            _ status: Migrator.Status
         ) async throws {
             let run = MigrationRun(on: connection)
             let begin = {
@@ -125,6 +163,16 @@ struct MigrateCommand: AsyncParsableCommand {
                 } report: {
                     remarks.append($0)
                     print($0)
+                }
+                var progress = ProgressLine()
+                defer { progress.end() }
+                try await partitioning?.apply(in: run) {
+                    remarks.append($0)
+                    progress.end()
+                    print($0)
+                    fflush(nil)
+                } progress: {
+                    progress.show($0, of: $1, "pages copied")
                 }
                 try await operation?.finish(on: connection, details(registrations, remarks))
             } catch {
@@ -145,7 +193,7 @@ struct MigrateCommand: AsyncParsableCommand {
         /// The steps, the same whether they are executed or rehearsed.
         ///
         /// - Parameter laidOut: called once the layout is current.
-        private static func migrate(
+        static func migrate(
             _ registrations: [TableRegistration], _ roles: RoleRequest, in run: MigrationRun,
             laidOut: () async throws -> Void = {}, report: (String) -> Void
         ) async throws {
@@ -159,15 +207,6 @@ struct MigrateCommand: AsyncParsableCommand {
             }
         }
 
-        private func file() throws -> String {
-            let here = "oversync.yaml"
-            if let config { return config }
-            if FileManager.default.fileExists(atPath: here) { return here }
-            let ofStack = database.stack.directory.registrations
-            if StackAddress.running(in: database.stack.directory) != nil { return ofStack }
-            throw StackError("there is no \(here) in this folder: use --config to name one")
-        }
-
         private static func registered(on connection: PostgresConnection) async throws -> Set<
             String
         > {
@@ -179,31 +218,58 @@ struct MigrateCommand: AsyncParsableCommand {
     struct Status: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Shows what is missing, and exits with 1 if anything is.")
+        @OptionGroup var output: OutputOptions
         @OptionGroup var database: Database
 
         func run() async throws {
-            try await withConnection(to: try database.resolve()) { connection in
+            let isWhole = try await withConnection(to: try database.resolve()) { connection in
                 let status = try await Migrator(connection: connection).status()
-                print("layout \(status.version) of \(Migration.currentVersion)")
-                for name in status.pending { print("pending \(name)") }
                 // The roles are on record in the layout at hand only.
-                if !status.pending.isEmpty { throw ExitCode(1) }
-                if try await !Self.rolesAreWhole(on: connection) { throw ExitCode(1) }
+                let isCurrent = status.pending.isEmpty
+                let roles = isCurrent ? try await RoleGrants.installed(on: connection) : []
+                let missing = isCurrent ? try await RoleGrants.missing(on: connection) : []
+                print(
+                    output.json
+                        ? Self.document(status, roles, missing).text
+                        : Self.text(status, roles, missing))
+                return isCurrent && !roles.isEmpty && missing.isEmpty
             }
+            if !isWhole { throw ExitCode(1) }
         }
 
-        private static func rolesAreWhole(on connection: PostgresConnection) async throws -> Bool {
-            let roles = try await RoleGrants.installed(on: connection)
-            if roles.isEmpty { print("no roles: run oversync migrate") }
-            for role in roles {
-                let origin = role.isManaged ? "created by oversync" : "granted to, not altered"
-                print(
-                    "role \(role.name) for \(role.purpose.rawValue) (\(role.exists ? origin : "missing"))"
-                )
+        private static func text(
+            _ status: Migrator.Status, _ roles: [InstalledRole], _ missing: [RoleGrant]
+        ) -> String {
+            var lines = ["layout \(status.version) of \(Migration.currentVersion)"]
+            lines += status.pending.map { "pending \($0)" }
+            if status.pending.isEmpty, roles.isEmpty {
+                lines.append("no roles: run oversync migrate")
             }
-            let missing = try await RoleGrants.missing(on: connection)
-            for grant in missing { print("missing \(grant.privilege) for \(grant.role)") }
-            return !roles.isEmpty && missing.isEmpty
+            lines += roles.map { role in
+                let origin = role.isManaged ? "created by oversync" : "granted to, not altered"
+                return
+                    "role \(role.name) for \(role.purpose.rawValue) (\(role.exists ? origin : "missing"))"
+            }
+            lines += missing.map { "missing \($0.privilege) for \($0.role)" }
+            return lines.joined(separator: "\n")
+        }
+
+        private static func document(
+            _ status: Migrator.Status, _ roles: [InstalledRole], _ missing: [RoleGrant]
+        ) -> JSONDocument {
+            [
+                "layout": .integer(Int64(status.version)),
+                "newest_layout": .integer(Int64(Migration.currentVersion)),
+                "pending": .array(status.pending.map { .string($0) }),
+                "roles": .array(
+                    roles.map {
+                        [
+                            "name": .string($0.name), "purpose": .string($0.purpose.rawValue),
+                            "exists": .bool($0.exists), "is_managed": .bool($0.isManaged),
+                        ]
+                    }),
+                "missing": .array(missing.map { .string("\($0.privilege) for \($0.role)") }),
+            ]
         }
     }
 }

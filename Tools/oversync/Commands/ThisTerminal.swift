@@ -5,7 +5,7 @@ import Sidecar
 import WireJSON
 
 extension AuditOrigin {
-    /// Whoever runs this program: the database's role, and the user and name of the machine.
+    /// Who runs this program: the database's role, and the user and name of the machine.
     static var thisTerminal: AuditOrigin {
         .session(on: "\(ProcessInfo.processInfo.userName)@\(ReplicaName.ofThisHost)")
     }

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Foundation
-import Logging
 import Model
 import OperatorKit
 import Protos
@@ -35,6 +34,9 @@ struct TokenCommand: AsyncParsableCommand {
     var role: [String] = []
     @OptionGroup var stack: StackOptions
 
+    /// As many as the gateway's rules allow.
+    private static let maximumRoles = 64
+
     func validate() throws {
         guard (1...TokenMint.maximumLifetimeSeconds).contains(lifetime) else {
             throw ValidationError(
@@ -42,6 +44,10 @@ struct TokenCommand: AsyncParsableCommand {
         }
         guard !user.isEmpty, !device.isEmpty else {
             throw ValidationError("--user and --device must not be empty")
+        }
+        guard role.count <= Self.maximumRoles else {
+            throw ValidationError(
+                "--role: the gateway takes tokens of at most \(Self.maximumRoles) roles")
         }
         for name in role where !isRoleName(name) {
             throw ValidationError(
@@ -80,30 +86,13 @@ struct TokenCommand: AsyncParsableCommand {
     }
 
     private func askAuth() async throws -> String {
-        let set = ProcessInfo.processInfo.environment[CommonSettings.runDirectory.key]
-        guard let sockets = set ?? StackAddress.running(in: stack.directory)?.sockets else {
-            throw StackError(
-                "no Auth service: set \(CommonSettings.runDirectory.key), or run oversync-dev dev")
-        }
-        let client = RPCClient(
-            directory: sockets + "/auth", service: "auth", logger: ConsoleLogHandler.logger(.error))
         var request = IssueTokenRequest()
         request.user = user
         request.device = device
         request.lifetimeSeconds = UInt32(lifetime)
         request.roles = role
-        let context = CallContext(
-            requestID: UUID().uuidString, deadline: .now + .seconds(5),
-            clientAddress: AuditOrigin.thisTerminal.host)
-        return try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await client.run() }
-            defer { group.cancelAll() }
-            do {
-                return try await client.call(AuthRPC.issueToken, request, context: context).message
-                    .token
-            } catch let failure as RPCFailure {
-                throw StackError("the Auth service at \(sockets)/auth: \(failure.message)")
-            }
+        return try await withService(.auth, in: stack) { client, context in
+            try await client.call(AuthRPC.issueToken, request, context: context).message.token
         }
     }
 }

@@ -12,20 +12,26 @@ struct VerifyCommand: AsyncParsableCommand {
         commandName: "verify",
         abstract: "Checks that change log, row states and business tables agree.",
         discussion: """
-            Reads one snapshot while the services run, and prints each difference as it finds it. Exits with \
-            1 if any is left. At the end it says how many rows of each table belong to no user; they are not \
-            differences.
+            Reads one snapshot while the services run, and prints the first differences that it finds, \
+            with --all each of them, and a summary. Exits with 1 if any is left. At the end it says how many \
+            rows of each table belong to no user; they are not differences.
             """)
+
+    /// Differences that are printed without --all.
+    private static let shownDifferences = 20
 
     @OptionGroup var database: MigrateCommand.Database
     @Option(help: "Only this user's data.")
     var user: String?
     @Option(help: "Only this business table (schema.table).", transform: TableName.init(argument:))
     var table: TableName?
-    @Flag(help: "Mend differences that have one clear answer; the devices get the result.")
+    @Flag(help: "Print every difference, not only the first \(shownDifferences).")
+    var all = false
+    @Flag(help: "Repair differences that have one clear answer; the devices get the result.")
     var repair = false
     @Flag(help: "With --repair: delete rows on devices that are gone from their business table.")
     var acceptDeletes = false
+    @OptionGroup var output: OutputOptions
 
     func validate() throws {
         if acceptDeletes, !repair { throw ValidationError("--accept-deletes needs --repair") }
@@ -59,11 +65,13 @@ struct VerifyCommand: AsyncParsableCommand {
         // By table, how many are left.
         var open: [TableName: Int64] = [:]
         let uncaptured = try await UncapturedWrites.see(of: table, on: writing)
+        var listing = Listing(limit: all ? .max : Self.shownDifferences, isJSON: output.json)
+        defer { listing.progress.end() }
         let summary = try await Verifier(connection: reading, user: user, table: table)
             .run { differences in
                 for difference in differences {
                     kinds[difference.kind, default: 0] += 1
-                    print(difference)
+                    listing.show(difference)
                 }
                 fflush(nil)
                 for (table, rows) in Dictionary(grouping: differences, by: \.table) {
@@ -73,21 +81,84 @@ struct VerifyCommand: AsyncParsableCommand {
                 }
             }
         let left = summary.differences - mended
-        print(
-            """
-            \(summary.users) users, \(summary.changes) changes, \(summary.rows) rows: \
-            \(summary.differences) differences\(repair ? ", \(mended) mended, \(left) left" : "")
-            """)
-        for rows in summary.rowsOfNobody { print("  \(rows)") }
         if user == nil {
             try await uncaptured.remove(
                 exceptOf: Set(open.filter { $0.value > 0 }.keys), on: writing)
         }
-        guard left > 0 else { return (left, mended) }
-        for (kind, count) in kinds.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
-            print("  \(count) \(kind.rawValue): \(kind.advice)")
+        if output.json {
+            print(Self.document(summary, kinds, mended).text)
+        } else {
+            listing.end()
+            print(text(summary, kinds, mended))
         }
         return (left, mended)
+    }
+
+    private func text(
+        _ summary: Verifier.Summary, _ kinds: [Difference.Kind: Int], _ mended: Int64
+    ) -> String {
+        let left = summary.differences - mended
+        var lines = [
+            """
+            \(summary.users) users, \(summary.changes) changes, \(summary.rows) rows: \
+            \(summary.differences) differences\(repair ? ", \(mended) mended, \(left) left" : "")
+            """
+        ]
+        lines += summary.rowsOfNobody.map { "  \($0)" }
+        if left > 0 {
+            lines += kinds.sorted { $0.key.rawValue < $1.key.rawValue }.map {
+                "  \($1) \($0.rawValue): \($0.advice)"
+            }
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    private static func document(
+        _ summary: Verifier.Summary, _ kinds: [Difference.Kind: Int], _ mended: Int64
+    ) -> JSONDocument {
+        [
+            "users": .integer(summary.users), "changes": .integer(summary.changes),
+            "rows": .integer(summary.rows), "differences": .integer(summary.differences),
+            "mended": .integer(mended), "left": .integer(summary.differences - mended),
+            "kinds": .object(
+                kinds.sorted { $0.key.rawValue < $1.key.rawValue }.map {
+                    (name: $0.key.rawValue, value: .integer(Int64($0.value)))
+                }),
+            "rows_of_nobody": .array(
+                summary.rowsOfNobody.map {
+                    ["table": .string("\($0.table)"), "rows": .integer($0.count)]
+                }),
+        ]
+    }
+
+    /// Prints differences up to a number, and says how many more there are.
+    private struct Listing {
+        let limit: Int
+        let isJSON: Bool
+        var progress = ProgressLine()
+        private var count = 0
+
+        init(limit: Int, isJSON: Bool) { (self.limit, self.isJSON) = (limit, isJSON) }
+
+        mutating func show(_ difference: Difference) {
+            count += 1
+            guard count <= limit else { return progress.show(Int64(count), "differences") }
+            print(isJSON ? document(difference).text : "\(difference)")
+        }
+
+        mutating func end() {
+            progress.end()
+            if count > limit { print("… and \(count - limit) more: --all prints them") }
+        }
+
+        private func document(_ difference: Difference) -> JSONDocument {
+            [
+                "kind": .string(difference.kind.rawValue), "user": .string(difference.user),
+                "table": difference.table.map { .string("\($0)") },
+                "key": difference.key.map { .string($0.text) },
+                "detail": .string(difference.detail),
+            ]
+        }
     }
 }
 

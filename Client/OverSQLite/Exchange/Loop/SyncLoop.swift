@@ -6,7 +6,7 @@ import Synchronization
 struct SyncLoop: Sendable {
     let session: SyncSession
     let wake: Signal
-    /// Raised together with `.localChange`, so that `Standstill` hears of writes.
+    /// Raised together with `.localChange`, so that `Standstill` notices writes.
     let touched: Signal
     let fetch: @Sendable () async throws -> Void
     /// Returns when the next rejected row is due.
@@ -26,7 +26,7 @@ struct SyncLoop: Sendable {
     }
 
     private func loop() async {
-        // The watch stream runs beside the loop and ends with it.
+        // The watch stream runs in parallel with the loop and ends with it.
         await withDiscardingTaskGroup { group in
             await loop(&group)
             group.cancelAll()
@@ -127,7 +127,7 @@ struct SyncLoop: Sendable {
             error, now: session.now, jitter: session.configuration.randomness())
         session.board.update { status in
             status.lastError = error
-            status.progress = nil
+            status.endTransfers()
             status.state = next.map { .waiting(until: Date(timeIntervalSince1970: $0)) } ?? .blocked
         }
         // Update the counts even though the exchange failed.

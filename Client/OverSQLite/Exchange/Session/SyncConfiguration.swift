@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 
 /// How a device syncs.
 public struct SyncConfiguration: Sendable {
@@ -39,6 +40,19 @@ public struct SyncConfiguration: Sendable {
     /// The maximum number of rows to keep in memory while the pages so far lack a row's parent.
     /// Beyond it, rows without a parent are held.
     public var stagedRowLimit = 50_000
+    /// The app's log; nil logs nothing. Requests are logged at `debug` and `trace`, what needs
+    /// attention from `notice` on. Nothing logged holds a token, a key or a value of a row, but
+    /// for what a server's error message quotes.
+    public var logger: Logger?
+    /// Whether the device tells the server of itself, so that the people who run it find out why a
+    /// device does not sync: the versions of library and app, how far it has read, how many rows
+    /// are pending, rejected and held, the codes of its last error and notices, and its time; no
+    /// values of rows. It does so in a header of less than 1 kB, with uploads and at most every
+    /// five minutes with other requests. Defaults to true.
+    public var reports = true
+    /// The app's version, for ``reports``. Defaults to that of the main bundle; nil if it has none.
+    public var appVersion =
+        Bundle.main.infoDictionary?["CFBundleShortVersionString"] as? String
     /// The transport that carries requests. Defaults to `URLSessionTransport`. On Linux with a
     /// private certificate authority, use `AsyncHTTPTransport`.
     public var transport: any HTTPTransport = URLSessionTransport()

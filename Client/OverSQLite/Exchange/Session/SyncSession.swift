@@ -5,10 +5,13 @@ import Synchronization
 /// What all operations share: the database, the gateway and the status.
 final class SyncSession: Sendable {
     let database: any DatabaseWriter
-    let catalog: DeviceCatalog
+    /// The synced tables, with what the server has said of their columns.
+    var catalog: DeviceCatalog { described.withLock { $0 } }
+    private let described: Mutex<DeviceCatalog>
     let configuration: SyncConfiguration
     let gateway: GatewayClient
-    let board = StatusBoard()
+    let board: StatusBoard
+    let journal: RequestJournal
     /// Held by whatever exchanges rows, so that only one page or upload is processed at a time.
     let lock = AsyncLock()
     let pacer: Mutex<BatchPacer>
@@ -39,12 +42,15 @@ final class SyncSession: Sendable {
     ) throws {
         self.database = database
         self.configuration = configuration
+        let log = SyncLog(configuration.logger)
+        board = StatusBoard(log: log)
+        journal = RequestJournal { log.write($0) }
         pacer = Mutex(
             BatchPacer(
                 largest: configuration.uploadLimit, bytes: configuration.uploadBytes))
         watchdog = Mutex(Watchdog(limit: configuration.watchdog))
-        let notices: [SyncNotice]
-        (catalog, notices) = try database.write { db in
+        let (catalog, notices) = try database.write { db in
+            try DatabaseCheck.expectTrust(in: db)
             var installation = Installation(db: db)
             let catalog = try installation.install(
                 tables, defaultPolicy: configuration.conflictPolicy)
@@ -54,6 +60,7 @@ final class SyncSession: Sendable {
             let found = try check.notices(database.configuration)
             return (catalog, copy + installation.notices + found)
         }
+        described = Mutex(catalog)
         let board = board
         board.update { $0.notices = notices }
         let bound = bound
@@ -70,12 +77,16 @@ final class SyncSession: Sendable {
                     try DeviceStateTable(db: db).ownName()
                 }
             },
+            keyKinds: catalog.keyKindsToAskFor,
             compareClocks: { server in
                 let notice = ClockRules.notice(
                     device: configuration.clock.now.timeIntervalSince1970, server: server)
                 board.show(notice, of: .clock)
                 return notice
-            })
+            }, journal: journal,
+            reporting: DeviceReporter(
+                database: database, configuration: configuration, board: board
+            ).reporting, clock: configuration.clock)
     }
 
     /// Binds the database to the token's user and device, or sees that they are the ones bound.
@@ -157,6 +168,7 @@ final class SyncSession: Sendable {
         offered.withLock { $0 = Offer(capabilities: found, askedAt: now) }
         if let limits = found.limits { pacer.withLock { $0.keep(within: limits) } }
         let (tables, schema) = (found.tables ?? [], configuration.schema)
+        described.withLock { $0 = $0.knowing(tables, schema: schema) }
         let served = ServedTables.notices(
             wanted: catalog.tables.map(\.wireName), schema: schema, offered: tables)
         board.show(served, of: [.unknownSchema, .unservedTable])
@@ -165,8 +177,8 @@ final class SyncSession: Sendable {
         return found
     }
 
-    /// Asks what the server offers, for the notices about the app's tables. If the server does not
-    /// answer, the next exchange asks again.
+    /// Asks what the server offers, for the notices about the app's tables and for what is kept of
+    /// their values. If the server does not answer, the next exchange asks again.
     func lookAtTables() async {
         _ = try? await capabilities()
     }
@@ -188,10 +200,15 @@ final class SyncSession: Sendable {
 
     var now: Double { configuration.clock.now.timeIntervalSince1970 }
 
-    /// Runs a write transaction of the library. Throws SQLite's errors as `SyncError`.
+    /// Runs a write transaction of the library. Throws SQLite's errors as `SyncError`, and where a
+    /// temporary table hides a synced one.
     func write<Value: Sendable>(_ body: @Sendable (Database) throws -> Value) async throws -> Value
     {
-        try await Self.write(to: database, body)
+        let names = catalog.tables.map(\.name)
+        return try await Self.write(to: database) { db in
+            try HiddenTables(db: db).refuse(names)
+            return try body(db)
+        }
     }
 
     private static func write<Value: Sendable>(
@@ -212,7 +229,7 @@ final class SyncSession: Sendable {
 
     /// Does not use GRDB's `read`, which ends the process if the app has closed a queue instead of
     /// throwing an error.
-    private static func read<Value: Sendable>(
+    static func read<Value: Sendable>(
         from database: any DatabaseReader, _ body: @Sendable (Database) throws -> Value
     ) async throws -> Value {
         try await asSyncErrors {

@@ -19,21 +19,26 @@ final class StatusBoard: Sendable {
     }
 
     private let state = Mutex(State())
+    private let log: SyncLog
     #if canImport(Observation)
         /// The status for views.
         let observed = ObservedStatus()
     #endif
 
+    init(log: SyncLog = SyncLog(nil)) { self.log = log }
+
     var status: SyncStatus { state.withLock { $0.status } }
 
     /// Changes the status and notifies followers if it differs.
     func update(_ change: (inout SyncStatus) -> Void) {
-        state.withLock { state in
+        let news: (before: SyncStatus, after: SyncStatus)? = state.withLock { state in
             let before = state.status
             change(&state.status)
-            guard state.status != before else { return }
+            guard state.status != before else { return nil }
             for follower in state.followers.values { follower.yield(state.status) }
+            return (before, state.status)
         }
+        if let news { log.write(news.after, after: news.before) }
         #if canImport(Observation)
             observed.changed(self)
         #endif
@@ -48,12 +53,21 @@ final class StatusBoard: Sendable {
         }
     }
 
+    /// Adds notices to those that are shown.
+    func add(_ notices: [SyncNotice]) {
+        guard !notices.isEmpty else { return }
+        update { status in
+            status.notices += notices.filter { !status.notices.contains($0) }
+        }
+    }
+
     func show(_ notice: SyncNotice?, of kind: SyncNotice.Kind) {
         show(notice.map { [$0] } ?? [], of: [kind])
     }
 
     func post(_ events: [SyncEvent]) {
         guard !events.isEmpty else { return }
+        for event in events { log.write(event) }
         state.withLock { state in
             for listener in state.listeners.values {
                 for event in events { listener.yield(event) }

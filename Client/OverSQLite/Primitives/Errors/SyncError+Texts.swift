@@ -31,6 +31,9 @@ extension SyncError: CustomStringConvertible {
         case .damagedMetadata(let what):
             "the library's own tables are damaged: \(what): stop the engine, call "
                 + "SyncEngine.repairMetadata(in:user:), and make a new engine"
+        case .deviceUsedUp:
+            "a change with the highest number was sent in the name of this device, so none is left "
+                + "for its edits, which stay: sign in with a token for another device id"
         case .databaseClosed:
             "the app has closed the database: stop the engine before closing it, and make a new "
                 + "engine after opening it again"
@@ -64,6 +67,7 @@ extension SyncError: LocalizedError {
         case .noProgress: "Changes have been waiting to be sent for some time."
         case .database: "The data on this device cannot be written at the moment."
         case .diskFull: "This device has no free space."
+        case .deviceUsedUp: "This device must sign in again."
         case .databaseCorrupt, .damagedMetadata: "The data on this device is damaged."
         case .unusableTable, .newerMetadata: "This version of the app cannot sync its data."
         case .databaseClosed, .alreadyRunning: "This app has an internal error."

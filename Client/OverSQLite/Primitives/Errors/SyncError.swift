@@ -41,6 +41,9 @@ public enum SyncError: Error, Sendable, Hashable {
     /// changed: the app's rows and its edits are as they were. The text names the value.
     /// ``SyncEngine/repairMetadata(in:user:)`` is the way forward.
     case damagedMetadata(String)
+    /// This device's id has no change numbers left: a change with the highest one was sent in its
+    /// name. Nothing is damaged, and the edits stay. Sign in with a token for another device id.
+    case deviceUsedUp
     /// The app has closed the database.
     case databaseClosed
     /// Sync is already running in the background, by `start()` or another `run()`.
@@ -90,6 +93,7 @@ extension SyncError {
         case .unusableTable: .fixSchema
         case .newerMetadata: .updateApp
         case .damagedMetadata: .repairMetadata
+        case .deviceUsedUp: .signIn
         case .paused, .stopped: .resume
         case .databaseCorrupt, .databaseClosed, .alreadyRunning: .report
         case .refused(let status, let code, _): Self.advice(onRefusal: status, code)
@@ -103,9 +107,9 @@ extension SyncError {
         case .unreachable, .notTheGateway, .busy, .noProgress, .database, .diskFull, .noCredentials:
             true
         case .refused(let status, let code, _): status >= 500 || Self.passing.contains(code)
-        case .unusableTable, .newerMetadata, .damagedMetadata, .unauthorized, .differentUser,
-            .pendingChanges,
-            .databaseCorrupt, .databaseClosed, .alreadyRunning, .paused, .stopped:
+        case .unusableTable, .newerMetadata, .damagedMetadata, .deviceUsedUp, .unauthorized,
+            .differentUser, .pendingChanges, .databaseCorrupt, .databaseClosed, .alreadyRunning,
+            .paused, .stopped:
             false
         }
     }

@@ -1,15 +1,15 @@
 import Foundation
 import GRDB
 
-/// A row's key as it is sent and as all metadata names it: a lower-case UUID with dashes, or the
-/// app's text.
+/// A row's key as it is sent and as all metadata names it: a lower-case UUID with dashes, the app's
+/// text, or the digits of a number.
 struct DeviceRowKey: Hashable, Sendable {
     let wire: String
 }
 
 /// How a table spells its keys, and how the spelling maps to the wire's.
 enum KeyForm: Sendable, Hashable {
-    case uuidText, uuidBlob, text
+    case uuidText, uuidBlob, text, integer
 
     /// The maximum length of a text key in the protocol, in bytes of UTF-8.
     static let maximumTextBytes = 512
@@ -21,6 +21,9 @@ enum KeyForm: Sendable, Hashable {
         case (.uuidBlob, .blob(let data)) where data.count == 16:
             DeviceRowKey(wire: Self.dashed(Array(data)))
         case (.text, .string(let text)): Self.fits(text) ? DeviceRowKey(wire: text) : nil
+        case (.integer, .int64(let number)): DeviceRowKey(wire: String(number))
+        // As a column that is not declared INTEGER refers to it.
+        case (.integer, .string(let text)): key(fromWire: text)
         default: nil
         }
     }
@@ -30,6 +33,7 @@ enum KeyForm: Sendable, Hashable {
         switch self {
         case .uuidText, .uuidBlob: Self.canonicalUUID(text).map(DeviceRowKey.init)
         case .text: Self.fits(text) ? DeviceRowKey(wire: text) : nil
+        case .integer: Self.number(of: text) == nil ? nil : DeviceRowKey(wire: text)
         }
     }
 
@@ -38,7 +42,18 @@ enum KeyForm: Sendable, Hashable {
         switch self {
         case .uuidText, .text: key.wire.databaseValue
         case .uuidBlob: Self.bytes(ofUUID: key.wire).map { Data($0).databaseValue } ?? .null
+        case .integer: Self.number(of: key.wire)?.databaseValue ?? .null
         }
+    }
+
+    /// Whether one key can be spelled in several ways here, or otherwise than on the wire in
+    /// references to it.
+    var hasSpellings: Bool { self == .uuidText || self == .uuidBlob }
+
+    /// The number that a key's digits are; nil for any other text, such as `+1` or `01`.
+    private static func number(of text: String) -> Int64? {
+        guard let number = Int64(text), String(number) == text else { return nil }
+        return number
     }
 
     private static func fits(_ text: String) -> Bool {

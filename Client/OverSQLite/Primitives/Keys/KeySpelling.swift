@@ -1,7 +1,7 @@
 import GRDB
 
 /// How the metadata stores a key's spelling: NULL stands for the wire's spelling, which most rows
-/// use.
+/// use. Numbers and bytes always differ from it, so that SQL finds their rows by what is stored.
 extension KeyForm {
     /// The key as a row spells it.
     ///
@@ -13,7 +13,7 @@ extension KeyForm {
     /// Whether a stored spelling can be that of the key, in whichever form the column had then.
     static func mayBe(_ stored: DatabaseValue, spellingOf key: DeviceRowKey) -> Bool {
         stored.isNull || key.wire.hasPrefix(unsendableMark)
-            || [.uuidText, .uuidBlob, .text].contains { (form: KeyForm) in
+            || [.uuidText, .uuidBlob, .text, .integer].contains { (form: KeyForm) in
                 form.key(fromLocal: stored) == key
             }
     }

@@ -24,6 +24,8 @@ struct Rejection: Hashable, Sendable {
             "the key is text, but its column is declared BLOB: let the record write its UUIDs as "
                 + "16 bytes, or declare the column TEXT"
         case (.uuidBlob, _): "the key is not a UUID of 16 bytes"
+        case (.integer, _):
+            "the key is not a whole number: use one, or pass keyKind: .text for the table"
         case (.text, _): "the key is not text of 1 to \(KeyForm.maximumTextBytes) bytes"
         }
     }

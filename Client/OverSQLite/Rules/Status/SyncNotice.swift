@@ -27,10 +27,13 @@ public struct SyncNotice: Sendable, Hashable, CustomStringConvertible {
         public static let columnType = Kind(rawValue: "column_type")
         /// The device's clock differs from the server's.
         public static let clock = Kind(rawValue: "clock")
-        /// A table numbers its rows itself, beside its key, so the numbers of two devices clash.
+        /// A table numbers its rows itself, besides its key, so the numbers of two devices clash.
         public static let rowNumbers = Kind(rawValue: "row_numbers")
         /// A unique index treats values as equal that the server tells apart.
         public static let looseUnique = Kind(rawValue: "loose_unique")
+        /// A trigger of the app's has given a row of the server's another value, so this device
+        /// shows another one than the server has.
+        public static let alteredRow = Kind(rawValue: "altered_row")
         /// A migration dropped a table, and foreign keys deleted the rows that referred to it.
         public static let droppedParent = Kind(rawValue: "dropped_parent")
     }

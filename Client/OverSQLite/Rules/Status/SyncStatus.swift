@@ -54,6 +54,25 @@ public struct SyncStatus: Sendable, Hashable {
         }
     }
 
+    /// How far sending has come.
+    public struct UploadProgress: Sendable, Hashable {
+        /// The number of rows that the server has answered since this upload began, also by a
+        /// rejection. A row that is sent twice counts twice.
+        public var answeredRows = 0
+        /// The number of rows to send, with those that are answered. It grows if the app edits
+        /// more rows meanwhile.
+        public var totalRows = 0
+
+        /// Makes a progress of zero.
+        public init() {}
+
+        /// The part that is answered, from 0 to 1.
+        public var fraction: Double {
+            guard totalRows > 0 else { return 0 }
+            return min(1, Double(answeredRows) / Double(totalRows))
+        }
+    }
+
     /// What the engine is doing.
     public var state: State = .stopped
     /// The number of rows with edits that the server has not confirmed, including rejected ones.
@@ -68,6 +87,8 @@ public struct SyncStatus: Sendable, Hashable {
     public var notices: [SyncNotice] = []
     /// The progress of a download; nil if none is running.
     public var progress: Progress?
+    /// The progress of an upload; nil if none is running.
+    public var uploadProgress: UploadProgress?
     /// The last error; nil once sync works again.
     public var lastError: SyncError?
     /// When everything was last sent, fetched and applied without an error. It does not move while
@@ -87,6 +108,9 @@ public struct SyncStatus: Sendable, Hashable {
     mutating func recordSync(at time: Date) {
         if heldCount == 0 { lastSynced = time }
     }
+
+    /// Records that no download or upload is running.
+    mutating func endTransfers() { (progress, uploadProgress) = (nil, nil) }
 
     /// Makes the status of a stopped engine with nothing known.
     public init() {}

@@ -6,6 +6,15 @@ public struct SyncTable: Sendable {
         case uuid
         /// Any text, sent as it is: 1 to 512 bytes of UTF-8.
         case text
+        /// A whole number of 64 bits, in a column that is declared INTEGER, for tables that the
+        /// server numbers (`bigint` with `GENERATED … AS IDENTITY`, for example). The server takes
+        /// what its column's type can hold.
+        ///
+        /// The app chooses the key of each row that it inserts: in an `INTEGER PRIMARY KEY`, an
+        /// insert without a key fails. SQLite would take the next free number of this device, which
+        /// another device takes too, for another row. For the same reason an insert of -1 fails
+        /// there, which SQLite does not tell from one without a key.
+        case integer
     }
 
     /// The table's name in SQLite.

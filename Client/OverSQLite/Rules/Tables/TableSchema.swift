@@ -13,9 +13,11 @@ enum Affinity: Sendable, Hashable {
     /// The affinity of a declared type, by the rules of SQLite's "Datatypes" page, section 3.1.
     /// Unlike SQLite, this distinguishes a column without a type from one declared BLOB: only a
     /// declared BLOB says how to read text from the wire.
-    init(declaredType: String) {
+    ///
+    /// - Parameter isStrict: the table is STRICT, where ANY keeps each value as it is.
+    init(declaredType: String, inStrict isStrict: Bool = false) {
         let type = declaredType.uppercased()
-        if type.isEmpty {
+        if type.isEmpty || isStrict && type == "ANY" {
             self = .none
         } else if type.contains("JSON") {
             self = .json
@@ -42,6 +44,9 @@ struct Column: Sendable, Hashable {
     let isKey: Bool
     /// The table whose keys this column holds; nil if it holds no key of a synced table.
     var reference: KeyReference?
+    /// The server's column is one of JSON, where a number, a boolean and their text are three
+    /// values. False until the server was asked.
+    var isOfJSON = false
 
     init(name: String, affinity: Affinity, isKey: Bool) {
         self.name = name
@@ -68,6 +73,11 @@ struct TableSchema: Sendable {
     var referrers: [Referrer] = []
     /// The columns that stay on the device, by their names in SQLite.
     var localColumns: [String] = []
+    /// SQLite gives a row a key itself if its insert has none: an `INTEGER PRIMARY KEY`.
+    var isKeyRowID = false
+    /// The table says itself what a row does that violates a constraint (`UNIQUE ON CONFLICT
+    /// REPLACE`). That is for what the app writes: a row of the server's that is refused is held.
+    var hasConflictClauses = false
 
     var wireName: String { name.lowercased() }
     var hasLocalColumns: Bool { !localColumns.isEmpty }

@@ -1,6 +1,8 @@
 /// Compares the device's columns with the server's types, to report which of them cannot hold every
 /// value of the other side. What comes is kept all the same (``Exactness``).
 enum ColumnFit {
+    /// The kind of columns that hold JSON: of types whose values are objects or arrays, too.
+    static let json = "json"
     /// Digits that every `REAL` keeps, as SQLite and PostgreSQL count them.
     private static let realDigits = 15
     /// Digits that every 64-bit integer keeps.
@@ -66,7 +68,7 @@ enum ColumnFit {
             affinity == .json ? Misfit("JSON puts its text in quotes", declare: "TEXT") : nil
         case "bytes": bytes(affinity)
         case "time": time(affinity)
-        case "json": json(affinity)
+        case json: json(affinity)
         // A float is kept by every column of numbers, and by TEXT.
         default: nil
         }

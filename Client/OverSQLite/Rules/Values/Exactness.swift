@@ -3,15 +3,20 @@ import WireJSON
 /// Decides whether a column gives a value of the server back as it came.
 ///
 /// `true` and `false` count as 1 and 0, and a number in a TEXT column as its digits: the server
-/// takes both for the same value.
+/// takes both for the same value, but in a column of JSON.
 enum Exactness {
-    /// - Parameter bytes: the bytes that the slice is a part of.
+    /// - Parameters:
+    ///   - isOfJSON: the server's column is one of JSON.
+    ///   - bytes: the bytes that the slice is a part of.
     static func returns(
-        _ slice: JSONSlice, as affinity: Affinity, in bytes: UnsafeBufferPointer<UInt8>
+        _ slice: JSONSlice, as affinity: Affinity, isOfJSON: Bool = false,
+        in bytes: UnsafeBufferPointer<UInt8>
     ) -> Bool {
         switch slice.kind {
-        case .null, .bool: true
-        case .number: affinity == .text || returnsNumber(slice, as: affinity, in: bytes)
+        case .null: true
+        case .bool: affinity == .json || !isOfJSON
+        case .number where affinity == .text: !isOfJSON
+        case .number: returnsNumber(slice, as: affinity, in: bytes)
         case .string: returnsString(slice, as: affinity, in: bytes)
         case .object, .array: affinity == .json
         }

@@ -30,6 +30,8 @@ struct AnswerApplier {
     private let queue: PendingQueue
     private let held: HeldRows
     private let hasHeld: Bool
+    /// By table, the oldest edit that is to be sent of those that refer to it.
+    private var oldestChildren: [Int64: Int64] = [:]
     private(set) var summary = Summary()
 
     /// Outcomes of edits that the queue does not show.
@@ -111,7 +113,10 @@ struct AnswerApplier {
             try tables.known.forget(table, change.key)
             try queue.rebase(table, change.key, onto: 0, as: .insert, image: nil)
             summary.progress += 1
-        case .reject(let rejection, let retry): try reject(pending, table, rejection, retry)
+        case .reject(let rejection, let retry):
+            // It goes again in this run, with the children or after them.
+            if try waitsForChildren(change, table, rejection) { return }
+            try reject(pending, table, rejection, retry)
         case .rebase, .resolve: try meet(status, change, pending, table, isOwn: action == .rebase)
         }
     }
@@ -193,6 +198,22 @@ struct AnswerApplier {
         try held.hold(
             table, pending.key, row, .constraint,
             error.message ?? "it violates a constraint of this database")
+    }
+
+    /// Whether PostgreSQL has refused to delete a row while edits of its children, which were made
+    /// before, are still to be sent: an answer to one of them was lost, or they had no room.
+    private mutating func waitsForChildren(
+        _ change: SentChange, _ table: TableSchema, _ rejection: Rejection
+    ) throws -> Bool {
+        guard change.operation == .delete, rejection.reason == PushRules.materializeError else {
+            return false
+        }
+        // The answers to children come first.
+        let oldest =
+            try oldestChildren[table.id]
+            ?? ParentDeletes(db: db, catalog: catalog, now: now).oldestChild(of: table)
+        oldestChildren[table.id] = oldest
+        return oldest < change.revision
     }
 
     private mutating func reject(

@@ -13,6 +13,6 @@ struct ApplyMode {
         return value
     }
 
-    /// Removes a mark that was left behind. Outside a transaction there must be none.
+    /// Removes a stale mark. Outside a transaction there must be none.
     func removeStrayMark() throws { try db.execute(sql: "DELETE FROM _sync_applying") }
 }

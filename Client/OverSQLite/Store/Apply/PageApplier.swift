@@ -12,6 +12,8 @@ struct PageApplier {
         var reports: [ConflictReport] = []
         /// Edits that the app's resolver failed to resolve.
         var rejected: [RejectedChange] = []
+        /// Columns in which triggers of the app's gave rows of the server's other values.
+        var altered: Set<String> = []
         /// Set by the page that ends a reread.
         var reread: RereadReport?
     }
@@ -108,6 +110,7 @@ struct PageApplier {
             summary.reread = try reread?.finish(tables)
             try rebuilt.finish()
         }
+        summary.altered = tables.altered
         try tables.announce()
     }
 

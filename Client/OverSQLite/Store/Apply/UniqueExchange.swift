@@ -155,7 +155,7 @@ struct UniqueExchange {
         }
     }
 
-    /// Notes the reason behind SQLite's words.
+    /// Adds the reason after SQLite's words.
     private func explain(_ member: Member, _ reason: String) throws {
         let separator = "; "
         let words = member.entry.reason.components(separatedBy: separator).first ?? ""

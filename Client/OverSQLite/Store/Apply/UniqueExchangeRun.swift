@@ -40,7 +40,7 @@ struct UniqueExchangeRun {
             let key = order[place]
             for blocker in waits[key] ?? [] where try !park(blocker) {
                 done.insert(key)
-                // A row behind one that failed is looked at again in the next attempt.
+                // A row after one that failed is looked at again in the next attempt.
                 if failed[blocker.key] != nil { break }
                 failed[key] =
                     "no other value can stand in for the row \(blocker.key.wire) meanwhile in the "

@@ -101,12 +101,21 @@ struct StandInValues {
         for column: String, _ value: DatabaseValue, number: Int64
     ) throws -> [DatabaseValue] {
         switch value.storage {
-        case .null: []
+        case .null:
+            try presentValue(column).map { try values(for: column, $0, number: number) } ?? []
         case .int64: try integers(column, number)
         case .double(let real): [real - 1_000_000_007 - Double(number), -real].map(\.databaseValue)
         case .string(let text): Self.texts(text, number).map(\.databaseValue)
         case .blob(let data): [Self.bytes(data.count, number).databaseValue]
         }
+    }
+
+    /// A value of another row: an index's expression may make NULL one that is taken.
+    private func presentValue(_ column: String) throws -> DatabaseValue? {
+        let name = column.quotedIdentifier
+        let statement = try db.cachedStatement(
+            sql: "SELECT \(name) FROM \(table.quotedName) WHERE \(name) IS NOT NULL LIMIT 1")
+        return try DatabaseValue.fetchOne(statement)
     }
 
     /// Beyond the table's least and greatest number, and the numbers of a truth value.
@@ -154,7 +163,7 @@ struct StandInValues {
         return String(text.reversed())
     }
 
-    /// A day that is far away, with the rest of the text behind it.
+    /// A day that is far away, with the rest of the text after it.
     private static func date(like text: String, _ number: Int64) -> String? {
         let bytes = Array(text.utf8)
         guard bytes.count >= 10, bytes[4] == UInt8(ascii: "-"), bytes[7] == UInt8(ascii: "-"),

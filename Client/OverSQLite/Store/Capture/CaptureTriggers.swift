@@ -16,6 +16,7 @@ struct CaptureTriggers {
     /// The name and the SQL of every trigger that the table should have.
     var all: [(name: String, sql: String)] {
         var triggers = [insert, update, delete]
+        if table.keyForm == .integer, table.isKeyRowID { triggers.append(keyless) }
         for (number, index) in table.uniqueIndexes.enumerated() {
             triggers.append(replacedBy(.insert, index, number: number))
             triggers.append(replacedBy(.update, index, number: number))
@@ -29,6 +30,21 @@ struct CaptureTriggers {
             """
             WHEN NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
               \(TouchLog.append("tbl, key")) VALUES (\(table.id), NEW.\(table.quotedKey));
+            END
+            """)
+    }
+
+    /// Refuses an insert without a key, for which SQLite would choose this device's next number. A
+    /// trigger that runs before such an insert sees -1 in place of the key.
+    private var keyless: (name: String, sql: String) {
+        let message =
+            "\(table.name).\(table.key.name) must be given: SQLite would choose a number that "
+            + "another device may choose for another row"
+        return trigger(
+            "keyless", "BEFORE INSERT",
+            """
+            WHEN NEW.\(table.quotedKey) = -1 AND NOT EXISTS (SELECT 1 FROM _sync_applying) BEGIN
+              SELECT RAISE(ABORT, \(message.quotedLiteral));
             END
             """)
     }
@@ -121,7 +137,10 @@ struct CaptureTriggers {
     /// of the key. It finds nothing for a key that is spelled differently on the wire, which
     /// records an unnecessary image and does no harm.
     private var imageIsNew: String {
-        let place = "tbl = \(table.id) AND key = OLD.\(table.quotedKey)"
+        // A number would be compared as one, past the index on the text.
+        let old = "OLD.\(table.quotedKey)"
+        let key = table.keyForm == .integer ? "CAST(\(old) AS TEXT)" : old
+        let place = "tbl = \(table.id) AND key = \(key)"
         return """
             NOT EXISTS (SELECT 1 FROM _sync_pending WHERE \(place)) \
             OR EXISTS (SELECT 1 FROM _sync_sent WHERE \(place))
@@ -138,7 +157,7 @@ struct CaptureTriggers {
 
     /// - Parameters:
     ///   - row: what stands before the columns' names.
-    ///   - before: SQL before the image, and `after` behind it.
+    ///   - before: SQL before the image, and `after` follows it.
     private func image(of row: String, _ before: String = "", _ after: String = "") -> String {
         var objects: [String] = []
         var rest = table.columns[...]

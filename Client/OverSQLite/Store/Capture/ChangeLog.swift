@@ -76,7 +76,7 @@ struct ChangeLog {
                 try queue.reject(table, key, .unsendableKey(touch.local, of: table.keyForm))
             }
         case .edit(let operation):
-            // Behind a row that was sent with stand-ins, what was sent is recorded already.
+            // After a row that was sent with stand-ins, what was sent is recorded already.
             let isFirstSinceSent = sent.last?.revision == waiting?.revision
             try queue.edit(
                 table, key, operation, revision: touch.sequence, local: local,

@@ -69,21 +69,27 @@ struct PendingQueue {
     /// C14). A time further ahead than any schedule sets comes from a clock that has been set back
     /// since, so the row counts as due.
     ///
-    /// - Parameter withRefused: includes rows that PostgreSQL has refused, due or not.
+    /// - Parameters:
+    ///   - place: the place in the queue after which to begin.
+    ///   - waiting: the numbers of tables of which no deletions are wanted.
+    ///   - withRefused: includes rows that PostgreSQL has refused, due or not.
     func sendable(
-        limit: Int, now: Double, catalog: DeviceCatalog, withRefused: Bool = false
+        after place: Int64 = 0, withoutDeletesIn waiting: Set<Int64> = [], limit: Int, now: Double,
+        catalog: DeviceCatalog, withRefused: Bool = false
     ) throws -> [PendingRow] {
+        let numbers = waiting.sorted().map(String.init).joined(separator: ", ")
+        let isWanted = waiting.isEmpty ? "" : "AND (op <> 'DELETE' OR tbl NOT IN (\(numbers)))"
         let statement = try db.cachedStatement(
             sql: """
                 SELECT * FROM _sync_pending
                 WHERE (reason IS NULL OR retry_at <= ? OR retry_at > ? OR ? AND reason = ?)
-                  AND \(isOf(catalog))
+                  AND seq > ? AND \(isOf(catalog)) \(isWanted)
                 ORDER BY seq LIMIT ?
                 """)
         let latest = now + RetrySchedule.longest
         return try MetadataRow.all(
             of: Self.name, statement,
-            [now, latest, withRefused, PushRules.materializeError, limit]
+            [now, latest, withRefused, PushRules.materializeError, place, limit]
         ).compactMap { row in
             try catalog.table(id: row.number("tbl")).map {
                 try PendingRow(row: row, form: $0.keyForm)
@@ -94,8 +100,8 @@ struct PendingQueue {
     func add(_ row: PendingRow, form: KeyForm) throws {
         try db.cachedStatement(
             sql: """
-                INSERT INTO _sync_pending (seq, tbl, key, local, op, base, image, revision)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO _sync_pending (seq, tbl, key, local, op, base, image, revision, added)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, CAST(strftime('%s', 'now') AS INTEGER))
                 """
         ).execute(arguments: [
             row.sequence, row.tableID, row.key.wire, KeyForm.stored(row.local, for: row.key),

@@ -74,7 +74,7 @@ struct AccessChange {
             begins: begins)
     }
 
-    /// - Parameter opened: tables to read, beside those of which rows went.
+    /// - Parameter opened: tables to read, besides those that lost rows.
     private func removeRows(
         beside opened: [TableSchema]
     ) throws -> (removed: Int, lost: [LostEdit], begins: Bool) {

@@ -48,8 +48,15 @@ struct LostVersions {
         get throws { try Int.fetchOne(db, sql: "SELECT 1 FROM _sync_lost LIMIT 1") == nil }
     }
 
-    /// The version of a row that the server has lost; nil if it has a version as new as that.
-    func version(of pending: PendingRow) throws -> Int64? { try find(pending)?.version }
+    /// The version that a row must have at least when it is sent, because the server has lost it;
+    /// nil if it has a version as new as that.
+    ///
+    /// An edit of the app's goes beyond the lost version. If the server loses the edit, too, a
+    /// device that knows only what it was made on has an older row, and not another one of the same
+    /// version.
+    func version(of pending: PendingRow) throws -> Int64? {
+        try find(pending).map { $0.version + (pending.revision > $0.until ? 1 : 0) }
+    }
 
     /// What a row of the server is for one that is sent again; nil if the row here is not.
     func meeting(_ pending: PendingRow, _ server: RemoteRow) throws -> Meeting? {

@@ -1,7 +1,7 @@
 import GRDB
 
-/// A reread of the log, beside the existing rows: no table is emptied, the app keeps working, and
-/// its edits stay. `_sync_unseen` holds the rows that the reread has not found yet.
+/// A reread of the log with the existing rows in place: no table is emptied, the app keeps working,
+/// and its edits stay. `_sync_unseen` holds the rows that the reread has not found yet.
 ///
 /// After `historyPruned`, a row that is not found was deleted on the server. After `newHistory`,
 /// the server has lost the row or its newest version although it had confirmed it; the row is sent

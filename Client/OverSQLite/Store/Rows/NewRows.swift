@@ -199,19 +199,3 @@ struct NewRows {
         return db.changesCount
     }
 }
-
-extension RowWriter {
-    /// Whether the app has its own triggers on the table. They would inherit the OR clause, and
-    /// with it the way a failing statement inside them is handled.
-    static func hasAppTriggers(_ db: Database, _ table: TableSchema) throws -> Bool {
-        let statement = try db.cachedStatement(
-            sql: """
-                SELECT 1 FROM (
-                  SELECT name, type, tbl_name FROM sqlite_master
-                  UNION ALL SELECT name, type, tbl_name FROM sqlite_temp_master)
-                WHERE type = 'trigger' AND lower(tbl_name) = lower(?)
-                  AND name NOT GLOB '_sync_[0-9]*_*' LIMIT 1
-                """)
-        return try Int.fetchOne(statement, arguments: [table.name]) != nil
-    }
-}

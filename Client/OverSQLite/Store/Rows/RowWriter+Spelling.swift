@@ -6,7 +6,9 @@ extension RowWriter {
     func isWire(
         _ value: DecodedValue, _ key: DeviceRowKey, _ payload: UnsafeBufferPointer<UInt8>
     ) -> Bool {
-        guard table.keyForm != .uuidBlob, case .slice(let range) = value else { return false }
+        guard table.keyForm == .uuidText || table.keyForm == .text,
+            case .slice(let range) = value
+        else { return false }
         var wire = key.wire
         return wire.withUTF8 { $0.hasSameBytes(as: payload[range]) }
     }
@@ -28,7 +30,9 @@ extension RowWriter {
     func spelling(
         of key: DeviceRowKey, as value: DecodedValue, _ payload: UnsafeBufferPointer<UInt8>
     ) throws -> DatabaseValue? {
-        if table.keyForm == .uuidBlob { return table.keyForm.local(key) }
+        if table.keyForm == .uuidBlob || table.keyForm == .integer {
+            return table.keyForm.local(key)
+        }
         if let spelled = try keySpelling(key), !KeyForm.isWire(spelled, key) { return spelled }
         if isWire(value, key, payload) { return nil }
         let value = value.value(in: payload)

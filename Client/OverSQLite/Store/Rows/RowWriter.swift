@@ -9,11 +9,13 @@ import WireJSON
 /// runs and no column that the server did not name is reset (hazards C1, C11).
 final class RowWriter {
     let table: TableSchema
-    private let db: Database
+    let db: Database
     private var plans: [ColumnPlan] = []
     private let deleteStatement: RawStatement
     /// Whether the app has its own triggers on the table.
     let hasAppTriggers: Bool
+    /// The columns in which such a trigger gave a row of the server's another value.
+    var altered: Set<String> = []
     /// Spells references; nil if the table has none that can be spelled in several ways.
     let spellings: Spellings?
     /// The values of the last payload that the table cannot give back as they came.
@@ -24,7 +26,7 @@ final class RowWriter {
     init(_ db: Database, _ table: TableSchema) throws {
         self.db = db
         self.table = table
-        let hasReferences = table.columns.contains { $0.reference.map { $0.form != .text } == true }
+        let hasReferences = table.columns.contains { $0.reference?.form.hasSpellings == true }
         spellings = hasReferences ? try Spellings(db: db) : nil
         hasAppTriggers = try Self.hasAppTriggers(db, table)
         deleteStatement = try RawStatement(
@@ -60,6 +62,10 @@ final class RowWriter {
         if !hasKey { statement.bind(spelling, at: row.plan.keyParameter) }
         defer { statement.clear() }
         try statement.run(db)
+        if hasAppTriggers {
+            if row.plan.alwaysWrites { try expectWritten() }
+            try noteAltered(row, spelling, payload)
+        }
         if local == nil { rememberSpelling(spelling, of: key) }
         return (spelling, row.plan.hasUnknown ? unknownColumns(payload) : nil)
     }
@@ -72,6 +78,7 @@ final class RowWriter {
     func delete(local: DatabaseValue) throws {
         deleteStatement.bind(local, at: 1)
         try deleteStatement.run(db)
+        if hasAppTriggers { try expectDeleted(local) }
     }
 
     /// Writes values that are already SQLite's, such as those of a merge.
@@ -84,6 +91,7 @@ final class RowWriter {
             statement.bind(values[column.wireName] ?? .null, at: Int32(index + 1))
         }
         try statement.run(db)
+        if hasAppTriggers, columns.count > 1 { try expectWritten() }
     }
 
     /// A payload's values by column, as the table would store them.
@@ -100,7 +108,7 @@ final class RowWriter {
 
     /// A value as SQLite has it once it is in the column: of a text in a column of numbers it makes
     /// a number.
-    private func stored(_ value: DatabaseValue, in column: Column) throws -> DatabaseValue {
+    func stored(_ value: DatabaseValue, in column: Column) throws -> DatabaseValue {
         guard case .string(let text) = value.storage, column.affinity.isOfNumbers,
             Exactness.isNumber(text)
         else { return value }
@@ -181,7 +189,9 @@ final class RowWriter {
                     return
                 }
                 guard let affinity = plan.affinities[index] else { return values.append(.null) }
-                if !Exactness.returns(slice, as: affinity, in: payload) {
+                if !Exactness.returns(
+                    slice, as: affinity, isOfJSON: plan.areOfJSON[index], in: payload)
+                {
                     remember(slice, plan.targets[index]?.column, payload)
                 }
                 do throws(RowFlaw) {
@@ -206,8 +216,10 @@ final class RowWriter {
     private func remember(
         _ slice: JSONSlice, _ column: Column?, _ payload: UnsafeBufferPointer<UInt8>
     ) {
-        // Keys and references have a spelling of their own.
-        guard let column, !column.isKey, column.reference == nil else { return }
+        // Keys and references to them may have a spelling of their own.
+        guard let column, !column.isKey,
+            column.reference == nil || column.reference?.form == .integer
+        else { return }
         let wire = String(decoding: payload[slice.range], as: UTF8.self)
         inexact.append(ExactValue(column: column.wireName, wire: wire))
     }
@@ -261,6 +273,7 @@ final class ColumnPlan {
     let targets: [Target?]
     /// The targets' affinities and parameters, separate for the same reason.
     let affinities: [Affinity?]
+    let areOfJSON: [Bool]
     let parameters: [Int32?]
     /// The places of values that refer to rows whose keys can be spelled in several ways, apart
     /// from the row's own key.
@@ -269,6 +282,8 @@ final class ColumnPlan {
     /// The index of the row's key; nil if none or several of the names are the key.
     let keyIndex: Int?
     let hasUnknown: Bool
+    /// Whether the statement writes a row that is here already: it has other columns than the key.
+    var alwaysWrites: Bool { columns.count > 1 }
     private let columns: [Column]
     private var prepared: RawStatement?
     private var preparedInserts: [Int: RawStatement] = [:]
@@ -307,10 +322,11 @@ final class ColumnPlan {
         hasUnknown = targets.contains { $0 == nil }
         self.targets = targets
         affinities = targets.map { $0?.column.affinity }
+        areOfJSON = targets.map { $0?.column.isOfJSON ?? false }
         parameters = targets.map { $0?.parameter }
         references = targets.enumerated().compactMap { index, target in
             guard let column = target?.column, !column.isKey, let reference = column.reference,
-                reference.form != .text
+                reference.form.hasSpellings
             else { return nil }
             return (index, reference)
         }
@@ -345,22 +361,5 @@ final class ColumnPlan {
         let statement = try RawStatement(db, "INSERT OR FAIL \(values)")
         preparedInserts[rows] = statement
         return statement
-    }
-
-    static func sql(_ table: TableSchema, _ columns: [Column]) -> String {
-        let sets = columns.filter { !$0.isKey }.map(\.name.quotedIdentifier).map {
-            "\($0) = excluded.\($0)"
-        }
-        return """
-            INSERT \(values(table, columns)) ON CONFLICT (\(table.quotedKey)) DO \
-            \(sets.isEmpty ? "NOTHING" : "UPDATE SET " + sets.joined(separator: ", "))
-            """
-    }
-
-    private static func values(_ table: TableSchema, _ columns: [Column], rows: Int = 1) -> String {
-        let names = columns.map(\.name.quotedIdentifier).joined(separator: ", ")
-        let row = Array(repeating: "?", count: columns.count).joined(separator: ", ")
-        let all = Array(repeating: "(\(row))", count: rows).joined(separator: ", ")
-        return "INTO \(table.quotedName) (\(names)) VALUES \(all)"
     }
 }

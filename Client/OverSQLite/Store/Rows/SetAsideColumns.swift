@@ -179,7 +179,7 @@ struct SetAsideColumns {
         for column in columns where names[column.wireName] != nil {
             try db.execute(
                 sql: """
-                    UPDATE \(table.quotedName) SET \(column.name.quotedIdentifier) = ?
+                    UPDATE OR ABORT \(table.quotedName) SET \(column.name.quotedIdentifier) = ?
                     WHERE \(table.quotedKey) = ?
                     """,
                 arguments: [names[column.wireName] ?? .null, local])

@@ -33,11 +33,11 @@ struct Spellings {
 }
 
 extension KeyReference {
-    /// The key that a column holds, whatever its spelling; nil if it holds none, or if the text is
-    /// its only spelling.
+    /// The key that a column holds, whatever its spelling; nil if it holds none, or if the key has
+    /// one spelling alone.
     func key(of value: DatabaseValue) -> DeviceRowKey? {
         switch (form, value.storage) {
-        case (.text, _): nil
+        case (.text, _), (.integer, _): nil
         case (_, .string(let text)): form.key(fromWire: text)
         case (_, .blob(let data)) where data.count == 16: KeyForm.uuidBlob.key(fromLocal: value)
         default: nil

@@ -128,6 +128,14 @@ final class TableWriters {
         return found
     }
 
+    /// The columns in which triggers of the app's gave rows of the server's other values.
+    var altered: Set<String> {
+        Set(
+            writers.values.flatMap { writer in
+                writer.altered.map { "\(writer.table.name).\($0)" }
+            })
+    }
+
     func rememberChange(in table: TableSchema) { changed[table.id] = table.name }
 
     /// Tells GRDB's observers about the tables that were written without GRDB noticing.

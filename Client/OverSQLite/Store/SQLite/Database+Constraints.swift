@@ -12,6 +12,22 @@ extension Database {
     }
 }
 
+extension Database {
+    /// Expects that an error has ended its statement alone. A trigger of the app's with
+    /// RAISE(ROLLBACK) ends the transaction: what was written in it is gone, the mark that the
+    /// library writes, too, and what would be written now would count as the app's.
+    ///
+    /// - Parameter message: SQLite's words for the error.
+    /// - Throws: an error that is not of a row, if there is no transaction any more.
+    func expectTransaction(after message: String?) throws {
+        guard sqlite3_get_autocommit(sqliteConnection) != 0 else { return }
+        throw DatabaseError(
+            resultCode: .SQLITE_ABORT_ROLLBACK,
+            message: "\(message ?? "an error") has rolled back the rows of a whole page: use "
+                + "RAISE(ABORT) in triggers on synced tables, which refuses one row")
+    }
+}
+
 extension DatabaseError {
     /// Whether a constraint of the database refused a row. Then other rows may still be written.
     var isOfTheRow: Bool { resultCode.primaryResultCode == .SQLITE_CONSTRAINT }

@@ -69,7 +69,9 @@ struct RawStatement {
         let extended = sqlite3_extended_errcode(db.sqliteConnection)
         sqlite3_reset(handle)
         if code != SQLITE_DONE, code != SQLITE_ROW {
-            throw DatabaseError(resultCode: ResultCode(rawValue: extended), message: message)
+            let error = DatabaseError(resultCode: ResultCode(rawValue: extended), message: message)
+            if error.isOfTheRow { try db.expectTransaction(after: message) }
+            throw error
         }
     }
 

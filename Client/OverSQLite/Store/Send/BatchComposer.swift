@@ -20,12 +20,12 @@ struct BatchComposer {
         let queue = PendingQueue(db: db)
         var rejected: [RejectedChange] = []
         while true {
-            let rows = try queue.sendable(limit: limit, now: now, catalog: catalog)
+            let (rows, isAll) = try oldest(limit: limit, now: now, queue)
             if rows.isEmpty { return OutgoingBatch(changes: [], body: [], rejected: rejected) }
             var picked = try pick(
                 rows.map { [UniqueSets.Member(row: $0)] }, limit: limit, bytes: bytes)
             let isRetried = rows.contains { $0.reason == PushRules.materializeError }
-            if picked.isCut || rows.count == limit || isRetried, catalog.hasUniqueIndexes {
+            if picked.isCut || !isAll || isRetried, catalog.hasUniqueIndexes {
                 // Something stays behind, which must not be half of an exchange.
                 picked = try pickSets(rows, limit: limit, bytes: bytes, now: now)
             }
@@ -41,6 +41,34 @@ struct BatchComposer {
                     ordered(changes), cursor: try DeviceStateTable(db: db).cursor(), rejected)
             }
         }
+    }
+
+    /// The oldest rows that may be sent, without deletions that others must go before.
+    ///
+    /// - Returns: also whether these are all that may be sent.
+    private func oldest(
+        limit: Int, now: Double, _ queue: PendingQueue
+    ) throws -> (rows: [PendingRow], isAll: Bool) {
+        var rows: [PendingRow] = []
+        var deletes = ParentDeletes(db: db, catalog: catalog, now: now)
+        var place: Int64 = 0
+        while rows.count < limit {
+            let room = limit - rows.count
+            let page = try queue.sendable(
+                after: place, withoutDeletesIn: deletes.tables, limit: room, now: now,
+                catalog: catalog)
+            let before = deletes.waiting.count
+            // After a page that is not full there is nothing to wait for.
+            rows +=
+                page.count < room && deletes.tables.isEmpty
+                ? page : try deletes.hold(in: page, isOneUpload: true)
+            // As many as wait may be taken from after the page.
+            guard let last = page.last, deletes.waiting.count > before else { break }
+            place = last.sequence
+        }
+        // Tables that refer to each other in a circle.
+        if rows.isEmpty { rows = Array(deletes.waiting.prefix(limit)) }
+        return (rows, deletes.waiting.isEmpty && rows.count < limit)
     }
 
     /// Rows for one batch.
@@ -62,7 +90,13 @@ struct BatchComposer {
         _ rows: [PendingRow], limit: Int, bytes: Int, now: Double
     ) throws -> Picked {
         let unique = UniqueSets(db: db, catalog: catalog)
-        let sets = try unique.sets(sendable: rows, limit: limit, now: now)
+        var sets = try unique.sets(sendable: rows, limit: limit, now: now)
+        var deletes = ParentDeletes(db: db, catalog: catalog, now: now)
+        let all = sets.flatMap(\.rows).sorted { $0.sequence < $1.sequence }
+        _ = try deletes.hold(in: all, isOneUpload: false)
+        let waiting = Set(deletes.waiting.map(\.sequence))
+        let isLate = sets.map { set in set.rows.contains { waiting.contains($0.sequence) } }
+        sets = zip(sets, isLate).filter { !$1 }.map(\.0) + zip(sets, isLate).filter(\.1).map(\.0)
         let picked = try pick(sets.map(\.members), limit: limit, bytes: bytes)
         guard picked.isDivided, let first = sets.first else { return picked }
         return try pick([unique.divisible(first)], limit: limit, bytes: bytes)

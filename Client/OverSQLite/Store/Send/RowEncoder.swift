@@ -20,15 +20,15 @@ struct RowEncoder {
     func encode(
         _ table: TableSchema, local: DatabaseValue, key: DeviceRowKey, with others: RowValues = [:]
     ) throws -> RowContent {
-        let names = table.columns.map(\.name.quotedIdentifier).joined(separator: ", ")
-        let statement = try db.cachedStatement(
-            sql: "SELECT \(names) FROM \(table.quotedName) WHERE \(table.quotedKey) IS ?")
-        guard let row = try Row.fetchOne(statement, arguments: [local]) else { return .missing }
+        guard let row = try read(table, local) else { return .missing }
+        if let (index, why) = row.unreadable {
+            return .rejected(.unsendableValue(column: table.columns[index].wireName, why))
+        }
         let exact = try SetAsideColumns(db: db).exact(table, key)
         var payload: [UInt8] = []
         for (index, column) in table.columns.enumerated() {
             let other = column.isKey ? nil : others[column.wireName]
-            let value: DatabaseValue = other ?? row[index]
+            let value = other ?? row.values[index]
             payload.append(byte: index == 0 ? UInt8(ascii: "{") : UInt8(ascii: ","))
             payload.append(jsonString: column.wireName)
             payload.append(byte: UInt8(ascii: ":"))
@@ -49,6 +49,45 @@ struct RowEncoder {
         return .payload(payload)
     }
 
+    /// A row as the database has it.
+    private struct StoredValues {
+        var values: [DatabaseValue] = []
+        /// The first column with a text that cannot be read as it is, and why.
+        var unreadable: (index: Int, why: String)?
+    }
+
+    private func read(_ table: TableSchema, _ local: DatabaseValue) throws -> StoredValues? {
+        let names = table.columns.map(\.name.quotedIdentifier).joined(separator: ", ")
+        let statement = try db.cachedStatement(
+            sql: "SELECT \(names) FROM \(table.quotedName) WHERE \(table.quotedKey) IS ?")
+        let rows = try Row.fetchCursor(statement, arguments: [local])
+        guard let row = try rows.next() else { return nil }
+        var found = StoredValues()
+        for index in table.columns.indices {
+            let value: DatabaseValue = row[index]
+            found.values.append(value)
+            guard found.unreadable == nil, case .string(let text) = value.storage else { continue }
+            let why = try row.withUnsafeData(atIndex: index) { Self.loss(of: text, from: $0) }
+            found.unreadable = why.map { (index, $0) }
+        }
+        return found
+    }
+
+    /// SQLite's texts may have any bytes, of which a string ends at the first zero, and has other
+    /// characters for what is not UTF-8.
+    ///
+    /// - Returns: what the text would lose; nil if it is whole.
+    private static func loss(of text: String, from data: Data?) -> String? {
+        guard let data else { return nil }
+        var text = text
+        let isWhole = text.withUTF8 { text in
+            data.withUnsafeBytes { $0.count == text.count && $0.elementsEqual(text) }
+        }
+        if isWhole { return nil }
+        return data.contains(0)
+            ? "the text contains U+0000, which PostgreSQL cannot store" : "the text is not UTF-8"
+    }
+
     /// The key that a column refers to, for one that has several spellings here: the server may
     /// compare texts, so it gets the spelling that it knows. nil for any other value.
     private static func reference(_ value: DatabaseValue, of column: Column) -> DeviceRowKey? {
@@ -56,12 +95,12 @@ struct RowEncoder {
         return column.reference?.key(of: value)
     }
 
-    /// The text of a column that is not declared JSON and held an object or an array of the
-    /// server's before the app edited it, as JSON; nil if it is none.
+    /// The text of a column that is not declared JSON and held a value of the server's that is no
+    /// text before the app edited it, as JSON; nil if it is none.
     private static func json(
         _ value: DatabaseValue, after kept: SetAsideColumns.KeptValue?
     ) -> [UInt8]? {
-        guard let first = kept?.wire.first, "{[".utf8.contains(first),
+        guard let first = kept?.wire.first, first != UInt8(ascii: "\""),
             case .string(let text) = value.storage
         else { return nil }
         var payload: [UInt8] = []

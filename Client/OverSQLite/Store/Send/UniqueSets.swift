@@ -5,7 +5,7 @@ import GRDB
 struct UniqueSets {
     /// Pending rows to look at when a batch cannot take all of them.
     static let lookahead = 1000
-    /// Pending rows to look at where a set goes on behind those, or where the server has refused
+    /// Pending rows to look at where a set goes on after those, or where the server has refused
     /// rows: what they wait for may stand anywhere in the queue.
     static let longestLookahead = 20_000
 

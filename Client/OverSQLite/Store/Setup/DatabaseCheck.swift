@@ -30,6 +30,26 @@ struct DatabaseCheck {
                 + "opened yet")
     }
 
+    /// Where a connection trusts no schema (`PRAGMA trusted_schema = OFF`), SQLite may refuse the
+    /// functions that the triggers call: the app could write to no synced table.
+    ///
+    /// - Throws: `SyncError.database`, with what to change.
+    static func expectTrust(in db: Database) throws {
+        guard try Int.fetchOne(db, sql: "PRAGMA trusted_schema") == 0 else { return }
+        do {
+            try db.inSavepoint {
+                try db.execute(
+                    sql: "CREATE VIEW _sync_trust AS SELECT json_object('v', quote(1)) AS v")
+                _ = try String.fetchOne(db, sql: "SELECT v FROM _sync_trust")
+                return .rollback
+            }
+        } catch {
+            throw SyncError.database(
+                "the connection trusts no schema, so the triggers that capture edits cannot run "
+                    + "(\(error)): set PRAGMA trusted_schema = ON")
+        }
+    }
+
     /// - Parameter configuration: the configuration of the app's connection.
     func notices(_ configuration: Configuration) throws -> [SyncNotice] {
         try file(configuration) + catalog.tables.flatMap(uniqueness)

@@ -17,6 +17,7 @@ struct Installation {
         let format = try MetadataTables.create(in: db)
         try SyncedTables(db: db).checkComplete()
         try ApplyMode(db: db).removeStrayMark()
+        try HiddenTables(db: db).refuse(tables.map(\.name))
         var schemas: [TableSchema] = []
         for table in tables {
             let id = try number(of: table.name)

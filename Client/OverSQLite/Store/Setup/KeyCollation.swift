@@ -13,8 +13,8 @@ struct KeyCollation {
 
     /// - Throws: `SyncError.unusableTable` if two keys of the server could count as one.
     func check(_ column: String, of table: String, form: KeyForm) throws {
-        // Bytes in a BLOB have no collation.
-        if form == .uuidBlob { return }
+        // Bytes in a BLOB and numbers have no collation.
+        if form == .uuidBlob || form == .integer { return }
         let fit = form == .text ? [Self.binary] : Self.fitUUIDs
         guard
             let unfit = try collations(of: column, in: table).first(where: { !fit.contains($0) })

@@ -9,7 +9,7 @@ struct LocalMigration {
         let tables = SyncedTables(db: db)
         let log = TouchLog(db: db)
         var result: Value?
-        // A mark that an error left behind would silence the app's next writes.
+        // A stale mark after an error would silence the app's next writes.
         try db.inSavepoint {
             // An app that has updated the library migrates before the first start of it.
             try MetadataTables.addColumns(to: db)

@@ -61,6 +61,7 @@ struct MetadataColumns {
         """
         \(column) IS NULL OR key GLOB '[\(KeyForm.unsendableMark)]*'
           OR typeof(\(column)) = 'blob' AND lower(hex(\(column))) = replace(key, '-', '')
+          OR typeof(\(column)) = 'integer' AND CAST(\(column) AS TEXT) = key
           OR typeof(\(column)) = 'text' AND (\(column) = key
             OR lower(replace(\(column), '-', '')) = replace(key, '-', ''))
         """
@@ -159,6 +160,7 @@ struct MetadataColumns {
         .init("_sync_pending.message", orNull(text), .value("NULL")),
         .init("_sync_pending.attempts", number(), .value("0")),
         .init("_sync_pending.retry_at", orNull(time), .value("NULL")),
+        .init("_sync_pending.added", orNull(number()), .value("NULL")),
         .init("_sync_sent.tbl", number(), .nothing),
         .init("_sync_sent.key", text, .nothing),
         .init("_sync_sent.change_id", number(), .nothing),

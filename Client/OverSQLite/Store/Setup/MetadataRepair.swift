@@ -304,7 +304,7 @@ struct MetadataRepair {
             arguments: [SyncedTables.Rebuilding.damaged])
     }
 
-    /// Lets the log bring rows as if they were new, with the values that were kept beside them.
+    /// Lets the log bring rows as if they were new, with the values that were kept with them.
     ///
     /// Where edits may be unknown it must not replace rows: those that are compared get the values
     /// all the same.

@@ -4,7 +4,7 @@ import GRDB
 /// transactions.
 enum MetadataTables {
     /// Increases when the tables below change.
-    static let format = 10
+    static let format = 11
     /// The first format of a library that spells references as keys are spelled here.
     static let spelledReferences = 5
 
@@ -65,7 +65,8 @@ enum MetadataTables {
     /// are spelled otherwise than on the wire, the causes of held rows, and the database's file,
     /// format 6 tables that were made anew, format 7 stored rows that are held, and the end of what
     /// a local migration changes, format 8 what proves the server's history, format 9 what rows add
-    /// to digests, format 10 which tables the user may read.
+    /// to digests, format 10 which tables the user may read, format 11 when an
+    /// edit was first pending.
     private static func upgrade(_ db: Database, from found: Int) throws {
         if found < 2 {
             try db.execute(
@@ -107,6 +108,9 @@ enum MetadataTables {
         for table in ["_sync_rows", "_sync_held"]
         where try !db.columns(in: table).contains(where: { $0.name == "term" }) {
             try db.execute(sql: "ALTER TABLE \(table) ADD COLUMN term INTEGER")
+        }
+        if try !db.columns(in: "_sync_pending").contains(where: { $0.name == "added" }) {
+            try db.execute(sql: "ALTER TABLE _sync_pending ADD COLUMN added INTEGER")
         }
         if try !db.columns(in: "_sync_state").contains(where: { $0.name == "readable" }) {
             try db.execute(sql: "ALTER TABLE _sync_state ADD COLUMN readable TEXT")
@@ -225,6 +229,8 @@ enum MetadataTables {
           message TEXT,
           attempts INTEGER NOT NULL DEFAULT 0,
           retry_at REAL,
+          -- Since when the row is pending (seconds since 1970, by SQLite's clock).
+          added INTEGER,
           UNIQUE (tbl, key)
         );
         -- What was sent under which change id and never answered.

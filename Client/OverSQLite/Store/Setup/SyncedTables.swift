@@ -73,7 +73,7 @@ struct SyncedTables {
 
     /// Refuses rows whose number cannot be read. No query would find them, and without them a
     /// deletion would look like that of a row that the server never had. SQLite sorts all other
-    /// values before or behind the numbers.
+    /// values before or after the numbers.
     private func checkNumbers(in table: String) throws {
         for order in ["ASC", "DESC"] {
             _ = try MetadataRow.first(

@@ -28,9 +28,12 @@ struct TableInspection {
         let form = try keyForm(of: table, keyName, infos)
         try KeyCollation(db: db).check(keyName, of: name, form: form)
         let local = try localColumns(of: table, keyName, infos)
+        let text = try definition(of: name)
         let columns = infos.filter { $0.hidden == 0 && !local.contains($0.name) }.map {
             Column(
-                name: $0.name, affinity: Affinity(declaredType: $0.type), isKey: $0.name == keyName)
+                name: $0.name,
+                affinity: Affinity(declaredType: $0.type, inStrict: text.isStrict),
+                isKey: $0.name == keyName)
         }
         guard let keyIndex = columns.firstIndex(where: \.isKey) else {
             throw SyncError.unusableTable(
@@ -44,7 +47,26 @@ struct TableInspection {
                 db: db, table: name, columns: infos.map(\.facts)
             ).all(key: keyName),
             policy: table.conflictPolicy ?? defaultPolicy,
-            localColumns: local.sorted())
+            localColumns: local.sorted(),
+            isKeyRowID: try isRowID(keyName, of: name, infos),
+            hasConflictClauses: text.hasConflictClauses)
+    }
+
+    /// What SQLite tells only in a table's text. A comment may say the same, and does no harm.
+    private struct Definition {
+        let text: String
+
+        /// A constraint says itself what a row does that violates it.
+        var hasConflictClauses: Bool { text.contains(/\bON\s+CONFLICT\b/.ignoresCase()) }
+        /// After the columns stand options, one of them STRICT.
+        var isStrict: Bool { text.contains(/\)[^)]*\bSTRICT\b[^)]*$/.ignoresCase()) }
+    }
+
+    private func definition(of table: String) throws -> Definition {
+        Definition(
+            text: try String.fetchOne(
+                db, sql: "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?",
+                arguments: [table]) ?? "")
     }
 
     /// The names of the columns that stay on the device, as SQLite stores them.
@@ -168,10 +190,23 @@ struct TableInspection {
         case (.uuid, .blob): return .uuidBlob
         case (.uuid, .text), (.uuid, .none): return .uuidText
         case (.text, .text), (.text, .none): return .text
+        case (.integer, .integer): return .integer
+        case (.integer, _):
+            throw SyncError.unusableTable(
+                table.name, "the key column \(key) must be declared INTEGER")
         default:
             throw SyncError.unusableTable(
                 table.name, "the key column \(key) must be declared TEXT, or BLOB for UUIDs")
         }
+    }
+
+    /// Whether SQLite itself numbers the rows by this column: an `INTEGER PRIMARY KEY`, for which a
+    /// NULL means the next number. Every other primary key has an index.
+    private func isRowID(_ column: String, of table: String, _ infos: [ColumnInfo]) throws -> Bool {
+        guard infos.filter({ $0.keyPosition > 0 }).map(\.name) == [column] else { return false }
+        return try String.fetchOne(
+            db, sql: "SELECT name FROM pragma_index_list(?) WHERE origin = 'pk'",
+            arguments: [table]) == nil
     }
 
     private func isUnique(_ column: String, in table: String, infos: [ColumnInfo]) throws -> Bool {

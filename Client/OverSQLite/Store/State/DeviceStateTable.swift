@@ -279,17 +279,22 @@ struct DeviceStateTable {
 
     // MARK: Numbers
 
+    /// - Throws: `SyncError.deviceUsedUp` if there is none left; `SyncError.damagedMetadata`.
     func takeChangeID() throws -> Int64 {
         let statement = try db.cachedStatement(
             sql: """
                 UPDATE _sync_state SET next_change_id = next_change_id + 1
                 RETURNING next_change_id
                 """)
-        // The number may be the last there is; and SQLite counts text as 0.
+        // SQLite counts text as 0.
         let next = ProtocolNumber.nextChangeIDs
-        let taken = try MetadataRow.first(of: Self.name, statement)?
-            .number("next_change_id", in: (next.lowerBound + 1)...next.upperBound)
-        return (taken ?? next.upperBound) - 1
+        guard let row = try MetadataRow.first(of: Self.name, statement) else {
+            throw SyncError.damagedMetadata("\(Self.name) has no row")
+        }
+        let after = try row.number(
+            "next_change_id", in: (next.lowerBound + 1)...(next.upperBound + 1))
+        guard after <= next.upperBound else { throw SyncError.deviceUsedUp }
+        return after - 1
     }
 
     func cursor() throws -> Int64 {

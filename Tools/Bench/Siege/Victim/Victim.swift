@@ -45,7 +45,7 @@ final class Victim: Sendable {
         self.work = Self.usualWork.union(work)
     }
 
-    /// Works until it is told to stop.
+    /// Works until it is stopped.
     func run() async {
         await withTaskGroup(of: Void.self) { group in
             for work in work { group.addTask { await self.keepAt(work) } }

@@ -81,7 +81,7 @@ enum HTTP2 {
         return head
     }
 
-    /// A string without Huffman's code, behind its length.
+    /// A string without Huffman's code, after its length.
     private static func write(_ text: String, to head: inout ByteBuffer) {
         let most = 127
         var length = text.utf8.count

@@ -3,13 +3,15 @@ import ServiceKit
 
 /// Who may call what is for administrators. The gateway has looked already; a fault of it, or
 /// another process that reaches the socket, opens nothing.
-struct Administrators: Sendable {
+package struct Administrators: Sendable {
     /// The role in a token's roles.
-    let role: String
+    private let role: String
+
+    package init(role: String) { self.role = role }
 
     /// - Returns: who calls.
     /// - Throws: `RPCFailure` `forbidden` for anybody else.
-    func admit(_ context: CallContext) throws(RPCFailure) -> CallerIdentity {
+    package func admit(_ context: CallContext) throws(RPCFailure) -> CallerIdentity {
         let caller = try context.requiredCaller()
         guard caller.roles.contains(role) else {
             throw RPCFailure(
