@@ -44,9 +44,27 @@ struct CrowdedServerTests {
             #expect(page?.status == .unavailable && page?.retryAfter != nil)
             #expect(database.executor.queue.bytes == 0)
             try await limit(-1)
+            // After an outage a pool refuses until its next attempt connects.
+            try await retry { try await upload(1) }
+            try await retry { try await database.pull("ann") }
             for number in 1...20 { #expect(try await upload(number) == ["applied 1"]) }
             #expect(try await database.feed("ann").count == 20)
             #expect(try await database.verify().0 == [])
+        }
+    }
+
+    /// Sends a request again until it is not refused as unavailable, as a client does.
+    private func retry(_ request: () async throws -> some Any) async throws {
+        let deadline = ContinuousClock.now + .seconds(60)
+        while true {
+            do {
+                _ = try await request()
+                return
+            } catch let failure as RPCFailure
+                where failure.status == .unavailable && .now < deadline
+            {
+                await Task.yield()
+            }
         }
     }
 }
