@@ -31,10 +31,9 @@ extension UploadTransaction {
 
     /// Ends an upload that leaves the log as it is.
     ///
-    /// - Parameter count: whether what was counted is kept. Else a log that is longer than what is
-    ///   counted at once would never be counted to its end by uploads that are rejected.
+    /// - Parameter commits: whether what the transaction did so far is kept.
     func leave(
-        _ plan: UploadPlan, _ log: OpenLog, keeping count: Bool = false
+        _ plan: UploadPlan, _ log: OpenLog, committing commits: Bool = false
     ) async throws -> UploadResult {
         let head = log.end.head
         let known = log.end.known(at: head)
@@ -43,7 +42,7 @@ extension UploadTransaction {
         let asked =
             upload.options.tellsHistory && known == nil && head > 0
             ? pipeline.add(ReadTaggedChange(scope: log.scope, sequence: head)) : nil
-        pipeline.add(count ? UploadStatements.commit : UploadStatements.rollback)
+        pipeline.add(commits ? UploadStatements.commit : UploadStatements.rollback)
         let results = try await run(pipeline)
         let found = try asked.map { try results[$0].first()?.pair } ?? nil
         return UploadResult(

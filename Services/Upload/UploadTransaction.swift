@@ -43,7 +43,9 @@ struct UploadTransaction {
         let entries = plan.decide(batch.changes[...])
         if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, log) }
         guard !entries.isEmpty else {
-            return try await leave(plan, log, keeping: log.reading.usage?.isBehind ?? false)
+            // A long log is counted in steps, of which none is lost with a rejected upload.
+            let counts = log.reading.usage?.isBehind ?? false
+            return try await leave(plan, log, committing: counts || plan.acknowledgesEarlier)
         }
         var pipeline = Pipeline()
         pipeline.add(

@@ -93,6 +93,37 @@ struct KeyRotationTests {
         }
     }
 
+    @Test("A person's change that is refused or fails has its row in the audit, too")
+    func failures() async throws {
+        try await Self.with { database in
+            _ = try await database.ring().snapshot()
+            func record(
+                _ action: AuditAction, _ body: () async throws -> Void
+            ) async throws -> String? {
+                await #expect(throws: (any Error).self) {
+                    try await KeyStore.recordingFailures(
+                        of: action, to: "k", by: .service("tool", on: "t"),
+                        on: database.connection, body)
+                }
+                return try await database.value(
+                    """
+                    SELECT concat_ws(' ', action, target, outcome, code)
+                    FROM sync.audit ORDER BY id DESC LIMIT 1
+                    """)
+            }
+            let retired = try await record(.retireKey) {
+                try await KeyStore.retire(
+                    "k", .atOnce, by: .service("tool", on: "t"), on: database.connection)
+            }
+            #expect(retired == "key.retire k refused key_unknown")
+            let other = KeyStore(KeySeals(current: Self.new), by: .service("tool", on: "t"))
+            let resealed = try await record(.resealKeys) {
+                _ = try await other.reseal(on: database.connection)
+            }
+            #expect(resealed == "key.reseal k failed SealBroken")
+        }
+    }
+
     @Test("A new key is published before it signs; the one before stays for its tokens, then goes")
     func rotation() async throws {
         try await Self.with { database in

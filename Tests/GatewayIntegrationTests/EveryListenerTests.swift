@@ -37,13 +37,19 @@ import Testing
         }
     }
 
-    @Test("A request without a host, or with two, is 400", arguments: doors)
+    @Test("A request whose host is missing, given twice or malformed is 400", arguments: doors)
     func hosts(door: TLSIdentity.Door) async throws {
         try await Self.withPort(door) { gateway, port in
             for (hosts, status) in [
                 ("Host: localhost\r\n", "200"), ("", "400"),
                 ("Host: localhost\r\nHost: localhost\r\n", "400"),
                 ("Host: a\r\nHost: b\r\n", "400"),
+                ("Host: \r\n", "400"), ("Host: a b\r\n", "400"), ("Host: a,b\r\n", "400"),
+                ("Host: a/b\r\n", "400"), ("Host: user@a\r\n", "400"),
+                ("Host: a:b\r\n", "400"), ("Host: a:65536\r\n", "400"),
+                ("Host: a:\r\n", "200"), ("Host: [::1\r\n", "400"), ("Host: []\r\n", "400"),
+                ("Host: my_host.example:8443\r\n", "200"), ("Host: [::1]:443\r\n", "200"),
+                ("Host: 127.0.0.1\r\n", "200"),
             ] {
                 let answer = try await RawConnection.exchange(
                     gateway, "GET /health HTTP/1.1\r\n\(hosts)Connection: close\r\n\r\n", at: port)

@@ -184,6 +184,18 @@ struct TokenVerifierTests {
         #expect(await refusal(await verifier(), "Bearer \(critical)") == "Invalid token")
     }
 
+    @Test func `a token whose parts are padded is refused`() async throws {
+        let verifier = await verifier()
+        let token = try token(Self.good)
+        #expect(await refusal(verifier, "Bearer \(token)") == nil)
+        for place in 0..<3 {
+            var parts = token.split(separator: ".").map(String.init)
+            parts[place] += "="
+            let padded = parts.joined(separator: ".")
+            #expect(await refusal(verifier, "Bearer \(padded)") != nil, "\(padded)")
+        }
+    }
+
     @Test func `without a secret no HS256 token gets in`() async throws {
         #expect(
             await refusal(verifier(secret: nil), "Bearer \(try token(Self.good))")

@@ -233,7 +233,7 @@ private struct PlanFixture: Sendable {
         let request = RoleRequest(Dictionary(uniqueKeysWithValues: entries))
         _ = try await Migrator(in: run).migrate()
         _ = try await RoleInstallation(request, in: run).apply()
-        try await Registration.apply(registrations, in: run)
+        try await Registration.apply(registrations, in: run, by: nil)
     }
 
     /// Executes a script as an operator does.

@@ -44,6 +44,9 @@ private func advice(_ error: PostgresError, role: String?) -> String? {
         return
             "\(sentence): other sessions are using the tables. Nothing has changed: "
             + "run the command again"
+    case .readOnlyTransaction:
+        return
+            "\(sentence): nothing can be written there, as on a standby. Connect to the primary"
     default: return nil
     }
 }

@@ -63,6 +63,10 @@ struct GatewayResponder: Sendable {
         var response: Response
         var path = "other"
         do {
+            if let authority = request.head.authority, !Authority.isWellFormed(authority) {
+                throw WireError.invalid(
+                    "The Host header must be one host name or address, with a port or without")
+            }
             let route = try route.get()
             path = route.path
             guard scope.admission != nil || route.isProbe else { throw WireError.draining }

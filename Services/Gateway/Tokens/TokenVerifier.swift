@@ -258,10 +258,23 @@ struct TokenHeader: Decodable {
 
     init(_ token: String) throws(TokenRejection) {
         let parts = token.split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 3, let data = Data(base64URL: parts[0]),
+        guard parts.count == 3, token.utf8.allSatisfy(Self.isOfToken),
+            let data = Data(base64URL: parts[0]),
             let header = try? JSONDecoder().decode(TokenHeader.self, from: data), header.crit == nil
         else { throw TokenRejection(.malformed) }
         self = header
+    }
+
+    /// Base64 for URLs without padding (RFC 7515 §2), and the points between the parts. JWTKit
+    /// would take more.
+    private static func isOfToken(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"),
+            UInt8(ascii: "."):
+            true
+        default: false
+        }
     }
 }
 

@@ -40,8 +40,8 @@ struct GroupTransaction {
     private let deadline: ContinuousClock.Instant
     private var decisions: [Decision] = []
     private var pending = Pending()
-    /// Something is to be kept.
-    private var hasWritten = false
+    /// The transaction ends with a commit.
+    private var commits = false
 
     /// What became of a member, once it is committed.
     private enum Decision {
@@ -102,7 +102,7 @@ struct GroupTransaction {
             pipeline = Pipeline()
             try await decide(part, answers, isOtherEpoch, &pipeline)
         }
-        pipeline.add(hasWritten ? UploadStatements.commit : UploadStatements.rollback)
+        pipeline.add(commits ? UploadStatements.commit : UploadStatements.rollback)
         try conclude(try await connection.run(pipeline, deadline: deadline))
         return await outcomes()
     }
@@ -210,6 +210,7 @@ struct GroupTransaction {
                     writes.append(
                         GroupWrite(transaction: transaction, entries: entries, source: source))
                 }
+                if plan.acknowledgesEarlier { commits = true }
                 let log = OpenLog(
                     scope: scope, source: source, reading: reading, end: end,
                     hasHole: examined.hasHole)
@@ -218,7 +219,7 @@ struct GroupTransaction {
                 decisions.append(.refused(refusal))
             }
         }
-        if answers.first?.reading.usage?.isBehind == true { hasWritten = true }
+        if answers.first?.reading.usage?.isBehind == true { commits = true }
         write(writes, &pipeline, isLast: part.upperBound == members.count)
         read(part, head, hasWritten: !writes.isEmpty, &pipeline)
     }
@@ -227,7 +228,7 @@ struct GroupTransaction {
         _ writes: [GroupWrite], _ pipeline: inout Pipeline, isLast: Bool
     ) {
         guard !writes.isEmpty else { return }
-        hasWritten = true
+        commits = true
         let merged = writes.count > 1 ? MergedChanges(writes) : nil
         if let merged, merged.isInAnyOrder(in: schema) {
             add(merged, to: &pipeline)

@@ -14,6 +14,11 @@ package struct UploadPlan: Sendable {
     /// Changes found in the log already.
     package private(set) var duplicates = 0
 
+    /// It acknowledges changes of earlier uploads, and so ends with a commit: where their commits
+    /// have given up the wait for synchronous standbys, this one waits until these have all before
+    /// it.
+    var acknowledgesEarlier: Bool { duplicates > 0 }
+
     /// Changes that the user's quotas had no room for, by their place in the request.
     private(set) var withoutRoom: Set<Int> = []
 

@@ -15,6 +15,7 @@ package struct SQLState: RawRepresentable, Hashable, Sendable {
     package static let uniqueViolation = SQLState(rawValue: "23505")
     package static let checkViolation = SQLState(rawValue: "23514")
     package static let exclusionViolation = SQLState(rawValue: "23P01")
+    package static let readOnlyTransaction = SQLState(rawValue: "25006")
     package static let inFailedTransaction = SQLState(rawValue: "25P02")
     /// The session paused inside a transaction for longer than it may, and is gone.
     package static let idleInTransactionTimeout = SQLState(rawValue: "25P03")

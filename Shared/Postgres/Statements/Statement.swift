@@ -33,6 +33,9 @@ package struct Statement: Sendable, Hashable {
             && left.results == right.results
     }
 
+    /// It ends a transaction and keeps what that has written.
+    var commits: Bool { sql.hasPrefix("COMMIT") }
+
     /// Names are unique, so they suffice and spare hashing the text.
     package func hash(into hasher: inout Hasher) {
         hasher.combine(name)

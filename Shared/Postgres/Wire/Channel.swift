@@ -21,10 +21,14 @@ final class Channel: Timed {
         var outcome: PostgresError??
 
         /// The server's "cancelled by request" is ours when we asked for it.
+        ///
+        /// A commit that succeeds after we have asked fails, too. The request may have ended its
+        /// wait for synchronous standbys, and PostgreSQL then reports success though none of them
+        /// may have it.
         func verdict(on error: PostgresError?) -> PostgresError? {
-            guard let error, error.sqlState == .queryCanceled,
-                let reason = interruption.reason
-            else { return error }
+            guard let reason = interruption.reason else { return error }
+            guard let error else { return exchange.commits ? PostgresError(reason) : nil }
+            guard error.sqlState == .queryCanceled else { return error }
             return PostgresError(
                 reason, statementName: error.statementName, commandIndex: error.commandIndex)
         }

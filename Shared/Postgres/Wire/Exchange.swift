@@ -12,12 +12,16 @@ protocol Exchange: AnyObject, Sendable {
     /// Takes the answers that have arrived.
     func advance(_ connection: OpaquePointer) -> Progress
 
+    /// It ends a transaction and keeps what that has written.
+    var commits: Bool { get }
+
     /// The caller has given up: the rest of the answer is to be read and dropped.
     func discardRest()
 }
 
 extension Exchange {
     var interruptsByClosing: Bool { false }
+    var commits: Bool { false }
     func discardRest() {}
 }
 

@@ -43,6 +43,8 @@ final class PipelineExchange: Exchange, @unchecked Sendable {
         comment != nil && commands.first?.statement.sql.hasPrefix("BEGIN") == true ? 1 : 0
     }
 
+    var commits: Bool { commands.contains { $0.statement.commits } }
+
     func begin(_ connection: OpaquePointer) -> Begun {
         for (index, command) in commands.enumerated() {
             if let flaw = command.flaw { return .refused(error(.misuse(flaw), at: index)) }

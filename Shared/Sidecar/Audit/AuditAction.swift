@@ -8,6 +8,8 @@ package enum AuditAction: String, CaseIterable, Sendable {
     case repair = "verify.repair"
     case compact
     case newEpoch = "epoch.new"
+    /// A table's registration, by `oversync migrate`.
+    case changeRegistration = "registration.change"
     case pruneAudit = "audit.prune"
 
     // Of devices and their changes.

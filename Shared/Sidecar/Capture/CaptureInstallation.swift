@@ -87,7 +87,7 @@ enum CaptureInstallation {
         return remove(table.id, from: present.table)
     }
 
-    /// The tables whose plain SQL is not, or not wholly, captured.
+    /// The tables whose plain SQL is not, or not wholly, captured, or was not for a while.
     static func flaws(
         _ tables: [RegisteredTable], on connection: PostgresConnection
     ) async throws(PostgresError) -> [Difference] {
@@ -102,6 +102,10 @@ enum CaptureInstallation {
                 details.append("\(present.triggers) of \(CaptureTrigger.all.count) triggers are on")
             } else if !present.fits(function) {
                 details.append("the table has changed since oversync migrate")
+            } else if !present.isInstalled {
+                details.append(
+                    "triggers were off for a while: rows that were written meanwhile may have "
+                        + "reached no device; oversync migrate mends that")
             }
             details += parts.filter { $0.of == table.id && !$0.isComplete }.map {
                 "\($0.triggers) of \(CaptureTrigger.all.count) triggers are on for its part "

@@ -17,14 +17,16 @@ package enum Registration {
         lockTimeout: Duration = .seconds(5)
     ) async throws -> [String] {
         try await apply(
-            registrations, in: MigrationRun(on: connection), lockTimeout: lockTimeout)
+            registrations, in: MigrationRun(on: connection), by: nil, lockTimeout: lockTimeout)
     }
 
-    /// See ``apply(_:on:lockTimeout:)``.
+    /// See ``apply(_:on:lockTimeout:)``. Each change is recorded in the audit.
+    ///
+    /// - Parameter origin: who asks for it; nil leaves no record.
     @discardableResult
     package static func apply(
         _ registrations: [TableRegistration], in run: MigrationRun,
-        lockTimeout: Duration = .seconds(5)
+        by origin: AuditOrigin?, lockTimeout: Duration = .seconds(5)
     ) async throws -> [String] {
         let connection = run.connection
         let facts = try await Introspection.read(registrations.map(\.name), on: connection)
@@ -39,6 +41,10 @@ package enum Registration {
                 try await CaptureInstallation.apply(tables, in: run, lockTimeout: lockTimeout)
                 try await RoleGrants.apply(tables, in: run)
                 try await ServedValues.remove(from: tables, formerly: former, in: run)
+                if let origin, !run.isRehearsal {
+                    try await RegistrationAudit.record(
+                        from: former, to: tables, by: origin, on: connection)
+                }
             }
             remarks += try await UncapturedRows.send(in: run)
         } catch let inUse as TableInUse {

@@ -4,7 +4,7 @@ import WireJSON
 /// The identity of a database's history. It changes only where nothing of the old one holds.
 package struct Epoch: Hashable, Sendable {
     package let id: String
-    /// When the sidecar was made, as PostgreSQL shows it.
+    /// When the sidecar was made, as in RFC 3339, in UTC.
     package let created: String
     /// When this epoch began; nil for the database's first, or one that was set otherwise.
     package let began: String?
@@ -47,12 +47,16 @@ package enum EpochStatements {
         static let statement = Statement(
             name: "epoch_read",
             sql: """
-                SELECT m.epoch::text, date_trunc('second', m.created_at)::text, (
-                    SELECT date_trunc('second', max(a.at))::text FROM sync.audit a
+                SELECT m.epoch::text, \(Self.time("m.created_at")), (
+                    SELECT \(Self.time("max(a.at)")) FROM sync.audit a
                     WHERE a.action = '\(AuditAction.newEpoch.rawValue)'
                         AND a.target = m.epoch::text)
                 FROM sync.meta m
                 """)
+
+        private static func time(_ time: String) -> String {
+            "to_char(\(time) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+        }
 
         static func row(_ columns: inout RowColumns) throws(PostgresError) -> Epoch {
             Epoch(

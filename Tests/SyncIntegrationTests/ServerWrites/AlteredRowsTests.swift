@@ -145,7 +145,7 @@ struct AlteredRowsTests {
                 ALTER TABLE s.notes ADD colour text DEFAULT 'red'
                 """)
             let plan = try await MigrationRun.rehearse(on: database.sql) { run in
-                try await Registration.apply(SyncedDatabase.registrations, in: run)
+                try await Registration.apply(SyncedDatabase.registrations, in: run, by: nil)
             }
             #expect(plan.description.contains("-- Sends the rows of s.notes that ALTER TABLE gave"))
             #expect(try await database.feed("ann") == ["I notes a1 1"])

@@ -16,6 +16,13 @@ struct UncapturedWriteTests {
 
     private static let inserted = "INSERT INTO s.notes (id, owner) VALUES ('\(id("a1"))', 'ann')"
 
+    /// The tables of which `oversync tables` and `oversync status` say that they are not captured.
+    private static func uncaptured(_ database: SyncedDatabase) async throws -> [String] {
+        try await TableOverview.read(on: database.sql).filter(\.lacksCapture).map {
+            "\($0.table.name)"
+        }
+    }
+
     /// What `/ready` of Upload says of tables at the next reading of the catalog.
     private static func problems(_ database: SyncedDatabase) async throws -> [String] {
         try await database.source.refresh()
@@ -94,9 +101,11 @@ struct UncapturedWriteTests {
                 ALTER TABLE s.notes ENABLE TRIGGER ALL; COMMIT
                 """)
             #expect(try await Self.problems(database) == ["s.notes capture_reset"])
+            #expect(try await Self.uncaptured(database) == ["s.notes"])
             let remarks = try await Self.migrate(database)
             #expect(remarks.contains("s.notes: sent 1 rows that were written without capture"))
             #expect(try await Self.problems(database) == [])
+            #expect(try await Self.uncaptured(database) == [])
             #expect(try await database.feed("ann") == ["I notes a1 1"])
             // The triggers are as they should be again.
             try await database.execute(Self.replica("UPDATE s.notes SET title = 'unseen'"))

@@ -153,6 +153,14 @@ struct FailuresCommand: AsyncParsableCommand {
             request.limit = Int32(Self.mostAtOnce)
             let ids = try await client.call(UploadRPC.listFailures, request, context: context)
                 .message.failures.filter { sqlstate == nil || $0.sqlstate == sqlstate }.map(\.id)
+            guard !ids.isEmpty else {
+                let cause = sqlstate.map { " that SQLSTATE \($0) refused" } ?? ""
+                FileHandle.standardError.write(
+                    Data(
+                        ("\(printable(table?.description ?? "")) has no rejected changes\(cause): "
+                            + "see oversync failures list\n").utf8))
+                return 0
+            }
             if dryRun {
                 print("\(Words.count(Int64(ids.count), "change")) would be tried")
                 return 0

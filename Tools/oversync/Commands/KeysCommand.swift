@@ -88,8 +88,8 @@ struct KeysCommand: AsyncParsableCommand {
                 ? .atOnce
                 : KeyPace(
                     lead: Double(lead.seconds), overlap: KeysCommand.overlapSeconds(overlap))
-            let kid = try await KeysCommand.change(try database.resolve()) { store, connection in
-                try await store.rotate(pace, on: connection)
+            let kid = try await KeysCommand.change(.rotateKeys, try database.resolve()) {
+                try await $0.rotate(pace, on: $1)
             }
             let when = atOnce ? "now" : "in \(lead)"
             print("key \(kid ?? "") signs \(when)")
@@ -125,8 +125,12 @@ struct KeysCommand: AsyncParsableCommand {
             let pace =
                 atOnce ? .atOnce : KeyPace(overlap: KeysCommand.overlapSeconds(overlap))
             try await KeysCommand.withAdvice {
-                try await withConnection(to: try database.resolve()) {
-                    try await KeyStore.retire(kid, pace, by: .thisTerminal, on: $0)
+                try await withConnection(to: try database.resolve()) { connection in
+                    try await KeyStore.recordingFailures(
+                        of: .retireKey, to: kid, by: .thisTerminal, on: connection
+                    ) {
+                        try await KeyStore.retire(kid, pace, by: .thisTerminal, on: connection)
+                    }
                 }
             }
             print(
@@ -149,7 +153,9 @@ struct KeysCommand: AsyncParsableCommand {
         @OptionGroup var database: MigrateCommand.Database
 
         func run() async throws {
-            let (resealed, lost) = try await KeysCommand.change(try database.resolve()) {
+            let (resealed, lost) = try await KeysCommand.change(
+                .resealKeys, try database.resolve()
+            ) {
                 try await $0.reseal(on: $1)
             }
             print("\(resealed) keys sealed with the new master key")
@@ -163,7 +169,7 @@ struct KeysCommand: AsyncParsableCommand {
 
     /// Lends the keys with the master keys of the environment.
     private static func change<Value>(
-        _ database: PostgresConfiguration,
+        _ action: AuditAction, _ database: PostgresConfiguration,
         _ body: (KeyStore, PostgresConnection) async throws -> Value
     ) async throws -> Value {
         let settings = Configuration()
@@ -172,7 +178,11 @@ struct KeysCommand: AsyncParsableCommand {
             previous: try settings.optional(TokenSettings.previousMasterKey))
         let store = KeyStore(seals, by: .thisTerminal)
         return try await withAdvice {
-            try await withConnection(to: database) { try await body(store, $0) }
+            try await withConnection(to: database) { connection in
+                try await KeyStore.recordingFailures(
+                    of: action, to: "keys", by: .thisTerminal, on: connection
+                ) { try await body(store, connection) }
+            }
         }
     }
 

@@ -36,6 +36,9 @@ struct MigrateCommand: AsyncParsableCommand {
         /// - Throws: `StackError` or `ConfigurationError` that names what is wrong, without the connection string.
         func resolve() throws -> PostgresConfiguration {
             let settings = Configuration()
+            guard url?.isEmpty != true else {
+                throw StackError("--database is empty: name a database, or leave it out")
+            }
             let named = try url ?? settings.optional(CommonSettings.databaseURL)
             guard let text = named ?? StackAddress.running(in: stack.directory)?.database else {
                 throw StackError("no database: use --database or set OVERSYNC_DATABASE_URL")
@@ -201,7 +204,8 @@ struct MigrateCommand: AsyncParsableCommand {
             try await laidOut()
             try await RoleInstallation(roles, in: run).apply().forEach(report)
             let before = try await registered(on: run.connection)
-            try await Registration.apply(registrations, in: run).forEach(report)
+            try await Registration.apply(registrations, in: run, by: .thisTerminal)
+                .forEach(report)
             for name in before.subtracting(try await registered(on: run.connection)).sorted() {
                 report("removed \(name): its rows and log stay, its changes no longer sync")
             }
