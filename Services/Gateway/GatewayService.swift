@@ -13,7 +13,7 @@ import Telemetry
 /// driver and holds no database password.
 package enum GatewayService {
     /// A request's calls go by a connection of the event loop that the request came by, on machines of up to
-    /// so many processors.
+    /// this many processors.
     private static let connectionsPerReplica = 16
 
     package static let program = ServiceProgram(

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("What an attack is held against")
 struct SiegeTests {
-    /// Requests of the other user that took so many milliseconds each.
+    /// Requests of the other user that took this many milliseconds each.
     private static func report(
         _ milliseconds: [UInt64], failing: [String] = []
     ) -> VictimReport {

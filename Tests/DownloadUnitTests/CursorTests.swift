@@ -10,7 +10,7 @@ import Testing
 struct CursorTests {
     private static let scope = ScopeState(epoch: "e", head: 50, floor: 20)
 
-    /// What a cursor is told; nil where it is served.
+    /// What a cursor is answered; nil where it is served.
     private static func refusal(
         after: Sequence64, epoch: String? = "e", hydratedFrom: Sequence64? = nil,
         _ history: HistoryFinding? = nil

@@ -9,7 +9,7 @@ struct HeadsPaceTests {
         start + .milliseconds(milliseconds)
     }
 
-    /// A pace whose first poll took so many milliseconds.
+    /// A pace whose first poll took this many milliseconds.
     private func pace(
         afterPollOf milliseconds: Int, _ outcome: HeadsPace.Outcome = .quiet
     ) -> HeadsPace {

@@ -2,7 +2,7 @@ import NIOCore
 import Soak
 import Synchronization
 
-/// Passes TCP on to the gateway, and cuts connections where it is told.
+/// Passes TCP on to the gateway, and cuts connections where a test says so.
 ///
 /// It sees what anybody on the way sees: TLS records. Under TLS 1.2 the first record of application data from a
 /// device is its request, and the first one from the gateway is its answer.

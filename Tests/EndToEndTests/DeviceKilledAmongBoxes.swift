@@ -108,7 +108,7 @@ private struct BoxRun: Sendable {
         return try #require(end.number("points"))
     }
 
-    /// Runs a process beside a back end that exchanges slots whenever the log has grown.
+    /// Runs a process next to a back end that exchanges slots whenever the log has grown.
     private func beside(
         turningSlotsOf user: String,
         _ process: @escaping @Sendable () async throws -> DeviceProcess.End

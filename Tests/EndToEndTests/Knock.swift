@@ -52,7 +52,7 @@ struct Aim: Sendable {
         #"{"schema":"business","table":"\#(table)","keys":["\#(key)"]}"#
     }
 
-    /// A request for the rows that could stand beside a user's.
+    /// A request for the rows that could stand next to a user's.
     var besideUser: String {
         let bucket = RowBuckets.bucket(of: userKey, count: 256)
         return "?schema=business&table=users&buckets=256&bucket=\(bucket)"

@@ -114,7 +114,7 @@ struct RunningPrometheus {
         }
     }
 
-    /// Comes back when each target was scraped at least so many times.
+    /// Comes back when each target was scraped at least this many times.
     func expectScrapes(_ count: Int, of targets: Int) async throws {
         try await eventually(within: .seconds(60), "Prometheus scrapes all targets") {
             let found = try? await query("count_over_time(up[5m]) >= \(count) and up == 1")

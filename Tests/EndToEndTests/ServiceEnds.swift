@@ -5,7 +5,7 @@ import NIOCore
 import OperatorKit
 import Testing
 
-/// Where a test's gateway tells of itself.
+/// Where a test's gateway reports about itself.
 struct GatewayMetrics: Sendable {
     private let port: Int
 

@@ -30,7 +30,7 @@ func withStack(
     try await withStarted(plan) { stack in try await body(stack.address, stack.postgres) }
 }
 
-/// The same, for tests that start another stack beside it.
+/// The same, for tests that start another stack next to it.
 func withStarted(
     _ plan: (StackDirectory) -> Stack.Plan,
     _ body: @escaping @Sendable (Stack) async throws -> Void

@@ -14,7 +14,7 @@ import X509
 
 /// Back ends and administrators that show certificates, over TLS.
 @Suite("Client certificates", .timeLimit(.minutes(1))) struct ClientCertificateTests {
-    /// Stands for Auth: takes the names that it is told of.
+    /// Stands for Auth: takes the names that it hears.
     private final class Auth: Sendable {
         private let state = Mutex<[IssueClientTokenRequest]>([])
         var asked: [IssueClientTokenRequest] { state.withLock { $0 } }
@@ -73,7 +73,7 @@ import X509
                         let answer = try await Self.post(gateway, client)
                         #expect(answer.status == 200)
                         #expect(answer.version.major == (isHTTP2 ? 2 : 1))
-                        // A secret beside it is what counts.
+                        // A secret next to it is what counts.
                         let fields = "client_id=jobs&client_secret=wrong"
                         #expect(try await Self.post(gateway, client, fields).status == 401)
                         #expect(try await Self.post(gateway, client, "x=y").status == 401)

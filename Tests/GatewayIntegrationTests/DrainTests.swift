@@ -95,7 +95,7 @@ struct DrainTests {
                 await gateway.group.triggerGracefulShutdown()
                 try await gateway.refusesRequests()
 
-                // A connection each: it is told to end behind its first answer.
+                // A connection each: it hears that it ends after its first answer.
                 try await gateway.withClient(isHTTP2: isHTTP2) { other in
                     let refused = try await gateway.sendSigned(
                         .POST, "/sync/upload", body: .bytes(ByteBuffer(string: "{}")), client: other

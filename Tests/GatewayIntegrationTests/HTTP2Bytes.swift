@@ -2,7 +2,7 @@ import NIOCore
 
 /// What an HTTP/2 client says, frame by frame, for clients that no library is.
 enum HTTP2Bytes {
-    /// The beginning of a connection, with room for so many bytes of each answer's body.
+    /// The beginning of a connection, with room for this many bytes of each answer's body.
     static func preface(window: UInt32) -> ByteBuffer {
         var bytes = ByteBuffer(string: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         var settings = ByteBuffer()

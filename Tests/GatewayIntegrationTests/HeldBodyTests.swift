@@ -32,7 +32,7 @@ struct HeldBodyTests {
         """
     }
 
-    /// Runs `body` while the user has sent so many bytes of a body, but for the last one.
+    /// Runs `body` while the user has sent this many bytes of a body, but for the last one.
     private static func holding(
         _ bytes: Int, _ gateway: RunningGateway, _ body: () async throws -> Void
     ) async throws {

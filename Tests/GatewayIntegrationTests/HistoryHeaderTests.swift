@@ -16,7 +16,7 @@ struct HistoryHeaderTests {
     private static let epoch = "00000000-0000-4000-8000-0000000000aa"
     private static let told = "7-00ab000000000001"
 
-    /// Services that keep what they were told, and tell the change 9 to whoever asks.
+    /// Services that keep what they were told, and tell the change 9 to everybody who asks.
     private final class Services: Sendable {
         let told = Mutex<[String]>([])
 

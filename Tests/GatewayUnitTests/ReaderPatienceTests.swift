@@ -88,7 +88,7 @@ struct ReaderPatienceTests {
         #expect(patience.look(connection(1, 0)) == .nothingWaits)
     }
 
-    /// Takes nothing of what is written before it is told to.
+    /// Takes nothing of what is written before a test says so.
     private final class Dam: ChannelOutboundHandler {
         typealias OutboundIn = HTTPResponsePart
 

@@ -20,7 +20,7 @@ struct WireErrorTests {
         #expect(error.status.code == code)
         #expect(error.code == "c")
         #expect(error.message == "m")
-        // V7: who is asked to come back is told when.
+        // V7: an answer that asks to come back says when.
         #expect((error.retryAfter != nil) == [429, 503].contains(code))
         let response = error.response(requestID: "r")
         #expect(response.headers[.retryAfter] == ([429, 503].contains(code) ? "1" : nil))

@@ -48,7 +48,7 @@ struct Export: Sendable {
         }.map(String.init)
     }
 
-    /// Begins and ends so many spans of one trace.
+    /// Begins and ends this many spans of one trace.
     func finish(_ names: some Sequence<String>) {
         let tracer = RequestTracer(TraceSampler(.always, followsCaller: true), sink: queue)
         for name in names { tracer.begin(name, from: nil).map(LiveSpan.init)?.end() }

@@ -55,7 +55,7 @@ import Testing
         ),
     ]
 
-    /// Each so many statements the files are kept.
+    /// After each run of this many statements the files are kept.
     private static let stride = 9
 
     /// The files of a database as they are at a moment, copied by another process: closing one of

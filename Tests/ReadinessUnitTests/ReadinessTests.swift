@@ -10,7 +10,7 @@ import Testing
 struct ReadinessTests {
     private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-    /// Runs `body` while the checks are probed, with each status that is told.
+    /// Runs `body` while the checks are probed, with each status that is reported.
     private func probing(
         _ checks: [ReadinessCheck],
         _ body:

@@ -1,4 +1,4 @@
-/// What the model is told and what it says: small values without text, so that millions of them are cheap.
+/// What the model hears and what it says: small values without text, so that millions of them are cheap.
 ///
 /// Three tables: notes, which may point to another note above them; items of a note, which hold it fast; and pins
 /// on a note, which go with it.

@@ -55,12 +55,12 @@ import Waiting
                 requestsPerTurn: perTurn))
     }
 
-    /// Returns when so many requests wait.
+    /// Returns when this many requests wait.
     private static func expectWaiting(_ count: Int, at gate: Gate) async {
         while gate.waiting != count { await Task.yield() }
     }
 
-    /// Returns when so many requests wait and have prepared.
+    /// Returns when this many requests wait and have prepared.
     private static func expectPrepared(_ count: Int, at gate: Gate) async {
         while gate.waiting != count || gate.prepared != count { await Task.yield() }
     }

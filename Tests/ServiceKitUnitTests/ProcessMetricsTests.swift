@@ -5,7 +5,7 @@ import Testing
 
 @testable import ServiceKit
 
-/// What a process tells of itself.
+/// What a process reports about itself.
 struct ProcessMetricsTests {
     @Test func `the start is read behind a name with spaces and brackets`() {
         let fields = (3...40).map(String.init).joined(separator: " ")

@@ -93,7 +93,7 @@ struct ReloadTests {
         try withFolder {
             try write("one", "a")
             let before = FileStamp(of: "\(folder)/a")
-            // Times of files have the resolution of the kernel's tick: a change within one is told by the inode.
+            // Times of files have the resolution of the kernel's tick: the inode shows a change within one.
             try Data("two".utf8).write(to: URL(filePath: "\(folder)/a"), options: .atomic)
             #expect(FileStamp(of: "\(folder)/a") != before)
         }

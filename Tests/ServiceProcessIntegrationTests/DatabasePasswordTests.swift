@@ -113,7 +113,7 @@ struct DatabasePasswordTests {
                 try await !server.sessions().isEmpty
             }
 
-            // A file that is gone changes nothing, and is told once.
+            // A file that is gone changes nothing, and is reported once.
             unlink(folder.path + (place == .passwordFile ? "/password" : "/url"))
             try await server.interrupt()
             try await run.logged("database password not reloaded; the old value stays")

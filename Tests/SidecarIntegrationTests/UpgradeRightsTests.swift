@@ -114,7 +114,7 @@ struct UpgradeRightsTests {
                     ADD COLUMN row_security boolean NOT NULL DEFAULT false,
                     ADD COLUMN read_patterns json, ADD COLUMN write_patterns json
                 """)
-        // The capture triggers alone: those beside them call a function that layout 9 has not.
+        // The capture triggers alone: the others call a function that layout 9 has not.
         let tables = try await Catalog.readTables(on: connection)
         for function in tables.compactMap({ CaptureFunction($0) }) {
             let script = CaptureInstallation.install(function, hasTriggers: false)

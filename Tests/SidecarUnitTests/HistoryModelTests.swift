@@ -3,7 +3,7 @@ import SeededRandom
 @testable import Sidecar
 import Testing
 
-/// Random histories with one fork each: whoever knows a change that is lost must hear of it.
+/// Random histories with one fork each: each device that knows a lost change must hear of it.
 ///
 /// Three devices upload, repeat what was not answered, and read; plain SQL writes; compaction
 /// removes. Then the log goes back to an earlier end, and is written on, by preference with what
@@ -110,7 +110,7 @@ private struct ForkedHistory {
             ? nil : log[Int(sequence) - 1]
     }
 
-    /// Whether each device knew a lost change, and what it is told.
+    /// Whether each device knew a lost change, and what it hears.
     var outcomes: [(isHurt: Bool, finding: HistoryFinding?)] {
         devices.map { device in
             let isHurt = max(device.cursor, device.acknowledged) > fork

@@ -169,7 +169,7 @@ struct GoldenSchema: Sendable, CustomTestStringConvertible {
                 name: .init(schema: "business", table: "everything"), owner: "owner_id")
         ])
 
-    /// Policies decide, of keys of each kind, beside a table that points to one.
+    /// Policies decide, of keys of each kind, next to a table that points to one.
     static let policed = GoldenSchema(
         name: "policed",
         tables: """

@@ -121,7 +121,7 @@ struct GoldenValueKindTests {
         return outcomes
     }
 
-    /// Kinds that devices send beside the one that PostgreSQL writes, and keep.
+    /// Kinds that devices send in addition to the one that PostgreSQL writes, and keep.
     private static let aliases = [
         "boolean": "number", "numeric": "string", "numeric(5,2)": "string",
         "timestamptz": "number", "timestamptz(0)": "number",

@@ -78,7 +78,7 @@ import Testing
         // Some may be on their way already; of 200 lines at most twice the capacity.
         for number in 1...200 { output.write(Self.line(number), at: .info) }
         #expect(output.lost >= 100 && output.lost <= 151)
-        // An end does not wait for whoever reads.
+        // An end does not wait for its reader.
         let start = ContinuousClock.now
         output.flush(within: .milliseconds(50))
         #expect(ContinuousClock.now - start < .seconds(10))

@@ -73,7 +73,7 @@ struct Manifest {
     let targets: [Target]
 
     static func read() throws -> Manifest {
-        // In a folder of its own: whoever runs this test holds the lock of `.build`.
+        // In a folder of its own: the process that runs this test holds the lock of `.build`.
         let scratch = FileManager.default.temporaryDirectory
             .appending(path: "oversync-tidy-\(ProcessInfo.processInfo.processIdentifier)")
         defer { try? FileManager.default.removeItem(at: scratch) }

@@ -57,7 +57,7 @@ struct LinkedModulesTests {
     }
 }
 
-/// A program that was built beside this test.
+/// A program that was built with this test.
 private struct Program {
     private let path: String
 

@@ -223,7 +223,7 @@ struct Parts {
             "INSERT INTO \(target) AS t (\(columns))\(overriding) SELECT \(values) FROM \(source)"
     }
 
-    /// Leaves an existing row with this key alone, whoever owns it; the row count reveals it.
+    /// Leaves an existing row with this key alone, also another user's; the row count reveals it.
     var doNothing: String { "ON CONFLICT (\(conflictKey)) DO NOTHING" }
 
     /// An owner's own row is taken over; anybody else's stays, and the count tells.

@@ -1,7 +1,7 @@
 import Glibc
 
 /// One socket file as it was found. A replica that starts again under its old name makes a new
-/// file, so it is told from its predecessor and tried at once.
+/// file, so it differs from its predecessor and is tried at once.
 struct SocketFile: Hashable, Sendable {
     let replica: String
     let inode: UInt64

@@ -164,7 +164,7 @@ struct UncapturedRows {
             let mended = try await repair.mend(found)
             sent += mended
             left = found.count - Int(mended)
-            // Enough of them that cannot be mended would be found again and again.
+            // Enough of them that cannot be repaired would be found again and again.
             guard found.count >= Self.rowsAtOnce, mended > 0 else { return }
         }
     }

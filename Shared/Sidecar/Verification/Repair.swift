@@ -1,7 +1,7 @@
 import Model
 import Postgres
 
-/// Mends differences whose truth is plain: the log for row states, the business table for its rows.
+/// Repairs differences with one clear answer: the log for row states, the table for its rows.
 ///
 /// Nothing is ever taken out of the log: what a repair finds is appended as a change of the server, so that
 /// devices get it. Every row is looked at again under its user's lock.
@@ -20,7 +20,7 @@ package struct Repair {
         self.acceptsDeletes = acceptsDeletes
     }
 
-    /// - Returns: how many of them were mended.
+    /// - Returns: how many of them were repaired.
     package func mend(_ differences: [Difference]) async throws -> Int64 {
         let catalog = Catalog(tables: try await Catalog.readTables(on: connection))
         var rows: [Batch: [Difference]] = [:]

@@ -1,7 +1,7 @@
 import SeededRandom
 
 /// A history on the tables of ``StoredModel``: ann's devices are existing clients, bob's laptop
-/// sends chains and parts of rows, and plain SQL writes beside them.
+/// sends chains and parts of rows, and plain SQL writes at the same time.
 package struct StoredHistory {
     package enum Step: Sendable {
         case upload(StoredModel.Upload)
@@ -243,7 +243,7 @@ struct StoredHistoryMaker {
 
     // MARK: The end
 
-    /// Everything is sent; the app mends what the server refuses.
+    /// Everything is sent; the app corrects what the server refuses.
     mutating func finish() {
         for round in 0..<Self.lastRounds {
             for index in clients.indices {

@@ -78,7 +78,7 @@ package struct StoredModel {
     }
 
     /// The largest part of the changes that fits together: rows are left out that PostgreSQL
-    /// refuses, and whoever needs what they keep.
+    /// refuses, and those that need what they keep.
     ///
     /// - Returns: nil if nothing is left.
     private mutating func takeSet(

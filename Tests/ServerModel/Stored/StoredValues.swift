@@ -42,7 +42,7 @@ extension StoredModel {
     package enum Column: String, CaseIterable, Sendable {
         case place, word, price, rate, at, code, made, note
 
-        /// One value beside what its column makes of it.
+        /// One value and what its column makes of it.
         package struct Sample: Sendable {
             package let sent: String
             package let stored: String

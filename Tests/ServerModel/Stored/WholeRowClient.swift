@@ -1,7 +1,7 @@
 /// A device as existing Go clients are: it sends rows whole, keeps one pending change for each row,
 /// and the server's row wins where both have changed one (the default resolver).
 ///
-/// It is told of rows by its own edits, by answers and by pages; nothing else.
+/// It learns of rows by its own edits, by answers and by pages; by nothing else.
 package struct WholeRowClient {
     package typealias Model = StoredModel
 

@@ -340,7 +340,7 @@ extension SyncedDatabase {
             """)
     }
 
-    /// What a device with this cursor is told: how many rows up to where, or a code.
+    /// What a device with this cursor is answered: how many rows up to where, or a code.
     fileprivate func answer(
         _ user: String, device: String = "reader", after: Int, _ limit: Int32 = 1000
     ) async throws -> String {

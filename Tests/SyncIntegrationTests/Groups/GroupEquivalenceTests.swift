@@ -56,7 +56,7 @@ import Testing
             registered: "  - {table: s.seats, owner: owner}", body)
     }
 
-    /// What a device is told, beside the tag, which rests on the time.
+    /// What a device hears, except for the tag, which rests on the time.
     private struct Answer: Equatable {
         var lines: [String] = []
         var head: Sequence64 = 0

@@ -58,7 +58,7 @@ struct GroupHistoryTests {
             let devices = try await database.value(
                 "SELECT string_agg(device, ' ' ORDER BY device) FROM sync.source")
             #expect(devices == "first five four one")
-            // What each is told proves its own change.
+            // What each hears proves its own change.
             for (place, sequence) in [(0, 2), (4, 3), (5, 4)] {
                 #expect(
                     try await outcomes[place].get().end == database.pair(sequence), "\(place)")

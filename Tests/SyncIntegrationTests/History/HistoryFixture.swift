@@ -130,7 +130,7 @@ extension SyncedDatabase {
         }
     }
 
-    /// What a device with this pair is told by a page, an upload and bootstrap. The upload would
+    /// What a device with this pair hears from a page, an upload and bootstrap. The upload would
     /// write a note.
     func verdicts(_ pair: HistoryPair, after: Int = 0) async throws -> [String] {
         let page = await code { _ = try await pull(pair, after: after) }

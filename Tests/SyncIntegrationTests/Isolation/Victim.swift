@@ -10,7 +10,7 @@ struct Victim {
     static let textKey = "\(mark)-key"
     static let noteKey = id("a1")
 
-    /// Tables beside the usual ones: parents of every kind, and one that refuses rows.
+    /// Tables in addition to the usual ones: parents of every kind, and one that refuses rows.
     static let tables = """
         CREATE TABLE s.labels (id uuid PRIMARY KEY, owner text, tag text REFERENCES s.tags,
             pref text, FOREIGN KEY (owner, pref) REFERENCES s.prefs (owner, code));

@@ -74,7 +74,7 @@ struct MetricsOfServicesTests {
         }
     }
 
-    /// Calls `body` while a device watches, with the sequences that it is told after the first.
+    /// Calls `body` while a device watches, with the sequences that it hears after the first.
     private static func watching(
         _ database: SyncedDatabase, _ registry: MetricsRegistry,
         _ body: (inout AsyncStream<Sequence64>.Iterator) async throws -> Void

@@ -34,7 +34,7 @@ struct StandbyHost {
 
     /// - Parameters:
     ///   - other: makes a standby of another cluster than the primary.
-    ///   - more: standbys of the primary beside the first one.
+    ///   - more: standbys of the primary in addition to the first one.
     static func with(
         standbyOf other: LocalPostgres? = nil, andMore more: Int = 0,
         _ body: (StandbyHost) async throws -> Void

@@ -63,7 +63,7 @@ extension UploadSchema {
 }
 
 extension ChangeVerdict {
-    /// What the app is told of a row that the table has refused.
+    /// What the app hears of a row that the table has refused.
     var told: String? {
         switch self {
         case .materializeError(_, let message): message

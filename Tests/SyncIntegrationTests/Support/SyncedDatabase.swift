@@ -85,7 +85,7 @@ struct SyncedDatabase {
     let heads: ScopeHeads
 
     /// - Parameters:
-    ///   - script: tables beside the usual ones.
+    ///   - script: tables in addition to the usual ones.
     ///   - yaml: their entries in `oversync.yaml`.
     ///   - statementTimeout: of uploads, in milliseconds.
     ///   - settings: of the upload service, by key.
@@ -160,7 +160,7 @@ struct SyncedDatabase {
 
     /// Calls `body` with the same database for services that reach it through a pgbouncer.
     ///
-    /// - Parameter roles: who may connect beside the services.
+    /// - Parameter roles: who may connect in addition to the services.
     func throughPgBouncer(
         _ mode: LocalPgBouncer.PoolMode, roles: [String] = [],
         _ body: (PostgresConfiguration, SyncedDatabase) async throws -> Void
@@ -277,7 +277,7 @@ struct SyncedDatabase {
             deadline: .now + .seconds(30))
     }
 
-    /// Comes back when at least so many statements wait for a lock.
+    /// Comes back when at least this many statements wait for a lock.
     ///
     /// - Parameter connection: asks with it; nil asks with `sql`.
     func expectWaiting(_ count: Int, asking connection: PostgresConnection? = nil) async throws {

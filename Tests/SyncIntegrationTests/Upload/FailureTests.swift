@@ -81,7 +81,7 @@ struct FailureTests {
             #expect(first.attemptedVersion == 1 && first.retryCount == 0)
             #expect(first.firstSeen.hasSuffix("Z"))
 
-            // Not mended yet: still refused, and counted.
+            // Not corrected yet: still refused, and counted.
             #expect(try await retry(first.id).contains(#""status":"materialize_error""#))
             #expect(try await list().last?.retryCount == 1)
 

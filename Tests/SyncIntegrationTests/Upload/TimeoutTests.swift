@@ -184,7 +184,7 @@ struct TimeoutTests {
         }
     }
 
-    /// An executor whose second round trips are held back so many times.
+    /// An executor whose second round trips are held back this many times.
     private static func throughProxy(
         _ database: SyncedDatabase, holding times: Int,
         _ body: @Sendable @escaping (PostgresProxy, UploadExecutor) async throws -> Void

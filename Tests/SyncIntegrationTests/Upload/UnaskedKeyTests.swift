@@ -60,7 +60,7 @@ struct UnaskedKeyTests {
             #expect(rejection.reason == .forbiddenTable)
             #expect(rejection.message?.contains("Oversync-Key-Kinds: integer") == true)
             #expect(result.outcomes[1].line == "applied 1")
-            // Who may not write to the table is told nothing of its keys.
+            // A device that may not write to the table hears nothing of its keys.
             let closed = try RegistrationFile.parse(
                 "tables:\n  - {table: s.orders, owner: owner, write: [editor]}")
             try await Registration.apply(closed, on: database.sql)

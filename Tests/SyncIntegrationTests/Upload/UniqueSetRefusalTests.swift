@@ -3,7 +3,7 @@ import Postgres
 import Testing
 @testable import UploadService
 
-/// Sets of changes beside rows that are refused, and sets that cannot be written.
+/// Sets of changes next to rows that are refused, and sets that cannot be written.
 @Suite("Sets with unique values and refused rows")
 struct UniqueSetRefusalTests {
     private static let steps = """

@@ -104,7 +104,7 @@ struct OddTypesTests {
                 try await database.verify().0
                     == ["different_row user=ann table=s.odd key=a1 columns=docs,page,pair"])
             #expect(try await database.verify(repair: true).0 == [])
-            // A column that no value of the log fits any more, beside a difference in another.
+            // A column that no value of the log fits any more, next to a difference in another.
             try await database.execute(
                 Self.hide(
                     """

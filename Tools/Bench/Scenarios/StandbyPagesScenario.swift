@@ -7,7 +7,7 @@ import OperatorKit
 import Postgres
 import Sidecar
 
-/// Readers, half of them with a pair, beside a device that uploads and one that reads back what it
+/// Readers, half of them with a pair, next to a device that uploads and one that reads back what it
 /// has just uploaded: on a host with a standby, in alternation with one that has none.
 ///
 /// The standby runs on the same processors. So rates say little; where pages come from does, and

@@ -55,7 +55,7 @@ struct VerifyCommand: AsyncParsableCommand {
         if left > 0 { throw ExitCode(1) }
     }
 
-    /// - Returns: how many differences are left, and how many were mended.
+    /// - Returns: how many differences are left, and how many were repaired.
     private func verify(
         _ reading: PostgresConnection, _ writing: PostgresConnection
     ) async throws -> (left: Int64, mended: Int64) {

@@ -2,8 +2,8 @@ import Digests
 import GRDB
 
 /// What this device received of a table's live rows: of each the newest version, whether it is
-/// written or held. Pending edits do not count, nor does a row in version 0: the server has lost
-/// it, and its deletion waits to be sent again.
+/// written or held. Pending edits do not count, and neither do rows in version 0: the server lost
+/// them, and their deletions wait to be sent again.
 struct TableDigest {
     let db: Database
     let table: TableSchema
