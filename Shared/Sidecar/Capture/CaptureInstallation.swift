@@ -87,9 +87,12 @@ enum CaptureInstallation {
         return remove(table.id, from: present.table)
     }
 
-    /// The tables whose plain SQL is not, or not wholly, captured, or was not for a while.
+    /// The tables whose plain SQL is not, or not wholly, captured.
+    ///
+    /// - Parameter past: also those whose triggers are on again, and were off for a while.
     static func flaws(
-        _ tables: [RegisteredTable], on connection: PostgresConnection
+        _ tables: [RegisteredTable], includingPast past: Bool = false,
+        on connection: PostgresConnection
     ) async throws(PostgresError) -> [Difference] {
         let installed = try await read(on: connection)
         let parts = try await connection.run(SidecarStatements.ReadCapturedParts()).all()
@@ -102,10 +105,10 @@ enum CaptureInstallation {
                 details.append("\(present.triggers) of \(CaptureTrigger.all.count) triggers are on")
             } else if !present.fits(function) {
                 details.append("the table has changed since oversync migrate")
-            } else if !present.isInstalled {
+            } else if past, !present.isInstalled {
                 details.append(
                     "triggers were off for a while: rows that were written meanwhile may have "
-                        + "reached no device; oversync migrate mends that")
+                        + "reached no device; oversync migrate repairs that")
             }
             details += parts.filter { $0.of == table.id && !$0.isComplete }.map {
                 "\($0.triggers) of \(CaptureTrigger.all.count) triggers are on for its part "

@@ -63,7 +63,8 @@ package struct TableOverview: Hashable, Sendable {
     ) async throws(PostgresError) -> [TableOverview] {
         let catalog = Catalog(tables: try await Catalog.readTables(on: connection))
         let flaws = Dictionary(
-            grouping: try await CaptureInstallation.flaws(catalog.tables, on: connection),
+            grouping: try await CaptureInstallation.flaws(
+                catalog.tables, includingPast: true, on: connection),
             by: \.table)
         let sizes = Dictionary(
             try await connection.run(OverviewStatements.ReadTables()).all().map { ($0.id, $0) },
