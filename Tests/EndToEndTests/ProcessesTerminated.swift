@@ -16,11 +16,18 @@ struct ProcessesTerminated {
         let stack: StackAddress
         let client: HTTPClient
         let device: WireDevice
-        let metrics: GatewayMetrics
+        let gateway: StackMetrics
+        let download: StackMetrics
 
         func requestsInFlight(are count: Int) async throws {
             try await eventually("\(count) requests in flight") {
-                try await metrics.requestsInFlight(client) == count
+                try await gateway.value(of: "oversync_gateway_requests_in_flight", client) == count
+            }
+        }
+
+        func pollWaits() async throws {
+            try await eventually("the poll waits for news") {
+                try await download.value(of: "oversync_download_waiting", client) == 1
             }
         }
 
@@ -42,19 +49,22 @@ struct ProcessesTerminated {
     private static func withScene(
         _ body: @escaping @Sendable (Scene) async throws -> Void
     ) async throws {
-        let metrics = try GatewayMetrics()
+        let (gateway, download) = (try StackMetrics(), try StackMetrics())
         try await withStack({ directory in
             var plan = demonstrationPlan(in: directory)
             plan.downloadReplicas = 1
             // A lock that a test holds is waited for until the test lets go of it.
             plan.environment = ["OVERSYNC_UPLOAD_ROW_LOCK_TIMEOUT_MS": "20000"]
-            plan.environmentOf["gateway"] = metrics.environment
+            plan.environmentOf["gateway"] = gateway.environment
+            plan.environmentOf["download"] = download.environment
             return plan
         }) { stack in
             try await stack.withClient { client in
                 let device = try await WireDevice(stack, client, user: "ann", device: "phone")
                 try await body(
-                    Scene(stack: stack, client: client, device: device, metrics: metrics))
+                    Scene(
+                        stack: stack, client: client, device: device, gateway: gateway,
+                        download: download))
             }
         }
     }
@@ -88,10 +98,9 @@ struct ProcessesTerminated {
     func longPoll() async throws {
         try await Self.withScene { scene in
             for service in ["oversync-download", "oversync-gateway"] {
-                // The question for readiness before this may still count.
-                try await scene.requestsInFlight(are: 0)
                 async let page = scene.device.download("after=0&wait=20")
-                try await scene.requestsInFlight(are: 1)
+                // A poll that has not come to Download yet goes to the next one, and waits there.
+                try await scene.pollWaits()
                 let process = try EndingProcess(terminating: service, of: scene.stack)
                 let answer = try await page
                 #expect(answer.status == 200, "\(answer.text)")

@@ -5,22 +5,21 @@ import NIOCore
 import OperatorKit
 import Testing
 
-/// Where a test's gateway reports about itself.
-struct GatewayMetrics: Sendable {
+/// Where one process of a test's stack reports about itself.
+struct StackMetrics: Sendable {
     private let port: Int
 
     init() throws { port = try FreePort.find() }
 
-    /// What the gateway is started with.
+    /// What the process is started with.
     var environment: [String: String] { ["OVERSYNC_ADMIN_PORT": "\(port)"] }
 
-    /// Requests that the gateway has let in and not answered.
-    func requestsInFlight(_ client: HTTPClient) async throws -> Int {
+    /// The value of a metric without labels.
+    func value(of name: String, _ client: HTTPClient) async throws -> Int {
         let response = try await client.execute(
             HTTPClientRequest(url: "http://127.0.0.1:\(port)/metrics"), timeout: .seconds(5))
         let text = String(buffer: try await response.body.collect(upTo: 1 << 20))
-        let line = text.split(separator: "\n")
-            .first { $0.hasPrefix("oversync_gateway_requests_in_flight ") }
+        let line = text.split(separator: "\n").first { $0.hasPrefix("\(name) ") }
         return try Int(#require(line.flatMap { Double($0.split(separator: " ")[1]) }))
     }
 }
