@@ -46,8 +46,8 @@ struct GatewayAccess: Sendable {
 }
 
 extension InMemoryGateway {
-    /// Closes a table to a user, like a server whose configuration has changed: pages have none of
-    /// its rows any more, and changes of it are rejected as `forbidden_table`.
+    /// Closes a table to a user, like a server whose configuration has changed: pages no longer
+    /// contain its rows, and changes to it are rejected as `forbidden_table`.
     ///
     /// The gateway must know its tables: only then does it tell devices which ones are open.
     ///

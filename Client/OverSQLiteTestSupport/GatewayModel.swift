@@ -185,7 +185,7 @@ struct GatewayModel: Sendable {
         return atomicUpload(cutAt: end).map { $0.lowerBound - 1 } ?? end
     }
 
-    /// The atomic upload of which a page that ends at a sequence has a part.
+    /// The atomic upload that a page ending at a sequence would cut.
     private func atomicUpload(cutAt end: Int) -> ClosedRange<Int>? {
         atomicUploads.first { $0.contains(end) && end < $0.upperBound }
     }

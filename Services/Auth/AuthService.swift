@@ -26,7 +26,7 @@ package enum AuthService {
         in: 1...3650, unit: "days")
     static let callers = PeerSettings.callers(of: "AUTH", AuthRPC.names)
     private static let secondsPerDay = 86_400
-    /// What Auth reads besides what every service does.
+    /// What Auth reads in addition to what every service reads.
     package static let settings: [any DescribedSetting] =
         [TokenSettings.masterKey, TokenSettings.previousMasterKey, lifetime, rotationDays]
         + [ClientBook.setting, callers, TokenSettings.adminRole]

@@ -3,8 +3,8 @@ import Model
 /// Which of a user's devices may read, as far as the primary has said so. A value without a clock.
 ///
 /// Nobody announces that a device is revoked: it is found by asking for all of a user's devices, or
-/// for one of them. So what was said holds no longer than it was asked for lately, for each device
-/// by itself.
+/// for one of them. So an answer holds, for each device by itself, only as long as it was asked for
+/// recently.
 struct DeviceAccess: Hashable, Sendable {
     typealias Instant = ContinuousClock.Instant
 

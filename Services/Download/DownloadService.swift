@@ -33,7 +33,7 @@ package enum DownloadService {
 
     static let callers = PeerSettings.callers(of: "DOWNLOAD", DownloadRPC.names)
 
-    /// What Download reads besides what every service does.
+    /// What Download reads in addition to what every service reads.
     package static let settings: [any DescribedSetting] =
         [CommonSettings.maximumPageRows, CommonSettings.idlePolls] + PageTurns.all
         + DatabaseSettings.download.all

@@ -260,7 +260,7 @@ struct PageReader: Sendable {
     /// Ends the reading of further rows.
     private struct PageIsFull: Error {}
 
-    /// Goes on row by row: no more than one row is in memory besides the page.
+    /// Goes on row by row: at most one row is in memory in addition to the page.
     private func addLargeRows(
         to filling: inout PageFilling<some PageWriter>, _ names: SourceNames, _ scope: NamedScope,
         _ request: PageRequest, _ catalog: Catalog, _ connection: PostgresConnection,

@@ -25,7 +25,7 @@ package struct GatewaySettings: Sendable {
         "OVERSYNC_HSTS_SECONDS", "how long browsers come back with TLS alone; 0: they forget it",
         default: 365 * 86_400, in: 0...(10 * 365 * 86_400), unit: "seconds")
 
-    /// What the gateway reads besides what every service does.
+    /// What the gateway reads in addition to what every service reads.
     package static let all: [any DescribedSetting] =
         [
             hostSetting, portSetting, certificateSetting, keySetting, bodySetting, timeoutSetting,

@@ -7,8 +7,7 @@ import Synchronization
 import Telemetry
 
 /// Tells every Download replica what was committed, before the device that made the change is
-/// answered: a download that starts after an upload was acknowledged sees it, whichever replica
-/// serves it.
+/// answered: a download that starts after an upload was acknowledged sees it, on every replica.
 ///
 /// Commits that come while an announcement is under way go out together with the next one. The wait
 /// for a replica that does not answer is short: it finds out by its own poll.

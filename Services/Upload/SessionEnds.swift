@@ -18,8 +18,8 @@ struct SessionEnds: Sendable {
     static let coincidences = 3
     /// Ends by a row that was written by itself, until it is rejected.
     static let endsAlone = 3
-    /// Rows of one table that are rejected, until the others of the table are postponed wherever
-    /// the session ends again: it may be the table.
+    /// Rows of one table that are rejected, until the others of the table are postponed if the
+    /// session ends again: the table may be the cause.
     static let rejectionsOfTable = 3
     /// Ends after which no stretch is cut any more: its rows are postponed. More than finding two
     /// rows among the most that an upload has by default takes.

@@ -10,7 +10,7 @@ import Synchronization
 import Telemetry
 import Waiting
 
-/// What a caller asks of an upload besides its changes.
+/// What a caller asks of an upload in addition to its changes.
 struct UploadOptions: Sendable {
     /// All changes or none.
     var isAtomic = false

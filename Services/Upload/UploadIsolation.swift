@@ -98,7 +98,7 @@ struct UploadIsolation {
     /// - Throws: `PostgresError` for trouble of the server's.
     mutating func run() async throws {
         try await decideWaiting()
-        // Deletes stand last, and free room that upserts of another part had none of.
+        // Deletes come last, and free room that upserts of another part lacked.
         let hasDeleted = changes.contains { $0.operation == .delete && plan.isApplied($0) }
         if hasDeleted, !plan.withoutRoom.isEmpty {
             let open = changes.indices.filter {
@@ -304,7 +304,7 @@ struct UploadIsolation {
         _ change: Change, _ version: RowVersion, _ refusal: RowRefusal
     ) {
         guard let state = refusal.sqlState, !refusal.isPostponed else { return }
-        // A retry takes the version below for its base, of which a lost version says nothing.
+        // A retry takes the version below as its base; a lost version says nothing about that.
         let version = change.lost > 0 ? change.attemptedVersion : version
         failures.append(
             transaction.failure(change, version, state, refusal.detail, scope, source))

@@ -28,7 +28,7 @@ package enum UploadService {
         default: WireLimits().bytesPerPayload,
         in: 256...WireLimits.largestRowBytes, unit: "bytes")
     static let callers = PeerSettings.callers(of: "UPLOAD", UploadRPC.names)
-    /// What Upload reads besides what every service does.
+    /// What Upload reads in addition to what every service reads.
     package static let settings: [any DescribedSetting] =
         [changesSetting, payloadSetting, ClaimDevice.setting, TokenSettings.adminRole]
         + [callers, PeerSettings.serviceUsers]

@@ -43,7 +43,7 @@ struct UploadTransaction {
         let entries = plan.decide(batch.changes[...])
         if options.isAtomic, plan.hasUnapplied { return try await abandon(plan, log) }
         guard !entries.isEmpty else {
-            // A long log is counted in steps, of which none is lost with a rejected upload.
+            // A long log is counted in steps; a rejected upload loses none of them.
             let counts = log.reading.usage?.isBehind ?? false
             return try await leave(plan, log, committing: counts || plan.acknowledgesEarlier)
         }

@@ -1,7 +1,7 @@
 import Postgres
 import ServiceKit
 
-/// What a service needs of its database besides an answer.
+/// What a service needs of its database in addition to an answer.
 package struct DatabaseNeeds: Sendable {
     /// The layout that the code is made for.
     package var layout: Int

@@ -3,8 +3,8 @@ import ServiceKit
 
 /// Finds out whether a service can use its database.
 ///
-/// It has a connection of its own besides the pool's: a service that is busy with all of its connections is not out of
-/// order, and must not be taken for it.
+/// It has its own connection outside the pool: a service that is using all of its connections is
+/// not out of order, and must not look as if it were.
 package struct DatabaseProbe: Sendable {
     /// What the problems begin with.
     package static let name = "PostgreSQL"

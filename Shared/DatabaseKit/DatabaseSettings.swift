@@ -49,7 +49,7 @@ package struct DatabaseSettings: Sendable {
         ]
     }
 
-    /// What each session is set to, besides the timeout.
+    /// What each session is set to, in addition to the timeout.
     package static let session = PostgresConfiguration.serviceSession
 
     /// Everything that is wrong with the settings together. Connects nowhere.

@@ -2,7 +2,7 @@ import Postgres
 import ServiceKit
 
 extension DatabaseSettings {
-    /// Connections of another role than the service's, for work besides its calls. To be run as a
+    /// Connections of another role than the service's, for work outside its calls. To be run as a
     /// service.
     ///
     /// - Parameters:

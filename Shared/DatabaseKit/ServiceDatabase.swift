@@ -38,7 +38,7 @@ package struct ServiceDatabase: Sendable {
             configuration: postgres, needs: needs)
     }
 
-    /// One more connection besides the pool's. To be run as a service.
+    /// One more connection outside the pool. To be run as a service.
     package func connection() throws -> PostgresPool {
         try Self.connection(Self.probing(configuration, process), process)
     }

@@ -151,7 +151,7 @@ package struct LocalPostgres: Sendable {
         try Data(lines.joined().utf8).write(to: URL(fileURLWithPath: paths.settings))
     }
 
-    /// Only called when no server runs here: what one left behind would stop the next.
+    /// Only called when no server runs here: files that an old server left would stop the next.
     private func removeStaleFiles() throws {
         for path in [paths.processFile, paths.sockets + ClusterPaths.socketName + ".lock"]
         where FileManager.default.fileExists(atPath: path) {

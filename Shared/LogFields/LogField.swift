@@ -1,7 +1,7 @@
 import Logging
 
-/// The name of a field in the log lines of the services: one name for each thing, whichever service
-/// writes it. Operators search for these names, so they stay as they are.
+/// The name of a field in the services' log lines: one name for each thing, in every service.
+/// Operators search for these names, so they stay as they are.
 package enum LogField: String, CaseIterable, Sendable {
     // Who asked for what.
     /// The same in the lines of every service that took part in a request.
@@ -73,7 +73,7 @@ package enum LogField: String, CaseIterable, Sendable {
     case moreProblems = "more_problems"
     case hint
     case pooling
-    /// What a setting says, besides what was found.
+    /// What a setting says, in addition to what was found.
     case told
 }
 

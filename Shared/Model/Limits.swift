@@ -14,8 +14,9 @@ package struct WireLimits: Hashable, Sendable {
     /// Bytes of payloads in one answer, unless a single row has more: a page ends early, and further conflicts
     /// are answered `batch_too_large`. Half of what a call's answer may have leaves room for all the rest.
     package static let payloadBytesPerAnswer = 8 << 20
-    /// Bytes of the largest row that devices get, as JSON: what one call's answer can carry besides all else.
-    /// Plain SQL that would write a larger one into a registered table is refused.
+    /// Bytes of the largest row that devices get, as JSON: what one call's answer can carry in
+    /// addition to everything else. Plain SQL that would write a larger one into a registered table
+    /// is refused.
     package static let largestRowBytes = 16 << 20
     /// Changes in one upload that are answered one by one, if only as too many; over it the answer is 413.
     package static let answeredChanges = 50_000

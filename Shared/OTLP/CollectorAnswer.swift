@@ -15,7 +15,7 @@ enum CollectorAnswer: Hashable, Sendable {
     /// Longest pause that is understood. Who asks for more is not waited for anyway.
     private static let longestPause: Duration = .seconds(3600)
 
-    /// The answers of which the protocol says that the request may be repeated.
+    /// The answers after which the protocol allows the request to be repeated.
     private static let repeatable: Set<UInt> = [429, 502, 503, 504]
 
     /// An answer that is no success.

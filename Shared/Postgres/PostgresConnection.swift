@@ -64,7 +64,7 @@ package final class PostgresConnection: Sendable {
         guard let settings = transactionSettings, !isInTransaction else {
             return try await perform(commands, deadline)
         }
-        // After a BEGIN, which may say of which kind its transaction is only as the first statement of it.
+        // After a BEGIN. The kind of a transaction can only be set by its first statement.
         let place = commands[0].statement.sql.hasPrefix("BEGIN") ? 1 : 0
         var commands = commands
         commands.insert(settings, at: place)

@@ -17,7 +17,7 @@ package struct Configuration: Sendable {
         throw ConfigurationError(key: setting.key, reason: "is not set: \(setting.help)")
     }
 
-    /// The value of a key, its default, or nil. A file is read anew each time.
+    /// The value of a key, its default, or nil. A file is read again each time.
     package func optional<Value>(_ setting: Setting<Value>) throws(ConfigurationError) -> Value? {
         guard let text = try raw(setting.key) else { return setting.fallback }
         do {

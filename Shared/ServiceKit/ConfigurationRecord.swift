@@ -82,7 +82,7 @@ package struct ConfigurationRecord: Service {
         }
     }
 
-    /// The version, and what is configured besides defaults and secrets.
+    /// The version, and what is configured apart from defaults and secrets.
     ///
     /// - Parameter shown: further members.
     static func settings(

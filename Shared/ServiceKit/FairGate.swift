@@ -19,8 +19,8 @@ package enum TurnRefusal: Error, Hashable, Sendable {
 ///
 /// The requests of a user that may share its next turn prepare, one after the other, while the turn
 /// before it goes on. Those that say what they bring to it are a ``Group`` when the turn comes, as
-/// many as `FairQueue.Limits` allow. A group is worked on apart from the tasks of its callers, so
-/// that none of them takes the others with it when it is cancelled.
+/// many as `FairQueue.Limits` allow. A group runs apart from its callers' tasks, so that a
+/// cancelled caller does not cancel the others.
 package final class FairGate<Request: Sendable, Answer: Sendable>: Sendable {
     package typealias Instant = ContinuousClock.Instant
     package typealias Outcome = Result<Answer, any Error>

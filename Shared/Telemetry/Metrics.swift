@@ -52,14 +52,14 @@ package final class MetricsRegistry: Sendable {
     package init() {}
 
     /// A number that only grows. Its name ends in `_total`. Without labels it begins at 0, so that
-    /// the first event is a growth; so do the sets of labels in `known`.
+    /// the first event is an increase. The sets of labels in `known` also begin at 0.
     package func counter(
         _ name: String, _ help: String, labels: [String] = [], known: [MetricLabels] = []
     ) -> Counter {
         add(Counter(name: name, help: help, labels: labels, known: known))
     }
 
-    /// The same, of which somebody else keeps count. Read at the moment of the scrape.
+    /// The same, counted by somebody else. Read at the moment of the scrape.
     package func counter(
         _ name: String, _ help: String, labels: [String] = [],
         _ read: @escaping @Sendable () -> [(MetricLabels, Double)]

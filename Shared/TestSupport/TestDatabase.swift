@@ -101,7 +101,7 @@ package enum TestDatabase {
 private actor SharedCluster {
     static let shared = SharedCluster()
 
-    /// Databases in use at once: each has some connections, of which a cluster has few.
+    /// Databases in use at once: each needs some connections, and a cluster has few.
     private static let maximumDatabases = 12
 
     private var freeSlots = SharedCluster.maximumDatabases

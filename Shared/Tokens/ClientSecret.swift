@@ -31,7 +31,7 @@ package struct ClientSecret: Sendable {
         }.joined()
     }
 
-    /// Whether two hashes are equal, in the same time wherever they differ.
+    /// Whether two hashes are equal, in the same time no matter where they differ.
     package static func isEqual(_ a: String, _ b: String) -> Bool {
         guard a.utf8.count == b.utf8.count else { return false }
         return zip(a.utf8, b.utf8).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0

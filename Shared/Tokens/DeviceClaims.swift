@@ -12,7 +12,7 @@ package struct DeviceClaims: JWTPayload, Sendable {
     package let nbf: Int
     package let iss: String?
     package let aud: String?
-    /// What the bearer is besides a user, such as `admin`; nil for none.
+    /// What the bearer is in addition to a user, such as `admin`; nil for none.
     package let roles: [String]?
 
     /// - Parameters:

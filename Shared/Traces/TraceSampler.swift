@@ -1,4 +1,4 @@
-/// Decides of which requests spans are collected, as OpenTelemetry names it.
+/// Decides which requests' spans are collected, as OpenTelemetry names it.
 package struct TraceSampler: Hashable, Sendable, CustomStringConvertible {
     /// What decides where nobody has before.
     package enum Rule: Hashable, Sendable {

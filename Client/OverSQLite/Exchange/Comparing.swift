@@ -2,14 +2,14 @@ import Digests
 import GRDB
 
 /// Proves that this device received what the server's log says, table by table, and repairs the
-/// rows of which it was not (promise P8).
+/// rows that differ (promise P8).
 ///
 /// It compares sums first, then those of a table's parts, then the rows of the parts that differ:
 /// one row of 10,000 costs a few kilobytes.
 struct Comparing {
     let session: SyncSession
 
-    /// How often it begins anew because the log has grown meanwhile.
+    /// How often it starts over because the log has grown meanwhile.
     private static let rounds = 3
     /// Parts whose rows are listed by one request.
     private static let partsAtOnce = 64
@@ -45,7 +45,7 @@ struct Comparing {
                 table.name, keys.isEmpty ? .equal : .repaired, differing: keys)
         }
 
-        /// One report for each table of which rows differed.
+        /// One report for each table with rows that differed.
         func reports(_ tables: [TableSchema]) -> [SyncEvent] {
             tables.compactMap { table in
                 differing[table.id].map {

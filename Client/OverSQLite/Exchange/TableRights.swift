@@ -25,7 +25,7 @@ struct TableRights {
             guard state.tables == before else { return nil }
             return try change.apply(tables, others: others)
         }
-        // The first answer of a server takes nothing away, and so is no news.
+        // A server's first answer takes nothing away, so it is not news.
         if let report = report?.report, report.isNews, before != nil || report.removedRows > 0 {
             session.board.post([.access(report)])
         }
@@ -57,7 +57,7 @@ struct TableRights {
 
     /// Removes what of closed tables had to stay so far.
     ///
-    /// - Returns: whether tables are to be read now of which rows went, too.
+    /// - Returns: whether tables must be read now, including those that lost rows.
     func removeRest() async throws -> Bool {
         let catalog = session.catalog
         let haveRows = try await session.read { db in

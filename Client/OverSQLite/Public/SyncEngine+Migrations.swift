@@ -3,18 +3,18 @@ import GRDB
 extension SyncEngine {
     /// Runs a part of a migration whose changes are for this device only.
     ///
-    /// What a migration writes to synced tables counts as edits, whether it uses UPDATE or makes a
-    /// table anew: it is sent, unless another device has sent the same. Inside `body`, nothing
-    /// does. The server's rows stay as they are. The device's next edit of a row sends the whole
-    /// row, with what `body` has written; so does a later migration outside of this that makes the
-    /// table anew.
+    /// What a migration writes to synced tables counts as edits, whether it uses UPDATE or rebuilds
+    /// a table. The edits are sent, unless another device has sent the same. Inside `body`, nothing
+    /// counts as an edit. The server's rows stay as they are. The device's next edit of a row sends
+    /// the whole row, with what `body` has written. So does a later migration that rebuilds the
+    /// table outside of this call.
     ///
     /// A row takes the server's values again with its next version from there. Reading the log
     /// again from its start, as for a new table, changes nothing, with two exceptions: a row whose
     /// last edit was sent and that no download has come to since takes what the server has stored
     /// of it, and a server that begins a new epoch is compared row by row, and its values stand.
     ///
-    /// Rows that `body` deletes, or leaves out when it makes a table anew, are downloaded again.
+    /// Rows that `body` deletes, or leaves out when it rebuilds a table, are downloaded again.
     /// Rows that it adds stay on this device until the app edits them.
     ///
     /// ```swift

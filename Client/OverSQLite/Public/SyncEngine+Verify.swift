@@ -9,8 +9,8 @@ extension SyncEngine {
     /// into the app's tables, nor into the server's.
     ///
     /// Rows that differ are fetched again and applied by the usual rules: where the server's log
-    /// has a newer deletion, the row goes here, too. A row of which the log has nothing, or only an
-    /// older version, may be the only copy: it is queued to be sent again. Each table that differed
+    /// has a newer deletion, the row goes here, too. If the log lacks a row, or has only an older
+    /// version, this may be the only copy: it is queued to be sent again. Each table that differed
     /// is also reported as ``SyncEvent/drift(_:)``.
     ///
     /// Rows that wait to be sent again after the server has lost changes are left alone.

@@ -16,7 +16,7 @@ struct DeviceState: Hashable, Sendable {
     /// When the device last began to reread the log because the server's history was another one,
     /// in seconds since 1970; 0 if it never did.
     var forkedAt: Double
-    /// The tables that the user may read, of which everything up to the cursor was read; nil until
+    /// The tables that the user may read and that were read completely up to the cursor; nil until
     /// the server was asked.
     var tables: TablesFingerprint?
     /// While tables that were opened are read alone: how far all others are read. 0 otherwise.

@@ -39,7 +39,7 @@ enum FoldRules {
             return .edit(
                 isNew ? .insert : waiting.operation == .delete ? .update : waiting.operation)
         }
-        // A row of which a reread has found nothing is known, though its base is 0.
+        // A row that a reread has not found is known, although its base is 0.
         return waiting.base == 0 && !wasSent && known == nil ? .forget : .edit(.delete)
     }
 

@@ -14,8 +14,8 @@ struct GatewayClient: Sendable {
     let identify: @Sendable (TokenClaims) async throws -> Void
     /// The device's name, for a token that has none; nil for any other.
     var deviceName: @Sendable (TokenClaims) async throws -> String? = { _ in nil }
-    /// The kinds of keys of which the server says nothing to clients that do not ask for them, as
-    /// the header names them; nil if the engine has no table of such a kind.
+    /// The kinds of keys that the server shows only to clients that ask for them, as the header
+    /// names them; nil if the engine has no table of such a kind.
     var keyKinds: String?
     /// Takes the server's time, in seconds since 1970, whenever an answer has it. Returns what
     /// there is to say about the device's clock.
@@ -135,7 +135,7 @@ struct GatewayClient: Sendable {
 
     /// - Parameters:
     ///   - tables: those that the device takes for readable, or has just received.
-    ///   - names: tables of which the server is asked whether it has them.
+    ///   - names: tables whose existence the server is asked about.
     /// - Returns: nil if the server is older and does not have this route.
     func capabilities(
         tables: TablesFingerprint? = nil, of names: [String] = []

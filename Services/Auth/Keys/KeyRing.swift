@@ -82,7 +82,7 @@ final class KeyRing: Service {
         }
     }
 
-    /// What keeps the service from signing, for readiness: the keys may be gone or sealed anew
+    /// What keeps the service from signing, for readiness: the keys may be gone or sealed again
     /// since they were read.
     ///
     /// Makes no key: that all of them are gone must be reported first.

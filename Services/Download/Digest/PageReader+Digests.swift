@@ -6,7 +6,7 @@ import Sidecar
 extension PageReader {
     /// Sums what a user's log says last of each row. Sums and the log's end are of one snapshot.
     ///
-    /// - Parameter request: who asks, and of which history.
+    /// - Parameter request: who asks, and about which history.
     /// - Returns: a page whose body is the digest.
     /// - Throws: `RPCFailure` for what is not served; `PostgresError`.
     func digest(

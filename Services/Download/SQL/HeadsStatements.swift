@@ -56,9 +56,9 @@ extension DownloadStatements {
     /// It comes with what names the database: after a failover, or once a backup has taken the
     /// database's place, it is another one, and nothing that was known of the first holds. All
     /// standbys of one history have one name: a balancer may lead to another one with each
-    /// connection. The history is that of the cluster and its timeline, which begins anew with a
-    /// failover or a restore to a point in time. (A standby that follows such a primary without
-    /// being made anew has no change that it lacks, so its name may follow with its next
+    /// connection. The history is that of the cluster and its timeline. A failover or a restore to
+    /// a point in time starts a new timeline. (A standby that follows such a primary without being
+    /// rebuilt has no change that the primary lacks, so its name may follow with its next
     /// checkpoint.)
     struct ReadMark: TypedStatement {
         static let statement = Statement(

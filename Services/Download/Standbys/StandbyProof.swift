@@ -5,8 +5,8 @@ import Sidecar
 /// user's log, and then from what the standby shows in the snapshot of the page.
 ///
 /// A standby that holds the primary's last change has everything before it, as one tagged change
-/// proves (decision 15). So a page that ends there is the primary's own, however far the standby
-/// is behind or ahead of it otherwise, and whichever history it turns out to follow.
+/// proves (decision 15). So a page that ends there equals the primary's. It does not matter how far
+/// the standby lags or leads otherwise, nor which history it turns out to follow.
 struct StandbyProof: Hashable, Sendable {
     /// The log as the primary has it: from memory, or asked for.
     let primary: ScopeState
@@ -32,7 +32,7 @@ struct StandbyProof: Hashable, Sendable {
         let window = request.window(of: primary)
         // Empty pages are cheap, and their cursors may be odd.
         guard request.after < window else { return nil }
-        // The page tells the change at its window's end, of which it must read the tag anyway.
+        // The page names the change at its window's end, whose tag it must read anyway.
         guard
             !request.tellsHistory || window == end.sequence || window == request.pair?.sequence
         else { return nil }

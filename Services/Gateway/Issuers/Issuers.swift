@@ -7,7 +7,7 @@ struct Issuer: Sendable {
     let keys: PublishedKeys
 }
 
-/// The issuers whose tokens are accepted besides the installation's own.
+/// The issuers whose tokens are accepted in addition to the installation's own.
 struct Issuers: Sendable {
     /// An issuer's key of an unknown name is asked for at most this often.
     private static let interval: Duration = .seconds(5)

@@ -47,8 +47,7 @@ struct KeyDownload: Sendable {
         }
     }
 
-    /// A client of its own for each reading: there are few, and a certificate that was renewed is
-    /// read anew.
+    /// Each reading has its own client: readings are rare, and a renewed certificate is read again.
     private func download(_ url: String, _ authority: String?) async throws -> [UInt8] {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.minimumTLSVersion = .tlsv12

@@ -28,8 +28,8 @@ struct ClientCertificate: Hashable, Sendable {
     /// As the file of clients writes them: `dns:…`, `uri:…` and `subject:…`.
     let names: [String]
 
-    /// - Returns: nil for a certificate that cannot be read, or is over: a connection that resumes
-    ///   an earlier one is not verified anew.
+    /// - Returns: nil for a certificate that is unreadable or expired: a connection that resumes an
+    ///   earlier one is not verified again.
     init?(_ certificate: NIOSSLCertificate, now: Date = Date()) {
         guard let bytes = try? certificate.toDERBytes(),
             let parsed = try? Certificate(derEncoded: bytes), parsed.notValidBefore <= now,

@@ -56,7 +56,7 @@ struct GatewayMetrics: Sendable {
 struct GatewayRefusals: Sendable {
     /// Causes that have no error code.
     enum Reason: String, CaseIterable {
-        /// A new connection, as none of those that are open was silent.
+        /// A new connection, because no open connection was silent.
         case connection
         /// A silent connection, closed for a new one.
         case silentConnection = "silent_connection"

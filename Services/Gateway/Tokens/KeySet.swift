@@ -14,7 +14,7 @@ enum TokenAlgorithm: String, CaseIterable, Sendable {
 /// The keys of a JSON Web Key Set (RFC 7517) that check tokens.
 ///
 /// A key without a name, for encryption, of an unknown kind or damaged is left out: publishers add
-/// such keys besides those that sign.
+/// such keys to those that sign.
 struct KeySet: Sendable {
     /// Longest name of a key, in bytes.
     static let maximumNameBytes = 256

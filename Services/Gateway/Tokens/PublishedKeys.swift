@@ -29,7 +29,7 @@ final class PublishedKeys: Service {
         /// When the keys that are used were last read.
         var read: Instant?
         /// The reading under way. A stored task, because all requests that need its answer share it
-        /// and none of them may cancel it for the others; `reading` is bounded in time.
+        /// and no request may cancel it for the others; `reading` is bounded in time.
         var reading: Task<KeySet, any Error>?
         var waiting = 0
     }

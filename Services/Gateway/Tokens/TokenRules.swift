@@ -2,7 +2,7 @@ import Foundation
 import Model
 import ServiceKit
 
-/// What a token must say besides its signature. Rules, without a clock of their own.
+/// What a token must say in addition to its signature. Rules, without a clock of their own.
 struct TokenRules: Hashable, Sendable {
     /// Longest life of a token that is taken without a word, in seconds.
     static let standardLifetimeSeconds = 86_400

@@ -14,7 +14,7 @@ import Sidecar
 ///   such tables may concern other rows.
 ///
 /// Should such a row cause changes all the same, the transaction fails, and each upload is written
-/// alone. An upload that meets none of this is a part of its own.
+/// alone. An upload without any of this is a part of its own.
 ///
 /// Whether PostgreSQL takes a row may depend on the order of the writes all the same, as of values
 /// that are unique: see ``MergedChanges/isInAnyOrder(in:)``.
@@ -102,10 +102,10 @@ struct MergedChanges {
         }
     }
 
-    /// Whether set-wise statements for all uploads come to what those of one upload behind the
-    /// other come to: there is one for each table, no row needs a parent that its payload does not
-    /// name, and no row takes a unique value that another one gives up. New rows give up none: if
-    /// PostgreSQL takes all of them, it takes them in any order.
+    /// Whether set-wise statements for all uploads give the same result as those of one upload
+    /// after the other: there is one for each table, no row needs a parent that its payload does
+    /// not name, and no row takes a unique value that another one gives up. New rows give up none:
+    /// if PostgreSQL takes all of them, it takes them in any order.
     func isInAnyOrder(in schema: UploadSchema) -> Bool {
         let statements = BusinessWrites(changes: changes, entries: entries, schema: schema).groups
         return Set(statements.map(\.table)).count == statements.count

@@ -17,8 +17,9 @@ import Sidecar
 /// There are no savepoints. Whatever PostgreSQL refuses, and whatever takes long, ends the
 /// transaction: nothing of it is kept, and its uploads are written alone.
 struct GroupTransaction {
-    /// How long each statement may take, besides what the group's changes need. A group has several
-    /// statements for each of its tables, and holds up its members by the time of all of them.
+    /// How long each statement may take, in addition to what the group's changes need. A group has
+    /// several statements for each of its tables, and holds up its members by the time of all of
+    /// them.
     private static let statementTime: Duration = .milliseconds(50)
     private static let timePerChange: Duration = .microseconds(250)
     /// How long it waits for a row that plain SQL holds. The holder may itself wait for this user's

@@ -22,7 +22,7 @@ struct ReadCapabilities: Sendable {
 
     /// - Parameters:
     ///   - readable: the fingerprint that the device knows; empty if it did not say.
-    ///   - asked: tables of which the device wants to know whether the server has them.
+    ///   - asked: tables whose existence the device asks about.
     func callAsFunction(
         _ context: CallContext, readable: String = "", asked: [TableName] = []
     ) async throws -> RPCReply<ReadCapabilitiesReply> {

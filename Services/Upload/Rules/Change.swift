@@ -26,7 +26,7 @@ package final class Change: Sendable {
     /// Those of them that are null, cannot be NULL, and have a default: a new row takes that, and
     /// another one keeps its value.
     package let defaulted: ColumnSet
-    /// Its payload has no values besides those that columns such as times take as they are.
+    /// Its payload has only values that columns such as times store unchanged.
     package let isOrdinary: Bool
     /// Columns that it has a value of another kind for, which PostgreSQL may convert
     /// (``ValueRule``).
@@ -38,7 +38,7 @@ package final class Change: Sendable {
     package let needsJSON: Bool
     /// Members of its payload that name no column, as far as they could be names of one.
     package let strangers: [String]
-    /// Its payload has members besides those that devices are shown of a row.
+    /// Its payload has members that devices are not shown.
     package let hasMore: Bool
     /// The parent rows that it points to.
     package let needs: [ParentReference]
@@ -108,8 +108,8 @@ package final class Change: Sendable {
 }
 
 extension RowVersion {
-    /// The highest lost version that a device may name: half of the versions are left for the
-    /// changes that come after, so that none of them is beyond ``WireNumber/maximum``.
+    /// The highest lost version that a device may name: half of the versions are left for later
+    /// changes, so that no change is beyond ``WireNumber/maximum``.
     static let maximumLost: RowVersion = 1 << 52
 }
 

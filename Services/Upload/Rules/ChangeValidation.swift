@@ -80,8 +80,8 @@ struct ChangeValidation {
             isOverruled: shape.isOverruled)
     }
 
-    /// A base below 0 is that of no row, and judged as any other; so are ids below 1, which devices
-    /// may have invented.
+    /// A base below 0 is the base of no row and is judged like any other. The same holds for ids
+    /// below 1, which devices may have invented.
     private func checkNumbers(_ wire: WireChange) throws(Rejection) {
         let highest = WireNumber.maximum
         guard -highest...highest ~= wire.id else {

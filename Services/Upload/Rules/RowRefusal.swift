@@ -47,7 +47,7 @@ struct RowRefusal: Sendable {
     /// The column or the constraint that PostgreSQL names: a part of the table's definition, and no
     /// value of any row.
     let culprit: String?
-    /// What helps, besides another value.
+    /// What helps, other than another value.
     var advice: String?
 
     /// For rows whose values may be another's of the same upload.
@@ -145,7 +145,7 @@ struct RowRefusal: Sendable {
     enum Origin {
         /// It writes rows of business tables, or checks their constraints.
         case business
-        /// It is the sidecar's own, besides statements on few business rows, in the time of an
+        /// It is the sidecar's own, apart from statements on few business rows, in the time of an
         /// attempt at them.
         case attempt
         /// It is the sidecar's own.

@@ -350,7 +350,7 @@ package struct UploadPlan: Sendable {
     }
 }
 
-/// What the plan must know of the request besides its changes.
+/// What the plan must know about the request in addition to its changes.
 package struct UploadRequest: Sendable {
     /// The writer that a change of this batch is, should a later one conflict with it.
     package let writer: @Sendable (_ position: Int) -> StoredWriter?

@@ -5,8 +5,8 @@ import Sidecar
 /// The statements that bind a device to the user who names it first. They find the scope by its
 /// user: once for each device, as long as a gateway remembers it.
 enum DeviceStatements {
-    /// Only one transaction at a time looks at a device's name and takes it, whichever user it
-    /// belongs to. A collision with another use of such locks costs a wait and nothing else.
+    /// Only one transaction at a time looks at a device's name and takes it, even across users. A
+    /// collision with another use of such locks costs a wait and nothing else.
     static let lockDevice = Statement(
         name: "upload_lock_device",
         sql: "SELECT pg_advisory_xact_lock(hashtextextended($1, \(lockSeed)))",

@@ -25,7 +25,7 @@ struct LogRows {
         }.joined(separator: ", ")
     }
 
-    /// What a change takes besides its payload, as an estimate.
+    /// What a change takes in addition to its payload, as an estimate.
     private static let bytesPerChange = 100
 
     /// The arrays as arguments of `unnest`.

@@ -5,8 +5,8 @@ extension RowRefusal {
     /// statement that met it.
     ///
     /// - Parameter isAttempt: whether the statement had the short time of an attempt at few rows.
-    /// - Returns: nil for everything that is not about a row. So is a column that the catalog did
-    ///   not have yet: the upload is then read again.
+    /// - Returns: nil for everything that is not about a row. Also nil for a column that the
+    ///   catalog did not have yet: the upload is then read again.
     init?(_ error: PostgresError, isAttempt: Bool = false) {
         guard let server = error.serverError, server.sqlState != UnseenColumns.state else {
             return nil

@@ -53,7 +53,8 @@ struct StoredRowStatement: Sendable {
         }
         switch (shape.kind, rows) {
         case (.update, .asRecorded): return differs(.logged)
-        // A row that had gone unseen is inserted again, and has defaults besides what was sent.
+        // A row that was deleted unnoticed is inserted again, and has defaults in addition to what
+        // was sent.
         case (.update, .anything):
             return "CASE WHEN \(MaterializeStatement.hasInsertedNone) "
                 + "THEN \(differs(.logged)) ELSE \(differs(.unlogged)) END"

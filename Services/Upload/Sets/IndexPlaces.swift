@@ -34,7 +34,7 @@ struct IndexPlaces: Sendable {
 
     subscript(row: RowID) -> String? { places[row] }
 
-    /// Whether every one of these rows has left its place for one that none of them had.
+    /// Whether every one of these rows has left its place for one that no other of them had.
     func areLeft(_ rows: [RowID], in later: IndexPlaces) -> Bool {
         let taken = Set(places.values)
         return rows.allSatisfy { row in later[row].map { !taken.contains($0) } ?? true }

@@ -28,8 +28,8 @@ struct ParkingOption: Sendable {
         self.free = free
     }
 
-    /// The numbers, from the user's least or greatest one on, among which those are looked for that
-    /// none of the user's rows has.
+    /// The numbers, from the user's least or greatest one on, that are searched for ones unused by
+    /// the user's rows.
     private static let neighbours = 10_000
     /// How many values that rows of the user's have are tried, and as many labels of an
     /// enumeration: a check may allow no others.
@@ -186,7 +186,7 @@ struct ParkingOption: Sendable {
             """
     }
 
-    /// The labels that none of the user's rows has.
+    /// The labels that no row of the user has.
     private static func labels(
         _ type: Column, _ order: String, _ table: RegisteredTable
     ) -> String {
@@ -198,8 +198,8 @@ struct ParkingOption: Sendable {
         """
     }
 
-    /// Values that stand in the checks of the column, or of its domain, and in none of the user's
-    /// rows: a check may list what it allows.
+    /// Values that are in the checks of the column, or of its domain, and in no row of the user: a
+    /// check may list what it allows.
     private static func listed(
         _ column: UniqueIndex.Column, _ place: Int, of table: RegisteredTable
     ) -> [ParkingOption] {
@@ -229,7 +229,7 @@ struct ParkingOption: Sendable {
         return [ParkingOption(column: place, value: "f.value", free: free)]
     }
 
-    /// Parents of a foreign key of this column alone that none of the user's rows points to.
+    /// Parents of a foreign key of this column alone that no row of the user points to.
     private static func parents(_ place: Int, of table: RegisteredTable) -> [ParkingOption] {
         let (target, name) = (table.name.quotedName, table.columns[place].name)
         return table.foreignKeys.filter { $0.columns.map(\.child) == [name] }.map { key in

@@ -13,7 +13,7 @@ package struct PostgresConfiguration: Sendable {
         case eachTransaction
     }
 
-    /// What every session of a service is set to, besides its timeouts.
+    /// What every session of a service is set to, in addition to its timeouts.
     ///
     /// Values are stored and read back as text: every session must read and write them alike,
     /// whatever its role or database is set to. The order of day and month, signs of intervals and

@@ -78,7 +78,7 @@ struct PreparedStatements {
             serverName: planned[statement.name] ?? freshName(of: statement), lastUse: clock)
     }
 
-    /// The server's plan is stale or gone; the next use prepares it anew.
+    /// The server's plan is stale or gone; the next use prepares it again.
     mutating func invalidate(_ statement: Statement) {
         guard let entry = entries.removeValue(forKey: statement.name) else { return }
         generation += 1
@@ -86,7 +86,7 @@ struct PreparedStatements {
     }
 
     /// The server does not know a statement that was prepared: something removed it, such as a
-    /// trigger with DEALLOCATE ALL, has removed the others, too. The next uses prepare them anew.
+    /// trigger with DEALLOCATE ALL, has removed the others, too. The next uses prepare them again.
     mutating func invalidateAll() {
         removals += 1
         for entry in entries.values { invalidate(entry.statement) }

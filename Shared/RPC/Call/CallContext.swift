@@ -26,7 +26,7 @@ package struct CallerIdentity: Hashable, Sendable {
     }
 }
 
-/// What travels with every call besides its message.
+/// What travels with every call in addition to its message.
 package struct CallContext: Hashable, Sendable {
     /// The same from the edge to the SQL comment, so that one search finds every line.
     package var requestID: String

@@ -9,7 +9,8 @@ enum LinkGrade: Hashable, Comparable {
     case good
 }
 
-/// Chooses a replica for each call, and keeps track of which there are. Decides; performs nothing.
+/// Chooses a replica for each call, and keeps track of the replicas that exist. Decides; performs
+/// nothing.
 ///
 /// `Connection` is what calls are made on; tests use numbers.
 struct Balancer<Connection> {

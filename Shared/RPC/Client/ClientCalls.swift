@@ -28,7 +28,7 @@ struct ClientCalls {
     /// Ends the calls whose time is up. Called about every `RPCLimits.sweepInterval` while calls are
     /// in flight.
     ///
-    /// - Returns: the calls to fail, of which the server is to be told.
+    /// - Returns: the calls to fail; the server must be told about them.
     mutating func expire(now: ContinuousClock.Instant) -> [UInt32] {
         guard let earliestDeadline, earliestDeadline <= now else { return [] }
         let expired = deadlines.filter { $0.value <= now }.map(\.key).sorted()

@@ -173,8 +173,8 @@ extension RPCClient.State {
         return resumed
     }
 
-    /// One connection to each replica that answers pings, in whichever lane; to every replica if
-    /// none does.
+    /// One connection, in any lane, to each replica that answers pings; to every replica if none
+    /// does.
     mutating func leaseEach(
         now: ContinuousClock.Instant
     ) -> (leases: [RPCClient.Lease], replicas: Int) {

@@ -137,7 +137,7 @@ extension RPCClient {
         state.withLock { $0.lanes[lane].balancer.writabilityChanged(id, isWritable) }
     }
 
-    /// Told once of each socket: a replica that starts anew has another.
+    /// Reported once for each socket: a restarted replica has another one.
     fileprivate func refused(_ socket: SocketFile, _ theirs: RPCHello) {
         let isNews = state.withLock { $0.incompatible.updateValue(theirs, forKey: socket) == nil }
         if isNews {

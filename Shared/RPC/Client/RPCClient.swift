@@ -13,8 +13,8 @@ import Traces
 ///
 /// A call goes to the replica with the fewest calls in flight, among those that say that they can
 /// serve. When its connection dies under it, it is made once more elsewhere: every call is safe to
-/// repeat. So is a call that a replica did not begin because it goes down. When there is no replica
-/// it waits a little for one.
+/// repeat. A call that a replica did not begin because it is stopping is repeated too. When there
+/// is no replica it waits a little for one.
 package final class RPCClient: Service {
     /// How often a call may be sent: once, and once more when the connection is lost.
     private static let maximumAttempts = 2

@@ -15,7 +15,7 @@ enum ConnectionEvent: Sendable {
     /// It has answered, and does not work with this program. The connection ends.
     case incompatible(RPCHello)
     case goingAway
-    /// Comes before the calls in flight fail, so that none of them is tried here again.
+    /// Comes before the calls in flight fail, so that they are not tried here again.
     case lost(reason: String)
 }
 

@@ -41,12 +41,14 @@ struct SocketDirectory: Sendable {
     /// Removes what replicas that died have left, except for `keeping`. Returns their sockets.
     ///
     /// Replicas named after containers never come back under their old names, and their files
-    /// would pile up. A process that gets a lock knows that the lock's owner is dead, in whichever container it ran.
+    /// would pile up. A process that gets a lock knows that the lock's owner is dead, even if it
+    /// ran in another container.
     func removeAbandoned(keeping replica: String) throws(SocketError) -> [String] {
         var removed: [String] = []
         // A replica without a lock is not one of ours; one that ended in good order left its lock alone.
         for other in try names().compactMap(SocketPath.replica(ofLock:)) where other != replica {
-            // Too long a name here: the directory has a shorter path where that replica runs. None of ours to judge.
+            // Too long a name here: the directory has a shorter path where that replica runs. Not
+            // ours to judge.
             guard let path = try? SocketPath(directory: path, replica: other),
                 let lock = try? SocketLock(path: path)
             else { continue }

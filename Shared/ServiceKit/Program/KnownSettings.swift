@@ -1,4 +1,4 @@
-/// Every variable that a program of Oversync reads, whichever program: one environment file serves all of them.
+/// Every variable that any program of Oversync reads: one environment file serves all programs.
 ///
 /// Services do not link each other, so the names stand here; a test compares them with `Docs/configuration.md`, which
 /// another compares with the settings themselves.

@@ -19,7 +19,7 @@ extension ServiceProcess {
 
     /// Ends the process with one line that names the setting, where its value comes from, and what to do.
     ///
-    /// - Parameter more: problems that `--check` lists besides.
+    /// - Parameter more: further problems that `--check` lists.
     func refuse(_ error: ConfigurationError, more: Int = 0) -> Never {
         var metadata: Logger.Metadata = .fields([
             .setting: "\(error.key)",

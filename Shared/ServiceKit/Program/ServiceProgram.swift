@@ -6,7 +6,7 @@ package struct ServiceProgram: Sendable {
     package let name: String
     /// One sentence for `--help`.
     let purpose: String
-    /// What it reads besides `CommonSettings.all`.
+    /// What it reads in addition to `CommonSettings.all`.
     package let settings: [any DescribedSetting]
     /// The subdirectory of its sockets; nil for a service that only calls others.
     let socketFolder: String?

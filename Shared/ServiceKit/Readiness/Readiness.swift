@@ -42,8 +42,8 @@ package final class Readiness: Service {
         state.withLock { $0.listeners.append(listener) }
     }
 
-    /// Adds lines that `/ready` shows besides the status. They say nothing about it, so they may
-    /// change all the time.
+    /// Adds lines that `/ready` shows in addition to the status. They say nothing about it, so they
+    /// may change all the time.
     package func describe(_ lines: @escaping @Sendable () -> [String]) {
         state.withLock { $0.descriptions.append(lines) }
     }

@@ -5,8 +5,8 @@ import UnixSignals
 
 /// Reads again what is in files: when a file changes, and on SIGHUP.
 ///
-/// Files are looked at rather than watched by the kernel: secrets of container platforms are replaced through symbolic
-/// links and in file systems of other machines, of which the kernel here tells nothing.
+/// Files are polled, not watched by the kernel: container platforms replace secrets through
+/// symbolic links and in file systems of other machines, about which this kernel reports nothing.
 struct Reloader: Service {
     /// Time between two looks. A change is taken up after two.
     static let interval: Duration = .milliseconds(500)

@@ -4,9 +4,9 @@ import Postgres
 /// The rows that an ALTER TABLE has changed for devices without a trigger: `ADD COLUMN … DEFAULT`
 /// fills a column of all rows, and so may a new type, or a new name.
 ///
-/// `oversync migrate` sends them before it makes the capture function anew: the old one has the
-/// columns that it was made for, so a run that is interrupted is taken up by the next. Writes
-/// meanwhile are captured with the columns that there are.
+/// `oversync migrate` sends them before it makes the capture function again. The old function keeps
+/// the columns that it was made for, so the next run continues an interrupted one. Writes meanwhile
+/// are captured with the columns that there are.
 struct AlteredRows {
     private static let cursor = "oversync_altered_rows"
 
@@ -93,7 +93,7 @@ struct AlteredRows {
     }
 
     /// Live rows whose newest change does not say what these columns have. It may say less than
-    /// devices have, of which a column that came since is no part.
+    /// devices have: a column that was added since is not part of it.
     private var query: String {
         let key = table.storedKey(of: "t")
         let scope =
@@ -149,8 +149,7 @@ struct AlteredRows {
 
 extension SidecarStatements {
     /// The columns of captured tables that their functions were not made for, with these names and
-    /// types. A function has the list of those that it was made for in its text, whichever version
-    /// made it.
+    /// types. A function of every version has in its text the list of those that it was made for.
     struct ReadAlteredColumns: TypedStatement {
         static let statement = Statement(
             name: "sidecar_altered_columns",

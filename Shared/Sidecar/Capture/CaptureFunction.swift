@@ -15,8 +15,8 @@ package struct CaptureFunction: Sendable {
         self.table = table
     }
 
-    /// Differs whenever the function for this table must be made anew: the table has changed, or a newer
-    /// program makes another function.
+    /// Differs whenever the function for this table must be made again: the table has changed, or a
+    /// newer program makes another function.
     package var fingerprint: String {
         Sidecar.fingerprint(of: create)
     }

@@ -31,8 +31,8 @@ enum CaptureInstallation {
         try await applyToParts(of: tables, in: run)
     }
 
-    /// Puts another function in the place of a table's, whose triggers stay. Whoever writes to the
-    /// table has ended before, so that nothing is captured by the former one afterwards.
+    /// Puts another function in the place of a table's, whose triggers stay. Transactions that
+    /// write to the table have ended before, so the former function captures nothing afterwards.
     static func replace(_ function: CaptureFunction, in run: MigrationRun) async throws {
         let table = function.table.name
         let lock = "LOCK TABLE \(table.quotedName) IN SHARE ROW EXCLUSIVE MODE;"

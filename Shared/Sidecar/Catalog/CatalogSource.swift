@@ -145,7 +145,7 @@ package final class CatalogSource: Service {
 
     /// The catalog for a caller whose tables differ from those that this replica knows. In that
     /// case the catalog is read after the call began, so a caller that knows of a change never sees
-    /// the state before it, whichever replica answers.
+    /// the state before it, on any replica.
     ///
     /// - Parameters:
     ///   - told: the fingerprint that the caller knows, or no fingerprint at all.
@@ -217,7 +217,7 @@ package final class CatalogSource: Service {
                 } catch {
                     return
                 }
-                // Ends early on cancellation, and so does the loop.
+                // Ends early on cancellation, and the loop ends with it.
                 try? await Task.sleep(for: pause)
             }
         }

@@ -72,8 +72,8 @@ extension Column {
             && (Self.exactTypes.contains(baseType) || plainType.isEnum)
     }
 
-    /// What the column's type takes as it is, besides values that it cannot keep; nil for a type
-    /// that keeps all or may keep none.
+    /// What the column's type stores unchanged, apart from values that it cannot keep; nil for a
+    /// type that keeps all values or may keep none.
     package var ordinary: OrdinaryValue? {
         guard type == baseType, !hasModifier else { return nil }
         return OrdinaryValue(type: baseType)

@@ -18,7 +18,8 @@ package struct Introspection: Sendable {
     package private(set) var rowTriggers: Set<TableName> = []
     /// Tables with any trigger of the team.
     private var triggers: Set<TableName> = []
-    /// The plain columns of each unique index, also of parts; none of an exclusion constraint.
+    /// The plain columns of each unique index, also of partial ones; not those of exclusion
+    /// constraints.
     private var comparisons: [TableName: [Int64: Set<String>]] = [:]
 
     /// Reads everything about `tables` in one round trip.

@@ -55,7 +55,8 @@ package struct TableAccess: Hashable, Sendable {
     }
 }
 
-/// Those to whom something is open: who has one of the roles, or whom one of the patterns matches.
+/// Those who may access something: callers with one of the roles, or matched by one of the
+/// patterns.
 package struct Grantees: Hashable, Sendable {
     /// The most patterns of one list.
     package static let maximumPatterns = 64

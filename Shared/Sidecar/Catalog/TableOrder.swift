@@ -15,7 +15,8 @@ enum TableOrder {
             let ready = waiting.firstIndex { table in
                 parents(of: table, among: registered).isSubset(of: placed)
             }
-            // No table is free: the first one that is in a cycle, and not merely behind one, goes next.
+            // No table is free: the first table that is part of a cycle, and does not merely depend
+            // on one, goes next.
             let next = ready ?? firstInCycle(waiting, placed: placed, registered: registered)
             let table = waiting.remove(at: next)
             placed.insert(table.name)

@@ -97,9 +97,9 @@ package enum CompactionStatements {
 
     /// Removes the changes of a stretch that are not their row's newest.
     ///
-    /// A device may send only the columns that it edited: a change stays as long as the newest
-    /// lacks one of its members, and so does a delete before a row that came back, which ends what
-    /// stood before it.
+    /// A device may send only the columns that it edited, so a change stays as long as the newest
+    /// change lacks one of its members. A delete before a row that came back stays too, because it
+    /// ends what stood before it.
     struct RemoveSuperseded: StretchStatement {
         static let statement = Statement(
             name: "compact_superseded",
@@ -147,8 +147,8 @@ package enum CompactionStatements {
         let stretch: Stretch
     }
 
-    /// Forgets the atomic uploads of which the log has fewer than two changes left: no page can end
-    /// within them. The stretch is of atomic uploads, by their last changes; it needs no age.
+    /// Forgets atomic uploads with fewer than two changes left in the log: no page can end within
+    /// them. The stretch is of atomic uploads, by their last changes; it needs no age.
     struct ForgetAtomicUploads: StretchStatement {
         static let statement = Statement(
             name: "compact_forget_atomic",

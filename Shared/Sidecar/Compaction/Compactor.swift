@@ -78,7 +78,7 @@ package struct Compactor {
         }
         if !isDryRun {
             try await connection.run(Command(CompactionStatements.forgetHydrations))
-            // A device that is away for longer begins anew.
+            // A device that is away for longer starts over.
             var age = Bindings()
             age.bind(Double(retention.tombstones))
             try await connection.run(Command(CompactionStatements.forgetReports, age))

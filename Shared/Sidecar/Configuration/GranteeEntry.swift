@@ -1,7 +1,7 @@
 import Model
 
-/// One entry of `read` and `write` in `oversync.yaml`: the name of a role, or an object with a
-/// user, a device and a role, of which one is enough.
+/// One entry of `read` and `write` in `oversync.yaml`: the name of a role, or an object with at
+/// least one of a user, a device and a role.
 enum GranteeEntry: Codable {
     case role(String)
     case pattern(role: String?, user: String?, device: String?)

@@ -158,7 +158,7 @@ package enum DeviceAdministration {
         }
     }
 
-    /// Besides those of ``UserScope``.
+    /// In addition to those of ``UserScope``.
     package static let all =
         [
             begin, commit, List.statement, revoke, restore, ReadUser.statement,

@@ -112,8 +112,8 @@ package struct DeviceDiagnosis: Hashable, Sendable {
         }
         let unserved = report.subjects(of: "unserved_table")
         let isKnown = report.subjects(of: "unknown_schema").isEmpty
-        // Where its edits are refused for it, or none of its tables is served, the device names
-        // none.
+        // If its edits are refused because of it, or no table of the device is served, the device
+        // names none.
         let isAnyOfThem = !isKnown || report.reason == "unregistered_table"
         let removed =
             isAnyOfThem

@@ -68,7 +68,7 @@ package enum OpenFailures {
         private let limit: Int64
 
         /// - Parameters:
-        ///   - schema: restricts to a schema unless empty; so do the table and the user.
+        ///   - schema: restricts to a schema unless empty; the table and the user do the same.
         ///   - limit: the largest number of rows.
         package init(schema: String = "", table: String = "", user: String = "", limit: Int64) {
             (self.schema, self.table, self.user, self.limit) = (schema, table, user, limit)

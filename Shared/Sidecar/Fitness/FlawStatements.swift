@@ -178,8 +178,8 @@ enum FlawStatements {
     /// What keeps plain SQL on registered tables from the log, or the session's role from their
     /// rows, at the moment: each table with the kind and what is named.
     ///
-    /// A capture function has the list of the columns that it was made for in its text, whichever
-    /// version made it.
+    /// A capture function of every version has in its text the list of columns that it was made
+    /// for.
     struct ReadStates: TypedStatement {
         static let statement = Statement(
             name: "sidecar_table_states",

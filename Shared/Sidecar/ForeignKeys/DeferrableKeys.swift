@@ -11,8 +11,8 @@ package struct DeferrableKeys: Sendable {
     /// How hard a table that is in use is tried.
     package struct Patience: Hashable, Sendable {
         /// Longest wait for one lock. Longer than PostgreSQL's `deadlock_timeout` (1 s), after which an
-        /// autovacuum gives way; shorter than all attempts of an upload together, so that those that queue
-        /// behind it are applied.
+        /// autovacuum gives way; shorter than all attempts of an upload together, so that uploads
+        /// that wait for it are applied.
         package var lockTimeout: Duration = .milliseconds(1500)
         package var attempts = 10
         /// Between two attempts, for those that queued up.

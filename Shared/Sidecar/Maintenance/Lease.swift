@@ -1,6 +1,6 @@
 import Postgres
 
-/// The right to run a job that runs by itself, of which one process has one at a time.
+/// The right to run a scheduled job. One process has it at a time.
 ///
 /// It is a row with an expiry, not a lock of a session, which a pooler may give to others. Its
 /// holder renews it while it works, and stops as soon as it cannot. Another process takes it when

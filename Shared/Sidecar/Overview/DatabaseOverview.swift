@@ -3,8 +3,7 @@ import Postgres
 
 /// A database at a glance (`oversync status`).
 package struct DatabaseOverview: Hashable, Sendable {
-    /// Rows that are counted one by one; of more, the counts below say that there are at least so
-    /// many.
+    /// Rows that are counted one by one. Beyond that number, the counts below are lower bounds.
     package static let countedRows: Int64 = 100_000
 
     /// Such as `15.14`.

@@ -62,7 +62,7 @@ extension SidecarHealth {
 extension TableHealth {
     /// One of the tables in `/admin/overview`.
     ///
-    /// - Parameter parts: tables and partitions, of which it takes its own.
+    /// - Parameter parts: tables and partitions; it takes its own.
     fileprivate func document(of parts: [TableHealth]) -> JSONDocument {
         var members: [(name: String, value: JSONDocument?)] = []
         members.append(("table", .string(table)))

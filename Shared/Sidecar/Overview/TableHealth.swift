@@ -19,8 +19,8 @@ package struct TableHealth: Hashable, Sendable {
     /// Bytes of the table's pages that rows do not take, beyond what the fillfactor leaves free;
     /// nil before the first ANALYZE.
     package let bloatBytes: Int64?
-    /// The share of pages of which an index alone tells who may see their rows, from 0 to 1; nil
-    /// of an empty table.
+    /// The share of pages whose rows' visibility an index alone shows (all-visible pages), from 0
+    /// to 1; nil for an empty table.
     package let indexOnlyShare: Double?
     /// Since the statistics were reset.
     package let insertedRows: Int64
@@ -140,8 +140,7 @@ package struct SidecarHealth: Hashable, Sendable {
             ).one())
     }
 
-    /// What needs an operator, a line each, with what to look at. None of it is in anybody's way
-    /// yet.
+    /// What needs an operator, a line each, with what to look at. It is not in anybody's way yet.
     package var warnings: [String] {
         var lines: [String] = []
         let held = "vacuum cannot remove what has died since: see sync.vacuum_holders()"

@@ -12,7 +12,8 @@ package struct Partitioning: Sendable {
     package static let counts = 1...64
     /// Copied in one statement: 32 MiB. Progress is reported between two statements.
     private static let pagesPerStatement: Int64 = 4096
-    /// Between two attempts to lock the tables: those who wait behind one go on meanwhile.
+    /// Between two attempts to lock the tables: transactions that waited for an attempt continue
+    /// meanwhile.
     private static let lockPause = Duration.seconds(1)
     /// Longest wait for the first table's lock. After PostgreSQL's `deadlock_timeout` an autovacuum
     /// that is in the way is ended.
@@ -49,7 +50,7 @@ package struct Partitioning: Sendable {
         on connection: PostgresConnection, isPlan: Bool = false
     ) async throws -> [String] {
         guard Self.counts.contains(count) else { throw PartitionError.count(count) }
-        // Before that there are no records of roles, and no layout of which this may be said.
+        // Before that there are no records of roles, and no layout for which this can be said.
         guard try await Migrator(connection: connection).status().version >= Self.firstLayout,
             try await Self.current(on: connection) != count
         else { return [] }

@@ -30,7 +30,8 @@ package struct MigrationPlan: Hashable, Sendable {
 }
 
 extension MigrationPlan: CustomStringConvertible {
-    /// The plan for a reader: the script with a comment above each part. psql executes none of it.
+    /// The plan for a reader: the script with a comment above each part. psql executes nothing of
+    /// it.
     package var description: String {
         guard !isEmpty else {
             return "-- Nothing to do: layout, roles, grants, tables and triggers are up to date."

@@ -116,7 +116,7 @@ package final class MigrationRun: Sendable {
         try await connection.run(statement.command)
     }
 
-    /// Records what the run does besides, in the transaction that is open.
+    /// Records what else the run does, in the open transaction.
     ///
     /// - Parameter comment: what a plan shows instead of statements.
     func mention(_ comment: String, for purpose: String) {

@@ -235,7 +235,8 @@ package struct RoleInstallation {
 }
 
 extension ServiceRole {
-    /// How long a transaction may stand open and idle, in milliseconds: none of a service's waits for anybody.
+    /// How long a transaction may stay open and idle, in milliseconds: a service's transactions
+    /// never wait for anybody.
     private static let idleTransactionMilliseconds = 30_000
 
     /// How long one statement may take where the service does not say it itself, in milliseconds. Pruning may take

@@ -56,7 +56,7 @@ package struct RoleRequest: Sendable {
     /// The names on record or the standard ones, without passwords.
     package static let standard = RoleRequest()
 
-    /// - Parameter entries: the purposes of which more is said than that.
+    /// - Parameter entries: the purposes that need more explanation.
     package init(_ entries: [ServiceRole: Entry] = [:]) {
         self.entries = entries
     }

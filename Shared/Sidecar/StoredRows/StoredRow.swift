@@ -31,8 +31,8 @@ package struct StoredRow {
 
     /// Whether PostgreSQL may store a row otherwise than a payload says, or with more than it says:
     /// by the types of the columns that it names, by the defaults of those that it does not, by
-    /// generated columns and by triggers. All of that stands in PostgreSQL's catalog, and a table
-    /// that has none of it never stores anything but what it is given.
+    /// generated columns and by triggers. All of that is in PostgreSQL's catalog. A table without
+    /// it stores exactly what it is given.
     ///
     /// - Parameters:
     ///   - isCreation: the row is new.

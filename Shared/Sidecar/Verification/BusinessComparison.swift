@@ -174,8 +174,8 @@ struct BusinessComparison {
         }
     }
 
-    /// The columns whose value the payload does not give, and those that have one of which it says
-    /// nothing, as an array of names.
+    /// The columns whose value the payload does not give, and those with a value that it does not
+    /// mention, as an array of names.
     private func differingColumns(row: String, payload: String) -> String {
         let compared = compared
         guard !compared.isEmpty else { return "'{}'::text[]" }

@@ -10,7 +10,7 @@ extension KeyForm {
         stored.isNull ? local(key) : stored
     }
 
-    /// Whether a stored spelling can be that of the key, in whichever form the column had then.
+    /// Whether a stored spelling can be that of the key, in any form that the column may have had.
     static func mayBe(_ stored: DatabaseValue, spellingOf key: DeviceRowKey) -> Bool {
         stored.isNull || key.wire.hasPrefix(unsendableMark)
             || [.uuidText, .uuidBlob, .text, .integer].contains { (form: KeyForm) in

@@ -123,7 +123,8 @@ struct FieldMerge {
         return Self.differing(local, server).filter { isEdited($0, local) && isEdited($0, server) }
     }
 
-    /// Without a base, every value counts as edited; so does a column that the base does not have.
+    /// Without a base, every value counts as edited. A column that the base does not have counts as
+    /// edited too.
     private func isEdited(_ column: String, _ side: RowValues) -> Bool {
         guard let before = base?[column], let now = side[column] else { return true }
         return !Self.areSame(before, now)

@@ -8,8 +8,8 @@ public struct ValueComparison: Sendable, Hashable {
     /// The number of rows that were left out: they have edits that the server has not confirmed,
     /// are held, have values that a migration gave them for this device only, or cannot be read.
     public internal(set) var skippedRows = 0
-    /// The number of rows of which the app's table had other values than the log, or which only one
-    /// of the two had.
+    /// The number of rows that differed between the app's table and the log, or that only one of
+    /// them had.
     public internal(set) var differingRows = 0
     /// Their keys, in ranges of neighbours; 100 at most.
     public internal(set) var differingRanges: [KeyRange] = []

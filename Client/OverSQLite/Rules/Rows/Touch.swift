@@ -15,8 +15,8 @@ struct Touch {
         /// The app deleted the row or gave it another key.
         case deleted = 4
 
-        /// The kinds of the app's own edits. They differ only where a table was made anew: there a
-        /// row that is missing was either deleted or not copied.
+        /// The kinds of the app's own edits. They differ only in a table that was rebuilt: a row
+        /// missing there was either deleted or not copied.
         static let edits = [Kind.app, .deleted]
         /// As a list for SQL.
         static var editsSQL: String {

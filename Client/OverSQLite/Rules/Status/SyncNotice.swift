@@ -27,7 +27,7 @@ public struct SyncNotice: Sendable, Hashable, CustomStringConvertible {
         public static let columnType = Kind(rawValue: "column_type")
         /// The device's clock differs from the server's.
         public static let clock = Kind(rawValue: "clock")
-        /// A table numbers its rows itself, besides its key, so the numbers of two devices clash.
+        /// A table numbers its rows in addition to its key, so the numbers of two devices clash.
         public static let rowNumbers = Kind(rawValue: "row_numbers")
         /// A unique index treats values as equal that the server tells apart.
         public static let looseUnique = Kind(rawValue: "loose_unique")

@@ -44,7 +44,7 @@ struct DeviceCatalog: Sendable {
             })
     }
 
-    /// Whether a table has anything unique besides its key.
+    /// Whether a table has anything unique other than its key.
     var hasUniqueIndexes: Bool { tables.contains { !$0.uniqueIndexes.isEmpty } }
 
     func table(wireName: String) -> TableSchema? { byWireName[wireName].map { tables[$0] } }

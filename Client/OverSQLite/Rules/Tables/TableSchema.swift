@@ -66,7 +66,7 @@ struct TableSchema: Sendable {
     let keyForm: KeyForm
     /// What this table refers to: its foreign keys, and the references that the app has named.
     let foreignKeys: [ForeignKey]
-    /// What is unique in the table besides the key.
+    /// What is unique in the table other than the key.
     let uniqueIndexes: [UniqueIndex]
     let policy: ConflictPolicy
     /// The foreign keys that refer to this table, of any table in the database.

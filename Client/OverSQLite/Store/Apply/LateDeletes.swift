@@ -52,7 +52,7 @@ extension PageApplier {
         for (change, table) in lateDeletes.take(catalog) { try apply(change, table, nothing) }
     }
 
-    /// Whether rows refer to this one of which newer versions are held, perhaps with another
+    /// Whether rows that refer to this one have newer versions that are held, perhaps with another
     /// parent. An edit of them would go with this row.
     func hasUpdatesWaiting(below local: DatabaseValue?, _ table: TableSchema) throws -> Bool {
         guard hasHeld, let local else { return false }

@@ -24,7 +24,7 @@ struct PageApplier {
     let holdBack: HoldBack
     /// The reread that the pages belong to; nil if there is none.
     let reread: Reread?
-    /// Tables that the app has made anew, with values that may be edits.
+    /// Tables that the app has rebuilt, with values that may be edits.
     let rebuilt: RebuiltTables
     let tables: TableWriters
     let queue: PendingQueue

@@ -51,7 +51,7 @@ struct ChangeLog {
             if known != nil, waiting == nil { try bringBack(touch, key, in: table) }
             return
         }
-        // Only rows that are written under the key's new spelling tell of the new one.
+        // Only rows that are written under the key's new spelling reveal it.
         let found = try live(touch, in: table, pending: waiting, known: known)
         let (isLive, local) = (found != nil, found ?? touch.local)
         let sent = try waiting == nil ? [] : queue.sent.records(table, key)

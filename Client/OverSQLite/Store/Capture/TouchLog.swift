@@ -8,7 +8,7 @@ struct TouchLog {
     let db: Database
 
     /// The start of a statement that adds touches. It is part of the triggers' text: if it changes,
-    /// every device creates its triggers anew.
+    /// every device creates its triggers again.
     static func append(_ columns: String) -> String { "INSERT INTO _sync_log (\(columns))" }
 
     // MARK: Reading
@@ -20,8 +20,8 @@ struct TouchLog {
         )?.numberIfAny("seq") ?? 0
     }
 
-    /// Checks that the log reaches as far as it was folded: its last touch always stays. Touches
-    /// that begin anew below that number would never be folded, so their edits never sent.
+    /// Checks that the log reaches as far as it was folded: its last touch always stays. If touches
+    /// started over below that number, they would never be folded, and their edits never sent.
     func check(folded: Int64) throws {
         let last = try lastSequence()
         guard folded <= last else {
@@ -97,8 +97,8 @@ struct TouchLog {
     /// Touches the rows that the server has lost, or whose newest version it has lost, according to
     /// a reread.
     ///
-    /// - Returns: the number of rows. Deletions of rows of which the server knows nothing do not
-    ///   count: there is nothing that it lacks, or it has only compacted them away.
+    /// - Returns: the number of rows. Deletions of rows unknown to the server do not count: it
+    ///   lacks nothing, or has only compacted them away.
     func addUnseen(in table: TableSchema) throws -> Int {
         try db.execute(
             sql: """

@@ -84,8 +84,8 @@ struct TableDigest {
 
     /// Compares the rows of some parts with the server's, and learns terms that are not known.
     ///
-    /// Rows that the server has lost and that wait to be sent again are in doubt like those of
-    /// which a change was sent and not answered: they are under way already.
+    /// Rows that the server has lost and that wait to be sent again are in doubt, like rows with a
+    /// sent and unanswered change: they are already under way.
     ///
     /// - Parameters:
     ///   - there: the server's rows of these parts, by the bytes of their keys.

@@ -71,7 +71,7 @@ struct PendingQueue {
     ///
     /// - Parameters:
     ///   - place: the place in the queue after which to begin.
-    ///   - waiting: the numbers of tables of which no deletions are wanted.
+    ///   - waiting: the numbers of tables whose deletions are not wanted.
     ///   - withRefused: includes rows that PostgreSQL has refused, due or not.
     func sendable(
         after place: Int64 = 0, withoutDeletesIn waiting: Set<Int64> = [], limit: Int, now: Double,
@@ -312,7 +312,7 @@ extension PendingQueue {
 // MARK: - Many rows at once
 
 extension PendingQueue {
-    /// Forgets edits of rows that were not copied when the table was made anew. Deletes stay.
+    /// Forgets edits of rows that were not copied when the table was rebuilt. Deletes stay.
     func removeLeftOut(in table: TableSchema) throws {
         try db.execute(
             sql: """

@@ -27,7 +27,7 @@ struct AccessChange {
         let report: AccessReport
         /// Edits that were lost to triggers of the app's while rows were removed.
         let lost: [LostEdit]
-        /// Whether tables are to be read now: opened ones, and those of which rows went, too.
+        /// Whether tables must be read now: opened ones, and those that lost rows.
         let begins: Bool
     }
 

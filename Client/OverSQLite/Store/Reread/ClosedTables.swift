@@ -2,10 +2,10 @@ import GRDB
 
 /// Removes the rows of tables that the user may not read any more.
 ///
-/// Rows with pending edits stay, for nobody else has these edits; so do the rows that they refer
-/// to. Rows of open tables that refer to a removed row go with it, and are read again: then they
-/// are held, as on a device that has never had their parent. No deletion is sent: the server has
-/// all these rows.
+/// Rows with pending edits stay, because no one else has these edits. The rows that they refer to
+/// stay too. Rows of open tables that refer to a removed row go with it, and are read again: then
+/// they are held, as on a device that has never had their parent. No deletion is sent: the server
+/// has all these rows.
 struct ClosedTables {
     let db: Database
     let catalog: DeviceCatalog
@@ -13,7 +13,7 @@ struct ClosedTables {
     struct Removal {
         /// Rows of closed tables.
         var removed = 0
-        /// Open tables of which rows went, too.
+        /// Open tables that also lost rows.
         var bereft: [TableSchema] = []
     }
 

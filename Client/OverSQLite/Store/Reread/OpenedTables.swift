@@ -3,8 +3,8 @@ import GRDB
 /// Reads tables that were opened, or whose rows went with those of a closed table.
 ///
 /// On a device that has read the log, they alone are read again, up to where the others are: the
-/// cursor goes back to the log's start and returns. Where the log is being read from its start
-/// anyway, that begins anew.
+/// cursor goes back to the log's start and returns. If the log is already being read from its
+/// start, that reading starts over.
 struct OpenedTables {
     /// The most tables that one request names; for more of them, all tables are read.
     static let mostNamed = 100
@@ -50,7 +50,7 @@ struct OpenedTables {
                 """, arguments: [table.id]) != nil
     }
 
-    /// Ends the reading if none of its tables is open any more.
+    /// Ends the reading if all of its tables are closed.
     func endIfNone() throws {
         if try SyncedTables(db: db).opening().isEmpty {
             try DeviceStateTable(db: db).endOpening()

@@ -1,6 +1,6 @@
 import GRDB
 
-/// Tables that the app has made anew: what differs there from the server's version that this device
+/// Tables that the app has rebuilt. A row that differs from the server's version that this device
 /// had is an edit, as if the app had written it with UPDATE.
 ///
 /// The log is read again for it. So an edit that another device has already sent, as one that ran

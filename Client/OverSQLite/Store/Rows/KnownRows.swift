@@ -146,7 +146,7 @@ extension KnownRows {
             arguments: [table.id, key.wire])
     }
 
-    /// Forgets rows that were not copied when the table was made anew, except rows with pending
+    /// Forgets rows that were not copied when the table was rebuilt, except rows with pending
     /// edits.
     ///
     /// - Returns: whether there were any.
@@ -160,7 +160,7 @@ extension KnownRows {
         return db.changesCount > 0
     }
 
-    /// Takes rows for known of which only the log still says that the app has deleted them. They
+    /// Treats rows as known if only the log still says that the app has deleted them. They
     /// count as version 0, so that their deletion is sent, and meets what the server has as a
     /// conflict.
     func assumeDeleted(in table: TableSchema) throws {

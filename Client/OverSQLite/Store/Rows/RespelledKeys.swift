@@ -26,8 +26,8 @@ struct RespelledKeys {
         return (dashed + dashed.map { $0.replacing("-", with: "") }).map(\.databaseValue)
     }
 
-    /// Follows rows whose keys were respelled while the triggers could not see it, as by a
-    /// migration that builds the table anew: what is known of a row stays known.
+    /// Follows rows whose keys were respelled while the triggers could not see it, for example by a
+    /// migration that rebuilds the table: what is known about a row stays known.
     ///
     /// Also brings rows back that older versions of this library took for deleted when their keys
     /// were respelled: the row is here, and its deletion was sent.

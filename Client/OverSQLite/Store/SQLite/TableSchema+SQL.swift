@@ -2,7 +2,7 @@ extension TableSchema {
     var quotedName: String { name.quotedIdentifier }
     var quotedKey: String { key.name.quotedIdentifier }
 
-    /// SQL for the rows of a metadata table that were not copied when this table was made anew:
+    /// SQL for the rows of a metadata table that were not copied when this table was rebuilt:
     /// they are missing from it, and their last touch is not their deletion. It qualifies the
     /// metadata table's columns, because the app's table may have columns `key` and `local`.
     func isLeftOutSQL(from books: String) -> String {

@@ -26,7 +26,7 @@ struct BatchComposer {
                 rows.map { [UniqueSets.Member(row: $0)] }, limit: limit, bytes: bytes)
             let isRetried = rows.contains { $0.reason == PushRules.materializeError }
             if picked.isCut || !isAll || isRetried, catalog.hasUniqueIndexes {
-                // Something stays behind, which must not be half of an exchange.
+                // Some rows are left out, and they must not be half of an exchange.
                 picked = try pickSets(rows, limit: limit, bytes: bytes, now: now)
             }
             for (row, table, rejection) in picked.rejected {

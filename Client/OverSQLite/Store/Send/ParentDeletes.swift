@@ -35,7 +35,7 @@ struct ParentDeletes {
     ///
     /// - Parameters:
     ///   - rows: in the order of the queue.
-    ///   - isOneUpload: whether they go in one upload, so that none of them waits for another.
+    ///   - isOneUpload: whether they go in one upload, so that they do not wait for each other.
     mutating func hold(in rows: [PendingRow], isOneUpload: Bool) throws -> [PendingRow] {
         let end = rows.last?.sequence ?? 0
         var held: Set<Int64> = []

@@ -73,8 +73,8 @@ struct RowEncoder {
         return found
     }
 
-    /// SQLite's texts may have any bytes, of which a string ends at the first zero, and has other
-    /// characters for what is not UTF-8.
+    /// SQLite's texts may hold any bytes. A string made of them ends at the first zero byte and
+    /// replaces what is not UTF-8 by other characters.
     ///
     /// - Returns: what the text would lose; nil if it is whole.
     private static func loss(of text: String, from data: Data?) -> String? {

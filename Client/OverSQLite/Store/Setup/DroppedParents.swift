@@ -5,7 +5,7 @@ import GRDB
 struct DroppedParents {
     let db: Database
 
-    /// - Parameter table: a table that was made anew.
+    /// - Parameter table: a table that was rebuilt.
     func notices(of table: TableSchema) throws -> [SyncNotice] {
         guard try !isEmpty(table.name, where: "1") else { return [] }
         var notices: [SyncNotice] = []
@@ -39,7 +39,7 @@ struct DroppedParents {
     }
 
     /// Rows of a table that the app has touched since the last sync, with what they were before.
-    /// None of them is there any more.
+    /// All of them are gone.
     private func deletes(ofTable id: Int64) throws -> Int {
         try Int.fetchOne(
             db,

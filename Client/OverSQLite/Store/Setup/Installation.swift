@@ -75,7 +75,7 @@ struct Installation {
             for name in found.keys { try db.execute(sql: "DROP TRIGGER \(name.quotedIdentifier)") }
             for trigger in wanted { try db.execute(sql: trigger.sql) }
         }
-        // Without its triggers, the table may have been filled, or created anew by a migration.
+        // Without its triggers, the table may have been filled, or rebuilt by a migration.
         let isNew = try !hasOwn || SyncedTables(db: db).rebuilding(of: table.id) == .damaged
         if isNew || format < MetadataTables.spelledReferences {
             try RespelledKeys(db: db).adopt(in: table)
@@ -84,9 +84,9 @@ struct Installation {
         try adoptNewColumns(of: table)
     }
 
-    /// A table without triggers is new here, or was made anew. After a repair, the same is done for
-    /// a table of which touches may be lost. The values in it may be edits, which shows when the
-    /// log is read again.
+    /// A table without triggers is new here, or was rebuilt. After a repair, the same is done for a
+    /// table whose touches may be lost. The values in it may be edits, which shows when the log is
+    /// read again.
     private mutating func meetRebuilt(_ table: TableSchema, wasMadeAnew: Bool) throws {
         let tables = SyncedTables(db: db)
         let isLocal = try tables.rebuilding(of: table.id) == .local
@@ -121,7 +121,7 @@ struct Installation {
         )
     }
 
-    /// Forgets rows that are missing from a table that was made anew, unless it is recorded that
+    /// Forgets rows that are missing from a rebuilt table, unless it is recorded that
     /// the app has deleted them. Nobody knows what became of them, so they are downloaded again.
     private func forgetLeftOutRows(of table: TableSchema) throws {
         let queue = PendingQueue(db: db)

@@ -8,13 +8,13 @@ struct MetadataColumns {
         case value(String)
         /// The row goes, and loses nothing that the server does not have.
         case nothing
-        /// The row goes, and the row of the app's that it names is touched anew.
+        /// The row is removed, and the app's row that it names is touched again.
         case touch
         /// The row goes, and all rows are compared with the server's.
         case comparison
         /// The number of the one table that has the row of this key; otherwise as a comparison.
         case table
-        /// The row goes, and the triggers of the table that it names tell it anew.
+        /// The row is removed, and the triggers of the table that it names write it again.
         case triggers
     }
 

@@ -4,14 +4,14 @@ import GRDB
 /// is found again by reading the server's log from its start. What may be lost:
 /// ``SyncEngine/repairMetadata(in:user:)``.
 ///
-/// A row whose place in the queue is damaged is touched anew, so that it is sent as it is now.
-/// Where not even that can be told, the next start compares every row with the server's, as for a
-/// table that the app has made anew. The numbers of tables are found again in their triggers.
+/// A row whose place in the queue is damaged is touched again, so that it is sent as it is now. If
+/// even the row is unknown, the next start compares every row with the server's, as for a table
+/// that the app has rebuilt. The numbers of tables are found again in their triggers.
 struct MetadataRepair {
     let db: Database
     /// What was damaged, as `table.column: rows`.
     private(set) var damage: [String] = []
-    /// Whether edits may be pending of which nothing is left but the rows themselves.
+    /// Whether edits may be pending that left no trace except the rows themselves.
     private var comparesRows = false
 
     init(db: Database) { self.db = db }
@@ -80,7 +80,7 @@ struct MetadataRepair {
         }
     }
 
-    /// Creates a table anew with those of its rows that can be read.
+    /// Rebuilds a table with those of its rows that can be read.
     private mutating func rebuild(_ entry: (name: String, sql: String), exists: Bool) throws {
         let old = "temp._sync_old"
         if exists {
@@ -198,8 +198,8 @@ struct MetadataRepair {
     // MARK: Numbers
 
     /// Enters the tables that are missing among the synced ones, under the numbers that their
-    /// triggers have: the library's rows go by those. What else the entries said is not known, so
-    /// they count as tables that were made anew and come back after the server has lost changes.
+    /// triggers have: the library's rows go by those. What else the entries said is unknown, so
+    /// they count as rebuilt tables and come back after the server has lost changes.
     private mutating func restoreTables() throws {
         let found = try TableTriggers(db: db).tables()
         for (number, name) in found.sorted(by: { $0.key < $1.key }) {
@@ -234,8 +234,8 @@ struct MetadataRepair {
         damage.append("_sync_tables.id: \(wrong) was \(number)")
     }
 
-    /// Gives touches whose numbers are beyond the bounds new ones, and lets those count as not
-    /// folded of which that is not known.
+    /// Gives new numbers to touches whose numbers are out of bounds. Touches that may or may not be
+    /// folded count as not folded.
     private mutating func numberTouches() throws {
         let last = """
             (SELECT max(n) FROM (
@@ -330,7 +330,7 @@ struct MetadataRepair {
                 || line.hasPrefix("_sync_state:")
         }
         if isDamaged { return false }
-        // Rows that wait to be seen tell of a reread, whose reason is gone if it is not there.
+        // Rows that wait to be seen reveal a reread. Its reason is lost if it is not recorded.
         return try Bool.fetchOne(
             db,
             sql: """

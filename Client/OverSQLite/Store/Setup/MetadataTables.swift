@@ -63,7 +63,7 @@ enum MetadataTables {
     /// Format 2 added the server's epoch, format 3 tables that come and go, format 4 reports of
     /// conflicts and edits of tables that are not synced at present, format 5 an index of keys that
     /// are spelled otherwise than on the wire, the causes of held rows, and the database's file,
-    /// format 6 tables that were made anew, format 7 stored rows that are held, and the end of what
+    /// format 6 tables that were rebuilt, format 7 stored rows that are held, and the end of what
     /// a local migration changes, format 8 what proves the server's history, format 9 what rows add
     /// to digests, format 10 which tables the user may read, format 11 when an
     /// edit was first pending.

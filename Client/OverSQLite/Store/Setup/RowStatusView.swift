@@ -14,7 +14,7 @@ import GRDB
 /// | `reason`, `message` | why it was rejected, as in `RejectedChange`, or held; else NULL |
 /// | `retry_at` | when the engine sends it again, in seconds since 1970; else NULL |
 enum RowStatusView {
-    /// Created anew at every installation; it stores nothing.
+    /// Created again at every installation; it stores nothing.
     ///
     /// - Throws: `SyncError.unusableTable` if the app has a table or view of this name.
     static func create(in db: Database) throws {

@@ -29,8 +29,8 @@ struct SyncedTables {
         ).map { (try $0.number("id"), try $0.choice("is_absent")) }
     }
 
-    /// Gives a table a number that no entry has and none of the library's rows names: the entry
-    /// that they belong to may be lost.
+    /// Gives a table a number that is in no entry and in no row of the library's: the entry of such
+    /// rows may be lost.
     ///
     /// - Returns: the number.
     func add(_ name: String) throws -> Int64 {
@@ -109,7 +109,7 @@ struct SyncedTables {
             arguments: [TableAccess.closedSinceOldHistory, TableAccess.closed])
     }
 
-    /// A device that starts over has no old history, and asks anew what its user may read.
+    /// A device that starts over has no old history, and asks again what its user may read.
     func forgetOldHistory() throws {
         try db.execute(
             sql: "UPDATE _sync_tables SET is_absent = min(is_absent, 1), access = 0")
@@ -120,7 +120,7 @@ struct SyncedTables {
         case none = 0
         case unchecked = 1
         case local = 2
-        /// A repair has lost touches of the table. The next start treats it as made anew.
+        /// A repair has lost touches of the table. The next start treats it as rebuilt.
         case damaged = 3
     }
 

@@ -166,8 +166,8 @@ struct DeviceStateTable {
             sql: "UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0, resume_at = 0")
     }
 
-    /// Starts to read opened tables from the log's start. On a device that has read the log they
-    /// are read alone, up to here; otherwise the reading that is under way begins anew.
+    /// Starts to read opened tables from the log's start. On a device that has read the log, only
+    /// they are read, up to here. Otherwise the reading that is under way starts over.
     func beginOpening() throws {
         try db.execute(
             sql: """
@@ -194,8 +194,9 @@ struct DeviceStateTable {
 
     /// Starts a reread at the log's start. The reason `newHistory` is kept over a later one.
     ///
-    /// A new history gives out the sequences anew, so what proved the old one is forgotten. After
-    /// other reasons it stays: rows that the server loses meanwhile must not pass for deleted ones.
+    /// A new history assigns the sequences again, so what proved the old history is forgotten.
+    /// After other reasons it stays: rows that the server loses meanwhile must not pass for deleted
+    /// ones.
     ///
     /// - Parameter epoch: the server's epoch; nil keeps the known one.
     func beginReread(_ reason: RereadReason, epoch: String?) throws {
