@@ -7,7 +7,7 @@ import Testing
 struct ConsumerTests {
     private static let root = URL(filePath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent()
-    /// Of one resolution; all packages are fetched anew where nothing is cached.
+    /// Of one resolution; without a cache, all packages are fetched again.
     private static let limit: Duration = .seconds(180)
 
     @Test(

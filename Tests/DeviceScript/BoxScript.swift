@@ -146,7 +146,7 @@ package struct BoxScript: Sendable, CustomStringConvertible {
                 SELECT '\(fresh)', place, 's\(number)' FROM boxes WHERE id = \(ownBox(order))
                 """)
         case 12:
-            // The same box anew, without what the server has made of it.
+            // The same box again, without what the server has made of it.
             return .edit(
                 """
                 INSERT OR REPLACE INTO boxes (id, place, name)

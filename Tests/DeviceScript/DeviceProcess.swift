@@ -15,7 +15,7 @@ package enum DeviceProcess {
         package var wasKilled: Bool { signal == SIGKILL }
         package var isSuccess: Bool { signal == 0 && status == 0 }
 
-        /// The number behind a word.
+        /// The number after a word.
         package func number(_ word: String) -> Int? {
             lines.first { $0.hasPrefix(word + " ") }?.split(separator: " ").dropFirst().first
                 .flatMap { Int($0) }
@@ -28,7 +28,7 @@ package enum DeviceProcess {
 
     /// - Parameter output: a file that gets what it prints.
     package static func run(_ arguments: [String], output: String) async throws -> End {
-        // Beside the binary of the tests, wherever that was built.
+        // In the folder of the tests' binary.
         let tests = URL(
             filePath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
         let program = tests.deletingLastPathComponent().appending(component: "device-chaos").path

@@ -17,7 +17,7 @@ struct ConfigurationPageTests {
     }
 
     private static let page = "Docs/configuration.md"
-    /// What each service reads beside `CommonSettings.all`.
+    /// What each service reads in addition to `CommonSettings.all`.
     private static let own: [String: [any DescribedSetting]] = [
         "gateway": GatewaySettings.all, "auth": AuthService.settings,
         "upload": UploadService.settings, "download": DownloadService.settings,

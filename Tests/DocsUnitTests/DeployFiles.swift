@@ -68,7 +68,7 @@ enum Dockerfile {
         var entrypoint: [String] { arguments(after: "ENTRYPOINT ") }
         var healthcheck: [String] { arguments(after: "CMD ") }
 
-        /// The list behind a word, as in `ENTRYPOINT ["a", "b"]`.
+        /// The list after a word, as in `ENTRYPOINT ["a", "b"]`.
         private func arguments(after word: String) -> [String] {
             guard let line = lines.last(where: { $0.contains(word) }),
                 let list = line.components(separatedBy: word).last

@@ -24,7 +24,7 @@ struct MethodsTests {
             "\($0.output.3) \($0.output.1) \($0.output.2)"
         }
         #expect(defined.count > 10)
-        // Settings name methods, of which each service has a list.
+        // Settings name methods. Each service has a list of them.
         for method in source.matches(of: /static let (\w+) = RPCMethod</) {
             let name = "\(method.output.1).name"
             #expect(source.contains(name + ",") || source.contains(name + "]"), "\(name)")

@@ -110,7 +110,7 @@ struct StandbyStateTests {
     @Test("A lag that lasts is told in bounded memory, as long as it is and no longer")
     func longLag() {
         var lag = ReplayLag()
-        // The standby is 1000 looks behind, all the time.
+        // The standby always lags by 1000 looks.
         for look in 0..<5000 {
             lag.record(
                 primary: Int64(look), standby: Int64(max(0, look - 1000)),

@@ -8,8 +8,8 @@ import Testing
 
 @Suite("Devices prove equality", .timeLimit(.minutes(5)))
 struct DevicesProveEquality {
-    /// Neither side knows what it lacks: rows are altered behind the back of the library, and
-    /// behind that of the services.
+    /// Neither side knows what it lacks: rows are altered without the library's or the services'
+    /// knowledge.
     @Test("P8: a row that differs on either side is found, and both sides end alike")
     func altered() async throws {
         try await withStack { stack, postgres in

@@ -68,7 +68,7 @@ struct OperatorsAreRecorded {
             #expect(rows.first { $0.outcome == "failed" }?.code == "RegistrationError")
             let operations = rows.compactMap(\.operation)
             #expect(Set(operations).count * 2 == operations.count)
-            // Older rows are told of, and reached by their cursor.
+            // The answer says that there are older rows; a cursor reaches them.
             let (_, text) = try await runProgram(
                 "oversync", ["audit", "--limit", "2", "--database", stack.database])
             #expect(text.contains("there are older rows: --before "))

@@ -148,7 +148,7 @@ struct RightsChange {
     }
 
     /// Two Download replicas and Upload take the configuration up when they look, within five
-    /// seconds; devices follow whichever they meet.
+    /// seconds; devices follow the one that they meet.
     @Test("a changed configuration is followed, whichever replica has taken it up")
     func byConfiguration() async throws {
         try await Self.withPeople { stack, phone, laptop in

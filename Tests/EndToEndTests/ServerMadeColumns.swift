@@ -70,7 +70,7 @@ struct ServerMadeColumns {
             #expect(try await database.row(1) == "10.01|1|open|2")
             #expect(try await database.made(1) == made)
 
-            // So is one that is edited before the device has read it.
+            // The same holds for a row that is edited before the device has read it.
             try await database.insert(2)
             try await engine.sendChanges()
             try await database.execute("UPDATE invoices SET total = '3' WHERE number IS NULL")

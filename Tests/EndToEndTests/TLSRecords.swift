@@ -9,7 +9,7 @@ struct TLSRecords {
     private(set) var applicationBytes = 0
     private var type: UInt8 = 0
     private var header: [UInt8] = []
-    /// Bytes of the record that are still to come behind its header.
+    /// Bytes of the record that are still to come after its header.
     private var rest = 0
 
     /// - Returns: how many of these bytes are application data.

@@ -13,7 +13,7 @@ struct Mutator {
 
     private var random = SeededGenerator(seed: 23)
 
-    /// - Parameter other: another input, of which parts may be taken.
+    /// - Parameter other: another input, whose parts may be used.
     mutating func mutation(of input: [UInt8], with other: [UInt8], atMost bytes: Int) -> [UInt8] {
         var input = input
         for _ in 1...Int.random(in: 1...4, using: &random) { change(&input, other) }

@@ -19,7 +19,7 @@ final class Conversation: Sendable {
 
     func user(_ name: String) -> String { "\(name)-\(mark)" }
 
-    /// Of which its numbers are made, so that no other conversation has them.
+    /// The source of its numbers, so that no other conversation has the same.
     var base: Int { Int(mark.prefix(8), radix: 16) ?? 0 }
 
     /// A row key: the same number, the same UUID.

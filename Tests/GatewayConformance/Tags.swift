@@ -23,7 +23,7 @@ enum Tags {
             guard let pair = first.headers["oversync-history"], pair.hasPrefix("2-") else {
                 return talk.note("no pair: \(first.headers)")
             }
-            // The same change, the same tag; a window's end is told on each of its pages.
+            // The same change, the same tag; each page of a window names the window's end.
             expect(try await header(phone, "sync/download?after=0"), pair, talk)
             expect(try await header(phone, "sync/download?after=0&limit=1"), pair, talk)
             expect(try await header(phone, "sync/bootstrap"), pair, talk)

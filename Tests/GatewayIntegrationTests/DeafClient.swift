@@ -5,7 +5,7 @@ import NIOSSL
 /// A client that says something, hears the beginning of the answer, and reads nothing more: it does not hear a
 /// goodbye, and does not answer one.
 struct DeafClient {
-    /// What an HTTP/2 client says first: the preface, and settings of which it leaves all as they are.
+    /// What an HTTP/2 client says first: the preface, and empty settings.
     static let http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0"
 
     private let channel: any Channel

@@ -77,7 +77,7 @@ struct HeldBodyTests {
         }
     }
 
-    /// So many connections at once.
+    /// The number of connections at once.
     private static func withOpen(
         _ count: Int, _ gateway: RunningGateway, _ open: [RawConnection] = [],
         _ body: ([RawConnection]) async throws -> Void

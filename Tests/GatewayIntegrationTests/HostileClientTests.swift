@@ -56,7 +56,7 @@ struct HostileClientTests {
             let answer = try await RawConnection.exchange(
                 gateway,
                 "POST /sync/upload HTTP/1.1\r\nHost: localhost\r\n" + rest + Self.health + "\r\n")
-            // One refusal or none; nothing that came behind it was taken for a request.
+            // One refusal or none; nothing that came after it was taken for a request.
             #expect(answer.isEmpty || answer.hasPrefix("HTTP/1.1 4"), "\(answer)")
             #expect(answer.ranges(of: "HTTP/1.1 ").count <= 1, "\(answer)")
         }

@@ -13,7 +13,7 @@ import Testing
 /// A gateway that takes tokens of other issuers.
 @Suite(.timeLimit(.minutes(2)))
 struct IssuerTests {
-    /// An Upload service that records who asks, and binds devices as it is told.
+    /// An Upload service that records who asks, and binds devices as instructed.
     private final class Upload: Sendable {
         private struct State {
             var caller: CallerIdentity?

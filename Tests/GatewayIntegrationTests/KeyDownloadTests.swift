@@ -110,7 +110,7 @@ struct KeyDownloadTests {
             #expect(try await flaw(set) == nil)
             let large = set + String(repeating: " ", count: KeyDownload.maximumBytes)
             #expect(try await flaw(large)?.contains("larger than") == true)
-            // Keys, and none of the issuer's algorithms.
+            // Keys, but not for the issuer's algorithms.
             #expect(try await flaw(TestKey.set([TestKey("EdDSA", kid: "k")])) != nil)
         }
     }

@@ -20,7 +20,7 @@ struct RunningGateway: Sendable {
     static let secret = "a secret that all of these tests share"
 
     let port: Int
-    /// Nil where administrators have none of their own.
+    /// Nil if administrators have no port of their own.
     let adminPort: Int?
     let client: HTTPClient
     let log: CapturedLog
@@ -148,7 +148,7 @@ struct RunningGateway: Sendable {
 /// Runs a gateway for `body`.
 ///
 /// - Parameters:
-///   - environment: settings besides the ones that every test needs.
+///   - environment: settings in addition to those that every test needs.
 ///   - upstreams: the services that answer, by name. Calls to others find nobody.
 func withGateway(
     _ environment: [String: String] = [:], upstreams: [String: RPCRouter] = [:],

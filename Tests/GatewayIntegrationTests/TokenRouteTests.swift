@@ -179,8 +179,7 @@ struct TokenRouteTests {
             }
             #expect(Array(statuses.prefix(4)) == [401, 401, 401, 401])
             #expect(statuses.last == 429)
-            // Bearer tokens that were never verified share the allowance, and so do missing
-            // credentials.
+            // Unverified bearer tokens and missing credentials share the allowance.
             #expect(try await post(gateway, Self.rest).status == 429)
             #expect(gateway.refusals("too_many_rejections") > 0)
         }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Gateway
 
-/// Which keys of a published set check tokens, and of which algorithms.
+/// Which keys of a published set check tokens, and with which algorithms.
 struct KeySetTests {
     private static let fitting: [String: [TokenAlgorithm]] = [
         "RS256": [.rs256, .ps256], "PS256": [.rs256, .ps256], "ES256": [.es256],

@@ -41,7 +41,7 @@ struct Export: Sendable {
             logger: quiet)
     }
 
-    /// The lines of `/metrics` that tell of lost spans, and are not 0.
+    /// The lines of `/metrics` that count lost spans, and are not 0.
     var lost: [String] {
         registry.rendered().split(separator: "\n").filter {
             $0.hasPrefix("oversync_otlp_lost_spans_total{") && !$0.hasSuffix(" 0")

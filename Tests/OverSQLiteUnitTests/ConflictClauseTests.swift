@@ -6,13 +6,13 @@ import Testing
 @testable import OverSQLite
 
 /// Tables and triggers of the app's that leave rows out, replace others, or end the transaction:
-/// none of it happens to the server's rows without a trace.
+/// the server's rows do not suffer any of this without a trace.
 @Suite struct ConflictClauseTests {
     private static func user(_ number: Int, _ name: String, age: String = "1") -> String {
         #"{"id":"\#(key(number))","name":"\#(name)","age":\#(age)}"#
     }
 
-    /// - Parameter columns: of the table, beside its key.
+    /// - Parameter columns: of the table, except its key.
     private func device(
         _ columns: String = "name TEXT, age INTEGER", triggers: String = ""
     ) throws -> Device {

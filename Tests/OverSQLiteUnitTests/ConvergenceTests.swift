@@ -140,7 +140,7 @@ import Testing
     static func disturb(
         _ device: Device, _ gateway: InMemoryGateway, _ random: inout SeededGenerator
     ) async throws {
-        // A fault set up while nothing waited meets a later upload, whoever's it is.
+        // A fault set up while nothing waited meets a later upload, of any device.
         do {
             switch Int.random(in: 0..<8, using: &random) {
             case 0: try await device.sync()

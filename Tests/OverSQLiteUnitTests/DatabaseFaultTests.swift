@@ -166,7 +166,7 @@ import Testing
         let engine = device.engine
         async let sending: Void = engine.sendChanges()
         for await _ in isHeld.stream { break }
-        // Nobody looks, and yet it is told that nothing gets through.
+        // Nobody looks, and yet the status says that nothing gets through.
         await device.clock.waitForSleeper()
         device.clock.advance(seconds: 600)
         await EngineTests.status(engine) { $0.lastError == .noProgress(seconds: 600) }

@@ -4,7 +4,8 @@ import Testing
 
 @testable import OverSQLite
 
-/// Changes given up of which the server may have heard all the same: device and server must agree in the end.
+/// Discarded changes that the server may have received all the same: device and server must agree
+/// in the end.
 @Suite(.timeLimit(.minutes(1))) struct DiscardInDoubtTests {
     private static let edits = [
         "UPDATE users SET name = 'x'", "DELETE FROM users",

@@ -109,7 +109,7 @@
                 #expect(error == .diskFull)
                 #expect(engine.status.lastError == .diskFull)
                 #expect(error?.retriesByItself == true)
-                // The app is told by its own statement.
+                // The app learns it from its own statement.
                 await #expect(throws: DatabaseError.self) {
                     try await database.write {
                         try $0.execute(

@@ -5,7 +5,7 @@ import OverSQLiteTestSupport
 import Testing
 import TestSupport
 
-/// Byte for byte: a device compares the text of its triggers and makes those anew that differ.
+/// Byte for byte: a device compares the text of its triggers and makes those that differ again.
 @Suite("A device's triggers are as recorded in Golden/")
 struct GoldenTriggerTests {
     @Test(arguments: DeviceSchema.all)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import OverSQLite
 
-/// Rows that wait are told of: which, why, and what would help.
+/// Held rows are reported: which, why, and what would help.
 @Suite struct HeldRowTests {
     @Test("a child without its parent is listed with the row that is missing, until that comes")
     func missingParent() async throws {

@@ -67,8 +67,9 @@ import Testing
         #expect(try history(device)?.sequence == Int64(device.gateway.logCount()))
     }
 
-    /// Of several lost versions of a row the newest one comes back, whichever device comes first: a
-    /// device that knew an older one does not send that over it, and a deletion is one too.
+    /// Of several lost versions of a row the newest one comes back, no matter which device comes
+    /// first: a device that knew an older one does not send that over it, and a deletion is one
+    /// too.
     @Test(
         "P7: devices that knew different versions of a lost row agree on the newest one",
         arguments: [true, false], [0, 1])

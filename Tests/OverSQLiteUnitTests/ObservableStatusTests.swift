@@ -8,7 +8,8 @@ import Testing
 
 /// The status as views observe it.
 @MainActor @Suite(.timeLimit(.minutes(1))) struct ObservableStatusTests {
-    /// Returns when the observed status is as wished, looking only when it is told of a change.
+    /// Returns when the observed status is as wished, looking only after a notification of a
+    /// change.
     private static func status(
         _ sync: ObservableSyncStatus, until isReached: @escaping @Sendable (SyncStatus) -> Bool
     ) async {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import OverSQLite
 
-/// Migrations that make a table anew, by the twelve steps of SQLite's manual.
+/// Migrations that rebuild a table, by the twelve steps of SQLite's manual.
 @Suite struct RebuiltTableTests {
     private static let schema = """
         CREATE TABLE chats (id TEXT PRIMARY KEY NOT NULL, title TEXT, mode TEXT);

@@ -5,7 +5,7 @@ import Testing
 
 @testable import OverSQLite
 
-/// Tables that are made anew with other unique values: the server's cannot be written one by one
+/// Tables that are rebuilt with other unique values: the server's cannot be written one by one
 /// to learn what differs.
 @Suite struct RebuiltUniqueTests {
     private static let columns = "id TEXT PRIMARY KEY NOT NULL, pos, flag TEXT, note TEXT"

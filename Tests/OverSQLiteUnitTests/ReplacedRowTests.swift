@@ -5,10 +5,10 @@ import Testing
 
 @testable import OverSQLite
 
-/// Rows that SQLite removes by itself, for OR REPLACE, whichever unique index they are in.
+/// Rows that SQLite removes by itself for OR REPLACE, in any unique index.
 @Suite struct ReplacedRowTests {
     struct Case: Sendable, CustomTestStringConvertible {
-        /// Columns besides the key, and indexes.
+        /// Columns other than the key, and indexes.
         var columns: String
         var indexes = ""
         /// Values of the first row, and of the one that replaces it.

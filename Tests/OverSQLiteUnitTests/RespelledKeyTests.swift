@@ -5,7 +5,7 @@ import Testing
 
 @testable import OverSQLite
 
-/// Keys that an app spells anew, and keys that a collation would confuse.
+/// Keys that an app respells, and keys that a collation would confuse.
 @Suite struct RespelledKeyTests {
     private static let count = 120
 

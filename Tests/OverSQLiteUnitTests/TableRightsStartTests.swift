@@ -166,7 +166,7 @@ extension RightsTesting {
     }
 }
 
-/// Several gateways, one of which is asked.
+/// Several gateways; one of them is asked.
 private final class Replicas: HTTPTransport {
     let asked: LockedValue<InMemoryGateway>
 

@@ -15,7 +15,7 @@ import Testing
     /// Rounds in which everything comes to rest; each may send what the one before made of a conflict.
     private static let lastRounds = 10
 
-    /// What happens to the server beside.
+    /// What happens to the server meanwhile.
     enum Weather: CaseIterable, Sendable { case calm, forgetful, restored }
 
     private struct Undecided: Error {}
@@ -77,7 +77,7 @@ import Testing
             }
         }
         for device in devices { try Self.expectRows(of: gateway, on: device) }
-        // P8: whatever happened, nobody is told of a row that differs.
+        // P8: whatever happened, no row is reported as different.
         for device in devices {
             let report = try await device.engine.verify(deep: true)
             #expect(report.tables.allSatisfy { $0.differingRows == 0 }, "\(report)")
@@ -146,7 +146,7 @@ import Testing
 }
 
 extension Conflict {
-    /// A column of numbers, of whichever table it is.
+    /// A column of numbers, of any table.
     fileprivate var seven: [String: DatabaseValue] {
         [table == "users" ? "age" : "likes": 7.databaseValue]
     }

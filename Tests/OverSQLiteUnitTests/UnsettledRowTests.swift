@@ -8,7 +8,7 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct UnsettledRowTests {
     private struct Undecided: Error {}
 
-    /// A resolver that fails until it is told otherwise.
+    /// A resolver that fails until it is switched over.
     private struct Resolver {
         let resolution = LockedValue<ConflictResolution?>(nil)
 

@@ -12,7 +12,7 @@ import Testing
                 _ = try await connection.run(names)
             }
             let prepared = try await connection.run(names)
-            // Behind a `~` stands what tells a name's later statement from its earlier one.
+            // After a `~` comes what distinguishes a name's later statement from its earlier one.
             let found = try (0..<prepared.rowCount).map { row in
                 String(try prepared.string(row, 0).prefix { $0 != "~" })
             }

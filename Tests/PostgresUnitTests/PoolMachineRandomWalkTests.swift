@@ -153,7 +153,7 @@ private struct Walk {
         #expect(statistics.connecting == opening.count)
         #expect(statistics.idle == open.count - borrowed.count)
         let free = open.count - borrowed.count - checking.count
-        // Somebody waits beside a free connection only if a check is made for them.
+        // Somebody waits despite a free connection only if a check is made for them.
         #expect(free == 0 || waiting.count <= checking.count)
         #expect(waiting.isEmpty || pool.nextTick != nil, "nothing would end the wait")
         // After the bridge nobody waits for nothing, from the next event on, which is due.

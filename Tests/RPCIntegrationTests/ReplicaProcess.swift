@@ -15,7 +15,7 @@ final class ReplicaProcess: Sendable {
                 try Self.executable(), [directory.path, name] + (user.map { ["\($0)"] } ?? [])))
     }
 
-    /// Beside the binary of the tests, wherever that was built.
+    /// In the folder of the tests' binary.
     static func executable() throws -> String {
         let tests = URL(
             filePath: try FileManager.default.destinationOfSymbolicLink(
@@ -25,8 +25,8 @@ final class ReplicaProcess: Sendable {
 
     func send(_ signal: Int32) { running.send(signal) }
 
-    /// Stops it without its knowing; returns when none of its threads runs. On busy processors that
-    /// takes a while after the signal.
+    /// Stops it without its knowing; returns when all its threads have stopped. On busy processors
+    /// that takes a while after the signal.
     func freeze() async throws {
         send(SIGSTOP)
         try await eventually { running.isStopped }

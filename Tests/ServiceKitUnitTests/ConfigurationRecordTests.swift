@@ -45,7 +45,7 @@ struct ConfigurationRecordTests {
         let kept = try Self.settings(["T_TEXT": "\0" + long])
         let text = try #require(kept["T_TEXT"])
         #expect(text.hasPrefix(String(repeating: "ö", count: 100) + "… (1000 bytes, hash "))
-        // A change behind what is kept is a change all the same.
+        // A change after the part that is kept is a change all the same.
         let other = try Self.settings(["T_TEXT": "\0" + long.dropLast() + "ä"])["T_TEXT"]
         #expect(other?.count == text.count && other != text)
     }

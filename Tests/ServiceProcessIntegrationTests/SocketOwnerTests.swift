@@ -26,7 +26,7 @@ struct SocketOwnerTests {
         try await third.logged("rpc listening")
         third.send(SIGKILL)
         try await eventually("the third is gone") { !third.isRunning }
-        // A container that is made anew has another name. What the former left goes.
+        // A container that is created again has another name. What the former left goes.
         let other = try await ServiceRun(
             .upload, environment.merging(["OVERSYNC_REPLICA": "two"]) { $1 }, in: folder)
         try await other.logged("rpc listening")

@@ -6,7 +6,7 @@ import TestSupport
 
 @Suite("Migrations whose program dies in their middle")
 struct KilledMigrationTests {
-    /// Ends the session of a migrator behind the statement that it names, as kill -9 ends it.
+    /// Ends the session of a migrator after the statement that it names, as kill -9 ends it.
     private static let trap = """
         CREATE SCHEMA trap;
         CREATE SEQUENCE trap.statements;

@@ -121,7 +121,7 @@ struct TableAccessTests {
         let catalog = Catalog(tables: [notes, audits])
         let all = catalog.readableTables(to: Self.caller("x", "y", ["staff", "more"]))
         #expect(all.names == ["s.audits", "s.notes"])
-        // Of "s.audits\ns.notes\n": it must never change, or every device reads anew.
+        // Of "s.audits\ns.notes\n": it must never change, or every device reads everything again.
         #expect(all.fingerprint == "82678815ede1b254")
         #expect(
             Catalog(tables: [audits, notes]).readableTables(to: Self.caller("x", "y", ["staff"]))

@@ -57,7 +57,7 @@ import Testing
         let output = BatchedLogOutput(descriptor: ends.writer)
         output.write(Self.line(1), at: .info)
         #expect(ends.read() == Self.line(1))
-        // And so is the next, when the thread had nothing to do meanwhile.
+        // The next is too, if the thread had nothing to do meanwhile.
         output.write(Self.line(2), at: .warning)
         #expect(ends.read() == Self.line(2))
     }

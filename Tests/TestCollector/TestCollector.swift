@@ -6,7 +6,7 @@ import Protos
 import SwiftProtobuf
 import Synchronization
 
-/// A collector of OTLP behind real sockets: decodes what it gets, and answers as a test says.
+/// A collector of OTLP on real sockets: decodes what it gets, and answers as a test says.
 package final class TestCollector: Sendable {
     package enum Answer: Sendable {
         case taken

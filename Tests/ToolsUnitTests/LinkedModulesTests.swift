@@ -91,7 +91,7 @@ private struct Program {
         }
     }
 
-    /// The module's name behind a `$`.
+    /// The module's name after a `$`.
     private static func module(in bytes: UnsafeRawBufferPointer, at start: Int) -> String? {
         guard start < bytes.count, bytes[start] == UInt8(ascii: "s") else { return nil }
         var position = start + 1

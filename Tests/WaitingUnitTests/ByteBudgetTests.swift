@@ -67,7 +67,7 @@ import Waiting
         #expect(throws: ByteBudget.Excess.share) { try second.hold(0, expected: 26) }
         try second.hold(5, room: 25)
         #expect(budget.inUse(by: "ada") == 20)
-        // Whoever holds nothing else is not asked for room, only for what it announces.
+        // A holder of nothing else is not asked for room, only for what it announces.
         let third = budget.open(for: "joe")
         #expect(throws: ByteBudget.Excess.total) { try third.hold(0, expected: 491) }
         try third.hold(0, expected: 490, room: 2000)

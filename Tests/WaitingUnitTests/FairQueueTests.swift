@@ -354,7 +354,7 @@ private struct QueueWalk {
         waiting[user]?[index].load = load
     }
 
-    /// The requests of a user's next turn: as many as fit, and none behind one that does not.
+    /// The requests of a user's next turn: as many as fit, and none after one that does not.
     private func next(of user: UserID) -> [Int] {
         let requests = waiting[user] ?? []
         guard var sum = requests.first?.load else { return requests.prefix(1).map(\.id) }

@@ -59,7 +59,7 @@ struct StringScanTests {
         Array("0123456789abcdefABCDEFg".utf8).randomElement(using: &generator) ?? 0
     }
 
-    /// The string with this content, and more behind it, at each place of a word.
+    /// The string with this content, and more after it, at each place of a word.
     private func compare(_ content: [UInt8], sourceLocation: SourceLocation = #_sourceLocation) {
         for indent in 0..<8 where indent == 0 || content.count.isMultiple(of: 5) {
             var bytes = Array(repeating: UInt8(ascii: " "), count: indent)

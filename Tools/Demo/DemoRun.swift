@@ -31,7 +31,7 @@ package struct DemoRun {
 
     /// Runs everything.
     ///
-    /// - Returns: whether all copies are equal and the other user has none of it.
+    /// - Returns: whether all copies are equal and the other user has no rows.
     package func run() async throws -> Bool {
         do {
             let isEqual = try await play()

@@ -13,7 +13,7 @@ enum OfflineEdits {
         try db.execute(sql: "DELETE FROM languages WHERE alpha_3 = 'tlh'")
         // Deleted on both.
         try db.execute(sql: "DELETE FROM languages WHERE alpha_3 = 'zxx'")
-        // Deleted and made anew before the server ever heard of it.
+        // Deleted and created again before the server ever heard of it.
         try recreateCurrency(db, "EUR", note: "made anew \(run)")
         // Many rows at once.
         try set(db, "languages", "note", "reviewed \(run)", where: "scope = 'M'")

@@ -1,7 +1,7 @@
 import Crypto
 import Foundation
 
-/// One digest over all rows of a table, the same for the same rows wherever they are.
+/// One digest over all rows of a table. Equal rows give equal digests in every database.
 struct TableDigest: Hashable, Sendable {
     private(set) var rows = 0
     private(set) var hex = ""

@@ -6,7 +6,7 @@ import X509
 
 /// A certificate authority for this machine alone, and a certificate for its loopback names.
 package struct DevelopmentCertificates: Sendable {
-    /// How long they are good: they are made anew when less than a tenth of it is left.
+    /// How long they are valid. They are replaced when less than a tenth of that time is left.
     private static let lifetimeDays = 365.0
 
     package let authority: String

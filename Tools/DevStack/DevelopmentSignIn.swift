@@ -19,7 +19,8 @@ package actor DevelopmentSignIn {
     private let device: String
     private var current: (token: String, until: Date)?
 
-    /// - Parameter stack: finds the stack; asked for each new token, for it may have been started anew.
+    /// - Parameter stack: finds the stack; asked for each new token, because the stack may have
+    ///   been restarted.
     package init(
         stack: @escaping @Sendable () throws -> StackAddress, user: String, device: String
     ) {

@@ -11,7 +11,7 @@ package enum FreePort {
     private static let attempts = 100
 
     /// A port that is free, and is likely to stay so until a server listens on it, and while that server is started
-    /// again: none of those that the system gives to every connection that is made.
+    /// again: it is outside the range from which the system takes ports for outgoing connections.
     ///
     /// - Throws: `StackError` if there is none.
     package static func find() throws -> Int {

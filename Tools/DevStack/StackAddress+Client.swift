@@ -39,7 +39,7 @@ extension StackAddress {
         }
     }
 
-    /// Waits until the gateway says that it and everything behind it is ready.
+    /// Waits until the gateway says that it and all services are ready.
     ///
     /// Asks again and again: a process that is coming up sends no event to wait for.
     package func waitUntilReady() async throws {

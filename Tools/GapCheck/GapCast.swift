@@ -79,7 +79,7 @@ private struct DeviceMaker {
         return writers
     }
 
-    /// Two of each kind, of which one comes late; and the first writer, which reads what others wrote.
+    /// Two of each kind, one of them late; and the first writer, which reads what others wrote.
     func readers(beside writers: [Writer], latecomerAt start: Int64) async throws -> [FeedReader] {
         let own = writers[0].device
         return [

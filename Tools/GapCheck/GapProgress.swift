@@ -26,7 +26,7 @@ package final class GapProgress: Sendable {
     func sendAgain() { repeats.add(1, ordering: .relaxed) }
     func move(_ reader: String, to cursor: Int64) { cursors.withLock { $0[reader] = cursor } }
 
-    /// The reader that is the furthest behind, and its cursor. Readers that have not begun do not count.
+    /// The slowest reader, and its cursor. Readers that have not begun do not count.
     var slowest: (name: String, cursor: Int64)? {
         cursors.withLock { cursors in
             cursors.min { ($0.value, $0.key) < ($1.value, $1.key) }.map { ($0.key, $0.value) }

@@ -3,11 +3,11 @@ package struct RestoreReport: Sendable, Codable {
     package let seed: UInt64
     /// Changes that the server had acknowledged, of the whole run so far.
     package var acknowledged = 0
-    /// Rows of which PostgreSQL has lost the last acknowledged change.
+    /// Rows whose last acknowledged change PostgreSQL has lost.
     package var lost = 0
     /// Lost rows that came back from devices.
     package var restored = 0
-    /// Rows of which the devices that had lost changes reported that they sent them again. Where
+    /// Rows that the devices with lost changes reported to have sent again. Where
     /// others were first, a device has fewer to send; where several were at once, a row counts for
     /// each.
     package var reported = 0

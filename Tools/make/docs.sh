@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the documentation of the products for apps with docc, and merges it into one archive. Any warning fails it, such
-# as a link that leads nowhere, and so does a public symbol without a place among the topics of its page.
+# Builds the documentation of the products for apps with docc, and merges it into one archive. Any
+# warning fails it, such as a broken link. So does a public symbol without a place among the topics
+# of its page.
 #
 # usage: docs.sh [output folder]; by default .oversync/docs
 set -euo pipefail

@@ -28,7 +28,7 @@ step() {
 
 cat <<'SVG'
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 960 420" role="img" aria-labelledby="title">
-<title id="title">Devices talk to the gateway by HTTPS. Behind it Upload writes to PostgreSQL, Download reads from it, Auth keeps signing keys. Back ends write plain SQL to the same PostgreSQL.</title>
+<title id="title">Devices talk to the gateway by HTTPS. Behind it, Upload writes to PostgreSQL, Download reads from it, Auth keeps signing keys. Back ends write plain SQL to the same PostgreSQL.</title>
 <style>
 text { font: 13px system-ui, sans-serif; text-anchor: middle; fill: #1f2328 }
 .title { font-weight: 600 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Says for whom a build is about to wait. SwiftPM's own words for it come without the end of a line, and so late or
-# never to whoever collects lines.
+# Says which process a build is about to wait for. SwiftPM's own message has no line end, so a
+# program that collects lines shows it late or never.
 set -euo pipefail
 
 lock=.build/.lock

@@ -1,8 +1,8 @@
 import Foundation
 import ServiceKit
 
-/// The commands of `oversync-dev`. If it is installed next to `oversync`, this program runs them,
-/// and links none of them: `oversync dev` is `oversync-dev dev`.
+/// The commands of `oversync-dev`. If it is installed next to `oversync`, this program runs them
+/// without linking them: `oversync dev` is `oversync-dev dev`.
 enum DevelopmentCommands {
     static let program = "oversync-dev"
     static let names: Set = [

@@ -7,7 +7,7 @@ import OverSQLiteAsyncHTTP
 import OverSQLiteTestSupport
 import Testing
 
-/// The device works with a server that has none of our additions, over real HTTP.
+/// The device works with a server without our additions, over real HTTP.
 @Suite("Reference server", .timeLimit(.minutes(2))) struct ReferenceServerTests {
     @Test("Two devices sync rows, edits, deletes and children; every character and digit arrives")
     func roundTrip() async throws {

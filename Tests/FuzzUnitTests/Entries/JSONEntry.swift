@@ -2,8 +2,8 @@ import Foundation
 import WireJSON
 
 extension FuzzEntry {
-    /// The JSON reader, which both ends have: it agrees with itself, whichever way a value is read,
-    /// and takes nothing that Foundation refuses.
+    /// The JSON reader, which both ends have: all its ways to read a value agree, and it takes
+    /// nothing that Foundation refuses.
     static let json = FuzzEntry(
         "json", mostBytes: 4096,
         now: { bytes in

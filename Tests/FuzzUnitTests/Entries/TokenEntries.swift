@@ -43,7 +43,7 @@ extension FuzzEntry {
             try hold(caller.expires > TokenProbe.now - 60, "a token that is over gets in")
         })
 
-    /// A set of published keys: none of them has signed what nobody signed.
+    /// A set of published keys: no key verifies what nobody signed.
     static let keys = FuzzEntry(
         "keys", mostBytes: 4096,
         later: { bytes in

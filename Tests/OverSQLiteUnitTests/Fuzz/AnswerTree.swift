@@ -1,7 +1,7 @@
 import SeededRandom
 import WireJSON
 
-/// An answer's JSON, of which each value can be replaced or left out.
+/// An answer's JSON. Each of its values can be replaced or left out.
 indirect enum AnswerTree {
     case object([(key: String, value: AnswerTree)])
     case array([AnswerTree])

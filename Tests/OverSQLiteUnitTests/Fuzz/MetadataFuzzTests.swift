@@ -89,7 +89,7 @@ import Testing
     ///
     /// - Parameters:
     ///   - edits: whether the repair must keep the edits.
-    ///   - untold: how the names of the edits begin of which the damage leaves no trace.
+    ///   - untold: prefixes of the names of edits that the damage leaves no trace of.
     private func meet(
         _ damage: String, _ policy: ConflictPolicy, edits: Bool = true, untold: [String] = []
     ) async throws -> String? {
@@ -129,7 +129,7 @@ import Testing
         return nil
     }
 
-    /// SQL that makes a table anew without what keeps a column from holding any value.
+    /// SQL that rebuilds a table without what keeps a column from holding any value.
     private func loosened(_ table: String, _ database: DatabaseQueue) throws -> String {
         let found = try database.read { db -> String? in
             try String.fetchOne(
@@ -218,14 +218,14 @@ import Testing
         }
     }
 
-    /// The edits of which some damage leaves no trace but a row that is missing. A row that the
+    /// The edits that some damage leaves no trace of except a missing row. A row that the
     /// disk has lost is missing, too.
     private static let untold = [
         "DROP TABLE _sync_log": "unfolded delete", "DELETE FROM _sync_log": "unfolded delete",
         "DROP TABLE _sync_pending": "folded delete", "DELETE FROM _sync_rows": "unfolded delete",
     ]
 
-    /// SQL that makes a table anew with each row twice.
+    /// SQL that rebuilds a table with each row twice.
     private func doubled(_ table: String, _ database: DatabaseQueue) throws -> String {
         let loose = try loosened(table, database)
             .replacing(" PRIMARY KEY", with: "").replacing(" WITHOUT ROWID", with: "")

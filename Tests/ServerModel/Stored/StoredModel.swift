@@ -7,7 +7,7 @@ package struct StoredModel {
     private struct Log {
         var entries: [Entry] = []
         var newest: [RowName: Int] = [:]
-        /// Tables of which some row came out otherwise than it was sent: own changes come back.
+        /// Tables with a row that came out otherwise than it was sent: own changes come back.
         var returned: Set<Table> = []
     }
 

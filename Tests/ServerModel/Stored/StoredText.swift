@@ -52,7 +52,7 @@ extension StoredModel {
             + "WHERE id = '\(name.keyText)'"
     }
 
-    /// None of the values has a quote in it, nor a backslash.
+    /// The values contain neither quotes nor backslashes.
     private static func literal(_ json: String) -> String {
         json.first == "\"" ? "'\(json.dropFirst().dropLast())'" : json
     }

@@ -142,7 +142,7 @@ struct CompactionTests {
             try await database.upload("ann", change(3, "DELETE", "notes", id("a1"), base: 1))
             try await database.upload("ann", change(4, "INSERT", "notes", id("a3"), "{}"))
             let compaction = try await SyncedDatabase.connect(database.url)
-            // Holds the page up behind the state of the log, which was read before it.
+            // Holds the page up after it has read the state of the log.
             try await compaction.execute(
                 script: "BEGIN; LOCK TABLE sync.change_log IN ACCESS EXCLUSIVE MODE")
             async let page = database.answer("ann", after: 2)
@@ -179,7 +179,8 @@ struct CompactionTests {
                 UPDATE sync.scope SET floor_seq = 3;
                 COMMIT
                 """
-            // Whoever waits for a lock gets it in turn: the page's statements, compaction, the page's large rows.
+            // Those that wait for a lock get it in turn: the page's statements, compaction, the
+            // page's large rows.
             try await gate.execute(script: lock)
             async let page = database.answer("ann", after: 1)
             try await database.expectWaiting(1)

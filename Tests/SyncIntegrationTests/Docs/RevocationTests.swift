@@ -22,7 +22,7 @@ import Testing
     private static func run(
         _ command: String, device: String, _ database: SyncedDatabase
     ) async throws -> String {
-        // Next to the binary of the tests, wherever that was built.
+        // In the folder of the tests' binary.
         let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let programs = URL(filePath: tests).deletingLastPathComponent()
         let words = command.replacing("\"$DATABASE\"", with: database.url)

@@ -204,7 +204,7 @@ struct AtomicPageTests {
 }
 
 extension AtomicPageTests {
-    /// A payload of about a megabyte, of which eight fill a page.
+    /// A payload of about a megabyte; eight of them fill a page.
     private static let large = #"{"value":"\#(String(repeating: "x", count: 1_000_000))"}"#
 
     private static func upload(

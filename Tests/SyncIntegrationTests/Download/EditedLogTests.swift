@@ -9,7 +9,7 @@ import Testing
 @testable import DownloadService
 @testable import UploadService
 
-/// None of it comes about by itself; an operator who mends a database by hand may leave it.
+/// This never happens by itself; an operator who repairs a database manually may leave it.
 @Suite("A sidecar whose tables were edited by hand")
 struct EditedLogTests {
     @Test(

@@ -214,7 +214,7 @@ struct HeadsTests {
             _ = try await database.pull("ann")
             async let page = database.pull("ann") { ($0.after, $0.waitSeconds) = (1, 50) }
             while database.heads.waiting == 0 { await Task.yield() }
-            // Other tests write to the same cluster: a moment is wanted in which none of them did.
+            // Other tests write to the same cluster: the test needs a moment without their writes.
             let end = ContinuousClock.now + .seconds(60)
             var quiet = 0
             while quiet == 0, .now < end {

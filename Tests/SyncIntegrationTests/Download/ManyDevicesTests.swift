@@ -92,7 +92,7 @@ struct ManyDevicesTests {
 
     /// Buffers that one execution touches, once all is in memory; it is taken back.
     ///
-    /// - Parameter values: those behind the scope and its user.
+    /// - Parameter values: those after the scope and its user.
     private static func buffers(
         _ statement: Statement, _ values: String, of user: String, _ database: SyncedDatabase
     ) async throws -> Int {

@@ -116,7 +116,7 @@ struct TableRightsTests {
             #expect(absent.unregistered == ["nothing"])
             #expect(absent.readableTables.contains("s.tags"))
             #expect(!absent.tables.contains { $0.table == "tags" })
-            // Older clients are told nothing.
+            // Older clients hear nothing.
             #expect(try await capabilities(Self.context()).message.readable.isEmpty)
             #expect(try await bootstrap(.init(), Self.context()).message.readable.isEmpty)
             #expect(try await database.pull("ann").message.readable.isEmpty)

@@ -46,7 +46,7 @@ import Testing
         }
     }
 
-    /// Beside the usual tables one whose rows may take each other's values.
+    /// In addition to the usual tables, one whose rows may take each other's values.
     private static func withDatabase(
         _ deferral: String, _ body: (SyncedDatabase) async throws -> Void
     ) async throws {

@@ -60,7 +60,7 @@ import Testing
 
     @Test("P3: no row points to a parent that an upload behind it brings", arguments: [1, 2])
     func parentBehind(way: Int) async throws {
-        // By a value that no payload names, or of which it names a part.
+        // By a value that the payload does not name, or names in part.
         let columns = [
             "code text DEFAULT 'k' REFERENCES s.tags",
             """

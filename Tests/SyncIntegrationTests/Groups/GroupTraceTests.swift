@@ -9,7 +9,7 @@ import Tracing
 @testable import Traces
 @testable import UploadService
 
-/// Spans of uploads that share a transaction: it belongs to none of them alone.
+/// Spans of uploads that share a transaction: it belongs to no single one of them.
 @Suite("Traces of groups") struct GroupTraceTests {
     private final class Finished: SpanSink {
         private let spans = Mutex<[FinishedSpan]>([])

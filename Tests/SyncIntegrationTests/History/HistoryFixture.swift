@@ -9,7 +9,7 @@ import Sidecar
 import Testing
 @testable import UploadService
 
-/// What devices tell and are told of histories, and a database that can go back.
+/// What devices say and hear about histories, and a database that can go back.
 extension SyncedDatabase {
     /// Keeps everything as it is now, for ``goBack()``.
     func back() async throws {

@@ -30,7 +30,7 @@ struct HistoryTests {
                 try await database.upload(
                     nil, atomic: true, noteChange(4), noteChange(5, base: 7, key: "1")),
                 at: 2)
-            // The same behind plain SQL, and where an upload's writes cause others.
+            // The same after plain SQL, and if an upload's writes cause others.
             try await database.execute("UPDATE s.notes SET title = 'sql' WHERE id = '\(id("2"))'")
             try await expectEnd(try await database.upload(nil, noteChange(1)), at: 3)
             try await database.upload(
@@ -85,8 +85,7 @@ struct HistoryTests {
         }
     }
 
-    /// What happens to a log of three changes, of which a device knows five, once the last two are
-    /// lost.
+    /// What happens to a log of three changes if a device knows five, once the last two are lost.
     struct Loss: Sendable, CustomTestStringConvertible {
         let testDescription: String
         /// The sequence of the pair that the device has.

@@ -34,7 +34,7 @@ struct PolicedStatementTests {
                     change(3, "INSERT", "choices", word, #"{"value":"\#(text)"}"#))
                 #expect(outcomes == Array(repeating: "applied 1", count: 3))
             }
-            // As Upload reads it, to whom the policies apply.
+            // As Upload reads it; the policies apply to Upload.
             let schema = UploadSchema(catalog: try await database.source.catalog())
             try #require(schema.tables.filter(\.registered.policies.isWanted).count == 3)
             let scope = Int64(

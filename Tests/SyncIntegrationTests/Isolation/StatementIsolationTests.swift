@@ -8,10 +8,11 @@ import Sidecar
 import Testing
 @testable import UploadService
 
-/// Promise P6, statement by statement: none of them, run for one user, shows or changes another's rows.
+/// Promise P6, statement by statement: no statement, run for one user, shows or changes another's
+/// rows.
 @Suite("No statement crosses from one user to another")
 struct StatementIsolationTests {
-    /// What the names of generated statements begin with, besides the fixed ones.
+    /// What the names of generated statements begin with, in addition to the fixed ones.
     private static let generated = ["upload_parents_", "\(MaterializeStatement.namePrefix)_"]
 
     private static func withVictim(

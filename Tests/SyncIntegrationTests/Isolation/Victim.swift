@@ -3,7 +3,7 @@ import Model
 import Postgres
 import Sidecar
 
-/// ann, whose rows are everywhere and carry a mark, so that wherever any of it comes out it is seen.
+/// ann, whose rows are everywhere and carry a mark, so that a leak of them is seen anywhere.
 struct Victim {
     static let user = "ann"
     static let mark = "secret-of-victim"

@@ -117,8 +117,8 @@ struct ModelComparison {
 
     /// Compares what was added to a user's log, as a device reads it.
     ///
-    /// What one step's statements caused beside its own changes may stand in any place among them: that is the
-    /// order in which PostgreSQL fires triggers.
+    /// What one step's statements caused in addition to its own changes may stand anywhere among
+    /// them: that is the order in which PostgreSQL fires triggers.
     private mutating func feed(of user: ModelServer.User) async throws -> String? {
         let cursor = cursors[user.rawValue]
         let wanted = model.log(of: user)[cursor...].map(line)

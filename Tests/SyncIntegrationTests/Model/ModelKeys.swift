@@ -1,7 +1,7 @@
 import ServerModel
 
-/// Which keys the tables of the model have on the real database. The model itself knows uuids
-/// alone, each of which ends in a number: its texts are written with these numbers instead.
+/// Which keys the tables of the model have on the real database. The model itself knows only uuids,
+/// and each ends in a number: its texts are written with these numbers instead.
 enum ModelKeys: CaseIterable, Sendable {
     case uuids, integers
 

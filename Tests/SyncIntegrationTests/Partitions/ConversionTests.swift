@@ -86,7 +86,7 @@ struct ConversionTests {
         return all
     }
 
-    /// Ends the session behind the statement that it names, as kill -9 ends it.
+    /// Ends the session after the statement that it names, as kill -9 ends it.
     private static let trap = """
         CREATE SCHEMA trap;
         CREATE SEQUENCE trap.statements;

@@ -236,7 +236,7 @@ struct PrivilegesTests {
             let tags = TableName(schema: "s", table: "tags")
             func columns() -> [String]? { database.source.known?[tags]?.columns.map(\.name) }
             try await database.source.refresh()
-            // Whoever reads the catalog from now on sees another column.
+            // From now on, a reader of the catalog sees another column.
             try await database.execute(
                 """
                 REVOKE INSERT ON s.notes FROM \(ServiceRole.upload.defaultName);

@@ -9,7 +9,7 @@ import Testing
 @Suite("A registered table that stops being wholly synced degrades Upload, and is named")
 struct TableFlawReadinessTests {
     /// What somebody does to a table, and what `/ready` must say. `mended` tells whether `migrate`
-    /// mends it.
+    /// repairs it.
     static let changes: [(sql: String, says: [String], mended: Bool)] = [
         (
             "ALTER TABLE s.notes DISABLE TRIGGER oversync_capture_update",

@@ -46,7 +46,7 @@ struct StandbyTests {
                     try await promoted.execute(script: "SELECT pg_promote()")
                     #expect(try await name(one.connectionURL()) != standby)
                     #expect(try await name(one.connectionURL()) != name(url))
-                    // A standby that was made anew, of a primary with another history.
+                    // A standby that was rebuilt from a primary with another history.
                     try await Self.withStandby(of: one, "three") { three in
                         let rebuilt = try await name(three.connectionURL())
                         #expect(rebuilt.hasPrefix("standby ") && rebuilt != standby)

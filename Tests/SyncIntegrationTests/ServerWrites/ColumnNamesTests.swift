@@ -24,7 +24,7 @@ struct ColumnNamesTests {
 
         var testDescription: String { "key \(key), owner \(owner ?? "none")" }
 
-        /// The columns beside key and owner that devices see, by their wire names.
+        /// The columns that devices see apart from key and owner, by their wire names.
         var others: [String: String] {
             let own = [key, owner].compactMap { $0?.lowercased() }
             let others = names.filter { !own.contains($0.lowercased()) }

@@ -32,7 +32,7 @@ struct OverruledValuesTests {
             "SELECT payload::text FROM sync.change_log WHERE source_change_id = \(number)")
     }
 
-    /// What a device sends for columns that it only reads, beside the body.
+    /// What a device sends, in addition to the body, for columns that it only reads.
     static let members = [
         #""price":5"#, #""price":null"#, #""price":"no number""#, #""price":[1]"#,
         #""state":"paid""#, #""state":{},"price":3"#, #""st\u0061te":"paid","secret":"s""#,

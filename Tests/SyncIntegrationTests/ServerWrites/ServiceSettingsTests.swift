@@ -77,7 +77,7 @@ struct ServiceSettingsTests {
             try await database.outcomes(
                 "ann", change(1, "INSERT", "shifts", id("a1"), payload),
                 change(2, "INSERT", "shifts", id("a2"), other)) == ["applied 1", "applied 1"])
-        // This session had none of the settings when it began.
+        // This session had no such settings when it began.
         for (column, value) in expected {
             #expect(
                 try await database.value(

@@ -34,7 +34,7 @@ struct SessionSettingsTests {
         12.5::money, 0.1::real, 0.1::float8 + 0.2, '2026-02-01 00:00+00', 'o'
         """
 
-    /// What a device must get, whoever wrote the row.
+    /// What a device must get, no matter who wrote the row.
     private static let payload: [String: String] = [
         "name": "a", "length": "1 mon -02:00:00", "days": "[2026-02-01,2026-03-05)",
         "at": #"["2026-02-01 00:00:00+00","2026-02-03 00:00:00+00")"#,

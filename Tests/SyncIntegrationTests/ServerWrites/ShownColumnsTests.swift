@@ -15,7 +15,7 @@ struct ShownColumnsTests {
             + (try RegistrationFile.parse("tables:\n  - {table: s.orders, owner: owner\(options)}"))
     }
 
-    /// ann and bob have a row each, of which devices have the body alone.
+    /// ann and bob have a row each. Devices have only its body.
     private static func with(
         _ body: (SyncedDatabase, _ plain: PostgresConnection, _ other: PostgresConnection)
             async throws -> Void

@@ -16,7 +16,7 @@ struct UncapturedWriteTests {
 
     private static let inserted = "INSERT INTO s.notes (id, owner) VALUES ('\(id("a1"))', 'ann')"
 
-    /// The tables of which `oversync tables` and `oversync status` say that they are not captured.
+    /// The tables that `oversync tables` and `oversync status` report as not captured.
     private static func uncaptured(_ database: SyncedDatabase) async throws -> [String] {
         try await TableOverview.read(on: database.sql).filter(\.lacksCapture).map {
             "\($0.table.name)"

@@ -174,7 +174,7 @@ struct StandbyHost {
         return (try await body(), Self.difference(counts, before))
     }
 
-    /// So many downloads from the start, one after the other: their rows, and who served them.
+    /// A number of downloads from the start, one after the other: their rows, and who served them.
     func pull(
         _ times: Int, _ pair: HistoryPair?
     ) async throws -> (rows: [UInt32], sources: [String]) {

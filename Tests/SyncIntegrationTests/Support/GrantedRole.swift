@@ -7,7 +7,8 @@ struct GrantedRole {
     let name: String
     private let database: SyncedDatabase
 
-    /// Functions that the capture triggers call as whoever writes. Trigger functions themselves need no privilege.
+    /// Functions that the capture triggers call as the role that writes. Trigger functions
+    /// themselves need no privilege.
     private static let captureFunctions = [
         "cascades_into", "is_upload_statement", "lock_scopes", "wire_columns", "refuse_row",
     ]

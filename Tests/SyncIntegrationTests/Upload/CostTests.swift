@@ -161,7 +161,7 @@ struct CostTests {
             for number in 1...20 {
                 try await database.upload("ann", note(number * 2, of: "ann"))
             }
-            // The next upload plans anew, for tables that are known to be of one page.
+            // The next upload plans again, for tables that are known to be of one page.
             try await database.execute("ANALYZE")
             for number in 21...22 {
                 try await database.upload("ann", note(number * 2, of: "ann"))

@@ -1,6 +1,7 @@
 import Testing
 
-/// Promise P5, hazards S7, S13 and S21: a row that PostgreSQL refuses has its own answer, wherever it stands.
+/// Promise P5, hazards S7, S13 and S21: a row that PostgreSQL refuses has its own answer, in any
+/// place.
 @Suite("Poison rows")
 struct PoisonTests {
     static let tables = """

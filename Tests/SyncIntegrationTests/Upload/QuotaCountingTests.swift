@@ -5,7 +5,7 @@ import Testing
 @testable import Sidecar
 @testable import UploadService
 
-/// What counts, however a device sends it and wherever the log is cut while it is counted.
+/// What counts, however a device sends it and at whatever point counting cuts the log.
 @Suite("Counting for quotas") struct QuotaCountingTests {
     private static let long = String(repeating: "x", count: 900)
     /// Room for one long row, not for two.

@@ -77,7 +77,7 @@ struct TriggerTroubleTests {
     }
 
     /// What a trigger changes in its transaction, and what becomes of its rows and of others that
-    /// are written behind them.
+    /// are written after them.
     static let settings: [(body: String, lines: [String])] = [
         ("SET LOCAL search_path = nowhere", ["applied 1", "applied 1"]),
         (

@@ -88,7 +88,7 @@ struct UniqueSetStoredTests {
                 "ann", Self.cell(11, "UPDATE", "a1", base: 1, #"{"word":"first"}"#),
                 Self.cell(12, "UPDATE", "a1", base: 2, #"{"pos":2}"#),
                 Self.cell(13, "UPDATE", "a2", base: 1, #"{"pos":1}"#))
-            // Whichever of them are applied, the log has no other places than these.
+            // No matter which of them are applied, the log has no other places than these.
             #expect(answer.count == 3 && answer[0] == "applied 2")
             let places = try await database.value(
                 """

@@ -7,7 +7,7 @@ import Testing
 struct UniqueSetTests {
     private static let yaml = "  - {table: s.cells, owner: owner}"
 
-    /// - Parameter rest: columns and constraints beside the key and the owner.
+    /// - Parameter rest: columns and constraints in addition to the key and the owner.
     private static func cells(_ rest: String) -> String {
         let parts = rest.split(separator: ";", maxSplits: 1).map(String.init)
         let more = parts.count > 1 ? ";\(parts[1])" : ""

@@ -44,7 +44,8 @@ struct VerifyTests {
         }
     }
 
-    /// What is done behind the sidecar's back, and what verify must say; `!` before a kind that repair mends.
+    /// What is done without the sidecar's knowledge, and what verify must say; `!` before a kind
+    /// that repair corrects.
     static let damages: [(sql: String, finds: [String])] = [
         (
             "DELETE FROM sync.change_log WHERE seq = 2 AND scope_id = 1",

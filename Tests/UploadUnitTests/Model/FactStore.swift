@@ -70,7 +70,7 @@ struct FactStore {
 
     // MARK: Writes
 
-    /// Writes all entries or none. What the writes cause is logged behind them.
+    /// Writes all entries or none. What the writes cause is logged after them.
     mutating func write(
         _ entries: [LogEntry], of upload: ModelServer.Upload, _ changes: [Change]
     ) -> Refusal? {

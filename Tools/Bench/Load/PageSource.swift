@@ -41,7 +41,7 @@ struct PageSource: RequestSource {
     }
 }
 
-/// One device that asks for news of which there are none.
+/// One device that asks for news when there are none.
 struct PollSource: RequestSource {
     private let request: ByteBuffer
     /// What every answer begins with.

@@ -73,7 +73,7 @@ struct HotTablesScenario: Scenario {
         }
     }
 
-    /// Fills the tables anew, as their pages are filled.
+    /// Fills the tables again, as their pages are filled.
     ///
     /// - Returns: the first scope.
     private func load(_ way: Settings, _ bench: Bench) async throws -> Int {

@@ -9,7 +9,7 @@ protocol Attack: Sendable {
     var id: String { get }
     /// What the tables call it.
     var work: String { get }
-    /// What the other user does besides the usual.
+    /// What the other user does in addition to the usual.
     var alsoByVictim: Set<Victim.Work> { get }
     /// Most files that the gateway may have open; nil for as many as this process may.
     var gatewayFiles: Int? { get }

@@ -18,7 +18,7 @@ extension SiegeObservation {
             }
     }
 
-    /// None of the other user's requests fails.
+    /// All requests of the other user succeed.
     var victimIsAnswered: Judgement {
         let failures = during.failures.sorted { $0.key < $1.key }
             .map { "\($0.value) × \($0.key)" }.joined(separator: ", ")

@@ -41,7 +41,7 @@ package struct GapRow: Hashable, Sendable, CustomStringConvertible {
 package struct RowContent: Hashable, Sendable {
     private static let offset: UInt64 = 0xCBF2_9CE4_8422_2325
     private static let prime: UInt64 = 0x0000_0100_0000_01B3
-    /// Between two columns; in none of the texts.
+    /// Between two columns; not used in the texts.
     private static let separator: UInt8 = 0x1F
 
     private var state = offset

@@ -3,7 +3,7 @@ import OperatorKit
 import OverSQLite
 import OverSQLiteAsyncHTTP
 
-/// Finds the development stack anew for each request: it may go, and come back on another port.
+/// Finds the development stack for each request: it may stop, and come back on another port.
 actor StackTransport: HTTPTransport {
     /// Stands in requests' addresses until the stack's own takes its place.
     static let placeholder = "https://127.0.0.1"

@@ -81,7 +81,7 @@ package struct Relay: Sendable {
                     tasks.addTask {
                         try await Self.pass(fromGateway, to: toDevice, filters.answer)
                     }
-                    // Whichever way ends first takes the other one with it.
+                    // When one direction ends, the other ends with it.
                     defer { tasks.cancelAll() }
                     try await tasks.next()
                 }

@@ -61,7 +61,8 @@ struct DevCommand: AsyncParsableCommand {
             """
     }
 
-    /// A command for this very stack, of a program in this one's folder, wherever the other terminal stands.
+    /// A command for this very stack, of a program in this one's folder. It works in any folder of
+    /// the other terminal.
     private func command(_ program: String, _ name: String) -> String {
         let path = (try? Executables.find(program)) ?? program
         return [path, name, "--directory", stack.directory.root].map(Self.shellQuoted)

@@ -6,7 +6,7 @@ import Postgres
 import Sidecar
 import WireJSON
 
-/// `oversync compact`: logs that grow no longer than they must.
+/// `oversync compact`: keeps logs as short as possible.
 struct CompactCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "compact",
@@ -16,7 +16,7 @@ struct CompactCommand: AsyncParsableCommand {
             history_pruned and starts again from 0. A change that a device repeats after its log entry is \
             gone is judged like a new one. Choose times longer than any device stays offline.
 
-            A refused change that a device sends again after --failure-days is listed anew.
+            A refused change that a device sends again after --failure-days is listed again.
 
             With --dry-run it counts what it would remove, and changes nothing.
             """)

@@ -17,8 +17,8 @@ struct MigrateCommand: AsyncParsableCommand {
             """,
         discussion: """
             With --plan it changes nothing and prints the SQL that it would run, for review. The \
-            plan never contains passwords: a comment stands where migrate sets one. Nor \
-            does it contain what fk-deferrable does, which has --dry-run. See \
+            plan never contains passwords: a comment stands where migrate sets one. It \
+            does not contain what fk-deferrable does; use --dry-run there. See \
             Docs/runbooks/review-a-migration.md.
             """,
         subcommands: [Up.self, Status.self, DeferrableKeysCommand.self], defaultSubcommand: Up.self)

@@ -3,7 +3,7 @@ import NIOCore
 /// Connections that say nothing, more of them than the gateway may have files open.
 struct SilentConnections: Attack {
     private static let connections = 400
-    /// Before a connection that the gateway has closed is made anew.
+    /// Before a connection that the gateway has closed is opened again.
     private static let pause: Duration = .milliseconds(250)
 
     let id = "silent-400"

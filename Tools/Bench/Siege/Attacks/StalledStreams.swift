@@ -10,7 +10,8 @@ struct StalledStreams: Attack {
     /// Beyond the time in which streams must end, in seconds, for timers and a busy machine.
     private static let grace = 5.0
     private static let longestStall = "a stream ends within, ms"
-    /// What the gateway may take besides its budget, in bytes: connections, buffers on their way.
+    /// What the gateway may take in addition to its budget, in bytes: connections, buffers on their
+    /// way.
     private static let margin = 64 << 20
     private static let budget = "budget, bytes"
     /// Seconds in which each stream's answer begins: the pages are read a few at a time.

@@ -9,9 +9,9 @@ final class Victim: Sendable {
         case upload
         /// The first page of the log.
         case page
-        /// A question for news, of which there are none.
+        /// A request for news when there are none.
         case poll
-        /// A connection made anew for one request.
+        /// A new connection for one request.
         case connect
         /// A watch that begins, on a connection of its own.
         case watch

@@ -2,8 +2,8 @@ import GatewayAccess
 import NIOCore
 import OperatorKit
 
-/// Connections of which each asks again once it is answered, whatever the answer was. A connection
-/// that ends is replaced.
+/// Connections that each ask again as soon as they are answered, whatever the answer was. A
+/// connection that ends is replaced.
 struct AttackLoop: Sendable {
     /// Makes a connection's request by the connection's number and its turn.
     typealias Request = @Sendable (_ connection: Int, _ turn: Int) -> ByteBuffer

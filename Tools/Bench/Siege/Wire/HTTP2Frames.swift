@@ -99,7 +99,7 @@ enum HTTP2 {
         head.writeString(text)
     }
 
-    /// The status in an answer's head, of which it is the first field; nil when it cannot be read.
+    /// The status, the first field in an answer's head; nil when it cannot be read.
     static func status(in head: ByteBuffer) -> Int? {
         var head = head
         // A change of the table's size, to 0, may stand before all fields.
