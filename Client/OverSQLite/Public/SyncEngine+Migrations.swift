@@ -10,9 +10,9 @@ extension SyncEngine {
     /// table outside of this call.
     ///
     /// A row takes the server's values again with its next version from there. Reading the log
-    /// again from its start, as for a new table, changes nothing, with two exceptions: a row whose
-    /// last edit was sent and that no download has come to since takes what the server has stored
-    /// of it, and a server that begins a new epoch is compared row by row, and its values stand.
+    /// again from its start, as for a new table, changes nothing, with two exceptions. A row whose
+    /// last edit was sent, and that no download has reached since, takes the server's stored
+    /// values. A server that begins a new epoch is compared row by row, and its values stand.
     ///
     /// Rows that `body` deletes, or leaves out when it rebuilds a table, are downloaded again.
     /// Rows that it adds stay on this device until the app edits them.

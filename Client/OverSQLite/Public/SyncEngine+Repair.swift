@@ -6,15 +6,15 @@ extension SyncEngine {
     /// The app's rows stay as they are, and edits and deletions that the server has not confirmed
     /// are sent. The next sync reads the server's log from its start.
     ///
-    /// Lost may be: why a row was rejected; in a conflict, which columns an edit had changed; and a
-    /// deletion that was not sent, if nothing is left of it but a row that is missing here. The
-    /// disk may have lost that row, so it comes back.
+    /// The repair may lose: why a row was rejected; in a conflict, which columns an edit had
+    /// changed; and an unsent deletion, if its only trace is a row that is missing here. The disk
+    /// may have lost that row, so it comes back.
     ///
     /// If the library no longer knows which version a row has, the row competes with the server's
     /// as an edit does, by the table's policy. What ``withLocalMigration(in:_:)`` wrote may be
     /// sent, or give way to the server's values. If the damage hides whether the server has lost
-    /// changes, every row that the server does not have is sent; so a row may come back that was
-    /// deleted elsewhere while this device was away.
+    /// changes, every row that the server does not have is sent. So a row that was deleted
+    /// elsewhere while this device was away may come back.
     ///
     /// Stop the engine first, and make a new one afterwards. Keep a copy of the file for the app's
     /// developers.

@@ -17,11 +17,11 @@ extension SyncEngine {
     ///
     /// The engine does the same by itself once a day, after a fetch.
     ///
-    /// With `deep`, it then compares the app's tables: the values of the columns that this device
-    /// and the server share with those that the server's log has, which is what the server stored.
-    /// That finds what was written while the triggers were not there, and pages that were not
-    /// written as they came. It downloads every row once more, in ranges of 200 keys; in between
-    /// the app can write. Rows with unconfirmed edits, rows that are held, and rows that
+    /// With `deep`, it then compares the app's tables. In the columns that this device and the
+    /// server share, it compares the values with those in the server's log, which are what the
+    /// server stored. That finds what was written while the triggers were not there, and pages that
+    /// were not written as they came. It downloads every row once more, in ranges of 200 keys; in
+    /// between the app can write. Rows with unconfirmed edits, rows that are held, and rows that
     /// ``withLocalMigration(in:_:)`` may have given values for this device only are left out and
     /// counted. Columns that only one side has, and columns that cannot hold every value of the
     /// server's type, are named and left out. A row that differs takes the server's values; those

@@ -100,9 +100,9 @@ public final class SyncEngine: Sendable {
     ///
     /// Ask your back end for tokens that carry this name as `did`. If a token carries another name,
     /// the engine uses that name from then on. If a token carries none, as those of most identity
-    /// providers, the engine sends this name in the header `Oversync-Device`. An engine that finds
-    /// its database file to be a copy takes a new name when it is made, so do not keep the name
-    /// anywhere else: read it here before each sign-in.
+    /// providers, the engine sends this name in the header `Oversync-Device`. A new engine that
+    /// finds its database file to be a copy takes a new name. So do not keep the name anywhere
+    /// else: read it here before each sign-in.
     ///
     /// - Throws: a database error, as `SyncError`.
     public var deviceID: String {
