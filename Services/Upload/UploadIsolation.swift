@@ -247,6 +247,7 @@ struct UploadIsolation {
         if let violated = refusal.violated, unparkable.contains(violated) {
             refusal.advice = RowRefusal.exchangeAdvice
         }
+        if refusal.isOfWholeTable { return block(entry, refusal) }
         if refusal.mayConcernTable {
             let error = try await transaction.probe(
                 change, isCreation: entry.isCreation, scope, source)

@@ -47,6 +47,8 @@ struct RowRefusal: Sendable {
     /// The column or the constraint that PostgreSQL names: a part of the table's definition, and no
     /// value of any row.
     let culprit: String?
+    /// No row of the table is taken for now: the disk of its tablespace is full.
+    let isOfWholeTable: Bool
     /// What helps, other than another value.
     var advice: String?
 
@@ -79,10 +81,10 @@ struct RowRefusal: Sendable {
     /// Classes that speak of our own SQL where it does not name a business table.
     private static let statementClasses: Set<Substring> = ["0A", "3F", "42", "55"]
 
-    /// What may go by itself: a lock of somebody else's, a table that is being altered, a row that
-    /// took too long together with others, or more memory or locks than there are.
+    /// What may pass: somebody else's lock, a table that is being altered, a row that took too long
+    /// together with others, or more memory, locks or disk than there is.
     private static let passing: Set<SQLState> = [
-        .lockNotAvailable, .objectInUse, .queryCanceled, .outOfMemory,
+        .lockNotAvailable, .objectInUse, .queryCanceled, .outOfMemory, .diskFull,
     ]
 
     /// Another row is in the way, of the same batch perhaps.
@@ -139,6 +141,7 @@ struct RowRefusal: Sendable {
         self.detail = detail
         violated = nil
         self.culprit = culprit
+        isOfWholeTable = false
     }
 
     /// Who sent the statement that failed.
@@ -160,6 +163,8 @@ struct RowRefusal: Sendable {
         culprit =
             error.constraint.map { "constraint \"\($0)\"" }
             ?? error.column.map { "column \"\($0)\"" } ?? error.rejectingPolicy
+            ?? error.missingPartition
+        isOfWholeTable = state == .diskFull && error.routine != ServerError.raiseRoutine
         if state == Self.keyTakenState {
             sqlState = nil
             return
@@ -175,7 +180,8 @@ struct RowRefusal: Sendable {
             return state.isDataTrouble
                 || !serverClasses.union(statementClasses).contains(state.errorClass)
         case .attempt:
-            return passing.contains(state) || isOfRow(error, from: .sidecar)
+            // A full disk under the sidecar's own tables is the server's trouble.
+            return passing.contains(state) && state != .diskFull || isOfRow(error, from: .sidecar)
         case .business:
             // A trigger of the team's may raise any code, and means its row even by a code that
             // speaks of the server elsewhere.
@@ -229,6 +235,12 @@ extension SQLState {
         case .insufficientPrivilege: "insufficient privilege"
         case .raisedException: "raised by a trigger"
         case .undefinedTable: "the table, or one that a trigger needs, is gone"
+        case .undefinedColumn: "a column of the table, or one that a trigger needs, is gone"
+        case .undefinedFunction: "a function that the table or a trigger needs is gone"
+        case .sequenceExhausted: "a sequence has no number left"
+        case .diskFull: "the disk is full"
+        case .outOfMemory: "the server has no memory for it"
+        case .tooManyConnections: "too many connections"
         case RowRefusal.leftOutState: "left out by a trigger"
         case RowRefusal.hiddenState:
             "hidden by a row-level security policy, or left out by a trigger"
@@ -244,7 +256,7 @@ extension SQLState {
             case "42": "syntax error or access rule violation"
             case "44": "with check option violation"
             case "2D": "a trigger ends the transaction"
-            case "53": "the server has no memory for it"
+            case "53": "the server lacks resources for it"
             case "54": "program limit exceeded"
             case "58": "the database server cannot read a file"
             case "XX": "internal error, or damaged data"
@@ -267,6 +279,15 @@ extension ServerError {
         let names = parts.indices.filter { $0 % 2 == 1 && $0 < parts.count - 1 }.map { parts[$0] }
         let policy = names.count > 1 ? "policy \"\(names[0])\"" : "a policy"
         return names.last.map { "\(policy) of table \"\($0)\"" } ?? policy
+    }
+
+    /// The function of PostgreSQL's source that finds the partition of a row.
+    private static let partitionRoutine = "ExecFindPartition"
+
+    /// The partitioned table that has no partition for a row. Nil for other errors.
+    fileprivate var missingPartition: String? {
+        guard sqlState == .checkViolation, routine == Self.partitionRoutine else { return nil }
+        return table.map { "no partition of table \"\($0)\" takes it" }
     }
 }
 

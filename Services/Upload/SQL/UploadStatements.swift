@@ -31,17 +31,26 @@ package enum UploadStatements {
     package static let checkConstraints = Statement(
         name: "upload_check", sql: "SET CONSTRAINTS ALL IMMEDIATE")
 
-    /// Settings of this transaction alone, so that they hold behind a transaction pooler too: its timeouts,
-    /// and that its commit waits for the disk (promise P1) even where the database was told that none need
-    /// to. A stricter setting, which waits for replicas, stays.
+    /// Settings of this transaction alone, so that they also hold behind a transaction pooler: its
+    /// timeouts, and that its commit waits for the disk (promise P1) even where the database says
+    /// that none needs to. A stricter setting, which waits for replicas, stays;
+    /// `oversync.durability` remembers it.
     package static let configure = Statement(
         name: "upload_configure", sql: "SELECT \(settings)", parameters: [.text, .text, .text])
 
     private static let settings = """
         set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
             set_config('idle_in_transaction_session_timeout', $3, true),
-            CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
-                THEN set_config('synchronous_commit', 'on', true) END
+            set_config('oversync.durability', set_config('synchronous_commit',
+                CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
+                    ELSE current_setting('synchronous_commit') END, true), true)
+        """
+
+    /// Undoes what a trigger of the team's has set, for the commit (promise P1). Stands in each
+    /// statement that reads how the log ends after the writes.
+    static let restoreDurability = """
+        set_config('synchronous_commit',
+            COALESCE(NULLIF(current_setting('oversync.durability', true), ''), 'on'), true)
         """
 
     /// The same, and who writes, for the policies of the team's tables (`PolicyClaims`). Only where
@@ -92,7 +101,7 @@ package enum UploadStatements {
     package static let expectHead = Statement(
         name: "upload_expect_head",
         sql: """
-            SELECT sync.expect_rows(s.last_seq, $3) FROM sync.scope s
+            SELECT sync.expect_rows(s.last_seq, $3), \(restoreDurability) FROM sync.scope s
             WHERE \(NamedScope.condition("s"))
             """,
         parameters: [.int8, .text, .int8])

@@ -105,7 +105,7 @@ struct SetSieve {
                 locked = first
                 if .now - first.since > UploadIsolation.lockWindow { return .lock }
             }
-            if part.count == 1 || refusal.mayConcernTable {
+            if part.count == 1 || refusal.mayConcernTable || refusal.isOfWholeTable {
                 bad.formUnion(part.map { changes[$0.change].row })
             } else {
                 let middle = part.startIndex + part.count / 2

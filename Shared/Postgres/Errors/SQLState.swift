@@ -10,6 +10,7 @@ package struct SQLState: RawRepresentable, Hashable, Sendable {
     package var errorClass: Substring { rawValue.prefix(2) }
 
     package static let featureNotSupported = SQLState(rawValue: "0A000")
+    package static let sequenceExhausted = SQLState(rawValue: "2200H")
     package static let notNullViolation = SQLState(rawValue: "23502")
     package static let foreignKeyViolation = SQLState(rawValue: "23503")
     package static let uniqueViolation = SQLState(rawValue: "23505")
@@ -34,6 +35,8 @@ package struct SQLState: RawRepresentable, Hashable, Sendable {
     package static let undefinedObject = SQLState(rawValue: "42704")
     package static let duplicateObject = SQLState(rawValue: "42710")
     package static let undefinedSchema = SQLState(rawValue: "3F000")
+    /// Also the disk of one tablespace.
+    package static let diskFull = SQLState(rawValue: "53100")
     /// Also of shared memory, which holds the locks of a transaction.
     package static let outOfMemory = SQLState(rawValue: "53200")
     package static let tooManyConnections = SQLState(rawValue: "53300")

@@ -13,15 +13,36 @@ struct SynchronousStandbyTests {
     /// Waits in its commit as uploads do.
     private static let commit = "CREATE TABLE IF NOT EXISTS probe (); DROP TABLE probe"
 
+    /// Triggers of the team's that would have a commit wait for nothing.
+    enum Trigger: String, CaseIterable {
+        case none = ""
+        case ofRows = "CREATE TRIGGER hurry BEFORE INSERT ON s.notes FOR EACH ROW"
+        case deferred = """
+            CREATE CONSTRAINT TRIGGER hurry AFTER INSERT ON s.notes DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW
+            """
+
+        var statements: String {
+            self == .none
+                ? ""
+                : """
+                CREATE FUNCTION s.hurry() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN SET LOCAL synchronous_commit = off; RETURN NEW; END $$;
+                \(rawValue) EXECUTE FUNCTION s.hurry();
+                """
+        }
+    }
+
     @Test(
         "P1: no upload is acknowledged before a standby has it, at first and when it is repeated",
-        arguments: [1, 3])
-    func waits(devices: Int) async throws {
+        arguments: [1, 3], Trigger.allCases)
+    func waits(devices: Int, trigger: Trigger) async throws {
         try await TestDatabase.withCluster { cluster in
             let url = cluster.connectionURL()
             try await SyncedDatabase.prepare(url)
             let sql = try await SyncedDatabase.connect(url)
             defer { sql.close() }
+            try await sql.execute(script: trigger.statements)
             let database = try SyncedDatabase(url, sql, reaching: PostgresConfiguration(url: url))
             @Sendable func upload(_ id: Int, from device: Int, within time: Duration) async throws
                 -> [String]

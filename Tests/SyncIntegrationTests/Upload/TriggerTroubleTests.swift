@@ -1,4 +1,5 @@
 import Model
+import Postgres
 import Testing
 @testable import UploadService
 
@@ -48,6 +49,37 @@ struct TriggerTroubleTests {
             try await database.execute("DROP TRIGGER meet ON s.rows")
             let again = try await database.outcomes("ann", batch[0])
             #expect(again == ["applied 1"])
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
+    @Test("Where the disk under a table is full, its rows are postponed, and others are applied")
+    func fullDisk() async throws {
+        try await SyncedDatabase.with(tables: Self.tables, registered: Self.yaml) { database in
+            // PostgreSQL meets ENOSPC itself, as it does when a table cannot grow.
+            try await database.execute(
+                """
+                CREATE FUNCTION s.meet() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+                BEGIN COPY (SELECT repeat('x', 100000)) TO '/dev/full'; RETURN NEW; END $$;
+                CREATE TRIGGER meet BEFORE INSERT ON s.rows
+                    FOR EACH ROW EXECUTE FUNCTION s.meet();
+                """)
+            let batch = (1...4).flatMap { n in
+                [
+                    change(n, "INSERT", "rows", id("a\(n)"), #"{"n":\#(n)}"#),
+                    change(10 + n, "INSERT", "notes", id("b\(n)"), #"{"title":"t"}"#),
+                ]
+            }
+            let answer = try await database.upload("ann", batch.joined(separator: ","))
+            #expect(
+                answer.outcomes.map(\.line)
+                    == (1...4).flatMap { _ in ["materialize_error 53100", "applied 1"] })
+            #expect(
+                answer.blockedTables.map { "\($0.key) \($0.value.rawValue)" } == ["s.rows 53100"])
+            let recorded = "SELECT count(*) FROM sync.materialize_failures"
+            #expect(try await database.value(recorded) == "0")
+            try await database.execute("DROP TRIGGER meet ON s.rows")
+            #expect(try await database.outcomes("ann", batch[0]) == ["applied 1"])
             #expect(try await database.verify().0 == [])
         }
     }
