@@ -18,9 +18,11 @@ enum Readme {
         // begin: readme
         let engine = try SyncEngine(
             for: database,
+            // Keys are UUIDs, unless you say otherwise.
             tables: [SyncTable("countries"), SyncTable("currencies", keyKind: .text)],
+            // The schema of the tables in PostgreSQL.
             configuration: SyncConfiguration(gateway: gateway, schema: "business"),
-            credentials: { try await session.token() })
+            credentials: { try await session.token() })  // a JSON Web Token
         try await engine.start()  // or syncChanges(), sendChanges(), fetchChanges()
         let write = try await engine.write { db in try currency.insert(db) }
         try await write.confirmed()  // the server has it; throws what was rejected, and why
