@@ -20,14 +20,19 @@ package struct DatabaseTemplate: Sendable {
 /// Databases for tests, in one cluster per test process that starts when it is first needed and
 /// ends with the process, even a killed one.
 package enum TestDatabase {
+    /// True in a test that has a slot. A second database of the same test takes none: tests that each
+    /// held one and waited for another would wait for each other.
+    @TaskLocal private static var hasSlot = false
+
     /// Calls `body` with the connection string of a fresh database, and drops it afterwards.
     package static func withDatabase<Value>(
         template: DatabaseTemplate? = nil,
         isolation: isolated (any Actor)? = #isolation,
         _ body: (_ url: String) async throws -> Value
     ) async throws -> Value {
-        await SharedCluster.shared.takeSlot()
-        defer { Task { await SharedCluster.shared.freeSlot() } }
+        let takesSlot = !hasSlot
+        if takesSlot { await SharedCluster.shared.takeSlot() }
+        defer { if takesSlot { Task { await SharedCluster.shared.freeSlot() } } }
         let cluster = try await SharedCluster.shared.cluster()
         if let template { try await SharedCluster.shared.make(template) }
         let name = uniqueName("test")
@@ -35,7 +40,9 @@ package enum TestDatabase {
         try await administer(cluster, "CREATE DATABASE \(name)\(source)")
         let outcome: Result<Value, any Error>
         do {
-            outcome = .success(try await body(cluster.connectionURL(database: name)))
+            let url = cluster.connectionURL(database: name)
+            outcome = .success(
+                try await $hasSlot.withValue(true, operation: { try await body(url) }))
         } catch {
             outcome = .failure(error)
         }
