@@ -82,6 +82,13 @@ struct UploadBatch: Sendable {
         self.body = body
     }
 
+    /// Whether triggers of the team's may run when it is written.
+    var mayRunTriggers: Bool {
+        changes.contains {
+            schema.tables[$0.table].mayRunTriggers(isDelete: $0.operation == .delete)
+        }
+    }
+
     /// It has rows of a table that was not there when the catalog was read.
     var concernsGoneTables: Bool {
         !schema.gone.isEmpty && changes.contains { schema.gone.contains($0.table) }

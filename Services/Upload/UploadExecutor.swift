@@ -276,6 +276,7 @@ package final class UploadExecutor: Sendable {
         _ found: Findings
     ) async throws -> UploadResult {
         try await pool.withConnection(deadline: upload.deadline) { connection in
+            if batch.mayRunTriggers { connection.expectChangedSettings() }
             let transaction = UploadTransaction(
                 connection: connection, scopes: scopes, upload: upload, batch: batch,
                 statements: statements, timeouts: timeouts, isRepeated: found.isRepeated,

@@ -1,5 +1,6 @@
 import CLibPQ
 import Logging
+import Synchronization
 import Traces
 
 /// A connection to PostgreSQL. One task uses it at a time; another is refused as misuse.
@@ -18,6 +19,7 @@ package final class PostgresConnection: Sendable {
     private let prepared: PreparedStore?
     /// Goes first in each transaction; nil where the session keeps its settings.
     private let transactionSettings: Command?
+    private let changesSettings = Atomic(false)
 
     init(
         _ configuration: PostgresConfiguration, logger: Logger,
@@ -180,10 +182,24 @@ package final class PostgresConnection: Sendable {
         try channel.encryptedPassword(password, of: role)
     }
 
-    /// Rolls an open transaction back, or asks for a sign of life; `completion` gets an error if the
-    /// connection cannot be used further, and it is closed then.
+    /// Says that code of somebody else runs in the session, such as a trigger, and may change its
+    /// settings. The next borrower gets the connection with the settings that it was opened with.
+    package func expectChangedSettings() {
+        changesSettings.store(true, ordering: .relaxed)
+    }
+
+    /// Whether a borrower has left anything that the next one must not meet.
+    var needsReset: Bool { isInTransaction || changesSettings.load(ordering: .relaxed) }
+
+    /// Rolls an open transaction back, restores the session's settings if they may have changed, or
+    /// asks for a sign of life. `completion` gets an error if the connection cannot be used further,
+    /// and it is closed then.
     func reset(completion: @escaping Channel.Completion) {
-        let script = ScriptExchange(isInTransaction ? "ROLLBACK" : "")
+        var statements = isInTransaction ? ["ROLLBACK"] : []
+        if changesSettings.exchange(false, ordering: .relaxed) {
+            statements.append(configuration.restoringScript)
+        }
+        let script = ScriptExchange(statements.joined(separator: "; "))
         let deadline = Instant.now + Self.cleanUpTime
         channel.start(script, deadline: deadline) { [channel] error in
             if let error { channel.close(because: error) }

@@ -20,8 +20,8 @@ package struct DatabaseTemplate: Sendable {
 /// Databases for tests, in one cluster per test process that starts when it is first needed and
 /// ends with the process, even a killed one.
 package enum TestDatabase {
-    /// True in a test that has a slot. A second database of the same test takes none: tests that each
-    /// held one and waited for another would wait for each other.
+    /// True in a test that has a slot. A second database of the same test takes none: tests that
+    /// each held one and waited for another would wait for each other.
     @TaskLocal private static var hasSlot = false
 
     /// Calls `body` with the connection string of a fresh database, and drops it afterwards.

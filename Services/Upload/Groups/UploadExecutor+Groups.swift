@@ -83,6 +83,9 @@ extension UploadExecutor {
         _ scope: NamedScope, logWait: Duration?
     ) async throws -> [GroupTransaction.Outcome] {
         try await pool.withConnection(deadline: members[0].upload.deadline) { connection in
+            if members.contains(where: \.batch.mayRunTriggers) {
+                connection.expectChangedSettings()
+            }
             let members = members.map { upload, batch in
                 UploadTransaction(
                     connection: connection, scopes: scopes, upload: upload, batch: batch,

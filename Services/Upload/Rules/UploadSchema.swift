@@ -128,6 +128,13 @@ package final class UploadTable: Sendable {
     /// See ``RegisteredTable/keyRange``.
     let keyRange: ClosedRange<Int64>
 
+    /// Whether a write may run triggers of the team's, which may change the session's settings.
+    ///
+    /// - Parameter isDelete: a delete reaches the tables that point to this one, too.
+    func mayRunTriggers(isDelete: Bool) -> Bool {
+        registered.reach.hasTriggers || isDelete && !isLeaf
+    }
+
     init(
         _ registered: RegisteredTable, at index: Int, _ all: [CheckedForeignKey], isPlain: Bool,
         isLeaf: Bool, comparesRows: Bool, hasUnnamedParents: Bool

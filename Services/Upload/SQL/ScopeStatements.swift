@@ -10,7 +10,7 @@ extension UploadStatements {
             name: "upload_read_head",
             sql: """
                 SELECT s.last_seq, CASE WHEN s.tagged_seq = s.last_seq THEN s.last_tag END,
-                    \(restoreDurability)
+                    \(restoreSettings)
                 FROM sync.scope s WHERE \(NamedScope.condition("s"))
                 """,
             parameters: [.int8, .text])
@@ -24,7 +24,7 @@ extension UploadStatements {
         static func row(_ columns: inout RowColumns) throws(PostgresError) -> LogHead {
             let sequence = try columns.next(Int64.self)
             let tag = try columns.next(Int64?.self)
-            try columns.skip()
+            columns.skipRest()
             return LogHead(
                 sequence: sequence,
                 pair: sequence == 0

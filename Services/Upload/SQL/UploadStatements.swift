@@ -46,11 +46,15 @@ package enum UploadStatements {
                     ELSE current_setting('synchronous_commit') END, true), true)
         """
 
-    /// Undoes what a trigger of the team's has set, for the commit (promise P1). Stands in each
-    /// statement that reads how the log ends after the writes.
-    static let restoreDurability = """
+    /// What the service sends and reads is UTF-8, whatever a trigger of the team's has set.
+    private static let restoreEncoding = "set_config('client_encoding', 'UTF8', true)"
+
+    /// Undoes what a trigger of the team's has set, for the commit (promise P1) and for what is
+    /// read. Stands in each statement that reads how the log ends after the writes.
+    static let restoreSettings = """
         set_config('synchronous_commit',
-            COALESCE(NULLIF(current_setting('oversync.durability', true), ''), 'on'), true)
+            COALESCE(NULLIF(current_setting('oversync.durability', true), ''), 'on'), true),
+            \(restoreEncoding)
         """
 
     /// The same, and who writes, for the policies of the team's tables (`PolicyClaims`). Only where
@@ -86,10 +90,11 @@ package enum UploadStatements {
     package static let enterUpserts = Statement(
         name: "upload_enter_upserts", sql: "SELECT set_config('oversync.writes', 'U', true)")
 
-    /// From here on the transaction renders rows as capture does, whatever its session is set to.
+    /// From here on the transaction renders rows as capture does, whatever its session, or a
+    /// trigger, has set.
     package static let renderAsCapture = Statement(
         name: "upload_render_as_capture",
-        sql: "SELECT \(RenderingSettings.assignments)")
+        sql: "SELECT \(RenderingSettings.assignments), \(restoreEncoding)")
 
     /// Stops the transaction, with `UnseenColumns.state`, if a table has a column that the service has not seen.
     package static let expectNoColumns = Statement(
@@ -101,7 +106,7 @@ package enum UploadStatements {
     package static let expectHead = Statement(
         name: "upload_expect_head",
         sql: """
-            SELECT sync.expect_rows(s.last_seq, $3), \(restoreDurability) FROM sync.scope s
+            SELECT sync.expect_rows(s.last_seq, $3), \(restoreSettings) FROM sync.scope s
             WHERE \(NamedScope.condition("s"))
             """,
         parameters: [.int8, .text, .int8])

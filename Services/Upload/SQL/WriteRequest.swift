@@ -115,13 +115,19 @@ struct WriteRequest {
     /// What writes a group's rows, and logs those of its changes that were not logged before;
     /// whatever the order of the groups.
     func commands(_ group: BusinessWrites.Group) -> [Command] {
-        let writes = [command(group)] + (present(group).map { [$0] } ?? [])
         let later =
             compared.isEmpty ? [] : group.entries.filter { compared.contains($0.sequence) }
+        let mayRunTriggers = statements.schema.tables[group.table].mayRunTriggers(
+            isDelete: group.kind == .delete)
+        var writes = [command(group)]
+        // Again: a trigger of the rows may have made settings of its own.
+        if mayRunTriggers || !later.isEmpty {
+            writes.append(Command(UploadStatements.renderAsCapture))
+        }
+        if let present = present(group) { writes.append(present) }
         guard !later.isEmpty, let stored = statements.stored(group.shape, expecting: expected)
         else { return writes }
-        // Again: a trigger of the rows may have made settings of its own.
-        return writes + [Command(UploadStatements.renderAsCapture)]
+        return writes
             + sources.parts(later).map { append($1, from: $0, as: stored, of: group.shape.table) }
     }
 

@@ -120,11 +120,22 @@ package struct PostgresConfiguration: Sendable {
     /// A pooler that keeps no sessions would run them on any back end.
     var openingScript: String {
         guard settingsDelivery != .eachTransaction else { return "" }
+        return (settingStatements + [Self.memoryStatement]).joined(separator: "; ")
+    }
+
+    /// What makes the settings that are not start-up options.
+    private var settingStatements: [String] {
         let settings = settingsDelivery == .afterConnect ? sortedSettings : []
-        let statements = settings.map { name, value in
+        return settings.map { name, value in
             "SELECT pg_catalog.set_config(\(Self.literal(name)), \(Self.literal(value)), false)"
         }
-        return (statements + [Self.memoryStatement]).joined(separator: "; ")
+    }
+
+    /// The statements that give a session the settings back that it was opened with; empty where
+    /// sessions are a pooler's.
+    var restoringScript: String {
+        guard settingsDelivery != .eachTransaction else { return "" }
+        return (["RESET ALL"] + settingStatements).joined(separator: "; ")
     }
 
     /// Sets them for the transaction that it is the first statement of; nil when they do not go with transactions.

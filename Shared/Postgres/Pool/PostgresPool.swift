@@ -129,11 +129,12 @@ package final class PostgresPool: Service, Timed {
 
     private func release(_ lease: Lease) {
         let connection = lease.connection
-        if !connection.isInTransaction {
+        // One that was cut off in the middle of a statement is closed.
+        guard connection.needsReset, connection.isReady || connection.isInTransaction else {
             let isReusable = connection.isReady
             return decide { $0.release(lease.id, isReusable: isReusable, now: .now) }
         }
-        observer?.poolDid(.rolledBack)
+        if connection.isInTransaction { observer?.poolDid(.rolledBack) }
         connection.reset { [weak self] error in
             self?.decide { $0.release(lease.id, isReusable: error == nil, now: .now) }
         }

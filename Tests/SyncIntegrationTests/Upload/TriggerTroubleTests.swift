@@ -154,6 +154,50 @@ struct TriggerTroubleTests {
         }
     }
 
+    /// What a trigger changes for the whole session.
+    static let sessionSettings = [
+        "SET default_transaction_read_only = on", "SET client_encoding = 'LATIN1'",
+        "SET row_security = off", "SET statement_timeout = 5", "SET search_path = nowhere",
+        "SET bytea_output = escape", "SET \"TimeZone\" = 'Asia/Kolkata'", "RESET ALL",
+        "SET LOCAL client_encoding = 'LATIN1'",
+    ]
+
+    @Test(
+        "What it sets for its session changes nothing for the next rows, uploads and users",
+        arguments: sessionSettings)
+    func changedSession(_ body: String) async throws {
+        try await SyncedDatabase.with(
+            tables: Self.tables
+                + "CREATE TABLE s.times (id uuid PRIMARY KEY, owner text, at timestamptz, t text);",
+            registered: Self.yaml + "\n  - {table: s.times, owner: owner}"
+        ) { database in
+            try await database.execute(
+                """
+                CREATE FUNCTION s.meet() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN \(body); RETURN NULL; END $$;
+                CREATE TRIGGER meet AFTER INSERT ON s.rows
+                    FOR EACH ROW EXECUTE FUNCTION s.meet();
+                """)
+            let time = #"{"at":"2026-02-03T04:05:06","t":"Zoë"}"#
+            for n in 1...3 {
+                let answer = try await database.outcomes(
+                    "ann", change(3 * n, "INSERT", "rows", id("a\(n)"), #"{"n":1}"#),
+                    change(3 * n + 1, "INSERT", "times", id("b\(n)"), time),
+                    change(3 * n + 2, "INSERT", "notes", id("c\(n)"), #"{"title":"Zoë"}"#))
+                #expect(answer == ["applied 1", "applied 1", "applied 1"])
+                for (user, row) in [("bob", id("d\(n)")), ("cat", id("e\(n)"))] {
+                    let next = try await database.outcomes(
+                        user, change(n, "INSERT", "times", row, time))
+                    #expect(next == ["applied 1"])
+                }
+            }
+            let stored = "SELECT string_agg(DISTINCT t || ' ' || (at AT TIME ZONE 'UTC'), ',')"
+            #expect(
+                try await database.value("\(stored) FROM s.times") == "Zoë 2026-02-03 04:05:06")
+            #expect(try await database.verify().0 == [])
+        }
+    }
+
     @Test("How it has values written in its transaction changes nothing of what devices get")
     func styles() async throws {
         try await SyncedDatabase.with(
