@@ -105,12 +105,14 @@ package enum GatewayService {
             allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
         let gatewayMetrics = GatewayMetrics(metrics)
         let clients = TokenRoute(auth: auth, work: limits.work, rejections: limits.rejections)
+        let recent = RecentRequests()
         let adminRoutes =
             AdminRoutes(upload: upload, work: limits.work).routes
             + AdminDeviceRoutes(upload: upload, work: limits.work).routes
             + AdminViewRoutes(
                 upstreams: health.upstreams, upload: upload, auth: auth, metrics: metrics
             ).routes
+            + TailRoute(recent: recent).routes
         let routes =
             health.routes + signIn.routes + clients.routes
             + routes(settings, upload: upload, download: download, limits, gatewayMetrics)
@@ -122,7 +124,7 @@ package enum GatewayService {
             adminRole: settings.adminRole, refusedAdministrators: refused, reports: reports,
             timeout: settings.requestTimeout,
             strictTransportSeconds: settings.strictTransportSeconds, metrics: gatewayMetrics,
-            idlePolls: settings.idlePolls, logger: logger)
+            recent: recent, idlePolls: settings.idlePolls, logger: logger)
         let identity = try TLSIdentity(settings.tls)
         identity.report(to: metrics)
         let parts = ListenerParts(

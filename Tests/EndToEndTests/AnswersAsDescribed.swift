@@ -163,6 +163,15 @@ struct AnswersAsDescribed {
         ] {
             try await scene.expect(200, operation)
         }
+        let tail = try await scene.expect(
+            200, "GET /admin/requests",
+            Question(query: "?user=ann&device=phone&status=2xx&idle=true&limit=1000"))
+        for word in [#""route":"/sync/upload""#, #""applied":"#, #""rows":"#] {
+            #expect(tail.contains(word), "\(word)")
+        }
+        for query in ["?after=0&run=other", "?after=1&limit=1", "?status=401"] {
+            try await scene.expect(200, "GET /admin/requests", Question(query: query))
+        }
         let row = "?user=ann&schema=business&table=users&pk="
         let history = try await scene.expect(
             200, "GET /admin/rows", Question(query: row + aim.userKey))
@@ -224,6 +233,7 @@ struct AnswersAsDescribed {
             "GET /admin/devices/explain": Question(query: "?user=ann"),
             "GET /admin/rows": Question(query: "?user=ann&schema=business&table=users"),
             "GET /admin/audit": Question(query: "?before=0"),
+            "GET /admin/requests": Question(query: "?status=4"),
             "POST /admin/devices/revoke": Question(body: "{"),
             "POST /admin/devices/restore": Question(body: "{"),
         ]

@@ -190,6 +190,7 @@ struct StrangersAtEveryDoor {
         ("GET /admin/overview", [Knock()]),
         ("GET /admin/tables", [Knock()]),
         ("GET /admin/conflicts", [Knock()]),
+        ("GET /admin/requests", [Knock(), Knock { "?user=\($0.user)" }]),
         ("GET /admin/audit", [Knock()]),
         ("GET /admin/keys", [Knock()]),
         (

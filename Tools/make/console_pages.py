@@ -138,6 +138,8 @@ def pages(row):
         {"user": "<img src=x onerror=alert(1)>", "device": '"><script>alert(1)</script>'})
     return [
         ("now", "#/now", ["Requests of devices", "upload", "download", "auth", "ready", "Log"]),
+        ("tail", "#/tail", ["ada", "POST /sync/upload", "2 materialize_error", "1 conflict",
+                            "401 authentication_failed", "<img src=x onerror=alert(1)>"]),
         ("users", "#/users", ["ada", "phone", "laptop", "grace", "<img src=x onerror=alert(1)>"]),
         ("user", "#/users?user=ada", ["Log ends at", "laptop", "Rejected changes"]),
         ("device", "#/device?" + device,
@@ -181,12 +183,38 @@ def act(browser, row):
                     f"b.textContent === '{before}').click()")
         browser.run("document.querySelector('dialog button').click()")
         browser.wait([after])
+    tail(browser)
     browser.run("document.getElementById('sign-out').click()")
     browser.wait(["You are signed out."])
     if browser.run("sessionStorage.length"):
         browser.problems.append("something is kept after signing out")
     if browser.run("document.cookie"):
         browser.problems.append("a cookie was set")
+
+
+def tail(browser):
+    """A request appears by itself, a filter leaves out others, and a pause holds all back."""
+    ask = ("fetch('/admin/%s', { headers: { authorization: 'Bearer ' + sessionStorage.token } })"
+           ".then(() => true)")
+    browser.run("location.hash = '#/tail?user=root&status=2xx'")
+    browser.wait(["Show downloads without news, too"])
+    if browser.run("document.querySelector('main').textContent.includes('/sync/upload')"):
+        browser.problems.append("the filter of the live tail lets others through")
+    browser.run("document.querySelector('main').marked = true")
+    browser.run(ask % "users?user=ada")
+    browser.wait(["GET /admin/users"])
+    if not browser.run("document.querySelector('main').marked === true"):
+        browser.problems.append("the live tail was loaded anew")
+    browser.run("[...document.querySelectorAll('button')].find((b) => "
+                "b.textContent === 'Pause').click()")
+    browser.run("rowsBefore = document.querySelectorAll('tbody tr').length")
+    browser.run(ask % "tables")
+    browser.run("new Promise((go) => setTimeout(go, 2500))")
+    if browser.run("document.querySelectorAll('tbody tr').length !== rowsBefore"):
+        browser.problems.append("the live tail goes on while it is paused")
+    browser.run("[...document.querySelectorAll('button')].find((b) => "
+                "b.textContent === 'Go on').click()")
+    browser.wait(["GET /admin/tables"])
 
 
 def main(base, folder, row):

@@ -23,6 +23,12 @@ struct GatewayMetrics: Sendable {
             labels: ["method", "route", "status"])
     }
 
+    /// An unknown method is a caller's invention: it must not make a label of its own.
+    static func name(of method: HTTPRequest.Method) -> String {
+        let isKnown = method == .get || method == .post || method == .head
+        return isKnown ? method.rawValue : "other"
+    }
+
     /// Counts an error, if it says that a device's history is not the server's.
     func count(_ error: WireError) {
         guard Self.codes.contains(error.code) else { return }
@@ -41,12 +47,10 @@ struct GatewayMetrics: Sendable {
         _ method: HTTPRequest.Method, _ path: String, _ status: HTTPResponse.Status,
         after time: Duration
     ) {
-        // An unknown method is a caller's invention: it must not make a label of its own.
-        let isKnown = method == .get || method == .post || method == .head
         requests.observe(
             time,
             [
-                "method": isKnown ? method.rawValue : "other", "route": path,
+                "method": Self.name(of: method), "route": path,
                 "status": String(status.code),
             ])
     }

@@ -1,3 +1,4 @@
+import Foundation
 import HTTPTypes
 import Hummingbird
 import LogFields
@@ -25,6 +26,8 @@ struct GatewayResponder: Sendable {
     /// How long browsers come back with TLS alone.
     let strictTransportSeconds: Int
     let metrics: GatewayMetrics
+    /// What administrators see of the last requests.
+    let recent: RecentRequests
     /// Which of the downloads without news are logged.
     let idlePolls: LogSample
     let logger: Logger
@@ -62,6 +65,7 @@ struct GatewayResponder: Sendable {
         var scope = scope
         var response: Response
         var path = "other"
+        var code = ""
         do {
             if let authority = request.head.authority, !Authority.isWellFormed(authority) {
                 throw WireError.invalid(
@@ -98,6 +102,7 @@ struct GatewayResponder: Sendable {
             let wire = Self.wireError(error)
             limits.refusals.count(wire)
             metrics.count(wire)
+            code = wire.code
             if wire.status == .internalServerError {
                 logger.error(
                     "request failed",
@@ -112,7 +117,11 @@ struct GatewayResponder: Sendable {
         account(for: response, scope)
         metrics.count(
             request.method, path, response.status, after: .now - start - scope.waited.time)
-        log(request, path, response, scope, .now - start)
+        let duration = ContinuousClock.now - start
+        log(request, path, response, scope, duration)
+        if (try? route.get())?.isSeen ?? true {
+            remember(request, path, response, code, scope, duration)
+        }
         return response
     }
 
@@ -160,6 +169,27 @@ struct GatewayResponder: Sendable {
         case is CancellationError: .timedOut
         default: .internalError
         }
+    }
+
+    private func remember(
+        _ request: Request, _ path: String, _ response: Response, _ code: String,
+        _ scope: RequestScope, _ duration: Duration
+    ) {
+        var line = RecentRequests.Line()
+        line.at = Date().timeIntervalSince1970
+        line.user = scope.caller?.userID
+        line.device = scope.caller?.deviceID
+        line.method = GatewayMetrics.name(of: request.method)
+        line.path = path
+        line.status = response.status.code
+        line.code = code
+        line.milliseconds = (duration - scope.waited.time).milliseconds
+        line.isIdle = scope.waited.isIdle
+        line.bytesIn = request.headers[.contentLength].flatMap { Int($0) }
+        line.bytesOut = response.body.contentLength
+        line.requestID = scope.requestID
+        line.counts = scope.counts.value
+        recent.add(line)
     }
 
     private func log(

@@ -28,6 +28,8 @@ struct RequestScope: Sendable {
     var address: PeerAddress?
     /// How long it waited for news, which is no time of the server's, and whether any came.
     let waited = WaitedTime()
+    /// What became of its changes, or how many rows it was answered.
+    let counts = RequestCounts()
     /// What its client has shown a certificate of, on the same routes.
     var certificate: ClientCertificate?
     /// What the gateway holds for the request, once it is known whose it is.

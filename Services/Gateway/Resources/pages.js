@@ -6,6 +6,9 @@ import {
 
 /** Milliseconds between two looks of the page "Now". */
 const pause = 5000;
+/** Milliseconds between two looks of the page "Live tail", and the requests that it shows. */
+const tailPause = 1000;
+const tailRows = 200;
 /** Rows that a list asks for at once. */
 const pageRows = 100;
 
@@ -106,6 +109,91 @@ async function now(content, _, signal) {
   const timer = setInterval(() => {
     if (!document.hidden) look().catch((error) => fill(content, problem(error)));
   }, pause);
+  signal.addEventListener("abort", () => clearInterval(timer));
+}
+
+// MARK: Live tail
+
+/** What became of an upload's changes, or how many rows a page has. */
+function contents(line) {
+  if (line.rows !== undefined) return line.is_idle ? "no news" : `${number(line.rows)} rows`;
+  const changes = Object.entries(line.changes ?? {}).filter(([, count]) => count);
+  if (!changes.length) return "–";
+  return changes.map(([outcome, count], place) => [place ? ", " : "",
+    h("span", { className: outcome === "applied" || outcome === "duplicate" ? null : "warn" },
+      `${number(count)} ${outcome}`)]);
+}
+
+function lineCells(line) {
+  const state = line.status < 400 ? "good" : line.status < 500 ? "warn" : "bad";
+  const { user_id: user, source_id: device } = line;
+  return [
+    h("time", { dateTime: line.at, title: line.at }, new Date(line.at).toLocaleTimeString()),
+    user === undefined ? "–" : a(user, "users", { user }),
+    device === undefined ? "–" : a(device, "device", { user, device }),
+    `${line.method} ${line.route}`,
+    h("span", { className: state }, line.status, line.code ? ` ${line.code}` : ""),
+    contents(line), (line.microseconds / 1000).toFixed(1),
+    [line.bytes_in, line.bytes_out].map((count) => (count === undefined ? "–" : bytes(count)))
+      .join(" / "),
+    code(line.request_id),
+  ];
+}
+
+async function tail(content, query, signal) {
+  const { user = "", device = "", status = "", idle = "" } = query;
+  const search = form([
+    { name: "user", label: "User", value: user }, { name: "device", label: "Device", value: device },
+    { name: "status", label: "Status", value: status, placeholder: "such as 404 or 4xx" },
+  ], "Show", (values) => {
+    // The same filter again begins anew.
+    if (link("tail", { ...values, idle }) === location.hash) dispatchEvent(new Event("hashchange"));
+    location.hash = link("tail", { ...values, idle });
+  });
+  const place = h("div", {});
+  const trouble = h("div", {});
+  let [cursor, lines, missed, paused, looking] = [{}, [], 0, false, false];
+  const draw = () => fill(place,
+    missed ? h("p", { className: "warn" },
+      `${number(missed)} request${missed === 1 ? "" : "s"} came too fast to be shown.`) : null,
+    table([
+      { name: "When", kind: "time" }, { name: "User" }, { name: "Device" }, { name: "Request" },
+      { name: "Answer" }, { name: "Changes or rows" }, { name: "ms", number: true },
+      { name: "Bytes in / out", kind: "number" }, { name: "Request id" },
+    ], lines.map(lineCells), "No such request yet. What comes appears here."));
+  const look = async () => {
+    const answer = await get("/admin/requests", {
+      user, device, status, idle, limit: tailRows, ...cursor });
+    if (signal.aborted) return;
+    // Another gateway has answered, or this one was started again.
+    const isOther = cursor.run !== undefined && cursor.run !== answer.run;
+    const before = isOther ? [] : lines;
+    lines = [...answer.requests.reverse(), ...before].slice(0, tailRows);
+    missed = isOther ? 0 : missed + answer.missed;
+    cursor = { run: answer.run, after: answer.last };
+    if (answer.requests.length || answer.missed || isOther) draw();
+    fill(trouble);
+  };
+  const button = h("button", { type: "button", "aria-pressed": "false", onclick: () => {
+    paused = !paused;
+    button.textContent = paused ? "Go on" : "Pause";
+    button.setAttribute("aria-pressed", String(paused));
+  } }, "Pause");
+  fill(content, h("p", { className: "quiet" },
+    "Requests as this gateway answers them, newest first, and no values of rows. ",
+    "It remembers the last 4096; other gateways have their own."),
+  search, h("div", { className: "row" }, button, a(
+    idle ? "Hide downloads without news" : "Show downloads without news, too", "tail",
+    { user, device, status, idle: idle ? "" : "true" })), trouble, place);
+  draw();
+  await look();
+  const timer = setInterval(async () => {
+    if (document.hidden || paused || looking) return;
+    looking = true;
+    try { await look(); } catch (error) {
+      if (!signal.aborted) fill(trouble, problem(error));
+    } finally { looking = false; }
+  }, tailPause);
   signal.addEventListener("abort", () => clearInterval(timer));
 }
 
@@ -502,6 +590,7 @@ async function audit(content, query) {
 
 export const pages = [
   { name: "now", title: "Now", show: now },
+  { name: "tail", title: "Live tail", show: tail },
   { name: "users", title: "Users", show: users },
   { name: "device", title: "Device", show: device, hidden: true, under: "users" },
   { name: "rejected", title: "Rejected rows", show: rejected },

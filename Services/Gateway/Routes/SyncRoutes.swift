@@ -42,6 +42,11 @@ struct SyncRoutes: Sendable {
         let body = try await bodies.body(of: request, scope)
         let reply = try await upload.call(
             UploadRPC.pushChanges, message, body: body, context: scope.context())
+        let told = reply.message
+        scope.counts.set(
+            .changes(
+                applied: told.applied, duplicates: told.duplicates, conflicts: told.conflicts,
+                invalid: told.invalid, rejected: told.materializeErrors))
         // It is written: its answer is not refused any more.
         scope.held?.holdAnyway(reply.body.readableBytes)
         var response = await answer(reply.body, type, request, scope)
@@ -81,6 +86,7 @@ struct SyncRoutes: Sendable {
         try scope.held?.hold(estimate, leavesRoom: true)
         let reply = try await page(message, scope)
         scope.waited.add(microseconds: reply.message.waitedUs)
+        scope.counts.set(.rows(reply.message.rows))
         if reply.message.rows == 0, !reply.message.hasMore_p { scope.waited.foundNothing() }
         // What does not fit is let go, and has cost the user its bytes all the same: else it could
         // be asked for again and again.
