@@ -105,14 +105,12 @@ package enum GatewayService {
             allowsDevelopmentSignIn: settings.allowsDevelopmentSignIn)
         let gatewayMetrics = GatewayMetrics(metrics)
         let clients = TokenRoute(auth: auth, work: limits.work, rejections: limits.rejections)
-        let recent = RecentRequests()
+        let tail = TailRoute(gateway: settings.name, upload: upload)
+        let views = AdminViewRoutes(
+            upstreams: health.upstreams, upload: upload, auth: auth, metrics: metrics)
         let adminRoutes =
-            AdminRoutes(upload: upload, work: limits.work).routes
+            AdminRoutes(upload: upload, work: limits.work).routes + views.routes + tail.routes
             + AdminDeviceRoutes(upload: upload, work: limits.work).routes
-            + AdminViewRoutes(
-                upstreams: health.upstreams, upload: upload, auth: auth, metrics: metrics
-            ).routes
-            + TailRoute(recent: recent).routes
         let routes =
             health.routes + signIn.routes + clients.routes
             + routes(settings, upload: upload, download: download, limits, gatewayMetrics)
@@ -124,7 +122,7 @@ package enum GatewayService {
             adminRole: settings.adminRole, refusedAdministrators: refused, reports: reports,
             timeout: settings.requestTimeout,
             strictTransportSeconds: settings.strictTransportSeconds, metrics: gatewayMetrics,
-            recent: recent, idlePolls: settings.idlePolls, logger: logger)
+            recent: tail.recent, idlePolls: settings.idlePolls, logger: logger)
         let identity = try TLSIdentity(settings.tls)
         identity.report(to: metrics)
         let parts = ListenerParts(

@@ -48,6 +48,8 @@ package struct GatewaySettings: Sendable {
     let maximumPageRows: Int
     /// Which of the downloads without news are logged.
     let idlePolls: LogSample
+    /// The name that administrators know this gateway by.
+    let name: String
     let requestTimeout: Duration
     let strictTransportSeconds: Int
     let allowsDevelopmentSignIn: Bool
@@ -70,6 +72,7 @@ package struct GatewaySettings: Sendable {
         maximumBodyBytes = try configuration.value(Self.bodySetting)
         maximumPageRows = try configuration.value(CommonSettings.maximumPageRows)
         idlePolls = LogSample(every: try configuration.value(CommonSettings.idlePolls))
+        name = try configuration.value(CommonSettings.replica)
         requestTimeout = .seconds(try configuration.value(Self.timeoutSetting))
         strictTransportSeconds = try configuration.value(Self.strictTransportSetting)
         limits = try LimitSettings(configuration)

@@ -166,12 +166,7 @@ struct AnswersAsDescribed {
         let tail = try await scene.expect(
             200, "GET /admin/requests",
             Question(query: "?user=ann&device=phone&status=2xx&idle=true&limit=1000"))
-        for word in [#""route":"/sync/upload""#, #""applied":"#, #""rows":"#] {
-            #expect(tail.contains(word), "\(word)")
-        }
-        for query in ["?after=0&run=other", "?after=1&limit=1", "?status=401"] {
-            try await scene.expect(200, "GET /admin/requests", Question(query: query))
-        }
+        #expect(tail.contains(#""route":"/sync/upload""#) && tail.contains(#""applied":"#))
         let row = "?user=ann&schema=business&table=users&pk="
         let history = try await scene.expect(
             200, "GET /admin/rows", Question(query: row + aim.userKey))

@@ -4,6 +4,7 @@ import NIOCore
 import NIOHTTP1
 import Protos
 import RPC
+import Synchronization
 import Testing
 
 @testable import Gateway
@@ -29,14 +30,27 @@ struct TailTests {
             let request_id: String
         }
 
+        let gateway: String
         let run: String
         let last: Int64
         let missed: Int64
         let requests: [Line]
     }
 
-    private static var upstreams: [String: RPCRouter] {
+    /// What Upload was asked to record, and whether it can.
+    private final class Audit: Sendable {
+        let visits = Mutex<[String]>([])
+        let fails = Atomic(false)
+    }
+
+    private static func upstreams(_ audit: Audit = Audit()) -> [String: RPCRouter] {
         var (upload, download) = (RPCRouter(), RPCRouter())
+        upload.on(UploadRPC.inspect) { request, _, context in
+            if audit.fails.load(ordering: .relaxed) { throw RPCFailure.unavailable("no database") }
+            try #require(request.view == .requests)
+            audit.visits.withLock { $0.append("\(context.caller?.user ?? "-") \(request.key)") }
+            return RPCReply(InspectReply(), body: ByteBuffer(string: "{}"))
+        }
         upload.on(UploadRPC.pushChanges) { _, _, _ in
             var reply = PushChangesReply()
             (reply.applied, reply.conflicts, reply.materializeErrors) = (3, 2, 1)
@@ -50,10 +64,16 @@ struct TailTests {
         return ["upload": upload, "download": download]
     }
 
-    private static func look(_ gateway: RunningGateway, _ query: String = "") async throws -> Tail {
-        let root = try await RunningGateway.token(user: "root", roles: ["admin"])
-        let answer = try await gateway.sendSigned(
+    private static func ask(
+        _ gateway: RunningGateway, _ query: String = "", by user: String = "root"
+    ) async throws -> RunningGateway.Answer {
+        let root = try await RunningGateway.token(user: user, roles: ["admin"])
+        return try await gateway.sendSigned(
             .GET, "/admin/requests" + query, headers: ["Authorization": "Bearer \(root)"])
+    }
+
+    private static func look(_ gateway: RunningGateway, _ query: String = "") async throws -> Tail {
+        let answer = try await ask(gateway, query)
         try #require(answer.status == 200, "\(answer.body)")
         return try JSONDecoder().decode(Tail.self, from: Data(answer.body.utf8))
     }
@@ -61,7 +81,7 @@ struct TailTests {
     @Test func `uploads, pages and refusals appear with who sent them and what became of them`()
         async throws
     {
-        try await withGateway(upstreams: Self.upstreams) { gateway in
+        try await withGateway(upstreams: Self.upstreams()) { gateway in
             _ = try await gateway.sendSigned(
                 .POST, "/sync/upload", headers: ["X-Request-Id": "r-1"],
                 body: .bytes(ByteBuffer(string: #"{"changes":[]}"#)))
@@ -70,9 +90,11 @@ struct TailTests {
             _ = try await gateway.send(.GET, "/nowhere/secret")
             _ = try await gateway.send(
                 .GET, "/sync/download", headers: ["Authorization": "Bearer secret"])
-            // Neither of these is anything that happens.
+            // Neither of these is what devices do.
             _ = try await gateway.send(.GET, "/health")
             _ = try await Self.look(gateway)
+            #expect(try await gateway.sendSigned(.GET, "/admin/services").status == 403)
+            #expect(try await gateway.sendSigned(.GET, "/admin/nothing").status == 404)
             let tail = try await Self.look(gateway)
             #expect(tail.last == 5 && tail.missed == 0)
             #expect(tail.requests.map(\.number) == [1, 2, 3, 4, 5])
@@ -99,7 +121,7 @@ struct TailTests {
     @Test func `a cursor shows what is new, filters what is wanted, and another run begins anew`()
         async throws
     {
-        try await withGateway(upstreams: Self.upstreams) { gateway in
+        try await withGateway(upstreams: Self.upstreams()) { gateway in
             _ = try await gateway.sendSigned(.GET, "/sync/download?after=0")
             let first = try await Self.look(gateway)
             #expect(first.requests.map(\.number) == [1])
@@ -126,15 +148,38 @@ struct TailTests {
     }
 
     @Test func `it is for administrators alone, and wrong filters are refused`() async throws {
-        try await withGateway(upstreams: Self.upstreams) { gateway in
+        try await withGateway(upstreams: Self.upstreams()) { gateway in
             let user = try await gateway.sendSigned(.GET, "/admin/requests")
             #expect(user.status == 403)
             let root = try await RunningGateway.token(roles: ["admin"])
-            for query in ["status=4", "limit=0", "limit=1001", "after=-1", "after=x", "user=%00"] {
+            for query in [
+                "status=4", "limit=0", "limit=1001", "after=-1", "after=x", "user=%00", "idle=1",
+            ] {
                 let answer = try await gateway.sendSigned(
                     .GET, "/admin/requests?" + query, headers: ["Authorization": "Bearer \(root)"])
                 #expect(answer.status == 400, "\(query)")
             }
+        }
+    }
+
+    @Test func `the audit has one row for a visit, and nothing is shown without it`() async throws {
+        let audit = Audit()
+        try await withGateway(
+            ["OVERSYNC_REPLICA": "gw-2"], upstreams: Self.upstreams(audit)
+        ) { gateway in
+            audit.fails.store(true, ordering: .relaxed)
+            let refused = try await Self.ask(gateway)
+            #expect(refused.status == 503 && !refused.body.contains(#""run""#))
+            audit.fails.store(false, ordering: .relaxed)
+            let first = try await Self.look(gateway)
+            #expect(first.gateway == "gw-2")
+            // One who looks on needs no database.
+            audit.fails.store(true, ordering: .relaxed)
+            _ = try await Self.look(gateway, "?after=\(first.last)&run=\(first.run)")
+            _ = try await Self.look(gateway, "?user=ann")
+            audit.fails.store(false, ordering: .relaxed)
+            #expect(try await Self.ask(gateway, by: "eve").status == 200)
+            #expect(audit.visits.withLock { $0 } == ["root gw-2", "eve gw-2"])
         }
     }
 }

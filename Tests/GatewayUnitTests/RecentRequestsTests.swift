@@ -1,6 +1,5 @@
 import Model
 import Testing
-import WireJSON
 
 @testable import Gateway
 
@@ -63,6 +62,27 @@ import WireJSON
         #expect(found { $0.device = DeviceID("phone") } == [1, 3])
         #expect(found { $0.statuses = TailRoute.statuses("4xx") } == [2])
         #expect(found { $0.statuses = TailRoute.statuses("503") } == [3])
+    }
+
+    @Test func `a visit ends with a long pause, and is one administrator's`() {
+        let (visits, start) = (TailVisits(), ContinuousClock.now)
+        let (ann, bob) = (UserID("ann"), UserID("bob"))
+        #expect(!visits.goesOn(of: ann, now: start))
+        visits.begin(of: ann, now: start)
+        // Each look prolongs it.
+        for looks in 1...3 {
+            #expect(visits.goesOn(of: ann, now: start + TailVisits.longestPause * looks))
+        }
+        #expect(!visits.goesOn(of: bob, now: start))
+        let late = start + TailVisits.longestPause * 4 + .milliseconds(1)
+        #expect(!visits.goesOn(of: ann, now: late))
+    }
+
+    @Test func `more visits than are remembered are recorded again`() {
+        let (visits, now) = (TailVisits(), ContinuousClock.now)
+        for number in 0...TailVisits.capacity { visits.begin(of: UserID("\(number)"), now: now) }
+        #expect(visits.goesOn(of: UserID("\(TailVisits.capacity)"), now: now))
+        #expect(!visits.goesOn(of: UserID("0"), now: now))
     }
 
     @Test(arguments: ["", "4", "40", "4xy", "xxx", "0xx", "6xx", "4044", "4xxx", "-40", "4 4"])

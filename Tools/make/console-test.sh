@@ -42,7 +42,8 @@ sleep 8
 send "$WATCH" /sync/schema-version
 sleep 4
 
-export ADMIN
+# While the browser looks, its script sends more.
+export ADMIN PHONE gateway authority
 python3 Tools/make/console_pages.py "https://127.0.0.1:$port" "$folder" "${key}0"
 status=$?
 if ! kill -0 "$stack" 2>/dev/null; then

@@ -12,6 +12,8 @@ import Traces
 struct GatewayResponder: Sendable {
     /// The protocol's version, on every answer.
     private static let apiVersion = "1"
+    /// What the paths of administrators begin with.
+    private static let administration = "/admin/"
 
     private(set) var routes: RouteTable
     let verifier: TokenVerifier
@@ -119,7 +121,9 @@ struct GatewayResponder: Sendable {
             request.method, path, response.status, after: .now - start - scope.waited.time)
         let duration = ContinuousClock.now - start
         log(request, path, response, scope, duration)
-        if (try? route.get())?.isSeen ?? true {
+        let isProbe = (try? route.get())?.isProbe ?? false
+        // Administrators look for what devices do. What they do themselves is in the audit.
+        if !isProbe, !request.uri.path.hasPrefix(Self.administration) {
             remember(request, path, response, code, scope, duration)
         }
         return response
@@ -183,7 +187,8 @@ struct GatewayResponder: Sendable {
         line.path = path
         line.status = response.status.code
         line.code = code
-        line.milliseconds = (duration - scope.waited.time).milliseconds
+        // The wait is told in whole units, and may be told as longer than the request.
+        line.duration = max(.zero, duration - scope.waited.time)
         line.isIdle = scope.waited.isIdle
         line.bytesIn = request.headers[.contentLength].flatMap { Int($0) }
         line.bytesOut = response.body.contentLength

@@ -2,12 +2,14 @@ import Foundation
 import HTTPTypes
 import Model
 import Synchronization
+import Telemetry
 import WireJSON
 
 /// The requests that this gateway answered last, for administrators who look at what happens now.
 /// They are in memory alone, hold nothing of rows, and go with the gateway.
 final class RecentRequests: Sendable {
-    /// Requests that are kept, some hundred bytes each.
+    /// Requests that are kept. Names and request ids are short, so that each takes less than 1 kB,
+    /// and all of them less than 4 MB.
     static let capacity = 4096
 
     /// A request and its answer.
@@ -23,7 +25,7 @@ final class RecentRequests: Sendable {
         /// The error's; empty where there is none.
         var code = ""
         /// Without the wait for news.
-        var milliseconds = 0.0
+        var duration: Duration = .zero
         /// Whether it asked for news and there were none.
         var isIdle = false
         var bytesIn: Int?
@@ -131,7 +133,7 @@ extension RecentRequests.Line {
             ("source_id", device.map { .string($0.value) }),
             ("method", .string(method)), ("route", .string(path)),
             ("status", .integer(Int64(status))), ("code", code.isEmpty ? nil : .string(code)),
-            ("microseconds", .integer(Int64(milliseconds * 1000))),
+            ("microseconds", .integer(Int64(duration.seconds * 1_000_000))),
             ("is_idle", isIdle ? true : nil),
             ("bytes_in", bytesIn.map { .integer(Int64($0)) }),
             ("bytes_out", bytesOut.map { .integer(Int64($0)) }),

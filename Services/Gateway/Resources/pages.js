@@ -124,11 +124,12 @@ function contents(line) {
       `${number(count)} ${outcome}`)]);
 }
 
-function lineCells(line) {
+function lineCells(line, gateway) {
   const state = line.status < 400 ? "good" : line.status < 500 ? "warn" : "bad";
   const { user_id: user, source_id: device } = line;
   return [
     h("time", { dateTime: line.at, title: line.at }, new Date(line.at).toLocaleTimeString()),
+    ...(gateway ? [gateway] : []),
     user === undefined ? "–" : a(user, "users", { user }),
     device === undefined ? "–" : a(device, "device", { user, device }),
     `${line.method} ${line.route}`,
@@ -140,7 +141,65 @@ function lineCells(line) {
   ];
 }
 
-async function tail(content, query, signal) {
+/**
+ * The requests that the page has received. Behind a balancer each answer may be another gateway's,
+ * and a gateway that starts again is another run, which counts from the beginning.
+ */
+class Tail {
+  lines = [];
+  missed = 0;
+  /** What the next look sends: only the run that it is of heeds it. */
+  cursor = {};
+  /** By run: the gateway's name, and the last of its requests that was received. */
+  #runs = new Map();
+
+  /** Takes an answer, and says whether there is anything new. */
+  take(answer) {
+    const { run, gateway, last, missed } = answer;
+    const isNew = !this.#runs.has(run);
+    const seen = this.#runs.get(run)?.last ?? 0;
+    const fresh = answer.requests.filter((line) => line.number > seen).reverse();
+    for (const line of fresh) line.run = run;
+    this.#runs.set(run, { gateway, last });
+    this.cursor = { run, after: last };
+    this.missed += missed;
+    const lines = [...fresh, ...this.lines];
+    // One gateway's are in order, though its clock may be set back.
+    if (this.#runs.size > 1) lines.sort((x, y) => (x.at < y.at ? 1 : x.at > y.at ? -1 : 0));
+    this.lines = lines.slice(0, tailRows);
+    return isNew || fresh.length > 0 || missed > 0;
+  }
+
+  get gateways() { return [...this.#runs.keys()].map((run) => this.name(run)); }
+
+  /** A gateway's name, with a part of the run's where several runs have it. */
+  name(run) {
+    const { gateway } = this.#runs.get(run);
+    const same = [...this.#runs.values()].filter((other) => other.gateway === gateway);
+    return same.length > 1 ? `${gateway} ${run.slice(0, 6)}` : gateway;
+  }
+}
+
+function tailTable(tail) {
+  const { gateways, lines, missed } = tail;
+  const several = gateways.length > 1;
+  return [
+    h("p", { className: "quiet" }, several
+      ? `Several gateways, or starts of one, answered this page: ${gateways.join(", ")}.`
+      : `Gateway ${gateways.join()} answers this page.`),
+    missed ? h("p", { className: "warn" },
+      `${number(missed)} request${missed === 1 ? "" : "s"} came too fast to be shown.`) : null,
+    table([
+      { name: "When", kind: "time" }, ...(several ? [{ name: "Gateway" }] : []),
+      { name: "User" }, { name: "Device" }, { name: "Request" },
+      { name: "Answer" }, { name: "Changes or rows" }, { name: "ms", number: true },
+      { name: "Bytes in / out", kind: "number" }, { name: "Request id" },
+    ], lines.map((line) => lineCells(line, several ? tail.name(line.run) : null)),
+    "No such request yet. What comes appears here."),
+  ];
+}
+
+async function showTail(content, query, signal) {
   const { user = "", device = "", status = "", idle = "" } = query;
   const search = form([
     { name: "user", label: "User", value: user }, { name: "device", label: "Device", value: device },
@@ -152,41 +211,28 @@ async function tail(content, query, signal) {
   });
   const place = h("div", {});
   const trouble = h("div", {});
-  let [cursor, lines, missed, paused, looking] = [{}, [], 0, false, false];
-  const draw = () => fill(place,
-    missed ? h("p", { className: "warn" },
-      `${number(missed)} request${missed === 1 ? "" : "s"} came too fast to be shown.`) : null,
-    table([
-      { name: "When", kind: "time" }, { name: "User" }, { name: "Device" }, { name: "Request" },
-      { name: "Answer" }, { name: "Changes or rows" }, { name: "ms", number: true },
-      { name: "Bytes in / out", kind: "number" }, { name: "Request id" },
-    ], lines.map(lineCells), "No such request yet. What comes appears here."));
+  const tail = new Tail();
+  let [paused, looking] = [false, false];
   const look = async () => {
     const answer = await get("/admin/requests", {
-      user, device, status, idle, limit: tailRows, ...cursor });
+      user, device, status, idle, limit: tailRows, ...tail.cursor });
     if (signal.aborted) return;
-    // Another gateway has answered, or this one was started again.
-    const isOther = cursor.run !== undefined && cursor.run !== answer.run;
-    const before = isOther ? [] : lines;
-    lines = [...answer.requests.reverse(), ...before].slice(0, tailRows);
-    missed = isOther ? 0 : missed + answer.missed;
-    cursor = { run: answer.run, after: answer.last };
-    if (answer.requests.length || answer.missed || isOther) draw();
+    if (tail.take(answer)) fill(place, ...tailTable(tail));
     fill(trouble);
   };
-  const button = h("button", { type: "button", "aria-pressed": "false", onclick: () => {
+  const button = h("button", { type: "button", onclick: () => {
     paused = !paused;
     button.textContent = paused ? "Go on" : "Pause";
-    button.setAttribute("aria-pressed", String(paused));
   } }, "Pause");
   fill(content, h("p", { className: "quiet" },
-    "Requests as this gateway answers them, newest first, and no values of rows. ",
-    "It remembers the last 4096; other gateways have their own."),
+    "Requests as a gateway answers them, newest first, without values of rows and without those ",
+    "to /admin. A gateway remembers its last 4096 requests; each has its own."),
   search, h("div", { className: "row" }, button, a(
     idle ? "Hide downloads without news" : "Show downloads without news, too", "tail",
     { user, device, status, idle: idle ? "" : "true" })), trouble, place);
-  draw();
   await look();
+  // Somebody has left the page meanwhile.
+  if (signal.aborted) return;
   const timer = setInterval(async () => {
     if (document.hidden || paused || looking) return;
     looking = true;
@@ -590,7 +636,7 @@ async function audit(content, query) {
 
 export const pages = [
   { name: "now", title: "Now", show: now },
-  { name: "tail", title: "Live tail", show: tail },
+  { name: "tail", title: "Live tail", show: showTail },
   { name: "users", title: "Users", show: users },
   { name: "device", title: "Device", show: device, hidden: true, under: "users" },
   { name: "rejected", title: "Rejected rows", show: rejected },

@@ -8,8 +8,6 @@ struct Route: Sendable {
     let access: Access
     /// Asks for the gateway's own state: answered also while it goes down.
     let isProbe: Bool
-    /// Whether administrators see it among the last requests: not what asks all the time of itself.
-    var isSeen: Bool { !isProbe && path != TailRoute.path }
     /// What it does is recorded with the client's address.
     let knowsAddress: Bool
     let answer: @Sendable (Request, RequestScope) async throws -> Response

@@ -45,6 +45,7 @@ struct Inspect: Sendable {
         case .row: return try await row(request, context)
         case .conflicts: return conflicts.document
         case .audit: return try await audit(request, context)
+        case .requests: return try await requests(request, context)
         case .unspecified, .UNRECOGNIZED:
             throw RPCFailure(
                 .invalidArgument, code: "invalid_request", message: "there is no such view")
@@ -138,6 +139,17 @@ struct Inspect: Sendable {
             bytes += change.payload?.utf8.count ?? 0
             return index == 0 || bytes <= WireLimits.payloadBytesPerAnswer
         }.map(\.element)
+    }
+
+    /// The gateway has the requests, and no database to record in who looks at them.
+    private func requests(
+        _ request: InspectRequest, _ context: CallContext
+    ) async throws -> JSONDocument {
+        let entry = AuditEntry(.listRequests, of: request.key, by: try context.origin())
+        try await pool.withConnection(deadline: context.deadline) {
+            _ = try await $0.run(AuditStatements.Append(entry), deadline: context.deadline)
+        }
+        return .object([])
     }
 
     private func audit(

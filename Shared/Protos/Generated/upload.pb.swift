@@ -597,6 +597,9 @@ package nonisolated struct InspectRequest: Sendable {
 
     /// The audit: action, before and limit.
     case audit // = 6
+
+    /// Shows nothing: the audit records who looks at the last requests of the gateway that key names.
+    case requests // = 7
     case UNRECOGNIZED(Int)
 
     package init() {
@@ -612,6 +615,7 @@ package nonisolated struct InspectRequest: Sendable {
       case 4: self = .row
       case 5: self = .conflicts
       case 6: self = .audit
+      case 7: self = .requests
       default: self = .UNRECOGNIZED(rawValue)
       }
     }
@@ -625,6 +629,7 @@ package nonisolated struct InspectRequest: Sendable {
       case .row: return 4
       case .conflicts: return 5
       case .audit: return 6
+      case .requests: return 7
       case .UNRECOGNIZED(let i): return i
       }
     }
@@ -638,6 +643,7 @@ package nonisolated struct InspectRequest: Sendable {
       .row,
       .conflicts,
       .audit,
+      .requests,
     ]
 
   }
@@ -1878,7 +1884,7 @@ nonisolated extension InspectRequest: SwiftProtobuf.Message, SwiftProtobuf._Mess
 }
 
 nonisolated extension InspectRequest.View: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0VIEW_UNSPECIFIED\0\u{1}OVERVIEW\0\u{1}TABLES\0\u{1}DEVICE\0\u{1}ROW\0\u{1}CONFLICTS\0\u{1}AUDIT\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0VIEW_UNSPECIFIED\0\u{1}OVERVIEW\0\u{1}TABLES\0\u{1}DEVICE\0\u{1}ROW\0\u{1}CONFLICTS\0\u{1}AUDIT\0\u{1}REQUESTS\0")
 }
 
 nonisolated extension InspectReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

@@ -18,6 +18,8 @@ package enum AuditAction: String, CaseIterable, Sendable {
     case listFailures = "materialize-failure.list"
     case retryFailure = "materialize-failure.retry"
     case readRow = "row.read"
+    /// A visit to the live tail.
+    case listRequests = "request.list"
 
     // Of tokens and keys.
     case issueToken = "token.issue"

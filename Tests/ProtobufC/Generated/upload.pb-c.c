@@ -3263,7 +3263,7 @@ const ProtobufCMessageDescriptor oversync__upload__v1__report_device_reply__desc
   (ProtobufCMessageInit) oversync__upload__v1__report_device_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue oversync__upload__v1__inspect_request__view__enum_values_by_number[7] =
+static const ProtobufCEnumValue oversync__upload__v1__inspect_request__view__enum_values_by_number[8] =
 {
   { "VIEW_UNSPECIFIED", "OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__VIEW_UNSPECIFIED", 0 },
   { "OVERVIEW", "OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__OVERVIEW", 1 },
@@ -3272,16 +3272,18 @@ static const ProtobufCEnumValue oversync__upload__v1__inspect_request__view__enu
   { "ROW", "OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__ROW", 4 },
   { "CONFLICTS", "OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__CONFLICTS", 5 },
   { "AUDIT", "OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__AUDIT", 6 },
+  { "REQUESTS", "OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__REQUESTS", 7 },
 };
 static const ProtobufCIntRange oversync__upload__v1__inspect_request__view__value_ranges[] = {
-{0, 0},{0, 7}
+{0, 0},{0, 8}
 };
-static const ProtobufCEnumValueIndex oversync__upload__v1__inspect_request__view__enum_values_by_name[7] =
+static const ProtobufCEnumValueIndex oversync__upload__v1__inspect_request__view__enum_values_by_name[8] =
 {
   { "AUDIT", 6 },
   { "CONFLICTS", 5 },
   { "DEVICE", 3 },
   { "OVERVIEW", 1 },
+  { "REQUESTS", 7 },
   { "ROW", 4 },
   { "TABLES", 2 },
   { "VIEW_UNSPECIFIED", 0 },
@@ -3293,9 +3295,9 @@ const ProtobufCEnumDescriptor oversync__upload__v1__inspect_request__view__descr
   "View",
   "Oversync__Upload__V1__InspectRequest__View",
   "oversync.upload.v1",
-  7,
+  8,
   oversync__upload__v1__inspect_request__view__enum_values_by_number,
-  7,
+  8,
   oversync__upload__v1__inspect_request__view__enum_values_by_name,
   1,
   oversync__upload__v1__inspect_request__view__value_ranges,

@@ -74,7 +74,11 @@ typedef enum _Oversync__Upload__V1__InspectRequest__View {
   /*
    * The audit: action, before and limit.
    */
-  OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__AUDIT = 6
+  OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__AUDIT = 6,
+  /*
+   * Shows nothing: the audit records who looks at the last requests of the gateway that key names.
+   */
+  OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW__REQUESTS = 7
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(OVERSYNC__UPLOAD__V1__INSPECT_REQUEST__VIEW)
 } Oversync__Upload__V1__InspectRequest__View;
 

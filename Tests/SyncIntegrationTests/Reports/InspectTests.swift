@@ -46,7 +46,7 @@ struct InspectTests {
         try await SyncedDatabase.with { database in
             let inspect = Self.calls(database)
             let views: [InspectRequest.View] = [
-                .overview, .tables, .device, .row, .conflicts, .audit, .unspecified,
+                .overview, .tables, .device, .row, .conflicts, .audit, .requests, .unspecified,
             ]
             for view in views {
                 let code = await database.code {
@@ -142,6 +142,21 @@ struct InspectTests {
                 $0.before = Int64((rows.first?["id"] as? Int) ?? 0)
             }
             #expect((older["rows"] as? [Any])?.count == 1)
+        }
+    }
+
+    @Test("A visit to a gateway's live tail is a row of the audit, and shows nothing")
+    func requests() async throws {
+        try await SyncedDatabase.with { database in
+            let inspect = Self.calls(database)
+            let answer = try await Self.ask(inspect, .requests) { $0.key = "gw-1" }
+            #expect(answer.isEmpty)
+            let recorded = try await database.value(
+                """
+                SELECT concat_ws(' ', actor, action, target, outcome)
+                FROM sync.audit WHERE action LIKE 'request.%'
+                """)
+            #expect(recorded == "root request.list gw-1 done")
         }
     }
 
