@@ -169,6 +169,7 @@ let sharedTargets: [Target] = [
             .embedInCode("Migrations/0015_device_reports.sql"),
             .embedInCode("Migrations/0016_health.sql"),
             .embedInCode("Migrations/0017_integer_keys.sql"),
+            .embedInCode("Migrations/0018_key_leases.sql"),
         ]),
 ]
 

@@ -12,6 +12,8 @@ public enum GatewayEndpoint: String, Sendable, Hashable, CaseIterable {
     case digest
     /// `POST /sync/rows`: the device fetches rows that differ.
     case rows
+    /// `POST /sync/keys`: the device leases numbers for rows that it creates.
+    case keys
     /// `GET /sync/watch`: the device opens a stream on which the gateway announces new changes.
     case watch
     /// Any endpoint.

@@ -12,7 +12,8 @@ extension InMemoryGateway {
             /// Text of 1 to 512 bytes. Each user has a key space of their own.
             case text
             /// Whole numbers of 64 bits. All users share one key space. Clients that do not ask for
-            /// such keys do not see the table.
+            /// such keys do not see the table. Devices may lease numbers: those that follow the
+            /// highest one.
             case integer
         }
 

@@ -91,6 +91,7 @@ extension InMemoryGateway {
             "/sync/capabilities": ("GET", { _ in try self.capabilities(call) }),
             "/sync/digest": ("GET", { try self.digest(call, $0) }),
             "/sync/rows": ("POST", { try self.rows(call, $0) }),
+            "/sync/keys": ("POST", { _ in try self.leaseKeys(call) }),
             "/sync/schema-version": ("GET", { _ in Answer(text: #"{"schema_version":1}"#) }),
         ]
         guard let route = routes.first(where: { call.path.hasSuffix($0.key) })?.value else {
@@ -148,14 +149,15 @@ extension InMemoryGateway {
                 state.mayRead($0.name, call)
             }
             let tables = open.map { table in
-                """
-                {"schema":"\(state.store.schema)","table":"\(table.name)",\
-                "key_kind":"\(table.key.kind)","read":true,"write":true}
-                """
+                let leases = table.key == .integer ? #","leases_keys":true"# : ""
+                return """
+                    {"schema":"\(state.store.schema)","table":"\(table.name)",\
+                    "key_kind":"\(table.key.kind)","read":true,"write":true\(leases)}
+                    """
             }
             let text = """
                 {"api_versions":[1],\
-                "features":["atomic","bootstrap","digest","epoch","history","wait"],"limits":\
+                "features":["atomic","bootstrap","digest","epoch","history","keys","wait"],"limits":\
                 {"changes_per_upload":\(state.batchLimit),"bytes_per_payload":\(Self.payloadLimit),\
                 "bytes_per_body":\(Self.bodyLimit),"rows_per_page":\(PageQuery.maximumRows),\
                 "wait_seconds":\(PageQuery.maximumWait)},"tables":[\(tables.joined(separator: ","))]\(state.readable(of: call))}
@@ -164,7 +166,7 @@ extension InMemoryGateway {
         }
     }
 
-    private static func epoch(_ state: State) -> String {
+    static func epoch(_ state: State) -> String {
         let digits = String(state.epoch)
         return "00000000-0000-4000-8000-" + String(repeating: "0", count: 12 - digits.count)
             + digits

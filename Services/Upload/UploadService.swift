@@ -73,7 +73,7 @@ package enum UploadService {
             var router = RPCRouter()
             router.onReadPool(of: pool)
             router.on(UploadRPC.pushChanges) { try await push($0, $1, $2) }
-            try serveDevices(executor, pool, process, &router)
+            try serveDevices(executor, pool, source, process, &router)
             let capabilities = ReadCapabilities(source: source, limits: limits)
             router.on(UploadRPC.readCapabilities) { request, _, context in
                 try await capabilities(request, context)
@@ -144,8 +144,8 @@ package enum UploadService {
     }
 
     private static func serveDevices(
-        _ executor: UploadExecutor, _ pool: PostgresPool, _ process: ServiceProcess,
-        _ router: inout RPCRouter
+        _ executor: UploadExecutor, _ pool: PostgresPool, _ source: CatalogSource,
+        _ process: ServiceProcess, _ router: inout RPCRouter
     ) throws {
         let hydration = NoteHydration(pool: pool, logger: process.logger)
         router.on(UploadRPC.noteHydration) { request, _, context in
@@ -155,6 +155,8 @@ package enum UploadService {
             pool: pool, maximumDevices: try process.configuration.value(ClaimDevice.setting),
             quota: executor.quotas.devices, logger: process.logger)
         router.on(UploadRPC.claimDevice) { try await claim($2) }
+        let lease = LeaseKeys(pool: pool, source: source, logger: process.logger)
+        router.on(UploadRPC.leaseKeys) { try await lease($1, $2) }
     }
 
     private static func serve(

@@ -26,6 +26,7 @@ package struct Migration: Sendable {
         Migration(15, "0015_device_reports", PackageResources._015_device_reports_sql),
         Migration(16, "0016_health", PackageResources._016_health_sql),
         Migration(17, "0017_integer_keys", PackageResources._017_integer_keys_sql),
+        Migration(18, "0018_key_leases", PackageResources._018_key_leases_sql),
     ]
 
     /// The layout that this program reads and writes.

@@ -13,7 +13,7 @@ CREATE TABLE sync.meta (
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO sync.meta (layout_version) VALUES (17);
+INSERT INTO sync.meta (layout_version) VALUES (18);
 
 -- The unit of isolation and ordering: today one per user. Every transaction that adds to a scope's
 -- change log locks this row first and takes its sequences from it, so sequence order is commit order.
@@ -66,6 +66,21 @@ CREATE TABLE sync.hydration (
     started_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (scope_id, device)
 );
+
+-- Numbers that devices have leased from the sequences of integer keys: first_key, first_key + step, and so on, key_count of
+-- them. Nobody else gets them. The row is also what makes them safe from a crash: PostgreSQL may give a number again that
+-- nextval has given in a transaction that wrote nothing.
+CREATE TABLE sync.key_lease (
+    scope_id bigint NOT NULL,
+    device text NOT NULL,
+    table_id smallint NOT NULL,
+    first_key bigint NOT NULL,
+    key_count integer NOT NULL,
+    step bigint NOT NULL,
+    leased_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (scope_id, device, table_id, first_key)
+);
+CREATE INDEX key_lease_time ON sync.key_lease (leased_at);
 
 -- What devices say of themselves, for administrators: nothing is decided by it. A device that does not say anything has
 -- no row.
@@ -612,6 +627,46 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WHERE (wanted_action = '' OR a.action = wanted_action) AND (before_id = 0 OR a.id < before_id)
     ORDER BY a.id DESC LIMIT most;
 $$;
+
+-- Takes up to `wanted` numbers between `lowest` and `highest` from a sequence for a device, and records them. Fewer, or
+-- none, where the sequence ends. Numbers that others take meanwhile leave gaps: each part without a gap is a row.
+CREATE FUNCTION sync.lease_keys(
+    scope bigint, leased_by text, table_number smallint, sequence regclass, wanted integer, lowest bigint, highest bigint
+) RETURNS TABLE (first_number bigint, number_count integer, increment bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    distance bigint;
+    number bigint;
+    numbers bigint[] := '{}';
+BEGIN
+    SELECT q.seqincrement INTO distance FROM pg_sequence q WHERE q.seqrelid = sequence AND NOT q.seqcycle;
+    IF NOT FOUND THEN RETURN; END IF;
+    -- One call after another, as INSERT does: setval would race with those of plain SQL.
+    BEGIN
+        FOR turn IN 1..wanted LOOP
+            number := nextval(sequence);
+            EXIT WHEN number NOT BETWEEN lowest AND highest;
+            -- Devices cannot store it: their triggers see it in place of a missing key.
+            CONTINUE WHEN number = -1;
+            numbers := numbers || number;
+        END LOOP;
+    EXCEPTION WHEN sequence_generator_limit_exceeded THEN
+        -- What was taken before counts.
+        NULL;
+    END;
+    RETURN QUERY
+    WITH part AS (
+        SELECT (array_agg(n.number ORDER BY n.place))[1] AS first_key, count(*)::integer AS key_count
+        FROM unnest(numbers) WITH ORDINALITY AS n (number, place)
+        GROUP BY n.number::numeric - distance::numeric * n.place
+    )
+    -- A sequence that was restored may give a number again.
+    INSERT INTO sync.key_lease AS l (scope_id, device, table_id, first_key, key_count, step)
+    SELECT scope, leased_by, table_number, p.first_key, p.key_count, distance FROM part p
+    ON CONFLICT (scope_id, device, table_id, first_key) DO UPDATE
+    SET key_count = excluded.key_count, step = excluded.step, leased_at = excluded.leased_at
+    RETURNING l.first_key, l.key_count, l.step;
+END $$;
 
 -- The bytes of a row of each table and partition, on average, as ANALYZE found them last. PostgreSQL shows statistics to
 -- those who may read the column; services have no rights on partitions.

@@ -86,7 +86,7 @@ struct AnswersAsDescribed {
         ]
         for operation in [
             "GET /sync/bootstrap", "GET /sync/capabilities", "GET /sync/digest",
-            "GET /sync/download", "POST /sync/rows", version,
+            "GET /sync/download", "POST /sync/rows", "POST /sync/keys", version,
         ] {
             var question = scene.good(operation)
             question.headers.add(contentsOf: headers)
@@ -115,6 +115,9 @@ struct AnswersAsDescribed {
         let rows = try await scene.expect(
             200, "POST /sync/rows", Question(body: aim.row("users", aim.userKey)))
         #expect(rows.contains(aim.userKey))
+        let keys = #"{"tables":[{"schema":"business","table":"users","count":3}]}"#
+        let leases = try await scene.expect(200, "POST /sync/keys", Question(body: keys))
+        #expect(leases.contains(#""shortage":"no_sequence""#))
         let events = try await scene.expect(
             200, "GET /sync/watch", Question(query: "?after=0"), token: laptop)
         #expect(events.contains("highest_server_seq"))
@@ -216,6 +219,7 @@ struct AnswersAsDescribed {
     private static func refuse(_ scene: DescribedScene) async throws {
         let bad: [String: Question] = [
             "POST /sync/upload": Question(body: "{bad"), "POST /sync/rows": Question(body: "{bad"),
+            "POST /sync/keys": Question(body: "{bad"),
             "GET /sync/digest": Question(query: "?buckets=x"),
             "GET /sync/download": Question(query: "?after=x"),
             "GET /sync/watch": Question(query: "?after=x"),
@@ -391,7 +395,7 @@ struct AnswersAsDescribed {
         }
         for operation in [
             "GET /admin/users", "GET /sync/bootstrap", "GET /admin/overview", "GET /admin/audit",
-            "GET /admin/devices/explain", "GET /admin/keys", "GET /admin/tables",
+            "GET /admin/devices/explain", "GET /admin/keys", "GET /admin/tables", "POST /sync/keys",
         ] {
             try await scene.expect(500, operation)
         }

@@ -72,6 +72,7 @@ struct DescribedScene: Sendable {
         case "POST /sync/upload": Question(body: #"{"changes":[]}"#)
         case "POST /sync/rows":
             Question(body: #"{"schema":"business","table":"users","keys":[]}"#)
+        case "POST /sync/keys": Question(body: #"{"tables":[]}"#)
         // Its first event comes at once: no log ends there.
         case "GET /sync/watch": Question(query: "?after=1")
         case "GET /admin/users": Question(query: "?user=ann")

@@ -161,6 +161,14 @@ struct StrangersAtEveryDoor {
                 Knock { $0.row("currencies", "XX\($0.letter)") },
             ]
         ),
+        (
+            "POST /sync/keys",
+            [
+                Knock(
+                    query: "",
+                    body: #"{"tables":[{"schema":"business","table":"users","count":5}]}"#)
+            ]
+        ),
         ("GET /sync/watch", [Knock(query: "?after=0", .firstEvent)]),
         ("GET /sync/bootstrap", [Knock()]),
         ("GET /sync/capabilities", [Knock()]),

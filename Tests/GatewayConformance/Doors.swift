@@ -58,7 +58,7 @@ enum Doors {
             if told.limits != limits { talk.note("limits: \(told.limits)") }
             if Set(told.tables) != Set(tables) { talk.note("tables: \(told.tables)") }
             if told.api_versions != [1] { talk.note("versions: \(told.api_versions)") }
-            for feature in ["atomic", "bootstrap", "digest", "epoch", "history", "wait"]
+            for feature in ["atomic", "bootstrap", "digest", "epoch", "history", "keys", "wait"]
             where !told.features.contains(feature) {
                 talk.note("no \(feature): \(told.features)")
             }

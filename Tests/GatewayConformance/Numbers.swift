@@ -81,6 +81,40 @@ enum Numbers {
                         accepted: false, highest: 2))
             }
         },
+        Behaviour("Numbers are leased to one device, for tables that the caller may write to") {
+            talk in
+            var phone = try await talk.device("phone")
+            var laptop = try await talk.device("laptop", of: "bob")
+            (phone.keyKinds, laptop.keyKinds) = ("integer", "integer")
+            let told = try await phone.response("GET", "sync/capabilities").body
+            if !String(decoding: told, as: UTF8.self).contains(#""leases_keys":true"#) {
+                talk.note("no table leases keys")
+            }
+            var all: [Int64] = []
+            for device in [phone, laptop, phone] {
+                let leases = try await device.leases(("tickets", 30), ("users", 1), ("nothing", 1))
+                let (tickets, users, nothing) = (leases[0], leases[1], leases[2])
+                if tickets.numbers.count != 30 || tickets.shortage != nil {
+                    talk.note("tickets: \(tickets)")
+                }
+                if users.shortage != "no_sequence" || !users.ranges.isEmpty {
+                    talk.note("users: \(users)")
+                }
+                if nothing.shortage != "forbidden_table" || !nothing.ranges.isEmpty {
+                    talk.note("nothing: \(nothing)")
+                }
+                all += tickets.numbers
+            }
+            if Set(all).count != all.count { talk.note("a number was leased twice: \(all)") }
+            try await phone.upload(
+                talk.change(1, "tickets", "\(all[0])", payload: #"{"title":"leased"}"#),
+                gives: .statuses(talk.applied(1, 1), highest: 1))
+            phone.keyKinds = nil
+            let hidden = try await phone.leases(("tickets", 1))
+            if hidden[0].shortage != "forbidden_table" { talk.note("hidden: \(hidden)") }
+            let response = try await phone.response("POST", "sync/keys", body: Array("[]".utf8))
+            if response.status != 400 { talk.note("a list: \(response.status)") }
+        },
         Behaviour("The fingerprint of readable tables is another one for clients that ask") {
             talk in
             var phone = try await talk.device("phone")
@@ -98,6 +132,34 @@ enum Numbers {
             }
         },
     ]
+}
+
+/// A table of an answer to `/sync/keys`.
+private struct LeasedTable: Decodable {
+    struct Range: Decodable {
+        let first: Int64
+        let count: Int64
+        let step: Int64
+    }
+
+    let ranges: [Range]
+    let shortage: String?
+
+    var numbers: [Int64] {
+        ranges.flatMap { range in (0..<range.count).map { range.first + $0 * range.step } }
+    }
+}
+
+extension WirePeer {
+    fileprivate func leases(_ tables: (String, Int)...) async throws -> [LeasedTable] {
+        struct Answer: Decodable {
+            let tables: [LeasedTable]
+        }
+        let asked = tables.map { #"{"schema":"business","table":"\#($0)","count":\#($1)}"# }
+        let body = #"{"tables":[\#(asked.joined(separator: ","))]}"#
+        let response = try await response("POST", "sync/keys", body: Array(body.utf8))
+        return try JSONDecoder().decode(Answer.self, from: Data(response.body)).tables
+    }
 }
 
 extension Conversation {

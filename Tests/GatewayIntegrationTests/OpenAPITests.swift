@@ -58,6 +58,10 @@ struct OpenAPITests {
             try act(context)
             return RPCReply(ClaimDeviceReply())
         }
+        upload.on(UploadRPC.leaseKeys) { _, _, context in
+            try act(context)
+            return RPCReply(LeaseKeysReply(), body: ByteBuffer(string: "{}"))
+        }
         upload.on(UploadRPC.readCapabilities) { _, _, context in
             try act(context)
             return RPCReply(ReadCapabilitiesReply())
@@ -274,7 +278,8 @@ struct OpenAPITests {
         switch answer.status {
         case 400:
             return switch answer.path {
-            case "/sync/upload", "/sync/rows": try await asked(.invalidArgument)
+            case "/sync/upload", "/sync/rows", "/sync/keys":
+                try await asked(.invalidArgument)
             case "/sync/digest": try await good(answer, gateway, query: "?buckets=x").status
             case "/sync/download", "/sync/watch":
                 try await good(answer, gateway, query: "?after=x").status

@@ -53,6 +53,7 @@ struct LayerTests {
     /// makes and upgrades them.
     private static let owners = [
         "_sync_absent": "AbsentTables.swift", "_sync_applying": "ApplyMode.swift",
+        "_sync_key_leases": "KeyRanges.swift", "_sync_key_ranges": "KeyRanges.swift",
         "_sync_conflicts": "ConflictBook.swift", "_sync_extra": "SetAsideColumns.swift",
         "_sync_held": "HeldRows.swift", "_sync_log": "TouchLog.swift",
         "_sync_pending": "PendingQueue.swift", "_sync_rows": "KnownRows.swift",

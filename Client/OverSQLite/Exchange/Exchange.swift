@@ -12,6 +12,8 @@ struct Exchange {
         try await orient()
         // Before the first page: which values a column gives back depends on the server's type.
         await session.lookAtTables()
+        // So that there are some when the first sync is over.
+        await session.leaseKeys()
         var fetching = Fetching(session: session, isFresh: isFresh)
         var (rereads, changes) = (0, 0)
         while true {
@@ -206,7 +208,9 @@ extension SyncSession {
     /// Sends. The caller holds the lock.
     func send() async throws -> Sending.Outcome {
         board.update { $0.state = .sending }
-        return try await Exchange(session: self).send()
+        let outcome = try await Exchange(session: self).send()
+        await leaseKeys()
+        return outcome
     }
 }
 

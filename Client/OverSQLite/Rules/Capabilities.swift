@@ -2,7 +2,7 @@
 struct Capabilities: Hashable, Sendable, Decodable {
     /// Features that this library uses if the server offers them.
     enum Feature: String {
-        case digest, gzip, watch
+        case digest, gzip, keys, watch
     }
 
     struct Limits: Hashable, Sendable {

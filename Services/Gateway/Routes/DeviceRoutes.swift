@@ -9,7 +9,8 @@ import WireJSON
 struct DeviceRoutes: Sendable {
     /// What this server can do beyond what every client of the protocol expects.
     private static let features = [
-        "atomic", "bootstrap", "digest", "epoch", "gzip", "history", "protobuf", "wait", "watch",
+        "atomic", "bootstrap", "digest", "epoch", "gzip", "history", "keys", "protobuf", "wait",
+        "watch",
     ]
 
     let upload: RPCClient
@@ -94,7 +95,8 @@ struct DeviceRoutes: Sendable {
         [
             "schema": .string(table.schema), "table": .string(table.table),
             "key_kind": .string(table.keyKind), "read": .bool(table.mayRead),
-            "write": .bool(table.mayWrite), "columns": .array(table.columns.map(document)),
+            "write": .bool(table.mayWrite), "leases_keys": table.leasesKeys ? true : nil,
+            "columns": .array(table.columns.map(document)),
         ]
     }
 

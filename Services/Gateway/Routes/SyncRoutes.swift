@@ -23,6 +23,7 @@ struct SyncRoutes: Sendable {
         [
             Route(.post, "/sync/upload", for: .users) { try await pushChanges($0, $1) },
             Route(.get, "/sync/download", for: .users) { try await pullChanges($0, $1) },
+            Route(.post, "/sync/keys", for: .users) { try await leaseKeys($0, $1) },
             Route(.get, "/sync/schema-version", for: .users) { _, _ in
                 .json(#"{"schema_version":\#(Self.schemaVersion)}"#)
             },
@@ -52,6 +53,14 @@ struct SyncRoutes: Sendable {
         var response = await answer(reply.body, type, request, scope)
         response.tell(history: reply.message.historySeq, reply.message.historyTag)
         return response
+    }
+
+    private func leaseKeys(_ request: Request, _ scope: RequestScope) async throws -> Response {
+        let body = try await bodies.body(of: request, scope)
+        let reply = try await upload.call(
+            UploadRPC.leaseKeys, LeaseKeysRequest(), body: body, context: scope.context())
+        scope.held?.holdAnyway(reply.body.readableBytes)
+        return await answer(reply.body, .json, request, scope)
     }
 
     private func answer(

@@ -43,6 +43,7 @@ struct ReadCapabilities: Sendable {
                 capability.keyKind = table.keyKind.rawValue
                 capability.mayRead = true
                 capability.mayWrite = table.isWritable(by: caller)
+                capability.leasesKeys = capability.mayWrite && table.keySequence != nil
                 capability.columns = table.shownColumns.map(ColumnCapability.init)
                 return capability
             }

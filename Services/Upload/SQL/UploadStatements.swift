@@ -234,5 +234,5 @@ package enum UploadStatements {
             advanceScope, appendLog, appendLogOfDevices, insertRowState, writeRowState,
             recordAtomicUpload,
             recordFailure, noteHydration, ReadErrorLog.statement,
-        ] + DeviceStatements.all + MeasuringStatements.all
+        ] + DeviceStatements.all + KeyLeaseStatements.all + MeasuringStatements.all
 }

@@ -182,6 +182,26 @@ package nonisolated struct ClaimDeviceReply: Sendable {
   package init() {}
 }
 
+package nonisolated struct LeaseKeysRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct LeaseKeysReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 package nonisolated struct ReadCapabilitiesRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -244,6 +264,9 @@ package nonisolated struct TableCapability: Sendable {
 
   /// Those that devices see, in the table's order; empty from a version before.
   package var columns: [ColumnCapability] = []
+
+  /// Whether LeaseKeys gives numbers for its rows.
+  package var leasesKeys: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1006,6 +1029,44 @@ nonisolated extension ClaimDeviceReply: SwiftProtobuf.Message, SwiftProtobuf._Me
   }
 }
 
+nonisolated extension LeaseKeysRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LeaseKeysRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: LeaseKeysRequest, rhs: LeaseKeysRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension LeaseKeysReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LeaseKeysReply"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: LeaseKeysReply, rhs: LeaseKeysReply) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension ReadCapabilitiesRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReadCapabilitiesRequest"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}readable\0\u{1}schema\0\u{1}tables\0")
@@ -1103,7 +1164,7 @@ nonisolated extension ReadCapabilitiesReply: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension TableCapability: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".TableCapability"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}schema\0\u{1}table\0\u{3}key_kind\0\u{3}may_read\0\u{3}may_write\0\u{1}columns\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}schema\0\u{1}table\0\u{3}key_kind\0\u{3}may_read\0\u{3}may_write\0\u{1}columns\0\u{3}leases_keys\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1117,6 +1178,7 @@ nonisolated extension TableCapability: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 4: try { try decoder.decodeSingularBoolField(value: &self.mayRead) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.mayWrite) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.columns) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.leasesKeys) }()
       default: break
       }
     }
@@ -1141,6 +1203,9 @@ nonisolated extension TableCapability: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.columns.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.columns, fieldNumber: 6)
     }
+    if self.leasesKeys != false {
+      try visitor.visitSingularBoolField(value: self.leasesKeys, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1151,6 +1216,7 @@ nonisolated extension TableCapability: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.mayRead != rhs.mayRead {return false}
     if lhs.mayWrite != rhs.mayWrite {return false}
     if lhs.columns != rhs.columns {return false}
+    if lhs.leasesKeys != rhs.leasesKeys {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -13,6 +13,8 @@ package enum UploadRPC {
         "oversync.upload.v1.ReadCapabilities")
     package static let claimDevice = RPCMethod<ClaimDeviceRequest, ClaimDeviceReply>(
         "oversync.upload.v1.ClaimDevice")
+    package static let leaseKeys = RPCMethod<LeaseKeysRequest, LeaseKeysReply>(
+        "oversync.upload.v1.LeaseKeys")
     package static let listFailures = RPCMethod<ListFailuresRequest, ListFailuresReply>(
         "oversync.upload.v1.ListFailures")
     package static let retryFailure = RPCMethod<RetryFailureRequest, RetryFailureReply>(
@@ -35,7 +37,8 @@ package enum UploadRPC {
     /// All of them, by their full names.
     package static let names = [
         pushChanges.name, noteHydration.name, readCapabilities.name, claimDevice.name,
-        listFailures.name, retryFailure.name, listDevices.name, setDeviceAccess.name,
+        leaseKeys.name, listFailures.name, retryFailure.name, listDevices.name,
+        setDeviceAccess.name,
         showUser.name, inspect.name, reportDevice.name, recordRefusal.name, recordSettings.name,
     ]
 }

@@ -71,7 +71,8 @@ extension RegisteredTable {
         RegisteredTable(
             id: id, name: name, keyKind: keyKind, keyColumn: keyColumn, mode: mode,
             ownerColumn: ownerColumn, columns: columns, foreignKeys: foreignKeys,
-            columnNeeds: columnNeeds, keyIndexColumns: keyIndexColumns,
+            columnNeeds: columnNeeds, keySequence: keySequence,
+            keyIndexColumns: keyIndexColumns,
             hasRowTriggers: hasRowTriggers, reach: reach, isRemoved: isRemoved, access: access,
             withheld: withheld, policies: policies)
     }

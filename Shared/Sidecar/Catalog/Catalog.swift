@@ -96,6 +96,9 @@ package struct RegisteredTable: Hashable, Sendable {
     package let foreignKeys: [ForeignKey]
     /// What its columns depend on beyond it.
     package let columnNeeds: [ColumnNeed]
+    /// The sequence that PostgreSQL takes an integer key from: devices can lease numbers of it. Nil
+    /// where a key comes from elsewhere, or the sequence begins again.
+    package let keySequence: KeySequence?
     /// The columns of the unique index that the key rests on: the key, and perhaps the owner.
     package let keyIndexColumns: [String]
     /// A trigger can change a row before it is stored.
@@ -114,7 +117,8 @@ package struct RegisteredTable: Hashable, Sendable {
     package init(
         id: TableID, name: TableName, keyKind: KeyKind, keyColumn: String, mode: TableMode,
         ownerColumn: String?, columns: [Column] = [], foreignKeys: [ForeignKey] = [],
-        columnNeeds: [ColumnNeed] = [], keyIndexColumns: [String] = [],
+        columnNeeds: [ColumnNeed] = [], keySequence: KeySequence? = nil,
+        keyIndexColumns: [String] = [],
         hasRowTriggers: Bool = false, reach: WriteReach = .own, isRemoved: Bool = false,
         access: TableAccess = .everybody,
         withheld: WithheldColumns = .none, policies: TablePolicies = .none
@@ -128,6 +132,7 @@ package struct RegisteredTable: Hashable, Sendable {
         self.columns = columns
         self.foreignKeys = foreignKeys
         self.columnNeeds = columnNeeds
+        self.keySequence = keySequence
         self.keyIndexColumns = keyIndexColumns
         self.hasRowTriggers = hasRowTriggers
         self.reach = reach
@@ -188,6 +193,17 @@ package enum ColumnNeed: Hashable, Sendable {
     case typeSchema(String)
     /// A sequence that its default calls. Sequences have names as tables have.
     case sequence(TableName)
+}
+
+/// The sequence of an identity, or of a default that is its next number.
+package struct KeySequence: Hashable, Sendable {
+    package let name: TableName
+    package let oid: UInt32
+
+    package init(name: TableName, oid: UInt32) {
+        self.name = name
+        self.oid = oid
+    }
 }
 
 /// A foreign key of a registered table, to any table.

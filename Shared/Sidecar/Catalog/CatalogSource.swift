@@ -294,6 +294,8 @@ extension Catalog {
                 // on each other all the same.
                 foreignKeys: isTable ? facts.foreignKeys[row.name] ?? [] : [],
                 columnNeeds: isTable ? facts.columnNeeds[row.name] ?? [] : [],
+                keySequence: isTable && row.keyKind == .integer
+                    ? facts.keySequence(of: row.name, key: row.keyColumn) : nil,
                 keyIndexColumns: facts.keyIndex(
                     of: row.name, key: row.keyColumn, owner: row.ownerColumn) ?? [row.keyColumn],
                 hasRowTriggers: isTable && facts.rowTriggers.contains(row.name),

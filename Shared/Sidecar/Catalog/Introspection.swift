@@ -12,6 +12,8 @@ package struct Introspection: Sendable {
 
     package private(set) var columns: [TableName: [Column]] = [:]
     package private(set) var columnNeeds: [TableName: [ColumnNeed]] = [:]
+    /// The sequences that give columns their numbers, by column.
+    private var keySequences: [TableName: [String: KeySequence]] = [:]
     package private(set) var foreignKeys: [TableName: [ForeignKey]] = [:]
     package private(set) var uniqueKeys: [TableName: [UniqueKey]] = [:]
     /// Tables with a trigger that can change a row before it is stored.
@@ -61,6 +63,11 @@ package struct Introspection: Sendable {
             comparesRows: comparisons[table]?.values.contains { !$0.contains(key) } ?? false)
     }
 
+    /// The sequence of which a key is the next number, nothing added to it.
+    func keySequence(of table: TableName, key: String) -> KeySequence? {
+        keySequences[table]?[key]
+    }
+
     private mutating func addColumns(
         _ rows: Rows<SidecarStatements.ReadColumns.Row>, _ tables: [String: TableName]
     ) throws(PostgresError) {
@@ -86,6 +93,7 @@ package struct Introspection: Sendable {
             needs.append(sequence)
         }
         columnNeeds[table] = needs
+        keySequences[table, default: [:]][row.column.name] = row.keySequence
     }
 
     private mutating func addForeignKeys(

@@ -195,6 +195,12 @@ package enum CompactionStatements {
             """,
         parameters: [.float8])
 
+    /// Numbers that devices leased more than `$1` seconds ago.
+    package static let forgetLeases = Statement(
+        name: "compact_forget_leases",
+        sql: "DELETE FROM sync.key_lease WHERE leased_at < now() - make_interval(secs => $1)",
+        parameters: [.float8])
+
     /// Changes that business tables have refused, oldest first, whether something has settled them
     /// since or not. A device that sends one again is recorded again.
     struct RemoveFailures: TypedStatement {
@@ -257,6 +263,7 @@ package enum CompactionStatements {
         RemoveFailures.statement, ReadNextScope.statement, LockScope.statement,
         RemoveSuperseded.statement,
         RemoveTombstones.statement, ForgetAtomicUploads.statement, forgetHydrations, forgetReports,
+        forgetLeases,
     ]
 }
 

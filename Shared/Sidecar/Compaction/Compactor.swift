@@ -82,6 +82,7 @@ package struct Compactor {
             var age = Bindings()
             age.bind(Double(retention.tombstones))
             try await connection.run(Command(CompactionStatements.forgetReports, age))
+            try await connection.run(Command(CompactionStatements.forgetLeases, age))
         }
         summary.failures = try await removeFailures(of: user) { try await pace(looked) }
         return summary

@@ -8,7 +8,7 @@ package enum BusinessPrivileges {
     /// What a purpose needs of one table, the table itself last.
     package static func of(_ table: RegisteredTable, for purpose: ServiceRole) -> [BusinessNeed] {
         switch purpose {
-        case .upload: of(table)
+        case .upload: leases(of: table) + of(table)
         case .maintenance:
             // To verify.
             [
@@ -17,6 +17,14 @@ package enum BusinessPrivileges {
             ]
         case .download, .auth: []
         }
+    }
+
+    /// What leases of the table's keys need. Uploads go on without.
+    private static func leases(of table: RegisteredTable) -> [BusinessNeed] {
+        guard let sequence = table.keySequence?.name,
+            !table.columnNeeds.contains(.sequence(sequence))
+        else { return [] }
+        return [BusinessNeed(object: .sequence(sequence), rights: [.usage])]
     }
 
     /// What uploads to one table need, the table itself last.

@@ -72,6 +72,7 @@ extension ServiceRole {
         + Privilege.table("sync.materialize_failures", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.hydration", "SELECT", "INSERT", "UPDATE")
         + Privilege.table("sync.device_report", "SELECT", "INSERT", "UPDATE")
+        + Privilege.table("sync.key_lease", "SELECT", "INSERT", "UPDATE")
         // Append-only: what administrators do is recorded here.
         + Privilege.table("sync.audit", "INSERT")
         // For the metrics. A view's functions need the right of who reads it.
@@ -83,6 +84,7 @@ extension ServiceRole {
             "sync.key_text(bytea, text)", "sync.refuse_row(text, text, text, text)",
             "sync.stored_rows(anyelement, text, anycompatiblearray)",
             "sync.record_configuration(text, text, jsonb)", "sync.quotas()",
+            "sync.lease_keys(bigint, text, smallint, regclass, integer, bigint, bigint)",
             "sync.read_audit(text, bigint, integer)",
         ].map { Privilege(.function, $0, "EXECUTE") }
 
@@ -100,6 +102,7 @@ extension ServiceRole {
         + Privilege.table("sync.source", "SELECT", "UPDATE")
         + [
             "change_log", "hydration", "atomic_upload", "materialize_failures", "device_report",
+            "key_lease",
         ].flatMap { Privilege.table("sync.\($0)", "SELECT", "DELETE") }
         // It verifies some users, and shares the work with other processes.
         + Privilege.table("sync.key_owner", "SELECT")

@@ -13,6 +13,9 @@ extension SidecarStatements {
             ) SELECT oid FROM chain WHERE typtype <> 'd') ELSE t.oid END
         """
 
+    /// A default that is the next number of one sequence, as `pg_get_expr` shows it.
+    private static let plainNextval = #"'^nextval\(''([^'']|'''')+''::regclass\)$'"#
+
     /// The tables that are or were registered.
     struct ReadRegisteredTables: TypedStatement {
         static let statement = Statement(
@@ -70,8 +73,8 @@ extension SidecarStatements {
     }
 
     /// The columns of the given tables, with the schema of the type and the sequence of the
-    /// default; a column whose default calls several sequences has a row for each. `pg_catalog` and
-    /// not `information_schema`, which hides what the role does not own.
+    /// default or identity; a column whose default calls several sequences has a row for each.
+    /// `pg_catalog` and not `information_schema`, which hides what the role does not own.
     struct ReadColumns: TypedStatement {
         static let statement = Statement(
             name: "sidecar_columns",
@@ -84,7 +87,8 @@ extension SidecarStatements {
                     format_type(b.oid, -1), ascii(b.typcategory), a.atttypmod <> -1,
                     a.atthasdef AND a.attgenerated = '' OR a.attidentity = 'd'
                         OR t.typdefault IS NOT NULL,
-                    a.attnotnull OR t.typnotnull, tn.nspname, s.schema_name, s.sequence_name
+                    a.attnotnull OR t.typnotnull, tn.nspname, s.schema_name, s.sequence_name,
+                    s.sequence::bigint, s.gives_keys, s.is_identity
                 FROM pg_class c
                 JOIN pg_namespace n ON n.oid = c.relnamespace
                 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -92,14 +96,29 @@ extension SidecarStatements {
                 JOIN pg_type b ON b.oid = \(baseType)
                 JOIN pg_namespace tn ON tn.oid = t.typnamespace
                 LEFT JOIN LATERAL (
-                    SELECT sn.nspname AS schema_name, r.relname AS sequence_name
-                    FROM pg_attrdef d
-                    JOIN pg_depend p ON p.objid = d.oid
-                        AND p.classid = 'pg_catalog.pg_attrdef'::regclass
-                        AND p.refclassid = 'pg_catalog.pg_class'::regclass
-                    JOIN pg_class r ON r.oid = p.refobjid AND r.relkind = 'S'
+                    SELECT sn.nspname AS schema_name, r.relname AS sequence_name,
+                        r.oid AS sequence, u.is_plain AND NOT q.seqcycle AS gives_keys,
+                        u.is_identity
+                    FROM (
+                        SELECT p.refobjid AS oid,
+                            pg_get_expr(d.adbin, d.adrelid) ~ \(plainNextval) AS is_plain,
+                            false AS is_identity
+                        FROM pg_attrdef d
+                        JOIN pg_depend p ON p.objid = d.oid
+                            AND p.classid = 'pg_catalog.pg_attrdef'::regclass
+                            AND p.refclassid = 'pg_catalog.pg_class'::regclass
+                        WHERE d.adrelid = c.oid AND d.adnum = a.attnum
+                        UNION ALL
+                        SELECT p.objid, true, true
+                        FROM pg_depend p
+                        WHERE a.attidentity <> '' AND p.deptype = 'i'
+                            AND p.refclassid = 'pg_catalog.pg_class'::regclass
+                            AND p.refobjid = c.oid AND p.refobjsubid = a.attnum
+                            AND p.classid = 'pg_catalog.pg_class'::regclass
+                    ) AS u
+                    JOIN pg_class r ON r.oid = u.oid AND r.relkind = 'S'
                     JOIN pg_namespace sn ON sn.oid = r.relnamespace
-                    WHERE d.adrelid = c.oid AND d.adnum = a.attnum
+                    JOIN pg_sequence q ON q.seqrelid = r.oid
                 ) AS s ON true
                 WHERE c.relkind IN ('r', 'p') AND n.nspname || '.' || c.relname = ANY ($1)
                 ORDER BY 1, a.attnum, s.schema_name, s.sequence_name
@@ -113,7 +132,10 @@ extension SidecarStatements {
             let table: String
             let column: Column
             let typeSchema: String
+            /// That the default calls.
             let sequence: TableName?
+            /// The sequence, if its next number is all that the column is given.
+            let keySequence: KeySequence?
         }
 
         func bind(to bindings: inout Bindings) {
@@ -122,7 +144,7 @@ extension SidecarStatements {
 
         static func row(_ columns: inout RowColumns) throws(PostgresError) -> Row {
             let table = try columns.next(String.self)
-            let name = try columns.next(String.self)
+            let columnName = try columns.next(String.self)
             let typeName = try columns.next(String.self)
             let baseType = UInt32(truncatingIfNeeded: try columns.next(Int64.self))
             let isReadOnly = try columns.next(Bool.self)
@@ -135,19 +157,23 @@ extension SidecarStatements {
             let hasDefault = try columns.next(Bool.self)
             let isNotNull = try columns.next(Bool.self)
             let typeSchema = try columns.next(String.self)
-            let sequence = (
-                schema: try columns.next(String?.self), name: try columns.next(String?.self)
-            )
+            let column = Column(
+                name: columnName, typeName: typeName, type: type, baseType: baseType,
+                plainType: plainType, hasModifier: hasModifier, isReadOnly: isReadOnly,
+                isRequired: isRequired, hasDefault: hasDefault, isNotNull: isNotNull)
+            let schema = try columns.next(String?.self)
+            let name = try columns.next(String?.self)
+            let oid = try columns.next(Int64?.self)
+            let givesKeys = try columns.next(Bool?.self) ?? false
+            let isIdentity = try columns.next(Bool?.self) ?? false
+            let sequence = schema.map { TableName(schema: $0, table: name ?? "") }
             return Row(
-                table: table,
-                column: Column(
-                    name: name, typeName: typeName, type: type, baseType: baseType,
-                    plainType: plainType, hasModifier: hasModifier, isReadOnly: isReadOnly,
-                    isRequired: isRequired, hasDefault: hasDefault, isNotNull: isNotNull),
-                typeSchema: typeSchema,
-                sequence: sequence.schema.map {
-                    TableName(schema: $0, table: sequence.name ?? "")
-                })
+                table: table, column: column, typeSchema: typeSchema,
+                sequence: isIdentity ? nil : sequence,
+                keySequence: givesKeys
+                    ? sequence.map {
+                        KeySequence(name: $0, oid: UInt32(truncatingIfNeeded: oid ?? 0))
+                    } : nil)
         }
     }
 

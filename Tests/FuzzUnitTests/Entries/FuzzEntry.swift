@@ -27,7 +27,8 @@ struct FuzzEntry: Sendable {
     }
 
     static let all = [
-        json, uploadJSON, uploadProtobuf, rows, frames, messages, token, claims, keys, gzip, forms,
+        json, uploadJSON, uploadProtobuf, rows, leases, frames, messages, token, claims, keys, gzip,
+        forms,
         reports, traces, answers, sync,
     ]
 

@@ -15,6 +15,18 @@ extension FuzzEntry {
     static let uploadProtobuf = FuzzEntry(
         "upload-protobuf", mostBytes: 4096, now: { try UploadProbe.read($0, .protobuf) })
 
+    /// The body of `/sync/keys`.
+    static let leases = FuzzEntry(
+        "leases", mostBytes: 4096,
+        now: { bytes in
+            let request = bytes.withUnsafeBufferPointer { try? KeyRequest(body: $0) }
+            guard let request else { return }
+            let counts = 1...Int32(KeyRequest.maximumCount)
+            try hold(
+                request.tables.allSatisfy { counts.contains($0.count) },
+                "no table gets more numbers than may be")
+        })
+
     /// The body of `/sync/rows`.
     static let rows = FuzzEntry(
         "rows", mostBytes: 4096,

@@ -457,6 +457,96 @@ void   oversync__upload__v1__claim_device_reply__free_unpacked
   assert(message->base.descriptor == &oversync__upload__v1__claim_device_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   oversync__upload__v1__lease_keys_request__init
+                     (Oversync__Upload__V1__LeaseKeysRequest         *message)
+{
+  static const Oversync__Upload__V1__LeaseKeysRequest init_value = OVERSYNC__UPLOAD__V1__LEASE_KEYS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__lease_keys_request__get_packed_size
+                     (const Oversync__Upload__V1__LeaseKeysRequest *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__lease_keys_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__lease_keys_request__pack
+                     (const Oversync__Upload__V1__LeaseKeysRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__lease_keys_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__lease_keys_request__pack_to_buffer
+                     (const Oversync__Upload__V1__LeaseKeysRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__lease_keys_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__LeaseKeysRequest *
+       oversync__upload__v1__lease_keys_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__LeaseKeysRequest *)
+     protobuf_c_message_unpack (&oversync__upload__v1__lease_keys_request__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__lease_keys_request__free_unpacked
+                     (Oversync__Upload__V1__LeaseKeysRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__lease_keys_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   oversync__upload__v1__lease_keys_reply__init
+                     (Oversync__Upload__V1__LeaseKeysReply         *message)
+{
+  static const Oversync__Upload__V1__LeaseKeysReply init_value = OVERSYNC__UPLOAD__V1__LEASE_KEYS_REPLY__INIT;
+  *message = init_value;
+}
+size_t oversync__upload__v1__lease_keys_reply__get_packed_size
+                     (const Oversync__Upload__V1__LeaseKeysReply *message)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__lease_keys_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t oversync__upload__v1__lease_keys_reply__pack
+                     (const Oversync__Upload__V1__LeaseKeysReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__lease_keys_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t oversync__upload__v1__lease_keys_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__LeaseKeysReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &oversync__upload__v1__lease_keys_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Oversync__Upload__V1__LeaseKeysReply *
+       oversync__upload__v1__lease_keys_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Oversync__Upload__V1__LeaseKeysReply *)
+     protobuf_c_message_unpack (&oversync__upload__v1__lease_keys_reply__descriptor,
+                                allocator, len, data);
+}
+void   oversync__upload__v1__lease_keys_reply__free_unpacked
+                     (Oversync__Upload__V1__LeaseKeysReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &oversync__upload__v1__lease_keys_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   oversync__upload__v1__read_capabilities_request__init
                      (Oversync__Upload__V1__ReadCapabilitiesRequest         *message)
 {
@@ -1878,6 +1968,42 @@ const ProtobufCMessageDescriptor oversync__upload__v1__claim_device_reply__descr
   (ProtobufCMessageInit) oversync__upload__v1__claim_device_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+#define oversync__upload__v1__lease_keys_request__field_descriptors NULL
+#define oversync__upload__v1__lease_keys_request__field_indices_by_name NULL
+#define oversync__upload__v1__lease_keys_request__number_ranges NULL
+const ProtobufCMessageDescriptor oversync__upload__v1__lease_keys_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.LeaseKeysRequest",
+  "LeaseKeysRequest",
+  "Oversync__Upload__V1__LeaseKeysRequest",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__LeaseKeysRequest),
+  0,
+  oversync__upload__v1__lease_keys_request__field_descriptors,
+  oversync__upload__v1__lease_keys_request__field_indices_by_name,
+  0,  oversync__upload__v1__lease_keys_request__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__lease_keys_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define oversync__upload__v1__lease_keys_reply__field_descriptors NULL
+#define oversync__upload__v1__lease_keys_reply__field_indices_by_name NULL
+#define oversync__upload__v1__lease_keys_reply__number_ranges NULL
+const ProtobufCMessageDescriptor oversync__upload__v1__lease_keys_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "oversync.upload.v1.LeaseKeysReply",
+  "LeaseKeysReply",
+  "Oversync__Upload__V1__LeaseKeysReply",
+  "oversync.upload.v1",
+  sizeof(Oversync__Upload__V1__LeaseKeysReply),
+  0,
+  oversync__upload__v1__lease_keys_reply__field_descriptors,
+  oversync__upload__v1__lease_keys_reply__field_indices_by_name,
+  0,  oversync__upload__v1__lease_keys_reply__number_ranges,
+  (ProtobufCMessageInit) oversync__upload__v1__lease_keys_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor oversync__upload__v1__read_capabilities_request__field_descriptors[3] =
 {
   {
@@ -2045,7 +2171,7 @@ const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_reply__
   (ProtobufCMessageInit) oversync__upload__v1__read_capabilities_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor oversync__upload__v1__table_capability__field_descriptors[6] =
+static const ProtobufCFieldDescriptor oversync__upload__v1__table_capability__field_descriptors[7] =
 {
   {
     "schema",
@@ -2119,10 +2245,23 @@ static const ProtobufCFieldDescriptor oversync__upload__v1__table_capability__fi
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "leases_keys",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Oversync__Upload__V1__TableCapability, leases_keys),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned oversync__upload__v1__table_capability__field_indices_by_name[] = {
   5,   /* field[5] = columns */
   2,   /* field[2] = key_kind */
+  6,   /* field[6] = leases_keys */
   3,   /* field[3] = may_read */
   4,   /* field[4] = may_write */
   0,   /* field[0] = schema */
@@ -2131,7 +2270,7 @@ static const unsigned oversync__upload__v1__table_capability__field_indices_by_n
 static const ProtobufCIntRange oversync__upload__v1__table_capability__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor oversync__upload__v1__table_capability__descriptor =
 {
@@ -2141,7 +2280,7 @@ const ProtobufCMessageDescriptor oversync__upload__v1__table_capability__descrip
   "Oversync__Upload__V1__TableCapability",
   "oversync.upload.v1",
   sizeof(Oversync__Upload__V1__TableCapability),
-  6,
+  7,
   oversync__upload__v1__table_capability__field_descriptors,
   oversync__upload__v1__table_capability__field_indices_by_name,
   1,  oversync__upload__v1__table_capability__number_ranges,
@@ -3463,12 +3602,13 @@ const ProtobufCMessageDescriptor oversync__upload__v1__inspect_reply__descriptor
   (ProtobufCMessageInit) oversync__upload__v1__inspect_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[13] =
+static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_descriptors[14] =
 {
   { "PushChanges", &oversync__upload__v1__push_changes_request__descriptor, &oversync__upload__v1__push_changes_reply__descriptor },
   { "NoteHydration", &oversync__upload__v1__note_hydration_request__descriptor, &oversync__upload__v1__note_hydration_reply__descriptor },
   { "ReadCapabilities", &oversync__upload__v1__read_capabilities_request__descriptor, &oversync__upload__v1__read_capabilities_reply__descriptor },
   { "ClaimDevice", &oversync__upload__v1__claim_device_request__descriptor, &oversync__upload__v1__claim_device_reply__descriptor },
+  { "LeaseKeys", &oversync__upload__v1__lease_keys_request__descriptor, &oversync__upload__v1__lease_keys_reply__descriptor },
   { "ListFailures", &oversync__upload__v1__list_failures_request__descriptor, &oversync__upload__v1__list_failures_reply__descriptor },
   { "RetryFailure", &oversync__upload__v1__retry_failure_request__descriptor, &oversync__upload__v1__retry_failure_reply__descriptor },
   { "ListDevices", &oversync__upload__v1__list_devices_request__descriptor, &oversync__upload__v1__list_devices_reply__descriptor },
@@ -3481,18 +3621,19 @@ static const ProtobufCMethodDescriptor oversync__upload__v1__upload__method_desc
 };
 const unsigned oversync__upload__v1__upload__method_indices_by_name[] = {
   3,        /* ClaimDevice */
-  9,        /* Inspect */
-  6,        /* ListDevices */
-  4,        /* ListFailures */
+  10,        /* Inspect */
+  4,        /* LeaseKeys */
+  7,        /* ListDevices */
+  5,        /* ListFailures */
   1,        /* NoteHydration */
   0,        /* PushChanges */
   2,        /* ReadCapabilities */
-  11,        /* RecordRefusal */
-  12,        /* RecordSettings */
-  10,        /* ReportDevice */
-  5,        /* RetryFailure */
-  7,        /* SetDeviceAccess */
-  8         /* ShowUser */
+  12,        /* RecordRefusal */
+  13,        /* RecordSettings */
+  11,        /* ReportDevice */
+  6,        /* RetryFailure */
+  8,        /* SetDeviceAccess */
+  9         /* ShowUser */
 };
 const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor =
 {
@@ -3501,7 +3642,7 @@ const ProtobufCServiceDescriptor oversync__upload__v1__upload__descriptor =
   "Upload",
   "Oversync__Upload__V1__Upload",
   "oversync.upload.v1",
-  13,
+  14,
   oversync__upload__v1__upload__method_descriptors,
   oversync__upload__v1__upload__method_indices_by_name
 };
@@ -3537,13 +3678,21 @@ void oversync__upload__v1__upload__claim_device(ProtobufCService *service,
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
   service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
+void oversync__upload__v1__upload__lease_keys(ProtobufCService *service,
+                                              const Oversync__Upload__V1__LeaseKeysRequest *input,
+                                              Oversync__Upload__V1__LeaseKeysReply_Closure closure,
+                                              void *closure_data)
+{
+  assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
+  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
 void oversync__upload__v1__upload__list_failures(ProtobufCService *service,
                                                  const Oversync__Upload__V1__ListFailuresRequest *input,
                                                  Oversync__Upload__V1__ListFailuresReply_Closure closure,
                                                  void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__retry_failure(ProtobufCService *service,
                                                  const Oversync__Upload__V1__RetryFailureRequest *input,
@@ -3551,7 +3700,7 @@ void oversync__upload__v1__upload__retry_failure(ProtobufCService *service,
                                                  void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__list_devices(ProtobufCService *service,
                                                 const Oversync__Upload__V1__ListDevicesRequest *input,
@@ -3559,7 +3708,7 @@ void oversync__upload__v1__upload__list_devices(ProtobufCService *service,
                                                 void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__set_device_access(ProtobufCService *service,
                                                      const Oversync__Upload__V1__SetDeviceAccessRequest *input,
@@ -3567,7 +3716,7 @@ void oversync__upload__v1__upload__set_device_access(ProtobufCService *service,
                                                      void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 8, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__show_user(ProtobufCService *service,
                                              const Oversync__Upload__V1__ShowUserRequest *input,
@@ -3575,7 +3724,7 @@ void oversync__upload__v1__upload__show_user(ProtobufCService *service,
                                              void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 8, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 9, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__inspect(ProtobufCService *service,
                                            const Oversync__Upload__V1__InspectRequest *input,
@@ -3583,7 +3732,7 @@ void oversync__upload__v1__upload__inspect(ProtobufCService *service,
                                            void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 9, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 10, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__report_device(ProtobufCService *service,
                                                  const Oversync__Upload__V1__ReportDeviceRequest *input,
@@ -3591,7 +3740,7 @@ void oversync__upload__v1__upload__report_device(ProtobufCService *service,
                                                  void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 10, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 11, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__record_refusal(ProtobufCService *service,
                                                   const Oversync__Upload__V1__RecordRefusalRequest *input,
@@ -3599,7 +3748,7 @@ void oversync__upload__v1__upload__record_refusal(ProtobufCService *service,
                                                   void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 11, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 12, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__record_settings(ProtobufCService *service,
                                                    const Oversync__Upload__V1__RecordSettingsRequest *input,
@@ -3607,7 +3756,7 @@ void oversync__upload__v1__upload__record_settings(ProtobufCService *service,
                                                    void *closure_data)
 {
   assert(service->descriptor == &oversync__upload__v1__upload__descriptor);
-  service->invoke(service, 12, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 13, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *service,
                                          Oversync__Upload__V1__Upload_ServiceDestroy destroy)

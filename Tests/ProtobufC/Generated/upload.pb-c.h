@@ -25,6 +25,8 @@ typedef struct Oversync__Upload__V1__NoteHydrationRequest Oversync__Upload__V1__
 typedef struct Oversync__Upload__V1__NoteHydrationReply Oversync__Upload__V1__NoteHydrationReply;
 typedef struct Oversync__Upload__V1__ClaimDeviceRequest Oversync__Upload__V1__ClaimDeviceRequest;
 typedef struct Oversync__Upload__V1__ClaimDeviceReply Oversync__Upload__V1__ClaimDeviceReply;
+typedef struct Oversync__Upload__V1__LeaseKeysRequest Oversync__Upload__V1__LeaseKeysRequest;
+typedef struct Oversync__Upload__V1__LeaseKeysReply Oversync__Upload__V1__LeaseKeysReply;
 typedef struct Oversync__Upload__V1__ReadCapabilitiesRequest Oversync__Upload__V1__ReadCapabilitiesRequest;
 typedef struct Oversync__Upload__V1__ReadCapabilitiesReply Oversync__Upload__V1__ReadCapabilitiesReply;
 typedef struct Oversync__Upload__V1__TableCapability Oversync__Upload__V1__TableCapability;
@@ -245,6 +247,24 @@ struct  Oversync__Upload__V1__ClaimDeviceReply
      }
 
 
+struct  Oversync__Upload__V1__LeaseKeysRequest
+{
+  ProtobufCMessage base;
+};
+#define OVERSYNC__UPLOAD__V1__LEASE_KEYS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__lease_keys_request__descriptor) \
+     }
+
+
+struct  Oversync__Upload__V1__LeaseKeysReply
+{
+  ProtobufCMessage base;
+};
+#define OVERSYNC__UPLOAD__V1__LEASE_KEYS_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__lease_keys_reply__descriptor) \
+     }
+
+
 struct  Oversync__Upload__V1__ReadCapabilitiesRequest
 {
   ProtobufCMessage base;
@@ -306,10 +326,14 @@ struct  Oversync__Upload__V1__TableCapability
    */
   size_t n_columns;
   Oversync__Upload__V1__ColumnCapability **columns;
+  /*
+   * Whether LeaseKeys gives numbers for its rows.
+   */
+  protobuf_c_boolean leases_keys;
 };
 #define OVERSYNC__UPLOAD__V1__TABLE_CAPABILITY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&oversync__upload__v1__table_capability__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0,NULL, 0 }
 
 
 struct  Oversync__Upload__V1__ColumnCapability
@@ -802,6 +826,44 @@ Oversync__Upload__V1__ClaimDeviceReply *
 void   oversync__upload__v1__claim_device_reply__free_unpacked
                      (Oversync__Upload__V1__ClaimDeviceReply *message,
                       ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__LeaseKeysRequest methods */
+void   oversync__upload__v1__lease_keys_request__init
+                     (Oversync__Upload__V1__LeaseKeysRequest         *message);
+size_t oversync__upload__v1__lease_keys_request__get_packed_size
+                     (const Oversync__Upload__V1__LeaseKeysRequest   *message);
+size_t oversync__upload__v1__lease_keys_request__pack
+                     (const Oversync__Upload__V1__LeaseKeysRequest   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__lease_keys_request__pack_to_buffer
+                     (const Oversync__Upload__V1__LeaseKeysRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__LeaseKeysRequest *
+       oversync__upload__v1__lease_keys_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__lease_keys_request__free_unpacked
+                     (Oversync__Upload__V1__LeaseKeysRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Oversync__Upload__V1__LeaseKeysReply methods */
+void   oversync__upload__v1__lease_keys_reply__init
+                     (Oversync__Upload__V1__LeaseKeysReply         *message);
+size_t oversync__upload__v1__lease_keys_reply__get_packed_size
+                     (const Oversync__Upload__V1__LeaseKeysReply   *message);
+size_t oversync__upload__v1__lease_keys_reply__pack
+                     (const Oversync__Upload__V1__LeaseKeysReply   *message,
+                      uint8_t             *out);
+size_t oversync__upload__v1__lease_keys_reply__pack_to_buffer
+                     (const Oversync__Upload__V1__LeaseKeysReply   *message,
+                      ProtobufCBuffer     *buffer);
+Oversync__Upload__V1__LeaseKeysReply *
+       oversync__upload__v1__lease_keys_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   oversync__upload__v1__lease_keys_reply__free_unpacked
+                     (Oversync__Upload__V1__LeaseKeysReply *message,
+                      ProtobufCAllocator *allocator);
 /* Oversync__Upload__V1__ReadCapabilitiesRequest methods */
 void   oversync__upload__v1__read_capabilities_request__init
                      (Oversync__Upload__V1__ReadCapabilitiesRequest         *message);
@@ -1214,6 +1276,12 @@ typedef void (*Oversync__Upload__V1__ClaimDeviceRequest_Closure)
 typedef void (*Oversync__Upload__V1__ClaimDeviceReply_Closure)
                  (const Oversync__Upload__V1__ClaimDeviceReply *message,
                   void *closure_data);
+typedef void (*Oversync__Upload__V1__LeaseKeysRequest_Closure)
+                 (const Oversync__Upload__V1__LeaseKeysRequest *message,
+                  void *closure_data);
+typedef void (*Oversync__Upload__V1__LeaseKeysReply_Closure)
+                 (const Oversync__Upload__V1__LeaseKeysReply *message,
+                  void *closure_data);
 typedef void (*Oversync__Upload__V1__ReadCapabilitiesRequest_Closure)
                  (const Oversync__Upload__V1__ReadCapabilitiesRequest *message,
                   void *closure_data);
@@ -1297,6 +1365,10 @@ struct Oversync__Upload__V1__Upload_Service
                        const Oversync__Upload__V1__ClaimDeviceRequest *input,
                        Oversync__Upload__V1__ClaimDeviceReply_Closure closure,
                        void *closure_data);
+  void (*lease_keys)(Oversync__Upload__V1__Upload_Service *service,
+                     const Oversync__Upload__V1__LeaseKeysRequest *input,
+                     Oversync__Upload__V1__LeaseKeysReply_Closure closure,
+                     void *closure_data);
   void (*list_failures)(Oversync__Upload__V1__Upload_Service *service,
                         const Oversync__Upload__V1__ListFailuresRequest *input,
                         Oversync__Upload__V1__ListFailuresReply_Closure closure,
@@ -1345,6 +1417,7 @@ void oversync__upload__v1__upload__init (Oversync__Upload__V1__Upload_Service *s
       function_prefix__ ## note_hydration,\
       function_prefix__ ## read_capabilities,\
       function_prefix__ ## claim_device,\
+      function_prefix__ ## lease_keys,\
       function_prefix__ ## list_failures,\
       function_prefix__ ## retry_failure,\
       function_prefix__ ## list_devices,\
@@ -1370,6 +1443,10 @@ void oversync__upload__v1__upload__claim_device(ProtobufCService *service,
                                                 const Oversync__Upload__V1__ClaimDeviceRequest *input,
                                                 Oversync__Upload__V1__ClaimDeviceReply_Closure closure,
                                                 void *closure_data);
+void oversync__upload__v1__upload__lease_keys(ProtobufCService *service,
+                                              const Oversync__Upload__V1__LeaseKeysRequest *input,
+                                              Oversync__Upload__V1__LeaseKeysReply_Closure closure,
+                                              void *closure_data);
 void oversync__upload__v1__upload__list_failures(ProtobufCService *service,
                                                  const Oversync__Upload__V1__ListFailuresRequest *input,
                                                  Oversync__Upload__V1__ListFailuresReply_Closure closure,
@@ -1419,6 +1496,8 @@ extern const ProtobufCMessageDescriptor oversync__upload__v1__note_hydration_req
 extern const ProtobufCMessageDescriptor oversync__upload__v1__note_hydration_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__claim_device_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__claim_device_reply__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__lease_keys_request__descriptor;
+extern const ProtobufCMessageDescriptor oversync__upload__v1__lease_keys_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_request__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__read_capabilities_reply__descriptor;
 extern const ProtobufCMessageDescriptor oversync__upload__v1__table_capability__descriptor;

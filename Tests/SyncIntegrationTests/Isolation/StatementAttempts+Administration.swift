@@ -53,6 +53,9 @@ extension StatementAttempt {
         StatementAttempt(CompactionStatements.forgetReports, .administrators) { bindings, _ in
             bindings.bind(Double(90 * 86_400))
         },
+        StatementAttempt(CompactionStatements.forgetLeases, .administrators) { bindings, _ in
+            bindings.bind(Double(90 * 86_400))
+        },
         StatementAttempt(ForeignKeyStatements.ReadImmediateKeys.statement, .nobodysRows),
         StatementAttempt(OverviewStatements.ReadDatabase.statement, .administrators) {
             bindings, _ in bindings.bind(Int64(100))

@@ -244,6 +244,23 @@ struct StatementAttempt: Sendable {
                 bindings.bind(Stranger.victimsDevice)
                 bindings.bind(Int64(1))
             },
+            StatementAttempt(
+                KeyLeaseStatements.ReadStanding.statement, .user("s.user_id = $1")
+            ) { bindings, _ in
+                bindings.bind(Stranger.user)
+                bindings.bind(Stranger.victimsDevice)
+            },
+            StatementAttempt(KeyLeaseStatements.Lease.statement, .user("s.user_id = $1")) {
+                bindings, _ in
+                bindings.bind(Stranger.user)
+                bindings.bind(Stranger.victimsDevice)
+                bindings.bind(Int16(1))
+                // No sequence: nothing is taken.
+                bindings.bind(Int64(0))
+                bindings.bind(Int32(1))
+                bindings.bind(Int64(1))
+                bindings.bind(Int64.max)
+            },
             StatementAttempt(ReadErrorLog.statement, .nobodysRows),
         ] + devices + MeasuringStatements.all.map { StatementAttempt($0, .nobodysRows) }
 

@@ -25,6 +25,8 @@ struct StatementPlanTests {
         // Seldom: a device that a header names for the first time.
         UserScope.lock.name, DeviceStatements.claim.name,
         DeviceStatements.ReadDeviceUse.statement.name,
+        // Seldom: a device asks for the numbers of many rows at once.
+        KeyLeaseStatements.ReadStanding.statement.name, KeyLeaseStatements.Lease.statement.name,
         // The users who are followed, together: one probe of an index each. By number it would be
         // a twentieth to a sixth faster, and a number that was issued again would go unnoticed.
         DownloadStatements.ReadHeads.statement.name, DownloadStatements.ReadGrown.statement.name,

@@ -56,6 +56,9 @@ struct Victim {
             INSERT INTO sync.device_report (scope_id, device, reported_at, report)
             SELECT scope_id, '\(Self.mark)-phone', now(), '{"cursor":3}' FROM sync.scope
             WHERE user_id = '\(Self.user)';
+            INSERT INTO sync.key_lease (scope_id, device, table_id, first_key, key_count, step)
+            SELECT scope_id, '\(Self.mark)-phone', 1, 1, 10, 1 FROM sync.scope
+            WHERE user_id = '\(Self.user)';
             INSERT INTO sync.usage (scope_id, counted_seq, live_rows, payload_bytes)
             SELECT scope_id, 1, 1, 2 FROM sync.scope WHERE user_id = '\(Self.user)';
             INSERT INTO sync.returned_table (scope_id, table_id)
@@ -83,7 +86,7 @@ struct Victim {
         for table in [
             "scope", "source", "change_log", "row_state", "hydration", "key_owner",
             "materialize_failures", "returned_table", "atomic_upload",
-            "usage", "device_report",
+            "usage", "device_report", "key_lease",
         ] {
             all.append(try await lines(of: "sync.\(table)", where: "scope_id = \(scope)"))
         }

@@ -35,6 +35,8 @@ final class SyncSession: Sendable {
     /// What the server offers; nil until it was asked.
     private let offered = Mutex<Offer?>(nil)
     private let bound = BoundClaims()
+    /// The tables for which the server had no numbers, and when (`KeyLeasing`).
+    let keyRefusals = Mutex<[Int64: Double]>([:])
 
     init(
         database: any DatabaseWriter, tables: [SyncTable], configuration: SyncConfiguration,

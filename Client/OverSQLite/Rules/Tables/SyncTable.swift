@@ -13,7 +13,8 @@ public struct SyncTable: Sendable {
         /// The app chooses the key of each row that it inserts: in an `INTEGER PRIMARY KEY`, an
         /// insert without a key fails. SQLite would take the next free number of this device, which
         /// another device takes too, for another row. For the same reason an insert of -1 fails
-        /// there, which SQLite does not tell from one without a key.
+        /// there, which SQLite does not tell from one without a key. ``SyncTable/leasesKeys`` gets
+        /// the app numbers that nobody else takes.
         case integer
     }
 
@@ -38,6 +39,11 @@ public struct SyncTable: Sendable {
     /// from the server takes their defaults, so each is nullable or has a default.
     public var localColumns: Set<String> = []
 
+    /// Whether the device leases numbers for rows that it creates, from the sequence that the
+    /// server takes this table's keys from. `nextSyncKey(for:)` on a GRDB `Database` gives them out.
+    /// Only for keys of the kind ``KeyKind/integer``.
+    public var leasesKeys = false
+
     /// Describes a table to sync.
     ///
     /// - Parameters:
@@ -49,10 +55,11 @@ public struct SyncTable: Sendable {
     ///   - references: columns that hold keys of synced tables and have no `REFERENCES` clause:
     ///     the table's name by the column's name.
     ///   - localColumns: columns that stay on this device.
+    ///   - leasesKeys: whether the device leases numbers for rows that it creates.
     public init(
         _ name: String, keyColumn: String? = nil, keyKind: KeyKind = .uuid,
         conflictPolicy: ConflictPolicy? = nil, references: [String: String] = [:],
-        localColumns: Set<String> = []
+        localColumns: Set<String> = [], leasesKeys: Bool = false
     ) {
         self.name = name
         self.keyColumn = keyColumn
@@ -60,5 +67,6 @@ public struct SyncTable: Sendable {
         self.conflictPolicy = conflictPolicy
         self.references = references
         self.localColumns = localColumns
+        self.leasesKeys = leasesKeys
     }
 }

@@ -73,6 +73,8 @@ struct TableSchema: Sendable {
     var referrers: [Referrer] = []
     /// The columns that stay on the device, by their names in SQLite.
     var localColumns: [String] = []
+    /// The device leases numbers for the table's new rows.
+    var leasesKeys = false
     /// SQLite gives a row a key itself if its insert has none: an `INTEGER PRIMARY KEY`.
     var isKeyRowID = false
     /// The table says itself what a row does that violates a constraint (`UNIQUE ON CONFLICT

@@ -24,8 +24,16 @@ struct Installation {
             guard !schemas.contains(where: { $0.id == id }) else {
                 throw SyncError.unusableTable(table.name, "it is listed twice")
             }
-            let schema = try TableInspection(db: db).schema(
+            var schema = try TableInspection(db: db).schema(
                 of: table, id: id, defaultPolicy: defaultPolicy)
+            if table.leasesKeys {
+                guard schema.keyForm == .integer else {
+                    throw SyncError.unusableTable(
+                        table.name, "only integer keys can be leased: pass keyKind: .integer")
+                }
+                schema.leasesKeys = true
+                try KeyRanges(db: db).add(table: id)
+            }
             schemas.append(schema)
         }
         schemas = KeyReferences.resolved(schemas)

@@ -4,7 +4,7 @@ import GRDB
 /// transactions.
 enum MetadataTables {
     /// Increases when the tables below change.
-    static let format = 11
+    static let format = 12
     /// The first format of a library that spells references as keys are spelled here.
     static let spelledReferences = 5
 
@@ -66,7 +66,8 @@ enum MetadataTables {
     /// format 6 tables that were rebuilt, format 7 stored rows that are held, and the end of what
     /// a local migration changes, format 8 what proves the server's history, format 9 what rows add
     /// to digests, format 10 which tables the user may read, format 11 when an
-    /// edit was first pending.
+    /// edit was first pending, format 12 numbers for new rows that the server has leased to this
+    /// device.
     private static func upgrade(_ db: Database, from found: Int) throws {
         if found < 2 {
             try db.execute(
@@ -284,6 +285,24 @@ enum MetadataTables {
           columns TEXT NOT NULL,
           -- The values given up, as in an image.
           lost TEXT NOT NULL
+        );
+        -- The tables for whose new rows the device leases numbers: how many at a time, and when it
+        -- last did (seconds since 1970; 0: never).
+        CREATE TABLE IF NOT EXISTS _sync_key_leases (
+          tbl INTEGER PRIMARY KEY,
+          size INTEGER NOT NULL,
+          leased_at REAL NOT NULL
+        );
+        -- Leased numbers that no row has yet: next, next + step, and so on. They belong to the device
+        -- and the history that they were leased in.
+        CREATE TABLE IF NOT EXISTS _sync_key_ranges (
+          id INTEGER PRIMARY KEY,
+          tbl INTEGER NOT NULL,
+          next INTEGER NOT NULL,
+          step INTEGER NOT NULL,
+          remaining INTEGER NOT NULL,
+          source_id TEXT NOT NULL,
+          epoch TEXT NOT NULL
         );
         -- Values of columns that only the server has; they go back with the row's next upload.
         CREATE TABLE IF NOT EXISTS _sync_extra (

@@ -92,6 +92,8 @@ struct DeviceStateTable {
 
     /// Takes a new name, because another installation has the old one, too.
     func renameCopy() throws {
+        // The original gives them to its rows.
+        try KeyRanges(db: db).forget()
         try db.execute(
             sql: """
                 UPDATE _sync_state SET copied_from = source_id, source_id = :name, copy_name = :name
@@ -122,6 +124,7 @@ struct DeviceStateTable {
 
     /// Starts over as a new device without a user. The log and `folded` keep their numbers.
     func reset() throws {
+        try KeyRanges(db: db).forget()
         try db.execute(
             sql: """
                 UPDATE _sync_state SET user_id = NULL, source_id = NULL, next_change_id = 1,
@@ -200,6 +203,8 @@ struct DeviceStateTable {
     ///
     /// - Parameter epoch: the server's epoch; nil keeps the known one.
     func beginReread(_ reason: RereadReason, epoch: String?) throws {
+        // The server may have given them to others since.
+        if reason != .historyPruned { try KeyRanges(db: db).forget() }
         try db.execute(
             sql: """
                 UPDATE _sync_state SET cursor = 0, window = 0, hydrated = 0, resume_at = 0,
@@ -256,6 +261,8 @@ struct DeviceStateTable {
     /// Continues where the server knows this device to be: with change ids that the server has not
     /// seen, and including the device's own changes in downloads from now on.
     func continueFrom(_ standing: Standing) throws {
+        // Rows that the server has may have them.
+        try KeyRanges(db: db).forget()
         try db.execute(
             sql: """
                 UPDATE _sync_state SET next_change_id = max(next_change_id, ?), window = 0,
