@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import OperatorKit
 import OverSQLite
 import OverSQLiteAsyncHTTP
 import Postgres
