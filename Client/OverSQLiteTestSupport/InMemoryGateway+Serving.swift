@@ -157,7 +157,8 @@ extension InMemoryGateway {
             }
             let text = """
                 {"api_versions":[1],\
-                "features":["atomic","bootstrap","digest","epoch","history","keys","wait"],"limits":\
+                "features":["atomic","bootstrap","digest","epoch","history","keys","wait"],\
+                "limits":\
                 {"changes_per_upload":\(state.batchLimit),"bytes_per_payload":\(Self.payloadLimit),\
                 "bytes_per_body":\(Self.bodyLimit),"rows_per_page":\(PageQuery.maximumRows),\
                 "wait_seconds":\(PageQuery.maximumWait)},"tables":[\(tables.joined(separator: ","))]\(state.readable(of: call))}

@@ -11,7 +11,7 @@ package enum BuildInfo {
     package static let version = "0.1.0"
     /// The newest layout of the sidecar that these programs know. A test compares it with `Migration.currentVersion`,
     /// which the gateway cannot ask: it links no database driver.
-    package static let layout = 17
+    package static let layout = 18
     /// The version of the RPC between services.
     package static let rpc = RPCHello.currentRPCVersion
     /// The version of the protocol that devices speak (`Docs/openapi.yaml`).

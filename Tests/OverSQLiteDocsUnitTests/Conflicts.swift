@@ -90,7 +90,18 @@ enum Conflicts {
         SyncTable("photos"),  // id BLOB PRIMARY KEY: the UUID's 16 bytes
         SyncTable("currencies", keyKind: .text),  // code TEXT PRIMARY KEY
         SyncTable("memberships", keyColumn: "sync_id"),  // besides a primary key of two columns
-        SyncTable("orders", keyKind: .integer),  // id INTEGER PRIMARY KEY: bigint on the server
+        // id INTEGER PRIMARY KEY: bigint on the server, which numbers its rows
+        SyncTable("orders", keyKind: .integer, leasesKeys: true),
     ]
     // end
+
+    static func createOrder(in database: DatabasePool) throws {
+        // begin: leased key
+        try database.write { db in
+            let id = try db.nextSyncKey(for: "orders")
+            try db.execute(
+                sql: "INSERT INTO orders (id, title) VALUES (?, ?)", arguments: [id, "Paper"])
+        }
+        // end
+    }
 }

@@ -98,7 +98,7 @@ import Testing
             (500, 0, 10, 500), (40, 20, 90_000, 40), (40, 20, -10, 40), (1, 0, 90_000, 20),
         ] as [(Int64, Int64, Double, Int64?)])
     func rules(size: Int64, left: Int64, age: Double, wanted: Int64?) {
-        let standing = KeyRanges.Standing(table: 1, size: size, leasedAt: 1_000_000, left: left)
+        let standing = KeyStanding(table: 1, size: size, leasedAt: 1_000_000, left: left)
         #expect(KeyLeaseRules.wanted(of: standing, now: 1_000_000 + age) == wanted)
     }
 

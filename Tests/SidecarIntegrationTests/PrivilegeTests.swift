@@ -220,7 +220,7 @@ struct PrivilegeTests {
             #expect(
                 try await database.rows(
                     "SELECT count(*) FROM pg_proc WHERE pronamespace = 'sync'::regnamespace")
-                    == ["22"])
+                    == ["23"])
         }
     }
 

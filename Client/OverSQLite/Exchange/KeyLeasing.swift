@@ -13,16 +13,17 @@ struct KeyLeasing {
         let (state, standings) = try await session.read { db in
             (try DeviceStateTable(db: db).read(), try KeyRanges(db: db).standings())
         }
-        let wanted = wanted(standings)
-        guard !wanted.isEmpty, let epoch = state.epoch,
-            try await session.capabilities().offers(.keys)
-        else { return }
+        var wanted = wanted(standings)
+        guard !wanted.isEmpty, let epoch = state.epoch else { return }
+        let offered = try await offered()
+        wanted.removeAll { !offered.contains($0.table.wireName) }
+        guard !wanted.isEmpty else { return }
         let counts = Dictionary(uniqueKeysWithValues: wanted.map { ($0.table.wireName, $0.count) })
         let leased = try await session.gateway.leaseKeys(counts)
         let now = session.now
         let given = Dictionary(
             leased.tables.map { ($0.table, $0.ranges) }, uniquingKeysWith: { first, _ in first })
-        try await session.write { db in
+        try await session.write { [wanted] db in
             let current = try DeviceStateTable(db: db).read()
             try session.checkUser(current)
             // Numbers of another history or device are left unused.
@@ -44,7 +45,17 @@ struct KeyLeasing {
         }
     }
 
-    private func wanted(_ standings: [KeyRanges.Standing]) -> [(table: TableSchema, count: Int64)] {
+    /// The tables of which the server leases numbers to this user.
+    private func offered() async throws -> Set<String> {
+        let capabilities = try await session.capabilities()
+        guard capabilities.offers(.keys) else { return [] }
+        let schema = session.configuration.schema
+        let wire = schema.isEmpty ? "public" : schema
+        return Set(
+            (capabilities.tables ?? []).filter { $0.leasesKeys && $0.schema == wire }.map(\.table))
+    }
+
+    private func wanted(_ standings: [KeyStanding]) -> [(table: TableSchema, count: Int64)] {
         let (catalog, now) = (session.catalog, session.now)
         let refusals = session.keyRefusals.withLock { $0 }
         return standings.compactMap { standing in

@@ -18,6 +18,8 @@ struct Capabilities: Hashable, Sendable, Decodable {
         var read: Bool?
         /// The columns that devices see; nil from an older server.
         var columns: [Column]?
+        /// Whether the server leases numbers for the table's new rows to this user.
+        var leasesKeys = false
     }
 
     /// A column as the server has it.
@@ -57,7 +59,10 @@ extension Capabilities.Limits: Decodable {
 }
 
 extension Capabilities.Table {
-    private enum CodingKeys: CodingKey { case schema, table, read, columns }
+    private enum CodingKeys: String, CodingKey {
+        case schema, table, read, columns
+        case leasesKeys = "leases_keys"
+    }
 
     init(from decoder: any Decoder) throws {
         let table = try decoder.container(keyedBy: CodingKeys.self)
@@ -66,5 +71,6 @@ extension Capabilities.Table {
         read = try table.decodeIfPresent(Bool.self, forKey: .read)
         // They are for notices alone: in another form they are as if the server named none.
         columns = try? table.decodeIfPresent([Capabilities.Column].self, forKey: .columns)
+        leasesKeys = try table.decodeIfPresent(Bool.self, forKey: .leasesKeys) ?? false
     }
 }

@@ -3,28 +3,11 @@ import WireJSON
 
 /// The server's answer to `/sync/keys`: numbers for new rows that nobody else gets.
 struct LeasedKeys: Hashable, Sendable, Decodable {
-    /// `first`, `first + step`, and so on.
-    struct Range: Hashable, Sendable, Decodable {
-        let first: Int64
-        let count: Int64
-        let step: Int64
-
-        /// The numbers are whole numbers of 64 bits, and no two are the same.
-        fileprivate var isGood: Bool {
-            guard (1...LeasedKeys.maximumCount).contains(count), step != 0 else { return false }
-            let (way, isTooLong) = step.multipliedReportingOverflow(by: count - 1)
-            return !isTooLong && !first.addingReportingOverflow(way).overflow
-        }
-    }
-
     struct Table: Hashable, Sendable, Decodable {
         let schema: String
         let table: String
-        let ranges: [Range]
+        let ranges: [LeasedRange]
     }
-
-    /// The most numbers of a range; more than a server gives.
-    private static let maximumCount: Int64 = 100_000
 
     /// The history that the numbers belong to.
     let epoch: String

@@ -77,9 +77,7 @@ struct LeaseKeys: Sendable {
     ) async throws -> RPCReply<LeaseKeysReply> {
         let identity = try context.requiredCaller()
         let caller = Caller(identity)
-        let request = try body.withUnsafeReadableBytes { bytes throws(RPCFailure) in
-            try KeyRequest(body: bytes.bindMemory(to: UInt8.self))
-        }
+        let request = try Self.request(body)
         do {
             let catalog = try await source.catalog()
             var (wanted, refused) = ([Wanted](), [TableName: Lease]())
@@ -116,6 +114,17 @@ struct LeaseKeys: Sendable {
                     .source: .string(identity.device), .error: "\(error)",
                 ]))
             throw DatabaseFailures.upload.failure(of: error)
+        }
+    }
+
+    private static func request(_ body: ByteBuffer) throws(RPCFailure) -> KeyRequest {
+        do throws(KeyRequest.Flaw) {
+            return try body.withUnsafeReadableBytes { bytes throws(KeyRequest.Flaw) in
+                try KeyRequest(body: bytes.bindMemory(to: UInt8.self))
+            }
+        } catch {
+            throw RPCFailure(
+                .invalidArgument, code: "invalid_request", message: error.description)
         }
     }
 

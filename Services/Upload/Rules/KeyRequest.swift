@@ -1,5 +1,4 @@
 import Model
-import RPC
 import WireJSON
 
 /// The numbers that a device asks for.
@@ -15,12 +14,16 @@ struct KeyRequest: Sendable {
         let count: Int32
     }
 
+    /// What is wrong with a body.
+    struct Flaw: Error, Hashable, CustomStringConvertible {
+        let description: String
+    }
+
     let tables: [Table]
 
     /// Reads the body: `{"tables": [{"schema": "…", "table": "…", "count": 100}]}`.
     ///
-    /// - Throws: `RPCFailure` for any other body.
-    init(body: UnsafeBufferPointer<UInt8>) throws(RPCFailure) {
+    init(body: UnsafeBufferPointer<UInt8>) throws(Flaw) {
         var tables: [Table] = []
         var reader = JSONReader(body)
         do throws(JSONError) {
@@ -36,15 +39,15 @@ struct KeyRequest: Sendable {
             }
             try reader.expectEnd()
         } catch {
-            throw .invalidKeys(
-                "the body must list tables, each with schema, table and count: "
+            throw Flaw(
+                description: "the body must list tables, each with schema, table and count: "
                     + error.description)
         }
         guard tables.count <= Self.maximumTables else {
-            throw .invalidKeys("tables must be at most \(Self.maximumTables)")
+            throw Flaw(description: "tables must be at most \(Self.maximumTables)")
         }
         guard Set(tables.map(\.name)).count == tables.count else {
-            throw .invalidKeys("tables must name each table once")
+            throw Flaw(description: "tables must name each table once")
         }
         self.tables = tables
     }
@@ -69,11 +72,5 @@ struct KeyRequest: Sendable {
             name: TableName(
                 schema: schema.isEmpty ? "public" : schema, table: table.lowercased()),
             count: Int32(min(max(count, 1), maximumCount)))
-    }
-}
-
-extension RPCFailure {
-    fileprivate static func invalidKeys(_ message: String) -> RPCFailure {
-        RPCFailure(.invalidArgument, code: "invalid_request", message: message)
     }
 }

@@ -11,7 +11,7 @@ import Testing
     static let tables = [
         "_sync_state", "_sync_tables", "_sync_log", "_sync_absent", "_sync_rows", "_sync_pending",
         "_sync_sent", "_sync_held", "_sync_unseen", "_sync_lost", "_sync_conflicts", "_sync_extra",
-        "_sync_applying",
+        "_sync_key_leases", "_sync_key_ranges", "_sync_applying",
     ]
 
     /// As SQL.
@@ -44,6 +44,9 @@ import Testing
             INSERT INTO _sync_lost (tbl, key, version, until) SELECT 1, '\(key(1))', 1, 0;
             INSERT INTO _sync_conflicts (tbl, key, outcome, columns, lost)
               VALUES ('users', '\(key(2))', 'serverWins', 'name', '{"name":"''x''"}');
+            INSERT INTO _sync_key_leases (tbl, size, leased_at) VALUES (1, 20, 1.5);
+            INSERT INTO _sync_key_ranges (tbl, next, step, remaining, source_id, epoch)
+              VALUES (1, -5, 2, 10, 'd', 'e');
             """)
         return device.database
     }

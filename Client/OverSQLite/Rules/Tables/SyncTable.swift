@@ -40,8 +40,8 @@ public struct SyncTable: Sendable {
     public var localColumns: Set<String> = []
 
     /// Whether the device leases numbers for rows that it creates, from the sequence that the
-    /// server takes this table's keys from. `nextSyncKey(for:)` on a GRDB `Database` gives them out.
-    /// Only for keys of the kind ``KeyKind/integer``.
+    /// server takes this table's keys from. `nextSyncKey(for:)` on a GRDB `Database` gives them
+    /// out. Only for keys of the kind ``KeyKind/integer``.
     public var leasesKeys = false
 
     /// Describes a table to sync.

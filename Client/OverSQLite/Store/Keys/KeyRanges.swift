@@ -8,17 +8,6 @@ struct KeyRanges {
 
     let db: Database
 
-    /// A table that leases numbers, as it stands.
-    struct Standing: Hashable, Sendable {
-        let table: Int64
-        /// How many numbers the last lease asked for; 0 before the first.
-        let size: Int64
-        /// When that was, in seconds since 1970.
-        let leasedAt: Double
-        /// Numbers that no row has yet.
-        let left: Int64
-    }
-
     /// A number counts only for the device and the history that it was leased in.
     private static let isMine = """
         EXISTS (SELECT 1 FROM _sync_state s WHERE s.source_id = r.source_id AND s.epoch = r.epoch)
@@ -66,7 +55,7 @@ struct KeyRanges {
     }
 
     /// How the tables that lease numbers stand.
-    func standings() throws -> [Standing] {
+    func standings() throws -> [KeyStanding] {
         try MetadataRow.all(
             of: Self.leases, db,
             sql: """
@@ -76,17 +65,18 @@ struct KeyRanges {
                 FROM _sync_key_leases l ORDER BY l.tbl
                 """
         ).map { row in
-            Standing(
+            KeyStanding(
                 table: try row.number("tbl"), size: try row.number("size"),
                 leasedAt: try row.time("leased_at"), left: try row.number("remaining"))
         }
     }
 
-    /// Stores what the server has leased.
+    /// Stores what the server has leased, and removes numbers of another device or history.
     func store(
-        _ leased: [LeasedKeys.Range], of table: Int64, size: Int64, at now: Double,
+        _ leased: [LeasedRange], of table: Int64, size: Int64, at now: Double,
         device: String, epoch: String
     ) throws {
+        try db.execute(sql: "DELETE FROM _sync_key_ranges AS r WHERE NOT \(Self.isMine)")
         try db.execute(
             sql: "UPDATE _sync_key_leases SET size = ?, leased_at = ? WHERE tbl = ?",
             arguments: [size, now, table])

@@ -293,8 +293,8 @@ enum MetadataTables {
           size INTEGER NOT NULL,
           leased_at REAL NOT NULL
         );
-        -- Leased numbers that no row has yet: next, next + step, and so on. They belong to the device
-        -- and the history that they were leased in.
+        -- Leased numbers that no row has yet: next, next + step, and so on. They belong to the
+        -- device and the history that they were leased in.
         CREATE TABLE IF NOT EXISTS _sync_key_ranges (
           id INTEGER PRIMARY KEY,
           tbl INTEGER NOT NULL,

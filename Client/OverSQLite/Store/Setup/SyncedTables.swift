@@ -34,7 +34,9 @@ struct SyncedTables {
     ///
     /// - Returns: the number.
     func add(_ name: String) throws -> Int64 {
-        let used = ["_sync_log", "_sync_absent", "_sync_rows", "_sync_pending"].map {
+        let used = [
+            "_sync_log", "_sync_absent", "_sync_rows", "_sync_pending", "_sync_key_leases",
+        ].map {
             "UNION ALL SELECT max(tbl) FROM \($0) WHERE tbl BETWEEN 1 AND :limit"
         }
         try db.execute(
