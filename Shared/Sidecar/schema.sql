@@ -640,7 +640,7 @@ DECLARE
     numbers bigint[] := '{}';
 BEGIN
     SELECT q.seqincrement INTO distance FROM pg_sequence q WHERE q.seqrelid = sequence AND NOT q.seqcycle;
-    IF NOT FOUND THEN RETURN; END IF;
+    IF NOT FOUND THEN wanted := 0; END IF;
     -- One call after another, as INSERT does: setval would race with those of plain SQL.
     BEGIN
         FOR turn IN 1..wanted LOOP
