@@ -12,6 +12,7 @@ struct OperatorsAreRecorded {
         let action: String
         let outcome: String
         let actor: String
+        let actor_kind: String?
         let target: String
         let host: String?
         let code: String?
@@ -100,6 +101,12 @@ struct OperatorsAreRecorded {
                     #expect(answer.status == 200)
                 }
             }
+            for (arguments, status) in [(["--table", "business.users"], 0), (["7"], 1)] {
+                let ended = try await runProgram(
+                    "oversync", ["failures", "retry"] + arguments,
+                    environment: ["OVERSYNC_RUN": stack.sockets])
+                #expect(ended.status == Int32(status), "\(ended)")
+            }
             var rows: [Row] = []
             let services = ["auth", "download", "gateway", "upload"].map { "oversync-\($0)" }
             try await eventually("all of it is recorded") {
@@ -117,9 +124,18 @@ struct OperatorsAreRecorded {
             #expect(refused.first?.host == "127.0.0.1")
             let tokens = rows.filter { $0.action == "token.issue" }
             #expect(tokens.map(\.target) == ["root/console"])
-            #expect(tokens.first?.host?.contains("@") == true)
+            let terminal = "\(ProcessInfo.processInfo.userName)@"
+            #expect(tokens.first?.host?.hasPrefix(terminal) == true)
+            #expect(tokens.first?.actor == ProcessInfo.processInfo.userName)
+            #expect(tokens.first?.actor_kind == "terminal")
             let lists = rows.filter { $0.action == "materialize-failure.list" }
-            #expect(lists.map(\.actor) == ["root"] && lists.map(\.outcome) == ["done"])
+            let user = ProcessInfo.processInfo.userName
+            #expect(lists.map(\.actor) == ["root", user])
+            #expect(lists.map { $0.actor_kind ?? "" } == ["token", "terminal"])
+            #expect(lists.allSatisfy { $0.outcome == "done" })
+            let retries = rows.filter { $0.action == "materialize-failure.retry" }
+            #expect(retries.map(\.actor) == [user] && retries.map(\.code) == ["not_found"])
+            #expect(retries.map(\.outcome) == ["refused"] && retries.map(\.target) == ["7"])
         }
     }
 }

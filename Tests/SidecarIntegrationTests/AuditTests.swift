@@ -128,6 +128,40 @@ struct AuditTests {
         }
     }
 
+    @Test("An action of one transaction that fails leaves a row, too")
+    func failedTransaction() async throws {
+        try await RoleFixture.with { database in
+            try await database.install()
+            let trail = AuditTrail(.session(on: "ops@box"))
+            try await database.sql(database.name(.maintenance)) { connection in
+                let error = await #expect(throws: PostgresError.self) {
+                    try await trail.recordingFailure(
+                        of: .newEpoch, to: "a new epoch", on: connection
+                    ) {
+                        try await Epoch.begin(on: connection, because: "", by: trail.origin)
+                    }
+                }
+                #expect(error?.sqlState == .insufficientPrivilege)
+            }
+            #expect(
+                try await database.rows(
+                    "SELECT actor, host, action, target, outcome, code FROM sync.audit")
+                    == [
+                        "\(database.name(.maintenance)) ops@box epoch.new a new epoch failed 42501"
+                    ])
+        }
+    }
+
+    @Test("Who asks a service by oversync is its machine's user; an address is none")
+    func terminals() {
+        #expect(AuditOrigin.terminal("ann@ops@box")?.actor == "ann@ops")
+        #expect(AuditOrigin.terminal("ann@box")?.kind == .terminal)
+        #expect(AuditOrigin.terminal("ann@box")?.host == "ann@box")
+        for address in ["127.0.0.1", "2001:db8::", "unknown", "@box", ""] {
+            #expect(AuditOrigin.terminal(address) == nil)
+        }
+    }
+
     @Test("Without its first row an action does not begin")
     func withoutRight() async throws {
         try await RoleFixture.with { database in

@@ -32,9 +32,12 @@ struct IssueToken: Sendable {
         for role in request.roles where !isRoleName(role) {
             throw invalid("a role must have 1 to 63 letters, digits, . _ : or -, not \"\(role)\"")
         }
+        let address = context.clientAddress
         return try await self(
             user: request.user, device: request.device, roles: request.roles, lifetime: asked,
-            for: .service(AuthService.name, on: context.clientAddress), context)
+            for: address.flatMap(AuditOrigin.terminal)
+                ?? .service(AuthService.name, on: address),
+            context)
     }
 
     func signIn(

@@ -37,6 +37,7 @@ extension CallContext {
     /// - Throws: a failure that only a fault of the gateway can bring about.
     func origin() throws(RPCFailure) -> AuditOrigin {
         let caller = try requiredCaller()
+        if let terminal = clientAddress.flatMap(AuditOrigin.terminal) { return terminal }
         return .token(
             caller.user, issuer: caller.issuer.isEmpty ? nil : caller.issuer, from: clientAddress)
     }

@@ -26,13 +26,13 @@ struct RetryFailure: Sendable {
         do {
             guard let failure = try await store.failure(request.id, deadline: context.deadline)
             else {
-                throw RPCFailure(
-                    .notFound, code: "not_found", message: "materialize failure not found")
+                throw try await refused(
+                    attempt, .notFound, "not_found", "materialize failure not found", context)
             }
             if try await store.isHeld(request.id, deadline: context.deadline) {
-                throw RPCFailure(
-                    .conflict, code: "retry_in_progress",
-                    message: "materialize failure retry is already in progress")
+                throw try await refused(
+                    attempt, .conflict, "retry_in_progress",
+                    "materialize failure retry is already in progress", context)
             }
             if failure.isStale {
                 try await store.close(
@@ -59,6 +59,15 @@ struct RetryFailure: Sendable {
             AuditEntry(
                 .retryFailure, of: "\(id)", by: origin, outcome, code: code, operation: operation)
         }
+    }
+
+    /// Records an attempt that cannot begin.
+    private func refused(
+        _ attempt: Attempt, _ status: RPCStatus, _ code: String, _ message: String,
+        _ context: CallContext
+    ) async throws -> RPCFailure {
+        try await store.record(attempt.row(.refused, code), deadline: context.deadline)
+        return RPCFailure(status, code: code, message: message)
     }
 
     private func decide(

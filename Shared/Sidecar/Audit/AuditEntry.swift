@@ -13,6 +13,8 @@ package struct AuditOrigin: Hashable, Sendable {
         case client
         /// A service by itself.
         case service
+        /// A user of a machine who has `oversync` ask a service.
+        case terminal
     }
 
     package let kind: ActorKind
@@ -45,6 +47,16 @@ package struct AuditOrigin: Hashable, Sendable {
     /// A back end that asks for tokens.
     package static func client(_ id: String, from address: String?) -> AuditOrigin {
         AuditOrigin(.client, id, issuer: nil, host: address)
+    }
+
+    /// Who has `oversync` ask a service, which is no session of a database.
+    ///
+    /// - Parameter address: what stands for a client's address: a machine's user and name with `@`
+    ///   between, which no address has.
+    /// - Returns: nil for an address.
+    package static func terminal(_ address: String) -> AuditOrigin? {
+        guard let sign = address.lastIndex(of: "@"), sign > address.startIndex else { return nil }
+        return AuditOrigin(.terminal, String(address[..<sign]), issuer: nil, host: address)
     }
 
     /// A service that acts by itself.

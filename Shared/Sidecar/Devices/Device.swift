@@ -146,6 +146,10 @@ package struct UserSummary: Hashable, Sendable {
     package let hasMoreRows: Bool
     /// That the rows count with in the user's quota; nil while they are not counted to the end.
     package let bytes: Int64?
+    /// The same as it was counted last; nil if it never was.
+    package let countedBytes: Int64?
+    /// The last sequence that was counted; nil without a count.
+    package let countedSequence: Int64?
 }
 
 /// How much each user may have; nil: any amount.

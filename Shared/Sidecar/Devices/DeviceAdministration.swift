@@ -107,11 +107,13 @@ package enum DeviceAdministration {
                 SELECT s.last_seq, s.floor_seq, d.known, d.revoked, (
                     SELECT count(*) FROM sync.materialize_failures f
                     WHERE f.scope_id = s.scope_id AND f.resolved_at IS NULL),
-                    coalesce(u.live_rows, r.live), coalesce(r.seen, 0) > $2, u.payload_bytes
+                    coalesce(u.live_rows, r.live), coalesce(r.seen, 0) > $2, u.payload_bytes,
+                    k.payload_bytes, k.counted_seq
                 FROM sync.scope s CROSS JOIN LATERAL (
                     SELECT count(*) AS known, count(d.revoked_at) AS revoked
                     FROM sync.source d WHERE d.scope_id = s.scope_id
                 ) AS d
+                LEFT JOIN sync.usage k ON k.scope_id = s.scope_id
                 LEFT JOIN sync.usage u ON u.scope_id = s.scope_id AND u.counted_seq = s.last_seq
                 CROSS JOIN LATERAL (
                     SELECT count(*) FILTER (WHERE NOT r.deleted) AS live, count(*) AS seen
@@ -140,7 +142,9 @@ package enum DeviceAdministration {
                 revokedDevices: try columns.next(Int64.self),
                 rejectedChanges: try columns.next(Int64.self),
                 rows: try columns.next(Int64.self), hasMoreRows: try columns.next(Bool.self),
-                bytes: try columns.next(Int64?.self))
+                bytes: try columns.next(Int64?.self),
+                countedBytes: try columns.next(Int64?.self),
+                countedSequence: try columns.next(Int64?.self))
         }
     }
 

@@ -180,6 +180,10 @@ import Testing
                 "INSERT INTO s.notes (id, owner) VALUES ('\(id("9"))', 'ann')")
             let behind = try await summary(9)
             #expect(behind.rows == 3 && behind.bytes == nil)
+            // What was counted is told nevertheless, and up to where.
+            #expect(behind.countedBytes == 4 && all.countedBytes == nil)
+            #expect(try #require(behind.countedSequence) < behind.lastSequence)
+            #expect(counted.countedSequence == counted.lastSequence)
         }
     }
 }

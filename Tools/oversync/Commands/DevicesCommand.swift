@@ -126,9 +126,14 @@ struct DevicesCommand: AsyncParsableCommand {
 
         func setAccess(_ mayAccess: Bool) async throws {
             let place = DevicePlace(user: UserID(user), device: DeviceID(device))
-            let changed = try await withConnection(to: try database.resolve()) {
-                try await Devices.setAccess(
-                    mayAccess, of: place, by: AuditTrail.ofThisTerminal.origin, on: $0)
+            let changed = try await withConnection(to: try database.resolve()) { connection in
+                try await AuditTrail.ofThisTerminal.recordingFailure(
+                    of: mayAccess ? .restoreDevice : .revokeDevice, to: "\(user)/\(device)",
+                    on: connection
+                ) {
+                    try await Devices.setAccess(
+                        mayAccess, of: place, by: .thisTerminal, on: connection)
+                }
             }
             guard let changed else {
                 throw StackError(
@@ -252,16 +257,24 @@ extension UserSummary {
     fileprivate func text(of user: String, _ quotas: UserQuotas) -> String {
         func of(_ quota: Int64?) -> String { quota.map { " of \($0)" } ?? ", no quota" }
         let writing = devices - revokedDevices
-        let bytes = bytes.map { "\($0)" } ?? "not counted to the end"
         return """
             user              \(printable(user))
             last sequence     \(lastSequence)
             compacted up to   \(floor)
             rows              \(hasMoreRows ? "at least " : "")\(rows)\(of(quotas.rows))
-            bytes             \(bytes)\(of(quotas.bytes))
+            bytes             \(used)\(of(quotas.bytes))\(bytes == nil ? since : "")
             devices           \(writing)\(of(quotas.devices)), and \(revokedDevices) revoked
             rejected changes  \(rejectedChanges)
             """
+    }
+
+    /// Quotas are counted before an upload is decided, so the count is one upload behind.
+    private var used: String { (bytes ?? countedBytes).map { "\($0)" } ?? "not counted" }
+
+    private var since: String {
+        countedSequence.map {
+            "; counted up to sequence \($0), the next upload counts what came later"
+        } ?? ""
     }
 
     private struct Document: Encodable {
@@ -274,6 +287,8 @@ extension UserSummary {
         let rows: Int64
         let more_rows: Bool?
         let bytes: Int64?
+        let counted_bytes: Int64?
+        let counted_sequence: Int64?
         let row_quota: Int64?
         let byte_quota: Int64?
         let device_quota: Int64?
@@ -284,7 +299,8 @@ extension UserSummary {
             Document(
                 user: user, last_sequence: lastSequence, floor: floor, devices: devices,
                 revoked_devices: revokedDevices, rejected_changes: rejectedChanges, rows: rows,
-                more_rows: hasMoreRows ? true : nil, bytes: bytes, row_quota: quotas.rows,
+                more_rows: hasMoreRows ? true : nil, bytes: bytes, counted_bytes: countedBytes,
+                counted_sequence: countedSequence, row_quota: quotas.rows,
                 byte_quota: quotas.bytes,
                 device_quota: quotas.devices))
     }

@@ -43,7 +43,12 @@ struct EpochCommand: AsyncParsableCommand {
 
         func run() async throws {
             let (before, after) = try await withConnection(to: try database.resolve()) {
-                try await Epoch.begin(on: $0, because: reason, by: .thisTerminal)
+                connection in
+                try await AuditTrail.ofThisTerminal.recordingFailure(
+                    of: .newEpoch, to: "a new epoch", on: connection
+                ) {
+                    try await Epoch.begin(on: connection, because: reason, by: .thisTerminal)
+                }
             }
             print(
                 "\(after), after \(before): each device reads its user's log again at its next sync"
