@@ -3,7 +3,7 @@ import ServiceKit
 /// Where administrators are served: `/admin` may have a port of its own, which devices do not
 /// reach.
 struct AdminDoor: Hashable, Sendable {
-    static let hostSetting = Setting.text(
+    static let hostSetting = Setting.host(
         "OVERSYNC_GATEWAY_ADMIN_HOST", "address that administrators are served on",
         default: "127.0.0.1")
     static let portSetting = Setting.integer(

@@ -4,7 +4,7 @@ import Telemetry
 
 /// The gateway's own keys.
 package struct GatewaySettings: Sendable {
-    static let hostSetting = Setting.text(
+    static let hostSetting = Setting.host(
         "OVERSYNC_GATEWAY_HOST", "address to listen on", default: "127.0.0.1")
     static let portSetting = Setting.integer(
         "OVERSYNC_GATEWAY_PORT", "port to listen on; 0 lets the system choose", default: 8443,
@@ -63,11 +63,7 @@ package struct GatewaySettings: Sendable {
         self.configuration = configuration
         host = try configuration.value(Self.hostSetting)
         port = try configuration.value(Self.portSetting)
-        tls = TLSIdentity.Files(
-            certificate: try configuration.value(Self.certificateSetting),
-            key: try configuration.value(Self.keySetting),
-            clients: try configuration.optional(ClientCertificateSettings.clients),
-            administrators: try configuration.optional(ClientCertificateSettings.administrators))
+        tls = try Self.tls(configuration)
         tokens = try TokenCheckSettings(configuration)
         maximumBodyBytes = try configuration.value(Self.bodySetting)
         maximumPageRows = try configuration.value(CommonSettings.maximumPageRows)
@@ -88,13 +84,31 @@ package struct GatewaySettings: Sendable {
         }
     }
 
+    private static func tls(
+        _ configuration: Configuration
+    ) throws(ConfigurationError) -> TLSIdentity.Files {
+        TLSIdentity.Files(
+            certificate: try configuration.value(certificateSetting),
+            key: try configuration.value(keySetting),
+            clients: try configuration.optional(ClientCertificateSettings.clients),
+            administrators: try configuration.optional(ClientCertificateSettings.administrators))
+    }
+
     /// What is wrong with the values together, and with the files that they name.
     package static func problems(_ configuration: Configuration) -> [ConfigurationError] {
+        var problems: [ConfigurationError] = []
         do throws(ConfigurationError) {
-            let settings = try GatewaySettings(configuration)
-            return TLSIdentity.problems(settings.tls) + settings.tokens.problems
+            problems += TLSIdentity.problems(try tls(configuration))
         } catch {
-            return [error]
+            problems.append(error)
         }
+        problems += TokenCheckSettings.issuerProblems(configuration)
+        do throws(ConfigurationError) {
+            problems += try GatewaySettings(configuration).tokens.problems
+        } catch {
+            // The first of what is listed already.
+            if !problems.contains(error) { problems.append(error) }
+        }
+        return problems
     }
 }

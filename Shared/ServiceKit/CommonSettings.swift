@@ -5,7 +5,7 @@ import RPC
 
 /// The keys that every service reads.
 package enum CommonSettings {
-    package static let runDirectory = Setting.text(
+    package static let runDirectory = Setting.folder(
         "OVERSYNC_RUN", "directory of the services' sockets, one subdirectory a service",
         default: "/run/oversync")
     package static let replica = Setting<String>(
@@ -19,7 +19,7 @@ package enum CommonSettings {
         }
         return text
     }
-    package static let adminHost = Setting.text(
+    package static let adminHost = Setting.host(
         "OVERSYNC_ADMIN_HOST", "address of the admin listener (/live, /ready, /metrics)",
         default: "127.0.0.1")
     package static let adminPort = Setting.integer(

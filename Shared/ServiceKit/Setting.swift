@@ -1,4 +1,5 @@
 import Foundation
+import Model
 
 /// One configuration key: its environment variable, what it means, its default and its bounds.
 ///
@@ -120,6 +121,57 @@ extension Setting<String> {
     ) -> Setting {
         Setting(key, help, isRequired: isRequired, allowed: "text", fallback: fallback) {
             text throws(SettingProblem) in text
+        }
+    }
+
+    /// The address of a listener: a name of a host, or its number.
+    package static func host(
+        _ key: String, _ help: String, default fallback: String
+    ) -> Setting {
+        Setting(key, help, allowed: "text", fallback: fallback) { text throws(SettingProblem) in
+            // A name, 127.0.0.1 or ::1; the brackets of a URL are not part of it.
+            // The name of an interface may follow an IPv6 address, after a %.
+            var address = in6_addr()
+            let isIPv6 = inet_pton(AF_INET6, String(text.prefix { $0 != "%" }), &address) == 1
+            let isName =
+                (1...253).contains(text.utf8.count)
+                && text.split(separator: ".", omittingEmptySubsequences: false).allSatisfy {
+                    $0.wholeMatch(of: /[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?/) != nil
+                }
+            guard isIPv6 || isName else {
+                throw SettingProblem(
+                    "must be an address to listen on, such as 127.0.0.1, :: or localhost, without "
+                        + "a port, not \(text.debugDescription)")
+            }
+            return text
+        }
+    }
+
+    /// The name of a role in a token.
+    package static func role(
+        _ key: String, _ help: String, default fallback: String
+    ) -> Setting {
+        Setting(key, help, allowed: "text", fallback: fallback) { text throws(SettingProblem) in
+            guard isRoleName(text) else {
+                throw SettingProblem(
+                    "must be 1 to 63 letters, digits, . _ : or -, not \(text.debugDescription)")
+            }
+            return text
+        }
+    }
+
+    /// The path of a folder.
+    package static func folder(
+        _ key: String, _ help: String, default fallback: String
+    ) -> Setting {
+        Setting(key, help, allowed: "text", fallback: fallback) { text throws(SettingProblem) in
+            guard !text.allSatisfy(\.isWhitespace),
+                !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+            else {
+                throw SettingProblem(
+                    "must be the path of a folder, not \(text.debugDescription)")
+            }
+            return text
         }
     }
 

@@ -20,7 +20,7 @@ package enum TokenSettings {
         "OVERSYNC_JWT_AUDIENCE", "the tokens' aud; the gateway refuses others when it is set")
     /// The gateway lets nobody else reach what is for administrators, and the service that acts
     /// checks it again.
-    package static let adminRole = Setting.text(
+    package static let adminRole = Setting.role(
         "OVERSYNC_ADMIN_ROLE", "the role in a token's roles that opens /admin", default: "admin")
     package static let developmentSignIn = Setting.flag(
         "OVERSYNC_DEV_SIGN_IN", "true lets anyone sign in as anyone: for development only")

@@ -279,6 +279,25 @@ struct ClientFileTests {
         #expect(try ClientFile.parse("clients: []", lifetime: 900).isEmpty)
     }
 
+    @Test("All that is wrong is told, of each client")
+    func several() {
+        let hash = Self.hash
+        let (clients, problems) = ClientFile.read(
+            """
+            clients:
+              - {id: 'a:b', secret_sha256: ['\(hash)'], users: ['*']}
+              - {id: good, secret_sha256: ['\(hash)'], users: ['*']}
+              - {id: shop, secret_sha256: ['\(hash)'], users: ['*'], rolls: [x]}
+              - {id: good, secret_sha256: ['\(hash)'], users: []}
+            """, lifetime: 900)
+        #expect(clients.keys.sorted() == ["good", "shop"])
+        let parts = ["clients[0].id", "clients[2] has the unknown key rolls", "clients[3].users"]
+        #expect(problems.count == parts.count, "\(problems)")
+        for part in parts {
+            #expect(problems.contains { "\($0)".contains(part) }, "\(part) not in \(problems)")
+        }
+    }
+
     @Test(
         "A file that cannot be used says where and why, and quotes no secret",
         arguments: [

@@ -152,6 +152,10 @@ struct OperatorsSeeTheStack {
             let problems = try await Self.oversync(
                 stack, "config", "check", "--config", wrong.path, expecting: 1)
             #expect(problems.contains("app.nowhere"), "\(problems)")
+            let empty = folder.appending(path: "empty.yaml")
+            try "tables: []\n".write(to: empty, atomically: true, encoding: .utf8)
+            let none = try await Self.oversync(stack, "config", "check", "--config", empty.path)
+            #expect(none.contains("warning: the file registers no tables"), "\(none)")
             let same = try await Self.oversync(stack, "config", "print")
             #expect(same == text)
         }

@@ -109,6 +109,38 @@ struct IssuerFileTests {
         #expect(flaw(yaml)?.contains(part) == true, "\(flaw(yaml) ?? "taken")")
     }
 
+    @Test func `all that is wrong is told, of each issuer and each key`() {
+        let (issuers, flaws) = IssuerFile.read(
+            """
+            issuers:
+              - {issuer: a, audience: [], jwks_file: /k, algorithms: none, refresh_seconds: 1}
+              - {issuer: b, name: b, audience: x, jwks_file: /k, color: red}
+              - {name: c}
+              - {issuer: b, name: b, audience: x, jwks_file: /k}
+            """)
+        #expect(issuers.map(\.name) == ["b", "b"])
+        let parts = [
+            "[0].audience is empty", "[0].refresh_seconds", "[0].name is missing",
+            "[0].algorithms", "[1] has the unknown key", "[2].issuer is missing",
+            "[3].issuer is also that of b",
+        ]
+        #expect(flaws.count == parts.count, "\(flaws)")
+        for part in parts {
+            #expect(flaws.contains { "\($0)".contains(part) }, "\(part) not in \(flaws)")
+        }
+    }
+
+    @Test func `--check lists them all, besides what is wrong with other files`() {
+        let problems = GatewaySettings.problems(
+            Configuration(environment: [
+                "OVERSYNC_ISSUERS": "[{issuer: a, audience: [], jwks_file: /k}]",
+                "OVERSYNC_TLS_CERTIFICATE": "/nowhere/c.pem", "OVERSYNC_TLS_KEY": "/nowhere/k.pem",
+            ]))
+        let keys = problems.map(\.key)
+        #expect(keys.filter { $0 == "OVERSYNC_ISSUERS" }.count == 2, "\(problems)")
+        #expect(keys.contains("OVERSYNC_TLS_CERTIFICATE"), "\(problems)")
+    }
+
     @Test(arguments: ["http://127.0.0.1:9/a", "http://localhost/a", "http://[::1]:9/a"])
     func `keys come without TLS from this machine alone`(url: String) throws {
         #expect(

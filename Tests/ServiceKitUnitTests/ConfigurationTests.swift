@@ -32,6 +32,30 @@ struct ConfigurationTests {
         #expect(Configuration(environment: [:]).source(of: "SECRET") == "not set")
     }
 
+    @Test(arguments: [
+        (
+            Setting.host("H", "host", default: "::"),
+            ["127.0.0.1", "::1", "fe80::1%eth0", "box-1.a"],
+            ["a b", "10.0.0.1:80", "http://a", "a..b", "[::1]", "-a", " "]
+        ),
+        (
+            Setting.role("H", "role", default: "admin"), ["ops:admin", "a.b_c-1"],
+            ["a b", "ä", String(repeating: "a", count: 64)]
+        ),
+        (
+            Setting.folder("H", "folder", default: "/run"), ["/run/over sync", "run"],
+            [" ", "/a\nb"]
+        ),
+    ])
+    func `hosts, roles and folders are looked at before they are used`(
+        setting: Setting<String>, good: [String], bad: [String]
+    ) {
+        for text in good + bad {
+            let problem = setting.problem(in: Configuration(environment: ["H": text]))
+            #expect((problem == nil) == good.contains(text), "\(text): \(problem as Any)")
+        }
+    }
+
     @Test func `a file that cannot be used is named by its variable, never by its content`() throws
     {
         func problem(_ path: String) -> ConfigurationError? {

@@ -148,6 +148,49 @@ struct RegistrationFileTests {
         }
     }
 
+    @Test("All that is wrong is said at once, a line each")
+    func several() throws {
+        let error = #expect(throws: RegistrationError.self) {
+            _ = try RegistrationFile.parse(
+                """
+                tables:
+                  - {table: A.b, mode: files}
+                  - {table: a.c, exept: [x]}
+                  - table: a.d
+                    key_kind: int
+                  - {table: a.e}
+                  - {table: a.e}
+                """)
+        }
+        let lines = error?.description.split(separator: "\n").map(String.init) ?? []
+        #expect(lines.count == 4, "\(lines)")
+        for part in ["exept\", in line 3", "[0].table", "[2].key_kind", "[4].table"] {
+            #expect(lines.contains { $0.contains(part) }, "\(part) not in \(lines)")
+        }
+    }
+
+    @Test(
+        "What is not the YAML of tables is told with its line, in plain words",
+        arguments: [
+            ("tables:\n  - {table: a.b, except: x}", "line 2: tables[0].except ", "a list"),
+            ("tables:\n  - table: [a]", "line 2: tables[0].table ", "a text"),
+            ("tables:\n  - table: a.b\n    row_security: owner", "line 3: ", "true or false"),
+            ("tables: 5", "line 1: tables ", "a list"), ("- a", "line 1: ", "keys with values"),
+            ("tables:\n  - {table: a.b", "line 2, column", "did not find"),
+            ("tables: []\ntables: []", "line 1: ", "more than once: tables"),
+            ("tables:\n  - {mode: table}", "line 2: tables[0] ", "table is missing"),
+        ])
+    func plainWords(_ yaml: String, _ place: String, _ words: String) {
+        let error = #expect(throws: RegistrationError.self) {
+            _ = try RegistrationFile.parse(yaml)
+        }
+        let text = error?.description ?? ""
+        #expect(text.hasPrefix("oversync.yaml: \(place)") && text.contains(words), "\(text)")
+        for word in ["Sequence", "Node", "Mapping", "Scalar", "Expected"] {
+            #expect(!text.contains(word), "\(text)")
+        }
+    }
+
     @Test("A file that is not there is named")
     func missing() throws {
         let error = #expect(throws: RegistrationError.self) {

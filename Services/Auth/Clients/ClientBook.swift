@@ -66,8 +66,10 @@ final class ClientBook: Sendable {
     /// What no single value shows, for `--check`.
     static func problems(_ configuration: Configuration) -> [ConfigurationError] {
         do throws(ConfigurationError) {
-            _ = try parse(try configuration.optional(setting), 1)
-            return []
+            guard let text = try configuration.optional(setting) else { return [] }
+            return ClientFile.read(text, lifetime: 1).problems.map {
+                ConfigurationError(key: setting.key, reason: "\($0)")
+            }
         } catch {
             return [error]
         }

@@ -48,28 +48,42 @@ enum ClientFile {
     }
 
     /// - Parameter lifetime: the longest of a client that names none, in seconds.
+    /// - Throws: `Problem` with the first of what is wrong.
     static func parse(
         _ yaml: String, lifetime: Int
     ) throws(Problem) -> [String: TokenClient] {
-        try refuseUnknownKeys(yaml)
+        let (clients, problems) = read(yaml, lifetime: lifetime)
+        if let first = problems.first { throw first }
+        return clients
+    }
+
+    /// - Returns: the clients that can be used, and all that is wrong: the first of each client.
+    static func read(
+        _ yaml: String, lifetime: Int
+    ) -> (clients: [String: TokenClient], problems: [Problem]) {
+        var problems = unknownKeys(yaml)
         let file: File
         do {
             file = try YAMLDecoder().decode(File.self, from: yaml)
         } catch {
             // The error may quote the text, which nobody is to read in a log.
-            throw Problem("is not the YAML of clients: \(explain(error))")
+            return ([:], problems + [Problem("is not the YAML of clients: \(explain(error))")])
         }
         guard file.clients.count <= maximumClients else {
-            throw Problem("names more than \(maximumClients) clients")
+            return ([:], problems + [Problem("names more than \(maximumClients) clients")])
         }
         var clients: [String: TokenClient] = [:]
         for (index, entry) in file.clients.enumerated() {
-            let client = try client(entry, at: "\(section)[\(index)]", lifetime: lifetime)
-            guard clients.updateValue(client, forKey: client.id) == nil else {
-                throw Problem("\(section)[\(index)].id: \(client.id) is listed twice")
+            do throws(Problem) {
+                let client = try client(entry, at: "\(section)[\(index)]", lifetime: lifetime)
+                guard clients.updateValue(client, forKey: client.id) == nil else {
+                    throw Problem("\(section)[\(index)].id: \(client.id) is listed twice")
+                }
+            } catch {
+                problems.append(error)
             }
         }
-        return clients
+        return (clients, problems)
     }
 
     private static func client(
@@ -141,19 +155,23 @@ enum ClientFile {
     }
 
     /// A misspelt key must not be ignored in silence: it would widen what a client may ask for.
-    private static func refuseUnknownKeys(_ yaml: String) throws(Problem) {
-        guard let root = (try? Yams.compose(yaml: yaml))?.mapping else { return }
+    private static func unknownKeys(_ yaml: String) -> [Problem] {
+        guard let root = (try? Yams.compose(yaml: yaml))?.mapping else { return [] }
+        var problems: [Problem] = []
         for key in root.keys.compactMap(\.string) where key != section {
-            throw Problem("has the unknown key \(printable(key)); known: \(section)")
+            problems.append(
+                Problem("has the unknown key \(printable(key)); known: \(section)"))
         }
         for (index, entry) in (root[section]?.sequence ?? []).enumerated() {
             for key in entry.mapping?.keys.compactMap(\.string) ?? []
             where !clientKeys.contains(key) {
-                throw Problem(
-                    "\(section)[\(index)] has the unknown key \(printable(key)); known: "
-                        + clientKeys.sorted().joined(separator: ", "))
+                problems.append(
+                    Problem(
+                        "\(section)[\(index)] has the unknown key \(printable(key)); known: "
+                            + clientKeys.sorted().joined(separator: ", ")))
             }
         }
+        return problems
     }
 
     private static func explain(_ error: any Error) -> String {

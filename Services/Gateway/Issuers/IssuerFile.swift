@@ -66,68 +66,101 @@ enum IssuerFile {
         }
     }
 
-    /// - Throws: `IssuerFlaw` with what is wrong and where.
+    /// - Throws: `IssuerFlaw` with the first of what is wrong, and where.
     static func parse(_ yaml: String) throws(IssuerFlaw) -> [IssuerSettings] {
-        let entries = try entries(of: yaml)
-        guard (1...maximumIssuers).contains(entries.count) else {
-            throw IssuerFlaw("must have 1 to \(maximumIssuers) issuers, not \(entries.count)")
-        }
+        let (issuers, flaws) = read(yaml)
+        if let first = flaws.first { throw first }
+        return issuers
+    }
+
+    /// - Returns: the issuers that can be used, and all that is wrong; of an issuer whose text
+    ///   cannot be read, the first.
+    static func read(_ yaml: String) -> (issuers: [IssuerSettings], flaws: [IssuerFlaw]) {
+        let nodes: [Node]
+        do throws(IssuerFlaw) { nodes = try Self.nodes(of: yaml) } catch { return ([], [error]) }
         var all: [IssuerSettings] = []
-        for (index, entry) in entries.enumerated() {
+        var flaws: [IssuerFlaw] = []
+        if !(1...maximumIssuers).contains(nodes.count) {
+            flaws.append(
+                IssuerFlaw("must have 1 to \(maximumIssuers) issuers, not \(nodes.count)"))
+        }
+        for (index, node) in nodes.prefix(maximumIssuers).enumerated() {
             let place = "issuers[\(index)]"
-            let issuer: IssuerSettings
-            do throws(IssuerFlaw) {
-                issuer = try settings(of: entry)
-            } catch {
-                throw IssuerFlaw("\(place)\(error)")
+            guard let entry = entry(of: node, at: place, &flaws) else { continue }
+            var own = Findings()
+            guard let issuer = settings(of: entry, &own), own.flaws.isEmpty else {
+                flaws += own.flaws.map { IssuerFlaw("\(place)\($0)") }
+                continue
             }
-            for other in all {
-                if let clash = clash(of: issuer, with: other) {
-                    throw IssuerFlaw("\(place)\(clash)")
-                }
-            }
+            let clashes = all.compactMap { clash(of: issuer, with: $0) }
+            flaws += clashes.map { IssuerFlaw("\(place)\($0)") }
             all.append(issuer)
         }
-        return all
+        return (all, flaws)
     }
 
-    private static func entries(of yaml: String) throws(IssuerFlaw) -> [Entry] {
+    /// What is wrong with one issuer.
+    private struct Findings {
+        var flaws: [String] = []
+
+        /// Goes on where a value cannot be used, to find what else is wrong.
+        mutating func keep<Value>(_ body: () throws(IssuerFlaw) -> Value) -> Value? {
+            do throws(IssuerFlaw) { return try body() } catch {
+                flaws.append(error.description)
+                return nil
+            }
+        }
+    }
+
+    private static func nodes(of yaml: String) throws(IssuerFlaw) -> [Node] {
         let document: Node?
         do { document = try Yams.compose(yaml: yaml) } catch {
-            throw IssuerFlaw("is not YAML: \(error)")
+            throw IssuerFlaw("is not YAML: \(words(for: error))")
         }
         guard let document else { throw IssuerFlaw("is empty") }
-        var nodes = [document]
-        if let list = document.sequence {
-            nodes = Array(list)
-        } else if let mapping = document.mapping, mapping["issuers"] != nil {
-            guard mapping.count == 1, let list = mapping["issuers"]?.sequence else {
-                throw IssuerFlaw("must have the list issuers, and nothing else")
-            }
-            nodes = Array(list)
+        if let list = document.sequence { return Array(list) }
+        guard let mapping = document.mapping, mapping["issuers"] != nil else { return [document] }
+        guard mapping.count == 1, let list = mapping["issuers"]?.sequence else {
+            throw IssuerFlaw("must have the list issuers, and nothing else")
         }
-        var entries: [Entry] = []
-        for (index, node) in nodes.enumerated() {
-            entries.append(try entry(of: node, at: "issuers[\(index)]"))
-        }
-        return entries
+        return Array(list)
     }
 
-    private static func entry(of node: Node, at place: String) throws(IssuerFlaw) -> Entry {
-        guard let mapping = node.mapping else { throw IssuerFlaw("\(place) must be a mapping") }
+    private static func words(for error: any Error) -> String {
+        switch error as? YamlError {
+        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+            .composer(_, let problem, let mark, _):
+            "line \(mark.line), column \(mark.column): \(problem)"
+        case .duplicatedKeysInMapping(let keys, let context):
+            "line \(context.mark.line): a key stands more than once: "
+                + keys.sorted().joined(separator: ", ")
+        default: "it cannot be read"
+        }
+    }
+
+    private static func entry(
+        of node: Node, at place: String, _ flaws: inout [IssuerFlaw]
+    ) -> Entry? {
+        let line = node.mark.map { ", in line \($0.line)," } ?? ""
+        guard let mapping = node.mapping else {
+            flaws.append(IssuerFlaw("\(place)\(line) must be a mapping: keys with values"))
+            return nil
+        }
         // A misspelt key must not be ignored in silence: it would switch a check off.
         for key in mapping.keys.map({ $0.string ?? "" }) where !keys.contains(key) {
-            throw IssuerFlaw("\(place) has the unknown key \"\(key)\"; known: \(keys.sorted())")
+            flaws.append(
+                IssuerFlaw("\(place) has the unknown key \"\(key)\"; known: \(keys.sorted())"))
         }
         do {
             return try YAMLDecoder().decode(Entry.self, from: node)
         } catch DecodingError.keyNotFound(let key, _) {
-            throw IssuerFlaw("\(place).\(key.stringValue) is missing")
+            flaws.append(IssuerFlaw("\(place).\(key.stringValue) is missing"))
         } catch let error as DecodingError {
-            throw IssuerFlaw("\(place)\(Self.place(of: error)) has the wrong type")
+            flaws.append(IssuerFlaw("\(place)\(Self.place(of: error)) has the wrong type"))
         } catch {
-            throw IssuerFlaw("\(place) cannot be read: \(error)")
+            flaws.append(IssuerFlaw("\(place) cannot be read"))
         }
+        return nil
     }
 
     private static func place(of error: DecodingError) -> String {
@@ -141,37 +174,49 @@ enum IssuerFile {
         return path.first.map { ".\($0.stringValue)" } ?? ""
     }
 
-    private static func settings(of entry: Entry) throws(IssuerFlaw) -> IssuerSettings {
-        try check(entry.issuer, ".issuer")
-        let prefix = entry.userPrefix ?? ""
-        guard prefix.utf8.count <= maximumPrefixBytes, prefix.hasNoControlCharacters else {
-            throw IssuerFlaw(
-                ".user_prefix must have at most \(maximumPrefixBytes) bytes and no control "
-                    + "characters"
-            )
+    /// - Returns: nil where a value without which there is no issuer cannot be used.
+    private static func settings(of entry: Entry, _ found: inout Findings) -> IssuerSettings? {
+        _ = found.keep { () throws(IssuerFlaw) in try check(entry.issuer, ".issuer") }
+        for audience in entry.audience.all {
+            _ = found.keep { () throws(IssuerFlaw) in try check(audience, ".audience") }
         }
-        guard !entry.audience.all.isEmpty else { throw IssuerFlaw(".audience is empty") }
-        for audience in entry.audience.all { try check(audience, ".audience") }
+        let prefix = entry.userPrefix ?? ""
+        if prefix.utf8.count > maximumPrefixBytes || !prefix.hasNoControlCharacters {
+            found.flaws.append(
+                ".user_prefix must have at most \(maximumPrefixBytes) bytes and no control "
+                    + "characters")
+        }
+        if entry.audience.all.isEmpty { found.flaws.append(".audience is empty") }
         let refresh = entry.refreshSeconds ?? defaultRefreshSeconds
-        guard refreshBounds.contains(refresh) else {
-            throw IssuerFlaw(
+        if !refreshBounds.contains(refresh) {
+            found.flaws.append(
                 ".refresh_seconds must be \(refreshBounds.lowerBound) to "
-                    + "\(refreshBounds.upperBound), not \(refresh)"
-            )
+                    + "\(refreshBounds.upperBound), not \(refresh)")
         }
         if entry.roles != nil, entry.rolesClaim == nil {
-            throw IssuerFlaw(".roles needs roles_claim, which says where they are")
+            found.flaws.append(".roles needs roles_claim, which says where they are")
         }
         for role in entry.roles?.all ?? [] where !isRoleName(role) {
-            throw IssuerFlaw(
+            found.flaws.append(
                 ".roles: \"\(role)\" is not a role: letters, digits, . _ : and -, at most 63")
         }
+        let name = found.keep { () throws(IssuerFlaw) in try Self.name(of: entry) }
+        let keys = found.keep { () throws(IssuerFlaw) in try Self.keys(of: entry) }
+        let algorithms = found.keep { () throws(IssuerFlaw) in try Self.algorithms(of: entry) }
+        let user = found.keep { () throws(IssuerFlaw) in
+            try Self.path(entry.userClaim, ".user_claim") ?? ClaimPath(name: "sub")
+        }
+        let device = found.keep { () throws(IssuerFlaw) in try Self.device(of: entry) }
+        let roles = found.keep { () throws(IssuerFlaw) in
+            try Self.path(entry.rolesClaim, ".roles_claim")
+        }
+        guard let name, let keys, let algorithms, let user, let device, let roles else {
+            return nil
+        }
         return IssuerSettings(
-            name: try name(of: entry), issuer: entry.issuer, keys: try keys(of: entry),
-            audience: Set(entry.audience.all), algorithms: try algorithms(of: entry),
-            user: try path(entry.userClaim, ".user_claim") ?? ClaimPath(name: "sub"),
-            userPrefix: prefix, sharesUsers: entry.sharedUsers ?? false,
-            device: try device(of: entry), roles: try path(entry.rolesClaim, ".roles_claim"),
+            name: name, issuer: entry.issuer, keys: keys, audience: Set(entry.audience.all),
+            algorithms: algorithms, user: user, userPrefix: prefix,
+            sharesUsers: entry.sharedUsers ?? false, device: device, roles: roles,
             knownRoles: entry.roles.map { Set($0.all) }, refreshSeconds: refresh)
     }
 

@@ -95,6 +95,14 @@ struct TokenCheckSettings: Sendable {
         return all
     }
 
+    /// All that is wrong with what describes the issuers.
+    static func issuerProblems(_ configuration: Configuration) -> [ConfigurationError] {
+        guard let text = try? configuration.optional(issuersSetting) else { return [] }
+        return IssuerFile.read(text).flaws.map {
+            ConfigurationError(key: issuersSetting.key, reason: $0.description)
+        }
+    }
+
     /// Files of issuers that cannot be used, as far as that shows without asking anybody.
     var problems: [ConfigurationError] {
         let key = Self.issuersSetting.key

@@ -88,6 +88,9 @@ package enum RegistrationFile {
     }
 
     package static let fileKeys: Set<String> = ["tables"]
+    /// What an operator should know of a file with an empty list.
+    package static let noTables =
+        "the file registers no tables: nothing syncs, and tables that were registered are removed"
     /// The keys of one table.
     package static let entryKeys: Set<String> = [
         "table", "mode", "key", "key_kind", "owner", "read", "write", "except", "read_only",
@@ -101,26 +104,35 @@ package enum RegistrationFile {
         return try parse(text, path: path)
     }
 
+    /// - Throws: `RegistrationError` with all that is wrong, a line each; of a file whose text
+    ///   cannot be read as tables at all, the first.
     package static func parse(
         _ yaml: String, path: String = "oversync.yaml"
     ) throws(RegistrationError) -> [TableRegistration] {
-        try refuseUnknownKeys(yaml, path: path)
+        let document = try document(of: yaml, path: path)
+        var problems = unknownKeys(in: document, path: path)
         let file: File
         do {
             file = try YAMLDecoder().decode(File.self, from: yaml)
         } catch {
-            throw RegistrationError("\(path): \(Self.explain(error))")
+            problems.append("\(path): \(YAMLTrouble.text(error, in: document))")
+            throw RegistrationError(problems)
         }
         var seen: Set<TableName> = []
         var registrations: [TableRegistration] = []
         for (index, entry) in file.tables.enumerated() {
-            let registration = try registration(of: entry, at: "\(path): tables[\(index)]")
-            guard seen.insert(registration.name).inserted else {
-                throw RegistrationError(
-                    "\(path): tables[\(index)].table: \(entry.table) is listed twice")
+            do throws(RegistrationError) {
+                let registration = try registration(of: entry, at: "\(path): tables[\(index)]")
+                registrations.append(registration)
+                guard seen.insert(registration.name).inserted else {
+                    throw RegistrationError(
+                        "\(path): tables[\(index)].table: \(entry.table) is listed twice")
+                }
+            } catch {
+                problems.append(error.description)
             }
-            registrations.append(registration)
         }
+        guard problems.isEmpty else { throw RegistrationError(problems) }
         return registrations
     }
 
@@ -180,52 +192,44 @@ package enum RegistrationFile {
         schema.hasPrefix("pg_") || ["information_schema", "sync", "oversync_auth"].contains(schema)
     }
 
+    private static func document(
+        of yaml: String, path: String
+    ) throws(RegistrationError) -> Node {
+        do {
+            if let document = try Yams.compose(yaml: yaml) { return document }
+        } catch {
+            throw RegistrationError("\(path): \(YAMLTrouble.text(error, in: nil))")
+        }
+        throw RegistrationError("\(path): tables is missing")
+    }
+
     /// A misspelt key must not be ignored in silence: it would switch a protection off.
-    private static func refuseUnknownKeys(_ yaml: String, path: String) throws(RegistrationError) {
-        guard let document = try? Yams.compose(yaml: yaml) else {
-            // Not YAML, which the decoder explains, or nothing at all.
-            let isBlank = yaml.allSatisfy(\.isWhitespace)
-            if isBlank { throw RegistrationError("\(path): tables is missing") }
-            return
-        }
-        guard let root = document.mapping else { return }
-        for key in root.keys.compactMap(\.string) where !fileKeys.contains(key) {
-            throw RegistrationError("\(path): unknown key \"\(key)\"; known: \(fileKeys.sorted())")
-        }
-        for (index, entry) in (root["tables"]?.sequence ?? []).enumerated() {
+    private static func unknownKeys(in root: Node, path: String) -> [String] {
+        var problems = unknownKeys(of: root, known: fileKeys, at: path)
+        for (index, entry) in (root.mapping?["tables"]?.sequence ?? []).enumerated() {
             let place = "\(path): tables[\(index)]"
-            try refuseUnknownKeys(of: entry, known: entryKeys, at: place)
+            problems += unknownKeys(of: entry, known: entryKeys, at: place)
             for list in ["read", "write"] {
                 for grantee in entry.mapping?[list]?.sequence ?? [] {
-                    try refuseUnknownKeys(
+                    problems += unknownKeys(
                         of: grantee, known: GranteeEntry.keys, at: "\(place).\(list)")
                 }
             }
         }
+        return problems
     }
 
-    private static func refuseUnknownKeys(
+    private static func unknownKeys(
         of entry: Node, known: Set<String>, at place: String
-    ) throws(RegistrationError) {
-        for key in entry.mapping?.keys.compactMap(\.string) ?? [] where !known.contains(key) {
-            throw RegistrationError("\(place): unknown key \"\(key)\"; known: \(known.sorted())")
+    ) -> [String] {
+        var problems: [String] = []
+        for key in entry.mapping.map({ Array($0.keys) }) ?? []
+        where !known.contains(key.string ?? "") {
+            let line = key.mark.map { ", in line \($0.line)" } ?? ""
+            problems.append(
+                "\(place): unknown key \"\(key.string ?? "")\"\(line); known: "
+                    + known.sorted().joined(separator: ", "))
         }
-    }
-
-    private static func explain(_ error: any Error) -> String {
-        switch error {
-        case DecodingError.keyNotFound(let key, let context):
-            "\(place(context.codingPath))\(key.stringValue) is missing"
-        case DecodingError.typeMismatch(_, let context),
-            DecodingError.valueNotFound(_, let context):
-            "\(place(context.codingPath))has the wrong type: \(context.debugDescription)"
-        case DecodingError.dataCorrupted(let context):
-            "\(place(context.codingPath))\(context.underlyingError.map { "\($0)" } ?? context.debugDescription)"
-        default: "\(error)"
-        }
-    }
-
-    private static func place(_ path: [any CodingKey]) -> String {
-        path.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }.joined(separator: ".") + " "
+        return problems
     }
 }

@@ -32,12 +32,17 @@ struct ConfigCommand: AsyncParsableCommand {
             var problems: [String] = []
             var steps: Int?
             var tables: Int?
+            let settings = Configuration()
+            problems += RoleSettings.problems(in: settings).map { "\($0)" }
+            problems += [CommonSettings.runDirectory.problem(in: settings)].compactMap {
+                $0.map { "\($0)" }
+            }
             do {
                 let registrations = try RegistrationFile.read(
                     path: try file.path(with: database.stack))
                 tables = registrations.count
-                let roles = try RoleSettings.request(Configuration())
-                if rehearse {
+                if rehearse, problems.isEmpty {
+                    let roles = try RoleSettings.request(settings)
                     steps = try await withConnection(to: try database.resolve()) {
                         try await MigrationRun.rehearse(on: $0) { run in
                             try await MigrateCommand.Up.migrate(
@@ -46,7 +51,7 @@ struct ConfigCommand: AsyncParsableCommand {
                     }
                 }
             } catch {
-                problems = "\(error)".split(separator: "\n").map(String.init)
+                problems += "\(error)".split(separator: "\n").map(String.init)
             }
             show(problems, tables: tables, steps: steps)
             if !problems.isEmpty { throw ExitCode(1) }
@@ -58,11 +63,13 @@ struct ConfigCommand: AsyncParsableCommand {
                     "tables": tables.map { .integer(Int64($0)) },
                     "pending_transactions": steps.map { .integer(Int64($0)) },
                     "problems": .array(problems.map { .string($0) }),
+                    "warnings": .array(tables == 0 ? [.string(RegistrationFile.noTables)] : []),
                 ]
                 return print(document.text)
             }
             for problem in problems { print("problem: \(problem)") }
             if let tables { print("oversync.yaml: \(Words.count(Int64(tables), "table"))") }
+            if tables == 0 { print("warning: \(RegistrationFile.noTables)") }
             switch steps {
             case nil: break
             case 0?: print("database: nothing to do")

@@ -119,6 +119,10 @@ struct MigrateCommand: AsyncParsableCommand {
             let partitioning = partitions.map { Partitioning(count: $0) }
             let registrations = try RegistrationFile.read(
                 path: try file.path(with: database.stack))
+            if registrations.isEmpty {
+                FileHandle.standardError.write(
+                    Data("warning: \(RegistrationFile.noTables)\n".utf8))
+            }
             let roles = try RoleSettings.request(Configuration())
             try await withConnection(to: try database.resolve()) { connection in
                 let status = try await Migrator(connection: connection).status()

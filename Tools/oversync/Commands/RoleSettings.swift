@@ -29,19 +29,37 @@ enum RoleSettings {
             "password of the role for \(purpose.rawValue), set only if Oversync created the role")
     }
 
+    /// Everything that is wrong with them.
+    static func problems(in configuration: Configuration) -> [ConfigurationError] {
+        ServiceRole.allCases.flatMap { purpose in
+            var problems = [passwords[purpose]?.problem(in: configuration)]
+            do throws(ConfigurationError) { _ = try name(of: purpose, configuration) } catch {
+                problems.append(error)
+            }
+            return problems.compactMap(\.self)
+        }
+    }
+
+    private static func name(
+        of purpose: ServiceRole, _ configuration: Configuration
+    ) throws(ConfigurationError) -> RoleName? {
+        guard let setting = names[purpose], let text = try configuration.optional(setting) else {
+            return nil
+        }
+        guard let role = RoleName(text) else {
+            throw ConfigurationError(
+                key: setting.key, reason: "must be \(RoleName.rule), not \"\(text)\"")
+        }
+        return role
+    }
+
     /// - Throws: `ConfigurationError` naming the key.
     static func request(_ configuration: Configuration) throws(ConfigurationError) -> RoleRequest {
         var entries: [ServiceRole: RoleRequest.Entry] = [:]
         for purpose in ServiceRole.allCases {
-            guard let name = names[purpose], let password = passwords[purpose] else { continue }
+            guard let password = passwords[purpose] else { continue }
             var entry = RoleRequest.Entry(password: try configuration.optional(password))
-            if let text = try configuration.optional(name) {
-                guard let role = RoleName(text) else {
-                    throw ConfigurationError(
-                        key: name.key, reason: "must be \(RoleName.rule), not \"\(text)\"")
-                }
-                entry.name = role
-            }
+            if let role = try name(of: purpose, configuration) { entry.name = role }
             entries[purpose] = entry
         }
         return RoleRequest(entries)

@@ -1,0 +1,73 @@
+import Yams
+
+/// What is wrong with a file of YAML, in words of people who write one.
+enum YAMLTrouble {
+    /// - Parameters:
+    ///   - error: of a parser, or of a decoder.
+    ///   - document: what was decoded; it tells the line.
+    static func text(_ error: any Error, in document: Node?) -> String {
+        switch error {
+        case let error as YamlError: syntax(error)
+        case DecodingError.keyNotFound(let key, let context):
+            place(context.codingPath, document) + "\(key.stringValue) is missing"
+        case DecodingError.typeMismatch(let type, let context),
+            DecodingError.valueNotFound(let type, let context):
+            place(context.codingPath, document)
+                + "has the wrong type: it must be \(name(of: type))"
+        case DecodingError.dataCorrupted(let context):
+            if let cause = context.underlyingError as? YamlError {
+                syntax(cause)
+            } else {
+                place(context.codingPath, document) + "cannot be read"
+            }
+        default: "cannot be read"
+        }
+    }
+
+    private static func syntax(_ error: YamlError) -> String {
+        switch error {
+        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+            .composer(_, let problem, let mark, _):
+            return "line \(mark.line), column \(mark.column): \(problem)"
+        case .duplicatedKeysInMapping(let keys, let context):
+            let names = keys.sorted().joined(separator: ", ")
+            return "line \(context.mark.line): a key stands more than once: \(names)"
+        case .reader(let problem, _, _, _): return "is no text: \(problem)"
+        default: return "is not YAML"
+        }
+    }
+
+    /// Where a value stands, such as `line 3: tables[0].except `.
+    private static func place(_ path: [any CodingKey], _ document: Node?) -> String {
+        var name = ""
+        var node = document
+        for key in path {
+            if let index = key.intValue {
+                name += "[\(index)]"
+                let list = node?.sequence
+                node = list.flatMap { $0.indices.contains(index) ? $0[index] : nil }
+            } else {
+                name += (name.isEmpty ? "" : ".") + key.stringValue
+                node = node?.mapping?[key.stringValue]
+            }
+        }
+        let line = node?.mark.map { "line \($0.line): " } ?? ""
+        return line + (name.isEmpty ? "" : name + " ")
+    }
+
+    /// What a reader of the file calls a type of the decoder.
+    private static func name(of type: Any.Type) -> String {
+        let name = "\(type)"
+        return if ["Array", "Sequence", "Set"].contains(where: name.hasPrefix) {
+            "a list"
+        } else if ["Dictionary", "Mapping"].contains(where: name.hasPrefix) {
+            "keys with values"
+        } else if name == "Bool" {
+            "true or false"
+        } else if name.hasPrefix("Int") || name.hasPrefix("UInt") {
+            "a whole number"
+        } else {
+            "a text"
+        }
+    }
+}
