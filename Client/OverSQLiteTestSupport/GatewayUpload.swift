@@ -111,7 +111,10 @@ struct UploadBody {
         }
         let slice = try reader.skipValue()
         if let text = reader.text(of: slice), slice.flaw == nil { return text }
-        sent.broken = sent.broken ?? field
+        let flaw =
+            slice.flaw == .nulCharacter
+            ? JSONFlaw.nulCharacter.description : "is not valid Unicode text"
+        sent.broken = sent.broken ?? "\(field) \(flaw)"
         return ""
     }
 
@@ -142,7 +145,7 @@ struct UploadBody {
     private func change(_ sent: Sent, _ body: [UInt8]) throws(GatewayRefusal) -> GatewayModel.Change
     {
         if let field = sent.broken {
-            throw .badPayload("bad_payload: \(field) is not valid Unicode text")
+            throw .badPayload("bad_payload: \(field)")
         }
         let table = try table(sent)
         let operation = Self.trimmed(sent.operation).uppercased()

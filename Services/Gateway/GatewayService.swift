@@ -156,7 +156,8 @@ package enum GatewayService {
         _ limits: GatewayLimits, _ metrics: GatewayMetrics
     ) -> [Route] {
         let bodies = BodyReader(
-            maximumBytes: settings.maximumBodyBytes, work: limits.work, limits: limits.rates)
+            maximumBytes: settings.maximumBodyBytes, work: limits.work, limits: limits.rates,
+            advice: "send fewer changes at once")
         let sync = SyncRoutes(
             upload: upload, download: download, bodies: bodies, work: limits.work,
             longPolls: limits.longPolls, maximumPageRows: settings.maximumPageRows)

@@ -81,6 +81,17 @@ struct TokenRouteTests {
         }
     }
 
+    @Test func `a form over the limit is 413, and is told what a form needs`() async throws {
+        try await withGateway(upstreams: ["auth": Auth().router]) { gateway in
+            let long = "\(Self.rest)&x=\(String(repeating: "a", count: 5000))"
+            let answer = try await post(gateway, long)
+            #expect(answer.status == 413)
+            let message = try #require(answer.text("message"))
+            #expect(message.contains("fields of a token request"), "\(message)")
+            #expect(!message.contains("changes"), "\(message)")
+        }
+    }
+
     @Test func `names with any characters, roles and a lifetime reach Auth as they were meant`()
         async throws
     {

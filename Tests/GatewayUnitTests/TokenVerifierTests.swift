@@ -184,6 +184,21 @@ struct TokenVerifierTests {
         #expect(await refusal(await verifier(), "Bearer \(critical)") == "Invalid token")
     }
 
+    @Test(arguments: ["exp", "nbf", "iat"])
+    func `a time that is no number is refused`(claim: String) async throws {
+        let verifier = await verifier()
+        var claims = Self.good
+        claims[claim] = claim == "exp" ? Int(Self.now) + 60 : Int(Self.now)
+        #expect(await refusal(verifier, "Bearer \(try token(claims))") == nil)
+        let times: [any Sendable] = ["\(Int(Self.now) - 1)", "2027-01-15T08:00:00Z", true, [1]]
+        for time in times {
+            claims[claim] = time
+            #expect(
+                await refusal(verifier, "Bearer \(try token(claims))") == "Invalid token",
+                "\(time)")
+        }
+    }
+
     @Test func `a token whose parts are padded is refused`() async throws {
         let verifier = await verifier()
         let token = try token(Self.good)

@@ -149,6 +149,17 @@ struct BatchTests {
         #expect(batch.changes.count == 2)
     }
 
+    @Test("S8: a name with U+0000 is told as such; half of a surrogate pair is no Unicode")
+    func namesThatCannotBeTaken() throws {
+        for (text, flaw) in [
+            (#"\u0000"#, #"contains the character \u0000, which PostgreSQL cannot store"#),
+            (#"\ud800"#, "is not valid Unicode text"),
+        ] {
+            let batch = try batch(#"{"schema":"s","table":"a\#(text)","op":"INSERT","pk":"1"}"#)
+            #expect(batch.rejected.map(\.rejection.message) == ["bad_payload: table \(flaw)"])
+        }
+    }
+
     @Test("S14: too many changes are refused one by one, with the limit in the answer")
     func tooMany() throws {
         var limits = WireLimits()

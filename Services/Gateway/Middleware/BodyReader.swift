@@ -15,6 +15,10 @@ struct BodyReader: Sendable {
     let work: LongWork
     /// Nil charges nobody: bodies that are small, or come before the caller is known.
     var limits: RateLimits?
+    /// What to do about a body over the limit.
+    var advice = "send a smaller one"
+
+    private var tooLarge: WireError { .tooLarge(limit: maximumBytes, advice: advice) }
 
     /// The whole body.
     ///
@@ -25,7 +29,7 @@ struct BodyReader: Sendable {
     func body(of request: Request, _ scope: RequestScope) async throws -> ByteBuffer {
         let isCompressed = try isGzip(request.headers[.contentEncoding])
         let length = max(0, request.headers[.contentLength].flatMap { Int($0) } ?? 0)
-        guard length <= maximumBytes else { throw WireError.tooLarge(limit: maximumBytes) }
+        guard length <= maximumBytes else { throw tooLarge }
         // Refused at once if it cannot fit; what it holds grows as it comes.
         try scope.held?.hold(0, expected: length, leavesRoom: true)
         let body = try await arrived(request, length, scope)
@@ -72,7 +76,7 @@ struct BodyReader: Sendable {
         }
         switch result {
         case .success(let whole): return whole
-        case .failure(.tooLarge): throw .tooLarge(limit: maximumBytes)
+        case .failure(.tooLarge): throw tooLarge
         case .failure(.noRoom): throw refusal.withLock { $0 } ?? .internalError
         case .failure(.corrupt), .failure(.truncated):
             throw .invalid("the body is not a whole gzip stream, as its Content-Encoding says")
@@ -114,7 +118,7 @@ struct BodyReader: Sendable {
             for try await var part in body {
                 charge(part.readableBytes, to: scope)
                 let bytes = whole.readableBytes + part.readableBytes
-                guard bytes <= maximumBytes else { throw WireError.tooLarge(limit: maximumBytes) }
+                guard bytes <= maximumBytes else { throw tooLarge }
                 if bytes > held {
                     held = max(bytes, min(bytes + Self.step, most))
                     try scope.held?.hold(held)

@@ -31,7 +31,9 @@ struct TokenRoute: Sendable {
     }
 
     private func answer(_ request: Request, _ scope: RequestScope) async throws -> Response {
-        let bodies = BodyReader(maximumBytes: Self.maximumBytes, work: work)
+        let bodies = BodyReader(
+            maximumBytes: Self.maximumBytes, work: work,
+            advice: "send only the fields of a token request, each once")
         let body = try await bodies.body(of: request, scope)
         let address = scope.address ?? .unknown
         let message: IssueClientTokenRequest

@@ -39,10 +39,12 @@ struct WireError: Error, Hashable {
     static let internalError = WireError(
         status: .internalServerError, code: "internal", message: "Internal error")
 
-    static func tooLarge(limit: Int) -> WireError {
+    static func tooLarge(
+        limit: Int, advice: String = "send fewer changes at once"
+    ) -> WireError {
         WireError(
             status: .contentTooLarge, code: "payload_too_large",
-            message: "The body is larger than \(limit) bytes; send fewer changes at once")
+            message: "The body is larger than \(limit) bytes; \(advice)")
     }
 
     /// The one table of how a failed call looks to the device.

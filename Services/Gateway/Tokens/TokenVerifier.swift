@@ -160,6 +160,8 @@ struct TokenVerifier: Sendable {
                 return try await keys.verify(token, as: type)
             } catch let error as JWTError where error.errorType == .malformedToken {
                 cause = .malformed
+            } catch is DecodingError {
+                cause = .malformed
             } catch {
                 continue
             }
@@ -172,7 +174,7 @@ struct TokenVerifier: Sendable {
     ) throws(TokenRejection) -> VerifiedCaller {
         let times = TokenRules.Times(
             exp: claims.exp?.value.timeIntervalSince1970,
-            nbf: claims.nbf?.value.timeIntervalSince1970, iat: claims.iat?.seconds)
+            nbf: claims.nbf?.value.timeIntervalSince1970, iat: claims.iat)
         let expires = try rules.end(of: times, now: now(), checksIssue: false)
         let passed = try rules.checkParties(
             iss: claims.iss, aud: claims.aud?.names, isAuths: origin == "auth")
@@ -208,7 +210,8 @@ struct CallerClaims: JWTPayload {
     let did: String?
     let exp: ExpirationClaim?
     let nbf: NotBeforeClaim?
-    let iat: LooseSeconds?
+    /// Seconds since 1970: a number, as those of JWTKit's claims (RFC 7519 §2).
+    let iat: Double?
     let iss: String?
     // Not JWTKit's claim: that one traps on a list without names.
     let aud: ClaimNames?
@@ -216,20 +219,6 @@ struct CallerClaims: JWTPayload {
 
     /// Times and parties are checked by `TokenRules`, by the gateway's clock and settings.
     func verify(using algorithm: some JWTAlgorithm) async throws {}
-}
-
-/// A time that was never read before: whatever it is, the token stays good.
-struct LooseSeconds: Codable, Sendable {
-    let seconds: Double?
-
-    init(from decoder: any Decoder) throws {
-        seconds = try? decoder.singleValueContainer().decode(Double.self)
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(seconds)
-    }
 }
 
 /// A claim that is a list of names, or one name: `roles`, `aud`.

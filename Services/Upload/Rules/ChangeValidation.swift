@@ -42,7 +42,7 @@ struct ChangeValidation {
         _ wire: WireChange, at index: Int
     ) throws(Rejection) -> Change {
         if let field = wire.brokenField {
-            throw .badPayload("bad_payload: \(field) is not valid Unicode text")
+            throw .badPayload("bad_payload: \(field)")
         }
         let table = try table(wire)
         let upload = schema.tables[table]

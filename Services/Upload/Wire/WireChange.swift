@@ -12,7 +12,7 @@ struct WireChange: Sendable {
     /// The version that the server had confirmed and has lost; 0 if the device knows of no loss.
     var lost: RowVersion = 0
     var payload: JSONSlice?
-    /// A field whose text is not Unicode; the change cannot be judged further.
+    /// A field whose text cannot be taken, and why; the change cannot be judged further.
     var brokenField: String?
 }
 
@@ -104,7 +104,10 @@ struct UploadDecoder {
         }
         let slice = try reader.skipValue()
         if let text = reader.text(of: slice), slice.flaw == nil { return text }
-        change.brokenField = change.brokenField ?? field
+        let flaw =
+            slice.flaw == .nulCharacter
+            ? JSONFlaw.nulCharacter.description : "is not valid Unicode text"
+        change.brokenField = change.brokenField ?? "\(field) \(flaw)"
         return ""
     }
 }
