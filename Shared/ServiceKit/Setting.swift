@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Model
 
 /// One configuration key: its environment variable, what it means, its default and its bounds.

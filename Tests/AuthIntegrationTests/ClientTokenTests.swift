@@ -301,17 +301,18 @@ struct ClientFileTests {
     @Test(
         "A file that cannot be used says where and why, and quotes no secret",
         arguments: [
-            ("", "it has the wrong type"), ("clients: 3", "clients has the wrong type"),
-            ("{", "cannot be read"),
-            ("client: []", "unknown key client"),
-            ("clients: [{id: shop}]", "clients[0] users is missing"),
+            ("", "it has the wrong type"),
+            ("clients: 3", "line 1: clients has the wrong type: it must be a list"),
+            ("clients:\n  - {id: a", "line 2, column"),
+            ("client: []", "unknown key client in line 1"),
+            ("clients: [{id: shop}]", "line 1: clients[0].users is missing"),
             ("clients: [{id: a, users: ['*']}]", "clients[0].secret_sha256"),
             (
                 "clients: [{id: a, users: ['*'], certificate: ['jobs']}]",
                 "clients[0].certificate"
             ),
             ("clients: [{id: a, users: ['*'], certificate: []}]", "clients[0].certificate"),
-            (client("role: [x]"), "clients[0] has the unknown key role"),
+            (client("role: [x]"), "clients[0] has the unknown key role in line 5"),
             (client("roles: [\"a b\"]"), "clients[0].roles"),
             (client("max_lifetime_seconds: 0"), "clients[0].max_lifetime_seconds"),
             (client("max_lifetime_seconds: 86401"), "clients[0].max_lifetime_seconds"),

@@ -107,6 +107,12 @@ struct OperatorsAreRecorded {
                     environment: ["OVERSYNC_RUN": stack.sockets])
                 #expect(ended.status == Int32(status), "\(ended)")
             }
+            let misspelt = try await runProgram(
+                "oversync", ["failures", "retry", "--table", "business.usres", "--dry-run"],
+                environment: ["OVERSYNC_RUN": stack.sockets])
+            #expect(misspelt.status == 1)
+            #expect(
+                misspelt.text.contains("no table business.usres is registered"), "\(misspelt)")
             var rows: [Row] = []
             let services = ["auth", "download", "gateway", "upload"].map { "oversync-\($0)" }
             try await eventually("all of it is recorded") {
@@ -130,8 +136,8 @@ struct OperatorsAreRecorded {
             #expect(tokens.first?.actor_kind == "terminal")
             let lists = rows.filter { $0.action == "materialize-failure.list" }
             let user = ProcessInfo.processInfo.userName
-            #expect(lists.map(\.actor) == ["root", user])
-            #expect(lists.map { $0.actor_kind ?? "" } == ["token", "terminal"])
+            #expect(lists.map(\.actor) == ["root", user, user])
+            #expect(lists.map { $0.actor_kind ?? "" } == ["token", "terminal", "terminal"])
             #expect(lists.allSatisfy { $0.outcome == "done" })
             let retries = rows.filter { $0.action == "materialize-failure.retry" }
             #expect(retries.map(\.actor) == [user] && retries.map(\.code) == ["not_found"])

@@ -1,3 +1,4 @@
+import Foundation
 import Model
 import Sidecar
 import Testing
@@ -178,7 +179,7 @@ struct RegistrationFileTests {
             ("tables: 5", "line 1: tables ", "a list"), ("- a", "line 1: ", "keys with values"),
             ("tables:\n  - {table: a.b", "line 2, column", "did not find"),
             ("tables: []\ntables: []", "line 1: ", "more than once: tables"),
-            ("tables:\n  - {mode: table}", "line 2: tables[0] ", "table is missing"),
+            ("tables:\n  - {mode: table}", "line 2: tables[0].table ", "is missing"),
         ])
     func plainWords(_ yaml: String, _ place: String, _ words: String) {
         let error = #expect(throws: RegistrationError.self) {
@@ -196,6 +197,41 @@ struct RegistrationFileTests {
         let error = #expect(throws: RegistrationError.self) {
             _ = try RegistrationFile.read(path: "/nowhere/oversync.yaml")
         }
-        #expect(error?.description == "/nowhere/oversync.yaml cannot be read")
+        #expect(
+            error?.description == "/nowhere/oversync.yaml cannot be read: there is no such file")
+    }
+
+    @Test("A file that is no text, or too large, is named with why")
+    func bytes() throws {
+        let folder = FileManager.default.temporaryDirectory
+            .appendingPathComponent(UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file = folder.appendingPathComponent("oversync.yaml")
+        let large = Data("tables: []\n".utf8) + Data(repeating: UInt8(ascii: "\n"), count: 5 << 20)
+        for (bytes, words) in [
+            (Data([0xff, 0xfe, 0x00]), "is no text"), (large, "is larger than 4194304 bytes"),
+            (Data("tables: [\u{0}]".utf8), "control characters"), (Data(), "tables is missing"),
+        ] {
+            try bytes.write(to: file)
+            let error = #expect(throws: RegistrationError.self) {
+                _ = try RegistrationFile.read(path: file.path)
+            }
+            let text = error?.description ?? ""
+            #expect(text.hasPrefix(file.path) && text.contains(words), "\(text)")
+        }
+        #expect(throws: RegistrationError.self) {
+            _ = try RegistrationFile.read(path: folder.path)
+        }
+    }
+
+    @Test("Text that is nested too deep is refused")
+    func deep() {
+        for text in [
+            String(repeating: "[", count: 200_000), String(repeating: "{a: ", count: 200_000),
+            "tables: " + String(repeating: "[", count: 900) + String(repeating: "]", count: 900),
+        ] {
+            #expect(throws: RegistrationError.self) { _ = try RegistrationFile.parse(text) }
+        }
     }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Model
+import Sidecar
 import Tokens
 import Yams
 
@@ -61,13 +62,17 @@ enum ClientFile {
     static func read(
         _ yaml: String, lifetime: Int
     ) -> (clients: [String: TokenClient], problems: [Problem]) {
-        var problems = unknownKeys(yaml)
+        var document: Node?
+        var problems: [Problem] = []
         let file: File
         do {
+            document = try Yams.compose(yaml: yaml)
+            problems = document.map(unknownKeys(in:)) ?? []
             file = try YAMLDecoder().decode(File.self, from: yaml)
         } catch {
-            // The error may quote the text, which nobody is to read in a log.
-            return ([:], problems + [Problem("is not the YAML of clients: \(explain(error))")])
+            // The error itself may quote the text, which nobody is to read in a log.
+            let words = YAMLTrouble.text(error, in: document)
+            return ([:], problems + [Problem("is not the YAML of clients: \(words)")])
         }
         guard file.clients.count <= maximumClients else {
             return ([:], problems + [Problem("names more than \(maximumClients) clients")])
@@ -155,39 +160,24 @@ enum ClientFile {
     }
 
     /// A misspelt key must not be ignored in silence: it would widen what a client may ask for.
-    private static func unknownKeys(_ yaml: String) -> [Problem] {
-        guard let root = (try? Yams.compose(yaml: yaml))?.mapping else { return [] }
-        var problems: [Problem] = []
-        for key in root.keys.compactMap(\.string) where key != section {
-            problems.append(
-                Problem("has the unknown key \(printable(key)); known: \(section)"))
-        }
+    private static func unknownKeys(in document: Node) -> [Problem] {
+        guard let root = document.mapping else { return [] }
+        var problems = unknownKeys(of: document, known: [section], at: "")
         for (index, entry) in (root[section]?.sequence ?? []).enumerated() {
-            for key in entry.mapping?.keys.compactMap(\.string) ?? []
-            where !clientKeys.contains(key) {
-                problems.append(
-                    Problem(
-                        "\(section)[\(index)] has the unknown key \(printable(key)); known: "
-                            + clientKeys.sorted().joined(separator: ", ")))
-            }
+            problems += unknownKeys(of: entry, known: clientKeys, at: "\(section)[\(index)] ")
         }
         return problems
     }
 
-    private static func explain(_ error: any Error) -> String {
-        func place(_ path: [any CodingKey]) -> String {
-            let place = path.reduce("") { place, key in
-                key.intValue.map { "\(place)[\($0)]" } ?? "\(place).\(key.stringValue)"
-            }
-            return place.isEmpty ? "it" : String(place.dropFirst())
-        }
-        return switch error {
-        case DecodingError.keyNotFound(let key, let context):
-            "\(place(context.codingPath)) \(key.stringValue) is missing"
-        case DecodingError.typeMismatch(_, let context),
-            DecodingError.valueNotFound(_, let context):
-            "\(place(context.codingPath)) has the wrong type"
-        default: "it cannot be read"
+    private static func unknownKeys(
+        of entry: Node, known: Set<String>, at place: String
+    ) -> [Problem] {
+        (entry.mapping.map { Array($0.keys) } ?? []).compactMap { key in
+            guard let name = key.string, !known.contains(name) else { return nil }
+            let line = key.mark.map { " in line \($0.line)" } ?? ""
+            return Problem(
+                "\(place)has the unknown key \(printable(name))\(line); known: "
+                    + known.sorted().joined(separator: ", "))
         }
     }
 }

@@ -134,6 +134,7 @@ enum IssuerFile {
         case .duplicatedKeysInMapping(let keys, let context):
             "line \(context.mark.line): a key stands more than once: "
                 + keys.sorted().joined(separator: ", ")
+        case .reader(let problem, _, _, _): "it is no text: \(problem)"
         default: "it cannot be read"
         }
     }
@@ -147,9 +148,12 @@ enum IssuerFile {
             return nil
         }
         // A misspelt key must not be ignored in silence: it would switch a check off.
-        for key in mapping.keys.map({ $0.string ?? "" }) where !keys.contains(key) {
+        for key in mapping.keys where !keys.contains(key.string ?? "") {
+            let line = key.mark.map { " in line \($0.line)" } ?? ""
             flaws.append(
-                IssuerFlaw("\(place) has the unknown key \"\(key)\"; known: \(keys.sorted())"))
+                IssuerFlaw(
+                    "\(place) has the unknown key \"\(key.string ?? "")\"\(line); known: "
+                        + keys.sorted().joined(separator: ", ")))
         }
         do {
             return try YAMLDecoder().decode(Entry.self, from: node)
@@ -200,15 +204,21 @@ enum IssuerFile {
             found.flaws.append(
                 ".roles: \"\(role)\" is not a role: letters, digits, . _ : and -, at most 63")
         }
-        let name = found.keep { () throws(IssuerFlaw) in try Self.name(of: entry) }
-        let keys = found.keep { () throws(IssuerFlaw) in try Self.keys(of: entry) }
-        let algorithms = found.keep { () throws(IssuerFlaw) in try Self.algorithms(of: entry) }
-        let user = found.keep { () throws(IssuerFlaw) in
-            try Self.path(entry.userClaim, ".user_claim") ?? ClaimPath(name: "sub")
+        let name = found.keep { () throws(IssuerFlaw) -> String in try Self.name(of: entry) }
+        let keys = found.keep { () throws(IssuerFlaw) -> IssuerSettings.Keys in
+            try Self.keys(of: entry)
         }
-        let device = found.keep { () throws(IssuerFlaw) in try Self.device(of: entry) }
-        let roles = found.keep { () throws(IssuerFlaw) in
-            try Self.path(entry.rolesClaim, ".roles_claim")
+        let algorithms = found.keep { () throws(IssuerFlaw) -> Set<TokenAlgorithm> in
+            try Self.algorithms(of: entry)
+        }
+        let user = found.keep { () throws(IssuerFlaw) -> ClaimPath in
+            try path(entry.userClaim, ".user_claim") ?? ClaimPath(name: "sub")
+        }
+        let device = found.keep { () throws(IssuerFlaw) -> IssuerSettings.Device in
+            try Self.device(of: entry)
+        }
+        let roles = found.keep { () throws(IssuerFlaw) -> ClaimPath? in
+            try path(entry.rolesClaim, ".roles_claim")
         }
         guard let name, let keys, let algorithms, let user, let device, let roles else {
             return nil

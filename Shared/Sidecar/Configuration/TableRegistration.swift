@@ -88,6 +88,8 @@ package enum RegistrationFile {
     }
 
     package static let fileKeys: Set<String> = ["tables"]
+    /// Most bytes of a file: far more than thousands of tables need.
+    private static let maximumBytes = 4 << 20
     /// What an operator should know of a file with an empty list.
     package static let noTables =
         "the file registers no tables: nothing syncs, and tables that were registered are removed"
@@ -98,8 +100,22 @@ package enum RegistrationFile {
     ]
 
     package static func read(path: String) throws(RegistrationError) -> [TableRegistration] {
-        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-            throw RegistrationError("\(path) cannot be read")
+        let bytes: Data
+        do { bytes = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
+            let reason =
+                switch (error as? CocoaError)?.code {
+                case .fileReadNoSuchFile?, .fileNoSuchFile?: ": there is no such file"
+                case .fileReadNoPermission?: ": this user may not read it"
+                default: ", or is no file"
+                }
+            throw RegistrationError("\(path) cannot be read\(reason)")
+        }
+        guard bytes.count <= maximumBytes else {
+            throw RegistrationError(
+                "\(path) is larger than \(maximumBytes) bytes, so it is no list of tables")
+        }
+        guard let text = String(bytes: bytes, encoding: .utf8) else {
+            throw RegistrationError("\(path) is no text: write YAML in UTF-8")
         }
         return try parse(text, path: path)
     }
@@ -122,11 +138,11 @@ package enum RegistrationFile {
         var registrations: [TableRegistration] = []
         for (index, entry) in file.tables.enumerated() {
             do throws(RegistrationError) {
-                let registration = try registration(of: entry, at: "\(path): tables[\(index)]")
+                let place = Self.place(of: index, in: document, path: path)
+                let registration = try registration(of: entry, at: place)
                 registrations.append(registration)
                 guard seen.insert(registration.name).inserted else {
-                    throw RegistrationError(
-                        "\(path): tables[\(index)].table: \(entry.table) is listed twice")
+                    throw RegistrationError("\(place).table: \(entry.table) is listed twice")
                 }
             } catch {
                 problems.append(error.description)
@@ -203,11 +219,19 @@ package enum RegistrationFile {
         throw RegistrationError("\(path): tables is missing")
     }
 
+    /// Where a table stands, such as `oversync.yaml: line 2: tables[0]`.
+    private static func place(of index: Int, in root: Node, path: String) -> String {
+        let mark = root.mapping?["tables"]?.sequence.flatMap { tables in
+            tables.indices.contains(index) ? tables[index].mark : nil
+        }
+        return "\(path): " + (mark.map { "line \($0.line): " } ?? "") + "tables[\(index)]"
+    }
+
     /// A misspelt key must not be ignored in silence: it would switch a protection off.
     private static func unknownKeys(in root: Node, path: String) -> [String] {
         var problems = unknownKeys(of: root, known: fileKeys, at: path)
         for (index, entry) in (root.mapping?["tables"]?.sequence ?? []).enumerated() {
-            let place = "\(path): tables[\(index)]"
+            let place = place(of: index, in: root, path: path)
             problems += unknownKeys(of: entry, known: entryKeys, at: place)
             for list in ["read", "write"] {
                 for grantee in entry.mapping?[list]?.sequence ?? [] {

@@ -1,15 +1,15 @@
 import Yams
 
 /// What is wrong with a file of YAML, in words of people who write one.
-enum YAMLTrouble {
+package enum YAMLTrouble {
     /// - Parameters:
     ///   - error: of a parser, or of a decoder.
     ///   - document: what was decoded; it tells the line.
-    static func text(_ error: any Error, in document: Node?) -> String {
+    package static func text(_ error: any Error, in document: Node?) -> String {
         switch error {
         case let error as YamlError: syntax(error)
         case DecodingError.keyNotFound(let key, let context):
-            place(context.codingPath, document) + "\(key.stringValue) is missing"
+            place(context.codingPath + [key], document) + "is missing"
         case DecodingError.typeMismatch(let type, let context),
             DecodingError.valueNotFound(let type, let context):
             place(context.codingPath, document)
@@ -37,10 +37,12 @@ enum YAMLTrouble {
         }
     }
 
-    /// Where a value stands, such as `line 3: tables[0].except `.
+    /// Where a value stands, such as `line 3: tables[0].except `. The line of one that is missing is
+    /// that of what it belongs to.
     private static func place(_ path: [any CodingKey], _ document: Node?) -> String {
         var name = ""
         var node = document
+        var line = document?.mark?.line
         for key in path {
             if let index = key.intValue {
                 name += "[\(index)]"
@@ -50,9 +52,9 @@ enum YAMLTrouble {
                 name += (name.isEmpty ? "" : ".") + key.stringValue
                 node = node?.mapping?[key.stringValue]
             }
+            line = node?.mark?.line ?? line
         }
-        let line = node?.mark.map { "line \($0.line): " } ?? ""
-        return line + (name.isEmpty ? "" : name + " ")
+        return (line.map { "line \($0): " } ?? "") + (name.isEmpty ? "it" : name) + " "
     }
 
     /// What a reader of the file calls a type of the decoder.

@@ -154,6 +154,7 @@ struct FailuresCommand: AsyncParsableCommand {
             let ids = try await client.call(UploadRPC.listFailures, request, context: context)
                 .message.failures.filter { sqlstate == nil || $0.sqlstate == sqlstate }.map(\.id)
             guard !ids.isEmpty else {
+                try await checkTable(client, context)
                 let cause = sqlstate.map { " that SQLSTATE \($0) refused" } ?? ""
                 FileHandle.standardError.write(
                     Data(
@@ -174,6 +175,23 @@ struct FailuresCommand: AsyncParsableCommand {
             }
             if !output.json { print("\(ids.count - left) of \(ids.count) applied") }
             return left
+        }
+
+        /// - Throws: `StackError` if the service has never had the table: a misspelt name is not
+        ///   one without rejected changes.
+        private func checkTable(_ client: RPCClient, _ context: CallContext) async throws {
+            guard let table else { return }
+            var request = ReadCapabilitiesRequest()
+            // Tables are looked up only for who names what it knows; a terminal knows nothing.
+            request.readable = "unknown"
+            (request.schema, request.tables) = (table.schema, [table.table])
+            let reply = try await client.call(
+                UploadRPC.readCapabilities, request, context: context
+            ).message
+            guard reply.unregistered.isEmpty else {
+                throw StackError(
+                    "no table \(printable(table.description)) is registered: see oversync tables")
+            }
         }
 
         /// - Returns: whether it is applied now.
