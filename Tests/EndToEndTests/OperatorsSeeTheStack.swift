@@ -51,6 +51,13 @@ struct OperatorsSeeTheStack {
         """
     }
 
+    @Test("A blank --database stands for no database", arguments: ["", " "])
+    func blank(_ database: String) async throws {
+        let (status, text) = try await runProgram(
+            "oversync", ["tables", "--database", database], environment: ["PATH": "/usr/bin:/bin"])
+        #expect(status == 1 && text.contains("--database is empty"), "\(text)")
+    }
+
     @Test("status shows database and services, and exits with 1 if something needs the operator")
     func status() async throws {
         try await Self.withNotes { stack in

@@ -36,7 +36,7 @@ struct MigrateCommand: AsyncParsableCommand {
         /// - Throws: `StackError` or `ConfigurationError` that names what is wrong, without the connection string.
         func resolve() throws -> PostgresConfiguration {
             let settings = Configuration()
-            guard url?.isEmpty != true else {
+            guard url?.allSatisfy(\.isWhitespace) != true else {
                 throw StackError("--database is empty: name a database, or leave it out")
             }
             let named = try url ?? settings.optional(CommonSettings.databaseURL)
