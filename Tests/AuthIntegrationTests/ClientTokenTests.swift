@@ -303,7 +303,7 @@ struct ClientFileTests {
         arguments: [
             ("", "it has the wrong type"),
             ("clients: 3", "line 1: clients has the wrong type: it must be a list"),
-            ("clients:\n  - {id: a", "line 2, column"),
+            ("clients:\n  - {id: a", "line 3, column"),
             ("client: []", "unknown key client in line 1"),
             ("clients: [{id: shop}]", "line 1: clients[0].users is missing"),
             ("clients: [{id: a, users: ['*']}]", "clients[0].secret_sha256"),

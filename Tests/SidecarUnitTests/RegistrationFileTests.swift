@@ -177,7 +177,10 @@ struct RegistrationFileTests {
             ("tables:\n  - table: [a]", "line 2: tables[0].table ", "a text"),
             ("tables:\n  - table: a.b\n    row_security: owner", "line 3: ", "true or false"),
             ("tables: 5", "line 1: tables ", "a list"), ("- a", "line 1: ", "keys with values"),
-            ("tables:\n  - {table: a.b", "line 2, column", "did not find"),
+            ("tables:\n  - {table: a.b", "line 3, column", "did not find"),
+            ("tables:\n\t- table: a.b", "line 2, column", "indent with spaces, not tabs"),
+            (String(repeating: "[", count: 2000), "line 1, column", "nested too deep"),
+            ("tables:\n  - {table: \"a.\\e[0m\"}", "line 2: tables[0].table", #"a.\u{1B}[0m"#),
             ("tables: []\ntables: []", "line 1: ", "more than once: tables"),
             ("tables:\n  - {mode: table}", "line 2: tables[0].table ", "is missing"),
         ])

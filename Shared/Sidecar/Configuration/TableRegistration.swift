@@ -159,22 +159,24 @@ package enum RegistrationFile {
         let names = parts.count == 1 ? ["public", entry.table[...]] : parts
         guard names.count == 2, names.allSatisfy({ isWireIdentifier($0) }) else {
             throw RegistrationError(
-                "\(place).table: \"\(entry.table)\" must be schema.table in lower-case letters, digits and _"
-            )
+                "\(place).table: \(entry.table.debugDescription) must be schema.table in lower-case "
+                    + "letters, digits and _")
         }
         guard !isReserved(schema: names[0]) else {
             throw RegistrationError(
-                "\(place).table: \"\(entry.table)\" is in a schema of PostgreSQL's or Oversync's own, "
-                    + "whose tables cannot be registered")
+                "\(place).table: \(entry.table.debugDescription) is in a schema of PostgreSQL's or "
+                    + "Oversync's own, whose tables cannot be registered")
         }
         guard let mode = TableMode(rawValue: entry.mode ?? TableMode.table.rawValue) else {
             throw RegistrationError(
-                "\(place).mode: must be table or sidecar, not \"\(entry.mode ?? "")\"")
+                "\(place).mode: must be table or sidecar, not "
+                    + (entry.mode ?? "").debugDescription)
         }
         let kind = entry.keyKind.map { KeyKind(rawValue: $0) }
         if case .some(.none) = kind {
             throw RegistrationError(
-                "\(place).key_kind: must be uuid, text or integer, not \"\(entry.keyKind ?? "")\"")
+                "\(place).key_kind: must be uuid, text or integer, not "
+                    + (entry.keyKind ?? "").debugDescription)
         }
         var readOnly: [String: Set<String>] = [:]
         for (column, names) in entry.readOnly ?? [:] {
@@ -251,7 +253,7 @@ package enum RegistrationFile {
         where !known.contains(key.string ?? "") {
             let line = key.mark.map { ", in line \($0.line)" } ?? ""
             problems.append(
-                "\(place): unknown key \"\(key.string ?? "")\"\(line); known: "
+                "\(place): unknown key \((key.string ?? "").debugDescription)\(line); known: "
                     + known.sorted().joined(separator: ", "))
         }
         return problems

@@ -28,12 +28,23 @@ package enum YAMLTrouble {
         switch error {
         case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
             .composer(_, let problem, let mark, _):
-            return "line \(mark.line), column \(mark.column): \(problem)"
+            return "line \(mark.line), column \(mark.column): \(plain(problem))"
         case .duplicatedKeysInMapping(let keys, let context):
             let names = keys.sorted().joined(separator: ", ")
             return "line \(context.mark.line): a key stands more than once: \(names)"
         case .reader(let problem, _, _, _): return "is no text: \(problem)"
         default: return "is not YAML"
+        }
+    }
+
+    /// What the parser says, where its words do not help who writes a file.
+    private static func plain(_ problem: String) -> String {
+        if problem.contains("cannot start any token") {
+            "\(problem): indent with spaces, not tabs, and quote texts that begin with @ or `"
+        } else if problem.hasPrefix("Maximum nesting level") {
+            "lists and keys are nested too deep"
+        } else {
+            problem
         }
     }
 
