@@ -27,12 +27,13 @@ struct RetryFailure: Sendable {
             guard let failure = try await store.failure(request.id, deadline: context.deadline)
             else {
                 throw try await refused(
-                    attempt, .notFound, "not_found", "materialize failure not found", context)
+                    attempt, .notFound, code: "not_found",
+                    message: "materialize failure not found", context)
             }
             if try await store.isHeld(request.id, deadline: context.deadline) {
                 throw try await refused(
-                    attempt, .conflict, "retry_in_progress",
-                    "materialize failure retry is already in progress", context)
+                    attempt, .conflict, code: "retry_in_progress",
+                    message: "materialize failure retry is already in progress", context)
             }
             if failure.isStale {
                 try await store.close(
@@ -63,7 +64,7 @@ struct RetryFailure: Sendable {
 
     /// Records an attempt that cannot begin.
     private func refused(
-        _ attempt: Attempt, _ status: RPCStatus, _ code: String, _ message: String,
+        _ attempt: Attempt, _ status: RPCStatus, code: String, message: String,
         _ context: CallContext
     ) async throws -> RPCFailure {
         try await store.record(attempt.row(.refused, code), deadline: context.deadline)

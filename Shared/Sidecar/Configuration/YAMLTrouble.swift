@@ -48,8 +48,8 @@ package enum YAMLTrouble {
         }
     }
 
-    /// Where a value stands, such as `line 3: tables[0].except `. The line of one that is missing is
-    /// that of what it belongs to.
+    /// Where a value stands, such as `line 3: tables[0].except `. The line of one that is missing
+    /// is that of what it belongs to.
     private static func place(_ path: [any CodingKey], _ document: Node?) -> String {
         var name = ""
         var node = document
