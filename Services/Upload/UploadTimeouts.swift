@@ -18,21 +18,36 @@ struct UploadTimeouts: Sendable {
         "OVERSYNC_UPLOAD_IDLE_TIMEOUT_MS",
         "longest pause inside a transaction before PostgreSQL ends it",
         default: 10_000, in: 100...600_000, unit: "ms")
+    static let groupSetting = Setting.integer(
+        "OVERSYNC_UPLOAD_GROUP_STATEMENT_MS",
+        "longest statement of uploads that share a transaction, besides 0.25 ms for each change",
+        default: 50, in: 10...5000, unit: "ms")
+    private static let groupTimePerChange: Duration = .microseconds(250)
 
     /// Those that no other service has too.
-    static let all: [any DescribedSetting] = [scopeLockSetting, businessLockSetting, idleSetting]
+    static let all: [any DescribedSetting] = [
+        scopeLockSetting, businessLockSetting, idleSetting, groupSetting,
+    ]
 
     /// All in milliseconds.
     let statement: Int
     let scopeLock: Int
     let businessLock: Int
     let idle: Int
+    let groupStatement: Int
 
     init(_ configuration: Configuration) throws(ConfigurationError) {
         statement = try configuration.value(Self.statementSetting)
         scopeLock = try configuration.value(Self.scopeLockSetting)
         businessLock = try configuration.value(Self.businessLockSetting)
         idle = try configuration.value(Self.idleSetting)
+        groupStatement = try configuration.value(Self.groupSetting)
+    }
+
+    /// How long each statement of a group may take. A group has several statements for each of its
+    /// tables, and holds up its members by the time of all of them.
+    func group(of changes: Int) -> Duration {
+        .milliseconds(groupStatement) + Self.groupTimePerChange * changes
     }
 
     /// PostgreSQL takes 0 for no end, and an upload whose turn came late has a chance.

@@ -17,17 +17,9 @@ import Sidecar
 /// There are no savepoints. Whatever PostgreSQL refuses, and whatever takes long, ends the
 /// transaction: nothing of it is kept, and its uploads are written alone.
 struct GroupTransaction {
-    /// How long each statement may take, in addition to what the group's changes need. A group has
-    /// several statements for each of its tables, and holds up its members by the time of all of
-    /// them.
-    private static let statementTime: Duration = .milliseconds(50)
-    private static let timePerChange: Duration = .microseconds(250)
     /// How long it waits for a row that plain SQL holds. The holder may itself wait for this user's
     /// log.
     private static let lockTime: Duration = .milliseconds(5)
-
-    /// How long a statement about this number of changes may take.
-    static func time(of changes: Int) -> Duration { statementTime + timePerChange * changes }
 
     typealias Outcome = Result<UploadResult, any Error>
 
@@ -157,7 +149,7 @@ struct GroupTransaction {
     /// The time of each statement after the lock of the log and the count for quotas.
     private var bounds: Command {
         let changes = members.reduce(0) { $0 + $1.batch.count }
-        return members[0].bounds(Self.time(of: changes), lockTime: Self.lockTime)
+        return members[0].bounds(timeouts.group(of: changes), lockTime: Self.lockTime)
     }
 
     /// Takes what a round trip tells about the members that were written in it.

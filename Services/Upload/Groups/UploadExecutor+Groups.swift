@@ -115,7 +115,7 @@ extension UploadExecutor {
         else { return }
         // One that is too slow for a group, and has time enough by itself.
         if culprits.isEmpty, trouble.sqlState == .queryCanceled, let slowest,
-            slowest.time > GroupTransaction.time(of: 0)
+            slowest.time > timeouts.group(of: 0)
         {
             culprits = [slowest.upload]
         }

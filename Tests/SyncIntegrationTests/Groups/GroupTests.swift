@@ -206,7 +206,7 @@ import Testing
         let tables = """
             CREATE TABLE s.slow (id uuid PRIMARY KEY, owner text, n int);
             CREATE FUNCTION s.wait() RETURNS trigger LANGUAGE plpgsql AS
-                $$ BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END $$;
+                $$ BEGIN PERFORM pg_sleep(1); RETURN NEW; END $$;
             CREATE TRIGGER wait AFTER INSERT ON s.slow FOR EACH ROW WHEN (NEW.n = 1)
                 EXECUTE FUNCTION s.wait();
             """

@@ -130,7 +130,9 @@ struct SyncedDatabase {
         self.pool = try pool(.upload)
         downloadPool = try pool(.download)
         source = CatalogSource(pool: self.pool, logger: Self.logger)
-        let configuration = Configuration(environment: settings)
+        // A machine that is busy with other tests is slow.
+        let patient = [UploadTimeouts.groupSetting.key: "600"]
+        let configuration = Configuration(environment: patient.merging(settings) { $1 })
         executor = try UploadExecutor(
             pool: self.pool, source: source, limits: .init(), configuration)
         turns = try PageTurns(configuration)
