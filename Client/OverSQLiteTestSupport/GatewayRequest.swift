@@ -1,5 +1,6 @@
 import Foundation
 import OverSQLite
+import WireJSON
 
 /// A parsed request.
 struct Call {
@@ -94,6 +95,24 @@ struct GatewayError: Error, Hashable {
         GatewayError(
             status: 401, code: "authentication_failed", message: message,
             headers: ["www-authenticate": "Bearer"])
+    }
+
+    /// Reads a JSON body.
+    ///
+    /// - Parameter expectation: what the body must be, for the error.
+    static func parsed<Body>(
+        _ body: [UInt8], _ expectation: String,
+        _ parse: (UnsafeBufferPointer<UInt8>) throws(JSONError) -> Body
+    ) throws(GatewayError) -> Body {
+        let parsed = body.withUnsafeBufferPointer { bytes -> Result<Body, JSONError> in
+            do throws(JSONError) { return .success(try parse(bytes)) } catch {
+                return .failure(error)
+            }
+        }
+        switch parsed {
+        case .success(let body): return body
+        case .failure(let error): throw .invalid("\(expectation): \(error.description)")
+        }
     }
 }
 

@@ -94,15 +94,9 @@ private struct RowsBody {
     var keys: [String] = []
 
     init(_ body: [UInt8]) throws(GatewayError) {
-        let parsed = body.withUnsafeBufferPointer { bytes -> Result<Self, JSONError> in
-            do throws(JSONError) { return .success(try Self(parsing: bytes)) } catch {
-                return .failure(error)
-            }
-        }
-        switch parsed {
-        case .success(let body): self = body
-        case .failure(let error):
-            throw .invalid("the body must name schema, table and keys: \(error.description)")
+        self = try GatewayError.parsed(body, "the body must name schema, table and keys") {
+            bytes throws(JSONError) in
+            try Self(parsing: bytes)
         }
     }
 

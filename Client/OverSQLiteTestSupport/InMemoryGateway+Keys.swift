@@ -33,12 +33,14 @@ extension InMemoryGateway {
                     return "{\(place),\"ranges\":[],\"shortage\":\"no_sequence\"}"
                 }
                 let count = min(max(asked.count, 1), Self.maximumCount)
-                let first = max(
-                    state.nextKeys[asked.table] ?? 1, state.store.highestNumber(of: asked.table) + 1
-                )
-                state.nextKeys[asked.table] = first + count
+                let last = max(
+                    state.lastKeys[asked.table] ?? 0, state.store.highestNumber(of: asked.table))
+                guard last <= .max - count else {
+                    return "{\(place),\"ranges\":[],\"shortage\":\"exhausted\"}"
+                }
+                state.lastKeys[asked.table] = last + count
                 return """
-                    {\(place),"ranges":[{"first":\(first),"count":\(count),"step":1}]}
+                    {\(place),"ranges":[{"first":\(last + 1),"count":\(count),"step":1}]}
                     """
             }
             return Answer(
@@ -60,18 +62,9 @@ private struct KeysBody {
     var tables: [Table] = []
 
     init(_ body: [UInt8]) throws(GatewayError) {
-        let parsed = body.withUnsafeBufferPointer { bytes -> Result<Self, JSONError> in
-            do throws(JSONError) { return .success(try Self(parsing: bytes)) } catch {
-                return .failure(error)
-            }
-        }
-        switch parsed {
-        case .success(let body): self = body
-        case .failure(let error):
-            throw .invalid(
-                "the body must list tables, each with schema, table and count: "
-                    + error.description)
-        }
+        self = try GatewayError.parsed(
+            body, "the body must list tables, each with schema, table and count"
+        ) { bytes throws(JSONError) in try Self(parsing: bytes) }
     }
 
     private init(parsing bytes: UnsafeBufferPointer<UInt8>) throws(JSONError) {

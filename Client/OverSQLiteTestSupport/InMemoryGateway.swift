@@ -52,8 +52,8 @@ public final class InMemoryGateway: TestTransport {
         /// The floor at the time when each device began to download from 0.
         var hydrations: [Call.Caller: Int] = [:]
         var access = GatewayAccess()
-        /// The number that follows those that were leased last, by table.
-        var nextKeys: [String: Int64] = [:]
+        /// The number that was leased last, by table.
+        var lastKeys: [String: Int64] = [:]
     }
 
     let state: Mutex<State>

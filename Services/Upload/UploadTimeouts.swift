@@ -20,7 +20,7 @@ struct UploadTimeouts: Sendable {
         default: 10_000, in: 100...600_000, unit: "ms")
     static let groupSetting = Setting.integer(
         "OVERSYNC_UPLOAD_GROUP_STATEMENT_MS",
-        "longest statement of uploads that share a transaction, besides 0.25 ms for each change",
+        "longest statement of uploads that share a transaction, plus 0.25 ms for each change",
         default: 50, in: 10...5000, unit: "ms")
     private static let groupTimePerChange: Duration = .microseconds(250)
 

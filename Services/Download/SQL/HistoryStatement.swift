@@ -61,8 +61,8 @@ struct LogHistory: Sendable {
 
     /// What this database says of a device's pair.
     ///
-    /// A standby may lag, and what it has not replayed is not lost: about a pair beyond its end it
-    /// says nothing.
+    /// A standby may lag, and what it has not replayed is not lost. So it says nothing about a pair
+    /// that is beyond its end.
     ///
     /// - Throws: `RPCFailure.unavailable` where a standby has another change in that place. The
     ///   primary alone may say that a history has forked.

@@ -187,7 +187,7 @@ struct GatewayResponder: Sendable {
         line.path = path
         line.status = response.status.code
         line.code = code
-        // The wait is told in whole units, and may be told as longer than the request.
+        // The service rounds the wait, so it may be longer than the request.
         line.duration = max(.zero, duration - scope.waited.time)
         line.isIdle = scope.waited.isIdle
         line.bytesIn = request.headers[.contentLength].flatMap { Int($0) }

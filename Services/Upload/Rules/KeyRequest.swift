@@ -22,7 +22,6 @@ struct KeyRequest: Sendable {
     let tables: [Table]
 
     /// Reads the body: `{"tables": [{"schema": "…", "table": "…", "count": 100}]}`.
-    ///
     init(body: UnsafeBufferPointer<UInt8>) throws(Flaw) {
         var tables: [Table] = []
         var reader = JSONReader(body)

@@ -12,6 +12,28 @@ struct TriggerTroubleTests {
         """
     private static let yaml = "  - {table: s.rows, owner: owner}"
 
+    /// A trigger of the team's on `s.rows`.
+    ///
+    /// - Parameter isOwners: it has the rights of its owner, a superuser.
+    private static func trigger(
+        _ body: String, isOwners: Bool = false, _ time: String = "BEFORE"
+    ) -> String {
+        """
+        CREATE FUNCTION s.meet() RETURNS trigger LANGUAGE plpgsql
+            SECURITY \(isOwners ? "DEFINER" : "INVOKER") AS $$
+        BEGIN \(body); RETURN NEW; END $$;
+        CREATE TRIGGER meet \(time) INSERT ON s.rows FOR EACH ROW EXECUTE FUNCTION s.meet();
+        """
+    }
+
+    /// Four rows that the trigger meets, each with a neighbour that it does not.
+    private static let mixed = (1...4).flatMap { n in
+        [
+            change(n, "INSERT", "rows", id("a\(n)"), #"{"n":\#(n)}"#),
+            change(10 + n, "INSERT", "notes", id("b\(n)"), #"{"title":"t"}"#),
+        ]
+    }
+
     /// What the trigger does, and the SQLSTATE.
     static let troubles: [(body: String, state: String)] = [
         ("PERFORM dblink_connect('host=127.0.0.1 port=1')", "08001"),
@@ -26,20 +48,8 @@ struct TriggerTroubleTests {
     @Test("Its rows are refused and recorded, and others are applied", arguments: troubles)
     func refused(body: String, state: String) async throws {
         try await SyncedDatabase.with(tables: Self.tables, registered: Self.yaml) { database in
-            try await database.execute(
-                """
-                CREATE FUNCTION s.meet() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-                BEGIN \(body); RETURN NEW; END $$;
-                CREATE TRIGGER meet BEFORE INSERT ON s.rows
-                    FOR EACH ROW EXECUTE FUNCTION s.meet();
-                """)
-            let batch = (1...4).flatMap { n in
-                [
-                    change(n, "INSERT", "rows", id("a\(n)"), #"{"n":\#(n)}"#),
-                    change(10 + n, "INSERT", "notes", id("b\(n)"), #"{"title":"t"}"#),
-                ]
-            }
-            let lines = try await database.outcomes("ann", batch.joined(separator: ","))
+            try await database.execute(Self.trigger(body, isOwners: true))
+            let lines = try await database.outcomes("ann", Self.mixed.joined(separator: ","))
             #expect(
                 lines == (1...4).flatMap { _ in ["materialize_error \(state)", "applied 1"] })
             #expect(
@@ -47,7 +57,7 @@ struct TriggerTroubleTests {
                     "SELECT count(*) || ' ' || min(sqlstate) FROM sync.materialize_failures")
                     == "4 \(state)")
             try await database.execute("DROP TRIGGER meet ON s.rows")
-            let again = try await database.outcomes("ann", batch[0])
+            let again = try await database.outcomes("ann", Self.mixed[0])
             #expect(again == ["applied 1"])
             #expect(try await database.verify().0 == [])
         }
@@ -58,19 +68,8 @@ struct TriggerTroubleTests {
         try await SyncedDatabase.with(tables: Self.tables, registered: Self.yaml) { database in
             // PostgreSQL meets ENOSPC itself, as it does when a table cannot grow.
             try await database.execute(
-                """
-                CREATE FUNCTION s.meet() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-                BEGIN COPY (SELECT repeat('x', 100000)) TO '/dev/full'; RETURN NEW; END $$;
-                CREATE TRIGGER meet BEFORE INSERT ON s.rows
-                    FOR EACH ROW EXECUTE FUNCTION s.meet();
-                """)
-            let batch = (1...4).flatMap { n in
-                [
-                    change(n, "INSERT", "rows", id("a\(n)"), #"{"n":\#(n)}"#),
-                    change(10 + n, "INSERT", "notes", id("b\(n)"), #"{"title":"t"}"#),
-                ]
-            }
-            let answer = try await database.upload("ann", batch.joined(separator: ","))
+                Self.trigger("COPY (SELECT repeat('x', 100000)) TO '/dev/full'", isOwners: true))
+            let answer = try await database.upload("ann", Self.mixed.joined(separator: ","))
             #expect(
                 answer.outcomes.map(\.line)
                     == (1...4).flatMap { _ in ["materialize_error 53100", "applied 1"] })
@@ -79,7 +78,7 @@ struct TriggerTroubleTests {
             let recorded = "SELECT count(*) FROM sync.materialize_failures"
             #expect(try await database.value(recorded) == "0")
             try await database.execute("DROP TRIGGER meet ON s.rows")
-            #expect(try await database.outcomes("ann", batch[0]) == ["applied 1"])
+            #expect(try await database.outcomes("ann", Self.mixed[0]) == ["applied 1"])
             #expect(try await database.verify().0 == [])
         }
     }
@@ -87,13 +86,7 @@ struct TriggerTroubleTests {
     @Test("Prepared statements that a trigger removes fail no upload, whoever comes next")
     func deallocated() async throws {
         try await SyncedDatabase.with(tables: Self.tables, registered: Self.yaml) { database in
-            try await database.execute(
-                """
-                CREATE FUNCTION s.meet() RETURNS trigger LANGUAGE plpgsql AS $$
-                BEGIN DEALLOCATE ALL; RETURN NEW; END $$;
-                CREATE TRIGGER meet BEFORE INSERT ON s.rows
-                    FOR EACH ROW EXECUTE FUNCTION s.meet();
-                """)
+            try await database.execute(Self.trigger("DEALLOCATE ALL"))
             for n in 1...6 {
                 let lines = try await database.outcomes(
                     "ann", change(n, "INSERT", "rows", id("a\(n)"), #"{"n":\#(n)}"#),
@@ -136,13 +129,7 @@ struct TriggerTroubleTests {
                 + "GRANT ALL ON SEQUENCE s.numbers TO PUBLIC;",
             registered: Self.yaml
         ) { database in
-            try await database.execute(
-                """
-                CREATE FUNCTION s.meet() RETURNS trigger LANGUAGE plpgsql AS $$
-                BEGIN \(body); RETURN NEW; END $$;
-                CREATE TRIGGER meet BEFORE INSERT ON s.rows
-                    FOR EACH ROW EXECUTE FUNCTION s.meet();
-                """)
+            try await database.execute(Self.trigger(body))
             let answer = try await database.outcomes(
                 "ann", change(1, "INSERT", "rows", id("a1"), #"{"n":1}"#),
                 change(2, "INSERT", "notes", id("b1"), "{}"))
@@ -171,13 +158,7 @@ struct TriggerTroubleTests {
                 + "CREATE TABLE s.times (id uuid PRIMARY KEY, owner text, at timestamptz, t text);",
             registered: Self.yaml + "\n  - {table: s.times, owner: owner}"
         ) { database in
-            try await database.execute(
-                """
-                CREATE FUNCTION s.meet() RETURNS trigger LANGUAGE plpgsql AS $$
-                BEGIN \(body); RETURN NULL; END $$;
-                CREATE TRIGGER meet AFTER INSERT ON s.rows
-                    FOR EACH ROW EXECUTE FUNCTION s.meet();
-                """)
+            try await database.execute(Self.trigger(body, "AFTER"))
             let time = #"{"at":"2026-02-03T04:05:06","t":"Zoë"}"#
             for n in 1...3 {
                 let answer = try await database.outcomes(
